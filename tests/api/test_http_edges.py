@@ -1,0 +1,137 @@
+"""HTTP where it is well-formed and rare, byte by byte over sockets. Source: RFC 9110, RFC 9112."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from tests.api.wire import Wire, quietly
+from tests.support.service import token
+
+
+@pytest.fixture
+def wire(service):
+    with Wire(service.url) as wire:
+        yield wire
+
+
+def test_pipelined_requests_are_answered_in_order(service, wire):
+    user = f"u-{uuid4().hex[:8]}"
+    auth = f"Authorization: Bearer {token(user)}"
+    for n in range(1, 6):
+        wire.send(
+            "POST /api/score HTTP/1.1", auth, f"X-Request-Id: write-{n}", "Content-Length: 11", body=b'{"score":5}'
+        )
+        wire.send("GET /no/such/path HTTP/1.1", f"X-Request-Id: read-{n}")
+    for n in range(1, 6):
+        write, read = wire.read(), wire.read()
+        assert (write.headers["x-request-id"], json.loads(write.body)["score"]) == (f"write-{n}", 5 * n)
+        assert (read.headers["x-request-id"], read.error) == (f"read-{n}", "not_found")
+
+
+def test_the_connection_outlives_every_refusal(wire):
+    for line in ("GET /nowhere HTTP/1.1", "DELETE /api/score HTTP/1.1", "POST /api/score HTTP/1.1"):
+        wire.send(line, "Content-Length: 2", body=b"[]")
+        assert wire.read().status in (401, 404, 405)
+    wire.send("GET /healthz HTTP/1.1")
+    assert wire.read().status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/", 200), ("/api/top-scores", 200), ("/api/score", 405), ("/no", 404), ("/ws/score", 426)]
+)
+def test_head_has_the_headers_and_no_body(wire, path, status):
+    wire.send(f"HEAD {path} HTTP/1.1")
+    answer = wire.read(head=True)
+    assert answer.status == status
+    assert int(answer.headers["content-length"]) > 0
+    wire.send("GET /healthz HTTP/1.1")  # a body would be read as this one's answer
+    assert wire.read().status == 200
+
+
+def test_options_names_the_methods(wire):
+    wire.send("OPTIONS /api/score HTTP/1.1")
+    answer = wire.read()
+    assert (answer.status, answer.headers["allow"], answer.body) == (204, "OPTIONS, PATCH, POST", b"")
+    assert "content-length" not in answer.headers
+    wire.send("OPTIONS /nowhere HTTP/1.1")
+    assert wire.read().error == "not_found"
+
+
+def test_the_target_may_name_scheme_and_host(service, wire):
+    wire.send(f"GET {service.url}/api/top-scores?x=1 HTTP/1.1")
+    assert wire.read().status == 200
+
+
+def test_expect_100_continue(service, wire):
+    auth = f"Authorization: Bearer {token(f'u-{uuid4().hex[:8]}')}"
+    wire.send("POST /api/score HTTP/1.1", auth, "Expect: 100-continue", "Content-Length: 11")
+    assert wire.read().status == 100
+    wire.socket.sendall(b'{"score":5}')
+    assert wire.read().status == 201
+
+
+def test_no_body_is_asked_for_that_will_be_refused(wire):
+    wire.send("POST /api/score HTTP/1.1", "Expect: 100-continue", "Content-Length: 20000")
+    answer = wire.read()
+    assert (answer.status, answer.error) == (413, "body_too_large")
+    assert wire.ended()
+
+
+@pytest.mark.parametrize("path", ["/ws/score", "/ws/scoreboard", "/ws/leaderboard"])
+def test_a_sockets_path_without_a_handshake_says_what_it_is_for(wire, path):
+    wire.send(f"GET {path} HTTP/1.1")
+    answer = wire.read()
+    assert (answer.status, answer.error) == (426, "upgrade_required")
+    assert (answer.headers["upgrade"], answer.headers["connection"]) == ("websocket", "Upgrade")
+    wire.send(f"POST {path} HTTP/1.1", "Content-Length: 0")
+    assert wire.read().error == "method_not_allowed"
+
+
+HANDSHAKE = {
+    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "error"),
+    [
+        ("/ws/score", {"Connection": "keep-alive"}, "upgrade_required"),
+        ("/ws/score", {"Sec-WebSocket-Version": "8"}, "upgrade_required"),
+        ("/ws/score", {"Sec-WebSocket-Version": ""}, "upgrade_required"),
+        ("/ws/score", {"Sec-WebSocket-Key": ""}, "upgrade_required"),
+        ("/ws/nowhere", {}, "not_found"),
+        ("/api/top-scores", {}, "not_found"),
+        ("/", {}, "not_found"),
+        ("/ws/score", {"X-Long": "x" * 9000}, "headers_too_large"),
+    ],
+)
+def test_a_handshake_that_is_none_is_answered_like_everything_else(service, wire, path, change, error):
+    wire.send(f"GET {path} HTTP/1.1", *[f"{name}: {value}" for name, value in (HANDSHAKE | change).items()])
+    answer = wire.read()
+    assert answer.error == error
+    assert "server" not in answer.headers
+    quietly(service)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
+def test_a_handshake_is_a_get(wire, method):
+    wire.send(f"{method} /ws/score HTTP/1.1", *[f"{name}: {value}" for name, value in HANDSHAKE.items()])
+    answer = wire.read(head=method == "HEAD")
+    assert answer.status == {"OPTIONS": 204, "HEAD": 426}.get(method, 405)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../config.py", "/static/..%2fconfig.py", "/static/%2e%2e/config.py", "/static/..\\config.py",
+        "/static//etc/passwd", "/static/....//config.py", "/static/__init__.py", "/static/", "/static",
+        "/static/index.html%00.js", "/../../etc/passwd", "/static/%252e%252e/config.py", "/%2e%2e/%2e%2e/etc/passwd",
+        "file:///etc/passwd",
+    ],
+)  # fmt: skip
+def test_no_path_leads_out_of_the_pages(wire, path):
+    wire.send(f"GET {path} HTTP/1.1")
+    answer = wire.read()
+    assert (answer.status, answer.error) == (404, "not_found")

@@ -1,0 +1,131 @@
+"""The OpenAPI document: valid, complete in both directions, and true of the code."""
+
+import json
+import re
+from unittest.mock import Mock
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from tornado.httputil import HTTPHeaders
+
+from tests.support.openapi import DOCUMENT, OPERATIONS, SOCKETS, check, nodes, resolve
+from tornado_app import __version__
+from tornado_app.api import docs, ops
+from tornado_app.api.admin import Admin
+from tornado_app.api.faces import FACES
+from tornado_app.api.history import History
+from tornado_app.api.http import Request
+from tornado_app.api.routes import rest_routes
+from tornado_app.cli import main
+from tornado_app.core.model import Caller
+from tornado_app.core.policies import RateLimit
+from tornado_app.observability.metrics import Metrics
+
+CONTRACT = {
+    400: {"invalid_json", "invalid_body", "invalid_increment", "unknown_action_type"},
+    401: {"missing_token", "invalid_token", "expired_token"},
+    403: {
+        "user_mismatch", "action_proof_required", "invalid_action_proof", "expired_action_proof",
+        "suspicious_activity", "player_suspended", "insufficient_scope",
+    },
+    404: {"player_not_found", "not_found"},
+    405: {"method_not_allowed"},
+    409: {"action_conflict"},
+    413: {"body_too_large"},
+    415: {"unsupported_media_type"},
+    429: {"rate_limited"},
+    431: {"headers_too_large"},
+    500: {"internal_error", "database_error"},
+}  # fmt: skip
+"""The API contract, section 5."""
+
+
+def test_it_is_valid():
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+    for schema in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    assert DOCUMENT["info"]["version"] == __version__
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_used():
+    used = {node["$ref"] for node in nodes(DOCUMENT) if isinstance(node, dict) and "$ref" in node}
+    parts = {kind: part for kind, part in DOCUMENT["components"].items() if kind != "securitySchemes"}
+    there = {f"#/components/{kind}/{name}" for kind, part in parts.items() for name in part}
+    assert used == there
+
+
+def test_the_command_prints_it(capsys):
+    assert main(["openapi"]) == 0
+    assert json.loads(capsys.readouterr().out) == DOCUMENT
+
+
+def test_every_route_is_described_and_nothing_else():
+    nobody = Mock()
+    routes = rest_routes(FACES, nobody, nobody, RateLimit(), Metrics())
+    routes += Admin(nobody, nobody).routes() + History(nobody, nobody).routes()
+    routes += ops.Ops(Metrics(), list, lambda: None).health_routes()
+    served = {(method, route.path) for route in routes for method in route.methods}
+    assert {(method, path) for method, path, _ in OPERATIONS.values()} == served
+
+
+def test_every_socket_is_described_and_nothing_else():
+    assert set(SOCKETS) == {path for face in FACES for path, _ in face.sockets}
+
+
+def test_operations_have_what_clients_are_generated_from():
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
+    assert len(OPERATIONS) == sum(map(len, DOCUMENT["paths"].values()))
+    for name, (_, path, operation) in OPERATIONS.items():
+        assert re.fullmatch(r"[a-z]\w+", name)
+        assert operation["summary"]
+        assert set(operation["tags"]) <= tags
+        in_path = {p["name"] for p in map(resolve, operation.get("parameters", ())) if p["in"] == "path"}
+        assert in_path == set(re.findall(r"{(\w+)}", path))
+
+
+def test_the_contracts_errors_are_all_there():
+    listed = {(e["status"], e["error"]) for e in DOCUMENT["x-errors"]}
+    assert listed >= {(status, code) for status, codes in CONTRACT.items() for code in codes}
+    named = {
+        code
+        for _, _, operation in OPERATIONS.values()
+        for response in map(resolve, operation["responses"].values())
+        for code in response.get("content", {}).get("application/json", {}).get("examples", ())
+    }
+    elsewhere = {"not_found", "method_not_allowed"}  # at no described path
+    assert named >= {code for codes in CONTRACT.values() for code in codes} - elsewhere
+
+
+def test_every_example_is_what_its_schema_says():
+    contents = [node for node in nodes(DOCUMENT) if isinstance(node, dict) and isinstance(node.get("schema"), dict)]
+    assert len(contents) > 50
+    for content in contents:
+        if "example" in content:
+            check(content["example"], content["schema"])
+        for example in content.get("examples", {}).values():
+            check(example["value"], content["schema"])
+
+
+@pytest.mark.parametrize("write", [w for face in FACES for w in face.writes], ids=lambda w: f"{w.method} {w.path}")
+def test_the_front_ends_read_their_examples(write):
+    operation = DOCUMENT["paths"][write.path][write.method.lower()]
+    headers = HTTPHeaders()
+    for parameter in map(resolve, operation.get("parameters", ())):
+        if "example" in parameter:
+            headers[parameter["name"]] = parameter["example"]
+    request = Request(write.method, write.path, "", headers, "127.0.0.1", "id")
+    request.body = json.dumps(operation["requestBody"]["content"]["application/json"]["example"]).encode()
+    submission = write.read(request, Caller("alice", 0.0))
+    assert submission.points or submission.action_type
+    assert submission.action_id
+    assert submission.user_id in (None, "alice")
+
+
+def test_numbers_say_their_size():
+    for node in nodes(DOCUMENT["components"]["schemas"]):
+        assert not isinstance(node, dict) or node.get("type") != "integer" or node["format"] == "int64"
+
+
+def test_the_routes_are_these():
+    assert {route.path for route in docs.routes()} == {"/openapi.json", "/docs"}

@@ -1,0 +1,45 @@
+"""Schemathesis plays every described operation against a real service: what it answers is what the document says."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.config import SchemathesisConfig
+
+from tests.support.service import token
+from tornado_app.api import openapi
+
+EXAMPLES = 20
+"""Random requests to an operation; as many again go just beyond its bounds."""
+
+CONFIG = SchemathesisConfig.from_dict(
+    {
+        "seed": 1,
+        "generation": {"deterministic": True, "max-examples": EXAMPLES},
+        "checks": {
+            # 413: what breaks a maxLength may also be more than a request may have
+            "negative_data_rejection": {"expected-statuses": [400, 401, 404, 405, 413, 415]},
+            # a schema can't tell which cursors, action types and names there are, and takes 5.0 for an integer
+            "positive_data_acceptance": {"enabled": False},
+        },
+    }
+)
+SCHEMA = schemathesis.openapi.from_dict(openapi.document(), config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def generous(module_database, run_service):  # in this order: the service ends before its database
+    """A service where hundreds of requests for one player are not refused."""
+    uri, name = module_database
+    return run_service("--rate-limit", "600/60s", "--auto-register", uri=uri, database=name)
+
+
+@pytest.fixture(scope="module")
+def headers():
+    """A moderating game server's: so also other players than the token's get points."""
+    return {"Authorization": f"Bearer {token('game-1', scope='scores:write leaderboard:admin')}"}
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_it_answers_as_described(case, generous, headers):
+    case.call_and_validate(base_url=generous.url, headers=headers)

@@ -1,0 +1,229 @@
+"""Who may not watch, who is cut off, and how the sockets end. Source: the API contract, section 4 and section 5."""
+
+import json
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import cycle
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.api.live import PATHS, add, best, fill, lead, opened, register
+from tests.api.wire import Wire, quietly
+from tests.support.service import token
+from tests.support.wait import wait_until
+
+MAX_MESSAGE = 4 * 1024
+HANDSHAKE = (
+    "GET /ws/scoreboard HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)  # fmt: skip
+
+each_path = pytest.mark.parametrize("path", PATHS)
+
+
+@pytest.fixture
+def run_alone(run_service, mongo_database):
+    """Starts services on an empty board of the test's own."""
+    uri, name = mongo_database
+
+    def run(*flags, **options):
+        return run_service(*flags, uri=uri, database=name, **options)
+
+    return run
+
+
+# -- messages ---------------------------------------------------------------------------------------------
+
+
+JUNK = [
+    "", " ", "x", "null", "5", "[]", "{}", '{"type":5}', '{"type":"nope"}', '{"type":"authenticate"}',
+    '{"type":"authenticate","token":5}', '{"type":"authenticate","token":null}', '{"token":"garbage"}',
+    '{"type":"authenticate","token":["a"]}', '{"type":"authenticate","token":"\\ud800"}', '{"type":"subscribe"}',
+    "[" * 4000, '{"a":' * 800, "\0", "\ud7ff" * 1000, "x" * MAX_MESSAGE, b"", b"\x00\xff", b"x" * MAX_MESSAGE,
+    b'{"type":"authenticate","token":"\xff"}', ["frag", "ments"],
+]  # fmt: skip
+
+
+@each_path
+def test_junk_is_ignored(service, path):
+    with opened(service, path) as watcher:
+        watcher.read()
+        for message in JUNK:
+            watcher.send(message)
+        marker, _ = lead(service)
+        watcher.read_until(lambda message: best(message) == marker)
+    quietly(service)
+
+
+@each_path
+@pytest.mark.parametrize(
+    "message",
+    ["x" * (MAX_MESSAGE + 1), "é" * MAX_MESSAGE, b"x" * 1024 * 1024, ["x" * 3000, "y" * 3000], b"x" * 16 * 1024 * 1024],
+    ids=["a byte more", "characters", "1 MiB", "fragments", "16 MiB"],
+)
+def test_a_message_over_4_kib_closes_with_1009(service, path, message):
+    with opened(service, path) as watcher:
+        watcher.read()
+        with ThreadPoolExecutor(1) as pool:  # the service need not wait for all of it
+            sending = pool.submit(watcher.send, message)
+            assert watcher.ended() == (1009, "message too big")
+            assert isinstance(sending.exception(), ConnectionClosed | None)
+    quietly(service)
+
+
+def test_a_frame_that_is_none_ends_the_connection(service):
+    for frame in (b"\xf1\x80\0\0\0\0", b"\x83\x80\0\0\0\0", b"\x89\xfe\0\x7e" + b"\0" * 130, b"\x80\x80\0\0\0\0"):
+        with Wire(service.url) as wire:
+            wire.send(*HANDSHAKE)
+            assert wire.file.readline().startswith(b"HTTP/1.1 101")
+            wire.socket.sendall(frame)
+            wire.file.read()  # to the end
+    quietly(service)
+
+
+def test_clients_that_vanish_leave_no_trace(service):
+    for n in range(40):
+        with Wire(service.url) as wire:
+            wire.send(*HANDSHAKE)
+            if n % 2:
+                wire.file.readline()
+            wire.close(abruptly=n % 4 < 2)
+    wait_until(lambda: service.metric("leaderboard_websocket_connections") == 0, what="all are gone")
+    quietly(service)
+
+
+# -- origins ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.test", "null", "http://[", "http://127.0.0.1", "evil", "http://127.0.0.1:1", "file://", "http://"],
+)
+@each_path
+def test_pages_of_other_sites_are_closed_with_4403(service, path, origin):
+    with opened(service, path, origin=origin) as watcher:
+        assert watcher.ended() == (4403, "origin_not_allowed")
+    with opened(service, path, headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"}) as watcher:
+        assert watcher.ended() == (4403, "origin_not_allowed")
+    quietly(service)
+
+
+@each_path
+def test_the_services_own_page_is_let_in(service, path):
+    for headers in (
+        {"Origin": service.url},
+        {"Origin": service.url.upper()},
+        {"Origin": service.url, "Sec-Fetch-Site": "same-origin"},
+        {"Origin": "https://name.behind.a.proxy.test", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
+        with opened(service, path, headers=headers) as watcher:
+            watcher.read()
+
+
+@each_path
+def test_allowed_pages_are_let_in_and_no_others(open_service, path):
+    with opened(open_service, path, origin="https://game.test") as watcher:
+        watcher.read()
+    for origin in ("https://game.test.evil.test", "http://game.test", "https://game.test:444", "https://sub.game.test"):
+        with opened(open_service, path, origin=origin) as watcher:
+            assert watcher.ended() == (4403, "origin_not_allowed")
+
+
+def test_a_refused_client_is_not_listened_to(service):
+    """Its token would make it a subscriber that nobody ever takes off the hub."""
+    user = register(service)
+    with opened(service, "/ws/leaderboard", origin="https://evil.test") as watcher:
+        with pytest.raises(ConnectionClosed):
+            for _ in iter(lambda: watcher.send(json.dumps({"type": "authenticate", "token": token(user)})), 1):
+                pass
+        assert watcher.ended() == (4403, "origin_not_allowed")
+    add(service, user, 1)
+    quietly(service)
+
+
+# -- how many ---------------------------------------------------------------------------------------------
+
+
+def test_one_more_than_the_most_is_closed_with_4429(run_alone):
+    service = run_alone("--max-connections", "2")
+    with opened(service, "/ws/leaderboard") as one:
+        assert one.read()["data"] == {"updatedPositions": []}
+        with opened(service) as two:
+            assert two.read()["top_scores"] == []
+            for path in PATHS:
+                with opened(service, path) as three:
+                    assert three.ended() == (4429, "rate_limited")
+            user, _ = lead(service)
+            assert best(two.read()) == user
+        wait_until(lambda: service.metric("leaderboard_websocket_connections") == 1, what="one has left")
+        with opened(service, "/ws/score") as three:
+            assert best(three.read()) == user
+
+
+def test_a_client_that_never_reads_is_cut_off_while_others_go_on(run_alone):
+    service = run_alone("--broadcast-interval", "10ms", "--max-messages-per-second", "1000", "--rate-limit", "600/60s")
+    users = fill(service, 10)
+    for user in users:
+        register(service, user, username="💯" * 64)
+    with Wire(service.url, receive_buffer=2048) as deaf, opened(service) as watcher:
+        deaf.send(*HANDSHAKE)
+        watcher.read()
+        movers = cycle(users)
+
+        def evicted():
+            for _ in range(20):  # until the two ends of the connection hold no more, and then for ten seconds
+                add(service, next(movers), 1)
+            return service.metric("leaderboard_websocket_evictions_total", reason="stalled") == 1
+
+        wait_until(evicted, 40, "an eviction")
+        marker, _ = lead(service)
+        watcher.read_until(lambda message: best(message) == marker)
+        wait_until(lambda: service.metric("leaderboard_websocket_connections") == 1, what="one is left")
+    quietly(service)
+
+
+# -- the end ----------------------------------------------------------------------------------------------
+
+
+def test_sigterm_tells_everybody_to_come_back_spread_over_a_second_or_two(run_alone):
+    service = run_alone()
+    with ExitStack() as stack:
+        probe, late = (stack.enter_context(Wire(service.url)) for _ in range(2))
+        for wire in (probe, late):
+            wire.send("GET /readyz HTTP/1.1")
+            assert wire.read().status == 200
+        watchers = [stack.enter_context(opened(service, PATHS[n % 3])) for n in range(30)]
+        pool = stack.enter_context(ThreadPoolExecutor(len(watchers)))
+        told = [pool.submit(lambda w=watcher: (w.ended(), time.monotonic())) for watcher in watchers]
+        began = time.monotonic()
+        service.signal(signal.SIGTERM)
+        wait_until(lambda: any(each.done() for each in told), what="the first is told")
+        probe.send("GET /readyz HTTP/1.1")
+        answer = probe.read()
+        assert (answer.status, json.loads(answer.body)["reasons"]) == (503, ["draining"])
+        late.send(*HANDSHAKE)
+        assert late.read().error == "shutting_down"
+        ends, moments = zip(*[each.result() for each in told], strict=True)
+        assert set(ends) == {(1001, "going away")}
+        assert 0.9 < max(moments) - min(moments) < 2.5
+        assert service.wait() == 0
+        assert time.monotonic() - began < 10
+    assert "Traceback" not in service.log
+
+
+def test_sigterm_does_not_wait_for_who_does_not_listen(run_alone):
+    service = run_alone()
+    with ExitStack() as stack:
+        for _ in range(3):
+            wire = stack.enter_context(Wire(service.url))
+            wire.send(*HANDSHAKE)
+            assert wire.file.readline().startswith(b"HTTP/1.1 101")
+        began = time.monotonic()
+        service.signal(signal.SIGTERM)
+        assert service.wait() == 0
+        assert time.monotonic() - began < 8
+    assert "Traceback" not in service.log

@@ -1,0 +1,43 @@
+"""Suspicion on a running service: it is counted and told, and by setting suspends until somebody has looked."""
+
+import pytest
+
+from tests.support.service import token
+from tests.support.wait import wait_until
+
+
+@pytest.fixture(scope="module")
+def strict(run_service, module_database):
+    uri, name = module_database
+    flags = ("--max-points-per-window", "100", "--suspend-suspicious", "--rate-limit", "100/1m")
+    return run_service(*flags, uri=uri, database=name)
+
+
+def score(service, user, points, **options):
+    return service.post("/api/score", {"score": points}, token=token(user), **options)
+
+
+def test_points_past_the_cap_are_refused_told_and_suspend(strict):
+    assert score(strict, "greedy", 60).status == 201
+    refused = score(strict, "greedy", 60)
+    assert (refused.status, refused.json["error"]) == (403, "suspicious_activity")
+    assert strict.get("/api/v1/players/greedy").json["score"] == 60
+    assert strict.metric("leaderboard_suspicious_total", rule="points_cap") == 1
+    wait_until(lambda: score(strict, "greedy", 1).json.get("error") == "player_suspended", what="suspended")
+    assert any('"rule":"points_cap"' in line and "greedy" in line for line in strict.log.splitlines())
+    admin = token("mod", scope="leaderboard:admin")
+    answer = strict.post("/api/v1/admin/players/greedy/reinstate", {"reason": "looked"}, token=admin)
+    assert answer.json["suspended"] is False
+    assert score(strict, "greedy", 1).status == 200
+
+
+def test_a_new_player_may_not_pass_the_cap_either(strict):
+    assert score(strict, "big-start", 101).json["error"] == "suspicious_activity"
+    assert strict.get("/api/v1/players/big-start").status == 404
+
+
+def test_a_storm_of_refused_proofs(strict):
+    for _ in range(5):
+        answer = score(strict, "forger", 1, headers={"Action-Proof": "a.b.c"})
+        assert answer.json["error"] == "invalid_action_proof"
+    assert strict.metric("leaderboard_suspicious_total", rule="refused_proofs") == 1

@@ -1,0 +1,205 @@
+"""Attacks on HTTP itself: requests hidden in requests, clients that keep the service waiting, floods of connections."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from tests.api.wire import Wire
+from tests.attacks.arena import HeardWire, new_user
+from tests.support.wait import wait_until
+
+MANY = 60
+
+
+def inner(arena, user: str) -> bytes:
+    """A whole request that would count, had it a connection of its own."""
+    return (
+        f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {arena.token(user)}\r\n"
+        f'Action-Proof: {arena.proof(user)}\r\nContent-Length: 11\r\n\r\n{{"score":7}}'
+    ).encode()
+
+
+SMUGGLING = {
+    "CL.TE": (["Content-Length: 4", "Transfer-Encoding: chunked"], b"0\r\n\r\n"),
+    "TE.CL": (["Transfer-Encoding: chunked", "Content-Length: 4"], b"0\r\n\r\n"),
+    "TE.TE": (["Transfer-Encoding: chunked", "Transfer-Encoding: identity"], b"0\r\n\r\n"),
+    "TE in disguise": (["Transfer-Encoding: \tchunked, identity"], b"0\r\n\r\n"),
+    "TE: xchunked": (["Transfer-Encoding: xchunked"], b"0\r\n\r\n"),
+    "TE with a space before the colon": (["Transfer-Encoding : chunked"], b"0\r\n\r\n"),
+    "two lengths": (["Content-Length: 0", "Content-Length: 4"], b""),
+    "a length in a list": (["Content-Length: 0, 4"], b""),
+    "a length with a sign": (["Content-Length: +0"], b""),
+    "a folded line": (["X-A: 1", " Content-Length: 4"], b""),
+    "a bare CR": (["X-A: 1\rContent-Length: 4"], b""),
+    "a NUL in a name": (["Content-Length\0: 4"], b""),
+    "a chunk size with an extension of lies": (["Transfer-Encoding: chunked"], b"0;\n\r\n\r\n"),
+    "a chunk size in disguise": (["Transfer-Encoding: chunked"], b"0x0\r\n\r\n"),
+    "a trailer that is a header": (["Transfer-Encoding: chunked"], b"0\r\nContent-Length: 400\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("how", SMUGGLING)
+def test_smuggling_a_request_in(arena, user, how):
+    """An ambiguous request is refused, and what follows it on the connection is never read as a request."""
+    headers, body = SMUGGLING[how]
+    with arena.unchanged(), HeardWire(arena.here) as wire:
+        wire.send("POST /api/score HTTP/1.1", *headers, body=body + inner(arena, user))
+        assert wire.read().status == 400
+        assert wire.ended()
+
+
+def test_smuggling_past_a_websocket_handshake(arena, user):
+    """A request with a body, or one that is refused, is no tunnel."""
+    handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: x"]
+    with arena.unchanged(), HeardWire(arena.here) as wire:
+        wire.send("GET /ws/score HTTP/1.1", *handshake, "Content-Length: 500", body=inner(arena, user)[:500])
+        assert wire.read().status in (400, 401, 413, 426)
+
+
+def test_another_path_than_the_proxy_saw(arena, user):
+    """No header moves a request to another path, method or host."""
+    token = arena.token(user)
+    with arena.unchanged():
+        for header in (
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "X-HTTP-Method-Override",
+            "X-Forwarded-Path",
+            "X-Forwarded-Host",
+        ):
+            value = "POST" if "Method" in header else "/api/score"
+            assert arena.here.get("/no/such", token=token, headers={header: value}).status == 404
+            assert arena.here.get("/api/score", token=token, headers={header: value}).status == 405
+        for path in ("/metrics", "/%2e%2e/metrics", "//metrics", "/api/../metrics", "/readyz/../metrics"):
+            assert arena.here.get(path).status == 404
+
+
+def drip(wires: list[Wire], piece: bytes) -> bool:
+    """Send a little more on each connection; whether the service has closed them all."""
+    for wire in list(wires):
+        with contextlib.suppress(OSError):
+            wire.socket.sendall(piece)
+        if select.select([wire.socket], [], [], 0)[0]:
+            with contextlib.suppress(OSError):
+                if not wire.socket.recv(65536):
+                    wires.remove(wire)
+                continue
+            if wire in wires:
+                wires.remove(wire)
+    return not wires
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"GET /api/top-scores HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a"),
+        (b"POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n{", b" "),
+        (b"POST /api/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"", b""),
+    ],
+    ids=["headers", "body", "chunks", "silence"],
+)
+def test_slowloris(arena, strict, start, piece):
+    """Many clients that send a byte at a time hold nobody up, and are cut off by the clock, not by their silence."""
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire(strict.url)) for _ in range(MANY)]
+        for wire in wires:
+            wire.socket.sendall(start)
+        left = list(wires)
+        began = time.monotonic()
+        assert strict.get("/api/top-scores").status == 200
+        wait_until(lambda: drip(left, piece), 30, "all are cut off")
+        assert time.monotonic() - began < 30
+    assert "Traceback" not in strict.log
+
+
+def test_pipelining_without_reading_the_answers(arena):
+    """What is not read is not produced: the service stops reading, and its memory does not grow."""
+    before = arena.here.memory
+    request = b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 500
+    with HeardWire(arena.here, receive_buffer=2048) as wire:
+        wire.socket.settimeout(2)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(2000):  # 31 MB of requests, for some gigabytes of answers
+                wire.socket.sendall(request)
+            pytest.fail("everything was taken")
+        assert arena.here.get("/healthz").status == 200
+        assert arena.here.memory < before + 64 * 1024
+        wire.close(abruptly=True)
+
+
+def test_a_flood_of_connections_that_say_nothing(arena):
+    """They cost a descriptor each until the idle timeout; everybody else is served."""
+    with ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(Wire(arena.there.url))
+        assert arena.there.get("/api/top-scores").status == 200
+
+
+def test_half_closed_and_reset_connections(arena, user):
+    """A write that arrived whole counts once, and one that did not counts never, however the client goes."""
+    request = inner(arena, user)
+    for size in (10, 40, len(request) - 1):
+        with Wire(arena.here.url) as wire:
+            wire.socket.sendall(request[:size])
+            wire.close(abruptly=size % 20 == 0)
+    with Wire(arena.here.url) as wire:
+        wire.socket.sendall(request)
+        wire.close(abruptly=True)
+    wait_until(lambda: arena.score(user) == 7, what="the whole one")
+    with HeardWire(arena.here) as wire:
+        wire.socket.sendall(request)
+        assert wire.read().headers["idempotent-replay"] == "true"
+    assert arena.score(user) == 7
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=a", "application/x-www-form-urlencoded", "text/plain"])
+def test_a_form_of_another_site(arena, user, kind):
+    """What a page can send without asking first is not read: no multipart, no forms (CVE-2025-47287 and its kin)."""
+    bodies = [
+        b'--a\r\nContent-Disposition: form-data; name="score"\r\n\r\n7\r\n' * 100 + b"--a--",
+        b"score=7",
+        b'{"score":7}',
+    ]
+    for body in bodies:
+        with arena.unchanged():
+            headers = {"Content-Type": kind, "Action-Proof": arena.proof(user)}
+            answer = arena.here.post("/api/score", body, token=arena.token(user), headers=headers)
+            assert (answer.status, answer.json["error"]) == (415, "unsupported_media_type")
+
+
+def test_compressed_bodies(arena, user):
+    """Nothing is inflated, so nothing can be a bomb."""
+    for coding in ("gzip", "deflate", "br", "gzip, gzip", "identity, gzip"):
+        with arena.unchanged():
+            headers = {"Content-Encoding": coding, "Action-Proof": arena.proof(user)}
+            answer = arena.here.post("/api/score", b"\x1f\x8b" + b"\0" * 1000, token=arena.token(user), headers=headers)
+            assert (answer.status, answer.json["error"]) == (415, "unsupported_media_type")
+
+
+def test_cross_origin_pages(arena):
+    """No answer is for a page of another site, no preflight lets one write, and there are no cookies to ride on."""
+    for origin in ("https://evil.example", "null", arena.here.url.replace("http", "https")):
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        for answer in (
+            arena.here.get("/api/leaderboard", headers=asked),
+            arena.here.call("OPTIONS", "/api/score", headers=asked),
+        ):
+            assert "Access-Control-Allow-Origin" not in answer.headers
+            assert "Access-Control-Allow-Methods" not in answer.headers
+            assert "Set-Cookie" not in answer.headers
+
+
+def test_what_the_service_tells_about_itself(arena):
+    """No version, no framework, no trace."""
+    for path in ("/", "/api/top-scores", "/no/such", "/ws/score"):
+        answer = arena.here.get(path)
+        assert "Server" not in answer.headers
+        assert "X-Powered-By" not in answer.headers
+        assert not any(word in answer.body.lower() for word in (b"tornado", b"traceback", b"pymongo", b".py"))
+    assert arena.here.get(f"/api/v1/players/{new_user()}").json["error"] == "player_not_found"

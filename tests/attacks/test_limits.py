@@ -1,0 +1,160 @@
+"""Getting past the limits: as somebody else, from elsewhere, in other words, everywhere at once."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+
+import pytest
+
+from tests.attacks.arena import LIMIT, HeardWire, new_user, vouched
+from tests.support.faces import WRITES
+
+
+def attempt(arena, service, form, user, token, **headers):
+    body, proof = vouched(arena, form, user)
+    return service.call(form.method, form.path, body, token=token, headers={"Action-Proof": proof, **headers})
+
+
+def test_every_front_end_and_both_processes_at_once(arena, user):
+    """60 good updates, with a token of their own each, through all front ends of two processes: the limit holds."""
+    jobs = [(service, form) for service in (arena.here, arena.there) for form in WRITES] * 5
+    tokens = [arena.token(user, jti=secrets.token_hex(8)) for _ in jobs]
+
+    def send(job, token):
+        service, form = job
+        return form.points, attempt(arena, service, form, user, token)
+
+    with ThreadPoolExecutor(16) as pool:
+        done = list(pool.map(send, jobs, tokens))
+    assert Counter(answer.status in (200, 201) for _, answer in done) == {True: LIMIT, False: len(jobs) - LIMIT}
+    refused = [answer for _, answer in done if answer.status not in (200, 201)]
+    assert {(answer.status, answer.json["error"]) for answer in refused} == {(429, "rate_limited")}
+    assert all(1 <= int(answer.headers["Retry-After"]) <= 60 for answer in refused)
+    assert arena.score(user) == sum(points for points, answer in done if answer.status in (200, 201))
+
+
+def test_other_spellings_of_oneself(arena):
+    """Each is somebody else, or nobody: none writes to the player, and none is a fresh window for the player."""
+    user = f"Zoe-{new_user()}"
+    token = arena.token(user)
+    form = next(form for form in WRITES if form.name == "E")
+    for _ in range(LIMIT):
+        assert attempt(arena, arena.here, form, user, token).status in (200, 201)
+    spellings = [
+        user.lower(), user.upper(), f" {user}", f"{user} ", f"{user}\0", f"{user}%00", user.replace("o", "о"),
+        user.replace("e", "ｅ"), user.replace("-", "‐"), f"{user}\u200b", f"{user}.", f"./{user}",
+        user.replace("Z", "Ź"),
+    ]  # fmt: skip
+    with arena.unchanged():
+        for service, spelling in zip(cycle((arena.here, arena.there)), spellings, strict=False):
+            body = {**form.body(user), "user_id": spelling}
+            headers = {"Action-Proof": arena.proof(user)}
+            answer = service.post(form.path, body, token=token, headers=headers)
+            assert answer.json["error"] in ("user_mismatch", "invalid_body"), spelling
+            if spelling.isascii():
+                continue
+            assert service.get("/api/leaderboard", token=arena.token(spelling)).json["error"] == "invalid_token"
+        assert attempt(arena, arena.there, form, user, token).status == 429
+
+
+def test_other_claims_for_oneself(arena, user):
+    """A token that names the player by another claim is the same player."""
+    form = WRITES[0]
+    for n in range(LIMIT):
+        token = arena.token(user) if n % 2 else arena.token(user, sub=..., user_id=user)
+        assert attempt(arena, arena.here, form, user, token).status in (200, 201)
+    with arena.unchanged():
+        for token in (arena.token(user, sub=..., user_id=user), arena.token(user, user_id=user), arena.token(user)):
+            assert attempt(arena, arena.there, form, user, token).status == 429
+
+
+def test_other_addresses_for_oneself(arena, user):
+    """The limit is the player's, wherever the requests claim to come from."""
+    token = arena.token(user)
+    statuses = [
+        attempt(arena, arena.here, WRITES[0], user, token, **{"X-Forwarded-For": f"203.0.113.{n}"}).status
+        for n in range(LIMIT + 5)
+    ]
+    assert statuses[LIMIT:] == [429] * 5
+
+
+def test_replays_are_no_way_past_the_limit(arena, user):
+    """They are answered without end, and add nothing."""
+    token, proof = arena.token(user), arena.proof(user)
+    for _ in range(LIMIT + 5):
+        answer = arena.here.post("/api/score", {"score": 7}, token=token, headers={"Action-Proof": proof})
+        assert answer.json["score"] == 7
+    assert arena.score(user) == 7
+
+
+def guess(service, *forwarded: str):
+    with HeardWire(service) as wire:
+        wire.send(
+            "POST /api/score HTTP/1.1", *(f"X-Forwarded-For: {value}" for value in forwarded), "Content-Length: 0"
+        )
+        return wire.read().status
+
+
+@pytest.fixture(scope="module")
+def bare(arena):
+    """A service that clients reach without a proxy, and that has little patience."""
+    return arena.run(env={"LEADERBOARD_MAX_FAILURES_PER_ADDRESS": "5/1m"})
+
+
+def test_forged_x_forwarded_for_without_a_proxy(arena, bare):
+    """Nobody's word is taken: all failures count for the address that the connection has."""
+    statuses = [guess(bare, f"2001:db8:{n}::1", f"203.0.113.{n}") for n in range(9)]
+    assert statuses == [401] * 5 + [429] * 4
+    assert bare.get("/api/top-scores").status == 200, "reading needs no credit"
+
+
+BEHIND_A_PROXY = {
+    "one before": ["203.0.113.{n}, {me}"],
+    "a header before": ["203.0.113.{n}", "{me}"],
+    "the proxy's own after": ["{me}, 127.0.0.1"],
+    "two proxies' after": ["203.0.113.{n},{me},127.0.0.1,127.0.0.9"],
+    "a port": ["{me}:{n}"],
+    "an IPv6 dress": ["::ffff:{me}"],
+    "the proxy's own before": ["127.0.0.1, {me}"],
+    "a private one before": ["10.0.0.{n}, {me}"],
+}
+
+
+@pytest.mark.parametrize("way", BEHIND_A_PROXY)
+def test_forged_x_forwarded_for_behind_a_proxy(arena, strict, way):
+    """What the client puts before the proxy's own word is not believed."""
+    me = f"198.51.100.{100 + list(BEHIND_A_PROXY).index(way)}"
+    statuses = [guess(strict, *(value.format(n=n, me=me) for value in BEHIND_A_PROXY[way])) for n in range(9)]
+    assert statuses == [401] * 5 + [429] * 4
+
+
+def test_hopping_through_one_sites_ipv6_addresses(arena, strict):
+    """A customer has 2**64 of them; they count as one."""
+    statuses = [guess(strict, f"2001:db8:7:7:{n:x}::{n}") for n in range(9)]
+    assert statuses == [401] * 5 + [429] * 4
+
+
+def test_guessing_tokens_over_sockets_and_rest_at_once(arena, strict):
+    """They share one count; and the guesser cannot tell a good token from a bad one any more."""
+    address = {"X-Forwarded-For": "198.51.100.90"}
+    for _ in range(5):
+        assert strict.get("/api/leaderboard", token="x.y.z", headers=address).status == 401
+    good = arena.token(new_user())
+    assert strict.get("/api/leaderboard", token=good, headers=address).status == 429
+    assert strict.post("/api/score", {"score": 7}, token=good, headers=address).status == 429
+    neighbour = {"X-Forwarded-For": "198.51.100.91"}
+    assert strict.get("/api/leaderboard", token=good, headers=neighbour).status == 200
+    assert strict.get("/api/leaderboard", token=good, headers=address).status == 200, "it is known now"
+
+
+def test_overflowing_a_score(arena):
+    """Past int64 it is refused, not wrapped."""
+    user, server = new_user(), arena.token("game-1", scope="scores:write")
+    most = {"user_id": user, "score_increase": 2**63 - 1}
+    assert arena.here.post("/api/v1/score", most, token=server).json["new_score"] == 2**63 - 1
+    with arena.unchanged():
+        answer = arena.there.post("/api/v1/score", {"user_id": user, "score_increase": 1}, token=server)
+        assert (answer.status, answer.json["error"]) == (400, "invalid_increment")

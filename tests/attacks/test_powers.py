@@ -1,0 +1,173 @@
+"""Doing what only a game server or a moderator may, and getting out of a suspension."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.attacks.arena import new_user, vouched
+from tests.support.faces import WRITES
+
+VERBS = ("suspend", "reinstate", "hide", "show", "take-back", "erase")
+
+NOT_A_SCOPE = [
+    "", "scores", "scores:read", "SCORES:WRITE", "scores:write,leaderboard:admin", "scores:write2", " scores:writе",
+    "scores:write\u00a0leaderboard:admin", "*", "admin", "leaderboard:*", "scores:write\tleaderboard:admin",
+    ["scores:write leaderboard:admin"], ["Scores:Write"], None,
+]  # fmt: skip
+
+
+def moderate(arena, user, verb, **members):
+    """As a moderator, who may."""
+    token = arena.token("mod-1", scope="leaderboard:admin")
+    body = {"reason": "cheats", **members}
+    answer = arena.here.post(f"/api/v1/admin/players/{user}/{verb}", body, token=token)
+    assert answer.status in (200, 204), answer
+    return answer
+
+
+@pytest.mark.parametrize("scope", NOT_A_SCOPE, ids=repr)
+def test_scope_that_only_looks_like_one(arena, user, scope):
+    """It is a player's token: no word for others, and no update without a proof."""
+    victim, token = new_user(), arena.token(user, scope=scope)
+    with arena.unchanged():
+        body = {"user_id": victim, "score_increase": 7}
+        assert arena.here.post("/api/v1/score", body, token=token).json["error"] == "user_mismatch"
+        assert arena.here.post("/api/score", {"score": 7}, token=token).json["error"] == "action_proof_required"
+        answer = arena.here.call("PUT", f"/api/v1/players/{victim}", {"username": "x"}, token=token)
+        assert answer.json["error"] == "user_mismatch"
+
+
+@pytest.mark.parametrize("claim", ["scopes", "scp", "roles", "permissions", "admin", "is_admin", "groups"])
+def test_power_by_another_claim(arena, user, claim):
+    token = arena.token(user, **{claim: ["scores:write", "leaderboard:admin"]})
+    with arena.unchanged():
+        body = {"user_id": new_user(), "score_increase": 7}
+        assert arena.here.post("/api/v1/score", body, token=token).json["error"] == "user_mismatch"
+
+
+def test_power_by_a_proof(arena, user):
+    """What a proof says beyond its action means nothing."""
+    proof = arena.proof(user, scope="scores:write leaderboard:admin", user_id=new_user())
+    token = arena.token(user)
+    with arena.unchanged():
+        body = {"user_id": new_user(), "score_increase": 7}
+        answer = arena.here.post("/api/v1/score", body, token=token, headers={"Action-Proof": proof})
+        assert answer.json["error"] == "user_mismatch"
+
+
+def test_writing_for_somebody_else_at_every_front_end(arena, user):
+    """By each name that a body could have for a player."""
+    victim = new_user()
+    for form in WRITES:
+        for name in ("user_id", "userId"):
+            body, proof = vouched(arena, form, user)
+            if form.name != "C" and name == "userId":
+                continue  # it means nothing there
+            with arena.unchanged():
+                answer = arena.here.call(
+                    form.method, form.path, {**body, name: victim}, token=arena.token(user),
+                    headers={"Action-Proof": proof},
+                )  # fmt: skip
+                assert (answer.status, answer.json["error"]) == (403, "user_mismatch"), (form.name, name)
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "export"])
+def test_moderating_without_the_scope(arena, verb):
+    """A player, a player about oneself, a game server, nobody."""
+    victim = new_user()
+    assert (
+        arena.here.post(
+            "/api/score", {"score": 7}, token=arena.token(victim), headers={"Action-Proof": arena.proof(victim)}
+        ).status
+        == 201
+    )
+    path, method = f"/api/v1/admin/players/{victim}/{verb}", "GET" if verb == "export" else "POST"
+    body = None if verb == "export" else {"reason": "because", **({"action_id": "a"} if verb == "take-back" else {})}
+    callers = {"player": arena.token(new_user()), "game server": arena.token("game-1", scope="scores:write")}
+    if verb != "export":
+        callers["oneself"] = arena.token(victim)  # one's own data are one's own
+    with arena.unchanged():
+        for service in (arena.here, arena.there):
+            for token in callers.values():
+                answer = service.call(method, path, body, token=token)
+                assert (answer.status, answer.json["error"]) == (403, "insufficient_scope")
+            assert service.call(method, path, body).json["error"] == "missing_token"
+            assert service.call(method, path, body, token="x.y.z").json["error"] == "invalid_token"
+
+
+def test_scoring_while_suspended(arena, user):
+    """Through every front end of both processes, with proofs, as oneself and by the game server."""
+    token, server = arena.token(user), arena.token("game-1", scope="scores:write")
+    first = {"Action-Proof": arena.proof(user)}
+    assert arena.here.post("/api/score", {"score": 7}, token=token, headers=first).status == 201
+    moderate(arena, user, "suspend")
+    with arena.unchanged():
+        for service in (arena.here, arena.there):
+            for form in WRITES:
+                for caller in (token, server):
+                    body, proof = vouched(arena, form, user)
+                    if caller is server:
+                        body["user_id"] = user
+                    answer = service.call(form.method, form.path, body, token=caller, headers={"Action-Proof": proof})
+                    assert (answer.status, answer.json["error"]) == (403, "player_suspended"), form.name
+        again = arena.there.post("/api/score", {"score": 7}, token=token, headers=first)
+        assert again.headers["Idempotent-Replay"] == "true", "what was counted before is answered, and adds nothing"
+
+
+def test_getting_out_of_a_suspension_by_the_profile(arena, user):
+    """Registering again changes the name, and nothing else."""
+    arena.here.call("PUT", f"/api/v1/players/{user}", {"username": "Ann"}, token=arena.token(user))
+    moderate(arena, user, "suspend")
+    moderate(arena, user, "hide")
+    body = {"username": "Bea", "suspended": False, "hidden": False, "score": 900}
+    assert arena.here.call("PUT", f"/api/v1/players/{user}", body, token=arena.token(user)).status == 200
+    document = arena.players()[user]
+    assert (document["suspended"], document["hidden"], document["score"]) == (True, True, 0)
+    assert document["username"] == "Bea"
+
+
+def score(arena, service, user, proof):
+    return service.post("/api/score", {"score": 7}, token=arena.token(user), headers={"Action-Proof": proof})
+
+
+def test_replay_of_what_a_moderator_took_back(arena, user):
+    """The proof is still good, and its action is still known: it stays taken back."""
+    proof, other = arena.proof(user, jti="one"), arena.proof(user, jti="two")
+    assert score(arena, arena.here, user, proof).status == 201
+    assert score(arena, arena.here, user, other).json["score"] == 14
+    assert moderate(arena, user, "take-back", action_id="one").json["score"] == 7
+    with arena.unchanged():
+        for service in (arena.here, arena.there):
+            again = score(arena, service, user, proof)
+            assert again.headers["Idempotent-Replay"] == "true"
+    assert arena.score(user) == 7
+
+
+def test_reading_anothers_history(arena, user):
+    """Known or not, it is nobody else's; a game server's neither."""
+    assert score(arena, arena.here, user, arena.proof(user)).status == 201
+    for token in (arena.token(new_user()), arena.token("game-1", scope="scores:write")):
+        for whose in (user, new_user()):
+            for path in (f"/api/v1/players/{whose}/history", f"/api/v1/admin/players/{whose}/export"):
+                answer = arena.there.get(path, token=token)
+                assert (answer.status, answer.json["error"]) == (403, "insufficient_scope")
+                assert user not in json.dumps(answer.json)
+
+
+def test_moderating_by_an_operator(arena, user):
+    """Which actions are taken back is a text or a time, and a reason is a text."""
+    assert score(arena, arena.here, user, arena.proof(user)).status == 201
+    admin, path = arena.token("mod-1", scope="leaderboard:admin"), f"/api/v1/admin/players/{user}"
+    with arena.unchanged():
+        for body in (
+            {"reason": {"$ne": ""}}, {"reason": ["x"]}, {"reason": ""}, {"reason": "x" * 501}, {},
+            {"reason": "x", "action_id": {"$ne": None}}, {"reason": "x", "since": {"$gt": ""}},
+            {"reason": "x", "since": "0"}, {"reason": "x", "since": "2026-01-01"}, {"reason": "x"},
+        ):  # fmt: skip
+            answer = arena.here.post(f"{path}/take-back", body, token=admin)
+            assert (answer.status, answer.json["error"]) == (400, "invalid_body"), body
+        for action_id in ("$ne", ".*", "j-*", "%24ne"):
+            answer = arena.here.post(f"{path}/take-back", {"reason": "x", "action_id": action_id}, token=admin)
+            assert (answer.status, answer.json["error"]) == (404, "action_not_found")

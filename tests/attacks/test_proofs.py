@@ -1,0 +1,200 @@
+"""Raising a score with a good token and no good proof: forged, somebody else's, changed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from jose import jwe
+
+from tests.attacks.arena import Arena, HeardWire, new_user, vouched
+from tests.auth.forgery import as_json, b64, forge, public_der, signing
+from tests.auth.test_token_attacks import hmac_with
+from tests.support.faces import WRITES
+from tornado_app.auth import proofs
+
+Build = Callable[[Arena, str], str]
+INVALID, REQUIRED = "invalid_action_proof", "action_proof_required"
+HEADER = {"alg": "HS256", "typ": proofs.TYPE}
+
+
+def header(**members: object) -> Build:
+    return lambda arena, user: forge(arena.keys.proof, arena.proof_claims(user), {**HEADER, **members})
+
+
+def claim(**changes: object) -> Build:
+    return lambda arena, user: arena.proof(user, **changes)
+
+
+def signed_by(key: Callable[[Arena], object]) -> Build:
+    return lambda arena, user: forge(key(arena), arena.proof_claims(user), HEADER)  # type: ignore[arg-type]
+
+
+def times(issued: float, expires: float) -> Build:
+    """A proof of that time, in seconds from now."""
+    return lambda arena, user: arena.proof(user, iat=time.time() + issued, exp=time.time() + expires)
+
+
+def written(text: str) -> Build:
+    def build(arena: Arena, user: str) -> str:
+        claims = json.dumps(arena.proof_claims(user, exp=0)).replace('"exp": 0', f'"exp": {text}')
+        return forge(arena.keys.proof, claims.encode(), HEADER)
+
+    return build
+
+
+def unsigned(arena: Arena, user: str) -> str:
+    return f"{b64(as_json({**HEADER, 'alg': 'none'}))}.{b64(as_json(arena.proof_claims(user)))}."
+
+
+def nobody_signed(arena: Arena, user: str) -> str:
+    """Where a key is read from the file that `kid` names, this one's signature is good."""
+    return forge(hmac_with(b""), arena.proof_claims(user), {**HEADER, "kid": "../../../../../dev/null"})
+
+
+def encrypted(arena: Arena, user: str) -> str:
+    text = as_json(arena.proof_claims(user, pad="0" * 2_000_000))
+    secret = arena.keys.proof_secret[:32]
+    return str(jwe.encrypt(text, secret, algorithm="dir", encryption="A256GCM", zip="DEF").decode())
+
+
+FORGED: dict[str, Build] = {
+    "no JWS": lambda arena, user: "trust me",
+    "alg none": unsigned,
+    "alg not offered": header(alg="HS512"),
+    "the player's own token": lambda arena, user: arena.token(user),
+    "a token's type": header(typ="JWT"),
+    "no type": header(typ=None),
+    "crit": header(crit=["exp"]),
+    "jwk embedded": header(jwk={"kty": "oct", "k": b64(b"evil")}),
+    "kid traversal to nothing": nobody_signed,
+    "signed with the tokens' shared secret": signed_by(lambda arena: arena.keys.hs),
+    "signed with the tokens' RSA key": lambda arena, user: forge(
+        arena.keys.rs, arena.proof_claims(user), {"alg": "RS256", "typ": proofs.TYPE}
+    ),
+    "signed with the tokens' public key": signed_by(lambda arena: hmac_with(public_der(arena.keys.rs_private))),
+    "signed with an empty secret": signed_by(lambda arena: hmac_with(b"")),
+    "signed with another secret": signed_by(lambda arena: signing("HS256", number=5)),
+    "another player's": lambda arena, user: arena.proof(new_user()),
+    "of a player whose name differs in case": lambda arena, user: arena.proof(user.upper()),
+    "of nobody": claim(sub=...),
+    "of an operator": claim(sub={"$ne": None}),
+    "without a type of action": claim(act=...),
+    "without an id": claim(jti=...),
+    "an id that is an operator": claim(jti={"$gt": ""}),
+    "an id with a NUL": claim(jti="a\0b"),
+    "points of another number": claim(pts=8),
+    "points of 0": claim(pts=0),
+    "points below 0": claim(pts=-7),
+    "points as text": claim(pts="7"),
+    "points as 7.0": claim(pts=7.0),
+    "points true": claim(pts=True),
+    "points null": claim(pts=None),
+    "points past int64": claim(pts=2**63),
+    "points an operator": claim(pts={"$inc": 7}),
+    "that never ends": claim(exp=...),
+    "that ends at infinity": written("Infinity"),
+    "that ends at 1e999": written("1e999"),
+    "that ends at NaN": written("NaN"),
+    "that ends at a text": claim(exp="9999999999"),
+    "that lives a year": times(0, 365 * 86400),
+    "that lives 61 seconds": times(0, 61),
+    "that ends before it begins": times(0, -10),
+    "from the future": times(30, 60),
+    "without a beginning": claim(iat=...),
+    "nested": lambda arena, user: forge(arena.keys.proof, b"[" * 1300 + b"]" * 1300, HEADER),
+    "a five-part JWE, a zip bomb": encrypted,
+}  # fmt: skip
+
+
+def write(arena: Arena, user: str, proof: str | None, *, by: str = "header", **changes: object):
+    body = {"score": 7, **changes} | ({"proof": proof} if by == "body" else {})
+    headers = {"Action-Proof": proof} if by == "header" and proof is not None else {}
+    return arena.here.post("/api/score", body, token=arena.token(user), headers=headers)
+
+
+@pytest.mark.parametrize("attack", FORGED)
+def test_forged_proof(arena, user, attack):
+    proof = FORGED[attack](arena, user)
+    with arena.unchanged():
+        for by in ("header", "body"):
+            answer = write(arena, user, proof, by=by)
+            assert (answer.status, answer.json["error"]) == (403, INVALID)
+
+
+def test_proof_of_more_than_4096_characters(arena, user):
+    """Rightly signed, and too long all the same."""
+    proof = arena.proof(user, pad="x" * 3200)
+    assert 4096 < len(proof) < 6000
+    with arena.unchanged():
+        assert write(arena, user, proof).json["error"] == INVALID
+        assert write(arena, user, proof, by="body").json["error"] == "invalid_body"
+
+
+def test_the_good_one_is_counted(arena, user):
+    """What the attacks above are made from: else they would be refused for another reason."""
+    assert write(arena, user, arena.proof(user)).json["score"] == 7
+    assert write(arena, user, arena.proof(user), by="body").json["score"] == 14
+
+
+@pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
+def test_no_proof_at_any_front_end(arena, user, form):
+    with arena.unchanged():
+        for service in (arena.here, arena.there):
+            answer = service.call(form.method, form.path, form.body(user), token=arena.token(user))
+            assert (answer.status, answer.json["error"]) == (403, REQUIRED)
+
+
+@pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
+def test_changed_body_at_every_front_end(arena, user, form):
+    """The proof is good, and the request says something else."""
+    victim = new_user()
+    body, proof = vouched(arena, form, user)
+    changes: list[tuple[dict[str, object], str]] = [({"user_id": victim}, "user_mismatch")]
+    if form.field:
+        changes += [({form.field: form.points + 1}, INVALID)]
+    if form.name == "B":
+        changes += [({"action_type": "enemy_defeated"}, INVALID)]
+    if form.name == "C":
+        changes += [({"actionType": "enemy_defeated"}, INVALID), ({"actionId": "another"}, INVALID)]
+    if form.name == "D":
+        changes += [({"action_id": "enemy_defeated:1"}, INVALID), ({"action_id": "level_complete:another"}, INVALID)]
+    with arena.unchanged():
+        for change, error in changes:
+            answer = arena.here.call(
+                form.method, form.path, body | change, token=arena.token(user), headers={"Action-Proof": proof}
+            )
+            assert (answer.status, answer.json["error"]) == (403, error), change
+        if not form.carries_id:
+            answer = arena.here.call(
+                form.method, form.path, body, token=arena.token(user),
+                headers={"Action-Proof": proof, "Idempotency-Key": "another"},
+            )  # fmt: skip
+            assert (answer.status, answer.json["error"]) == (403, INVALID)
+
+
+def test_two_proofs_in_one_request(arena, user):
+    good, other = arena.proof(user), arena.proof(user)
+    with arena.unchanged():
+        for lines in (
+            [f"Action-Proof: {good}", f"Action-Proof: {other}"],
+            [f"Action-Proof: {good},{other}"],
+            [f"Action-Proof: {good} {other}"],
+        ):
+            with HeardWire(arena.here) as wire:
+                auth = f"Authorization: Bearer {arena.token(user)}"
+                wire.send("POST /api/score HTTP/1.1", auth, *lines, "Content-Length: 11", body=b'{"score":7}')
+                assert wire.read().error == INVALID
+
+
+def test_proof_of_13_mb(arena, user):
+    """In the header and in the body: refused before it has all been sent."""
+    for head in (
+        "POST /api/score HTTP/1.1\r\nHost: x\r\nAction-Proof: ",
+        'POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 13000000\r\n\r\n{"score":7,"proof":"',
+    ):
+        with arena.unchanged(), HeardWire(arena.here) as wire:
+            wire.socket.sendall(head.encode() + b"a" * 200_000)
+            assert wire.read().status in (413, 431)

@@ -1,0 +1,147 @@
+"""Counting one action more than once: at once, late, elsewhere, under another name, and when a clock steps."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from tests.attacks.test_proofs import write
+from tests.auth.forgery import NOW, Clock, claims, forge, signing
+from tests.support.faces import WRITES
+from tests.support.wait import wait_until
+from tornado_app.auth import proofs
+from tornado_app.auth.keys import KeySet
+from tornado_app.auth.tokens import TokenVerifier
+from tornado_app.core.errors import ExpiredActionProof, ExpiredToken, InvalidActionProof, RateLimited
+from tornado_app.core.model import Action, Profile
+from tornado_app.mongo.store import MongoStore
+
+EXPIRED = "expired_action_proof"
+
+
+def test_replays_at_once_over_two_processes(arena, user):
+    """One proof, 40 times at once, through both processes: it counts once, and the rest are told so."""
+    proof, token = arena.proof(user), arena.token(user)
+    send = lambda service: service.post("/api/score", {"score": 7}, token=token, headers={"Action-Proof": proof})  # noqa: E731
+    services = cycle((arena.here, arena.there))
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(send, [next(services) for _ in range(40)]))
+    assert Counter(answer.headers.get("Idempotent-Replay") for answer in answers) == {None: 1, "true": 39}
+    assert {answer.json["score"] for answer in answers} == {7}
+    assert arena.score(user) == 7
+
+
+def test_one_proof_through_every_front_end(arena, user):
+    """It is the same action wherever it comes in."""
+    proof = arena.proof(user, act="level_complete", jti="level_complete:1", pts=7)
+    for n, form in enumerate(WRITES):
+        body = {
+            "C": {"actionId": "level_complete:1", "actionType": "level_complete"},
+            "D": {"user_id": user, "action_id": "level_complete:1"},
+        }.get(form.name, form.body(user))
+        service = (arena.here, arena.there)[n % 2]
+        answer = service.call(form.method, form.path, body, token=arena.token(user), headers={"Action-Proof": proof})
+        assert answer.status in (200, 201), (form.name, answer)
+        assert answer.headers.get("Idempotent-Replay") == ("true" if n else None)
+    assert arena.score(user) == 7
+
+
+def test_replay_after_its_lifetime(arena, user):
+    """Its id may be forgotten then, so its end refuses it."""
+    expires = int(time.time()) + 2
+    proof = arena.proof(user, exp=expires)
+    assert write(arena, user, proof).status == 201
+    assert write(arena, user, proof).headers["Idempotent-Replay"] == "true"
+    wait_until(lambda: time.time() > expires, what="the proof's end")
+    with arena.unchanged():
+        answer = write(arena, user, proof)
+        assert (answer.status, answer.json["error"]) == (403, EXPIRED)
+
+
+def test_pushing_a_proof_out_of_memory(arena, user):
+    """As many further actions as the limit lets through, and the first is still known."""
+    first = arena.proof(user, pts=7)
+    assert write(arena, user, first).status == 201
+    answers = [write(arena, user, arena.proof(user)).status for _ in range(14)]
+    assert answers.count(200) == 9
+    assert answers.count(429) == 5
+    with arena.unchanged():
+        assert write(arena, user, first).headers["Idempotent-Replay"] == "true"
+
+
+def test_an_id_used_again_for_more_points(arena, user):
+    assert write(arena, user, arena.proof(user, jti="twice")).status == 201
+    with arena.unchanged():
+        answer = write(arena, user, arena.proof(user, jti="twice", pts=900), score=900)
+        assert (answer.status, answer.json["error"]) == (409, "action_conflict")
+
+
+# -- a clock that steps: with a clock of the test's own, as a process's cannot be set -------------------
+
+
+def test_a_clock_that_steps_forth_and_back_with_proofs():
+    clock, key = Clock(), signing("HS256")
+    verifier = proofs.ProofVerifier(KeySet([key.public]), clock=clock)
+    proof = proofs.sign_action(key, sub="ann", action_type="win", points=7, clock=Clock())
+    verifier.verify(proof)
+    clock.now = NOW + 3600
+    with pytest.raises(ExpiredActionProof):
+        verifier.verify(proof)
+    clock.now = NOW - 3600
+    with pytest.raises(InvalidActionProof, match="future"):
+        verifier.verify(proof)
+    clock.now = NOW + 30
+    assert verifier.verify(proof).id, "good again: that it counts no second time is the memory of ids"
+
+
+def test_a_clock_that_steps_forth_and_back_with_remembered_tokens():
+    clock, key = Clock(), signing("HS256")
+    verifier = TokenVerifier(KeySet([key.public]), audience=None, issuer=None, clock=clock)
+    token = forge(key, claims())
+    verifier.verify(token)
+    assert verifier.remembers(token)
+    clock.now = NOW + 3600
+    with pytest.raises(ExpiredToken):
+        verifier.verify(token)
+
+
+def action(number: int) -> Action:
+    return Action("ann", 7, f"a-{number}", b"12345678", Profile(), create=True)
+
+
+async def test_a_clock_that_steps_back_against_the_rate_limit(mongo_database):
+    """It opens no window: what was counted in its future is still counted, and still known by its id."""
+    uri, name = mongo_database
+    clock = Clock(NOW * 1000)
+    async with AsyncMongoClient(uri) as client:
+        store = MongoStore(client, name, clock=lambda: int(clock.now))
+        for number in range(10):
+            await store.apply(action(number))
+        for back in (1, 60, 3600, 86_400):
+            clock.now = (NOW - back) * 1000
+            with pytest.raises(RateLimited):
+                await store.apply(action(99))
+            assert (await store.apply(action(0))).replayed
+        await store.close()
+
+
+async def test_two_processes_whose_clocks_differ_against_the_rate_limit(mongo_database):
+    """The limit is looser by no more than the difference: here a window of 60 seconds is one of 50."""
+    uri, name = mongo_database
+    first, second = Clock(NOW * 1000), Clock((NOW + 10) * 1000)
+    async with AsyncMongoClient(uri) as client:
+        stores = [MongoStore(client, name, clock=lambda clock=clock: int(clock.now)) for clock in (first, second)]
+        for number in range(10):
+            await stores[0].apply(action(number))
+        second.now = (NOW + 59) * 1000
+        with pytest.raises(RateLimited):
+            await stores[1].apply(action(98))
+        second.now = (NOW + 61) * 1000
+        assert not (await stores[1].apply(action(99))).replayed
+        for store in stores:
+            await store.close()

@@ -1,0 +1,126 @@
+"""Getting a secret out: by errors, logs, /metrics, check-config. When the suite ends, conftest.py looks once more
+through all that every service has said in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from urllib.parse import quote
+
+import pytest
+
+from tests.api.live import opened
+from tests.attacks.arena import SETTINGS, HeardWire
+from tests.attacks.witness import Witness, forms
+
+
+def run(arena, *arguments: str, **environment: str | None):
+    """A command with the services' own secrets in its environment; all that it prints is heard."""
+    given = {name: text for name, text in os.environ.items() if not name.startswith("LEADERBOARD_")}
+    given |= {name: text for name, text in {**arena.environment, **environment}.items() if text is not None}
+    done = subprocess.run(
+        [sys.executable, "-m", "tornado_app", *arguments],
+        env={name: text for name, text in given.items() if text is not None},
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    arena.witness.hear(done.stdout + done.stderr)
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+def test_secrets_in_check_config(arena):
+    code, printed = run(arena, "check-config", *SETTINGS)
+    assert code == 0, printed
+    assert "********" in printed
+    assert arena.witness.leaks() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["check-config", "--port", "99999"],
+        ["check-config", "--jwt-algorithm", "RS256"],
+        ["check-config", "--no-such-flag"],
+        ["serve", "--port", "0", "--metrics-port", "0", "--tls-cert", "/no/such"],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:40],
+)
+def test_secrets_in_the_message_of_a_failed_start(arena, wrong):
+    """What is wrong is said; what is secret is not."""
+    assert run(arena, *wrong)[0] != 0
+    assert arena.witness.leaks() == []
+
+
+def test_secrets_in_the_message_of_a_key_that_is_wrong(arena):
+    """A proof key that is the token key, a private key where a public one is meant, a wrong password, a broken URI."""
+    private = arena.keys.rs_private.decode()
+    wrong_password = arena.uri.replace("@127.0.0.1", "x@127.0.0.1")
+    for change in (
+        {"LEADERBOARD_PROOF_KEY": arena.keys.hs_secret},
+        {"LEADERBOARD_PROOF_KEY": private},
+        {"LEADERBOARD_JWT_JWKS_FILE": None, "LEADERBOARD_JWT_KEY": private, "LEADERBOARD_JWT_ALGORITHM": "RS256"},
+        {"LEADERBOARD_MONGODB_URI": wrong_password},
+        {"LEADERBOARD_MONGODB_URI": arena.uri.replace("mongodb://", "mongodb//")},
+    ):
+        code, printed = run(arena, "serve", "--port", "0", "--metrics-port", "0", *SETTINGS, **change)
+        assert code != 0, printed
+        assert "Traceback" not in printed
+    assert arena.witness.leaks() == []
+
+
+def test_tokens_in_what_is_said_of_bad_requests(arena, user):
+    """Wherever a client puts a token: in the query, the path, the body, a header, a message, a broken request."""
+    token, proof = arena.token(user), arena.proof(user)
+    for place in (f"/api/leaderboard?token={token}", f"/no/such/{token}", f"/api/v1/players/{token}", f"/?q={token}"):
+        arena.here.get(place, headers={"Referer": f"https://x.example/?token={token}", "X-Request-Id": token[:60]})
+    for body in ({"token": token}, {"score": token}, {"score": 7, "proof": token + "x"}, [token], token.encode()):
+        arena.here.post("/api/score", body, token=token + "x")
+        arena.here.post("/api/score", body, token=token, headers={"Action-Proof": proof + "x"})
+        arena.here.post("/api/v1/score", {"user_id": token, "score_increase": proof}, token=token)
+    for path in ("/ws/leaderboard", "/ws/score", "/ws/no-such"):
+        with HeardWire(arena.here) as wire:
+            wire.send(f"GET {path}?token={token} HTTP/1.1", "Upgrade: websocket", "Connection: upgrade")
+            wire.read()
+    with opened(arena.here, f"/ws/leaderboard?token={token}x") as watcher:
+        arena.witness.hear(repr(watcher.ended()).encode())
+    with opened(arena.here, f"/ws/leaderboard?token={token}") as watcher:
+        arena.witness.hear(json.dumps(watcher.read()).encode())
+    with HeardWire(arena.here) as wire:
+        wire.socket.sendall(f"GET /{token} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nBad\r\n\r\n".encode())
+        assert wire.read().status == 400
+    arena.witness.hear(arena.here.log.encode())
+    assert arena.witness.leaks() == []
+
+
+def test_secrets_in_metrics(arena):
+    """/metrics names no player either: names would be endless, and personal."""
+    seen = Witness()
+    seen.secrets, seen.credentials = arena.witness.secrets, arena.witness.credentials
+    for service in (arena.here, arena.there):
+        seen.scrape(service.metrics_url)
+    assert seen.size > 1000
+    assert seen.leaks() == []
+    assert not [user for user in arena.players() if user.encode() in b"".join(seen._heard)]
+
+
+@pytest.mark.parametrize("way", ["plain", "quoted", "json", "base64", "base64 amid a text", "hex"])
+def test_the_search_for_secrets_finds_them(way):
+    """Else that nothing was found would mean nothing."""
+    witness, secret = Witness(), 'p@ss/w"örd-0123456789-abcdef'
+    witness.secrets["a secret"] = secret
+    said = {
+        "plain": secret.encode(),
+        "quoted": quote(secret, safe="").encode(),
+        "json": json.dumps({"uri": secret}).encode(),
+        "base64": base64.b64encode(secret.encode()),
+        "base64 amid a text": base64.urlsafe_b64encode(f"user:{secret}@host".encode()),
+        "hex": secret.encode().hex().encode(),
+    }[way]
+    assert witness.leaks() == []
+    witness.hear(b"nothing")
+    witness.hear(b"before " + said + b" after")
+    (leak,) = {text.partition(":")[0] for text in witness.leaks()}
+    assert leak == "a secret"
+    assert all(len(form) > 10 for form in forms(secret))

@@ -1,0 +1,240 @@
+"""Getting in with a token that is none of ours: over REST and over sockets, each with a proof that is good."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+from jose import jwe
+
+from tests.api.live import opened
+from tests.attacks.arena import Arena, HeardWire, new_user
+from tests.auth.forgery import as_json, b64, forge, public_der, public_pem, signing
+from tests.auth.test_token_attacks import hmac_with
+
+Build = Callable[[Arena, str], str]
+INVALID, EXPIRED = "invalid_token", "expired_token"
+
+
+def header(alg: str = "HS256", kid: str | None = "hs", **members: object) -> Build:
+    """Rightly signed by the provider's shared secret, whatever the header says."""
+    found = {"alg": alg, "typ": "JWT", "kid": kid, **members}
+    found = {name: value for name, value in found.items() if value is not None}
+    return lambda arena, user: forge(arena.keys.hs, arena.claims(user), found)
+
+
+def claim(**changes: object) -> Build:
+    """Rightly signed, with these claims."""
+    return lambda arena, user: arena.token(user, **changes)
+
+
+def hmac(material: Callable[[bytes], bytes], **members: str) -> Build:
+    """Signed by HMAC with the provider's public key as the secret: the confusion of CVE-2024-33663."""
+
+    def build(arena: Arena, user: str) -> str:
+        key = hmac_with(material(arena.keys.rs_private))
+        return forge(key, arena.claims(user), {"alg": "HS256", "typ": "JWT", **members})
+
+    return build
+
+
+def unsigned(alg: str) -> Build:
+    return lambda arena, user: f"{b64(as_json({'alg': alg}))}.{b64(as_json(arena.claims(user)))}."
+
+
+def written(text: str) -> Build:
+    """Rightly signed, with these characters where the number of `exp` is."""
+
+    def build(arena: Arena, user: str) -> str:
+        claims = json.dumps(arena.claims(user, exp=0)).replace('"exp": 0', f'"exp": {text}')
+        return forge(arena.keys.hs, claims.encode(), {"alg": "HS256", "kid": "hs"})
+
+    return build
+
+
+def encrypted(zip_: str | None, size: int) -> Build:
+    """A five-part JWE under the very secret that the service holds."""
+
+    def build(arena: Arena, user: str) -> str:
+        text = as_json(arena.claims(user, pad="0" * size))
+        key = arena.keys.hs_secret[:32]
+        return str(jwe.encrypt(text, key, algorithm="dir", encryption="A256GCM", zip=zip_).decode())
+
+    return build
+
+
+def tampered(arena: Arena, user: str) -> str:
+    first, _, last = arena.token("somebody").split(".")
+    return f"{first}.{b64(as_json(arena.claims(user, scope='scores:write')))}.{last}"
+
+
+def own_key(arena: Arena, user: str) -> str:
+    mine = signing("RS256", None, 7)
+    return forge(mine, arena.claims(user), {"alg": "RS256", "jwk": mine.public.key.to_dict()})
+
+
+PEM_BODY = slice(1, -1)
+ATTACKS: dict[str, Build] = {
+    "alg none": unsigned("none"),
+    "alg none in capitals": unsigned("NONE"),
+    "alg none with a signature": header("none"),
+    "alg not offered": header("HS512"),
+    "alg a list": header(["HS256"]),  # type: ignore[arg-type]
+    "HS/RS confusion with the PEM": hmac(public_pem),
+    "HS/RS confusion with the PEM and the RSA key's id": hmac(public_pem, kid="rs"),
+    "HS/RS confusion with the PEM and the secret's id": hmac(public_pem, kid="hs"),
+    "HS/RS confusion with the DER": hmac(public_der),
+    "HS/RS confusion with the DER and the RSA key's id": hmac(public_der, kid="rs"),
+    "HS/RS confusion with the PEM's body": hmac(lambda pem: b"".join(public_pem(pem).splitlines()[PEM_BODY])),
+    "HS/RS confusion with an empty secret": hmac(lambda pem: b""),
+    "another's RSA key": lambda arena, user: arena.token(user, signing("RS256", "rs", 7)),
+    "another's EC key": lambda arena, user: arena.token(user, signing("ES256", "es", 7)),
+    "claims changed after signing": tampered,
+    "crit unknown": header(crit=["exp"]),
+    "crit b64": header(crit=["b64"], b64=False),
+    "jwk embedded": own_key,
+    "zip": header(zip="DEF"),
+    "kid traversal to nothing": lambda arena, user: forge(
+        hmac_with(b""), arena.claims(user), {"alg": "HS256", "kid": "../../../../../../dev/null"}
+    ),
+    "kid that asks the database": header(kid="hs' || '1'=='1"),
+    "kid an operator": header(kid={"$gt": ""}),  # type: ignore[arg-type]
+    "kid of 3000": header(kid="k" * 2800),
+    "exp missing": claim(exp=...),
+    "exp null": claim(exp=None),
+    "exp true": claim(exp=True),
+    "exp a string": claim(exp="9999999999"),
+    "exp infinite": written("Infinity"),
+    "exp 1e999": written("1e999"),
+    "exp NaN": written("NaN"),
+    "exp in milliseconds": claim(exp=4_000_000_000_000),
+    "nbf to come": lambda arena, user: arena.token(user, nbf=time.time() + 300),
+    "aud missing": claim(aud=...),
+    "aud wrong": claim(aud="shop"),
+    "aud a list of others": claim(aud=["shop", "leaderboard.evil"]),
+    "iss missing": claim(iss=...),
+    "iss wrong": claim(iss="https://id.example.evil"),
+    "sub an operator": claim(sub={"$gt": ""}),
+    "sub missing": claim(sub=...),
+    "sub and user_id differ": claim(user_id="somebody-else"),
+    "scope an object": claim(scope={"scores:write": True}),
+    "nested in its claims": lambda arena, user: forge(
+        arena.keys.hs, b"[" * 1400 + b"]" * 1400, {"alg": "HS256", "kid": "hs"}
+    ),
+    "nested in its header": lambda arena, user: f"{b64(b'[' * 2900)}.{b64(as_json(arena.claims(user)))}.AAAA",
+    "more than 4096 characters": claim(pad="x" * 3200),
+    "a token in a token": lambda arena, user: forge(
+        arena.keys.hs, arena.token(user).encode(), {"alg": "HS256", "kid": "hs", "cty": "JWT"}
+    ),
+    "five-part JWE": encrypted(None, 0),
+    "five-part JWE, a zip bomb": encrypted("DEF", 2_000_000),
+    "a proof as a token": lambda arena, user: arena.proof(user),
+    "a token signed with the proof key": lambda arena, user: forge(arena.keys.proof, arena.claims(user)),
+    "a proof's claims signed as a token": lambda arena, user: forge(
+        arena.keys.proof, arena.claims(user) | arena.proof_claims(user)
+    ),
+}  # fmt: skip
+
+
+def write(arena: Arena, service, user: str, token: str):
+    return service.post("/api/score", {"score": 7}, token=token, headers={"Action-Proof": arena.proof(user)})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def the_good_ones_are_let_in(arena):
+    """What the attacks are made from: else they would be refused for another reason."""
+    for key in (arena.keys.hs, arena.keys.rs, arena.keys.es):
+        user = new_user()
+        assert write(arena, arena.here, user, arena.token(user, key)).status == 201
+
+
+def refused_everywhere(arena: Arena, user: str, token: str, error: str) -> None:
+    with arena.unchanged():
+        for service in (arena.here, arena.there):
+            for answer in (write(arena, service, user, token), service.get("/api/leaderboard", token=token)):
+                assert (answer.status, answer.json["error"]) == (401, error)
+                assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+        with opened(arena.here, "/ws/leaderboard", headers={"Authorization": f"Bearer {token}"}) as watcher:
+            assert watcher.ended() == (4401, error)
+        if len(token) < 4000:
+            with opened(arena.there, "/ws/leaderboard") as watcher:
+                watcher.send(json.dumps({"type": "authenticate", "token": token}))
+                assert watcher.ended() == (4401, error)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_forged_token(arena, user, attack):
+    refused_everywhere(arena, user, ATTACKS[attack](arena, user), INVALID)
+
+
+def test_expired_token(arena, user):
+    refused_everywhere(arena, user, arena.token(user, exp=int(time.time()) - 60), EXPIRED)
+
+
+@pytest.mark.parametrize("member", ["jku", "x5u"])
+def test_key_from_an_address_of_the_attackers(arena, user, member):
+    """The address is not even asked."""
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        url = f"http://127.0.0.1:{trap.getsockname()[1]}/jwks"
+        mine = signing("RS256", None, 7)
+        token = forge(mine, arena.claims(user), {"alg": "RS256", "kid": "mine", member: url})
+        refused_everywhere(arena, user, token, INVALID)
+        assert not select.select([trap], [], [], 0)[0]
+
+
+def test_kid_of_1_mb(arena, user):
+    token = forge(arena.keys.hs, arena.claims(user), {"alg": "HS256", "kid": "k" * 1_000_000})
+    assert_refused_unread(arena, token)
+
+
+@pytest.mark.parametrize("unit", ["a", ".", "eyJhbGciOiJIUzI1NiJ9.", "W1tb"])
+def test_token_of_13_mb(arena, unit):
+    assert_refused_unread(arena, unit * (13_000_000 // len(unit)))
+
+
+def assert_refused_unread(arena: Arena, token: str) -> None:
+    """The refusal comes while most of the token has not even been sent."""
+    with arena.unchanged(), HeardWire(arena.here) as wire:
+        head = f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token[:200_000]}"
+        wire.socket.sendall(head.encode())
+        assert wire.read().error == "headers_too_large"
+
+
+def test_long_tokens_cost_no_more_than_short_ones(arena, user):
+    """Refused before decoding: by the process's own time, the longest that fit a header against the shortest."""
+    bad = {size: f"{b64(b'{' + b' ' * size)}.e30.AAAA" for size in (10, 3000, 5400)}
+    costs = {size: min(cost(arena.here, token) for _ in range(5)) for size, token in bad.items()}
+    assert costs[5400] < 4 * costs[10] + 1, costs
+
+
+def cost(service, token: str) -> float:
+    """Milliseconds of the service's CPU for 40 refusals."""
+    before = service.cpu
+    for _ in range(40):
+        assert service.get("/api/leaderboard", token=token).json["error"] == INVALID
+    return service.cpu - before
+
+
+def test_guessing_with_header_tricks(arena, user):
+    """Two headers, a list, another scheme, a token in the query of a write."""
+    good = arena.token(user)
+    body = b'{"score":7}'
+    for lines in (
+        [f"Authorization: Bearer {good}", "Authorization: Bearer x.y.z"],
+        [f"Authorization: Bearer {good}, Bearer {good}"],
+        [f"Authorization: Basic {good}"],
+        [f"Authorization: {good}"],
+        [f"Cookie: token={good}"],
+        [f"X-Authorization: Bearer {good}"],
+        [f"Proxy-Authorization: Bearer {good}"],
+    ):
+        with arena.unchanged(), HeardWire(arena.here) as wire:
+            wire.send(
+                f"POST /api/score?token={good}&access_token={good} HTTP/1.1", *lines,
+                f"Action-Proof: {arena.proof(user)}", f"Content-Length: {len(body)}", body=body,
+            )  # fmt: skip
+            assert wire.read().status == 401

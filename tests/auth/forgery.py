@@ -1,0 +1,92 @@
+"""Keys made for the tests, and tokens put together byte by byte, as an attacker does."""
+
+from __future__ import annotations
+
+import base64
+import json
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from tornado_app.auth.keys import SigningKey, signing_key, signing_secret
+
+SECRET = "a-secret-of-the-tests-0123456789-abcdefghijklmnop"
+NOW = 1_800_000_000.0
+"""What the tests' clock shows, in seconds since the epoch."""
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def rsa_private_pem(bits: int = 2048, number: int = 0) -> bytes:
+    return _rsa(bits, number)
+
+
+def ec_private_pem(curve: type[ec.EllipticCurve] = ec.SECP256R1, number: int = 0) -> bytes:
+    return _ec(curve, number)
+
+
+def signing(algorithm: str, kid: str | None = None, number: int = 0) -> SigningKey:
+    """A key for each algorithm; `number` tells several of one algorithm apart."""
+    if algorithm == "HS256":
+        return signing_secret(SECRET + str(number), kid)
+    return signing_key(_rsa(2048, number) if algorithm == "RS256" else _ec(ec.SECP256R1, number), kid)
+
+
+def public_pem(private_pem: bytes) -> bytes:
+    private = serialization.load_pem_private_key(private_pem, None)
+    return private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def public_der(private_pem: bytes) -> bytes:
+    private = serialization.load_pem_private_key(private_pem, None)
+    return private.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def b64(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def as_json(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+def forge(key: SigningKey, claims: Any, header: Any = None) -> str:
+    """A token with just these bytes, rightly signed by `key`, whatever nonsense its header and claims are."""
+    header = {"alg": key.algorithm.value, "typ": "JWT"} if header is None else header
+    signed = f"{b64(as_json(header))}.{b64(as_json(claims))}"
+    return f"{signed}.{b64(key.key.sign(signed.encode()))}"
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """Claims that every verifier of the tests accepts, with changes; `...` takes a claim out."""
+    found = {"sub": "ann", "exp": NOW + 60, "iat": NOW, "aud": "leaderboard", "iss": "https://id.example", **changes}
+    return {name: value for name, value in found.items() if value is not ...}
+
+
+@cache
+def _rsa(bits: int, number: int) -> bytes:
+    return _pem(rsa.generate_private_key(65537, bits))
+
+
+@cache
+def _ec(curve: type[ec.EllipticCurve], number: int) -> bytes:
+    return _pem(ec.generate_private_key(curve()))
+
+
+def _pem(private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    form = serialization.PrivateFormat.PKCS8
+    return private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())

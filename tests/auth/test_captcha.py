@@ -1,0 +1,111 @@
+"""The captcha hook against a local stand-in of the hCaptcha / Turnstile protocol."""
+
+import asyncio
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+from tornado_app.auth import captcha as module
+from tornado_app.auth.captcha import Captcha
+from tornado_app.core.errors import CaptchaRequired, CaptchaUnavailable, InvalidCaptcha
+from tornado_app.core.model import Caller, Submission
+
+SECRET = "0x-the-secret-of-the-site"
+
+
+class SiteVerify(RequestHandler):
+    """Good tokens are good once, as with the real ones."""
+
+    asked: list
+    used: set
+    mood: dict
+
+    async def post(self):
+        form = {name: values[0].decode() for name, values in self.request.body_arguments.items()}
+        self.application.asked.append(form)
+        mood = self.application.mood
+        if mood == "slow":
+            await asyncio.Event().wait()
+        if mood == "broken":
+            self.set_status(500)
+            self.finish("oops")
+            return
+        if mood == "rubbish":
+            self.finish("<html>")
+            return
+        if mood == "elsewhere":
+            self.redirect("https://evil.test/")
+            return
+        if form.get("secret") != SECRET:
+            self.finish({"success": False, "error-codes": ["invalid-input-secret"]})
+        elif not form.get("response", "").startswith("good") or form["response"] in self.application.used:
+            self.finish({"success": False, "error-codes": ["timeout-or-duplicate"]})
+        else:
+            self.application.used.add(form["response"])
+            self.finish({"success": True, "hostname": "game.test", "challenge_ts": "2026-01-01T00:00:00Z"})
+
+
+@pytest.fixture
+async def site():
+    application = Application([("/siteverify", SiteVerify)])
+    application.asked, application.used, application.mood = [], set(), "good"
+    socket, port = bind_unused_port()
+    server = HTTPServer(application)
+    server.add_sockets([socket])
+    application.url = f"http://127.0.0.1:{port}/siteverify"
+    yield application
+    server.stop()
+    await server.close_all_connections()
+
+
+@pytest.fixture
+def captcha(site):
+    captcha = Captcha(site.url, SECRET)
+    yield captcha
+    captcha.close()
+
+
+def submission(token="good-1", action_id="a-1", points=1):
+    return Submission(Caller("ann", 0), points=points, action_id=action_id, captcha=token, remote="203.0.113.7")
+
+
+async def test_a_solved_captcha_is_accepted(site, captcha):
+    await captcha.check(submission())
+    assert site.asked == [{"secret": SECRET, "response": "good-1", "remoteip": "203.0.113.7"}]
+
+
+async def test_the_same_submission_may_be_sent_again_and_no_other(site, captcha):
+    await captcha.check(submission())
+    await captcha.check(submission())
+    assert len(site.asked) == 1
+    for other in (submission(action_id="a-2"), submission(points=2), submission(action_id=None)):
+        with pytest.raises(InvalidCaptcha):
+            await captcha.check(other)
+
+
+async def test_without_an_id_a_token_is_good_once(captcha):
+    await captcha.check(submission(action_id=None))
+    with pytest.raises(InvalidCaptcha):
+        await captcha.check(submission(action_id=None))
+
+
+@pytest.mark.parametrize("token", [None, ""])
+async def test_one_is_needed(captcha, token):
+    with pytest.raises(CaptchaRequired):
+        await captcha.check(submission(token))
+
+
+@pytest.mark.parametrize("token", ["bad", "x" * 5000])
+async def test_a_bad_one_is_refused(captcha, token):
+    with pytest.raises(InvalidCaptcha):
+        await captcha.check(submission(token))
+
+
+@pytest.mark.parametrize("mood", ["slow", "broken", "rubbish", "elsewhere"])
+async def test_when_it_cannot_be_checked_nothing_is_counted(site, captcha, monkeypatch, mood):
+    monkeypatch.setattr(module, "TIMEOUT", 0.3)
+    site.mood = mood
+    with pytest.raises(CaptchaUnavailable):
+        await captcha.check(submission())

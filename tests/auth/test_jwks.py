@@ -1,0 +1,141 @@
+"""Which keys of a JWK Set are used, and as what."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.auth.forgery import Clock, b64, claims, ec_private_pem, forge, rsa_private_pem, signing
+from tests.auth.provider import jwk, jwks
+from tornado_app.auth.jwks import jwks_file, parse_jwks
+from tornado_app.auth.keys import same_key, signing_key
+from tornado_app.auth.material import UnusableKey
+from tornado_app.auth.tokens import TokenVerifier
+from tornado_app.core.errors import InvalidToken
+
+RS, ES, HS = signing("RS256", "r"), signing("ES256", "e"), signing("HS256", "h")
+
+
+def found(content: bytes, **settings) -> list[tuple[str | None, str]]:
+    return [(key.kid, key.algorithm.value) for key in parse_jwks(content, **settings).keys]
+
+
+def test_several_keys_are_used_at_once_each_with_its_own_algorithm():
+    keys = parse_jwks(jwks(RS, ES))
+    assert [(key.kid, key.algorithm) for key in keys.keys] == [("r", "RS256"), ("e", "ES256")]
+    assert all(same_key(key, other.public) for key, other in zip(keys.keys, (RS, ES), strict=True))
+    check = TokenVerifier(keys, audience=None, issuer=None, clock=Clock())
+    for key in (RS, ES):
+        assert check.verify(forge(key, claims(), {"alg": key.algorithm.value, "kid": key.kid})).user_id == "ann"
+    with pytest.raises(InvalidToken):
+        check.verify(forge(ES, claims(), {"alg": "ES256", "kid": "r"}))
+
+
+@pytest.mark.parametrize(
+    ("entry", "used"),
+    [
+        (jwk(RS, alg=...), [("r", "RS256")]),
+        (jwk(ES, alg=...), [("e", "ES256")]),
+        (jwk(RS, use=...), [("r", "RS256")]),
+        (jwk(RS, kid=...), [(None, "RS256")]),
+        (jwk(RS, key_ops=["verify"]), [("r", "RS256")]),
+        (jwk(RS, x5c=["AAAA"], x5t="AAAA", issuer="x"), [("r", "RS256")]),
+        (jwk(RS, use="enc"), []),
+        (jwk(RS, key_ops=["encrypt"]), []),
+        (jwk(RS, key_ops="verify"), []),
+        (jwk(RS, alg="RS512"), []),
+        (jwk(RS, alg="PS256"), []),
+        (jwk(RS, alg="HS256"), []),
+        (jwk(RS, alg="RSA-OAEP"), []),
+        (jwk(RS, alg=None), []),
+        (jwk(RS, kty="oct"), []),
+        (jwk(RS, kty=["RSA"]), []),
+        ({"kty": "OKP", "crv": "Ed25519", "x": b64(bytes(32)), "kid": "o"}, []),
+        ({"kty": "EC", "crv": "P-384", "x": b64(bytes(48)), "y": b64(bytes(48))}, []),
+        ({}, []),
+    ],
+)
+def test_what_a_key_is_for_decides_what_it_is_used_as(entry, used):
+    assert found(jwks(entry, signing("ES256", "other", 1))) == [*used, ("other", "ES256")]
+
+
+PRIVATE = signing_key(rsa_private_pem(), "p").key.to_dict()
+WRONG = {
+    "a private key": (PRIVATE, "private key; whoever read it"),
+    "a private EC key": (signing_key(ec_private_pem()).key.to_dict(), "private key"),
+    "a shared secret": (jwk(HS), "no longer one once it is published"),
+    "no object": ("RSA", "not a JSON object"),
+    "kid a number": (jwk(RS, kid=7), "key id is not a string"),
+    "kid too long": (jwk(RS, kid="k" * 129), "1 to 128 characters"),
+    "kid empty": (jwk(RS, kid=""), "1 to 128 characters"),
+    "n missing": (jwk(RS, n=...), "member n is missing"),
+    "n a number": (jwk(RS, n=7), "member n is missing"),
+    "n padded": (jwk(RS, n=b64(bytes(255)) + "="), "member n is missing"),
+    "n of 100,000 bits": (jwk(RS, n=b64(b"\xff" * 12_500)), "member n is missing"),
+    "n of 1024 bits": (jwk(signing_key(rsa_private_pem()), n=b64(b"\xff" * 128)), "1024 bits"),
+    "e even": (jwk(RS, e=b64(b"\x02")), "no key"),
+    "e zero": (jwk(RS, e=b64(b"\0")), "no key"),
+    "e of a kilobyte": (jwk(RS, e=b64(b"\xff" * 1000)), "no key"),
+    "point off the curve": (jwk(ES, x=b64(b"\1" * 32)), "no key"),
+    "y a list": (jwk(ES, y=["AAAA"]), "member y is missing"),
+    "numbers of P-384": (jwk(ES, x=b64(b"\2" * 48), y=b64(b"\3" * 48)), "no key"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_key_is_passed_over_with_a_word_and_the_others_are_used(name, caplog):
+    entry, sentence = WRONG[name]
+    with pytest.raises(UnusableKey, match=sentence):
+        parse_jwks(jwks(entry))
+    assert found(jwks(entry, signing("ES256", "other", 1))) == [("other", "ES256")]
+    assert "Key 0 of the JWK Set is passed over" in caplog.text
+    for member in ("d", "k"):
+        assert not isinstance(entry, dict) or member not in entry or entry[member] not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"null",
+        b'{"keys": {}}',
+        b'{"keys": null}',
+        b'{"keys": []}',
+        b'{"keys": [], "keys": []}',
+        b'{"error": "down"}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"keys":' * 50_000,
+        b'{"keys": [NaN]}',
+        json.dumps(jwk(RS)).encode(),
+        jwks(*(jwk(RS, kid=str(n)) for n in range(65))),
+    ],
+)
+def test_what_is_no_jwk_set_is_refused(content):
+    with pytest.raises(UnusableKey):
+        parse_jwks(content)
+
+
+def test_a_file_may_hold_secrets_and_is_read_again(tmp_path):
+    clock, path = Clock(), tmp_path / "jwks.json"
+    odd = {"kty": "oct", "k": b64(bytes(range(40, 80)) + b"\r\n"), "kid": "odd"}
+    path.write_bytes(jwks(HS, odd))
+    source = jwks_file(path, clock=clock)
+    assert [key.kid for key in source.current().keys] == ["h", "odd"]
+    assert same_key(source.current().keys[0], HS.public)
+    assert source.current().keys[1].key.to_dict()["k"] == odd["k"], "a line end in a JWK's secret is part of it"
+    path.write_bytes(b"{}")
+    clock.now += 1
+    assert [key.kid for key in source.current().keys] == ["h", "odd"]
+    path.write_bytes(jwks(ES))
+    clock.now += 1
+    assert [key.kid for key in source.current().keys] == ["e"]
+
+
+@pytest.mark.parametrize("k", [b64(b"short"), "A", "AAAAA", "!" * 43, "", None])
+def test_a_files_secret_must_be_fit_too(k):
+    with pytest.raises(UnusableKey):
+        parse_jwks(jwks({"kty": "oct", "k": k}), secrets=True)

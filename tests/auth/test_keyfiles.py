@@ -1,0 +1,145 @@
+"""Keys in files: rotation without a restart, and what goes on when the new file is bad."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from tests.auth.forgery import SECRET, Clock, claims, forge, public_pem, rsa_private_pem, signing
+from tornado_app.auth.keyfiles import MAX_BYTES, public_key_file, secret_file
+from tornado_app.auth.keys import signing_secret
+from tornado_app.auth.material import UnusableKey
+from tornado_app.auth.tokens import TokenVerifier
+from tornado_app.core.errors import InvalidToken
+
+OLD, NEW = SECRET + "-old", SECRET + "-new"
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def replaced(path, content):
+    """Puts a new file in place at once, as a mounted Secret is."""
+    draft = path.with_suffix(".new")
+    draft.write_text(content)
+    draft.replace(path)
+
+
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "secret"
+    path.write_text(OLD + "\n")
+    return path
+
+
+@pytest.fixture
+def source(secret, clock):
+    return secret_file(secret, clock=clock)
+
+
+def signer(source):
+    return source.current().keys[0].fingerprint
+
+
+def test_a_rotation_takes_effect_without_a_restart(secret, source, clock):
+    check = TokenVerifier(source, audience=None, issuer=None, clock=Clock())
+    old, new = (forge(signing_secret(text), claims()) for text in (OLD, NEW))
+    assert check.verify(old).user_id == "ann"
+    replaced(secret, NEW)
+    clock.now += 1
+    assert check.verify(new).user_id == "ann"
+    with pytest.raises(InvalidToken):
+        check.verify(old)
+
+
+def test_the_file_is_looked_at_once_a_second_at_most(secret, source, clock, monkeypatch):
+    looks = []
+    look = type(secret).stat
+    monkeypatch.setattr(type(secret), "stat", lambda path: looks.append(path) or look(path))
+    for _ in range(1000):
+        source.current()
+        clock.now += 0.0105
+    assert len(looks) == 10
+
+
+def test_the_same_content_in_a_new_file_keeps_the_set(secret, source, clock):
+    before = source.current()
+    replaced(secret, OLD + "\n")
+    clock.now += 1
+    assert source.current() is before
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("", "0 bytes"), ("short", "5 bytes"), (public_pem(rsa_private_pem()).decode(), "shared secret is needed")],
+)
+def test_the_last_good_key_goes_on_when_the_new_one_is_bad(secret, source, clock, caplog, content, reason):
+    before = source.current()
+    secret.write_text(content)
+    for _ in range(5):
+        clock.now += 1
+        assert source.current() is before
+    warnings = [record for record in caplog.records if record.name == "leaderboard.auth"]
+    assert [record.levelno for record in warnings] == [logging.WARNING], "it is said once, not each second"
+    assert reason in caplog.text
+    assert OLD not in caplog.text
+    secret.write_text(NEW)
+    clock.now += 1
+    assert signer(source) == signing_secret(NEW).public.fingerprint
+
+
+def test_the_last_good_key_goes_on_while_the_file_is_gone(secret, source, clock, caplog):
+    before = source.current()
+    secret.rename(secret.with_suffix(".away"))
+    clock.now += 1
+    assert source.current() is before
+    assert "No such file" in caplog.text
+    secret.with_suffix(".away").rename(secret)
+    clock.now += 1
+    assert source.current() is before
+    assert source._fault == ""
+
+
+def test_a_bad_file_at_the_start_is_refused_by_name(tmp_path, clock):
+    cases = {"short": (b"short", "The secret has 5"), "huge": (b"x" * (MAX_BYTES + 1), "The file has more than")}
+    for name, (content, reason) in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UnusableKey, match=f"{name}: {reason}"):
+            secret_file(tmp_path / name, clock=clock)
+    with pytest.raises(UnusableKey, match="missing: No such file"):
+        secret_file(tmp_path / "missing", clock=clock)
+    with pytest.raises(UnusableKey, match="Is a directory"):
+        secret_file(tmp_path, clock=clock)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UnusableKey, match="not a regular file"):
+        secret_file(tmp_path / "fifo", clock=clock)
+
+
+def test_a_pem_file_with_the_old_and_the_new_key(tmp_path, clock):
+    path = tmp_path / "keys.pem"
+    path.write_bytes(public_pem(rsa_private_pem()))
+    source = public_key_file(path, clock=clock)
+    check = TokenVerifier(source, audience=None, issuer=None, clock=Clock())
+    new = signing("RS256", number=1)
+    with pytest.raises(InvalidToken):
+        check.verify(forge(new, claims()))
+    path.write_bytes(public_pem(rsa_private_pem()) + public_pem(rsa_private_pem(2048, 1)))
+    clock.now += 1
+    assert check.verify(forge(new, claims())).user_id == "ann"
+    assert check.verify(forge(signing("RS256"), claims())).user_id == "ann"
+
+
+def test_a_symlink_that_is_moved_is_followed_as_kubernetes_does_it(tmp_path, clock):
+    for name, text in (("one", OLD), ("two", NEW)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "secret").write_text(text)
+    (tmp_path / "data").symlink_to("one")
+    source = secret_file(tmp_path / "data" / "secret", clock=clock)
+    (tmp_path / "data.new").symlink_to("two")
+    (tmp_path / "data.new").replace(tmp_path / "data")
+    clock.now += 1
+    assert signer(source) == signing_secret(NEW).public.fingerprint

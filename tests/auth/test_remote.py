@@ -1,0 +1,344 @@
+"""A provider that is slow, down, serves rubbish, rotates, or is asked for keys that nobody has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+
+import pytest
+
+from tests.auth.forgery import Clock, claims, forge, signing
+from tests.auth.provider import Provider, jwk, jwks, until
+from tornado_app.auth.authenticator import Authenticator
+from tornado_app.auth.keyfiles import MAX_BYTES
+from tornado_app.auth.keys import JoinedKeys, KeySet
+from tornado_app.auth.material import UnusableKey
+from tornado_app.auth.remote import MAX_WAITING, RemoteKeys, checked_url
+from tornado_app.auth.tokens import TokenVerifier
+from tornado_app.core.errors import InvalidToken
+
+OLD, NEW, STATIC = signing("RS256", "old"), signing("ES256", "new"), signing("HS256")
+
+
+def token(key, kid=None) -> str:
+    return forge(key, claims(), {"alg": key.algorithm.value, "kid": kid or key.kid})
+
+
+@pytest.fixture
+async def provider():
+    provider = Provider(jwks(OLD))
+    yield provider
+    await provider.aclose()
+
+
+@pytest.fixture
+def clock():
+    return Clock(0.0)
+
+
+@pytest.fixture
+def outcomes():
+    return Counter()
+
+
+@pytest.fixture
+async def remote(provider, clock, outcomes):
+    remote = RemoteKeys(
+        provider.url, clock=clock, count=lambda outcome: outcomes.update([outcome]), timeout=3.0, patience=0.2
+    )
+    yield remote
+    await remote.aclose()
+
+
+@pytest.fixture
+def door(remote):
+    return Authenticator(TokenVerifier(remote, audience=None, issuer=None, clock=Clock()), [remote])
+
+
+def kids(remote) -> list[str | None]:
+    return [key.kid for key in remote.current().keys]
+
+
+async def test_the_set_is_fetched_once_and_never_per_token(provider, remote, door, outcomes):
+    await remote.start()
+    for _ in range(100):
+        assert (await door.verify(token(OLD))).user_id == "ann"
+    assert provider.asked == ["/jwks"]
+    assert outcomes == {"changed": 1}
+
+
+async def test_a_rotation_is_followed_at_the_first_token_of_the_new_key(provider, remote, door, clock):
+    await remote.start()
+    provider.body = jwks(OLD, NEW)
+    clock.now = 60
+    assert (await door.verify(token(NEW))).user_id == "ann"
+    assert (await door.verify(token(OLD))).user_id == "ann"
+    provider.body = jwks(NEW)
+    await remote.refresh()
+    with pytest.raises(InvalidToken):
+        await door.verify(token(OLD))
+
+
+async def test_a_flood_of_unknown_keys_causes_one_fetch_a_minute(provider, remote, door, clock):
+    await remote.start()
+    provider.asked.clear()
+    for second in range(0, 301, 3):
+        clock.now = float(second)
+        for n in range(20):
+            with pytest.raises(InvalidToken):
+                await door.verify(token(NEW, f"kid-{second}-{n}"))
+    assert len(provider.asked) == 5
+
+
+async def test_a_flood_at_once_shares_one_fetch_and_does_not_pile_up(provider, remote, door, clock):
+    await remote.start()
+    provider.asked.clear()
+    provider.gate.clear()
+    clock.now = 60
+    flood = [asyncio.create_task(door.verify(token(NEW, f"kid-{n}"))) for n in range(MAX_WAITING + 50)]
+    await until(lambda: sum(task.done() for task in flood) == 50)
+    provider.gate.set()
+    results = await asyncio.gather(*flood, return_exceptions=True)
+    assert {type(result).__name__ for result in results} == {"UnknownTokenKey"}
+    assert len(provider.asked) == 1
+
+
+async def test_a_good_token_is_never_held_up_by_a_slow_provider(provider, remote, door, clock):
+    await remote.start()
+    provider.gate.clear()
+    clock.now = 60
+    stranger = asyncio.create_task(door.verify(token(NEW)))
+    await until(lambda: len(provider.asked) == 2)
+    start = time.perf_counter()
+    assert (await door.verify(token(OLD))).user_id == "ann"
+    assert not stranger.done()
+    with pytest.raises(InvalidToken):
+        await stranger
+    assert time.perf_counter() - start < 2.0, "a request waits for its patience, not for the fetch"
+
+
+async def test_a_request_that_is_cut_off_does_not_end_the_fetch_of_the_others(provider, remote, door, clock):
+    await remote.start()
+    provider.body = jwks(OLD, NEW)
+    provider.gate.clear()
+    clock.now = 60
+    first, second = (asyncio.create_task(door.verify(token(NEW))) for _ in range(2))
+    await until(lambda: len(provider.asked) == 2)
+    first.cancel()
+    provider.gate.set()
+    assert (await second).user_id == "ann"
+
+
+BAD_ANSWERS = {
+    "500": (500, {}, b"down", "status is 500"),
+    "404": (404, {}, b"", "status is 404"),
+    "202": (202, {}, jwks(NEW), "status is 202"),
+    "rubbish": (200, {}, b"<html>maintenance</html>", "not a JWK Set"),
+    "empty set": (200, {}, b'{"keys": []}', "no key for RS256 or ES256"),
+    "secrets only": (200, {}, jwks(jwk(STATIC)), "shared secret"),
+    "huge": (200, {}, b'{"keys": [' + b" " * MAX_BYTES + b"]}", "HTTP"),
+    "redirect": (302, {"Location": "http://127.0.0.1:1/evil"}, b"", "leads elsewhere"),
+    "redirect to itself": (307, {"Location": "/other"}, b"", "leads elsewhere"),
+    "gzip bomb": (200, {"Content-Encoding": "gzip"}, b"\x1f\x8b\x08\0" + bytes(100), "not a JWK Set"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+async def test_the_last_good_set_goes_on_when_the_provider_is_bad(name, provider, remote, door, outcomes, caplog):
+    provider.status, provider.headers, provider.body, sentence = BAD_ANSWERS[name]
+    good, bad = (200, {}, jwks(OLD)), (provider.status, provider.headers, provider.body)
+    provider.status, provider.headers, provider.body = good
+    await remote.start()
+    provider.status, provider.headers, provider.body = bad
+    for _ in range(3):
+        await remote.refresh()
+    assert (await door.verify(token(OLD))).user_id == "ann"
+    assert set(provider.asked) == {"/jwks"}
+    assert outcomes == {"changed": 1, "failed": 3}
+    warnings = [r.getMessage() for r in caplog.records if r.name == "leaderboard.auth" and r.levelno == logging.WARNING]
+    assert len(warnings) == 1, "it is said once, not for each fetch"
+    assert sentence in warnings[0]
+    assert "the last good ones go on" in warnings[0]
+    provider.status, provider.headers, provider.body = (200, {}, jwks(OLD))
+    before = remote.current()
+    await remote.refresh()
+    assert remote.current() is before
+    assert outcomes["unchanged"] == 1
+
+
+async def test_a_provider_that_does_not_answer_is_given_up(provider, caplog):
+    provider.gate.clear()
+    remote = RemoteKeys(provider.url, timeout=0.3)
+    start = time.perf_counter()
+    await remote.start()
+    assert time.perf_counter() - start < 3.0
+    await remote.aclose()
+    assert kids(remote) == []
+    assert "Timeout" in caplog.text
+    assert "no token is accepted" in caplog.text
+
+
+async def raw_server(answer):
+    """A server of bytes: sends what `answer` yields, then holds the connection."""
+    connections = []
+
+    async def serve(reader, writer):
+        connections.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        try:
+            async for part in answer():
+                writer.write(part)
+                await writer.drain()
+            await reader.read()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/jwks"
+
+
+async def nothing():
+    return
+    yield b""
+
+
+async def drip():
+    yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    while True:
+        yield b" "
+        await asyncio.sleep(0.02)
+
+
+async def endless():
+    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    while True:
+        yield b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+
+
+async def endless_headers():
+    yield b"HTTP/1.1 200 OK\r\n"
+    while True:
+        yield b"X: " + b"x" * 8000 + b"\r\n"
+
+
+async def no_http():
+    yield b"SSH-2.0-OpenSSH\r\n\r\n"
+
+
+@pytest.mark.parametrize("answer", [nothing, drip, endless, endless_headers, no_http])
+async def test_an_answer_without_end_is_given_up(answer, caplog):
+    server, url = await raw_server(answer)
+    async with server:
+        remote = RemoteKeys(url, timeout=0.3)
+        start = time.perf_counter()
+        await remote.refresh()
+        assert time.perf_counter() - start < 3.0
+        assert kids(remote) == []
+        assert "cannot be had" in caplog.text
+        await remote.aclose()
+
+
+async def test_nobody_at_the_address_is_a_fault_and_no_end(provider, caplog):
+    await provider.aclose()
+    remote = RemoteKeys(provider.url, timeout=0.5)
+    await remote.start()
+    assert "refused" in caplog.text
+    await remote.aclose()
+
+
+async def test_a_provider_that_comes_late_is_found_without_any_request(provider, monkeypatch):
+    monkeypatch.setattr("tornado_app.auth.schedule.FIRST_RETRY", 0.02)
+    provider.status = 503
+    remote = RemoteKeys(provider.url, timeout=0.5)
+    await remote.start()
+    assert remote.age is None
+    await until(lambda: len(provider.asked) >= 3)
+    provider.status = 200
+    await until(lambda: kids(remote) == ["old"])
+    assert remote.age < 5
+    await remote.aclose()
+
+
+async def test_a_set_is_fetched_again_when_its_age_is_up(provider, monkeypatch):
+    monkeypatch.setattr("tornado_app.auth.schedule.LEAST_AGE", 0.05)
+    provider.headers = {"Cache-Control": "public, max-age=0"}
+    remote = RemoteKeys(provider.url, timeout=0.5)
+    await remote.start()
+    provider.body = jwks(NEW)
+    await until(lambda: kids(remote) == ["new"])
+    await remote.aclose()
+
+
+async def test_it_ends_in_the_middle_of_a_fetch(provider, remote, door, clock):
+    await remote.start()
+    provider.gate.clear()
+    clock.now = 60
+    waiting = asyncio.create_task(door.verify(token(NEW)))
+    await until(lambda: len(provider.asked) == 2)
+    await remote.aclose()
+    with pytest.raises(InvalidToken):
+        await waiting
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("jwks")]
+
+
+async def test_a_static_key_beside_the_provider_does_not_hide_a_new_key_of_it(provider, remote, clock):
+    pem = signing("ES256", number=3)
+    keys = JoinedKeys([KeySet([pem.public]), remote])
+    door = Authenticator(TokenVerifier(keys, audience=None, issuer=None, clock=Clock()), [remote])
+    await remote.start()
+    provider.body = jwks(NEW)
+    clock.now = 60
+    assert (await door.verify(token(pem, "its own name"))).user_id == "ann"
+    assert (await door.verify(token(NEW))).user_id == "ann"
+
+
+async def test_without_a_provider_an_unknown_key_is_refused_at_once():
+    door = Authenticator(TokenVerifier(KeySet([OLD.public]), audience=None, issuer=None, clock=Clock()))
+    assert (await door.verify(token(OLD))).user_id == "ann"
+    with pytest.raises(InvalidToken):
+        await door.verify(token(NEW))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://id.example/.well-known/jwks.json",
+        "https://id.example:8443/keys?p=policy",
+        "http://localhost:8080/jwks",
+        "http://127.0.0.1/jwks",
+        "http://[::1]:1/jwks",
+    ],
+)
+def test_an_address_that_can_be_trusted(url):
+    assert checked_url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://id.example/jwks", "use an https address"),
+        ("http://127.0.0.1.evil.example/jwks", "use an https address"),
+        ("http://localhost@evil.example/jwks", "no user name"),
+        ("https://user:secret@id.example/jwks", "no user name"),
+        ("https://id.example/jwks#x", "fragment"),
+        ("file:///etc/passwd", "is a URL such as"),
+        ("ftp://id.example/jwks", "is a URL such as"),
+        ("https://", "is a URL such as"),
+        ("https://[::1", "is a URL such as"),
+        ("https://id.example:99999/", "is a URL such as"),
+        ("https://id.example/\r\nHost: evil", "is a URL such as"),
+        ("", "is a URL such as"),
+    ],
+)
+def test_an_address_that_cannot(url, sentence):
+    with pytest.raises(UnusableKey, match=sentence) as refusal:
+        checked_url(url)
+    assert "secret" not in str(refusal.value)
+
+
+def test_plain_http_can_be_allowed_by_name():
+    assert checked_url("http://keycloak.default.svc/jwks", allow_http=True)

@@ -1,0 +1,33 @@
+"""docs/settings.md says what the code does."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tornado_app.config import SETTINGS
+from tornado_app.config.document import render
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_the_page_is_the_one_that_the_code_makes():
+    page = (PROJECT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert page == render(), "run: python -m tornado_app.config > docs/settings.md"
+
+
+def test_the_command_prints_the_page():
+    done = subprocess.run(
+        [sys.executable, "-m", "tornado_app.config"], capture_output=True, cwd=PROJECT, check=True, timeout=60
+    )
+    assert done.stdout.decode() == render()
+
+
+def test_every_setting_has_its_row_and_a_sentence():
+    page = render()
+    for setting in SETTINGS:
+        assert f"| `{setting.name}` |" in page
+        assert setting.declared.doc.endswith(".")
+    rows = [line for line in page.splitlines() if line.startswith("| `") and "NO_COLOR" not in line]
+    assert len(rows) == len(SETTINGS)
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 5 for row in rows)

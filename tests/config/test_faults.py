@@ -1,0 +1,262 @@
+"""What is wrong is said all at once, in words that help, and never with a secret."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tornado_app.auth.proofs import LEEWAY
+from tornado_app.config import SETTINGS, Config, advice
+from tornado_app.core.errors import ConfigError
+from tornado_app.core.policies import RateLimit
+
+SECRET = "correct-horse-battery-staple-0123456789"
+PROOF = {"LEADERBOARD_PROOF_KEY": "another-horse-another-battery-9876543210"}
+KEYS = {"LEADERBOARD_JWT_KEY": SECRET, **PROOF}
+FILE = "config (--config): c.yaml"
+URI = "mongodb://db.example/?replicaSet=rs0"
+
+
+def faults(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        Config.load(flags or {}, environ or {})
+    return caught.value.faults
+
+
+def fault(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None) -> str:
+    (only,) = faults(flags, environ)
+    return only
+
+
+def from_file(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    return [line.replace(str(path), "c.yaml") for line in faults({"config": str(path)})]
+
+
+def test_all_faults_are_listed_at_once(tmp_path: Path):
+    path = tmp_path / "c.yaml"
+    path.write_text("log_level: loud\nnonsense: 1\n")
+    found = faults(
+        {"config": str(path), "port": "80000"},
+        {"LEADERBOARD_RATE_LIMIT": "often", "LEADERBOARD_HSOT": "x", "LEADERBOARD_TLS_CERT": "/c.pem"},
+    )
+    assert [line.split(" ")[0] for line in found] == [
+        "port", "rate_limit", "log_level", "LEADERBOARD_HSOT", '"nonsense"', "tls_cert",
+    ]  # fmt: skip
+    assert all("\n" not in line for line in found)
+
+
+def test_a_fault_names_setting_source_value_and_what_would_be_right(tmp_path: Path):
+    assert fault({"port": "http"}) == 'port (--port): "http" is not a whole number of 0 to 65535'
+    assert fault({}, {"LEADERBOARD_PORT": "-1"}).startswith('port (LEADERBOARD_PORT): "-1" is not')
+    assert from_file(tmp_path, "host: a\nport: true") == [
+        "port (c.yaml, line 2): true is not a whole number of 0 to 65535"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "question"),
+    [
+        ({"LEADERBOARD_RATELIMIT": "x"}, "did you mean LEADERBOARD_RATE_LIMIT?"),
+        ({"LEADERBOARD_JWT_SECRET_KEY": "x"}, "did you mean LEADERBOARD_JWT_KEY?"),
+        ({"LEADERBOARD_QQQ": "x"}, "unset it"),
+    ],
+)
+def test_unknown_variables_get_a_suggestion(environ, question):
+    assert fault({}, environ).endswith(question)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rate-limit: 5/s", '"rate-limit" (c.yaml, line 1): there is no such setting; did you mean rate_limit?'),
+        ("Port: 1", '"Port" (c.yaml, line 1): there is no such setting; did you mean port?'),
+        ("config: other.yaml", '"config" (c.yaml, line 1): there is no such setting; take it out'),
+        ("1: 2", "1 (c.yaml): there is no such setting; take it out"),
+        ("port:", "port (c.yaml, line 1): it is set to nothing; give a value, or leave it out for the default"),
+        ("jwt_issuer: 5", "jwt_issuer (c.yaml, line 1): 5 is not text without control characters; put it in quotes"),
+        ("log_level: off", "log_level (c.yaml, line 1): false is not one of debug, info, warning, error"),
+        ("auto_register: 1", "auto_register (c.yaml, line 1): 1 is not true or false; put it in quotes"),
+        ("port: 1\nport: 2", f"{FILE}, line 2, column 1, is not valid YAML: the same key stands here twice"),
+        ("- port", f"{FILE} does not hold a mapping, lines of the form `name: value`"),
+    ],
+)  # fmt: skip
+def test_the_file_is_read_strictly(tmp_path: Path, text: str, expected: str):
+    assert from_file(tmp_path, text) == [expected]
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "a: *nothing", "a: !!python/object:os.system x", "a: 1\n\tb: 2", "a: \x01", "{" * 5000]
+)
+def test_broken_yaml_is_one_fault(tmp_path: Path, text: str):
+    (only,) = from_file(tmp_path, text)
+    assert only.startswith("config (--config): c.yaml")
+    assert "is not valid YAML" in only
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path):
+    assert fault({"config": "/no/such.yaml"}).endswith("/no/such.yaml cannot be read: No such file or directory")
+    assert fault({"config": str(tmp_path)}).endswith("cannot be read: Is a directory")
+    (tmp_path / "latin").write_bytes(b"host: \xe9")
+    assert fault({"config": str(tmp_path / "latin")}).endswith("latin is not text in UTF-8")
+    (tmp_path / "huge").write_bytes(b"#" * (1 << 20) + b"#")
+    assert fault({"config": str(tmp_path / "huge")}).endswith("is larger than 1 MiB")
+
+
+@pytest.mark.parametrize(
+    "setting", [s for s in SETTINGS if s.name not in ("allowed_origins", "trusted_proxies")], ids=lambda s: s.name
+)
+def test_an_empty_value_is_a_fault(setting):
+    assert "it is set to nothing" in fault({}, {setting.variable: ""})
+
+
+def test_no_fault_shows_a_secret(tmp_path: Path):
+    hidden = "hunter22"
+    secret = tmp_path / "secret"
+    secret.write_text(f"{hidden}://u:{hidden}@h")
+    for flags, environ in (
+        ({"mongodb_uri": f"mongo://u:{hidden}@h"}, {}),
+        ({"mongodb_uri": f"mongodb://u:{hidden} @h"}, {}),
+        ({"mongodb_uri": f"mongodb://{hidden}:h:x"}, {}),
+        ({"mongodb_uri_file": str(secret), "jwt_key_file": str(secret)}, {}),
+        ({}, {"LEADERBOARD_JWT_KEY": f"{hidden}\x00"}),
+        ({}, {"LEADERBOARD_JWT_KEY": hidden}),
+        ({"mongodb_uri": URI}, {"LEADERBOARD_JWT_KEY": f"{hidden}\udc80"}),
+        ({}, {"LEADERBOARD_PROOF_KEY": hidden}),
+        ({"proof_key_file": str(secret), "proof_jwks_file": str(secret), "captcha_secret_file": str(secret)}, {}),
+        ({"proof_jwks_file": str(secret)}, {}),
+        ({}, {"LEADERBOARD_JWT_KEY": hidden * 8, "LEADERBOARD_PROOF_KEY": hidden * 8}),
+        ({}, {"LEADERBOARD_CAPTCHA_SECRET": hidden}),
+        ({}, {"LEADERBOARD_JWT_KEYS": hidden}),
+    ):
+        assert hidden not in "\n".join(faults(flags, environ))
+    for text in (f"jwt_key: *{hidden}", f"jwt_key: '{hidden}", f"jwt_key: !{hidden} x", f"mongodb_uri: {{{hidden}: 1}}",
+                 f"jwt_key: \"{hidden}\\q\"", f"jwt_kee: {hidden}", f"? {hidden} : [\n  {hidden}"):  # fmt: skip
+        assert hidden not in "\n".join(from_file(tmp_path, text))
+
+
+def test_a_wrong_value_is_quoted_on_one_line_and_cut():
+    assert '"a\\nb\\u001b[2J"' in fault({"host": "a\nb\x1b[2J"})
+    assert len(fault({"host": "a/" * 5000})) < 250
+
+
+def test_tls_needs_both_files(tmp_path: Path):
+    assert fault({"tls_cert": "/c"}) == "tls_cert (--tls-cert): tls_key is missing; HTTPS needs both"
+    assert fault({"tls_key": "/c"}) == "tls_key (--tls-key): tls_cert is missing; HTTPS needs both"
+    assert "/c cannot be read: No such file" in fault({"tls_cert": "/c", "tls_key": "/c"})
+
+
+def test_a_database_of_one_s_own_needs_a_key(tmp_path: Path):
+    uri = tmp_path / "uri"
+    uri.write_text(URI)
+    for flags in ({"mongodb_uri": URI}, {"mongodb_uri_file": str(uri)}):
+        assert "LEADERBOARD_JWT_KEY" in fault(flags, PROOF)
+        assert "LEADERBOARD_JWT_JWKS_URL" in fault(flags, PROOF)
+        assert fault(flags, PROOF).startswith("jwt_key: it is missing")
+        assert [line.partition(":")[0] for line in faults(flags)] == ["jwt_key", "proof_key"]
+    assert not Config.load({"mongodb_uri": URI}, KEYS).embedded
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_public_key_algorithms_need_a_key_always(algorithm):
+    assert f"{algorithm} needs one; set LEADERBOARD_JWT_KEY to the public key" in fault({"jwt_algorithm": algorithm})
+
+
+def test_a_bad_key_is_not_also_a_missing_one():
+    assert fault({"mongodb_uri": URI}, {**PROOF, "LEADERBOARD_JWT_KEY": "short"}).startswith(
+        "jwt_key (LEADERBOARD_JWT_KEY): The sec"
+    )
+    assert fault({"mongodb_uri": URI}, {**KEYS, "LEADERBOARD_PROOF_KEY": "short"}).startswith(
+        "proof_key (LEADERBOARD_PROOF_KEY): The sec"
+    )
+    assert len(faults({"mongodb_uri": "nonsense"})) == 1
+
+
+def test_what_an_unreadable_file_may_hold_is_not_called_missing():
+    assert "/no/such.yaml" in fault({"config": "/no/such.yaml", "mongodb_uri": URI, "tls_cert": "/c"})
+
+
+def test_the_key_must_fit_the_algorithm():
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    environ = {"LEADERBOARD_JWT_KEY": pem}
+    assert "whoever has the public key could sign" in fault({}, environ)
+    assert fault({"jwt_algorithm": "RS256"}, environ).endswith("it holds a key for ES256, and jwt_algorithm is RS256")
+    assert Config.load({"jwt_algorithm": "ES256"}, environ).jwt_key == pem
+    assert "PEM" in fault({"jwt_algorithm": "ES256"}, {"LEADERBOARD_JWT_KEY": SECRET})
+
+
+def test_a_secret_is_given_once(tmp_path: Path):
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    found = faults({"jwt_key_file": str(path)}, {"LEADERBOARD_JWT_KEY": SECRET})
+    assert found == ["jwt_key_file (--jwt-key-file): jwt_key is set too; set only one of them"]
+
+
+def test_secret_files_must_hold_something_of_use(tmp_path: Path):
+    path = tmp_path / "secret"
+    path.write_text("\n")
+    assert fault({"jwt_key_file": str(path)}).endswith(f"{path} is empty; write the secret into it")
+    environ = KEYS
+    path.write_text("localhost:27017")
+    assert "does not hold a MongoDB connection string" in fault({"mongodb_uri_file": str(path)}, environ)
+    assert "No such file" in fault({"mongodb_uri_file": str(tmp_path / "gone")}, environ)
+
+
+def test_metrics_need_a_port_of_their_own():
+    assert fault({"port": "9", "metrics_port": "9"}).startswith(
+        "metrics_port (--metrics-port): 9 is the port of the service"
+    )
+    assert fault({"port": "9", "metrics_port": "9", "host": "0.0.0.0", "metrics_host": "10.0.0.1"})
+    assert Config.load({"port": "9", "metrics_port": "9", "metrics_host": "10.0.0.1"}, {}).metrics_port == 9
+    assert Config.load({"port": "0", "metrics_port": "0"}, {}).port == 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "lifetime"),
+    [("100/1s", 60), ("2000/1h", 60), ("10/100ms", 60), ("1/10ms", 60), ("1001/24h", 1), ("1001/1m", 60)],
+)
+def test_too_long_a_memory_is_refused_with_the_largest_that_fits(rate: str, lifetime: int):
+    text = fault({"rate_limit": rate, "proof_lifetime": f"{lifetime}s"})
+    assert "2000 is the most" in text
+    allowed = [word.rstrip(";") for word in text.split("at most ")[1:]]
+    for hint in allowed:
+        value = hint.split(" ")[0]
+        changed = {"rate_limit": value} if "/" in value else {"proof_lifetime": value}
+        config = Config.load({"rate_limit": rate, "proof_lifetime": f"{lifetime}s", **changed}, {})
+        if "/" in value:
+            more = RateLimit(config.rate_limit.updates + 1, config.rate_limit.window)
+            assert more.remembered(lifetime + LEEWAY) > 2000
+
+
+def test_the_data_folder_must_not_be_a_file(tmp_path: Path):
+    path = tmp_path / "file"
+    path.touch()
+    assert fault({"data_dir": str(path)}).endswith("file is not a folder; name another")
+
+
+def test_each_wrong_action_is_a_fault(tmp_path: Path):
+    table = tmp_path / "a.yaml"
+    table.write_text(
+        f"ok: 1\nwith space: 1\n{'x' * 65}: 1\n7: 1\nzero: 0\n"
+        "bool: true\nfloat: 1.0\nhuge: 9223372036854775808\ntext: '5'\n"
+    )
+    found = faults({"actions": str(table)})
+    assert [line.split(", line ")[1][0] for line in found] == list("23456789")
+    assert all(line.startswith("actions (--actions): ") for line in found)
+    table.write_text("a: 1\na: 2\n")
+    assert "the same key stands here twice" in fault({"actions": str(table)})
+    table.write_text("")
+    assert "holds no action" in fault({"actions": str(table)})
+    assert "No such file" in fault({"actions": str(tmp_path / "gone")})
+
+
+def test_a_password_in_a_flag_is_allowed_but_unwise():
+    (warning,) = advice(Config.load({"mongodb_uri": "mongodb://u:p@db"}, KEYS))
+    assert "--mongodb-uri-file" in warning
+    assert not list(advice(Config.load({"mongodb_uri": URI}, KEYS)))
+    assert not list(advice(Config.load({}, {**KEYS, "LEADERBOARD_MONGODB_URI": "mongodb://u:p@db"})))

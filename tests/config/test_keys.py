@@ -1,0 +1,219 @@
+"""The keys of tokens and of action proofs: one source each, fit, and apart from each other."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.auth.forgery import ec_private_pem, public_pem, rsa_private_pem, signing
+from tests.auth.provider import jwks
+from tornado_app.auth import proofs
+from tornado_app.config import Config, advice
+from tornado_app.core.errors import ConfigError
+from tornado_app.core.policies import PROOF_LEEWAY, ProofPolicy
+
+SECRET = "correct-horse-battery-staple-0123456789"
+OTHER = "another-horse-another-battery-9876543210"
+URI = "mongodb://db.example/?replicaSet=rs0"
+URL = "https://id.example/.well-known/jwks.json"
+JWT, PROOF = "LEADERBOARD_JWT_KEY", "LEADERBOARD_PROOF_KEY"
+
+
+def faults(flags: dict[str, str] | None = None, environ: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        Config.load(flags or {}, environ or {})
+    return caught.value.faults
+
+
+def fault(flags: dict[str, str] | None = None, environ: dict[str, str] | None = None) -> str:
+    (only,) = faults(flags, environ)
+    return only
+
+
+@pytest.fixture
+def key_set(tmp_path: Path) -> str:
+    """A file with an RS256 key, an ES256 key and a secret."""
+    path = tmp_path / "jwks.json"
+    path.write_bytes(jwks(signing("RS256", "r"), signing("ES256", "e"), oct_key("s")))
+    return str(path)
+
+
+def oct_key(kid: str) -> dict[str, str]:
+    import base64
+
+    return {"kty": "oct", "kid": kid, "k": base64.urlsafe_b64encode(SECRET.encode()).rstrip(b"=").decode()}
+
+
+# -- the policy -----------------------------------------------------------------------------------
+
+
+def test_proofs_are_required_with_a_database_of_one_s_own_and_optional_with_the_embedded_one():
+    assert Config.load({}, {}).proof_policy is ProofPolicy.OPTIONAL
+    assert Config.load({"mongodb_uri": URI}, {JWT: SECRET, PROOF: OTHER}).proof_policy is ProofPolicy.REQUIRED
+    for policy in ProofPolicy:
+        assert Config.load({"action_proof": policy.value}, {}).proof_policy is policy
+
+
+def test_the_policy_in_force_is_shown():
+    rows = {row.name: row for row in Config.load({}, {}).describe()}
+    assert rows["action_proof"][1:] == ("optional", "default")
+    rows = {row.name: row for row in Config.load({"action_proof": "off"}, {}).describe()}
+    assert rows["action_proof"][1:] == ("off", "--action-proof")
+
+
+def test_a_bare_off_in_the_file_is_off_and_not_false(tmp_path: Path):
+    path = tmp_path / "c.yaml"
+    for text, policy in (("off", ProofPolicy.OFF), ("'off'", ProofPolicy.OFF), ("required", ProofPolicy.REQUIRED)):
+        path.write_text(f"action_proof: {text}\n")
+        assert Config.load({"config": str(path)}, {}).proof_policy is policy
+    for text in ("on", "0", "false "):
+        path.write_text(f"action_proof: {text}\n" if text != "false " else "action_proof: [off]\n")
+        assert "one of required, optional, off" in fault({"config": str(path)})
+
+
+def test_required_proofs_need_a_key():
+    text = fault({"mongodb_uri": URI}, {JWT: SECRET})
+    assert text.startswith("proof_key: it is missing")
+    assert "LEADERBOARD_PROOF_KEY" in text
+    assert "set action_proof to optional" in text
+    text = fault({"mongodb_uri": URI, "action_proof": "required"}, {JWT: SECRET})
+    assert "LEADERBOARD_PROOF_KEY" in text
+    assert "optional" not in text
+    for policy in ("optional", "off"):
+        Config.load({"mongodb_uri": URI, "action_proof": policy}, {JWT: SECRET})
+    Config.load({"action_proof": "required"}, {})
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_a_public_key_of_the_game_server_cannot_be_made_here(algorithm: str):
+    assert f"{algorithm} needs one" in fault({"proof_algorithm": algorithm})
+    assert not Config.load({"proof_algorithm": algorithm, "action_proof": "off"}, {}).proof_key
+    private = rsa_private_pem() if algorithm == "RS256" else ec_private_pem()
+    Config.load({"proof_algorithm": algorithm}, {PROOF: public_pem(private).decode()})
+    assert "private key" in fault({"proof_algorithm": algorithm}, {PROOF: private.decode()})
+
+
+def test_taking_players_at_their_word_is_allowed_but_unwise():
+    for policy, most in (("optional", "1000 points an update"), ("off", "any points")):
+        (warning,) = advice(Config.load({"mongodb_uri": URI, "action_proof": policy}, {JWT: SECRET}))
+        assert f"action_proof is {policy}" in warning
+        assert most in warning
+    assert not list(advice(Config.load({}, {})))
+
+
+# -- sources --------------------------------------------------------------------------------------
+
+
+def test_token_keys_have_one_source(tmp_path: Path, key_set: str):
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    ways = {"jwt_key_file": str(file), "jwt_jwks_url": URL, "jwt_jwks_file": key_set}
+    for one in ways:
+        assert "jwt_key is set too" in fault({one: ways[one]}, {JWT: SECRET})
+        for other in ways:
+            if one != other:
+                assert "is set too; set only one of them" in fault({one: ways[one], other: ways[other]})
+        Config.load({one: ways[one], "mongodb_uri": URI}, {PROOF: OTHER})
+
+
+def test_proof_keys_have_one_source(tmp_path: Path, key_set: str):
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    ways = {"proof_key_file": str(file), "proof_jwks_file": key_set}
+    for one in ways:
+        assert "proof_key is set too" in fault({one: ways[one]}, {PROOF: SECRET})
+        Config.load({one: ways[one], "mongodb_uri": URI}, {JWT: OTHER})
+    assert "is set too" in fault(ways)
+
+
+def test_the_keys_of_a_set_have_their_own_algorithms(key_set: str):
+    for flags in (
+        {"jwt_jwks_url": URL, "jwt_algorithm": "ES256"},
+        {"jwt_jwks_file": key_set, "jwt_algorithm": "HS256"},
+    ):
+        assert fault(flags).startswith("jwt_algorithm (--jwt-algorithm): jwt_jwks_")
+        assert "leave it out" in fault(flags)
+    assert "leave it out" in fault({"proof_jwks_file": key_set, "proof_algorithm": "HS256"})
+
+
+def test_a_file_must_hold_a_set(tmp_path: Path):
+    path = tmp_path / "jwks.json"
+    for name in ("jwt_jwks_file", "proof_jwks_file"):
+        assert "No such file" in fault({name: str(tmp_path / "gone")})
+        path.write_text("{}")
+        assert "is not a JWK Set" in fault({name: str(path)})
+        path.write_text(json.dumps({"keys": [{"kty": "OKP"}]}))
+        assert "no key for RS256 or ES256" in fault({name: str(path)})
+
+
+@pytest.mark.parametrize("url", ["http://id.example/jwks", "https://u:p@id.example/jwks", "id.example", "https://a/#b"])
+def test_keys_are_fetched_in_safety_only(url: str):
+    assert fault({"jwt_jwks_url": url}).startswith("jwt_jwks_url (--jwt-jwks-url): ")
+
+
+def test_what_the_url_kind_takes_can_be_fetched_from():
+    from tornado_app.auth.remote import checked_url
+
+    for url in (URL, "http://localhost:1/x", "http://127.0.0.1/x", "http://[::1]:8080/x?y=z"):
+        Config.load({"jwt_jwks_url": url}, {})
+        assert checked_url(url) == url
+
+
+def test_the_proof_key_must_fit_its_algorithm(tmp_path: Path):
+    pem = public_pem(ec_private_pem()).decode()
+    assert "whoever has the public key could sign" in fault({}, {PROOF: pem})
+    assert "it holds a key for ES256, and proof_algorithm is RS256" in fault({"proof_algorithm": "RS256"}, {PROOF: pem})
+    path = tmp_path / "key"
+    assert fault({"proof_key_file": str(path)}).endswith(f"{path} cannot be read: No such file or directory")
+    path.write_text(f"{OTHER}\n")
+    config = Config.load({"proof_key_file": str(path)}, {})
+    assert config.read_proof_key() == OTHER
+    path.write_text(SECRET)
+    assert config.read_proof_key() == SECRET
+
+
+# -- apart ----------------------------------------------------------------------------------------
+
+
+def test_tokens_and_proofs_share_no_key(tmp_path: Path, key_set: str):
+    text = fault({}, {JWT: SECRET, PROOF: SECRET})
+    assert text.startswith("proof_key (LEADERBOARD_PROOF_KEY): it is a key that tokens are verified with too")
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    assert fault({"proof_key_file": str(file)}, {JWT: SECRET}).startswith("proof_key_file (--proof-key-file)")
+    assert fault({"jwt_jwks_file": key_set}, {PROOF: SECRET}).startswith("proof_key ")
+    assert fault({"proof_jwks_file": key_set}, {JWT: SECRET}).startswith("proof_jwks_file ")
+    pem = public_pem(rsa_private_pem()).decode()
+    assert fault({"jwt_jwks_file": key_set, "proof_algorithm": "RS256"}, {PROOF: pem}).startswith("proof_key ")
+    Config.load({"jwt_jwks_file": key_set}, {PROOF: OTHER})
+
+
+def test_an_unusable_key_is_told_once():
+    assert len(faults({}, {JWT: "short", PROOF: OTHER})) == 1
+    assert len(faults({}, {JWT: SECRET, PROOF: "short"})) == 1
+    assert len(faults({}, {JWT: "short", PROOF: "short"})) == 2
+
+
+# -- what follows ---------------------------------------------------------------------------------
+
+
+def test_ids_are_remembered_for_as_long_as_a_proof_is_accepted():
+    assert proofs.LEEWAY == PROOF_LEEWAY
+    limit = Config().rate_limit
+    assert Config().rules.remember == limit.remembered(60 + PROOF_LEEWAY)
+    assert Config(proof_lifetime=55).rules.remember == 2 * limit.updates
+    assert Config(proof_lifetime=55.1).rules.remember == 3 * limit.updates
+
+
+def test_who_is_not_concerned_is_not_asked():
+    names = ("jwt_key", "jwt_key_file", "mongodb_uri", "proof_key")
+    config = Config.load({"mongodb_uri": URI}, {JWT: SECRET, PROOF: SECRET}, concerned=names)
+    assert config.proof_key == SECRET
+    with pytest.raises(ConfigError):
+        Config.load({"port": "x"}, {}, concerned=names)
+
+
+def test_a_command_may_have_defaults_of_its_own():
+    defaults = {"action_proof": "optional"}
+    assert Config.load({"mongodb_uri": URI}, {JWT: SECRET}, defaults=defaults).proof_policy is ProofPolicy.OPTIONAL
+    assert Config.load({"action_proof": "off"}, {}, defaults=defaults).proof_policy is ProofPolicy.OFF

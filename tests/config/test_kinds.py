@@ -1,0 +1,192 @@
+"""Each kind of value: what it takes, what it refuses, and that what it shows can be read back."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tornado_app.config import SETTINGS, Refused, parse_duration
+from tornado_app.config.durations import Duration, Rate, show_duration
+from tornado_app.config.kinds import File, Flag, Integer, Text
+from tornado_app.config.network import Host, MongodbUri, Origins
+from tornado_app.core.policies import RateLimit
+
+KINDS = {setting.name: setting.declared.kind for setting in SETTINGS}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("100ms", 0.1),
+        ("60s", 60),
+        ("1m", 60),
+        ("2h", 7200),
+        ("7", 7),
+        ("0.5", 0.5),
+        ("1.5s", 1.5),
+        ("0", 0),
+        (" 5s ", 5),
+    ],
+)
+def test_durations(text: str, seconds: float):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1s", "+1", "1e3", "1d", "1 s", "1s1s", "inf", "nan", "٣s", "1_0", ".5", "5."]
+)
+def test_no_durations(text: str):
+    with pytest.raises(Refused):
+        parse_duration(text)
+
+
+@given(st.floats(min_value=0.001, max_value=86400, allow_nan=False))
+def test_a_shown_duration_reads_back(seconds: float):
+    rounded = round(seconds, 6)
+    assert parse_duration(show_duration(rounded)) == rounded
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.1, "100ms"), (60, "60s"), (300, "5m"), (7200, "2h"), (0, "0s"), (1.5, "1.5s")]
+)
+def test_durations_are_shown_short(seconds: float, text: str):
+    assert show_duration(seconds) == text
+
+
+def test_durations_have_bounds_and_are_no_bools():
+    kind = Duration(low=1, high=10)
+    assert kind.take(1) == 1.0
+    for value in (True, 0.5, 11, float("nan"), None, [1], "11s"):
+        with pytest.raises(Refused):
+            kind.take(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [("10/60s", RateLimit(10, 60)), ("10/m", RateLimit(10, 60)), ("100/1h", RateLimit(100, 3600)),
+     ("5/20", RateLimit(5, 20)), ("1/500ms", RateLimit(1, 0.5)), ("3 / s", RateLimit(3, 1))],
+)  # fmt: skip
+def test_rates(text: str, limit: RateLimit):
+    assert Rate().parse(text) == limit
+    assert Rate().parse(Rate().show(limit)) == limit
+
+
+@pytest.mark.parametrize(
+    "text", ["10", "10/", "/60s", "0/60s", "-1/s", "10/0s", "10/2d", "10/25h", "2001/h", "1.5/s", "10/60s/2", "10/1ms"]
+)
+def test_no_rates(text: str):
+    with pytest.raises(Refused):
+        Rate().parse(text)
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "1.0", "0x1", "1_000", "٣", "9" * 5000, "", " 1", 101, -1, None])
+def test_no_integers(value: object):
+    with pytest.raises(Refused):
+        Integer(low=0, high=100).take(value)
+
+
+def test_booleans():
+    assert [Flag().parse(text) for text in ("true", "YES", "on", "1", "false", "No", "off", "0")] == [True] * 4 + [
+        False
+    ] * 4
+    for text in ("", "y", "2", "truee"):
+        with pytest.raises(Refused):
+            Flag().parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "a\nb", "a\x00", "\x7f", "a\udc80"])
+def test_no_text(text: str):
+    with pytest.raises(Refused):
+        Text().parse(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "a.b", "a b", "a$", 'a"', "a\\b", "x" * 64, "admin", "local", "config", "a\n", "a|b"]
+)
+def test_no_database_names(name: str):
+    with pytest.raises(Refused):
+        KINDS["mongodb_database"].parse(name)
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1", "::1", "0.0.0.0", "localhost", "db-1.example.com", "my_host", "fe80::1%eth0"]
+)
+def test_hosts(text: str):
+    assert Host().parse(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[::1]", "a b", "http://a", "a:80", "-a", "1.2.3", "256.1.1.1", "a..b", "x" * 254]
+)
+def test_no_hosts(text: str):
+    with pytest.raises(Refused):
+        Host().parse(text)
+
+
+def test_origins():
+    kind = Origins()
+    assert kind.parse("") == ()
+    assert kind.parse("*") == ("*",)
+    assert kind.parse("https://a.example, http://[::1]:8080 ,https://a.example") == (
+        "https://a.example",
+        "http://[::1]:8080",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("https://A.example", "browsers send https://a.example"),
+        ("https://a.example/", "browsers send https://a.example"),
+        ("https://a.example:443", "browsers send https://a.example"),
+        ("a.example", "scheme"),
+        ("ftp://a.example", "scheme"),
+        ("https://u@a.example", "scheme"),
+        ("https://a.example:x", "^$"),
+        ("null", "scheme"),
+        ("*,https://a.example", "alone"),
+        ("https://*.a.example", "scheme"),
+        ("https://a.example,,", "scheme"),
+    ],
+)
+def test_no_origins(text: str, hint: str):
+    with pytest.raises(Refused, match=hint.replace("*", r"\*")):
+        Origins().parse(text)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("mongodb://db", "mongodb://db"),
+        ("mongodb://u:p@a:1,b:2/x?replicaSet=r&authMechanismProperties=s", "mongodb://***@a:1,b:2/x?***"),
+        ("mongodb+srv://u:p%40@c.example.net/", "mongodb+srv://***@c.example.net/"),
+        ("mongodb://u:p@w/d@db/", "mongodb://***@db/"),
+        ("mongodb://[::1]:27017", "mongodb://[::1]:27017"),
+        ("mongodb://%2Ftmp%2Fmongodb-27017.sock", "mongodb://%2Ftmp%2Fmongodb-27017.sock"),
+    ],
+)
+def test_mongodb_uris_are_shown_without_their_secrets(uri: str, shown: str):
+    assert MongodbUri().parse(uri) == uri
+    assert MongodbUri().show(uri) == shown
+
+
+@pytest.mark.parametrize(
+    "uri", ["db:27017", "http://db", "mongodb:/db", "mongodb://", "mongodb://u:p@", "mongodb://a b", "mongodb://a:b:c"]
+)
+def test_no_mongodb_uris(uri: str):
+    with pytest.raises(Refused):
+        MongodbUri().parse(uri)
+
+
+def test_paths(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert File().parse("~/x") == Path("/home/ann/x")
+    with pytest.raises(Refused):
+        File().parse("a\0b")
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_default_is_a_value_of_its_kind(setting):
+    if setting.default is not None:
+        assert setting.declared.kind.parse(setting.declared.kind.show(setting.default)) == setting.default

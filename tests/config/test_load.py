@@ -1,0 +1,168 @@
+"""Where values come from and which one counts."""
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from tornado_app.config import SETTINGS, Config
+from tornado_app.core.errors import ConfigError
+from tornado_app.core.policies import DEFAULT_ACTIONS, RateLimit
+
+SECRET = "correct-horse-battery-staple-0123456789"
+OTHER = "another-horse-another-battery-9876543210"
+NEEDS = {
+    "captcha_url": {"LEADERBOARD_CAPTCHA_SECRET": "0x1"},
+    "captcha_secret": {"LEADERBOARD_CAPTCHA_URL": "https://captcha.example/"},
+    "jwt_key": {"LEADERBOARD_PROOF_KEY": OTHER},
+    "jwt_jwks_url": {},
+    "proof_key": {"LEADERBOARD_JWT_KEY": SECRET},
+}
+"""What a setting cannot be without, where that is not just the keys."""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "leaderboard.yaml"
+
+
+def test_without_anything_every_setting_has_its_default():
+    config = Config.load({}, {})
+    assert config == Config()
+    assert (config.host, config.port, config.rate_limit) == ("127.0.0.1", 8000, RateLimit(10, 60.0))
+    assert config.action_points == DEFAULT_ACTIONS
+    assert config.embedded
+    assert config.made_key_path == Path("leaderboard-data/jwt.key")
+    assert config.made_proof_key_path == Path("leaderboard-data/proof.key")
+    assert {row.source for row in config.describe()} == {"default"}
+
+
+def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(file: Path):
+    file.write_text("port: 1\nhost: 0.0.0.0\nlog_level: error\n")
+    environ = {"LEADERBOARD_CONFIG": str(file), "LEADERBOARD_PORT": "2", "LEADERBOARD_HOST": "::1"}
+    config = Config.load({"port": "3"}, environ)
+    assert (config.port, config.host, config.log_level, config.metrics_port) == (3, "::1", "error", 8001)
+    sources = {row.name: row.source for row in config.describe()}
+    assert sources["port"] == "--port"
+    assert sources["host"] == "LEADERBOARD_HOST"
+    assert sources["log_level"] == f"{file}, line 3"
+    assert sources["metrics_port"] == "default"
+
+
+def test_the_flag_names_the_file_before_the_variable_does(file: Path):
+    file.write_text("port: 5")
+    assert Config.load({"config": str(file)}, {"LEADERBOARD_CONFIG": "/nowhere"}).port == 5
+
+
+FILES = (
+    "config", "tls_cert", "tls_key", "mongodb_uri_file", "jwt_key_file", "jwt_jwks_file", "proof_key_file",
+    "proof_jwks_file", "captcha_secret_file", "actions",
+)  # fmt: skip
+"""What names a file that must be there; tests below give them."""
+
+SAMPLES = {
+    "host": "10.0.0.1", "metrics_host": "::1", "mongodb_uri": "mongodb://db/?replicaSet=rs0", "jwt_key": SECRET,
+    "jwt_audience": "game", "jwt_issuer": "https://id.example.com", "max_points_per_window": "7",
+    "allowed_origins": "https://a.example,http://localhost:3000", "auto_register": "true", "rate_limit": "3/5s",
+    "log_level": "debug", "log_format": "json", "mongodb_database": "other", "data_dir": "/some/where",
+    "mongo_driver": "motor", "jwt_jwks_url": "https://id.example.com/jwks", "action_proof": "required",
+    "proof_key": OTHER, "trusted_proxies": "10.0.0.0/8,::1/128", "captcha_url": "https://captcha.example/siteverify",
+    "captcha_secret": "0x1234", "suspend_suspicious": "true", "max_failures_per_address": "6/h",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.name not in FILES], ids=lambda setting: setting.name)
+def test_each_setting_can_be_a_flag_a_variable_and_a_key(setting, tmp_path: Path):
+    text = SAMPLES.get(setting.name, setting.show(setting.default))
+    value = setting.declared.kind.parse(text)
+    key = NEEDS.get(setting.name, {"LEADERBOARD_JWT_KEY": SECRET, "LEADERBOARD_PROOF_KEY": OTHER})
+    path = tmp_path / "c.yaml"
+    path.write_text(f"{setting.name}: '{text}'\n")
+    for flags, environ in (({setting.name: text}, {}), ({}, {setting.variable: text}), ({"config": str(path)}, {})):
+        assert getattr(Config.load(flags, {**key, **environ}), setting.name) == value
+
+
+def test_the_file_takes_values_in_yaml_s_own_types(file: Path):
+    file.write_text(
+        "port: 0\nauto_register: yes\nidle_timeout: 7.5\nallowed_origins: [https://a.example, 'http://b:1']\n"
+    )
+    config = Config.load({"config": str(file)}, {})
+    assert (config.port, config.auto_register, config.idle_timeout) == (0, True, 7.5)
+    assert config.allowed_origins == ("https://a.example", "http://b:1")
+
+
+def test_an_empty_file_sets_nothing(file: Path):
+    file.write_text("# all commented out\n")
+    assert Config.load({"config": str(file)}, {}).port == 8000
+
+
+def test_the_file_may_begin_with_a_byte_order_mark(file: Path):
+    file.write_bytes(b"\xef\xbb\xbfport: 9\n")
+    assert Config.load({"config": str(file)}, {}).port == 9
+
+
+def test_kubernetes_service_links_are_no_settings():
+    links = {
+        "LEADERBOARD_PORT": "tcp://10.0.0.7:80",
+        "LEADERBOARD_SERVICE_HOST": "10.0.0.7",
+        "LEADERBOARD_SERVICE_PORT": "80",
+        "LEADERBOARD_SERVICE_PORT_HTTP": "80",
+        "LEADERBOARD_PORT_80_TCP": "tcp://10.0.0.7:80",
+        "LEADERBOARD_PORT_80_TCP_ADDR": "10.0.0.7",
+        "LEADERBOARD_METRICS_PORT": "tcp://10.0.0.8:8001",
+        "LEADERBOARD_METRICS_SERVICE_HOST": "10.0.0.8",
+    }
+    assert Config.load({}, links) == Config()
+
+
+def test_other_programs_variables_are_nobody_s_business():
+    assert Config.load({}, {"PORT": "x", "leaderboard_port": "x", "LEADERBOARDS": "x"}) == Config()
+
+
+def test_no_color_is_heeded():
+    assert not Config.load({}, {"NO_COLOR": "1"}).color
+    assert Config.load({}, {"NO_COLOR": ""}).color
+
+
+def test_the_process_environment_counts_where_none_is_given(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LEADERBOARD_MAX_INCREMENT", "77")
+    assert Config.load().max_increment == 77
+
+
+def test_secrets_from_files_are_read_anew(tmp_path: Path):
+    key, uri = tmp_path / "key", tmp_path / "uri"
+    key.write_text(f"{SECRET}\n")
+    uri.write_text("mongodb://user:pass@db/\n")
+    config = Config.load({"jwt_key_file": str(key), "mongodb_uri_file": str(uri)}, {"LEADERBOARD_PROOF_KEY": OTHER})
+    assert not config.embedded
+    assert config.read_jwt_key() == SECRET
+    assert config.read_mongodb_uri() == "mongodb://user:pass@db/"
+    key.write_text("another")
+    assert config.read_jwt_key() == "another"
+    key.unlink()
+    with pytest.raises(ConfigError, match=r"jwt_key_file: .*No such file"):
+        config.read_jwt_key()
+
+
+def test_actions_come_from_their_file(tmp_path: Path):
+    table = tmp_path / "actions.yaml"
+    table.write_text("win: 10\n'2048': 5\nbig.one-a_b: 9223372036854775807\n")
+    config = Config.load({"actions": str(table)}, {})
+    assert config.action_points == {"win": 10, "2048": 5, "big.one-a_b": 2**63 - 1}
+
+
+def test_rules_follow_from_rate_and_lifetime():
+    rules = Config.load({"rate_limit": "5/20s", "proof_lifetime": "1m", "max_points_per_window": "9"}, {}).rules
+    assert (rules.limit, rules.remember, rules.max_points) == (RateLimit(5, 20.0), 25, 9)
+    assert Config().rules.remember == 30
+
+
+def test_a_config_does_not_change_and_does_not_show_its_secrets():
+    config = Config(jwt_key=SECRET, mongodb_uri="mongodb://u:hunter22@db/")
+    with pytest.raises(FrozenInstanceError):
+        config.port = 1  # type: ignore[misc]
+    assert SECRET not in repr(config)
+    assert "hunter22" not in repr(config)
+    shown = {row.name: row.value for row in config.describe()}
+    assert shown["jwt_key"] == "********"
+    assert shown["mongodb_uri"] == "mongodb://***@db/"

@@ -1,0 +1,96 @@
+"""The real parts that tests share. A missing tool is a skip that says what to install, and with CI=true a failure."""
+
+from __future__ import annotations
+
+import gc
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.support.mongod import Mongod, ReplicaSet
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo.mongod import find_binary
+
+pytest_plugins = ["tests.support.ci"]
+
+
+def missing(what: str) -> None:
+    """Skip, or with CI=true fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def mongod_binary() -> Path:
+    """The mongod that tests run."""
+    try:
+        return find_binary()
+    except StartupError as error:
+        missing(str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def replica_set(mongod_binary: Path) -> Iterator[ReplicaSet]:
+    """A one-member replica set that all tests of this worker share."""
+    with ReplicaSet() as running:
+        yield running
+
+
+@pytest.fixture
+def mongo_database(replica_set: ReplicaSet) -> Iterator[tuple[str, str]]:
+    """URI and name of an empty database of the test's own."""
+    yield from _database(replica_set)
+
+
+@pytest.fixture(scope="module")
+def module_database(replica_set: ReplicaSet) -> Iterator[tuple[str, str]]:
+    """URI and name of an empty database of the module's own."""
+    yield from _database(replica_set)
+
+
+@pytest.fixture
+def own_replica_set(mongod_binary: Path) -> Iterator[ReplicaSet]:
+    """A one-member replica set that the test may kill and start again."""
+    with ReplicaSet() as running:
+        yield running
+
+
+@pytest.fixture
+def three_members(mongod_binary: Path) -> Iterator[ReplicaSet]:
+    """A three-member replica set whose members the test may kill, freeze and start again."""
+    with ReplicaSet(3) as running:
+        yield running
+
+
+@pytest.fixture
+def standalone_mongod(mongod_binary: Path, tmp_path: Path) -> Iterator[Mongod]:
+    """A mongod that is no replica set."""
+    mongod = Mongod(tmp_path / "standalone", replica_set=False)
+    try:
+        mongod.start()
+        yield mongod
+    finally:
+        mongod.stop()
+
+
+@pytest.fixture
+def lost_sockets() -> Iterator[None]:
+    """For tests that close a client while it connects: PyMongo 4.20 then loses a socket (PYTHON-5867) to the collector.
+
+    Found here, it does not fail another test; pytest takes the filter back after this one.
+    """
+    warnings.filterwarnings("ignore", "unclosed .socket", ResourceWarning)
+    yield
+    gc.collect()
+
+
+def _database(replica_set: ReplicaSet) -> Iterator[tuple[str, str]]:
+    name = f"test_{uuid4().hex[:12]}"
+    yield replica_set.uri, name
+    replica_set.drop(name)

@@ -1,0 +1,104 @@
+"""What a submission must be to become an action."""
+
+import pytest
+
+from tornado_app.core.admission import Admission, fingerprint
+from tornado_app.core.errors import (
+    ActionProofRequired,
+    InvalidActionProof,
+    InvalidIncrement,
+    UnknownActionType,
+    UserMismatch,
+)
+from tornado_app.core.model import Caller, Profile, Submission, Vouched
+from tornado_app.core.policies import ProofPolicy
+
+ALICE = Caller("alice", 0, Profile("Alice"))
+SERVER = Caller("server", 0, Profile("Server"), frozenset({"scores:write"}))
+
+
+class Words:
+    """Vouches for whatever it is asked, with 7 points, unless the proof is bad."""
+
+    def vouch(self, submission, actions):
+        if submission.proof == "bad":
+            raise InvalidActionProof
+        return Vouched("proof-id", "boss_beaten", 7)
+
+
+def admission(policy=ProofPolicy.OPTIONAL, **options):
+    return Admission(actions={"level": 50, "huge": 5000}, max_increment=1000, policy=policy, proofs=Words(), **options)
+
+
+def admit(caller=ALICE, policy=ProofPolicy.OPTIONAL, **request):
+    return admission(policy).admit(Submission(caller, **request))
+
+
+def test_points_are_the_requests_or_the_tables():
+    assert admit(points=5).points == 5
+    assert admit(points=5, action_type="level").points == 50
+    assert admit(fallback=1).points == 1
+    assert admit(action_type="huge").points == 5000  # the server's own table is no claim of the player's
+
+
+def test_what_nothing_vouches_for_is_bounded():
+    assert admit(points=1000).points == 1000
+    with pytest.raises(InvalidIncrement):
+        admit(points=1001)
+    assert admit(SERVER, points=10**9).points == 10**9
+
+
+@pytest.mark.parametrize("request_", [{}, {"points": None}])
+def test_points_must_come_from_somewhere(request_):
+    with pytest.raises(InvalidIncrement):
+        admit(**request_)
+
+
+def test_an_unknown_type_is_refused():
+    with pytest.raises(UnknownActionType):
+        admit(action_type="no_such")
+
+
+def test_nobody_acts_for_another_but_a_game_server():
+    assert admit(points=1, user_id="alice").user_id == "alice"
+    with pytest.raises(UserMismatch):
+        admit(points=1, user_id="bob")
+    action = admit(SERVER, points=1, user_id="bob")
+    assert (action.user_id, action.caller, action.profile) == ("bob", "server", Profile())
+
+
+def test_with_proofs_required_a_player_needs_one_and_a_game_server_none():
+    with pytest.raises(ActionProofRequired):
+        admit(policy=ProofPolicy.REQUIRED, points=1)
+    assert admit(SERVER, ProofPolicy.REQUIRED, points=5000).points == 5000
+
+
+@pytest.mark.parametrize("policy", [ProofPolicy.REQUIRED, ProofPolicy.OPTIONAL])
+def test_a_proof_names_the_action(policy):
+    action = admit(policy=policy, proof="good", fallback=1)
+    assert (action.id, action.type, action.points) == ("proof-id", "boss_beaten", 7)
+    with pytest.raises(InvalidActionProof):
+        admit(policy=policy, proof="bad", points=1)
+
+
+def test_with_proofs_off_none_is_looked_at():
+    assert admit(policy=ProofPolicy.OFF, proof="bad", points=5).id is None
+
+
+def test_a_service_without_a_proof_key_refuses_proofs():
+    with pytest.raises(InvalidActionProof):
+        Admission().admit(Submission(ALICE, points=1, proof="good"))
+
+
+def test_auto_register_makes_players_everywhere():
+    assert not admit(points=1).create
+    assert admission(auto_register=True).admit(Submission(ALICE, points=1)).create
+
+
+def test_one_request_has_one_fingerprint_through_every_front_end():
+    same = [Submission(ALICE, points=1, face="A"), Submission(ALICE, fallback=1, face="B", create=True)]
+    assert len({fingerprint(s) for s in same}) == 1
+    table = [Submission(ALICE, action_type="level", points=p) for p in (None, 1)]
+    assert len({fingerprint(s) for s in table}) == 1
+    others = [*same, *table, Submission(ALICE, points=2), Submission(ALICE, action_type="huge")]
+    assert len({fingerprint(s) for s in others}) == 4

@@ -1,0 +1,85 @@
+"""Ranks against a brute-force count."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tornado_app.core import ranks as module
+from tornado_app.core.model import MAX_SCORE
+from tornado_app.core.ranks import Ranks
+
+
+def brute_force(scores, score):
+    return 1 + sum(other > score for other in scores)
+
+
+def check(ranks, scores, probes):
+    assert len(ranks) == len(scores)
+    assert [ranks.rank(p) for p in probes] == [brute_force(scores, p) for p in probes]
+
+
+@pytest.fixture
+def small_buckets(monkeypatch):
+    monkeypatch.setattr(module, "BUCKET", 4)
+
+
+SCORES = st.one_of(st.integers(0, 12), st.sampled_from([0, 1, MAX_SCORE - 1, MAX_SCORE]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    start=st.dictionaries(SCORES, st.integers(1, 15), max_size=8),
+    steps=st.lists(st.tuples(st.integers(0, 10**6), st.one_of(st.none(), SCORES)), max_size=60),
+)
+def test_equals_brute_force_after_any_interleaving(start, steps):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BUCKET", 4)
+        ranks = Ranks(start.items())
+        scores = [score for score, players in start.items() for _ in range(players)]
+        for pick, new in steps:
+            old = scores.pop(pick % len(scores)) if scores and pick % 3 else None
+            if new is not None:
+                scores.append(new)
+            ranks.move(old, new)
+            check(ranks, scores, {*scores, 0, 6, MAX_SCORE})
+
+
+def test_many_players_with_the_real_bucket_size():
+    rng = random.Random(7)
+    scores = [rng.randrange(5000) for _ in range(20_000)]
+    ranks = Ranks((score, scores.count(score)) for score in set(scores))
+    for _ in range(20_000):
+        at = rng.randrange(len(scores))
+        new = scores[at] + rng.randrange(1, 60)
+        ranks.move(scores[at], new)
+        scores[at] = new
+    check(ranks, scores, rng.sample(scores, 50))
+
+
+def test_ties_share_a_rank_and_the_next_one_is_skipped():
+    ranks = Ranks([(50, 1), (40, 2), (30, 1)])
+    assert [ranks.rank(score) for score in (50, 40, 30)] == [1, 2, 4]
+
+
+def test_an_empty_board_ranks_anything_first():
+    ranks = Ranks()
+    assert len(ranks) == 0
+    assert ranks.rank(0) == 1
+
+
+def test_emptied_and_filled_again(small_buckets):
+    ranks = Ranks([(1, 9)])
+    for _ in range(9):
+        ranks.remove(1)
+    ranks.add(3)
+    check(ranks, [3], [0, 3, 9])
+
+
+@pytest.mark.parametrize("absent", [0, 2, 99])
+def test_removing_a_score_that_nobody_has_is_refused(absent):
+    ranks = Ranks([(1, 1), (3, 1)])
+    with pytest.raises(KeyError):
+        ranks.remove(absent)
+    check(ranks, [1, 3], [0, 1, 2, 3, 4])

@@ -1,0 +1,88 @@
+"""The use cases that need neither database nor sockets."""
+
+import pytest
+
+from tornado_app.core.admission import Admission
+from tornado_app.core.model import Caller, Player, Receipt, Submission
+from tornado_app.core.ranks import Ranks
+from tornado_app.core.scoreboard import Scoreboard
+
+ANN = Caller("ann", 0)
+
+
+def player(name, score):
+    return Player(name, score, 0, name)
+
+
+class Books:
+    """A store with these players in board order."""
+
+    def __init__(self, *players):
+        self.players, self.applied = list(players), []
+
+    async def apply(self, action):
+        self.applied.append(action)
+        return Receipt(action.user_id, action.points, 1, 0, created=False, replayed=False, quota=None)
+
+    async def player(self, user_id):
+        return next(p for p in self.players if p.user_id == user_id)
+
+    async def page(self, limit, after):
+        start = 0 if after is None else next(n for n, p in enumerate(self.players, 1) if p.user_id == after.user_id)
+        return self.players[start : start + limit]
+
+    async def around(self, of, limit):
+        at = self.players.index(of)
+        return self.players[max(0, at - limit) : at], self.players[at + 1 : at + 1 + limit]
+
+
+PLAYERS = [player("a", 90), player("b", 80), player("c", 80), player("d", 70), player("e", 60)]
+
+
+def scoreboard(ranks, captcha=None):
+    books = Books(*PLAYERS)
+    return Scoreboard(books, ranks, Admission(), captcha), books
+
+
+def ranked(standings):
+    return [(s.player.user_id, s.rank) for s in standings]
+
+
+UP_TO_DATE = Ranks([(90, 1), (80, 2), (70, 1), (60, 1)])
+BEHIND = Ranks([(50, 3), (80, 1), (60, 1)])  # a, c and d have just overtaken others, which memory has yet to learn
+
+
+@pytest.mark.parametrize("ranks", [UP_TO_DATE, BEHIND])
+async def test_the_first_page_is_exact_whatever_memory_knows(ranks):
+    found, _ = scoreboard(ranks)
+    assert ranked(await found.page(5, None)) == [("a", 1), ("b", 2), ("c", 2), ("d", 4), ("e", 5)]
+
+
+async def test_later_pages_and_neighbours():
+    found, _ = scoreboard(UP_TO_DATE)
+    assert ranked(await found.page(3, PLAYERS[1])) == [("c", 2), ("d", 4), ("e", 5)]
+    above, middle, below = await found.around("c", 1)
+    assert ranked([*above, middle, *below]) == [("b", 2), ("c", 2), ("d", 4)]
+
+
+async def test_nobody_is_ranked_before_a_neighbour_with_more_points():
+    found, _ = scoreboard(BEHIND)
+    above, middle, below = await found.around("c", 2)
+    assert ranked([*above, middle, *below]) == [("a", 1), ("b", 2), ("c", 2), ("d", 4), ("e", 5)]
+
+
+class Captcha:
+    def __init__(self):
+        self.asked = []
+
+    async def check(self, submission):
+        self.asked.append(submission.captcha)
+
+
+async def test_a_captcha_is_asked_for_only_where_nothing_vouches():
+    captcha = Captcha()
+    found, books = scoreboard(UP_TO_DATE, captcha)
+    await found.submit(Submission(ANN, points=1, captcha="x"))
+    await found.submit(Submission(Caller("server", 0, scopes=frozenset({"scores:write"})), points=1))
+    assert captcha.asked == ["x"]
+    assert len(books.applied) == 2

@@ -1,0 +1,68 @@
+"""Each rule speaks when it should, once in a window, and not on the near miss."""
+
+import pytest
+
+from tornado_app.core import suspicion as module
+from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, RateLimited, SuspiciousActivity
+from tornado_app.core.suspicion import Rule, Suspicion, Thresholds
+
+LIMITS = Thresholds(window=60, refused_proofs=3, replays=4, jump=10, history=5)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def watch(clock):
+    return Suspicion(LIMITS, clock=clock)
+
+
+def test_a_jump_is_against_the_players_own_past(watch):
+    assert [watch.accepted("a", 5) for _ in range(5)] == [None] * 5
+    assert watch.accepted("a", 50) is None
+    assert watch.accepted("b", 5000) is None  # no past yet
+    assert watch.accepted("a", 1000) is Rule.JUMP
+
+
+def test_who_scores_more_and_more_is_no_jump(watch):
+    assert all(watch.accepted("a", points) is None for points in range(1, 200))
+
+
+def test_refused_proofs_in_a_window(watch, clock):
+    for _ in range(10):
+        assert watch.refused("a", InvalidActionProof()) is None
+        clock.now += 31  # never three in one minute
+    assert watch.refused("a", ExpiredActionProof()) is None
+    assert watch.refused("a", InvalidActionProof()) is Rule.REFUSED_PROOFS
+
+
+def test_a_replay_storm(watch):
+    assert [watch.replayed("a") for _ in range(5)] == [None, None, None, Rule.REPLAY_STORM, None]
+    assert watch.replayed("b") is None
+
+
+def test_a_rule_speaks_once_in_a_window(watch, clock):
+    assert watch.refused("a", SuspiciousActivity()) is Rule.POINTS_CAP
+    assert watch.refused("a", SuspiciousActivity()) is None
+    clock.now += 60
+    assert watch.refused("a", SuspiciousActivity()) is Rule.POINTS_CAP
+
+
+def test_other_refusals_are_no_suspicion(watch):
+    assert all(watch.refused("a", RateLimited()) is None for _ in range(50))
+
+
+def test_the_memory_of_players_is_bounded(watch, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PLAYERS", 10)
+    for n in range(100):
+        watch.replayed(f"p{n}")
+    assert len(watch._players) == 10

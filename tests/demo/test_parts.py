@@ -1,0 +1,97 @@
+"""The demo's players, games, tokens and guide, each by itself."""
+
+from __future__ import annotations
+
+import json
+import time
+import unicodedata
+
+import pytest
+from tornado.httputil import HTTPHeaders
+
+from tornado_app.api.faces import FACES
+from tornado_app.api.http import Request
+from tornado_app.auth.keys import KeySet, secret_key
+from tornado_app.auth.tokens import TokenVerifier
+from tornado_app.config import Config
+from tornado_app.core import identity
+from tornado_app.core.errors import RateLimited
+from tornado_app.demo import guide, people
+from tornado_app.demo.games import GAMES
+from tornado_app.demo.tokens import SESSIONS_PER_MINUTE, Sessions, minter
+
+KEY = "a key for the tests of the demo, long enough"
+
+
+def test_every_simulated_player_can_be_one():
+    crowd = [people.simulated(number) for number in range(1000)]
+    assert len({person.user_id for person in crowd}) == 1000
+    assert len({person.name for person in crowd}) == 1000
+    assert all(identity.is_user_id(person.user_id) for person in [*crowd, people.CURL])
+    assert [person.name for person in crowd if identity.username(person.name) != person.name] == []
+
+
+def test_the_first_players_names_are_of_many_scripts_and_both_directions():
+    names = [people.simulated(number).name for number in range(50)]
+    scripts = {unicodedata.name(name[0]).split()[0] for name in names}
+    assert {"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "CJK", "HIRAGANA", "HANGUL", "DEVANAGARI"} <= scripts
+    assert max(len(people.simulated(number).name) for number in range(60)) >= 60
+
+
+def test_the_demo_speaks_each_front_end_as_the_api_has_it():
+    writes = {(face.name, write.method, write.path) for face in FACES for write in face.writes}
+    assert {(game.face, game.method, game.path) for game in GAMES} <= writes
+    assert [game.face for game in GAMES] == ["A", "B", "C", "D", "E"]
+
+
+def session_of(sessions: Sessions):
+    request = Request("GET", "/demo/session", "", HTTPHeaders(), "127.0.0.1", "r-1")
+    return sessions.route().methods["GET"](request)
+
+
+def test_sessions_are_signed_not_cached_and_bounded():
+    now = 1000.0
+    sessions = Sessions(minter(Config(jwt_key=KEY)), {"jump": 3}, clock=lambda: now)
+    answers = [session_of(sessions) for _ in range(SESSIONS_PER_MINUTE)]
+    assert ("Cache-Control", "no-store") in answers[0].headers
+    session = json.loads(answers[0].body)
+    caller = TokenVerifier(KeySet([secret_key(KEY)]), audience=None, issuer=None).verify(session["token"])
+    assert (caller.user_id, caller.profile.username) == (session["user_id"], session["username"])
+    assert caller.expires_at - time.time() == pytest.approx(12 * 3600, abs=60)
+    with pytest.raises(RateLimited) as refused:
+        session_of(sessions)
+    assert refused.value.retry_after == pytest.approx(60)
+    now += 60
+    assert session_of(sessions).status == 200
+
+
+def test_tokens_carry_the_audience_and_the_issuer_that_are_asked_for():
+    config = Config(jwt_key=KEY, jwt_audience="games", jwt_issuer="us")
+    token = minter(config)(people.CURL, 60)
+    verifier = TokenVerifier(KeySet([secret_key(KEY)]), audience="games", issuer="us")
+    assert verifier.verify(token).user_id == people.CURL.user_id
+
+
+def test_it_warns_where_others_could_reach_it_or_data_is_not_its_own():
+    config = Config(host="0.0.0.0", mongodb_uri="mongodb://db/?replicaSet=rs0", mongodb_database="live")
+    text = guide.render(config, "http://127.0.0.1:8000", "http://0.0.0.0:8001/metrics", "t", 1, bold=False)
+    assert "1 simulated player." in text
+    assert "Whoever can reach 0.0.0.0 can play" in text
+    assert 'written to the database "live"' in text
+    quiet = guide.render(Config(), "http://127.0.0.1:8000", "http://127.0.0.1:8001/metrics", "t", 2, bold=False)
+    assert "Whoever" not in quiet
+    assert "written" not in quiet
+
+
+def test_curl_lines_fit_other_actions_small_increments_and_tls():
+    config = Config(action_points={"jump": 3}, max_increment=2)
+    text = guide.render(config, "https://127.0.0.1:8000", "http://127.0.0.1:8001/metrics", "t", 2, bold=False)
+    assert '{"score": 2}' in text
+    assert '"actionType": "jump"' in text
+    assert text.count("curl --insecure ") == 5
+
+
+def test_an_address_on_every_interface_is_shown_as_one_to_open():
+    assert guide.reachable("http://0.0.0.0:8000") == "http://127.0.0.1:8000"
+    assert guide.reachable("https://[::]:8000") == "https://[::1]:8000"
+    assert guide.reachable("http://10.0.0.7:8000") == "http://10.0.0.7:8000"

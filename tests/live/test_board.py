@@ -1,0 +1,258 @@
+"""The board: which changes make it look at the database, what it shows, and what it knows when something is lost."""
+
+import asyncio
+
+import pytest
+
+from tests.support.wait import eventually
+from tornado_app.core.errors import DatabaseError
+from tornado_app.core.model import Player, Top, standings
+from tornado_app.core.ports import Census, Change, OutOfStep
+from tornado_app.live import board as module
+from tornado_app.live.board import Board
+
+INTERVAL = 0.02
+
+
+class Database:
+    """The players, by id: what a read of the top 10 finds, and how often it was asked."""
+
+    def __init__(self):
+        self.scores, self.names = {}, {}
+        self.version, self.reads, self.faults = 1, 0, 0
+
+    async def top(self):
+        self.reads += 1
+        if self.faults:
+            self.faults -= 1
+            raise DatabaseError
+        order = sorted(self.scores.items(), key=lambda item: (-item[1], item[0]))[:10]
+        return Top(self.version, standings([Player(u, s, 0, self.names.get(u, u)) for u, s in order]))
+
+    def census(self):
+        return Census([(score, 1) for score in self.scores.values()], self.version, last_updated=7)
+
+
+class Watcher:
+    """Keeps what it was shown."""
+
+    def __init__(self):
+        self.tops, self.moves = [], []
+
+    def show(self, top):
+        self.tops.append([standing.player.user_id for standing in top.standings])
+
+    def moved(self, change, rank):
+        self.moves.append((change.user_id, change.old, change.new, rank))
+
+
+class Scene:
+    """A running board over a database that a test changes, and the feed's part played by the test."""
+
+    def __init__(self):
+        self.database, self.watcher = Database(), Watcher()
+        self.board = Board(self.database.top, self.watcher, interval=INTERVAL)
+
+    def put(self, user, score, *, at=1):
+        """A write, as the feed tells of it."""
+        old = self.database.scores.get(user)
+        self.database.scores[user] = score
+        self.database.version += 1
+        self.board.changed(Change(user, old, score, self.database.version, at))
+
+    async def settle(self):
+        """Until the board has nothing more to do."""
+        await eventually(lambda: not self.board._dirty.is_set())
+        reads = self.database.reads
+        await asyncio.sleep(2 * INTERVAL)
+        assert self.database.reads == reads
+
+
+@pytest.fixture
+async def scene():
+    scene = Scene()
+    running = asyncio.ensure_future(scene.board.run())
+    yield scene
+    running.cancel()
+    await asyncio.wait([running])
+
+
+@pytest.fixture
+async def full(scene):
+    """Twelve players, p1 with 10 points up to p12 with 120; the tenth has 30."""
+    scene.database.scores = {f"p{n}": 10 * n for n in range(1, 13)}
+    scene.board.rebuilt(scene.database.census())
+    await scene.board.wait_ready()
+    await scene.settle()
+    return scene
+
+
+async def test_nothing_is_known_before_the_census(scene):
+    assert not scene.board.ready
+    for ask in (lambda: scene.board.top, lambda: scene.board.total, lambda: scene.board.rank(5)):
+        with pytest.raises(DatabaseError) as caught:
+            ask()
+        assert caught.value.retry_after == 1.0
+
+
+async def test_the_census_is_the_board(full):
+    assert full.board.ready
+    assert (full.board.total, full.board.last_updated) == (12, 7)
+    assert [full.board.rank(score) for score in (121, 120, 119, 10, 9)] == [1, 1, 2, 12, 13]
+    assert full.watcher.tops == [[f"p{n}" for n in range(12, 2, -1)]]
+
+
+@pytest.mark.parametrize(
+    ("user", "score", "looks"),
+    [
+        ("p12", 121, True),  # on the board
+        ("p3", 29, True),  # the tenth, who falls off
+        ("p1", 30, True),  # level with the tenth
+        ("p1", 29, False),
+        ("new", 29, False),
+        ("new", 31, True),
+    ],
+)
+async def test_only_what_can_change_the_top_makes_it_look(full, user, score, looks):
+    reads = full.database.reads
+    full.put(user, score)
+    await full.settle()
+    assert full.database.reads - reads == looks
+
+
+async def test_a_profile_counts_for_those_on_the_board_only(full):
+    full.database.names["p12"] = "Zoë"
+    full.board.changed(Change("p1", None, None, 50, 0))
+    await full.settle()
+    assert full.database.reads == 1
+    full.database.version = 51
+    full.board.changed(Change("p12", None, None, 51, 0))
+    await full.settle()
+    assert full.board.top.standings[0].player.username == "Zoë"
+    assert len(full.watcher.tops) == 2
+    assert not full.watcher.moves
+
+
+async def test_with_fewer_than_ten_everybody_counts(scene):
+    scene.board.rebuilt(scene.database.census())
+    await scene.board.wait_ready()
+    scene.put("a", 1)
+    scene.put("b", 0)
+    await scene.settle()
+    assert scene.watcher.tops == [[], ["a", "b"]]
+
+
+async def test_many_changes_are_one_look(full):
+    reads = full.database.reads
+    for n in range(1000):
+        full.put("p12", 1000 + n)
+    await full.settle()
+    assert full.database.reads - reads <= 2
+    assert full.board.top.standings[0].player.score == 1999
+    assert len(full.watcher.moves) == 1000
+
+
+async def test_a_top_that_is_the_same_is_not_shown_again(full):
+    before = full.board.top
+    full.put("p1", 30)
+    full.put("p1", 10)
+    await full.settle()
+    assert full.board.top is before
+    assert len(full.watcher.tops) == 1
+
+
+async def test_players_hear_of_their_own_changes_with_the_new_rank(full):
+    full.put("p1", 65, at=9)
+    full.put("new", 500, at=8)
+    assert full.watcher.moves == [("p1", 10, 65, 7), ("new", None, 500, 1)]
+    assert full.board.last_updated == 9
+    assert full.board.total == 13
+
+
+async def test_a_view_older_than_the_change_is_looked_at_again(full):
+    """As on a new primary, whose majority view still lags behind what the old one's stream told."""
+    full.database.scores["p1"] = 999
+    full.board.changed(Change("p1", 10, 999, 40, 1))
+    await eventually(lambda: full.database.reads > 4)
+    assert full.watcher.tops[-1][0] == "p1"
+    full.database.version = 40
+    await full.settle()
+
+
+async def test_an_older_view_is_never_shown(full):
+    full.put("p1", 999)
+    await full.settle()
+    full.database.version -= 1
+    full.database.scores["p1"] = 10
+    full.put("p12", 121)
+    full.database.version -= 1
+    reads = full.database.reads
+    await eventually(lambda: full.database.reads > reads + 3)
+    assert full.watcher.tops[-1][0] == "p1"
+
+
+async def test_a_database_that_does_not_answer_is_asked_again(full, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_PAUSE", INTERVAL)
+    full.database.faults = 3
+    full.put("p1", 999)
+    await full.settle()
+    assert full.watcher.tops[-1][0] == "p1"
+
+
+async def test_when_the_history_is_lost_ranks_and_top_stay_but_no_traffic_should_come(full):
+    rank = full.board.rank(5)
+    full.board.lost()
+    assert not full.board.ready
+    assert full.board.top.standings[0].player.user_id == "p12"
+    assert full.board.rank(5) == rank
+    full.database.scores = {"only": 3}
+    full.database.version += 1
+    full.board.rebuilt(full.database.census())
+    assert full.board.ready
+    await full.settle()
+    assert full.watcher.tops[-1] == ["only"]
+    assert full.board.rank(2) == 2
+
+
+async def test_another_history_counts_from_the_start(full):
+    """A backup was restored: what the database says now is older than what was shown, and right."""
+    full.database.version = 500
+    full.put("p12", 121)
+    await full.settle()
+    full.board.lost()
+    full.database.scores, full.database.version = {"old": 3}, 20
+    full.board.rebuilt(full.database.census())
+    assert not full.board.ready
+    await full.settle()
+    assert full.board.ready
+    assert full.watcher.tops[-1] == ["old"]
+    assert full.board.top.version == 20
+
+
+async def test_a_change_from_a_score_that_nobody_has_is_out_of_step(full):
+    with pytest.raises(OutOfStep):
+        full.board.changed(Change("p1", 11, 12, 50, 1))
+    assert full.board.rank(11) == 12
+
+
+async def test_the_revision_tells_that_something_changed(full):
+    before = full.board.revision
+    full.put("p1", 11)
+    assert full.board.revision > before
+
+
+async def test_whatever_the_database_holds_the_board_goes_on(full, monkeypatch, caplog):
+    monkeypatch.setattr(module, "UNEXPECTED_PAUSE", INTERVAL)
+    read = full.board._read_top
+    answers = [ValueError("rubbish"), OverflowError("more of it")]
+
+    async def read_rubbish():
+        if answers:
+            raise answers.pop()
+        return await read()
+
+    full.board._read_top = read_rubbish
+    full.put("p1", 999)
+    await full.settle()
+    assert full.watcher.tops[-1][0] == "p1"
+    assert caplog.text.count("could not be read") == 2

@@ -1,0 +1,171 @@
+"""Who is shown what, and when: the hub with clients that a test holds back."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.support.wait import eventually
+from tornado_app.core.model import Player, Standing, Top
+from tornado_app.core.ports import Change
+from tornado_app.live import hub as module
+from tornado_app.live.frames import text_frame
+from tornado_app.live.hub import Hub, Subscriber
+
+
+def top(version, *scores):
+    return Top(version, tuple(Standing(n, Player(f"p{n}", s, 0, f"p{n}")) for n, s in enumerate(scores, 1)))
+
+
+class EchoChannel:
+    """Tells from which version to which a client was brought."""
+
+    name = "T"
+
+    def __init__(self):
+        self.encoded = 0
+
+    def message(self, seen, shown):
+        self.encoded += 1
+        return json.dumps([seen and seen.version, shown.version]).encode()
+
+    def personal(self, news, version):
+        return json.dumps({"score": news.score, "rank": news.rank, "change": news.change}).encode()
+
+
+class Client:
+    """A connection that takes frames at once, or holds them until it is let go."""
+
+    def __init__(self):
+        self.frames, self.held, self.evicted = [], None, None
+        self.holding = False
+
+    def send(self, frame):
+        self.frames.append(json.loads(frame[2:] if frame[1] < 126 else frame[4:]))
+        if not self.holding:
+            return None
+        self.held = asyncio.get_running_loop().create_future()
+        return self.held
+
+    def evict(self, reason):
+        self.evicted = reason
+
+
+@pytest.fixture
+async def hub():
+    hub = Hub(gap=0.001)
+    task = asyncio.ensure_future(hub.run())
+    yield hub
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def until(condition):
+    await eventually(condition, 5)
+
+
+def join(hub, channel=None, **options):
+    client = Client()
+    for name, value in options.items():
+        setattr(client, name, value)
+    subscriber = Subscriber(channel or EchoChannel(), client)
+    hub.join(subscriber)
+    return client, subscriber
+
+
+async def test_a_newcomer_is_shown_the_present_state_at_once(hub):
+    hub.show(top(1, 5))
+    client, _ = join(hub)
+    assert client.frames == [[None, 1]]
+
+
+async def test_one_message_is_encoded_once_for_all(hub):
+    channel = EchoChannel()
+    hub.show(top(1, 5))
+    clients = [join(hub, channel)[0] for _ in range(50)]
+    hub.show(top(2, 6))
+    await until(lambda: all(len(c.frames) == 2 for c in clients))
+    assert channel.encoded == 2
+
+
+async def test_a_slow_client_gets_the_newest_state_and_nothing_between(hub):
+    hub.show(top(1, 5))
+    slow, _ = join(hub, holding=True)
+    quick, _ = join(hub)
+    for version in (2, 3, 4):
+        hub.show(top(version, 5 + version))
+        await until(lambda version=version: quick.frames[-1][1] == version)
+    assert slow.frames == [[None, 1]]
+    slow.holding = False
+    slow.held.set_result(None)
+    await until(lambda: len(slow.frames) == 2)
+    assert slow.frames[1] == [1, 4]  # from what it has seen: no change is left out of a diff
+
+
+async def test_a_player_hears_of_the_own_score_only(hub):
+    hub.show(top(1, 5))
+    alice, subscriber = join(hub)
+    bob, other = join(hub)
+    hub.identify(subscriber, "alice")
+    hub.identify(other, "bob")
+    hub.moved(Change("alice", 10, 15, 2, 0), 3)
+    await until(lambda: len(alice.frames) == 2)
+    assert alice.frames[1] == {"score": 15, "rank": 3, "change": 5}
+    assert len(bob.frames) == 1
+
+
+async def test_own_changes_are_summed_while_they_wait(hub):
+    hub.show(top(1, 5))
+    client, subscriber = join(hub, holding=True)
+    hub.identify(subscriber, "alice")
+    for old in (0, 5, 10):
+        hub.moved(Change("alice", old, old + 5, 2, 0), 9 - old // 5)
+    client.holding = False
+    client.held.set_result(None)
+    await until(lambda: len(client.frames) == 2)
+    assert client.frames[1] == {"score": 15, "rank": 7, "change": 15}
+
+
+async def test_neither_the_board_nor_the_own_score_starves_the_other(hub):
+    hub.show(top(1, 5))
+    client, subscriber = join(hub)
+    hub.identify(subscriber, "alice")
+    for version in range(2, 12):
+        hub.show(top(version, version))
+        hub.moved(Change("alice", version, version + 1, version, 0), 1)
+        await until(lambda: not hub._behind)
+    assert sum(isinstance(f, dict) for f in client.frames) >= 5
+    assert sum(isinstance(f, list) for f in client.frames) >= 5
+
+
+async def test_who_left_is_sent_nothing(hub):
+    hub.show(top(1, 5))
+    client, subscriber = join(hub)
+    hub.identify(subscriber, "alice")
+    hub.leave(subscriber)
+    hub.show(top(2, 6))
+    hub.moved(Change("alice", 1, 2, 2, 0), 1)
+    other, _ = join(hub)
+    assert other.frames == [[None, 2]]
+    assert client.frames == [[None, 1]]
+    assert len(hub) == 1
+
+
+async def test_a_client_that_stops_reading_is_cut_off(monkeypatch):
+    monkeypatch.setattr(module, "STALL_SECONDS", 0.02)
+    hub = Hub(gap=0.001)
+    task = asyncio.ensure_future(hub.run())
+    hub.show(top(1, 5))
+    stalled, _ = join(hub, holding=True)
+    healthy, _ = join(hub)
+    await until(lambda: stalled.evicted == "stalled")
+    assert healthy.evicted is None
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize(("size", "head"), [(5, b"\x81\x05"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff")])
+def test_frames_are_those_of_rfc_6455(size, head):
+    payload = b"x" * size
+    assert text_frame(payload) == head + payload
+    assert text_frame(b"x" * 65536)[:10] == b"\x81\x7f" + (65536).to_bytes(8, "big")

@@ -1,0 +1,92 @@
+"""Store, moderation, ledger and any number of its writers, on a real mongod, in the test's own loop."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from pymongo import MongoClient
+
+from tests.support.ledger import problems
+from tests.support.wait import eventually
+from tornado_app.core.model import Action, Profile
+from tornado_app.core.moderation import Case
+from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.mongo import schema
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.ledger import Ledger
+from tornado_app.mongo.ledger_writer import LedgerWriter
+from tornado_app.mongo.moderation import MongoModeration
+from tornado_app.mongo.store import MongoStore
+
+ROOMY = Rules(limit=RateLimit(updates=100_000, window=60), remember=50)
+
+
+class Desk:
+    """Store, moderation and ledger on one database, as a process of the service has them."""
+
+    def __init__(self, uri, name, driver="pymongo"):
+        self.client = connect(uri, driver)
+        self.name = name
+        self.store = MongoStore(self.client, name, rules=ROOMY, timeout=20)
+        self.ledger = Ledger(self.client[name])
+        self.moderation = MongoModeration(self.client, name, self.ledger)
+        self.sync = MongoClient(uri, tz_aware=True)[name]
+        self.running = []
+
+    def writer(self, ttl=1.0):
+        writer = LedgerWriter(self.client, self.name, ttl=ttl)
+        writer.task = asyncio.ensure_future(writer.run())
+        self.running.append(writer)
+        return writer
+
+    async def begin(self):
+        """A writer that follows the stream already, so that nothing is part of the opening."""
+        writer = self.writer()
+        await eventually(lambda: self.sync["leases"].find_one({"place": {"$ne": None}}))
+        return writer
+
+    async def score(self, player="alice", points=5, action_id=None):
+        action = Action(player, points, action_id, b"f", Profile(), create=True, type="level", face="C", caller=player)
+        return await self.store.apply(action)
+
+    async def whole(self, seconds=20):
+        """Until the ledger is the players' own, and says so by the recipe of the docs."""
+        last = []
+
+        def right():
+            last[:] = problems(self.sync)
+            return not last
+
+        try:
+            await eventually(right, seconds)
+        except AssertionError as error:
+            raise AssertionError("\n".join(last)) from error
+
+    async def abandon(self, writer):
+        """As a crash: nothing is finished and the lease is not given up."""
+        writer.task.cancel()
+        await asyncio.wait([writer.task])
+        self.running.remove(writer)
+
+    async def close(self):
+        for writer in self.running:
+            await writer.close()
+            writer.task.cancel()
+            await asyncio.wait([writer.task])
+            assert writer.task.cancelled()
+        await self.store.close()
+        await settled(self.client.close())
+        self.sync.client.close()
+
+
+def case(player="alice", reason="speed hack"):
+    return Case(player, "mod", reason)
+
+
+@asynccontextmanager
+async def open_desk(uri, name, driver="pymongo"):
+    desk = Desk(uri, name, driver)
+    await schema.ensure(desk.client, name)
+    try:
+        yield desk
+    finally:
+        await desk.close()

@@ -1,0 +1,69 @@
+"""The census: every score on the board at one moment, and nothing that is no score."""
+
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+from bson import DatetimeMS, Int64
+
+from tornado_app.core.model import MAX_SCORE
+from tornado_app.mongo import census
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.versions import version
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def client(request, mongo_database):
+    client = connect(mongo_database[0], request.param)
+    yield client
+    await settled(client.close())
+
+
+@pytest.fixture
+def players(client, mongo_database):
+    return client[mongo_database[1]]["players"]
+
+
+def player(name, score, **members):
+    return {"_id": name, "score": score, "updatedAt": NOON, **members}
+
+
+async def take(client, players):
+    moment, taken = await census.take_census(client, players)
+    assert taken.version == version(moment)
+    return dict(taken.counts), taken
+
+
+async def test_an_empty_board(client, players):
+    counts, taken = await take(client, players)
+    assert counts == {}
+    assert taken.last_updated == 0
+
+
+async def test_scores_are_counted_and_the_hidden_are_not(client, players):
+    late = NOON.replace(hour=13, microsecond=345_000)
+    await players.insert_many([
+        player("a", 5), player("b", 5, updatedAt=late), player("c", Int64(MAX_SCORE)), player("d", 0),
+        player("e", 9, hidden=True), player("f", -3),
+    ])  # fmt: skip
+    counts, taken = await take(client, players)
+    assert counts == {5: 2, MAX_SCORE: 1, 0: 1, -3: 1}
+    assert taken.last_updated == round(late.timestamp() * 1000)
+
+
+async def test_what_somebody_else_put_there_is_no_score(client, players):
+    foreign = (1.5, 7.0, "9", None, True, [3], {"x": 1}, float("nan"))
+    await players.insert_many([player(str(n), value) for n, value in enumerate(foreign)])
+    await players.insert_many([{"_id": "bare"}, {"_id": "timeless", "score": 4}, player("odd", 6, updatedAt="today")])
+    await players.insert_many([player(7, 7), player("beyond", 9, updatedAt=DatetimeMS(2**53)), player("real", 8)])
+    counts, _ = await take(client, players)
+    assert counts == {8: 1}
+
+
+async def test_more_than_one_answer_holds(client, players, monkeypatch):
+    monkeypatch.setattr(census, "BATCH", 7)
+    await players.insert_many([player(str(n), n % 50) for n in range(200)])
+    counts, _ = await take(client, players)
+    assert counts == dict(Counter(n % 50 for n in range(200)))

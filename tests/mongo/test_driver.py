@@ -1,0 +1,42 @@
+"""What the service needs of the driver beyond its documentation."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pymongo
+import pytest
+from pymongo.errors import ServerSelectionTimeoutError
+
+from tornado_app.mongo.driver import connect
+from tornado_app.mongo.mongod import free_port
+
+SECONDS = 4.0
+
+
+@pytest.mark.usefixtures("lost_sockets")
+async def test_cancelled_waits_for_a_server_do_not_lock_the_client():
+    """With nobody there, and callers that give up at any moment, each of the others gets its answer in time."""
+    client = connect(f"mongodb://127.0.0.1:{free_port()}/", timeout=1.0)
+    loop = asyncio.get_running_loop()
+    end, outcomes = loop.time() + SECONDS, Counter()
+
+    async def caller(number):
+        dice = random.Random(number)
+        while loop.time() < end:
+            try:
+                if number % 2:
+                    with pymongo.timeout(dice.uniform(0.1, 1.0)):
+                        await client.admin.command("ping")
+                else:
+                    async with asyncio.timeout(dice.uniform(0.0, 1.0)):
+                        await client.admin.command("ping")
+            except (ServerSelectionTimeoutError, TimeoutError) as error:
+                outcomes[type(error)] += 1
+
+    callers = [asyncio.ensure_future(caller(number)) for number in range(200)]
+    _, hanging = await asyncio.wait(callers, timeout=SECONDS + 10)
+    assert not hanging
+    assert not [error for error in (task.exception() for task in callers) if error]
+    assert set(outcomes) == {ServerSelectionTimeoutError, TimeoutError}
+    await client.close()

@@ -1,0 +1,128 @@
+"""The embedded MongoDB on a real mongod: what a person's first start, the next one, and a curious neighbour meet."""
+
+import asyncio
+import sys
+
+import pytest
+from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure
+
+from tests.support.embedded import alive, mode, notes, port_of, put
+from tests.support.wait import eventually
+from tornado_app.mongo.driver import connect, settled
+
+# -- in good order --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_it_takes_writes_and_tells_of_them(run, driver):
+    client = connect(await run().start(), driver)
+    try:
+        players = client["board"]["players"]
+        stream = await settled(players.watch(max_await_time_ms=100))
+        assert await stream.try_next() is None
+        await players.insert_one({"_id": "alice"})
+        change = await eventually(stream.try_next, what="the change arrives")
+        assert change["documentKey"] == {"_id": "alice"}
+        await settled(stream.close())
+    finally:
+        await settled(client.close())
+
+
+async def test_data_and_address_survive_a_restart(run):
+    first = run()
+    uri = await first.start()
+    await put(uri, "kept")
+    pid = first.pid
+    await first.stop()
+    assert not alive(pid)
+    assert await run().start() == uri
+    assert await notes(uri) == ["kept"]
+
+
+async def test_a_port_that_was_taken_meanwhile_costs_no_data(run, caplog):
+    first = run()
+    uri = await first.start()
+    await put(uri, "kept")
+    await first.stop()
+    async with await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port_of(uri)):
+        other = await run().start()
+        assert port_of(other) != port_of(uri)
+        await put(other, "more")
+        assert await notes(other) == ["kept", "more"]
+    assert "the port of last time is taken" in caplog.text
+
+
+async def test_stop_takes_everything_back_and_may_be_repeated(run, tmp_path):
+    mongod = run()
+    await mongod.start()
+    await mongod.stop()
+    await mongod.stop()
+    assert not (tmp_path / "data" / "mongodb.uri").exists()
+    assert mongod.failed.cancelled()
+    await run().start()
+
+
+# -- who gets in ----------------------------------------------------------------------------------------
+
+
+async def test_only_who_can_read_the_folder_gets_in(run):
+    uri = await run().start()
+    address = uri.rpartition("@")[2]
+    async with AsyncMongoClient(f"mongodb://{address}") as stranger:
+        for attempt in (
+            lambda: stranger["board"]["players"].update_one({"_id": "eve"}, {"$inc": {"score": 1}}, upsert=True),
+            lambda: stranger["board"]["players"].find_one(),
+            lambda: stranger.admin.command("createUser", "eve", pwd="eve", roles=["root"]),
+            lambda: stranger.admin.command("shutdown", force=True),
+        ):
+            with pytest.raises(OperationFailure) as refused:
+                await attempt()
+            assert refused.value.code == 13
+
+
+async def test_the_service_itself_may_not_change_users_or_the_set(run):
+    async with AsyncMongoClient(await run().start()) as client:
+        for command in ({"createUser": "x", "pwd": "x", "roles": []}, {"replSetStepDown": 1}, {"shutdown": 1}):
+            with pytest.raises(OperationFailure) as refused:
+                await client.admin.command(command)
+            assert refused.value.code == 13
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no loopback address")
+async def test_it_listens_on_one_loopback_address_only(run):
+    uri = await run().start()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.2", port_of(uri))
+
+
+async def test_files_are_their_owners_alone(run, tmp_path):
+    home = tmp_path / "new" / "data"
+    uri = await run(home).start()
+    assert (home / "mongodb.uri").read_text() == uri
+    assert mode(home) == mode(home / "mongodb") == 0o700
+    assert mode(home / "mongod.key") == 0o400
+    for path in home.iterdir():
+        assert mode(path) & 0o077 == 0, path
+
+
+async def test_no_password_in_logs_or_flags(run, tmp_path, caplog):
+    caplog.set_level("DEBUG", "leaderboard")
+    mongod = run()
+    uri = await mongod.start()
+    await put(uri, "x")
+    password = uri.split(":")[2].partition("@")[0]
+    key = (tmp_path / "data" / "mongod.key").read_text().strip()
+    said = caplog.text + (tmp_path / "data" / "mongod.log").read_text()  # mongod logs its flags, too
+    assert "keyFile" in said
+    assert len(password) == 48
+    assert password not in said
+    assert key not in said
+
+
+async def test_a_lost_key_is_made_anew_and_the_data_stay(run, tmp_path):
+    first = run()
+    await put(await first.start(), "kept")
+    await first.stop()
+    (tmp_path / "data" / "mongod.key").unlink()
+    assert await notes(await run().start()) == ["kept"]

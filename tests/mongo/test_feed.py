@@ -1,0 +1,497 @@
+"""The change feed on a real mongod: what the board knows is what the database holds, over every fault."""
+
+import asyncio
+import logging
+import random
+import shutil
+from collections import Counter
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+from bson import DatetimeMS, ObjectId, Timestamp
+from pymongo import MongoClient
+
+from tests.support.wait import eventually
+from tornado_app.core.errors import DatabaseError
+from tornado_app.core.model import Action, Profile
+from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.live.board import Board
+from tornado_app.mongo import feed as module
+from tornado_app.mongo import schema
+from tornado_app.mongo.documents import BOARD_ORDER
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.feed import Feed
+from tornado_app.mongo.store import MongoStore
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+ROOMY = Rules(limit=RateLimit(updates=1000, window=60), remember=2000)
+
+
+class Tape(Board):
+    """A board that also writes down what it was told."""
+
+    def __init__(self, read_top):
+        super().__init__(read_top, self, interval=0.01)
+        self.changes, self.rebuilds, self.moves = [], 0, []
+
+    def rebuilt(self, census):
+        self.rebuilds += 1
+        super().rebuilt(census)
+
+    def changed(self, change):
+        super().changed(change)
+        self.changes.append(change)
+
+    def show(self, top):
+        pass
+
+    def moved(self, change, rank):
+        self.moves.append((change, rank))
+
+
+class Live:
+    """Store, feed and board on one database, as a process of the service has them."""
+
+    def __init__(self, uri, name, driver):
+        self.uri, self.name = uri, name
+        self.client = connect(uri, driver)
+        self.players = self.client[name]["players"]
+        self.store = MongoStore(self.client, name, rules=ROOMY, timeout=10)
+        self.board = Tape(self.store.top)
+        self.restarts = []
+        self.feed = Feed(self.client, name, self.board, on_restart=self.restarts.append)
+        self.tasks = []
+
+    async def start(self):
+        """Run until `stop`; returns when the board is known."""
+        self.tasks = [asyncio.ensure_future(part.run()) for part in (self.feed, self.board)]
+        await self.opened()
+
+    async def opened(self):
+        async with asyncio.timeout(30):
+            await self.board.wait_ready()
+            await self.feed.wait_open()
+
+    async def stop(self):
+        left = set(self.tasks)
+        while left:  # on Python 3.11 the driver can lose a cancellation
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=0.5)
+        assert all(task.cancelled() for task in self.tasks), [t.exception() for t in self.tasks if not t.cancelled()]
+        await self.store.close()
+        await settled(self.client.close())
+
+    async def score(self, user, points):
+        return await self.store.apply(Action(user, points, None, b"f", Profile(), create=True))
+
+    async def scores(self):
+        """The scores on the board, as the database has them."""
+        with MongoClient(self.uri) as client:
+            found = client[self.name]["players"].find({"hidden": {"$ne": True}}, {"score": 1})
+            return [row["score"] for row in found]
+
+    async def agrees(self):
+        """Whether every rank, the number of players and the top 10 are those of the database."""
+        scores = await self.scores()
+        board = self.board
+        if not board.ready or board.total != len(scores):
+            return False
+        ranks = all(board.rank(score) == 1 + sum(other > score for other in scores) for score in set(scores))
+        top = [standing.player.score for standing in board.top.standings]
+        return ranks and top == sorted(scores, reverse=True)[:10]
+
+    async def settles(self):
+        await eventually(self.agrees, 20, "the board is as the database")
+
+
+@asynccontextmanager
+async def running(uri, name, driver="pymongo", *, start=True):
+    live = Live(uri, name, driver)
+    await schema.ensure(live.client, name)
+    try:
+        if start:
+            await live.start()
+        yield live
+    finally:
+        await live.stop()
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def live(request, mongo_database):
+    async with running(*mongo_database, request.param) as live:
+        yield live
+
+
+@asynccontextmanager
+async def failing(replica_set, *commands, until, **how):
+    """These commands of the service's clients fail in this way until `until`, which is a condition or so many times.
+
+    Source: MongoDB's fail point `failCommand`.
+    """
+    mode = {"times": until} if isinstance(until, int) else "alwaysOn"
+    data = {"failCommands": list(commands), "appName": "leaderboard", **how}
+    with MongoClient(replica_set.uri) as client:
+        set_up = client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+        try:
+            yield
+            if isinstance(until, int):
+                wait = {"waitForFailPoint": "failCommand", "timesEntered": set_up["count"] + until, "maxTimeMS": 15_000}
+                await asyncio.to_thread(client.admin.command, wait)
+            else:
+                await eventually(until)
+        finally:
+            client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+# -- what is told -----------------------------------------------------------------------------------------
+
+
+async def test_changes_come_in_order_with_the_score_before_and_after(live):
+    for points in (5, 3, 2):
+        await live.score("alice", points)
+    await live.score("bob", 7)
+    await live.store.register("carol", Profile())
+    await eventually(lambda: len(live.board.changes) == 5)
+    told = [(change.user_id, change.old, change.new) for change in live.board.changes]
+    assert told == [("alice", None, 5), ("alice", 5, 8), ("alice", 8, 10), ("bob", None, 7), ("carol", None, 0)]
+    versions = [change.version for change in live.board.changes]
+    assert versions == sorted(set(versions))
+    ranks = [rank for _, rank in live.board.moves]
+    assert ranks == [1, 1, 1, 2, 3]
+    assert live.board.last_updated == live.board.changes[-1].at
+    await live.settles()
+
+
+async def test_a_batch_of_writes_is_told_one_by_one(live):
+    await asyncio.gather(*(live.score(f"p{n % 7}", n + 1) for n in range(200)))
+    await live.settles()
+    told = {}
+    for change in live.board.changes:
+        assert change.old == told.get(change.user_id)
+        told[change.user_id] = change.new
+    assert sum(told.values()) == 200 * 201 // 2
+
+
+async def test_a_new_name_of_one_on_the_board_is_shown(live):
+    await live.score("alice", 5)
+    await eventually(lambda: live.board.top.standings)
+    await live.store.register("alice", Profile(username="Zoë", avatar_url="https://x.test/z.png"))
+
+    def shown():
+        player = live.board.top.standings[0].player
+        return (player.username, player.avatar_url) == ("Zoë", "https://x.test/z.png")
+
+    await eventually(shown)
+    await live.players.update_one({"_id": "alice"}, {"$unset": {"username": ""}})
+    await eventually(lambda: live.board.top.standings[0].player.username == "alice")
+    assert live.board.rebuilds == 1
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_a_census_among_writers_misses_nothing_and_counts_nothing_twice(mongo_database, driver):
+    """Eight writers go on while one board after the other reads all the scores and takes up the stream."""
+    uri, name = mongo_database
+    boards = []
+    async with running(uri, name, driver, start=False) as writing:
+        seed = [{"_id": f"s{n}", "score": n % 997, "updatedAt": NOON, "recent": []} for n in range(20_000)]
+        await writing.players.insert_many(seed)
+        stop = asyncio.Event()
+        written = Counter()
+
+        async def writer(number):
+            dice = random.Random(number)
+            while not stop.is_set():
+                user = dice.choice([f"s{dice.randrange(20_000)}", f"new{dice.randrange(500)}"])
+                await writing.score(user, dice.randint(1, 50))
+                written[number] += 1
+
+        writers = [asyncio.ensure_future(writer(number)) for number in range(8)]
+        try:
+            for _ in range(3):
+                before = written.total()
+                await eventually(lambda before=before: written.total() > before + 100)
+                boards.append(Live(uri, name, driver))
+                await boards[-1].start()
+            before = written.total()
+            await eventually(lambda: written.total() > before + 200)
+        finally:
+            stop.set()
+            await asyncio.gather(*writers)
+        try:
+            for live in boards:
+                await live.settles()
+                assert live.board.rebuilds == 1
+                assert live.board.changes
+        finally:
+            for live in boards:
+                await live.stop()
+
+
+# -- faults of the stream ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("how", [{"closeConnection": True}, {"errorCode": 262}, {"errorCode": 43}], ids=str)
+async def test_a_stream_that_breaks_goes_on_where_it_was(live, replica_set, times, how):
+    await live.score("alice", 1)
+    await eventually(lambda: len(live.board.changes) == 1)
+    async with failing(replica_set, "getMore", "aggregate", until=times, **how):
+        for _ in range(10):
+            await live.score("alice", 1)
+    await eventually(lambda: len(live.board.changes) == 11)
+    assert [change.new for change in live.board.changes] == list(range(1, 12))
+    assert live.board.rebuilds == 1
+    await live.settles()
+
+
+async def test_a_stream_that_the_driver_gives_up_is_opened_again_where_it_was(live, replica_set, monkeypatch):
+    monkeypatch.setattr(module, "CALL_TIMEOUT", 0.7)
+    await live.score("alice", 1)
+    await eventually(lambda: len(live.board.changes) == 1)
+    broken = {"errorCode": 262, "errorLabels": ["ResumableChangeStreamError"]}
+    async with failing(replica_set, "getMore", "aggregate", until=lambda: live.restarts, **broken):
+        await live.score("alice", 1)
+    await eventually(lambda: len(live.board.changes) == 2)
+    assert live.board.rebuilds == 1
+    await live.settles()
+
+
+@pytest.mark.parametrize("code", [136, 237, 260, 280, 286])
+async def test_a_lost_history_is_read_anew(live, replica_set, code, caplog):
+    await live.score("alice", 1)
+    with caplog.at_level(logging.WARNING):
+        async with failing(replica_set, "getMore", until=1, errorCode=code):
+            await eventually(lambda: live.board.rebuilds == 2)
+    await live.score("alice", 2)
+    await live.settles()
+    assert live.restarts == ["history_lost"]
+    assert sum("read anew" in record.message for record in caplog.records) == 1
+
+
+async def test_a_place_that_the_server_refuses_is_given_up(mongo_database):
+    """Whatever its reason: only a stream from another place can go on."""
+    async with running(*mongo_database, start=False) as live:
+        live.feed._token = {"_data": "82"}
+        await live.start()
+        assert live.restarts == ["refused"]
+        assert live.board.rebuilds == 1
+        await live.score("alice", 1)
+        await live.settles()
+
+
+async def test_a_census_that_fails_is_tried_again(mongo_database, replica_set):
+    async with running(*mongo_database, start=False) as live:
+        async with failing(replica_set, "aggregate", until=3, closeConnection=True):
+            await live.start()
+        await live.score("alice", 1)
+        await live.settles()
+
+
+# -- what others do to the collection -----------------------------------------------------------------------
+
+
+SPOILT = [
+    {"_id": "half", "score": 1.5, "updatedAt": NOON},
+    {"_id": "bare"},
+    {"_id": "text", "score": "9", "updatedAt": NOON, "last": 7},
+    {"_id": "list", "score": [9], "updatedAt": NOON},
+    {"_id": "timeless", "score": 99},
+    {"_id": ObjectId(), "score": 98, "updatedAt": NOON},
+    {"_id": 7, "score": 97, "updatedAt": NOON},
+    {"_id": "beyond", "score": 96, "updatedAt": DatetimeMS(2**53)},
+]
+"""What is no player, and would be at the head of the board."""
+
+
+FOREIGN = {
+    "set": lambda players: players.update_one({"_id": "p3"}, {"$set": {"score": 99}}),
+    "inc": lambda players: players.update_many({}, {"$inc": {"score": 1}}),
+    "by pipeline": lambda players: players.update_many({}, [{"$set": {"score": {"$multiply": ["$score", 2]}}}]),
+    "replace": lambda players: players.replace_one({"_id": "p3"}, {"score": 55, "updatedAt": datetime.now(UTC)}),
+    "delete": lambda players: players.delete_one({"_id": "p3"}),
+    "delete all": lambda players: players.delete_many({}),
+    "hide": lambda players: players.update_one({"_id": "p3"}, {"$set": {"hidden": True}}),
+    "another mark": lambda players: players.update_one({"_id": "p3"}, {"$set": {"score": 7, "last": "mine"}}),
+    "another time": lambda players: players.update_one({"_id": "p3"}, {"$set": {"updatedAt": NOON}}),
+    "drop": lambda players: players.drop(),
+    "drop database": lambda players: settled(players.database.client.drop_database(players.database.name)),
+    "rename": lambda players: players.rename("elsewhere"),
+}
+
+
+@pytest.mark.parametrize("act", FOREIGN.values(), ids=FOREIGN.keys())
+async def test_a_write_that_leaves_no_mark_is_found_out(live, act):
+    await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
+    await live.settles()
+    await act(live.players)
+    await eventually(lambda: live.board.rebuilds > 1, what="the board is read anew")
+    await live.settles()
+    await asyncio.gather(*(live.score(f"p{n}", 5) for n in range(1, 10)))
+    await live.settles()
+    assert [(index["key"]) for index in (await live.players.index_information()).values()][1:] == [BOARD_ORDER]
+
+
+async def test_a_player_whose_hidden_is_taken_away_is_back(live):
+    await live.score("alice", 5)
+    await live.players.update_one({"_id": "alice"}, {"$set": {"hidden": True}})
+    await eventually(lambda: live.board.ready and live.board.total == 0)
+    await live.score("alice", 5)
+    await live.players.update_one({"_id": "alice"}, {"$unset": {"hidden": ""}})
+    await eventually(lambda: live.board.ready and live.board.total == 1)
+    await live.settles()
+
+
+async def test_a_collection_that_takes_the_place_of_ours_is_read(live):
+    await live.score("alice", 5)
+    other = live.client[live.name]["other"]
+    await other.insert_one({"_id": "zoe", "score": 70, "updatedAt": datetime.now(UTC)})
+    await other.rename("players", dropTarget=True)
+    await eventually(lambda: live.board.rebuilds > 1)
+    await live.settles()
+    assert live.board.top.standings[0].player.user_id == "zoe"
+
+
+async def test_the_index_is_made_again_where_the_collection_is(live):
+    await live.players.drop()
+    await eventually(lambda: live.board.rebuilds > 1)
+    assert "board" in await live.players.index_information()
+
+
+async def test_an_index_that_cannot_be_made_again_is_said_and_the_board_goes_on(live, caplog):
+    other = live.client[live.name]["other"]
+    await other.create_index([("score", 1)], name="board")
+    await other.rename("players", dropTarget=True)
+    await eventually(lambda: live.board.rebuilds > 1)
+    await live.score("alice", 5)
+    await live.settles()
+    assert "that is in the way of the board's" in caplog.text
+
+
+async def test_documents_that_are_no_players_do_not_end_the_feed(live):
+    await live.score("alice", 5)
+    await live.players.insert_many(SPOILT)
+    await live.players.update_one({"_id": 7}, {"$set": {"score": 96}})
+    await live.players.update_one({"_id": "alice"}, {"$inc": {"score": 0.5}})
+    await eventually(lambda: live.board.ready and live.board.total == 0)
+    await live.score("alice", 1)
+    await live.score("bob", 4)
+    await eventually(lambda: live.board.ready and live.board.total == 1)
+    assert [live.board.rank(score) for score in (4, 3)] == [1, 2]
+    await eventually(lambda: [s.player.user_id for s in live.board.top.standings] == ["bob"])
+
+
+async def test_a_board_starts_over_documents_that_are_no_players(mongo_database):
+    uri, name = mongo_database
+    with MongoClient(uri) as client:
+        client[name]["players"].insert_many([*SPOILT, {"_id": "real", "score": 3, "updatedAt": NOON}])
+    async with running(uri, name) as live:
+        assert (live.board.total, live.board.rank(2)) == (1, 2)
+        assert [standing.player.user_id for standing in live.board.top.standings] == ["real"]
+
+
+# -- the life of the server -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_a_mongod_killed_and_started_again(own_replica_set, driver, monkeypatch):
+    monkeypatch.setattr(module, "CALL_TIMEOUT", 1.5)
+    mongod = own_replica_set.members[0]
+    async with running(own_replica_set.uri, "board", driver) as live:
+        for n in range(20):
+            await live.score(f"p{n}", n + 1)
+        await live.settles()
+        mongod.kill()
+        await eventually(lambda: live.restarts, 20, "the feed notices")
+        mongod.spawn()
+        await live.score("p0", 100)
+        await live.settles()
+        assert live.board.rebuilds == 1
+        told = [change.new for change in live.board.changes if change.user_id == "p0"]
+        assert told == [1, 101]
+
+
+async def test_a_server_that_hangs_shows_as_lag_and_is_left(own_replica_set, monkeypatch):
+    monkeypatch.setattr(module, "CALL_TIMEOUT", 1.5)
+    mongod = own_replica_set.members[0]
+    async with running(own_replica_set.uri, "board") as live:
+        await live.score("alice", 1)
+        await eventually(lambda: live.feed.lag < 1)
+        mongod.freeze()
+        await eventually(lambda: live.feed.lag > 1)
+        await eventually(lambda: live.restarts)
+        assert live.feed.lag == float("inf")
+        mongod.thaw()
+        await eventually(lambda: live.feed.lag < 1, 30)
+        await live.score("alice", 1)
+        await live.settles()
+        assert live.board.rebuilds == 1
+
+
+async def test_an_empty_data_folder_in_the_place_of_ours_is_noticed(own_replica_set):
+    """The stream of the new database takes the old place as its own, and says nothing of what is missing."""
+    mongod = own_replica_set.members[0]
+    async with running(own_replica_set.uri, "board") as live:
+        for n in range(3):
+            await live.score(f"p{n}", n + 1)
+        await live.settles()
+        await live.feed.probe()
+        mongod.kill()
+        shutil.rmtree(mongod.folder)
+        own_replica_set._start()
+        await eventually(lambda: answers(live.feed.probe), 30)
+        await eventually(lambda: live.board.ready and live.board.total == 0)
+        assert live.restarts[-1] == "replaced"
+        await live.score("new", 5)
+        await live.settles()
+        assert "board" in await live.players.index_information()
+
+
+async def answers(ask):
+    try:
+        await ask()
+    except DatabaseError:
+        return False
+    return True
+
+
+class Stream:
+    """A stream that a test fills."""
+
+    def __init__(self):
+        self.events = asyncio.Queue()
+        self.resume_token, self.alive = None, True
+
+    async def try_next(self):
+        try:
+            async with asyncio.timeout(0.01):
+                return await self.events.get()
+        except TimeoutError:
+            return None
+
+    async def close(self):
+        pass
+
+
+async def test_events_that_come_late_are_lag_though_the_stream_lives(mongo_database, monkeypatch):
+    async with running(*mongo_database, start=False) as live:
+        stream, late = Stream(), {"operationType": "insert", "fullDocument": {"hidden": True}, "documentKey": {}}
+
+        async def opened(_feed):
+            return stream
+
+        monkeypatch.setattr(Feed, "_open", opened)
+        monkeypatch.setattr(Stream, "try_next", lambda self: self.events.get())
+        await stream.events.put(None)
+        await live.start()
+        await live.score("alice", 1)
+        await live.feed.probe()
+        for _ in range(20):
+            await stream.events.put({**late, "clusterTime": Timestamp(5, 5)})
+            await asyncio.sleep(0.01)
+        assert 0.2 <= live.feed.lag < 5
+        await stream.events.put({**late, "clusterTime": Timestamp(2**32 - 1, 1)})
+        await eventually(lambda: stream.events.empty())
+        assert live.feed.lag < 0.2

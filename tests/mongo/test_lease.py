@@ -1,0 +1,97 @@
+"""The lease: one holder at a time, by the database's clock; another after silence; nobody superseded can write."""
+
+import asyncio
+
+import pytest
+
+from tests.support.wait import eventually
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.lease import Lease, LeaseLost
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def database(request, mongo_database):
+    client = connect(mongo_database[0], request.param)
+    yield client[mongo_database[1]]
+    await settled(client.close())
+
+
+async def test_the_first_gets_it_and_the_second_waits(database):
+    one, two = Lease(database, "x", holder="one"), Lease(database, "x", holder="two")
+    state = await one.take()
+    assert (state["holder"], state["term"]) == ("one", 1)
+    assert 5 < one.left <= 6
+    assert await two.take() is None
+    assert two.left == 0
+    assert (await database["leases"].find_one({"_id": "x"}))["holder"] == "one"
+
+
+async def test_of_many_at_once_one_gets_it(database):
+    leases = [Lease(database, "x", holder=str(n)) for n in range(20)]
+    taken = [state for state in await asyncio.gather(*(lease.take() for lease in leases)) if state is not None]
+    assert [state["term"] for state in taken] == [1]
+
+
+async def test_names_are_leases_of_their_own(database):
+    one, two = Lease(database, "x", holder="one"), Lease(database, "y", holder="two")
+    assert await one.take()
+    assert await two.take()
+
+
+async def test_it_is_held_for_longer_and_keeps_its_values_and_term(database):
+    lease = Lease(database, "x", holder="one")
+    first = await lease.take({"place": 1})
+    assert "place" not in first  # it was not ours yet
+    second = await lease.take({"place": {"$deep": ["$score"]}})
+    assert second["until"] > first["until"]
+    assert (second["term"], second["place"]) == (1, {"$deep": ["$score"]})
+
+
+async def test_after_silence_another_takes_it_and_finds_the_values(database):
+    one, two = Lease(database, "x", ttl=0.4, holder="one"), Lease(database, "x", ttl=0.4, holder="two")
+    await one.take()
+    await one.take({"place": 7})
+    state = await eventually(two.take, 5)
+    assert (state["holder"], state["term"], state["place"]) == ("two", 2, 7)
+    assert one.left == 0
+    assert await one.take({"place": 0}) is None
+    with pytest.raises(LeaseLost):
+        await one.keep({"place": 0})
+    assert (await database["leases"].find_one({"_id": "x"}))["place"] == 7
+
+
+async def test_who_comes_back_after_another_term_does_not_put_old_values_back(database):
+    one, two = Lease(database, "x", holder="one"), Lease(database, "x", holder="two")
+    await one.take()
+    await one.release()
+    await two.take()
+    await two.keep({"place": 9})
+    await two.release()
+    state = await one.take({"place": 1})
+    assert (state["holder"], state["term"], state["place"]) == ("one", 3, 9)
+
+
+async def test_a_release_lets_another_in_at_once(database):
+    one, two = Lease(database, "x", holder="one"), Lease(database, "x", holder="two")
+    await one.take()
+    await one.release()
+    assert one.left == 0
+    assert (await two.take())["holder"] == "two"
+    await one.release()  # what is another's stays that
+    assert await one.take() is None
+
+
+async def test_a_holder_without_the_database_knows_when_its_time_is_over(database):
+    lease = Lease(database, "x", ttl=0.4)
+    await lease.take()
+    assert lease.left > 0
+    assert lease.vacant_since is None
+    await eventually(lambda: lease.left == 0, 5)
+    assert lease.vacant_since is not None
+    await lease.take()
+    assert lease.vacant_since is None
+
+
+async def test_a_document_that_somebody_else_made_is_in_nobodys_way(database):
+    await database["leases"].insert_one({"_id": "x", "until": "tomorrow"})
+    assert (await Lease(database, "x", holder="one").take())["term"] == 1

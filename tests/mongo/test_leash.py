@@ -1,0 +1,95 @@
+"""A program on the leash ends with the process that started it, by the kernel's hand or by a watcher's."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.embedded import alive
+from tests.support.mongod import end_with_parent
+from tests.support.wait import wait_until
+from tornado_app.mongo import leash
+
+ELSEWHERE = f"import sys; sys.platform = 'elsewhere'; sys.path.insert(0, {str(Path(leash.__file__).parent)!r}); "
+ELSEWHERE += "import leash; leash.main(sys.argv[1:])"
+
+STARTS = {"kernel": ["-I", "-S", leash.__file__], "watcher": ["-I", "-S", "-c", ELSEWHERE]}
+
+PARENT = """
+import os, subprocess, sys
+command = [sys.executable, *sys.argv[1:], str(os.getpid()), "/bin/sh", "-c", "echo $$; exec sleep 60"]
+child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+print(child.stdout.readline().decode().strip(), child.pid, flush=True)
+sys.stdin.readline()
+child.kill()
+child.wait()
+child.stdin.close()
+child.stdout.read()  # which ends when nobody is left who could write
+print("ended", flush=True)
+sys.stdin.readline()
+"""
+
+each_way = pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param("kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux's kernel does it")),
+        "watcher",
+    ],
+)
+
+
+@pytest.fixture
+def started(way):
+    """A parent with a program on the leash: the parent, and the program's pid as it sees it and as the parent does."""
+    command = [sys.executable, "-c", PARENT, *STARTS[way]]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, preexec_fn=end_with_parent) as parent:
+        program, child = map(int, parent.stdout.readline().split())
+        try:
+            yield parent, program, child
+        finally:
+            parent.kill()
+
+
+@pytest.fixture
+def refusal(way, tmp_path):
+    """Runs a program that the leash refuses to run: what is said, which is all that happens."""
+
+    def run(*arguments):
+        with (tmp_path / "said").open("w") as said:
+            command = [sys.executable, *STARTS[way], *arguments]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
+                assert process.wait(30) == 1
+        return (tmp_path / "said").read_text()
+
+    return run
+
+
+@each_way
+def test_it_ends_with_its_parent(started):
+    parent, program, child = started
+    assert program == child
+    assert alive(program)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not alive(program), what="the program is gone")
+
+
+@each_way
+def test_nothing_stays_when_the_program_ends_first(started):
+    parent, _, _ = started
+    print("go", file=parent.stdin, flush=True)
+    assert parent.stdout.readline() == "ended\n"
+
+
+@each_way
+def test_a_parent_that_has_ended_already(refusal):
+    assert refusal("1", "/bin/echo", "must not run") == "leash: the parent process has ended\n"
+
+
+@each_way
+def test_a_program_that_is_not_there(refusal):
+    said = refusal(str(os.getpid()), "/no/such/program")
+    assert said == "/no/such/program cannot be run: No such file or directory\n"

@@ -1,0 +1,173 @@
+"""Services that are killed under load, at any moment: the ledger has neither gaps nor doubles, and one writer."""
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from http.client import HTTPException
+
+import pytest
+from pymongo import MongoClient
+
+from tests.mongo.desk import open_desk
+from tests.support.ledger import chains, problems
+from tests.support.service import RunningService, token
+from tests.support.wait import eventually, wait_until
+
+ROUNDS = 10
+FLAGS = ("--auto-register", "--rate-limit", "600/60s")
+PROGRAM = ("-m", "tests.support.hasty")
+
+
+class Load:
+    """Threads that score without a pause through whichever service answers; `accepted` holds what was acknowledged."""
+
+    def __init__(self, services):
+        self.services = services
+        self.accepted = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._play, args=(n,), daemon=True) for n in range(4)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _play(self, number):
+        bearer = token("game", scope="scores:write", ttl=3600)
+        for n in range(1_000_000):
+            if self._stop.is_set():
+                return
+            player, action = f"p{n % 50}", f"{number}-{n}"
+            body = {"user_id": player, "score_increase": n % 9 + 1}
+            try:
+                service = random.choice(self.services)
+                answer = service.post("/api/v1/score", body, token=bearer, headers={"Idempotency-Key": action})
+            except (OSError, HTTPException):  # it was killed
+                continue
+            if answer.status == 200:
+                self.accepted.append((player, action))
+
+
+@pytest.fixture
+def start(tmp_path, mongo_database):
+    uri, name = mongo_database
+    running = []
+
+    def run():
+        service = RunningService(*FLAGS, uri=uri, database=name, program=PROGRAM)
+        running.append(service)
+        return service.start(tmp_path / f"log-{len(running)}")
+
+    yield run
+    for service in running:
+        service.close()
+
+
+@pytest.fixture
+def database(mongo_database):
+    with MongoClient(mongo_database[0], tz_aware=True) as client:
+        yield client[mongo_database[1]]
+
+
+def holder(database):
+    """The process id of who holds the lease now."""
+    state = database["leases"].aggregate([
+        {"$match": {"_id": "ledger", "$expr": {"$gt": ["$until", "$$NOW"]}}}
+    ])  # fmt: skip
+    return next((int(found["holder"].split("/")[-2]) for found in state), None)
+
+
+def writing(services, database):
+    """The running service that holds the lease."""
+    pid = holder(database)
+    return next((service for service in services if service.process.pid == pid), None)
+
+
+def wait_for_entries(database, more):
+    wanted = database["ledger"].estimated_document_count() + more
+    wait_until(lambda: database["ledger"].estimated_document_count() >= wanted, 20)
+
+
+def settled(database):
+    last = []
+
+    def right():
+        last[:] = problems(database)
+        return not last
+
+    try:
+        wait_until(right, 30)
+    except AssertionError as error:
+        raise AssertionError("\n".join(last[:20])) from error
+
+
+@pytest.mark.timeout(300)
+def test_the_writer_is_killed_again_and_again(start, database):
+    services = [start(), start()]
+    with Load(services) as load:
+        for _ in range(ROUNDS):
+            writer = wait_until(lambda: writing(services, database), 20, "somebody writes the ledger")
+            wait_for_entries(database, random.randrange(300))  # the moment is the test's: any will do
+            writer.kill()
+            services[services.index(writer)] = start()
+        enough = len(load.accepted) + 100
+        wait_until(lambda: len(load.accepted) >= enough, 30)
+    settled(database)
+    booked = Counter(
+        (entry["player"], entry["id"]) for own in chains(database).values() for entry in own if "id" in entry
+    )
+    assert [action for action in load.accepted if booked[action] != 1] == []
+    assert set(booked.values()) == {1}
+    assert database["ledger"].count_documents({"kind": {"$in": ["foreign", "reconciled"]}}) == 0
+    assert database["leases"].find_one({"_id": "ledger"})["term"] >= ROUNDS
+
+
+@pytest.mark.timeout(300)
+async def test_the_primary_is_killed_under_the_writer(three_members):
+    async with open_desk(three_members.uri, "test") as desk:
+        writer = await desk.begin()
+        playing = asyncio.ensure_future(_play(desk))
+        for _ in range(3):
+            await eventually(lambda: writer.holds, 30)
+            primary = await asyncio.to_thread(three_members.wait_primary)
+            primary.kill()
+            await asyncio.to_thread(three_members.wait_primary)
+            await asyncio.to_thread(primary.start)
+            await asyncio.to_thread(three_members.wait_healthy)
+        playing.cancel()
+        await asyncio.wait([playing])
+        await desk.score("last")
+        await desk.whole(60)
+        assert desk.sync["ledger"].count_documents({"kind": {"$ne": "action"}}) == 0
+
+
+async def _play(desk):
+    """Without a pause; what is not answered in time may be counted or not, and is in the ledger if it is."""
+    for n in range(1_000_000):
+        await asyncio.gather(*(desk.score(f"p{m}", n % 9 + 1) for m in range(20)), return_exceptions=True)
+
+
+def test_of_two_services_one_writes_and_the_other_takes_over_from_one_that_stops(start, database):
+    services = [start(), start()]
+    with Load(services):
+        first = wait_until(lambda: writing(services, database), 20)
+        for _ in range(20):
+            assert sum(service.metric("leaderboard_ledger_writer") for service in services) == 1
+        second = next(service for service in services if service is not first)
+        wait_until(lambda: first.metric("leaderboard_ledger_entries_total") > 50, 20)
+        assert second.metric("leaderboard_ledger_entries_total") == 0
+        began = time.monotonic()
+        first.stop()
+        services.remove(first)
+        wait_until(lambda: second.metric("leaderboard_ledger_writer") == 1, 20)
+        assert time.monotonic() - began < 15
+        wait_until(lambda: second.metric("leaderboard_ledger_entries_total", kind="action") > 50, 20)
+    settled(database)
+    wait_until(lambda: second.metric("leaderboard_ledger_lag_seconds") < 1, 10)

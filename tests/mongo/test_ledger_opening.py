@@ -1,0 +1,193 @@
+"""How the ledger begins on players that are there, and goes on when the change stream's history is lost."""
+
+import asyncio
+import logging
+
+import pytest
+
+from tests.mongo.desk import case, open_desk
+from tests.support.ledger import chains, kinds, problems
+from tests.support.wait import eventually
+from tornado_app.core.ledger import EntryKind
+from tornado_app.mongo import ledger_opening
+
+UNUSABLE = {"_data": "00"}
+"""A place that MongoDB can't find."""
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def either(request, mongo_database):
+    async with open_desk(*mongo_database, request.param) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def desk(mongo_database):
+    async with open_desk(*mongo_database) as desk:
+        yield desk
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch):
+    monkeypatch.setattr(ledger_opening, "PAGE", 7)
+
+
+def lose_history(desk, place=UNUSABLE):
+    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+
+
+def elsewhere(place):
+    """The token of an event that there never was: the history "is lost" (280)."""
+    return {"_data": place["_data"][:24] + "2B022C0100296E5A1004" + "00" * 16 + "463C5F6964003C62000004"}
+
+
+async def test_players_who_were_there_get_an_opening_entry(either):
+    for n in range(30):
+        await either.score(f"p{n % 17}", n + 1)
+    await either.begin()
+    await eventually(lambda: len(chains(either.sync)) == 17)
+    assert kinds(either.sync, "p3") == [("opening", 4 + 21)]
+    await either.score("p3", 5)
+    await either.score("new", 2)
+    await eventually(lambda: kinds(either.sync, "new"))
+    assert kinds(either.sync, "p3") == [("opening", 25), ("action", 5)]
+    assert problems(either.sync) == []
+
+
+async def test_the_last_write_before_the_opening_counts_as_known(desk):
+    await desk.score(action_id="a-1")
+    mark = desk.sync["players"].find_one()["last"]
+    await desk.begin()
+    await eventually(lambda: kinds(desk.sync, "alice"))
+    assert await desk.ledger.has(mark.split('"')[3])
+    assert await desk.ledger.actions("alice") == []
+
+
+async def test_it_opens_while_everybody_plays_on(desk):
+    for n in range(60):
+        await desk.score(f"p{n}", 1)
+    playing = asyncio.ensure_future(_play(desk))
+    await desk.begin()
+    await playing
+    await desk.whole()
+    assert desk.sync["ledger"].count_documents({"kind": "foreign"}) == 0
+    assert desk.sync["ledger"].count_documents({"kind": "opening"}) >= 60
+
+
+async def _play(desk):
+    for n in range(60):
+        await asyncio.gather(*(desk.score(f"p{m}", 1) for m in range(n, n + 30)))
+
+
+async def test_an_opening_that_broke_off_is_gone_on_with(desk, monkeypatch):
+    for n in range(30):
+        await desk.score(f"p{n:02}", 1)
+    broken = desk.writer()
+    append, appended = broken._book.append, []
+
+    async def once(entries):
+        if appended:
+            await asyncio.get_running_loop().create_future()
+        appended.append(entries)
+        await append(entries)
+
+    monkeypatch.setattr(broken._book, "append", once)
+    await eventually(lambda: len(chains(desk.sync)) == 7)
+    for n in range(30):
+        await desk.score(f"p{n:02}", 2)
+    await desk.abandon(broken)
+    await desk.begin()
+    await desk.whole()
+    assert kinds(desk.sync, "p00") == [("opening", 1), ("action", 2)]
+    assert kinds(desk.sync, "p29") == [("opening", 3)]
+
+
+async def test_when_the_history_is_lost_entries_take_the_differences(either, caplog):
+    first = await either.begin()
+    for n in range(20):
+        await either.score(f"p{n:02}", 5)
+    await either.whole()
+    await either.abandon(first)
+    await either.score("p03", 7)
+    await either.moderation.suspend(case("p04"))
+    await either.score("new", 9)
+    either.sync["players"].delete_one({"_id": "p05"})
+    lose_history(either)
+    with caplog.at_level(logging.ERROR, "leaderboard.ledger"):
+        counted = []
+        second = either.writer()
+        second._book._booked = lambda kind, count: counted.append((kind, count))
+        await either.whole()
+    assert kinds(either.sync, "p03") == [("action", 5), ("reconciled", 7)]
+    assert kinds(either.sync, "p04") == [("action", 5), ("reconciled", 0)]
+    assert kinds(either.sync, "p05") == [("action", 5), ("reconciled", -5)]
+    assert kinds(either.sync, "new") == [("reconciled", 9)]
+    assert kinds(either.sync, "p06") == [("action", 5)]
+    assert sum(count for kind, count in counted if kind is EntryKind.RECONCILED) == 4
+    assert "cannot be used" in caplog.text
+    await either.score("p03", 1)
+    await eventually(lambda: kinds(either.sync, "p03")[-1] == ("action", 1))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [elsewhere, {"_data": ""}, {"_data": "82"}, {"_data": 5}, {}, "x", 7, None],
+    ids=lambda place: getattr(place, "__name__", None) or repr(place),
+)
+async def test_history_is_lost_and_nothing_was_missed(desk, place):
+    first = await desk.begin()
+    for n in range(20):
+        await desk.score(f"p{n:02}", 5)
+    await desk.whole()
+    token = (await eventually(lambda: desk.sync["leases"].find_one({"place": {"$type": "object"}})))["place"]
+    await desk.abandon(first)
+    place = place(token) if callable(place) else place
+    lose_history(desk, place)
+    desk.writer()
+    await eventually(lambda: desk.sync["leases"].find_one()["place"] not in (place, None))
+    await desk.score("p00", 1)
+    await desk.whole()
+    assert desk.sync["ledger"].count_documents({"kind": {"$ne": "action"}}) == 0
+
+
+async def test_the_collection_is_dropped_under_the_writer(desk):
+    await desk.begin()
+    for n in range(10):
+        await desk.score(f"p{n}", 5)
+    await desk.whole()
+    desk.sync["players"].drop()
+    await desk.score("p1", 3)
+    await desk.whole()
+    assert kinds(desk.sync, "p0") == [("action", 5), ("reconciled", -5)]
+    assert kinds(desk.sync, "p1") in (
+        [("action", 5), ("reconciled", -2)],
+        [("action", 5), ("reconciled", -5), ("action", 3)],
+    )
+
+
+async def test_an_erasure_that_nobody_saw_is_made_up_for(desk):
+    """The mark is there, its event is lost, and the delete did not come."""
+    first = await desk.begin()
+    await desk.score(points=5)
+    await desk.whole()
+    await desk.abandon(first)
+    mark = '["e",5,"e.1",true,1800000000000,"mod",null,null,"","asked",[]]'
+    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": mark}})
+    lose_history(desk)
+    desk.writer()
+    await eventually(lambda: chains(desk.sync).get(""))
+    assert set(chains(desk.sync)) == {""}
+    assert kinds(desk.sync, "") == [("erase", 0)]
+
+
+@pytest.mark.parametrize("what", ["players", "ledger"])
+async def test_what_is_in_the_way_is_no_end(desk, what):
+    """Documents that nobody of ours wrote, in either collection."""
+    desk.sync["players"].insert_many([{"_id": n} for n in (1, 2.5, "odd", "", None)])
+    desk.sync["players"].insert_one({"_id": "text", "score": "9", "last": 4})
+    if what == "ledger":
+        desk.sync["ledger"].insert_many([{"player": "odd", "n": 1}, {"player": "text", "n": "x"}, {"x": 1}])
+    writer = await desk.begin()
+    await desk.score()
+    await eventually(lambda: kinds(desk.sync, "alice") == [("action", 5)])
+    assert not writer.task.done()

@@ -1,0 +1,294 @@
+"""The ledger as it is written on a real mongod: complete, in one process at a time, over every fault."""
+
+import asyncio
+import logging
+import random
+import time
+
+import pytest
+
+from tests.mongo.desk import case, open_desk
+from tests.support.ledger import chains, kinds, problems
+from tests.support.wait import eventually
+from tornado_app.core.errors import LeaderboardError
+from tornado_app.mongo import marks
+from tornado_app.mongo.marks import Kind, Mark
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def either(request, mongo_database):
+    async with open_desk(*mongo_database, request.param) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def desk(mongo_database):
+    async with open_desk(*mongo_database) as desk:
+        yield desk
+
+
+async def test_actions_are_booked_as_they_happen(either):
+    writer = await either.begin()
+    await either.score(points=5, action_id="a-1")
+    await either.score(points=7)
+    await either.whole()
+    first, second = chains(either.sync)["alice"]
+    assert (first["id"], first["type"], first["face"], first["by"]) == ("a-1", "level", "C", "alice")
+    assert (second["n"], second["score"], second["prev"]) == (2, 12, first["hash"])
+    assert "id" not in second
+    assert writer.holds
+    await eventually(lambda: writer.lag == 0)
+
+
+async def test_a_thousand_at_once_are_all_there_and_none_twice(either):
+    await either.begin()
+    await asyncio.gather(*(either.score(f"p{n % 37}", n + 1) for n in range(1000)))
+    await either.whole()
+    assert either.sync["ledger"].count_documents({"kind": "action"}) == 1000
+
+
+async def test_each_moderation_is_booked_with_who_and_why(desk):
+    await desk.begin()
+    for points in (5, 7, 9):
+        await desk.score(points=points, action_id=f"a-{points}")
+    await desk.moderation.suspend(case())
+    await desk.moderation.reinstate(case())
+    await desk.moderation.hide(case())
+    await desk.score(points=1)
+    await desk.moderation.show(case())
+    await desk.moderation.take_back(case(), action_id="a-7", since=None)
+    await desk.moderation.take_back(case(), action_id=None, since=0)
+    await desk.whole()
+    assert kinds(desk.sync, "alice") == [
+        ("action", 5), ("action", 7), ("action", 9), ("suspend", 0), ("reinstate", 0), ("hide", 0), ("action", 1),
+        ("show", 0), ("take_back", -7), ("take_back", -15),
+    ]  # fmt: skip
+    moderated = [entry for entry in chains(desk.sync)["alice"] if entry["kind"] != "action"]
+    assert {(entry["by"], entry["reason"]) for entry in moderated} == {("mod", "speed hack")}
+
+
+async def test_the_ledger_tells_what_can_be_taken_back(desk):
+    await desk.begin()
+    for n in range(4):
+        await desk.score(points=n + 1, action_id=f"a-{n}")
+    await desk.moderation.take_back(case(), action_id="a-1", since=None)
+    await desk.whole()
+    left = await desk.ledger.actions("alice")
+    assert [entry.id for entry in left] == ["a-0", "a-2", "a-3"]
+    assert [entry.id for entry in await desk.ledger.actions("alice", since_ms=left[1].at)] == ["a-2", "a-3"]
+    assert [entry.id for entry in await desk.ledger.actions("alice", action_id="a-2")] == ["a-2"]
+    assert await desk.ledger.actions("alice", action_id="a-1") == []
+    assert await desk.ledger.actions("nobody") == []
+    assert await desk.ledger.has(left[0].op)
+    assert not await desk.ledger.has("x")
+    with pytest.raises(LeaderboardError):
+        await desk.moderation.take_back(case(), action_id="a-1", since=None)
+
+
+async def test_history_goes_back_page_by_page(desk):
+    await desk.begin()
+    for n in range(7):
+        await desk.score(points=n + 1)
+    await desk.whole()
+    first = await desk.ledger.history("alice", 3, None)
+    second = await desk.ledger.history("alice", 3, first[-1].n)
+    assert [entry.points for entry in first + second] == [7, 6, 5, 4, 3, 2]
+    assert [entry["points"] for entry in await desk.ledger.export("alice")] == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_of_an_erased_player_only_that_it_was_is_left(desk):
+    await desk.begin()
+    await desk.score(points=5)
+    await desk.score("bob", 3)
+    await desk.whole()
+    await desk.moderation.erase(case(reason="asked by letter"))
+    await eventually(lambda: chains(desk.sync).get(""))
+    await desk.whole()
+    assert set(chains(desk.sync)) == {"", "bob"}
+    (entry,) = chains(desk.sync)[""]
+    assert (entry["kind"], entry["by"], entry["reason"], entry["points"]) == ("erase", "mod", "asked by letter", 0)
+    assert "alice" not in repr(list(desk.sync["ledger"].find()))
+
+
+async def test_an_erased_player_may_begin_anew(desk):
+    await desk.begin()
+    await desk.score(points=5)
+    await desk.moderation.erase(case())
+    await desk.score(points=2)
+    await desk.moderation.erase(case())
+    await desk.score(points=3)
+    await desk.whole()
+    assert kinds(desk.sync, "alice") == [("action", 3)]
+    assert [entry["n"] for entry in chains(desk.sync)[""]] == [1, 2]
+
+
+async def test_an_erasure_is_read_again_without_harm(desk):
+    """A crash after it, and the stream is read from before it: nobody's entries come back, nobody's go."""
+    first = await desk.begin()
+    await desk.score(points=1)
+    await desk.whole()
+    place = desk.sync["leases"].find_one()["place"]
+    await desk.score(points=5)
+    await desk.moderation.erase(case())
+    await desk.score(points=2)
+    await desk.score(points=3)
+    await desk.whole()
+    before = list(desk.sync["ledger"].find().sort("_id"))
+    await desk.abandon(first)
+    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+    await desk.begin()
+    await desk.score("bob")
+    await desk.whole()
+    after = list(desk.sync["ledger"].find({"player": {"$ne": "bob"}}).sort("_id"))
+    assert after == before
+
+
+async def test_the_stream_read_twice_from_the_start_adds_nothing(desk):
+    first = await desk.begin()
+    await desk.whole()
+    place = desk.sync["leases"].find_one()["place"]
+    for n in range(300):
+        await desk.score(f"p{n % 7}", n + 1)
+    await desk.moderation.hide(case("p1"))
+    desk.sync["players"].update_one({"_id": "p2"}, {"$inc": {"score": 1}})
+    await desk.score("p2")
+    await desk.whole()
+    before = list(desk.sync["ledger"].find().sort("_id"))
+    await desk.abandon(first)
+    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+    await desk.begin()
+    await desk.score("last")
+    await desk.whole()
+    assert list(desk.sync["ledger"].find({"player": {"$ne": "last"}}).sort("_id")) == before
+
+
+@pytest.mark.parametrize("lost", range(1, 6))
+async def test_a_batch_that_was_stored_in_part_is_completed(desk, lost):
+    first = await desk.begin()
+    await desk.whole()
+    place = desk.sync["leases"].find_one()["place"]
+    for n in range(5):
+        await desk.score(points=n + 1)
+    await desk.whole()
+    await desk.abandon(first)
+    desk.sync["ledger"].delete_many({"n": {"$gt": 5 - lost}})
+    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+    desk.writer()
+    await desk.whole()
+    assert [points for _, points in kinds(desk.sync, "alice")] == [1, 2, 3, 4, 5]
+
+
+# -- what the service did not do ----------------------------------------------------------------------
+
+
+async def test_a_foreign_score_is_booked_as_what_it_is(desk):
+    await desk.begin()
+    await desk.score()
+    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": 1_000_000}})
+    await desk.score()
+    await desk.whole()
+    assert kinds(desk.sync, "alice") == [("action", 5), ("foreign", 999_995), ("action", 5)]
+
+
+async def test_a_deleted_player_is_not_an_erased_one(desk):
+    await desk.begin()
+    await desk.score()
+    desk.sync["players"].delete_one({"_id": "alice"})
+    await desk.score(points=1)
+    await desk.whole()
+    assert kinds(desk.sync, "alice") == [("action", 5), ("foreign", -5), ("action", 1)]
+
+
+async def test_a_copied_document_or_mark_does_not_stop_the_ledger(desk, caplog):
+    writer = await desk.begin()
+    place = desk.sync["leases"].find_one()["place"]
+    await desk.score(points=5)
+    old = desk.sync["players"].find_one({"_id": "alice"})
+    await desk.score(points=7)
+    desk.sync["players"].insert_one(old | {"_id": "mallory", "score": 500})
+    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"last": old["last"], "score": 100}})
+    await desk.score("bob")
+    await eventually(lambda: kinds(desk.sync, "bob") == [("action", 5)])
+    for player, own, more in (("mallory", [], 500), ("alice", [("action", 5), ("action", 7)], 88)):
+        found = kinds(desk.sync, player)
+        assert found[: len(own)] == own
+        assert {kind for kind, _ in found[len(own) :]} == {"foreign"}
+        assert sum(points for _, points in found[len(own) :]) == more
+    assert "a mark was copied from another write" in caplog.text
+    await desk.abandon(writer)
+    before = list(desk.sync["ledger"].find().sort("_id"))
+    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+    desk.writer()
+    await desk.score("carol")
+    await eventually(lambda: kinds(desk.sync, "carol") == [("action", 5)])
+    assert list(desk.sync["ledger"].find({"player": {"$ne": "carol"}}).sort("_id")) == before
+
+
+async def test_an_unreadable_event_or_entry_does_not_end_the_task(desk):
+    writer = await desk.begin()
+    await desk.score()
+    await desk.whole()
+    mark = marks.encode(Mark(Kind.TAKE_BACK, -1, "x" * 2000, at=10**17, ops=["\0"] * 50))
+    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": 2**63 - 1, "last": mark}})
+    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": -(2**63)}})
+    desk.sync["players"].insert_one({"_id": 7, "score": 1})
+    desk.sync["players"].insert_one({"_id": "bare"})
+    desk.sync["ledger"].update_many({}, {"$set": {"hash": "none", "at": None}})
+    await desk.score("bob")
+    await eventually(lambda: kinds(desk.sync, "bob") == [("action", 5)])
+    assert not writer.task.done()
+
+
+# -- one at a time ------------------------------------------------------------------------------------
+
+
+async def test_when_the_writer_falls_silent_another_goes_on(desk):
+    first, second = desk.writer(), desk.writer()
+    await eventually(lambda: first.holds or second.holds)
+    holder, other = (first, second) if first.holds else (second, first)
+    await desk.score()
+    await desk.whole()
+    assert not other.holds
+    await desk.abandon(holder)
+    await desk.score()
+    await desk.whole()
+    assert other.holds
+    assert desk.sync["leases"].find_one()["term"] == 2
+
+
+async def test_an_orderly_end_books_what_is_there_and_leaves_at_once(desk):
+    first = desk.writer(ttl=60)
+    await eventually(lambda: first.holds)
+    await asyncio.gather(*(desk.score(f"p{n % 11}", n + 1) for n in range(500)))
+    await first.close()
+    assert problems(desk.sync) == []
+    second = desk.writer(ttl=60)
+    await eventually(lambda: second.holds, 5)
+
+
+async def test_two_writers_forced_at_once_make_no_fork(desk, monkeypatch, caplog):
+    """Both believe for some time that the lease is theirs: whoever comes second with an entry gives up."""
+    caplog.set_level(logging.WARNING, "leaderboard.ledger")
+    one, two = await desk.begin(), desk.writer()
+    await desk.score()
+    await desk.whole()
+    forced = {"on": True}
+    for writer in (one, two):
+        lease, take = writer.lease, writer.lease.take
+
+        async def both(values=None, lease=lease, take=take):
+            state = await take(values)
+            if state is not None or not forced["on"]:
+                return state
+            lease._good_until = time.monotonic() + 1000
+            return desk.sync["leases"].find_one({"_id": "ledger"})
+
+        monkeypatch.setattr(lease, "take", both)
+    await eventually(lambda: one.holds and two.holds)
+    for n in range(40):
+        await asyncio.gather(*(desk.score(f"p{random.randrange(5)}", n + 1) for _ in range(25)))
+    forced["on"] = False
+    await desk.whole()
+    assert desk.sync["ledger"].count_documents({"kind": "action"}) == 1001
+    assert "the ledger's lease is lost: Fenced" in caplog.text
+    assert desk.sync["ledger"].count_documents({"kind": "foreign"}) == 0

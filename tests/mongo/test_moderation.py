@@ -1,0 +1,150 @@
+"""Moderation of players in a real MongoDB; the ledger is a stand-in that reads the documents themselves."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from tornado_app.core.errors import ActionNotFound, PlayerNotFound, PlayerSuspended
+from tornado_app.core.model import Action, Profile
+from tornado_app.core.moderation import Case
+from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.mongo import marks, schema
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.marks import Kind
+from tornado_app.mongo.moderation import MongoModeration
+from tornado_app.mongo.store import MongoStore
+
+WHY = Case("alice", "mod", "speed hack")
+
+
+class Books:
+    """What the ledger would know, told by the test; `behind` makes it lag."""
+
+    def __init__(self):
+        self.entries, self.behind = [], 0
+
+    async def has(self, op):
+        self.behind -= 1
+        return self.behind < 0
+
+    async def actions(self, player, *, action_id=None, since_ms=None):
+        return [
+            entry
+            for entry in self.entries
+            if (action_id is None or entry.id == action_id) and (since_ms is None or entry.at >= since_ms)
+        ]
+
+    async def export(self, player):
+        return [vars(entry) for entry in self.entries]
+
+
+@pytest.fixture
+async def board(mongo_database):
+    uri, name = mongo_database
+    client = connect(uri)
+    await schema.ensure(client, name)
+    books = Books()
+    store = MongoStore(client, name, rules=Rules(limit=RateLimit(100, 60), remember=200))
+    moderation = MongoModeration(client, name, books)
+    documents = client[name]["players"]
+
+    async def score(points, action_id=None):
+        receipt = await store.apply(Action("alice", points, action_id, b"f", Profile("Alice"), create=True))
+        mark = marks.decode((await documents.find_one({"_id": "alice"}))["last"])
+        books.entries.append(SimpleNamespace(op=mark.op, points=points, id=action_id, at=mark.at))
+        return receipt
+
+    yield SimpleNamespace(store=store, moderation=moderation, documents=documents, books=books, score=score)
+    await store.close()
+    await settled(client.close())
+
+
+async def mark(board):
+    return marks.decode((await board.documents.find_one({"_id": "alice"}))["last"])
+
+
+async def test_a_suspended_player_is_refused_until_reinstated(board):
+    await board.score(5)
+    state = await board.moderation.suspend(WHY)
+    assert (state.suspended, state.changed, state.score) == (True, True, 5)
+    found = await mark(board)
+    assert (found.kind, found.by, found.reason) == (Kind.SUSPEND, "mod", "speed hack")
+    with pytest.raises(PlayerSuspended):
+        await board.score(5)
+    assert not (await board.moderation.suspend(WHY)).changed
+    assert not (await board.moderation.reinstate(WHY)).suspended
+    assert (await board.score(5)).score == 10
+
+
+async def test_a_hidden_player_leaves_the_top_and_comes_back(board):
+    await board.score(5)
+    assert (await board.moderation.hide(WHY)).hidden
+    found = await mark(board)
+    assert (found.kind, found.points, found.on_board) == (Kind.HIDE, 5, True)
+    assert (await board.store.top()).standings == ()
+    await board.score(5)
+    assert not (await mark(board)).on_board
+    assert not (await board.moderation.show(WHY)).hidden
+    assert (await mark(board)).points == 10
+    assert [s.player.score for s in (await board.store.top()).standings] == [10]
+
+
+async def test_one_action_is_taken_back_once_its_points_go(board):
+    await board.score(5, "a-1")
+    await board.score(7, "a-2")
+    state = await board.moderation.take_back(WHY, action_id="a-1", since=None)
+    assert (state.score, state.points, state.actions) == (7, 5, 1)
+    found = await mark(board)
+    assert (found.kind, found.points, found.ops) == (Kind.TAKE_BACK, -5, [board.books.entries[0].op])
+    replay = await board.score(7, "a-2")
+    assert (replay.replayed, replay.score) == (True, 7)
+
+
+async def test_all_actions_since_a_time(board):
+    await board.score(5)
+    await asyncio.sleep(0.002)
+    second = await board.score(7)
+    await board.score(9)
+    state = await board.moderation.take_back(WHY, action_id=None, since=second.updated_at)
+    assert (state.score, state.actions) == (5, 2)
+
+
+async def test_what_is_not_there_cannot_be_taken_back(board):
+    await board.score(5, "a-1")
+    with pytest.raises(ActionNotFound):
+        await board.moderation.take_back(WHY, action_id="nope", since=None)
+
+
+async def test_a_take_back_waits_for_the_ledger_and_loses_to_no_write(board):
+    await board.score(5, "a-1")
+    board.books.behind = 3
+    taking = asyncio.ensure_future(board.moderation.take_back(WHY, action_id="a-1", since=None))
+    for _ in range(5):
+        await board.store.apply(Action("alice", 10, None, b"f", Profile(), create=False))
+    assert (await taking).points == 5
+    assert (await board.store.player("alice")).score == 50
+
+
+async def test_an_erased_player_is_gone_and_the_score_left_the_board_first(board):
+    await board.score(5)
+    await board.moderation.erase(WHY)
+    with pytest.raises(PlayerNotFound):
+        await board.store.player("alice")
+    with pytest.raises(PlayerNotFound):
+        await board.moderation.erase(WHY)
+    assert (await board.score(3)).created
+
+
+async def test_an_export_is_all_that_is_stored(board):
+    await board.score(5, "a-1")
+    found = await board.moderation.export("alice")
+    assert (found["player"]["_id"], found["player"]["score"]) == ("alice", 5)
+    assert found["player"]["updatedAt"].endswith("Z")
+    assert found["ledger"][0]["points"] == 5
+
+
+@pytest.mark.parametrize("verb", ["suspend", "reinstate", "hide", "show", "erase"])
+async def test_nobody_is_moderated_who_is_not_there(board, verb):
+    with pytest.raises(PlayerNotFound):
+        await getattr(board.moderation, verb)(Case("nobody", "mod", "why"))

@@ -1,0 +1,217 @@
+"""What is wrong with a MongoDB is said at start, in one sentence with the remedy, and never with the password."""
+
+import re
+import time
+
+import pytest
+from pymongo import MongoClient
+
+from tests.support.mongod import Mongod
+from tests.support.service import RunningService
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo import preflight, schema
+from tornado_app.mongo.driver import settled
+from tornado_app.mongo.mongod import free_port
+
+SECRET = "hunter2"
+PATIENCE = 1.5
+
+pytestmark = pytest.mark.usefixtures("lost_sockets")
+
+both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
+
+
+@pytest.fixture
+def patience(monkeypatch):
+    monkeypatch.setattr(preflight, "PATIENCE", PATIENCE)
+
+
+async def complaint(uri, driver="pymongo", database="board"):
+    """What is said about a MongoDB that is not fit."""
+    with pytest.raises(StartupError) as caught:
+        await start_with(uri, driver, database)
+    assert SECRET not in str(caught.value)
+    return str(caught.value)
+
+
+async def start_with(uri, driver, database):
+    client = preflight.open_client(uri, driver, 1.0)
+    try:
+        await preflight.check(client, database)
+        await schema.ensure(client, database)
+    finally:
+        await settled(client.close())
+
+
+# -- fit ------------------------------------------------------------------------------------------------
+
+
+@both_drivers
+async def test_a_replica_set_is_fit(mongo_database, driver):
+    uri, name = mongo_database
+    await start_with(uri, driver, name)
+
+
+# -- not fit --------------------------------------------------------------------------------------------
+
+
+@both_drivers
+async def test_a_standalone_has_no_change_streams(standalone_mongod, driver):
+    text = await complaint(standalone_mongod.uri, driver)
+    assert "standalone" in text
+    assert "--replSet rs0 and run rs.initiate()" in text
+
+
+@both_drivers
+async def test_a_replica_set_that_nobody_initiated(mongod_binary, tmp_path, patience, driver):
+    mongod = Mongod(tmp_path / "db")
+    try:
+        mongod.start()
+        for uri in (f"mongodb://127.0.0.1:{mongod.port}", f"mongodb://127.0.0.1:{mongod.port}/?replicaSet=rs0"):
+            assert "not initiated: run rs.initiate()" in await complaint(uri, driver)
+    finally:
+        mongod.stop()
+
+
+@both_drivers
+async def test_nobody_listens(patience, driver):
+    port = free_port()
+    began = time.monotonic()
+    text = await complaint(f"mongodb://zoe:{SECRET}@127.0.0.1:{port}/?replicaSet=rs0", driver)
+    assert time.monotonic() - began < PATIENCE + 5
+    assert text.startswith(f"MongoDB cannot be reached: 127.0.0.1:{port}: ")
+    assert "onnect" in text
+    assert "Topology" not in text
+    assert "configured timeouts" not in text
+
+
+@both_drivers
+async def test_the_wrong_replica_set_name(replica_set, patience, driver):
+    text = await complaint(replica_set.uri.replace("replicaSet=rs0", "replicaSet=other"), driver)
+    assert "cannot be reached" in text
+    assert "replicaSet" in text
+
+
+async def test_a_server_that_hangs(own_replica_set, patience):
+    own_replica_set.members[0].freeze()
+    began = time.monotonic()
+    assert "cannot be reached" in await complaint(own_replica_set.uri)
+    assert time.monotonic() - began < PATIENCE + 5
+
+
+class Answers:
+    """Stands in for a client whose server answers commands as told."""
+
+    def __init__(self, **replies):
+        self._replies = replies
+        self.admin = self
+
+    def __getitem__(self, name):
+        return self
+
+    async def command(self, name):
+        return self._replies[name]
+
+
+@pytest.mark.parametrize("found", ["3.6.23", "4.4.29", "5.0.31"])
+async def test_an_old_server(found):
+    build = {"version": found, "versionArray": [*map(int, found.split(".")), 0]}
+    with pytest.raises(StartupError, match=f"MongoDB {re.escape(found)} is too old: version 6.0 or newer"):
+        await preflight.check(Answers(hello={"setName": "rs0"}, buildInfo=build), "board")
+
+
+# -- who may --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def guarded(mongod_binary, tmp_path_factory):
+    """Host and port of a MongoDB that asks for a password, with a user for each way of having too few rights."""
+    folder = tmp_path_factory.mktemp("embedded")
+    service = RunningService("--data-dir", str(folder / "data")).start(folder / "log")
+    try:
+        uri = (folder / "data" / "mongodb.uri").read_text()
+        host = re.search(r"@([^/]+)/", uri)[1]
+        key = "".join((folder / "data" / "mongod.key").read_text().split())
+        with MongoClient(f"mongodb://{host}", username="__system", password=key, authSource="local") as client:
+            narrow = {"resource": {"db": "board", "collection": ""}, "actions": ["find", "createIndex", "insert"]}
+            client.admin.command("createRole", "narrow", privileges=[narrow], roles=[])
+            seeing = {"resource": narrow["resource"], "actions": ["find", "createIndex", "insert", "changeStream"]}
+            client.admin.command("createRole", "watcher", privileges=[seeing], roles=[])
+            for user, roles in {
+                "stranger": [],
+                "reader": [{"role": "read", "db": "board"}],
+                "narrow": ["narrow"],
+                "watcher": ["watcher"],
+                "writer": [{"role": "readWrite", "db": "board"}],
+            }.items():
+                client.admin.command("createUser", user, pwd=SECRET, roles=roles)
+        yield host
+    finally:
+        service.close()
+
+
+@both_drivers
+@pytest.mark.parametrize(
+    ("credentials", "text"),
+    [
+        ("", "asks for a user and a password, and mongodb_uri has none"),
+        (f"nobody:{SECRET}@", "refuses the user or password of mongodb_uri; check them, and authSource"),
+        (f"reader:not{SECRET}@", "refuses the user or password"),
+        (f"stranger:{SECRET}@", "may not use database 'board'; grant it the role readWrite there"),
+        (f"reader:{SECRET}@", "may not use database 'board'; grant it the role readWrite there"),
+        (f"watcher:{SECRET}@", "may not use database 'board'; grant it the role readWrite there"),
+        (f"narrow:{SECRET}@", "may not use database 'board'; grant it the role readWrite there"),
+    ],
+)
+async def test_a_user_that_may_not(guarded, driver, credentials, text):
+    assert text in await complaint(f"mongodb://{credentials}{guarded}/?replicaSet=leaderboard", driver)
+
+
+@both_drivers
+async def test_the_role_read_write_is_enough(guarded, driver):
+    await start_with(f"mongodb://writer:{SECRET}@{guarded}/?replicaSet=leaderboard", driver, "board")
+
+
+# -- as a user sees it ----------------------------------------------------------------------------------
+
+
+def refused(tmp_path, *flags, code=1, **options):
+    """The one line that a service says that does not start; it ends by itself, with `code`, soon."""
+    service = RunningService(*flags, **options)
+    with pytest.raises(AssertionError, match="did not start"):
+        service.start(tmp_path / "log")
+    assert service.process.returncode == code
+    assert "Traceback" not in service.log
+    errors = [line for line in service.log.splitlines() if line.startswith("error: ")]
+    assert service.log.splitlines()[-len(errors) :] == errors
+    return errors
+
+
+def test_serve_with_a_standalone(standalone_mongod, tmp_path):
+    [line] = refused(tmp_path, "--mongodb-uri", standalone_mongod.uri)
+    assert "standalone" in line
+
+
+def test_serve_with_nobody_there(tmp_path):
+    began = time.monotonic()
+    uri = f"mongodb://zoe:{SECRET}@127.0.0.1:{free_port()}/"
+    [line] = refused(tmp_path, uri=uri)
+    assert "cannot be reached" in line
+    assert time.monotonic() - began < preflight.PATIENCE + 10
+    assert SECRET not in (tmp_path / "log").read_text()
+
+
+def test_serve_with_the_wrong_password(guarded, tmp_path):
+    [line] = refused(tmp_path, uri=f"mongodb://reader:not{SECRET}@{guarded}/")
+    assert "refuses the user or password" in line
+    assert SECRET not in (tmp_path / "log").read_text()
+
+
+def test_serve_with_a_mistyped_option(replica_set, tmp_path):
+    [line] = refused(tmp_path, "--mongodb-uri", f"{replica_set.uri}&retryWritez=true")
+    assert "Unknown option: retrywritez" in line
+
+
+def test_serve_with_a_database_but_no_key(replica_set, tmp_path):
+    [line] = refused(tmp_path, uri=replica_set.uri, env={"LEADERBOARD_JWT_KEY": ""}, code=2)
+    assert "LEADERBOARD_JWT_KEY" in line

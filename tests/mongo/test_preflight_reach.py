@@ -1,0 +1,112 @@
+"""A MongoDB that is there, but cannot be used as the URI says: the remedy fits what is wrong."""
+
+import socket
+
+import pytest
+from pymongo.errors import ServerSelectionTimeoutError
+
+from tests.support.certificates import write_pair
+from tests.support.mongod import Mongod
+from tests.support.wait import wait_until
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo import preflight
+from tornado_app.mongo.driver import settled
+
+pytestmark = pytest.mark.usefixtures("lost_sockets")
+
+both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    monkeypatch.setattr(preflight, "PATIENCE", 3.0)
+
+
+async def complaint(uri, driver):
+    client = preflight.open_client(uri, driver, 1.0)
+    try:
+        with pytest.raises(StartupError) as caught:
+            await preflight.check(client, "board")
+        return str(caught.value)
+    finally:
+        await settled(client.close())
+
+
+@pytest.fixture(scope="module")
+def guarded_by_tls(mongod_binary, tmp_path_factory):
+    """Port of a mongod that speaks TLS only, and the file of its certificate, which is for localhost."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key, both = folder / "cert.pem", folder / "key.pem", folder / "both.pem"
+    write_pair(certificate, key, 1)
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    mongod = Mongod(folder / "db", options=("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(both)))
+    try:
+        mongod.spawn()
+        wait_until(lambda: listens(mongod.port), 60, "mongod listens")
+        yield mongod.port, certificate
+    finally:
+        mongod.stop()
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@both_drivers
+async def test_a_server_that_asks_for_tls(guarded_by_tls, driver):
+    port, _ = guarded_by_tls
+    assert "add tls=true" in await complaint(f"mongodb://127.0.0.1:{port}/", driver)
+
+
+@both_drivers
+async def test_a_certificate_that_nobody_vouches_for(guarded_by_tls, driver):
+    port, _ = guarded_by_tls
+    text = await complaint(f"mongodb://localhost:{port}/?tls=true", driver)
+    assert "self-signed certificate" in text
+    assert "tlsCAFile=" in text
+
+
+@both_drivers
+async def test_a_certificate_for_another_host(guarded_by_tls, driver):
+    port, certificate = guarded_by_tls
+    text = await complaint(f"mongodb://127.0.0.1:{port}/?tls=true&tlsCAFile={certificate}", driver)
+    assert "not valid for '127.0.0.1'" in text
+    assert "the host that its own is for" in text
+
+
+@both_drivers
+async def test_tls_where_nobody_speaks_it(replica_set, driver):
+    text = await complaint(f"mongodb://127.0.0.1:{replica_set.members[0].port}/?tls=true", driver)
+    assert "leave out tls=true" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Got response id 1 but expected 2, Topology: error=ProtocolError('...')", "What answers there is no MongoDB"),
+        ("h:1: connection is already closed", "or be no MongoDB"),
+        ("h:1: [Errno 104] Connection reset by peer", "It may ask for TLS"),
+        ("h:1: [Errno -2] Name or service not known", "Check the host, the port"),
+    ],
+)
+def test_what_cannot_be_had_at_will(said, remedy):
+    assert remedy in preflight.explain(ServerSelectionTimeoutError(said), "board")
+
+
+@both_drivers
+async def test_a_standalone_under_the_name_of_a_set(standalone_mongod, driver):
+    text = await complaint(f"mongodb://127.0.0.1:{standalone_mongod.port}/?replicaSet=rs0", driver)
+    assert "None of the hosts is a member" in text
+    assert "a standalone server becomes a set with --replSet rs0 and rs.initiate()" in text
+
+
+async def test_members_that_cannot_serve(three_members):
+    follower, other = three_members.secondaries()
+    primary = three_members.wait_primary()
+    for driver in ("pymongo", "motor"):
+        assert "leads to a secondary" in await complaint(follower.uri, driver)
+    other.kill()
+    primary.kill()
+    for driver in ("pymongo", "motor"):
+        assert "The replica set has no primary" in await complaint(three_members.uri, driver)

@@ -1,0 +1,67 @@
+"""The board's index: made once, used by the board, and never quietly missing."""
+
+import pytest
+from pymongo import ASCENDING
+
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo import schema
+from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD
+from tornado_app.mongo.driver import connect, settled
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def client(request, mongo_database):
+    client = connect(mongo_database[0], request.param)
+    yield client
+    await settled(client.close())
+
+
+@pytest.fixture
+def name(mongo_database):
+    return mongo_database[1]
+
+
+async def indexes(client, name):
+    found = await client[name]["players"].index_information()
+    return {index: [(field, int(way)) for field, way in value["key"]] for index, value in found.items()}
+
+
+async def test_it_is_made_and_a_second_start_leaves_it_as_it_is(client, name):
+    for _ in range(2):
+        await schema.ensure(client, name)
+        assert await indexes(client, name) == {"_id_": [("_id", ASCENDING)], "board": BOARD_ORDER}
+
+
+async def test_the_board_is_read_in_its_order_without_a_sort(client, name):
+    await schema.ensure(client, name)
+    await client[name]["players"].insert_many([{"_id": str(n), "score": n % 7, "updatedAt": None} for n in range(200)])
+    query = {"find": "players", "filter": ON_BOARD, "sort": dict(BOARD_ORDER), "limit": 10}
+    plan = str((await client[name].command("explain", query))["queryPlanner"]["winningPlan"])
+    assert "'indexName': 'board'" in plan
+    assert "'SORT'" not in plan
+
+
+async def test_the_same_index_under_another_name_will_do(client, name):
+    await client[name]["players"].create_index(BOARD_ORDER, name="mine")
+    await schema.ensure(client, name)
+    assert set(await indexes(client, name)) == {"_id_", "mine"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "options", "shown"),
+    [
+        ([("score", 1)], {"name": "board"}, "board"),
+        (BOARD_ORDER, {"name": "board", "partialFilterExpression": {"score": {"$gt": 5}}}, "board"),
+        (BOARD_ORDER, {"name": "some", "hidden": True}, "some"),
+    ],
+    ids=["other keys", "a part of the players", "out of use"],
+)
+async def test_one_that_is_in_the_way_is_named_and_the_advice_holds(client, name, keys, options, shown):
+    players = client[name]["players"]
+    await players.create_index(keys, **options)
+    with pytest.raises(StartupError) as caught:
+        await schema.ensure(client, name)
+    assert f"collection {name}.players has an index '{shown}' that is in the way" in str(caught.value)
+    assert f"db.players.dropIndex('{shown}')" in str(caught.value)
+    await players.drop_index(shown)
+    await schema.ensure(client, name)

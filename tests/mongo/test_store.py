@@ -1,0 +1,341 @@
+"""The store's contract: on PyMongo Async and Motor on a real mongod, and where it can stand in on mongomock-motor."""
+
+import asyncio
+
+import pytest
+from bson import Int64
+
+from tornado_app.core.errors import (
+    ActionConflict,
+    InvalidIncrement,
+    Overloaded,
+    PlayerNotFound,
+    PlayerSuspended,
+    RateLimited,
+    ShuttingDown,
+    SuspiciousActivity,
+)
+from tornado_app.core.model import MAX_SCORE, Action, Profile
+from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.mongo import marks, schema
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.store import MongoStore
+
+LIMIT = RateLimit(updates=3, window=60)
+RULES = Rules(limit=LIMIT, remember=6)
+ROOMY = Rules(limit=RateLimit(updates=1000, window=60), remember=2000)
+
+
+class Clock:
+    """Milliseconds that only a test moves."""
+
+    def __init__(self):
+        self.now = 1_800_000_000_000
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def pytest_generate_tests(metafunc):
+    """mongomock-motor stands in only where it can: it has no bulk_write, no `$filter` in `$expr`, no snapshots."""
+    if "make_store" in metafunc.fixturenames:
+        stand_ins = [] if "real" in metafunc.fixturenames else ["mongomock"]
+        metafunc.parametrize("make_store", ["pymongo", "motor", *stand_ins], indirect=True)
+
+
+@pytest.fixture
+async def make_store(request, clock):
+    """Makes stores over one empty database."""
+    if request.param == "mongomock":
+        from mongomock_motor import AsyncMongoMockClient
+
+        client, name = AsyncMongoMockClient(tz_aware=True), "mock"
+    else:
+        uri, name = request.getfixturevalue("mongo_database")
+        client = connect(uri, request.param)
+        await schema.ensure(client, name)
+    stores = []
+
+    def make(rules=RULES, **options):
+        batch = 1 if request.param == "mongomock" else 512  # it has no bulk_write with this PyMongo
+        store = MongoStore(client, name, rules=rules, clock=clock, **{"max_batch": batch, **options})
+        store.client, store.documents = client, client[name]["players"]
+        stores.append(store)
+        return store
+
+    yield make
+    for store in stores:
+        await store.close()
+    await settled(client.close())
+
+
+@pytest.fixture
+def store(make_store):
+    return make_store()
+
+
+@pytest.fixture
+def real(make_store):
+    """`make_store` on the real drivers only."""
+    return make_store
+
+
+def action(user="alice", points=5, action_id=None, *, create=True, fingerprint=b"f", profile=None):
+    return Action(user, points, action_id, fingerprint, profile or Profile(), create)
+
+
+async def refusal(awaitable, kind):
+    with pytest.raises(kind) as caught:
+        await awaitable
+    return caught.value
+
+
+async def test_the_first_action_makes_the_player(store, clock):
+    receipt = await store.apply(action(profile=Profile("Zoë", "https://x.test/z.png")))
+    assert (receipt.score, receipt.created, receipt.replayed, receipt.updated_at) == (5, True, False, clock.now)
+    player = await store.player("alice")
+    assert (player.username, player.avatar_url, player.score) == ("Zoë", "https://x.test/z.png", 5)
+
+
+async def test_an_unknown_player_is_refused_where_none_may_be_made(store):
+    error = await refusal(store.apply(action(create=False)), PlayerNotFound)
+    assert error.quota.remaining == 3
+    await refusal(store.player("alice"), PlayerNotFound)
+
+
+async def test_points_add_up_and_only_the_first_update_creates(store):
+    receipts = [await store.apply(action(points=n)) for n in (1, 2, 3)]
+    assert [(r.score, r.created) for r in receipts] == [(1, True), (3, False), (6, False)]
+
+
+async def test_the_same_id_adds_once_and_gets_the_stored_answer(store, clock):
+    first = await store.apply(action(action_id="x"))
+    clock.now += 1000
+    await store.apply(action(points=10))
+    again = await store.apply(action(action_id="x"))
+    assert again.replayed
+    assert (again.score, again.updated_at, again.created) == (first.score, first.updated_at, True)
+    assert (await store.player("alice")).score == 15
+
+
+async def test_the_same_id_for_another_request_is_a_conflict(store):
+    await store.apply(action(action_id="x"))
+    await refusal(store.apply(action(action_id="x", points=6, fingerprint=b"g")), ActionConflict)
+    assert (await store.player("alice")).score == 5
+
+
+async def test_ids_belong_to_their_player(store):
+    await store.apply(action("alice", action_id="x"))
+    assert not (await store.apply(action("bob", action_id="x"))).replayed
+
+
+async def test_the_rate_limit_slides(store, clock):
+    for _ in range(3):
+        await store.apply(action())
+        clock.now += 10_000
+    error = await refusal(store.apply(action()), RateLimited)
+    assert error.retry_after == pytest.approx(30)  # the first of three, at 0 s, leaves the window at 60 s
+    assert error.quota.remaining == 0
+    clock.now += 29_999
+    await refusal(store.apply(action()), RateLimited)
+    clock.now += 1
+    assert (await store.apply(action())).score == 20
+    assert (await store.player("alice")).score == 20
+
+
+async def test_a_replay_is_answered_though_the_limit_is_used_up(store):
+    await store.apply(action(action_id="x"))
+    for _ in range(2):
+        await store.apply(action())
+    assert (await store.apply(action(action_id="x"))).replayed
+
+
+async def test_the_quota_counts_down(store, clock):
+    quotas = []
+    for _ in range(3):
+        quotas.append((await store.apply(action())).quota)
+        clock.now += 1000
+    assert [(q.remaining, q.reset) for q in quotas] == [(2, 60), (1, 59), (0, 58)]
+
+
+async def test_an_id_outlives_the_window_in_which_it_was_used(store, clock):
+    await store.apply(action(action_id="x"))
+    for _ in range(2):
+        clock.now += 60_000
+        for _ in range(2):
+            await store.apply(action())
+    assert (await store.apply(action(action_id="x"))).replayed
+
+
+async def test_a_score_never_passes_int64(store):
+    await store.register("alice", Profile())
+    await store.documents.update_one({"_id": "alice"}, {"$set": {"score": Int64(MAX_SCORE - 5)}})
+    await refusal(store.apply(action(points=6)), InvalidIncrement)
+    assert (await store.apply(action(points=5))).score == MAX_SCORE
+    await refusal(store.apply(action(points=1)), InvalidIncrement)
+
+
+async def test_a_suspended_player_cannot_score(store):
+    await store.apply(action())
+    await store.documents.update_one({"_id": "alice"}, {"$set": {"suspended": True}})
+    await refusal(store.apply(action()), PlayerSuspended)
+
+
+async def test_the_points_cap_counts_the_window(real, clock):
+    store = real(Rules(limit=RateLimit(10, 60), remember=20, max_points=100))
+    await refusal(store.apply(action("bob", points=101)), SuspiciousActivity)
+    await store.apply(action(points=60))
+    await refusal(store.apply(action(points=41)), SuspiciousActivity)
+    await store.apply(action(points=40))
+    clock.now += 60_000
+    assert (await store.apply(action(points=100))).score == 200
+
+
+async def test_register_makes_and_changes_a_player(store):
+    player, created = await store.register("alice", Profile())
+    assert (player.score, player.username, created) == (0, "alice", True)
+    player, created = await store.register("alice", Profile(username="Zoë"))
+    assert (player.username, player.avatar_url, created) == ("Zoë", None, False)
+    assert not (await store.apply(action(create=False))).created
+
+
+async def test_a_closed_store_takes_no_more(store):
+    await store.close()
+    await refusal(store.apply(action()), ShuttingDown)
+
+
+# -- many at once, on the real thing ----------------------------------------------------------------
+
+
+async def test_a_batch_answers_each_with_its_own(real):
+    store = real()
+    await store.apply(action("known", action_id="seen"))
+    results = await asyncio.gather(
+        store.apply(action("new", points=1)),
+        store.apply(action("known", action_id="seen")),
+        store.apply(action("known", action_id="seen", fingerprint=b"g")),
+        store.apply(action("nobody", create=False)),
+        *(store.apply(action("hot", points=1)) for _ in range(5)),
+        return_exceptions=True,
+    )
+    assert (results[0].score, results[0].created) == (1, True)
+    assert results[1].replayed
+    assert [type(r) for r in results[2:4]] == [ActionConflict, PlayerNotFound]
+    assert sorted(r.score for r in results[4:] if not isinstance(r, Exception)) == [1, 2, 3]
+    assert [type(r) for r in results[4:] if isinstance(r, Exception)] == [RateLimited] * 2
+
+
+async def test_64_writers_on_one_hot_player_lose_nothing_over_two_processes_worth_of_stores(real):
+    stores = [real(ROOMY), real(ROOMY)]
+
+    async def writer(n):
+        return [(await stores[n % 2].apply(action(points=1))).score for _ in range(10)]
+
+    scores = [score for part in await asyncio.gather(*map(writer, range(64))) for score in part]
+    assert sorted(scores) == list(range(1, 641))
+    assert (await stores[0].player("alice")).score == 640
+
+
+async def test_the_limit_is_exact_over_two_stores(real):
+    stores = [real(), real()]
+    results = await asyncio.gather(*(stores[n % 2].apply(action()) for n in range(100)), return_exceptions=True)
+    accepted = [r for r in results if not isinstance(r, Exception)]
+    assert sorted(r.score for r in accepted) == [5, 10, 15]
+    assert sum(r.created for r in accepted) == 1
+    assert {type(r) for r in results if isinstance(r, Exception)} == {RateLimited}
+
+
+async def test_one_id_50_times_at_once_over_two_stores_adds_once(real):
+    stores = [real(), real()]
+    results = await asyncio.gather(*(stores[n % 2].apply(action(action_id="x")) for n in range(50)))
+    assert {r.score for r in results} == {5}
+    assert sum(not r.replayed for r in results) == 1
+
+
+async def test_more_than_may_wait_are_refused_at_once(real):
+    store = real(ROOMY, max_waiting=8)
+    results = await asyncio.gather(*(store.apply(action(points=1)) for _ in range(30)), return_exceptions=True)
+    accepted = [r for r in results if not isinstance(r, Exception)]
+    refused = [r for r in results if isinstance(r, Exception)]
+    assert refused
+    assert {type(r) for r in refused} == {Overloaded}
+    assert (await store.player("alice")).score == len(accepted)
+
+
+async def test_a_caller_that_gives_up_does_not_undo_its_action(real):
+    store = real(ROOMY)
+    tasks = [asyncio.ensure_future(store.apply(action(points=1))) for _ in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await store.close()
+    assert (await store.player("alice")).score == 20
+
+
+async def test_a_spoilt_document_fails_only_its_own_player(real):
+    store = real()
+    await store.apply(action("good"))
+    await store.documents.insert_one({"_id": "spoilt", "score": "many"})
+    results = await asyncio.gather(
+        *(store.apply(action(user)) for user in ("good", "spoilt", "good")), return_exceptions=True
+    )
+    assert [r.score for r in (results[0], results[2])] == [10, 15]
+    assert isinstance(results[1], Exception)
+
+
+# -- reading the board --------------------------------------------------------------------------------
+
+
+async def test_the_top_is_in_board_order_with_competition_ranks(real, clock):
+    store = real()
+    for user, points in [("d", 5), ("b", 7), ("c", 7), ("a", 7), ("e", 9)]:
+        await store.apply(action(user, points))
+        clock.now += user != "c"  # c and a in the same millisecond: the id decides
+    top = await store.top()
+    assert [(s.rank, s.player.user_id) for s in top.standings] == [(1, "e"), (2, "b"), (2, "a"), (2, "c"), (5, "d")]
+    later = await store.top()
+    assert later.version >= top.version > 0
+
+
+async def test_the_top_has_ten_and_no_hidden_player(real):
+    store = real()
+    for n in range(12):
+        await store.apply(action(f"p{n}", n + 1))
+    await store.documents.update_one({"_id": "p11"}, {"$set": {"hidden": True}})
+    top = await store.top()
+    assert [s.player.user_id for s in top.standings] == [f"p{n}" for n in range(10, 0, -1)]
+
+
+async def test_neighbours_and_pages_walk_the_board_order(real, clock):
+    store = real()
+    order = []
+    for n in range(9):
+        await store.apply(action(f"p{n}", 10 - n // 3))
+        clock.now += n % 2
+        order.append(f"p{n}")
+    board = [s.player.user_id for s in (await store.top()).standings]
+    assert board == order
+    above, below = await store.around(await store.player("p4"), 3)
+    assert ([p.user_id for p in above], [p.user_id for p in below]) == (["p1", "p2", "p3"], ["p5", "p6", "p7"])
+    assert (await store.around(await store.player("p0"), 3))[0] == []
+    walked, after = [], None
+    while page := await store.page(2, after):
+        walked += [p.user_id for p in page]
+        after = page[-1]
+    assert walked == order
+
+
+async def test_a_hidden_player_scores_off_the_board(real):
+    store = real()
+    await store.apply(action())
+    await store.documents.update_one({"_id": "alice"}, {"$set": {"hidden": True}})
+    assert (await store.apply(action())).score == 10
+    document = await store.documents.find_one({"_id": "alice"})
+    assert not marks.decode(document["last"]).on_board
+    assert (await store.top()).standings == ()

@@ -1,0 +1,211 @@
+"""Log lines: one object or line each, whatever is in them; no token and no password in any."""
+
+import io
+import json
+import logging
+import subprocess
+import sys
+import time
+import warnings
+from contextvars import copy_context
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tornado_app.config import Config
+from tornado_app.observability import logs
+
+PROJECT = Path(__file__).parents[2]
+
+log = logging.getLogger("leaderboard.test")
+
+pytestmark = pytest.mark.usefixtures("logging_as_before")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    written = stream.getvalue()
+    assert written.endswith("\n")
+    assert len(written.splitlines()) == written.count("\n"), "a value broke the line"
+    return [json.loads(line) for line in written.splitlines()]
+
+
+def test_a_line_is_one_object_with_its_extra_fields(stream):
+    before = time.time()
+    log.warning("accepted %d", 5, extra={"player": "alice", "points": 5, "ok": True, "gone": None, "ratio": 0.5})
+    (line,) = lines(stream)
+    at = line.pop("ts")
+    assert datetime.fromisoformat(at).timestamp() == pytest.approx(before, abs=5)
+    assert at.endswith("Z")
+    assert len(at) == len("2026-01-02T03:04:05.678Z")
+    assert line == {
+        "level": "warning", "logger": "leaderboard.test", "message": "accepted 5",
+        "player": "alice", "points": 5, "ok": True, "gone": None, "ratio": 0.5,
+    }  # fmt: skip
+
+
+def test_an_exception_is_one_field(stream):
+    try:
+        raise ValueError("first\nsecond")
+    except ValueError:
+        log.exception("it failed")
+    (line,) = lines(stream)
+    assert line["exception"].startswith("Traceback (most recent call last):\n")
+    assert line["exception"].endswith("ValueError: first\nsecond")
+
+
+@pytest.mark.parametrize(
+    "evil", ['a\n{"level":"info"}', "a\r\nb", "\x1b[2J", "\x00", "\x7f", "\x85", "\u2028\u2029", "\u202e"]
+)
+def test_no_value_forges_a_line_and_none_is_changed(stream, evil: str):
+    log.info(evil, extra={"name_": evil, evil: 1})
+    (line,) = lines(stream)
+    assert line["message"] == line["name_"] == evil
+    assert line[evil] == 1
+    raw = stream.getvalue().removesuffix("\n")
+    assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029\u202e" for c in raw)
+
+
+def test_what_json_has_not_is_made_plain(stream):
+    loop: list[object] = []
+    loop.append(loop)
+    log.info(
+        "half \ud800",
+        extra={"half": "\udfff", "path": Path("/a"), "big": 2**70, "loop": loop, "set": {1}, "keys": {(1, 2): "x"}},
+    )
+    log.info("nan", extra={"nan": float("nan")})
+    first, second = lines(stream)
+    assert first["message"] == "half \\ud800"
+    assert (first["half"], first["path"], first["big"]) == ("\\udfff", "/a", str(2**70))
+    assert (first["set"], first["keys"]) == ([1], {"(1, 2)": "x"})
+    assert second["nan"] is None
+
+
+def test_objects_are_not_taken_apart(stream):
+    log.info("started", extra={"config": Config(jwt_key="hunter22hunter22")})
+    assert "hunter22" not in stream.getvalue()
+
+
+def test_extra_fields_cannot_pose_as_the_line_s_own(stream):
+    log.info("real", extra={"level": "error", "ts": "never", "logger": "x"})
+    (line,) = lines(stream)
+    assert (line["level"], line["logger"], line["message"]) == ("info", "leaderboard.test", "real")
+    assert (line["level_"], line["ts_"]) == ("error", "never")
+
+
+def test_the_request_s_id_is_in_its_lines_and_in_no_other(stream):
+    def handle() -> None:
+        logs.request_id.set("r-1")
+        log.info("inside")
+
+    copy_context().run(handle)
+    log.info("outside")
+    inside, outside = lines(stream)
+    assert inside["request_id"] == "r-1"
+    assert "request_id" not in outside
+
+
+def test_libraries_come_through_from_info_on_and_ours_from_the_level(stream):
+    logging.getLogger("pymongo.command").debug("every command")
+    logging.getLogger("tornado.application").error("oh")
+    log.debug("detail")
+    assert [line["logger"] for line in lines(stream)] == ["tornado.application", "leaderboard.test"]
+    quiet = io.StringIO()
+    logs.configure("error", "json", quiet)
+    logging.getLogger("tornado.general").warning("x")
+    log.warning("x")
+    assert not quiet.getvalue()
+
+
+def test_configuring_again_replaces_and_leaves_other_handlers(stream):
+    other = logging.NullHandler()
+    logging.getLogger().addHandler(other)
+    second = io.StringIO()
+    logs.configure("info", "json", second)
+    log.info("once")
+    assert not stream.getvalue()
+    assert len(lines(second)) == 1
+    assert other in logging.getLogger().handlers
+
+
+def test_warnings_are_lines_too(stream):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logs.configure("info", "json", stream)
+        warnings.warn("old\nway", stacklevel=1)
+    assert lines(stream)[-1]["logger"] == "py.warnings"
+
+
+def test_a_line_that_cannot_be_made_is_reported_without_its_values(stream):
+    # Not by the logger: pytest has handlers of its own there, which raise.
+    (ours,) = [handler for handler in logging.getLogger().handlers if isinstance(handler, logs._Handler)]
+    ours.handle(log.makeRecord(log.name, logging.INFO, __file__, 1, "%d points", ("hunter22",), None))
+    assert "hunter22" not in stream.getvalue()
+    (line,) = lines(stream)
+    assert line["message"] == "a log line could not be written"
+    assert line["fault"] == "TypeError"
+    assert line["place"].startswith("test_logs.py:")
+    assert line["logger"] == "leaderboard.test"
+
+
+def test_a_closed_stream_does_not_stop_the_service(stream):
+    stream.close()
+    log.info("into the void")
+
+
+# -- text --------------------------------------------------------------------------------------------
+
+
+def test_text_is_a_line_for_a_person(text):
+    log.info("accepted", extra={"player": "alice", "name_": "Zoë B", "empty": "", "points": 5, "eq": "a=b"})
+    line = text.getvalue()
+    assert line[24:] == ' INFO    test: accepted  player=alice  name_="Zoë B"  empty=""  points=5  eq="a=b"\n'
+
+
+def test_text_has_colours_on_a_terminal_only_and_not_when_unwanted():
+    terminal, plain, unwanted = Terminal(), io.StringIO(), Terminal()
+    for stream, form, color in ((terminal, "auto", True), (plain, "text", True), (unwanted, "auto", False)):
+        logs.configure("info", form, stream, color=color)
+        log.error("x")
+    assert "\x1b[31mERROR  \x1b[0m" in terminal.getvalue()
+    assert "\x1b" not in plain.getvalue() + unwanted.getvalue()
+
+
+def test_auto_is_json_where_nobody_watches():
+    stream = io.StringIO()
+    logs.configure("info", "auto", stream)
+    log.info("x")
+    assert lines(stream)[0]["message"] == "x"
+
+
+@pytest.mark.parametrize("evil", ["a\nINFO b", "\x1b[2J", "\r", "\x9b1m", "\u202eabc", "\u2028", "\ud800"])
+def test_text_escapes_what_moves_the_cursor_or_ends_the_line(text, evil: str):
+    log.info(evil, extra={"v": evil, evil: 1})
+    (line,) = text.getvalue().splitlines()
+    assert logs._UNSAFE.search(line) is None
+
+
+def test_a_traceback_in_text_is_indented_so_that_it_cannot_pose_as_lines(text):
+    try:
+        raise ValueError("x\n2026-01-01T00:00:00.000Z ERROR forged: \x1b[2J")
+    except ValueError:
+        log.exception("failed")
+    first, *rest = text.getvalue().splitlines()
+    assert first.endswith("test: failed")
+    assert rest
+    assert all(line.startswith("    ") for line in rest)
+    assert "\x1b" not in text.getvalue()
+
+
+def test_stderr_is_where_lines_go_by_default():
+    code = "import logging, tornado_app.observability.logs as l; l.configure(); logging.getLogger('x').info('hi')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, check=True, timeout=60
+    )
+    assert not done.stdout
+    assert json.loads(done.stderr)["message"] == "hi"

@@ -1,0 +1,37 @@
+"""What the service answers, in the words of the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.properties.model import Answer, State
+from tornado_app.core.errors import LeaderboardError, PlayerNotFound
+from tornado_app.core.model import Receipt
+from tornado_app.core.moderation import Moderated
+
+
+async def outcome(awaitable: Any) -> Any:
+    """What is returned, or the refusal."""
+    try:
+        return await awaitable
+    except LeaderboardError as refusal:
+        return refusal
+
+
+def answer(found: Receipt | LeaderboardError) -> Answer:
+    if isinstance(found, LeaderboardError):
+        return Answer(type(found).__name__)
+    return Answer("", found.score, found.points, found.updated_at, found.created, found.replayed)
+
+
+def state(found: Moderated | LeaderboardError | None) -> State | str:
+    if found is None:
+        return ""
+    if isinstance(found, LeaderboardError):
+        return type(found).__name__
+    return State(found.score, found.suspended, found.hidden, found.changed, found.points, found.actions)
+
+
+def told(found: Any) -> Answer | State | str:
+    moderated = isinstance(found, Moderated) or (type(found) is PlayerNotFound and found.quota is None)
+    return state(found) if moderated else answer(found)

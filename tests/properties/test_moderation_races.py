@@ -1,0 +1,99 @@
+"""What comes between the two halves of a moderation, from another process: found by the model, held here one by one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tornado_app.core.errors import PlayerNotFound
+from tornado_app.core.model import Action, Profile
+from tornado_app.core.moderation import Case
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.ledger import Ledger
+from tornado_app.mongo.moderation import MongoModeration
+from tornado_app.mongo.store import MongoStore
+
+WHY = Case("ann", "mod", "why")
+
+
+class Between:
+    """A collection before whose `call` something else is done, once."""
+
+    def __init__(self, collection, call, what):
+        self._collection, self._call, self._what = collection, call, [what]
+
+    def __getattr__(self, name):
+        return self._interrupted if name == self._call else getattr(self._collection, name)
+
+    async def _interrupted(self, *args, **options):
+        while self._what:
+            await self._what.pop()()
+        return await getattr(self._collection, self._call)(*args, **options)
+
+
+@pytest.fixture
+async def client(mongo_database):
+    client = connect(mongo_database[0])
+    yield client
+    await settled(client.close())
+
+
+@pytest.fixture
+async def store(client, mongo_database):
+    store = MongoStore(client, mongo_database[1])
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def moderator(client, mongo_database):
+    """Makes moderators; what comes between is done before the named call."""
+
+    def make(call=None, what=None):
+        name = mongo_database[1]
+        made = MongoModeration(client, name, Ledger(client[name]))
+        if call is not None:
+            made._players = Between(made._players, call, what)
+        return made
+
+    return make
+
+
+async def score(store):
+    return await store.apply(Action("ann", 5, None, b"f", Profile(), create=True))
+
+
+async def test_a_player_that_appears_while_being_suspended_is_suspended(store, moderator):
+    state = await moderator("find_one", lambda: score(store)).suspend(WHY)
+    assert (state.suspended, state.changed) == (True, True)
+
+
+async def test_a_player_that_is_reinstated_meanwhile_is_suspended_all_the_same(store, moderator):
+    await score(store)
+    await moderator().suspend(WHY)
+    state = await moderator("find_one", lambda: moderator().reinstate(WHY)).suspend(WHY)
+    assert (state.suspended, state.changed) == (True, True)
+
+
+@pytest.mark.parametrize("verb", ["show", "reinstate"])
+async def test_a_player_that_is_shown_or_reinstated_while_being_erased_is_erased(store, moderator, verb):
+    await score(store)
+    erasing = moderator("delete_one", lambda: getattr(moderator(), verb)(WHY))
+    await erasing.erase(WHY)
+    with pytest.raises(PlayerNotFound):
+        await moderator().suspend(WHY)
+
+
+async def test_a_player_that_two_erase_is_erased_for_both(store, moderator):
+    await score(store)
+    await moderator("delete_one", lambda: moderator().erase(WHY)).erase(WHY)
+    with pytest.raises(PlayerNotFound):
+        await moderator().erase(WHY)
+
+
+async def test_many_moderators_at_once_come_to_an_end(store, moderator):
+    await score(store)
+    everyone = [moderator() for _ in range(20)]
+    states = await asyncio.gather(*((m.suspend if n % 2 else m.reinstate)(WHY) for n, m in enumerate(everyone)))
+    assert all(state.suspended == bool(n % 2) for n, state in enumerate(states))

@@ -1,0 +1,61 @@
+"""The ledger as somebody else would check it: with the recipe of docs/ledger.md, not with the code's own."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from pymongo.database import Database
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def recomputed(e: dict[str, Any]) -> bytes:
+    """The hash that a stored entry must have."""
+    at = e["at"] if e["at"].tzinfo else e["at"].replace(tzinfo=UTC)
+    ms = round((at - EPOCH).total_seconds() * 1000)
+    fields = [
+        1, e["_id"], e["player"], e["n"], e["kind"], e["points"], e["score"], ms, e["version"], e.get("id"),
+        e.get("type"), e.get("face", ""), e.get("by", ""), e.get("reason", ""), e.get("ops", []), e["prev"].hex(),
+    ]  # fmt: skip
+    return sha256(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()).digest()
+
+
+def chains(database: Database, ledger: str = "ledger") -> dict[str, list[dict[str, Any]]]:
+    """All entries by player, in their order."""
+    found = defaultdict(list)
+    for entry in database[ledger].find().sort([("player", 1), ("n", 1)]):
+        found[entry.get("player")].append(entry)
+    return dict(found)
+
+
+def problems(database: Database) -> list[str]:
+    """What is wrong with the ledger, or between it and the players; nothing where all is well."""
+    found, all_chains = [], chains(database)
+    for player, entries in all_chains.items():
+        total, prev = 0, b""
+        for n, entry in enumerate(entries, start=1):
+            total += entry["points"]
+            expected = (n, total, prev, recomputed(entry))
+            prev = entry["hash"]
+            if (entry["n"], entry["score"], entry["prev"], entry["hash"]) != expected:
+                found.append(f"{player}: entry {entry} is not {expected}")
+    for document in database["players"].find():
+        entries = all_chains.pop(document["_id"], [])
+        total = sum(entry["points"] for entry in entries)
+        if total != document["score"]:
+            found.append(f"{document['_id']}: {document['score']} points, {total} in the ledger")
+        if json.loads(document["last"])[2] not in {entry["_id"] for entry in entries}:
+            found.append(f"{document['_id']}: the last write is not in the ledger")
+    all_chains.pop("", None)
+    return found + [
+        f"{player}: there is no such player" for player, entries in all_chains.items() if entries[-1]["score"]
+    ]
+
+
+def kinds(database: Database, player: str) -> list[tuple[str, int]]:
+    """Kind and points of a player's entries, in their order."""
+    return [(entry["kind"], entry["points"]) for entry in chains(database).get(player, [])]

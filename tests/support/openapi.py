@@ -1,0 +1,46 @@
+"""The OpenAPI document, as tests look things up in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from tornado_app.api import openapi
+
+DOCUMENT = openapi.document()
+OPERATIONS = {
+    operation["operationId"]: (method.upper(), path, operation)
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+}
+SOCKETS = {socket["path"]: socket for socket in DOCUMENT["x-websockets"]}
+
+
+def resolve(node: dict[str, Any]) -> dict[str, Any]:
+    """What a reference stands for."""
+    while "$ref" in node:
+        found = DOCUMENT
+        for key in node["$ref"].removeprefix("#/").split("/"):
+            found = found[key]
+        node = found
+    return node
+
+
+def check(value: Any, schema: dict[str, Any]) -> None:
+    """Hold a value against a schema of the document."""
+    Draft202012Validator({"components": DOCUMENT["components"], **schema}).validate(value)
+
+
+def members(schema: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """The names that an object of this schema must have, and those that it may have."""
+    found = resolve(schema)
+    return set(found["required"]), set(found["properties"])
+
+
+def nodes(value: Any) -> Iterator[Any]:
+    """A JSON value and everything in it."""
+    yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from nodes(inner)

@@ -1,0 +1,341 @@
+"""`leaderboard audit` on real databases: clean where all is well, and nothing that was done to it stays hidden."""
+
+import asyncio
+import io
+import json
+import threading
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from bson.datetime_ms import DatetimeMS
+from pymongo import MongoClient
+
+from tests.mongo.desk import case, open_desk
+from tests.support.command import Command, need_mongod
+from tests.support.ledger import recomputed
+from tests.support.service import RunningService, token
+from tests.support.wait import eventually, wait_until
+from tornado_app import audit
+from tornado_app.audit import examination, report
+from tornado_app.cli import main
+from tornado_app.config import SETTINGS
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(examination, "SOON", 0.3)
+    monkeypatch.setattr(examination, "PATIENCE", 3.0)
+
+
+@pytest.fixture
+async def desk(mongo_database):
+    """Three players with ten entries each, all booked, and the writer at work."""
+    async with open_desk(*mongo_database) as desk:
+        await desk.begin()
+        for n in range(30):
+            await desk.score(("alice", "bob", "carol")[n % 3], n + 1, f"a-{n}")
+        await desk.whole()
+        yield desk
+
+
+async def audited(desk, *flags):
+    """The exit code, and the lines of JSON."""
+    uri = f"mongodb://{desk.sync.client.address[0]}:{desk.sync.client.address[1]}/?replicaSet=rs0"
+    out = io.StringIO()
+    argv = ["--mongodb-uri", uri, "--mongodb-database", desk.name, "--rate-limit", "1000/60s", "--json", *flags]
+    code = await asyncio.to_thread(audit.run, options(*argv), out=out, err=io.StringIO())
+    return code, [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def options(*argv):
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser()
+    audit.add_options(parser)
+    found = parser.parse_args(argv)
+    assert isinstance(found, Namespace)
+    return found
+
+
+async def differences(desk, *flags):
+    code, lines = await audited(desk, *flags)
+    found = [(line["kind"], line.get("player"), line.get("n")) for line in lines if line["type"] == "difference"]
+    assert code == (1 if found else 0)
+    assert lines[-1]["type"] == "summary"
+    assert lines[-1]["differences"] == len(found)
+    return found
+
+
+async def test_where_all_is_well_it_says_so(desk):
+    code, lines = await audited(desk)
+    assert code == 0, lines
+    assert lines == [
+        {"type": "summary", "players": 3, "entries": 30, "erasures": 0, "differences": 0, "irregularities": 0}
+    ]  # fmt: skip
+
+
+async def test_moderation_is_no_difference(desk):
+    await desk.moderation.take_back(case("alice"), action_id="a-3", since=None)
+    await desk.moderation.hide(case("bob"))
+    await desk.moderation.suspend(case("bob"))
+    await desk.moderation.erase(case("carol"))
+    await desk.score("bob2", 3)
+    await desk.moderation.erase(case("bob2"))
+    code, lines = await audited(desk)
+    assert (code, lines[-1]["players"], lines[-1]["erasures"]) == (0, 2, 2)
+
+
+async def test_a_tampered_score(desk):
+    desk.sync["players"].update_one({"_id": "bob"}, {"$set": {"score": 1_000_000}})
+    assert await differences(desk) == [("foreign", "bob", 11)]
+    await desk.score("bob", 1)
+    assert await differences(desk) == [("foreign", "bob", 11)]
+    assert await differences(desk, "--since", "0s") == []
+
+
+async def test_a_tampered_score_while_nobody_writes_the_ledger(desk):
+    await desk.abandon(desk.running[0])
+    desk.sync["players"].update_one({"_id": "bob"}, {"$set": {"score": 1_000_000}})
+    assert await differences(desk) == [("score", "bob", None)]
+
+
+async def test_a_write_that_never_came_to_the_ledger(desk):
+    await desk.abandon(desk.running[0])
+    await desk.score("bob", 1)
+    assert await differences(desk) == [("not_booked", "bob", None)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"points": 500},
+        {"reason": "x"},
+        {"by": "mallory"},
+        {"at": None},
+        {"score": "9"},
+        {"at": "x"},
+        {"at": DatetimeMS(2**60)},
+        {"prev": 10**15},
+        {"hash": "x"},
+        {"kind": "gift"},
+        {"version": 1.5},
+        {"ops": 5},
+        {"points": True},
+        {"at": DatetimeMS(-(2**60))},
+        {"by": ["alice"]},
+        {"face": {"$gt": ""}},
+    ],
+)
+async def test_a_changed_entry(desk, change):
+    desk.sync["ledger"].update_one({"player": "bob", "n": 4}, {"$set": change})
+    assert ("changed_entry", "bob", 4) in await differences(desk)
+
+
+async def test_a_changed_entry_with_a_hash_that_fits(desk):
+    entry = desk.sync["ledger"].find_one({"player": "bob", "n": 4}) | {"by": "mallory"}
+    desk.sync["ledger"].replace_one({"_id": entry["_id"]}, entry | {"hash": recomputed(entry)})
+    assert await differences(desk) == [("unchained_entry", "bob", 5)]
+
+
+@pytest.mark.parametrize(("gone", "told"), [(1, 2), (4, 5), (9, 10)])
+async def test_a_deleted_entry(desk, gone, told):
+    desk.sync["ledger"].delete_one({"player": "bob", "n": gone})
+    assert await differences(desk) == [("missing_entry", "bob", told), ("score", "bob", None)]
+
+
+async def test_the_last_entry_deleted(desk):
+    desk.sync["ledger"].delete_one({"player": "bob", "n": 10})
+    assert await differences(desk) == [("not_booked", "bob", None)]
+
+
+async def test_a_whole_chain_deleted(desk):
+    desk.sync["ledger"].delete_many({"player": "bob"})
+    assert await differences(desk) == [("not_booked", "bob", None)]
+
+
+async def test_swapped_hashes(desk):
+    one, two = (desk.sync["ledger"].find_one({"player": "bob", "n": n}) for n in (4, 5))
+    desk.sync["ledger"].update_one({"_id": one["_id"]}, {"$set": {"hash": two["hash"]}})
+    desk.sync["ledger"].update_one({"_id": two["_id"]}, {"$set": {"hash": one["hash"]}})
+    found = await differences(desk)
+    assert {("changed_entry", "bob", 4), ("changed_entry", "bob", 5), ("unchained_entry", "bob", 6)} <= set(found)
+
+
+async def test_entries_put_in(desk):
+    entry = desk.sync["ledger"].find_one({"player": "bob", "n": 10})
+    more = entry | {"_id": "forged", "n": 11, "points": 5, "score": entry["score"] + 5, "prev": entry["hash"]}
+    desk.sync["ledger"].insert_one(more | {"hash": recomputed(more)})
+    assert await differences(desk) == []  # a score that is an earlier sum is right while the ledger is ahead of it
+    desk.sync["ledger"].insert_one({"player": "dave", "n": 1})
+    desk.sync["ledger"].insert_one(more | {"_id": "other", "player": "erin", "n": 1})
+    assert {kind for kind, player, _ in await differences(desk) if player in ("dave", "erin")} >= {"changed_entry"}
+
+
+async def test_a_player_who_was_deleted_or_never_was_one(desk):
+    desk.sync["players"].delete_one({"_id": "bob"})
+    desk.sync["players"].insert_many([{"_id": 7, "score": 1}, {"_id": "odd", "score": "9"}])
+    found = await differences(desk)
+    assert ("foreign", "bob", 11) in found
+    assert ("not_ours", "odd", None) in found
+    assert ("not_ours", None, None) in found
+
+
+async def test_an_erasure_record_that_was_deleted(desk):
+    for player in ("alice", "bob", "carol"):
+        await desk.moderation.erase(case(player))
+    await eventually(lambda: desk.sync["ledger"].count_documents({"kind": "erase"}) == 3)
+    desk.sync["ledger"].delete_one({"player": "", "n": 2})
+    assert await differences(desk) == [("missing_entry", None, 3)]
+
+
+async def test_an_erasure_that_was_not_finished_is_told_of(desk):
+    mark = '["e",145,"e.1",true,1800000000000,"mod",null,null,"","asked",[]]'
+    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": mark}})
+    code, lines = await audited(desk)
+    assert (code, lines[0]["kind"], lines[0]["player"]) == (0, "unfinished_erasure", "alice")
+
+
+async def test_it_is_clean_on_a_board_that_is_played_on(desk, monkeypatch):
+    from tornado_app.mongo import ledger_scan
+
+    monkeypatch.setattr(ledger_scan, "PAGE", 20)
+    playing = asyncio.ensure_future(_play(desk))
+    await eventually(lambda: desk.sync["players"].estimated_document_count() > 60)
+    for _ in range(5):
+        assert await differences(desk) == []
+    playing.cancel()
+    await asyncio.wait([playing])
+
+
+async def _play(desk):
+    for n in range(1_000_000):
+        await asyncio.gather(*(desk.score(f"p{m}", n % 9 + 1) for m in range(100)))
+        await desk.moderation.erase(case(f"p{n % 100}"))
+        await desk.moderation.hide(case(f"p{(n + 1) % 100}"))
+
+
+# -- irregularities -----------------------------------------------------------------------------------
+
+
+async def test_unlikely_points_and_paces_are_told_and_are_no_difference(desk):
+    for _ in range(25):
+        await desk.score("dave", 2)
+    await desk.score("dave", 5000)
+    await desk.score("dave", 6000)
+    await desk.whole()
+    code, lines = await audited(desk, "--rate-limit", "5/60s")
+    assert code == 0, lines
+    found = {(line["kind"], line["player"]): line["message"] for line in lines if line["type"] == "irregularity"}
+    assert "5000 points" in found["jump", "dave"]
+    assert "1 more like it" in found["jump", "dave"]
+    assert "6 updates within" in found["burst", "dave"]
+    assert ("sustained", "dave") not in found
+    assert ("burst", "alice") in found
+    assert await audited(desk, "--rate-limit", "5/60s", "--since", "0s") == (0, lines[-1:] and [
+        lines[-1] | {"irregularities": 0}
+    ])  # fmt: skip
+
+
+# -- the command --------------------------------------------------------------------------------------
+
+
+def test_its_flags(capsys):
+    for since in ("yesterday", "2026-01-02", "2026-01-02T03:04:05", "-1h"):
+        with pytest.raises(SystemExit) as ended:
+            main(["audit", f"--since={since}"])
+        assert ended.value.code == 2
+        assert "give how long ago, such as 24h" in capsys.readouterr().err
+    assert options("--since", "2026-01-02T03:04:05Z").since == 1_767_323_045_000
+
+
+def test_where_there_is_no_database_it_makes_none(capsys, tmp_path):
+    assert main(["audit"]) == 1
+    assert "there is no database in leaderboard-data" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_is_no_ledger_it_makes_none(capsys, mongo_database):
+    uri, name = mongo_database
+    assert main(["audit", "--mongodb-uri", uri, "--mongodb-database", name]) == 1
+    assert "has no ledger yet" in capsys.readouterr().err
+    with MongoClient(uri) as client:
+        assert client[name].list_collection_names() == []
+
+
+def test_the_embedded_database_running_killed_and_stopped(tmp_path):
+    """With the service at work, after kill -9 in the middle of it, and after an orderly end."""
+    need_mongod()
+    service = RunningService("--auto-register", "--data-dir", str(tmp_path / "data"), "--rate-limit", "600/60s")
+    service.start(tmp_path / "log")
+    try:
+        for _ in range(20):
+            service.post("/api/score", {"score": 5}, token=token("alice"))
+        assert _command(tmp_path) == "1 player, 20 entries"
+        stop = threading.Event()
+        load = threading.Thread(target=_score, args=(service, stop))
+        load.start()
+        wait_until(lambda: service.metric("leaderboard_ledger_entries_total") > 40)
+        service.kill()
+        stop.set()
+        load.join()
+        assert int(_command(tmp_path).split()[2]) > 40
+        service.start(tmp_path / "log2")
+        assert service.post("/api/score", {"score": 5}, token=token("bob")).status == 201
+        service.stop()
+        assert _command(tmp_path).startswith("2 players")
+    finally:
+        service.close()
+
+
+def _score(service, stop):
+    while not stop.is_set():
+        try:
+            service.post("/api/score", {"score": 1}, token=token("alice"))
+        except OSError:
+            return
+
+
+def _command(folder: Path) -> str:
+    with Command("audit", "--data-dir", "data", "--rate-limit", "600/60s", folder=folder) as command:
+        text = command.rest(60)
+        assert command.process.wait(20) == 0, (text, command.errors)
+    assert text.startswith(report.PASSED)
+    return text.removeprefix(report.PASSED).strip().split(", 0 erasures")[0]
+
+
+def test_on_a_terminal_it_draws_a_bar_and_elsewhere_lines(monkeypatch):
+    from tornado_app.audit import progress
+    from tornado_app.audit.examination import Counts
+
+    class Tty(io.StringIO):
+        def isatty(self):
+            return True
+
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    for out, last in ((Tty(), "\r\x1b[K▕████████████            ▏ 50%"), (io.StringIO(), "50%  500 players")):
+        bar = progress.Progress(out, 1000, 2000)
+        bar(Counts(0, 0))
+        assert out.getvalue() == ""
+        now[0] += 20
+        bar(Counts(500, 1000))
+        assert out.getvalue().startswith(last)
+        assert "0:20 left" in out.getvalue()
+
+
+def test_nothing_that_it_prints_moves_a_terminal():
+    from tornado_app.audit import progress
+    from tornado_app.audit.findings import Finding, Kind
+
+    out = io.StringIO()
+    printed = report.Report(out, progress.Progress(io.StringIO(), 1, 1), lines_of_json=False)
+    printed.tell(Finding(Kind.FOREIGN, "a\x1b[2Jb", "x\n\u202ey", 3))
+    assert out.getvalue() == "difference    a\\x1b[2Jb: entry 3: x\\n\\u202ey\n"

@@ -1,0 +1,95 @@
+"""What builds and checks the project: pinned versions, and no skipped test in CI."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def normal(name: str) -> str:
+    """Source: PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pinned() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {normal(name): version for name, version in pairs}
+
+
+def required() -> set[str]:
+    setup = ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    texts = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    return {normal(re.match(r"[\w.-]+", line)[0]) for line in lines if line and not line.startswith("%")}
+
+
+def test_every_requirement_is_pinned_to_one_version():
+    assert required() - set(pinned()) == set()
+    assert all(re.fullmatch(r"[0-9][\w.!+]*", version) for version in pinned().values())
+
+
+def test_nothing_pinned_has_an_address():
+    assert not re.search(r"://|@|--", (ROOT / "constraints.txt").read_text(encoding="utf-8").partition("\n\n")[2])
+
+
+@pytest.fixture
+def outcome(tmp_path):
+    """Runs a file of tests under the plugin; the exit code and what was printed."""
+
+    def run(source: str, *options: str, ci: str | None = "true") -> tuple[int, str]:
+        (tmp_path / "test_one.py").write_text(source, encoding="utf-8")
+        environment = {name: text for name, text in os.environ.items() if name != "CI" and "PYTEST" not in name}
+        environment |= {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | (
+            {} if ci is None else {"CI": ci}
+        )
+        command = [sys.executable, "-m", "pytest", "-p", "tests.support.ci", "-p", "xdist", *options]
+        done = subprocess.run(
+            [*command, "test_one.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
+        return done.returncode, done.stdout
+
+    return run
+
+
+SKIPPED = """
+import pytest
+
+def test_passes(): pass
+
+@pytest.mark.xfail
+def test_expected(): assert False
+
+@pytest.mark.skip(reason="no mongod")
+def test_skipped(): pass
+"""
+
+
+def test_a_skipped_test_fails_ci_and_nothing_else(outcome):
+    code, text = outcome(SKIPPED)
+    assert code == 1
+    assert "test_one.py::test_skipped" in text
+    assert "test_expected" not in text
+    assert outcome(SKIPPED, ci=None)[0] == 0
+    assert outcome(SKIPPED.rpartition("@")[0])[0] == 0
+
+
+def test_it_is_seen_through_the_workers_and_where_a_whole_module_is_skipped(outcome):
+    assert outcome(SKIPPED, "--numprocesses", "2")[0] == 1
+    code, text = outcome("import pytest\npytest.importorskip('no_such_module')\ndef test_one(): pass\n")
+    assert code != 0
+    assert "test_one.py" in text
+
+
+def test_what_is_no_text_in_a_log_does_not_end_a_worker(outcome):
+    code, text = outcome("import logging\ndef test_one(): logging.error('\\ud800')\n", "--numprocesses", "1")
+    assert (code, "1 passed" in text) == (0, True)

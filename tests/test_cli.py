@@ -1,0 +1,245 @@
+"""The command line: what it takes, what it hands over, what it says, and its exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import tornado_app
+from tornado_app import __version__, api
+from tornado_app.cli import main
+from tornado_app.config import SETTINGS, Config
+from tornado_app.core.errors import StartupError
+
+PROJECT = Path(__file__).parents[1]
+SECRET = "correct-horse-battery-staple-0123456789"
+PROOF_SECRET = "another-horse-another-battery-9876543210"
+COMMANDS = ("serve", "demo", "token", "sign-action", "audit", "watch", "check-config", "openapi")
+
+
+class Part(ModuleType):
+    """Stands in for a module that a command hands over to; it keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__("part")
+        self.given: list[object] = []
+        self.outcome: int | BaseException = 0
+
+    def serve(self, *given: object) -> int:
+        self.given.extend(given)
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+    run = serve
+
+    def document(self) -> dict[str, str]:
+        return {"openapi": "3.1.0", "title": "Zoë"}
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Part:
+    part = Part()
+    for package, name in ((tornado_app, "app"), (tornado_app, "demo"), (tornado_app, "watch"), (api, "openapi")):
+        monkeypatch.setitem(sys.modules, f"{package.__name__}.{name}", part)
+        monkeypatch.setattr(package, name, part, raising=False)
+    return part
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """What a command line that is itself wrong gets on stderr; it ends with 2 and prints nothing else."""
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    output = capsys.readouterr()
+    assert caught.value.code == 2
+    assert not output.out
+    assert output.err.count("\n") == 1
+    return output.err
+
+
+def test_serve_hands_the_settings_over(part):
+    part.outcome = 7
+    assert main(["serve", "--port", "0", "--rate-limit", "5/s", "--auto-register", "--log-format=json"]) == 7
+    (config,) = part.given
+    assert isinstance(config, Config)
+    assert (config.port, config.rate_limit.updates, config.auto_register, config.log_format) == (0, 5, True, "json")
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        ([], False),
+        (["--auto-register"], True),
+        (["--auto-register", "no"], False),
+        (["--auto-register=true"], True),
+        (["--auto-register", "--no-auto-register"], False),
+    ],
+)
+def test_a_switch_alone_sets_it(part, flags: list[str], value: bool):
+    main(["serve", *flags])
+    assert part.given[0].auto_register is value
+
+
+def test_a_switch_can_be_turned_off_over_the_environment(part, monkeypatch):
+    monkeypatch.setenv("LEADERBOARD_AUTO_REGISTER", "true")
+    main(["serve", "--no-auto-register"])
+    assert part.given[0].auto_register is False
+
+
+def test_demo_has_players_too(part):
+    assert main(["demo", "--players", "3", "--port", "0"]) == 0
+    config, players = part.given
+    assert (config.port, players) == (0, 3)
+
+
+def test_the_demo_s_players_need_no_proofs_on_any_database(part, monkeypatch, capsys):
+    monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
+    assert main(["demo", "--mongodb-uri", "mongodb://db"]) == 0
+    assert part.given[0].proof_policy == "optional"
+    assert main(["demo", "--action-proof", "off"]) == 0
+    assert part.given[2].proof_policy == "off"
+    assert main(["demo", "--action-proof", "required"]) == 2
+    assert "action_proof: the demo's players" in capsys.readouterr().err
+    monkeypatch.delenv("LEADERBOARD_JWT_KEY")
+    assert main(["demo", "--jwt-jwks-url", "https://id.example/jwks"]) == 2
+    assert "jwt_jwks_url: tokens cannot be signed here" in capsys.readouterr().err
+    assert len(part.given) == 4
+
+
+def test_watch_gets_the_address(part):
+    main(["watch", "https://board.example"])
+    main(["watch"])
+    assert part.given == ["https://board.example", "http://127.0.0.1:8000"]
+
+
+def test_every_fault_of_the_settings_is_a_line_and_nothing_starts(part, capsys):
+    assert main(["serve", "--port", "x", "--host", "a b", "--tls-cert", "c"]) == 2
+    output = capsys.readouterr()
+    assert [line.split(" ")[1] for line in output.err.splitlines()] == ["host", "port", "tls_cert"]
+    assert all(line.startswith("error: ") for line in output.err.splitlines())
+    assert not part.given
+
+
+def test_what_keeps_it_from_starting_is_said_without_a_traceback(part, capsys):
+    part.outcome = StartupError("no mongod found; install one")
+    assert main(["serve"]) == 1
+    assert capsys.readouterr().err == "error: no mongod found; install one\n"
+
+
+def test_ctrl_c_ends_quietly(part, capsys):
+    part.outcome = KeyboardInterrupt()
+    assert main(["serve"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["serve", "--rate-limt", "5/s"], "there is no flag --rate-limt; did you mean --rate-limit?"),
+        (["serve", "--prot=1"], "there is no flag --prot; did you mean --port?"),
+        (["serve", "--zzz"], "there is no flag --zzz (see"),
+        (["serve", "--por", "1"], "did you mean --port?"),
+        (["serve", "--port"], "argument --port: expected one argument"),
+        (["serve", "extra"], "there is an argument too many"),
+        (["serv"], "invalid choice: 'serv'"),
+        ([], "the following arguments are required: COMMAND"),
+        (["token"], "the following arguments are required: --sub"),
+        (["token", "--sub", "a b"], "a user id has"),
+        (["token", "--sub", "a", "--name", "\x1b"], "a name has"),
+        (["token", "--sub", "a", "--picture", "javascript:x"], "http://"),
+        (["token", "--sub", "a", "--ttl", "0"], "give a duration"),
+        (["token", "--sub", "a", "--ttl", "soon"], "give a duration"),
+        (["sign-action", "--sub", "a"], "the following arguments are required: --type"),
+        (["sign-action", "--sub", "a b", "--type", "x"], "a user id has"),
+        (["sign-action", "--sub", "a", "--type", "x", "--points", "0"], "whole number of 1"),
+        (["sign-action", "--sub", "a", "--type", "x", "--points", "9223372036854775808"], "whole number of 1"),
+        (["sign-action", "--sub", "a", "--type", "x", "--ttl=-1s"], "give a duration"),
+        (["demo", "--players", "0"], "whole number of 1"),
+        (["demo", "--players", "9999999"], "whole number of 1"),
+        (["demo", "--players", "٣"], "whole number of 1"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_in_one_line(capsys, argv: list[str], message: str):
+    assert message in refused(capsys, *argv)
+
+
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(capsys):
+    for argv in (["serve", "--jwt-key", SECRET], ["serve", f"--jwt-key={SECRET}"], ["serve", f"--jwt-kye={SECRET}"]):
+        assert SECRET not in refused(capsys, *argv)
+    assert "LEADERBOARD_JWT_KEY or --jwt-key-file" in refused(capsys, "serve", "--jwt-key", SECRET)
+    assert "LEADERBOARD_PROOF_KEY or --proof-key-file" in refused(capsys, "check-config", f"--proof-key={SECRET}")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(capsys, command: str):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"usage: leaderboard {command}" in capsys.readouterr().out
+
+
+def test_the_help_of_serve_names_every_setting(capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for setting in SETTINGS:
+        assert setting.variable in text
+        assert (f"{setting.flag} " in text) == setting.declared.flag
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"leaderboard {__version__}\n"
+
+
+def test_check_config_prints_what_is_in_force_and_from_where(capsys, monkeypatch, tmp_path):
+    (tmp_path / "c.yaml").write_text("port: 81\n")
+    monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
+    monkeypatch.setenv("LEADERBOARD_PROOF_KEY", PROOF_SECRET)
+    assert main(["check-config", "--config", "c.yaml", "--mongodb-uri", "mongodb://ann:hunter22@db/x"]) == 0
+    output = capsys.readouterr()
+    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in output.out.splitlines()}
+    assert list(rows) == [setting.name for setting in SETTINGS]
+    assert rows["port"] == ["81", "c.yaml, line 1"]
+    assert rows["jwt_key"] == ["********", "LEADERBOARD_JWT_KEY"]
+    assert rows["proof_key"] == ["********", "LEADERBOARD_PROOF_KEY"]
+    assert rows["action_proof"] == ["required", "default"]
+    assert rows["mongodb_uri"] == ["mongodb://***@db/x", "--mongodb-uri"]
+    assert rows["rate_limit"] == ["10/60s", "default"]
+    assert not any(secret in output.out + output.err for secret in ("hunter22", SECRET, PROOF_SECRET))
+    assert output.err.startswith("warning: --mongodb-uri holds credentials")
+
+
+def test_check_config_ends_with_2_where_something_is_wrong(capsys):
+    assert main(["check-config", "--port", "x"]) == 2
+    output = capsys.readouterr()
+    assert not output.out
+    assert output.err.startswith("error: port (--port)")
+
+
+def test_openapi_prints_json(part, capsys):
+    assert main(["openapi"]) == 0
+    assert json.loads(capsys.readouterr().out) == part.document()
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "tornado_app", "check-config"], cwd=PROJECT, env={"PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
+        assert process.wait(60) == 1

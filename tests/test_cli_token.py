@@ -1,0 +1,88 @@
+"""`leaderboard token`: which key it signs with, what is in the token, and what it says when it cannot."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jose import jwt
+
+from tests.support.certificates import make_pair
+from tornado_app.cli import main
+from tornado_app.config import SETTINGS
+
+PROJECT = Path(__file__).parents[1]
+SECRET = "correct-horse-battery-staple-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+
+
+def test_token_signs_with_a_key_made_in_the_data_folder(capsys, tmp_path):
+    folder = tmp_path / "data"
+    argv = ["token", "--sub", "alice", "--name", "Zoë", "--ttl", "2h", "--data-dir", str(folder)]
+    assert main(argv) == 0
+    first = capsys.readouterr()
+    assert first.err.startswith(f"A new key was made: {folder}/jwt.key")
+    assert (
+        main([*argv, "--scope", "scores:write", "--scope", "leaderboard:admin", "--picture", "https://x.example/a"])
+        == 0
+    )
+    second = capsys.readouterr()
+    assert not second.err
+    assert second.out.count("\n") == 1
+    key = (folder / "jwt.key").read_text().strip()
+    assert (folder / "jwt.key").stat().st_mode & 0o777 == 0o600
+    claims = jwt.decode(first.out.strip(), key, algorithms=["HS256"])
+    assert (claims["sub"], claims["name"]) == ("alice", "Zoë")
+    assert claims["exp"] - claims["iat"] in (7200, 7201)
+    claims = jwt.decode(second.out.strip(), key, algorithms=["HS256"])
+    assert (claims["scope"], claims["picture"]) == ("scores:write leaderboard:admin", "https://x.example/a")
+
+
+def test_token_signs_with_the_configured_key_for_the_configured_service(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
+    monkeypatch.setenv("LEADERBOARD_JWT_AUDIENCE", "game")
+    assert main(["token", "--sub", "bob", "--jwt-issuer", "me"]) == 0
+    token = capsys.readouterr().out.strip()
+    assert jwt.decode(token, SECRET, algorithms=["HS256"], audience="game", issuer="me")["sub"] == "bob"
+    assert not list(tmp_path.iterdir())
+
+
+def test_token_says_why_it_cannot_sign(capsys, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "jwt.key").write_text("short")
+    assert main(["token", "--sub", "a", "--data-dir", "bad"]) == 1
+    assert "bad/jwt.key" in capsys.readouterr().err
+    assert main(["token", "--sub", "a", "--data-dir", "file/inside"]) == 1
+    assert "Name another --data-dir" in capsys.readouterr().err
+    assert main(["token", "--sub", "a", "--mongodb-uri", "mongodb://db"]) == 2
+    assert "LEADERBOARD_JWT_KEY" in capsys.readouterr().err
+
+
+def test_token_does_not_sign_for_a_public_key(capsys, monkeypatch):
+    monkeypatch.setenv("LEADERBOARD_JWT_KEY", make_pair(1)[0].decode())
+    assert main(["token", "--sub", "a", "--jwt-algorithm", "ES256"]) == 2
+    assert "ES256 tokens cannot be signed here" in capsys.readouterr().err
+
+
+def test_token_does_not_sign_for_an_identity_provider(capsys):
+    assert main(["token", "--sub", "a", "--jwt-jwks-url", "https://id.example/jwks"]) == 2
+    assert "jwt_jwks_url: tokens cannot be signed here" in capsys.readouterr().err
+
+
+def test_token_loads_neither_server_nor_driver(tmp_path):
+    code = (
+        "import sys; from tornado_app.cli import main; main(['token', '--sub', 'a', '--data-dir', 'd']);"
+        "print({'tornado', 'pymongo', 'bson', 'asyncio', 'prometheus_client'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True, timeout=60,
+        env={"PYTHONPATH": str(PROJECT)},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[1] == "set()"

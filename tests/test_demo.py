@@ -1,0 +1,165 @@
+"""`leaderboard demo`, as a newcomer meets it: on its embedded database, in a folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+from urllib.request import Request as HttpRequest
+from urllib.request import urlopen
+
+import pytest
+from tornado.websocket import websocket_connect
+
+from tests.support.command import Command, need_mongod
+from tests.support.wait import wait_until
+from tornado_app.core import identity
+from tornado_app.core.policies import DEFAULT_ACTIONS
+from tornado_app.demo.games import GAMES
+
+PORTS = ("--port", "0", "--metrics-port", "0")
+READY = r"leaderboard ready at (\S+) \(metrics at (\S+)\)\n(.*)Ctrl-C stops it\.\n"
+
+
+def fetch(url: str, token: str | None = None):
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    with urlopen(HttpRequest(url, headers=headers), timeout=10) as answer:
+        text = answer.read().decode()
+        return json.loads(text) if answer.headers.get_content_type() == "application/json" else text
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The names of the running processes that work in `folder` or below, or name it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().decode("utf-8", "replace")
+            inside = (process / "cwd").readlink().is_relative_to(folder)
+        except OSError:
+            continue  # it has ended meanwhile
+        if inside or str(folder) in line:
+            found.append((line.partition("\0")[0]).rpartition("/")[2])
+    return found
+
+
+class Newcomer:
+    """A started demo and what it printed."""
+
+    def __init__(self, command: Command):
+        self.command = command
+        ready = command.expect(READY, 60)
+        self.url, self.metrics_url, self.text = ready.groups()
+        self.curls = [line for line in self.text.splitlines() if line.startswith("curl ")]
+        token = re.search(r"Token +(\S+)", self.text)
+        assert token
+        self.token = token[1]
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    need_mongod()
+    with Command("demo", *PORTS, folder=tmp_path_factory.mktemp("demo")) as command:
+        yield Newcomer(command)
+
+
+def test_it_says_what_it_is_and_where_to_look(newcomer):
+    assert "50 simulated players. Not for production." in newcomer.text
+    assert f"Page      {newcomer.url}\n" in newcomer.text
+    assert "<html" in fetch(newcomer.url)
+    assert "leaderboard_score_submissions_total" in fetch(newcomer.metrics_url)
+    assert newcomer.command.errors == ""
+
+
+def test_the_printed_token_is_a_players(newcomer):
+    assert fetch(f"{newcomer.url}/api/leaderboard", newcomer.token)["userRank"]["score"] >= 0
+
+
+def test_each_printed_curl_line_works_as_it_is(newcomer):
+    assert [re.search(r"https?://[^/]+(\S+)", line)[1] for line in newcomer.curls] == [game.path for game in GAMES]
+    scores = []
+    for game, line in zip(GAMES, newcomer.curls, strict=True):
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True)
+        assert done.stderr == ""
+        scores.append(json.loads(done.stdout)[game.score])
+    assert scores == sorted(set(scores))
+    assert fetch(f"{newcomer.url}/api/leaderboard", newcomer.token)["userRank"]["score"] == scores[-1]
+
+
+def test_a_pasted_action_with_an_id_counts_once(newcomer):
+    line = next(line for line in newcomer.curls if "/api/scores/update" in line)
+    answers = [json.loads(subprocess.check_output(["bash", "-c", line], text=True, timeout=30)) for _ in range(2)]
+    assert answers[0]["newScore"] == answers[1]["newScore"]
+
+
+async def test_the_top_10_moves(newcomer):
+    connection = await websocket_connect(newcomer.url.replace("http", "ws", 1) + "/ws/scoreboard")
+    versions = []
+    async with asyncio.timeout(40):
+        while len(versions) < 10:
+            message = json.loads(await connection.read_message())
+            versions.append(message["version"])
+    connection.close()
+    assert versions == sorted(set(versions))
+    assert len(message["top_scores"]) == 10
+
+
+def test_all_five_front_ends_are_played(newcomer):
+    def accepted() -> set[str]:
+        found = re.findall(r'submissions_total\{face="(.)",result="accepted"\} (\d+)', fetch(newcomer.metrics_url))
+        return {face for face, count in found if int(count) > 5}
+
+    wait_until(lambda: accepted() == {"A", "B", "C", "D", "E"}, 60, "each front end has taken some updates")
+
+
+def test_a_visitor_gets_an_identity_that_can_score(newcomer):
+    first, second = (fetch(f"{newcomer.url}/demo/session") for _ in range(2))
+    assert first["user_id"] != second["user_id"]
+    assert first["actions"] == dict(DEFAULT_ACTIONS)
+    assert identity.username(first["username"]) == first["username"]
+    body = json.dumps({"actionId": "first", "actionType": "daily_login"}).encode()
+    headers = {"Authorization": f"Bearer {first['token']}", "Content-Type": "application/json"}
+    with urlopen(HttpRequest(f"{newcomer.url}/api/scores/update", data=body, headers=headers), timeout=10) as answer:
+        assert json.load(answer)["newScore"] == 1
+    assert fetch(f"{newcomer.url}/api/v1/players/{first['user_id']}")["username"] == first["username"]
+
+
+def test_ctrl_c_ends_everything_and_the_next_demo_goes_on(tmp_path):
+    need_mongod()
+    with Command("demo", *PORTS, "--players", "12", folder=tmp_path) as command:
+        first = Newcomer(command)
+        top = wait_until(lambda: fetch(f"{first.url}/api/top-scores")["top_scores"], 30, "somebody has scored")
+        assert "mongod" in processes_in(tmp_path)
+        began = time.monotonic()
+        assert command.interrupt() == 0
+        assert time.monotonic() - began < 8  # a second or two, on a busy machine some more
+        assert "Traceback" not in command.errors
+        assert command.errors == ""
+    wait_until(lambda: not processes_in(tmp_path), 10, "no process is left")
+
+    with Command("demo", *PORTS, "--players", "12", folder=tmp_path) as command:
+        again = Newcomer(command)
+        known = fetch(f"{again.url}/api/leaderboard")
+        assert known["totalUsers"] >= len(top)
+        assert known["leaderboard"][0]["score"] >= top[0]["score"]
+
+    with Command("serve", *PORTS, folder=tmp_path) as command:
+        url = command.expect(r"ready at (\S+)")[1]
+        with pytest.raises(OSError, match="404"):
+            fetch(f"{url}/demo/session")
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        (("--jwt-algorithm", "RS256"), "jwt_"),
+        (("--action-proof", "required"), "action_proof"),
+        (("--captcha-url", "https://captcha.test/verify"), "captcha_"),
+    ],
+)
+def test_settings_under_which_simulated_players_could_not_score_are_refused(flags, fault, tmp_path):
+    with Command("demo", *PORTS, *flags, folder=tmp_path) as command:
+        assert command.process.wait(20) == 2
+        assert command.errors.startswith(f"error: {fault}")

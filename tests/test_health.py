@@ -1,0 +1,103 @@
+"""Readiness: each reason why no traffic should come, alone and together, and that it goes away with its cause."""
+
+import asyncio
+
+import pytest
+
+from tests.support.wait import eventually
+from tornado_app import health as module
+from tornado_app.core.errors import DatabaseError
+from tornado_app.health import MAX_LAG, Health
+from tornado_app.observability.metrics import Metrics
+
+
+class Board:
+    ready, total = True, 42
+
+
+class Feed:
+    """A feed whose lag and database a test sets."""
+
+    def __init__(self):
+        self.lag, self.answers, self.asked = 0.1, True, 0
+
+    async def probe(self):
+        self.asked += 1
+        if not self.answers:
+            raise DatabaseError
+
+
+class Scene:
+    def __init__(self):
+        self.board, self.feed, self.metrics = Board(), Feed(), Metrics()
+        self.health = Health(self.board, self.feed, self.metrics)
+
+    def metric(self, name):
+        return self.metrics.registry.get_sample_value(f"leaderboard_{name}")
+
+
+@pytest.fixture
+async def scene(monkeypatch):
+    monkeypatch.setattr(module, "PING_EVERY", 0.01)
+    scene = Scene()
+    running = asyncio.ensure_future(scene.health.run())
+    yield scene
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+
+
+async def test_ready_when_nothing_is_wrong(scene):
+    await eventually(lambda: scene.feed.asked > 2)
+    assert scene.health.reasons() == []
+
+
+async def test_a_database_that_does_not_answer(scene):
+    scene.feed.answers = False
+    await eventually(scene.health.reasons)
+    assert scene.health.reasons() == ["the database does not answer"]
+    scene.feed.answers = True
+    await eventually(lambda: not scene.health.reasons())
+
+
+async def test_a_stream_that_is_down_or_behind(scene):
+    scene.feed.lag = MAX_LAG
+    assert scene.health.reasons() == []
+    for lag in (MAX_LAG + 0.1, float("inf")):
+        scene.feed.lag = lag
+        assert scene.health.reasons() == ["the change stream is down or behind"]
+
+
+async def test_ranks_that_are_being_read(scene):
+    scene.board.ready = False
+    assert scene.health.reasons() == ["the ranks are being read"]
+
+
+async def test_a_drain_and_all_else_at_once(scene):
+    scene.health.draining = True
+    assert scene.health.reasons() == ["draining"]
+    scene.feed.answers, scene.feed.lag, scene.board.ready = False, float("inf"), False
+    await eventually(lambda: len(scene.health.reasons()) == 4)
+
+
+async def test_gauges_are_brought_up_to_date_for_a_scrape(scene):
+    scene.feed.lag = 1.5
+    scene.health.refresh()
+    assert (scene.metric("change_stream_lag_seconds"), scene.metric("ranked_players")) == (1.5, 42)
+    scene.feed.lag = float("inf")
+    scene.health.refresh()
+    assert scene.metric("change_stream_lag_seconds") == float("inf")
+
+
+async def test_a_loop_that_was_held_up_shows_once(scene):
+    await asyncio.sleep(0.05)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 0.5
+    while loop.time() < end:  # hold the loop up, as a long computation would
+        pass
+    await asyncio.sleep(0.15)
+    scene.health.refresh()
+    assert scene.metric("event_loop_lag_seconds") > 0.3
+    await asyncio.sleep(0.15)
+    scene.health.refresh()
+    assert scene.metric("event_loop_lag_seconds") < 0.3

@@ -1,0 +1,229 @@
+"""A running service whose token keys come from an identity provider: rotation, outage, rubbish, unknown keys."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.auth.forgery import claims, forge, signing
+from tests.auth.provider import jwks
+from tests.support.service import RunningService
+from tests.support.wait import wait_until
+
+FIRST, SECOND, THIRD, STRANGER = (
+    signing("RS256", "first"),
+    signing("ES256", "second"),
+    signing("RS256", "third", 1),
+    signing("ES256", "stranger", 9),
+)
+HURRIED = "import sys; from tornado_app.auth import schedule; schedule.LOOK_EVERY = 1.0; from tornado_app import cli; "
+"""The minute between two looks for unknown keys as a second; all else is the real program."""
+
+
+class Provider:
+    """Serves a JWK Set on a port of its own; `down` closes it, `up` opens it again, a shut `gate` keeps it waiting."""
+
+    def __init__(self) -> None:
+        self.body, self.status = jwks(FIRST), 200
+        self.asked = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self._server: ThreadingHTTPServer | None = None
+        self.port = 0
+        self.up()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/jwks"
+
+    def up(self) -> None:
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                provider.asked += 1
+                provider.gate.wait(10)
+                self.send_response(provider.status)
+                self.send_header("Content-Length", str(len(provider.body)))
+                self.end_headers()
+                self.wfile.write(provider.body)
+
+            def log_message(self, *args: object) -> None:
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def down(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    yield provider
+    provider.gate.set()
+    provider.down()
+
+
+@pytest.fixture
+def run(provider, mongo_database, tmp_path) -> Iterator:
+    uri, database = mongo_database
+    running: list[RunningService] = []
+
+    def start(*, hurried: bool) -> RunningService:
+        program = ("-c", f"{HURRIED}sys.exit(cli.main())") if hurried else ("-m", "tornado_app")
+        env = {"LEADERBOARD_JWT_KEY": None}
+        service = RunningService(
+            "--jwt-jwks-url", provider.url, uri=uri, database=database, env=env, program=program
+        )  # fmt: skip
+        running.append(service)
+        return service.start(tmp_path / "log")
+
+    yield start
+    for service in running:
+        service.close()
+
+
+def token(key, kid: str | None = None) -> str:
+    now = time.time()
+    header = {"alg": key.algorithm.value, "typ": "JWT", "kid": kid or key.kid}
+    return forge(key, claims(sub=f"player-{key.kid}", iat=now, exp=now + 600), header)
+
+
+def status(service: RunningService, key, kid: str | None = None) -> int:
+    return service.post("/api/scores/update", {"actionId": f"a-{time.monotonic_ns()}", "actionType": "daily_login"},
+                        token=token(key, kid)).status  # fmt: skip
+
+
+def accepted(service: RunningService, key) -> None:
+    wait_until(lambda: status(service, key) == 200, what=f"tokens of {key.kid} are accepted")
+
+
+def test_keys_are_rotated_without_a_restart(provider, run):
+    service = run(hurried=True)
+    assert status(service, FIRST) == 200
+    assert status(service, SECOND) == 401
+    provider.body = jwks(FIRST, SECOND)
+    accepted(service, SECOND)
+    assert status(service, FIRST) == 200
+    provider.body = jwks(SECOND, THIRD)
+    accepted(service, THIRD)
+    assert status(service, FIRST) == 401, "a withdrawn key goes with the next set"
+    assert status(service, SECOND) == 200
+    assert service.metric("leaderboard_jwks_refreshes_total", result="changed") == 3
+    assert "/jwks are in use" in service.log
+
+
+def test_a_read_knows_a_new_key_at_its_first_token(provider, run):
+    service = run(hurried=True)
+    provider.body = jwks(SECOND)
+    wait_until(lambda: service.get("/api/leaderboard", token=token(SECOND)).status == 200, what="the read")
+
+
+@pytest.mark.parametrize("way", ["url", "message"])
+def test_a_socket_knows_a_new_key_at_its_first_token(provider, run, way: str):
+    service = run(hurried=True)
+    provider.body = jwks(SECOND)
+
+    def told_of_own_score() -> bool:
+        query = f"?token={token(SECOND)}" if way == "url" else ""
+        with connect(f"{service.ws_url}/ws/leaderboard{query}") as client:
+            if way == "message":
+                client.send(json.dumps({"type": "authenticate", "token": token(SECOND)}))
+            try:
+                assert "leaderboard.update" in str(client.recv(10))
+                client.ping().wait(1)  # the message before it was dealt with
+                client.ping()
+            except ConnectionClosed:
+                return refused(client)
+            assert status(service, SECOND) == 200
+            return any("user.scoreUpdate" in str(client.recv(10)) for _ in range(2))
+
+    wait_until(told_of_own_score, what="the socket is the player's")
+
+
+def refused(client: ClientConnection) -> bool:
+    assert (client.close_code, client.close_reason) == (4401, "invalid_token")
+    return False
+
+
+def test_a_client_that_goes_while_its_key_is_fetched_is_gone(provider, run):
+    service = run(hurried=True)
+    fetches = service.metric("leaderboard_jwks_refreshes_total")
+    provider.body = jwks(SECOND)
+    provider.gate.clear()
+    asked = provider.asked
+
+    def left_while_it_is_asked() -> bool:
+        with connect(f"{service.ws_url}/ws/leaderboard?token={token(SECOND)}", close_timeout=0.1) as client:
+            with contextlib.suppress(TimeoutError, ConnectionClosed):
+                client.recv(0.3)
+            with contextlib.suppress(OSError):  # the service has closed it
+                client.socket.shutdown(socket.SHUT_RDWR)  # gone without a word
+        return provider.asked > asked
+
+    wait_until(left_while_it_is_asked, what="a socket that waits for a key")
+    provider.gate.set()
+    wait_until(lambda: service.metric("leaderboard_jwks_refreshes_total") > fetches, what="the fetch")
+    assert status(service, SECOND) == 200
+    wait_until(lambda: service.metric("leaderboard_websocket_connections") == 0, what="no socket is left")
+
+
+@pytest.mark.parametrize("trouble", ["down", "error", "rubbish", "no keys"])
+def test_the_last_good_keys_go_on(provider, run, trouble: str):
+    service = run(hurried=True)
+    assert status(service, FIRST) == 200
+    match trouble:
+        case "down":
+            provider.down()
+        case "error":
+            provider.status = 503
+        case "rubbish":
+            provider.body = b"<html>Sorry</html>"
+        case "no keys":
+            provider.body = b'{"keys": []}'
+    failures = lambda: service.metric("leaderboard_jwks_refreshes_total", result="failed")  # noqa: E731
+    wait_until(lambda: status(service, STRANGER) == 401 and failures(), what="a fetch that failed")
+    assert status(service, FIRST) == 200
+    assert service.get("/readyz").status == 200
+    assert service.metric("leaderboard_jwks_age_seconds") > 0
+    assert service.log.count("the last good ones go on") == 1, "told once, not with each try"
+    if trouble == "down":
+        provider.up()
+    provider.status, provider.body = 200, jwks(SECOND)
+    accepted(service, SECOND)
+
+
+def test_a_provider_that_is_down_at_the_start_keeps_only_tokens_out(provider, run):
+    provider.down()
+    service = run(hurried=True)
+    assert service.get("/api/top-scores").status == 200
+    assert service.get("/readyz").status == 200
+    assert status(service, FIRST) == 401
+    assert service.metric("leaderboard_jwks_age_seconds") == float("inf")
+    assert "there are none yet, so no token is accepted" in service.log
+    provider.up()
+    accepted(service, FIRST)
+    assert service.metric("leaderboard_jwks_age_seconds") < 60
+
+
+def test_a_flood_of_unknown_keys_asks_the_provider_for_nothing(provider, run):
+    service = run(hurried=False)
+    assert provider.asked == 1
+    assert {status(service, STRANGER, f"kid-{number}") for number in range(200)} == {401}
+    assert provider.asked == 1, "the minute since the start is not over"
+    assert status(service, FIRST) == 200

@@ -1,0 +1,84 @@
+"""What python-jose does that we must not let it do. Source: the installed package itself.
+
+Should one of these change, the reason beside a check of our own is gone: look at docs/security.md again.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+
+import pytest
+from jose import backends, jwe, jwk, jws, jwt
+
+from tests.auth.forgery import SECRET, b64, forge, public_der, public_pem, rsa_private_pem, signing
+from tests.auth.test_token_attacks import hmac_with
+from tests.test_ci import ROOT
+
+USED = {"jwk.construct", "jws.sign"}
+
+
+def test_python_jose_works_with_cryptography_and_nothing_else():
+    """Not with ecdsa (CVE-2024-23342: its time tells the key) nor rsa, which are installed because it asks for them."""
+    for kind in (backends.RSAKey, backends.ECKey, backends.HMACKey, backends.AESKey):
+        assert kind.__module__ == "jose.backends.cryptography_backend"
+    for algorithm in ("HS256", "RS256", "ES256"):
+        key = signing(algorithm)
+        assert type(key.key).__module__ == type(key.public.key).__module__ == "jose.backends.cryptography_backend"
+
+
+def test_none_of_its_parsers_sees_a_token():
+    """We construct keys and sign with it; what a stranger sent goes to none of its modules but a key's `verify`."""
+    used: set[str] = set()
+    for path in (ROOT / "tornado_app").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "jose":
+                assert {alias.name for alias in node.names} <= {"jwk", "jws"}, path
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jose."):
+                assert node.module in ("jose.exceptions", "jose.backends.base"), path
+            elif isinstance(node, ast.Import):
+                assert not any(alias.name.split(".")[0] == "jose" for alias in node.names), path
+            elif (
+                isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("jwk", "jws")
+            ):
+                used.add(f"{node.value.id}.{node.attr}")
+    assert used == USED
+
+
+def test_a_public_key_in_der_is_a_secret_to_python_jose():
+    """CVE-2024-33663 is shut for PEM and open for DER and for a PEM's body; our own check shuts both."""
+    pem = public_pem(rsa_private_pem())
+    with pytest.raises(jwk.JWKError):
+        jwk.construct(pem, "HS256")
+    for form in (public_der(rsa_private_pem()), b"".join(pem.splitlines()[1:-1])):
+        forged = forge(hmac_with(form), {"sub": "mallory"}, {"alg": "HS256"})
+        assert jwt.decode(forged, form)["sub"] == "mallory", "one key and no list of algorithms: it is let in"
+
+
+def test_crit_is_ignored_by_python_jose():
+    """Issue 413 of its repository, against RFC 7515 section 4.1.11."""
+    token = forge(signing("HS256"), {"sub": "ann"}, {"alg": "HS256", "crit": ["unknown"], "unknown": 1})
+    assert jws.verify(token, SECRET + "0", "HS256")
+
+
+def test_an_infinite_exp_is_an_overflow_error_and_no_jwt_error():
+    token = forge(signing("HS256"), json.dumps({"exp": 0}).replace("0", "Infinity").encode(), {"alg": "HS256"})
+    with pytest.raises(OverflowError):
+        jwt.decode(token, SECRET + "0")
+
+
+@pytest.mark.parametrize("part", ["header", "claims"])
+def test_a_nested_token_is_a_recursion_error_and_no_jwt_error(part):
+    nested = b"[" * 100_000 + b"]" * 100_000
+    token = f"{b64(nested)}.e30.AA" if part == "header" else forge(signing("HS256"), nested, {"alg": "HS256"})
+    with pytest.raises(RecursionError):
+        jwt.decode(token, SECRET + "0")
+
+
+def test_a_zip_bomb_is_bounded_by_python_jose_and_never_reaches_it():
+    """CVE-2024-33664: since 3.4 it inflates 250 KiB at most; here no JWE is read at all."""
+    bomb = jwe.encrypt(b"0" * 2_000_000, SECRET[:32], algorithm="dir", encryption="A256GCM", zip="DEF")
+    assert len(bomb) < 4096, "it would fit a header"
+    with pytest.raises(jwe.JWEError, match="exceeds"):
+        jwe.decrypt(bomb, SECRET[:32])

@@ -1,0 +1,68 @@
+"""docs/security.md does not promise what no test shows: every test and every setting that it names exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+
+from tests.test_ci import ROOT
+from tornado_app.config.settings import SETTINGS
+
+TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+
+
+@cache
+def known_tests() -> frozenset[str]:
+    """The names of all test functions."""
+    found: set[str] = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+        found |= {node.name for node in ast.walk(tree) if isinstance(node, kinds) and node.name.startswith("test_")}
+    return frozenset(found)
+
+
+def section(title: str) -> str:
+    return TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_every_test_that_it_names_exists():
+    named = set(re.findall(r"`(test_\w+)`", TEXT))
+    assert len(named) > 40
+    assert named - known_tests() == set()
+
+
+def test_every_file_that_it_names_exists():
+    for path in re.findall(r"`((?:tests|docs|tornado_app)/[\w/.*-]*)`", TEXT):
+        assert list(ROOT.glob(path.rstrip("/"))), path
+
+
+def test_every_setting_that_it_names_exists():
+    names = {setting.name for setting in SETTINGS}
+    checklist = section("In production")
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", checklist))
+    assert len(named) > 10
+    assert named - names == set()
+
+
+def test_every_threat_has_what_stops_it_and_what_shows_it():
+    rows = [line.split("|")[1:-1] for line in section("Threats").splitlines() if re.match(r"\| (?!Threat|-)", line)]
+    assert len(rows) > 25
+    for row in rows:
+        threat, stopped, shown = (cell.strip() for cell in row)
+        assert threat
+        assert stopped
+        assert "`test_" in shown, threat
+
+
+def test_every_attack_is_in_the_threat_model():
+    """A new attack is a failure here until the threat it stands for is written down."""
+    attacks = {name for name in known_tests() if _is_attack(name)}
+    assert attacks - set(re.findall(r"`(test_\w+)`", TEXT)) == set()
+
+
+def _is_attack(name: str) -> bool:
+    return any(
+        f"def {name}(" in path.read_text(encoding="utf-8") for path in (ROOT / "tests/attacks").glob("test_*.py")
+    )

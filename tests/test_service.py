@@ -1,0 +1,206 @@
+"""`leaderboard serve` as those who run it meet it: started, interrupted at any moment, killed, asked a second time.
+
+Stopping under load, TLS and the two drivers are in test_lifecycle.py.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.support.command import Command, need_mongod
+from tests.support.service import RunningService, token
+from tests.support.wait import wait_until
+
+ERROR = re.compile(r"^error: .*", re.MULTILINE)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts services that end with the test."""
+    running = []
+
+    def start(*flags, **options):
+        service = RunningService(*flags, **options)
+        running.append(service)
+        return service.start(tmp_path / f"log{len(running)}")
+
+    yield start
+    for service in running:
+        service.close()
+
+
+def processes_on(folder):
+    """The ids of the processes that were started on a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and entry.name != str(os.getpid()):
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue  # it has ended meanwhile
+            if str(folder).encode() in command and b"mongod" in command.split(b"\0")[0]:
+                found.append(int(entry.name))
+    return found
+
+
+def catches(pid, number):
+    """Whether a process handles a signal itself."""
+    caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+def scored(service, user, points, **options):
+    answer = service.post("/api/score", {"score": points}, token=token(user), **options)
+    assert answer.status in (200, 201), answer
+    return answer.json["score"]
+
+
+# -- ready ------------------------------------------------------------------------------------------------
+
+
+def test_the_ready_line_is_true(start, mongo_database):
+    uri, name = mongo_database
+    for _ in range(3):
+        service = start(uri=uri, database=name)
+        assert service.get("/readyz").status == 200
+        assert service.get("/api/top-scores").status == 200
+        assert scored(service, "alice", 1)
+        assert service.stop() == 0
+
+
+def test_two_processes_show_each_others_updates(start, mongo_database):
+    uri, name = mongo_database
+    services = [start(uri=uri, database=name) for _ in range(2)]
+    sockets = [connect(f"{service.ws_url}/ws/scoreboard") for service in services]
+    try:
+        for turn in range(6):
+            scored(services[turn % 2], f"p{turn}", 10 + turn)
+            for socket in sockets:
+                while f"p{turn}" not in shown(socket):
+                    pass
+    finally:
+        for socket in sockets:
+            socket.close()
+    boards = [service.get("/api/top-scores").json for service in services]
+    assert boards[0] == boards[1]
+    assert [row["user_id"] for row in boards[0]["top_scores"]] == [f"p{n}" for n in range(5, -1, -1)]
+
+
+def shown(socket):
+    return [row["user_id"] for row in json.loads(socket.recv(timeout=15))["top_scores"]]
+
+
+# -- logs -------------------------------------------------------------------------------------------------
+
+
+def test_logs_are_json_where_nobody_looks(start, mongo_database):
+    uri, name = mongo_database
+    service = start(uri=uri, database=name)
+    scored(service, "alice", 1)
+    service.get("/nothing")
+    assert service.stop() == 0
+    lines = [line for line in service.log.splitlines() if not line.startswith("leaderboard ready at ")]
+    assert lines
+    for line in lines:
+        assert {"ts", "level", "logger", "message"} <= set(json.loads(line))
+    assert [json.loads(line)["player"] for line in lines if "score update accepted" in line] == ["alice"]
+
+
+def test_logs_are_text_on_a_terminal(tmp_path):
+    need_mongod()
+    flags = ("--port", "0", "--metrics-port", "0", "--data-dir", str(tmp_path / "data"))
+    with Command("serve", *flags, folder=tmp_path, terminal=(120, 40)) as command:
+        command.expect(r"leaderboard ready at http://127\.0\.0\.1:\d+")
+        assert command.interrupt() == 0
+        assert "{" not in command.errors
+    assert processes_on(tmp_path) == []
+
+
+# -- interrupted ------------------------------------------------------------------------------------------
+
+MOMENTS = {
+    "before anything is there": lambda command, data: catches(command.process.pid, signal.SIGINT),
+    "with the folder locked": lambda command, data: (data / "lock").exists(),
+    "while mongod starts": lambda command, data: processes_on(data),
+    "while mongod becomes a replica set": lambda command, data: (data / "mongodb" / "mongod.lock").exists(),
+    "when mongod takes writes": lambda command, data: (data / "mongodb.uri").exists(),
+    "while the board is read": lambda command, data: (data / "jwt.key").exists(),
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+def test_interrupted_while_it_starts(tmp_path, moment, number):
+    need_mongod()
+    data = tmp_path / "data"
+    flags = ("--port", "0", "--metrics-port", "0", "--data-dir", str(data))
+    with Command("serve", *flags, folder=tmp_path) as command:
+        wait_until(lambda: moment(command, data), 30)
+        command.process.send_signal(number)
+        code = command.process.wait(20)
+        assert code in (0, 128 + number, -number)  # the last: before Python runs our first line
+        assert "Traceback" not in command.errors
+        assert not ERROR.search(command.errors)
+    wait_until(lambda: not processes_on(data), 5, "no mongod is left")
+    assert not (data / "mongodb.uri").exists()
+
+
+def test_a_second_ctrl_c_insists(own_replica_set, start):
+    """While an update waits for a database that hangs, the first waits for it, within its deadline."""
+    service = start("--drain-timeout", "60s", "--mongodb-timeout", "30s", uri=own_replica_set.uri)
+    mongod = own_replica_set.members[0]
+    mongod.freeze()
+    try:
+        with connect(f"{service.ws_url}/ws/score"):
+            service.signal(signal.SIGINT)
+            wait_until(lambda: '"draining"' in service.log, what="it drains")
+            service.signal(signal.SIGINT)
+            assert service.wait(15) == 130
+        assert "Traceback" not in service.log
+    finally:
+        mongod.thaw()
+
+
+# -- killed, and asked a second time ----------------------------------------------------------------------
+
+
+def test_killed_with_its_database_and_started_at_once(start, tmp_path):
+    need_mongod()
+    data = tmp_path / "data"
+    score = 0
+    for _ in range(3):
+        service = start("--data-dir", str(data))
+        score += 5
+        assert scored(service, "alice", 5) == score
+        mongods = processes_on(data)
+        assert len(mongods) == 1
+        service.kill()
+    wait_until(lambda: not processes_on(data), 5, "no mongod is left")
+
+
+def test_a_second_service_on_the_folder_is_told_how(start, tmp_path):
+    need_mongod()
+    data = tmp_path / "data"
+    first = start("--data-dir", str(data), env={"LEADERBOARD_JWT_KEY": None})
+    refused = RunningService("--data-dir", str(data), env={"LEADERBOARD_JWT_KEY": None})
+    with pytest.raises(AssertionError, match="did not start"):
+        refused.start(tmp_path / "refused")
+    assert refused.process.returncode == 1
+    [line] = ERROR.findall(refused.log)
+    assert f"in use by process {first.process.pid}" in line
+    flags = re.search(r"(--mongodb-uri-file .*?);", line)[1]
+    second = start(*shlex.split(flags), env={"LEADERBOARD_JWT_KEY": None})
+    key = (data / "jwt.key").read_text().strip()
+    mine = token("alice", key=key)
+    assert first.post("/api/score", {"score": 5}, token=mine).status == 201
+    assert second.post("/api/score", {"score": 5}, token=mine).json["score"] == 10
+    for service in (first, second):
+        wait_until(
+            lambda service=service: [r["score"] for r in service.get("/api/top-scores").json["top_scores"]] == [10]
+        )

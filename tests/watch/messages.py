@@ -1,0 +1,14 @@
+"""Messages as front end C's socket sends them."""
+
+from __future__ import annotations
+
+import json
+
+
+def place(position: int, user: str | None, score: int | None = None) -> dict:
+    rank = None if user is None else position
+    return {"userId": user, "username": user, "avatarUrl": None, "score": score, "rank": rank, "position": position}
+
+
+def message(version: int, *places: dict) -> str:
+    return json.dumps({"type": "leaderboard.update", "data": {"updatedPositions": places}, "version": version})

@@ -1,0 +1,129 @@
+"""Connections that break, and addresses that lead to something else."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketHandler
+
+from tests.watch.messages import message, place
+from tornado_app.core.errors import StartupError
+from tornado_app.watch import connection
+
+
+class Seen:
+    """A View that remembers."""
+
+    def __init__(self):
+        self.events: asyncio.Queue = asyncio.Queue()
+
+    def update(self, board, changes):
+        self.events.put_nowait(("update", [(change.place.user_id, change.place.score) for change in changes]))
+
+    def lost(self, since, reason):
+        self.events.put_nowait(("lost", reason))
+
+
+class Standin:
+    """A server in place of the service; what its socket sends and how it ends is up to the test."""
+
+    def __init__(self):
+        self.sockets: list[WebSocketHandler] = []
+        self.greeting = [message(1, place(1, "ann", 50))]
+        standin = self
+
+        class Socket(WebSocketHandler):
+            def open(self):
+                standin.sockets.append(self)
+                for text in standin.greeting:
+                    self.write_message(text)
+
+        class Page(RequestHandler):
+            def get(self):
+                self.write("not a leaderboard")
+
+        app = Application([("/ws/leaderboard", Socket), ("/page/ws/leaderboard", Page)])
+        self.server = HTTPServer(app)
+        sockets = bind_sockets(0, "127.0.0.1")
+        self.port = sockets[0].getsockname()[1]
+        self.server.add_sockets(sockets)
+        self.address = f"ws://127.0.0.1:{self.port}/ws/leaderboard"
+
+    async def close(self):
+        self.server.stop()
+        for socket in self.sockets:
+            if socket.ws_connection is not None:
+                socket.ws_connection.stream.close()
+        await self.server.close_all_connections()
+
+
+@pytest.fixture
+async def standin():
+    server = Standin()
+    yield server
+    await server.close()
+
+
+async def test_a_cut_connection_is_made_again_and_only_what_changed_meanwhile_is_new(standin, monkeypatch):
+    monkeypatch.setattr(connection, "BACKOFF", 0.01)
+    seen = Seen()
+    task = asyncio.create_task(connection.follow(standin.address, seen))
+    try:
+        async with asyncio.timeout(20):
+            assert await seen.events.get() == ("update", [("ann", 50)])
+            standin.greeting = [message(2, place(1, "ann", 60), place(2, "bob", 1))]
+            standin.sockets[0].close(1001, "going away")
+            assert await seen.events.get() == ("lost", "the service was stopped")
+            assert await seen.events.get() == ("update", [("ann", 60), ("bob", 1)])
+            standin.sockets[1].ws_connection.stream.close()
+            assert await seen.events.get() == ("lost", "the connection broke")
+            assert await seen.events.get() == ("update", [])
+            await standin.close()
+            assert (await seen.events.get())[0] == "lost"
+            assert (await seen.events.get())[1] == "Connection refused; is the service running there?"
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_the_first_connection_must_show_a_board(standin, monkeypatch):
+    monkeypatch.setattr(connection, "FIRST_ANSWER", 0.3)
+    cases = {
+        "ws://127.0.0.1:1/ws/leaderboard": "Connection refused; is the service running there?",
+        f"ws://127.0.0.1:{standin.port}/page/ws/leaderboard": r"it answers, but there is no leaderboard",
+        f"ws://127.0.0.1:{standin.port}/nothing": r"there is no leaderboard \(HTTP 404\)",
+        f"wss://127.0.0.1:{standin.port}/ws/leaderboard": "does not (answer|speak TLS)",
+    }
+    for address, reason in cases.items():
+        with pytest.raises(StartupError, match=reason):
+            await connection.follow(address, Seen())
+    standin.greeting = ["hello"]
+    with pytest.raises(StartupError, match="not a leaderboard"):
+        await connection.follow(standin.address, Seen())
+    standin.greeting = []
+    with pytest.raises(StartupError, match="sends no board"):
+        await connection.follow(standin.address, Seen())
+
+
+async def test_a_server_that_speaks_something_else_is_no_leaderboard():
+    async def talk(reader, writer):
+        writer.write(b"SSH-2.0-Something\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with pytest.raises(StartupError, match="does not answer"):
+            await connection.follow(f"ws://127.0.0.1:{port}/ws/leaderboard", Seen())
+
+
+def test_waits_grow_to_a_bound_and_differ():
+    waits = [connection.backoff(tries) for tries in range(50)]
+    assert all(0 < wait <= connection.LONGEST_BACKOFF for wait in waits)
+    assert min(waits[10:]) > max(waits[:3])
+    assert len(set(waits)) == 50

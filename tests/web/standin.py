@@ -1,0 +1,243 @@
+"""A stand-in for the service: it serves the page's files, and speaks the socket and the demo as a test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.netutil import bind_sockets
+from tornado.web import Application, HTTPError, RequestHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
+    "img-src 'self' https: http: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+DEADLINE = 10.0
+BLANK = "<!doctype html><html lang=en><title>blank</title>"
+
+
+@dataclass(frozen=True)
+class Player:
+    """One player as a test names it; the id is made of the name unless given."""
+
+    username: str
+    score: int
+    avatar: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the next score update is answered with."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What `/demo/session` answers."""
+
+    token: str = "t-1"
+    user_id: str = "me"
+    username: str = "Robin"
+    actions: dict[str, int] = field(default_factory=lambda: {"level_complete": 50, "enemy_defeated": 5})
+
+
+def places(players: Sequence[Player]) -> list[dict[str, Any]]:
+    """The board as the socket tells it, with competition ranks."""
+    ordered = sorted(players, key=lambda player: -player.score)[:10]
+    ranks = {score: 1 + sum(p.score > score for p in ordered) for score in {p.score for p in ordered}}
+    return [
+        {
+            "userId": player.id or player.username,
+            "username": player.username,
+            "avatarUrl": player.avatar,
+            "score": player.score,
+            "rank": ranks[player.score],
+            "position": position,
+        }
+        for position, player in enumerate(ordered, start=1)
+    ]
+
+
+def update(rows: Sequence[dict[str, Any]], version: int) -> dict[str, Any]:
+    """A `leaderboard.update`."""
+    return {"type": "leaderboard.update", "data": {"updatedPositions": list(rows)}, "version": version}
+
+
+class StandIn:
+    """The server; `show` and `tell` speak to every open socket, `heard` and `posts` are what came in."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.version = 1
+        self.sockets: set[Socket] = set()
+        self.connections = 0
+        self.heard: list[dict[str, Any]] = []
+        self.uris: list[str] = []
+        self.mute = False
+        self.refusal: tuple[int, str] | None = None
+        self.bad_tokens: set[str] = set()
+        self.session: Session | None = None
+        self.sessions = 0
+        self.posts: list[tuple[str, dict[str, Any]]] = []
+        self.replies: list[Reply] = []
+        self._news = asyncio.Event()
+        self._port = 0
+        self._server: HTTPServer | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/"
+
+    async def start(self) -> None:
+        """Listen; after `stop` on the same port again."""
+        shared = {"standin": self}
+        routes = [
+            (r"/ws/leaderboard", Socket, shared),
+            (r"/demo/session", DemoSession, shared),
+            (r"/api/scores/update", Update, shared),
+            (r"/api/leaderboard", Standing, shared),
+            (r"/(blank|favicon\.ico)?", Page, shared),
+            (r"/static/([\w.-]+)", Static, shared),
+        ]
+        self._server = HTTPServer(Application(routes, log_function=lambda handler: None))
+        sockets = bind_sockets(self._port, "127.0.0.1")
+        self._port = sockets[0].getsockname()[1]
+        self._server.add_sockets(sockets)
+
+    async def stop(self, code: int = 1001) -> None:
+        """Close every socket as a shutdown does, and be gone."""
+        if self._server is None:
+            return
+        self.close(code, "going away")
+        self._server.stop()
+        await self._server.close_all_connections()
+        self._server = None
+
+    def close(self, code: int, reason: str) -> None:
+        """Close every socket."""
+        for socket in list(self.sockets):
+            socket.close(code, reason)
+
+    def show(self, players: Sequence[Player]) -> None:
+        """The board changed: tell what did."""
+        before, self.rows = self.rows, places(players)
+        self.version += 1
+        changed = [row for row in self.rows if row not in before]
+        nobody = {"userId": None, "username": None, "avatarUrl": None, "score": None, "rank": None}
+        changed += [{**nobody, "position": at + 1} for at in range(len(self.rows), len(before))]
+        self.tell(update(changed, self.version))
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send as it is."""
+        for socket in list(self.sockets):
+            IOLoop.current().add_callback(socket.send, message)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something that came in makes `condition` true."""
+        async with asyncio.timeout(DEADLINE):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
+
+    def happened(self) -> None:
+        """Something came in."""
+        self._news.set()
+
+
+class Socket(WebSocketHandler):
+    def initialize(self, standin: StandIn) -> None:
+        self._standin = standin
+
+    async def open(self) -> None:
+        standin = self._standin
+        standin.connections += 1
+        standin.uris.append(self.request.uri or "")
+        if standin.refusal is not None:
+            self.close(*standin.refusal)
+        else:
+            standin.sockets.add(self)
+            if not standin.mute:
+                await self.send(update(standin.rows, standin.version))
+        standin.happened()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        with suppress(WebSocketClosedError):  # the page may leave at any time
+            await self.write_message(json.dumps(message))
+
+    def on_message(self, message: str | bytes) -> None:
+        heard = json.loads(message)
+        self._standin.heard.append(heard)
+        if heard["token"] in self._standin.bad_tokens:
+            self.close(4401, "invalid_token")
+        self._standin.happened()
+
+    def on_close(self) -> None:
+        self._standin.sockets.discard(self)
+        self._standin.happened()
+
+
+class Handler(RequestHandler):
+    def initialize(self, standin: StandIn) -> None:
+        self._standin = standin
+
+    def set_default_headers(self) -> None:
+        self.set_header("Content-Security-Policy", CSP)
+        self.set_header("Cache-Control", "no-store")
+
+
+class Page(Handler):
+    def get(self, which: str | None) -> None:
+        if which == "blank":
+            self.write(BLANK)
+        elif which is None:
+            html = files("tornado_app.web").joinpath("index.html").read_text("utf-8")
+            meta = '<meta name="leaderboard-demo" content="true">' if self._standin.session else ""
+            self.write(html.replace("<!--demo-->", meta))
+        else:
+            self.set_status(204)
+
+
+class Static(Handler):
+    def get(self, name: str) -> None:
+        self.set_header("Content-Type", TYPES[name.rpartition(".")[2]])
+        self.write(files("tornado_app.web").joinpath(name).read_bytes())
+
+
+class DemoSession(Handler):
+    def get(self) -> None:
+        if self._standin.session is None:
+            raise HTTPError(404)
+        self._standin.sessions += 1
+        self.write(asdict(self._standin.session))
+
+
+class Standing(Handler):
+    def get(self) -> None:
+        session = self._standin.session or Session()
+        mine = [row for row in self._standin.rows if row["userId"] == session.user_id]
+        self.write({"userRank": {"rank": mine[0]["rank"], "score": mine[0]["score"]}} if mine else {})
+
+
+class Update(Handler):
+    def post(self) -> None:
+        standin = self._standin
+        standin.posts.append((self.request.headers.get("Authorization", ""), json.loads(self.request.body)))
+        reply = standin.replies.pop(0)
+        self.set_status(reply.status)
+        for name, value in reply.headers.items():
+            self.set_header(name, value)
+        self.write(reply.body)
+        standin.happened()

@@ -1,0 +1,113 @@
+"""`leaderboard.js`: what it does when the connection is lost, refused or silent."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.web.client import LATEST, REFUSED
+from tests.web.conftest import Connect, Faults
+from tests.web.standin import Player, StandIn, places
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_shutdown_is_followed_by_a_new_connection(connect: Connect, standin: StandIn, faults: Faults) -> None:
+    faults.expect(REFUSED)
+    standin.rows = places([Player("Ada", 30)])
+    client = await connect()
+    await client.shows("1 Ada 30")
+    await standin.stop()
+    lost = await client.state("disconnected")
+    assert lost["code"] in (1001, 1006)
+    standin.rows = places([Player("Bob", 40)])
+    await standin.start()
+    await client.state("live")
+    await client.shows("1 Bob 40")
+    losses = "log.states.filter(({ name }) => name === 'disconnected')"
+    assert await client.page.evaluate(f"new Set({losses}.map(({{ since }}) => +since)).size") == 1
+
+
+async def test_pauses_grow_with_jitter(connect: Connect, standin: StandIn, faults: Faults) -> None:
+    faults.expect(REFUSED)
+    client = await connect(random=LATEST, clock=True)
+    await client.state("live")
+    await standin.stop()
+    waits = []
+    for attempt in range(7):
+        await client.sees(f"log.states.length === {attempt + 3}")
+        waits.append((await client.state("disconnected"))["wait"])
+        await client.page.clock.run_for(waits[-1] + 100)
+    assert [round(wait / 1000) for wait in waits] == [1, 2, 4, 8, 16, 30, 30]
+
+
+async def test_server_that_says_nothing_is_left(connect: Connect, standin: StandIn) -> None:
+    standin.mute = True
+    client = await connect(clock=True)
+    await standin.until(lambda: standin.connections == 1)
+    await client.page.clock.run_for(14_000)
+    assert await client.states() == ["connecting"]
+    standin.mute = False
+    await client.page.clock.run_for(2_000)
+    await client.state("live")
+
+
+async def test_silence_is_checked_with_a_second_connection_and_less_often_when_harmless(
+    connect: Connect, standin: StandIn
+) -> None:
+    client = await connect(clock=True)
+    await client.state("live")
+    await client.page.clock.run_for(70_000)
+    await standin.until(lambda: standin.connections == 2 and len(standin.sockets) == 1)
+    await client.page.clock.run_for(100_000)
+    assert standin.connections == 2
+    await client.page.clock.run_for(30_000)
+    await standin.until(lambda: standin.connections == 3)
+    assert await client.states() == ["connecting", "live"]
+
+
+async def test_waking_from_sleep_replaces_the_socket(connect: Connect, standin: StandIn) -> None:
+    client = await connect(clock=True, random=LATEST)
+    await client.state("live")
+    await client.page.clock.fast_forward(100_000)
+    await standin.until(lambda: standin.connections == 2 and len(standin.sockets) == 1)
+    assert await client.states() == ["connecting", "live"]
+
+
+async def test_network_that_goes_and_comes(connect: Connect, standin: StandIn, faults: Faults) -> None:
+    faults.expect(REFUSED)
+    client = await connect()
+    await client.state("live")
+    await client.page.context.set_offline(True)
+    await client.state("disconnected")
+    await client.page.context.set_offline(False)
+    await client.state("live")
+
+
+async def test_looking_at_the_page_ends_a_pause(connect: Connect, standin: StandIn) -> None:
+    client = await connect(random=LATEST, clock=True)
+    await client.state("live")
+    await client.page.clock.pause_at(await client.page.evaluate("Date.now() / 1000 + 1"))
+    standin.close(1001, "going away")
+    await client.state("disconnected")
+    await client.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await client.state("live")
+
+
+async def test_closed_is_closed(connect: Connect, standin: StandIn) -> None:
+    client = await connect(clock=True)
+    await client.state("live")
+    await client.page.evaluate("connection.close()")
+    await standin.until(lambda: not standin.sockets)
+    await client.page.evaluate("connection.retry()")
+    await client.page.clock.run_for(300_000)
+    assert standin.connections == 1
+    assert await client.states() == ["connecting", "live"]
+
+
+async def test_leaving_the_page_closes_the_socket_and_coming_back_opens_it(connect: Connect, standin: StandIn) -> None:
+    client = await connect()
+    await client.state("live")
+    await client.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
+    await standin.until(lambda: not standin.sockets)
+    await client.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    await standin.until(lambda: len(standin.sockets) == 1)

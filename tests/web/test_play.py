@@ -1,0 +1,156 @@
+"""The demo's panel: scoring oneself, and what is said when that doesn't go."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from playwright.async_api import expect
+
+from tests.web.client import AT_ONCE
+from tests.web.conftest import Faults, OpenPage
+from tests.web.standin import Player, Reply, Session, StandIn, places
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+COUNTED = Reply(200, {"success": True, "newScore": 1_150, "leaderboardPosition": 3, "message": "Score updated."})
+LIMITED = Reply(429, {"error": "rate_limited", "message": "Too many."}, {"Retry-After": "7"})
+
+
+@pytest.fixture
+def demo(standin: StandIn) -> StandIn:
+    standin.session = Session()
+    standin.rows = places([Player("Ada", 2_000), Player("Robin", 1_100, id="me")])
+    return standin
+
+
+def button(page: Any, name: str) -> Any:
+    return page.get_by_role("button", name=name)
+
+
+async def test_production_shows_nothing_of_it(open_page: OpenPage, standin: StandIn) -> None:
+    page = await open_page()
+    await expect(page.locator("#status")).to_have_text("Live")
+    await expect(page.locator("#play")).to_be_hidden()
+    assert (standin.sessions, standin.heard) == (0, [])
+
+
+async def test_panel_has_the_player_and_the_actions(open_page: OpenPage, demo: StandIn) -> None:
+    page = await open_page()
+    await expect(page.get_by_role("heading", name="Play as Robin")).to_be_visible()
+    await expect(page.locator("#play button")).to_have_text(["Level complete +50", "Enemy defeated +5"])
+    await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 2")
+    await expect(page.locator("tr.own .name")).to_have_text("Robin")
+    await expect(page.locator("tr.own")).to_contain_text("You")
+    assert demo.heard == [{"type": "authenticate", "token": "t-1"}]
+
+
+async def test_action_is_posted_once_and_answered(open_page: OpenPage, demo: StandIn) -> None:
+    demo.replies = [COUNTED, COUNTED]
+    page = await open_page()
+    await button(page, "Level complete").click()
+    await expect(page.locator("#play output")).to_have_text("1,150 points now: rank 3.")
+    await expect(page.locator("#play .mine")).to_have_text("1,150 points · rank 3")
+    await button(page, "Enemy defeated").click()
+    await demo.until(lambda: len(demo.posts) == 2)
+    assert [auth for auth, _ in demo.posts] == ["Bearer t-1", "Bearer t-1"]
+    assert [body["actionType"] for _, body in demo.posts] == ["level_complete", "enemy_defeated"]
+    assert len({body["actionId"] for _, body in demo.posts}) == 2
+
+
+async def test_own_news_come_by_the_socket(open_page: OpenPage, demo: StandIn) -> None:
+    page = await open_page()
+    await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 2")
+    score = {"newScore": 12_345, "leaderboardPosition": 1_001, "change": 5}
+    demo.tell({"type": "user.scoreUpdate", "data": score, "version": 9})
+    await expect(page.locator("#play .mine")).to_have_text("12,345 points · rank 1,001")
+
+
+async def test_too_many_waits_as_long_as_told_and_keeps_the_focus(
+    open_page: OpenPage, demo: StandIn, faults: Faults
+) -> None:
+    faults.expect("429")
+    demo.replies = [LIMITED, COUNTED]
+    page = await open_page(clock=True)
+    await button(page, "Level complete").click()
+    await expect(page.locator("#play output")).to_contain_text("7 s")
+    await expect(page.locator("#play button[aria-disabled=true]")).to_have_count(2)
+    await expect(button(page, "Level complete")).to_be_focused()
+    await button(page, "Enemy defeated").click(force=True)
+    await page.clock.run_for(4_000)
+    await expect(page.locator("#play .countdown")).to_have_text("That was fast. The next one counts in 3 s.")
+    assert len(demo.posts) == 1
+    await page.clock.run_for(4_000)
+    await expect(page.locator("#play button[aria-disabled]")).to_have_count(0)
+    await button(page, "Enemy defeated").click()
+    await expect(page.locator("#play output")).to_contain_text("1,150")
+
+
+async def test_unanswered_action_is_sent_again_under_the_same_id(
+    open_page: OpenPage, demo: StandIn, faults: Faults
+) -> None:
+    faults.expect("500")
+    demo.replies = [Reply(500, {"error": "database_error", "message": "Please try again."}), COUNTED]
+    page = await open_page(init=AT_ONCE)
+    await button(page, "Level complete").click()
+    await expect(page.locator("#play output")).to_have_text("1,150 points now: rank 3.")
+    assert len({body["actionId"] for _, body in demo.posts}) == 1
+
+
+async def test_refusal_is_said_in_the_server_s_words(open_page: OpenPage, demo: StandIn, faults: Faults) -> None:
+    faults.expect("403")
+    demo.replies = [Reply(403, {"error": "player_suspended", "message": "This player is suspended."})]
+    page = await open_page()
+    await button(page, "Level complete").click()
+    await expect(page.locator("#play output")).to_have_text("This player is suspended.")
+
+
+async def test_expired_token_is_renewed_and_one_may_be_somebody_else(
+    open_page: OpenPage, demo: StandIn, faults: Faults
+) -> None:
+    faults.expect("401")
+    demo.replies = [Reply(401, {"error": "expired_token", "message": "The token has expired."}), COUNTED]
+    page = await open_page()
+    await expect(page.locator("tr.own .name")).to_have_text("Robin")
+    demo.session = Session(token="t-2", user_id="Ada", username="Ada")
+    await button(page, "Level complete").click()
+    await expect(page.locator("#play output")).to_have_text("1,150 points now: rank 3.")
+    assert [auth for auth, _ in demo.posts] == ["Bearer t-1", "Bearer t-2"]
+    await expect(page.get_by_role("heading", name="Play as Ada")).to_be_visible()
+    await expect(page.locator("tr.own .name")).to_have_text("Ada")
+
+
+async def test_reload_keeps_the_player_and_a_refused_token_does_not(open_page: OpenPage, demo: StandIn) -> None:
+    page = await open_page(init=AT_ONCE)
+    await expect(page.locator("tr.own")).to_have_count(1)
+    await page.reload()
+    await demo.until(lambda: len(demo.heard) == 2)
+    assert demo.sessions == 1
+    demo.bad_tokens, demo.session = {"t-1"}, Session(token="t-2")
+    await page.reload()
+    await demo.until(lambda: [heard["token"] for heard in demo.heard[2:]] == ["t-1", "t-2"])
+    await expect(page.locator("#status")).to_have_text("Live")
+
+
+async def test_buttons_are_within_reach_of_the_keyboard(open_page: OpenPage, demo: StandIn) -> None:
+    demo.replies = [COUNTED, COUNTED]
+    page = await open_page()
+    await expect(page.locator("#play")).to_be_visible()
+    await page.keyboard.press("Tab")
+    await expect(button(page, "Level complete")).to_be_focused()
+    assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(button(page, "Enemy defeated")).to_be_focused()
+    await page.keyboard.press("Space")
+    await demo.until(lambda: len(demo.posts) == 2)
+
+
+async def test_page_without_a_secure_context_plays_too(open_page: OpenPage, demo: StandIn) -> None:
+    demo.replies = [COUNTED]
+    page = await open_page(init="delete Crypto.prototype.randomUUID")
+    await button(page, "Level complete").click()
+    await expect(page.locator("#play output")).to_contain_text("1,150")
+    [(_, body)] = demo.posts
+    assert UUID(body["actionId"]).version == 4

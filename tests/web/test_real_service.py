@@ -1,0 +1,47 @@
+"""The live page on the real service: scores go in over HTTP, come back through MongoDB, and move the rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.support.service import RunningService, token
+from tests.web.conftest import Faults, OpenPage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture
+def service(mongo_database: tuple[str, str], tmp_path: Path) -> Iterator[RunningService]:
+    uri, name = mongo_database
+    running = RunningService(uri=uri, database=name).start(tmp_path / "log")
+    yield running
+    running.close()
+
+
+async def score(service: RunningService, user: str, name: str, points: int) -> None:
+    answer = await asyncio.to_thread(service.post, "/api/score", {"score": points}, token=token(user, name=name))
+    assert answer.status in (200, 201)
+
+
+async def test_the_page_moves_while_players_score(open_page: OpenPage, service: RunningService, faults: Faults) -> None:
+    page = await open_page()
+    await page.goto(service.url)
+    names, points = page.locator("#board tbody .name"), page.locator("#board tbody .points")
+    await expect(page.locator("#status")).to_have_text("Live")
+    await score(service, "ada", "Ada", 300)
+    await score(service, "bob", "بوب", 200)
+    await score(service, "cy", "<b>Cy</b>", 100)
+    await expect(names).to_have_text(["Ada", "بوب", "<b>Cy</b>"])
+    await score(service, "cy", "<b>Cy</b>", 250)
+    await expect(names).to_have_text(["<b>Cy</b>", "Ada", "بوب"])
+    await expect(points).to_have_text(["350", "300", "200"])
+    await expect(page.locator("#play")).to_be_hidden()  # only the demo hands out tokens
+
+    faults.expect("WebSocket|ERR_CONNECTION_REFUSED")
+    await asyncio.to_thread(service.stop)
+    await expect(page.locator("#banner")).to_be_visible(timeout=15_000)

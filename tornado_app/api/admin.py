@@ -1,0 +1,147 @@
+"""Moderation over HTTP: `/api/v1/admin/players/{user_id}/…`, for tokens with the scope `leaderboard:admin`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from tornado_app.api.bodies import Decoder
+from tornado_app.api.credentials import Door
+from tornado_app.api.fields import ActionId, PlayerId, Score
+from tornado_app.api.http import JSON_TYPE, Request, Response, Route
+from tornado_app.api.players import path_user_id
+from tornado_app.core.model import Caller
+from tornado_app.core.moderation import Moderated, Moderation
+
+audit = logging.getLogger("leaderboard.audit")
+
+NO_STORE = ("Cache-Control", "no-store")
+
+Reason = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=500, description="Why; it goes on record.", examples=["speed hack"])
+]
+Since = Annotated[
+    datetime, msgspec.Meta(tz=True, description="RFC 3339 with a zone.", examples=["2026-01-02T03:04:05Z"])
+]
+
+
+LAST_MOMENT = 253_402_300_799_999
+"""Milliseconds since the epoch at the end of the year 9999, past which the database has no times that can be read."""
+
+
+def milliseconds(since: datetime) -> int:
+    """Since the epoch, and within what a stored time can be: a zone can carry the first and last days past it."""
+    return min(max(round(since.timestamp() * 1000), 0), LAST_MOMENT)
+
+
+class Case(msgspec.Struct):
+    """Why it is done."""
+
+    reason: Reason
+
+
+class TakeBack(msgspec.Struct):
+    """Which actions are taken back: one, by its id, or all since a time."""
+
+    reason: Reason
+    action_id: Annotated[ActionId | None, msgspec.Meta(examples=["level_complete:8c1f"])] = None
+    since: Since | None = None
+
+
+class State(msgspec.Struct):
+    """How the player stands after it. `changed` is false where it was so already."""
+
+    user_id: PlayerId
+    score: Score
+    suspended: bool
+    hidden: bool
+    changed: bool
+    points_taken_back: int
+    actions_taken_back: int
+
+
+class Export(msgspec.Struct):
+    """All that is stored of a player: the document, and every action on record."""
+
+    player: dict[str, Any]
+    ledger: list[dict[str, Any]]
+
+
+Verb = Callable[[Caller, str, str], Awaitable[Moderated]]
+
+
+class Admin:
+    """The moderator's endpoints; each leaves an audit line."""
+
+    def __init__(self, moderation: Moderation, door: Door) -> None:
+        self._moderation = moderation
+        self._door = door
+        self._case = Decoder(Case)
+        self._take_back = Decoder(TakeBack)
+
+    def routes(self) -> list[Route]:
+        """Paths, and what answers on them."""
+        base = "/api/v1/admin/players/{user_id}"
+        verbs = ("suspend", "reinstate", "hide", "show")
+        simple = [Route(f"{base}/{name}", {"POST": self._verb(name)}) for name in verbs]
+        return [
+            *simple,
+            Route(f"{base}/take-back", {"POST": self.take_back}),
+            Route(f"{base}/erase", {"POST": self.erase}),
+            Route(f"{base}/export", {"GET": self.export}),
+        ]
+
+    def _verb(self, name: str) -> Callable[[Request], Awaitable[Response]]:
+        verb: Verb = getattr(self._moderation, name)
+
+        async def endpoint(request: Request) -> Response:
+            caller = await self._door.caller(request)
+            user_id, reason = path_user_id(request), self._case(request).reason
+            return _answer(name, caller, reason, await verb(caller, user_id, reason))
+
+        return endpoint
+
+    async def take_back(self, request: Request) -> Response:
+        """Take back one action, or all since a time."""
+        caller = await self._door.caller(request)
+        body = self._take_back(request)
+        since = None if body.since is None else milliseconds(body.since)
+        moderated = await self._moderation.take_back(
+            caller, path_user_id(request), body.reason, action_id=body.action_id, since=since
+        )
+        return _answer("take back", caller, body.reason, moderated)
+
+    async def erase(self, request: Request) -> Response:
+        """Forget a player."""
+        caller = await self._door.caller(request)
+        reason = self._case(request).reason
+        await self._moderation.erase(caller, path_user_id(request), reason)
+        audit.info("moderation", extra={"verb": "erase", "by": caller.user_id, "reason": reason})
+        return Response(204, headers=(NO_STORE,))
+
+    async def export(self, request: Request) -> Response:
+        """All that is stored of a player."""
+        caller = await self._door.caller(request)
+        user_id = path_user_id(request)
+        found = await self._moderation.export(caller, user_id)
+        audit.info("moderation", extra={"verb": "export", "by": caller.user_id, "player": user_id})
+        return Response(200, msgspec.json.encode(found), (JSON_TYPE, NO_STORE))
+
+
+def _answer(verb: str, caller: Caller, reason: str, moderated: Moderated) -> Response:
+    fields = {"verb": verb, "by": caller.user_id, "player": moderated.user_id, "reason": reason}
+    audit.info("moderation", extra={**fields, "changed": moderated.changed, "points": moderated.points})
+    state = State(
+        moderated.user_id,
+        moderated.score,
+        moderated.suspended,
+        moderated.hidden,
+        moderated.changed,
+        moderated.points,
+        moderated.actions,
+    )
+    return Response(200, msgspec.json.encode(state), (JSON_TYPE, NO_STORE))

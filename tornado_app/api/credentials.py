@@ -1,0 +1,81 @@
+"""Who is calling: the Authorization header as a Caller, and a bound on what one address may get wrong."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tornado.httputil import HTTPHeaders
+
+from tornado_app.api.addresses import Failures
+from tornado_app.api.http import Request
+from tornado_app.core.errors import InvalidToken, MissingToken, RateLimited, Unauthenticated
+from tornado_app.core.model import Caller
+
+
+class Verifier(Protocol):
+    """What turns a token into a Caller."""
+
+    async def verify(self, token: str) -> Caller:
+        """The caller; waits only where the token's key has to be fetched first. Raises InvalidToken or ExpiredToken."""
+
+    def remembers(self, token: str) -> bool:
+        """Whether the token was verified lately, so that looking at it again costs next to nothing."""
+
+
+def bearer(headers: HTTPHeaders) -> str:
+    """The token of the Authorization header. Raises MissingToken, or InvalidToken for more than one."""
+    given = headers.get("Authorization")
+    if not given:
+        raise MissingToken
+    scheme, _, token = given.partition(" ")
+    if scheme.lower() != "bearer":
+        raise MissingToken
+    token = token.strip()
+    if not token or " " in token or "," in token:
+        raise InvalidToken
+    return token
+
+
+def offered(headers: HTTPHeaders) -> bool:
+    """Whether credentials came along; bad ones are then refused, not ignored."""
+    return bool(headers.get("Authorization"))
+
+
+class Door:
+    """Lets callers in. An address that failed too often is only believed a token that was good before.
+
+    So nobody is locked out by a neighbour behind the same address, and guessing costs the guesser, not the service.
+    """
+
+    def __init__(self, verifier: Verifier, failures: Failures) -> None:
+        self._verifier = verifier
+        self._failures = failures
+
+    async def caller(self, request: Request) -> Caller:
+        """Who is calling. Raises MissingToken, InvalidToken, ExpiredToken or RateLimited."""
+        try:
+            token = bearer(request.headers)
+        except Unauthenticated:
+            self._count(request.remote)
+            raise
+        return await self.verify(token, request.remote)
+
+    async def verify(self, token: str, address: str) -> Caller:
+        """Whom a token speaks for that came from `address`. Raises InvalidToken, ExpiredToken or RateLimited."""
+        wait = self._failures.wait(address)
+        if wait and not self._verifier.remembers(token):
+            raise _too_many(wait)
+        try:
+            return await self._verifier.verify(token)
+        except Unauthenticated:
+            self._failures.note(address)
+            raise
+
+    def _count(self, address: str) -> None:
+        if wait := self._failures.wait(address):
+            raise _too_many(wait)
+        self._failures.note(address)
+
+
+def _too_many(wait: float) -> RateLimited:
+    return RateLimited("Too many failed attempts from this address. Please wait a moment.", retry_after=wait)

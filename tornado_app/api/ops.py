@@ -1,0 +1,55 @@
+"""What an orchestrator and a Prometheus ask: is it alive, is it ready, how is it doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from prometheus_client.exposition import choose_encoder
+
+from tornado_app.api.http import JSON_TYPE, Request, Response, Route
+from tornado_app.observability.metrics import Metrics
+
+NO_STORE = ("Cache-Control", "no-store")
+
+
+class Health(msgspec.Struct, omit_defaults=True):
+    """`status` is `ok`, or `unavailable` with the reasons."""
+
+    status: Literal["ok", "unavailable"]
+    reasons: list[str] = []
+
+
+class Ops:
+    """`/healthz`, `/readyz` and `/metrics`. `not_ready` gives the reasons why no traffic should come, if any."""
+
+    def __init__(self, metrics: Metrics, not_ready: Callable[[], list[str]], refresh: Callable[[], None]) -> None:
+        self._metrics = metrics
+        self._not_ready = not_ready
+        self._refresh = refresh
+
+    def health_routes(self) -> list[Route]:
+        """For the public port and the metrics port."""
+        return [Route("/healthz", {"GET": self.healthz}), Route("/readyz", {"GET": self.readyz})]
+
+    def metrics_route(self) -> Route:
+        """For the metrics port only."""
+        return Route("/metrics", {"GET": self.metrics})
+
+    def healthz(self, request: Request) -> Response:
+        """The loop turns: otherwise nobody would answer."""
+        return Response(200, msgspec.json.encode(Health("ok")), (JSON_TYPE, NO_STORE))
+
+    def readyz(self, request: Request) -> Response:
+        """Whether traffic should come, and why not."""
+        reasons = self._not_ready()
+        if reasons:
+            return Response(503, msgspec.json.encode(Health("unavailable", reasons)), (JSON_TYPE, NO_STORE))
+        return Response(200, msgspec.json.encode(Health("ok")), (JSON_TYPE, NO_STORE))
+
+    def metrics(self, request: Request) -> Response:
+        """All metrics in the format that the scraper asks for."""
+        self._refresh()
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return Response(200, encode(self._metrics.registry), (("Content-Type", content_type),))

@@ -1,0 +1,160 @@
+"""The board beyond its top 10: a player, the neighbours, pages of everybody; and how a player is made."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, overload
+
+import msgspec
+
+from tornado_app.api.bodies import Decoder
+from tornado_app.api.credentials import Door
+from tornado_app.api.errors import BadRequest
+from tornado_app.api.fields import AvatarUrl, Name, NewAvatarUrl, NewName, PlayerId, Rank, Score, Time
+from tornado_app.api.http import JSON_TYPE, Request, Response, Route
+from tornado_app.api.reads import PRIVATE, tagged
+from tornado_app.core import identity
+from tornado_app.core.errors import InvalidBody, PlayerNotFound
+from tornado_app.core.model import Player, Profile, Standing, rfc3339
+from tornado_app.core.scoreboard import Scoreboard
+
+AROUND, MAX_AROUND = 5, 50
+PAGE, MAX_PAGE = 50, 200
+
+_NEXT = "The `after` of the next page; null on the last."
+
+
+class PlayerAnswer(msgspec.Struct):
+    """A player's place on the board."""
+
+    user_id: PlayerId
+    username: Name
+    avatar_url: AvatarUrl | None
+    score: Score
+    rank: Rank
+    updated_at: Time
+
+
+class Around(msgspec.Struct):
+    """A player between the neighbours, all in board order."""
+
+    above: list[PlayerAnswer]
+    player: PlayerAnswer
+    below: list[PlayerAnswer]
+
+
+class Page(msgspec.Struct):
+    """A page of the board."""
+
+    players: list[PlayerAnswer]
+    next: Annotated[str | None, msgspec.Meta(description=_NEXT, examples=["WzQyLDE3NjczMjMwNDU2NzgsImFsaWNlIl0="])]
+    total: Annotated[int, msgspec.Meta(description="How many players are on the board.", examples=[1204])]
+
+
+class ProfileBody(msgspec.Struct):
+    """How the player is shown; what is left out stays as it is."""
+
+    username: NewName = None
+    avatar_url: NewAvatarUrl = None
+
+
+class Players:
+    """The endpoints under `/api/v1/players` and `/api/v1/leaderboard`."""
+
+    def __init__(self, scoreboard: Scoreboard, door: Door) -> None:
+        self._scoreboard = scoreboard
+        self._door = door
+        self._decode = Decoder(ProfileBody, optional=True)
+
+    def routes(self) -> list[Route]:
+        """Paths, and what answers on them."""
+        return [
+            Route("/api/v1/players/{user_id}", {"GET": self.get, "PUT": self.put}),
+            Route("/api/v1/players/{user_id}/around", {"GET": self.around}),
+            Route("/api/v1/leaderboard", {"GET": self.page}),
+        ]
+
+    async def get(self, request: Request) -> Response:
+        """One player."""
+        standing = await self._scoreboard.standing(path_user_id(request))
+        return tagged(request, msgspec.json.encode(answer(standing)), PRIVATE)
+
+    async def put(self, request: Request) -> Response:
+        """Create a player, or change name and picture: 201 where it was created."""
+        caller = await self._door.caller(request)
+        user_id = path_user_id(request)
+        profile = _profile(self._decode(request))
+        player, created = await self._scoreboard.register(caller, user_id, profile)
+        standing = Standing(self._scoreboard.board.rank(player.score), player)
+        return Response(201 if created else 200, msgspec.json.encode(answer(standing)), (JSON_TYPE,))
+
+    async def around(self, request: Request) -> Response:
+        """The players just above and below one."""
+        limit = number(request, "limit", AROUND, MAX_AROUND)
+        above, standing, below = await self._scoreboard.around(path_user_id(request), limit)
+        body = Around(list(map(answer, above)), answer(standing), list(map(answer, below)))
+        return tagged(request, msgspec.json.encode(body), PRIVATE)
+
+    async def page(self, request: Request) -> Response:
+        """One page of the whole board."""
+        limit = number(request, "limit", PAGE, MAX_PAGE)
+        after = request.arguments().get("after")
+        standings = await self._scoreboard.page(limit, None if after is None else place(after))
+        more = cursor(standings[-1].player) if len(standings) == limit else None
+        body = Page(list(map(answer, standings)), more, self._scoreboard.board.total)
+        return tagged(request, msgspec.json.encode(body), PRIVATE)
+
+
+def answer(standing: Standing) -> PlayerAnswer:
+    """A standing on the wire."""
+    p = standing.player
+    return PlayerAnswer(p.user_id, p.username, p.avatar_url, p.score, standing.rank, rfc3339(p.updated_at))
+
+
+def cursor(player: Player) -> str:
+    """A place on the board as an opaque text."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((player.score, player.updated_at, player.user_id))).decode()
+
+
+def place(text: str) -> Player:
+    """The place that a cursor stands for. Raises BadRequest for anything that `cursor` did not make."""
+    try:
+        raw = base64.b64decode(text, altchars=b"-_", validate=True)
+        score, updated_at, user_id = msgspec.json.decode(raw, type=tuple[int, int, str])
+    except (ValueError, msgspec.DecodeError):
+        raise BadRequest("after: pass on the value of 'next' as it is.") from None
+    if not (-(2**63) <= score < 2**63 and 0 <= updated_at < 2**47):
+        raise BadRequest("after: pass on the value of 'next' as it is.")
+    return Player(user_id, score, updated_at, username=user_id)
+
+
+def path_user_id(request: Request) -> str:
+    """The path's player. What can't be a user id is nobody's."""
+    user_id = request.params["user_id"]
+    if not identity.is_user_id(user_id):
+        raise PlayerNotFound
+    return user_id
+
+
+@overload
+def number(request: Request, name: str, default: int, most: int) -> int: ...
+@overload
+def number(request: Request, name: str, default: None, most: int) -> int | None: ...
+def number(request: Request, name: str, default: int | None, most: int) -> int | None:
+    """The query's argument `name`, from 1 to `most`. Raises BadRequest for anything else."""
+    text = request.arguments().get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        raise BadRequest(f"{name}: use a number from 1 to {most}.")
+    return int(text)
+
+
+def _profile(body: ProfileBody) -> Profile:
+    username = None if body.username is None else identity.username(body.username)
+    if body.username is not None and username is None:
+        raise InvalidBody(f"username: use 1 to {identity.MAX_USERNAME} characters, none of them a control character.")
+    avatar_url = None if body.avatar_url is None else identity.avatar_url(body.avatar_url)
+    if body.avatar_url is not None and avatar_url is None:
+        raise InvalidBody("avatar_url: use an absolute http or https URL.")
+    return Profile(username, avatar_url)

@@ -1,0 +1,36 @@
+"""All REST routes of the API: the faces' and the players', and what a socket's path says without a handshake."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from tornado_app.api.credentials import Door
+from tornado_app.api.errors import UpgradeRequired
+from tornado_app.api.face import Face
+from tornado_app.api.http import Endpoint, Request, Response, Route
+from tornado_app.api.players import Players
+from tornado_app.api.reads import ReadEndpoint
+from tornado_app.api.record import Record
+from tornado_app.api.writes import WriteEndpoint
+from tornado_app.core.policies import RateLimit
+from tornado_app.core.scoreboard import Scoreboard
+
+
+def rest_routes(
+    faces: Iterable[Face], scoreboard: Scoreboard, door: Door, limit: RateLimit, record: Record
+) -> list[Route]:
+    """Each path once, with what answers its methods."""
+    methods: dict[str, dict[str, Endpoint]] = defaultdict(dict)
+    for face in faces:
+        for write in face.writes:
+            methods[write.path][write.method] = WriteEndpoint(face, write, scoreboard, door, limit, record)
+        for read in face.reads:
+            methods[read.path]["GET"] = ReadEndpoint(read, scoreboard, door)
+        for path, _ in face.sockets:
+            methods[path]["GET"] = _upgrade_required
+    return [Route(path, endpoints) for path, endpoints in methods.items()] + Players(scoreboard, door).routes()
+
+
+def _upgrade_required(request: Request) -> Response:
+    raise UpgradeRequired

@@ -1,0 +1,46 @@
+"""What a request's line and headers alone tell: what it asks for, and whether it is refused before any body is read."""
+
+from __future__ import annotations
+
+from tornado.httputil import HTTPHeaders, RequestStartLine
+
+from tornado_app.api.errors import BadRequest, BodyTooLarge, HeadersTooLarge
+from tornado_app.core.errors import LeaderboardError
+
+MAX_BODY = 16 * 1024
+MAX_HEADERS = 8 * 1024
+
+_MANY_DIGITS = 18
+"""More than any length that is taken; Python refuses to read some thousand."""
+
+
+def origin_form(target: str) -> str:
+    """The target without the scheme and host that a client may send along. Source: RFC 9112, section 3.2.2."""
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        return target
+    slash = rest.find("/")
+    return rest[slash:] if slash >= 0 else "/"
+
+
+def content_length(headers: HTTPHeaders) -> int:
+    """The body's size as declared, 0 where it is not; one that makes no sense is Tornado's to refuse."""
+    digits = headers.get("Content-Length", "").lstrip("0")
+    return int(digits[:_MANY_DIGITS]) if digits.isascii() and digits.isdigit() else 0
+
+
+def is_handshake(line: RequestStartLine, headers: HTTPHeaders) -> bool:
+    """Whether a WebSocket is asked for. With a body it is not: Tornado would collect that without a bound."""
+    upgrade = headers.get("Upgrade")
+    if upgrade is None or upgrade.lower() != "websocket" or line.method != "GET":
+        return False
+    return headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in headers
+
+
+def refusal(line: RequestStartLine, headers: HTTPHeaders, length: int) -> LeaderboardError | None:
+    """Why the request is refused whatever it asks for, if it is."""
+    if line.version != "HTTP/1.0" and len(headers.get_list("Host")) != 1:
+        return BadRequest("Send one Host header.")
+    if sum(len(name) + len(value) for name, value in headers.get_all()) + len(line.path) > MAX_HEADERS:
+        return HeadersTooLarge()
+    return BodyTooLarge() if length > MAX_BODY else None

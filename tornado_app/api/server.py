@@ -1,0 +1,133 @@
+"""Tornado's HTTP server, made to answer in the API's own shape where Tornado answers bare or hangs up.
+
+This is the one module beside live/ that relies on Tornado's internals: that a malformed request is answered by the
+literal `_BARE_400`, and that headers past `max_header_size` close the stream with UnsatisfiableReadError. Tests hold
+both against the pinned version; should they cease to be so, clients get Tornado's own answer again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerConnectionDelegate
+from tornado.iostream import IOStream, UnsatisfiableReadError
+
+from tornado_app.api import errors
+from tornado_app.api.lingering import Lingering
+from tornado_app.api.room import Room
+from tornado_app.core.errors import LeaderboardError
+
+HARD_MAX_HEADERS = 64 * 1024
+"""What Tornado reads of headers at all; the API's own, lower limit gets its answer in the gateway."""
+
+_NO_LIMIT = 1 << 40
+"""The gateway bounds bodies, and answers; Tornado's own limit would hang up."""
+
+_RESET = struct.pack("ii", 1, 0)
+_BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+_PAST_HEADERS = f"within {HARD_MAX_HEADERS} bytes"
+
+
+def serve(
+    delegate: HTTPServerConnectionDelegate,
+    *,
+    idle_timeout: float = 75.0,
+    body_timeout: float = 10.0,
+    ssl_context: ssl.SSLContext | None = None,
+) -> HTTPServer:
+    """An HTTP server for `delegate`, not yet listening. Timeouts are in seconds."""
+    return _Server(
+        delegate,
+        idle_connection_timeout=idle_timeout,
+        body_timeout=body_timeout,
+        max_body_size=_NO_LIMIT,
+        max_header_size=HARD_MAX_HEADERS,
+        ssl_options=ssl_context,
+    )
+
+
+def last_words(connection: object) -> None:
+    """What is written to a Tornado connection now is the last, and comes while the client may still be sending."""
+    manners = getattr(getattr(connection, "stream", None), "manners", None)
+    if isinstance(manners, _Manners):
+        manners.last_words = True
+
+
+def cut(connection: object) -> None:
+    """Close a Tornado connection at once, and give up what the client has not read."""
+    stream = getattr(connection, "stream", None)
+    if isinstance(stream, IOStream) and not stream.closed():
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        stream.close(exc_info=ConnectionAbortedError())
+
+
+class _Server(HTTPServer):
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        self._lingering = Lingering()
+        self._room = Room()
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        if not self._room.admit(stream):
+            stream.close()
+            return
+        stream.manners = _Manners(stream, self._lingering)  # type: ignore[attr-defined]
+        super().handle_stream(stream, address)
+
+    async def close_all_connections(self) -> None:
+        await super().close_all_connections()
+        self._lingering.close()
+
+
+class _Manners:
+    """How one stream speaks and parts: in the API's error shape, and so that the last answer arrives.
+
+    `last_words`: what was or is about to be said is not to be followed by an answer of ours.
+    """
+
+    def __init__(self, stream: IOStream, lingering: Lingering) -> None:
+        self.last_words = False
+        self._stream = stream
+        self._lingering = lingering
+        self._write = stream.write
+        self._close = stream.close
+        stream.write = self.write  # type: ignore[method-assign]
+        stream.close = self.close  # type: ignore[method-assign]
+
+    def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
+        """What Tornado writes, but its bare refusal in our words, and only where nothing was said before."""
+        if data != _BARE_400:
+            return self._write(data)
+        said, self.last_words = self.last_words, True
+        return self._write(b"" if said else _BAD_REQUEST)
+
+    def close(self, exc_info: Any = False) -> None:
+        """Close, after an answer where one is due; where the client may still be sending, so that it arrives."""
+        if not self._stream.closed():
+            refused = isinstance(exc_info, UnsatisfiableReadError)
+            if refused and not self.last_words:
+                self.last_words = True
+                with contextlib.suppress(OSError):  # the client may be gone already, and nothing is owed to it then
+                    self._stream.socket.send(_HEADERS_TOO_LARGE if _PAST_HEADERS in str(exc_info) else _BAD_REQUEST)
+            if refused or (self.last_words and not exc_info):
+                self._lingering.adopt(self._stream.socket)
+        self._close(exc_info)
+
+
+def _raw(error: LeaderboardError) -> bytes:
+    response = errors.response(error)
+    head = [f"HTTP/1.1 {response.status} {PHRASES[response.status]}"]
+    head += [f"{name}: {value}" for name, value in response.headers]
+    head += ["Connection: close", f"Content-Length: {len(response.body)}"]
+    return "\r\n".join([*head, "", ""]).encode("ascii") + response.body
+
+
+_BAD_REQUEST = _raw(errors.BadRequest())
+_HEADERS_TOO_LARGE = _raw(errors.HeadersTooLarge())

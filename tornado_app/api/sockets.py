@@ -1,0 +1,209 @@
+"""The WebSockets: who may connect, who they are, and the wire that the hub writes to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Awaitable
+from typing import Annotated, Any, Literal
+
+import msgspec
+from tornado.httputil import HTTPServerConnectionDelegate
+from tornado.iostream import StreamClosedError
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketHandler
+
+from tornado_app.api import errors
+from tornado_app.api.credentials import bearer, offered
+from tornado_app.api.face import Face
+from tornado_app.api.gate import Gate
+from tornado_app.api.http import NotFound
+from tornado_app.api.server import cut, last_words
+from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
+from tornado_app.live.hub import Channel, Subscriber
+
+log = logging.getLogger("leaderboard.sockets")
+
+MAX_MESSAGE = 4 * 1024
+SEND_BUFFER = 64 * 1024
+"""Bytes that the kernel may hold for one client: what is older than that is never sent."""
+
+MAX_TIMER = 86_400.0
+"""Seconds; whoever holds a token that lives longer authenticates again after a day."""
+
+
+class Authenticate(msgspec.Struct):
+    """The only message that a client has to send."""
+
+    type: Literal["authenticate"]  # no tag: msgspec takes a tagged message without its tag
+    token: Annotated[str, msgspec.Meta(description="A JSON Web Token.", examples=["eyJhbGciOiJIUzI1NiIs…"])]
+
+
+_decode = msgspec.json.Decoder(Authenticate).decode
+
+
+class _JsonRefusals(RequestHandler):
+    """Answers a handshake that comes to nothing in the API's own shape, not in Tornado's HTML."""
+
+    def set_default_headers(self) -> None:
+        """None that tells the version of Tornado."""
+        self.clear_header("Server")
+
+    def refuse(self, refusal: LeaderboardError) -> None:
+        """Answer with an error."""
+        answer = errors.response(refusal)
+        self.set_status(answer.status)
+        for name, value in answer.headers:
+            self.set_header(name, value)
+        self.finish(answer.body)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """What Tornado does not let through, and what fails."""
+        self.refuse(errors.BadRequest() if status_code < 500 else LeaderboardError())
+
+
+class SocketHandler(_JsonRefusals, WebSocketHandler):
+    """One client of one channel."""
+
+    def initialize(self, gate: Gate, channel: Channel) -> None:
+        """Called by Tornado with the route's arguments."""
+        self._gate = gate
+        self._channel = channel
+        self._address = gate.address(self.request)
+        self._subscriber: Subscriber | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._page: tuple[str | None, str | None] = (None, None)
+
+    def prepare(self) -> None:
+        """Refuse what is no handshake, and keep what tells whose page asks for `open`, which a script can hear from.
+
+        Tornado would judge these headers itself, by 403 in plain text, and by 500 where they are malformed.
+        """
+        headers = self.request.headers
+        self._page = headers.pop("Origin", None), headers.pop("Sec-Fetch-Site", None)
+        connection = [option.strip().lower() for option in headers.get("Connection", "").split(",")]
+        version = headers.get("Sec-WebSocket-Version")
+        if "upgrade" not in connection or version != "13" or not headers.get("Sec-WebSocket-Key"):
+            self.refuse(errors.UpgradeRequired())
+
+    def check_origin(self, origin: str) -> bool:
+        """Refusals come as close codes, once the socket is open."""
+        return True
+
+    async def open(self, *args: str, **kwargs: str) -> None:
+        """Let the client in, or say why not."""
+        gate = self._gate
+        self._bound_send_buffer()
+        last_words(self.ws_connection)
+        try:
+            self._check_page()
+            gate.check_room(self._address)
+            token = self._offered_token()
+            self._subscriber = Subscriber(self._channel, self)
+            if token is not None:
+                await self._authenticate(token)
+        except LeaderboardError as refusal:
+            self._refuse(refusal)
+            return
+        if self.ws_connection is None:
+            return  # gone meanwhile
+        gate.enter(self, self._channel.name, self._address)
+        gate.hub.join(self._subscriber)
+
+    async def on_message(self, message: str | bytes) -> None:
+        """A token, as first message or to replace an expiring one; anything else has no meaning here."""
+        if self.ws_connection is None:
+            return  # refused, and the client has yet to hear of it
+        try:
+            token = _decode(message).token
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        try:
+            await self._authenticate(token)
+        except LeaderboardError as refusal:
+            self._refuse(refusal)
+
+    def on_close(self) -> None:
+        """The client is gone."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._gate.leave(self, self._channel.name, self._address)
+        if self._subscriber is not None:
+            self._gate.hub.leave(self._subscriber)
+
+    # -- live.hub.Connection ----------------------------------------------------------------------
+
+    def send(self, frame: bytes) -> Awaitable[object] | None:
+        """Hand over a frame that was built once for all; None when it went out whole."""
+        connection: Any = self.ws_connection
+        if connection is None or connection.is_closing():
+            return None
+        try:
+            sending: asyncio.Future[None] = connection.stream.write(frame)
+        except StreamClosedError:
+            return None  # on_close follows
+        return None if sending.done() and not sending.exception() else sending
+
+    def evict(self, reason: str) -> None:
+        """Cut off a client that does not read: it would not read a close frame either."""
+        self._gate.metrics.evictions.labels(reason).inc()
+        log.info("a socket was cut off", extra={"reason": reason, "face": self._channel.name})
+        cut(self.ws_connection)
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _check_page(self) -> None:
+        """Sources: RFC 6455, section 10.2; W3C Fetch Metadata, which browsers don't let a page forge."""
+        origin, site = self._page
+        if origin is None or site == "same-origin" or self._gate.cors.allows(origin):
+            return
+        if origin.partition("://")[2].lower() != self.request.headers.get("Host", "").lower():
+            raise errors.OriginNotAllowed
+
+    def _offered_token(self) -> str | None:
+        tokens = self.request.query_arguments.get("token")
+        if tokens:
+            return tokens[-1].decode("ascii", "replace")
+        return bearer(self.request.headers) if offered(self.request.headers) else None
+
+    async def _authenticate(self, token: str) -> None:
+        caller = await self._gate.door.verify(token, self._address)
+        if self._subscriber is None:
+            raise InvalidToken
+        if self.ws_connection is None:
+            return  # gone while the token's key was fetched; nobody would ever take it off the hub again
+        self._gate.hub.identify(self._subscriber, caller.user_id)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        loop = asyncio.get_running_loop()
+        remaining = caller.expires_at - time.time()
+        self._expiry = loop.call_later(min(max(remaining, 0.0), MAX_TIMER), self._refuse, ExpiredToken())
+
+    def _refuse(self, refusal: LeaderboardError) -> None:
+        self.close(errors.close_code(refusal), refusal.code)
+
+    def _bound_send_buffer(self) -> None:
+        connection: Any = self.ws_connection
+        if not connection.stream.closed():  # a client that went away at once has no buffer any more
+            connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+
+class _NoSocket(_JsonRefusals):
+    """An upgrade at a path that has no socket."""
+
+    def prepare(self) -> None:
+        """Whatever the method."""
+        self.refuse(NotFound())
+
+
+def application(faces: tuple[Face, ...], gate: Gate, *, ping_interval: float = 30.0) -> HTTPServerConnectionDelegate:
+    """What serves the upgrades. A client that answers no ping for `ping_interval` seconds is gone."""
+    return Application(
+        [(path, SocketHandler, {"gate": gate, "channel": channel}) for face in faces for path, channel in face.sockets],
+        default_handler_class=_NoSocket,
+        websocket_ping_interval=ping_interval,
+        websocket_max_message_size=MAX_MESSAGE,
+        log_function=lambda handler: None,  # its lines would hold the URL, and that the token
+    )

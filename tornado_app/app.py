@@ -1,0 +1,390 @@
+"""The composition root: builds, starts and stops everything; the only place that wires."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TextIO, get_args
+
+from tornado_app import credentials, ports
+from tornado_app.api import docs, ops, pages, server
+from tornado_app.api.addresses import Failures, Proxies
+from tornado_app.api.admin import Admin
+from tornado_app.api.cors import Cors
+from tornado_app.api.credentials import Door
+from tornado_app.api.faces import FACES
+from tornado_app.api.gate import Gate
+from tornado_app.api.gateway import Gateway
+from tornado_app.api.history import History
+from tornado_app.api.http import Route, Router
+from tornado_app.api.record import Record
+from tornado_app.api.routes import rest_routes
+from tornado_app.api.sockets import application
+from tornado_app.auth.captcha import Captcha
+from tornado_app.auth.remote import Outcome, RemoteKeys
+from tornado_app.config import Config, advice
+from tornado_app.core.admission import Admission
+from tornado_app.core.errors import LeaderboardError, StartupError
+from tornado_app.core.ledger import EntryKind
+from tornado_app.core.model import Top
+from tornado_app.core.moderation import Case, Moderation
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.core.suspicion import Rule, Suspicion
+from tornado_app.health import Health
+from tornado_app.live.board import Board
+from tornado_app.live.hub import Hub
+from tornado_app.mongo.database import open_database
+from tornado_app.mongo.feed import Feed
+from tornado_app.mongo.ledger import Ledger
+from tornado_app.mongo.ledger_writer import LedgerWriter
+from tornado_app.mongo.moderation import MongoModeration
+from tornado_app.mongo.store import MongoStore, wall_clock
+from tornado_app.observability import logs
+from tornado_app.observability.metrics import Metrics
+from tornado_app.signals import on_signals
+from tornado_app.tls import ReloadingTls
+
+log = logging.getLogger("leaderboard.app")
+
+START_TIMEOUT = 60.0
+"""Seconds until a board that cannot be read is a failed start."""
+
+TLS_REFRESH = 2.0
+"""Seconds between two looks at the certificate's files."""
+
+CANCEL_AGAIN = 0.5
+"""Seconds after which a task that goes on is cancelled again."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds that open connections get to end."""
+
+SOCKET_SPREAD = 1.5
+"""Seconds over which a drain closes the sockets."""
+
+
+class Service:
+    """One process of the service; on a `demo` the page offers to play."""
+
+    def __init__(self, config: Config, *, demo: bool = False) -> None:
+        self.config = config
+        self._demo = demo
+        self._exit = contextlib.AsyncExitStack()
+        self._failed: asyncio.Future[None] | None = None
+        self.metrics = Metrics()
+        self.url = ""
+        self.metrics_url = ""
+
+    async def start(self, extra_routes: Callable[[Service], list[Route]] = lambda service: []) -> None:
+        """Everything from the database to the open port, in this order; `extra_routes` are served too.
+
+        Raises StartupError.
+        """
+        try:
+            await self._start(extra_routes)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self, extra_routes: Callable[[Service], list[Route]]) -> None:
+        config = self.config
+        ports.look_at(config)
+        self._failed = asyncio.get_running_loop().create_future()
+        self.client = await self._exit.enter_async_context(
+            open_database(
+                config.read_mongodb_uri(),
+                config.mongodb_database,
+                data_dir=config.data_dir,
+                driver=config.mongo_driver,
+                timeout=config.mongodb_timeout,
+                on_failure=self._fail,
+            )
+        )
+        self._build()
+        await self._background("ledger", self.ledger_writer.run)
+        self._exit.push_async_callback(self.ledger_writer.close)
+        for name, work in (("feed", self.feed.run), ("board", self.board.run), ("hub", self.hub.run)):
+            await self._background(name, work)
+        await self._background("health", self.health.run)
+        if self.token_keys.remote is not None:
+            await self._fetch_keys(self.token_keys.remote)
+        await self._primed()
+        await self._listen(extra_routes(self))
+
+    def _build(self) -> None:
+        config, metrics = self.config, self.metrics
+        self.store = MongoStore(
+            self.client,
+            config.mongodb_database,
+            rules=config.rules,
+            timeout=config.mongodb_timeout,
+            max_waiting=config.max_waiting_writes,
+            observe_batch=metrics.commit_size.observe,
+        )
+        self.hub = Hub(
+            gap=1 / config.max_messages_per_second,
+            observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
+            shown=self._shown,
+        )
+        self.board = Board(self.store.top, self.hub, interval=config.broadcast_interval)
+        self.feed = Feed(
+            self.client,
+            config.mongodb_database,
+            self.board,
+            on_restart=lambda reason: metrics.feed_restarts.labels(reason).inc(),
+        )
+        self.token_keys = credentials.token_keys(config, lambda result: metrics.jwks_refreshes.labels(result).inc())
+        verifier = credentials.authenticator(config, self.token_keys)
+        worst = config.max_failures_per_address
+        self.door = Door(verifier, Failures(worst.updates, worst.window))
+        admission = Admission(
+            actions=config.action_points,
+            max_increment=config.max_increment,
+            auto_register=config.auto_register,
+            policy=config.proof_policy,
+            proofs=credentials.proof_verifier(config, self.token_keys),
+        )
+        self.scoreboard = Scoreboard(self.store, self.board, admission, self._captcha())
+        self.ledger = Ledger(self.client[config.mongodb_database])
+        self.ledger_writer = self._ledger_writer()
+        self.moderation = MongoModeration(self.client, config.mongodb_database, self.ledger)
+        self.health = Health(self.board, self.feed, metrics)
+
+    def _ledger_writer(self) -> LedgerWriter:
+        metrics = self.metrics
+        for kind in EntryKind:
+            metrics.ledger_entries.labels(kind)
+        writer = LedgerWriter(
+            self.client,
+            self.config.mongodb_database,
+            booked=lambda kind, count: metrics.ledger_entries.labels(kind).inc(count),
+        )
+        metrics.ledger_lag.set_function(lambda: writer.lag)
+        metrics.ledger_writer.set_function(lambda: writer.holds)
+        return writer
+
+    def _suspend(self, player: str, rule: Rule) -> None:
+        """Stop a suspicious player until somebody has looked; the submission that showed it is answered meanwhile."""
+        case = Case(player, f"rule:{rule}", "suspended until reviewed")
+        self.gateway.work(self._moderate(case))
+
+    async def _moderate(self, case: Case) -> None:
+        try:
+            await self.moderation.suspend(case)
+        except LeaderboardError as error:
+            log.error("a suspicious player could not be suspended", extra={"player": case.user_id, "error": error.code})
+
+    def _captcha(self) -> Captcha | None:
+        secret = self.config.read_captcha_secret()
+        if self.config.captcha_url is None or secret is None:
+            return None
+        captcha = Captcha(self.config.captcha_url, secret)
+        self._exit.callback(captcha.close)
+        return captcha
+
+    async def _fetch_keys(self, remote: RemoteKeys) -> None:
+        """Have the identity provider's keys, or go on asking for them: who only watches the board needs none."""
+        metrics = self.metrics
+        for result in get_args(Outcome):
+            metrics.jwks_refreshes.labels(result)
+        metrics.jwks_age.set_function(lambda: math.inf if remote.age is None else remote.age)
+        self._exit.push_async_callback(remote.aclose)
+        await remote.start()
+
+    def _shown(self, top: Top) -> None:
+        if top.standings:
+            changed = max(standing.player.updated_at for standing in top.standings)
+            self.metrics.propagation.observe(max(0.0, (wall_clock() - changed) / 1000))
+
+    async def _background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run for as long as the service does; should it end by itself, the service fails."""
+        task = asyncio.ensure_future(work())
+        task.add_done_callback(lambda done: self._ended(name, done))
+
+        self._exit.push_async_callback(_end, task)
+
+    def _ended(self, name: str, task: asyncio.Future[None]) -> None:
+        if not task.cancelled():
+            log.error("the %s ended", name, exc_info=task.exception())
+            self._fail(StartupError(f"internal error: the {name} ended; the log tells why"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def _primed(self) -> None:
+        """Wait until what is served is known and is kept up to date. Raises what made that impossible."""
+        assert self._failed is not None  # noqa: S101  # set before anything is built
+
+        async def read() -> None:
+            await self.board.wait_ready()
+            await self.feed.wait_open()
+
+        reading = asyncio.ensure_future(read())
+        watched: list[asyncio.Future[Any]] = [reading, self._failed]
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            why = " and ".join(self.health.reasons())
+            raise StartupError(f"the board could not be read within {START_TIMEOUT:g} seconds: {why}") from None
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+        if self._failed.done():
+            self._failed.result()
+
+    # -- the ports --------------------------------------------------------------------------------
+
+    async def _listen(self, extra: list[Route]) -> None:
+        config = self.config
+        cors = Cors(config.allowed_origins)
+        proxies = Proxies(config.trusted_proxies)
+        self.gate = Gate(
+            self.hub,
+            self.door,
+            cors,
+            self.metrics,
+            proxies=proxies,
+            max_connections=config.max_connections,
+            max_per_address=config.max_connections_per_address,
+        )
+        probes = ops.Ops(self.metrics, self.health.reasons, self.health.refresh)
+        record = Record(self.metrics, Suspicion(), self._suspend if config.suspend_suspicious else None)
+        routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
+        routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
+        routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *extra]
+        self.gateway = Gateway(
+            Router(routes),
+            metrics=self.metrics,
+            cors=cors,
+            sockets=application(FACES, self.gate, ping_interval=config.ping_interval),
+            proxies=proxies,
+        )
+        inner = Gateway(Router([*probes.health_routes(), probes.metrics_route()]), metrics=self.metrics, cors=Cors())
+        tls = await self._tls()
+        self.server = server.serve(
+            self.gateway,
+            idle_timeout=config.idle_timeout,
+            body_timeout=config.body_timeout,
+            ssl_context=tls.context if tls else None,
+        )
+        self.inner_server = server.serve(inner, idle_timeout=config.idle_timeout)
+        metrics_host = config.metrics_host or config.host
+        metrics_port = ports.bind(self.inner_server, config.metrics_port, metrics_host, "metrics_port")
+        port = ports.bind(self.server, config.port, config.host, "port")
+        self.url = f"{'https' if tls else 'http'}://{ports.authority(config.host, port)}"
+        self.metrics_url = f"http://{ports.authority(metrics_host, metrics_port)}/metrics"
+
+    async def _tls(self) -> ReloadingTls | None:
+        if self.config.tls_cert is None or self.config.tls_key is None:
+            return None
+        tls = ReloadingTls(self.config.tls_cert, self.config.tls_key)
+
+        async def refresh() -> None:
+            while True:
+                await asyncio.sleep(TLS_REFRESH)
+                tls.refresh()
+
+        await self._background("certificate watch", refresh)
+        return tls
+
+    # -- running and ending -----------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set. Raises what made going on impossible."""
+        assert self._failed is not None  # noqa: S101  # start() comes before
+        stopping = asyncio.ensure_future(stop.wait())
+        watched: list[asyncio.Future[Any]] = [stopping, self._failed]
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if self._failed.done():
+            self._failed.result()
+
+    async def drain(self) -> None:
+        """Take no new connections, tell the sockets, and finish what is under way, within `drain_timeout`."""
+        log.info("draining")
+        self.health.draining = True
+        self.gateway.draining = True
+        self.server.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.drain_timeout):
+                await self.gate.close(0 if self._demo else SOCKET_SPREAD)
+                await self.gateway.idle()
+                await self.store.close()
+
+    async def stop(self) -> None:
+        """End everything that was started, last first."""
+        for listener in (getattr(self, "server", None), getattr(self, "inner_server", None)):
+            if listener is not None:
+                listener.stop()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSE_TIMEOUT):
+                        await listener.close_all_connections()
+        await self._exit.aclose()
+        if self._failed is not None and self._failed.done():
+            self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
+
+
+async def _end(task: asyncio.Future[None]) -> None:
+    """Cancel it until it has ended: a driver may lose a cancellation, or turn it into an error of its own.
+
+    On Python 3.11 `asyncio.wait_for` does, when what it waits for is done in that very moment (CPython #86296).
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN)
+
+
+def serve(config: Config, *, out: TextIO | None = None) -> int:
+    """`leaderboard serve`: until SIGTERM or Ctrl-C; the exit code."""
+    logs.configure(config.log_level, config.log_format, color=config.color)
+    for sentence in advice(config):
+        log.warning(sentence)
+    stream = out or sys.stdout
+
+    @contextlib.asynccontextmanager
+    async def announced(service: Service) -> AsyncIterator[None]:
+        announce(service, stream)
+        yield
+
+    return asyncio.run(serve_until_stopped(Service(config), announced))
+
+
+def announce(service: Service, out: TextIO) -> None:
+    """The one line that says that the service is ready, and where."""
+    out.write(f"leaderboard ready at {service.url} (metrics at {service.metrics_url})\n")
+    out.flush()
+
+
+async def serve_until_stopped(
+    service: Service,
+    ready: Callable[[Service], contextlib.AbstractAsyncContextManager[None]],
+    extra_routes: Callable[[Service], list[Route]] = lambda service: [],
+) -> int:
+    """Start the service and run it until SIGTERM or Ctrl-C; the exit code.
+
+    `ready` is entered when it is ready to serve, and left before it drains. Raises StartupError.
+    """
+    stop = asyncio.Event()
+    on_signals(stop)
+    starting = asyncio.ensure_future(service.start(extra_routes))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await service.stop()  # the cancellation came too late, or was lost, and it has started after all
+        return 0
+    stopping.cancel()
+    starting.result()
+    try:
+        async with ready(service):
+            await service.run(stop)
+        await service.drain()
+    finally:
+        await service.stop()
+    return 0

@@ -1,0 +1,82 @@
+"""`leaderboard audit`: proves that each score is the sum of its ledger and that each chain is whole."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from datetime import datetime
+from typing import TextIO
+
+from tornado_app.config import Config, Refused, parse_duration
+from tornado_app.config.flags import add_some_settings, load
+
+SETTINGS = (
+    "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "mongodb_database", "mongo_driver", "mongodb_timeout",
+    "rate_limit",
+)  # fmt: skip
+"""The settings that say where the ledger is, and which pace was allowed."""
+
+_SINCE = "give how long ago, such as 24h, or a time with its zone, such as 2026-01-02T03:04:05Z"
+
+EXAMPLES = """examples:
+  leaderboard audit
+      of the database in ./leaderboard-data, whether the service runs or not
+  leaderboard audit --mongodb-uri-file /run/secrets/uri --since 24h
+      what changed scores past the service is told only where it is of the last day
+  leaderboard audit --json | jq 'select(.type == "difference")'
+
+The exit code is 1 where there is a difference, 0 where there is none. An irregularity is no difference."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the flags of `leaderboard audit`."""
+    since = "tell of foreign and reconciled points, and of irregularities, only from then on: 24h, 2026-01-02T03:04:05Z"
+    parser.add_argument("--since", type=_since, default=0, metavar="TIME", help=since)
+    parser.add_argument("--json", action="store_true", help="print a JSON object a line instead of sentences")
+    add_some_settings(parser, SETTINGS)
+
+
+def run(options: argparse.Namespace, *, out: TextIO | None = None, err: TextIO | None = None) -> int:
+    """Audit the ledger that the settings name; the exit code. Raises ConfigError and StartupError."""
+    import asyncio
+
+    config = load(options, concerned=SETTINGS)
+    return asyncio.run(_audit(config, options, out or sys.stdout, err or sys.stderr))
+
+
+async def _audit(config: Config, options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
+    from tornado_app.audit.examination import Examination
+    from tornado_app.audit.progress import Progress
+    from tornado_app.audit.report import Report
+    from tornado_app.mongo.ledger_access import open_ledger
+
+    async with open_ledger(
+        config.read_mongodb_uri(),
+        config.mongodb_database,
+        data_dir=config.data_dir,
+        driver=config.mongo_driver,
+        timeout=config.mongodb_timeout,
+    ) as scan:
+        progress = Progress(err, *await scan.sizes())
+        report = Report(out, progress, lines_of_json=options.json)
+        examination = Examination(
+            scan, report.tell, limit=config.rate_limit, since=options.since, progress=progress
+        )  # fmt: skip
+        report.close(await examination.run())
+    return 1 if report.differences else 0
+
+
+def _since(text: str) -> int:
+    """Milliseconds since the epoch, for a time or for how long ago it was."""
+    try:
+        return round((time.time() - parse_duration(text)) * 1000)
+    except Refused:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(_SINCE) from None
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(_SINCE)
+    return round(moment.timestamp() * 1000)

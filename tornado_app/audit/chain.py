@@ -1,0 +1,99 @@
+"""Whether a player's chain is whole and adds up to the score: fed entry by entry, in constant memory. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tornado_app.audit.findings import Finding, Kind
+from tornado_app.core.ledger import Account, Entry, EntryKind, digest
+
+MOST = 5
+"""Faults that are told of one chain; where one is broken, more say nothing new."""
+
+_EXCEPTIONS = {
+    EntryKind.FOREIGN: (Kind.FOREIGN, "{:+} points that the service did not give: {}"),
+    EntryKind.RECONCILED: (Kind.RECONCILED, "{:+} points from a time that the ledger did not see"),
+}
+
+
+class Chain:
+    """One player's entries as they are read, held against the account where there is one.
+
+    The account was read before the entries. So its score must be the sum at its last write's entry, or at one after it.
+    `since`: milliseconds; exceptions that are older are not told again. `booked`: the last write is there.
+    """
+
+    def __init__(self, player: str, account: Account | None = None, *, since: int = 0) -> None:
+        self.player = player
+        self.account = account
+        self.booked = False
+        self.length = 0
+        self.sum = 0
+        self._faults: list[Finding] = []
+        self._exceptions: list[Finding] = []
+        self._agrees = False
+        self._since = since
+        self._n = 0
+        self._score = 0
+        self._hash = b""
+
+    def add(self, entry: Entry | None, n: Any = None) -> None:
+        """The next entry in the order of the numbers; None for a document that is no entry, with what its number is."""
+        self.length += 1
+        if entry is None:
+            self._fault(Kind.CHANGED, "the document is no entry of the ledger", n if isinstance(n, int) else None)
+            return
+        self._linked(entry)
+        self.sum += entry.points
+        if entry.score != self._score + entry.points:
+            self._fault(Kind.SUM, f"{self._score} {entry.points:+} is not {entry.score}", entry.n)
+        self._n, self._score, self._hash = entry.n, entry.score, entry.hash
+        if entry.kind in _EXCEPTIONS and entry.at >= self._since and len(self._exceptions) < MOST:
+            kind, text = _EXCEPTIONS[entry.kind]
+            self._exceptions.append(Finding(kind, self.player, text.format(entry.points, entry.reason), entry.n))
+        if self.account is not None:
+            self.booked = self.booked or entry.op == self.account.op
+            self._agrees = self._agrees or (self.booked and self.sum == self.account.score)
+
+    def findings(self) -> list[Finding]:
+        """What is wrong, once all entries are there."""
+        return [*self._faults, *self._against_account(), *self._exceptions]
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing is wrong but what the chain itself holds against the player."""
+        return not self._faults and not self._against_account()
+
+    def _linked(self, entry: Entry) -> None:
+        if digest(entry) != entry.hash:
+            self._fault(Kind.CHANGED, "its content is not what its hash says", entry.n)
+        if entry.n != self._n + 1:
+            first = self._n + 1
+            gap = (
+                f"entry {first} is missing" if entry.n == first + 1 else f"entries {first} to {entry.n - 1} are missing"
+            )
+            self._fault(Kind.MISSING, gap if entry.n > first else "there are two of this number", entry.n)
+            self._score = entry.score - entry.points  # what is missing is told once
+        elif entry.prev != self._hash:
+            self._fault(Kind.UNCHAINED, "it does not hold the hash of the entry before it", entry.n)
+
+    def _against_account(self) -> list[Finding]:
+        account = self.account
+        if account is None:
+            text = f"there is no such player, and the ledger adds up to {self.sum}"
+            return [Finding(Kind.NO_PLAYER, self.player, text)] if self.sum else []
+        if account.erased:
+            text = "the erasure did not delete the player: erase once more"
+            return [Finding(Kind.UNFINISHED, self.player, text)]
+        if account.score is None or account.op is None:
+            text = "the document has no score" if account.score is None else "the last write has no mark of ours"
+            return [Finding(Kind.NOT_OURS, self.player, text)]
+        if not self.booked:
+            return [Finding(Kind.NOT_BOOKED, self.player, "the last write is not in the ledger")]
+        if self._agrees:
+            return []
+        return [Finding(Kind.SCORE, self.player, f"the score is {account.score}, the ledger adds up to {self.sum}")]
+
+    def _fault(self, kind: Kind, text: str, n: int | None) -> None:
+        if len(self._faults) < MOST:
+            self._faults.append(Finding(kind, self.player, text, n))

@@ -1,0 +1,221 @@
+"""Reads all players and all of the ledger side by side, in the order of the players, while the service goes on.
+
+Nothing is stopped and no snapshot is held: a page of players is read first and their entries after it, so each score
+must be found in the ledger at that player's last write or after it. What does not fit is looked at again, by itself,
+until it does or the ledger has had its time to catch up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from tornado_app.audit.chain import Chain
+from tornado_app.audit.findings import Finding, Kind
+from tornado_app.audit.patterns import Patterns
+from tornado_app.core.ledger import ERASURES, Account, Entry
+from tornado_app.core.policies import RateLimit
+
+Line = tuple[str, Any, Entry | None]
+"""A stored entry: its player, its number, and what it holds; None where that is no entry of ours."""
+
+
+SOON = 2.0
+"""Seconds within which a ledger that is well has a write."""
+
+PATIENCE = 20.0
+"""Seconds for which the ledger may stand still and lack a write before that is a difference."""
+
+PAUSE = 0.1
+
+TOGETHER = 1000
+"""Players who are waited for together."""
+
+
+class Source(Protocol):
+    """The database as an audit reads it, players and entries in the same order."""
+
+    async def accounts(self, after: str) -> Sequence[Account]:
+        """A page of players, from the one after `after` on; none at the end."""
+
+    def lines(self, after: str, last: str | None) -> AsyncIterator[Line]:
+        """The entries of the players after `after` up to `last`, None being no bound."""
+
+    def lines_of(self, player: str) -> AsyncIterator[Line]:
+        """The entries of one player."""
+
+    async def account(self, player: str) -> Account | None:
+        """One player, as it is now."""
+
+    async def moment(self) -> int:
+        """The database's time now, as a version."""
+
+    async def through(self) -> int:
+        """The time up to which everything is booked, as a version; −1 where nothing ever was."""
+
+    async def strangers(self) -> Sequence[str]:
+        """What is in either collection and can't be a player's, in words."""
+
+
+class Past:
+    """What one player's entries say, read one by one."""
+
+    __slots__ = ("chain", "patterns")
+
+    def __init__(self, chain: Chain, patterns: Patterns) -> None:
+        self.chain = chain
+        self.patterns = patterns
+
+    def add(self, entry: Entry | None, n: Any) -> None:
+        """The next entry; None for a document that is none, with what its number is."""
+        self.chain.add(entry, n)
+        if entry is not None:
+            self.patterns.add(entry)
+
+
+class Counts(msgspec.Struct):
+    """How much was read."""
+
+    players: int = 0
+    entries: int = 0
+    erasures: int = 0
+
+
+class Examination:
+    """One audit. `tell` is told each finding, `progress` how far it is."""
+
+    def __init__(
+        self,
+        source: Source,
+        tell: Callable[[Finding], None],
+        *,
+        limit: RateLimit,
+        since: int = 0,
+        progress: Callable[[Counts], None] = lambda counts: None,
+    ) -> None:
+        self._source = source
+        self._tell = tell
+        self._limit = limit
+        self._since = since
+        self._progress = progress
+        self._second_look = SecondLook(source, self._open, self._report)
+        self.counts = Counts()
+
+    async def run(self) -> Counts:
+        """Read everything once; what was read."""
+        await self._erasures()
+        after: str | None = ERASURES
+        while after is not None:
+            after = await self._page(after)
+        for text in await self._source.strangers():
+            self._tell(Finding(Kind.NOT_OURS, "", text))
+        return self.counts
+
+    async def _erasures(self) -> None:
+        """The chain that holds the erasures; it has no player, and adds up to nothing."""
+        chain = Chain(ERASURES, since=self._since)
+        async for _, n, entry in self._source.lines_of(ERASURES):
+            chain.add(entry, n)
+        self.counts.erasures = chain.length
+        for finding in chain.findings():
+            self._tell(finding)
+
+    async def _page(self, after: str) -> str | None:
+        """One page of players with their entries; the last of them, None at the end."""
+        accounts = await self._source.accounts(after)
+        last = accounts[-1].player if accounts else None
+        waiting = {account.player: account for account in accounts}
+        doubtful: list[str] = []
+        async for past in self._pasts(after, last, waiting):
+            if past.chain.right:
+                self._report(past)
+            else:
+                doubtful.append(past.chain.player)
+        self.counts.players += len(accounts)
+        self._progress(self.counts)
+        await self._second_look.at([*doubtful, *waiting])
+        return last
+
+    async def _pasts(self, after: str, last: str | None, waiting: dict[str, Account]) -> AsyncIterator[Past]:
+        """Every chain of the range, read to its end; takes its account out of `waiting`."""
+        past: Past | None = None
+        async for player, n, entry in self._source.lines(after, last):
+            if past is None or past.chain.player != player:
+                if past is not None:
+                    yield past
+                past = self._open(player, waiting.pop(player, None))
+            past.add(entry, n)
+            self.counts.entries += 1
+            if self.counts.entries % 1000 == 0:
+                self._progress(self.counts)
+        if past is not None:
+            yield past
+
+    def _open(self, player: str, account: Account | None) -> Past:
+        chain = Chain(player, account, since=self._since)
+        return Past(chain, Patterns(player, self._limit, since=self._since))
+
+    def _report(self, past: Past) -> None:
+        for finding in (*past.chain.findings(), *past.patterns.findings()):
+            self._tell(finding)
+
+
+class SecondLook:
+    """Looks again at players who did not fit, by themselves, until they do or there is nothing left to wait for.
+
+    `open_past` begins a player's past, `report` is handed each that is complete.
+    """
+
+    def __init__(
+        self, source: Source, open_past: Callable[[str, Account | None], Past], report: Callable[[Past], None]
+    ) -> None:
+        self._source = source
+        self._open_past = open_past
+        self._report = report
+        self._patience = PATIENCE
+
+    async def at(self, players: Sequence[str]) -> None:
+        """Look, and report each of them."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(SOON, self._patience)
+        while players and loop.time() < until:
+            players = [player for player in players if not await self._right(player)]
+            if players:
+                await asyncio.sleep(PAUSE)
+        for start in range(0, len(players), TOGETHER):
+            await self._finally(players[start : start + TOGETHER])
+
+    async def _right(self, player: str) -> bool:
+        past = await self._read(player, await self._source.account(player))
+        if past.chain.right:
+            self._report(past)
+        return past.chain.right
+
+    async def _finally(self, players: Sequence[str]) -> None:
+        """What these are once the ledger has all that was done before they were read."""
+        accounts = [await self._source.account(player) for player in players]
+        await self._caught_up(await self._source.moment())
+        for player, account in zip(players, accounts, strict=True):
+            if not await self._right(player):  # it may have changed meanwhile; if not, this is what is wrong
+                self._report(await self._read(player, account))
+
+    async def _caught_up(self, moment: int) -> None:
+        """Wait until everything up to a moment is booked. A ledger that stands still is not waited for again."""
+        loop = asyncio.get_running_loop()
+        through, since = await self._source.through(), loop.time()
+        while self._patience and through < moment:
+            await asyncio.sleep(PAUSE)
+            before, through = through, await self._source.through()
+            if through > before:
+                since = loop.time()
+            elif loop.time() - since > self._patience:
+                self._patience = 0.0
+
+    async def _read(self, player: str, account: Account | None) -> Past:
+        past = self._open_past(player, account)
+        async for _, n, entry in self._source.lines_of(player):
+            past.add(entry, n)
+        return past

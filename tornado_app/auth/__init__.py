@@ -1,0 +1,1 @@
+"""A credential goes in; a Caller or an error comes out."""

@@ -1,0 +1,108 @@
+"""Tokens signed here: for `leaderboard token`, the demo and tests. Production tokens come from an identity provider."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from jose import jws
+
+from tornado_app.auth import compact, material
+from tornado_app.auth.keys import SigningKey
+from tornado_app.core import identity
+
+SECRET_BYTES = 32
+"""Random bytes of a made secret: 256 bits, as HS256 has."""
+
+_log = logging.getLogger("leaderboard.auth")
+
+
+def mint(
+    key: SigningKey,
+    *,
+    sub: str,
+    ttl: float,
+    name: str | None = None,
+    scopes: Iterable[str] = (),
+    audience: str | None = None,
+    issuer: str | None = None,
+    picture: str | None = None,
+    clock: Callable[[], float] = time.time,
+) -> str:
+    """A bearer token for `sub` that holds for `ttl` seconds from now; raises ValueError where it could not be used."""
+    if not identity.is_user_id(sub):
+        raise ValueError("A user id has 1 to 128 characters of A-Z a-z 0-9 _ . : @ -")
+    if not 0 < ttl <= compact.MAX_DATE:
+        raise ValueError("A token must hold for more than 0 seconds.")
+    now = clock()
+    claims: dict[str, Any] = {
+        "sub": sub,
+        "iat": math.floor(now),
+        "exp": math.ceil(now + ttl),
+        "name": name,
+        "picture": picture,
+        "scope": " ".join(scopes) or None,
+        "aud": audience,
+        "iss": issuer,
+    }
+    return sign(key, {claim: value for claim, value in claims.items() if value is not None}, "JWT")
+
+
+def sign(key: SigningKey, claims: dict[str, Any], typ: str) -> str:
+    """`claims` as a compact JWS of this type; raises ValueError where it would be longer than is accepted."""
+    headers = {"typ": typ} if key.kid is None else {"typ": typ, "kid": key.kid}
+    text = jws.sign(claims, key.key, headers, key.algorithm.value)
+    if len(text) > compact.MAX_LENGTH:
+        raise ValueError(f"The token would have {len(text)} characters; at most {compact.MAX_LENGTH} are accepted.")
+    return text
+
+
+def ensure_secret(path: Path) -> str:
+    """The secret in the file, which is made, readable by its owner only, where there is none yet.
+
+    Safe when several processes start at once: all get the same. Raises UnusableKey for a file that holds no fit secret
+    and OSError where the folder cannot be written.
+    """
+    try:
+        return _read_secret(path)
+    except FileNotFoundError:
+        _make_secret(path)
+        return _read_secret(path)
+
+
+def _make_secret(path: Path) -> None:
+    """Writes a new secret beside the file and links it into place whole; who comes second leaves the first as it is."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another process was first, and its secret is the one
+    finally:
+        draft.unlink()
+
+
+def _read_secret(path: Path) -> str:
+    with path.open("rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        content = file.read(compact.MAX_LENGTH)
+    if mode & 0o077:
+        _log.warning("The secret file %s can be used by other users; close it with: chmod 600", path)
+    try:
+        return material.secret(content).decode("utf-8")
+    except UnicodeDecodeError:
+        raise material.UnusableKey(f"The secret file {path} is not text; delete it to have a new one made.") from None
+    except material.UnusableKey as fault:
+        raise material.UnusableKey(f"{path}: {fault} Or delete the file to have a new one made.") from None

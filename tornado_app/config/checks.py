@@ -1,0 +1,163 @@
+"""What settings must be to each other and to the files they name; and what is allowed but unwise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING
+
+from tornado_app.config import keys
+from tornado_app.config.durations import show_duration
+from tornado_app.config.files import read_secret
+from tornado_app.config.kinds import Refused
+from tornado_app.config.network import MongodbUri
+from tornado_app.core.errors import ConfigError, StartupError
+from tornado_app.core.policies import MAX_REMEMBERED, PROOF_LEEWAY, ProofPolicy, RateLimit
+
+if TYPE_CHECKING:
+    from tornado_app.config.configuration import Config
+    from tornado_app.config.sources import Gathered
+
+Fault = tuple[str, str]
+"""A setting's name and what is wrong with it."""
+
+
+def check(config: Config, gathered: Gathered, concerned: Collection[str] | None = None) -> None:
+    """Note in `gathered` each fault that lies between settings; those that are wrong in themselves are left out.
+
+    `concerned`: the settings that matter; a check that looks at any other is left out too. None is all.
+    """
+    for names, find in _CHECKS:
+        if gathered.bad.isdisjoint(names) and (concerned is None or set(names) <= set(concerned)):
+            for name, problem in list(find(config)):
+                gathered.refuse(name, problem)
+
+
+def _ports(config: Config) -> Iterator[Fault]:
+    hosts = {config.host, config.metrics_host or config.host}
+    if config.port == config.metrics_port != 0 and (len(hosts) == 1 or hosts & {"0.0.0.0", "::"}):  # noqa: S104
+        yield "metrics_port", f"{config.port} is the port of the service itself; give /metrics another"
+
+
+def _given_once(*names: str) -> Callable[[Config], Iterator[Fault]]:
+    """A check that not more than one of these settings is given: they are ways to say the same thing."""
+
+    def find(config: Config) -> Iterator[Fault]:
+        given = [name for name in names if getattr(config, name) is not None]
+        for other in given[1:]:
+            yield other, f"{given[0]} is set too; set only one of them"
+
+    return find
+
+
+def _uri_file(config: Config) -> Iterator[Fault]:
+    if config.mongodb_uri_file is None:
+        return
+    try:
+        MongodbUri().parse(read_secret(config.mongodb_uri_file, "mongodb_uri_file").strip())
+    except ConfigError as error:
+        yield "mongodb_uri_file", error.faults[0].removeprefix("mongodb_uri_file: ")
+    except Refused as hint:
+        yield "mongodb_uri_file", f"{config.mongodb_uri_file} does not hold {MongodbUri().what} ({hint})"
+
+
+def _memory(config: Config) -> Iterator[Fault]:
+    limit, lifetime = config.rate_limit, config.proof_lifetime + PROOF_LEEWAY
+    remembered = limit.remembered(lifetime)
+    if remembered > MAX_REMEMBERED:
+        most, longest = MAX_REMEMBERED // (math.ceil(lifetime / limit.window) + 1), _longest_proof(limit)
+        ways = [f"at most {most}/{show_duration(limit.window)} with this proof_lifetime"] if most else []
+        if longest >= 1:
+            ways.append(f"a proof_lifetime of at most {show_duration(longest)} with this rate_limit")
+        yield (
+            "rate_limit",
+            (
+                f"each player would have to remember {remembered} actions, and {MAX_REMEMBERED} is the most; "
+                f"set {' or '.join(ways) or 'a longer window and fewer updates'}"
+            ),
+        )
+
+
+def _longest_proof(limit: RateLimit) -> float:
+    """The longest `proof_lifetime` in seconds, of whole milliseconds, that goes with this limit."""
+    ms = math.floor(((MAX_REMEMBERED // limit.updates - 1) * limit.window - PROOF_LEEWAY) * 1000)
+    while limit.remembered(ms / 1000 + PROOF_LEEWAY) > MAX_REMEMBERED:
+        ms -= 1  # once at most: the division by the window may round up
+    return ms / 1000
+
+
+def _tls(config: Config) -> Iterator[Fault]:
+    cert, key = config.tls_cert, config.tls_key
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        given, missing = ("tls_key", "tls_cert") if cert is None else ("tls_cert", "tls_key")
+        yield given, f"{missing} is missing; HTTPS needs both"
+        return
+    from tornado_app.tls import server_context  # ssl is slow to import, and most processes serve plain HTTP
+
+    try:
+        server_context(cert, key)
+    except StartupError as error:
+        yield "tls_cert", str(error)
+
+
+def _captcha(config: Config) -> Iterator[Fault]:
+    secret = config.captcha_secret is not None or config.captcha_secret_file is not None
+    if config.captcha_url is not None and not secret:
+        yield (
+            "captcha_url",
+            "captcha_secret is missing; set LEADERBOARD_CAPTCHA_SECRET, or LEADERBOARD_CAPTCHA_SECRET_FILE to its file",
+        )
+    if config.captcha_url is None and secret:
+        name = "captcha_secret" if config.captcha_secret_file is None else "captcha_secret_file"
+        yield name, "captcha_url is missing, so that no captcha is asked for; set it, or leave this out"
+    if config.captcha_secret_file is not None:
+        try:
+            config.read_captcha_secret()
+        except ConfigError as error:
+            yield "captcha_secret_file", error.faults[0].removeprefix("captcha_secret_file: ")
+
+
+def _data_dir(config: Config) -> Iterator[Fault]:
+    if config.embedded and config.data_dir.exists() and not config.data_dir.is_dir():
+        yield "data_dir", f"{config.data_dir} is not a folder; name another"
+
+
+_DATABASE = ("mongodb_uri", "mongodb_uri_file")
+_CAPTCHA = ("captcha_url", "captcha_secret", "captcha_secret_file")
+
+# `config` is among the names where something may seem to be missing only because the file could not be read.
+_CHECKS: tuple[tuple[tuple[str, ...], Callable[[Config], Iterator[Fault]]], ...] = (
+    (("host", "port", "metrics_host", "metrics_port"), _ports),
+    (_DATABASE, _given_once(*_DATABASE)),
+    (keys.TOKEN_SOURCES, _given_once(*keys.TOKEN_SOURCES)),
+    (keys.PROOF_SOURCES, _given_once(*keys.PROOF_SOURCES)),
+    (_CAPTCHA[1:], _given_once(*_CAPTCHA[1:])),
+    ((*keys.TOKEN_SOURCES, "jwt_algorithm"), keys.token_key),
+    ((*keys.PROOF_SOURCES, "proof_algorithm"), keys.proof_key),
+    (("config", *keys.TOKEN_SOURCES, "jwt_algorithm", *_DATABASE), keys.token_key_needed),
+    (("config", *keys.PROOF_SOURCES, "proof_algorithm", "action_proof", *_DATABASE), keys.proof_key_needed),
+    ((*keys.TOKEN_SOURCES, "jwt_algorithm", *keys.PROOF_SOURCES, "proof_algorithm"), keys.apart),
+    (("mongodb_uri_file",), _uri_file),
+    (("rate_limit", "proof_lifetime"), _memory),
+    (("config", *_CAPTCHA), _captcha),
+    (("config", "tls_cert", "tls_key"), _tls),
+    (("data_dir",), _data_dir),
+)
+
+
+def advice(config: Config) -> Iterator[str]:
+    """What is allowed but unwise, a sentence each."""
+    if config.sources.get("mongodb_uri") == "--mongodb-uri" and "@" in (config.mongodb_uri or ""):
+        yield "--mongodb-uri holds credentials, which other users of this machine can read; use --mongodb-uri-file"
+    if not config.embedded and config.proof_policy is not ProofPolicy.REQUIRED:
+        most = (
+            f"{config.max_increment} points an update" if config.proof_policy is ProofPolicy.OPTIONAL else "any points"
+        )
+        yield (
+            f"action_proof is {config.proof_policy}: whoever holds a player's token can score {most} without having "
+            "played; set it to required, and have the game server sign actions"
+        )
+    if any(network.prefixlen == 0 for network in config.trusted_proxies):
+        yield "trusted_proxies holds every address, so that every client can say which address it has"

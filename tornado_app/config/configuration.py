@@ -1,0 +1,132 @@
+"""`Config`: the settings in force, read from every place, checked whole, with what follows from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from tornado_app.config.checks import check
+from tornado_app.config.files import read_actions, read_secret
+from tornado_app.config.settings import SETTINGS, Settings
+from tornado_app.config.sources import Gathered, gather
+from tornado_app.core.errors import ConfigError
+from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ProofPolicy, Rules
+
+
+class Effective(NamedTuple):
+    """A setting as it is in force: `value` is text with secrets masked, `source` where it comes from."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
+    """The settings in force. Durations are seconds.
+
+    `Config.load` reads and validates them; `Config(...)` as such takes what it is given, for tests.
+    """
+
+    action_points: Mapping[str, int] = field(default_factory=lambda: DEFAULT_ACTIONS, hash=False)
+    """Points by action type: what the file `actions` holds."""
+
+    color: bool = True
+    """Whether logs on a terminal may be coloured: false where the variable NO_COLOR is set (no-color.org)."""
+
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Where each value that is no default comes from, by setting."""
+
+    @classmethod
+    def load(
+        cls,
+        flags: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        defaults: Mapping[str, object] | None = None,
+        concerned: Collection[str] | None = None,
+    ) -> Config:
+        """The settings from flags (by setting's name, as text), environment, file and defaults, in that precedence.
+
+        `environ` None is the process's own. `defaults`: values in place of the declared ones. `concerned`: the settings
+        that matter to the caller, so that what only others lack is no fault; None is all. Raises ConfigError with every
+        fault there is.
+        """
+        variables = os.environ if environ is None else environ
+        gathered = gather(SETTINGS, flags or {}, variables)
+        values = {**(defaults or {}), **gathered.values}
+        config = cls(**values, color=not variables.get("NO_COLOR"), sources=gathered.sources)
+        return _checked(config, gathered, concerned)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the service runs a MongoDB of its own."""
+        return self.mongodb_uri is None and self.mongodb_uri_file is None
+
+    @property
+    def proof_policy(self) -> ProofPolicy:
+        """Whether a player's own update needs an action proof: what is set, else what suits the database."""
+        if self.action_proof is not None:
+            return ProofPolicy(self.action_proof)
+        return ProofPolicy.OPTIONAL if self.embedded else ProofPolicy.REQUIRED
+
+    @property
+    def made_key_path(self) -> Path:
+        """Where the token key that is made for the embedded database lies."""
+        return self.data_dir / "jwt.key"
+
+    @property
+    def made_proof_key_path(self) -> Path:
+        """Where the key of action proofs that is made for the embedded database lies."""
+        return self.data_dir / "proof.key"
+
+    @property
+    def rules(self) -> Rules:
+        """What the store enforces. An action's id is remembered for as long as a proof of it could be accepted."""
+        remember = self.rate_limit.remembered(self.proof_lifetime + PROOF_LEEWAY)
+        return Rules(limit=self.rate_limit, remember=remember, max_points=self.max_points_per_window)
+
+    def read_jwt_key(self) -> str | None:
+        """The key that tokens are verified with, read anew from its file where it has one; None is none configured."""
+        return self.jwt_key if self.jwt_key_file is None else read_secret(self.jwt_key_file, "jwt_key_file")
+
+    def read_proof_key(self) -> str | None:
+        """The key of action proofs, read anew from its file where it has one; None is none configured."""
+        return self.proof_key if self.proof_key_file is None else read_secret(self.proof_key_file, "proof_key_file")
+
+    def read_captcha_secret(self) -> str | None:
+        """What `captcha_url` knows this service by, read anew from its file where it has one."""
+        if self.captcha_secret_file is None:
+            return self.captcha_secret
+        return read_secret(self.captcha_secret_file, "captcha_secret_file").strip()
+
+    def read_mongodb_uri(self) -> str | None:
+        """The MongoDB to use, read anew from its file where it has one; None is the embedded one."""
+        if self.mongodb_uri_file is None:
+            return self.mongodb_uri
+        return read_secret(self.mongodb_uri_file, "mongodb_uri_file").strip()
+
+    def describe(self) -> Iterator[Effective]:
+        """Each setting with its value, secrets masked, and where that comes from."""
+        derived = {"action_proof": self.proof_policy}
+        for each in SETTINGS:
+            value = each.show(derived.get(each.name, getattr(self, each.name)))
+            yield Effective(each.name, value, self.sources.get(each.name, "default"))
+
+
+def _checked(config: Config, gathered: Gathered, concerned: Collection[str] | None) -> Config:
+    """`config` with its actions, once everything about it is known to be good; else ConfigError."""
+    if config.actions is not None:
+        try:
+            config = replace(config, action_points=MappingProxyType(read_actions(config.actions)))
+        except ConfigError as error:
+            for fault in error.faults:
+                gathered.refuse("actions", fault)
+    check(config, gathered, concerned)
+    if gathered.faults:
+        raise ConfigError(gathered.faults)
+    return config

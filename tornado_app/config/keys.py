@@ -1,0 +1,126 @@
+"""What the keys that settings name must be: given where they are needed, fit for their algorithm, for one purpose only.
+
+The token libraries are imported late: they are slow to import, and where no key is named there is nothing to check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tornado_app.core.errors import ConfigError
+from tornado_app.core.policies import ProofPolicy
+
+if TYPE_CHECKING:
+    from tornado_app.auth.keys import KeySet
+    from tornado_app.config.configuration import Config
+
+TOKEN_SOURCES = ("jwt_key", "jwt_key_file", "jwt_jwks_url", "jwt_jwks_file")
+"""The settings that say where the token keys are; not more than one is given."""
+
+PROOF_SOURCES = ("proof_key", "proof_key_file", "proof_jwks_file")
+"""The same for action proofs."""
+
+Fault = tuple[str, str]
+"""A setting's name and what is wrong with it."""
+
+
+class _Unfit(Exception):
+    """A setting that names no usable key: its name, and why not."""
+
+
+def token_key(config: Config) -> Iterator[Fault]:
+    """Whether what tokens are verified with can be used."""
+    yield from _fit(config, "jwt")
+
+
+def proof_key(config: Config) -> Iterator[Fault]:
+    """Whether what action proofs are verified with can be used."""
+    yield from _fit(config, "proof")
+
+
+def token_key_needed(config: Config) -> Iterator[Fault]:
+    """A key must be given unless one is made: for HS256, on the embedded database."""
+    if all(getattr(config, name) is None for name in TOKEN_SOURCES):
+        yield from _missing(config, "jwt", "tokens are signed with")
+
+
+def proof_key_needed(config: Config) -> Iterator[Fault]:
+    """The same for action proofs, where they are required, or are to be verified with a public key."""
+    policy = config.proof_policy
+    if policy is ProofPolicy.OFF or any(getattr(config, name) is not None for name in PROOF_SOURCES):
+        return
+    if policy is ProofPolicy.OPTIONAL and config.proof_algorithm == "HS256":
+        return
+    for name, problem in _missing(config, "proof", "the game server signs actions with"):
+        way_out = "" if config.action_proof else "; or set action_proof to optional, and take players at their word"
+        yield name, problem + way_out
+
+
+def apart(config: Config) -> Iterator[Fault]:
+    """Whoever may sign tokens may not thereby sign proofs, and the other way round."""
+    try:
+        tokens, proofs = key_set(config, "jwt"), key_set(config, "proof")
+    except _Unfit:
+        return  # told by the checks of the one and the other
+    if tokens is None or proofs is None:
+        return
+    from tornado_app.auth.keys import shared_keys
+
+    if shared_keys(tokens, proofs):
+        name = next(name for name in PROOF_SOURCES if getattr(config, name) is not None)
+        yield name, "it is a key that tokens are verified with too; make another, which only the game server has"
+
+
+def key_set(config: Config, prefix: str) -> KeySet | None:
+    """The keys that the settings `<prefix>_key` and so on hold; None where none are given, or they are at a URL."""
+    file, jwks = getattr(config, f"{prefix}_key_file"), getattr(config, f"{prefix}_jwks_file")
+    name = next((f"{prefix}_{end}" for end, path in (("jwks_file", jwks), ("key_file", file)) if path), f"{prefix}_key")
+    try:
+        text = (config.read_jwt_key if prefix == "jwt" else config.read_proof_key)()
+    except ConfigError as error:
+        raise _Unfit(name, error.faults[0].removeprefix(f"{name}: ")) from None
+    if text is None and jwks is None:
+        return None
+    from tornado_app.auth import jwks as jwk_sets
+    from tornado_app.auth.keys import KeySet, public_keys, secret_key
+    from tornado_app.auth.material import UnusableKey
+
+    algorithm = getattr(config, f"{prefix}_algorithm")
+    try:
+        if text is None:
+            return jwk_sets.jwks_file(jwks).current()
+        keys = KeySet((secret_key(text),) if algorithm == "HS256" else public_keys(text))
+    except UnusableKey as error:
+        raise _Unfit(name, str(error)) from None
+    other = sorted({key.algorithm.value for key in keys.keys} - {algorithm})
+    if other:
+        raise _Unfit(name, f"it holds a key for {', '.join(other)}, and {prefix}_algorithm is {algorithm}")
+    return keys
+
+
+def _fit(config: Config, prefix: str) -> Iterator[Fault]:
+    sets = [name for name in (f"{prefix}_jwks_url", f"{prefix}_jwks_file") if getattr(config, name, None) is not None]
+    if sets and f"{prefix}_algorithm" in config.sources:
+        yield (
+            f"{prefix}_algorithm",
+            f"{sets[0]} is set too, and each key of a JWK Set has its own algorithm; leave it out",
+        )
+    try:
+        key_set(config, prefix)
+    except _Unfit as fault:
+        name, problem = fault.args
+        yield name, problem
+
+
+def _missing(config: Config, prefix: str, purpose: str) -> Iterator[Fault]:
+    name, algorithm = f"{prefix}_key", getattr(config, f"{prefix}_algorithm")
+    variable = f"LEADERBOARD_{name.upper()}"
+    ways = f"{variable}_FILE to its file"
+    if prefix == "jwt":
+        ways = f"{ways}, or LEADERBOARD_JWT_JWKS_URL to your identity provider's JWK Set"
+    if algorithm != "HS256":
+        yield name, f"it is missing, and {algorithm} needs one; set {variable} to the public key (PEM), or {ways}"
+    elif not config.embedded:
+        why = "it is missing, and with a MongoDB of your own no key is made"
+        yield name, f"{why}; set {variable} to the secret that {purpose}, or {ways}"

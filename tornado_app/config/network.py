@@ -1,0 +1,179 @@
+"""The kinds of settings that name something on the network: hosts, networks, web origins, addresses of services."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from tornado_app.config.kinds import Base, Refused
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
+_MONGODB_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?|[^:]*%2[Ff][^:]*", re.ASCII)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+"""A range of addresses."""
+
+
+def is_host(text: str) -> bool:
+    """Whether `text` is an IPv4 or IPv6 address or a host name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        # Only digits and dots would be a mistyped address, which a resolver reads in surprising ways.
+        return len(text) <= 253 and _HOSTNAME.fullmatch(text) is not None and re.fullmatch(r"[0-9.]+", text) is None
+    return True
+
+
+class Host(Base, frozen=True, kw_only=True):
+    """An address to listen on."""
+
+    metavar: str = "HOST"
+    what: str = "an IP address or a host name, such as 127.0.0.1, ::1 or 0.0.0.0 (every interface)"
+
+    def parse(self, text: str) -> str:
+        """`text` itself."""
+        if not is_host(text):
+            raise Refused("write an IPv6 address without brackets" if text.startswith("[") else "")
+        return text
+
+
+class Networks(Base, frozen=True, kw_only=True):
+    """Networks in CIDR form or single addresses, separated by commas or as a YAML list; none at all is allowed."""
+
+    metavar: str = "CIDR,..."
+    what: str = "a list of networks separated by commas, such as 10.0.0.0/8, 192.0.2.7 or fd00::/8"
+
+    def parse(self, text: str) -> tuple[Network, ...]:
+        """Each network once, in order."""
+        return self.take([part.strip() for part in text.split(",")]) if text.strip() else ()
+
+    def take(self, value: object) -> tuple[Network, ...]:
+        """A list of text, or text that `parse` reads."""
+        if isinstance(value, str):
+            return self.parse(value)
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise Refused
+        return tuple(dict.fromkeys(_network(part) for part in value))
+
+    def show(self, value: Any) -> str:
+        """Separated by commas."""
+        return ",".join(map(str, value))
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Refused("it holds something that is no network") from None
+    raise Refused(f"an address within a network is not the network; did you mean {meant}?")
+
+
+class Url(Base, frozen=True, kw_only=True):
+    """The address of a service that is trusted: nobody on the way can read or change what goes there and back."""
+
+    metavar: str = "URL"
+    what: str = "an https:// address (or http:// to this very machine), without user name, password or fragment"
+
+    def parse(self, text: str) -> str:
+        """`text` itself."""
+        try:
+            url = urlsplit(text)
+            host, port = url.hostname, url.port
+        except ValueError:
+            raise Refused from None
+        visible = text.isascii() and text.isprintable() and " " not in text
+        if not visible or not host or not is_host(host) or port == 0 or "@" in url.netloc or "#" in text:
+            raise Refused
+        if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
+            raise Refused
+        return text
+
+    def show(self, value: Any) -> str:
+        """Without the values of a query, which may be secret."""
+        address, question, _ = value.partition("?")
+        return f"{address}{question and '?***'}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _origin(text: str) -> str:
+    """`text` as a browser sends it in `Origin`; `Refused` where no browser would send that."""
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise Refused from None
+    if url.scheme not in _DEFAULT_PORTS or not url.hostname or url.username is not None or not is_host(url.hostname):
+        raise Refused("give each with its scheme, http:// or https://")
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    origin = f"{url.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS[url.scheme]) else f":{port}")
+    if origin != text:
+        raise Refused(f"browsers send {origin}")
+    return origin
+
+
+class Origins(Base, frozen=True, kw_only=True):
+    """Web origins, separated by commas or as a YAML list; none at all is allowed."""
+
+    metavar: str = "ORIGIN,..."
+    what: str = "a list of web origins separated by commas, such as https://play.example.com, or * for any"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Each origin once, in order."""
+        return self.take([part.strip() for part in text.split(",")]) if text.strip() else ()
+
+    def take(self, value: object) -> tuple[str, ...]:
+        """A list of text, or text that `parse` reads."""
+        if isinstance(value, str):
+            return self.parse(value)
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise Refused
+        if "*" in value:
+            if value != ["*"]:
+                raise Refused("* stands alone")
+            return ("*",)
+        return tuple(dict.fromkeys(_origin(part) for part in value))
+
+    def show(self, value: Any) -> str:
+        """Separated by commas."""
+        return ",".join(value)
+
+
+class MongodbUri(Base, frozen=True, kw_only=True):
+    """A MongoDB connection string. Only its shape is looked at here; the driver reads it."""
+
+    metavar: str = "URI"
+    what: str = "a MongoDB connection string, such as mongodb://host:27017/?replicaSet=rs0 or mongodb+srv://host"
+
+    def parse(self, text: str) -> str:
+        """`text` itself."""
+        if any(ord(c) < 33 or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in text):
+            raise Refused("it holds a space or a control character")
+        scheme, separator, rest = text.partition("://")
+        if not separator or scheme not in ("mongodb", "mongodb+srv"):
+            raise Refused("it begins with mongodb:// or mongodb+srv://")
+        hosts = re.split(r"[/?]", rest.rpartition("@")[2], maxsplit=1)[0]
+        if not all(_MONGODB_HOST.fullmatch(host) for host in hosts.split(",")):
+            raise Refused("its hosts cannot be read; write @ : / and % in a user name or password as %40 %3A %2F %25")
+        return text
+
+    def show(self, value: Any) -> str:
+        """The hosts and database; the credentials and options, which may be secret too, masked."""
+        scheme, _, rest = value.partition("://")
+        # Everything up to the last @ counts as credentials, so that a badly escaped password stays hidden too.
+        credentials, at, place = rest.rpartition("@")
+        place, question, _ = place.partition("?")
+        return f"{scheme}://{'***' if credentials else ''}{at}{place}{question and '?***'}"

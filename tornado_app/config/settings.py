@@ -1,0 +1,229 @@
+"""Every setting of the service, declared once: type, default, what it is for, and whether it is secret."""
+
+# ruff: noqa: RUF009 - a default that is a call is how a dataclass field is declared
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from tornado_app.config.declaration import Setting, setting, settings_of
+from tornado_app.config.durations import Duration, Rate
+from tornado_app.config.kinds import Choice, File, Flag, Integer, Text
+from tornado_app.config.network import Host, MongodbUri, Network, Networks, Origins, Url
+from tornado_app.core.model import MAX_SCORE
+from tornado_app.core.policies import RateLimit
+
+_DATABASE_NAME = r'[^/\\. "$*<>:|?]{1,63}'
+_KEY = Text(what="a key: text, or PEM with its line breaks", lines=True)
+_ALGORITHM = Choice(metavar="NAME", options=("HS256", "RS256", "ES256"))
+_serving = partial(setting, group="Serving")
+_database = partial(setting, group="Database")
+_tokens = partial(setting, group="Tokens")
+_proofs = partial(setting, group="Action proofs")
+_rules = partial(setting, group="Rules")
+_abuse = partial(setting, group="Against abuse")
+_live = partial(setting, group="Live board")
+_limits = partial(setting, group="Limits and deadlines")
+_logs = partial(setting, group="Logs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings as they are given. Durations are seconds; None is nothing given."""
+
+    config: Path | None = _serving(File(metavar="FILE"), None, "YAML file of settings.", key=False)
+    host: str = _serving(Host(), "127.0.0.1", "Address to serve on; 0.0.0.0 is every interface.")
+    port: int = _serving(Integer(low=0, high=65535), 8000, "Port to serve on; 0 picks a free one.")
+    metrics_host: str | None = _serving(Host(), None, "Address to serve /metrics on; none is that of `host`.")
+    metrics_port: int = _serving(Integer(low=0, high=65535), 8001, "Port of /metrics; 0 picks a free one.")
+    tls_cert: Path | None = _serving(
+        File(), None, "Certificate chain (PEM) to serve HTTPS with; read again when it changes."
+    )
+    tls_key: Path | None = _serving(File(), None, "Private key (PEM) of `tls_cert`; read again when it changes.")
+
+    data_dir: Path = _database(
+        File(), Path("leaderboard-data"), "Folder of the embedded database and of the keys made for it."
+    )
+    mongodb_uri: str | None = _database(
+        MongodbUri(),
+        None,
+        "MongoDB to use, a replica set or sharded cluster; none starts an embedded one. Other users of the machine "
+        "can read a flag: give a URI with a password by variable or file.",
+        secret=True,
+    )
+    mongodb_uri_file: Path | None = _database(File(), None, "File that holds `mongodb_uri`, such as a mounted secret.")
+    mongodb_database: str = _database(
+        Text(
+            metavar="NAME",
+            what='a database name: 1 to 63 characters, none of / \\ . " $ * < > : | ? or space',
+            pattern=_DATABASE_NAME,
+            reserved=("admin", "local", "config"),
+        ),
+        "leaderboard",
+        "Name of the database.",
+    )
+    mongo_driver: Literal["pymongo", "motor"] = _database(
+        Choice(metavar="NAME", options=("pymongo", "motor")),
+        "pymongo",
+        "MongoDB driver; motor needs the extra `motor`.",
+    )
+    mongodb_timeout: float = _database(
+        Duration(low=0.01, high=300), 5.0, "Longest wait for the database's answer to one operation."
+    )
+
+    jwt_key: str | None = _tokens(
+        _KEY,
+        None,
+        "Key that tokens are verified with: the shared secret of HS256, the public key (PEM) of RS256 and ES256. "
+        "Not taken as a flag, which other users of the machine can read.",
+        secret=True,
+        flag=False,
+    )
+    jwt_key_file: Path | None = _tokens(
+        File(), None, "File that holds `jwt_key`, such as a mounted secret; a line break at its end does not count."
+    )
+    jwt_jwks_url: str | None = _tokens(
+        Url(),
+        None,
+        "Address of the identity provider's JWK Set, in place of a key; fetched in the background, and once more for a "
+        "key id that is not known yet.",
+    )
+    jwt_jwks_file: Path | None = _tokens(
+        File(), None, "File that holds a JWK Set, in place of a key; read again when it changes."
+    )
+    jwt_algorithm: Literal["HS256", "RS256", "ES256"] = _tokens(
+        _ALGORITHM,
+        "HS256",
+        "The one algorithm that tokens may be signed with. With a JWK Set it is not used: each key has its own.",
+    )
+    jwt_audience: str | None = _tokens(Text(), None, "The `aud` that a token must carry; none asks for none.")
+    jwt_issuer: str | None = _tokens(Text(), None, "The `iss` that a token must carry; none asks for none.")
+    jwt_leeway: float = _tokens(
+        Duration(low=0, high=60), 5.0, "How far the clocks of this service and of the token's issuer may differ."
+    )
+
+    action_proof: Literal["required", "optional", "off"] | None = _proofs(
+        Choice(metavar="POLICY", options=("required", "optional", "off")),
+        None,
+        "Whether a player's own update needs the game server's proof of the action. None is `optional` on the embedded "
+        "database and `required` with a MongoDB of one's own.",
+    )
+    proof_key: str | None = _proofs(
+        _KEY,
+        None,
+        "Key that action proofs are verified with, none of the token keys: the secret that the game server signs with "
+        "(HS256), or the public half of its key (PEM; RS256 and ES256). Not taken as a flag, which other users of the "
+        "machine can read.",
+        secret=True,
+        flag=False,
+    )
+    proof_key_file: Path | None = _proofs(
+        File(), None, "File that holds `proof_key`, such as a mounted secret; a line break at its end does not count."
+    )
+    proof_jwks_file: Path | None = _proofs(
+        File(), None, "File that holds a JWK Set, in place of `proof_key`; read again when it changes."
+    )
+    proof_algorithm: Literal["HS256", "RS256", "ES256"] = _proofs(
+        _ALGORITHM,
+        "HS256",
+        "The one algorithm that action proofs may be signed with. With a JWK Set it is not used: each key has its own.",
+    )
+    proof_lifetime: float = _proofs(
+        Duration(low=1, high=86400), 60.0, "Longest life of an action proof; action ids are remembered for longer."
+    )
+
+    rate_limit: RateLimit = _rules(
+        Rate(), RateLimit(), "Accepted updates of one player in any window of time, over all processes."
+    )
+    max_points_per_window: int | None = _rules(
+        Integer(low=1, high=MAX_SCORE), None, "Most points of one player in any window; none is no cap."
+    )
+    max_increment: int = _rules(
+        Integer(low=1, high=MAX_SCORE),
+        1000,
+        "Most points of one update that nothing but the player's token vouches for.",
+    )
+    auto_register: bool = _rules(
+        Flag(), default=False, doc="Make a player who is not known, where the front end would answer 404."
+    )
+    actions: Path | None = _rules(
+        File(metavar="FILE"), None, "YAML file of points by action type; none is a small built-in table."
+    )
+
+    trusted_proxies: tuple[Network, ...] = _abuse(
+        Networks(),
+        (),
+        "Networks of the proxies in front of the service, whose X-Forwarded-For is believed. Empty: a client's address "
+        "is that of its connection, so that behind a proxy all clients count as one.",
+    )
+    max_failures_per_address: RateLimit = _abuse(
+        Rate(counted="requests", most=1_000_000),
+        RateLimit(60, 60.0),
+        "Requests without a token, or with one that is refused, that one address may make to what needs a token.",
+    )
+    max_connections_per_address: int = _abuse(
+        Integer(low=1, high=1_000_000), 100, "Most sockets that one address may have open at once in this process."
+    )
+    suspend_suspicious: bool = _abuse(
+        Flag(),
+        default=False,
+        doc="Suspend a player who is held suspicious, until an administrator reinstates them; else it is only told.",
+    )
+    captcha_url: str | None = _abuse(
+        Url(),
+        None,
+        "Address that says whether a captcha was solved (hCaptcha's or Turnstile's siteverify). With it, an update "
+        "without an action proof needs one.",
+    )
+    captcha_secret: str | None = _abuse(
+        Text(),
+        None,
+        "Secret that `captcha_url` knows this service by. Not taken as a flag, which other users of the machine can "
+        "read.",
+        secret=True,
+        flag=False,
+    )
+    captcha_secret_file: Path | None = _abuse(
+        File(), None, "File that holds `captcha_secret`; a line break at its end does not count."
+    )
+
+    broadcast_interval: float = _live(
+        Duration(low=0.01, high=60), 0.1, "Shortest time between two looks at a top 10 that may have changed."
+    )
+    max_messages_per_second: int = _live(
+        Integer(low=1, high=1000), 10, "Most messages a second to one socket; the newest state wins."
+    )
+    max_connections: int = _live(Integer(low=1, high=1_000_000), 20_000, "Most sockets open at once in this process.")
+    allowed_origins: tuple[str, ...] = _live(
+        Origins(),
+        (),
+        "Origins of other web pages that may open sockets and read answers; * is any. Empty: only "
+        "pages of this service itself.",
+    )
+    ping_interval: float = _live(Duration(low=0.01, high=3600), 30.0, "Time between two pings to a socket.")
+
+    max_waiting_writes: int = _limits(
+        Integer(low=1, high=1_000_000), 10_000, "Most updates waiting for the database before new ones are refused."
+    )
+    idle_timeout: float = _limits(
+        Duration(low=0.01, high=86400), 75.0, "How long a connection without a request stays open."
+    )
+    body_timeout: float = _limits(Duration(low=0.01, high=3600), 10.0, "Longest wait for the whole body of a request.")
+    drain_timeout: float = _limits(
+        Duration(low=0, high=3600), 10.0, "Longest wait for requests under way when the service is told to stop."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = _logs(
+        Choice(metavar="LEVEL", options=("debug", "info", "warning", "error")), "info", "Least severe level to log."
+    )
+    log_format: Literal["auto", "json", "text"] = _logs(
+        Choice(metavar="FORMAT", options=("auto", "json", "text")),
+        "auto",
+        "Form of a log line; auto is text on a terminal and json elsewhere.",
+    )
+
+
+SETTINGS: tuple[Setting, ...] = settings_of(Settings)
+"""Every setting, in the order of help and docs."""

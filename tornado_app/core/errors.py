@@ -1,0 +1,216 @@
+"""Every refusal has a class and a stable `code`; what status or close code it gets is the API's business.
+
+`message` is a sentence for a person and never holds internals. Source: the API contract, section 5.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tornado_app.core.model import Quota
+
+
+class LeaderboardError(Exception):
+    """Base of everything that is refused or fails on purpose.
+
+    `quota` is the player's rate-limit state where the store was asked, `retry_after` seconds where waiting helps.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    message: ClassVar[str] = "Something went wrong on our side. Please try again."
+
+    def __init__(
+        self, message: str | None = None, *, quota: Quota | None = None, retry_after: float | None = None
+    ) -> None:
+        self.text = message or self.message
+        self.quota = quota
+        self.retry_after = retry_after
+        super().__init__(self.text)
+
+
+class InvalidJson(LeaderboardError):
+    """The body is not one JSON value in UTF-8, or names a member twice."""
+
+    code = "invalid_json"
+    message = "The request body is not valid JSON."
+
+
+class InvalidBody(LeaderboardError):
+    """The body is JSON of the wrong shape; the message names the field."""
+
+    code = "invalid_body"
+    message = "The request body does not have the expected shape."
+
+
+class InvalidIncrement(LeaderboardError):
+    """Points that are no integer of 1 or more, or would overflow the score."""
+
+    code = "invalid_increment"
+    message = "The points to add must be an integer of 1 or more."
+
+
+class UnknownActionType(LeaderboardError):
+    """The action's type is not in the server's table."""
+
+    code = "unknown_action_type"
+    message = "This action type is not known."
+
+
+class Unauthenticated(LeaderboardError):
+    """Base of the refusals that ask for (other) credentials."""
+
+
+class MissingToken(Unauthenticated):
+    """No bearer token where one is needed."""
+
+    code = "missing_token"
+    message = "Send a bearer token in the Authorization header."
+
+
+class InvalidToken(Unauthenticated):
+    """The token is malformed, wrongly signed or not meant for this service."""
+
+    code = "invalid_token"
+    message = "The token is not valid."
+
+
+class ExpiredToken(Unauthenticated):
+    """The token was good once."""
+
+    code = "expired_token"
+    message = "The token has expired."
+
+
+class Forbidden(LeaderboardError):
+    """Base of the refusals that other credentials of the same caller would not change."""
+
+
+class UserMismatch(Forbidden):
+    """The body names a player that the token is not for."""
+
+    code = "user_mismatch"
+    message = "The token does not belong to this user."
+
+
+class InsufficientScope(Forbidden):
+    """The token lacks a scope."""
+
+    code = "insufficient_scope"
+    message = "The token does not have the scope that this needs."
+
+
+class ActionProofRequired(Forbidden):
+    """A player's own token does not show that the action happened."""
+
+    code = "action_proof_required"
+    message = "This update needs an action proof from the game server."
+
+
+class InvalidActionProof(Forbidden):
+    """The proof is malformed, wrongly signed, or for another player, action or number of points."""
+
+    code = "invalid_action_proof"
+    message = "The action proof is not valid."
+
+
+class ExpiredActionProof(Forbidden):
+    """The proof was good once."""
+
+    code = "expired_action_proof"
+    message = "The action proof has expired."
+
+
+class SuspiciousActivity(Forbidden):
+    """The player's points in the window would pass the cap."""
+
+    code = "suspicious_activity"
+    message = "Too many points in too short a time."
+
+
+class PlayerSuspended(Forbidden):
+    """The player may not score until reinstated."""
+
+    code = "player_suspended"
+    message = "This player is suspended."
+
+
+class CaptchaRequired(Forbidden):
+    """A submission without an action proof needs a solved captcha here."""
+
+    code = "captcha_required"
+    message = "Solve the captcha and send its token in the header Captcha-Token."
+
+
+class InvalidCaptcha(Forbidden):
+    """The captcha was not solved, or its token was used before."""
+
+    code = "invalid_captcha"
+    message = "The captcha was not accepted. Please solve a new one."
+
+
+class CaptchaUnavailable(LeaderboardError):
+    """Who checks captchas does not answer."""
+
+    code = "captcha_unavailable"
+    message = "The captcha cannot be checked now. Please try again in a moment."
+
+
+class PlayerNotFound(LeaderboardError):
+    """No such player."""
+
+    code = "player_not_found"
+    message = "There is no such player."
+
+
+class ActionNotFound(LeaderboardError):
+    """The player has no such action, or it was taken back before."""
+
+    code = "action_not_found"
+    message = "There is no such action, or it was taken back before."
+
+
+class ActionConflict(LeaderboardError):
+    """The action's id was used before, for another request."""
+
+    code = "action_conflict"
+    message = "This action id was already used for a different request."
+
+
+class RateLimited(LeaderboardError):
+    """The player has used up the window's updates; `retry_after` says when the next is free."""
+
+    code = "rate_limited"
+    message = "Too many score updates. Please wait a moment."
+
+
+class DatabaseError(LeaderboardError):
+    """The database did not answer in time; a write with an id is safe to repeat."""
+
+    code = "database_error"
+    message = "The database did not answer in time. Please try again."
+
+
+class Overloaded(LeaderboardError):
+    """More work is waiting than will be done in time."""
+
+    code = "overloaded"
+    message = "The service is busy. Please try again in a moment."
+
+
+class ShuttingDown(LeaderboardError):
+    """This process is about to end and takes no new work."""
+
+    code = "shutting_down"
+    message = "The service is restarting. Please try again."
+
+
+class ConfigError(Exception):
+    """Settings that cannot be used; `faults` holds one sentence for each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(faults))
+
+
+class StartupError(Exception):
+    """The service cannot start; the message tells an operator what is wrong and what to do."""

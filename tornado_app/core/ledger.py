@@ -1,0 +1,94 @@
+"""The ledger's entries and what chains them: each is numbered within its player, and holds the hash of the one before.
+
+So an entry can't be changed, taken out or put in without every later one showing it. The hash has no key: who may write
+to the database and recomputes a whole chain is not found out by it. Source: docs/ledger.md.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import sha256
+
+import msgspec
+
+FORMAT = 1
+"""The first member of what is hashed; another encoding gets another number."""
+
+ERASURES = ""
+"""The chain that holds the erasures, under no player's name; it is no user id, as one has at least one character."""
+
+
+class EntryKind(StrEnum):
+    """What an entry records.
+
+    OPENING: the score that was there when the ledger began. RECONCILED: what was missed while the change stream's
+    history was lost. FOREIGN: a change of a score that the service did not make.
+    """
+
+    ACTION = "action"
+    REGISTER = "register"
+    TAKE_BACK = "take_back"
+    SUSPEND = "suspend"
+    REINSTATE = "reinstate"
+    HIDE = "hide"
+    SHOW = "show"
+    ERASE = "erase"
+    OPENING = "opening"
+    RECONCILED = "reconciled"
+    FOREIGN = "foreign"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the ledger: the `n`th of its player, from 1.
+
+    `op`: the mark of the write, unique. `points`: what it added to the score; `score`: the sum so far. `at`:
+    milliseconds since the epoch, by the clock of the process that wrote; `version`: the database's cluster time. `by`:
+    who caused it. `id`, `type`, `face`: of an action. `reason`: of a moderation. `ops`: the actions that a take-back
+    takes back. `prev`, `hash`: 32 bytes each; `prev` of the first is empty.
+    """
+
+    op: str
+    player: str
+    n: int
+    kind: EntryKind
+    points: int
+    score: int
+    at: int
+    version: int
+    id: str | None = None
+    type: str | None = None
+    face: str = ""
+    by: str = ""
+    reason: str = ""
+    ops: tuple[str, ...] = ()
+    prev: bytes = b""
+    hash: bytes = b""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What a player's document says. None: somebody put there what is no score, or no mark. `op`: the last write's.
+
+    `erased`: the last write was an erasure, and the delete that follows it did not come.
+    """
+
+    player: str
+    score: int | None
+    op: str | None
+    erased: bool = False
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def digest(entry: Entry) -> bytes:
+    """SHA-256 of the entry without its hash, as a JSON array in UTF-8 without spaces; `prev` is in hexadecimal."""
+    e = entry
+    return sha256(_encode((
+        FORMAT, e.op, e.player, e.n, e.kind, e.points, e.score, e.at, e.version, e.id, e.type, e.face, e.by, e.reason,
+        e.ops, e.prev.hex(),
+    ))).digest()  # fmt: skip
+
+
+def sealed(entry: Entry) -> Entry:
+    """The entry with its hash."""
+    return msgspec.structs.replace(entry, hash=digest(entry))

@@ -1,0 +1,155 @@
+"""The values of a leaderboard. All are frozen; times are integer milliseconds since the Unix epoch, in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+
+MAX_SCORE = 2**63 - 1
+"""Scores and points are int64."""
+
+TOP = 10
+"""How many standings the live board shows."""
+
+
+class Scope(StrEnum):
+    """What a token may do beyond playing for its own player."""
+
+    WRITE = "scores:write"
+    ADMIN = "leaderboard:admin"
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """How a player is shown; None leaves what is stored."""
+
+    username: str | None = None
+    avatar_url: str | None = None
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Whom a verified token speaks for. `expires_at`: seconds since the epoch."""
+
+    user_id: str
+    expires_at: float
+    profile: Profile = Profile()
+    scopes: frozenset[str] = frozenset()
+
+    @property
+    def trusted(self) -> bool:
+        """A game server: it may write for any player."""
+        return Scope.WRITE in self.scopes
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """A score update as a front end reads it from a request, before any rule is applied.
+
+    `user_id` None means the caller. The points come from `action_type`'s row in the actions table where a type is
+    given, else from `points`, else from `fallback`. `action_id` None makes the request an action of its own. `proof` is
+    the game server's word for it, in its compact form; `captcha` a solved captcha's token; `remote` the client's
+    address; `face` the front end's name, for the record.
+    """
+
+    caller: Caller
+    user_id: str | None = None
+    points: int | None = None
+    action_type: str | None = None
+    action_id: str | None = None
+    create: bool = False
+    proof: str | None = None
+    fallback: int | None = None
+    captcha: str | None = None
+    remote: str = ""
+    face: str = ""
+
+
+class Vouched(msgspec.Struct, frozen=True):
+    """What a proof says of a submission: the action's id, its type and its points."""
+
+    id: str
+    action_type: str
+    points: int
+
+
+class Action(msgspec.Struct, frozen=True):
+    """What the store applies, exactly once for each (`user_id`, `id`).
+
+    `id` None: no other action can be meant. `fingerprint` tells whether two uses of an id are the same request.
+    `create`: an unknown player is made, not refused. `type`, `face` and `caller` are for the record.
+    """
+
+    user_id: str
+    points: int
+    id: str | None
+    fingerprint: bytes
+    profile: Profile
+    create: bool
+    type: str | None = None
+    face: str = ""
+    caller: str = ""
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """A player's rate-limit state: updates left now, and seconds until one more is free (0 when none is used)."""
+
+    remaining: int
+    reset: float
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The answer to an accepted action: the score right after it, and when.
+
+    `created`: it made the player; `replayed`: it had been applied before, and added nothing now; `surpassed`: the
+    player has more by now.
+    """
+
+    user_id: str
+    points: int
+    score: int
+    updated_at: int
+    created: bool
+    replayed: bool
+    quota: Quota
+    surpassed: bool = False
+
+
+class Player(msgspec.Struct, frozen=True):
+    """A player as stored. `username` falls back to the id where no name is known."""
+
+    user_id: str
+    score: int
+    updated_at: int
+    username: str
+    avatar_url: str | None = None
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A player with the competition rank (1, 2, 2, 4)."""
+
+    rank: int
+    player: Player
+
+
+class Top(msgspec.Struct, frozen=True):
+    """The best players at one moment, in board order.
+
+    `version` grows with the database's cluster time, so that it compares across processes, and fits a double.
+    """
+
+    version: int
+    standings: tuple[Standing, ...]
+
+
+def standings(players: list[Player]) -> tuple[Standing, ...]:
+    """Competition ranks for the head of the board, which `players` must be, in board order."""
+    ranked: list[Standing] = []
+    for position, player in enumerate(players, start=1):
+        tied = ranked and ranked[-1].player.score == player.score
+        ranked.append(Standing(ranked[-1].rank if tied else position, player))
+    return tuple(ranked)
+
+
+def rfc3339(ms: int) -> str:
+    """`2026-01-02T03:04:05.678Z` for milliseconds since the epoch."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,106 @@
+"""What a moderator may do: every use case asks for the scope, and for a reason that goes on record."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from tornado_app.core.errors import InsufficientScope, InvalidBody
+from tornado_app.core.model import Caller, Scope
+
+
+class Case(msgspec.Struct, frozen=True):
+    """Who moderates whom, and why."""
+
+    user_id: str
+    by: str
+    reason: str
+
+
+class Moderated(msgspec.Struct, frozen=True):
+    """How a player stands after it. `changed`: whether anything was done; `points`: what was taken back."""
+
+    user_id: str
+    score: int
+    suspended: bool
+    hidden: bool
+    changed: bool
+    points: int = 0
+    actions: int = 0
+
+
+class ModerationStore(Protocol):
+    """What moderation needs of the store. All raise PlayerNotFound, and DatabaseError."""
+
+    async def suspend(self, case: Case) -> Moderated:
+        """The player can't score until reinstated."""
+
+    async def reinstate(self, case: Case) -> Moderated:
+        """The player can score again."""
+
+    async def hide(self, case: Case) -> Moderated:
+        """The player is off the board and unranked, and can score on."""
+
+    async def show(self, case: Case) -> Moderated:
+        """The player is on the board again."""
+
+    async def take_back(self, case: Case, *, action_id: str | None, since: int | None) -> Moderated:
+        """Take back one action, or all since a time (ms). Raises ActionNotFound."""
+
+    async def erase(self, case: Case) -> None:
+        """Forget the player."""
+
+    async def export(self, user_id: str) -> dict[str, Any]:
+        """All that is stored of the player."""
+
+
+class Moderation:
+    """The moderator's use cases. All raise InsufficientScope for anybody else."""
+
+    def __init__(self, store: ModerationStore) -> None:
+        self._store = store
+
+    async def suspend(self, caller: Caller, user_id: str, reason: str) -> Moderated:
+        """Stop a player from scoring."""
+        return await self._store.suspend(_case(caller, user_id, reason))
+
+    async def reinstate(self, caller: Caller, user_id: str, reason: str) -> Moderated:
+        """Let a suspended player score again."""
+        return await self._store.reinstate(_case(caller, user_id, reason))
+
+    async def hide(self, caller: Caller, user_id: str, reason: str) -> Moderated:
+        """Take a player off the board."""
+        return await self._store.hide(_case(caller, user_id, reason))
+
+    async def show(self, caller: Caller, user_id: str, reason: str) -> Moderated:
+        """Put a hidden player on the board again."""
+        return await self._store.show(_case(caller, user_id, reason))
+
+    async def take_back(
+        self, caller: Caller, user_id: str, reason: str, *, action_id: str | None = None, since: int | None = None
+    ) -> Moderated:
+        """Take back one action (by id) or all since a time (milliseconds). Raises InvalidBody, ActionNotFound."""
+        if (action_id is None) == (since is None):
+            raise InvalidBody("Name either action_id or since.")
+        return await self._store.take_back(_case(caller, user_id, reason), action_id=action_id, since=since)
+
+    async def erase(self, caller: Caller, user_id: str, reason: str) -> None:
+        """Forget a player."""
+        await self._store.erase(_case(caller, user_id, reason))
+
+    async def export(self, caller: Caller, user_id: str) -> dict[str, Any]:
+        """All that is stored of a player: for moderators, and for the player."""
+        if caller.user_id != user_id:
+            _require(caller)
+        return await self._store.export(user_id)
+
+
+def _require(caller: Caller) -> None:
+    if Scope.ADMIN not in caller.scopes:
+        raise InsufficientScope
+
+
+def _case(caller: Caller, user_id: str, reason: str) -> Case:
+    _require(caller)
+    return Case(user_id, caller.user_id, reason)

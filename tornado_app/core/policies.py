@@ -1,0 +1,67 @@
+"""The rules that a submission is held against, as values: rate limit, memory of actions, table of actions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+import msgspec
+
+MAX_REMEMBERED = 2000
+"""Entries a player's document may hold: at about 85 bytes each, far below MongoDB's 16 MiB."""
+
+DEFAULT_ACTIONS: Mapping[str, int] = MappingProxyType({"level_complete": 50, "enemy_defeated": 5, "daily_login": 1})
+"""Points by action type, where no table is configured."""
+
+
+PROOF_LEEWAY = 5.0
+"""Seconds that a game server's clock may be ahead of ours: by so much a proof can be accepted before it was issued."""
+
+
+class ProofPolicy(StrEnum):
+    """Whether a player's own update needs a game server's word for it; a game server's own never does.
+
+    REQUIRED: always. OPTIONAL: one that comes along counts, and without one few points are taken. OFF: none is read.
+    """
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    OFF = "off"
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """At most `updates` accepted updates for each player in any `window` (seconds, sliding)."""
+
+    updates: int = 10
+    window: float = 60.0
+
+    @property
+    def window_ms(self) -> int:
+        """The window in milliseconds."""
+        return round(self.window * 1000)
+
+    def remembered(self, lifetime: float) -> int:
+        """How many accepted actions a document must hold so that none younger than `lifetime` seconds is forgotten.
+
+        One window more than the lifetime needs, as leeway for clocks that differ.
+        """
+        return self.updates * (math.ceil(lifetime / self.window) + 1)
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What the store enforces in the one atomic update.
+
+    `max_points`: a player's points in any window, None for no cap. `remember`: entries kept in a document; an action's
+    id is remembered for at least `remember ÷ updates` windows.
+    """
+
+    limit: RateLimit = RateLimit()
+    remember: int = 20
+    max_points: int | None = None
+
+    @property
+    def upsert_at_once(self) -> bool:
+        """Whether a new player needs no look at the window."""
+        return self.max_points is None

@@ -1,0 +1,75 @@
+"""What the use cases need from below, as protocols: the store and who listens to the change feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from tornado_app.core.model import Action, Player, Profile, Receipt, Top
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change of one player, in the order of the database.
+
+    `old` and `new` are the scores before and after; None means that the player is not on the board.
+    `version` is comparable with `Top.version`; `at` is the player's new `updated_at`, 0 where that did not change.
+    """
+
+    user_id: str
+    old: int | None
+    new: int | None
+    version: int
+    at: int
+
+
+class Census(msgspec.Struct, frozen=True):
+    """Every score on the board at one moment, as (score, how many players have it)."""
+
+    counts: Iterable[tuple[int, int]]
+    version: int
+    last_updated: int
+
+
+class OutOfStep(Exception):
+    """A change that does not fit what is known: only a new census can tell the truth."""
+
+
+class FeedListener(Protocol):
+    """Who is told what happened to the players; calls come in the order of the database."""
+
+    def rebuilt(self, census: Census) -> None:
+        """Everything known so far is void: this is the board now."""
+
+    def changed(self, change: Change) -> None:
+        """One player changed after the last census. Raises OutOfStep."""
+
+    def lost(self) -> None:
+        """The history is gone; `rebuilt` follows as soon as it can."""
+
+
+class Store(Protocol):
+    """The players and their scores. Every method raises DatabaseError when the database does not answer in time."""
+
+    async def apply(self, action: Action) -> Receipt:
+        """Apply an action exactly once.
+
+        Raises PlayerNotFound, ActionConflict, RateLimited, SuspiciousActivity, PlayerSuspended, InvalidIncrement (the
+        score would overflow) or Overloaded.
+        """
+
+    async def register(self, user_id: str, profile: Profile) -> tuple[Player, bool]:
+        """Create the player or update the profile; the flag tells whether it was created."""
+
+    async def player(self, user_id: str) -> Player:
+        """One player. Raises PlayerNotFound."""
+
+    async def top(self) -> Top:
+        """The head of the board, from one moment."""
+
+    async def around(self, player: Player, limit: int) -> tuple[list[Player], list[Player]]:
+        """Up to `limit` players just above and just below, both in board order."""
+
+    async def page(self, limit: int, after: Player | None) -> list[Player]:
+        """Up to `limit` players in board order, from the one after `after` on (only its place is looked at)."""

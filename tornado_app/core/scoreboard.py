@@ -1,0 +1,99 @@
+"""The use cases: the one door that every front end goes through."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tornado_app.core.admission import Admission, subject
+from tornado_app.core.model import Caller, Player, Profile, Receipt, Standing, Submission, Top, standings
+from tornado_app.core.ports import Store
+
+
+class Standings(Protocol):
+    """What the board in memory knows. Its members raise DatabaseError while it is being read."""
+
+    @property
+    def top(self) -> Top:
+        """The top 10."""
+
+    @property
+    def total(self) -> int:
+        """How many players are on the board."""
+
+    @property
+    def last_updated(self) -> int:
+        """When a score last changed, in milliseconds since the epoch."""
+
+    @property
+    def revision(self) -> int:
+        """Grows whenever anything here changes."""
+
+    def rank(self, score: int) -> int:
+        """1 + how many players have a greater score."""
+
+
+class CaptchaCheck(Protocol):
+    """Who is asked about a submission that nothing vouches for."""
+
+    async def check(self, submission: Submission) -> None:
+        """Raises CaptchaRequired, InvalidCaptcha or CaptchaUnavailable."""
+
+
+class Scoreboard:
+    """One board: scores go in through `submit`, and come out by rank."""
+
+    def __init__(
+        self, store: Store, board: Standings, admission: Admission, captcha: CaptchaCheck | None = None
+    ) -> None:
+        self._store = store
+        self._admission = admission
+        self._captcha = captcha
+        self.board = board
+
+    async def submit(self, submission: Submission) -> Receipt:
+        """Apply a score update exactly once.
+
+        Raises what `Admission.admit`, `CaptchaCheck.check` and `Store.apply` raise.
+        """
+        action = self._admission.admit(submission)
+        if self._captcha is not None and not self._admission.vouches(submission):
+            await self._captcha.check(submission)
+        return await self._store.apply(action)
+
+    async def register(self, caller: Caller, user_id: str, profile: Profile) -> tuple[Player, bool]:
+        """Create a player or update the profile: oneself, or anybody for a game server. Raises UserMismatch."""
+        return await self._store.register(subject(caller, user_id), profile)
+
+    async def standing(self, user_id: str) -> Standing:
+        """A player and the rank. Raises PlayerNotFound."""
+        return self._rank(await self._store.player(user_id))
+
+    async def around(self, user_id: str, limit: int) -> tuple[list[Standing], Standing, list[Standing]]:
+        """Up to `limit` players just above, the player, and up to `limit` just below. Raises PlayerNotFound."""
+        player = await self._store.player(user_id)
+        above, below = await self._store.around(player, limit)
+        ranked = self._in_order([*above, player, *below])
+        return ranked[: len(above)], ranked[len(above)], ranked[len(above) + 1 :]
+
+    async def page(self, limit: int, after: Player | None) -> list[Standing]:
+        """Up to `limit` standings in board order, from the one after `after` on (only its place is looked at)."""
+        players = await self._store.page(limit, after)
+        return list(standings(players)) if after is None else self._in_order(players)
+
+    def _in_order(self, players: list[Player]) -> list[Standing]:
+        """Ranks for neighbours on the board.
+
+        The players are as the database has them, the ranks in memory may be some milliseconds behind: so nobody is
+        ranked before somebody with more points who stands beside.
+        """
+        ranked: list[Standing] = []
+        least = 1
+        for place, player in enumerate(players):
+            if place and player.score != players[place - 1].score:
+                least = ranked[-1].rank + sum(s.rank == ranked[-1].rank for s in ranked)
+            tied = place and player.score == players[place - 1].score
+            ranked.append(Standing(ranked[-1].rank if tied else max(least, self.board.rank(player.score)), player))
+        return ranked
+
+    def _rank(self, player: Player) -> Standing:
+        return Standing(self.board.rank(player.score), player)

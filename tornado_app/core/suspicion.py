@@ -1,0 +1,111 @@
+"""What looks like cheating, told from a player's own stream of submissions. Kept in this process, in bounded memory.
+
+Nothing here refuses a submission: that is the store's filter. These rules tell people, and where it is configured
+suspend a player until somebody has looked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+
+from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, LeaderboardError, SuspiciousActivity
+
+MAX_PLAYERS = 50_000
+"""Players kept in mind; past that the one that was quiet the longest is forgotten."""
+
+
+class Rule(StrEnum):
+    """A reason to look at a player."""
+
+    POINTS_CAP = "points_cap"
+    REFUSED_PROOFS = "refused_proofs"
+    REPLAY_STORM = "replay_storm"
+    JUMP = "jump"
+
+
+class Thresholds(msgspec.Struct, frozen=True):
+    """When a rule speaks. `window` is in seconds; a rule speaks once for a player in each.
+
+    `jump`: points of one update, as a multiple of the player's own mean over at least `history` updates.
+    """
+
+    window: float = 60.0
+    refused_proofs: int = 5
+    replays: int = 30
+    jump: float = 20.0
+    history: int = 20
+
+
+class _Watched:
+    """What is known of one player."""
+
+    __slots__ = ("mean", "proofs", "replays", "spoken", "updates")
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self.proofs: deque[float] = deque(maxlen=thresholds.refused_proofs)
+        self.replays: deque[float] = deque(maxlen=thresholds.replays)
+        self.spoken: dict[Rule, float] = {}
+        self.updates = 0
+        self.mean = 0.0
+
+
+class Suspicion:
+    """Listens to what became of submissions, and tells which rules that breaks."""
+
+    def __init__(self, thresholds: Thresholds | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._thresholds = thresholds or Thresholds()
+        self._clock = clock
+        self._players: OrderedDict[str, _Watched] = OrderedDict()
+
+    def accepted(self, player: str, points: int) -> Rule | None:
+        """An update was counted."""
+        watched = self._watched(player)
+        limits = self._thresholds
+        jumped = watched.updates >= limits.history and points > limits.jump * watched.mean
+        watched.updates += 1
+        weight = 1 / min(watched.updates, 5 * limits.history)  # a mean over the last hundred or so
+        watched.mean += (points - watched.mean) * weight
+        return self._speak(watched, Rule.JUMP) if jumped else None
+
+    def replayed(self, player: str) -> Rule | None:
+        """An update was counted before."""
+        watched = self._watched(player)
+        return self._speak(watched, Rule.REPLAY_STORM) if self._full(watched.replays) else None
+
+    def refused(self, player: str, refusal: LeaderboardError) -> Rule | None:
+        """An update was refused."""
+        if isinstance(refusal, SuspiciousActivity):
+            return self._speak(self._watched(player), Rule.POINTS_CAP)
+        if isinstance(refusal, InvalidActionProof | ExpiredActionProof):
+            watched = self._watched(player)
+            return self._speak(watched, Rule.REFUSED_PROOFS) if self._full(watched.proofs) else None
+        return None
+
+    def _full(self, times: deque[float]) -> bool:
+        """Note one more, and tell whether there were as many as fit within the window."""
+        now = self._clock()
+        times.append(now)
+        return len(times) == times.maxlen and now - times[0] <= self._thresholds.window
+
+    def _speak(self, watched: _Watched, rule: Rule) -> Rule | None:
+        now = self._clock()
+        last = watched.spoken.get(rule)
+        if last is not None and now - last < self._thresholds.window:
+            return None
+        watched.spoken[rule] = now
+        return rule
+
+    def _watched(self, player: str) -> _Watched:
+        watched = self._players.get(player)
+        if watched is None:
+            watched = self._players[player] = _Watched(self._thresholds)
+            if len(self._players) > MAX_PLAYERS:
+                self._players.popitem(last=False)
+        else:
+            self._players.move_to_end(player)
+        return watched

@@ -1,0 +1,124 @@
+"""The keys that the settings name: configured ones, a provider's, or for the embedded database ones made in its folder.
+
+Token keys and proof keys are kept apart here for as long as the service runs: whatever a rotation brings, no key signs
+both.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from tornado_app.auth.authenticator import Authenticator
+from tornado_app.auth.jwks import jwks_file
+from tornado_app.auth.keyfiles import public_key_file, secret_file
+from tornado_app.auth.keys import KeySet, KeySource, public_keys, secret_key, shared_keys
+from tornado_app.auth.material import UnusableKey
+from tornado_app.auth.minting import ensure_secret
+from tornado_app.auth.proofs import ProofVerifier
+from tornado_app.auth.remote import Outcome, RemoteKeys
+from tornado_app.auth.tokens import TokenVerifier
+from tornado_app.config import Config
+from tornado_app.core.errors import StartupError
+from tornado_app.core.policies import PROOF_LEEWAY, ProofPolicy
+
+log = logging.getLogger("leaderboard.auth")
+
+
+class TokenKeys(NamedTuple):
+    """What bearer tokens are checked with. `remote`: the part of it that must be started, and closed at the end."""
+
+    source: KeySource
+    remote: RemoteKeys | None = None
+
+
+class _Given(NamedTuple):
+    """The settings of one kind of keys; at most one of the first three is set."""
+
+    key: str | None
+    key_file: Path | None
+    key_set: Path | None
+    algorithm: str
+
+
+class Apart:
+    """The keys of `source` that are none of `others`, which is logged where it makes a difference."""
+
+    def __init__(self, source: KeySource, others: KeySource) -> None:
+        self._source = source
+        self._others = others
+        self._seen: tuple[KeySet, KeySet] | None = None
+        self._kept = KeySet(())
+
+    def current(self) -> KeySet:
+        """The keys to check with now."""
+        keys, others = self._source.current(), self._others.current()
+        if self._seen is None or keys is not self._seen[0] or others is not self._seen[1]:
+            self._seen = (keys, others)
+            self._kept = self._without(keys, others)
+        return self._kept
+
+    def _without(self, keys: KeySet, others: KeySet) -> KeySet:
+        if not shared_keys(keys, others):
+            return keys
+        taken = {key.fingerprint for key in others.keys}
+        kept = KeySet(key for key in keys.keys if key.fingerprint not in taken)
+        log.error("A key of action proofs is a token key too, and no proof of it is accepted; %s are left", kept)
+        return kept
+
+
+def token_keys(config: Config, count: Callable[[Outcome], None] = lambda outcome: None) -> TokenKeys:
+    """What bearer tokens are checked with; `count` is told the outcome of each fetch from the identity provider.
+
+    Raises StartupError for a key that is missing or unfit.
+    """
+    try:
+        if config.jwt_jwks_url is not None:
+            remote = RemoteKeys(config.jwt_jwks_url, count=count)
+            return TokenKeys(remote, remote)
+        given = _Given(config.jwt_key, config.jwt_key_file, config.jwt_jwks_file, config.jwt_algorithm)
+        return TokenKeys(_source(given, config.made_key_path))
+    except (UnusableKey, OSError) as error:
+        raise StartupError(f"the key that tokens are verified with cannot be used: {error}") from None
+
+
+def authenticator(config: Config, keys: TokenKeys) -> Authenticator:
+    """Who checks bearer tokens."""
+    verifier = TokenVerifier(
+        keys.source, audience=config.jwt_audience, issuer=config.jwt_issuer, leeway=config.jwt_leeway
+    )
+    return Authenticator(verifier, () if keys.remote is None else (keys.remote,))
+
+
+def proof_verifier(config: Config, tokens: TokenKeys) -> ProofVerifier | None:
+    """Who checks action proofs; None where none are read, or there is no key for them.
+
+    Raises StartupError for a key that is missing or unfit, or that tokens are verified with too.
+    """
+    if config.proof_policy is ProofPolicy.OFF:
+        return None
+    given = _Given(config.proof_key, config.proof_key_file, config.proof_jwks_file, config.proof_algorithm)
+    if not config.embedded and not (given.key or given.key_file or given.key_set):
+        return None
+    try:
+        source = _source(given, config.made_proof_key_path)
+    except (UnusableKey, OSError) as error:
+        raise StartupError(f"the key that action proofs are verified with cannot be used: {error}") from None
+    if shared_keys(source.current(), tokens.source.current()):
+        raise StartupError("a key of action proofs is one that tokens are verified with too; make another")
+    return ProofVerifier(Apart(source, tokens.source), lifetime=config.proof_lifetime, leeway=PROOF_LEEWAY)
+
+
+def _source(given: _Given, made: Path) -> KeySource:
+    """The keys that are given, else the secret in the file `made`, which is made; raises UnusableKey and OSError."""
+    symmetric = given.algorithm == "HS256"
+    if given.key_set is not None:
+        return jwks_file(given.key_set)
+    if given.key_file is not None:
+        return (secret_file if symmetric else public_key_file)(given.key_file)
+    if given.key is not None:
+        return KeySet([secret_key(given.key)] if symmetric else public_keys(given.key))
+    ensure_secret(made)
+    return secret_file(made)

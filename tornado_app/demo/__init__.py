@@ -1,0 +1,112 @@
+"""`leaderboard demo`: the service with simulated players on it. Not for production: it hands out tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TextIO
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+from tornado_app import app
+from tornado_app.api.http import Route
+from tornado_app.config import Config
+from tornado_app.core.errors import ConfigError, StartupError
+from tornado_app.demo import guide, people
+from tornado_app.demo.crowd import Crowd, Mint
+from tornado_app.demo.tokens import VISIT, Sessions, minter
+from tornado_app.observability import logs
+
+log = logging.getLogger("leaderboard.demo")
+
+
+def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
+    """Serve with so many simulated players until SIGTERM or Ctrl-C; the exit code.
+
+    Tokens must be signed with a secret (HS256), as `leaderboard token` needs it too. Raises ConfigError where simulated
+    players could not score, and StartupError.
+    """
+    if config.captcha_url is not None:
+        raise ConfigError(["captcha_url: the demo's players solve no captchas; unset it"])
+    if "log_level" not in config.sources:
+        # An audit line for each simulated move would push what the demo says off the screen.
+        config = replace(config, log_level="warning")
+    logs.configure(config.log_level, config.log_format, color=config.color)
+    return asyncio.run(Demo(config, players, out or sys.stdout).run())
+
+
+class Demo:
+    """A service, its crowd, and what is printed about them."""
+
+    def __init__(self, config: Config, players: int, out: TextIO) -> None:
+        self._config = config
+        self._people = [people.simulated(number) for number in range(players)]
+        self._out = out
+
+    async def run(self) -> int:
+        """Until the process is told to stop; the exit code."""
+        mint = minter(self._config)
+
+        def routes(service: app.Service) -> list[Route]:
+            return [Sessions(mint, self._config.action_points).route()]
+
+        @contextlib.asynccontextmanager
+        async def ready(service: app.Service) -> AsyncIterator[None]:
+            url = guide.reachable(service.url)
+            await self._announce(service, url, mint)
+            async with self._playing(url, mint):
+                yield
+
+        return await app.serve_until_stopped(app.Service(self._config, demo=True), ready, routes)
+
+    async def _announce(self, service: app.Service, url: str, mint: Mint) -> None:
+        """Print the guide, once all that it says is true."""
+        token = mint(people.CURL, VISIT)
+        await _register(url, people.CURL.user_id, token)
+        app.announce(service, self._out)
+        bold = self._out.isatty() and self._config.color
+        self._out.write(guide.render(self._config, url, service.metrics_url, token, len(self._people), bold=bold))
+        self._out.flush()
+
+    @contextlib.asynccontextmanager
+    async def _playing(self, url: str, mint: Mint) -> AsyncIterator[None]:
+        config = self._config
+        crowd = Crowd(
+            url,
+            self._people,
+            mint=mint,
+            actions=config.action_points,
+            most=config.max_increment,
+            limit=config.rate_limit,
+        )
+        task = asyncio.create_task(crowd.run())
+        task.add_done_callback(_crowd_ended)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def _crowd_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        log.error("the simulated players have stopped; the service goes on", exc_info=task.exception())
+
+
+async def _register(url: str, user_id: str, token: str) -> None:
+    """Make the player whom the curl lines score for: two of the front ends refuse unknown ones."""
+    client = AsyncHTTPClient(force_instance=True, defaults={"validate_cert": False})
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    name = people.CURL.name
+    try:
+        await client.fetch(
+            f"{url}/api/v1/players/{user_id}", method="PUT", headers=headers, body=f'{{"username": "{name}"}}'
+        )
+    except (OSError, HTTPClientError) as error:
+        raise StartupError(f"the demo cannot reach its own service at {url}: {error}") from None
+    finally:
+        client.close()

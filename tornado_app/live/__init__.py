@@ -1,0 +1,1 @@
+"""The board in memory, and the sockets that watch it."""

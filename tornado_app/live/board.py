@@ -1,0 +1,162 @@
+"""The board in memory: everybody's rank, and the top 10.
+
+The change feed tells it what happened; it reads the top 10 anew only when an event can have changed it, and not more
+often than every `interval`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from tornado_app.core.errors import DatabaseError
+from tornado_app.core.model import TOP, Top
+from tornado_app.core.ports import Census, Change, OutOfStep
+from tornado_app.core.ranks import Ranks
+
+log = logging.getLogger("leaderboard.board")
+
+UNEXPECTED_PAUSE = 5.0
+"""Seconds until a read that failed as it never should is tried again, and logged again."""
+
+RETRY_PAUSE = 0.5
+"""Seconds until a failed read of the top 10 is tried again."""
+
+
+class Audience(Protocol):
+    """Who is shown what the board shows."""
+
+    def show(self, top: Top) -> None:
+        """The top 10 changed."""
+
+    def moved(self, change: Change, rank: int) -> None:
+        """One player's score changed; `rank` is that of the new score."""
+
+
+class Board:
+    """Ranks and top 10 of one leaderboard, kept by `FeedListener` calls and `run`.
+
+    `interval`: seconds between two reads of the top 10 at least.
+    """
+
+    def __init__(self, read_top: Callable[[], Awaitable[Top]], audience: Audience, *, interval: float = 0.1) -> None:
+        self._read_top = read_top
+        self._audience = audience
+        self._interval = interval
+        self._ranks: Ranks | None = None
+        self._current = False
+        self._top: Top | None = None
+        self._dirty = asyncio.Event()
+        self._shown = asyncio.Event()
+        self._wanted = 0
+        self._watched: frozenset[str] = frozenset()
+        self.revision = 0
+        self.last_updated = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether ranks and top 10 are known."""
+        return self._current and self._top is not None
+
+    async def wait_ready(self) -> None:
+        """Wait until ranks and top 10 are known for the first time."""
+        await self._shown.wait()
+
+    @property
+    def top(self) -> Top:
+        """The top 10 as last read. Raises DatabaseError before the first."""
+        if self._top is None:
+            raise DatabaseError("The board is being read. Please try again in a moment.", retry_after=1.0)
+        return self._top
+
+    @property
+    def total(self) -> int:
+        """How many players are on the board."""
+        return len(self._known())
+
+    def rank(self, score: int) -> int:
+        """1 + how many players have a greater score. Raises DatabaseError while the ranks are being read."""
+        return self._known().rank(score)
+
+    def _known(self) -> Ranks:
+        if self._ranks is None:
+            raise DatabaseError("The ranks are being read. Please try again in a moment.", retry_after=1.0)
+        return self._ranks
+
+    # -- what the feed tells ----------------------------------------------------------------------
+
+    def rebuilt(self, census: Census) -> None:
+        """Everything known so far is void: this is the board now."""
+        if self._top is not None and census.version < self._top.version:
+            self._top = None  # another history, as from a backup: its clock decides from now on
+            self._wanted = 0
+        self._ranks = Ranks(census.counts)
+        self._current = True
+        self.last_updated = census.last_updated
+        self.revision += 1
+        self._ask(census.version)
+        log.info("the board has %d players", len(self._ranks))
+
+    def lost(self) -> None:
+        """Ranks and top 10 stay as they were last known until the next census; no traffic should come meanwhile."""
+        self._current = False
+
+    def changed(self, change: Change) -> None:
+        """One player changed. Raises OutOfStep where nobody has the score it starts from."""
+        ranks = self._known()
+        self.revision += 1
+        if change.old != change.new:
+            try:
+                ranks.move(change.old, change.new)
+            except KeyError as unknown:
+                raise OutOfStep from unknown
+            self.last_updated = max(self.last_updated, change.at)
+            if change.new is not None:
+                self._audience.moved(change, ranks.rank(change.new))
+        if self._matters(change):
+            self._ask(change.version)
+
+    def _matters(self, change: Change) -> bool:
+        """Whether the top 10 can look different now."""
+        top = self._top
+        if top is None or len(top.standings) < TOP or change.user_id in self._watched:
+            return True
+        return change.new is not None and change.new >= top.standings[-1].player.score
+
+    def _ask(self, version: int) -> None:
+        self._wanted = max(self._wanted, version)
+        self._dirty.set()
+
+    # -- the top 10 -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the top 10 until cancelled."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            pause = self._interval
+            try:
+                await self._refresh()
+            except DatabaseError:
+                pause = RETRY_PAUSE
+                self._dirty.set()
+            except Exception:  # whatever somebody put into the database, the board goes on
+                log.exception("the top 10 could not be read")
+                pause = UNEXPECTED_PAUSE
+                self._dirty.set()
+            await asyncio.sleep(pause)
+
+    async def _refresh(self) -> None:
+        top = await self._read_top()
+        if top.version < self._wanted:
+            self._dirty.set()  # an older view of the database, as after a change of primary
+        shown = self._top
+        if shown is not None and (top.version < shown.version or top.standings == shown.standings):
+            return
+        self._top = top
+        self._watched = frozenset(standing.player.user_id for standing in top.standings)
+        self.revision += 1
+        self._shown.set()
+        self._audience.show(top)

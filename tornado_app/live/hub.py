@@ -1,0 +1,250 @@
+"""Who watches the board, and what each of them has yet to see.
+
+A message is encoded once for each channel and handed to every subscriber as the same bytes. The newest state wins: a
+subscriber that cannot take a message now gets the newest one later, never an older one and never a queue of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+from tornado_app.core.model import Top
+from tornado_app.core.ports import Change
+from tornado_app.live.frames import text_frame
+
+log = logging.getLogger("leaderboard.hub")
+
+CHUNK_SECONDS = 0.005
+"""How long a broadcast holds the loop before others get their turn."""
+
+STALL_SECONDS = 10.0
+"""How long a client may leave a message lying before it is cut off."""
+
+
+class Channel(Protocol):
+    """One front end's socket: its name, and its messages."""
+
+    @property
+    def name(self) -> str:
+        """The front end's name, as in metrics."""
+
+    def message(self, seen: Top | None, top: Top) -> bytes | None:
+        """What one who saw `seen` (None: nothing) is told of `top`; None where that is nothing."""
+
+    def personal(self, news: News, version: int) -> bytes | None:
+        """What a player is told of a change of the own score; None where the front end has no such message."""
+
+
+class News:
+    """A player's own score, with what was added since the last message."""
+
+    __slots__ = ("change", "rank", "score")
+
+    def __init__(self, score: int, rank: int, change: int) -> None:
+        self.score = score
+        self.rank = rank
+        self.change = change
+
+
+class Connection(Protocol):
+    """The wire to one client."""
+
+    def send(self, frame: bytes) -> Awaitable[object] | None:
+        """Hand over a frame; None when it went out whole, else what ends when it has."""
+
+    def evict(self, reason: str) -> None:
+        """Cut the client off, with the reason for metric and log."""
+
+
+class Subscriber:
+    """One client: what it has seen, and whether it can take more. `user_id` is set once it has authenticated."""
+
+    __slots__ = ("busy_since", "channel", "connection", "news", "personal_last", "seen", "user_id")
+
+    def __init__(self, channel: Channel, connection: Connection) -> None:
+        self.channel = channel
+        self.connection = connection
+        self.user_id: str | None = None
+        self.seen: Top | None = None
+        self.news: News | None = None
+        self.personal_last = False
+        self.busy_since: float | None = None
+
+
+class Hub:
+    """Shows each subscriber the newest top 10, and players their own scores.
+
+    `gap`: seconds between two messages to one client at least. `observe(channel, messages)` counts what was sent,
+    `shown(top)` is called when a broadcast has reached everybody who could take it.
+    """
+
+    def __init__(
+        self,
+        *,
+        gap: float = 0.1,
+        observe: Callable[[str, int], None] = lambda channel, messages: None,
+        shown: Callable[[Top], None] = lambda top: None,
+    ) -> None:
+        self._gap = gap
+        self._observe = observe
+        self._shown = shown
+        self._subscribers: set[Subscriber] = set()
+        self._players: dict[str, set[Subscriber]] = {}
+        self._behind: set[Subscriber] = set()
+        self._frames: dict[tuple[str, int], bytes | None] = {}
+        self._wake = asyncio.Event()
+        self._everyone = False
+        self._top: Top | None = None
+
+    def __len__(self) -> int:
+        return len(self._subscribers)
+
+    def join(self, subscriber: Subscriber) -> None:
+        """From now on the subscriber is shown the board, the present state first."""
+        self._subscribers.add(subscriber)
+        if self._top is not None:
+            self._offer(subscriber)
+
+    def identify(self, subscriber: Subscriber, user_id: str) -> None:
+        """The subscriber is this player: it also hears of the own score."""
+        self._forget_player(subscriber)
+        subscriber.user_id = user_id
+        self._players.setdefault(user_id, set()).add(subscriber)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """The subscriber is gone."""
+        self._subscribers.discard(subscriber)
+        self._behind.discard(subscriber)
+        self._forget_player(subscriber)
+
+    def _forget_player(self, subscriber: Subscriber) -> None:
+        if subscriber.user_id is not None:
+            others = self._players[subscriber.user_id]
+            others.discard(subscriber)
+            if not others:
+                del self._players[subscriber.user_id]
+            subscriber.user_id = None
+
+    # -- what the board tells ---------------------------------------------------------------------
+
+    def show(self, top: Top) -> None:
+        """The top 10 changed."""
+        self._top = top
+        self._frames.clear()
+        self._everyone = True
+        self._wake.set()
+
+    def moved(self, change: Change, rank: int) -> None:
+        """One player's score changed."""
+        if change.new is None:
+            return
+        for subscriber in self._players.get(change.user_id, ()):
+            before = subscriber.news.change if subscriber.news else 0
+            subscriber.news = News(change.new, rank, before + change.new - (change.old or 0))
+            self._behind.add(subscriber)
+            self._wake.set()
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Send what is due until cancelled; one pass at most every `gap`, one message to a client in each."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout(STALL_SECONDS / 4):  # wait_for can swallow a cancellation (CPython #86296)
+                    await self._wake.wait()
+            except TimeoutError:
+                self._evict_stalled(loop.time())
+                continue
+            began = loop.time()
+            self._wake.clear()
+            await self._pass()
+            self._evict_stalled(loop.time())
+            await asyncio.sleep(max(0.0, self._gap - (loop.time() - began)))
+
+    async def _pass(self) -> None:
+        everyone, self._everyone = self._everyone, False
+        due: Iterable[Subscriber] = list(self._subscribers if everyone else self._behind)
+        top = self._top
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for subscriber in due:
+            if subscriber in self._subscribers:
+                self._serve(subscriber)
+            if loop.time() - began > CHUNK_SECONDS:
+                await asyncio.sleep(0)
+                began = loop.time()
+        if everyone and top is not None:
+            self._shown(top)
+        if self._behind:
+            self._wake.set()
+
+    def _serve(self, subscriber: Subscriber) -> None:
+        try:
+            self._offer(subscriber)
+        except Exception:  # one message that cannot be made must not keep all others from theirs
+            log.exception("a message could not be sent")
+            self._behind.discard(subscriber)
+
+    def _offer(self, subscriber: Subscriber) -> None:
+        """Send one message if the client can take one and one is due."""
+        if subscriber.busy_since is not None:
+            return
+        frame = self._next_frame(subscriber)
+        if frame is None:
+            self._behind.discard(subscriber)
+            return
+        if subscriber.seen is self._top and subscriber.news is None:
+            self._behind.discard(subscriber)
+        else:
+            self._behind.add(subscriber)
+        self._observe(subscriber.channel.name, 1)
+        sending = subscriber.connection.send(frame)
+        if sending is not None:
+            subscriber.busy_since = asyncio.get_running_loop().time()
+            self._behind.discard(subscriber)
+            asyncio.ensure_future(sending).add_done_callback(lambda done: self._sent(subscriber, done))
+
+    def _next_frame(self, subscriber: Subscriber) -> bytes | None:
+        """The board's news and the player's own in turn, so that neither waits for ever."""
+        personal_first = not subscriber.personal_last
+        frame = self._personal_frame(subscriber) if personal_first else None
+        frame = frame or self._board_frame(subscriber)
+        return frame or self._personal_frame(subscriber)
+
+    def _personal_frame(self, subscriber: Subscriber) -> bytes | None:
+        news = subscriber.news
+        if news is None or self._top is None or subscriber.seen is None:
+            return None
+        subscriber.news = None
+        subscriber.personal_last = True
+        payload = subscriber.channel.personal(news, self._top.version)
+        return None if payload is None else text_frame(payload)
+
+    def _board_frame(self, subscriber: Subscriber) -> bytes | None:
+        top, seen = self._top, subscriber.seen
+        if top is None or seen is top:
+            return None
+        key = (subscriber.channel.name, 0 if seen is None else seen.version)
+        if key not in self._frames:
+            payload = subscriber.channel.message(seen, top)
+            self._frames[key] = None if payload is None else text_frame(payload)
+        subscriber.seen = top
+        subscriber.personal_last = False
+        return self._frames[key]
+
+    def _sent(self, subscriber: Subscriber, done: asyncio.Future[object]) -> None:
+        if not done.cancelled():
+            done.exception()  # a closed connection reports itself by on_close
+        subscriber.busy_since = None
+        if subscriber in self._subscribers and (subscriber.seen is not self._top or subscriber.news is not None):
+            self._behind.add(subscriber)
+            self._wake.set()
+
+    def _evict_stalled(self, now: float) -> None:
+        stalled = [s for s in self._subscribers if s.busy_since is not None and now - s.busy_since > STALL_SECONDS]
+        for subscriber in stalled:
+            subscriber.connection.evict("stalled")

@@ -1,0 +1,136 @@
+"""Group commit: while one flush is in flight, submissions wait; the next flush takes them all.
+
+It clocks itself: with no load each submission is a flush of its own and waits for nothing; under load a flush carries
+what came in during the one before. What a flush does is the store's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from tornado_app.core.errors import DatabaseError, Overloaded, ShuttingDown
+from tornado_app.core.model import Action, Receipt
+
+log = logging.getLogger("leaderboard.commit")
+
+MIN_FLUSH_TIME = 0.2
+"""Seconds that a flush gets at least, so that one nearly expired member does not fail the rest."""
+
+
+class Pending:
+    """An action on its way, and the future of its answer.
+
+    `op` marks this submission however often it is tried; `deadline` is in loop time; `absent` and `hidden` note what a
+    try found of the player.
+    """
+
+    __slots__ = ("absent", "action", "answer", "deadline", "hidden", "op")
+
+    def __init__(self, action: Action, op: str, answer: asyncio.Future[Receipt], deadline: float) -> None:
+        self.action = action
+        self.op = op
+        self.answer = answer
+        self.deadline = deadline
+        self.absent = False
+        self.hidden = False
+
+    def succeed(self, receipt: Receipt) -> None:
+        """Answer, unless nobody waits any more."""
+        if not self.answer.done():
+            self.answer.set_result(receipt)
+
+    def fail(self, error: Exception) -> None:
+        """Refuse, unless nobody waits any more."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+            self.answer.exception()  # a caller that went away leaves no "never retrieved" behind
+
+
+class Flush(Protocol):
+    """Applies a batch within `seconds`; returns those to try again, each of which is safe to repeat.
+
+    It answers all others itself. Raises only what concerns the whole batch and cannot be repaired.
+    """
+
+    def __call__(self, batch: Sequence[Pending], seconds: float, /) -> Awaitable[Sequence[Pending]]:
+        """Apply the batch."""
+
+
+class GroupCommit:
+    """Collects submissions and hands them to `flush`, one batch at a time.
+
+    `max_waiting` bounds the memory: more is refused with Overloaded. `max_batch` bounds a flush, `timeout` (seconds)
+    the wait for an answer. `observe` is told the size of each flush.
+    """
+
+    def __init__(
+        self,
+        flush: Flush,
+        *,
+        timeout: float = 5.0,
+        max_waiting: int = 10_000,
+        max_batch: int = 512,
+        observe: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._flush = flush
+        self._timeout = timeout
+        self._max_waiting = max_waiting
+        self._max_batch = max_batch
+        self._observe = observe
+        self._waiting: deque[Pending] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def submit(self, action: Action, op: str) -> asyncio.Future[Receipt]:
+        """The future of the action's answer. Raises Overloaded when too many wait, ShuttingDown once closed.
+
+        Cancelling the future gives up the answer, not the action.
+        """
+        if self._closing:
+            raise ShuttingDown(retry_after=1.0)
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded(retry_after=1.0)
+        loop = asyncio.get_running_loop()
+        pending = Pending(action, op, loop.create_future(), loop.time() + self._timeout)
+        self._waiting.append(pending)
+        if self._running is None:
+            self._running = loop.create_task(self._run(), name="group-commit")
+        return pending.answer
+
+    async def close(self) -> None:
+        """Take no more, and answer all who wait."""
+        self._closing = True
+        if self._running is not None:
+            await self._running
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), self._max_batch)
+                batch = [self._waiting.popleft() for _ in range(size)]
+                self._requeue(await self._flush_one(batch))
+        finally:
+            self._running = None
+
+    async def _flush_one(self, batch: list[Pending]) -> Sequence[Pending]:
+        loop = asyncio.get_running_loop()
+        remaining = min(pending.deadline for pending in batch) - loop.time()
+        self._observe(len(batch))
+        try:
+            return await self._flush(batch, max(remaining, MIN_FLUSH_TIME))
+        except Exception:  # whatever it is, those who wait must be answered, and the next batch must run
+            log.exception("a batch of %d score updates failed", len(batch))
+            for pending in batch:
+                pending.fail(DatabaseError(retry_after=1.0))
+            return ()
+
+    def _requeue(self, again: Sequence[Pending]) -> None:
+        """Put those to repeat in front, in their order, and let go of all whose time is up."""
+        self._waiting.extendleft(reversed(again))
+        now = asyncio.get_running_loop().time()
+        while self._waiting and self._waiting[0].deadline <= now:
+            self._waiting.popleft().fail(DatabaseError(retry_after=1.0))

@@ -1,0 +1,226 @@
+"""The rule of a write: a player's document, and the one update that checks and changes it.
+
+    players: {_id, score, updatedAt, createdAt, createdBy?, username?, avatarUrl?, suspended?, hidden?,
+              recent: [{i: id hash, p: points, t: ms, o: op, r: request hash}], last: mark}
+
+`recent` is newest first, so that the entry which decides the rate limit stands at a fixed path. `op` is unique for
+each submission: who reads it back knows that its own write won; `createdBy` is the op that made the player. `last`
+tells what the last write did (marks.py). Source: docs/decisions.md.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from tornado_app.core.errors import (
+    ActionConflict,
+    InvalidIncrement,
+    LeaderboardError,
+    PlayerNotFound,
+    PlayerSuspended,
+    RateLimited,
+    SuspiciousActivity,
+)
+from tornado_app.core.model import MAX_SCORE, Action, Player, Profile, Quota, Receipt
+from tornado_app.core.policies import Rules
+from tornado_app.mongo import marks
+from tornado_app.mongo.marks import Kind, Mark
+
+Document = dict[str, Any]
+
+BOARD_ORDER = [("score", -1), ("updatedAt", 1), ("_id", 1)]
+"""Higher score first; among equals, who reached it first; then the user id."""
+
+ON_BOARD: Document = {
+    "hidden": {"$ne": True},
+    "score": {"$gte": -MAX_SCORE - 1, "$lte": MAX_SCORE},
+    "updatedAt": {"$gte": datetime(1970, 1, 1, tzinfo=UTC), "$lt": datetime(9999, 1, 1, tzinfo=UTC)},
+    "$nor": [
+        *({"score": {"$type": kind}} for kind in ("double", "decimal", "array")),
+        {"updatedAt": {"$type": "array"}},
+        {"_id": {"$not": {"$type": "string"}}},
+    ],
+}
+"""Which players the board shows: what somebody else put into the collection must not end the service.
+
+A range holds values of its own kind only, but looks at the members of an array.
+"""
+
+OUTCOME_FIELDS = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1}
+"""What `receipt` needs of a document."""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One try to apply an action. `op` is the submission's own mark, kept when it is tried again; `now`: ms.
+
+    `absent`, `hidden`: the try before found no such player, or one that the board does not show.
+    """
+
+    action: Action
+    op: str
+    now: int
+    absent: bool = False
+    hidden: bool = False
+
+    @property
+    def id_hash(self) -> bytes:
+        """12 bytes for the action's id; without one the attempt's op stands in, which no other action has."""
+        return blake2b((self.action.id or f"\0{self.op}").encode(), digest_size=12).digest()
+
+
+def selector(attempt: Attempt, rules: Rules) -> Document:
+    """The filter that lets exactly those attempts through that may be applied."""
+    if attempt.absent and not rules.upsert_at_once:
+        return {"_id": attempt.action.user_id, "score": {"$exists": False}}
+    action, horizon = attempt.action, attempt.now - rules.limit.window_ms
+    chosen: Document = {
+        "_id": action.user_id,
+        "score": {"$lte": MAX_SCORE - action.points},
+        "recent.i": {"$ne": attempt.id_hash},
+        "$nor": [{f"recent.{rules.limit.updates - 1}.t": {"$gt": horizon}}],
+        "suspended": {"$ne": True},
+        "hidden": True if attempt.hidden else {"$ne": True},
+    }
+    if rules.max_points is not None:
+        chosen["$expr"] = {"$lte": [_window_sum(horizon), rules.max_points - action.points]}
+    return chosen
+
+
+def upsert(attempt: Attempt, rules: Rules) -> bool:
+    """Whether the update may make the player. MongoDB takes no `$expr` with an upsert: a capped one comes second."""
+    return attempt.action.create and not attempt.hidden and (rules.upsert_at_once or attempt.absent)
+
+
+def _window_sum(horizon: int) -> Document:
+    entries = {"$filter": {"input": {"$ifNull": ["$recent", []]}, "as": "e", "cond": {"$gt": ["$$e.t", horizon]}}}
+    return {"$sum": {"$map": {"input": entries, "as": "e", "in": "$$e.p"}}}
+
+
+def update(attempt: Attempt, rules: Rules) -> Document:
+    """The change itself: points, mark and memory in one."""
+    action = attempt.action
+    moment = datetime.fromtimestamp(attempt.now / 1000, UTC)
+    entry = {
+        "i": attempt.id_hash,
+        "p": action.points,
+        "t": attempt.now,
+        "o": attempt.op,
+        "r": action.fingerprint,
+    }
+    change: Document = {
+        "$inc": {"score": action.points},
+        "$set": {"updatedAt": moment, "last": marks.encode(_mark(attempt)), **profile_fields(action.profile)},
+        "$push": {"recent": {"$each": [entry], "$position": 0, "$slice": rules.remember}},
+    }
+    if action.create:
+        change["$setOnInsert"] = {"createdAt": moment, "createdBy": attempt.op}
+    return change
+
+
+def _mark(attempt: Attempt) -> Mark:
+    action = attempt.action
+    return Mark(
+        Kind.ACTION, action.points, attempt.op, not attempt.hidden, attempt.now, action.caller, action.id, action.type,
+        action.face,
+    )  # fmt: skip
+
+
+def profile_fields(profile: Profile) -> Document:
+    """The members of a profile that are given, under their stored names."""
+    fields = {"username": profile.username, "avatarUrl": profile.avatar_url}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def receipt(document: Document | None, attempt: Attempt, rules: Rules) -> Receipt | None:
+    """What became of an attempt, told from the document as it is after it.
+
+    None: nothing stands against the attempt, it merely lost a race and must be tried again. Raises what refused it.
+    """
+    if document is None:
+        if rules.max_points is not None and attempt.action.points > rules.max_points:
+            raise SuspiciousActivity(quota=Quota(rules.limit.updates, 0.0))
+        if attempt.action.create:
+            return None
+        raise PlayerNotFound(quota=Quota(rules.limit.updates, 0.0))
+    since = 0
+    for entry in document.get("recent", ()):
+        if entry["i"] == attempt.id_hash:
+            if entry["r"] != attempt.action.fingerprint:
+                raise ActionConflict(quota=_quota(document, attempt.now, rules))
+            return _stored(document, entry, since, attempt, rules)
+        since += entry["p"]
+    refusal = _refusal(document, attempt, rules)
+    if refusal is not None:
+        raise refusal
+    return None
+
+
+def _stored(document: Document, entry: Document, since: int, attempt: Attempt, rules: Rules) -> Receipt:
+    return Receipt(
+        user_id=attempt.action.user_id,
+        points=int(entry["p"]),
+        score=int(document["score"]) - since,
+        updated_at=entry["t"],
+        created=document.get("createdBy") == entry["o"],
+        replayed=entry["o"] != attempt.op,
+        quota=_quota(document, attempt.now, rules),
+        surpassed=since > 0,
+    )
+
+
+def _refusal(document: Document, attempt: Attempt, rules: Rules) -> LeaderboardError | None:
+    quota = _quota(document, attempt.now, rules)
+    if document.get("suspended"):
+        return PlayerSuspended(quota=quota)
+    if document["score"] > MAX_SCORE - attempt.action.points:
+        return InvalidIncrement("The score would pass the largest possible score.", quota=quota)
+    if quota.remaining == 0:
+        return RateLimited(quota=quota, retry_after=quota.reset)
+    if rules.max_points is not None:
+        spent = sum(entry["p"] for entry in _in_window(document, attempt.now, rules))
+        if spent + attempt.action.points > rules.max_points:
+            return SuspiciousActivity(quota=quota)
+    return None
+
+
+def _in_window(document: Document, now: int, rules: Rules) -> list[Document]:
+    horizon = now - rules.limit.window_ms
+    return [entry for entry in document.get("recent", ()) if entry["t"] > horizon]
+
+
+def _quota(document: Document, now: int, rules: Rules) -> Quota:
+    """Updates left, and when the next one is free: once the entry that fills the limit has left the window.
+
+    Told from the places of the entries, as the filter of the write does it, not from their number: with clocks that
+    differ, or step, one that still counts can stand behind others that do not.
+    """
+    latest = document.get("recent", ())[: rules.limit.updates]
+    horizon = now - rules.limit.window_ms
+    used = next((place for place in range(len(latest), 0, -1) if latest[place - 1]["t"] > horizon), 0)
+    if not used:
+        return Quota(rules.limit.updates, 0.0)
+    reset = latest[used - 1]["t"] - horizon  # longer than the window where another clock is ahead
+    return Quota(rules.limit.updates - used, min(reset, rules.limit.window_ms) / 1000)
+
+
+def milliseconds(moment: datetime | None) -> int | None:
+    """Milliseconds since the epoch; BSON keeps no more. Raw command replies carry naive times, which are UTC."""
+    if moment is None:
+        return None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def player(document: Document) -> Player:
+    """A player as the rest of the service knows it; its score a plain int, as no encoder takes BSON's Int64."""
+    user_id = document["_id"]
+    return Player(
+        user_id=user_id,
+        score=int(document["score"]),
+        updated_at=milliseconds(document["updatedAt"]) or 0,
+        username=document.get("username") or user_id,
+        avatar_url=document.get("avatarUrl"),
+    )

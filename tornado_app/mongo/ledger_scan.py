@@ -1,0 +1,118 @@
+"""Players and ledger as an audit reads them: in the same order, and a bounded piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pymongo
+from bson import Timestamp
+from pymongo.read_concern import ReadConcern
+
+from tornado_app.core.ledger import Account, Entry
+from tornado_app.mongo.booking import mark_of, score_of
+from tornado_app.mongo.documents import Document
+from tornado_app.mongo.driver import settled
+from tornado_app.mongo.lease import LEASES
+from tornado_app.mongo.ledger import LEDGER, TOLERANT, entry
+from tornado_app.mongo.marks import Kind
+from tornado_app.mongo.versions import version
+
+PAGE = 1000
+"""Players read at once."""
+
+TIMEOUT = 20.0
+"""Seconds for one question."""
+
+_NO_TEXT = (
+    "double", "object", "array", "binData", "objectId", "bool", "date", "null", "regex", "int", "timestamp", "long",
+    "decimal", "minKey", "maxKey", "javascript",
+)  # fmt: skip
+
+
+class LedgerScan:
+    """Reads one board for an audit. All methods raise PyMongoError."""
+
+    def __init__(self, database: Any, *, collection: str = LEDGER, players: str = "players") -> None:
+        self._database = database
+        options = {"read_concern": ReadConcern("majority"), "codec_options": TOLERANT}
+        self._entries = database.get_collection(collection, **options)
+        self._players = database.get_collection(players, **options)
+        self._leases = database.get_collection(LEASES, **options)
+        self._lease = collection
+
+    async def sizes(self) -> tuple[int, int]:
+        """About how many players and entries there are."""
+        with pymongo.timeout(TIMEOUT):
+            return await self._players.estimated_document_count(), await self._entries.estimated_document_count()
+
+    async def begun(self) -> bool:
+        """Whether there is a ledger."""
+        return bool((await self._state()).get("opened"))
+
+    async def through(self) -> int:
+        """The time up to which everything is booked, as a version; −1 where nothing ever was."""
+        moment = (await self._state()).get("through")
+        return version(moment) if isinstance(moment, Timestamp) else -1
+
+    async def _state(self) -> Document:
+        with pymongo.timeout(TIMEOUT):
+            return await self._leases.find_one({"_id": self._lease}) or {}
+
+    async def moment(self) -> int:
+        """The database's time now, as a version."""
+        with pymongo.timeout(TIMEOUT):
+            return version((await self._database.command("ping"))["operationTime"])
+
+    async def accounts(self, after: str) -> Sequence[Account]:
+        """A page of players, from the one after `after` on; none at the end."""
+        with pymongo.timeout(TIMEOUT):
+            found = self._players.find({"_id": {"$gt": after}}, {"score": 1, "last": 1}).sort("_id", 1).limit(PAGE)
+            return [_account(document) for document in await found.to_list(None)]
+
+    async def account(self, player: str) -> Account | None:
+        """One player, as it is now."""
+        with pymongo.timeout(TIMEOUT):
+            document = await self._players.find_one({"_id": player}, {"score": 1, "last": 1})
+        return None if document is None else _account(document)
+
+    def lines(self, after: str, last: str | None) -> AsyncIterator[tuple[str, Any, Entry | None]]:
+        """The entries of the players after `after` up to `last`, None being no bound."""
+        return self._lines({"$gt": after} if last is None else {"$gt": after, "$lte": last})
+
+    def lines_of(self, player: str) -> AsyncIterator[tuple[str, Any, Entry | None]]:
+        """The entries of one player."""
+        return self._lines({"$eq": player})
+
+    async def _lines(self, players: Document) -> AsyncIterator[tuple[str, Any, Entry | None]]:
+        cursor = self._entries.find({"player": players}).sort([("player", 1), ("n", 1)])
+        try:
+            documents: list[Document] = [{}]
+            while documents:
+                with pymongo.timeout(TIMEOUT):
+                    documents = await cursor.to_list(PAGE)
+                for document in documents:
+                    yield document["player"], document.get("n"), _entry(document)
+        finally:
+            await settled(cursor.close())
+
+    async def strangers(self) -> Sequence[str]:
+        """What is in either collection and can't be a player's, in words."""
+        with pymongo.timeout(TIMEOUT):
+            players = await self._players.count_documents({"$or": [{"_id": {"$type": _NO_TEXT}}, {"_id": ""}]})
+            entries = await self._entries.count_documents({"player": {"$type": _NO_TEXT}})
+        found = ((players, "players", "whose _id is no user id"), (entries, self._lease, "that belong to no player"))
+        return [f"{count} documents in collection {name} {what}" for count, name, what in found if count]
+
+
+def _account(document: Document) -> Account:
+    mark = mark_of(document.get("last"))
+    erased = mark is not None and mark.kind is Kind.ERASE
+    return Account(document["_id"], score_of(document), None if mark is None else mark.op, erased)
+
+
+def _entry(document: Document) -> Entry | None:
+    try:
+        return entry(document)
+    except (KeyError, TypeError, ValueError):
+        return None

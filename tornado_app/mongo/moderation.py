@@ -1,0 +1,232 @@
+"""Moderation in MongoDB: each is one atomic update of the player's document, whose mark tells feed and ledger of it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+from bson import Int64
+from pymongo import ReturnDocument
+from pymongo.read_concern import ReadConcern
+
+from tornado_app.core.errors import ActionNotFound, DatabaseError, PlayerNotFound
+from tornado_app.core.model import rfc3339
+from tornado_app.core.moderation import Case, Moderated
+from tornado_app.mongo import marks
+from tornado_app.mongo.documents import Document
+from tornado_app.mongo.driver import Client
+from tornado_app.mongo.marks import Kind, Mark
+from tornado_app.mongo.store import DURABLE, database_errors, wall_clock
+
+STATE = {"score": 1, "suspended": 1, "hidden": 1, "last": 1}
+
+LEDGER_SECONDS = 5.0
+"""How long a take-back waits for the ledger to hold all that the player did."""
+
+PAUSE = 0.05
+
+TRIES = 100
+"""How often something is begun anew because another write came between; each time another one must have."""
+
+
+class TakenBack(Protocol):
+    """What a take-back needs to know of an accepted action."""
+
+    @property
+    def op(self) -> str:
+        """The write's mark."""
+
+    @property
+    def points(self) -> int:
+        """What it added."""
+
+
+class Actions(Protocol):
+    """The ledger, as moderation reads it."""
+
+    async def has(self, op: str) -> bool:
+        """Whether the write is in the ledger."""
+
+    async def actions(self, player: str, *, action_id: str | None = None, since_ms: int | None = None) -> list[Any]:
+        """The player's accepted actions that were not taken back, oldest first."""
+
+    async def export(self, player: str) -> list[dict[str, Any]]:
+        """All entries of a player."""
+
+
+class MongoModeration:
+    """Moderation of the players in one collection. Times are in seconds, the clock in milliseconds."""
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        ledger: Actions,
+        *,
+        collection: str = "players",
+        timeout: float = 5.0,
+        clock: Callable[[], int] = wall_clock,
+    ) -> None:
+        self._players = client[database].get_collection(
+            collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
+        )
+        self._ledger = ledger
+        self._timeout = timeout
+        self._clock = clock
+
+    async def suspend(self, case: Case) -> Moderated:
+        """The player can't score until reinstated."""
+        mark = self._mark(Kind.SUSPEND, case)
+        return await self._change(case, "suspended", value=True, update=_set(mark, suspended=True))
+
+    async def reinstate(self, case: Case) -> Moderated:
+        """The player can score again."""
+        mark = self._mark(Kind.REINSTATE, case)
+        return await self._change(case, "suspended", value=False, update={**_set(mark), "$unset": {"suspended": ""}})
+
+    async def hide(self, case: Case) -> Moderated:
+        """The player is off the board and unranked, and can score on."""
+        last = marks.with_score(self._mark(Kind.HIDE, case))
+        return await self._change(case, "hidden", value=True, update=[{"$set": {"hidden": True, "last": last}}])
+
+    async def show(self, case: Case) -> Moderated:
+        """The player is on the board again."""
+        last = marks.with_score(self._mark(Kind.SHOW, case))
+        return await self._change(case, "hidden", value=False, update=[{"$set": {"last": last}}, {"$unset": "hidden"}])
+
+    async def take_back(self, case: Case, *, action_id: str | None, since: int | None) -> Moderated:
+        """Take back actions: the points go, the ledger keeps both. Raises ActionNotFound.
+
+        Which actions there are is the ledger's word, so it must hold the player's last write; the update applies only
+        while that is still the last one.
+        """
+        deadline = asyncio.get_running_loop().time() + LEDGER_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            before = await self._state(case.user_id)
+            if await self._ledger.has(marks.decode(before["last"]).op):
+                found = await self._ledger.actions(case.user_id, action_id=action_id, since_ms=since)
+                if not found:
+                    raise ActionNotFound
+                after = await self._take(case, before, found)
+                if after is not None:
+                    return after
+            await asyncio.sleep(PAUSE)
+        raise DatabaseError("The ledger is not up to date yet. Please try again in a moment.", retry_after=5.0)
+
+    async def _take(self, case: Case, before: Document, found: list[Any]) -> Moderated | None:
+        points = sum(action.points for action in found)
+        ops = [action.op for action in found]
+        mark = msgspec.structs.replace(
+            self._mark(Kind.TAKE_BACK, case), points=-points, on_board=not before.get("hidden"), ops=ops
+        )
+        change = {"$inc": {"score": -points}, "$set": {"last": marks.encode(mark), "recent.$[taken].p": 0}}
+        async with database_errors(self._timeout):
+            document = await self._players.find_one_and_update(
+                {"_id": case.user_id, "last": before["last"]},
+                change,
+                projection=STATE,
+                return_document=ReturnDocument.AFTER,
+                array_filters=[{"taken.o": {"$in": ops}}],
+            )
+        return None if document is None else _moderated(document, points=points, actions=len(found))
+
+    async def erase(self, case: Case) -> None:
+        """Forget the player: off the board first, so that ranks know the score that leaves, then gone.
+
+        Only what the mark says is deleted: a write that came in between is seen by all, and erased in its turn.
+        """
+        marked = False
+        for _ in range(TRIES):
+            async with database_errors(self._timeout):
+                document = await self._players.find_one_and_update(
+                    {"_id": case.user_id},
+                    [{"$set": self._leaving(case)}, {"$unset": ["username", "avatarUrl"]}],
+                    projection={"last": 1},
+                    return_document=ReturnDocument.AFTER,
+                )
+                if document is None:
+                    break
+                marked = True
+                if (await self._players.delete_one(document)).deleted_count:
+                    return
+        else:
+            raise DatabaseError(retry_after=1.0)
+        if not marked:
+            raise PlayerNotFound
+
+    def _leaving(self, case: Case) -> Document:
+        mark = self._mark(Kind.ERASE, case)
+        shown, hidden = (marks.with_score(msgspec.structs.replace(mark, on_board=value)) for value in (True, False))
+        return {"hidden": True, "suspended": True, "last": {"$cond": [{"$eq": ["$hidden", True]}, hidden, shown]}}
+
+    async def export(self, user_id: str) -> dict[str, Any]:
+        """All that is stored of the player, in JSON's types."""
+        async with database_errors(self._timeout):
+            document = await self._players.find_one({"_id": user_id})
+        if document is None:
+            raise PlayerNotFound
+        return {"player": _plain(document), "ledger": _plain(await self._ledger.export(user_id))}
+
+    async def _state(self, user_id: str) -> Document:
+        async with database_errors(self._timeout):
+            document = await self._players.find_one({"_id": user_id}, STATE)
+        if document is None:
+            raise PlayerNotFound
+        return document
+
+    async def _change(self, case: Case, name: str, *, value: bool, update: Any) -> Moderated:
+        """Apply `update`, which sets the member `name` to `value`, unless the player has that already.
+
+        A player that appeared or was changed between the two looks has it neither way: that is looked at again.
+        """
+        other = {"$ne": True} if value else True
+        for _ in range(TRIES):
+            async with database_errors(self._timeout):
+                document = await self._players.find_one_and_update(
+                    {"_id": case.user_id, name: other}, update, projection=STATE, return_document=ReturnDocument.AFTER
+                )
+            if document is not None:
+                return _moderated(document)
+            there = await self._state(case.user_id)
+            if bool(there.get(name)) is value:
+                return msgspec.structs.replace(_moderated(there), changed=False)
+        raise DatabaseError(retry_after=1.0)
+
+    def _mark(self, kind: Kind, case: Case) -> Mark:
+        op = f"{kind}.{secrets.token_hex(8)}"
+        return Mark(kind, 0, op, at=self._clock(), by=case.by, reason=case.reason)
+
+
+def _set(mark: Mark, **fields: Any) -> Document:
+    return {"$set": {**fields, "last": marks.encode(mark)}}
+
+
+def _moderated(document: Document, *, points: int = 0, actions: int = 0) -> Moderated:
+    return Moderated(
+        user_id=document["_id"],
+        score=int(document["score"]),
+        suspended=bool(document.get("suspended")),
+        hidden=bool(document.get("hidden")),
+        changed=True,
+        points=points,
+        actions=actions,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """BSON's types as JSON's: times as RFC 3339, bytes in hexadecimal, an Int64 as the int that encoders take."""
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(member) for member in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Int64):
+        return int(value)
+    if isinstance(value, datetime):
+        return rfc3339(round(value.replace(tzinfo=value.tzinfo or UTC).timestamp() * 1000))
+    return value

@@ -1,0 +1,85 @@
+"""mongod's log file: bounded, and read for the reason when mongod ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Past this a log becomes `.1`, and that one goes: at most twice as much is kept."""
+
+_LINES, _CHARACTERS = 4, 240
+"""How much of a log an error message holds."""
+
+_WIRED_TIGER = re.compile(r"^(?:.*\[ERROR\]: )?(?:__\w+(?:, |:)\d+: ?)?")
+"""What WiredTiger puts before its message: time, process, session, and its own function."""
+
+_LAST_WORDS = 6384300
+"""The id of what mongod writes for a signal; its reason stands in the lines before."""
+
+
+class MongodLog:
+    """The log at `path`, which mongod appends to, as does whatever fails before mongod has a log."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begin = 0
+
+    def open(self) -> int:
+        """A descriptor to append to, for a mongod that is about to start; only its owner can read the file."""
+        self.make_room()
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._begin = os.fstat(descriptor).st_size
+        return descriptor
+
+    def make_room(self) -> bool:
+        """Put the file aside when it has grown too large; True asks for mongod to open a new one (SIGUSR1)."""
+        if not self.path.exists() or self.path.stat().st_size <= MAX_BYTES:
+            return False
+        self.path.replace(self.path.with_name(self.path.name + ".1"))
+        self._begin = 0
+        return True
+
+    def complaints(self) -> str:
+        """The last errors since `open`, in short; they tell why mongod ended."""
+        if not self.path.exists():
+            return ""
+        with self.path.open("rb") as file:
+            file.seek(max(self._begin, self.path.stat().st_size - 256 * 1024))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+        found = [text for line in lines if (text := _complaint(line))]
+        return "; ".join(list(dict.fromkeys(found))[-_LINES:])
+
+
+def _complaint(line: str) -> str:
+    """What a line says is wrong, or nothing."""
+    try:
+        entry = json.loads(line)
+        severity, component, attributes = entry["s"], entry["c"], entry.get("attr") or {}
+    except ValueError:
+        return "" if line.startswith("{") else _shortened(line)  # the loader or the option parser, not a torn entry
+    except (KeyError, TypeError, AttributeError):
+        return ""
+    is_trouble = severity in ("E", "F") or (severity, component) == ("W", "STORAGE")
+    if not is_trouble or entry.get("id") == _LAST_WORDS:
+        return ""
+    reason = _reason(attributes)
+    if component == "ASSERT" and not reason:  # where in the source it gave up is no reason
+        return ""
+    message = str(entry.get("msg", "")).strip()
+    return _shortened(reason if component == "WT" and reason else f"{message}: {reason}" if reason else message)
+
+
+def _reason(attributes: dict[str, Any]) -> str:
+    error = attributes.get("message") or attributes.get("error") or ""
+    if isinstance(error, dict):
+        error = error.get("errmsg") or error.get("msg") or error.get("codeName") or ""
+    return _WIRED_TIGER.sub("", str(error))
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 1] + "…"

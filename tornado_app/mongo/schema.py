@@ -1,0 +1,63 @@
+"""The indexes that the service relies on: made, and checked, at start."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pymongo
+from pymongo.errors import OperationFailure, PyMongoError
+
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo import preflight
+from tornado_app.mongo.documents import BOARD_ORDER
+from tornado_app.mongo.driver import Client
+from tornado_app.mongo.store import DURABLE
+
+log = logging.getLogger("leaderboard.schema")
+
+BOARD_INDEX = "board"
+
+PATIENCE = 120.0
+"""Seconds for making an index; a million players take about two."""
+
+_CONFLICTS = frozenset({85, 86})
+"""IndexOptionsConflict, IndexKeySpecsConflict."""
+
+_INDIFFERENT = frozenset({"v", "key", "ns", "background"})
+"""What an index may be besides its keys, and still hold every player in our order."""
+
+
+async def ensure(client: Client, database: str, collection: str = "players") -> None:
+    """Make the board's index where it is missing. Raises StartupError where that cannot be."""
+    players = client[database].get_collection(collection, write_concern=DURABLE)
+    try:
+        with pymongo.timeout(PATIENCE):
+            try:
+                await players.create_index(BOARD_ORDER, name=BOARD_INDEX)
+            except OperationFailure as error:
+                if error.code not in _CONFLICTS:
+                    raise
+                _accept(await players.index_information(), f"{database}.{collection}")
+    except PyMongoError as error:
+        reason = preflight.explain(error, database)
+        raise StartupError(f"the index of {database}.{collection} cannot be made: {reason}") from error
+
+
+def _accept(indexes: Mapping[str, Any], place: str) -> None:
+    """Be content with an index of our keys under another name. Raises StartupError for one that is in the way."""
+    suspects = {name: index for name, index in indexes.items() if name == BOARD_INDEX or _same_keys(index)}
+    for name, index in suspects.items():
+        if _same_keys(index) and set(index) <= _INDIFFERENT:
+            log.info("the board's index has another name", extra={"index": name})
+            return
+    found = next(iter(suspects), BOARD_INDEX)
+    raise StartupError(
+        f"collection {place} has an index {found!r} that is in the way of the board's, {dict(BOARD_ORDER)}: drop it "
+        f"with db.{place.partition('.')[2]}.dropIndex({found!r}), then start again"
+    )
+
+
+def _same_keys(index: Any) -> bool:
+    return [(field, int(order)) for field, order in index["key"]] == BOARD_ORDER

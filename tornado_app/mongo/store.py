@@ -1,0 +1,268 @@
+"""The players in MongoDB: the store of the use cases, on PyMongo Async or Motor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import pymongo
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from tornado_app.core.errors import DatabaseError, LeaderboardError, PlayerNotFound
+from tornado_app.core.model import TOP, Action, Player, Profile, Receipt, Top, standings
+from tornado_app.core.policies import Rules
+from tornado_app.mongo import documents, marks
+from tornado_app.mongo.commit import GroupCommit, Pending
+from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD, Attempt, Document
+from tornado_app.mongo.driver import Client, is_transient
+from tornado_app.mongo.marks import Kind, Mark
+from tornado_app.mongo.versions import version
+
+log = logging.getLogger("leaderboard.store")
+
+DURABLE = WriteConcern(w="majority", j=True)
+RETRY_PAUSE = 0.05
+"""Seconds after a flush that a transient fault ended."""
+
+DUPLICATE_KEY = 11000
+PLAYER_FIELDS = {"score": 1, "updatedAt": 1, "username": 1, "avatarUrl": 1}
+
+
+def wall_clock() -> int:
+    """Now, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class MongoStore:
+    """The players of one board in one collection.
+
+    Every accepted action is one single-document update with `$inc`; its filter holds exactly-once, the rate limit and
+    the points cap (documents.py), so that no process, replica or crash can come between. Concurrent actions share a
+    flush (commit.py).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        *,
+        collection: str = "players",
+        rules: Rules | None = None,
+        timeout: float = 5.0,
+        max_waiting: int = 10_000,
+        max_batch: int = 512,
+        clock: Callable[[], int] = wall_clock,
+        observe_batch: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._database = client[database]
+        self._collection = collection
+        self._players = self._database.get_collection(
+            collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
+        )
+        self._rules = rules or Rules()
+        self._timeout = timeout
+        self._clock = clock
+        self._ops = (f"{prefix}{n:x}" for prefix in [secrets.token_hex(5) + "."] for n in count())
+        self._commit = GroupCommit(
+            self._flush, timeout=timeout, max_waiting=max_waiting, max_batch=max_batch, observe=observe_batch
+        )
+
+    @property
+    def rules(self) -> Rules:
+        """The rules that each write is held against."""
+        return self._rules
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    async def apply(self, action: Action) -> Receipt:
+        """Apply an action exactly once; see `core.ports.Store.apply` for what it raises."""
+        return await self._commit.submit(action, next(self._ops))
+
+    async def close(self) -> None:
+        """Answer all who wait, and take no more."""
+        await self._commit.close()
+
+    async def _flush(self, batch: Sequence[Pending], seconds: float) -> Sequence[Pending]:
+        now = self._clock()
+        tries = [
+            (pending, Attempt(pending.action, pending.op, now, pending.absent, pending.hidden)) for pending in batch
+        ]
+        try:
+            with pymongo.timeout(seconds):
+                if len(tries) == 1:
+                    found = await self._write_one(tries[0][1])
+                else:
+                    found = await self._write_many([attempt for _, attempt in tries])
+        except PyMongoError as error:
+            if is_transient(error):
+                log.warning("a flush of %d is tried again: %s", len(batch), type(error).__name__)
+                await asyncio.sleep(RETRY_PAUSE)
+                return batch
+            raise
+        return [pending for pending, attempt in tries if not self._answer(pending, attempt, found)]
+
+    def _answer(self, pending: Pending, attempt: Attempt, found: dict[str, Document]) -> bool:
+        document = found.get(attempt.action.user_id)
+        try:
+            receipt = documents.receipt(document, attempt, self._rules)
+        except LeaderboardError as refusal:
+            pending.fail(refusal)
+            return True
+        except (KeyError, TypeError):  # a document that somebody else wrote must not fail the rest of the batch
+            log.exception("the document of a player is not as it should be")
+            pending.fail(DatabaseError())
+            return True
+        if receipt is None:
+            pending.absent = document is None
+            pending.hidden = document is not None and bool(document.get("hidden"))
+            return False
+        pending.succeed(receipt)
+        return True
+
+    async def _write_one(self, attempt: Attempt) -> dict[str, Document]:
+        user_id = attempt.action.user_id
+        try:
+            document = await self._players.find_one_and_update(
+                documents.selector(attempt, self._rules),
+                documents.update(attempt, self._rules),
+                projection=documents.OUTCOME_FIELDS,
+                upsert=documents.upsert(attempt, self._rules),
+                return_document=ReturnDocument.AFTER,
+            )
+        except DuplicateKeyError:  # an upsert whose filter refused the document that is there
+            document = None
+        if document is None:
+            document = await self._players.find_one({"_id": user_id}, documents.OUTCOME_FIELDS)
+        return {} if document is None else {user_id: document}
+
+    async def _write_many(self, attempts: list[Attempt]) -> dict[str, Document]:
+        rules = self._rules
+        writes = [
+            UpdateOne(documents.selector(one, rules), documents.update(one, rules), upsert=documents.upsert(one, rules))
+            for one in attempts
+        ]
+        try:
+            await self._players.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            _look_at(error)
+        user_ids = list({one.action.user_id for one in attempts})
+        cursor = self._players.find({"_id": {"$in": user_ids}}, documents.OUTCOME_FIELDS)
+        return {document["_id"]: document for document in await cursor.to_list(None)}
+
+    async def register(self, user_id: str, profile: Profile) -> tuple[Player, bool]:
+        """Create the player or update the profile; the flag tells whether it was created."""
+        now = self._clock()
+        moment = datetime.fromtimestamp(now / 1000, UTC)
+        born: Document = {"score": 0, "updatedAt": moment, "createdAt": moment, "recent": []}
+        born["last"] = marks.encode(Mark(Kind.REGISTER, 0, next(self._ops), at=now))
+        change: Document = {"$setOnInsert": born}
+        if fields := documents.profile_fields(profile):
+            change["$set"] = fields
+        async with database_errors(self._timeout):
+            before = await self._players.find_one_and_update(
+                {"_id": user_id},
+                change,
+                projection=PLAYER_FIELDS,
+                upsert=True,
+                return_document=ReturnDocument.BEFORE,
+            )
+        after = {"_id": user_id, **(before or born), **fields}
+        return documents.player(after), before is None
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    async def ping(self) -> None:
+        """Whether the database answers. Raises DatabaseError."""
+        async with database_errors(self._timeout):
+            await self._database.command("ping")
+
+    async def player(self, user_id: str) -> Player:
+        """One player. Raises PlayerNotFound."""
+        async with database_errors(self._timeout):
+            document = await self._players.find_one({"_id": user_id, **ON_BOARD}, PLAYER_FIELDS)
+        if document is None:
+            raise PlayerNotFound
+        return documents.player(document)
+
+    async def top(self) -> Top:
+        """The head of the board from one majority-committed moment, which is its version."""
+        command = {
+            "find": self._collection,
+            "filter": ON_BOARD,
+            "sort": dict(BOARD_ORDER),
+            "limit": TOP,
+            "projection": PLAYER_FIELDS,
+            "readConcern": {"level": "snapshot"},
+        }
+        async with database_errors(self._timeout):
+            reply = await self._database.command(command)
+        cursor = reply["cursor"]
+        players = [documents.player(document) for document in cursor["firstBatch"]]
+        moment = cursor.get("atClusterTime") or reply["operationTime"]  # of a collection that is not there it has none
+        return Top(version(moment), standings(players))
+
+    async def around(self, player: Player, limit: int) -> tuple[list[Player], list[Player]]:
+        """Up to `limit` players just above and just below, both in board order."""
+        async with database_errors(self._timeout):
+            above = await self._walk(_beyond(player, ahead=True), limit, backwards=True)
+            below = await self._walk(_beyond(player, ahead=False), limit)
+        return above[::-1], below
+
+    async def page(self, limit: int, after: Player | None) -> list[Player]:
+        """Up to `limit` players in board order, from the one after `after` on."""
+        async with database_errors(self._timeout):
+            return await self._walk({} if after is None else _beyond(after, ahead=False), limit)
+
+    async def _walk(self, place: Document, limit: int, *, backwards: bool = False) -> list[Player]:
+        order = [(field, -direction) for field, direction in BOARD_ORDER] if backwards else BOARD_ORDER
+        cursor = self._players.find({**ON_BOARD, **place}, PLAYER_FIELDS).sort(order).limit(limit)
+        return [documents.player(document) for document in await cursor.to_list(None)]
+
+
+@asynccontextmanager
+async def database_errors(seconds: float) -> AsyncIterator[None]:
+    """A bound on what is done inside, and DatabaseError for whatever the driver raises."""
+    try:
+        with pymongo.timeout(seconds):
+            yield
+    except PyMongoError as error:
+        log.warning("the database did not answer: %s", type(error).__name__)
+        raise DatabaseError(retry_after=1.0) from error
+
+
+def _beyond(player: Player, *, ahead: bool) -> Document:
+    """The filter for all who stand before (`ahead`) or after a place on the board."""
+    more, less = ("$gt", "$lt") if ahead else ("$lt", "$gt")
+    moment = datetime.fromtimestamp(player.updated_at / 1000, UTC)
+    return {
+        "$or": [
+            {"score": {more: player.score}},
+            {"score": player.score, "updatedAt": {less: moment}},
+            {"score": player.score, "updatedAt": moment, "_id": {less: player.user_id}},
+        ]
+    }
+
+
+def _look_at(error: BulkWriteError) -> None:
+    """Raise what concerns the whole batch; what concerns one update shows in the read that follows.
+
+    A refused upsert is a duplicate key, which is all in a day's work. Any other error of one update (a document that
+    somebody else wrote, one that has grown too large) leaves that update undone: its submission is tried again until
+    its time is up, and all others have their own answers.
+    """
+    details: Any = error.details
+    if details.get("writeConcernErrors"):
+        raise error
+    odd = {each["code"] for each in details.get("writeErrors", ()) if each["code"] != DUPLICATE_KEY}
+    if odd:
+        log.error("some score updates were refused by the database", extra={"codes": sorted(odd)})

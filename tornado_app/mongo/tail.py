@@ -1,0 +1,153 @@
+"""A change stream read ahead: while one batch is worked on, the next one comes in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pymongo
+from bson import Timestamp
+from pymongo.errors import OperationFailure, PyMongoError
+
+from tornado_app.mongo.changes import HistoryLost
+from tornado_app.mongo.driver import is_transient, settled
+from tornado_app.mongo.feed import AWAIT_MS, BATCH, CALL_TIMEOUT
+
+log = logging.getLogger("leaderboard.ledger")
+
+LAST_READ = 5.0
+"""Seconds that what came before the end of a stream has to be taken up."""
+
+MOST = 5 * BATCH
+"""Events read ahead, at most."""
+
+_TIME = re.compile(r"82([0-9A-F]{8})([0-9A-F]{8})")
+
+Event = Mapping[str, Any]
+Place = Mapping[str, Any] | Timestamp
+
+
+class NoSuchPlace(Exception):
+    """The stream can't be read from that place on."""
+
+
+class Batch:
+    """Events in their order, and the place after the last of them, which `watch` takes as `resume_after`.
+
+    `idle`: there was nothing more when it was asked for last.
+    """
+
+    __slots__ = ("events", "idle", "token")
+
+    def __init__(self, events: list[Event], token: Mapping[str, Any] | None, *, idle: bool) -> None:
+        self.events = events
+        self.token = token
+        self.idle = idle
+
+    @property
+    def moment(self) -> Timestamp | None:
+        """The cluster time of the place: nothing before it is left. None where the token does not tell.
+
+        A resume token is a KeyString in hexadecimal, which begins with the time: type 0x82, seconds, increment.
+        Source: MongoDB, src/mongo/db/pipeline/resume_token.h
+        """
+        match = _TIME.match(str((self.token or {}).get("_data")))
+        return None if match is None else Timestamp(int(match[1], 16), int(match[2], 16))
+
+
+class Tail:
+    """Reads `collection`'s change stream from a place on: a resume token, or a cluster time, which is included."""
+
+    def __init__(self, collection: Any, pipeline: Sequence[Mapping[str, Any]], place: Place) -> None:
+        self._collection = collection
+        self._pipeline = pipeline
+        self._place = place
+        self._events: list[Event] = []
+        self._token: Mapping[str, Any] | None = None
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._idle = False
+
+    async def run(self) -> None:
+        """Read until cancelled. Raises PyMongoError, and NoSuchPlace where the place is what is wrong."""
+        try:
+            stream = await self._open()
+        except OperationFailure as error:
+            if is_transient(error) or not await self._can_watch():
+                raise
+            raise NoSuchPlace from error
+        try:
+            while True:
+                await self._read(stream)
+        finally:
+            await _close(stream)
+
+    async def _can_watch(self) -> bool:
+        """Whether the stream can be opened where it is now, so that nothing but the place stood in the way."""
+        try:
+            stream = await self._watch({})
+            try:
+                with pymongo.timeout(CALL_TIMEOUT):
+                    await stream.try_next()
+            finally:
+                await _close(stream)
+        except OperationFailure:
+            return False
+        return True
+
+    async def _open(self) -> Any:
+        place = self._place
+        start = {"start_at_operation_time": place} if isinstance(place, Timestamp) else {"resume_after": place}
+        stream = await self._watch(start)
+        try:
+            await self._read(stream)  # only with the first look is the place sought
+        except BaseException:
+            await _close(stream)
+            raise
+        return stream
+
+    async def _watch(self, start: Mapping[str, Any]) -> Any:
+        with pymongo.timeout(CALL_TIMEOUT):
+            return await settled(
+                self._collection.watch(self._pipeline, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **start)
+            )
+
+    async def _read(self, stream: Any) -> None:
+        if len(self._events) >= MOST:
+            self._room.clear()
+            await self._room.wait()
+        with pymongo.timeout(CALL_TIMEOUT):
+            event = await stream.try_next()
+        self._idle = event is None
+        if event is not None:
+            self._events.append(event)
+        elif not stream.alive:  # the collection is gone: an answer comes at once and for ever, and it is no answer
+            await self._finish()
+        self._token = stream.resume_token or self._token
+        self._news.set()
+
+    async def _finish(self) -> None:
+        """Let what came before be read; the last of it tells why the stream ended, and should it not, this does."""
+        self._news.set()
+        await asyncio.sleep(LAST_READ)
+        raise HistoryLost("invalidate")
+
+    async def batch(self) -> Batch:
+        """All that has come in since the last one: no event, where only the place has moved on."""
+        await self._news.wait()
+        self._news.clear()
+        batch = Batch(self._events, self._token, idle=self._idle)
+        self._events = []
+        self._room.set()
+        return batch
+
+
+async def _close(stream: Any) -> None:
+    try:
+        with pymongo.timeout(1.0):
+            await settled(stream.close())
+    except PyMongoError as error:
+        log.debug("a change stream's cursor was left to the server: %s", type(error).__name__)

@@ -1,0 +1,67 @@
+"""Every metric of the service, declared once. Never a player id as a label."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+from tornado_app import __version__
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
+
+FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Seconds."""
+
+
+class Metrics:
+    """The service's metrics on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.http_requests = self._counter("http_requests", "HTTP requests answered.", "method", "route", "code")
+        self.http_duration = self._histogram(
+            "http_request_duration_seconds", "Time from a request's headers to its answer.", "method", "route"
+        )
+        self.submissions = self._counter(
+            "score_submissions", "Score updates by front end and result: accepted, replayed or an error code.",
+            "face", "result",
+        )  # fmt: skip
+        self.points = self._counter("score_points", "Points added by accepted score updates.", "face")
+        self.sockets = self._gauge("websocket_connections", "Open WebSockets.", "face")
+        self.socket_messages = self._counter("websocket_messages", "Messages handed to WebSockets.", "face")
+        self.evictions = self._counter("websocket_evictions", "WebSockets that the service closed.", "reason")
+        self.propagation = self._histogram(
+            "update_propagation_seconds", "Time from a committed change of the top 10 to its last send."
+        )
+        self.feed_lag = self._gauge("change_stream_lag_seconds", "Time since the change stream's last sign of life.")
+        self.feed_restarts = self._counter("change_stream_restarts", "Change streams opened again.", "reason")
+        self.commit_size = Histogram(
+            "leaderboard_group_commit_size", "Score updates in one flush.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512), registry=self.registry,
+        )  # fmt: skip
+        self.loop_lag = self._gauge("event_loop_lag_seconds", "How late a timer of the event loop was, at worst.")
+        self.ranked = self._gauge("ranked_players", "Players on the board.")
+        self.suspicious = self._counter("suspicious", "Submissions that a rule held suspicious.", "rule")
+        self.jwks_refreshes = self._counter(
+            "jwks_refreshes", "Fetches of the identity provider's keys: changed, unchanged or failed.", "result"
+        )
+        self.jwks_age = self._gauge(
+            "jwks_age_seconds", "Time since the identity provider last gave its keys; infinite where it never did."
+        )
+        self.ledger_entries = self._counter(
+            "ledger_entries", "Ledger entries by kind; foreign and reconciled: nobody vouches for them.",
+            "kind",
+        )  # fmt: skip
+        self.ledger_lag = self._gauge(
+            "ledger_lag_seconds", "How long the ledger has been behind the players, or written by nobody."
+        )
+        self.ledger_writer = self._gauge("ledger_writer", "1 in the process that writes the ledger.")
+        self._gauge("build_info", "1, with the version.", "version").labels(__version__).set(1)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"leaderboard_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"leaderboard_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"leaderboard_{name}", text, labels, buckets=FAST, registry=self.registry)

@@ -1,0 +1,197 @@
+"""`leaderboard token` and `leaderboard sign-action`: what they take, what they sign with, what they print."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tornado_app.config import Config, Refused, parse_duration
+from tornado_app.config.flags import add_some_settings, load
+from tornado_app.core import identity
+from tornado_app.core.errors import ConfigError, StartupError
+from tornado_app.core.model import MAX_SCORE, Scope
+
+TOKEN_SETTINGS = (
+    "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "jwt_key", "jwt_key_file", "jwt_jwks_url",
+    "jwt_jwks_file", "jwt_algorithm", "jwt_audience", "jwt_issuer",
+)  # fmt: skip
+"""The settings that say how a token is signed, and with what."""
+
+PROOF_SETTINGS = (
+    "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "proof_key", "proof_key_file", "proof_jwks_file",
+    "proof_algorithm", "proof_lifetime", "actions",
+)  # fmt: skip
+"""The same for an action proof."""
+
+MINTING_EXAMPLES = """examples:
+  leaderboard token --sub alice --name "Zoë"
+  leaderboard token --sub game-1 --scope scores:write --ttl 12h
+  curl -H "Authorization: Bearer $(leaderboard token --sub alice)" --json '{"score": 5}' http://127.0.0.1:8000/api/score
+
+It signs with the secret of jwt_key or jwt_key_file, or with the key that was made in the data folder."""
+SIGNING_EXAMPLES = """examples:
+  leaderboard sign-action --sub alice --type level_complete
+  leaderboard sign-action --sub alice --type boss --points 5000 --id boss-8c1f --ttl 30s
+  curl -H "Authorization: Bearer $(leaderboard token --sub alice)" \\
+       -H "Action-Proof: $(leaderboard sign-action --sub alice --type level_complete --points 50)" \\
+       --json '{"score": 50}' http://127.0.0.1:8000/api/score
+
+It signs with the secret of proof_key or proof_key_file, or with the key that was made in the data folder."""
+
+
+def add_token_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the flags of `leaderboard token`."""
+    parser.add_argument("--sub", required=True, metavar="ID", type=_user_id, help="whom the token is for: the user id")
+    parser.add_argument("--name", type=_username, help="display name")
+    parser.add_argument("--picture", metavar="URL", type=_avatar_url, help="avatar image, http:// or https://")
+    scopes = "what it may do: scores:write (a game server), leaderboard:admin; may be repeated"
+    parser.add_argument("--scope", action="append", default=[], type=_scope, help=scopes)
+    parser.add_argument("--ttl", type=_duration, default=3600.0, metavar="TIME", help="how long it holds (default: 1h)")
+    add_some_settings(parser, TOKEN_SETTINGS)
+
+
+def add_proof_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the flags of `leaderboard sign-action`."""
+    parser.add_argument("--sub", required=True, metavar="ID", type=_user_id, help="whose action it is: the user id")
+    parser.add_argument("--type", required=True, help="what was done, such as level_complete")
+    points = "what it is worth (default: what the service's table of actions has for the type)"
+    parser.add_argument("--points", type=_points, metavar="N", help=points)
+    parser.add_argument("--id", help="the action's id, which makes it count once (default: a random one)")
+    held = "how long it holds (default, and most: proof_lifetime)"
+    parser.add_argument("--ttl", type=_duration, metavar="TIME", help=held)
+    add_some_settings(parser, PROOF_SETTINGS)
+
+
+def token(options: argparse.Namespace) -> int:
+    """Print a bearer token."""
+    config = load(options, concerned=TOKEN_SETTINGS)
+    refuse_foreign_tokens(config)
+    from tornado_app.auth import keys, material, minting
+
+    try:
+        key = keys.signing_secret(config.read_jwt_key() or _made_key(config.made_key_path, "token"))
+        text = minting.mint(
+            key,
+            sub=options.sub,
+            name=options.name,
+            picture=options.picture,
+            scopes=" ".join(options.scope).split(),
+            ttl=options.ttl,
+            audience=config.jwt_audience,
+            issuer=config.jwt_issuer,
+        )
+    except material.UnusableKey as error:
+        raise StartupError(str(error)) from None
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+    _print(text)
+    return 0
+
+
+def sign_action(options: argparse.Namespace) -> int:
+    """Print an action proof."""
+    config = load(options, concerned=PROOF_SETTINGS)
+    _refuse_foreign_proofs(config)
+    ttl = config.proof_lifetime if options.ttl is None else options.ttl
+    if ttl > config.proof_lifetime:
+        raise ConfigError([f"--ttl: the service takes proofs of at most {config.proof_lifetime:g} s (proof_lifetime)"])
+    from tornado_app.auth import keys, material, proofs
+
+    try:
+        key = keys.signing_secret(config.read_proof_key() or _made_key(config.made_proof_key_path, "action proof"))
+        text = proofs.sign_action(
+            key, sub=options.sub, action_type=options.type, points=options.points, action_id=options.id, ttl=ttl
+        )
+    except material.UnusableKey as error:
+        raise StartupError(str(error)) from None
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+    if options.points is None and options.type not in config.action_points:
+        known = ", ".join(config.action_points)
+        sys.stderr.write(f"warning: {options.type} is not in the table of actions ({known}); name its --points\n")
+    _print(text)
+    return 0
+
+
+def refuse_foreign_tokens(config: Config) -> None:
+    """Raises ConfigError where only an identity provider can sign tokens."""
+    jwks = next((name for name in ("jwt_jwks_url", "jwt_jwks_file") if getattr(config, name) is not None), None)
+    if jwks is not None:
+        raise ConfigError([f"{jwks}: tokens cannot be signed here: your identity provider has the keys"])
+    if config.jwt_algorithm != "HS256":
+        signer = "whoever issues your tokens has the private key"
+        raise ConfigError([f"jwt_algorithm: {config.jwt_algorithm} tokens cannot be signed here: {signer}"])
+
+
+def _refuse_foreign_proofs(config: Config) -> None:
+    signer = "the game server has the private key"
+    if config.proof_jwks_file is not None:
+        raise ConfigError([f"proof_jwks_file: actions cannot be signed here: {signer}"])
+    if config.proof_algorithm != "HS256":
+        raise ConfigError([f"proof_algorithm: {config.proof_algorithm} proofs cannot be signed here: {signer}"])
+    if not config.embedded and config.proof_key is None and config.proof_key_file is None:
+        ways = "set LEADERBOARD_PROOF_KEY, or LEADERBOARD_PROOF_KEY_FILE to its file"
+        raise ConfigError([f"proof_key: it is missing, and with a MongoDB of your own no key is made; {ways}"])
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _made_key(path: Path, what: str) -> str:
+    """The key in the data folder, made where the service has not made it yet."""
+    from tornado_app.auth import minting
+
+    try:
+        is_new = not path.exists()
+        secret = minting.ensure_secret(path)
+    except OSError as error:
+        raise StartupError(f"{path} cannot be read or made: {error.strerror}. Name another --data-dir.") from None
+    if is_new:
+        sys.stderr.write(f"A new key was made: {path}. A service with the same --data-dir accepts this {what}.\n")
+    return secret
+
+
+def _scope(text: str) -> str:
+    unknown = set(text.split()) - set(Scope)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no scope {min(unknown)}; there are {' and '.join(Scope)}")
+    return text
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except Refused:
+        seconds = 0.0
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError("give a duration such as 90s, 15m or 12h")
+    return seconds
+
+
+def _points(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and 1 <= int(text) <= MAX_SCORE):
+        raise argparse.ArgumentTypeError(f"give a whole number of 1 to {MAX_SCORE}")
+    return int(text)
+
+
+def _user_id(text: str) -> str:
+    if not identity.is_user_id(text):
+        raise argparse.ArgumentTypeError("a user id has 1 to 128 characters of A-Z a-z 0-9 _ . : @ -")
+    return text
+
+
+def _username(text: str) -> str:
+    name = identity.username(text)
+    if name is None:
+        raise argparse.ArgumentTypeError("a name has 1 to 64 characters, and no control characters")
+    return name
+
+
+def _avatar_url(text: str) -> str:
+    url = identity.avatar_url(text)
+    if url is None:
+        raise argparse.ArgumentTypeError("give an http:// or https:// address of at most 2048 characters")
+    return url

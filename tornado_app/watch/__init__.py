@@ -1,0 +1,54 @@
+"""`leaderboard watch URL`: the board live in a terminal, or a line for each change in a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import sys
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from tornado_app.signals import on_signals
+from tornado_app.watch.address import socket_address
+from tornado_app.watch.connection import View, follow
+from tornado_app.watch.lines import Lines
+from tornado_app.watch.screen import Screen
+from tornado_app.watch.terminal import Terminal, can_draw
+
+
+def run(url: str) -> int:
+    """Show the board of the service at `url` until Ctrl-C; the exit code.
+
+    Raises StartupError for an address that is none, or where no leaderboard answers.
+    """
+    address = socket_address(url)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has not all letters shows the others
+    # Tornado and asyncio would write into the picture; what matters about the connection is shown in it.
+    logging.basicConfig(handlers=[logging.NullHandler()])
+    return asyncio.run(_run(address))
+
+
+async def _run(address: str) -> int:
+    stop = asyncio.Event()
+    on_signals(stop)
+    if not can_draw(sys.stdout):
+        return await _until(stop, address, Lines(sys.stdout, sys.stderr))
+    screen = Screen(Terminal(sys.stdout, sys.stdin), title=urlsplit(address).netloc)
+    async with screen.shown() as drawing:
+        return await _until(stop, address, screen, drawing)
+
+
+async def _until(stop: asyncio.Event, address: str, view: View, *others: asyncio.Future[NoReturn]) -> int:
+    """Follow the board until `stop`, or until this or one of the `others` fails."""
+    stopping = asyncio.ensure_future(stop.wait())
+    tasks: list[asyncio.Future[Any]] = [stopping, asyncio.ensure_future(follow(address, view)), *others]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+    return 0

@@ -1,0 +1,129 @@
+"""Follows the socket: the first connection must work, later ones are tried again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import ssl
+import time
+from collections.abc import AsyncGenerator
+from typing import NoReturn, Protocol
+
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
+
+from tornado_app.core.errors import StartupError
+from tornado_app.watch.state import Board, Change, NotALeaderboard
+
+FIRST_ANSWER = 10.0
+"""Seconds that a service is given to answer, and then to show the board."""
+
+PING_INTERVAL, PING_TIMEOUT = 15.0, 10.0
+"""Seconds: a connection that is dead is noticed within their sum."""
+
+BACKOFF, LONGEST_BACKOFF = 0.5, 15.0
+"""Seconds between tries: the first, doubled each time, at most the second; each times 0.5 to 1, by chance."""
+
+GOING_AWAY = 1001
+
+
+class View(Protocol):
+    """What shows the board."""
+
+    def update(self, board: Board, changes: list[Change]) -> None:
+        """The board after a message; the first one after a connection was lost says that there is one again."""
+
+    def lost(self, since: float, reason: str) -> None:
+        """There is no connection since then (seconds since the epoch); called again for each try that fails."""
+
+
+class Failure(Exception):
+    """A connection that could not be made or held; the message says why, as the rest of a sentence."""
+
+
+async def follow(address: str, view: View) -> NoReturn:
+    """Feed `view` until cancelled. Raises StartupError when the first connection shows no board."""
+    board = Board()
+    tries, since = 0, 0.0
+    while True:
+        board.reconnected()
+        try:
+            async with contextlib.aclosing(_messages(address)) as messages:
+                async for message in messages:
+                    changes = board.take(message)
+                    if changes is not None:
+                        view.update(board, changes)
+                        tries, since = 0, 0.0
+        except NotALeaderboard:
+            reason = "what it sends is not a leaderboard"
+        except Failure as failure:
+            reason = str(failure)
+        if not board.seen:
+            raise StartupError(f"{address}: {reason}")
+        since = since or time.time()
+        view.lost(since, reason)
+        await asyncio.sleep(backoff(tries))
+        tries += 1
+
+
+def backoff(tries: int) -> float:
+    """Seconds to wait after so many tries in a row that failed."""
+    longest = min(LONGEST_BACKOFF, BACKOFF * 2.0 ** min(tries, 10))
+    return longest * random.uniform(0.5, 1)  # noqa: S311  # only spreads the clients
+
+
+async def _messages(address: str) -> AsyncGenerator[str | bytes]:
+    """What one connection brings. Ends only by raising Failure."""
+    connection = await _connect(address)
+    try:
+        try:
+            async with asyncio.timeout(FIRST_ANSWER):
+                message = await connection.read_message()
+        except TimeoutError:
+            raise Failure("it sends no board; is this the address of a leaderboard?") from None
+        while message is not None:
+            yield message
+            message = await connection.read_message()
+        raise Failure(_why_closed(connection))
+    finally:
+        connection.close()
+
+
+async def _connect(address: str) -> WebSocketClientConnection:
+    request = HTTPRequest(address, connect_timeout=FIRST_ANSWER, request_timeout=FIRST_ANSWER)
+    try:
+        async with asyncio.timeout(FIRST_ANSWER + 1):
+            return await websocket_connect(request, ping_interval=PING_INTERVAL, ping_timeout=PING_TIMEOUT)
+    except TimeoutError:
+        raise Failure("it does not answer") from None
+    except HTTPClientError as error:
+        raise Failure(_why_refused(error)) from None
+    except WebSocketError:
+        raise Failure("it answers, but there is no leaderboard") from None
+    except (StreamClosedError, ConnectionResetError):
+        raise Failure("it does not answer as a web server does") from None
+    except ssl.SSLCertVerificationError as error:
+        trust = "SSL_CERT_FILE may name the authority to trust"
+        raise Failure(f"its certificate is not trusted ({error.verify_message}); {trust}") from None
+    except ssl.SSLError:
+        raise Failure("it does not speak TLS; try http:// in place of https://") from None
+    except OSError as error:
+        raise Failure(f"{error.strerror or error}; is the service running there?") from None
+
+
+def _why_refused(error: HTTPClientError) -> str:
+    if error.code == 599:
+        return f"it does not answer ({error.message})"
+    location = error.response.headers.get("Location") if error.response is not None else None
+    moved = f"; it points to {location}" if location else ""
+    return f"it answers, but there is no leaderboard (HTTP {error.code}){moved}"
+
+
+def _why_closed(connection: WebSocketClientConnection) -> str:
+    if connection.close_code == GOING_AWAY:
+        return "the service was stopped"
+    if connection.close_code is None:
+        return "the connection broke"
+    return f"the service closed the connection ({connection.close_code} {connection.close_reason or ''}".rstrip() + ")"

@@ -1,0 +1,99 @@
+"""The board as the socket of front end C tells it, and what each message changed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+TYPE = "leaderboard.update"
+
+
+class Place(msgspec.Struct, rename="camel", frozen=True):
+    """A position of the board, from 1; an empty one has no `user_id`."""
+
+    position: int
+    user_id: str | None = None
+    username: str | None = None
+    score: int | None = None
+    rank: int | None = None
+
+
+class _Data(msgspec.Struct, rename="camel", frozen=True):
+    updated_positions: list[Place]
+
+
+class _Message(msgspec.Struct, frozen=True):
+    type: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    version: int = 0
+
+
+class Change(NamedTuple):
+    """A place that differs from before.
+
+    `gained`: points since the player was last on the board, None where that is not known; `climbed`: positions up,
+    negative is down.
+    """
+
+    place: Place
+    gained: int | None
+    climbed: int
+
+
+class NotALeaderboard(Exception):
+    """A message that no leaderboard sends."""
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+_decode_data = msgspec.json.Decoder(_Data).decode
+
+
+class Board:
+    """The places by position, and how to bring them up to date. `seen`: whether there was a message at all."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, Place] = {}
+        self.seen = False
+        self._version = 0
+        self._fresh = True
+
+    def reconnected(self) -> None:
+        """The next message holds the whole board, and counts whatever its version is."""
+        self._fresh = True
+
+    def take(self, message: str | bytes) -> list[Change] | None:
+        """What a message changed, in order of position; None where it was none about the board.
+
+        Raises NotALeaderboard.
+        """
+        try:
+            update = _decode(message)
+            if update.type != TYPE:
+                return None
+            changed = {place.position: place for place in _decode_data(update.data).updated_positions}
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise NotALeaderboard(str(error)) from None
+        if not self._fresh and update.version < self._version:
+            return None  # stale
+        return self._changes(changed, update.version)
+
+    def _changes(self, changed: dict[int, Place], version: int) -> list[Change]:
+        before = self.places
+        after = changed if self._fresh else before | changed
+        if self._fresh:
+            after = after | {position: Place(position) for position in before if position not in after}
+        self.seen, self._fresh, self._version = True, False, version
+        self.places = {position: after[position] for position in sorted(after) if after[position].user_id is not None}
+        was = {place.user_id: place for place in before.values()}
+        return [
+            _change(place, was.get(place.user_id))
+            for position, place in sorted(after.items())
+            if place != before.get(position, Place(position))
+        ]
+
+
+def _change(place: Place, was: Place | None) -> Change:
+    if place.user_id is None or was is None or was.score is None or place.score is None:
+        return Change(place, None, 0)
+    return Change(place, place.score - was.score, was.position - place.position)

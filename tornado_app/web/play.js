@@ -1,0 +1,189 @@
+/**
+ * The demo's panel to score oneself: a session from the server, a button for each action, and the answer.
+ *
+ * @module
+ * @typedef {{ token: string, user_id: string, username: string, actions: Record<string, number> }} Session
+ */
+
+const KEPT = "leaderboard-demo-session";
+const TRIES = 3;
+const PAUSE = 1_000; // milliseconds; between two tries of one action, up to
+const TOO_MANY_PAUSE = 10; // seconds, where a 429 doesn't say
+
+const numbers = new Intl.NumberFormat();
+
+export class Player {
+  /** @type {Session | null} */ #session = null;
+  /** @type {Promise<void> | null} */ #asking = null;
+  /** @type {ReturnType<typeof setInterval> | undefined} */ #waiting = undefined;
+  #panel;
+  #entered;
+
+  /**
+   * @param {HTMLElement} panel
+   * @param {(userId: string) => void} entered is told who one is, as soon as it is known, and when it changes
+   */
+  constructor(panel, entered) {
+    this.#panel = panel;
+    this.#entered = entered;
+  }
+
+  /**
+   * The session's token; null where there is none to be had, for the board can be watched all the same.
+   * @param {boolean} [refused] the one we have is no good any more
+   */
+  async token(refused = false) {
+    if (refused) this.#session = null;
+    if (!this.#session) this.#asking ??= this.#ask(refused).finally(() => (this.#asking = null));
+    await this.#asking;
+    return this.#session?.token ?? null;
+  }
+
+  /**
+   * @param {number | bigint} score
+   * @param {number} rank
+   */
+  scored(score, rank) {
+    this.#find(".mine").textContent = `${numbers.format(score)} points · rank ${numbers.format(rank)}`;
+  }
+
+  /** @param {boolean} refused */
+  async #ask(refused) {
+    try {
+      this.#session = (refused ? null : recall()) ?? (await open());
+    } catch {
+      this.#session = null; // not reachable: the next connection asks again
+    }
+    if (this.#session) this.#enter(this.#session);
+  }
+
+  /** @param {Session} session */
+  #enter({ user_id, username, actions }) {
+    this.#find("h2 bdi").textContent = username;
+    const buttons = Object.entries(actions).map(([type, points]) => this.#button(type, points));
+    if (this.#panel.hidden) this.#find(".actions").replaceChildren(...buttons);
+    this.#panel.hidden = false;
+    this.#entered(user_id);
+    this.#look();
+  }
+
+  /** Where the player stands before the first point of this visit. */
+  async #look() {
+    const headers = { Authorization: `Bearer ${await this.token()}` };
+    const answer = await fetch("api/leaderboard", { headers }).catch(() => null); // it is only a greeting
+    const { userRank } = answer?.ok ? await answer.json() : {};
+    if (userRank) this.scored(userRank.score, userRank.rank);
+  }
+
+  /**
+   * @param {string} type
+   * @param {number} points
+   */
+  #button(type, points) {
+    const button = document.createElement("button");
+    const gain = document.createElement("span");
+    const words = type.replaceAll("_", " ");
+    gain.textContent = ` +${numbers.format(points)}`;
+    button.type = "button";
+    button.dataset.action = type;
+    button.append(words.charAt(0).toUpperCase() + words.slice(1), gain);
+    button.addEventListener("click", () => this.#waits() || this.#act(type));
+    return button;
+  }
+
+  /** @param {string} type */
+  async #act(type) {
+    const answer = await this.#send(JSON.stringify({ actionId: uuid(), actionType: type }));
+    if (!answer) return this.#say("Not sent: the server can’t be reached. Please try again.");
+    const body = await answer.json().catch(() => ({ message: `The server answered ${answer.status}.` })); // a proxy's page
+    if (answer.status === 429) return this.#wait(Number(answer.headers.get("Retry-After")) || TOO_MANY_PAUSE);
+    if (!answer.ok) return this.#say(body.message);
+    this.scored(body.newScore, body.leaderboardPosition);
+    this.#say(`${numbers.format(body.newScore)} points now: rank ${numbers.format(body.leaderboardPosition)}.`);
+  }
+
+  /**
+   * Post an action; as its id makes it count once, it can be sent again when no answer came. Null where none ever did.
+   * @param {string} body
+   * @returns {Promise<Response | null>}
+   */
+  async #send(body) {
+    let refused = false;
+    for (let left = TRIES; left; left--) {
+      try {
+        const headers = { "Content-Type": "application/json", Authorization: `Bearer ${await this.token(refused)}` };
+        const answer = await fetch("api/scores/update", { method: "POST", headers, body });
+        refused = answer.status === 401;
+        if ((!refused && answer.status < 500) || left === 1) return answer;
+      } catch {
+        refused = false; // no network: tried again, and said if it stays so
+      }
+      if (left > 1) await new Promise((resolve) => setTimeout(resolve, refused ? 0 : Math.random() * PAUSE));
+    }
+    return null;
+  }
+
+  #waits() {
+    return this.#panel.dataset.waiting !== undefined;
+  }
+
+  /**
+   * Buttons stay focusable while they do nothing, so that a keyboard's place isn't lost.
+   * @param {number} seconds
+   */
+  #wait(seconds) {
+    const end = Date.now() + seconds * 1000;
+    this.#panel.dataset.waiting = "";
+    for (const button of this.#panel.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
+    const sentence = (/** @type {number} */ left) => `That was fast. The next one counts in ${left} s.`;
+    this.#say(sentence(seconds)); // read out once; what counts down is for the eye
+    this.#find(".countdown").textContent = sentence(seconds);
+    clearInterval(this.#waiting); // several may have been on their way: the last answer counts
+    this.#waiting = setInterval(() => {
+      const left = Math.ceil((end - Date.now()) / 1000);
+      this.#find(".countdown").textContent = left > 0 ? sentence(left) : "";
+      if (left > 0) return;
+      clearInterval(this.#waiting);
+      delete this.#panel.dataset.waiting;
+      for (const button of this.#panel.querySelectorAll("button")) button.removeAttribute("aria-disabled");
+      this.#say("Ready when you are.");
+    }, 250);
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    this.#find("output").textContent = text;
+  }
+
+  /** @param {string} selector */
+  #find(selector) {
+    return /** @type {HTMLElement} */ (this.#panel.querySelector(selector));
+  }
+}
+
+/**
+ * A session from the server, kept for the tab, so that one is the same player after a reload.
+ * @returns {Promise<Session | null>}
+ */
+async function open() {
+  const answer = await fetch("demo/session", { headers: { Accept: "application/json" } });
+  if (!answer.ok) return null;
+  const text = await answer.text();
+  sessionStorage.setItem(KEPT, text);
+  return JSON.parse(text);
+}
+
+/** @returns {Session | null} */
+function recall() {
+  return JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+}
+
+/** A random UUID, also where the page came over plain HTTP and `crypto.randomUUID` isn't there. */
+function uuid() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}

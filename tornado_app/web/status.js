@@ -1,0 +1,73 @@
+/**
+ * Whether the board is live, for every eye and ear: a word beside the title, and a banner when it stays disconnected.
+ *
+ * @module
+ * @import { Announcer } from "./announcer.js"
+ * @import { State } from "./leaderboard.js"
+ */
+
+/** Milliseconds: a rolling restart is over sooner, and no reason to move the page. */
+const PATIENCE = 2_000;
+
+const WORDS = { connecting: "Connecting…", live: "Live", disconnected: "Disconnected" };
+
+export class Status {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer = undefined;
+  #page;
+  #announcer;
+  #banner;
+
+  /**
+   * @param {HTMLElement} page
+   * @param {Announcer} announcer
+   * @param {() => void} retry
+   */
+  constructor(page, announcer, retry) {
+    this.#page = page;
+    this.#announcer = announcer;
+    this.#banner = /** @type {HTMLElement} */ (page.querySelector("#banner"));
+    this.#banner.querySelector("button")?.addEventListener("click", retry);
+  }
+
+  /** @param {State} state */
+  show(state) {
+    const changed = this.#page.dataset.state !== state.name;
+    this.#page.dataset.state = state.name;
+    /** @type {HTMLElement} */ (this.#page.querySelector("#status .word")).textContent = WORDS[state.name];
+    if (state.name !== "disconnected") return this.#recovered(state);
+    const final = state.retryAt === null;
+    if (this.#banner.hidden && !changed && !final) return; // the timer is running
+    clearTimeout(this.#timer);
+    if (!this.#banner.hidden || final) this.#complain(state);
+    else this.#timer = setTimeout(() => this.#complain(state), PATIENCE);
+  }
+
+  /** @param {State} state */
+  #recovered(state) {
+    clearTimeout(this.#timer);
+    this.#banner.hidden = true;
+    if (state.name === "live") this.#announcer.tell("connection", "live", "The board is live again.");
+  }
+
+  /** @param {State} state */
+  #complain({ since, retryAt, reason }) {
+    const time = document.createElement("time");
+    time.dateTime = since.toISOString();
+    time.textContent = clock(since);
+    const rest = retryAt
+      ? ". Reconnecting; what you see may be out of date."
+      : `: the server refused (${reason || "no reason given"}).`;
+    this.#banner.querySelector("p")?.replaceChildren("Disconnected since ", time, rest);
+    this.#banner.hidden = false;
+    this.#announcer.tell("connection", "disconnected", "Disconnected. What you see may be out of date.");
+  }
+}
+
+/**
+ * The time of day, with the date where it isn't today.
+ * @param {Date} when
+ */
+export function clock(when) {
+  const today = when.toDateString() === new Date().toDateString();
+  return new Intl.DateTimeFormat(undefined, { timeStyle: "medium", dateStyle: today ? undefined : "medium" }).format(when);
+}
