@@ -42,7 +42,8 @@ from tornado_app.mongo.feed import Feed
 from tornado_app.mongo.ledger import Ledger
 from tornado_app.mongo.ledger_writer import LedgerWriter
 from tornado_app.mongo.moderation import MongoModeration
-from tornado_app.mongo.store import MongoStore, wall_clock
+from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
+from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs
 from tornado_app.observability.metrics import Metrics
 from tornado_app.signals import on_signals
@@ -151,6 +152,7 @@ class Service:
         self.ledger = Ledger(self.client[config.mongodb_database])
         self.ledger_writer = self._ledger_writer()
         self.moderation = MongoModeration(self.client, config.mongodb_database, self.ledger)
+        self.suspects = Suspects(self.client[config.mongodb_database])
         self.health = Health(self.board, self.feed, metrics)
 
     def _ledger_writer(self) -> LedgerWriter:
@@ -166,12 +168,20 @@ class Service:
         metrics.ledger_writer.set_function(lambda: writer.holds)
         return writer
 
-    def _suspend(self, player: str, rule: Rule) -> None:
-        """Stop a suspicious player until somebody has looked; the submission that showed it is answered meanwhile."""
-        case = Case(player, f"rule:{rule}", "suspended until reviewed")
-        self.gateway.work(self._moderate(case))
+    def _suspect(self, player: str, rule: Rule) -> None:
+        """Note who broke a rule, and stop the player where that is configured; the submission is answered meanwhile."""
+        self.gateway.work(self._note(player, rule))
+        if self.config.suspend_suspicious:
+            self.gateway.work(self._suspend(Case(player, f"rule:{rule}", "suspended until reviewed")))
 
-    async def _moderate(self, case: Case) -> None:
+    async def _note(self, player: str, rule: Rule) -> None:
+        try:
+            async with database_errors(self.config.mongodb_timeout):
+                await self.suspects.note(player, rule)
+        except LeaderboardError as error:
+            log.error("a broken rule could not be noted", extra={"player": player, "rule": rule, "error": error.code})
+
+    async def _suspend(self, case: Case) -> None:
         try:
             await self.moderation.suspend(case)
         except LeaderboardError as error:
@@ -253,7 +263,7 @@ class Service:
             max_per_address=config.max_connections_per_address,
         )
         probes = ops.Ops(self.metrics, self.health.reasons, self.health.refresh)
-        record = Record(self.metrics, Suspicion(), self._suspend if config.suspend_suspicious else None)
+        record = Record(self.metrics, Suspicion(), self._suspect)
         routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
         routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *extra]

@@ -15,14 +15,12 @@ audit = logging.getLogger("leaderboard.audit")
 
 
 class Record:
-    """Told of every submission. `suspend` is called with a player who broke a rule, where that is configured."""
+    """Told of every submission. `suspect` is called with a player who broke a rule."""
 
-    def __init__(
-        self, metrics: Metrics, suspicion: Suspicion, suspend: Callable[[str, Rule], None] | None = None
-    ) -> None:
+    def __init__(self, metrics: Metrics, suspicion: Suspicion, suspect: Callable[[str, Rule], None]) -> None:
         self._metrics = metrics
         self._suspicion = suspicion
-        self._suspend = suspend
+        self._suspect_player = suspect
         for rule in Rule:
             metrics.suspicious.labels(rule)
 
@@ -62,8 +60,7 @@ class Record:
     def _suspect(self, player: str, rule: Rule) -> None:
         self._metrics.suspicious.labels(rule).inc()
         audit.warning("suspicious player", extra={"player": player, "rule": rule.value})
-        if self._suspend is not None:
-            self._suspend(player, rule)
+        self._suspect_player(player, rule)
 
 
 def _asked(request: Request, submission: Submission) -> dict[str, object]:
