@@ -47,6 +47,7 @@ from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs
 from tornado_app.observability.metrics import Metrics
 from tornado_app.signals import on_signals
+from tornado_app.tasks import end
 from tornado_app.tls import ReloadingTls
 
 log = logging.getLogger("leaderboard.app")
@@ -56,9 +57,6 @@ START_TIMEOUT = 60.0
 
 TLS_REFRESH = 2.0
 """Seconds between two looks at the certificate's files."""
-
-CANCEL_AGAIN = 0.5
-"""Seconds after which a task that goes on is cancelled again."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that open connections get to end."""
@@ -214,7 +212,7 @@ class Service:
         task = asyncio.ensure_future(work())
         task.add_done_callback(lambda done: self._ended(name, done))
 
-        self._exit.push_async_callback(_end, task)
+        self._exit.push_async_callback(end, task)
 
     def _ended(self, name: str, task: asyncio.Future[None]) -> None:
         if not task.cancelled():
@@ -337,16 +335,6 @@ class Service:
         await self._exit.aclose()
         if self._failed is not None and self._failed.done():
             self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
-
-
-async def _end(task: asyncio.Future[None]) -> None:
-    """Cancel it until it has ended: a driver may lose a cancellation, or turn it into an error of its own.
-
-    On Python 3.11 `asyncio.wait_for` does, when what it waits for is done in that very moment (CPython #86296).
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN)
 
 
 def serve(config: Config, *, out: TextIO | None = None) -> int:
