@@ -3,11 +3,14 @@
 Stopping under load, TLS and the two drivers are in test_lifecycle.py.
 """
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -204,3 +207,30 @@ def test_a_second_service_on_the_folder_is_told_how(start, tmp_path):
         wait_until(
             lambda service=service: [r["score"] for r in service.get("/api/top-scores").json["top_scores"]] == [10]
         )
+
+
+def ask_in_vain(service):
+    with contextlib.suppress(OSError):
+        service.post("/api/score", {"score": 5}, token=token("alice"))
+
+
+def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
+    """All that waits for it shares one deadline, the embedded mongod itself included."""
+    need_mongod()
+    data = tmp_path / "data"
+    service = start("--drain-timeout", "3s", "--mongodb-timeout", "60s", "--data-dir", str(data))
+    scored(service, "alice", 5)
+    [mongod] = processes_on(data)
+    os.kill(mongod, signal.SIGSTOP)
+    asking = threading.Thread(target=ask_in_vain, args=(service,))
+    asking.start()
+    wait_until(lambda: service.metric("leaderboard_group_commit_size_count") == 2, what="an update waits")
+    began = time.monotonic()
+    service.signal(signal.SIGTERM)
+    assert service.wait(20) == 0
+    assert 2.5 < time.monotonic() - began < 3 + 2 + 2  # the drain, the cut, and a slow machine
+    asking.join(10)
+    assert processes_on(data) == []
+    assert not (data / "mongodb.uri").exists()
+    assert "Traceback" not in service.log
+    assert scored(start("--data-dir", str(data)), "alice", 5) >= 10  # what was acknowledged has outlived it

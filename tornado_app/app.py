@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TextIO, get_args
 
-from tornado_app import credentials, ports
+from tornado_app import credentials, endings, ports
 from tornado_app.api import docs, ops, pages, server
 from tornado_app.api.addresses import Failures, Proxies
 from tornado_app.api.admin import Admin
@@ -56,9 +56,6 @@ START_TIMEOUT = 60.0
 TLS_REFRESH = 2.0
 """Seconds between two looks at the certificate's files."""
 
-CANCEL_AGAIN = 0.5
-"""Seconds after which a task that goes on is cancelled again."""
-
 CLOSE_TIMEOUT = 2.0
 """Seconds that open connections get to end."""
 
@@ -74,6 +71,7 @@ class Service:
         self._demo = demo
         self._exit = contextlib.AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
+        self._deadline: float | None = None
         self.metrics = Metrics()
         self.url = ""
         self.metrics_url = ""
@@ -204,7 +202,7 @@ class Service:
         task = asyncio.ensure_future(work())
         task.add_done_callback(lambda done: self._ended(name, done))
 
-        self._exit.push_async_callback(_end, task)
+        self._exit.push_async_callback(endings.end, task)
 
     def _ended(self, name: str, task: asyncio.Future[None]) -> None:
         if not task.cancelled():
@@ -307,17 +305,32 @@ class Service:
     async def drain(self) -> None:
         """Take no new connections, tell the sockets, and finish what is under way, within `drain_timeout`."""
         log.info("draining")
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + self.config.drain_timeout
         self.health.draining = True
         self.gateway.draining = True
         self.server.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.config.drain_timeout):
+        try:
+            async with asyncio.timeout_at(self._deadline):
                 await self.gate.close(0 if self._demo else SOCKET_SPREAD)
                 await self.gateway.idle()
                 await self.store.close()
+        except TimeoutError:
+            log.warning("some requests under way were not answered in time")
+        except asyncio.CancelledError:
+            self._deadline = loop.time()  # somebody insists
+            raise
 
     async def stop(self) -> None:
-        """End everything that was started, last first."""
+        """End everything that was started, last first, within `drain_timeout` of being told to stop."""
+        deadline = self._deadline
+        if deadline is None:
+            deadline = asyncio.get_running_loop().time() + self.config.drain_timeout
+        await endings.in_time(self._close(), deadline)
+        if self._failed is not None and self._failed.done():
+            self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
+
+    async def _close(self) -> None:
         for listener in (getattr(self, "server", None), getattr(self, "inner_server", None)):
             if listener is not None:
                 listener.stop()
@@ -325,18 +338,6 @@ class Service:
                     async with asyncio.timeout(CLOSE_TIMEOUT):
                         await listener.close_all_connections()
         await self._exit.aclose()
-        if self._failed is not None and self._failed.done():
-            self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
-
-
-async def _end(task: asyncio.Future[None]) -> None:
-    """Cancel it until it has ended: a driver may lose a cancellation, or turn it into an error of its own.
-
-    On Python 3.11 `asyncio.wait_for` does, when what it waits for is done in that very moment (CPython #86296).
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN)
 
 
 def serve(config: Config, *, out: TextIO | None = None) -> int:

@@ -212,7 +212,10 @@ class Settings:
     )
     body_timeout: float = _limits(Duration(low=0.01, high=3600), 10.0, "Longest wait for the whole body of a request.")
     drain_timeout: float = _limits(
-        Duration(low=0, high=3600), 10.0, "Longest wait for requests under way when the service is told to stop."
+        Duration(low=0, high=3600),
+        10.0,
+        "Longest time from being told to stop to the end, in which requests under way are answered and everything is "
+        "closed in order; what is left is then cut off within 2 seconds.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = _logs(

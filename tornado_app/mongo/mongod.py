@@ -140,15 +140,16 @@ class Mongod:
                 self._signal(signal.SIGUSR1)  # it opens a new file
 
     async def stop(self) -> None:
-        """End it in order, or after `STOP_SECONDS` by force; returns when it has ended."""
+        """End it in order; after `STOP_SECONDS`, or when cancelled, by force. It has ended then."""
         self._signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._process.wait()
+        finally:
             self._signal(signal.SIGKILL)
             await self._process.wait()
-        self._let_go()
+            self._let_go()
 
     def why(self) -> str:
         """Why it ended, or does not answer: its exit code, what to do about it, and its last errors."""
