@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,7 +102,7 @@ class Mongod:
 
         It has a session of its own, so that Ctrl-C leaves it to us, and it ends with us, also when we are killed.
         """
-        command = [*_leash(), *_command(find_binary(), folder, port, log.path, cache_gb)]
+        command = leash.command(*_command(find_binary(), folder, port, log.path, cache_gb))
         held, ours = os.pipe()
         output: int | None = None
         try:
@@ -172,10 +171,6 @@ class Mongod:
         if self._leash_end >= 0:
             os.close(self._leash_end)
             self._leash_end = -1
-
-
-def _leash() -> list[str]:
-    return [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())]
 
 
 def _command(binary: Path, folder: DataFolder, port: int, log: Path, cache_gb: float) -> list[str]:
