@@ -228,7 +228,7 @@ def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
     began = time.monotonic()
     service.signal(signal.SIGTERM)
     assert service.wait(20) == 0
-    assert 2.5 < time.monotonic() - began < 3 + 2 + 2  # the drain, the cut, and a slow machine
+    assert 2.5 < time.monotonic() - began < 3 + 2 + 5  # the drain, the cut, and a busy machine
     asking.join(10)
     assert processes_on(data) == []
     assert not (data / "mongodb.uri").exists()

@@ -344,13 +344,18 @@ class Service:
             self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
 
     async def _close(self) -> None:
+        try:
+            await self._close_ports()
+        finally:
+            await self._exit.aclose()
+
+    async def _close_ports(self) -> None:
         for listener in (getattr(self, "server", None), getattr(self, "inner_server", None)):
             if listener is not None:
                 listener.stop()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CLOSE_TIMEOUT):
                         await listener.close_all_connections()
-        await self._exit.aclose()
 
 
 def serve(config: Config, *, out: TextIO | None = None) -> int:

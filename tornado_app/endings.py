@@ -12,18 +12,22 @@ log = logging.getLogger("leaderboard.app")
 CANCEL_AGAIN = 0.5
 """Seconds after which a task that goes on is cancelled again."""
 
+HURRY = 0.2
+"""The same where the time is over."""
+
 END_SECONDS = 2.0
 """How long what must be put in order gets at least, however late it is."""
 
 
-async def end(task: asyncio.Future[None]) -> None:
-    """Cancel it until it has ended: a driver may lose a cancellation, or turn it into an error of its own.
+async def end(task: asyncio.Future[None], again: float = CANCEL_AGAIN) -> None:
+    """Cancel it, every `again` seconds, until it has ended.
 
-    On Python 3.11 `asyncio.wait_for` does, when what it waits for is done in that very moment (CPython #86296).
+    A driver may lose a cancellation, or turn it into an error of its own; so does `asyncio.wait_for` of Python 3.11,
+    when what it waits for is done in that very moment (CPython #86296).
     """
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN)
+        await asyncio.wait([task], timeout=again)
 
 
 async def in_time(closing: Coroutine[Any, Any, None], deadline: float) -> None:
@@ -35,6 +39,6 @@ async def in_time(closing: Coroutine[Any, Any, None], deadline: float) -> None:
         if not task.done():
             log.warning("the time for ending in order is over: what is left is cut off")
     finally:
-        await end(task)
+        await end(task, HURRY)
     if not task.cancelled():
         task.result()

@@ -82,7 +82,7 @@ def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
     began = time.monotonic()
     service.signal(signal.SIGTERM)
     assert service.wait(20) == 0
-    assert time.monotonic() - began < 3 + 2 + 2  # the drain, the cut, and a slow machine
+    assert time.monotonic() - began < 3 + 2 + 5  # the drain, the cut, and a busy machine
     assert alive(everybody) == []
 
 

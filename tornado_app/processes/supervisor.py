@@ -81,6 +81,8 @@ class Supervisor:
         self._keepers = [asyncio.create_task(self._keep(place, orders)) for place in range(len(self._children))]
         for keeper in self._keepers:
             keeper.add_done_callback(self._kept)
+        self._exit.push_async_callback(self._operations.close)
+        self._exit.push_async_callback(self._end_children)
         await until(self._all_ready, self._failed)
         self.metrics_url = self._operations.listen(config)
         self.url = ports.service_url(config, port)
@@ -112,14 +114,16 @@ class Supervisor:
 
     async def _close(self) -> None:
         self._tell_to_end()
+        await self._exit.aclose()
+
+    async def _end_children(self) -> None:
+        """Let them end; when cancelled, by force."""
         try:
-            if self._keepers:
-                await asyncio.wait(self._keepers)
+            await asyncio.wait(self._keepers)
         finally:
             for keeper in self._keepers:
-                await endings.end(keeper)
-            await self._operations.close()
-            await self._exit.aclose()
+                keeper.cancel()
+            await asyncio.wait(self._keepers)
 
     def _tell_to_end(self) -> None:
         self._operations.draining = True
