@@ -36,6 +36,13 @@ async def test_a_fault_of_the_settings_is_told_as_one(spawn, tmp_path):
     assert not child.ready
 
 
+async def test_it_imports_nothing_from_the_working_directory(spawn, tmp_path, monkeypatch):
+    (tmp_path / "asyncio.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    child = await spawn(replace(CONFIG, mongodb_uri_file=tmp_path / "gone"))
+    assert isinstance(child.fault(await child.ended()), ConfigError)
+
+
 async def test_what_keeps_it_from_starting_is_told(spawn, mongo_database, tmp_path):
     (tmp_path / "jwt.key").write_text("short")
     uri, name = mongo_database

@@ -222,7 +222,7 @@ class Settings:
         Duration(low=0, high=3600),
         10.0,
         "Longest time from being told to stop to the end, in which requests under way are answered and everything is "
-        "closed in order; what is left is then cut off within 2 seconds.",
+        "closed in order; what is left is cut off some 2 seconds later.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = _logs(
