@@ -56,6 +56,20 @@ def test_one_signal_drains_all_of_them(start, mongo_database, number):
         assert after.get(f"/api/v1/players/{user}").json["score"] == acknowledged.count(user)
 
 
+def test_a_signal_to_every_process_is_one_signal(start, mongo_database):
+    """systemd sends it to all of a service, and again what the supervisor has told them already."""
+    uri, name = mongo_database
+    service = start(uri=uri, database=name)
+    pids = workers(service)
+    with connect(f"{service.ws_url}/ws/score"):
+        for pid in (*pids, service.process.pid, *pids):
+            os.kill(pid, signal.SIGTERM)
+        assert service.wait(15) == 0
+    assert alive(pids) == []
+    assert service.log.count('"message":"draining"') == 2
+    assert "Traceback" not in service.log
+
+
 def test_a_second_signal_insists(own_replica_set, start):
     service = start("--drain-timeout", "60s", "--mongodb-timeout", "30s", uri=own_replica_set.uri)
     pids = workers(service)
