@@ -157,9 +157,10 @@ def test_ctrl_c_ends_everything_and_the_next_demo_goes_on(tmp_path):
         (("--jwt-algorithm", "RS256"), "jwt_"),
         (("--action-proof", "required"), "action_proof"),
         (("--captcha-url", "https://captcha.test/verify"), "captcha_"),
+        (("--processes", "2"), "processes"),
     ],
 )
-def test_settings_under_which_simulated_players_could_not_score_are_refused(flags, fault, tmp_path):
+def test_settings_that_do_not_go_with_simulated_players_are_refused(flags, fault, tmp_path):
     with Command("demo", *PORTS, *flags, folder=tmp_path) as command:
         assert command.process.wait(20) == 2
         assert command.errors.startswith(f"error: {fault}")

@@ -1,7 +1,6 @@
 """A service's life as a process: start, serve, stop, with each driver, over TLS, and on the embedded database."""
 
 import contextlib
-import json
 import signal
 import ssl
 import subprocess
@@ -95,18 +94,8 @@ def test_readiness_is_shut_while_draining(start, mongo_database):
         for _ in range(20):
             sockets.enter_context(connect(f"{service.ws_url}/ws/score"))
         service.signal(signal.SIGTERM)
-        wait_until(lambda: readiness(service) == (503, ["draining"]), 5, "draining")
+        wait_until(lambda: service.readiness() == (503, ["draining"]), 5, "draining")
         assert service.wait() == 0
-
-
-def readiness(service):
-    """Asked on the port of the metrics, which is open to the end."""
-    try:
-        with urllib.request.urlopen(f"{service.metrics_url.removesuffix('/metrics')}/readyz", timeout=5) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())["reasons"]
 
 
 def test_tls_and_its_renewal(start, mongo_database, tmp_path):

@@ -3,11 +3,14 @@
 Stopping under load, TLS and the two drivers are in test_lifecycle.py.
 """
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import signal
+import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -132,6 +135,22 @@ def test_interrupted_while_it_starts(tmp_path, moment, number):
     assert not (data / "mongodb.uri").exists()
 
 
+def test_a_second_ctrl_c_insists(own_replica_set, start):
+    """While an update waits for a database that hangs, the first waits for it, within its deadline."""
+    service = start("--drain-timeout", "60s", "--mongodb-timeout", "30s", uri=own_replica_set.uri)
+    mongod = own_replica_set.members[0]
+    mongod.freeze()
+    try:
+        with connect(f"{service.ws_url}/ws/score"):
+            service.signal(signal.SIGINT)
+            wait_until(lambda: '"draining"' in service.log, what="it drains")
+            service.signal(signal.SIGINT)
+            assert service.wait(15) == 130
+        assert "Traceback" not in service.log
+    finally:
+        mongod.thaw()
+
+
 # -- killed, and asked a second time ----------------------------------------------------------------------
 
 
@@ -169,3 +188,30 @@ def test_a_second_service_on_the_folder_is_told_how(start, tmp_path):
         wait_until(
             lambda service=service: [r["score"] for r in service.get("/api/top-scores").json["top_scores"]] == [10]
         )
+
+
+def ask_in_vain(service):
+    with contextlib.suppress(OSError):
+        service.post("/api/score", {"score": 5}, token=token("alice"))
+
+
+def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
+    """All that waits for it shares one deadline, the embedded mongod itself included."""
+    need_mongod()
+    data = tmp_path / "data"
+    service = start("--drain-timeout", "3s", "--mongodb-timeout", "60s", "--data-dir", str(data))
+    scored(service, "alice", 5)
+    [mongod] = processes_on(data)
+    os.kill(mongod, signal.SIGSTOP)
+    asking = threading.Thread(target=ask_in_vain, args=(service,))
+    asking.start()
+    wait_until(lambda: service.metric("leaderboard_group_commit_size_count") == 2, what="an update waits")
+    began = time.monotonic()
+    service.signal(signal.SIGTERM)
+    assert service.wait(20) == 0
+    assert 2.5 < time.monotonic() - began < 3 + 2 + 5  # the drain, the cut, and a busy machine
+    asking.join(10)
+    assert processes_on(data) == []
+    assert not (data / "mongodb.uri").exists()
+    assert "Traceback" not in service.log
+    assert scored(start("--data-dir", str(data)), "alice", 5) >= 10  # what was acknowledged has outlived it

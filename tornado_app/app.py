@@ -7,8 +7,8 @@ import contextlib
 import logging
 import math
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TextIO, get_args
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, NamedTuple, TextIO, get_args
 
 from tornado_app import credentials, ports
 from tornado_app.api import docs, ops, pages, server
@@ -46,8 +46,8 @@ from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs
 from tornado_app.observability.metrics import Metrics
-from tornado_app.signals import on_signals
-from tornado_app.tasks import end
+from tornado_app.running import serve_until_stopped, until
+from tornado_app.tasks import end, in_time
 from tornado_app.tls import ReloadingTls
 
 log = logging.getLogger("leaderboard.app")
@@ -65,36 +65,56 @@ SOCKET_SPREAD = 1.5
 """Seconds over which a drain closes the sockets."""
 
 
-class Service:
-    """One process of the service; on a `demo` the page offers to play."""
+class Share(NamedTuple):
+    """What one of several processes has in common with the others, besides the port: `uri`, if the database is theirs.
 
-    def __init__(self, config: Config, *, demo: bool = False) -> None:
+    Their supervisor looks after that database, keeps the port for them, and serves the metrics of all.
+    """
+
+    uri: str | None
+
+
+class Service:
+    """One process of the service, alone or with a `share`; on a `demo` the page offers to play.
+
+    `extra_routes` are served too.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        demo: bool = False,
+        extra_routes: Iterable[Route] = (),
+        share: Share | None = None,
+    ) -> None:
         self.config = config
         self._demo = demo
+        self._extra_routes = list(extra_routes)
+        self._share = share
         self._exit = contextlib.AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
+        self._deadline: float | None = None
         self.metrics = Metrics()
         self.url = ""
         self.metrics_url = ""
 
-    async def start(self, extra_routes: Callable[[Service], list[Route]] = lambda service: []) -> None:
-        """Everything from the database to the open port, in this order; `extra_routes` are served too.
-
-        Raises StartupError.
-        """
+    async def start(self) -> None:
+        """Everything from the database to the open port, in this order. Raises StartupError."""
         try:
-            await self._start(extra_routes)
+            await self._start()
         except BaseException:
             await self.stop()
             raise
 
-    async def _start(self, extra_routes: Callable[[Service], list[Route]]) -> None:
+    async def _start(self) -> None:
         config = self.config
-        ports.look_at(config)
+        if self._share is None:
+            ports.look_at(config)
         self._failed = asyncio.get_running_loop().create_future()
         self.client = await self._exit.enter_async_context(
             open_database(
-                config.read_mongodb_uri(),
+                (self._share.uri if self._share else None) or config.read_mongodb_uri(),
                 config.mongodb_database,
                 data_dir=config.data_dir,
                 driver=config.mongo_driver,
@@ -111,7 +131,7 @@ class Service:
         if self.token_keys.remote is not None:
             await self._fetch_keys(self.token_keys.remote)
         await self._primed()
-        await self._listen(extra_routes(self))
+        await self._listen()
 
     def _build(self) -> None:
         config, metrics = self.config, self.metrics
@@ -247,7 +267,7 @@ class Service:
 
     # -- the ports --------------------------------------------------------------------------------
 
-    async def _listen(self, extra: list[Route]) -> None:
+    async def _listen(self) -> None:
         config = self.config
         cors = Cors(config.allowed_origins)
         proxies = Proxies(config.trusted_proxies)
@@ -260,11 +280,11 @@ class Service:
             max_connections=config.max_connections,
             max_per_address=config.max_connections_per_address,
         )
-        probes = ops.Ops(self.metrics, self.health.reasons, self.health.refresh)
+        probes = ops.Ops(self.metrics.registry, self.health.reasons, self.health.refresh)
         record = Record(self.metrics, Suspicion(), self._suspect)
         routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
-        routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *extra]
+        routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *self._extra_routes]
         self.gateway = Gateway(
             Router(routes),
             metrics=self.metrics,
@@ -272,7 +292,6 @@ class Service:
             sockets=application(FACES, self.gate, ping_interval=config.ping_interval),
             proxies=proxies,
         )
-        inner = Gateway(Router([*probes.health_routes(), probes.metrics_route()]), metrics=self.metrics, cors=Cors())
         tls = await self._tls()
         self.server = server.serve(
             self.gateway,
@@ -280,12 +299,12 @@ class Service:
             body_timeout=config.body_timeout,
             ssl_context=tls.context if tls else None,
         )
-        self.inner_server = server.serve(inner, idle_timeout=config.idle_timeout)
-        metrics_host = config.metrics_host or config.host
-        metrics_port = ports.bind(self.inner_server, config.metrics_port, metrics_host, "metrics_port")
-        port = ports.bind(self.server, config.port, config.host, "port")
-        self.url = f"{'https' if tls else 'http'}://{ports.authority(config.host, port)}"
-        self.metrics_url = f"http://{ports.authority(metrics_host, metrics_port)}/metrics"
+        if self._share is None:
+            self.metrics.processes.set(1)
+            inner = Gateway(Router(probes.inner_routes()), metrics=self.metrics, cors=Cors())
+            self.inner_server = server.serve(inner, idle_timeout=config.idle_timeout)
+            self.metrics_url = ports.bind_metrics(self.inner_server, config)
+        self.url = ports.bind(self.server, config, shared=self._share is not None)
 
     async def _tls(self) -> ReloadingTls | None:
         if self.config.tls_cert is None or self.config.tls_key is None:
@@ -305,36 +324,49 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises what made going on impossible."""
         assert self._failed is not None  # noqa: S101  # start() comes before
-        stopping = asyncio.ensure_future(stop.wait())
-        watched: list[asyncio.Future[Any]] = [stopping, self._failed]
-        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if self._failed.done():
-            self._failed.result()
+        await until(stop, self._failed)
 
     async def drain(self) -> None:
         """Take no new connections, tell the sockets, and finish what is under way, within `drain_timeout`."""
         log.info("draining")
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + self.config.drain_timeout
         self.health.draining = True
         self.gateway.draining = True
         self.server.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.config.drain_timeout):
+        try:
+            async with asyncio.timeout_at(self._deadline):
                 await self.gate.close(0 if self._demo else SOCKET_SPREAD)
                 await self.gateway.idle()
                 await self.store.close()
+        except TimeoutError:
+            log.warning("some requests under way were not answered in time")
+        except asyncio.CancelledError:
+            self._deadline = loop.time()  # somebody insists
+            raise
 
     async def stop(self) -> None:
-        """End everything that was started, last first."""
+        """End everything that was started, last first, within `drain_timeout` of being told to stop."""
+        deadline = self._deadline
+        if deadline is None:
+            deadline = asyncio.get_running_loop().time() + self.config.drain_timeout
+        await in_time(self._close(), deadline)
+        if self._failed is not None and self._failed.done():
+            self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
+
+    async def _close(self) -> None:
+        try:
+            await self._close_ports()
+        finally:
+            await self._exit.aclose()
+
+    async def _close_ports(self) -> None:
         for listener in (getattr(self, "server", None), getattr(self, "inner_server", None)):
             if listener is not None:
                 listener.stop()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CLOSE_TIMEOUT):
                         await listener.close_all_connections()
-        await self._exit.aclose()
-        if self._failed is not None and self._failed.done():
-            self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
 
 
 def serve(config: Config, *, out: TextIO | None = None) -> int:
@@ -346,43 +378,13 @@ def serve(config: Config, *, out: TextIO | None = None) -> int:
 
     @contextlib.asynccontextmanager
     async def announced(service: Service) -> AsyncIterator[None]:
-        announce(service, stream)
+        announce(service.url, service.metrics_url, stream)
         yield
 
     return asyncio.run(serve_until_stopped(Service(config), announced))
 
 
-def announce(service: Service, out: TextIO) -> None:
+def announce(url: str, metrics_url: str, out: TextIO) -> None:
     """The one line that says that the service is ready, and where."""
-    out.write(f"leaderboard ready at {service.url} (metrics at {service.metrics_url})\n")
+    out.write(f"leaderboard ready at {url} (metrics at {metrics_url})\n")
     out.flush()
-
-
-async def serve_until_stopped(
-    service: Service,
-    ready: Callable[[Service], contextlib.AbstractAsyncContextManager[None]],
-    extra_routes: Callable[[Service], list[Route]] = lambda service: [],
-) -> int:
-    """Start the service and run it until SIGTERM or Ctrl-C; the exit code.
-
-    `ready` is entered when it is ready to serve, and left before it drains. Raises StartupError.
-    """
-    stop = asyncio.Event()
-    on_signals(stop)
-    starting = asyncio.ensure_future(service.start(extra_routes))
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-        await service.stop()  # the cancellation came too late, or was lost, and it has started after all
-        return 0
-    stopping.cancel()
-    starting.result()
-    try:
-        async with ready(service):
-            await service.run(stop)
-        await service.drain()
-    finally:
-        await service.stop()
-    return 0

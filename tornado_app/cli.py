@@ -91,6 +91,10 @@ def _print(text: str) -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     config = load(options)
+    if (count := config.process_count) > 1:
+        from tornado_app.processes import supervisor
+
+        return supervisor.serve(config, count)
     from tornado_app import app
 
     return app.serve(config)

@@ -1,8 +1,14 @@
-"""The ports that the service listens on: looked at before anything is started, and opened when all is ready."""
+"""The ports that the service listens on: looked at before anything is started, and opened when all is ready.
+
+Several processes share one port, each with a socket of its own (SO_REUSEPORT): the kernel deals the connections out,
+and one that dies gets no more of them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterator
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -19,22 +25,60 @@ def look_at(config: Config) -> None:
             probe.close()
 
 
-def bind(listener: HTTPServer, port: int, host: str, setting: str) -> int:
-    """Listen, and the port that it became. Raises StartupError, which names the setting."""
-    sockets = _open(port, host, setting)
+def bind(listener: HTTPServer, config: Config, *, shared: bool = False) -> str:
+    """Serve on the port of the service, `shared` with other processes or alone; the URL. Raises StartupError."""
+    sockets = _open(config.port, config.host, "port", shared=shared)
     listener.add_sockets(sockets)
-    found: int = sockets[0].getsockname()[1]
-    return found
+    return service_url(config, _number(sockets))
 
 
-def authority(host: str, port: int) -> str:
+def bind_metrics(listener: HTTPServer, config: Config) -> str:
+    """Serve on the port of the metrics; their URL. Raises StartupError."""
+    host = config.metrics_host or config.host
+    sockets = _open(config.metrics_port, host, "metrics_port")
+    listener.add_sockets(sockets)
+    return f"http://{_authority(host, _number(sockets))}/metrics"
+
+
+@contextlib.contextmanager
+def reserved(config: Config) -> Iterator[int]:
+    """Keep the port of the service for processes that share it; the port. Raises StartupError.
+
+    Our own sockets are bound but do not listen, so that no connection comes to them.
+    """
+    with contextlib.ExitStack() as kept:
+        listening = _open(config.port, config.host, "port", shared=True)
+        for each in listening:
+            ours = kept.enter_context(socket.socket(each.family, each.type))
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                ours.setsockopt(socket.SOL_SOCKET, option, 1)
+            if each.family == socket.AF_INET6:
+                ours.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            ours.bind(each.getsockname())
+        port = _number(listening)
+        for each in listening:
+            each.close()
+        yield port
+
+
+def service_url(config: Config, port: int) -> str:
+    """Where the service is, on this port."""
+    return f"{'http' if config.tls_cert is None else 'https'}://{_authority(config.host, port)}"
+
+
+def _authority(host: str, port: int) -> str:
     """Host and port as a URL has them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _open(port: int, host: str, setting: str) -> list[socket.socket]:
+def _number(sockets: list[socket.socket]) -> int:
+    found: int = sockets[0].getsockname()[1]
+    return found
+
+
+def _open(port: int, host: str, setting: str, *, shared: bool = False) -> list[socket.socket]:
     try:
-        return bind_sockets(port, host)
+        return bind_sockets(port, host, reuse_port=shared)
     except OSError as error:
         flag = f"--{setting.replace('_', '-')}"
         raise StartupError(

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any
+
+log = logging.getLogger("leaderboard.app")
 
 CANCEL_AGAIN = 0.5
 """Seconds after which a task that goes on is cancelled again."""
 
+HURRY = 0.2
+"""The same where the time is over."""
 
-async def end(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel them until they have ended: a driver may lose a cancellation, or turn it into an error of its own.
+END_SECONDS = 2.0
+"""How long what must be put in order gets at least, however late it is."""
 
-    On Python 3.11 `asyncio.wait_for` does, when what it waits for is done in that very moment (CPython #86296). An
-    `asyncio.TaskGroup` cancels what is in it only once, however often it is cancelled itself. To be cancelled does not
-    keep this from its work.
+
+async def end(*tasks: asyncio.Future[Any], again: float | None = None) -> None:
+    """Cancel them, every `again` seconds, until they have ended.
+
+    A driver may lose a cancellation, or turn it into an error of its own; so does `asyncio.wait_for` of Python 3.11,
+    when what it waits for is done in that very moment (CPython #86296). An `asyncio.TaskGroup` cancels what is in it
+    only once, however often it is cancelled itself. To be cancelled does not keep this from its work.
     """
     cancelled = False
     while left := {task for task in tasks if not task.done()}:
         for task in left:
             task.cancel()
         try:
-            await asyncio.wait(left, timeout=CANCEL_AGAIN)
+            await asyncio.wait(left, timeout=CANCEL_AGAIN if again is None else again)
         except asyncio.CancelledError:
             cancelled = True
     if cancelled:
@@ -39,3 +48,17 @@ async def first_of(*works: Coroutine[Any, Any, None]) -> None:
     errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
     if errors:
         raise errors[0]
+
+
+async def in_time(closing: Coroutine[Any, Any, None], deadline: float) -> None:
+    """Close in order until `deadline` (loop time), then in a hurry: each step that still waits is cancelled."""
+    task = asyncio.ensure_future(closing)
+    try:
+        left = deadline - asyncio.get_running_loop().time()
+        await asyncio.wait([task], timeout=max(left, END_SECONDS))
+        if not task.done():
+            log.warning("the time for ending in order is over: what is left is cut off")
+    finally:
+        await end(task, again=HURRY)
+    if not task.cancelled():
+        task.result()

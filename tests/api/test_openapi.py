@@ -64,7 +64,7 @@ def test_every_route_is_described_and_nothing_else():
     nobody = Mock()
     routes = rest_routes(FACES, nobody, nobody, RateLimit(), Metrics())
     routes += Admin(nobody, nobody).routes() + History(nobody, nobody).routes()
-    routes += ops.Ops(Metrics(), list, lambda: None).health_routes()
+    routes += ops.Ops(Metrics().registry, list, lambda: None).health_routes()
     served = {(method, route.path) for route in routes for method in route.methods}
     assert {(method, path) for method, path, _ in OPERATIONS.values()} == served
 

@@ -209,3 +209,11 @@ def test_stderr_is_where_lines_go_by_default():
     )
     assert not done.stdout
     assert json.loads(done.stderr)["message"] == "hi"
+
+
+def test_each_line_tells_its_process_where_there_are_several(logging_as_before):
+    for form, expected in (("json", '"process":4711'), ("text", " [4711] somewhere: hello")):
+        stream = io.StringIO()
+        logs.configure("info", form, stream, process=4711)
+        logging.getLogger("leaderboard.somewhere").info("hello")
+        assert expected in stream.getvalue()

@@ -175,6 +175,17 @@ class RunningService:
     def post(self, path: str, body: Any = None, **options: Any) -> Answer:
         return self.call("POST", path, body, **options)
 
+    def readiness(self) -> tuple[int, list[str]]:
+        """Status and reasons, asked on the port of the metrics, which is open to the end."""
+        place = urlsplit(self.metrics_url)
+        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            return response.status, json.loads(response.read()).get("reasons", [])
+        finally:
+            connection.close()
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels; 0 where there are none."""
         place = urlsplit(self.metrics_url)

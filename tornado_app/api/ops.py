@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import msgspec
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from tornado_app.api.http import JSON_TYPE, Request, Response, Route
-from tornado_app.observability.metrics import Metrics
 
 NO_STORE = ("Cache-Control", "no-store")
 
@@ -24,18 +24,20 @@ class Health(msgspec.Struct, omit_defaults=True):
 class Ops:
     """`/healthz`, `/readyz` and `/metrics`. `not_ready` gives the reasons why no traffic should come, if any."""
 
-    def __init__(self, metrics: Metrics, not_ready: Callable[[], list[str]], refresh: Callable[[], None]) -> None:
-        self._metrics = metrics
+    def __init__(
+        self, registry: CollectorRegistry, not_ready: Callable[[], list[str]], refresh: Callable[[], None]
+    ) -> None:
+        self._registry = registry
         self._not_ready = not_ready
         self._refresh = refresh
 
     def health_routes(self) -> list[Route]:
-        """For the public port and the metrics port."""
+        """For the public port."""
         return [Route("/healthz", {"GET": self.healthz}), Route("/readyz", {"GET": self.readyz})]
 
-    def metrics_route(self) -> Route:
-        """For the metrics port only."""
-        return Route("/metrics", {"GET": self.metrics})
+    def inner_routes(self) -> list[Route]:
+        """For the metrics port."""
+        return [*self.health_routes(), Route("/metrics", {"GET": self.metrics})]
 
     def healthz(self, request: Request) -> Response:
         """The loop turns: otherwise nobody would answer."""
@@ -52,4 +54,4 @@ class Ops:
         """All metrics in the format that the scraper asks for."""
         self._refresh()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return Response(200, encode(self._metrics.registry), (("Content-Type", content_type),))
+        return Response(200, encode(self._registry), (("Content-Type", content_type),))

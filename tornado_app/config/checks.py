@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,11 @@ def _ports(config: Config) -> Iterator[Fault]:
     hosts = {config.host, config.metrics_host or config.host}
     if config.port == config.metrics_port != 0 and (len(hosts) == 1 or hosts & {"0.0.0.0", "::"}):  # noqa: S104
         yield "metrics_port", f"{config.port} is the port of the service itself; give /metrics another"
+
+
+def _processes(config: Config) -> Iterator[Fault]:
+    if config.processes not in (1, "auto") and platform.system() != "Linux":
+        yield "processes", "only Linux deals the connections to one port out among processes; use 1 here"
 
 
 def _given_once(*names: str) -> Callable[[Config], Iterator[Fault]]:
@@ -132,6 +138,7 @@ _CAPTCHA = ("captcha_url", "captcha_secret", "captcha_secret_file")
 # `config` is among the names where something may seem to be missing only because the file could not be read.
 _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Config], Iterator[Fault]]], ...] = (
     (("host", "port", "metrics_host", "metrics_port"), _ports),
+    (("processes",), _processes),
     (_DATABASE, _given_once(*_DATABASE)),
     (keys.TOKEN_SOURCES, _given_once(*keys.TOKEN_SOURCES)),
     (keys.PROOF_SOURCES, _given_once(*keys.PROOF_SOURCES)),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from tornado_app.config import cpus
 from tornado_app.config.checks import check
 from tornado_app.config.files import read_actions, read_secret
 from tornado_app.config.settings import SETTINGS, Settings
@@ -66,6 +68,13 @@ class Config(Settings):
     def embedded(self) -> bool:
         """Whether the service runs a MongoDB of its own."""
         return self.mongodb_uri is None and self.mongodb_uri_file is None
+
+    @property
+    def process_count(self) -> int:
+        """How many processes share the port."""
+        if self.processes != "auto":
+            return self.processes
+        return cpus.available() if platform.system() == "Linux" else 1
 
     @property
     def proof_policy(self) -> ProofPolicy:

@@ -108,6 +108,21 @@ class Integer(Base, frozen=True, kw_only=True):
         return value
 
 
+class Count(Integer, frozen=True, kw_only=True):
+    """A whole number of `low` to `high`, or `auto`: as many as suits the machine."""
+
+    metavar: str = "N|auto"
+
+    @property
+    def what(self) -> str:
+        """Names the bounds, and the word."""
+        return f"{super().what}, or auto"
+
+    def parse(self, text: str) -> Any:
+        """A number as an Integer's, or the word itself."""
+        return text if text == "auto" else super().parse(text)
+
+
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from tornado_app.config.declaration import Setting, setting, settings_of
 from tornado_app.config.durations import Duration, Rate
-from tornado_app.config.kinds import Choice, File, Flag, Integer, Text
+from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Text
 from tornado_app.config.network import Host, MongodbUri, Network, Networks, Origins, Url
 from tornado_app.core.model import MAX_SCORE
 from tornado_app.core.policies import RateLimit
@@ -38,6 +38,12 @@ class Settings:
     port: int = _serving(Integer(low=0, high=65535), 8000, "Port to serve on; 0 picks a free one.")
     metrics_host: str | None = _serving(Host(), None, "Address to serve /metrics on; none is that of `host`.")
     metrics_port: int = _serving(Integer(low=0, high=65535), 8001, "Port of /metrics; 0 picks a free one.")
+    processes: int | Literal["auto"] = _serving(
+        Count(low=1, high=256),
+        1,
+        "Processes that share the port; auto is one for each processor that the service may use. A limit that is said "
+        "to be of a process holds in each. More than one needs Linux; elsewhere auto is 1.",
+    )
     tls_cert: Path | None = _serving(
         File(), None, "Certificate chain (PEM) to serve HTTPS with; read again when it changes."
     )
@@ -161,7 +167,8 @@ class Settings:
     max_failures_per_address: RateLimit = _abuse(
         Rate(counted="requests", most=1_000_000),
         RateLimit(60, 60.0),
-        "Requests without a token, or with one that is refused, that one address may make to what needs a token.",
+        "Requests without a token, or with one that is refused, that one address may make to what needs a token, in "
+        "this process.",
     )
     max_connections_per_address: int = _abuse(
         Integer(low=1, high=1_000_000), 100, "Most sockets that one address may have open at once in this process."
@@ -212,7 +219,10 @@ class Settings:
     )
     body_timeout: float = _limits(Duration(low=0.01, high=3600), 10.0, "Longest wait for the whole body of a request.")
     drain_timeout: float = _limits(
-        Duration(low=0, high=3600), 10.0, "Longest wait for requests under way when the service is told to stop."
+        Duration(low=0, high=3600),
+        10.0,
+        "Longest time from being told to stop to the end, in which requests under way are answered and everything is "
+        "closed in order; what is left is cut off some 2 seconds later.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = _logs(

@@ -13,13 +13,13 @@ from typing import TextIO
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from tornado_app import app
-from tornado_app.api.http import Route
 from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.demo import guide, people
 from tornado_app.demo.crowd import Crowd, Mint
 from tornado_app.demo.tokens import VISIT, Sessions, minter
 from tornado_app.observability import logs
+from tornado_app.running import serve_until_stopped
 
 log = logging.getLogger("leaderboard.demo")
 
@@ -32,6 +32,8 @@ def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
     """
     if config.captcha_url is not None:
         raise ConfigError(["captcha_url: the demo's players solve no captchas; unset it"])
+    if config.processes not in (1, "auto"):
+        raise ConfigError(["processes: the demo is one process; leave it out"])
     if "log_level" not in config.sources:
         # An audit line for each simulated move would push what the demo says off the screen.
         config = replace(config, log_level="warning")
@@ -51,9 +53,6 @@ class Demo:
         """Until the process is told to stop; the exit code."""
         mint = minter(self._config)
 
-        def routes(service: app.Service) -> list[Route]:
-            return [Sessions(mint, self._config.action_points).route()]
-
         @contextlib.asynccontextmanager
         async def ready(service: app.Service) -> AsyncIterator[None]:
             url = guide.reachable(service.url)
@@ -61,13 +60,14 @@ class Demo:
             async with self._playing(url, mint):
                 yield
 
-        return await app.serve_until_stopped(app.Service(self._config, demo=True), ready, routes)
+        sessions = Sessions(mint, self._config.action_points).route()
+        return await serve_until_stopped(app.Service(self._config, demo=True, extra_routes=[sessions]), ready)
 
     async def _announce(self, service: app.Service, url: str, mint: Mint) -> None:
         """Print the guide, once all that it says is true."""
         token = mint(people.CURL, VISIT)
         await _register(url, people.CURL.user_id, token)
-        app.announce(service, self._out)
+        app.announce(service.url, service.metrics_url, self._out)
         bold = self._out.isatty() and self._config.color
         self._out.write(guide.render(self._config, url, service.metrics_url, token, len(self._people), bold=bold))
         self._out.flush()

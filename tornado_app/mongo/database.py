@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tornado_app.mongo import preflight, schema
@@ -27,12 +27,9 @@ async def open_database(
     `uri` None starts a mongod in `data_dir`, which ends with the context; `on_failure` is told when it is lost for
     good. Raises StartupError.
     """
-    mongod = None if uri is not None else EmbeddedMongod(data_dir)
-    try:
-        if mongod is not None:
-            uri = await mongod.start()
-            mongod.failed.add_done_callback(lambda failed: _tell(failed, on_failure))
-        assert uri is not None  # noqa: S101  # one or the other
+    async with AsyncExitStack() as embedded:
+        if uri is None:
+            uri = await embedded.enter_async_context(embedded_database(data_dir, on_failure=on_failure))
         client = preflight.open_client(uri, driver, timeout)
         try:
             await preflight.check(client, name)
@@ -40,9 +37,21 @@ async def open_database(
             yield client
         finally:
             await settled(client.close())
+
+
+@asynccontextmanager
+async def embedded_database(data_dir: Path, *, on_failure: Callable[[Exception], None]) -> AsyncIterator[str]:
+    """The URI of a mongod in `data_dir`, which ends with the context; `on_failure` is told when it is lost for good.
+
+    Raises StartupError.
+    """
+    mongod = EmbeddedMongod(data_dir)
+    try:
+        uri = await mongod.start()
+        mongod.failed.add_done_callback(lambda failed: _tell(failed, on_failure))
+        yield uri
     finally:
-        if mongod is not None:
-            await mongod.stop()
+        await mongod.stop()
 
 
 def _tell(failed: asyncio.Future[None], on_failure: Callable[[Exception], None]) -> None:

@@ -16,6 +16,11 @@ _PR_SET_PDEATHSIG = 1
 """Source: prctl(2)."""
 
 
+def command(*program: str) -> list[str]:
+    """The command line that runs a program, given by its path and arguments, on a leash to this process."""
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *program]
+
+
 def main(arguments: list[str]) -> None:
     """Tie this process to its parent and become the program. Ends with a message where either cannot be."""
     parent, program = int(arguments[0]), arguments[1]

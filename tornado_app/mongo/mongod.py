@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,7 +102,7 @@ class Mongod:
 
         It has a session of its own, so that Ctrl-C leaves it to us, and it ends with us, also when we are killed.
         """
-        command = [*_leash(), *_command(find_binary(), folder, port, log.path, cache_gb)]
+        command = leash.command(*_command(find_binary(), folder, port, log.path, cache_gb))
         held, ours = os.pipe()
         output: int | None = None
         try:
@@ -140,15 +139,16 @@ class Mongod:
                 self._signal(signal.SIGUSR1)  # it opens a new file
 
     async def stop(self) -> None:
-        """End it in order, or after `STOP_SECONDS` by force; returns when it has ended."""
+        """End it in order; after `STOP_SECONDS`, or when cancelled, by force. It has ended then."""
         self._signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._process.wait()
+        finally:
             self._signal(signal.SIGKILL)
             await self._process.wait()
-        self._let_go()
+            self._let_go()
 
     def why(self) -> str:
         """Why it ended, or does not answer: its exit code, what to do about it, and its last errors."""
@@ -171,10 +171,6 @@ class Mongod:
         if self._leash_end >= 0:
             os.close(self._leash_end)
             self._leash_end = -1
-
-
-def _leash() -> list[str]:
-    return [sys.executable, "-I", "-S", leash.__file__, str(os.getpid())]
 
 
 def _command(binary: Path, folder: DataFolder, port: int, log: Path, cache_gb: float) -> list[str]:

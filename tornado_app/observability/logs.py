@@ -36,17 +36,18 @@ def configure(
     stream: TextIO | None = None,
     *,
     color: bool = True,
+    process: int | None = None,
 ) -> None:
     """Send every logger's lines to `stream` (stderr by default) in one form; may be called again.
 
     `level` is for our own loggers; those of libraries start at info, as MongoDB's driver logs each command below that.
-    `color`: whether a terminal may be sent colours.
+    `color`: whether a terminal may be sent colours. `process`: what each line says of the process that wrote it.
     """
     output = sys.stderr if stream is None else stream
     terminal = output.isatty()
     text = form == "text" or (form == "auto" and terminal)
     handler = _Handler(output)
-    handler.setFormatter(TextFormatter(color=color and terminal) if text else JsonFormatter())
+    handler.setFormatter(TextFormatter(color=color and terminal, process=process) if text else JsonFormatter(process))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
         root.removeHandler(old)
@@ -78,6 +79,10 @@ class _Handler(logging.StreamHandler[TextIO]):
 class JsonFormatter(logging.Formatter):
     """`{"ts", "level", "logger", "message", ...}`: what was passed as `extra` follows under its own names."""
 
+    def __init__(self, process: int | None = None) -> None:
+        super().__init__()
+        self._process = {} if process is None else {"process": process}
+
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON, without the line break."""
         line: dict[str, Any] = {
@@ -85,6 +90,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._process,
         }
         current = request_id.get()
         if current is not None:
@@ -103,17 +109,18 @@ class JsonFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     """Time, level, logger, message and `name=value` pairs; a traceback follows, indented."""
 
-    def __init__(self, *, color: bool) -> None:
+    def __init__(self, *, color: bool, process: int | None = None) -> None:
         super().__init__()
         self._color = color
+        self._process = "" if process is None else f"[{process}] "
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, or more where there is a traceback; lines after the first begin with white space."""
         color, dim, plain = (_COLORS.get(record.levelname, ""), _DIM, _PLAIN) if self._color else ("", "", "")
-        name = record.name.removeprefix("leaderboard.")
+        name = _visible(record.name.removeprefix("leaderboard."))
         pairs = {**_extra(record), **({} if (current := request_id.get()) is None else {"request_id": current})}
         extra = "".join(f"  {_visible(key)}={_value(value)}" for key, value in pairs.items())
-        head = f"{dim}{_time(record.created)}{plain} {color}{record.levelname:<7}{plain} {_visible(name)}"
+        head = f"{dim}{_time(record.created)}{plain} {color}{record.levelname:<7}{plain} {self._process}{name}"
         lines = [f"{head}: {_visible(record.getMessage())}{dim}{extra}{plain}"]
         if record.exc_info:
             lines += [f"    {_visible(line)}" for line in self.formatException(record.exc_info).splitlines()]

@@ -1,0 +1,74 @@
+"""A real process as the supervisor sees it, without the supervisor."""
+
+import pickle
+from dataclasses import replace
+
+import pytest
+
+from tests.support.wait import eventually
+from tornado_app.config import Config
+from tornado_app.core.errors import ConfigError, StartupError
+from tornado_app.processes.channel import Orders
+from tornado_app.processes.child import Child
+
+CONFIG = replace(Config(), port=0, action_points={})
+
+
+@pytest.fixture
+async def spawn():
+    children = []
+
+    async def spawn(config: Config, uri: str | None = None) -> Child:
+        children.append(await Child.spawn(Orders(pickle.dumps(config), uri)))
+        return children[-1]
+
+    yield spawn
+    for child in children:
+        child.kill()
+        await child.ended()
+
+
+async def test_a_fault_of_the_settings_is_told_as_one(spawn, tmp_path):
+    child = await spawn(replace(CONFIG, mongodb_uri_file=tmp_path / "gone"))
+    fault = child.fault(await child.ended())
+    assert isinstance(fault, ConfigError)
+    assert fault.faults == [f"mongodb_uri_file: {tmp_path / 'gone'} cannot be read: No such file or directory"]
+    assert not child.ready
+
+
+async def test_it_imports_nothing_from_the_working_directory(spawn, tmp_path, monkeypatch):
+    (tmp_path / "asyncio.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    child = await spawn(replace(CONFIG, mongodb_uri_file=tmp_path / "gone"))
+    assert isinstance(child.fault(await child.ended()), ConfigError)
+
+
+async def test_what_keeps_it_from_starting_is_told(spawn, mongo_database, tmp_path):
+    (tmp_path / "jwt.key").write_text("short")
+    uri, name = mongo_database
+    child = await spawn(replace(CONFIG, mongodb_database=name, data_dir=tmp_path), uri)
+    fault = child.fault(await child.ended())
+    assert isinstance(fault, StartupError)
+    assert "the key that tokens are verified with cannot be used" in str(fault)
+
+
+async def test_it_tells_when_it_serves_and_what_it_is_asked(spawn, mongo_database, tmp_path):
+    uri, name = mongo_database
+    child = await spawn(replace(CONFIG, mongodb_database=name, data_dir=tmp_path), uri)
+    told = []
+    child.measured = told.append
+    await eventually(lambda: child.ready, 30)
+    assert await child.ask("readiness")
+    assert child.reasons == []
+    assert await child.ask("metrics")
+    assert "leaderboard_http_requests" in {family.name for family in told[-1]}
+    child.drain()
+    assert await child.ended() == 0
+    assert len(told) == 2  # the last comes unasked
+    assert not await child.ask("metrics")
+
+
+async def test_one_that_is_killed_says_so_itself(spawn):
+    child = await spawn(CONFIG, "mongodb://127.0.0.1:9/?replicaSet=rs0")
+    child.kill()
+    assert str(child.fault(await child.ended())) == f"process {child.pid} ended with exit code -9; the log tells why"

@@ -1,0 +1,203 @@
+"""Two real processes on one port: both serve, one scrape tells of both, and one that dies comes back."""
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import urllib.request
+from itertools import count, pairwise
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.processes.conftest import alive, both, restored, workers
+from tests.support.certificates import write_pair
+from tests.support.command import need_mongod
+from tests.support.service import token
+from tests.support.wait import wait_until
+
+UPDATES = "leaderboard_score_submissions_total"
+
+
+def score(service, user, points=1, **options):
+    answer = service.post("/api/score", {"score": points}, token=token(user), **options)
+    assert answer.status in (200, 201), answer
+    return answer
+
+
+def test_one_port_one_ready_line_and_logs_that_tell_the_processes_apart(start, mongo_database):
+    uri, name = mongo_database
+    service = start(uri=uri, database=name)
+    both(service)
+    for n in range(8):
+        score(service, f"p{n}")
+    pids = set(workers(service))
+    assert len(pids) == 2
+    assert service.stop() == 0
+    assert service.log.count("leaderboard ready at ") == 1
+    lines = [json.loads(line) for line in service.log.splitlines() if not line.startswith("leaderboard ready at ")]
+    assert {line["process"] for line in lines} == pids | {service.process.pid}
+    assert {line["pid"] for line in lines if line["message"] == "a process serves"} == pids
+
+
+def test_one_scrape_adds_up_what_both_have_counted(start, mongo_database):
+    uri, name = mongo_database
+    service = start("--rate-limit", "600/1m", uri=uri, database=name)
+    both(service)
+    for n in range(40):
+        score(service, f"p{n % 4}")
+    with contextlib.ExitStack() as sockets:
+        for _ in range(20):
+            sockets.enter_context(connect(f"{service.ws_url}/ws/score"))
+        assert service.metric("leaderboard_websocket_connections") == 20
+    assert service.metric(UPDATES, face="A", result="accepted") == 40
+    assert service.metric("leaderboard_score_points_total") == 40
+    assert service.metric("leaderboard_http_requests_total", route="/api/score") == 40
+    assert service.metric("leaderboard_processes") == 2
+    assert service.metric("leaderboard_ledger_writer") == 1
+    assert service.metric("leaderboard_build_info") == 1
+    wait_until(lambda: service.metric("leaderboard_ranked_players") == 4, what="the players, not twice as many")
+
+
+def test_a_process_that_ends_in_order_takes_no_count_along(start, mongo_database):
+    uri, name = mongo_database
+    service = start("--rate-limit", "600/1m", uri=uri, database=name)
+    before = workers(service)
+    for n in range(20):
+        score(service, f"p{n % 4}")
+    os.kill(before[0], signal.SIGTERM)  # nothing was scraped yet: it tells when it ends
+    after = restored(service, 1)
+    assert service.metric(UPDATES, result="accepted") == 20
+    assert set(before) & set(after) == {before[1]}
+    both(service)
+
+
+class Player(threading.Thread):
+    """Sends updates, each with an id and again until it is answered: the connections of a killed process break."""
+
+    def __init__(self, service, name, stop):
+        super().__init__(daemon=True)
+        self.service, self.player, self.stop = service, name, stop
+        self.acknowledged, self.odd = 0, []
+
+    def run(self):
+        for n in count():
+            if self.stop.is_set():
+                return
+            self._one({"Idempotency-Key": f"{self.player}-{n}"})
+            self.stop.wait(0.02)
+
+    def _one(self, headers):
+        while True:
+            try:
+                answer = self.service.post("/api/score", {"score": 1}, token=token(self.player), headers=headers)
+            except OSError:
+                self.stop.wait(0.02)
+                continue
+            if answer.status in (200, 201):
+                self.acknowledged += 1
+            else:
+                self.odd.append(answer)
+            return
+
+
+def test_killed_under_load_they_come_back_and_nothing_is_lost(start, mongo_database):
+    uri, name = mongo_database
+    service = start("--rate-limit", "1000/1m", "--proof-lifetime", "1s", uri=uri, database=name)
+    stop = threading.Event()
+    players = [Player(service, f"p{n}", stop) for n in range(4)]
+    counted = [0.0]
+    for player in players:
+        player.start()
+    for kill in range(3):
+        seen = sum(player.acknowledged for player in players)
+        wait_until(lambda seen=seen: sum(player.acknowledged for player in players) > seen + 40, 60, "load")
+        counted.append(service.metric(UPDATES))
+        before = workers(service)
+        os.kill(before[kill % 2], signal.SIGKILL)
+        wait_until(lambda: counted.append(service.metric(UPDATES)) or len(workers(service)) == 2, 30, "it is replaced")
+        assert set(restored(service, kill + 1)) != set(before)
+        counted.append(service.metric(UPDATES))
+    stop.set()
+    for player in players:
+        player.join(30)
+        assert not player.is_alive()
+        assert player.odd == []
+        assert service.get(f"/api/v1/players/{player.player}").json["score"] == player.acknowledged
+    assert all(later >= earlier for earlier, later in pairwise(counted))
+    assert counted[-1] > 0
+    assert "Traceback" not in service.log
+
+
+def test_a_crash_loop_backs_off_while_the_other_process_serves(start, mongo_database):
+    uri, name = mongo_database
+    service = start(uri=uri, database=name)
+    survivor, victim = workers(service)
+    for crash in range(1, 5):
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: service.readiness() == (503, ["not all processes run"]), what="it is missed")
+        assert service.get("/readyz").status == 200
+        [victim] = set(restored(service, crash)) - {survivor}
+    assert service.readiness() == (200, [])
+    lines = [json.loads(line) for line in service.log.splitlines() if "is started again" in line]
+    for exponent, line in enumerate(lines):
+        assert 0.05 * 2**exponent <= line["pause"] <= 0.1 * 2**exponent
+        assert "exit code -9" in line["reason"]
+    assert len(lines) == 4
+
+
+def test_a_process_that_hangs_holds_up_neither_a_scrape_nor_the_end(start, mongo_database):
+    uri, name = mongo_database
+    service = start("--drain-timeout", "1s", uri=uri, database=name)
+    for n in range(10):
+        score(service, f"p{n}")
+    assert service.metric(UPDATES) == 10
+    pids = workers(service)
+    os.kill(pids[0], signal.SIGSTOP)
+    assert service.metric(UPDATES) == 10
+    service.signal(signal.SIGTERM)
+    assert service.wait(10) == 0
+    assert alive(pids) == []
+
+
+def test_tls(start, mongo_database, tmp_path):
+    uri, name = mongo_database
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    write_pair(cert, key, 1)
+    service = start("--tls-cert", str(cert), "--tls-key", str(key), uri=uri, database=name)
+    assert service.url.startswith("https://")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    seen = set()
+
+    def another():
+        with urllib.request.urlopen(f"{service.url}/healthz", context=context) as answer:
+            seen.add(answer.headers["X-Request-Id"].partition("-")[0])
+        return len(seen) == 2
+
+    wait_until(another, what="both processes serve HTTPS")
+
+
+def test_the_embedded_database_and_its_keys_are_for_all_of_them(start, tmp_path):
+    need_mongod()
+    data = tmp_path / "data"
+    service = start("--data-dir", str(data), env={"LEADERBOARD_JWT_KEY": None})
+    command = [sys.executable, "-m", "tornado_app", "token", "--sub", "alice", "--data-dir", str(data)]
+    made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    both(service)
+    scores = [service.post("/api/score", {"score": 5}, token=made).json["score"] for _ in range(8)]
+    assert scores == list(range(5, 45, 5))
+    wait_until(lambda: service.get("/api/top-scores").json["top_scores"][0]["score"] == 40)
+
+
+@pytest.mark.parametrize("processes", ["2", "1"])
+def test_a_port_that_another_service_has_is_not_shared_with_it(start, mongo_database, processes):
+    """Though the kernel would: to it one user's sockets are all alike."""
+    uri, name = mongo_database
+    port = start(uri=uri, database=name).url.rpartition(":")[2]
+    with pytest.raises(AssertionError, match=f"error: port {port} on 127.0.0.1 cannot be used"):
+        start("--port", port, "--processes", processes, uri=uri, database=name)

@@ -1,0 +1,92 @@
+"""The port of the metrics where there are several processes: one scrape tells about all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry
+
+from tornado_app import ports
+from tornado_app.api import server
+from tornado_app.api.cors import Cors
+from tornado_app.api.gateway import Gateway
+from tornado_app.api.http import Request, Response, Route, Router
+from tornado_app.api.ops import Ops
+from tornado_app.config import Config
+from tornado_app.observability.joining import Joined, families
+from tornado_app.observability.metrics import Metrics
+from tornado_app.processes.channel import Topic
+from tornado_app.processes.child import Child
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds that open connections get to end."""
+
+
+class Operations:
+    """`/metrics`, `/healthz` and `/readyz` for all `children`; None is a place whose process is being started.
+
+    `metrics` are the supervisor's own, `joined` everybody's.
+    """
+
+    def __init__(self, children: Sequence[Child | None]) -> None:
+        self.metrics = Metrics()
+        self.joined = Joined()
+        self.draining = False
+        self._children = children
+        registry = CollectorRegistry()
+        registry.register(self.joined)
+        self._ops = Ops(registry, self._reasons, self._measure)
+        routes = [
+            Route("/healthz", {"GET": self._ops.healthz}),
+            Route("/readyz", {"GET": self._readyz}),
+            Route("/metrics", {"GET": self._all_metrics}),
+        ]
+        gateway = Gateway(Router(routes), metrics=self.metrics, cors=Cors())
+        self._server = server.serve(gateway)
+
+    def listen(self, config: Config) -> str:
+        """Open the port; the URL of the metrics. Raises StartupError."""
+        return ports.bind_metrics(self._server, config)
+
+    async def close(self) -> None:
+        """Close the port."""
+        self._server.stop()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._server.close_all_connections()
+        except TimeoutError:
+            return  # who still reads is cut off with the process
+
+    async def _all_metrics(self, request: Request) -> Response:
+        """From who does not answer in time, what it told last."""
+        await self._ask("metrics")
+        return self._ops.metrics(request)
+
+    async def _readyz(self, request: Request) -> Response:
+        await self._ask("readiness")
+        return self._ops.readyz(request)
+
+    async def _ask(self, topic: Topic) -> None:
+        await asyncio.gather(*(child.ask(topic) for child in self._serving()))
+
+    def _serving(self) -> list[Child]:
+        return [child for child in self._children if child is not None and child.ready]
+
+    def _measure(self) -> None:
+        """Add what is the supervisor's to know: what it counts, and how many processes there are."""
+        serving = self._serving()
+        self.metrics.processes.set(len(serving))
+        own = [each for each in families(self.metrics) if each.kind != "gauge" or each.name == "leaderboard_processes"]
+        self.joined.put(os.getpid(), own)
+
+    def _reasons(self) -> list[str]:
+        """Why no traffic should come: what any process says, each once."""
+        found = {"draining": None} if self.draining else {}
+        serving = self._serving()
+        if len(serving) < len(self._children):
+            found["not all processes run"] = None
+        for child in serving:
+            found.update(dict.fromkeys(child.reasons))
+        return list(found)
