@@ -7,7 +7,7 @@ import pytest
 from bson import DatetimeMS, Int64
 
 from tornado_app.core.model import MAX_SCORE
-from tornado_app.mongo import census
+from tornado_app.mongo import census, schema
 from tornado_app.mongo.driver import connect, settled
 from tornado_app.mongo.versions import version
 
@@ -60,6 +60,18 @@ async def test_what_somebody_else_put_there_is_no_score(client, players):
     await players.insert_many([player(7, 7), player("beyond", 9, updatedAt=DatetimeMS(2**53)), player("real", 8)])
     counts, _ = await take(client, players)
     assert counts == {8: 1}
+
+
+async def test_only_the_boards_index_is_read(client, players):
+    await schema.ensure(client, players.database.name)
+    await players.insert_many([player(f"p{n}", n % 7, hidden=n < 3) for n in range(500)])
+    for match, index in ((census._RANGES, "board"), ({"hidden": True, **census._RANGES}, "hidden")):
+        command = {"aggregate": "players", "pipeline": census._grouped(match), "cursor": {}}
+        plan = str(await players.database.command("explain", command, verbosity="executionStats"))
+        assert f"'indexName': '{index}'" in plan
+        assert ("'totalDocsExamined': 0" in plan) == (index == "board")
+    counts, _ = await take(client, players)
+    assert sum(counts.values()) == 497
 
 
 async def test_more_than_one_answer_holds(client, players, monkeypatch):

@@ -331,7 +331,8 @@ async def test_a_write_that_leaves_no_mark_is_found_out(live, act):
     await live.settles()
     await asyncio.gather(*(live.score(f"p{n}", 5) for n in range(1, 10)))
     await live.settles()
-    assert [(index["key"]) for index in (await live.players.index_information()).values()][1:] == [BOARD_ORDER]
+    indexes = await live.players.index_information()
+    assert [index["key"] for index in indexes.values()][1:] == [BOARD_ORDER, [("hidden", 1)]]
 
 
 async def test_a_player_whose_hidden_is_taken_away_is_back(live):

@@ -29,7 +29,11 @@ async def indexes(client, name):
 async def test_it_is_made_and_a_second_start_leaves_it_as_it_is(client, name):
     for _ in range(2):
         await schema.ensure(client, name)
-        assert await indexes(client, name) == {"_id_": [("_id", ASCENDING)], "board": BOARD_ORDER}
+        assert await indexes(client, name) == {
+            "_id_": [("_id", ASCENDING)],
+            "board": BOARD_ORDER,
+            "hidden": [("hidden", ASCENDING)],
+        }
 
 
 async def test_the_board_is_read_in_its_order_without_a_sort(client, name):
@@ -44,7 +48,7 @@ async def test_the_board_is_read_in_its_order_without_a_sort(client, name):
 async def test_the_same_index_under_another_name_will_do(client, name):
     await client[name]["players"].create_index(BOARD_ORDER, name="mine")
     await schema.ensure(client, name)
-    assert set(await indexes(client, name)) == {"_id_", "mine"}
+    assert set(await indexes(client, name)) == {"_id_", "mine", "hidden"}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ log = logging.getLogger("leaderboard.schema")
 
 BOARD_INDEX = "board"
 
+HIDDEN_INDEX = "hidden"
+"""Of the few players whom the board does not show; nobody else's write touches it."""
+
 PATIENCE = 120.0
 """Seconds for making an index; a million players take about two."""
 
@@ -37,6 +40,7 @@ async def ensure(client: Client, database: str, collection: str = "players") -> 
         with pymongo.timeout(PATIENCE):
             if not await _made(players, BOARD_ORDER, name=BOARD_INDEX):
                 _accept(await players.index_information(), f"{database}.{collection}")
+            await _made(players, [("hidden", 1)], name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
             # Where there is one on the same field, somebody chose another time, and that is theirs to choose.
             await _made(client[database][SUSPECTS], [("seen", 1)], expireAfterSeconds=RETENTION)
     except PyMongoError as error:
