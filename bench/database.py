@@ -22,6 +22,7 @@ REPLICA_SET = "bench"
 DATABASE = "leaderboard"
 CACHE_GB = "0.5"
 LOADED_AT_ONCE = 5000
+SELECTION_MS = 5000
 PREFIX = "player-"
 
 RULES = Rules(limit=RateLimit(10, 60.0), remember=30)
@@ -48,7 +49,7 @@ class Database:
     def __enter__(self) -> Database:
         self._program.__enter__()
         try:
-            with MongoClient(self._direct, serverSelectionTimeoutMS=500) as client:
+            with self._client_of(self._direct) as client:
                 self._initiate(client)
         except BaseException:
             self._program.__exit__()
@@ -65,7 +66,11 @@ class Database:
 
     def client(self) -> MongoClient[dict[str, Any]]:
         """For whoever closes it."""
-        return MongoClient(self.uri)
+        return self._client_of(self.uri)
+
+    @staticmethod
+    def _client_of(uri: str) -> MongoClient[dict[str, Any]]:
+        return MongoClient(uri, serverSelectionTimeoutMS=SELECTION_MS)
 
     def _initiate(self, client: MongoClient[dict[str, Any]]) -> None:
         member = {"_id": 0, "host": self._direct.split("/")[2]}
@@ -108,8 +113,8 @@ def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any
     moment = datetime.fromtimestamp(long_ago / 1000, UTC)
     for number in range(players):
         action = Action(
-            user_id=player(number), points=number, id="opening", fingerprint=bytes(8), profile=Profile(), create=True, type=None, face="A",
-            caller=player(number),
+            user_id=player(number), points=number, id="opening", fingerprint=bytes(8), profile=Profile(), create=True,
+            type=None, face="A", caller=player(number),
         )  # fmt: skip
         change = update(Attempt(action, f"bench.{number:x}", long_ago), RULES)
         (entry,) = change["$push"]["recent"]["$each"]

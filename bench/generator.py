@@ -49,7 +49,7 @@ class Result:
     @property
     def cpu_us(self) -> float:
         """Microseconds of CPU, all groups together, for each accepted request."""
-        return sum(self.raw["cpu_seconds"].values()) * 1e6 / max(self.accepted, 1)
+        return float(sum(self.raw["cpu_seconds"].values())) * 1e6 / max(self.accepted, 1)
 
     def group_cpu_us(self, group: str) -> float:
         """The same for one group."""
@@ -57,7 +57,7 @@ class Result:
 
     def message_cpu_us(self, group: str) -> float:
         """Microseconds of a group's CPU for each message that a subscriber got."""
-        return float(self.raw["cpu_seconds"][group]) * 1e6 / max(self.raw["messages"], 1)
+        return float(self.raw["cpu_seconds"][group]) * 1e6 / max(int(self.raw["messages"]), 1)
 
     def latency(self, quantile: str, kind: str = "latency_ms") -> float:
         """Milliseconds: p50, p90, p99, p999 or max; not a number where nothing was measured."""

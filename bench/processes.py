@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import signal
@@ -44,9 +43,15 @@ class Cores:
 
 
 class Program:
-    """A running program; a context manager that ends it. Its output goes to `log`."""
+    """A running program; a context manager that kills it. Its output goes to `log`."""
 
-    def __init__(self, command: Sequence[str], log: Path, cores: frozenset[int], env: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        cores: frozenset[int],
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = log
         self._command = list(command)
         self._cores = cores
@@ -62,14 +67,9 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
+        if self._process is not None:
+            self._process.kill()  # nothing that it could save is wanted
             self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     @property
     def pid(self) -> int:
@@ -107,9 +107,3 @@ def until(seconds: float, what: str) -> Iterator[None]:
         yield
         time.sleep(PAUSE)
     raise Failed(f"not within {seconds:g} s: {what}")
-
-
-def one_by_one(stack: contextlib.ExitStack, *programs: Program) -> None:
-    """Enter all."""
-    for program in programs:
-        stack.enter_context(program)

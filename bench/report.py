@@ -35,7 +35,7 @@ class Report:
     """The figures of one benchmark. A void run is counted, and its figures are left out."""
 
     title: str
-    how: Sequence[str]
+    how: str
     columns: Sequence[Column]
     targets: Sequence[Target] = ()
     figures: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Report:
 
     def markdown(self) -> str:
         """A section of results.md."""
-        lines = [f"## {self.title}", "", *self.how, ""]
+        lines = [f"## {self.title}", "", self.how, ""]
         lines += ["| | " + " | ".join(column.title for column in self.columns) + " |"]
         lines += ["|---|" + "---:|" * len(self.columns)]
         for row, cells in self.figures.items():

@@ -69,7 +69,7 @@ class Stage:
     def service(self, players: int, *, name: str = "Player {}", flags: tuple[str, ...] = ()) -> System:
         """`leaderboard serve` on a MongoDB of its own, with players who have played before."""
         base = self._database(lambda: database.seasoned(players, name=name))
-        program = self.start_service(base, flags)
+        program = self._stack.enter_context(self.service_process(base, flags))
         address, metrics = re.findall(r"https?://[^\s)]+", program.wait_for(READY))
         found = System(
             "this service", address, address.replace("http", "ws", 1) + "/ws/scoreboard",
@@ -86,8 +86,8 @@ class Stage:
         """The same service, written to by players that nothing else moves."""
         return replace(system, players=self._tokens(players, prefix="other-"), turn=0)
 
-    def start_service(self, base: Database, flags: tuple[str, ...] = ()) -> Program:
-        """The process alone; it is ready once it says so."""
+    def service_process(self, base: Database, flags: tuple[str, ...] = ()) -> Program:
+        """The process alone, to be entered by the caller; it is ready once it says so."""
         command = python("tornado_app", "serve", "--port", "0", "--metrics-port", "0", *SERVICE_FLAGS, *flags)
         env = {"LEADERBOARD_MONGODB_URI": base.uri, "LEADERBOARD_MONGODB_DATABASE": DATABASE}
         return self._program(command, env | {"LEADERBOARD_JWT_KEY": self.secret})
@@ -95,16 +95,17 @@ class Stage:
     def naive(self, players: int) -> System:
         """Tornado and Motor, on a MongoDB of its own."""
         base = self._database(lambda: database.plain(players))
-        program = self._program(python("bench.peers.naive", base.uri, DATABASE), {"BENCH_SECRET": self.secret})
+        command = python("bench.peers.naive", base.uri, DATABASE)
+        program = self._running(command, {"BENCH_SECRET": self.secret})
         return self._peer("naive Tornado + Motor", program, {"mongod": base.pid}, players=self._tokens(players))
 
     def bare(self, *, size: int = 1000, ping: float = 30.0) -> System:
         """Tornado alone, answering fixed bytes: the yardstick."""
-        return self._peer("bare Tornado", self._program(python("bench.peers.bare", str(size), f"{ping:g}")))
+        return self._peer("bare Tornado", self._running(python("bench.peers.bare", str(size), f"{ping:g}")))
 
     def broadcaster(self, name: str, module: str, players: int, player_name: str = "Player {}") -> System:
         """A peer that broadcasts, without a database."""
-        program = self._program(python(f"bench.peers.{module}", str(players), player_name))
+        program = self._running(python(f"bench.peers.{module}", str(players), player_name))
         return self._peer(name, program, write_path="/score/{player}", players=self._tokens(players))
 
     def mongodb(self) -> Database:
@@ -122,8 +123,11 @@ class Stage:
         options = {"write_path": "/api/score", "write_headers": headers} | more
         return System(name, url, socket, {"server": program.pid, **(groups or {})}, **options)
 
+    def _running(self, command: list[str], env: dict[str, str] | None = None) -> Program:
+        return self._stack.enter_context(self._program(command, env))
+
     def _program(self, command: list[str], env: dict[str, str] | None = None) -> Program:
-        return self._stack.enter_context(Program(command, self._new_folder() / "log", self._cores, env))
+        return Program(command, self._new_folder() / "log", self._cores, env)
 
     def _new_folder(self) -> Path:
         folder = self._folder / str(next(self._numbers))

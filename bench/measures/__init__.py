@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.bench import Bench
-from bench.measures import broadcast, curve, idle, propagation, read, stalled, write
+from bench.measures import broadcast, curve, idle, propagation, ranks, read, stalled, write
 from bench.report import Report
 
 MEASURES: dict[str, Callable[[Bench], Report]] = {
@@ -15,5 +15,6 @@ MEASURES: dict[str, Callable[[Bench], Report]] = {
     "propagation": propagation.run,
     "idle": idle.run,
     "stalled": stalled.run,
+    "ranks": ranks.run,
     "curve": curve.run,
 }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bench.bench import Bench
+from bench.generator import Result
 from bench.report import Column, Report
 
-HOW = (
-    "`POST /api/score` as in Score updates, open loop with 64 connections: requests come at a fixed rate, whatever the "
-    "answers take, and latency counts from the scheduled send. The rates are parts of what the same round's closed "
-    "loop with 64 connections reached.",
-)
+HOW = """\
+`POST /api/score` as in Score updates, open loop with 64 connections: requests come at a fixed rate, whatever the
+answers take, and latency counts from the scheduled send. The rates are parts of what the same round's closed loop
+with 64 connections reached."""
 
 COLUMNS = (
     Column("rate", "updates/s", 0),
@@ -44,5 +44,5 @@ def run(bench: Bench) -> Report:
     return report
 
 
-def _latencies(result) -> dict[str, float]:
+def _latencies(result: Result) -> dict[str, float]:
     return {quantile: result.latency(quantile) for quantile in ("p50", "p90", "p99", "p999")}

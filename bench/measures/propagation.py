@@ -8,13 +8,13 @@ from bench.report import Column, Report, Target
 INTERVAL_MS = 100.0
 """The service's default `broadcast_interval`."""
 
-HOW = (
-    "500 updates a second, each of which changes the leader, and 2,000 sockets. Latency is from an update's scheduled "
-    "send: to each socket, and to the last of all sockets. The service shows at most ten states a second, the newest.",
-    "The peer is the same service polled with `GET /api/top-scores` every 100 ms. 2,000 pollers would ask 20,000 times "
-    "a second, more than one core of Tornado answers; so there are 200, and CPU is for each watcher. It holds the "
-    "writes too, which are the same on both sides.",
-)
+HOW = """\
+500 updates a second, each of which changes the leader, and 2,000 sockets. Latency is from an update's scheduled send:
+to each socket, and to the last of all sockets. The service shows at most ten states a second, the newest.
+
+The peer is the same service polled with `GET /api/top-scores` every 100 ms. 2,000 pollers would ask 20,000 times a
+second, more than one core of Tornado answers; so there are 200, and CPU is for each watcher. It holds the writes too,
+which are the same on both sides."""
 
 COLUMNS = (
     Column("p50", "to each: p50 ms"),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from bench.bench import YARDSTICK_CONNECTIONS, Bench
 from bench.report import Column, Report, Target, ratio
 
-HOW = (
-    "`GET /api/top-scores` of 10 players, 64 connections, closed loop. The peer is a Tornado handler that answers as "
-    "many fixed bytes and does nothing else: its CPU for one request is the yardstick U.",
-)
+HOW = """\
+`GET /api/top-scores` of 10 players, 64 connections, closed loop. The peer is a Tornado handler that answers as many
+fixed bytes and does nothing else: its CPU for one request is the yardstick U."""
 
 COLUMNS = (
     Column("per_second", "requests/s", 0),

@@ -6,13 +6,12 @@ from bench.bench import Bench
 from bench.report import Column, Report, Target, ratio
 from bench.systems import Stage, System
 
-HOW = (
-    "1,000 sockets read and 50 beside them never do, with ten changes of the leader a second; and the same without the "
-    "50. Names are 60 CJK characters, so that a message is about 3 KiB and fills the kernel's buffers soon. Memory is "
-    "the growth of the server's resident set from when all were connected to the end; latency is that of the readers. "
-    "Each run has new processes, and lasts ten times as long as those of other benchmarks, or `--seconds` from 30 on: "
-    "`python -m bench stalled --seconds 300` is the long form.",
-)
+HOW = """\
+1,000 sockets read and 50 beside them never do, with ten changes of the leader a second; and the same without the 50.
+Names are 60 CJK characters, so that a message is about 3 KiB and fills the kernel's buffers soon. Memory is the
+growth of the server's resident set from when all were connected to the end; latency is that of the readers. Each run
+has new processes, and lasts ten times as long as those of other benchmarks, or `--seconds` from 30 on: `python -m
+bench stalled --seconds 300` is the long form."""
 
 COLUMNS = (
     Column("growth", "RSS growth %"),

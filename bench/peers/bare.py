@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
@@ -40,7 +41,7 @@ def nothing(_handler: RequestHandler | HTTPServerRequest) -> None:
 
 
 async def main(size: int, ping: float) -> None:
-    routes = [("/", Fixed, {"body": b"x" * size}), ("/ws", Quiet)]
+    routes: list[Any] = [("/", Fixed, {"body": b"x" * size}), ("/ws", Quiet)]
     url = serve(Application(routes, log_function=nothing, websocket_ping_interval=ping))
     ready(url)
     await asyncio.Event().wait()

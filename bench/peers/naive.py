@@ -41,7 +41,7 @@ class Score(RequestHandler):
         self.write({"user_id": user_id, "score": document["score"], "updated_at": now.isoformat()})
 
     def _caller(self) -> str:
-        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        _, _, token = self.request.headers.get("Authorization", "").partition(" ")
         try:
             return str(jwt.decode(token, self._secret, algorithms=["HS256"])["sub"])
         except JWTError:
@@ -53,7 +53,7 @@ def nothing(_handler: RequestHandler | HTTPServerRequest) -> None:
 
 
 async def main(uri: str, database: str) -> None:
-    players = MotorClient(uri)[database]["players"]
+    players: Any = MotorClient(uri)[database]["players"]
     parts = {"players": players, "secret": os.environ["BENCH_SECRET"]}
     url = serve(Application([("/api/score", Score, parts)], log_function=nothing))
     ready(url)
