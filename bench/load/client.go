@@ -42,8 +42,8 @@ func (f *targetFlags) declare(set *flag.FlagSet, prefix string) {
 }
 
 func (f *targetFlags) target() (*target, error) {
-	rest, found := strings.CutPrefix(*f.url, "http://")
-	if !found {
+	scheme, rest, _ := strings.Cut(*f.url, "://")
+	if scheme != "http" {
 		return nil, fmt.Errorf("%q is no http:// address", *f.url)
 	}
 	host, path, _ := strings.Cut(rest, "/")

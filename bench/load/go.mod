@@ -1,3 +1,3 @@
 module leaderboard/load
 
-go 1.21
+go 1.18

@@ -8,7 +8,7 @@ import (
 
 const (
 	mantissa = 7 // bits: a bucket is less than 1% wide
-	buckets  = (64 - mantissa) << mantissa
+	buckets  = (65 - mantissa) << mantissa
 )
 
 // histogram counts durations in buckets of equal relative width, so that millions of them cost no memory.
@@ -19,9 +19,9 @@ type histogram struct {
 }
 
 func (h *histogram) add(d time.Duration) {
-	h.counts[bucket(uint64(max(d, 0)))]++
+	h.counts[bucket(uint64(d))]++
 	h.n++
-	h.max = max(h.max, d)
+	h.raise(d)
 }
 
 func (h *histogram) merge(other *histogram) {
@@ -29,7 +29,13 @@ func (h *histogram) merge(other *histogram) {
 		h.counts[i] += count
 	}
 	h.n += other.n
-	h.max = max(h.max, other.max)
+	h.raise(other.max)
+}
+
+func (h *histogram) raise(d time.Duration) {
+	if d > h.max {
+		h.max = d
+	}
 }
 
 // quantiles in milliseconds, named as in the result; none without a value.

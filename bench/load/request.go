@@ -9,7 +9,10 @@ import (
 	"time"
 )
 
-const pauseAfterError = 5 * time.Millisecond
+const (
+	pauseAfterError = 5 * time.Millisecond
+	threads         = 4 // at once, on however few cores: one sleeps until the next turn, one reads sockets
+)
 
 // outcome is what one connection, or all of them, did.
 type outcome struct {
@@ -45,7 +48,7 @@ func newSchedule(rate float64, warmup, measured time.Duration) *schedule {
 	s := &schedule{rate: rate, start: start, begin: start.Add(warmup), end: start.Add(warmup + measured)}
 	if rate > 0 {
 		s.turns = make(chan time.Time, int(rate*(warmup+measured).Seconds())+1) // nobody waits to put one in
-		runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))                       // a thread is held by the sleeping dispatcher
+		runtime.GOMAXPROCS(threads)
 		go s.dispatch()
 	}
 	return s

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -46,8 +45,8 @@ type fleet struct {
 
 // connect opens `readers` subscribers, and `stalled` more that never read, and begins to read.
 func connect(address string, readers, stalled int, message func(int, []byte, time.Time)) (*fleet, error) {
-	rest, found := strings.CutPrefix(address, "ws://")
-	if !found {
+	scheme, rest, _ := strings.Cut(address, "://")
+	if scheme != "ws" {
 		return nil, fmt.Errorf("%q is no ws:// address", address)
 	}
 	host, path, _ := strings.Cut(rest, "/")
@@ -91,7 +90,7 @@ func openAll(host, path string, opened []socket, readers int) error {
 	}
 	var failed error
 	for d := 0; d < dialers; d++ {
-		failed = errors.Join(failed, <-failures)
+		failed = firstError(failed, <-failures)
 	}
 	return failed
 }
@@ -123,7 +122,7 @@ func handshake(fd int, address *net.TCPAddr, host, path string, small bool) (soc
 	}
 	place := &syscall.SockaddrInet4{Port: address.Port}
 	copy(place.Addr[:], address.IP.To4())
-	if err := errors.Join(append(errs, syscall.Connect(fd, place))...); err != nil {
+	if err := firstError(append(errs, syscall.Connect(fd, place))...); err != nil {
 		return socket{}, err
 	}
 	asking := "GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -147,7 +146,7 @@ func handshake(fd int, address *net.TCPAddr, host, path string, small bool) (soc
 			return socket{}, fmt.Errorf("refused: %.80s", head)
 		}
 		if whole {
-			return socket{fd: fd, rest: bytes.Clone(rest)}, nil
+			return socket{fd: fd, rest: clone(rest)}, nil
 		}
 	}
 }
@@ -156,7 +155,7 @@ func (f *fleet) listen(i int) error {
 	fd := f.sockets[i].fd
 	f.byFd[int32(fd)] = i
 	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)}
-	return errors.Join(
+	return firstError(
 		syscall.SetNonblock(fd, true), syscall.EpollCtl(f.epoll, syscall.EPOLL_CTL_ADD, fd, &event))
 }
 
@@ -173,7 +172,10 @@ func (f *fleet) read() {
 		if err != nil && err != syscall.EINTR {
 			fail(err)
 		}
-		for _, event := range events[:max(n, 0)] {
+		if n < 0 {
+			continue
+		}
+		for _, event := range events[:n] {
 			i := f.byFd[event.Fd]
 			size, err := syscall.Read(f.sockets[i].fd, chunk)
 			if err == syscall.EAGAIN || err == syscall.EINTR {
@@ -230,9 +232,20 @@ func (f *fleet) take(i int, chunk []byte, now time.Time) {
 		}
 	}
 	if len(data) > 0 {
-		one.rest = bytes.Clone(data)
+		one.rest = clone(data)
 	}
 }
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func clone(data []byte) []byte { return append([]byte(nil), data...) }
 
 // pong answers a ping; a mask of zeros leaves the payload as it is.
 func pong(payload []byte) []byte {

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
-	"math/rand"
+	"crypto/rand"
+	"encoding/hex"
 	"os"
 	"strconv"
 	"strings"
@@ -17,7 +17,11 @@ type population struct {
 
 // readPopulation reads "name token" lines; without a file there is one player without a token.
 func readPopulation(file string) (*population, error) {
-	p := &population{run: fmt.Sprintf("%08x%08x", rand.Uint32(), rand.Uint32())}
+	unique := make([]byte, 8)
+	if _, err := rand.Read(unique); err != nil {
+		return nil, err
+	}
+	p := &population{run: hex.EncodeToString(unique)}
 	if file == "" {
 		p.names, p.tokens = []string{"nobody"}, []string{""}
 		return p, nil

@@ -236,7 +236,7 @@ func watch(arguments []string) (result, error) {
 		"rate": *f.rate, "next": publishing.next.Load(),
 		"accepted": publishing.accepted, "errors": publishing.errors, "refused": publishing.statuses,
 		"answer_ms": publishing.latency.quantiles(), "sent_late_ms": publishing.late.quantiles(),
-		"messages": o.messages, "message_bytes": o.bytes / max(o.messages, 1),
+		"messages": o.messages, "message_bytes": o.bytes,
 		"deliveries": o.each.n, "missing": expected - o.each.n,
 		"latency_ms": o.each.quantiles(), "all_ms": o.all.quantiles(), "shown_to_all": o.all.n,
 		"connect_seconds": rounded(connected, 2), "rss_bytes_alone": alone.rss, "rss_bytes_connected": full.rss,
