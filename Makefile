@@ -30,8 +30,8 @@ fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for eac
 	@for target in token proof body; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
 
 bench: ROUNDS ?= 3
-bench: SECONDS ?= 3
-bench: $(VENV)/.dev ## measure beside what one would use instead, ROUNDS (3) of SECONDS (3) each: bench/results.md
+bench: SECONDS ?= 2
+bench: $(VENV)/.dev ## measure beside what one would use instead, ROUNDS (3) of SECONDS (2) each: bench/results.md
 	$(BIN)/python -m bench all --rounds $(ROUNDS) --seconds $(SECONDS) --out bench/results.md
 
 lint: $(VENV)/.dev ## check style, types and layers

@@ -13,7 +13,7 @@ from bench.generator import Generator
 from bench.measures import MEASURES
 from bench.processes import Cores, Failed
 
-ROUNDS, SECONDS = 3, 3.0
+ROUNDS, SECONDS = 3, 2.0
 SMOKE_ROUNDS, SMOKE_SECONDS = 1, 0.5
 
 

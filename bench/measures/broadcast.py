@@ -16,8 +16,8 @@ the update's scheduled send to its arrival at a socket; where a newer state took
 server's whole, for each message that arrived; this service's also holds the writes and the change stream, mongod's is
 left out. The peers keep their board in memory and have neither.
 
-Beside it: `POST /api/score` of other players at 50/s, open loop, while the broadcast runs and without one. Loop lag
-is how late the service's own 100 ms timer was, at worst."""
+Beside the most sockets: `POST /api/score` of other players at 50/s, open loop, while the broadcast runs and without
+one. Loop lag is how late the service's own 100 ms timer was, at worst."""
 
 COLUMNS = (
     Column("cpu", "server µs a message", 1),
@@ -59,7 +59,9 @@ def run(bench: Bench) -> Report:
                     ours.metric(LAG)  # a look begins a new worst
                 result = found[number, name] = bench.watch(system, subscribers=size, rate=RATE, players=PLAYERS)
                 if name == OURS and not result.void:
-                    report.add(row(name, size), lag=ours.metric(LAG) * 1000, **_beside(bench, ours, beside, size))
+                    report.add(row(name, size), lag=ours.metric(LAG) * 1000)
+                if name == OURS and size == sizes[-1]:
+                    report.add(row(name, size), **_beside(bench, ours, beside, size))
             for number, unit in enumerate(units):
                 _add(report, size, unit, {name: found[number, name] for name in systems})
     return report
@@ -110,6 +112,6 @@ def _targets(sizes: tuple[int, ...]) -> list[Target]:
             Target(f"CPU at {size:,} sockets, × less than write_message, at least 3.5", mine, "ratio", 3.5, least=True),
             Target(f"p99 at {size:,} sockets, at most 58 ms", mine, "p99", 58.0),
             Target(f"the loop is held at {size:,} sockets, at most 20 ms", mine, "lag", 20.0),
-            Target(f"POST p99 beside {size:,} sockets, at most 2 × without", mine, "beside", 2.0),
         ]
-    return found
+    most = sizes[-1]
+    return [*found, Target(f"POST p99 beside {most:,} sockets, at most 2 × without", row(OURS, most), "beside", 2.0)]
