@@ -20,10 +20,10 @@ SMOKE_ROUNDS, SMOKE_SECONDS = 1, 0.5
 def main() -> int:
     """The exit code."""
     options = _options()
-    cores = Cores.of_this_machine()
     names = list(MEASURES) if "all" in options.names else options.names
     sections = []
     try:
+        cores = Cores.of_this_machine()
         generator = Generator.build(cores.generator)
         bench = Bench(
             options.rounds or (SMOKE_ROUNDS if options.smoke else ROUNDS),

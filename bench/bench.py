@@ -60,19 +60,17 @@ class Bench:
         flags = {"url": system.url + path, "method": "GET", "connections": connections}
         return self._request(system, flags, {})
 
-    def write(self, system: System, *, connections: int, rate: float = 0, seconds: float | None = None) -> Result:
+    def write(self, system: System, *, connections: int, rate: float = 0) -> Result:
         """Score updates of players in turn, closed loop or at a rate."""
         flags = {
             "url": system.url + system.write_path, "body": '{"score": 1}', "players": system.players,
             "connections": connections, "rate": rate, "first": system.turn,
         }  # fmt: skip
-        return self._request(system, flags, {"header": system.write_headers}, seconds)
+        return self._request(system, flags, {"header": system.write_headers})
 
-    def _request(
-        self, system: System, flags: dict[str, Any], headers: dict[str, str], seconds: float | None = None
-    ) -> Result:
-        times = {"seconds": f"{seconds or self.seconds}s", "warmup": f"{self.warmup}s"}
-        result = self.generator.run("request", system.groups, flags | times, headers)
+    def _request(self, system: System, flags: dict[str, Any], headers: dict[str, str]) -> Result:
+        options = flags | {"warmup": f"{self.warmup}s"}
+        result = self.generator.run("request", system.groups, self.seconds, options, headers)
         return self._checked(system, result)
 
     def watch(
@@ -97,9 +95,10 @@ class Bench:
             "subscribers": subscribers, "stalled": stalled, "rate": rate, "base": players, "first": system.turn,
             "publish-url": system.url + system.write_path, "publish-body": f'{{"score": {players}}}',
             "publish-players": system.players, "settle": f"{self.warmup}s",
-            "seconds": f"{seconds or self.seconds}s", "warmup": f"{self.warmup}s",
+            "warmup": f"{self.warmup}s",
         }  # fmt: skip
-        result = self.generator.run("watch", system.groups, flags, {"publish-header": system.write_headers})
+        headers = {"publish-header": system.write_headers}
+        result = self.generator.run("watch", system.groups, seconds or self.seconds, flags, headers)
         return self._checked(system, result)
 
     @property

@@ -18,6 +18,9 @@ from bench.processes import Failed, tie
 SOURCE = Path(__file__).parent / "load"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "leaderboard" / "bench"
 
+PATIENCE = 100.0
+"""Seconds that a run may take beside the measured ones: to connect, and to wait for a server that does not keep up."""
+
 MOST_GENERATOR = 0.7
 """Part of its core above which a generator measures itself, and a run is void."""
 
@@ -84,14 +87,25 @@ class Generator:
                 _compile(program)
         return cls(program, core)
 
-    def run(self, mode: str, groups: Mapping[str, int], flags: Mapping[str, Any], headers: Mapping[str, str]) -> Result:
-        """One run. `headers`: by the flag that takes them. Raises Failed where the generator gives up."""
-        command = [str(self.program), mode]
+    def run(
+        self, mode: str, groups: Mapping[str, int], seconds: float, flags: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> Result:
+        """One run of so many measured seconds. `headers`: by the flag that takes them.
+
+        Raises Failed where the generator gives up.
+        """
+        command = [str(self.program), mode, f"-seconds={seconds}s"]
         command += [f"-group={name}={pid}" for name, pid in groups.items()]
         command += [f"-{name}={value}" for name, value in flags.items() if value is not None]
-        for flag, header in headers.items():
-            command += [f"-{flag}={line}" for line in header.splitlines()]
-        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=lambda: tie(self.core), check=False)
+        command += [f"-{flag}={line}" for flag, lines in headers.items() for line in lines.splitlines()]
+        patience = seconds + PATIENCE
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=patience, check=False,
+                preexec_fn=lambda: tie(self.core),
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise Failed(f"the load generator was not done after {patience:g} s: {' '.join(command)}") from None
         if done.returncode != 0:
             raise Failed(f"the load generator gave up: {done.stderr.strip()[-2000:]}")
         return Result(json.loads(done.stdout))

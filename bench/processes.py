@@ -33,7 +33,9 @@ class Cores:
 
     @classmethod
     def of_this_machine(cls) -> Cores:
-        """The first core for server and database, the last for the load generator."""
+        """The first core for server and database, the last for the load generator. Raises Failed but on Linux."""
+        if sys.platform != "linux":
+            raise Failed("benchmarks need Linux: they pin processes to cores, and read /proc")
         there = sorted(os.sched_getaffinity(0))
         return cls(frozenset(there[:1]), frozenset(there[-1:]))
 

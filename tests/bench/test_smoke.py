@@ -6,14 +6,13 @@ Its figures are not looked at: on a shared machine they say nothing.
 from __future__ import annotations
 
 import math
-import shutil
 
 import pytest
 
 from bench.bench import Bench
 from bench.generator import Generator
 from bench.measures import MEASURES
-from bench.processes import Cores
+from bench.processes import Cores, Failed
 from tests.conftest import missing
 from tornado_app.config import SETTINGS
 
@@ -42,10 +41,13 @@ MAY_BE_EMPTY = {"Redis ZREVRANK, 1,000 players"}
 
 @pytest.fixture(scope="module")
 def bench(mongod_binary):
-    if shutil.which("go") is None:
-        missing("the load generator needs a Go compiler: apt-get install golang-go, or go.dev/dl")
-    cores = Cores.of_this_machine()
-    return Bench(rounds=1, seconds=0.3, cores=cores, generator=Generator.build(cores.generator), smoke=True)
+    try:
+        cores = Cores.of_this_machine()
+        generator = Generator.build(cores.generator)
+    except Failed as failure:
+        missing(str(failure))
+        raise
+    return Bench(rounds=1, seconds=0.3, cores=cores, generator=generator, smoke=True)
 
 
 def test_every_benchmark_is_known_here():
