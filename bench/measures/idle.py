@@ -8,7 +8,7 @@ from bench.report import Column, Report, Target
 from bench.systems import Stage, System
 
 HOW = """\
-10,000 sockets that only answer pings, every 2 seconds here so that each is pinged within the run. Memory is what the
+10,000 sockets that only answer pings, every 5 seconds here so that each is pinged within the run. Memory is what the
 server's resident set grew by, from before the first socket to the end, for each; the kernel's buffers are not in it.
 Each round starts new processes. The peer is a `WebSocketHandler` with nothing in it."""
 
@@ -19,7 +19,7 @@ COLUMNS = (
 )
 
 OURS, BARE = "this service", "Tornado's WebSocketHandler"
-PING = 2.0
+PING = 5.0
 
 
 def run(bench: Bench) -> Report:
