@@ -115,7 +115,7 @@ def _compile(program: Path) -> None:
     go = shutil.which("go")
     if go is None:
         raise Failed(
-            "the load generator is written in Go, and there is no `go` on PATH: install Go 1.18 or newer "
+            "the load generator is written in Go, and there is no `go` on PATH: install Go 1.19 or newer "
             "(Debian: apt-get install golang-go; elsewhere go.dev/dl)"
         )
     draft = program.with_suffix(f".{os.getpid()}")

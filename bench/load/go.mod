@@ -1,3 +1,3 @@
 module leaderboard/load
 
-go 1.18
+go 1.19

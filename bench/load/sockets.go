@@ -7,20 +7,20 @@ import (
 	"net"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 const (
-	dialers         = 16
-	smallBuffer     = 4096 // bytes that the kernel keeps for a reader that stalls
-	opText          = 1
-	opClose         = 8
-	opPing          = 9
-	opPong          = 10
-	handshakeSecond = 20
+	dialers          = 16
+	smallBuffer      = 4096 // bytes that the kernel keeps for a reader that stalls
+	opText           = 1
+	opClose          = 8
+	opPing           = 9
+	opPong           = 10
+	handshakeSeconds = 20
+	lookMilliseconds = 20 // between two looks at what has been opened
 )
 
 // socket is one subscriber; rest is the beginning of a frame whose end has not come yet.
@@ -30,62 +30,55 @@ type socket struct {
 	closed bool
 }
 
-// fleet is many WebSocket subscribers, read by one thread.
+// fleet is many WebSocket subscribers, read by one thread, which alone touches a socket once it is open.
 type fleet struct {
 	epoll   int
 	sockets []socket
 	byFd    map[int32]int
 	message func(subscriber int, payload []byte, now time.Time)
-	stalled []int // file descriptors that are never read
+	stalled []socket // never read
 
+	opened chan int
 	closed atomic.Int64
 	stop   atomic.Bool
 	done   chan struct{}
 }
 
-// connect opens `readers` subscribers, and `stalled` more that never read, and begins to read.
+// connect opens `readers` subscribers, each of which is read from then on, and `stalled` more that never are.
 func connect(address string, readers, stalled int, message func(int, []byte, time.Time)) (*fleet, error) {
 	scheme, rest, _ := strings.Cut(address, "://")
 	if scheme != "ws" {
 		return nil, fmt.Errorf("%q is no ws:// address", address)
 	}
 	host, path, _ := strings.Cut(rest, "/")
-	f := &fleet{sockets: make([]socket, readers), byFd: map[int32]int{}, message: message, done: make(chan struct{})}
+	f := &fleet{
+		sockets: make([]socket, readers), stalled: make([]socket, stalled), byFd: map[int32]int{}, message: message,
+		opened: make(chan int, readers), done: make(chan struct{}),
+	}
 	var err error
 	if f.epoll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
 		return nil, err
 	}
-	opened := make([]socket, readers+stalled)
-	if err := openAll(host, "/"+path, opened, readers); err != nil {
-		return nil, err
-	}
-	copy(f.sockets, opened)
-	for _, one := range opened[readers:] {
-		f.stalled = append(f.stalled, one.fd)
-	}
-	for i := range f.sockets {
-		if err := f.listen(i); err != nil {
-			return nil, err
-		}
-	}
 	go f.read()
-	return f, nil
+	return f, f.openAll(host, "/"+path)
 }
 
-// openAll opens a socket in each place; those from `readers` on get a small buffer.
-func openAll(host, path string, opened []socket, readers int) error {
+func (f *fleet) openAll(host, path string) error {
 	var next atomic.Int64
 	failures := make(chan error, dialers)
 	for d := 0; d < dialers; d++ {
 		go func() {
-			for i := int(next.Add(1) - 1); i < len(opened); i = int(next.Add(1) - 1) {
-				var err error
-				if opened[i], err = open(host, path, i >= readers); err != nil {
+			for {
+				i := int(next.Add(1) - 1)
+				if i >= len(f.sockets)+len(f.stalled) {
+					failures <- nil
+					return
+				}
+				if err := f.openOne(i, host, path); err != nil {
 					failures <- fmt.Errorf("subscriber %d: %w", i, err)
 					return
 				}
 			}
-			failures <- nil
 		}()
 	}
 	var failed error
@@ -93,6 +86,17 @@ func openAll(host, path string, opened []socket, readers int) error {
 		failed = firstError(failed, <-failures)
 	}
 	return failed
+}
+
+func (f *fleet) openOne(i int, host, path string) (err error) {
+	if i >= len(f.sockets) {
+		f.stalled[i-len(f.sockets)], err = open(host, path, true)
+		return err
+	}
+	if f.sockets[i], err = open(host, path, false); err == nil {
+		f.opened <- i
+	}
+	return err
 }
 
 func open(host, path string, small bool) (socket, error) {
@@ -112,7 +116,7 @@ func open(host, path string, small bool) (socket, error) {
 }
 
 func handshake(fd int, address *net.TCPAddr, host, path string, small bool) (socket, error) {
-	patience := syscall.Timeval{Sec: handshakeSecond}
+	patience := syscall.Timeval{Sec: handshakeSeconds}
 	errs := []error{
 		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &patience),
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
@@ -151,29 +155,38 @@ func handshake(fd int, address *net.TCPAddr, host, path string, small bool) (soc
 	}
 }
 
-func (f *fleet) listen(i int) error {
-	fd := f.sockets[i].fd
-	f.byFd[int32(fd)] = i
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)}
-	return firstError(
-		syscall.SetNonblock(fd, true), syscall.EpollCtl(f.epoll, syscall.EPOLL_CTL_ADD, fd, &event))
+// admit begins to read what has been opened meanwhile, first what came with the handshake.
+func (f *fleet) admit() error {
+	for {
+		select {
+		case i := <-f.opened:
+			fd := f.sockets[i].fd
+			f.byFd[int32(fd)] = i
+			event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)}
+			err := firstError(
+				syscall.SetNonblock(fd, true), syscall.EpollCtl(f.epoll, syscall.EPOLL_CTL_ADD, fd, &event))
+			if err != nil {
+				return err
+			}
+			f.take(i, nil, time.Now())
+		default:
+			return nil
+		}
+	}
 }
 
 func (f *fleet) read() {
 	runtime.LockOSThread()
 	defer close(f.done)
-	for i := range f.sockets { // what came with the handshake
-		f.take(i, nil, time.Now())
-	}
 	events := make([]syscall.EpollEvent, 1024)
 	chunk := make([]byte, 1<<17)
 	for !f.stop.Load() {
-		n, err := syscall.EpollWait(f.epoll, events, 100)
-		if err != nil && err != syscall.EINTR {
-			fail(err)
-		}
-		if n < 0 {
+		n, err := syscall.EpollWait(f.epoll, events, lookMilliseconds)
+		if err == syscall.EINTR {
 			continue
+		}
+		if err = firstError(err, f.admit()); err != nil {
+			fail(err)
 		}
 		for _, event := range events[:n] {
 			i := f.byFd[event.Fd]
@@ -259,18 +272,11 @@ func (f *fleet) close() (cut int) {
 	for i := range f.sockets {
 		syscall.Close(f.sockets[i].fd)
 	}
-	var wait sync.WaitGroup
-	var ended atomic.Int64
-	for _, fd := range f.stalled {
-		wait.Add(1)
-		go func(fd int) {
-			defer wait.Done()
-			if reset, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ERROR); err == nil && reset != 0 {
-				ended.Add(1)
-			}
-			syscall.Close(fd)
-		}(fd)
+	for _, one := range f.stalled {
+		if reset, err := syscall.GetsockoptInt(one.fd, syscall.SOL_SOCKET, syscall.SO_ERROR); err == nil && reset != 0 {
+			cut++
+		}
+		syscall.Close(one.fd)
 	}
-	wait.Wait()
-	return int(ended.Load())
+	return cut
 }
