@@ -18,30 +18,35 @@ SMOKE_ROUNDS, SMOKE_SECONDS = 1, 0.5
 
 
 def main() -> int:
-    """The exit code."""
+    """The exit code: 1 where a benchmark could not be run; the others are run all the same."""
     options = _options()
     names = list(MEASURES) if "all" in options.names else options.names
-    sections = []
     try:
         cores = Cores.of_this_machine()
         generator = Generator.build(cores.generator)
-        bench = Bench(
-            options.rounds or (SMOKE_ROUNDS if options.smoke else ROUNDS),
-            options.seconds or (SMOKE_SECONDS if options.smoke else SECONDS),
-            cores, generator, options.smoke,
-        )  # fmt: skip
-        began = time.monotonic()
-        for name in names:
-            print(f"{time.monotonic() - began:5.0f} s  {name}", file=sys.stderr, flush=True)
-            sections.append(MEASURES[name](bench).markdown())
-            print(sections[-1], flush=True)
     except Failed as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
+    bench = Bench(
+        options.rounds or (SMOKE_ROUNDS if options.smoke else ROUNDS),
+        options.seconds or (SMOKE_SECONDS if options.smoke else SECONDS),
+        cores, generator, options.smoke,
+    )  # fmt: skip
+    began = time.monotonic()
+    failed = False
+    sections = []
+    for name in names:
+        print(f"{time.monotonic() - began:5.0f} s  {name}", file=sys.stderr, flush=True)
+        try:
+            sections.append(MEASURES[name](bench).markdown())
+        except Failed as failure:
+            failed = True
+            sections.append(f"## {name}\n\n**Not measured**: {failure}\n")
+        print(sections[-1], flush=True)
     if options.out is not None:
         head = machine.describe(bench, " ".join(names), time.monotonic() - began)
         options.out.write_text("\n".join([head, *sections]), encoding="utf-8")
-    return 0
+    return int(failed)
 
 
 def _options() -> argparse.Namespace:

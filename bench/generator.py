@@ -42,6 +42,8 @@ class Result:
         texts = [f"{count} answers {status}" for status, count in self.raw["refused"].items()]
         if self.raw["errors"]:
             texts.append(f"{self.raw['errors']} errors, such as {self.raw['last_error']}")
+        if self.raw["unsent"]:
+            texts.append(f"{self.raw['unsent']} requests were never sent, it was so far behind")
         return ", ".join(texts)
 
     @property

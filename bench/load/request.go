@@ -11,7 +11,8 @@ import (
 
 const (
 	pauseAfterError = 5 * time.Millisecond
-	threads         = 4 // at once, on however few cores: one sleeps until the next turn, one reads sockets
+	patience        = 15 * time.Second // after its end, an open loop sends what is still due for so long
+	threads         = 4                // at once, on however few cores: one sleeps until the next turn, one reads sockets
 )
 
 // outcome is what one connection, or all of them, did.
@@ -67,15 +68,18 @@ func (s *schedule) dispatch() {
 	}
 }
 
-// next waits for a turn: when it was due; false at the end.
+// next waits for a turn: when it was due; false at the end, and when the server is hopelessly behind.
 func (s *schedule) next() (time.Time, bool) {
 	if s.rate > 0 {
 		due, more := <-s.turns
-		return due, more
+		return due, more && time.Since(s.end) < patience
 	}
 	now := time.Now()
 	return now, now.Before(s.end)
 }
+
+// unsent is how many turns nobody has taken, once all have stopped: one is lost with each connection that gave up.
+func (s *schedule) unsent() int { return len(s.turns) }
 
 // counts: in an open loop what was due in the window, in a closed one what was answered in it.
 func (s *schedule) counts(due, answered time.Time) bool {
@@ -151,6 +155,7 @@ func request(arguments []string) (result, error) {
 	r := result{
 		"connections": *connections, "rate": *rate, "next": seq.Load(),
 		"accepted": all.accepted, "errors": all.errors, "refused": all.statuses,
+		"unsent":       plan.unsent(),
 		"per_second":   rounded(float64(all.accepted)/measured.Seconds(), 1),
 		"latency_ms":   all.latency.quantiles(),
 		"sent_late_ms": all.late.quantiles(),

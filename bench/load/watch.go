@@ -181,7 +181,7 @@ func declareWatch() *watchFlags {
 	f.subscribers = set.Int("subscribers", 1000, "")
 	f.stalled = set.Int("stalled", 0, "subscribers beside them that never read")
 	f.by = set.Duration("poll-period", 100*time.Millisecond, "")
-	f.connections = set.Int("publish-connections", 16, "")
+	f.connections = set.Int("publish-connections", 64, "")
 	f.rate = set.Float64("rate", 10, "publications a second; 0 publishes nothing")
 	f.base = set.Int64("base", 0, "publication number n lifts the leader to base+n")
 	f.first = set.Int64("first", 0, "number of the first publication")
@@ -234,7 +234,7 @@ func watch(arguments []string) (result, error) {
 	r := result{
 		"subscribers": *f.subscribers, "stalled": *f.stalled, "stalled_cut_off": cut, "closed": closed,
 		"rate": *f.rate, "next": publishing.next.Load(),
-		"accepted": publishing.accepted, "errors": publishing.errors, "refused": publishing.statuses,
+		"accepted": publishing.accepted, "unsent": plan.unsent(), "errors": publishing.errors, "refused": publishing.statuses,
 		"answer_ms": publishing.latency.quantiles(), "sent_late_ms": publishing.late.quantiles(),
 		"messages": o.messages, "message_bytes": o.bytes,
 		"deliveries": o.each.n, "missing": expected - o.each.n,

@@ -15,7 +15,9 @@ def report(*targets: Target) -> Report:
 
 
 def result(**raw) -> Result:
-    return Result({"accepted": 100, "errors": 0, "refused": {}, "generator_share": 0.1, "others_share": 0.0} | raw)
+    return Result(
+        {"accepted": 100, "errors": 0, "unsent": 0, "refused": {}, "generator_share": 0.1, "others_share": 0.0} | raw
+    )
 
 
 def test_a_cell_is_the_median_and_the_range():
@@ -52,8 +54,8 @@ def test_a_run_whose_generator_was_too_busy_is_void():
 
 def test_failures_are_told():
     assert result().failures == ""
-    text = result(refused={"429": 2}, errors=1, last_error="EOF").failures
-    assert text == "2 answers 429, 1 errors, such as EOF"
+    text = result(refused={"429": 2}, errors=1, last_error="EOF", unsent=3).failures
+    assert text == "2 answers 429, 1 errors, such as EOF, 3 requests were never sent, it was so far behind"
 
 
 def test_cpu_is_for_each_accepted_request():
