@@ -108,6 +108,6 @@ class Bench:
 
     def _checked(self, system: System, result: Result) -> Result:
         system.turn = int(result.raw["next"])
-        if result.failures:
+        if result.failures and system.is_ours:
             raise Failed(f"{system.name} did not accept everything: {result.failures}")
         return result

@@ -56,6 +56,7 @@ class Report:
         self.runs += len(results)
         self.generator = max([self.generator, *(result.raw["generator_share"] for result in results)])
         self.others += [result.raw["others_share"] for result in results]
+        self.notes += [f"a peer did not accept everything: {result.failures}" for result in results if result.failures]
         bad = sum(result.void for result in results)
         self.void += bad
         return bad == 0

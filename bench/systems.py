@@ -43,6 +43,11 @@ class System:
     turn: int = 0
     players: Path | None = field(default=None, repr=False)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the service, which must accept everything; a peer that does not keep up is a finding."""
+        return bool(self.metrics)
+
     def metric(self, name: str) -> float:
         """The sum of the service's own samples of that name."""
         with urllib.request.urlopen(self.metrics, timeout=10) as answer:

@@ -52,6 +52,12 @@ def test_a_run_whose_generator_was_too_busy_is_void():
     assert "3 runs, 1 of them void" in found.markdown()
 
 
+def test_what_a_peer_refused_is_noted():
+    found = report()
+    found.saw(result(refused={"503": 4}))
+    assert "- a peer did not accept everything: 4 answers 503" in found.markdown()
+
+
 def test_failures_are_told():
     assert result().failures == ""
     text = result(refused={"429": 2}, errors=1, last_error="EOF", unsent=3).failures
