@@ -11,9 +11,9 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from bench.processes import START_SECONDS, Failed, Program, until
+from tornado_app.config import Config
 from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Action, Profile
-from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.mongo.documents import BOARD_ORDER, Attempt, update
 from tornado_app.mongo.mongod import find_binary, free_port
 from tornado_app.mongo.schema import BOARD_INDEX
@@ -25,8 +25,8 @@ LOADED_AT_ONCE = 5000
 SELECTION_MS = 5000
 PREFIX = "player-"
 
-RULES = Rules(limit=RateLimit(10, 60.0), remember=30)
-"""Those of the service's default settings."""
+RULES = Config().rules
+"""Those of the default settings, which the service runs with."""
 
 
 class Database:
