@@ -20,6 +20,8 @@ from tornado_app import audit
 from tornado_app.audit import examination, report
 from tornado_app.cli import main
 from tornado_app.config import SETTINGS
+from tornado_app.core.suspicion import Rule
+from tornado_app.mongo.suspects import Suspects
 
 
 @pytest.fixture(autouse=True)
@@ -242,6 +244,27 @@ async def test_unlikely_points_and_paces_are_told_and_are_no_difference(desk):
     assert await audited(desk, "--rate-limit", "5/60s", "--since", "0s") == (0, lines[-1:] and [
         lines[-1] | {"irregularities": 0}
     ])  # fmt: skip
+
+
+async def test_rules_that_were_broken_are_told_until_they_are_old(desk):
+    now = [1_800_000_000_000]
+    suspects = Suspects(desk.client[desk.name], clock=lambda: now[0])
+    await suspects.note("bob", Rule.REPLAY_STORM)
+    now[0] += 60_000
+    await suspects.note("bob", Rule.REPLAY_STORM)
+    await suspects.note("alice", Rule.POINTS_CAP)
+    await suspects.note("carol", Rule.REFUSED_PROOFS)
+    await desk.moderation.erase(case("carol"))
+    code, lines = await audited(desk)
+    told = {line["player"]: line["message"] for line in lines if line.get("kind") == "rule"}
+    assert code == 0
+    assert told == {
+        "alice": "broke the rule points_cap, 1 times in all, last at 2027-01-15T08:01:00.000Z",
+        "bob": "broke the rule replay_storm, 2 times in all, last at 2027-01-15T08:01:00.000Z",
+    }
+    assert not [
+        line for line in (await audited(desk, "--since", "2027-01-15T08:01:01Z"))[1] if line.get("kind") == "rule"
+    ]
 
 
 # -- the command --------------------------------------------------------------------------------------

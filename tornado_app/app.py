@@ -42,10 +42,12 @@ from tornado_app.mongo.feed import Feed
 from tornado_app.mongo.ledger import Ledger
 from tornado_app.mongo.ledger_writer import LedgerWriter
 from tornado_app.mongo.moderation import MongoModeration
-from tornado_app.mongo.store import MongoStore, wall_clock
+from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
+from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs
 from tornado_app.observability.metrics import Metrics
 from tornado_app.signals import on_signals
+from tornado_app.tasks import end
 from tornado_app.tls import ReloadingTls
 
 log = logging.getLogger("leaderboard.app")
@@ -55,9 +57,6 @@ START_TIMEOUT = 60.0
 
 TLS_REFRESH = 2.0
 """Seconds between two looks at the certificate's files."""
-
-CANCEL_AGAIN = 0.5
-"""Seconds after which a task that goes on is cancelled again."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that open connections get to end."""
@@ -151,6 +150,7 @@ class Service:
         self.ledger = Ledger(self.client[config.mongodb_database])
         self.ledger_writer = self._ledger_writer()
         self.moderation = MongoModeration(self.client, config.mongodb_database, self.ledger)
+        self.suspects = Suspects(self.client[config.mongodb_database])
         self.health = Health(self.board, self.feed, metrics)
 
     def _ledger_writer(self) -> LedgerWriter:
@@ -166,12 +166,20 @@ class Service:
         metrics.ledger_writer.set_function(lambda: writer.holds)
         return writer
 
-    def _suspend(self, player: str, rule: Rule) -> None:
-        """Stop a suspicious player until somebody has looked; the submission that showed it is answered meanwhile."""
-        case = Case(player, f"rule:{rule}", "suspended until reviewed")
-        self.gateway.work(self._moderate(case))
+    def _suspect(self, player: str, rule: Rule) -> None:
+        """Note who broke a rule, and stop the player where that is configured; the submission is answered meanwhile."""
+        self.gateway.work(self._note(player, rule))
+        if self.config.suspend_suspicious:
+            self.gateway.work(self._suspend(Case(player, f"rule:{rule}", "suspended until reviewed")))
 
-    async def _moderate(self, case: Case) -> None:
+    async def _note(self, player: str, rule: Rule) -> None:
+        try:
+            async with database_errors(self.config.mongodb_timeout):
+                await self.suspects.note(player, rule)
+        except LeaderboardError as error:
+            log.error("a broken rule could not be noted", extra={"player": player, "rule": rule, "error": error.code})
+
+    async def _suspend(self, case: Case) -> None:
         try:
             await self.moderation.suspend(case)
         except LeaderboardError as error:
@@ -204,7 +212,7 @@ class Service:
         task = asyncio.ensure_future(work())
         task.add_done_callback(lambda done: self._ended(name, done))
 
-        self._exit.push_async_callback(_end, task)
+        self._exit.push_async_callback(end, task)
 
     def _ended(self, name: str, task: asyncio.Future[None]) -> None:
         if not task.cancelled():
@@ -253,7 +261,7 @@ class Service:
             max_per_address=config.max_connections_per_address,
         )
         probes = ops.Ops(self.metrics, self.health.reasons, self.health.refresh)
-        record = Record(self.metrics, Suspicion(), self._suspend if config.suspend_suspicious else None)
+        record = Record(self.metrics, Suspicion(), self._suspect)
         routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
         routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *extra]
@@ -327,16 +335,6 @@ class Service:
         await self._exit.aclose()
         if self._failed is not None and self._failed.done():
             self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
-
-
-async def _end(task: asyncio.Future[None]) -> None:
-    """Cancel it until it has ended: a driver may lose a cancellation, or turn it into an error of its own.
-
-    On Python 3.11 `asyncio.wait_for` does, when what it waits for is done in that very moment (CPython #86296).
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN)
 
 
 def serve(config: Config, *, out: TextIO | None = None) -> int:

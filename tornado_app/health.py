@@ -8,6 +8,7 @@ from tornado_app.core.errors import DatabaseError
 from tornado_app.live.board import Board
 from tornado_app.mongo.feed import Feed
 from tornado_app.observability.metrics import Metrics
+from tornado_app.tasks import first_of
 
 MAX_LAG = 5.0
 """Seconds that the change stream may be silent, or behind the database, until this process is not ready."""
@@ -50,9 +51,7 @@ class Health:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_database())
-            group.create_task(self._watch_loop())
+        await first_of(self._watch_database(), self._watch_loop())
 
     async def _watch_database(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """Suspicion on a running service: it is counted and told, and by setting suspends until somebody has looked."""
 
 import pytest
+from pymongo import MongoClient
 
 from tests.support.service import token
 from tests.support.wait import wait_until
@@ -41,3 +42,17 @@ def test_a_storm_of_refused_proofs(strict):
         answer = score(strict, "forger", 1, headers={"Action-Proof": "a.b.c"})
         assert answer.json["error"] == "invalid_action_proof"
     assert strict.metric("leaderboard_suspicious_total", rule="refused_proofs") == 1
+
+
+def test_a_broken_rule_is_kept_for_audits(strict, module_database):
+    uri, name = module_database
+    assert score(strict, "again", 1, headers={"Idempotency-Key": "one"}).status == 201
+    for _ in range(30):
+        assert score(strict, "again", 1, headers={"Idempotency-Key": "one"}).headers["Idempotent-Replay"] == "true"
+    with MongoClient(uri) as client:
+        suspects = client[name]["suspects"]
+        wait_until(lambda: suspects.find_one({"_id": "again", "replay_storm.times": 1}), what="it is noted")
+        assert suspects.index_information()["seen_1"]["expireAfterSeconds"] == 90 * 24 * 3600
+    admin = token("mod", scope="leaderboard:admin")
+    export = strict.get("/api/v1/admin/players/again/export", token=admin).json
+    assert export["rules_broken"]["replay_storm"]["times"] == 1

@@ -154,7 +154,7 @@ def test_actions_come_from_their_file(tmp_path: Path):
 def test_rules_follow_from_rate_and_lifetime():
     rules = Config.load({"rate_limit": "5/20s", "proof_lifetime": "1m", "max_points_per_window": "9"}, {}).rules
     assert (rules.limit, rules.remember, rules.max_points) == (RateLimit(5, 20.0), 25, 9)
-    assert Config().rules.remember == 30
+    assert Config().rules.remember == 20
 
 
 def test_a_config_does_not_change_and_does_not_show_its_secrets():

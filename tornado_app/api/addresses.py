@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
@@ -59,6 +60,7 @@ def _plain(hop: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=MAX_ADDRESSES)
 def site(address: str) -> str:
     """What is counted as one address: an IPv4 address, or an IPv6 network of one site."""
     try:

@@ -65,10 +65,11 @@ class State(msgspec.Struct):
 
 
 class Export(msgspec.Struct):
-    """All that is stored of a player: the document, and every action on record."""
+    """All that is stored of a player: the document, every action on record, and the rules of suspicion that broke."""
 
     player: dict[str, Any]
     ledger: list[dict[str, Any]]
+    rules_broken: dict[str, Any]
 
 
 Verb = Callable[[Caller, str, str], Awaitable[Moderated]]

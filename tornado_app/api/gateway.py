@@ -17,6 +17,7 @@ from http.client import responses as PHRASES  # noqa: N812  # a constant table u
 from itertools import count
 from typing import Any
 
+from prometheus_client import Counter, Histogram
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -40,6 +41,7 @@ log = logging.getLogger("leaderboard.http")
 MAX_DRAIN = 1024 * 1024
 """Bytes of an oversized body that are read and thrown away, so that the client gets to read the refusal."""
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 
 
@@ -62,6 +64,7 @@ class Gateway(HTTPServerConnectionDelegate):
         self._proxies = proxies or Proxies()
         self.draining = False
         self._under_way: set[asyncio.Future[None]] = set()
+        self._meters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._ids = (f"{prefix}{n:x}" for prefix in [secrets.token_hex(5) + "-"] for n in count())
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -83,6 +86,16 @@ class Gateway(HTTPServerConnectionDelegate):
         """The client's address."""
         peer: str = connection.context.remote_ip
         return self._proxies.client(peer, headers.get("X-Forwarded-For"))
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answer. The series of a kind of answer are looked up once, as that costs as much as counting."""
+        key = method if method in _METHODS else "other", route, status
+        meters = self._meters.get(key)
+        if meters is None:
+            requests, duration = self.metrics.http_requests, self.metrics.http_duration
+            meters = self._meters[key] = requests.labels(*key), duration.labels(*key[:2])
+        meters[0].inc()
+        meters[1].observe(seconds)
 
     def request_id(self, headers: HTTPHeaders) -> str:
         """The client's own, where it is a sane one, else a new one."""
@@ -209,10 +222,9 @@ class _Exchange(HTTPMessageDelegate):
             return
         headers = HTTPHeaders()
         for name, value in response.headers:
-            headers.add(name, value)
+            headers[name] = value  # none comes twice, and `add` costs twice as much
         for name, value in self._gateway.cors.headers(request):
-            if name not in headers:
-                headers.add(name, value)
+            headers.add(name, value)
         headers["X-Request-Id"] = request.id
         headers["X-Content-Type-Options"] = "nosniff"
         if response.status not in (204, 304):
@@ -229,10 +241,7 @@ class _Exchange(HTTPMessageDelegate):
     def _record(self, request: Request, response: Response) -> None:
         name = self._route.path if self._route is not None else "none"
         seconds = time.perf_counter() - self._began
-        metrics = self._gateway.metrics
-        method = request.method if request.method in ("GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS") else "other"
-        metrics.http_requests.labels(method, name, response.status).inc()
-        metrics.http_duration.labels(method, name).observe(seconds)
+        self._gateway.count(request.method, name, response.status, seconds)
         level = logging.WARNING if response.status >= 500 else logging.DEBUG
         if log.isEnabledFor(level):
             fields = {

@@ -17,7 +17,9 @@ from tornado_app.audit.chain import Chain
 from tornado_app.audit.findings import Finding, Kind
 from tornado_app.audit.patterns import Patterns
 from tornado_app.core.ledger import ERASURES, Account, Entry
+from tornado_app.core.model import rfc3339
 from tornado_app.core.policies import RateLimit
+from tornado_app.core.suspicion import Suspect
 
 Line = tuple[str, Any, Entry | None]
 """A stored entry: its player, its number, and what it holds; None where that is no entry of ours."""
@@ -55,6 +57,9 @@ class Source(Protocol):
 
     async def through(self) -> int:
         """The time up to which everything is booked, as a version; −1 where nothing ever was."""
+
+    def suspects(self, since: int) -> AsyncIterator[Suspect]:
+        """Whoever broke a rule of suspicion at or after a moment (ms)."""
 
     async def strangers(self) -> Sequence[str]:
         """What is in either collection and can't be a player's, in words."""
@@ -110,6 +115,9 @@ class Examination:
         after: str | None = ERASURES
         while after is not None:
             after = await self._page(after)
+        async for one in self._source.suspects(self._since):
+            text = f"broke the rule {one.rule}, {one.times} times in all, last at {rfc3339(one.last)}"
+            self._tell(Finding(Kind.RULE, one.player, text))
         for text in await self._source.strangers():
             self._tell(Finding(Kind.NOT_OURS, "", text))
         return self.counts

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     BURST = "burst"
     SUSTAINED = "sustained"
     JUMP = "jump"
+    RULE = "rule"
     UNFINISHED = "unfinished_erasure"
 
     @property
@@ -32,7 +33,7 @@ class Kind(StrEnum):
         return self not in _IRREGULARITIES
 
 
-_IRREGULARITIES = frozenset({Kind.BURST, Kind.SUSTAINED, Kind.JUMP, Kind.UNFINISHED})
+_IRREGULARITIES = frozenset({Kind.BURST, Kind.SUSTAINED, Kind.JUMP, Kind.RULE, Kind.UNFINISHED})
 
 
 class Finding(msgspec.Struct, frozen=True):

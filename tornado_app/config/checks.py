@@ -12,7 +12,7 @@ from tornado_app.config.files import read_secret
 from tornado_app.config.kinds import Refused
 from tornado_app.config.network import MongodbUri
 from tornado_app.core.errors import ConfigError, StartupError
-from tornado_app.core.policies import MAX_REMEMBERED, PROOF_LEEWAY, ProofPolicy, RateLimit
+from tornado_app.core.policies import CLOCKS_APART, MAX_REMEMBERED, PROOF_LEEWAY, ProofPolicy, RateLimit
 
 if TYPE_CHECKING:
     from tornado_app.config.configuration import Config
@@ -65,7 +65,7 @@ def _memory(config: Config) -> Iterator[Fault]:
     limit, lifetime = config.rate_limit, config.proof_lifetime + PROOF_LEEWAY
     remembered = limit.remembered(lifetime)
     if remembered > MAX_REMEMBERED:
-        most, longest = MAX_REMEMBERED // (math.ceil(lifetime / limit.window) + 1), _longest_proof(limit)
+        most, longest = MAX_REMEMBERED // limit.windows(lifetime), _longest_proof(limit)
         ways = [f"at most {most}/{show_duration(limit.window)} with this proof_lifetime"] if most else []
         if longest >= 1:
             ways.append(f"a proof_lifetime of at most {show_duration(longest)} with this rate_limit")
@@ -79,8 +79,10 @@ def _memory(config: Config) -> Iterator[Fault]:
 
 
 def _longest_proof(limit: RateLimit) -> float:
-    """The longest `proof_lifetime` in seconds, of whole milliseconds, that goes with this limit."""
-    ms = math.floor(((MAX_REMEMBERED // limit.updates - 1) * limit.window - PROOF_LEEWAY) * 1000)
+    """The longest `proof_lifetime` in seconds, of whole milliseconds, that goes with this limit; 0 where none does."""
+    if limit.remembered(0) > MAX_REMEMBERED:
+        return 0.0
+    ms = math.floor((MAX_REMEMBERED // limit.updates * limit.window - PROOF_LEEWAY - CLOCKS_APART) * 1000)
     while limit.remembered(ms / 1000 + PROOF_LEEWAY) > MAX_REMEMBERED:
         ms -= 1  # once at most: the division by the window may round up
     return ms / 1000

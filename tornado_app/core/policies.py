@@ -31,6 +31,10 @@ class ProofPolicy(StrEnum):
     OFF = "off"
 
 
+CLOCKS_APART = 30.0
+"""Seconds that the clocks of the service's processes may differ, before an id is forgotten too early."""
+
+
 class RateLimit(msgspec.Struct, frozen=True):
     """At most `updates` accepted updates for each player in any `window` (seconds, sliding)."""
 
@@ -43,11 +47,12 @@ class RateLimit(msgspec.Struct, frozen=True):
         return round(self.window * 1000)
 
     def remembered(self, lifetime: float) -> int:
-        """How many accepted actions a document must hold so that none younger than `lifetime` seconds is forgotten.
+        """How many accepted actions a document must hold so that none younger than `lifetime` seconds is forgotten."""
+        return self.updates * self.windows(lifetime)
 
-        One window more than the lifetime needs, as leeway for clocks that differ.
-        """
-        return self.updates * (math.ceil(lifetime / self.window) + 1)
+    def windows(self, lifetime: float) -> int:
+        """For how many windows an id must be remembered: two at least, and so that clocks may differ."""
+        return max(2, math.ceil((lifetime + CLOCKS_APART) / self.window))
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -28,6 +28,15 @@ class Rule(StrEnum):
     JUMP = "jump"
 
 
+class Suspect(msgspec.Struct, frozen=True):
+    """A player who broke a rule: how often, and when last (milliseconds)."""
+
+    player: str
+    rule: Rule
+    times: int
+    last: int
+
+
 class Thresholds(msgspec.Struct, frozen=True):
     """When a rule speaks. `window` is in seconds; a rule speaks once for a player in each.
 

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
 from tornado_app.core.errors import (
     ActionConflict,
     InvalidIncrement,
@@ -50,26 +48,40 @@ ON_BOARD: Document = {
 A range holds values of its own kind only, but looks at the members of an array.
 """
 
-OUTCOME_FIELDS = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1}
+WHOLE_OUTCOME: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1}
 """What `receipt` needs of a document."""
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class Attempt:
     """One try to apply an action. `op` is the submission's own mark, kept when it is tried again; `now`: ms.
 
-    `absent`, `hidden`: the try before found no such player, or one that the board does not show.
+    `absent`, `hidden`: the try before found no such player, or one that the board does not show. `id_hash`: 12 bytes
+    for the action's id; without one the op stands in, which no other action has.
     """
 
-    action: Action
-    op: str
-    now: int
-    absent: bool = False
-    hidden: bool = False
+    __slots__ = ("absent", "action", "hidden", "id_hash", "now", "op")
 
-    @property
-    def id_hash(self) -> bytes:
-        """12 bytes for the action's id; without one the attempt's op stands in, which no other action has."""
-        return blake2b((self.action.id or f"\0{self.op}").encode(), digest_size=12).digest()
+    def __init__(self, action: Action, op: str, now: int, *, absent: bool = False, hidden: bool = False) -> None:
+        self.action = action
+        self.op = op
+        self.now = now
+        self.absent = absent
+        self.hidden = hidden
+        self.id_hash = blake2b((action.id or f"\0{op}").encode(), digest_size=12).digest()
+
+
+def outcome_fields(rules: Rules) -> Document:
+    """What `receipt` needs of nearly every document: of the memory, what decides the limit.
+
+    An id may stand further back than that; `reaches_back` tells.
+    """
+    return {**WHOLE_OUTCOME, "recent": {"$slice": rules.limit.updates}}
+
+
+def reaches_back(document: Document, attempt: Attempt, rules: Rules) -> bool:
+    """Whether the attempt's id may stand further back in the memory than `outcome_fields` shows."""
+    recent = document.get("recent", ())
+    return len(recent) >= rules.limit.updates and all(entry["i"] != attempt.id_hash for entry in recent)
 
 
 def selector(attempt: Attempt, rules: Rules) -> Document:

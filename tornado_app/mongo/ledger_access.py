@@ -17,6 +17,7 @@ from tornado_app.mongo.driver import Client, DriverName, settled
 from tornado_app.mongo.embedded import EmbeddedMongod
 from tornado_app.mongo.ledger_scan import LedgerScan
 from tornado_app.mongo.ledger_writer import LedgerWriter
+from tornado_app.tasks import end
 
 
 @asynccontextmanager
@@ -81,8 +82,7 @@ async def _booking(client: Client, name: str) -> AsyncIterator[None]:
         yield
     finally:
         await writer.close()
-        task.cancel()
-        await asyncio.wait([task])
+        await end(task)
 
 
 async def _close(client: Client) -> None:

@@ -74,11 +74,11 @@ class Heads:
         with pymongo.timeout(TIMEOUT):
             cursor = await settled(self._entries.aggregate(pipeline))
         try:
-            while True:
+            documents: list[Document] = [{}]
+            while documents:
                 with pymongo.timeout(TIMEOUT):
-                    document = await anext(cursor, None)
-                if document is None:
-                    return
-                yield document["_id"], head_in(document["last"])
+                    documents = await cursor.to_list(CHUNK)
+                for document in documents:
+                    yield document["_id"], head_in(document["last"])
         finally:
             await settled(cursor.close())

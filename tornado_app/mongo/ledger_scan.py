@@ -10,12 +10,14 @@ from bson import Timestamp
 from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.ledger import Account, Entry
+from tornado_app.core.suspicion import Suspect
 from tornado_app.mongo.booking import mark_of, score_of
 from tornado_app.mongo.documents import Document
 from tornado_app.mongo.driver import settled
 from tornado_app.mongo.lease import LEASES
 from tornado_app.mongo.ledger import LEDGER, TOLERANT, entry
 from tornado_app.mongo.marks import Kind
+from tornado_app.mongo.suspects import Suspects
 from tornado_app.mongo.versions import version
 
 PAGE = 1000
@@ -40,6 +42,7 @@ class LedgerScan:
         self._players = database.get_collection(players, **options)
         self._leases = database.get_collection(LEASES, **options)
         self._lease = collection
+        self._suspects = Suspects(database)
 
     async def sizes(self) -> tuple[int, int]:
         """About how many players and entries there are."""
@@ -95,6 +98,12 @@ class LedgerScan:
                     yield document["player"], document.get("n"), _entry(document)
         finally:
             await settled(cursor.close())
+
+    async def suspects(self, since: int) -> AsyncIterator[Suspect]:
+        """Whoever broke a rule of suspicion at or after a moment (ms)."""
+        with pymongo.timeout(TIMEOUT):
+            async for suspect in self._suspects.since(since):
+                yield suspect
 
     async def strangers(self) -> Sequence[str]:
         """What is in either collection and can't be a player's, in words."""

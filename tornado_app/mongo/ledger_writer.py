@@ -33,7 +33,7 @@ from tornado_app.mongo.ledger_heads import Heads
 from tornado_app.mongo.ledger_opening import Opening
 from tornado_app.mongo.ledger_scribe import Scribe
 from tornado_app.mongo.tail import Batch, NoSuchPlace, Tail
-from tornado_app.mongo.tasks import first_of
+from tornado_app.tasks import first_of
 
 log = logging.getLogger("leaderboard.ledger")
 

@@ -21,6 +21,7 @@ from tornado_app.mongo.documents import Document
 from tornado_app.mongo.driver import Client
 from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.store import DURABLE, database_errors, wall_clock
+from tornado_app.mongo.suspects import Suspects
 
 STATE = {"score": 1, "suspended": 1, "hidden": 1, "last": 1}
 
@@ -75,6 +76,7 @@ class MongoModeration:
             collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
         )
         self._ledger = ledger
+        self._suspects = Suspects(client[database])
         self._timeout = timeout
         self._clock = clock
 
@@ -151,6 +153,7 @@ class MongoModeration:
                 if document is None:
                     break
                 marked = True
+                await self._suspects.forget(case.user_id)
                 if (await self._players.delete_one(document)).deleted_count:
                     return
         else:
@@ -167,9 +170,11 @@ class MongoModeration:
         """All that is stored of the player, in JSON's types."""
         async with database_errors(self._timeout):
             document = await self._players.find_one({"_id": user_id})
+            rules_broken = await self._suspects.of(user_id)
         if document is None:
             raise PlayerNotFound
-        return {"player": _plain(document), "ledger": _plain(await self._ledger.export(user_id))}
+        entries = await self._ledger.export(user_id)
+        return {"player": _plain(document), "ledger": _plain(entries), "rules_broken": _plain(rules_broken)}
 
     async def _state(self, user_id: str) -> Document:
         async with database_errors(self._timeout):

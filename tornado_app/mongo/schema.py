@@ -14,6 +14,7 @@ from tornado_app.mongo import preflight
 from tornado_app.mongo.documents import BOARD_ORDER
 from tornado_app.mongo.driver import Client
 from tornado_app.mongo.store import DURABLE
+from tornado_app.mongo.suspects import RETENTION, SUSPECTS
 
 log = logging.getLogger("leaderboard.schema")
 
@@ -30,19 +31,28 @@ _INDIFFERENT = frozenset({"v", "key", "ns", "background"})
 
 
 async def ensure(client: Client, database: str, collection: str = "players") -> None:
-    """Make the board's index where it is missing. Raises StartupError where that cannot be."""
+    """Make the indexes where they are missing. Raises StartupError where that cannot be."""
     players = client[database].get_collection(collection, write_concern=DURABLE)
     try:
         with pymongo.timeout(PATIENCE):
-            try:
-                await players.create_index(BOARD_ORDER, name=BOARD_INDEX)
-            except OperationFailure as error:
-                if error.code not in _CONFLICTS:
-                    raise
+            if not await _made(players, BOARD_ORDER, name=BOARD_INDEX):
                 _accept(await players.index_information(), f"{database}.{collection}")
+            # Where there is one on the same field, somebody chose another time, and that is theirs to choose.
+            await _made(client[database][SUSPECTS], [("seen", 1)], expireAfterSeconds=RETENTION)
     except PyMongoError as error:
         reason = preflight.explain(error, database)
-        raise StartupError(f"the index of {database}.{collection} cannot be made: {reason}") from error
+        raise StartupError(f"the indexes of {database}.{collection} cannot be made: {reason}") from error
+
+
+async def _made(collection: Any, keys: list[tuple[str, int]], **options: Any) -> bool:
+    """Whether the index is there; not where one with other options is in its place."""
+    try:
+        await collection.create_index(keys, **options)
+    except OperationFailure as error:
+        if error.code not in _CONFLICTS:
+            raise
+        return False
+    return True
 
 
 def _accept(indexes: Mapping[str, Any], place: str) -> None:

@@ -70,6 +70,7 @@ class MongoStore:
             collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
         )
         self._rules = rules or Rules()
+        self._outcome_fields = documents.outcome_fields(self._rules)
         self._timeout = timeout
         self._clock = clock
         self._ops = (f"{prefix}{n:x}" for prefix in [secrets.token_hex(5) + "."] for n in count())
@@ -95,7 +96,8 @@ class MongoStore:
     async def _flush(self, batch: Sequence[Pending], seconds: float) -> Sequence[Pending]:
         now = self._clock()
         tries = [
-            (pending, Attempt(pending.action, pending.op, now, pending.absent, pending.hidden)) for pending in batch
+            (pending, Attempt(pending.action, pending.op, now, absent=pending.absent, hidden=pending.hidden))
+            for pending in batch
         ]
         try:
             with pymongo.timeout(seconds):
@@ -135,14 +137,14 @@ class MongoStore:
             document = await self._players.find_one_and_update(
                 documents.selector(attempt, self._rules),
                 documents.update(attempt, self._rules),
-                projection=documents.OUTCOME_FIELDS,
+                projection=self._outcome_fields,
                 upsert=documents.upsert(attempt, self._rules),
                 return_document=ReturnDocument.AFTER,
             )
         except DuplicateKeyError:  # an upsert whose filter refused the document that is there
             document = None
-        if document is None:
-            document = await self._players.find_one({"_id": user_id}, documents.OUTCOME_FIELDS)
+        if document is None:  # refused: by what, an id far back in the memory may be to tell
+            document = await self._players.find_one({"_id": user_id}, documents.WHOLE_OUTCOME)
         return {} if document is None else {user_id: document}
 
     async def _write_many(self, attempts: list[Attempt]) -> dict[str, Document]:
@@ -155,8 +157,16 @@ class MongoStore:
             await self._players.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
             _look_at(error)
-        user_ids = list({one.action.user_id for one in attempts})
-        cursor = self._players.find({"_id": {"$in": user_ids}}, documents.OUTCOME_FIELDS)
+        found = await self._outcomes({one.action.user_id for one in attempts}, self._outcome_fields)
+        unclear = {
+            one.action.user_id
+            for one in attempts
+            if (document := found.get(one.action.user_id)) is not None and documents.reaches_back(document, one, rules)
+        }
+        return found | await self._outcomes(unclear, documents.WHOLE_OUTCOME) if unclear else found
+
+    async def _outcomes(self, user_ids: set[str], fields: Document) -> dict[str, Document]:
+        cursor = self._players.find({"_id": {"$in": list(user_ids)}}, fields)
         return {document["_id"]: document for document in await cursor.to_list(None)}
 
     async def register(self, user_id: str, profile: Profile) -> tuple[Player, bool]:

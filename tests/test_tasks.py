@@ -1,0 +1,51 @@
+"""Tasks that lose a cancellation, as PyMongo's calls on Python 3.11 may, end all the same."""
+
+import asyncio
+
+import pytest
+
+from tornado_app import tasks
+from tornado_app.tasks import end, first_of
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(tasks, "CANCEL_AGAIN", 0.01)
+
+
+async def _deaf(times):
+    """Loses its cancellations, so many times."""
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            if times == 0:
+                raise
+            times -= 1
+
+
+async def test_a_task_that_loses_cancellations_ends():
+    deaf, done = asyncio.ensure_future(_deaf(3)), asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await end(deaf, done)
+    assert deaf.cancelled()
+    assert not done.cancelled()
+
+
+async def test_what_runs_side_by_side_ends_when_it_is_cancelled():
+    both = asyncio.ensure_future(first_of(_deaf(3), _deaf(0)))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await end(both)
+    assert both.cancelled()
+
+
+async def test_a_fault_of_one_ends_the_other_and_is_raised():
+    async def fail():
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        async with asyncio.timeout(5):
+            await first_of(_deaf(2), fail())
