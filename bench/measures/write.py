@@ -9,8 +9,8 @@ from bench.report import Column, Report, Target, ratio
 HOW = """\
 `POST /api/score` with a bearer token and an `Idempotency-Key`, closed loop: acknowledged by a majority and journaled,
 exactly once, limited to 10 a minute, with an audit line each (to a file). The action proof is `optional` and none is
-sent. Players take turns, so each token comes again only after all the others; each player's
-document is full of remembered actions.
+sent. Players take turns, so each token comes again only after all the others; each player's document is full of
+remembered actions.
 
 The peer is a Tornado handler with one Motor `find_one_and_update` and a token check, without any of the guarantees.
 Server and mongod of each share one core; CPU is that of both, for each accepted update. One connection is an open
