@@ -19,17 +19,16 @@ COLUMNS = (
 )
 
 OURS, BARE = "this service", "Tornado's WebSocketHandler"
-PING = 5.0
 
 
 def run(bench: Bench) -> Report:
     """Alternating."""
-    sockets = bench.pick(10_000, 20)
+    sockets, ping = bench.pick((10_000, 5.0), (20, 0.3))
     report = Report("Idle sockets", HOW, COLUMNS, [Target("memory, at most 16 KiB a socket", OURS, "kib", 16.0)])
     for _, name in bench.turns([OURS, BARE]):
         with bench.stage() as stage:
-            system = _start(stage, name)
-            result = bench.watch(system, subscribers=sockets, rate=0, players=1, seconds=max(bench.seconds, PING))
+            system = _start(stage, name, ping)
+            result = bench.watch(system, subscribers=sockets, rate=0, players=1, seconds=max(bench.seconds, ping))
         if result.raw["closed"]:
             raise Failed(f"{name} closed {result.raw['closed']} idle sockets")
         if report.saw(result):
@@ -41,5 +40,5 @@ def run(bench: Bench) -> Report:
     return report
 
 
-def _start(stage: Stage, name: str) -> System:
-    return stage.service(10, flags=("--ping-interval", f"{PING:g}s")) if name == OURS else stage.bare(ping=PING)
+def _start(stage: Stage, name: str, ping: float) -> System:
+    return stage.service(10, flags=("--ping-interval", f"{ping:g}s")) if name == OURS else stage.bare(ping=ping)
