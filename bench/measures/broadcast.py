@@ -51,8 +51,8 @@ def run(bench: Bench) -> Report:
             TORNADO: stage.broadcaster(TORNADO, "write_message", PLAYERS),
             LIBRARY: stage.broadcaster(LIBRARY, "library_broadcast", PLAYERS),
         }
+        units = [bench.yardstick(bare) for _ in range(bench.rounds)]
         for size in sizes:
-            units = [bench.yardstick(bare) for _ in range(bench.rounds)]
             found: dict[tuple[int, str], Result] = {}
             for number, (name, system) in bench.turns(list(systems.items())):
                 if name == OURS:
