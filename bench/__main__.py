@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ SMOKE_ROUNDS, SMOKE_SECONDS = 1, 0.5
 def main() -> int:
     """The exit code: 1 where a benchmark could not be run; the others are run all the same."""
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     names = list(MEASURES) if "all" in options.names else options.names
     try:
         cores = Cores.of_this_machine()
