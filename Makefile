@@ -5,13 +5,12 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 py
 VENV ?= .venv
 ARGS ?=
 WORKERS ?= 2
-SECONDS ?= 600
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz lint format clean
+.PHONY: help run test fuzz bench lint format clean
 .SUFFIXES:
 
 help: ## show this list
@@ -26,8 +25,14 @@ run: $(VENV)/.run ## set everything up and start the demo: a database, players, 
 test: lint ## set everything up, check style, types and layers, and run all tests
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
+fuzz: SECONDS ?= 600
 fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof and body
 	@for target in token proof body; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
+
+bench: ROUNDS ?= 3
+bench: SECONDS ?= 2
+bench: $(VENV)/.dev ## measure beside what one would use instead, ROUNDS (3) of SECONDS (2) each: bench/results.md
+	$(BIN)/python -m bench all --rounds $(ROUNDS) --seconds $(SECONDS) --out bench/results.md
 
 lint: $(VENV)/.dev ## check style, types and layers
 	$(BIN)/ruff check

@@ -1,0 +1,1 @@
+"""Benchmarks: the service beside what one would use instead, in one run. `python -m bench --help`."""

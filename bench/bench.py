@@ -1,0 +1,113 @@
+"""One run of a benchmark: how long, how often, on which cores; and the measurements that benchmarks are made of."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bench.generator import CACHE, Generator, Result
+from bench.processes import Cores, Failed
+from bench.systems import Stage, System
+
+T = TypeVar("T")
+
+WARMUP = 1.0
+"""Seconds before the measured ones."""
+
+YARDSTICK_CONNECTIONS = 64
+
+
+@dataclass(frozen=True)
+class Bench:
+    """`smoke`: as small as it can be, to see that it works; its figures mean nothing."""
+
+    rounds: int
+    seconds: float
+    cores: Cores
+    generator: Generator
+    smoke: bool = False
+
+    def pick(self, full: T, smoke: T) -> T:
+        """A size for a real run, and one for a smoke run."""
+        return smoke if self.smoke else full
+
+    @contextlib.contextmanager
+    def stage(self, *, all_cores: bool = False) -> Iterator[Stage]:
+        """Where systems are started, on a real disk: /tmp may be memory, and a journal costs nothing there."""
+        cores = (self.cores.unpinned() if all_cores else self.cores).server
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as folder, Stage(Path(folder), cores) as stage:
+            yield stage
+
+    def turns(self, systems: Sequence[T]) -> Iterator[tuple[int, T]]:
+        """Round and system: A B, B A, A B … so that what changes on the machine meanwhile meets all."""
+        for number in range(self.rounds):
+            for system in systems if number % 2 == 0 else systems[::-1]:
+                yield number, system
+
+    # -- measuring --------------------------------------------------------------------------------
+
+    def yardstick(self, bare: System) -> float:
+        """U: microseconds of CPU for one GET of fixed bytes from a bare Tornado handler."""
+        return self.read(bare, "/", connections=YARDSTICK_CONNECTIONS).cpu_us
+
+    def read(self, system: System, path: str, *, connections: int) -> Result:
+        """GET requests, closed loop."""
+        flags = {"url": system.url + path, "method": "GET", "connections": connections}
+        return self._request(system, flags, {})
+
+    def write(self, system: System, *, connections: int, rate: float = 0) -> Result:
+        """Score updates of players in turn, closed loop or at a rate."""
+        flags = {
+            "url": system.url + system.write_path, "body": '{"score": 1}', "players": system.players,
+            "connections": connections, "rate": rate, "first": system.turn,
+        }  # fmt: skip
+        return self._request(system, flags, {"header": system.write_headers})
+
+    def _request(self, system: System, flags: dict[str, Any], headers: dict[str, str]) -> Result:
+        options = flags | {"warmup": f"{self.warmup}s"}
+        result = self.generator.run("request", system.groups, self.seconds, options, headers)
+        return self._checked(system, result)
+
+    def watch(
+        self,
+        system: System,
+        *,
+        subscribers: int,
+        rate: float,
+        players: int,
+        poll: str | None = None,
+        stalled: int = 0,
+        seconds: float | None = None,
+    ) -> Result:
+        """Subscribers (with `poll`, a path: pollers) of the live board while each write changes its leader.
+
+        Player k of `players` begins with k points, and each update adds as many as there are players: so update n
+        lifts its player to n + players, above all others.
+        """
+        flags: dict[str, Any] = {
+            "socket": system.socket if poll is None else None,
+            "poll-url": None if poll is None else system.url + poll,
+            "subscribers": subscribers, "stalled": stalled, "rate": rate, "base": players, "first": system.turn,
+            "publish-url": system.url + system.write_path, "publish-body": f'{{"score": {players}}}',
+            "publish-players": system.players, "settle": f"{self.warmup}s",
+            "warmup": f"{self.warmup}s",
+        }  # fmt: skip
+        headers = {"publish-header": system.write_headers}
+        result = self.generator.run("watch", system.groups, seconds or self.seconds, flags, headers)
+        return self._checked(system, result)
+
+    @property
+    def warmup(self) -> float:
+        """Seconds before the measured ones."""
+        return self.pick(WARMUP, 0.3)
+
+    def _checked(self, system: System, result: Result) -> Result:
+        system.turn = int(result.raw["next"])
+        if result.failures and system.is_ours:
+            raise Failed(f"{system.name} did not accept everything: {result.failures}")
+        return result

@@ -1,0 +1,132 @@
+"""A MongoDB for each system that is measured, and players who have played before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from bench.processes import START_SECONDS, Failed, Program, until
+from tornado_app.config import Config
+from tornado_app.core.errors import StartupError
+from tornado_app.core.model import Action, Profile
+from tornado_app.mongo.documents import BOARD_ORDER, Attempt, update
+from tornado_app.mongo.mongod import find_binary, free_port
+from tornado_app.mongo.schema import BOARD_INDEX
+
+REPLICA_SET = "bench"
+DATABASE = "leaderboard"
+CACHE_GB = "0.5"
+LOADED_AT_ONCE = 5000
+SELECTION_MS = 5000
+PREFIX = "player-"
+
+RULES = Config().rules
+"""Those of the default settings, which the service runs with."""
+
+
+class Database:
+    """A one-member replica set, journal on; a context manager. `uri` is for its users."""
+
+    def __init__(self, folder: Path, cores: frozenset[int]) -> None:
+        folder.mkdir(parents=True)
+        port = free_port()
+        self.uri = f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}"
+        self._direct = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        try:
+            binary = find_binary()
+        except StartupError as error:
+            raise Failed(str(error)) from None
+        command = [str(binary), "--replSet", REPLICA_SET, "--dbpath", str(folder), "--bind_ip", "127.0.0.1"]
+        command += ["--port", str(port), "--nounixsocket", "--wiredTigerCacheSizeGB", CACHE_GB, "--oplogSize", "512"]
+        command += ["--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"]
+        self._program = Program(command, folder / "mongod.log", cores)
+
+    def __enter__(self) -> Database:
+        self._program.__enter__()
+        try:
+            with self._client_of(self._direct) as client:
+                self._initiate(client)
+        except BaseException:
+            self._program.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._program.__exit__()
+
+    @property
+    def pid(self) -> int:
+        """That of mongod."""
+        return self._program.pid
+
+    def client(self) -> MongoClient[dict[str, Any]]:
+        """For whoever closes it."""
+        return self._client_of(self.uri)
+
+    @staticmethod
+    def _client_of(uri: str) -> MongoClient[dict[str, Any]]:
+        return MongoClient(uri, serverSelectionTimeoutMS=SELECTION_MS)
+
+    def _initiate(self, client: MongoClient[dict[str, Any]]) -> None:
+        member = {"_id": 0, "host": self._direct.split("/")[2]}
+        for _ in until(START_SECONDS, "mongod answers"):
+            try:
+                client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member]})
+                break
+            except PyMongoError:
+                continue
+        for _ in until(START_SECONDS, "mongod is primary"):
+            if client.admin.command("hello")["isWritablePrimary"]:
+                return
+
+    def load(self, documents: Iterator[dict[str, Any]], collection: str = "players") -> None:
+        """Insert all, with the board's index, before anybody uses them."""
+        with self.client() as client:
+            players = client[DATABASE][collection]
+            players.create_index(BOARD_ORDER, name=BOARD_INDEX)
+            page: list[dict[str, Any]] = []
+            for document in documents:
+                page.append(document)
+                if len(page) == LOADED_AT_ONCE:
+                    players.insert_many(page, ordered=False)
+                    page = []
+            if page:
+                players.insert_many(page, ordered=False)
+
+
+def player(number: int) -> str:
+    """A player's id."""
+    return f"{PREFIX}{number}"
+
+
+def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any]]:
+    """Players as the service keeps them, player k with k points and a full memory of actions, all long ago.
+
+    A document as large as those of players who play all day: each write pays for its size.
+    """
+    long_ago = 1_700_000_000_000
+    moment = datetime.fromtimestamp(long_ago / 1000, UTC)
+    for number in range(players):
+        action = Action(
+            user_id=player(number), points=number, id="opening", fingerprint=bytes(8), profile=Profile(), create=True,
+            type=None, face="A", caller=player(number),
+        )  # fmt: skip
+        change = update(Attempt(action, f"bench.{number:x}", long_ago), RULES)
+        (entry,) = change["$push"]["recent"]["$each"]
+        memory = [entry | {"i": place.to_bytes(12, "big"), "p": 0} for place in range(RULES.remember - 1)]
+        yield {
+            "_id": player(number), "username": name.format(number), "score": number,
+            "updatedAt": moment, "recent": [entry, *memory], "last": change["$set"]["last"], **change["$setOnInsert"],
+        }  # fmt: skip
+
+
+def plain(players: int) -> Iterator[dict[str, Any]]:
+    """The same players as a service keeps them that guarantees nothing."""
+    moment = datetime.now(UTC)
+    for number in range(players):
+        yield {"_id": player(number), "username": f"Player {number}", "score": number, "updatedAt": moment}

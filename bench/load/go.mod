@@ -1,0 +1,3 @@
+module leaderboard/load
+
+go 1.19

@@ -1,0 +1,21 @@
+"""The benchmarks, by the name that `python -m bench` takes, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.bench import Bench
+from bench.measures import broadcast, curve, idle, processes, propagation, ranks, read, stalled, write
+from bench.report import Report
+
+MEASURES: dict[str, Callable[[Bench], Report]] = {
+    "write": write.run,
+    "processes": processes.run,
+    "read": read.run,
+    "broadcast": broadcast.run,
+    "propagation": propagation.run,
+    "idle": idle.run,
+    "stalled": stalled.run,
+    "ranks": ranks.run,
+    "curve": curve.run,
+}

@@ -1,0 +1,52 @@
+"""Row 1 on two cores: score updates with one process and with two."""
+
+from __future__ import annotations
+
+from bench.bench import Bench
+from bench.report import Column, Report, Target, ratio
+from tornado_app.config import SETTINGS
+
+HOW = """\
+`POST /api/score` as in Score updates, with 256 connections, closed loop; server and mongod may use both cores here, of
+which the load generator takes its part. One process leaves room for mongod and the generator; two share the port."""
+
+COLUMNS = (
+    Column("per_second", "updates/s", 0),
+    Column("server", "server µs", 0),
+    Column("mongod", "mongod µs", 0),
+    Column("units", "CPU in U", 2),
+    Column("p50", "p50 ms", 2),
+    Column("p99", "p99 ms", 2),
+    Column("ratio", "× one process"),
+)
+
+ONE, TWO = "1 process, 2 cores", "2 processes, 2 cores"
+CONNECTIONS = 256
+
+
+def run(bench: Bench) -> Report:
+    """Alternating."""
+    report = Report("Two processes", HOW, COLUMNS, [Target("CPU of two, at most 2.2 U", TWO, "units", 2.2)])
+    if not any(setting.flag == "--processes" for setting in SETTINGS):
+        report.notes.append("not measured: this version serves with one process")
+        return report
+    players, connections = bench.pick((20_000, CONNECTIONS), (300, 4))
+    with bench.stage(all_cores=True) as stage:
+        bare = stage.bare()
+        systems = {ONE: stage.service(players), TWO: stage.service(players, flags=("--processes", "2"))}
+        units = [bench.yardstick(bare) for _ in range(bench.rounds)]
+        found = {}
+        for number, (name, system) in bench.turns(list(systems.items())):
+            found[number, name] = bench.write(system, connections=connections)
+        for number, unit in enumerate(units):
+            if not report.saw(found[number, ONE], found[number, TWO]):
+                continue
+            for name in systems:
+                result = found[number, name]
+                report.add(
+                    name, per_second=result.raw["per_second"], server=result.group_cpu_us("server"),
+                    mongod=result.group_cpu_us("mongod"), units=ratio(result.cpu_us, unit), p50=result.latency("p50"),
+                    p99=result.latency("p99"),
+                    ratio=ratio(result.raw["per_second"], found[number, ONE].raw["per_second"]),
+                )  # fmt: skip
+    return report

@@ -1,0 +1,150 @@
+"""What is measured: the service, and its peers, each a process tree that the load generator can ask and account for."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import secrets
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bench import database
+from bench.database import DATABASE, Database
+from bench.processes import START_SECONDS, Program, python, until
+from tornado_app.auth import keys, minting
+
+READY = "leaderboard ready at "
+TOKEN_SECONDS = 6 * 3600.0
+
+SERVICE_FLAGS = (
+    # Points of a player's own word are bounded by 1000 for safety; some benchmarks lift players far with one update.
+    *("--action-proof", "optional", "--max-increment", "1000000000"),
+    # All sockets come from this machine.
+    *("--max-connections-per-address", "1000000", "--max-connections", "100000"),
+)
+"""Everything else is as by default: rate limit 10/60s, audit lines on, to a file."""
+
+
+@dataclass
+class System:
+    """Something that serves. `groups`: its process trees. `turn`: which player's it is, kept from run to run."""
+
+    name: str
+    url: str
+    socket: str
+    groups: dict[str, int]
+    write_path: str = ""
+    write_headers: str = ""
+    metrics: str = ""
+    turn: int = 0
+    players: Path | None = field(default=None, repr=False)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the service, which must accept everything; a peer that does not keep up is a finding."""
+        return bool(self.metrics)
+
+    def metric(self, name: str) -> float:
+        """The sum of the service's own samples of that name."""
+        with urllib.request.urlopen(self.metrics, timeout=10) as answer:
+            text = answer.read().decode()
+        return sum(float(value) for value in re.findall(rf"(?m)^{name}(?:{{.*}})? (\S+)$", text))
+
+
+class Stage:
+    """Starts systems, and ends them all; a context manager. Each gets a folder of its own under `folder`."""
+
+    def __init__(self, folder: Path, cores: frozenset[int]) -> None:
+        self._folder = folder
+        self._cores = cores
+        self._numbers = itertools.count()
+        self._stack = contextlib.ExitStack()
+        self.secret = secrets.token_urlsafe(32)
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def service(self, players: int, *, name: str = "Player {}", flags: tuple[str, ...] = ()) -> System:
+        """`leaderboard serve` on a MongoDB of its own, with players who have played before."""
+        base = self._database(lambda: database.seasoned(players, name=name))
+        program = self._stack.enter_context(self.service_process(base, flags))
+        address, metrics = re.findall(r"https?://[^\s)]+", program.wait_for(READY))
+        found = System(
+            "this service", address, address.replace("http", "ws", 1) + "/ws/scoreboard",
+            {"server": program.pid, "mongod": base.pid}, "/api/score",
+            "Authorization: Bearer {token}\nContent-Type: application/json\nIdempotency-Key: {id}",
+            metrics, players=self._tokens(players),
+        )  # fmt: skip
+        for _ in until(START_SECONDS, "the ledger has taken over the players"):
+            if found.metric("leaderboard_ledger_entries_total") >= players:
+                return found
+        raise AssertionError("until() raises at its end")
+
+    def others(self, system: System, players: int) -> System:
+        """The same service, written to by players that nothing else moves."""
+        return replace(system, players=self._tokens(players, prefix="other-"), turn=0)
+
+    def service_process(self, base: Database, flags: tuple[str, ...] = ()) -> Program:
+        """The process alone, to be entered by the caller; it is ready once it says so."""
+        command = python("tornado_app", "serve", "--port", "0", "--metrics-port", "0", *SERVICE_FLAGS, *flags)
+        env = {"LEADERBOARD_MONGODB_URI": base.uri, "LEADERBOARD_MONGODB_DATABASE": DATABASE}
+        return self._program(command, env | {"LEADERBOARD_JWT_KEY": self.secret})
+
+    def naive(self, players: int) -> System:
+        """Tornado and Motor, on a MongoDB of its own."""
+        base = self._database(lambda: database.plain(players))
+        command = python("bench.peers.naive", base.uri, DATABASE)
+        program = self._running(command, {"BENCH_SECRET": self.secret})
+        return self._peer("naive Tornado + Motor", program, {"mongod": base.pid}, players=self._tokens(players))
+
+    def bare(self, *, size: int = 1000, ping: float = 30.0) -> System:
+        """Tornado alone, answering fixed bytes: the yardstick."""
+        return self._peer("bare Tornado", self._running(python("bench.peers.bare", str(size), f"{ping:g}")))
+
+    def broadcaster(self, name: str, module: str, players: int, player_name: str = "Player {}") -> System:
+        """A peer that broadcasts, without a database."""
+        program = self._running(python(f"bench.peers.{module}", str(players), player_name))
+        return self._peer(name, program, write_path="/score/{player}", players=self._tokens(players))
+
+    def mongodb(self) -> Database:
+        """A MongoDB alone."""
+        return self._stack.enter_context(Database(self._new_folder() / "mongodb", self._cores))
+
+    def _database(self, documents: Callable[[], Iterator[dict[str, Any]]]) -> Database:
+        base = self.mongodb()
+        base.load(documents())
+        return base
+
+    def _peer(self, name: str, program: Program, groups: dict[str, int] | None = None, **more: Any) -> System:
+        _, _, url, socket = program.wait_for("ready at ").split()
+        headers = "Authorization: Bearer {token}\nContent-Type: application/json"
+        options = {"write_path": "/api/score", "write_headers": headers} | more
+        return System(name, url, socket, {"server": program.pid, **(groups or {})}, **options)
+
+    def _running(self, command: list[str], env: dict[str, str] | None = None) -> Program:
+        return self._stack.enter_context(self._program(command, env))
+
+    def _program(self, command: list[str], env: dict[str, str] | None = None) -> Program:
+        return Program(command, self._new_folder() / "log", self._cores, env)
+
+    def _new_folder(self) -> Path:
+        folder = self._folder / str(next(self._numbers))
+        folder.mkdir()
+        return folder
+
+    def _tokens(self, players: int, *, prefix: str = database.PREFIX) -> Path:
+        """The file of players and tokens that the generator reads."""
+        path = self._folder / f"{prefix}{players}"
+        if not path.exists():
+            key = keys.signing_secret(self.secret)
+            names = [f"{prefix}{number}" for number in range(players)]
+            lines = (f"{name} {minting.mint(key, sub=name, ttl=TOKEN_SECONDS)}\n" for name in names)
+            path.write_text("".join(lines), encoding="ascii")
+        return path

@@ -1,0 +1,58 @@
+"""The simulations that docs/scaling.md quotes, in a small form."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from bench.simulate import group_commit, partitions
+from bench.simulate.__main__ import TABLES
+from tornado_app.core.ranks import Ranks
+
+
+@pytest.mark.parametrize("rate", [3000, 5000, 6000])
+def test_batches_grow_as_the_formula_says(rate):
+    assert group_commit.simulate(rate, 5).batch == pytest.approx(group_commit.expected_batch(rate), rel=0.15)
+
+
+def test_without_load_an_update_waits_for_nothing():
+    alone = (group_commit.FLUSH + group_commit.UPDATE) * 1000
+    found = group_commit.simulate(5, 60)
+    assert found.batch < 1.05
+    assert found.p50 == pytest.approx(alone)
+
+
+def test_beyond_its_capacity_the_queue_grows_without_end():
+    over = 1.1 / group_commit.UPDATE
+    assert group_commit.simulate(over, 8).p50 > 1.5 * group_commit.simulate(over, 4).p50
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_merged_board_is_never_wrong(count):
+    found = partitions.simulate(partitions=count, rate=2000, seconds=0.5, players=100)
+    assert found.boards > 3
+    assert found.wrong == 0
+
+
+def test_a_merge_costs_an_interval_at_most():
+    """Each of the two pauses is an interval at most; here the queues add next to nothing."""
+    found = partitions.simulate(partitions=4, rate=2000, seconds=2, players=100, interval=0.05)
+    assert 50 < found.p99 < 2 * 50 + 5
+
+
+def test_ranks_of_partitions_add_up():
+    chance = random.Random(7)
+    parts = [[chance.randrange(50) for _ in range(40)] for _ in range(3)]
+    whole = Ranks()
+    ranks = [Ranks() for _ in parts]
+    for part, own in zip(parts, ranks, strict=True):
+        for score in part:
+            whole.add(score)
+            own.add(score)
+    for score in range(-1, 51):
+        assert partitions.rank(own.rank(score) - 1 for own in ranks) == whole.rank(score)
+
+
+def test_every_table_has_a_name():
+    assert set(TABLES) == {"group-commit", "partitions"}
