@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bench.bench import Bench
 from bench.report import Column, Report, Target, ratio
-from tornado_app.config import SETTINGS
 
 HOW = """\
 `POST /api/score` as in Score updates, with 256 connections, closed loop; server and mongod may use both cores here, of
@@ -27,9 +26,6 @@ CONNECTIONS = 256
 def run(bench: Bench) -> Report:
     """Alternating."""
     report = Report("Two processes", HOW, COLUMNS, [Target("CPU of two, at most 2.2 U", TWO, "units", 2.2)])
-    if not any(setting.flag == "--processes" for setting in SETTINGS):
-        report.notes.append("not measured: this version serves with one process")
-        return report
     players, connections = bench.pick((20_000, CONNECTIONS), (300, 4))
     with bench.stage(all_cores=True) as stage:
         bare = stage.bare()

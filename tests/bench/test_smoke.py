@@ -14,12 +14,10 @@ from bench.generator import Generator
 from bench.measures import MEASURES
 from bench.processes import Cores, Failed
 from tests.conftest import missing
-from tornado_app.config import SETTINGS
 
-HAS_PROCESSES = any(setting.flag == "--processes" for setting in SETTINGS)
 ROWS = {
     "write": {f"{name}, {count}" for name in ("this service", "naive") for count in ("4 connections", "1 connection")},
-    "processes": {"1 process, 2 cores", "2 processes, 2 cores"} if HAS_PROCESSES else set(),
+    "processes": {"1 process, 2 cores", "2 processes, 2 cores"},
     "read": {"this service", "bare Tornado handler"},
     "broadcast": {f"{name}, 20 sockets" for name in ("this service", "write_message to each", "websockets broadcast")},
     "propagation": {"20 sockets", "5 pollers, every 100 ms"},
