@@ -42,6 +42,7 @@ from tornado_app.mongo.feed import Feed
 from tornado_app.mongo.ledger import Ledger
 from tornado_app.mongo.ledger_writer import LedgerWriter
 from tornado_app.mongo.moderation import MongoModeration
+from tornado_app.mongo.rank_check import RankCheck
 from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs
@@ -127,7 +128,8 @@ class Service:
         self._exit.push_async_callback(self.ledger_writer.close)
         for name, work in (("feed", self.feed.run), ("board", self.board.run), ("hub", self.hub.run)):
             await self._background(name, work)
-        await self._background("health", self.health.run)
+        for name, work in (("health", self.health.run), ("rank check", self.rank_check.run)):
+            await self._background(name, work)
         if self.token_keys.remote is not None:
             await self._fetch_keys(self.token_keys.remote)
         await self._primed()
@@ -154,6 +156,15 @@ class Service:
             config.mongodb_database,
             self.board,
             on_restart=lambda reason: metrics.feed_restarts.labels(reason).inc(),
+        )
+        for result in ("agreed", "differed"):
+            metrics.rank_checks.labels(result)
+        self.rank_check = RankCheck(
+            self.client,
+            config.mongodb_database,
+            self.board,
+            self.feed,
+            observe=lambda result: metrics.rank_checks.labels(result).inc(),
         )
         self.token_keys = credentials.token_keys(config, lambda result: metrics.jwks_refreshes.labels(result).inc())
         verifier = credentials.authenticator(config, self.token_keys)

@@ -53,6 +53,8 @@ class Board:
         self._wanted = 0
         self._watched: frozenset[str] = frozenset()
         self.revision = 0
+        self.censuses = 0
+        self._latest: int | None = None
         self.last_updated = 0
 
     @property
@@ -80,6 +82,11 @@ class Board:
         """1 + how many players have a greater score. Raises DatabaseError while the ranks are being read."""
         return self._known().rank(score)
 
+    def sample(self) -> list[int]:
+        """The score that changed last, then that of the last in the top 10: what a check looks at."""
+        last = [self._top.standings[-1].player.score] if self._top is not None and self._top.standings else []
+        return last if self._latest is None else [self._latest, *last]
+
     def _known(self) -> Ranks:
         if self._ranks is None:
             raise DatabaseError("The ranks are being read. Please try again in a moment.", retry_after=1.0)
@@ -94,6 +101,7 @@ class Board:
             self._wanted = 0
         self._ranks = Ranks(census.counts)
         self._current = True
+        self.censuses += 1
         self.last_updated = census.last_updated
         self.revision += 1
         self._ask(census.version)
@@ -114,6 +122,7 @@ class Board:
                 raise OutOfStep from unknown
             self.last_updated = max(self.last_updated, change.at)
             if change.new is not None:
+                self._latest = change.new
                 self._audience.moved(change, ranks.rank(change.new))
         if self._matters(change):
             self._ask(change.version)

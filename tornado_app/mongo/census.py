@@ -49,6 +49,16 @@ async def take_census(client: Client, players: Any) -> tuple[Timestamp, Census]:
     return moment, Census(shown, version(moment), milliseconds(latest) or 0)
 
 
+async def count_above(client: Client, players: Any, score: int) -> int:
+    """How many on the board have a greater score, at one moment."""
+    above = {**_RANGES, "score": {**_RANGES["score"], "$gt": score}}
+    with pymongo.timeout(TIMEOUT):
+        moment = await cluster_time(players.database)
+        everybody = await _rows(client, players, moment, above)
+        hidden = await _rows(client, players, moment, {"hidden": True, **above})
+    return _counts(everybody).total() - _counts(hidden).total()
+
+
 async def _rows(client: Client, players: Any, moment: Timestamp, match: Document) -> list[Document]:
     """The groups, at the moment, of whatever can be on the board."""
     database = players.database

@@ -79,6 +79,8 @@ class Feed:
         self._index_gone = False
         self._collection: object = None
         self._replaced = False
+        self._doubted = False
+        self._followers: list[tuple[Timestamp, asyncio.Future[None]]] = []
         self._opened = asyncio.Event()
 
     async def wait_open(self) -> None:
@@ -110,6 +112,18 @@ class Feed:
             raise DatabaseError from error
         if self._awaited is None:
             self._awaited = moment, asyncio.get_running_loop().time()
+
+    async def caught_up(self) -> None:
+        """Wait until the listener has been told all that is in the database now. Raises PyMongoError."""
+        with pymongo.timeout(PROBE_TIMEOUT):
+            moment = await cluster_time(self._players.database)
+        told = asyncio.get_running_loop().create_future()
+        self._followers.append((moment, told))
+        await told
+
+    def doubt(self) -> None:
+        """What the listener knows is not right: have it read anew."""
+        self._doubted = True
 
     async def run(self) -> None:
         """Feed the listener, over every fault, until cancelled."""
@@ -156,8 +170,8 @@ class Feed:
             while True:
                 with pymongo.timeout(CALL_TIMEOUT):
                     event = await stream.try_next()
-                if self._replaced:
-                    raise HistoryLost("replaced")
+                if self._replaced or self._doubted:
+                    raise HistoryLost("replaced" if self._replaced else "ranks_differ")
                 self._lives(event)
                 if event is not None:
                     self._tell(event)
@@ -177,6 +191,7 @@ class Feed:
             self._index_gone = False
         with pymongo.timeout(CALL_TIMEOUT):
             self._collection, self._replaced = await self._find(), False
+            self._doubted = False
         moment, census = await take_census(self._client, self._players)
         # The events at the moment itself are in the census. One of them may be the end of the collection before this
         # one, with which a stream from there on would end at once.
@@ -198,6 +213,8 @@ class Feed:
         self._opened.set()
         if self._awaited is not None and (event is None or event["clusterTime"] >= self._awaited[0]):
             self._awaited = None
+        if self._followers:
+            self._followers = [follower for follower in self._followers if not _arrived(*follower, event)]
 
     async def _open(self) -> Any:
         place: dict[str, Any] = {"start_at_operation_time": self._start}
@@ -214,6 +231,15 @@ class Feed:
         change = self._interpreter.change(event)
         if change is not None:
             self._listener.changed(change)
+
+
+def _arrived(moment: Timestamp, told: asyncio.Future[None], event: Mapping[str, Any] | None) -> bool:
+    """Whether the stream is past a moment: what comes next is told after it, or there is nothing more."""
+    if event is not None and event["clusterTime"] <= moment:
+        return told.done()
+    if not told.done():
+        told.set_result(None)
+    return True
 
 
 def _passes(error: OperationFailure) -> bool:

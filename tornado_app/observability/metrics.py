@@ -50,6 +50,9 @@ class Metrics:
             "event_loop_lag_seconds", "How late a timer of the event loop was, at worst.", join="max"
         )
         self.ranked = self._gauge("ranked_players", "Players on the board.", join="max")
+        self.rank_checks = self._counter(
+            "rank_checks", "Ranks in memory compared with the database: agreed, or differed and read anew.", "result"
+        )
         self.suspicious = self._counter("suspicious", "Submissions that a rule held suspicious.", "rule")
         self.jwks_refreshes = self._counter(
             "jwks_refreshes", "Fetches of the identity provider's keys: changed, unchanged or failed.", "result"

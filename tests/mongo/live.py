@@ -1,0 +1,104 @@
+"""Store, feed and board on a real mongod, in the test's own loop."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from pymongo import MongoClient
+
+from tests.support.wait import eventually
+from tornado_app.core.model import Action, Profile
+from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.live.board import Board
+from tornado_app.mongo import schema
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.feed import Feed
+from tornado_app.mongo.store import MongoStore
+from tornado_app.tasks import end
+
+ROOMY = Rules(limit=RateLimit(updates=1000, window=60), remember=2000)
+
+
+class Tape(Board):
+    """A board that also writes down what it was told."""
+
+    def __init__(self, read_top):
+        super().__init__(read_top, self, interval=0.01)
+        self.changes, self.rebuilds, self.moves = [], 0, []
+
+    def rebuilt(self, census):
+        self.rebuilds += 1
+        super().rebuilt(census)
+
+    def changed(self, change):
+        super().changed(change)
+        self.changes.append(change)
+
+    def show(self, top):
+        pass
+
+    def moved(self, change, rank):
+        self.moves.append((change, rank))
+
+
+class Live:
+    """Store, feed and board on one database, as a process of the service has them."""
+
+    def __init__(self, uri, name, driver):
+        self.uri, self.name = uri, name
+        self.client = connect(uri, driver)
+        self.players = self.client[name]["players"]
+        self.store = MongoStore(self.client, name, rules=ROOMY, timeout=10)
+        self.board = Tape(self.store.top)
+        self.restarts = []
+        self.feed = Feed(self.client, name, self.board, on_restart=self.restarts.append)
+        self.tasks = []
+
+    async def start(self):
+        """Run until `stop`; returns when the board is known."""
+        self.tasks = [asyncio.ensure_future(part.run()) for part in (self.feed, self.board)]
+        await self.opened()
+
+    async def opened(self):
+        async with asyncio.timeout(30):
+            await self.board.wait_ready()
+            await self.feed.wait_open()
+
+    async def stop(self):
+        await end(*self.tasks)
+        assert all(task.cancelled() for task in self.tasks), [t.exception() for t in self.tasks if not t.cancelled()]
+        await self.store.close()
+        await settled(self.client.close())
+
+    async def score(self, user, points):
+        return await self.store.apply(Action(user, points, None, b"f", Profile(), create=True))
+
+    async def scores(self):
+        """The scores on the board, as the database has them."""
+        with MongoClient(self.uri) as client:
+            found = client[self.name]["players"].find({"hidden": {"$ne": True}}, {"score": 1})
+            return [row["score"] for row in found]
+
+    async def agrees(self):
+        """Whether every rank, the number of players and the top 10 are those of the database."""
+        scores = await self.scores()
+        board = self.board
+        if not board.ready or board.total != len(scores):
+            return False
+        ranks = all(board.rank(score) == 1 + sum(other > score for other in scores) for score in set(scores))
+        top = [standing.player.score for standing in board.top.standings]
+        return ranks and top == sorted(scores, reverse=True)[:10]
+
+    async def settles(self):
+        await eventually(self.agrees, 20, "the board is as the database")
+
+
+@asynccontextmanager
+async def running(uri, name, driver="pymongo", *, start=True):
+    live = Live(uri, name, driver)
+    await schema.ensure(live.client, name)
+    try:
+        if start:
+            await live.start()
+        yield live
+    finally:
+        await live.stop()

@@ -1,0 +1,84 @@
+"""The check of the ranks in memory, on a real mongod: right ones pass under load, wrong ones are found and mended."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.mongo.live import running
+from tests.support.wait import eventually
+from tornado_app.mongo import rank_check
+from tornado_app.mongo.rank_check import RankCheck
+
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def live(request, mongo_database):
+    async with running(*mongo_database, request.param) as live:
+        yield live
+
+
+@pytest.fixture
+def found():
+    return []
+
+
+@pytest.fixture
+def check(live, found):
+    return RankCheck(live.client, live.name, live.board, live.feed, observe=found.append)
+
+
+async def test_an_empty_board_has_nothing_to_check(check, found):
+    await check.once()
+    assert found == []
+
+
+async def test_while_all_play_right_ranks_agree(live, check, found):
+    async def play(number):
+        while len(found) < 20:
+            await live.score(f"p{number}", number % 5 + 1)
+
+    playing = [asyncio.ensure_future(play(number)) for number in range(30)]
+    await eventually(lambda: live.board.total == 30)
+    while len(found) < 20:
+        await check.once()
+    await asyncio.gather(*playing)
+    assert found == ["agreed"] * 20
+    assert live.board.censuses == 1
+
+
+async def test_who_is_hidden_or_no_player_of_ours_is_not_counted(live, check, found):
+    await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
+    await live.players.insert_one({"_id": "odd", "score": 99.5})
+    await live.players.insert_one({"_id": "hidden", "score": 99, "hidden": True, "updatedAt": NOON})
+    await eventually(lambda: live.board.total == 14)
+    await check.once()
+    assert found == ["agreed"]
+
+
+async def test_a_wrong_rank_is_found_and_mended(live, check, found, caplog):
+    await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
+    await live.settles()
+    live.board._ranks.move(3, 1000)
+    with caplog.at_level(logging.ERROR, "leaderboard.ranks"):
+        await check.once()
+    assert found == ["differed"]
+    assert caplog.records[0].rank == caplog.records[0].counted + 1
+    await eventually(lambda: live.board.censuses == 2)
+    assert live.restarts == ["ranks_differ"]
+    await live.settles()
+    await check.once()
+    assert found == ["differed", "agreed"]
+
+
+async def test_ranks_that_are_too_deep_to_count_are_left(live, check, found, monkeypatch):
+    monkeypatch.setattr(rank_check, "DEEPEST", 2)
+    await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
+    await live.settles()
+    await live.score("p1", 1)
+    await eventually(lambda: live.board.sample() == [2, 5])
+    await check.once()
+    assert found == []
