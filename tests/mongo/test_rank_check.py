@@ -11,7 +11,6 @@ from tests.support.wait import eventually
 from tornado_app.mongo import rank_check
 from tornado_app.mongo.rank_check import RankCheck
 
-
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
