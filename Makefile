@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz lint format clean
+.PHONY: help run test cluster fuzz lint format clean
 .SUFFIXES:
 
 help: ## show this list
@@ -23,8 +23,11 @@ help: ## show this list
 run: $(VENV)/.run ## set everything up and start the demo: a database, players, the live page
 	@exec $(BIN)/leaderboard demo $(ARGS)
 
-test: lint ## set everything up, check style, types and layers, and run all tests
+test: lint cluster ## set everything up, check style, types and layers, and run all tests
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is installed; once, about five minutes
+	@$(BIN)/python -m tests.cluster.build
 
 fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof and body
 	@for target in token proof body; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
