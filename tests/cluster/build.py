@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 KUBERNETES = re.search(r"^\tk8s\.io/kubernetes v(\S+)", (HERE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)[1]
 GO = (1, 26)
+PROMETHEUS = "github.com/prometheus-operator/prometheus-operator@v0.85.0/example/prometheus-operator-crd"
 
 CLUSTER = {
     "etcd": "go.etcd.io/etcd/server/v3",
@@ -40,6 +42,22 @@ NODE = {
     "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
 }
 """What a node that runs images needs besides."""
+CRDS = {
+    "httproutes.yaml": "sigs.k8s.io/gateway-api@v1.4.1/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
+    "servicemonitors.yaml": f"{PROMETHEUS}/monitoring.coreos.com_servicemonitors.yaml",
+    "prometheusrules.yaml": f"{PROMETHEUS}/monitoring.coreos.com_prometheusrules.yaml",
+}
+"""Kinds of others that the operator makes objects of: a file of a module each."""
+
+
+_VERSION = "k8s.io/component-base/version"
+_STAMP = {  # charts ask for the API server's version, which is v0.0.0 unless it is stamped
+    "gitVersion": f"v{KUBERNETES}",
+    "gitMajor": KUBERNETES.split(".")[0],
+    "gitMinor": KUBERNETES.split(".")[1],
+    "gitTreeState": "clean",
+}
+FLAGS = ("-trimpath", "-ldflags", " ".join(["-s -w", *(f"-X {_VERSION}.{key}={to}" for key, to in _STAMP.items())]))
 
 
 class BuildError(Exception):
@@ -50,10 +68,10 @@ class NotBuiltError(Exception):
     """A program is not there; the message says how to get it."""
 
 
-def program(name: str) -> Path:
-    """Where a program is; never builds, as that takes longer than any test may."""
+def find(name: str) -> Path:
+    """Where a program or a file of CRDS is; never builds, as that takes longer than any test may."""
     for folder in _folders():
-        if os.access(folder / name, os.X_OK):
+        if (folder / name).exists():
             return folder / name
     raise NotBuiltError(
         f"{name} is not built. `make test` builds what the test cluster needs, once, in about five minutes, "
@@ -61,40 +79,44 @@ def program(name: str) -> Path:
     )
 
 
-def build(packages: dict[str, str]) -> None:
+def build(wanted: dict[str, str]) -> None:
     """Build what is not there yet. Safe to interrupt, and to run twice at the same time."""
     folder = _cache()
-    if folder is None or not list(_missing(packages)):
+    if folder is None or not list(_missing(wanted)):
         return
     folder.mkdir(parents=True, exist_ok=True)
     with _lock(folder):
-        missing = list(_missing(packages))
+        missing = list(_missing(wanted))
         for number, name in enumerate(missing, start=1):
             _say(f"Building {name} for the test cluster ({number} of {len(missing)}, once)")
             with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as scratch:
-                _go(packages[name], Path(scratch) / name)
-                (Path(scratch) / name).replace(folder / name)
+                target = Path(scratch) / name
+                _make(wanted[name], target)
+                target.replace(folder / name)
 
 
-def _go(package: str, target: Path) -> None:
-    version = "k8s.io/component-base/version"
-    major, minor, _ = KUBERNETES.split(".")
-    # Charts ask for the API server's version, which is v0.0.0 unless it is stamped.
-    stamp = f"-X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
-    flags = ["-trimpath", "-ldflags", f"-s -w {stamp} -X {version}.gitTreeState=clean"]
-    if "@" in package:
-        command, environment = ["go", "install", *flags, package], {"GOBIN": str(target.parent)}
+def _make(source: str, target: Path) -> None:
+    if source.endswith(".yaml"):
+        version = source.index("/", source.index("@"))
+        module = json.loads(_go("mod", "download", "-json", source[:version]))
+        shutil.copyfile(module["Dir"] + source[version:], target)
+    elif "@" in source:
+        _go("install", *FLAGS, source, GOBIN=str(target.parent))
     else:
-        command, environment = ["go", "build", "-mod=readonly", *flags, "-o", str(target), package], {}
+        _go("build", "-mod=readonly", *FLAGS, "-o", str(target), source)
+
+
+def _go(*arguments: str, **environment: str) -> str:
     environment |= {"CGO_ENABLED": "0", "GOWORK": "off"}
-    done = subprocess.run(command, cwd=HERE, env=os.environ | environment, capture_output=True, text=True)
+    done = subprocess.run(["go", *arguments], cwd=HERE, env=os.environ | environment, capture_output=True, text=True)
     if done.returncode:
-        raise BuildError(f"{' '.join(command)} in {HERE}:\n{done.stderr}")
+        raise BuildError(f"go {' '.join(arguments)} in {HERE}:\n{done.stderr}")
+    return done.stdout
 
 
 def _missing(names: Iterable[str]) -> Iterator[str]:
     for name in names:
-        if not any(os.access(folder / name, os.X_OK) for folder in _folders()):
+        if not any((folder / name).exists() for folder in _folders()):
             yield name
 
 
@@ -114,7 +136,7 @@ def _cache() -> Path | None:
     if found is None or (int(found[1]), int(found[2])) < GO:
         return None
     digest = hashlib.sha256(asked.stdout.encode())
-    for text in ((HERE / "go.mod").read_text(encoding="utf-8"), repr(CLUSTER), repr(NODE)):
+    for text in ((HERE / "go.mod").read_text(encoding="utf-8"), repr((CLUSTER, NODE, CRDS, FLAGS))):
         digest.update(text.encode())
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "leaderboard" / "cluster" / digest.hexdigest()[:16]
@@ -139,12 +161,12 @@ def _lock(folder: Path) -> Iterator[None]:
 
 def main() -> int:
     """Build, or say that the tests that need it will be skipped."""
-    packages = CLUSTER | NODE if "--node" in sys.argv[1:] else CLUSTER
-    if _cache() is None and list(_missing(packages)):
+    wanted = CLUSTER | CRDS | (NODE if "--node" in sys.argv[1:] else {})
+    if _cache() is None and list(_missing(wanted)):
         _say(f"Go {GO[0]}.{GO[1]} or newer is not installed: tests on a Kubernetes cannot run.")
         return 0
     try:
-        build(packages)
+        build(wanted)
     except BuildError as error:
         _say(f"The test cluster cannot be built: {error}")
         return 1

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.cluster.build import CLUSTER, KUBERNETES
+from tests.cluster.build import CLUSTER, CRDS, KUBERNETES
 from tests.support.cluster import Cluster
 from tests.support.embedded import alive
 from tests.support.kubernetes import need_programs
@@ -97,7 +97,7 @@ with Cluster() as cluster:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_nothing_is_left_of_it_when_its_owner_is_killed():
-    need_programs(*CLUSTER)
+    need_programs(*CLUSTER, *CRDS)
     command = [sys.executable, "-c", KEEPER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=end_with_parent) as owner:
         assert owner.stdout is not None

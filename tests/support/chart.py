@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.build import KUBERNETES, program
+from tests.cluster.build import KUBERNETES, find
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "leaderboard"
@@ -21,7 +21,7 @@ Object = dict[str, Any]
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run helm where it needs no cluster."""
-    return subprocess.run([str(program("helm")), *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run([str(find("helm")), *arguments], capture_output=True, text=True, timeout=60)
 
 
 def template(values: Object, release: str = "lb", namespace: str = "games") -> str:

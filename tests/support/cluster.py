@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.cluster.build import program
+from tests.cluster.build import find
 from tests.support.pki import Authority, base64_of, write_key
 from tests.support.program import Program
 from tornado_app.mongo.mongod import free_port
@@ -159,7 +159,7 @@ class Cluster:
         homes = {f"HELM_{kind}_HOME": str(self.folder / "helm") for kind in ("CACHE", "CONFIG", "DATA")}
         environment = os.environ | homes | {"KUBECONFIG": str(kubeconfig or self.kubeconfig), "NO_PROXY": "*"}
         done = subprocess.run(
-            [str(program(name)), *arguments],
+            [str(find(name)), *arguments],
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             env=environment,
@@ -206,7 +206,7 @@ class Cluster:
         path.write_text(json.dumps(config))
 
     def _program(self, name: str, health: str, *flags: str) -> Program:
-        return Program([str(program(name)), *flags], self.folder / f"{name}.log", lambda: self._answers(health))
+        return Program([str(find(name)), *flags], self.folder / f"{name}.log", lambda: self._answers(health))
 
     def _answers(self, url: str) -> bool:
         place = urlsplit(url)

@@ -7,14 +7,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.cluster.build import CLUSTER, NotBuiltError, program
+from tests.cluster.build import CLUSTER, CRDS, NotBuiltError, find
 from tests.support.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The control plane that all tests of this worker share."""
-    need_programs(*CLUSTER)
+    need_programs(*CLUSTER, *CRDS)
     with Cluster() as running:
         yield running
 
@@ -22,7 +22,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
     """A control plane whose programs the test may freeze, kill and start again."""
-    need_programs(*CLUSTER)
+    need_programs(*CLUSTER, *CRDS)
     with Cluster() as running:
         yield running
 
@@ -48,6 +48,6 @@ def need_programs(*names: str) -> None:
 
     try:
         for name in names:
-            program(name)
+            find(name)
     except NotBuiltError as error:
         missing(str(error))

@@ -21,7 +21,7 @@ Object = dict[str, Any]
 
 
 class Operator(Program):
-    """One process of the operator; two on one installation compete for its lease. `token` tells them apart in audits."""
+    """One process of the operator; two of one installation compete for its lease. Each has a token of its own."""
 
     def __init__(self, installed: Installation, log: Path) -> None:
         port = free_port()
