@@ -280,6 +280,8 @@ class Cluster:
                 f"--service-account-private-key-file={self.folder}/accounts.key",
                 f"--root-ca-file={self.folder}/ca.crt",
                 "--horizontal-pod-autoscaler-sync-period=2s",
+                "--node-monitor-grace-period=1h",  # the fake node lives, however slow this machine is
+                "--node-monitor-grace-period=1h",  # the fake node is never lost, however busy the machine is
             ]
         return self._program(name, f"https://{HOST}:{port}/healthz", *flags)
 
@@ -293,4 +295,5 @@ class Cluster:
             "--cidr=10.244.0.0/16",
             f"--node-ip={HOST}",
             f"--server-address={address}",
+            "--node-lease-duration-seconds=0",  # a lease that runs out on a slow machine would stop it
         )
