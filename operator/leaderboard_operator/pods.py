@@ -24,7 +24,7 @@ _DATABASE_FAULTS = {
     r"standalone server": "Standalone",
     r"replica set is not initiated": "NotInitiated",
     r"leads to a secondary": "NotPrimary",
-    r"refuses the user or password|asks for a user and a password|may not use the database": "AccessDenied",
+    r"refuses the user or password|asks for a user and a password|may not use database": "AccessDenied",
     r"is too old": "TooOld",
     r"MongoDB cannot be reached": "Unreachable",
     r"mongodb_uri": "InvalidConnectionString",

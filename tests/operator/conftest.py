@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.operator.boards import Boards
 from tests.support.cluster import Cluster
 from tests.support.kubernetes import make_namespace
 from tests.support.operator import Installation, Operator, install_crd
@@ -19,6 +20,15 @@ def crd(cluster: Cluster) -> Cluster:
     """The shared cluster, which knows Leaderboards."""
     install_crd(cluster)
     return cluster
+
+
+@pytest.fixture
+def boards(crd: Cluster, namespace: str) -> Iterator[Boards]:
+    """The Leaderboards of a namespace of the test's own, which has the Secrets that they name."""
+    found = Boards(crd, namespace)
+    found.secrets()
+    yield found
+    found.reader.close()
 
 
 @pytest.fixture
@@ -48,6 +58,21 @@ def run_operator(install: Callable[..., Installation], tmp_path: Path) -> Iterat
             return operator
 
         yield run
+
+
+@pytest.fixture(scope="module")
+def shared_operator(crd: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """A running operator that looks after all namespaces, for tests of a module that do it no harm."""
+    name = f"operator-{uuid4().hex[:8]}"
+    make_namespace(crd, name)
+    with Installation(crd, name) as installation:
+        operator = Operator(installation, tmp_path_factory.mktemp("operator") / "operator.log")
+        try:
+            operator.start()
+            yield operator
+        finally:
+            operator.close()
+            crd.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from urllib.error import URLError
 from tests.support.chart import RBAC, of_kind, rendered
 from tests.support.cluster import HOST, Cluster
 from tests.support.program import Program
+from tests.support.wait import wait_until
 from tornado_app.mongo.mongod import free_port
 
 RELEASE = "lb"
@@ -31,7 +32,10 @@ class Operator(Program):
         environment = {name: text for name, text in os.environ.items() if not name.endswith(("_proxy", "_PROXY"))}
         environment |= {"KUBECONFIG": str(self.kubeconfig), "PYTHONUNBUFFERED": "1"}
         super().__init__(
-            [*command, f"--host={HOST}", f"--port={port}"], log, lambda: self.get("/healthz") == "ok", environment
+            [*command, f"--host={HOST}", f"--metrics-port={port}", "--health-port=0"],
+            log,
+            lambda: self.get("/healthz") == "ok",
+            environment,
         )
 
     def get(self, path: str) -> str | None:
@@ -67,4 +71,5 @@ def install_crd(cluster: Cluster) -> None:
     """The CustomResourceDefinition as the chart has it; returns once the API server serves it."""
     (crd,) = of_kind(rendered({}, RELEASE), "CustomResourceDefinition")
     cluster.apply(crd)
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{crd['metadata']['name']}", "--timeout=30s")
+    lists = ("get", crd["spec"]["names"]["plural"], "--all-namespaces")
+    wait_until(lambda: cluster.kubectl(*lists, check=False).returncode == 0, 60, "the new resource")
