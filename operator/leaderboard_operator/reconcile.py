@@ -14,6 +14,7 @@ from leaderboard_operator.children import Children
 from leaderboard_operator.claims import Claim, Claims, Key, database
 from leaderboard_operator.cluster import Cluster, Collection
 from leaderboard_operator.conditions import Trouble
+from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.resources import Board, Kind
 from leaderboard_operator.resources.secrets import secret_files
 from leaderboard_operator.secretkeys import Keys
@@ -38,8 +39,9 @@ class Outcome(msgspec.Struct, frozen=True):
 class Reconciler:
     """Brings Leaderboards to what they ask for. `nudge` puts other Leaderboards into the queue."""
 
-    def __init__(self, cluster: Cluster, *, app_image: str, nudge: Callable[[Key], None]) -> None:
+    def __init__(self, cluster: Cluster, metrics: Metrics, *, app_image: str, nudge: Callable[[Key], None]) -> None:
         self._cluster = cluster
+        self._metrics = metrics
         self._app_image = app_image or f"leaderboard:{VERSION}"
         self._nudge = nudge
         self._children = Children(cluster)
@@ -117,10 +119,10 @@ class Reconciler:
 
     async def _tell(self, live: Object, after: Object) -> None:
         """Write the status and the Events, if it is another than it was."""
-        before = live.get("status", {})
+        before, meta = live.get("status", {}), live["metadata"]
+        self._metrics.show((meta["namespace"], meta["name"]), after["conditions"])
         if after == before:
             return
-        meta = live["metadata"]
         path = _path((meta["namespace"], meta["name"]))(meta["name"], "status")
         patch = {
             "apiVersion": live["apiVersion"],
@@ -151,6 +153,7 @@ class Reconciler:
             self._nudge(other)
         self._children.forget(self._uids.pop(key, ""))
         self._secrets.pop(key, None)
+        self._metrics.forget(key)
 
     @staticmethod
     def _outcome(seen: Observed) -> Outcome:

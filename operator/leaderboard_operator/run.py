@@ -70,7 +70,7 @@ class Operator:
         self._lease_client = Cluster(configuration, observe=self._metrics.request)
         self._lease = Lease(self._lease_client, namespace, options.lease, identity)
         self._cluster = Cluster(configuration, may_write=lambda: self._lease.held, observe=self._metrics.request)
-        self._reconciler = Reconciler(self._cluster, app_image=options.app_image, nudge=self._add)
+        self._reconciler = Reconciler(self._cluster, self._metrics, app_image=options.app_image, nudge=self._add)
         self._watches = Watches(self._add, self._reconciler.users)
 
     async def run(self) -> None:

@@ -62,9 +62,11 @@ PATHS = {
     "poddisruptionbudget": "apis/policy/v1",
     "networkpolicy": "apis/networking.k8s.io/v1",
     "ingress": "apis/networking.k8s.io/v1",
+    "httproute": "apis/gateway.networking.k8s.io/v1",
+    "servicemonitor": "apis/monitoring.coreos.com/v1",
 }
 PLURALS = {"networkpolicy": "networkpolicies", "ingress": "ingresses"}
-CHILDREN = [kind for kind in PATHS if kind not in ("leaderboard", "pod", "event")]
+CHILDREN = [kind for kind in PATHS if kind not in ("leaderboard", "pod", "event", "httproute", "servicemonitor")]
 OURS = "app.kubernetes.io/managed-by=leaderboard-operator"
 
 

@@ -33,7 +33,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     name = f"test-{uuid4().hex[:10]}"
     make_namespace(cluster, name)
     yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 def make_namespace(cluster: Cluster, name: str) -> None:

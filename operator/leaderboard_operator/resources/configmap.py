@@ -59,7 +59,7 @@ def _jwt(spec: Spec) -> dict[str, Any]:
         "jwt_key_file": f"{SECRETS_DIR}/{JWT_KEY}" if jwt.secret_ref else None,
         "jwt_jwks_url": jwt.jwks_url,
         "jwt_jwks_file": f"{SECRETS_DIR}/{JWKS}" if jwt.jwks_secret_ref else None,
-        "jwt_algorithm": jwt.algorithm,
+        "jwt_algorithm": jwt.algorithm if jwt.secret_ref else None,  # a JWK Set says it for each key
         "jwt_audience": jwt.audience,
         "jwt_issuer": jwt.issuer,
     }
@@ -70,7 +70,7 @@ def _proofs(spec: Spec) -> dict[str, Any]:
     return {
         "action_proof": actions.proof.lower(),
         "proof_key_file": f"{SECRETS_DIR}/{PROOF_KEY}" if actions.proof_key_secret_ref else None,
-        "proof_algorithm": actions.proof_algorithm,
+        "proof_algorithm": actions.proof_algorithm if actions.proof_key_secret_ref else None,
     }
 
 

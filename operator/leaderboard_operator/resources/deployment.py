@@ -110,7 +110,7 @@ def _placement(board: Board) -> Object:
         "nodeSelector": asked.node_selector,
         "affinity": asked.affinity,
         "tolerations": [_present(each) for each in asked.tolerations],
-        "topologySpreadConstraints": asked.topology_spread_constraints or [_spread(board)],
+        "topologySpreadConstraints": _spread(board),
         "priorityClassName": asked.priority_class_name,
     }
     return {name: value for name, value in found.items() if value}
@@ -120,10 +120,8 @@ def _present(part: msgspec.Struct) -> Object:
     return {name: value for name, value in msgspec.to_builtins(part).items() if value is not None}
 
 
-def _spread(board: Board) -> Object:
-    return {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": board.selector},
-    }
+def _spread(board: Board) -> list[Object]:
+    """The constraints asked for, else one over nodes; a constraint without a selector is about our pods."""
+    over_nodes = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    asked = board.spec.template.spec.topology_spread_constraints or [over_nodes]
+    return [{"labelSelector": {"matchLabels": board.selector}, **each} for each in asked]
