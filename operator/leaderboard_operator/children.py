@@ -60,9 +60,11 @@ class Children:
     async def apply(self, board: Board, found: Found, *, held: bool) -> list[Trouble]:
         """Bring each object to what its builder says; the troubles of those that the API server refuses.
 
-        `held`: the Deployment stays as it is, or is not made, since its pods could not start.
+        `held`: the Deployment stays as it is, or is not made, since its pods could not start. An error that may pass
+        is raised when all objects have had their turn: one that fails keeps none of the others waiting.
         """
         troubles = []
+        passing: list[ApiError] = []
         for kind in found.kinds:
             wanted = kind.build(board)
             if wanted is None or (held and kind.plural == "deployments"):
@@ -72,7 +74,11 @@ class Children:
             except _Taken as taken:
                 troubles.append(Trouble("NameTaken", str(taken)))
             except ApiError as error:
-                troubles.append(_refusal(wanted["kind"], error))
+                trouble = _refusal(wanted["kind"], error)
+                troubles += [trouble] if trouble else []
+                passing += [] if trouble else [error]
+        if passing:
+            raise passing[0]
         return troubles
 
     async def prune(self, board: Board, found: Found, *, settled: bool) -> None:
@@ -164,8 +170,8 @@ def _digest(value: Object) -> str:
     return sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
 
 
-def _refusal(kind: str, error: ApiError) -> Trouble:
-    """The trouble that a refused object is; what a repetition may mend is raised again."""
+def _refusal(kind: str, error: ApiError) -> Trouble | None:
+    """The trouble that a refused object is; None for an error that may pass."""
     if error.status == HTTPStatus.FORBIDDEN and "being terminated" in error.message:
         return Trouble("NamespaceTerminating", "The namespace is being deleted: nothing can be made in it")
     if error.status == HTTPStatus.FORBIDDEN and "exceeded quota" in error.message:
@@ -174,4 +180,4 @@ def _refusal(kind: str, error: ApiError) -> Trouble:
         return Trouble("Forbidden", f"The operator may not make the {kind}: {error.message}. Check its role")
     if error.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST):
         return Trouble("Invalid", f"The {kind} that spec asks for is refused: {error.message}")
-    raise error
+    return None

@@ -58,9 +58,10 @@ def _run(options: argparse.Namespace) -> int:
         metrics_port=options.metrics_port,
         health_port=options.health_port,
     )
+    code = 0
     try:
         asyncio.run(run.main(chosen))
-    except LeaseLost as lost:
-        logging.getLogger(__name__).error("%s; this process ends, to be started anew", lost)
-        return 1
-    return 0
+    except* LeaseLost as lost:
+        logging.getLogger(__name__).error("%s; this process ends, to be started anew", lost.exceptions[0])
+        code = 1
+    return code

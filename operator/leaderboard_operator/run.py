@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import time
 from typing import Any
@@ -66,6 +67,7 @@ class Operator:
         self._metrics = Metrics()
         self._queue: WorkQueue[Key] = WorkQueue()
         self._known = asyncio.Event()
+        self._stop, self._stop_watch = asyncio.Event(), asyncio.Event()
         identity = f"{socket.gethostname()}-{uuid4().hex[:8]}"
         self._lease_client = Cluster(configuration, observe=self._metrics.request)
         self._lease = Lease(self._lease_client, namespace, options.lease, identity)
@@ -79,31 +81,51 @@ class Operator:
         ports = (options.metrics_port, options.health_port)
         async with serving(options.host, ports, self._metrics, self._refresh, self._faults) as (metrics, health):
             log.info("metrics at port %d, probes at port %d", metrics, health)
-            work = asyncio.create_task(self._lead())
             watch = asyncio.create_task(self._watch())
+            tasks = {watch, asyncio.create_task(self._lead()), asyncio.create_task(self._stop.wait())}
             try:
-                done, _ = await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (work, watch):
-                    task.cancel()
-                await asyncio.gather(work, watch, return_exceptions=True)
-                await self._lease.release()
-                await self._cluster.close()
-                await self._lease_client.close()
+                await self._close(tasks - {watch})
+                self._stop_watch.set()  # Kopf is the last to end: it cancels what else there is in the loop
+                await asyncio.wait({watch})
+            for task in done:
+                task.result()
+
+    async def _close(self, tasks: set[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._lease.release()
+        await self._cluster.close()
+        await self._lease_client.close()
 
     async def _watch(self) -> None:
         kinds = await self._kinds()
+        registry = self._watches.registry(kinds)
+        kopf.on.startup(registry=registry)(self._take_signals)
         self._known.set()
         namespaces = self._options.namespaces
         await kopf.operator(
-            registry=self._watches.registry(kinds),
+            registry=registry,
             settings=settings(),
             clusterwide=not namespaces,
             namespaces=namespaces,
             standalone=True,
+            stop_flag=self._stop_watch,
         )
+
+    async def _take_signals(self, **_: Any) -> None:
+        """From Kopf, which has just taken them: we give the lease back first."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+
+    async def _lead(self) -> None:
+        await self._known.wait()
+        await self._lease.acquire()
+        async with asyncio.TaskGroup() as group:
+            for work in (self._lease.keep(), self._resync(), self._queue.run(self._work, WORKERS)):
+                group.create_task(work)
 
     async def _kinds(self) -> list[Kind]:
         """The kinds that the cluster knows, once it knows Leaderboards: Kopf looks only once."""
@@ -115,12 +137,6 @@ class Operator:
             except (ApiError, Unreachable) as error:
                 log.warning("the API server does not say what it knows: %s", error)
             await asyncio.sleep(RETRY_SECONDS)
-
-    async def _lead(self) -> None:
-        await self._known.wait()
-        await self._lease.acquire()
-        work = (self._lease.keep(), self._resync(), self._queue.run(self._work, WORKERS))
-        await asyncio.gather(*work)
 
     async def _resync(self) -> None:
         """Look at all Leaderboards when we begin to lead, and at times."""

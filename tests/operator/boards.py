@@ -18,10 +18,11 @@ PATIENCE = 60.0
 """Seconds within which a machine under load gets there."""
 
 SECRETS = {
-    "arcade-mongo": {"uri": "mongodb://mongo.example:27017/?replicaSet=rs0"},
+    "arcade-mongo": {"uri": "mongodb://{namespace}.example:27017/?replicaSet=rs0"},
     "arcade-jwt": {"key": "a" * 44},
     "arcade-proof": {"key": "b" * 44},
 }
+"""By name. Each namespace has a database of its own: one that is being deleted keeps what it has for a while."""
 
 
 def spec(**changes: Any) -> Object:
@@ -106,9 +107,11 @@ class Boards:
         self.namespace = namespace
         self.reader = Reader(cluster)
 
-    def secrets(self) -> None:
-        """Make the Secrets that `spec` names."""
-        self.cluster.apply(*(secret(name, **values) for name, values in SECRETS.items()), namespace=self.namespace)
+    def secrets(self, *names: str) -> None:
+        """Make the Secrets that `spec` names, or some of them."""
+        wanted = {name: SECRETS[name] for name in names or SECRETS}
+        filled = json.loads(json.dumps(wanted).replace("{namespace}", self.namespace))
+        self.apply(*(secret(name, **values) for name, values in filled.items()))
 
     def apply(self, *objects: Object) -> None:
         """Create or change objects."""
