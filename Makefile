@@ -10,20 +10,30 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz bench lint format clean
+.PHONY: help run test test-cluster test-node cluster fuzz bench lint format clean
 .SUFFIXES:
 
 help: ## show this list
 	@echo 'Leaderboard. The targets are:'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 	@echo 'ARGS are handed on: make run ARGS="--port 9000", make test ARGS="-k watch". Another Python: make PYTHON=...'
 
 run: $(VENV)/.run ## set everything up and start the demo: a database, players, the live page
 	@exec $(BIN)/leaderboard demo $(ARGS)
 
-test: lint ## set everything up, check style, types and layers, and run all tests
+test: lint cluster ## set everything up, check style, types and layers, and run all tests
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+test-cluster: lint cluster ## the long tests of the operator, among them a fleet of 200; about half an hour
+	$(BIN)/python -m pytest --numprocesses 0 -m slow $(ARGS)
+
+test-node: $(VENV)/.dev ## build the images and run them; as root, with buildah, debootstrap, runc
+	@$(BIN)/python -m tests.cluster.build
+	$(BIN)/python -m pytest --numprocesses 0 -m node $(ARGS)
+
+cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is installed; once, about five minutes
+	@$(BIN)/python -m tests.cluster.build
 
 fuzz: SECONDS ?= 600
 fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof and body

@@ -1,0 +1,183 @@
+"""The objects of a Leaderboard on the API server: brought to what the builders say, and away when no longer wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from leaderboard_operator.cluster import ApiError, Cluster, Collection
+from leaderboard_operator.conditions import Trouble
+from leaderboard_operator.resources import KINDS, Board, Kind, Object
+
+REDISCOVER_SECONDS = 60.0
+"""How long what is known of the cluster's optional kinds holds."""
+
+_OF_THE_SERVER = ("managedFields", "resourceVersion", "generation")
+
+_OF_OTHERS = "deployment.kubernetes.io/"
+"""Annotations that the Deployment controller writes."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What is there, by kind and name, of the Leaderboard's own; `kinds` are those that the cluster knows."""
+
+    kinds: tuple[Kind, ...]
+    objects: dict[tuple[str, str], Object]
+
+    def deployment(self, name: str) -> Object | None:
+        """The Deployment."""
+        return self.objects.get(("deployments", name))
+
+
+class Children:
+    """Reads, applies and prunes. What was applied is remembered, so that what stands as it should is not written."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._applied: dict[tuple[str, str, str], tuple[str, str]] = {}
+        self._optional: dict[str, tuple[float, bool]] = {}
+
+    async def kinds(self) -> list[Kind]:
+        """The kinds that the cluster knows."""
+        return [kind for kind in KINDS if not kind.optional or await self._known(kind)]
+
+    async def find(self, board: Board) -> Found:
+        """The Leaderboard's own objects of all kinds."""
+        kinds = await self.kinds()
+        lists = await asyncio.gather(*(self._list(kind, board) for kind in kinds))
+        objects = {
+            (kind.plural, each["metadata"]["name"]): each
+            for kind, found in zip(kinds, lists, strict=True)
+            for each in found
+            if _owner(each) == board.uid
+        }
+        return Found(tuple(kinds), objects)
+
+    async def apply(self, board: Board, found: Found, *, held: bool) -> list[Trouble]:
+        """Bring each object to what its builder says; the troubles of those that the API server refuses.
+
+        `held`: the Deployment stays as it is, or is not made, since its pods could not start. An error that may pass
+        is raised when all objects have had their turn: one that fails keeps none of the others waiting.
+        """
+        troubles = []
+        passing: list[ApiError] = []
+        for kind in found.kinds:
+            wanted = kind.build(board)
+            if wanted is None or (held and kind.plural == "deployments"):
+                continue
+            try:
+                found.objects[kind.plural, wanted["metadata"]["name"]] = await self._ensure(board, kind, wanted, found)
+            except _Taken as taken:
+                troubles.append(Trouble("NameTaken", str(taken)))
+            except ApiError as error:
+                trouble = _refusal(wanted["kind"], error)
+                troubles += [trouble] if trouble else []
+                passing += [] if trouble else [error]
+        if passing:
+            raise passing[0]
+        return troubles
+
+    async def prune(self, board: Board, found: Found, *, settled: bool) -> None:
+        """Delete what is no longer wanted. Pods of an unfinished rollout still need the ConfigMap that was."""
+        for kind in found.kinds:
+            wanted = kind.build(board)
+            name = wanted["metadata"]["name"] if wanted else None
+            for plural, each in [key for key in found.objects if key[0] == kind.plural and key[1] != name]:
+                if plural != "configmaps" or settled:
+                    gone = found.objects.pop((plural, each))
+                    await self._cluster.delete(_path(kind, board)(each), gone["metadata"]["uid"])
+
+    def missing(self, board: Board, found: Found) -> list[Trouble]:
+        """What is asked for by name and the cluster does not know."""
+        known = {kind.plural for kind in found.kinds}
+        gateway = board.spec.exposure.gateway
+        if gateway is not None and gateway.parent_refs and "httproutes" not in known:
+            return [
+                Trouble("NoGatewayApi", "spec.exposure.gateway needs the Gateway API, whose CRDs are not installed")
+            ]
+        return []
+
+    def forget(self, uid: str) -> None:
+        """The Leaderboard is gone."""
+        self._applied = {key: value for key, value in self._applied.items() if key[0] != uid}
+
+    async def _known(self, kind: Kind) -> bool:
+        now = asyncio.get_running_loop().time()
+        looked, known = self._optional.get(kind.plural, (float("-inf"), False))
+        if now - looked > REDISCOVER_SECONDS:
+            found = await self._cluster.find(f"/apis/{kind.api_version}")
+            known = found is not None and any(each["name"] == kind.plural for each in found["resources"])
+            self._optional[kind.plural] = (now, known)
+        return known
+
+    async def _list(self, kind: Kind, board: Board) -> list[Object]:
+        found = await self._cluster.list(_path(kind, board)(), board.labels)
+        for each in found:  # items of a list carry no kind
+            each.setdefault("apiVersion", kind.api_version)
+        return found
+
+    async def _ensure(self, board: Board, kind: Kind, wanted: Object, found: Found) -> Object:
+        name = wanted["metadata"]["name"]
+        path, key = _path(kind, board)(name), (board.uid, kind.plural, name)
+        live = found.objects.get((kind.plural, name))
+        if live is None:
+            await self._refuse_foreign(path, wanted, board)
+        elif self._applied.get(key) == (_digest(wanted), _digest(_own(live))) or _ending(live):
+            return live
+        made = await self._cluster.apply(path, wanted)
+        self._applied[key] = (_digest(wanted), _digest(_own(made)))
+        return made
+
+    async def _refuse_foreign(self, path: str, wanted: Object, board: Board) -> None:
+        """An object of that name that is somebody else's stays theirs."""
+        live = await self._cluster.find(path)
+        if live is not None and _owner(live) != board.uid:
+            what = f"{wanted['kind']} {wanted['metadata']['name']}"
+            raise _Taken(f"There is a {what} already that is not this Leaderboard's. Delete or rename one of the two")
+
+
+class _Taken(Exception):
+    """An object of the wanted name is somebody else's."""
+
+
+def _path(kind: Kind, board: Board) -> Collection:
+    return Collection(kind.api_version, kind.plural, board.namespace)
+
+
+def _owner(live: Object) -> str | None:
+    """The uid of the controller that an object belongs to."""
+    owners = live["metadata"].get("ownerReferences", [])
+    return next((each["uid"] for each in owners if each.get("controller")), None)
+
+
+def _ending(live: Object) -> bool:
+    return "deletionTimestamp" in live["metadata"]
+
+
+def _own(live: Object) -> Object:
+    """A live object without what changes by itself."""
+    meta: dict[str, Any] = {name: value for name, value in live["metadata"].items() if name not in _OF_THE_SERVER}
+    notes = {name: value for name, value in meta.pop("annotations", {}).items() if not name.startswith(_OF_OTHERS)}
+    rest = {name: value for name, value in live.items() if name not in ("apiVersion", "kind", "metadata", "status")}
+    return {"metadata": {**meta, "annotations": notes}, **rest}
+
+
+def _digest(value: Object) -> str:
+    return sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+def _refusal(kind: str, error: ApiError) -> Trouble | None:
+    """The trouble that a refused object is; None for an error that may pass."""
+    if error.status == HTTPStatus.FORBIDDEN and "being terminated" in error.message:
+        return Trouble("NamespaceTerminating", "The namespace is being deleted: nothing can be made in it")
+    if error.status == HTTPStatus.FORBIDDEN and "exceeded quota" in error.message:
+        return Trouble("QuotaExceeded", f"A quota stops the {kind}: {error.message}. Raise it")
+    if error.status == HTTPStatus.FORBIDDEN:
+        return Trouble("Forbidden", f"The operator may not make the {kind}: {error.message}. Check its role")
+    if error.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST):
+        return Trouble("Invalid", f"The {kind} that spec asks for is refused: {error.message}")
+    return None

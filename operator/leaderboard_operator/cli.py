@@ -1,0 +1,67 @@
+"""The command `leaderboard-operator`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+
+from leaderboard_operator import VERSION
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    options = _parser().parse_args(argv)
+    code: int = options.run(options)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="leaderboard-operator", description="Runs Leaderboards on Kubernetes.")
+    parser.add_argument("--version", action="version", version=f"leaderboard-operator {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    crd = commands.add_parser("crd", help="print the CustomResourceDefinition as YAML")
+    crd.set_defaults(run=_crd)
+    run = commands.add_parser("run", help="run the operator; KUBECONFIG says on which cluster, else the pod it is in")
+    where = run.add_mutually_exclusive_group()
+    where.add_argument("--namespace", action="append", metavar="NS", help="a namespace to watch; may be repeated")
+    where.add_argument("--all-namespaces", action="store_true", help="watch all namespaces (the default)")
+    run.add_argument("--app-image", default="", metavar="IMAGE", help="image of Leaderboards that name none")
+    run.add_argument("--lease", default="leaderboard-operator", metavar="NAME", help="name of the lease of the leader")
+    run.add_argument("--host", default="0.0.0.0", help="address of metrics and probes")  # noqa: S104 - in a pod
+    run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (8080); 0 picks a free one")
+    run.add_argument("--health-port", type=int, default=8081, help="port of /healthz and /readyz (8081)")
+    run.set_defaults(run=_run)
+    return parser
+
+
+def _crd(_options: argparse.Namespace) -> int:
+    from leaderboard_operator.spec.crd import document
+
+    sys.stdout.write(document())
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from leaderboard_operator import run
+    from leaderboard_operator.lease import LeaseLost
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    chosen = run.Options(
+        namespaces=tuple(options.namespace or ()),
+        app_image=options.app_image,
+        lease=options.lease,
+        host=options.host,
+        metrics_port=options.metrics_port,
+        health_port=options.health_port,
+    )
+    code = 0
+    try:
+        asyncio.run(run.main(chosen))
+    except* LeaseLost as lost:
+        logging.getLogger(__name__).error("%s; this process ends, to be started anew", lost.exceptions[0])
+        code = 1
+    return code

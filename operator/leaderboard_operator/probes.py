@@ -1,0 +1,38 @@
+"""What the kubelet and Prometheus ask: /healthz, /readyz and /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from leaderboard_operator.metrics import Metrics
+
+
+@asynccontextmanager
+async def serving(
+    host: str, ports: Sequence[int], metrics: Metrics, refresh: Callable[[], None], faults: Callable[[], list[str]]
+) -> AsyncIterator[list[int]]:
+    """Serve at some ports; those that they became. `refresh` brings gauges up to date, `faults` says what is wrong."""
+
+    async def health(_: web.Request) -> web.Response:
+        found = faults()
+        return web.Response(status=503 if found else 200, text="\n".join(found) or "ok")
+
+    async def scrape(request: web.Request) -> web.Response:
+        refresh()
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(metrics.registry), headers={"Content-Type": content_type})
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", health), web.get("/readyz", health), web.get("/metrics", scrape)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        for port in ports:
+            await web.TCPSite(runner, host, port).start()
+        yield [address[1] for address in runner.addresses]
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,168 @@
+"""One Leaderboard brought to what its spec says: read all, write what differs, tell. Any event leads here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from leaderboard_operator import API_VERSION, GROUP, PLURAL, VERSION, deletion, events, secretkeys
+from leaderboard_operator.children import Children
+from leaderboard_operator.claims import Claim, Claims, Key, database
+from leaderboard_operator.cluster import Cluster, Collection
+from leaderboard_operator.conditions import Trouble
+from leaderboard_operator.metrics import Metrics
+from leaderboard_operator.resources import Board, Kind
+from leaderboard_operator.resources.secrets import secret_files
+from leaderboard_operator.secretkeys import Keys
+from leaderboard_operator.spec import Spec
+from leaderboard_operator.status import Observed, counts, status
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+LOOK_AGAIN = 10.0
+"""Seconds until a Leaderboard that is not as asked is looked at again without an event."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """`again`: seconds until it is to be looked at again, None is when something happens; `failed` asks for backoff."""
+
+    again: float | None = None
+    failed: bool = False
+
+
+class Reconciler:
+    """Brings Leaderboards to what they ask for. `nudge` puts other Leaderboards into the queue."""
+
+    def __init__(self, cluster: Cluster, metrics: Metrics, *, app_image: str, nudge: Callable[[Key], None]) -> None:
+        self._cluster = cluster
+        self._metrics = metrics
+        self._app_image = app_image or f"leaderboard:{VERSION}"
+        self._nudge = nudge
+        self._children = Children(cluster)
+        self._claims = Claims()
+        self._uids: dict[Key, str] = {}
+        self._secrets: dict[Key, set[str]] = {}
+
+    async def kinds(self) -> list[Kind]:
+        """The kinds of objects that the cluster knows."""
+        return await self._children.kinds()
+
+    def users(self, namespace: str, secret: str) -> list[Key]:
+        """The Leaderboards that use a Secret."""
+        return [key for key, names in self._secrets.items() if key[0] == namespace and secret in names]
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """Bring one Leaderboard to its spec. After an ApiError, Unreachable or NotLeading it is done anew."""
+        live = await self._cluster.find(_path(key)(key[1]))
+        if live is None:
+            self._forget(key)
+            return Outcome()
+        self._uids[key] = live["metadata"]["uid"]
+        board = self._board(live)
+        self._secrets[key] = {ref.name for ref in secret_files(board.spec).values()}
+        keys = await secretkeys.read(self._cluster, board.namespace, board.spec)
+        board = msgspec.structs.replace(board, secrets_hash=keys.digest)
+        if "deletionTimestamp" in live["metadata"]:
+            return await self._delete(live, board, keys)
+        if not board.spec.paused:
+            await deletion.set_finalizer(self._cluster, live, wanted=board.spec.database.deletion_policy == "Delete")
+        seen = await self._bring(live, board, keys)
+        await self._tell(live, status(seen, live.get("status", {})))
+        return self._outcome(seen)
+
+    def _board(self, live: Object) -> Board:
+        spec = msgspec.convert(live["spec"], Spec)
+        meta = live["metadata"]
+        return Board(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=meta["uid"],
+            spec=spec,
+            image=spec.image or self._app_image,
+        )
+
+    async def _bring(self, live: Object, board: Board, keys: Keys) -> Observed:
+        rival = self._rival(live, board, keys)
+        found = await self._children.find(board)
+        refusals: list[Trouble] = []
+        if not board.spec.paused:
+            held = bool(keys.troubles or rival)
+            refusals = await self._children.apply(board, found, held=held)
+            refusals += self._children.missing(board, found)
+            settled = counts(board, found.deployment(board.name)).settled
+            await self._children.prune(board, found, settled=settled)
+        return Observed(
+            board=board,
+            generation=live["metadata"]["generation"],
+            now=datetime.now(UTC),
+            deployment=found.deployment(board.name),
+            pods=await self._cluster.list(Collection("v1", "pods", board.namespace)(), board.labels),
+            secrets=keys.troubles,
+            rival=rival,
+            refusals=tuple(refusals),
+        )
+
+    def _rival(self, live: Object, board: Board, keys: Keys) -> str:
+        if keys.mongodb_uri is None:
+            return ""
+        key = (board.namespace, board.name)
+        claimed = database(keys.mongodb_uri, board.spec.database.name)
+        for other in self._claims.put(Claim(live["metadata"]["creationTimestamp"], key, claimed)):
+            self._nudge(other)
+        return self._claims.rival(key)
+
+    async def _tell(self, live: Object, after: Object) -> None:
+        """Write the status and the Events, if it is another than it was."""
+        before, meta = live.get("status", {}), live["metadata"]
+        self._metrics.show((meta["namespace"], meta["name"]), after["conditions"])
+        if after == before:
+            return
+        path = _path((meta["namespace"], meta["name"]))(meta["name"], "status")
+        patch = {
+            "apiVersion": live["apiVersion"],
+            "kind": live["kind"],
+            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
+            "status": after,
+        }
+        await self._cluster.apply(path, patch)
+        for type_, reason, message in events.transitions(before.get("conditions", []), after["conditions"]):
+            await events.post(self._cluster, live, type_, reason, message)
+
+    async def _delete(self, live: Object, board: Board, keys: Keys) -> Outcome:
+        if deletion.FINALIZER not in live["metadata"].get("finalizers", []):
+            return Outcome()
+        if board.spec.database.deletion_policy == "Delete":
+            waiting = await deletion.drop_database(self._cluster, board, keys)
+            if waiting is not None:
+                seen = Observed(
+                    board=board, generation=live["metadata"]["generation"], now=datetime.now(UTC), refusals=(waiting,)
+                )
+                await self._tell(live, status(seen, live.get("status", {})))
+                return Outcome(failed=True)
+        await deletion.set_finalizer(self._cluster, live, wanted=False)
+        return Outcome()
+
+    def _forget(self, key: Key) -> None:
+        for other in self._claims.drop(key):
+            self._nudge(other)
+        self._children.forget(self._uids.pop(key, ""))
+        self._secrets.pop(key, None)
+        self._metrics.forget(key)
+
+    @staticmethod
+    def _outcome(seen: Observed) -> Outcome:
+        count = counts(seen.board, seen.deployment)
+        if seen.refusals:
+            return Outcome(failed=True)
+        fine = count.settled and count.ready == count.wanted
+        return Outcome(again=None if fine or seen.board.spec.paused else LOOK_AGAIN)
+
+
+def _path(key: Key) -> Collection:
+    return Collection(f"{GROUP}/{API_VERSION}", PLURAL, key[0])

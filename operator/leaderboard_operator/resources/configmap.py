@@ -1,0 +1,85 @@
+"""The settings of the service as a file. The ConfigMap is named by its content, so that a change is a rollout."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import yaml
+
+from leaderboard_operator.resources.names import CONFIG_DIR, HTTP_PORT, METRICS_PORT, SECRETS_DIR, Board, Object
+from leaderboard_operator.resources.secrets import JWKS, JWT_KEY, MONGODB_URI, PROOF_KEY
+from leaderboard_operator.spec import Spec
+
+SETTINGS, ACTIONS = "settings.yaml", "actions.yaml"
+
+DRAIN_SECONDS = 15
+
+PRIVATE_NETWORKS = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
+"""Where the pods of an Ingress controller or a Gateway are (RFC 1918, 6598, 4193)."""
+
+
+def config_map(board: Board) -> Object:
+    """The ConfigMap."""
+    data = {SETTINGS: _yaml(settings(board.spec))}
+    if board.spec.actions.points:
+        data[ACTIONS] = _yaml(board.spec.actions.points)
+    digest = sha256("\0".join(f"{name}\0{text}" for name, text in data.items()).encode()).hexdigest()[:10]
+    return board.object("v1", "ConfigMap", name=f"{board.name}-{digest}", data=data, immutable=True)
+
+
+def settings(spec: Spec) -> dict[str, Any]:
+    """The settings of docs/settings.md; those that stand on their default there are left out."""
+    limit, live = spec.rate_limit, spec.live
+    found: dict[str, Any] = {
+        "host": "0.0.0.0",  # noqa: S104 - a pod is reached by its own address only
+        "port": HTTP_PORT,
+        "metrics_port": METRICS_PORT,
+        "mongodb_uri_file": f"{SECRETS_DIR}/{MONGODB_URI}",
+        "mongodb_database": spec.database.name,
+        **_jwt(spec),
+        **_proofs(spec),
+        "rate_limit": f"{limit.updates}/{limit.window}",
+        "max_points_per_window": limit.max_points_per_window,
+        "max_increment": spec.actions.max_increment,
+        "actions": f"{CONFIG_DIR}/{ACTIONS}" if spec.actions.points else None,
+        "broadcast_interval": live.broadcast_interval,
+        "max_connections": live.max_connections,
+        "allowed_origins": live.allowed_origins,
+        "trusted_proxies": _trusted_proxies(spec),
+        "drain_timeout": f"{DRAIN_SECONDS}s",
+        "log_format": "json",
+    }
+    return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def _jwt(spec: Spec) -> dict[str, Any]:
+    jwt = spec.auth.jwt
+    return {
+        "jwt_key_file": f"{SECRETS_DIR}/{JWT_KEY}" if jwt.secret_ref else None,
+        "jwt_jwks_url": jwt.jwks_url,
+        "jwt_jwks_file": f"{SECRETS_DIR}/{JWKS}" if jwt.jwks_secret_ref else None,
+        "jwt_algorithm": jwt.algorithm if jwt.secret_ref else None,  # a JWK Set says it for each key
+        "jwt_audience": jwt.audience,
+        "jwt_issuer": jwt.issuer,
+    }
+
+
+def _proofs(spec: Spec) -> dict[str, Any]:
+    actions = spec.actions
+    return {
+        "action_proof": actions.proof.lower(),
+        "proof_key_file": f"{SECRETS_DIR}/{PROOF_KEY}" if actions.proof_key_secret_ref else None,
+        "proof_algorithm": actions.proof_algorithm if actions.proof_key_secret_ref else None,
+    }
+
+
+def _trusted_proxies(spec: Spec) -> list[str]:
+    exposure = spec.exposure
+    if exposure.trusted_proxies is not None:
+        return exposure.trusted_proxies
+    return PRIVATE_NETWORKS if exposure.ingress or exposure.gateway else []
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    return yaml.safe_dump(values, sort_keys=True)

@@ -1,0 +1,72 @@
+"""What all objects of a Leaderboard share: names, labels, owner, paths and ports inside the pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from leaderboard_operator import API_VERSION, GROUP, KIND, MANAGER
+from leaderboard_operator.spec import Spec
+
+Object = dict[str, Any]
+
+HTTP_PORT, METRICS_PORT = 8080, 8081
+
+CONFIG_DIR, SECRETS_DIR = "/etc/leaderboard/config", "/etc/leaderboard/secrets"
+
+MANAGED = {"app.kubernetes.io/managed-by": MANAGER}
+"""The label of everything that the operator makes; its watches ask for it."""
+
+
+class Board(msgspec.Struct, frozen=True, kw_only=True):
+    """A Leaderboard as the builders need it. `image` is the one to run, `secrets_hash` changes with any Secret used."""
+
+    namespace: str
+    name: str
+    uid: str
+    spec: Spec
+    image: str
+    secrets_hash: str = ""
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The labels that the pods are found by; they never change."""
+        return {"app.kubernetes.io/name": "leaderboard", "app.kubernetes.io/instance": self.name}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of every object."""
+        return {**self.selector, **MANAGED}
+
+    @property
+    def replicas(self) -> int:
+        """Pods asked for; with autoscaling within its bounds, also before the autoscaler has looked."""
+        scaling = self.spec.autoscaling
+        if scaling is None:
+            return self.spec.replicas
+        return min(max(self.spec.replicas, scaling.min_replicas), scaling.max_replicas)
+
+    def object(self, api_version: str, kind: str, *, name: str | None = None, **rest: Any) -> Object:
+        """An object that belongs to the Leaderboard and goes with it; `rest` is its content."""
+        return {
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {
+                "name": name or self.name,
+                "namespace": self.namespace,
+                "labels": self.labels,
+                "ownerReferences": [self._owner()],
+            },
+            **rest,
+        }
+
+    def _owner(self) -> Object:
+        return {
+            "apiVersion": f"{GROUP}/{API_VERSION}",
+            "kind": KIND,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }

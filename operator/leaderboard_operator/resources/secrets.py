@@ -1,0 +1,30 @@
+"""The Secrets that a Leaderboard names, and the files that their keys become in the pods. The operator makes none."""
+
+from __future__ import annotations
+
+from leaderboard_operator.resources.names import Object
+from leaderboard_operator.spec import Spec
+from leaderboard_operator.spec.kinds import SecretKey
+
+MONGODB_URI, JWT_KEY, JWKS, PROOF_KEY = "mongodb-uri", "jwt-key", "jwks.json", "proof-key"
+
+
+def secret_files(spec: Spec) -> dict[str, SecretKey]:
+    """The key of a Secret that each file holds, by the file's name."""
+    jwt, actions = spec.auth.jwt, spec.actions
+    found = {
+        MONGODB_URI: spec.database.connection_secret_ref,
+        JWT_KEY: jwt.secret_ref,
+        JWKS: jwt.jwks_secret_ref,
+        PROOF_KEY: actions.proof_key_secret_ref,
+    }
+    return {file: key for file, key in found.items() if key is not None}
+
+
+def secret_volume(spec: Spec) -> Object:
+    """One volume of all files."""
+    sources = [
+        {"secret": {"name": ref.name, "items": [{"key": ref.key, "path": file}]}}
+        for file, ref in secret_files(spec).items()
+    ]
+    return {"name": "secrets", "projected": {"sources": sources}}

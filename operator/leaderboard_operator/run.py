@@ -1,0 +1,198 @@
+"""The composition root: the watches, the queue, the lease and the probes of one operator."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from typing import Any
+from uuid import uuid4
+
+import kopf
+import msgspec
+
+from leaderboard_operator import API_VERSION, GROUP, PLURAL
+from leaderboard_operator.claims import Key
+from leaderboard_operator.cluster import (
+    ApiError,
+    Cluster,
+    Collection,
+    NotLeading,
+    Unreachable,
+    configure,
+    own_namespace,
+)
+from leaderboard_operator.lease import Lease
+from leaderboard_operator.metrics import Metrics
+from leaderboard_operator.probes import serving
+from leaderboard_operator.reconcile import Reconciler
+from leaderboard_operator.resources import Kind
+from leaderboard_operator.watch import Watches, settings
+from leaderboard_operator.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+WORKERS = 4
+
+RETRY_SECONDS = 2.0
+
+RESYNC_SECONDS = 60.0
+"""Between two lists of all Leaderboards, which find what no event told of."""
+
+REPAIR_EVERY = 5
+"""Resyncs after which all Leaderboards are looked at, changed or not."""
+
+OLDEST_WATCH = 3 * RESYNC_SECONDS
+"""A watch that is this far out of step is dead, and the process is to be started anew."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """`namespaces`: those that are watched, none is all. `app_image`: of Leaderboards that name none."""
+
+    namespaces: tuple[str, ...] = ()
+    app_image: str = ""
+    lease: str = "leaderboard-operator"
+    host: str = "0.0.0.0"  # noqa: S104 - a pod is reached by its own address only
+    metrics_port: int = 8080
+    health_port: int = 8081
+
+
+class Operator:
+    """One process of the operator; it writes while it holds the lease."""
+
+    def __init__(self, options: Options, configuration: Any, namespace: str) -> None:
+        self._options = options
+        self._metrics = Metrics()
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._known = asyncio.Event()
+        self._stop, self._stop_watch = asyncio.Event(), asyncio.Event()
+        identity = f"{socket.gethostname()}-{uuid4().hex[:8]}"
+        self._lease_client = Cluster(configuration, observe=self._metrics.request)
+        self._lease = Lease(self._lease_client, namespace, options.lease, identity)
+        self._cluster = Cluster(configuration, may_write=lambda: self._lease.held, observe=self._metrics.request)
+        self._reconciler = Reconciler(self._cluster, self._metrics, app_image=options.app_image, nudge=self._add)
+        self._watches = Watches(self._add, self._reconciler.users)
+
+    async def run(self) -> None:
+        """Run until a signal; raises what makes it impossible to go on."""
+        options = self._options
+        ports = (options.metrics_port, options.health_port)
+        async with serving(options.host, ports, self._metrics, self._refresh, self._faults) as (metrics, health):
+            log.info("metrics at port %d, probes at port %d", metrics, health)
+            watch = asyncio.create_task(self._watch())
+            tasks = {watch, asyncio.create_task(self._lead()), asyncio.create_task(self._stop.wait())}
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await self._close(tasks - {watch})
+                self._stop_watch.set()  # Kopf is the last to end: it cancels what else there is in the loop
+                await asyncio.wait({watch})
+            for task in done:
+                task.result()
+
+    async def _close(self, tasks: set[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._lease.release()
+        await self._cluster.close()
+        await self._lease_client.close()
+
+    async def _watch(self) -> None:
+        kinds = await self._kinds()
+        registry = self._watches.registry(kinds)
+        kopf.on.startup(registry=registry)(self._take_signals)
+        self._known.set()
+        namespaces = self._options.namespaces
+        await kopf.operator(
+            registry=registry,
+            settings=settings(),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            standalone=True,
+            stop_flag=self._stop_watch,
+        )
+
+    async def _take_signals(self, **_: Any) -> None:
+        """From Kopf, which has just taken them: we give the lease back first."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+
+    async def _lead(self) -> None:
+        await self._known.wait()
+        await self._lease.acquire()
+        async with asyncio.TaskGroup() as group:
+            for work in (self._lease.keep(), self._resync(), self._queue.run(self._work, WORKERS)):
+                group.create_task(work)
+
+    async def _kinds(self) -> list[Kind]:
+        """The kinds that the cluster knows, once it knows Leaderboards: Kopf looks only once."""
+        while True:
+            try:
+                if await self._cluster.find(f"/apis/{GROUP}/{API_VERSION}") is not None:
+                    return await self._reconciler.kinds()
+                log.warning("the cluster does not know Leaderboards yet; `leaderboard-operator crd` prints their CRD")
+            except (ApiError, Unreachable) as error:
+                log.warning("the API server does not say what it knows: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _resync(self) -> None:
+        """Look at all Leaderboards when we begin to lead, and at times."""
+        turn = 0
+        while True:
+            listed = await self._list()
+            if listed is not None:
+                self._watches.freshness.compare({key: meta["resourceVersion"] for key, meta in listed.items()})
+                for key in listed if turn % REPAIR_EVERY == 0 else ():
+                    self._add(key)
+                turn += 1
+            await asyncio.sleep(RESYNC_SECONDS if listed is not None else RETRY_SECONDS)
+
+    async def _list(self) -> dict[Key, dict[str, Any]] | None:
+        """The metadata of all Leaderboards, or None where the API server does not tell."""
+        found = {}
+        try:
+            for namespace in self._options.namespaces or (None,):
+                for each in await self._cluster.list(Collection(f"{GROUP}/{API_VERSION}", PLURAL, namespace)()):
+                    meta = each["metadata"]
+                    found[meta["namespace"], meta["name"]] = meta
+        except (ApiError, Unreachable) as error:
+            log.warning("the Leaderboards cannot be listed: %s", error)
+            return None
+        return found
+
+    def _add(self, key: Key) -> None:
+        self._metrics.adds.inc()
+        self._queue.add(key)
+
+    async def _work(self, key: Key) -> bool:
+        start = time.monotonic()
+        try:
+            outcome = await self._reconciler.reconcile(key)
+        except (ApiError, Unreachable, NotLeading, msgspec.ValidationError) as error:
+            log.warning("%s/%s: %s", *key, error)
+            self._metrics.reconciled("error")
+            return False
+        finally:
+            self._metrics.seconds.observe(time.monotonic() - start)
+        if outcome.again is not None:
+            self._queue.add(key, outcome.again)
+        self._metrics.reconciled("requeue" if outcome.failed else "requeue_after" if outcome.again else "success")
+        return not outcome.failed
+
+    def _refresh(self) -> None:
+        self._metrics.depth.set(self._queue.depth)
+        self._metrics.leading.set(self._lease.held)
+        self._metrics.watch_age.set(self._watches.freshness.age if self._lease.held else 0)
+
+    def _faults(self) -> list[str]:
+        """Why this process should be started anew."""
+        age = self._watches.freshness.age if self._lease.held else 0
+        return [f"the watch of Leaderboards has been out of step for {age:.0f} s"] if age > OLDEST_WATCH else []
+
+
+async def main(options: Options) -> None:
+    """Run an operator."""
+    await Operator(options, await configure(), own_namespace()).run()

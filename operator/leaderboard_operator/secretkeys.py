@@ -1,0 +1,58 @@
+"""The keys of the Secrets that a Leaderboard names: whether they are there, and whether they have changed."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64decode
+from hashlib import sha256
+
+import msgspec
+
+from leaderboard_operator.cluster import Cluster, Collection
+from leaderboard_operator.conditions import Trouble
+from leaderboard_operator.resources.names import Object
+from leaderboard_operator.resources.secrets import MONGODB_URI, secret_files
+from leaderboard_operator.spec import Spec
+from leaderboard_operator.spec.kinds import SecretKey
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """What was found. `digest` changes with any key; `mongodb_uri` is None where its key is missing."""
+
+    troubles: tuple[Trouble, ...]
+    digest: str
+    mongodb_uri: str | None = msgspec.field(default=None)
+
+    def __repr__(self) -> str:
+        return f"Keys(troubles={self.troubles!r}, digest={self.digest!r})"  # never the URI, which holds a password
+
+
+async def read(cluster: Cluster, namespace: str, spec: Spec) -> Keys:
+    """Read the keys that `spec` names."""
+    files = secret_files(spec)
+    names = sorted({ref.name for ref in files.values()})
+    path = Collection("v1", "secrets", namespace)
+    found = dict(zip(names, await asyncio.gather(*(cluster.find(path(name)) for name in names)), strict=True))
+    values = {file: _value(found[ref.name], ref) for file, ref in files.items()}
+    troubles = {value for value in values.values() if isinstance(value, Trouble)}
+    texts = {file: value for file, value in values.items() if isinstance(value, bytes)}
+    digest = sha256(b"".join(sha256(file.encode() + b"\0" + texts[file]).digest() for file in sorted(texts)))
+    uri = texts.get(MONGODB_URI)
+    return Keys(
+        tuple(sorted(troubles, key=lambda each: each.message)),
+        digest.hexdigest()[:16],
+        None if uri is None else uri.decode("utf-8", "replace").strip(),
+    )
+
+
+def _value(secret: Object | None, ref: SecretKey) -> bytes | Trouble:
+    if secret is None:
+        return Trouble("SecretMissing", f"The Secret {ref.name!r} does not exist. Create it with the key {ref.key!r}")
+    data = secret.get("data") or {}
+    if ref.key not in data:
+        has = ", ".join(sorted(data)) or "none"
+        return Trouble("KeyMissing", f"The Secret {ref.name!r} has no key {ref.key!r}; its keys: {has}")
+    value = b64decode(data[ref.key])
+    if not value.strip():
+        return Trouble("KeyEmpty", f"The key {ref.key!r} of the Secret {ref.name!r} is empty. Put the value into it")
+    return value

@@ -1,0 +1,125 @@
+"""What the service itself is told: its database, whom it believes, what a player may do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from leaderboard_operator.spec.kinds import MAX_POINTS, Duration, Part, Rule, SecretKey, field, ruled, within
+
+Algorithm = Literal["HS256", "RS256", "ES256"]
+
+
+class Database(Part, frozen=True):
+    """The MongoDB that keeps the scores: version 6.0 or newer, a replica set or a sharded cluster."""
+
+    connection_secret_ref: Annotated[SecretKey, field("The Secret that holds the connection string (mongodb://…).")]
+    name: Annotated[
+        str,
+        field("Name of the database. One Leaderboard each.", min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_-]+$"),
+        ruled(
+            Rule("self == oldSelf", "the database of a Leaderboard cannot change; make a new Leaderboard for another"),
+            Rule("!(self in ['admin', 'local', 'config'])", "that name is MongoDB's own; choose another"),
+        ),
+    ]
+    deletion_policy: Annotated[
+        Literal["Retain", "Delete"],
+        field("Whether the database is kept or dropped when the Leaderboard is deleted."),
+    ] = "Retain"
+
+
+class Jwt(Part, frozen=True):
+    """How tokens are verified. Keys that rotate come by `jwksUrl`."""
+
+    RULES = (
+        Rule(
+            "(has(self.secretRef) ? 1 : 0) + (has(self.jwksUrl) ? 1 : 0) + (has(self.jwksSecretRef) ? 1 : 0) == 1",
+            "set exactly one of secretRef, jwksUrl and jwksSecretRef",
+        ),
+    )
+
+    algorithm: Annotated[
+        Algorithm, field("The one algorithm of `secretRef`'s key. With a JWK Set each key has its own.")
+    ] = "HS256"
+    secret_ref: (
+        Annotated[SecretKey, field("The key: the shared secret of HS256, the public key (PEM) of RS256 and ES256.")]
+        | None
+    ) = None
+    jwks_url: (
+        Annotated[
+            str,
+            field("Address of the identity provider's JWK Set.", max_length=2048, pattern=r"^https://[^\s@#]+$"),
+        ]
+        | None
+    ) = None
+    jwks_secret_ref: Annotated[SecretKey, field("A JWK Set in a Secret.")] | None = None
+    audience: Annotated[str, field("The `aud` that a token must carry.", min_length=1, max_length=256)] | None = None
+    issuer: Annotated[str, field("The `iss` that a token must carry.", min_length=1, max_length=2048)] | None = None
+
+
+class Auth(Part, frozen=True):
+    """Whom the service believes."""
+
+    jwt: Annotated[Jwt, field("Tokens of players, game servers and administrators.")]
+
+
+class Actions(Part, frozen=True):
+    """What players get points for, and what proves it."""
+
+    RULES = (
+        Rule(
+            "self.proof == 'Off' || has(self.proofKeySecretRef)",
+            "set proofKeySecretRef to the key that action proofs are verified with, or proof to 'Off'",
+        ),
+    )
+
+    proof: Annotated[
+        Literal["Required", "Optional", "Off"],
+        field("Whether a player's own update needs the game server's proof of the action. Quote 'Off' in YAML."),
+    ] = "Required"
+    proof_key_secret_ref: Annotated[SecretKey, field("The key of action proofs, none of the token keys.")] | None = None
+    proof_algorithm: Annotated[Algorithm, field("The one algorithm of action proofs.")] = "HS256"
+    points: Annotated[
+        dict[str, Annotated[int, field("Points.", ge=1, le=MAX_POINTS)]],
+        field("Points by action type. Empty is the service's built-in table.", max_length=200),
+        ruled(
+            Rule(
+                "self.all(type, type.matches('^[A-Za-z0-9_.-]{1,64}$'))",
+                "an action type is 1 to 64 of A-Z a-z 0-9 _ . -",
+            )
+        ),
+    ] = {}
+    max_increment: Annotated[
+        int, field("Most points of one update that nothing but the player's token vouches for.", ge=1, le=MAX_POINTS)
+    ] = 1000
+
+
+class RateLimit(Part, frozen=True):
+    """How often one player may score. An action's id is remembered for as long as its proof could be replayed."""
+
+    RULES = (
+        Rule(
+            "self.updates * ((65000 + duration(self.window).getMilliseconds() - 1)"
+            " / duration(self.window).getMilliseconds() + 1) <= 2000",
+            "each player would have to remember more than 2000 actions; set fewer updates or a longer window",
+        ),
+    )
+
+    updates: Annotated[int, field("Accepted updates of one player in any window.", ge=1, le=1000)] = 10
+    window: Annotated[Duration, field("The window, which slides."), within("10ms", "24h")] = "60s"
+    max_points_per_window: (
+        Annotated[int, field("Most points of one player in any window.", ge=1, le=MAX_POINTS)] | None
+    ) = None
+
+
+class Live(Part, frozen=True):
+    """The live board."""
+
+    broadcast_interval: Annotated[
+        Duration, field("Shortest time between two looks at a top 10 that may have changed."), within("10ms", "60s")
+    ] = "100ms"
+    max_connections: Annotated[int, field("Most sockets of one pod.", ge=1, le=1_000_000)] = 20_000
+    allowed_origins: Annotated[
+        list[Annotated[str, field("An origin.", max_length=255, pattern=r"^(\*|https?://[^\s/]+)$")]],
+        field("Origins of other web pages that may open sockets and read answers; '*' alone is any.", max_length=32),
+        ruled(Rule("!('*' in self) || self.size() == 1", "'*' stands alone")),
+    ] = []

@@ -1,0 +1,75 @@
+"""What fields of the resource share: bounded texts, rules, references."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A CEL rule that the API server checks; `message` says what to do."""
+
+    rule: str
+    message: str
+
+
+class Part(msgspec.Struct, frozen=True, rename="camel"):
+    """A part of the resource. Its docstring describes it, `RULES` hold between its fields."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = ()
+
+
+def field(description: str, /, **bounds: Any) -> Meta:
+    """What is said about a field and what bounds it: `ge`, `le`, `min_length`, `max_length`, `pattern`."""
+    return Meta(description=description, **bounds)
+
+
+def ruled(*rules: Rule) -> Meta:
+    """CEL rules for one field."""
+    return Meta(extra_json_schema={"x-kubernetes-validations": [msgspec.to_builtins(rule) for rule in rules]})
+
+
+def within(low: str, high: str) -> Meta:
+    """The bounds of a duration."""
+    rule = f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')"
+    return ruled(Rule(rule, f"give a duration from {low} to {high}"))
+
+
+RAW = Meta(extra_json_schema={"x-kubernetes-preserve-unknown-fields": True})
+"""An object of Kubernetes' own, which the API server checks where it is used."""
+
+MAX_POINTS = 2**53 - 1
+"""What every JSON reader takes exactly; a bound of 2⁶³ − 1 is not read as itself by the API server."""
+
+DnsName = Annotated[
+    str,
+    Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+]
+"""The name of an object or a host."""
+
+Duration = Annotated[str, Meta(min_length=2, max_length=12, pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h)$")]
+"""`100ms`, `60s`, `1m`, `2h`."""
+
+Labels = Annotated[dict[Annotated[str, Meta(max_length=317)], Annotated[str, Meta(max_length=63)]], Meta(max_length=64)]
+Annotations = Annotated[
+    dict[Annotated[str, Meta(max_length=317)], Annotated[str, Meta(max_length=4096)]], Meta(max_length=64)
+]
+Object = Annotated[dict[str, Any], RAW]
+
+
+class SecretKey(Part, frozen=True):
+    """A key of a Secret in the same namespace."""
+
+    name: Annotated[DnsName, field("Name of the Secret.")]
+    key: Annotated[
+        str,
+        field("Key in the Secret's data.", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$"),
+    ]
+
+
+class LocalName(Part, frozen=True):
+    """An object in the same namespace."""
+
+    name: Annotated[DnsName, field("Name of the object.")]

@@ -1,0 +1,98 @@
+"""The schema of a type, in the form that a CRD takes: everything in place, no references."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+Schema = dict[str, Any]
+
+_BOUNDS = {"ge": "minimum", "le": "maximum", "min_length": "minLength", "max_length": "maxLength", "pattern": "pattern"}
+_LIST_BOUNDS = {"min_length": "minItems", "max_length": "maxItems"}
+_DICT_BOUNDS = {"min_length": "minProperties", "max_length": "maxProperties"}
+
+
+def schema(kind: type) -> Schema:
+    """The OpenAPI schema of `kind`, a `Part`."""
+    return _schema(inspect.type_info(kind))
+
+
+def _schema(info: inspect.Type) -> Schema:
+    match info:
+        case inspect.Metadata():
+            return _merged(_schema(info.type), info.extra_json_schema or {})
+        case inspect.UnionType():
+            return _union(info)
+        case inspect.StructType():
+            return _struct(info)
+        case inspect.BoolType():
+            return {"type": "boolean"}
+        case inspect.IntType():
+            return {"type": "integer", "format": "int64", **_bounds(info, _BOUNDS)}
+        case inspect.StrType():
+            return {"type": "string", **_bounds(info, _BOUNDS)}
+        case inspect.LiteralType():
+            return {"type": "string", "enum": list(info.values)}
+        case inspect.ListType():
+            return {"type": "array", "items": _schema(info.item_type), **_bounds(info, _LIST_BOUNDS)}
+        case inspect.DictType():
+            return _map(info)
+    raise TypeError(f"no schema for {info}")
+
+
+def _union(info: inspect.UnionType) -> Schema:
+    kinds = [kind for kind in info.types if not isinstance(kind, inspect.NoneType)]
+    return _schema(kinds[0]) if len(kinds) == 1 else {}  # two kinds are an x-kubernetes-int-or-string
+
+
+def _map(info: inspect.DictType) -> Schema:
+    bounds = _bounds(info, _DICT_BOUNDS)
+    if isinstance(info.value_type, inspect.AnyType):
+        return {"type": "object", **bounds}
+    return {"type": "object", "additionalProperties": _schema(info.value_type), **bounds}
+
+
+def _struct(info: inspect.StructType) -> Schema:
+    found: Schema = {"type": "object", "description": (info.cls.__doc__ or "").strip()}
+    found["properties"] = {each.encode_name: _field(each) for each in info.fields}
+    required = [each.encode_name for each in info.fields if each.required]
+    if required:
+        found["required"] = required
+    rules = getattr(info.cls, "RULES", ())
+    if rules:
+        found["x-kubernetes-validations"] = msgspec.to_builtins(rules)
+    return found
+
+
+def _field(info: inspect.Field) -> Schema:
+    found = _schema(info.type)
+    default = info.default
+    if info.default_factory is not msgspec.NODEFAULT:
+        default = info.default_factory()
+    if default is not msgspec.NODEFAULT and default is not None:
+        found["default"] = _plain(default)
+    return found
+
+
+def _plain(default: Any) -> Any:
+    """A default as it is written: in full, since rules look at it before defaults inside it are filled in."""
+    if not isinstance(default, msgspec.Struct):
+        return default
+    pairs = (
+        (each, getattr(default, name))
+        for name, each in zip(default.__struct_fields__, default.__struct_encode_fields__, strict=True)
+    )
+    return {name: _plain(value) for name, value in pairs if value is not None}
+
+
+def _bounds(info: Any, names: dict[str, str]) -> Schema:
+    return {names[name]: getattr(info, name) for name in names if getattr(info, name, None) is not None}
+
+
+def _merged(found: Schema, more: Schema) -> Schema:
+    """`more` wins, but rules add up."""
+    both = "x-kubernetes-validations"
+    rules = [*found.get(both, []), *more.get(both, [])]
+    return {**found, **more, **({both: rules} if rules else {})}

@@ -1,0 +1,193 @@
+"""How the service runs in the cluster: its pods, how it is reached, who may reach it, who watches it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from leaderboard_operator.spec.kinds import (
+    Annotations,
+    DnsName,
+    Duration,
+    Labels,
+    Object,
+    Part,
+    Rule,
+    field,
+    within,
+)
+
+Quantity = Annotated[
+    str | int,
+    Meta(extra_json_schema={"x-kubernetes-int-or-string": True}),
+]
+Quantities = Annotated[dict[str, Quantity], Meta(max_length=16)]
+Short = Annotated[str, Meta(max_length=317)]
+
+
+class Autoscaling(Part, frozen=True, kw_only=True):
+    """A HorizontalPodAutoscaler on the Leaderboard's own scale. Leave `replicas` out of Git with it."""
+
+    RULES = (
+        Rule(
+            "self.minReplicas <= self.maxReplicas", "minReplicas is more than maxReplicas; lower it or raise the other"
+        ),
+    )
+
+    min_replicas: Annotated[int, field("Fewest pods.", ge=1, le=100)] = 2
+    max_replicas: Annotated[int, field("Most pods.", ge=1, le=100)]
+    target_cpu_utilization: Annotated[
+        int,
+        field("Percent of the requested CPU that pods should use on average.", ge=1, le=100),
+    ] = msgspec.field(name="targetCPUUtilization", default=70)
+
+
+class Service(Part, frozen=True):
+    """The Service."""
+
+    type: Annotated[Literal["ClusterIP", "NodePort", "LoadBalancer"], field("Type of the Service.")] = "ClusterIP"
+    annotations: Annotated[
+        Annotations, field("Annotations of the Service, such as a cloud's for its load balancer.")
+    ] = {}
+
+
+class Ingress(Part, frozen=True):
+    """An Ingress. Sockets need a controller that passes WebSockets on, as all common ones do."""
+
+    host: Annotated[DnsName, field("Host name.")]
+    class_name: Annotated[DnsName, field("IngressClass. Left out, the cluster's default.")] | None = None
+    tls_secret_name: Annotated[DnsName, field("Secret with the host's certificate; https then.")] | None = None
+    annotations: Annotated[Annotations, field("Annotations of the Ingress.")] = {}
+
+
+class ParentRef(Part, frozen=True):
+    """A Gateway, or a listener of one."""
+
+    name: Annotated[DnsName, field("Name of the Gateway.")]
+    namespace: Annotated[DnsName, field("Its namespace. Left out, the Leaderboard's.")] | None = None
+    section_name: Annotated[DnsName, field("Name of the listener. Left out, all that fit.")] | None = None
+
+
+class Gateway(Part, frozen=True):
+    """An HTTPRoute of the Gateway API."""
+
+    parent_refs: Annotated[list[ParentRef], field("The Gateways that route to the service.", max_length=8)] = []
+    hostnames: Annotated[list[DnsName], field("Host names; none is any that the Gateway serves.", max_length=16)] = []
+
+
+class Exposure(Part, frozen=True):
+    """How the service is reached, on port 8080 of the Service of the Leaderboard's name."""
+
+    RULES = (
+        Rule(
+            "!has(self.ingress) || !has(self.gateway) || self.gateway.parentRefs.size() == 0",
+            "set either ingress or gateway",
+        ),
+    )
+
+    service: Annotated[Service, field("The Service.")] = Service()
+    ingress: Annotated[Ingress, field("An Ingress.")] | None = None
+    gateway: Annotated[Gateway, field("An HTTPRoute; needs a cluster with the Gateway API.")] | None = None
+    trusted_proxies: (
+        Annotated[
+            list[Annotated[str, field("A network.", max_length=64, pattern=r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$")]],
+            field(
+                "Networks of proxies whose X-Forwarded-For is believed. Left out: none without ingress and gateway, "
+                "else the private networks, where the proxy's pods are.",
+                max_length=32,
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Toleration(Part, frozen=True):
+    """A toleration of Kubernetes' own."""
+
+    key: Annotated[Short, field("Taint key; left out, all.")] | None = None
+    operator: Annotated[Literal["Exists", "Equal"], field("How the value is compared.")] = "Equal"
+    value: Annotated[Annotated[str, Meta(max_length=63)], field("Taint value.")] | None = None
+    effect: (
+        Annotated[Literal["NoSchedule", "PreferNoSchedule", "NoExecute"], field("Taint effect; left out, all.")] | None
+    ) = None
+    toleration_seconds: Annotated[int, field("How long NoExecute is tolerated.", ge=0, le=31_536_000)] | None = None
+
+
+class Resources(Part, frozen=True):
+    """Requests and limits of the container."""
+
+    requests: Annotated[Quantities, field("What is set aside for a pod.")] = msgspec.field(
+        default_factory=lambda: {"cpu": "100m", "memory": "128Mi"}
+    )
+    limits: Annotated[Quantities, field("What a pod may use.")] = msgspec.field(
+        default_factory=lambda: {"memory": "512Mi"}
+    )
+
+
+class PodMetadata(Part, frozen=True):
+    """Labels and annotations of the pods."""
+
+    labels: Annotated[Labels, field("Labels; those that the operator sets itself win.")] = {}
+    annotations: Annotated[Annotations, field("Annotations.")] = {}
+
+
+class PodSpec(Part, frozen=True):
+    """Where pods run and with what. As in a pod of Kubernetes."""
+
+    resources: Annotated[Resources, field("Requests and limits.")] = Resources()
+    node_selector: Annotated[Labels, field("Labels that a node must have.")] = {}
+    affinity: Annotated[Object, field("Affinity of Kubernetes' own form.")] = {}
+    tolerations: Annotated[list[Toleration], field("Taints that pods tolerate.", max_length=32)] = []
+    topology_spread_constraints: Annotated[
+        list[Object], field("How pods spread. Left out, over nodes, as well as it goes.", max_length=8)
+    ] = []
+    priority_class_name: Annotated[DnsName, field("PriorityClass of the pods.")] | None = None
+
+
+class Template(Part, frozen=True):
+    """The pods."""
+
+    metadata: Annotated[PodMetadata, field("Labels and annotations.")] = PodMetadata()
+    spec: Annotated[PodSpec, field("Where pods run and with what.")] = PodSpec()
+
+
+class Disruption(Part, frozen=True):
+    """What may be taken down at once, such as by a node's drain. Holds from two pods on."""
+
+    max_unavailable: Annotated[int, field("Most pods that may be down on purpose.", ge=1, le=100)] = 1
+
+
+class NetworkPolicy(Part, frozen=True):
+    """Who may open connections to the pods."""
+
+    enabled: Annotated[bool, field("Whether there is a NetworkPolicy.")] = True
+    allow_from: Annotated[
+        list[Object],
+        field("Who may reach the service, in the form of a NetworkPolicy's `from`; empty is anybody.", max_length=32),
+    ] = []
+
+
+class Slo(Part, frozen=True):
+    """The service level objectives that alerts and dashboards hold the service to."""
+
+    availability: Annotated[
+        str, field("Percent of requests that succeed.", max_length=7, pattern=r"^[0-9]{1,2}(\.[0-9]{1,4})?$")
+    ] = "99.9"
+    latency: Annotated[Duration, field("Within which 99 % of requests are answered."), within("1ms", "60s")] = "250ms"
+    propagation: Annotated[
+        Duration, field("Within which 99 % of accepted scores are on the sockets."), within("1ms", "60s")
+    ] = "500ms"
+
+
+Auto = Literal["Auto", "Disabled"]
+
+
+class Monitoring(Part, frozen=True):
+    """Objects for Prometheus and Grafana. `Auto` makes them where the cluster knows their kind."""
+
+    service_monitor: Annotated[Auto, field("A ServiceMonitor of the Prometheus operator.")] = "Auto"
+    rules: Annotated[Auto, field("A PrometheusRule of the Prometheus operator.")] = "Auto"
+    dashboard: Annotated[Auto, field("A ConfigMap with the dashboard.")] = "Auto"
+    slo: Annotated[Slo, field("Service level objectives.")] = Slo()

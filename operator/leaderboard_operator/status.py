@@ -1,0 +1,175 @@
+"""The status of a Leaderboard from what was observed: a pure function."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from leaderboard_operator import pods
+from leaderboard_operator.conditions import Condition, Trouble, dated
+from leaderboard_operator.resources.names import HTTP_PORT, Board, Object
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reconcile saw. Of `secrets` and `refusals` the first is told; `rival` has our database."""
+
+    board: Board
+    generation: int
+    now: datetime
+    deployment: Object | None = None
+    pods: list[Object] = []
+    secrets: tuple[Trouble, ...] = ()
+    rival: str = ""
+    refusals: tuple[Trouble, ...] = ()
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Pods by what they are: asked for, there, of the latest revision, ready; `settled` when a rollout is over."""
+
+    wanted: int
+    there: int
+    updated: int
+    ready: int
+    settled: bool
+
+
+def counts(board: Board, deployment: Object | None) -> Counts:
+    """Count the pods, as the Deployment's own status does."""
+    found = deployment or {}
+    status = found.get("status", {})
+    there, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
+    current = status.get("observedGeneration", 0) >= found.get("metadata", {}).get("generation", 1)
+    settled = current and updated == there == found.get("spec", {}).get("replicas")
+    return Counts(board.replicas, there, updated, status.get("readyReplicas", 0), settled)
+
+
+def status(seen: Observed, before: dict[str, Any]) -> dict[str, Any]:
+    """The status as it is to be; `before` is what stands there."""
+    count = counts(seen.board, seen.deployment)
+    return {
+        "observedGeneration": seen.generation,
+        "replicas": count.there,
+        "readyReplicas": count.ready,
+        "updatedReplicas": count.updated,
+        "selector": ",".join(f"{name}={value}" for name, value in sorted(seen.board.selector.items())),
+        "version": version(seen.board.image),
+        "url": url(seen.board),
+        "conditions": dated(conditions(seen, count), before.get("conditions", []), seen.generation, seen.now),
+    }
+
+
+def conditions(seen: Observed, count: Counts) -> list[Condition]:
+    """Every condition."""
+    of = Condition.of
+    trouble = first_trouble(seen)
+    stalled = trouble if trouble is not None and _stuck(seen, count) else None
+    return [
+        _ready(count, stalled),
+        _reconciling(seen, count),
+        of("Stalled", stalled or Trouble("NotStalled", ""), so=stalled is not None),
+        of("Available", _available(count, trouble), so=count.ready > 0),
+        _database(seen, count),
+        of("SecretsReady", seen.secrets[0] if seen.secrets else Trouble("Found", ""), so=not seen.secrets),
+        of("Degraded", trouble or Trouble("AsAsked", ""), so=trouble is not None),
+    ]
+
+
+def first_trouble(seen: Observed) -> Trouble | None:
+    """What is wrong; that which others follow from comes first."""
+    for found in (*seen.secrets, *_rivalry(seen), *seen.refusals):
+        return found
+    return _refused_pods(seen.deployment) or pods.trouble(seen.pods, seen.now) or _late(seen.deployment)
+
+
+def url(board: Board) -> str:
+    """Where clients reach the service."""
+    exposure = board.spec.exposure
+    if exposure.ingress is not None:
+        return f"http{'s' if exposure.ingress.tls_secret_name else ''}://{exposure.ingress.host}"
+    if exposure.gateway is not None and exposure.gateway.hostnames:
+        secure = any((parent.section_name or "").startswith("https") for parent in exposure.gateway.parent_refs)
+        return f"http{'s' if secure else ''}://{exposure.gateway.hostnames[0]}"
+    return f"http://{board.name}.{board.namespace}.svc:{HTTP_PORT}"
+
+
+def version(image: str) -> str:
+    """The version that an image's tag names."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    return name.partition(":")[2] or "latest"
+
+
+def _stuck(seen: Observed, count: Counts) -> bool:
+    """Whether it takes a person: nothing serves, or what serves is not what was asked for."""
+    return bool(seen.secrets or seen.rival or seen.refusals) or count.ready == 0 or not count.settled
+
+
+def _ready(count: Counts, stalled: Trouble | None) -> Condition:
+    if stalled is not None:
+        return Condition.of("Ready", stalled, so=False)
+    if count.ready:
+        return Condition.of("Ready", Trouble("Serving", f"{count.ready} of {count.wanted} pods take requests"), so=True)
+    if count.wanted == 0:
+        return Condition.of("Ready", Trouble("ScaledToZero", "spec.replicas is 0: nothing serves"), so=False)
+    return Condition.of("Ready", Trouble("Starting", "No pod takes requests yet"), so=False)
+
+
+def _reconciling(seen: Observed, count: Counts) -> Condition:
+    if seen.board.spec.paused:
+        why = Trouble("Paused", "spec.paused is set: the operator changes nothing, and reports")
+        return Condition.of("Reconciling", why, so=False)
+    if count.settled and count.ready == count.there:
+        return Condition.of("Reconciling", Trouble("UpToDate", ""), so=False)
+    text = f"{count.updated} of {count.wanted} pods are of the latest revision, {count.ready} take requests"
+    return Condition.of("Reconciling", Trouble("RollingOut", text), so=True)
+
+
+def _available(count: Counts, trouble: Trouble | None) -> Trouble:
+    if count.ready:
+        return Trouble("PodsReady", "")
+    return trouble or Trouble("NoPodReady", "No pod takes requests")
+
+
+def _database(seen: Observed, count: Counts) -> Condition:
+    for rivalry in _rivalry(seen):
+        return Condition.of("DatabaseReady", rivalry, so=False)
+    found = pods.database_trouble(seen.pods, seen.now)
+    if found is not None:
+        return Condition.of("DatabaseReady", found, so=False)
+    if count.ready:
+        return Condition.of("DatabaseReady", Trouble("Serving", ""), so=True)
+    why = Trouble("NotTried", "No pod has told yet: the service itself tries its database")
+    return Condition.of("DatabaseReady", why, so=None)
+
+
+def _rivalry(seen: Observed) -> list[Trouble]:
+    if not seen.rival:
+        return []
+    text = (
+        f"The Leaderboard {seen.rival} has the database {seen.board.spec.database.name!r} already. Delete one of them, "
+        "or make this one anew with another spec.database.name"
+    )
+    return [Trouble("DatabaseInUse", text)]
+
+
+def _refused_pods(deployment: Object | None) -> Trouble | None:
+    """Pods that the API server refuses to make: a quota, a policy."""
+    failure = _condition(deployment, "ReplicaFailure")
+    if failure.get("status") != "True":
+        return None
+    text = failure.get("message", "")
+    if "exceeded quota" in text:
+        return Trouble("QuotaExceeded", f"A quota stops the pods: {text}. Raise it, or lower what the pods ask for")
+    return Trouble("PodsRefused", f"Pods cannot be made: {text}")
+
+
+def _late(deployment: Object | None) -> Trouble | None:
+    if _condition(deployment, "Progressing").get("reason") != "ProgressDeadlineExceeded":
+        return None
+    return Trouble("TooSlow", "The pods do not become ready. Look at `kubectl describe pod` and their logs")
+
+
+def _condition(deployment: Object | None, type_: str) -> Object:
+    found: list[Object] = (deployment or {}).get("status", {}).get("conditions", [])
+    return next((each for each in found if each["type"] == type_), {})

@@ -1,0 +1,113 @@
+"""Watching, by Kopf: each event of a Leaderboard, or of what belongs to one, puts that Leaderboard into the queue.
+
+Only `on.event` handlers are used: they keep nothing on the resources, neither annotations nor finalizers, and an event
+that is lost or comes twice does no harm. Changes that no event told of are found by `Freshness`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import kopf
+
+from leaderboard_operator import API_VERSION, GROUP, KIND, PLURAL
+from leaderboard_operator.claims import Key
+from leaderboard_operator.resources import KINDS, Kind
+from leaderboard_operator.resources.names import MANAGED
+
+Object = dict[str, Any]
+
+SILENCE_SECONDS = 70.0
+"""A watch without an event or a bookmark, which come each minute, is dead, and is begun again."""
+
+STREAM_SECONDS = 240
+"""Watches end and begin again this often in any case."""
+
+RETRIES = [1, 1, 2, 3, 5, 8, *[15] * 1000]
+"""Seconds between tries while the API server refuses. When they run out, Kopf gives up, and the process ends."""
+
+_MANAGED = ",".join(f"{name}={value}" for name, value in MANAGED.items())
+
+
+class Freshness:
+    """Whether the watch of Leaderboards tells of all changes: held against a list of them from time to time."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Key, int] = {}
+        self._behind: dict[Key, int] = {}
+        self._in_step_at = asyncio.get_running_loop().time()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the watch was last in step."""
+        return asyncio.get_running_loop().time() - self._in_step_at
+
+    def saw(self, key: Key, version: str) -> None:
+        """The watch told of a version."""
+        self._seen[key] = max(int(version), self._seen.get(key, 0))
+
+    def compare(self, listed: dict[Key, str]) -> None:
+        """A list told of these versions. Whatever an earlier list told of as well, the watch must have."""
+        if all(self._seen.get(key, 0) >= version for key, version in self._behind.items() if key in listed):
+            self._in_step_at = asyncio.get_running_loop().time()
+        now = {key: int(version) for key, version in listed.items()}
+        self._behind = {key: version for key, version in now.items() if self._seen.get(key, 0) < version}
+        self._seen = {key: version for key, version in self._seen.items() if key in now}
+
+
+class Watches:
+    """What is watched, and whom it is told: `add` puts a Leaderboard into the queue."""
+
+    def __init__(self, add: Callable[[Key], None], users: Callable[[str, str], Collection[Key]]) -> None:
+        """`users`: the Leaderboards that use a Secret, by its namespace and name."""
+        self._add = add
+        self._users = users
+        self.freshness = Freshness()
+
+    def registry(self, kinds: Iterable[Kind]) -> kopf.OperatorRegistry:
+        """What Kopf is to watch: Leaderboards, their objects, which are of these `kinds`, their pods, and Secrets."""
+        found = kopf.OperatorRegistry()
+        login = kopf.login_with_kubeconfig if os.environ.get("KUBECONFIG") else kopf.login_with_service_account
+        kopf.on.login(registry=found)(login)
+        kopf.on.event(GROUP, API_VERSION, PLURAL, registry=found)(self._leaderboard)
+        kopf.on.event("", "v1", "secrets", registry=found)(self._secret)
+        kopf.on.event("", "v1", "pods", registry=found)(self._child)
+        for kind in kinds:
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=found)(self._child)
+        return found
+
+    async def _leaderboard(self, body: kopf.Body, **_: Any) -> None:
+        meta = body["metadata"]
+        key = (meta["namespace"], meta["name"])
+        self.freshness.saw(key, meta["resourceVersion"])
+        self._add(key)
+
+    async def _child(self, body: kopf.Body, **_: Any) -> None:
+        """An object of a Leaderboard; pods, which belong to a ReplicaSet, tell by their label."""
+        meta = body["metadata"]
+        owners = [each["name"] for each in meta.get("ownerReferences", []) if each["kind"] == KIND]
+        name = owners[0] if owners else meta.get("labels", {}).get("app.kubernetes.io/instance")
+        if name:
+            self._add((meta["namespace"], name))
+
+    async def _secret(self, body: kopf.Body, **_: Any) -> None:
+        for key in self._users(body["metadata"]["namespace"], body["metadata"]["name"]):
+            self._add(key)
+
+
+def settings() -> kopf.OperatorSettings:
+    """How Kopf is to behave."""
+    found = kopf.OperatorSettings()
+    found.posting.enabled = False  # events.py writes those that matter
+    found.peering.standalone = True  # lease.py elects
+    found.scanning.disabled = True  # it takes rights on all CRDs and namespaces; what comes later is found by resync
+    found.watching.inactivity_timeout = SILENCE_SECONDS
+    found.watching.server_timeout = STREAM_SECONDS
+    found.networking.request_timeout = 30
+    found.networking.error_backoffs = RETRIES
+    for plural in [*(kind.plural for kind in KINDS), "pods"]:
+        found.watching.label_selectors[plural] = _MANAGED
+    return found

@@ -1,0 +1,179 @@
+"""Builds the programs of the test cluster from pinned Go modules, once: `python -m tests.cluster.build [--node]`.
+
+They are kept in ~/.cache/leaderboard/cluster, in a folder for each set of versions and flags. What a folder named by
+KUBEBUILDER_ASSETS holds is used instead. A cold build takes two cores some five minutes, most of it kube-apiserver.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+KUBERNETES = re.search(r"^\tk8s\.io/kubernetes v(\S+)", (HERE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)[1]
+GO = (1, 26)
+PROMETHEUS = "github.com/prometheus-operator/prometheus-operator@v0.85.0/example/prometheus-operator-crd"
+
+CLUSTER = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.7.0",
+    "helm": "helm.sh/helm/v4/cmd/helm@v4.2.4",
+    "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0",
+}
+"""The package of each program; those without a version are pinned by go.mod, the others want other Kubernetes
+libraries than it has."""
+NODE = {
+    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
+    "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+}
+"""What a node that runs images needs besides."""
+CRDS = {
+    "httproutes.yaml": "sigs.k8s.io/gateway-api@v1.4.1/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
+    "servicemonitors.yaml": f"{PROMETHEUS}/monitoring.coreos.com_servicemonitors.yaml",
+    "prometheusrules.yaml": f"{PROMETHEUS}/monitoring.coreos.com_prometheusrules.yaml",
+}
+"""Kinds of others that the operator makes objects of: a file of a module each."""
+
+
+_VERSION = "k8s.io/component-base/version"
+_STAMP = {  # charts ask for the API server's version, which is v0.0.0 unless it is stamped
+    "gitVersion": f"v{KUBERNETES}",
+    "gitMajor": KUBERNETES.split(".")[0],
+    "gitMinor": KUBERNETES.split(".")[1],
+    "gitTreeState": "clean",
+}
+FLAGS = ("-trimpath", "-ldflags", " ".join(["-s -w", *(f"-X {_VERSION}.{key}={to}" for key, to in _STAMP.items())]))
+
+
+class BuildError(Exception):
+    """A build failed; the message is the compiler's."""
+
+
+class NotBuiltError(Exception):
+    """A program is not there; the message says how to get it."""
+
+
+def find(name: str) -> Path:
+    """Where a program or a file of CRDS is; never builds, as that takes longer than any test may."""
+    for folder in _folders():
+        if (folder / name).exists():
+            return folder / name
+    raise NotBuiltError(
+        f"{name} is not built. `make test` builds what the test cluster needs, once, in about five minutes, "
+        f"where Go {GO[0]}.{GO[1]} or newer is installed."
+    )
+
+
+def build(wanted: dict[str, str]) -> None:
+    """Build what is not there yet. Safe to interrupt, and to run twice at the same time."""
+    folder = _cache()
+    if folder is None or not list(_missing(wanted)):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder):
+        missing = list(_missing(wanted))
+        for number, name in enumerate(missing, start=1):
+            _say(f"Building {name} for the test cluster ({number} of {len(missing)}, once)")
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as scratch:
+                target = Path(scratch) / name
+                _make(wanted[name], target)
+                target.replace(folder / name)
+
+
+def _make(source: str, target: Path) -> None:
+    if source.endswith(".yaml"):
+        version = source.index("/", source.index("@"))
+        module = json.loads(_go("mod", "download", "-json", source[:version]))
+        shutil.copyfile(module["Dir"] + source[version:], target)
+    elif "@" in source:
+        _go("install", *FLAGS, source, GOBIN=str(target.parent))
+    else:
+        _go("build", "-mod=readonly", *FLAGS, "-o", str(target), source)
+
+
+def _go(*arguments: str, **environment: str) -> str:
+    environment |= {"CGO_ENABLED": "0", "GOWORK": "off"}
+    done = subprocess.run(["go", *arguments], cwd=HERE, env=os.environ | environment, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"go {' '.join(arguments)} in {HERE}:\n{done.stderr}")
+    return done.stdout
+
+
+def _missing(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if not any((folder / name).exists() for folder in _folders()):
+            yield name
+
+
+def _folders() -> list[Path]:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    folders = (Path(assets) if assets else None, _cache())
+    return [folder for folder in folders if folder is not None]
+
+
+@cache
+def _cache() -> Path | None:
+    """The folder of these versions, built by this Go; None where there is no Go, or one that is too old."""
+    if shutil.which("go") is None:
+        return None
+    asked = subprocess.run(["go", "env", "GOVERSION"], cwd=HERE, capture_output=True, text=True)
+    found = re.match(r"go(\d+)\.(\d+)", asked.stdout)
+    if found is None or (int(found[1]), int(found[2])) < GO:
+        return None
+    digest = hashlib.sha256(asked.stdout.encode())
+    for text in ((HERE / "go.mod").read_text(encoding="utf-8"), repr((CLUSTER, NODE, CRDS, FLAGS))):
+        digest.update(text.encode())
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "leaderboard" / "cluster" / digest.hexdigest()[:16]
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say("Waiting for another build of the test cluster")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        for leftover in folder.glob(".building-*"):
+            shutil.rmtree(leftover)
+        yield
+
+
+def main() -> int:
+    """Build, or say that the tests that need it will be skipped."""
+    wanted = CLUSTER | CRDS | (NODE if "--node" in sys.argv[1:] else {})
+    if _cache() is None and list(_missing(wanted)):
+        _say(f"Go {GO[0]}.{GO[1]} or newer is not installed: tests on a Kubernetes cannot run.")
+        return 0
+    try:
+        build(wanted)
+    except BuildError as error:
+        _say(f"The test cluster cannot be built: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

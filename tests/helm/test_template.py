@@ -1,0 +1,139 @@
+"""What the chart makes of its values, before any cluster sees it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from tests.helm.values import VALUES
+from tests.support.chart import CHART, RBAC, helm, of_kind, rendered
+from tests.support.kubernetes import need_programs
+from tornado_app import __version__
+
+
+@pytest.fixture(autouse=True)
+def _helm():
+    need_programs("helm")
+
+
+@pytest.fixture(params=VALUES, ids=lambda name: name.replace(" ", "-"))
+def objects(request):
+    return rendered(VALUES[request.param])
+
+
+def test_lint_finds_nothing():
+    done = helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_chart_belongs_to_this_version_of_the_service():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+def test_each_object_names_its_namespace_and_what_it_is_part_of(objects):
+    cluster_wide = ("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding")
+    for each in objects:
+        meta = each["metadata"]
+        assert meta["labels"]["app.kubernetes.io/part-of"] == "leaderboard", meta
+        assert ("namespace" in meta) == (each["kind"] not in cluster_wide), meta
+
+
+def test_every_pod_is_restricted_on_a_read_only_root(objects):
+    pods = [each["spec"]["template"]["spec"] for each in of_kind(objects, "Deployment", "StatefulSet", "Job")]
+    assert pods
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_only_the_operator_has_a_token():
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"].get("automountServiceAccountToken", True)
+        for each in of_kind(rendered(VALUES["to try out"]), "Deployment", "StatefulSet", "Job")
+    }
+    assert [name for name, mounted in pods.items() if mounted] == ["lb-leaderboard-operator"]
+
+
+def test_all_namespaces_need_a_cluster_role_and_named_ones_none():
+    everywhere, named = of_kind(rendered({}), *RBAC), of_kind(rendered(VALUES["namespaced"]), *RBAC)
+    assert {each["kind"] for each in everywhere} == set(RBAC)
+    assert {each["kind"] for each in named} == {"ServiceAccount", "Role", "RoleBinding"}
+    places = [(each["metadata"]["namespace"], each["metadata"]["name"]) for each in of_kind(named, "Role")]
+    name = "lb-leaderboard-operator"
+    assert sorted(places) == [("games", name), ("games", f"{name}-lease"), ("shop", name)]
+
+
+def test_no_rule_is_a_wildcard_and_secrets_are_only_read():
+    for each in of_kind(rendered({}) + rendered(VALUES["namespaced"]), "Role", "ClusterRole"):
+        for rule in each["rules"]:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            if "secrets" in rule["resources"]:
+                assert set(rule["verbs"]) == {"get", "list", "watch"}
+
+
+def test_the_operator_is_told_what_to_look_after_and_which_image_to_run():
+    (everywhere,), (named,) = (of_kind(rendered(values), "Deployment") for values in ({}, VALUES["namespaced"]))
+    (container,) = everywhere["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"leaderboard-operator:{__version__}"
+    assert {"--all-namespaces", f"--app-image=leaderboard-app:{__version__}"} <= set(container["args"])
+    (container,) = named["spec"]["template"]["spec"]["containers"]
+    assert [arg for arg in container["args"] if "namespace" in arg] == ["--namespace=games", "--namespace=shop"]
+
+
+def test_the_crd_stays_on_uninstall_and_can_be_left_to_another_release():
+    (crd,) = of_kind(rendered({}), "CustomResourceDefinition")
+    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    generated = yaml.safe_load((CHART / "files" / "crd.yaml").read_text(encoding="utf-8"))
+    assert crd["spec"] == generated["spec"]
+    assert not of_kind(rendered(VALUES["bare"]), "CustomResourceDefinition")
+
+
+def test_what_is_switched_off_is_not_there():
+    kinds = {each["kind"] for each in rendered({"networkPolicy": {"enabled": False}, "operator": {"replicas": 1}})}
+    assert not kinds & {"NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor", "StatefulSet"}
+    assert {"ServiceMonitor"} <= {each["kind"] for each in rendered(VALUES["monitored"])}
+
+
+def test_a_long_release_name_still_gives_valid_names():
+    for each in rendered(VALUES["to try out"], release="r" * 53):
+        assert len(each["metadata"]["name"]) <= 63, each["metadata"]["name"]
+        for label in each["metadata"]["labels"].values():
+            assert len(label) <= 63
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"operator": {"replicas": "2"}}, "/operator/replicas"),
+        ({"operator": {"replicas": -1}}, "/operator/replicas"),
+        ({"operator": {"replica": 3}}, "replica"),
+        ({"operator": {"image": "two words"}}, "/operator/image"),
+        ({"operator": {"imagePullPolicy": "Sometimes"}}, "/operator/imagePullPolicy"),
+        ({"app": {"image": 7}}, "/app/image"),
+        ({"watchNamespaces": "games"}, "/watchNamespaces"),
+        ({"watchNamespaces": ["Games"]}, "/watchNamespaces/0"),
+        ({"monitoring": {"enabled": "yes"}}, "/monitoring/enabled"),
+        ({"monitoring": {"interval": "often"}}, "/monitoring/interval"),
+        ({"imagePullSecrets": [{"name": "registry"}]}, "/imagePullSecrets/0"),
+        ({"devMongoDB": {"enabled": True}}, "devMongoDB"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(values, said):
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        rendered(values)
+
+
+def test_every_value_is_in_the_schema_and_explained():
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    for name, part in schema["properties"].items():
+        if name != "global":
+            assert set(part.get("properties", {})) == set(values[name] if "properties" in part else {}), name
+    assert set(values) == set(schema["properties"]) - {"global"}

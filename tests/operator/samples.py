@@ -1,0 +1,76 @@
+"""Boards for the pure tests: one with nothing but what is required, one with everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from leaderboard_operator.resources import Board
+from leaderboard_operator.spec import Spec
+from tests.operator.boards import spec
+
+UID = "5d0c0f7c-6f0c-4c35-9d5f-8f2d4a1b7c11"
+
+FULL = spec(
+    replicas=3,
+    image="registry.example/leaderboard:1.2.0@sha256:" + "0" * 64,
+    imagePullSecrets=[{"name": "pull"}],
+    database={"connectionSecretRef": {"name": "mongo", "key": "connectionString.standardSrv"}, "name": "scores"},
+    auth={"jwt": {"algorithm": "RS256", "jwksUrl": "https://id.example/jwks", "audience": "a", "issuer": "https://i/"}},
+    actions={
+        "proof": "Optional",
+        "proofKeySecretRef": {"name": "proof", "key": "pem"},
+        "proofAlgorithm": "ES256",
+        "points": {"level_complete": 50, "123": 5},
+        "maxIncrement": 100,
+    },
+    rateLimit={"updates": 5, "window": "1m", "maxPointsPerWindow": 1000},
+    live={"broadcastInterval": "250ms", "maxConnections": 5000, "allowedOrigins": ["https://play.example"]},
+    autoscaling={"minReplicas": 2, "maxReplicas": 10, "targetCPUUtilization": 60},
+    exposure={
+        "service": {"type": "LoadBalancer", "annotations": {"cloud.example/kind": "nlb"}},
+        "ingress": {
+            "host": "scores.example",
+            "className": "nginx",
+            "tlsSecretName": "scores-tls",
+            "annotations": {"a.example/b": "c"},
+        },
+        "trustedProxies": ["192.0.2.0/24"],
+    },
+    template={
+        "metadata": {"labels": {"team": "games", "app.kubernetes.io/name": "no"}, "annotations": {"a.example/d": "e"}},
+        "spec": {
+            "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+            "nodeSelector": {"disk": "ssd"},
+            "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+            "tolerations": [{"key": "games", "operator": "Exists", "effect": "NoSchedule"}],
+            "topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+            ],
+            "priorityClassName": "high",
+        },
+    },
+    disruption={"maxUnavailable": 2},
+    networkPolicy={"allowFrom": [{"podSelector": {"matchLabels": {"app": "gateway"}}}]},
+)
+
+ROUTED = spec(
+    actions={"proof": "Off"},
+    auth={"jwt": {"jwksSecretRef": {"name": "arcade-jwt", "key": "jwks"}}},
+    exposure={
+        "gateway": {
+            "parentRefs": [{"name": "public", "namespace": "infra", "sectionName": "https"}],
+            "hostnames": ["scores.example"],
+        }
+    },
+)
+
+
+def board(content: dict[str, Any] | None = None, **changes: Any) -> Board:
+    """A Board of this spec, the least one where there is none."""
+    given = {"namespace": "games", "name": "arcade", "uid": UID, "image": "leaderboard-app:1.2.0", "secrets_hash": "5e"}
+    return Board(**{**given, **changes}, spec=msgspec.convert(content or spec(), Spec))
+
+
+BOARDS = {"least": board(), "full": board(FULL, image=FULL["image"]), "routed": board(ROUTED)}

@@ -1,0 +1,129 @@
+"""The CustomResourceDefinition: in step with the types, small, bounded, and enforced with messages that help."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from leaderboard_operator.spec.crd import crd as made
+from leaderboard_operator.spec.crd import document
+from tests.operator.boards import Boards, leaderboard
+from tests.support.chart import CHART, example
+
+SIZE = 200_000
+"""Bytes: `kubectl apply` writes the object into an annotation of at most 256 KiB."""
+
+
+def test_the_committed_copy_is_what_the_types_make():
+    """After a change that is meant: `leaderboard-operator crd > helm/leaderboard/files/crd.yaml`."""
+    assert (CHART / "files" / "crd.yaml").read_text(encoding="utf-8") == document()
+
+
+def test_it_is_small():
+    assert len(document()) < SIZE
+
+
+def nodes(schema: dict[str, Any], path: str = "spec") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, each in schema.get("properties", {}).items():
+        yield from nodes(each, f"{path}.{name}")
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            yield from nodes(schema[name], f"{path}[]")
+
+
+SCHEMA = made()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"), list(nodes(SCHEMA)), ids=lambda part: part if isinstance(part, str) else ""
+)
+def test_everything_is_bounded_and_described(path, schema):
+    kind = schema.get("type")
+    if kind == "string":
+        assert "maxLength" in schema or "enum" in schema
+    if kind == "array":
+        assert "maxItems" in schema
+    if kind == "integer":
+        assert {"minimum", "maximum"} <= set(schema)
+    if "additionalProperties" in schema:
+        assert "maxProperties" in schema
+    if not path.endswith("[]"):
+        assert schema["description"].strip().endswith((".", "…)."))
+    for rule in schema.get("x-kubernetes-validations", []):
+        assert rule["message"]
+
+
+PROOF = {"proofKeySecretRef": {"name": "a", "key": "b"}}
+JWT = {"secretRef": {"name": "a", "key": "b"}}
+WRONG = [
+    ({"actions": {}}, "set proofKeySecretRef to the key"),
+    ({"actions": {"proof": "Sometimes", **PROOF}}, "Unsupported value"),
+    ({"actions": {**PROOF, "points": {"a b": 1}}}, "an action type is 1 to 64 of"),
+    ({"actions": {**PROOF, "points": {"a": 0}}}, "greater than or equal to 1"),
+    ({"actions": {**PROOF, "maxIncrement": 0}}, "greater than or equal to 1"),
+    ({"auth": {"jwt": {}}}, "set exactly one of secretRef, jwksUrl and jwksSecretRef"),
+    ({"auth": {"jwt": {**JWT, "jwksUrl": "https://a.example"}}}, "set exactly one of"),
+    ({"auth": {"jwt": {"jwksUrl": "http://a.example/keys"}}}, "should match"),
+    ({"auth": {"jwt": {**JWT, "algorithm": "none"}}}, "Unsupported value"),
+    ({"database": {"connectionSecretRef": {"name": "a", "key": "b"}, "name": "admin"}}, "MongoDB's own"),
+    ({"database": {"connectionSecretRef": {"name": "a", "key": "b"}, "name": "a b"}}, "should match"),
+    ({"database": {"connectionSecretRef": {"name": "A!", "key": "b"}, "name": "a"}}, "should match"),
+    ({"replicas": -1}, "greater than or equal to 0"),
+    ({"replicas": 101}, "less than or equal to 100"),
+    ({"rateLimit": {"updates": 10, "window": "ten"}}, "should match"),
+    ({"rateLimit": {"updates": 10, "window": "25h"}}, "give a duration from 10ms to 24h"),
+    ({"rateLimit": {"updates": 1000, "window": "1s"}}, "set fewer updates or a longer window"),
+    ({"live": {"broadcastInterval": "1ms"}}, "give a duration from 10ms to 60s"),
+    ({"live": {"allowedOrigins": ["*", "https://a.example"]}}, "'*' stands alone"),
+    ({"live": {"allowedOrigins": ["a.example"]}}, "should match"),
+    ({"autoscaling": {"minReplicas": 5, "maxReplicas": 3}}, "minReplicas is more than maxReplicas"),
+    ({"autoscaling": {}}, "Required value"),
+    ({"exposure": {"ingress": {"host": "a"}, "gateway": {"parentRefs": [{"name": "g"}]}}}, "either ingress or gateway"),
+    ({"exposure": {"service": {"type": "ExternalName"}}}, "Unsupported value"),
+    ({"image": "a b"}, "should match"),
+    ({"disruption": {"maxUnavailable": 0}}, "greater than or equal to 1"),
+    ({"monitoring": {"slo": {"availability": "all"}}}, "should match"),
+    ({"databse": {}}, "unknown field"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(crd):
+    def ask(body: dict[str, Any]) -> str:
+        flags = ("--dry-run=server", "--validate=strict", "--filename=-")
+        done = crd.kubectl("apply", *flags, stdin=json.dumps(body), check=False)
+        return "" if done.returncode == 0 else done.stderr
+
+    return ask
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG, ids=lambda part: part if isinstance(part, str) else "")
+def test_what_is_wrong_is_refused_with_what_to_do(refused, change, message):
+    assert message in refused(leaderboard(**change))
+
+
+@pytest.mark.parametrize("name", ["a" * 53, "1st", "a.b"])
+def test_a_name_that_no_service_could_have_is_refused(refused, name):
+    assert "choose a name of at most 52" in refused(leaderboard(name))
+
+
+@pytest.mark.parametrize("name", ["minimal", "production"])
+def test_the_samples_are_taken(refused, name):
+    assert not refused(example(name))
+
+
+def test_the_database_cannot_change(boards: Boards):
+    boards.apply(leaderboard())
+    with pytest.raises(AssertionError, match="the database of a Leaderboard cannot change"):
+        boards.patch({"spec": {"database": {"name": "other"}}})
+
+
+def test_defaults_are_filled_in(boards: Boards):
+    boards.apply(leaderboard())
+    spec = boards.get()["spec"]
+    assert (spec["replicas"], spec["actions"]["proof"], spec["live"]["maxConnections"]) == (2, "Required", 20_000)
+    assert spec["template"]["spec"]["resources"]["limits"] == {"memory": "512Mi"}

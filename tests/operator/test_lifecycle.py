@@ -1,0 +1,163 @@
+"""A Leaderboard from its creation to its end, on a real control plane, with the rights that the chart gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.operator.boards import PATIENCE, Boards, leaderboard, secret
+from tests.support.operator import Operator
+from tests.support.wait import wait_until
+
+CHILDREN = {"serviceaccount", "configmap", "deployment", "service", "poddisruptionbudget", "networkpolicy"}
+
+
+@pytest.fixture
+def arcade(boards: Boards, shared_operator: Operator) -> Boards:
+    """A namespace with a Leaderboard that is ready."""
+    boards.apply(leaderboard())
+    boards.wait()
+    boards.wait("False", "UpToDate", "Reconciling")
+    return boards
+
+
+def test_it_becomes_ready_and_says_where_it_is(arcade):
+    live = arcade.get()
+    status = live["status"]
+    assert status["url"] == f"http://arcade.{arcade.namespace}.svc:8080"
+    assert (status["replicas"], status["readyReplicas"], status["updatedReplicas"]) == (2, 2, 2)
+    assert {each["type"]: each["status"] for each in status["conditions"]} == {
+        "Ready": "True",
+        "Reconciling": "False",
+        "Stalled": "False",
+        "Available": "True",
+        "DatabaseReady": "True",
+        "SecretsReady": "True",
+        "Degraded": "False",
+    }
+    assert {kind for kind, _ in arcade.children()} == CHILDREN
+    assert "finalizers" not in live["metadata"]
+    assert "annotations" not in live["metadata"] or not any("kopf" in name for name in live["metadata"]["annotations"])
+    shown = arcade.cluster.kubectl("get", "lb", "arcade", "--namespace", arcade.namespace, "--output=wide").stdout
+    assert shown.splitlines()[0].split() == ["NAME", "READY", "REASON", "REPLICAS", "VERSION", "URL", "AGE"]
+    assert shown.splitlines()[1].split()[:4] == ["arcade", "True", "Serving", "2"]
+    told = arcade.cluster.kubectl("describe", "lb", "arcade", "--namespace", arcade.namespace).stdout
+    assert "pods take requests" in told.partition("Events:")[2]
+
+
+def test_deleted_children_come_back(arcade):
+    before = arcade.children()
+    for kind, name in before:
+        arcade.delete(kind, name, "--wait=false")
+    uids = {each["metadata"]["uid"] for each in before.values()}
+
+    def back() -> bool:
+        now = arcade.children()
+        return set(now) == set(before) and not uids & {each["metadata"]["uid"] for each in now.values()}
+
+    wait_until(back, PATIENCE, "new objects of the same names")
+    arcade.wait()
+
+
+EDITS = {
+    "deployment": {"spec": {"replicas": 7, "template": {"spec": {"serviceAccountName": "default"}}}},
+    "service": {"spec": {"selector": {"app.kubernetes.io/instance": "other"}}},
+    "networkpolicy": {"spec": {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "other"}}}},
+    "poddisruptionbudget": {"spec": {"maxUnavailable": 2}},
+    "serviceaccount": {"automountServiceAccountToken": True},
+    "configmap": {"metadata": {"labels": {"app.kubernetes.io/instance": None}}},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(EDITS))
+def test_an_edited_child_is_put_right(arcade, kind):
+    def own(each: dict) -> dict:
+        drop = ("managedFields", "resourceVersion", "generation", "annotations")
+        meta = {name: value for name, value in each["metadata"].items() if name not in drop}
+        return {**{name: value for name, value in each.items() if name != "status"}, "metadata": meta}
+
+    (name,) = (name for each, name in arcade.children() if each == kind)
+    before = own(arcade.get(kind, name))
+    arcade.patch(EDITS[kind], kind, name)
+    wait_until(lambda: own(arcade.get(kind, name)) == before, PATIENCE, f"the {kind} as it was")
+
+
+def test_scaling_reaches_the_pods(arcade):
+    arcade.cluster.kubectl("scale", "lb/arcade", "--replicas=3", "--namespace", arcade.namespace)
+    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 3, PATIENCE, "three pods")
+    arcade.cluster.kubectl("scale", "lb/arcade", "--replicas=1", "--namespace", arcade.namespace)
+    wait_until(lambda: arcade.get()["status"].get("replicas") == 1, PATIENCE, "one pod")
+    wait_until(lambda: arcade.get("poddisruptionbudget") is None, PATIENCE, "no budget that would block a drain")
+
+
+def test_an_autoscaler_scales_the_leaderboard_and_is_left_alone(arcade):
+    arcade.patch({"spec": {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}})
+    wait_until(lambda: arcade.get()["spec"]["replicas"] == 3, PATIENCE, "the autoscaler's own count")
+    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 3, PATIENCE, "three pods")
+    able = arcade.get("horizontalpodautoscaler")["status"]["conditions"]
+    assert {each["type"]: each["status"] for each in able}["AbleToScale"] == "True"
+    arcade.patch({"spec": {"autoscaling": None}})
+    wait_until(lambda: arcade.get("horizontalpodautoscaler") is None, PATIENCE, "no autoscaler")
+    assert arcade.get()["spec"]["replicas"] == 3
+
+
+def test_a_rotated_secret_rolls_the_pods_once(arcade):
+    before = arcade.get("deployment")
+    arcade.apply(secret("arcade-jwt", key="c" * 44))
+    wait_until(
+        lambda: arcade.get("deployment")["metadata"]["generation"] > before["metadata"]["generation"],
+        PATIENCE,
+        "a roll",
+    )
+    arcade.apply(secret("arcade-jwt", key="c" * 44, note="not used"))
+    arcade.wait("False", "UpToDate", "Reconciling")
+    assert arcade.get("deployment")["metadata"]["generation"] == before["metadata"]["generation"] + 1
+
+
+def test_changed_settings_are_a_rollout_and_the_old_ones_go_after_it(arcade):
+    (old,) = (name for kind, name in arcade.children() if kind == "configmap")
+    arcade.patch({"spec": {"actions": {"maxIncrement": 7}}})
+    wait_until(lambda: arcade.get("configmap", old) is None, PATIENCE, "the old settings gone")
+    (new,) = (name for kind, name in arcade.children() if kind == "configmap")
+    assert "max_increment: 7" in arcade.get("configmap", new)["data"]["settings.yaml"]
+    volumes = arcade.get("deployment")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": new, "defaultMode": 420} in [each.get("configMap") for each in volumes]
+
+
+def test_paused_is_hands_off(arcade):
+    arcade.patch({"spec": {"paused": True}})
+    arcade.wait("False", "Paused", "Reconciling")
+    arcade.delete("service", "arcade")
+    arcade.patch({"spec": {"replicas": 5}})
+    arcade.wait("False", "Paused", "Reconciling")
+    assert arcade.get("service") is None
+    assert arcade.get("deployment")["spec"]["replicas"] == 2
+    arcade.patch({"spec": {"paused": False}})
+    wait_until(lambda: arcade.get("service"), PATIENCE, "the Service")
+    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 5, PATIENCE, "five pods")
+
+
+def test_an_ingress_comes_and_goes(arcade):
+    arcade.patch({"spec": {"exposure": {"ingress": {"host": "scores.example", "tlsSecretName": "tls"}}}})
+    wait_until(lambda: arcade.get()["status"]["url"] == "https://scores.example", PATIENCE, "the URL")
+    assert arcade.get("ingress")["spec"]["rules"][0]["host"] == "scores.example"
+    arcade.patch({"spec": {"exposure": {"ingress": None}}})
+    wait_until(lambda: arcade.get("ingress") is None, PATIENCE, "no Ingress")
+
+
+def test_deletion_leaves_nothing(arcade):
+    arcade.delete()
+    gone(arcade)
+
+
+def test_deletion_leaves_nothing_without_the_operator_either(boards, operator):
+    boards.apply(leaderboard())
+    boards.wait()
+    operator.close()
+    boards.delete()
+    gone(boards)
+
+
+def gone(boards: Boards) -> None:
+    wait_until(lambda: not boards.children(), PATIENCE, "nothing")
+    pods = "app.kubernetes.io/instance=arcade"
+    wait_until(lambda: not boards.list("pod", pods), PATIENCE, "no pods")

@@ -1,0 +1,81 @@
+"""Each builder against its golden objects, and what the service itself makes of its settings.
+
+After a change that is meant: `python -m tests.operator.test_resources` writes them anew.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from secrets import token_urlsafe
+
+import pytest
+import yaml
+
+from leaderboard_operator.resources import KINDS
+from tests.operator.boards import spec
+from tests.operator.samples import BOARDS, board
+from tornado_app.config import Config
+
+GOLDEN = Path(__file__).parent / "golden"
+
+CASES = [(name, kind) for name in BOARDS for kind in KINDS]
+
+
+def text(name: str, kind) -> str:
+    return yaml.safe_dump(kind.build(BOARDS[name]), sort_keys=True, width=120)
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES, ids=lambda part: getattr(part, "plural", part))
+def test_the_object_is_the_golden_one(name, kind):
+    assert text(name, kind) == (GOLDEN / f"{name}-{kind.plural}.yaml").read_text(encoding="utf-8")
+
+
+def test_there_is_no_golden_object_too_many():
+    assert {path.stem for path in GOLDEN.iterdir()} == {f"{name}-{kind.plural}" for name, kind in CASES}
+
+
+def test_every_kind_is_built_by_some_board():
+    assert all(any(kind.build(each) for each in BOARDS.values()) for kind in KINDS)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_service_takes_its_settings(name, tmp_path):
+    """What the ConfigMap holds is what `leaderboard serve` reads, every setting known and of a value that it takes."""
+    (build,) = (kind.build for kind in KINDS if kind.plural == "configmaps")
+    jwk = {"kty": "oct", "kid": "a", "alg": "HS256", "k": token_urlsafe(32)}
+    keys = {"jwt-key": token_urlsafe(32), "proof-key": PUBLIC_KEY if name == "full" else token_urlsafe(32)}
+    files = {"mongodb-uri": "mongodb://h/?replicaSet=r", "jwks.json": json.dumps({"keys": [jwk]}), **keys}
+    for file, content in files.items():
+        (tmp_path / file).write_text(content)
+    for file, content in build(BOARDS[name])["data"].items():
+        moved = content.replace("/etc/leaderboard/config", str(tmp_path))
+        (tmp_path / file).write_text(moved.replace("/etc/leaderboard/secrets", str(tmp_path)))
+    config = Config.load({"config": str(tmp_path / "settings.yaml")}, {})
+    assert config.action_points.get("level_complete") == 50
+    assert (config.port, config.metrics_port) == (8080, 8081)
+
+
+PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9
+q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==
+-----END PUBLIC KEY-----
+"""
+
+
+def test_replicas_keep_to_the_autoscalers_bounds():
+    scaled = {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}
+    assert [board(spec(replicas=n, **scaled)).replicas for n in (0, 3, 4, 9)] == [3, 3, 4, 5]
+
+
+def test_a_changed_setting_is_another_configmap():
+    (build,) = (kind.build for kind in KINDS if kind.plural == "configmaps")
+    names = {build(board(spec(live={"maxConnections": n})))["metadata"]["name"] for n in (1, 2, 2)}
+    assert len(names) == 2
+
+
+if __name__ == "__main__":
+    for path in GOLDEN.iterdir():
+        path.unlink()
+    for each, one in CASES:
+        (GOLDEN / f"{each}-{one.plural}.yaml").write_text(text(each, one), encoding="utf-8")

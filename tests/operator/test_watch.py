@@ -1,0 +1,71 @@
+"""What the operator holds its watches to, and how it finds that one is dead; and Events, one for each change."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from leaderboard_operator.events import transitions
+from leaderboard_operator.watch import Freshness, settings
+
+A = ("games", "a")
+
+
+async def test_a_watch_in_step_is_fresh():
+    fresh = Freshness()
+    fresh.saw(A, "5")
+    await asyncio.sleep(0.05)
+    fresh.compare({A: "5"})
+    assert fresh.age < 0.05
+
+
+async def test_a_change_that_no_event_tells_of_ages_the_watch():
+    fresh = Freshness()
+    fresh.compare({A: "5"})
+    await asyncio.sleep(0.05)
+    fresh.compare({A: "6"})
+    assert fresh.age >= 0.05
+    fresh.saw(A, "6")
+    fresh.compare({A: "7"})
+    assert fresh.age < 0.05
+
+
+async def test_a_change_may_be_on_its_way_and_what_is_gone_is_not_missed():
+    fresh = Freshness()
+    fresh.compare({A: "5"})
+    await asyncio.sleep(0.05)
+    fresh.saw(A, "5")
+    fresh.compare({A: "6"})
+    assert fresh.age < 0.05
+    fresh.compare({})
+    assert fresh.age < 0.05
+
+
+def test_kopf_is_kept_from_its_traps():
+    found = settings()
+    assert found.watching.inactivity_timeout < 75
+    assert found.watching.server_timeout < 300
+    assert found.peering.standalone
+    assert not found.posting.enabled
+    assert len(list(found.networking.error_backoffs)) > 100
+
+
+def condition(type_, status, reason="x"):
+    return {"type": type_, "status": status, "reason": reason, "message": reason}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ([], [condition("Ready", "False", "Starting")], []),
+        ([], [condition("Ready", "True", "Serving")], [("Normal", "Serving", "Serving")]),
+        ([condition("Ready", "True", "Serving")], [condition("Ready", "True", "Serving")], []),
+        ([], [condition("Degraded", "True", "a"), condition("SecretsReady", "False", "a")], [("Warning", "a", "a")]),
+        ([condition("Degraded", "True", "a")], [condition("Degraded", "True", "b")], [("Warning", "b", "b")]),
+        ([condition("Degraded", "True", "a")], [condition("Degraded", "False", "AsAsked")], []),
+        ([condition("DatabaseReady", "True")], [condition("DatabaseReady", "Unknown")], []),
+    ],
+)
+def test_an_event_for_each_trouble_and_for_being_ready(before, after, told):
+    assert transitions(before, after) == told

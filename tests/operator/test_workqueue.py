@@ -1,0 +1,104 @@
+"""The queue: equal keys merge, one at a time, failures come back later and later, and never too soon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+from leaderboard_operator import workqueue
+from leaderboard_operator.workqueue import WorkQueue
+from tests.support.wait import eventually
+
+WORKERS = 3
+
+
+@asynccontextmanager
+async def running(queue: WorkQueue[str], work: Callable[[str], Awaitable[bool]]):
+    task = asyncio.create_task(queue.run(work, WORKERS))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_equal_keys_merge():
+    queue: WorkQueue[str] = WorkQueue()
+    done = []
+
+    async def work(key: str) -> bool:
+        done.append(key)
+        return True
+
+    for key in ("a", "b", "a", "a", "b"):
+        queue.add(key)
+    assert queue.depth == 2
+    async with running(queue, work):
+        await eventually(lambda: len(queue) == 0 and len(done) == 2)
+    assert sorted(done) == ["a", "b"]
+
+
+async def test_a_key_is_worked_on_once_at_a_time_and_again_for_what_came_meanwhile():
+    queue: WorkQueue[str] = WorkQueue()
+    busy, most, runs = 0, 0, 0
+    go = asyncio.Event()
+
+    async def work(key: str) -> bool:
+        nonlocal busy, most, runs
+        busy, runs = busy + 1, runs + 1
+        most = max(most, busy)
+        await go.wait()
+        busy -= 1
+        return True
+
+    queue.add("a")
+    async with running(queue, work):
+        await eventually(lambda: busy == 1)
+        for _ in range(5):
+            queue.add("a")
+            await asyncio.sleep(0)
+        go.set()
+        await eventually(lambda: runs == 2 and len(queue) == 0)
+    assert (most, runs) == (1, 2)
+
+
+async def test_different_keys_run_side_by_side():
+    queue: WorkQueue[str] = WorkQueue()
+    meet = asyncio.Barrier(WORKERS)
+
+    async def work(key: str) -> bool:
+        await meet.wait()
+        return True
+
+    for key in "abc":
+        queue.add(key)
+    async with running(queue, work):
+        await eventually(lambda: len(queue) == 0)
+
+
+async def test_a_failed_key_comes_back_later_each_time_until_it_succeeds(monkeypatch):
+    monkeypatch.setattr(workqueue, "PAUSE", 0.0)
+    monkeypatch.setattr(workqueue, "FIRST_RETRY", 0.02)
+    queue: WorkQueue[str] = WorkQueue()
+    times = []
+
+    async def work(key: str) -> bool:
+        times.append(asyncio.get_running_loop().time())
+        return len(times) == 5
+
+    queue.add("a")
+    async with running(queue, work):
+        await eventually(lambda: len(times) == 5)
+        assert len(queue) == 0
+    gaps = [after - before for before, after in pairwise(times)]
+    assert all(gap >= least for gap, least in zip(gaps, (0.02, 0.04, 0.08, 0.16), strict=True))
+
+
+async def test_the_earliest_wish_counts():
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a", 60)
+    queue.add("a")
+    queue.add("a", 30)
+    assert (len(queue), queue.depth) == (1, 1)

@@ -1,0 +1,216 @@
+"""What people get wrong, and what clusters do to them: each gives a condition with its cause, and mends itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from tests.operator.boards import PATIENCE, Boards, leaderboard, secret, spec
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.usefixtures("shared_operator")
+
+Object = dict[str, Any]
+
+
+def told(boards: Boards, reason: str) -> str:
+    """The message of the Event with this reason."""
+
+    def found() -> str:
+        return next((each["message"] for each in boards.list("event") if each["reason"] == reason), "")
+
+    return wait_until(found, PATIENCE, f"an Event {reason}")
+
+
+def test_a_secret_that_is_missing(boards):
+    boards.delete("secret", "arcade-jwt")
+    boards.apply(leaderboard())
+    message = boards.wait("False", "SecretMissing")["message"]
+    assert "'arcade-jwt' does not exist. Create it with the key 'key'" in message
+    assert boards.wait("False", "SecretMissing", "SecretsReady")
+    assert boards.wait("True", "SecretMissing", "Stalled")
+    assert boards.get("deployment") is None
+    assert "arcade-jwt" in told(boards, "SecretMissing")
+    boards.secrets("arcade-jwt")
+    boards.wait()
+
+
+def test_a_secret_without_the_key(boards):
+    boards.apply(secret("arcade-mongo", url="mongodb://h"), leaderboard())
+    message = boards.wait("False", "KeyMissing")["message"]
+    assert "has no key 'uri'; its keys: " in message
+    assert "url" in message
+    boards.apply(secret("arcade-mongo", uri=""))
+    boards.wait("False", "KeyEmpty")
+    boards.secrets("arcade-mongo")
+    boards.wait()
+
+
+def test_a_secret_that_goes_leaves_what_serves(boards):
+    boards.apply(leaderboard())
+    boards.wait()
+    boards.delete("secret", "arcade-proof")
+    boards.wait("False", "SecretMissing")
+    assert boards.wait("True", type_="Available")
+    assert boards.get("deployment")["status"]["readyReplicas"] == 2
+    boards.secrets("arcade-proof")
+    boards.wait()
+
+
+def pretend(boards: Boards, container: Object, ready: str = "False") -> None:
+    """The pods are in this state, as a kubelet would say."""
+    statuses = [{"name": "leaderboard", "image": "i", "imageID": "", "restartCount": 1, "ready": False, **container}]
+    conditions = [
+        {"type": type_, "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        for type_ in ("Ready", "ContainersReady")
+    ]
+    body = {"status": {"conditions": conditions, "containerStatuses": statuses}}
+    for pod in boards.list("pod", "app.kubernetes.io/instance=arcade"):
+        boards.patch(body, "pod", pod["metadata"]["name"], "--subresource=status")
+
+
+def mended(boards: Boards) -> None:
+    pretend(boards, {"state": {"running": {}}, "ready": True}, "True")
+    boards.wait()
+    boards.wait("False", type_="Degraded")
+
+
+def ended(tmp_path: Path, uri: str) -> str:
+    """What the service itself says of this database, as far as a kubelet keeps it."""
+    (tmp_path / "uri").write_text(uri)
+    for name in ("jwt", "proof"):
+        (tmp_path / name).write_text(token_urlsafe(32))
+    files = ["--mongodb-uri-file", "uri", "--jwt-key-file", "jwt", "--proof-key-file", "proof"]
+    command = [str(Path(sys.executable).with_name("leaderboard")), "serve", *files, "--port=0", "--metrics-port=0"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    return done.stderr[-2048:]
+
+
+def test_a_database_that_is_standalone(boards, standalone_mongod, tmp_path):
+    boards.apply(leaderboard())
+    boards.wait()
+    said = ended(tmp_path, f"mongodb://127.0.0.1:{standalone_mongod.port}")
+    pretend(boards, {"state": {"waiting": {}}, "lastState": {"terminated": {"exitCode": 1, "message": said}}})
+    assert "--replSet rs0" in boards.wait("False", "Standalone", "DatabaseReady")["message"]
+    boards.wait("False", "Standalone")
+    mended(boards)
+
+
+def test_a_database_that_refuses(boards, tmp_path):
+    boards.apply(leaderboard())
+    boards.wait()
+    said = ended(tmp_path, "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200")
+    pretend(boards, {"state": {"waiting": {}}, "lastState": {"terminated": {"exitCode": 1, "message": said}}})
+    assert "MongoDB cannot be reached" in boards.wait("False", "Unreachable", "DatabaseReady")["message"]
+    mended(boards)
+
+
+def test_a_database_that_is_slow(boards):
+    """The service has started, and is not ready: it waits for its database."""
+    boards.apply(leaderboard())
+    boards.wait()
+    pretend(boards, {"state": {"running": {}}, "started": True})
+    assert "/readyz" in boards.wait("False", "NotAnswering", "DatabaseReady")["message"]
+    mended(boards)
+
+
+def test_an_image_that_cannot_be_pulled(boards):
+    boards.apply(leaderboard())
+    boards.wait()
+    pretend(boards, {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}})
+    assert "spec.imagePullSecrets" in boards.wait("False", "ImageNotPulled")["message"]
+    mended(boards)
+
+
+def test_a_quota_that_stops_pods(boards):
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small"},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    boards.apply(quota, leaderboard())
+    assert "exceeded quota: small" in boards.wait("False", "QuotaExceeded")["message"]
+    boards.delete("resourcequota", "small")
+    boards.wait()
+
+
+def test_a_template_that_kubernetes_refuses(boards):
+    wrong = {"spec": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {}}}}}
+    boards.apply(leaderboard(template=wrong))
+    assert "nodeSelectorTerms" in boards.wait("False", "Invalid")["message"]
+    boards.patch({"spec": {"template": None}})
+    boards.wait()
+
+
+def test_two_leaderboards_on_one_database(boards):
+    boards.apply(leaderboard())
+    boards.wait()
+    boards.apply(leaderboard("second"))
+    message = boards.wait("False", "DatabaseInUse", name="second")["message"]
+    assert f"{boards.namespace}/arcade has the database 'arcade' already" in message
+    assert boards.get("deployment", "second") is None
+    assert boards.condition()["status"] == "True"
+    boards.delete()
+    boards.wait(name="second")
+
+
+def test_an_object_of_somebody_else_stays_theirs(boards):
+    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "arcade"}, "spec": {"ports": [{"port": 1}]}}
+    boards.apply(theirs, leaderboard())
+    assert "Service arcade already" in boards.wait("False", "NameTaken")["message"]
+    assert boards.get("service")["spec"]["ports"][0]["port"] == 1
+    boards.delete("service")
+    boards.wait()
+
+
+def test_a_gateway_without_the_gateway_api(boards):
+    boards.apply(leaderboard(exposure={"gateway": {"parentRefs": [{"name": "public"}]}}))
+    assert "CRDs are not installed" in boards.wait("False", "NoGatewayApi")["message"]
+    boards.patch({"spec": {"exposure": {"gateway": None}}})
+    boards.wait()
+
+
+def test_a_namespace_that_is_deleted(boards):
+    boards.apply(leaderboard())
+    boards.wait()
+    boards.cluster.kubectl("delete", "namespace", boards.namespace, "--timeout=50s")
+
+
+def with_database(boards: Boards, uri: str, name: str) -> Object:
+    """A Leaderboard whose database goes with it."""
+    boards.apply(secret("arcade-mongo", uri=uri))
+    reference = {"name": "arcade-mongo", "key": "uri"}
+    database = {"connectionSecretRef": reference, "name": name, "deletionPolicy": "Delete"}
+    return leaderboard(**spec(database=database))
+
+
+def test_a_database_that_goes_with_its_leaderboard(boards, mongo_database):
+    uri, name = mongo_database
+    with MongoClient(uri) as client:
+        client[name]["players"].insert_one({"_id": "a"})
+        boards.apply(with_database(boards, uri, name))
+        boards.wait()
+        assert boards.get()["metadata"]["finalizers"] == ["leaderboard.dev/drop-database"]
+        boards.delete("leaderboard", "arcade", "--timeout=50s")
+        assert name not in client.list_database_names()
+
+
+def test_a_database_that_is_to_stay_after_all(boards):
+    boards.apply(with_database(boards, "mongodb://127.0.0.1:1", "gone"))
+    boards.wait()
+    boards.patch({"spec": {"database": {"deletionPolicy": "Retain"}}})
+    wait_until(lambda: "finalizers" not in boards.get()["metadata"], PATIENCE, "no finalizer")
+    boards.patch({"spec": {"database": {"deletionPolicy": "Delete"}}})
+    wait_until(lambda: "finalizers" in boards.get()["metadata"], PATIENCE, "the finalizer")
+    boards.delete("leaderboard", "arcade", "--wait=false")
+    assert "deletionPolicy to Retain" in boards.wait("False", "DatabaseNotDropped")["message"]
+    boards.patch({"spec": {"database": {"deletionPolicy": "Retain"}}})
+    wait_until(lambda: boards.get() is None, PATIENCE, "no Leaderboard")

@@ -1,0 +1,46 @@
+"""The chart, rendered by helm."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster.build import KUBERNETES, find
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "leaderboard"
+EXAMPLES = CHART / "examples"
+RBAC = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+
+Object = dict[str, Any]
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run helm where it needs no cluster."""
+    return subprocess.run([str(find("helm")), *arguments], capture_output=True, text=True, timeout=60)
+
+
+def template(values: Object, release: str = "lb", namespace: str = "games") -> str:
+    """The chart's manifest with these values."""
+    flags = ["--namespace", namespace, "--kube-version", KUBERNETES, "--set-json", json.dumps(values)]
+    done = helm("template", release, str(CHART), *flags)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rendered(values: Object, release: str = "lb", namespace: str = "games") -> list[Object]:
+    """The objects of the manifest."""
+    return [each for each in yaml.safe_load_all(template(values, release, namespace)) if each]
+
+
+def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
+    return [each for each in objects if each["kind"] in kinds]
+
+
+def example(name: str) -> Object:
+    """A sample resource."""
+    return yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))

@@ -1,0 +1,75 @@
+"""`leaderboard-operator run` as the chart starts it: its flags, and the rights of its ServiceAccount, as a process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+from tests.support.chart import RBAC, of_kind, rendered
+from tests.support.cluster import HOST, Cluster
+from tests.support.program import Program
+from tests.support.wait import wait_until
+from tornado_app.mongo.mongod import free_port
+
+RELEASE = "lb"
+ACCOUNT = "lb-leaderboard-operator"
+
+Object = dict[str, Any]
+
+
+class Operator(Program):
+    """One process of the operator; two of one installation compete for its lease. Each has a token of its own."""
+
+    def __init__(self, installed: Installation, log: Path) -> None:
+        port = free_port()
+        self.url = f"http://{HOST}:{port}"
+        self.kubeconfig = installed.cluster.kubeconfig_of(ACCOUNT, installed.namespace)
+        command = [str(Path(sys.executable).with_name("leaderboard-operator")), *installed.arguments]
+        environment = {name: text for name, text in os.environ.items() if not name.endswith(("_proxy", "_PROXY"))}
+        environment |= {"KUBECONFIG": str(self.kubeconfig), "PYTHONUNBUFFERED": "1"}
+        super().__init__(
+            [*command, f"--host={HOST}", f"--metrics-port={port}", "--health-port=0"],
+            log,
+            lambda: self.get("/healthz") == "ok",
+            environment,
+        )
+
+    def get(self, path: str) -> str | None:
+        """What a probe or /metrics answers with 200, else None."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+                return answer.read().decode()
+        except (URLError, ConnectionError, TimeoutError):
+            return None
+
+
+class Installation:
+    """What `helm install` makes of the operator's rights, without its pods; `watch` is `watchNamespaces`."""
+
+    def __init__(self, cluster: Cluster, namespace: str, watch: tuple[str, ...] = ()) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        objects = rendered({"watchNamespaces": list(watch)}, RELEASE, namespace)
+        self._rights = of_kind(objects, *RBAC)
+        (deployment,) = of_kind(objects, "Deployment")
+        self.arguments: list[str] = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+
+    def __enter__(self) -> Installation:
+        self.cluster.apply(*self._rights)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in of_kind(self._rights, "ClusterRole", "ClusterRoleBinding"):
+            self.cluster.kubectl("delete", each["kind"].lower(), each["metadata"]["name"])
+
+
+def install_crd(cluster: Cluster) -> None:
+    """The CustomResourceDefinition as the chart has it; returns once the API server serves it."""
+    (crd,) = of_kind(rendered({}, RELEASE), "CustomResourceDefinition")
+    cluster.apply(crd)
+    lists = ("get", crd["spec"]["names"]["plural"], "--all-namespaces")
+    wait_until(lambda: cluster.kubectl(*lists, check=False).returncode == 0, 60, "the new resource")
