@@ -96,7 +96,7 @@ class Reconciler:
             refusals = await self._children.apply(board, found, held=held)
             refusals += self._children.missing(board, found)
             settled = counts(board, found.deployment(board.name)).settled
-            await self._children.prune(board, found, settled=settled)
+            await self._children.prune(board, found, settled=settled and not held and not refusals)
         return Observed(
             board=board,
             generation=live["metadata"]["generation"],
