@@ -48,7 +48,7 @@ class Children:
     async def find(self, board: Board) -> Found:
         """The Leaderboard's own objects of all kinds."""
         kinds = await self.kinds()
-        lists = await asyncio.gather(*(self._list(kind, board) for kind in kinds))
+        lists = await asyncio.gather(*(self._cluster.list(_path(kind, board)(), board.labels) for kind in kinds))
         objects = {
             (kind.plural, each["metadata"]["name"]): each
             for kind, found in zip(kinds, lists, strict=True)
@@ -82,7 +82,7 @@ class Children:
         return troubles
 
     async def prune(self, board: Board, found: Found, *, settled: bool) -> None:
-        """Delete what is no longer wanted. Pods of an unfinished rollout still need the ConfigMap that was."""
+        """Delete what is no longer wanted. Until the pods are `settled` on the new ConfigMap, they need the old one."""
         for kind in found.kinds:
             wanted = kind.build(board)
             name = wanted["metadata"]["name"] if wanted else None
@@ -113,12 +113,6 @@ class Children:
             known = found is not None and any(each["name"] == kind.plural for each in found["resources"])
             self._optional[kind.plural] = (now, known)
         return known
-
-    async def _list(self, kind: Kind, board: Board) -> list[Object]:
-        found = await self._cluster.list(_path(kind, board)(), board.labels)
-        for each in found:  # items of a list carry no kind
-            each.setdefault("apiVersion", kind.api_version)
-        return found
 
     async def _ensure(self, board: Board, kind: Kind, wanted: Object, found: Found) -> Object:
         name = wanted["metadata"]["name"]

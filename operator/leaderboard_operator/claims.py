@@ -37,6 +37,10 @@ class Claims:
         self._claims[claim.key] = claim
         return set() if before == claim else self._sharing(before) | self._sharing(claim)
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether it is known what `key` claims."""
+        return key in self._claims
+
     def drop(self, key: Key) -> set[Key]:
         """A Leaderboard is gone; the others that this concerns."""
         return self._sharing(self._claims.pop(key, None))

@@ -46,12 +46,24 @@ class Reconciler:
         self._nudge = nudge
         self._children = Children(cluster)
         self._claims = Claims()
+        self._told: dict[Key, Object] = {}
         self._uids: dict[Key, str] = {}
         self._secrets: dict[Key, set[str]] = {}
 
     async def kinds(self) -> list[Kind]:
         """The kinds of objects that the cluster knows."""
         return await self._children.kinds()
+
+    def tell(self, key: Key, live: Object | None) -> None:
+        """The watch told of a Leaderboard, or (None) of its end: it may claim a database before its turn comes."""
+        if live is None:
+            self._told.pop(key, None)
+        else:
+            self._told[key] = live
+
+    def tell_all(self, listed: dict[Key, Object]) -> None:
+        """A list told of all Leaderboards that there are."""
+        self._told = dict(listed)
 
     def users(self, namespace: str, secret: str) -> list[Key]:
         """The Leaderboards that use a Secret."""
@@ -72,6 +84,7 @@ class Reconciler:
             return await self._delete(live, board, keys)
         if not board.spec.paused:
             await deletion.set_finalizer(self._cluster, live, wanted=board.spec.database.deletion_policy == "Delete")
+        await self._hear_claims(board)
         seen = await self._bring(live, board, keys)
         await self._tell(live, status(seen, live.get("status", {})))
         return self._outcome(seen)
@@ -96,7 +109,7 @@ class Reconciler:
             refusals = await self._children.apply(board, found, held=held)
             refusals += self._children.missing(board, found)
             settled = counts(board, found.deployment(board.name)).settled
-            await self._children.prune(board, found, settled=settled)
+            await self._children.prune(board, found, settled=settled and not held and not refusals)
         return Observed(
             board=board,
             generation=live["metadata"]["generation"],
@@ -107,6 +120,14 @@ class Reconciler:
             rival=rival,
             refusals=tuple(refusals),
         )
+
+    async def _hear_claims(self, board: Board) -> None:
+        """Know what others claim that ask for a database of the same name, and whose turn has not come yet."""
+        for key, live in list(self._told.items()):
+            same = live["spec"]["database"]["name"] == board.spec.database.name
+            if same and key != (board.namespace, board.name) and key not in self._claims:
+                other = self._board(live)
+                self._rival(live, other, await secretkeys.read(self._cluster, other.namespace, other.spec))
 
     def _rival(self, live: Object, board: Board, keys: Keys) -> str:
         if keys.mongodb_uri is None:

@@ -66,14 +66,14 @@ class Operator:
         self._options = options
         self._metrics = Metrics()
         self._queue: WorkQueue[Key] = WorkQueue()
-        self._known = asyncio.Event()
+        self._known, self._listed = asyncio.Event(), asyncio.Event()
         self._stop, self._stop_watch = asyncio.Event(), asyncio.Event()
         identity = f"{socket.gethostname()}-{uuid4().hex[:8]}"
         self._lease_client = Cluster(configuration, observe=self._metrics.request)
         self._lease = Lease(self._lease_client, namespace, options.lease, identity)
         self._cluster = Cluster(configuration, may_write=lambda: self._lease.held, observe=self._metrics.request)
         self._reconciler = Reconciler(self._cluster, self._metrics, app_image=options.app_image, nudge=self._add)
-        self._watches = Watches(self._add, self._reconciler.users)
+        self._watches = Watches(self._add, self._reconciler.tell, self._reconciler.users)
 
     async def run(self) -> None:
         """Run until a signal; raises what makes it impossible to go on."""
@@ -124,8 +124,13 @@ class Operator:
         await self._known.wait()
         await self._lease.acquire()
         async with asyncio.TaskGroup() as group:
-            for work in (self._lease.keep(), self._resync(), self._queue.run(self._work, WORKERS)):
+            for work in (self._lease.keep(), self._resync(), self._reconcile()):
                 group.create_task(work)
+
+    async def _reconcile(self) -> None:
+        """Work, from when all Leaderboards are known: what one may do depends on the others."""
+        await self._listed.wait()
+        await self._queue.run(self._work, WORKERS)
 
     async def _kinds(self) -> list[Kind]:
         """The kinds that the cluster knows, once it knows Leaderboards: Kopf looks only once."""
@@ -144,20 +149,23 @@ class Operator:
         while True:
             listed = await self._list()
             if listed is not None:
-                self._watches.freshness.compare({key: meta["resourceVersion"] for key, meta in listed.items()})
+                versions = {key: live["metadata"]["resourceVersion"] for key, live in listed.items()}
+                self._watches.freshness.compare(versions)
+                self._reconciler.tell_all(listed)
+                self._listed.set()
                 for key in listed if turn % REPAIR_EVERY == 0 else ():
                     self._add(key)
                 turn += 1
             await asyncio.sleep(RESYNC_SECONDS if listed is not None else RETRY_SECONDS)
 
     async def _list(self) -> dict[Key, dict[str, Any]] | None:
-        """The metadata of all Leaderboards, or None where the API server does not tell."""
+        """All Leaderboards, or None where the API server does not tell."""
         found = {}
         try:
             for namespace in self._options.namespaces or (None,):
                 for each in await self._cluster.list(Collection(f"{GROUP}/{API_VERSION}", PLURAL, namespace)()):
                     meta = each["metadata"]
-                    found[meta["namespace"], meta["name"]] = meta
+                    found[meta["namespace"], meta["name"]] = each
         except (ApiError, Unreachable) as error:
             log.warning("the Leaderboards cannot be listed: %s", error)
             return None

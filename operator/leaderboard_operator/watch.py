@@ -61,9 +61,15 @@ class Freshness:
 class Watches:
     """What is watched, and whom it is told: `add` puts a Leaderboard into the queue."""
 
-    def __init__(self, add: Callable[[Key], None], users: Callable[[str, str], Collection[Key]]) -> None:
-        """`users`: the Leaderboards that use a Secret, by its namespace and name."""
+    def __init__(
+        self,
+        add: Callable[[Key], None],
+        tell: Callable[[Key, Object | None], None],
+        users: Callable[[str, str], Collection[Key]],
+    ) -> None:
+        """`tell` hears what a Leaderboard is now; `users`: those that use a Secret, by its namespace and name."""
         self._add = add
+        self._tell = tell
         self._users = users
         self.freshness = Freshness()
 
@@ -79,10 +85,11 @@ class Watches:
             kopf.on.event(kind.group, kind.version, kind.plural, registry=found)(self._child)
         return found
 
-    async def _leaderboard(self, body: kopf.Body, **_: Any) -> None:
+    async def _leaderboard(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - Kopf's name
         meta = body["metadata"]
         key = (meta["namespace"], meta["name"])
         self.freshness.saw(key, meta["resourceVersion"])
+        self._tell(key, None if type == "DELETED" else dict(body))
         self._add(key)
 
     async def _child(self, body: kopf.Body, **_: Any) -> None:

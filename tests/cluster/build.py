@@ -1,4 +1,4 @@
-"""Builds the programs of the test cluster from pinned Go modules, once: `python -m tests.cluster.build [--node]`.
+"""Builds the programs of the test cluster from pinned Go modules, once: `python -m tests.cluster.build`.
 
 They are kept in ~/.cache/leaderboard/cluster, in a folder for each set of versions and flags. What a folder named by
 KUBEBUILDER_ASSETS holds is used instead. A cold build takes two cores some five minutes, most of it kube-apiserver.
@@ -37,11 +37,6 @@ CLUSTER = {
 }
 """The package of each program; those without a version are pinned by go.mod, the others want other Kubernetes
 libraries than it has."""
-NODE = {
-    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
-    "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
-}
-"""What a node that runs images needs besides."""
 CRDS = {
     "httproutes.yaml": "sigs.k8s.io/gateway-api@v1.4.1/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
     "servicemonitors.yaml": f"{PROMETHEUS}/monitoring.coreos.com_servicemonitors.yaml",
@@ -136,7 +131,7 @@ def _cache() -> Path | None:
     if found is None or (int(found[1]), int(found[2])) < GO:
         return None
     digest = hashlib.sha256(asked.stdout.encode())
-    for text in ((HERE / "go.mod").read_text(encoding="utf-8"), repr((CLUSTER, NODE, CRDS, FLAGS))):
+    for text in ((HERE / "go.mod").read_text(encoding="utf-8"), repr((CLUSTER, CRDS, FLAGS))):
         digest.update(text.encode())
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "leaderboard" / "cluster" / digest.hexdigest()[:16]
@@ -161,7 +156,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 def main() -> int:
     """Build, or say that the tests that need it will be skipped."""
-    wanted = CLUSTER | CRDS | (NODE if "--node" in sys.argv[1:] else {})
+    wanted = CLUSTER | CRDS
     if _cache() is None and list(_missing(wanted)):
         _say(f"Go {GO[0]}.{GO[1]} or newer is not installed: tests on a Kubernetes cannot run.")
         return 0

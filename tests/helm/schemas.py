@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.support.chart import parse
 
 Object = dict[str, Any]
 
@@ -41,7 +41,7 @@ def _built_in(openapi: Object) -> dict[tuple[str, str], Object]:
 
 def _custom(crds: list[Path]) -> Iterator[tuple[tuple[str, str], Object]]:
     for path in crds:
-        spec = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]
+        spec = parse(path.read_text(encoding="utf-8"))[0]["spec"]
         for version in spec["versions"]:
             schema = _strict(version["schema"]["openAPIV3Schema"])
             schema["properties"]["metadata"] = {"type": "object"}

@@ -14,6 +14,7 @@ from tests.cluster.build import CLUSTER, CRDS, find
 from tests.support.chart import CHART, EXAMPLES, example
 from tests.support.cluster import Cluster
 from tests.support.kubernetes import make_namespace, need_programs
+from tests.support.operator import install_crd
 from tests.support.wait import wait_until
 
 CRD = "leaderboards.leaderboard.dev"
@@ -176,7 +177,6 @@ def test_monitoring_says_what_it_lacks_and_works_once_it_is_there(release):
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.yaml")))
 def test_the_api_server_takes_the_sample(release, name):
-    release.helm("install", str(CHART))
-    release.cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+    install_crd(release.cluster)
     release.cluster.apply(example(name), namespace=release.namespace)
     assert release.cluster.get("lb", "arcade", release.namespace)["spec"]["database"]["deletionPolicy"] == "Retain"

@@ -59,6 +59,10 @@ def test_a_secret_that_goes_leaves_what_serves(boards):
     boards.wait("False", "SecretMissing")
     assert boards.wait("True", type_="Available")
     assert boards.get("deployment")["status"]["readyReplicas"] == 2
+    (settings,) = (name for kind, name in boards.children() if kind == "configmap")
+    boards.patch({"spec": {"live": {"maxConnections": 7}}})
+    boards.wait("False", "SecretMissing")
+    assert boards.get("configmap", settings), "the pods that serve still need it"
     boards.secrets("arcade-proof")
     boards.wait()
 

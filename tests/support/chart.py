@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def template(values: Object, release: str = "lb", namespace: str = "games") -> str:
     """The chart's manifest with these values."""
-    flags = ["--namespace", namespace, "--kube-version", KUBERNETES, "--set-json", json.dumps(values)]
+    return _template(json.dumps(values), release, namespace)
+
+
+@cache
+def _template(values: str, release: str, namespace: str) -> str:
+    flags = ["--namespace", namespace, "--kube-version", KUBERNETES, "--set-json", values]
     done = helm("template", release, str(CHART), *flags)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -34,7 +40,12 @@ def template(values: Object, release: str = "lb", namespace: str = "games") -> s
 
 def rendered(values: Object, release: str = "lb", namespace: str = "games") -> list[Object]:
     """The objects of the manifest."""
-    return [each for each in yaml.safe_load_all(template(values, release, namespace)) if each]
+    return parse(template(values, release, namespace))
+
+
+def parse(text: str) -> list[Object]:
+    """The objects of a YAML stream, by the C parser where PyYAML has one: CRDs are long."""
+    return [each for each in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if each]
 
 
 def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
