@@ -6,12 +6,11 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable
 from typing import Annotated, Any, Literal
 
 import msgspec
 from tornado.httputil import HTTPServerConnectionDelegate
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
@@ -23,6 +22,7 @@ from tornado_app.api.http import NotFound
 from tornado_app.api.server import cut, last_words
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.live.hub import Channel, Subscriber
+from tornado_app.live.wire import Wire
 
 log = logging.getLogger("leaderboard.sockets")
 
@@ -73,6 +73,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._channel = channel
         self._address = gate.address(self.request)
         self._subscriber: Subscriber | None = None
+        self._wire: Wire | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._page: tuple[str | None, str | None] = (None, None)
 
@@ -95,7 +96,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     async def open(self, *args: str, **kwargs: str) -> None:
         """Let the client in, or say why not."""
         gate = self._gate
-        self._bound_send_buffer()
+        self._take_stream()
         last_words(self.ws_connection)
         try:
             self._check_page()
@@ -135,16 +136,12 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     # -- live.hub.Connection ----------------------------------------------------------------------
 
-    def send(self, frame: bytes) -> Awaitable[object] | None:
+    def send(self, frame: bytes) -> asyncio.Future[None] | None:
         """Hand over a frame that was built once for all; None when it went out whole."""
-        connection: Any = self.ws_connection
-        if connection is None or connection.is_closing():
+        connection = self.ws_connection
+        if connection is None or self._wire is None or connection.is_closing():
             return None
-        try:
-            sending: asyncio.Future[None] = connection.stream.write(frame)
-        except StreamClosedError:
-            return None  # on_close follows
-        return None if sending.done() and not sending.exception() else sending
+        return self._wire.send(frame)
 
     def evict(self, reason: str) -> None:
         """Cut off a client that does not read: it would not read a close frame either."""
@@ -184,10 +181,13 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     def _refuse(self, refusal: LeaderboardError) -> None:
         self.close(errors.close_code(refusal), refusal.code)
 
-    def _bound_send_buffer(self) -> None:
+    def _take_stream(self) -> None:
         connection: Any = self.ws_connection
-        if not connection.stream.closed():  # a client that went away at once has no buffer any more
-            connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        stream: IOStream = connection.stream
+        if not stream.closed():  # a client that went away at once has no buffer any more
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            stream.set_nodelay(True)
+        self._wire = Wire(stream)
 
 
 class _NoSocket(_JsonRefusals):

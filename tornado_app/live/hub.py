@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tornado_app.core.model import Top
@@ -17,8 +19,8 @@ from tornado_app.live.frames import text_frame
 
 log = logging.getLogger("leaderboard.hub")
 
-CHUNK_SECONDS = 0.005
-"""How long a broadcast holds the loop before others get their turn."""
+CHUNK_SECONDS = 0.002
+"""How long a broadcast holds the loop before others get their turn; an answer may need ten such turns."""
 
 STALL_SECONDS = 10.0
 """How long a client may leave a message lying before it is cut off."""
@@ -52,7 +54,7 @@ class News:
 class Connection(Protocol):
     """The wire to one client."""
 
-    def send(self, frame: bytes) -> Awaitable[object] | None:
+    def send(self, frame: bytes) -> asyncio.Future[None] | None:
         """Hand over a frame; None when it went out whole, else what ends when it has."""
 
     def evict(self, reason: str) -> None:
@@ -60,9 +62,9 @@ class Connection(Protocol):
 
 
 class Subscriber:
-    """One client: what it has seen, and whether it can take more. `user_id` is set once it has authenticated."""
+    """One client, and what it has seen. `user_id` is set once it has authenticated."""
 
-    __slots__ = ("busy_since", "channel", "connection", "news", "personal_last", "seen", "user_id")
+    __slots__ = ("channel", "connection", "news", "personal_last", "seen", "user_id")
 
     def __init__(self, channel: Channel, connection: Connection) -> None:
         self.channel = channel
@@ -71,7 +73,6 @@ class Subscriber:
         self.seen: Top | None = None
         self.news: News | None = None
         self.personal_last = False
-        self.busy_since: float | None = None
 
 
 class Hub:
@@ -94,10 +95,12 @@ class Hub:
         self._subscribers: set[Subscriber] = set()
         self._players: dict[str, set[Subscriber]] = {}
         self._behind: set[Subscriber] = set()
+        self._blocked: dict[Subscriber, float] = {}
         self._frames: dict[tuple[str, int], bytes | None] = {}
         self._wake = asyncio.Event()
         self._everyone = False
         self._top: Top | None = None
+        self._sent: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._subscribers)
@@ -107,6 +110,7 @@ class Hub:
         self._subscribers.add(subscriber)
         if self._top is not None:
             self._offer(subscriber)
+            self._count()
 
     def identify(self, subscriber: Subscriber, user_id: str) -> None:
         """The subscriber is this player: it also hears of the own score."""
@@ -118,6 +122,7 @@ class Hub:
         """The subscriber is gone."""
         self._subscribers.discard(subscriber)
         self._behind.discard(subscriber)
+        self._blocked.pop(subscriber, None)
         self._forget_player(subscriber)
 
     def _forget_player(self, subscriber: Subscriber) -> None:
@@ -157,30 +162,37 @@ class Hub:
                 async with asyncio.timeout(STALL_SECONDS / 4):  # wait_for can swallow a cancellation (CPython #86296)
                     await self._wake.wait()
             except TimeoutError:
-                self._evict_stalled(loop.time())
+                self._evict_stalled()
                 continue
             began = loop.time()
             self._wake.clear()
             await self._pass()
-            self._evict_stalled(loop.time())
+            self._evict_stalled()
             await asyncio.sleep(max(0.0, self._gap - (loop.time() - began)))
 
     async def _pass(self) -> None:
         everyone, self._everyone = self._everyone, False
         due: Iterable[Subscriber] = list(self._subscribers if everyone else self._behind)
         top = self._top
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        until = time.monotonic() + CHUNK_SECONDS
         for subscriber in due:
             if subscriber in self._subscribers:
                 self._serve(subscriber)
-            if loop.time() - began > CHUNK_SECONDS:
+            if time.monotonic() > until:
+                self._count()
                 await asyncio.sleep(0)
-                began = loop.time()
+                until = time.monotonic() + CHUNK_SECONDS
+        self._count()
         if everyone and top is not None:
             self._shown(top)
         if self._behind:
             self._wake.set()
+
+    def _count(self) -> None:
+        """Tell of what was sent since the last time: once for many, as that costs as much as a small send."""
+        for channel, messages in self._sent.items():
+            self._observe(channel, messages)
+        self._sent.clear()
 
     def _serve(self, subscriber: Subscriber) -> None:
         try:
@@ -191,25 +203,31 @@ class Hub:
 
     def _offer(self, subscriber: Subscriber) -> None:
         """Send one message if the client can take one and one is due."""
-        if subscriber.busy_since is not None:
+        if subscriber in self._blocked:
             return
         frame = self._next_frame(subscriber)
         if frame is None:
             self._behind.discard(subscriber)
             return
-        if subscriber.seen is self._top and subscriber.news is None:
+        self._sent[subscriber.channel.name] += 1
+        sending = subscriber.connection.send(frame)
+        if sending is not None:
+            self._block(subscriber, sending)
+        elif subscriber.seen is self._top and subscriber.news is None:
             self._behind.discard(subscriber)
         else:
             self._behind.add(subscriber)
-        self._observe(subscriber.channel.name, 1)
-        sending = subscriber.connection.send(frame)
-        if sending is not None:
-            subscriber.busy_since = asyncio.get_running_loop().time()
-            self._behind.discard(subscriber)
-            asyncio.ensure_future(sending).add_done_callback(lambda done: self._sent(subscriber, done))
+
+    def _block(self, subscriber: Subscriber, sending: asyncio.Future[None]) -> None:
+        """The client has not taken all of it: nothing more is due to it until it has."""
+        self._behind.discard(subscriber)
+        self._blocked[subscriber] = time.monotonic()
+        sending.add_done_callback(lambda done: self._sent_whole(subscriber, done))
 
     def _next_frame(self, subscriber: Subscriber) -> bytes | None:
         """The board's news and the player's own in turn, so that neither waits for ever."""
+        if subscriber.news is None:
+            return self._board_frame(subscriber)
         personal_first = not subscriber.personal_last
         frame = self._personal_frame(subscriber) if personal_first else None
         frame = frame or self._board_frame(subscriber)
@@ -236,15 +254,16 @@ class Hub:
         subscriber.personal_last = False
         return self._frames[key]
 
-    def _sent(self, subscriber: Subscriber, done: asyncio.Future[object]) -> None:
+    def _sent_whole(self, subscriber: Subscriber, done: asyncio.Future[None]) -> None:
         if not done.cancelled():
             done.exception()  # a closed connection reports itself by on_close
-        subscriber.busy_since = None
+        self._blocked.pop(subscriber, None)
         if subscriber in self._subscribers and (subscriber.seen is not self._top or subscriber.news is not None):
             self._behind.add(subscriber)
             self._wake.set()
 
-    def _evict_stalled(self, now: float) -> None:
-        stalled = [s for s in self._subscribers if s.busy_since is not None and now - s.busy_since > STALL_SECONDS]
-        for subscriber in stalled:
+    def _evict_stalled(self) -> None:
+        """Cut off those for whom a message has been waiting for too long."""
+        latest = time.monotonic() - STALL_SECONDS
+        for subscriber in [each for each, since in self._blocked.items() if since < latest]:
             subscriber.connection.evict("stalled")
