@@ -73,7 +73,6 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._channel = channel
         self._address = gate.address(self.request)
         self._subscriber: Subscriber | None = None
-        self._wire: Wire | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._page: tuple[str | None, str | None] = (None, None)
 
@@ -96,13 +95,18 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     async def open(self, *args: str, **kwargs: str) -> None:
         """Let the client in, or say why not."""
         gate = self._gate
-        self._take_stream()
-        last_words(self.ws_connection)
+        connection: Any = self.ws_connection
+        stream: IOStream = connection.stream
+        if stream.closed():
+            return  # a client that went away at once
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        stream.set_nodelay(True)
+        last_words(connection)
         try:
             self._check_page()
             gate.check_room(self._address)
             token = self._offered_token()
-            self._subscriber = Subscriber(self._channel, self)
+            self._subscriber = Subscriber(self._channel, _Connection(stream, self))
             if token is not None:
                 await self._authenticate(token)
         except LeaderboardError as refusal:
@@ -134,14 +138,11 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         if self._subscriber is not None:
             self._gate.hub.leave(self._subscriber)
 
-    # -- live.hub.Connection ----------------------------------------------------------------------
-
-    def send(self, frame: bytes) -> asyncio.Future[None] | None:
-        """Hand over a frame that was built once for all; None when it went out whole."""
-        connection = self.ws_connection
-        if connection is None or self._wire is None or connection.is_closing():
-            return None
-        return self._wire.send(frame)
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Say goodbye; nothing may be sent after it."""
+        if self._subscriber is not None:
+            self._gate.hub.leave(self._subscriber)
+        super().close(code, reason)
 
     def evict(self, reason: str) -> None:
         """Cut off a client that does not read: it would not read a close frame either."""
@@ -181,13 +182,19 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     def _refuse(self, refusal: LeaderboardError) -> None:
         self.close(errors.close_code(refusal), refusal.code)
 
-    def _take_stream(self) -> None:
-        connection: Any = self.ws_connection
-        stream: IOStream = connection.stream
-        if not stream.closed():  # a client that went away at once has no buffer any more
-            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            stream.set_nodelay(True)
-        self._wire = Wire(stream)
+
+class _Connection(Wire):
+    """live.hub.Connection"""
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, stream: IOStream, handler: SocketHandler) -> None:
+        super().__init__(stream)
+        self._handler = handler
+
+    def evict(self, reason: str) -> None:
+        """Cut the client off."""
+        self._handler.evict(reason)
 
 
 class _NoSocket(_JsonRefusals):
