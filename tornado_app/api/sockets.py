@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
 from typing import Annotated, Any, Literal
 
 import msgspec
-from tornado.httputil import HTTPServerConnectionDelegate
+from tornado.httputil import HTTPHeaders, HTTPServerConnectionDelegate
 from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
 from tornado_app.api import errors
 from tornado_app.api.credentials import bearer, offered
 from tornado_app.api.face import Face
 from tornado_app.api.gate import Gate
 from tornado_app.api.http import NotFound
+from tornado_app.api.pinger import Pinger
 from tornado_app.api.server import cut, last_words
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.live.hub import Channel, Subscriber
-from tornado_app.live.wire import Wire
+from tornado_app.live.wire import Wire, lean
 
 log = logging.getLogger("leaderboard.sockets")
 
@@ -40,6 +42,8 @@ class Authenticate(msgspec.Struct):
     type: Literal["authenticate"]  # no tag: msgspec takes a tagged message without its tag
     token: Annotated[str, msgspec.Meta(description="A JSON Web Token.", examples=["eyJhbGciOiJIUzI1NiIs…"])]
 
+
+_NO_HEADERS = HTTPHeaders()
 
 _decode = msgspec.json.Decoder(Authenticate).decode
 
@@ -67,9 +71,11 @@ class _JsonRefusals(RequestHandler):
 class SocketHandler(_JsonRefusals, WebSocketHandler):
     """One client of one channel."""
 
-    def initialize(self, gate: Gate, channel: Channel) -> None:
+    def initialize(self, gate: Gate, pinger: Pinger, channel: Channel) -> None:
         """Called by Tornado with the route's arguments."""
+        self.pong = False
         self._gate = gate
+        self._pinger = pinger
         self._channel = channel
         self._address = gate.address(self.request)
         self._subscriber: Subscriber | None = None
@@ -102,6 +108,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         stream.set_nodelay(True)
         last_words(connection)
+        self._pinger.join(self)
         try:
             self._check_page()
             gate.check_room(self._address)
@@ -116,6 +123,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             return  # gone meanwhile
         gate.enter(self, self._channel.name, self._address)
         gate.hub.join(self._subscriber)
+        self._forget_handshake()
 
     async def on_message(self, message: str | bytes) -> None:
         """A token, as first message or to replace an expiring one; anything else has no meaning here."""
@@ -134,12 +142,14 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         """The client is gone."""
         if self._expiry is not None:
             self._expiry.cancel()
+        self._pinger.leave(self)
         self._gate.leave(self, self._channel.name, self._address)
         if self._subscriber is not None:
             self._gate.hub.leave(self._subscriber)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Say goodbye; nothing may be sent after it."""
+        self._pinger.leave(self)
         if self._subscriber is not None:
             self._gate.hub.leave(self._subscriber)
         super().close(code, reason)
@@ -150,7 +160,32 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         log.info("a socket was cut off", extra={"reason": reason, "face": self._channel.name})
         cut(self.ws_connection)
 
+    # -- pinger.Pinged ----------------------------------------------------------------------------
+
+    def send_ping(self) -> None:
+        """Ask for a pong."""
+        with contextlib.suppress(WebSocketClosedError):  # on_close follows
+            self.ping()
+
+    def on_pong(self, data: bytes) -> None:
+        """The client is there."""
+        self.pong = True
+
+    def timed_out(self) -> None:
+        """The client is gone, or as good as."""
+        self.close(reason="ping timed out")
+
     # ---------------------------------------------------------------------------------------------
+
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        """Called by Tornado."""
+        return lean(super().get_websocket_protocol())
+
+    def _forget_handshake(self) -> None:
+        """A quarter of an idle socket's memory would be that of headers which nobody reads again."""
+        request: Any = self.request
+        request.headers = _NO_HEADERS
+        request.connection = None
 
     def _check_page(self) -> None:
         """Sources: RFC 6455, section 10.2; W3C Fetch Metadata, which browsers don't let a page forge."""
@@ -207,10 +242,10 @@ class _NoSocket(_JsonRefusals):
 
 def application(faces: tuple[Face, ...], gate: Gate, *, ping_interval: float = 30.0) -> HTTPServerConnectionDelegate:
     """What serves the upgrades. A client that answers no ping for `ping_interval` seconds is gone."""
+    shared = {"gate": gate, "pinger": Pinger(ping_interval)}
     return Application(
-        [(path, SocketHandler, {"gate": gate, "channel": channel}) for face in faces for path, channel in face.sockets],
+        [(path, SocketHandler, shared | {"channel": channel}) for face in faces for path, channel in face.sockets],
         default_handler_class=_NoSocket,
-        websocket_ping_interval=ping_interval,
         websocket_max_message_size=MAX_MESSAGE,
         log_function=lambda handler: None,  # its lines would hold the URL, and that the token
     )

@@ -12,11 +12,15 @@ is more than a socket, as with TLS, is written to by its public `write` alone.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections import deque
 from typing import Any
 
 from tornado.iostream import IOStream, StreamClosedError
+from tornado.websocket import WebSocketProtocol, WebSocketProtocol13
+
+log = logging.getLogger("leaderboard.sockets")
 
 
 class Wire:
@@ -51,3 +55,35 @@ class Wire:
 
 
 _ALWAYS = ("something may wait in the stream",)
+
+
+def lean(protocol: WebSocketProtocol | None) -> WebSocketProtocol | None:
+    """The same protocol in less memory, where it is the one that is known here."""
+    if type(protocol) is not WebSocketProtocol13:
+        return protocol
+    return _LeanProtocol(protocol.handler, protocol.mask_outgoing, protocol.params)
+
+
+class _LeanProtocol(WebSocketProtocol13):
+    """Tornado's, which keeps nothing of the handshake while it waits for what the client says.
+
+    Tornado reads frames at the end of the coroutines that answered the handshake, and so keeps them all, and what they
+    hold. Here they end, and a task of its own reads. Should Tornado no longer call `_receive_frame_loop`, it goes on in
+    its own way.
+    """
+
+    async def _receive_frame_loop(self) -> None:
+        task = asyncio.create_task(self._read())
+        _reading.add(task)  # one attribute more would make the instance's dict five times as large
+        task.add_done_callback(_reading.discard)
+
+    async def _read(self) -> None:
+        try:
+            await super()._receive_frame_loop()
+        except ValueError:  # such as a close frame whose reason is no UTF-8
+            log.debug("a client's frame was malformed", exc_info=True)
+        finally:
+            self._abort()
+
+
+_reading: set[asyncio.Task[None]] = set()
