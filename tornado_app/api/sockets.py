@@ -119,7 +119,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         except LeaderboardError as refusal:
             self._refuse(refusal)
             return
-        if self.ws_connection is None:
+        if connection.is_closing():
             return  # gone meanwhile
         gate.enter(self, self._channel.name, self._address)
         gate.hub.join(self._subscriber)

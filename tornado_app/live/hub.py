@@ -28,6 +28,9 @@ BATCH = 64
 STALL_SECONDS = 10.0
 """How long a client may leave a message lying before it is cut off."""
 
+EVICTIONS = 16
+"""Clients cut off before others get their turn: about two milliseconds' work."""
+
 
 class Channel(Protocol):
     """One front end's socket: its name, and its messages."""
@@ -163,12 +166,12 @@ class Hub:
                 async with asyncio.timeout(STALL_SECONDS / 4):  # wait_for can swallow a cancellation (CPython #86296)
                     await self._wake.wait()
             except TimeoutError:
-                self._evict_stalled()
+                await self._evict_stalled()
                 continue
             began = loop.time()
             self._wake.clear()
             await self._pass()
-            self._evict_stalled()
+            await self._evict_stalled()
             await asyncio.sleep(max(0.0, self._gap - (loop.time() - began)))
 
     async def _pass(self) -> None:
@@ -202,6 +205,7 @@ class Hub:
     def _due(self, subscriber: Subscriber) -> bytes | None:
         """The frame that is to be sent now, after which the subscriber has seen it."""
         if subscriber in self._blocked or subscriber not in self._subscribers:
+            self._behind.discard(subscriber)  # who has taken the rest of a message will be behind again
             return None
         try:
             frame = self._next_frame(subscriber)
@@ -258,8 +262,12 @@ class Hub:
             self._behind.add(subscriber)
             self._wake.set()
 
-    def _evict_stalled(self) -> None:
+    async def _evict_stalled(self) -> None:
         """Cut off those for whom a message has been waiting for too long."""
         latest = time.monotonic() - STALL_SECONDS
-        for subscriber in [each for each, since in self._blocked.items() if since < latest]:
-            subscriber.connection.evict("stalled")
+        stalled = [subscriber for subscriber, since in self._blocked.items() if since < latest]
+        for number, subscriber in enumerate(stalled, 1):
+            if subscriber in self._blocked:
+                subscriber.connection.evict("stalled")
+            if number % EVICTIONS == 0:
+                await asyncio.sleep(0)
