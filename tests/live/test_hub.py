@@ -184,6 +184,33 @@ async def test_a_stalled_client_makes_no_work_and_others_lose_nothing(hub):
     assert [1, 11] in stalled.frames
 
 
+@pytest.mark.parametrize("fails", ["message", "send"])
+async def test_what_fails_for_one_is_sent_to_all_others(hub, caplog, fails):
+    class Failing(EchoChannel, Client):
+        def __init__(self):
+            EchoChannel.__init__(self)
+            Client.__init__(self)
+
+        name = "F"
+
+        def message(self, seen, shown):
+            return self.fail() if fails == "message" else super().message(seen, shown)
+
+        def send(self, frame):
+            return self.fail() if fails == "send" else super().send(frame)
+
+        def fail(self):
+            raise ValueError("as told")
+
+    failing = Failing()
+    hub.join(Subscriber(failing, failing))
+    others = [join(hub)[0] for _ in range(3)]
+    for version in (1, 2):
+        hub.show(top(version, version))
+        await until(lambda version=version: all(c.frames and c.frames[-1][1] == version for c in others))
+    assert "as told" in caplog.text
+
+
 async def test_what_is_sent_is_counted_by_channel():
     counted = []
     hub = Hub(gap=0.001, observe=lambda channel, messages: counted.append((channel, messages)))

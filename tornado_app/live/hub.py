@@ -196,7 +196,11 @@ class Hub:
         """
         due = [(subscriber, frame) for subscriber in subscribers if (frame := self._due(subscriber)) is not None]
         for subscriber, frame in due:
-            sending = subscriber.connection.send(frame)
+            try:
+                sending = subscriber.connection.send(frame)
+            except Exception:  # nor must one connection
+                log.exception("a message could not be sent")
+                continue
             if sending is not None:
                 self._block(subscriber, sending)
         for channel, messages in Counter(subscriber.channel.name for subscriber, _ in due).items():
