@@ -1,4 +1,4 @@
-"""Pings to all sockets from one timer: a task and a timer for each would be a tenth of an idle socket's memory."""
+"""Pings to all sockets from one timer, as a task and a timer for each would be memory that only waits."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         return lean(super().get_websocket_protocol())
 
     def _forget_handshake(self) -> None:
-        """A quarter of an idle socket's memory would be that of headers which nobody reads again."""
+        """Let go of headers that nobody reads again, and of the connection that brought them."""
         request: Any = self.request
         request.headers = _NO_HEADERS
         request.connection = None
