@@ -186,6 +186,21 @@ def test_a_client_that_never_reads_is_cut_off_while_others_go_on(run_alone):
     quietly(service)
 
 
+def test_a_client_that_answers_no_ping_is_closed_while_others_go_on(run_alone):
+    service = run_alone("--ping-interval", "300ms")
+    with Wire(service.url) as mute, opened(service) as watcher:
+        mute.send(*HANDSHAKE)
+        watcher.read()
+        assert mute.file.readline().startswith(b"HTTP/1.1 101")
+        frames = mute.file.read()  # to the end
+        assert frames.count(b"\x89\0") == 1
+        assert frames.endswith(b"\x89\0\x88\x10\x03\xe8ping timed out")
+        assert service.metric("leaderboard_websocket_connections") == 1
+        user, _ = lead(service)
+        watcher.read_until(lambda message: best(message) == user)
+    quietly(service)
+
+
 # -- the end ----------------------------------------------------------------------------------------------
 
 

@@ -164,6 +164,78 @@ async def test_a_client_that_stops_reading_is_cut_off(monkeypatch):
     await asyncio.wait([task])
 
 
+async def test_a_stalled_client_makes_no_work_and_others_lose_nothing(hub):
+    """Own news that wait for a client which takes nothing do not keep the hub awake."""
+    hub.show(top(1, 5))
+    stalled, subscriber = join(hub, holding=True)
+    hub.identify(subscriber, "alice")
+    healthy = [join(hub)[0] for _ in range(20)]
+    for version in range(2, 12):
+        hub.show(top(version, version))
+        hub.moved(Change("alice", version, version + 1, version, 0), 1)
+        await until(lambda version=version: all(c.frames[-1][1] == version for c in healthy))
+    assert [c.frames for c in healthy] == [[[None, 1], *([n - 1, n] for n in range(2, 12))]] * 20
+    assert len(stalled.frames) == 1
+    await until(lambda: not hub._behind and not hub._wake.is_set())
+    stalled.holding = False
+    stalled.held.set_result(None)
+    await until(lambda: len(stalled.frames) == 3)
+    assert {"score": 12, "rank": 1, "change": 10} in stalled.frames
+    assert [1, 11] in stalled.frames
+
+
+@pytest.mark.parametrize("fails", ["message", "send"])
+async def test_what_fails_for_one_is_sent_to_all_others(hub, caplog, fails):
+    class Failing(EchoChannel, Client):
+        def __init__(self):
+            EchoChannel.__init__(self)
+            Client.__init__(self)
+
+        name = "F"
+
+        def message(self, seen, shown):
+            return self.fail() if fails == "message" else super().message(seen, shown)
+
+        def send(self, frame):
+            return self.fail() if fails == "send" else super().send(frame)
+
+        def fail(self):
+            raise ValueError("as told")
+
+    failing = Failing()
+    hub.join(Subscriber(failing, failing))
+    others = [join(hub)[0] for _ in range(3)]
+    for version in (1, 2):
+        hub.show(top(version, version))
+        await until(lambda version=version: all(c.frames and c.frames[-1][1] == version for c in others))
+    assert "as told" in caplog.text
+
+
+async def test_what_is_sent_is_counted_by_channel():
+    counted = []
+    hub = Hub(gap=0.001, observe=lambda channel, messages: counted.append((channel, messages)))
+    hub.show(top(1, 5))
+    for _ in range(3):
+        join(hub)
+    assert counted == [("T", 1)] * 3
+    hub.show(top(2, 6))
+    await hub._pass()
+    assert counted[3:] == [("T", 3)]
+
+
+async def test_a_broadcast_to_many_leaves_the_loop_its_turns(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_SECONDS", 0.0)
+    hub, turns = Hub(gap=0.001), []
+    hub.show(top(1, 5))
+    clients = [join(hub)[0] for _ in range(3 * module.BATCH)]
+    hub.show(top(2, 6))
+    passing = asyncio.ensure_future(hub._pass())
+    while not passing.done():
+        await asyncio.sleep(0)
+        turns.append(sum(len(client.frames) == 2 for client in clients))
+    assert {module.BATCH, 2 * module.BATCH, 3 * module.BATCH} <= set(turns)
+
+
 @pytest.mark.parametrize(("size", "head"), [(5, b"\x81\x05"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff")])
 def test_frames_are_those_of_rfc_6455(size, head):
     payload = b"x" * size

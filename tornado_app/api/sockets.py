@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
-from collections.abc import Awaitable
 from typing import Annotated, Any, Literal
 
 import msgspec
-from tornado.httputil import HTTPServerConnectionDelegate
-from tornado.iostream import StreamClosedError
+from tornado.httputil import HTTPHeaders, HTTPServerConnectionDelegate
+from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
 from tornado_app.api import errors
 from tornado_app.api.credentials import bearer, offered
 from tornado_app.api.face import Face
 from tornado_app.api.gate import Gate
 from tornado_app.api.http import NotFound
+from tornado_app.api.pinger import Pinger
 from tornado_app.api.server import cut, last_words
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.live.hub import Channel, Subscriber
+from tornado_app.live.wire import Wire, lean
 
 log = logging.getLogger("leaderboard.sockets")
 
@@ -40,6 +42,8 @@ class Authenticate(msgspec.Struct):
     type: Literal["authenticate"]  # no tag: msgspec takes a tagged message without its tag
     token: Annotated[str, msgspec.Meta(description="A JSON Web Token.", examples=["eyJhbGciOiJIUzI1NiIs…"])]
 
+
+_NO_HEADERS = HTTPHeaders()
 
 _decode = msgspec.json.Decoder(Authenticate).decode
 
@@ -67,9 +71,11 @@ class _JsonRefusals(RequestHandler):
 class SocketHandler(_JsonRefusals, WebSocketHandler):
     """One client of one channel."""
 
-    def initialize(self, gate: Gate, channel: Channel) -> None:
+    def initialize(self, gate: Gate, pinger: Pinger, channel: Channel) -> None:
         """Called by Tornado with the route's arguments."""
+        self.pong = False
         self._gate = gate
+        self._pinger = pinger
         self._channel = channel
         self._address = gate.address(self.request)
         self._subscriber: Subscriber | None = None
@@ -95,22 +101,29 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     async def open(self, *args: str, **kwargs: str) -> None:
         """Let the client in, or say why not."""
         gate = self._gate
-        self._bound_send_buffer()
-        last_words(self.ws_connection)
+        connection: Any = self.ws_connection
+        stream: IOStream = connection.stream
+        if stream.closed():
+            return  # a client that went away at once
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        stream.set_nodelay(True)
+        last_words(connection)
+        self._pinger.join(self)
         try:
             self._check_page()
             gate.check_room(self._address)
             token = self._offered_token()
-            self._subscriber = Subscriber(self._channel, self)
+            self._subscriber = Subscriber(self._channel, _Connection(stream, self))
             if token is not None:
                 await self._authenticate(token)
         except LeaderboardError as refusal:
             self._refuse(refusal)
             return
-        if self.ws_connection is None:
+        if connection.is_closing():
             return  # gone meanwhile
         gate.enter(self, self._channel.name, self._address)
         gate.hub.join(self._subscriber)
+        self._forget_handshake()
 
     async def on_message(self, message: str | bytes) -> None:
         """A token, as first message or to replace an expiring one; anything else has no meaning here."""
@@ -129,22 +142,17 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         """The client is gone."""
         if self._expiry is not None:
             self._expiry.cancel()
+        self._pinger.leave(self)
         self._gate.leave(self, self._channel.name, self._address)
         if self._subscriber is not None:
             self._gate.hub.leave(self._subscriber)
 
-    # -- live.hub.Connection ----------------------------------------------------------------------
-
-    def send(self, frame: bytes) -> Awaitable[object] | None:
-        """Hand over a frame that was built once for all; None when it went out whole."""
-        connection: Any = self.ws_connection
-        if connection is None or connection.is_closing():
-            return None
-        try:
-            sending: asyncio.Future[None] = connection.stream.write(frame)
-        except StreamClosedError:
-            return None  # on_close follows
-        return None if sending.done() and not sending.exception() else sending
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Say goodbye; nothing may be sent after it."""
+        self._pinger.leave(self)
+        if self._subscriber is not None:
+            self._gate.hub.leave(self._subscriber)
+        super().close(code, reason)
 
     def evict(self, reason: str) -> None:
         """Cut off a client that does not read: it would not read a close frame either."""
@@ -152,7 +160,32 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         log.info("a socket was cut off", extra={"reason": reason, "face": self._channel.name})
         cut(self.ws_connection)
 
+    # -- pinger.Pinged ----------------------------------------------------------------------------
+
+    def send_ping(self) -> None:
+        """Ask for a pong."""
+        with contextlib.suppress(WebSocketClosedError):  # on_close follows
+            self.ping()
+
+    def on_pong(self, data: bytes) -> None:
+        """The client is there."""
+        self.pong = True
+
+    def timed_out(self) -> None:
+        """The client is gone, or as good as."""
+        self.close(reason="ping timed out")
+
     # ---------------------------------------------------------------------------------------------
+
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        """Called by Tornado."""
+        return lean(super().get_websocket_protocol())
+
+    def _forget_handshake(self) -> None:
+        """Let go of headers that nobody reads again, and of the connection that brought them."""
+        request: Any = self.request
+        request.headers = _NO_HEADERS
+        request.connection = None
 
     def _check_page(self) -> None:
         """Sources: RFC 6455, section 10.2; W3C Fetch Metadata, which browsers don't let a page forge."""
@@ -184,10 +217,19 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     def _refuse(self, refusal: LeaderboardError) -> None:
         self.close(errors.close_code(refusal), refusal.code)
 
-    def _bound_send_buffer(self) -> None:
-        connection: Any = self.ws_connection
-        if not connection.stream.closed():  # a client that went away at once has no buffer any more
-            connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+class _Connection(Wire):
+    """live.hub.Connection"""
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, stream: IOStream, handler: SocketHandler) -> None:
+        super().__init__(stream)
+        self._handler = handler
+
+    def evict(self, reason: str) -> None:
+        """Cut the client off."""
+        self._handler.evict(reason)
 
 
 class _NoSocket(_JsonRefusals):
@@ -200,10 +242,10 @@ class _NoSocket(_JsonRefusals):
 
 def application(faces: tuple[Face, ...], gate: Gate, *, ping_interval: float = 30.0) -> HTTPServerConnectionDelegate:
     """What serves the upgrades. A client that answers no ping for `ping_interval` seconds is gone."""
+    shared = {"gate": gate, "pinger": Pinger(ping_interval)}
     return Application(
-        [(path, SocketHandler, {"gate": gate, "channel": channel}) for face in faces for path, channel in face.sockets],
+        [(path, SocketHandler, shared | {"channel": channel}) for face in faces for path, channel in face.sockets],
         default_handler_class=_NoSocket,
-        websocket_ping_interval=ping_interval,
         websocket_max_message_size=MAX_MESSAGE,
         log_function=lambda handler: None,  # its lines would hold the URL, and that the token
     )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tornado_app.core.model import Top
@@ -17,11 +19,17 @@ from tornado_app.live.frames import text_frame
 
 log = logging.getLogger("leaderboard.hub")
 
-CHUNK_SECONDS = 0.005
-"""How long a broadcast holds the loop before others get their turn."""
+CHUNK_SECONDS = 0.002
+"""How long a broadcast holds the loop before others get their turn; an answer may need ten such turns."""
+
+BATCH = 64
+"""Subscribers that are served between two looks at the time: about a millisecond's work."""
 
 STALL_SECONDS = 10.0
 """How long a client may leave a message lying before it is cut off."""
+
+EVICTIONS = 16
+"""Clients cut off before others get their turn: about two milliseconds' work."""
 
 
 class Channel(Protocol):
@@ -52,7 +60,7 @@ class News:
 class Connection(Protocol):
     """The wire to one client."""
 
-    def send(self, frame: bytes) -> Awaitable[object] | None:
+    def send(self, frame: bytes) -> asyncio.Future[None] | None:
         """Hand over a frame; None when it went out whole, else what ends when it has."""
 
     def evict(self, reason: str) -> None:
@@ -60,9 +68,9 @@ class Connection(Protocol):
 
 
 class Subscriber:
-    """One client: what it has seen, and whether it can take more. `user_id` is set once it has authenticated."""
+    """One client, and what it has seen. `user_id` is set once it has authenticated."""
 
-    __slots__ = ("busy_since", "channel", "connection", "news", "personal_last", "seen", "user_id")
+    __slots__ = ("channel", "connection", "news", "personal_last", "seen", "user_id")
 
     def __init__(self, channel: Channel, connection: Connection) -> None:
         self.channel = channel
@@ -71,7 +79,6 @@ class Subscriber:
         self.seen: Top | None = None
         self.news: News | None = None
         self.personal_last = False
-        self.busy_since: float | None = None
 
 
 class Hub:
@@ -91,9 +98,10 @@ class Hub:
         self._gap = gap
         self._observe = observe
         self._shown = shown
-        self._subscribers: set[Subscriber] = set()
+        self._subscribers: dict[Subscriber, None] = {}  # in the order they came: a fifth less CPU than by hash
         self._players: dict[str, set[Subscriber]] = {}
         self._behind: set[Subscriber] = set()
+        self._blocked: dict[Subscriber, float] = {}
         self._frames: dict[tuple[str, int], bytes | None] = {}
         self._wake = asyncio.Event()
         self._everyone = False
@@ -104,9 +112,9 @@ class Hub:
 
     def join(self, subscriber: Subscriber) -> None:
         """From now on the subscriber is shown the board, the present state first."""
-        self._subscribers.add(subscriber)
+        self._subscribers[subscriber] = None
         if self._top is not None:
-            self._offer(subscriber)
+            self._serve([subscriber])
 
     def identify(self, subscriber: Subscriber, user_id: str) -> None:
         """The subscriber is this player: it also hears of the own score."""
@@ -116,8 +124,9 @@ class Hub:
 
     def leave(self, subscriber: Subscriber) -> None:
         """The subscriber is gone."""
-        self._subscribers.discard(subscriber)
+        self._subscribers.pop(subscriber, None)
         self._behind.discard(subscriber)
+        self._blocked.pop(subscriber, None)
         self._forget_player(subscriber)
 
     def _forget_player(self, subscriber: Subscriber) -> None:
@@ -157,59 +166,72 @@ class Hub:
                 async with asyncio.timeout(STALL_SECONDS / 4):  # wait_for can swallow a cancellation (CPython #86296)
                     await self._wake.wait()
             except TimeoutError:
-                self._evict_stalled(loop.time())
+                await self._evict_stalled()
                 continue
             began = loop.time()
             self._wake.clear()
             await self._pass()
-            self._evict_stalled(loop.time())
+            await self._evict_stalled()
             await asyncio.sleep(max(0.0, self._gap - (loop.time() - began)))
 
     async def _pass(self) -> None:
         everyone, self._everyone = self._everyone, False
-        due: Iterable[Subscriber] = list(self._subscribers if everyone else self._behind)
+        due = list(self._subscribers if everyone else self._behind)
         top = self._top
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        for subscriber in due:
-            if subscriber in self._subscribers:
-                self._serve(subscriber)
-            if loop.time() - began > CHUNK_SECONDS:
+        until = time.monotonic() + CHUNK_SECONDS
+        for start in range(0, len(due), BATCH):
+            self._serve(due[start : start + BATCH])
+            if time.monotonic() > until:
                 await asyncio.sleep(0)
-                began = loop.time()
+                until = time.monotonic() + CHUNK_SECONDS
         if everyone and top is not None:
             self._shown(top)
         if self._behind:
             self._wake.set()
 
-    def _serve(self, subscriber: Subscriber) -> None:
-        try:
-            self._offer(subscriber)
-        except Exception:  # one message that cannot be made must not keep all others from theirs
-            log.exception("a message could not be sent")
-            self._behind.discard(subscriber)
+    def _serve(self, subscribers: Iterable[Subscriber]) -> None:
+        """One message to each that can take one and to whom one is due.
 
-    def _offer(self, subscriber: Subscriber) -> None:
-        """Send one message if the client can take one and one is due."""
-        if subscriber.busy_since is not None:
-            return
-        frame = self._next_frame(subscriber)
-        if frame is None:
-            self._behind.discard(subscriber)
-            return
-        if subscriber.seen is self._top and subscriber.news is None:
+        All are chosen before any is sent: the kernel's work for a message throws ours out of the processor's caches.
+        """
+        due = [(subscriber, frame) for subscriber in subscribers if (frame := self._due(subscriber)) is not None]
+        for subscriber, frame in due:
+            try:
+                sending = subscriber.connection.send(frame)
+            except Exception:  # nor must one connection
+                log.exception("a message could not be sent")
+                continue
+            if sending is not None:
+                self._block(subscriber, sending)
+        for channel, messages in Counter(subscriber.channel.name for subscriber, _ in due).items():
+            self._observe(channel, messages)
+
+    def _due(self, subscriber: Subscriber) -> bytes | None:
+        """The frame that is to be sent now, after which the subscriber has seen it."""
+        if subscriber in self._blocked or subscriber not in self._subscribers:
+            self._behind.discard(subscriber)  # who has taken the rest of a message will be behind again
+            return None
+        try:
+            frame = self._next_frame(subscriber)
+        except Exception:  # one message that cannot be made must not keep all others from theirs
+            log.exception("a message could not be made")
+            frame = None
+        if frame is None or (subscriber.seen is self._top and subscriber.news is None):
             self._behind.discard(subscriber)
         else:
             self._behind.add(subscriber)
-        self._observe(subscriber.channel.name, 1)
-        sending = subscriber.connection.send(frame)
-        if sending is not None:
-            subscriber.busy_since = asyncio.get_running_loop().time()
-            self._behind.discard(subscriber)
-            asyncio.ensure_future(sending).add_done_callback(lambda done: self._sent(subscriber, done))
+        return frame
+
+    def _block(self, subscriber: Subscriber, sending: asyncio.Future[None]) -> None:
+        """The client has not taken all of it: nothing more is due to it until it has."""
+        self._behind.discard(subscriber)
+        self._blocked[subscriber] = time.monotonic()
+        sending.add_done_callback(lambda done: self._sent_whole(subscriber, done))
 
     def _next_frame(self, subscriber: Subscriber) -> bytes | None:
         """The board's news and the player's own in turn, so that neither waits for ever."""
+        if subscriber.news is None:
+            return self._board_frame(subscriber)
         personal_first = not subscriber.personal_last
         frame = self._personal_frame(subscriber) if personal_first else None
         frame = frame or self._board_frame(subscriber)
@@ -236,15 +258,20 @@ class Hub:
         subscriber.personal_last = False
         return self._frames[key]
 
-    def _sent(self, subscriber: Subscriber, done: asyncio.Future[object]) -> None:
+    def _sent_whole(self, subscriber: Subscriber, done: asyncio.Future[None]) -> None:
         if not done.cancelled():
             done.exception()  # a closed connection reports itself by on_close
-        subscriber.busy_since = None
+        self._blocked.pop(subscriber, None)
         if subscriber in self._subscribers and (subscriber.seen is not self._top or subscriber.news is not None):
             self._behind.add(subscriber)
             self._wake.set()
 
-    def _evict_stalled(self, now: float) -> None:
-        stalled = [s for s in self._subscribers if s.busy_since is not None and now - s.busy_since > STALL_SECONDS]
-        for subscriber in stalled:
-            subscriber.connection.evict("stalled")
+    async def _evict_stalled(self) -> None:
+        """Cut off those for whom a message has been waiting for too long."""
+        latest = time.monotonic() - STALL_SECONDS
+        stalled = [subscriber for subscriber, since in self._blocked.items() if since < latest]
+        for number, subscriber in enumerate(stalled, 1):
+            if subscriber in self._blocked:
+                subscriber.connection.evict("stalled")
+            if number % EVICTIONS == 0:
+                await asyncio.sleep(0)

@@ -1,0 +1,110 @@
+"""What a socket keeps of its handshake: nothing, as long as Tornado is the one that is known."""
+
+import asyncio
+import weakref
+from typing import ClassVar
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_connect
+
+from tests.support.wait import eventually
+from tornado_app.live import wire
+from tornado_app.live.wire import lean
+
+PATIENCE = 10.0
+
+
+class Echo(WebSocketHandler):
+    """Says what it hears, and fails when it is told to."""
+
+    opened: ClassVar = []
+
+    def get_websocket_protocol(self):
+        return lean(super().get_websocket_protocol())
+
+    def open(self):
+        self.opened.append(self)
+
+    async def on_message(self, message):
+        if message == "fail":
+            raise RuntimeError("as told")
+        await self.write_message(message)
+
+
+@pytest.fixture
+async def client(monkeypatch):
+    """A client of an Echo in this process."""
+    monkeypatch.setattr(Echo, "opened", [])
+    server = HTTPServer(Application([("/", Echo)], log_function=lambda handler: None))
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    async with asyncio.timeout(PATIENCE):
+        client = await websocket_connect(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/")
+    yield client
+    client.close()
+    server.stop()
+    await all_gone()
+    async with asyncio.timeout(PATIENCE):
+        await server.close_all_connections()
+
+
+async def all_gone():
+    await eventually(lambda: not wire._reading, PATIENCE, "nobody reads any more")
+
+
+async def test_nothing_of_the_handshake_is_kept(client):
+    (handler,) = Echo.opened
+    assert type(handler.ws_connection) is wire._LeanProtocol
+    connection = weakref.ref(handler.request.connection)
+    handler.request.connection = None
+    await eventually(lambda: connection() is None, PATIENCE, "the HTTP connection is let go of")
+    running = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]
+    assert "RequestHandler._execute" not in running
+    assert "_LeanProtocol._read" in running
+
+
+async def test_messages_go_both_ways_and_the_end_is_in_good_order(client):
+    async with asyncio.timeout(PATIENCE):
+        for message in ("one", "two", "three"):
+            await client.write_message(message)
+            assert await client.read_message() == message
+        Echo.opened[0].close(4401, "as told")
+        assert await client.read_message() is None
+    assert (client.close_code, client.close_reason) == (4401, "as told")
+    await all_gone()
+
+
+async def test_a_handler_that_fails_ends_the_connection(client, caplog):
+    async with asyncio.timeout(PATIENCE):
+        await client.write_message("fail")
+        assert await client.read_message() is None
+    await all_gone()
+    assert "as told" in caplog.text
+
+
+async def test_a_malformed_close_ends_the_connection_quietly(client, caplog):
+    client.protocol._write_frame(fin=True, opcode=8, data=b"\x03\xe8\xff\xff")
+    async with asyncio.timeout(PATIENCE):
+        assert await client.read_message() is None
+    await all_gone()
+    assert not caplog.records
+
+
+async def test_a_reader_that_is_cancelled_closes_the_connection(client):
+    await eventually(lambda: wire._reading, PATIENCE)
+    next(iter(wire._reading)).cancel()
+    async with asyncio.timeout(PATIENCE):
+        assert await client.read_message() is None
+    await all_gone()
+
+
+def test_another_protocol_is_left_as_it_is():
+    class Newer(WebSocketProtocol13):
+        pass
+
+    newer = object.__new__(Newer)
+    assert lean(newer) is newer
+    assert lean(None) is None

@@ -1,0 +1,74 @@
+"""Pings to all sockets from one timer, as a task and a timer for each would be memory that only waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Protocol
+
+CHUNK = 100
+"""Clients that are pinged before others get their turn: a few milliseconds' work."""
+
+
+class Pinged(Protocol):
+    """A client that is pinged; `pong` is set false with each ping, and true by the client's answer."""
+
+    pong: bool
+
+    def send_ping(self) -> None:
+        """Ask for a pong."""
+
+    def timed_out(self) -> None:
+        """The client has not answered in time, and is pinged no more."""
+
+
+class Pinger:
+    """Pings each client `interval` seconds after it joined and after each ping; it has as long to answer.
+
+    0 seconds: never. Since the interval is the same for all, they fall due in the order in which they joined or were
+    last pinged.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._due: OrderedDict[Pinged, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def join(self, client: Pinged) -> None:
+        """From now on the client is pinged."""
+        if self._interval <= 0:
+            return
+        client.pong = True
+        self._due[client] = asyncio.get_running_loop().time() + self._interval
+        if self._timer is None:
+            self._wait()
+
+    def leave(self, client: Pinged) -> None:
+        """The client is pinged no more, if it was."""
+        self._due.pop(client, None)
+        if not self._due and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self) -> None:
+        first = next(iter(self._due.values()), None)
+        self._timer = None if first is None else asyncio.get_running_loop().call_at(first, self._work)
+
+    def _work(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for _ in range(CHUNK):
+            client, due = next(iter(self._due.items()), (None, now))
+            if client is None or due > now:
+                break
+            if client.pong:
+                client.pong = False
+                self._due[client] = now + self._interval
+                self._due.move_to_end(client)
+                client.send_ping()
+            else:
+                del self._due[client]
+                client.timed_out()
+        self._wait()
