@@ -224,7 +224,10 @@ class _Exchange(HTTPMessageDelegate):
         for name, value in response.headers:
             headers[name] = value  # none comes twice, and `add` costs twice as much
         for name, value in self._gateway.cors.headers(request):
-            headers.add(name, value)
+            if name == "Vary":
+                headers.add(name, value)
+            elif name not in headers:
+                headers[name] = value
         headers["X-Request-Id"] = request.id
         headers["X-Content-Type-Options"] = "nosniff"
         if response.status not in (204, 304):
