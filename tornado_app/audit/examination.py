@@ -33,6 +33,9 @@ PATIENCE = 20.0
 
 PAUSE = 0.1
 
+LOOKS = 5
+"""How often a player who does not fit is read anew: an erasure may have come between any two readings."""
+
 TOGETHER = 1000
 """Players who are waited for together."""
 
@@ -194,7 +197,9 @@ class SecondLook:
             if players:
                 await asyncio.sleep(PAUSE)
         for start in range(0, len(players), TOGETHER):
-            await self._finally(players[start : start + TOGETHER])
+            left: Sequence[str] = players[start : start + TOGETHER]
+            for looks_left in reversed(range(LOOKS)):
+                left = await self._once_more(left, last=not looks_left)
 
     async def _right(self, player: str) -> bool:
         past = await self._read(player, await self._source.account(player))
@@ -202,13 +207,26 @@ class SecondLook:
             self._report(past)
         return past.chain.right
 
-    async def _finally(self, players: Sequence[str]) -> None:
-        """What these are once the ledger has all that was done before they were read."""
+    async def _once_more(self, players: Sequence[str], *, last: bool) -> list[str]:
+        """What these are once the ledger has all that was done before they were read; who is still not right.
+
+        A player who plays on is compared as of the first reading, unless an erasure has taken those entries out since:
+        that is why there is more than one look. The `last` one is reported as it is.
+        """
+        if not players:
+            return []
         accounts = [await self._source.account(player) for player in players]
         await self._caught_up(await self._source.moment())
+        left = []
         for player, account in zip(players, accounts, strict=True):
-            if not await self._right(player):  # it may have changed meanwhile; if not, this is what is wrong
-                self._report(await self._read(player, account))
+            if await self._right(player):
+                continue
+            past = await self._read(player, account)
+            if past.chain.right or last:
+                self._report(past)
+            else:
+                left.append(player)
+        return left
 
     async def _caught_up(self, moment: int) -> None:
         """Wait until everything up to a moment is booked. A ledger that stands still is not waited for again."""
