@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from bench.bench import Bench
+from bench.measures import write
 from bench.report import Column, Report, Target, ratio
 
 HOW = """\
 `POST /api/score` as in Score updates, with 256 connections, closed loop; server and mongod may use both cores here, of
 which the load generator takes its part. One process leaves room for mongod and the generator; two share the port."""
 
-COLUMNS = (
-    Column("per_second", "updates/s", 0),
-    Column("server", "server µs", 0),
-    Column("mongod", "mongod µs", 0),
-    Column("units", "CPU in U", 2),
-    Column("p50", "p50 ms", 2),
-    Column("p99", "p99 ms", 2),
-    Column("ratio", "× one process"),
-)
+COLUMNS = (*write.COLUMNS[:-1], Column("ratio", "× one process"))
 
 ONE, TWO = "1 process, 2 cores", "2 processes, 2 cores"
 CONNECTIONS = 256

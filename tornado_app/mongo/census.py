@@ -38,10 +38,7 @@ def _grouped(match: Document) -> list[Document]:
 
 async def take_census(client: Client, players: Any) -> tuple[Timestamp, Census]:
     """The scores at cluster time T, and T: whoever watches what comes after T misses nothing."""
-    with pymongo.timeout(TIMEOUT):
-        moment = await cluster_time(players.database)
-        everybody = await _rows(client, players, moment, _RANGES)
-        hidden = await _rows(client, players, moment, {"hidden": True, **_RANGES})
+    moment, everybody, hidden = await _read(client, players, _RANGES)
     counts = _counts(everybody)
     counts.subtract(_counts(hidden))
     latest = max((row["updated"] for row in everybody), default=None)
@@ -52,11 +49,16 @@ async def take_census(client: Client, players: Any) -> tuple[Timestamp, Census]:
 async def count_above(client: Client, players: Any, score: int) -> int:
     """How many on the board have a greater score, at one moment."""
     above = {**_RANGES, "score": {**_RANGES["score"], "$gt": score}}
+    _, everybody, hidden = await _read(client, players, above)
+    return _counts(everybody).total() - _counts(hidden).total()
+
+
+async def _read(client: Client, players: Any, ranges: Document) -> tuple[Timestamp, list[Document], list[Document]]:
+    """A moment, the groups of all players within the ranges at it, and those of the hidden among them."""
     with pymongo.timeout(TIMEOUT):
         moment = await cluster_time(players.database)
-        everybody = await _rows(client, players, moment, above)
-        hidden = await _rows(client, players, moment, {"hidden": True, **above})
-    return _counts(everybody).total() - _counts(hidden).total()
+        everybody = await _rows(client, players, moment, ranges)
+        return moment, everybody, await _rows(client, players, moment, {"hidden": True, **ranges})
 
 
 async def _rows(client: Client, players: Any, moment: Timestamp, match: Document) -> list[Document]:
