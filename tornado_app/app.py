@@ -34,6 +34,7 @@ from tornado_app.core.model import Top
 from tornado_app.core.moderation import Case, Moderation
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.core.suspicion import Rule, Suspicion
+from tornado_app.garbage import search_seldom
 from tornado_app.health import Health
 from tornado_app.live.board import Board
 from tornado_app.live.hub import Hub
@@ -133,6 +134,7 @@ class Service:
         if self.token_keys.remote is not None:
             await self._fetch_keys(self.token_keys.remote)
         await self._primed()
+        await self._background("garbage", search_seldom)
         await self._listen()
 
     def _build(self) -> None:
