@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TextIO, get_args
 
-from tornado_app import credentials, ports
+from tornado_app import credentials, ports, turns
 from tornado_app.api import docs, ops, pages, server
 from tornado_app.api.addresses import Failures, Proxies
 from tornado_app.api.admin import Admin
@@ -394,7 +394,7 @@ def serve(config: Config, *, out: TextIO | None = None) -> int:
         announce(service.url, service.metrics_url, stream)
         yield
 
-    return asyncio.run(serve_until_stopped(Service(config), announced))
+    return turns.run(serve_until_stopped(Service(config), announced))
 
 
 def announce(url: str, metrics_url: str, out: TextIO) -> None:
