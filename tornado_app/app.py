@@ -46,7 +46,7 @@ from tornado_app.mongo.moderation import MongoModeration
 from tornado_app.mongo.rank_check import RankCheck
 from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
-from tornado_app.observability import logs
+from tornado_app.observability import logs, tracing
 from tornado_app.observability.metrics import Metrics
 from tornado_app.running import serve_until_stopped, until
 from tornado_app.tasks import end, in_time
@@ -98,6 +98,7 @@ class Service:
         self._failed: asyncio.Future[None] | None = None
         self._deadline: float | None = None
         self.metrics = Metrics()
+        self.tracing: tracing.Tracing | None = None
         self.url = ""
         self.metrics_url = ""
 
@@ -113,6 +114,9 @@ class Service:
         config = self.config
         if self._share is None:
             ports.look_at(config)
+        self.tracing = tracing.from_environment()
+        if self.tracing is not None:
+            self._exit.push_async_callback(self.tracing.close)
         self._failed = asyncio.get_running_loop().create_future()
         self.client = await self._exit.enter_async_context(
             open_database(
@@ -146,13 +150,15 @@ class Service:
             timeout=config.mongodb_timeout,
             max_waiting=config.max_waiting_writes,
             observe_batch=metrics.commit_size.observe,
+            tracing=self.tracing,
         )
         self.hub = Hub(
             gap=1 / config.max_messages_per_second,
             observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
             shown=self._shown,
+            tracing=self.tracing,
         )
-        self.board = Board(self.store.top, self.hub, interval=config.broadcast_interval)
+        self.board = Board(self.store.top, self.hub, interval=config.broadcast_interval, tracing=self.tracing)
         self.feed = Feed(
             self.client,
             config.mongodb_database,
@@ -304,6 +310,7 @@ class Service:
             cors=cors,
             sockets=application(FACES, self.gate, ping_interval=config.ping_interval),
             proxies=proxies,
+            tracing=self.tracing,
         )
         tls = await self._tls()
         self.server = server.serve(

@@ -35,6 +35,7 @@ from tornado_app.api.server import last_words
 from tornado_app.core.errors import LeaderboardError, ShuttingDown
 from tornado_app.observability.logs import request_id as current_request_id
 from tornado_app.observability.metrics import Metrics
+from tornado_app.observability.tracing import Answered, Tracing
 
 log = logging.getLogger("leaderboard.http")
 
@@ -56,12 +57,14 @@ class Gateway(HTTPServerConnectionDelegate):
         cors: Cors,
         sockets: HTTPServerConnectionDelegate | None = None,
         proxies: Proxies | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.router = router
         self.metrics = metrics
         self.cors = cors
         self.sockets = sockets
         self._proxies = proxies or Proxies()
+        self.tracing = tracing
         self.draining = False
         self._under_way: set[asyncio.Future[None]] = set()
         self._meters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
@@ -118,6 +121,7 @@ class _Exchange(HTTPMessageDelegate):
         self._answered = False
         self._gone = False
         self._route: Route | None = None
+        self._traced: Answered | None = None
         self._began = time.perf_counter()
 
     # -- reading ----------------------------------------------------------------------------------
@@ -136,6 +140,8 @@ class _Exchange(HTTPMessageDelegate):
             self._refusal = ShuttingDown()
         remote = gateway.remote(self._connection, headers)
         self._request = Request(line.method, path, query, headers, remote, gateway.request_id(headers))
+        if gateway.tracing is not None:
+            self._traced = gateway.tracing.request(line.method, headers.get("traceparent"), self._request.id)
         if self._refusal is not None and (length > MAX_DRAIN or "Expect" in headers):
             self._answer(errors.response(self._refusal), early=True)
         return None
@@ -245,6 +251,8 @@ class _Exchange(HTTPMessageDelegate):
         name = self._route.path if self._route is not None else "none"
         seconds = time.perf_counter() - self._began
         self._gateway.count(request.method, name, response.status, seconds)
+        if self._traced is not None:
+            self._traced(None if self._route is None else self._route.path, response.status)
         level = logging.WARNING if response.status >= 500 else logging.DEBUG
         if log.isEnabledFor(level):
             fields = {

@@ -15,6 +15,7 @@ class Change(msgspec.Struct, frozen=True):
 
     `old` and `new` are the scores before and after; None means that the player is not on the board.
     `version` is comparable with `Top.version`; `at` is the player's new `updated_at`, 0 where that did not change.
+    `op` marks the write that added points or made the player; it is empty for any other.
     """
 
     user_id: str
@@ -22,6 +23,7 @@ class Change(msgspec.Struct, frozen=True):
     new: int | None
     version: int
     at: int
+    op: str = ""
 
 
 class Census(msgspec.Struct, frozen=True):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Protocol
 
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import TOP, Top
 from tornado_app.core.ports import Census, Change, OutOfStep
 from tornado_app.core.ranks import Ranks
+from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.board")
 
@@ -41,10 +43,18 @@ class Board:
     `interval`: seconds between two reads of the top 10 at least.
     """
 
-    def __init__(self, read_top: Callable[[], Awaitable[Top]], audience: Audience, *, interval: float = 0.1) -> None:
+    def __init__(
+        self,
+        read_top: Callable[[], Awaitable[Top]],
+        audience: Audience,
+        *,
+        interval: float = 0.1,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._read_top = read_top
         self._audience = audience
         self._interval = interval
+        self._tracing = tracing
         self._ranks: Ranks | None = None
         self._current = False
         self._top: Top | None = None
@@ -125,6 +135,8 @@ class Board:
                 self._latest = change.new
                 self._audience.moved(change, ranks.rank(change.new))
         if self._matters(change):
+            if self._tracing is not None:
+                self._tracing.changed(change.op)
             self._ask(change.version)
 
     def _matters(self, change: Change) -> bool:
@@ -147,7 +159,8 @@ class Board:
             self._dirty.clear()
             pause = self._interval
             try:
-                await self._refresh()
+                with nullcontext() if self._tracing is None else self._tracing.refresh():
+                    await self._refresh()
             except DatabaseError:
                 pause = RETRY_PAUSE
                 self._dirty.set()

@@ -11,11 +11,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Protocol
 
 from tornado_app.core.model import Top
 from tornado_app.core.ports import Change
 from tornado_app.live.frames import text_frame
+from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.hub")
 
@@ -94,10 +96,12 @@ class Hub:
         gap: float = 0.1,
         observe: Callable[[str, int], None] = lambda channel, messages: None,
         shown: Callable[[Top], None] = lambda top: None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._gap = gap
         self._observe = observe
         self._shown = shown
+        self._tracing = tracing
         self._subscribers: dict[Subscriber, None] = {}  # in the order they came: a fifth less CPU than by hash
         self._players: dict[str, set[Subscriber]] = {}
         self._behind: set[Subscriber] = set()
@@ -144,6 +148,8 @@ class Hub:
         self._top = top
         self._frames.clear()
         self._everyone = True
+        if self._tracing is not None:
+            self._tracing.shown()
         self._wake.set()
 
     def moved(self, change: Change, rank: int) -> None:
@@ -178,16 +184,21 @@ class Hub:
         everyone, self._everyone = self._everyone, False
         due = list(self._subscribers if everyone else self._behind)
         top = self._top
+        traced = None if self._tracing is None or not everyone else self._tracing.broadcast(len(due))
+        with traced or nullcontext():
+            await self._serve_all(due)
+        if everyone and top is not None:
+            self._shown(top)
+        if self._behind:
+            self._wake.set()
+
+    async def _serve_all(self, due: list[Subscriber]) -> None:
         until = time.monotonic() + CHUNK_SECONDS
         for start in range(0, len(due), BATCH):
             self._serve(due[start : start + BATCH])
             if time.monotonic() > until:
                 await asyncio.sleep(0)
                 until = time.monotonic() + CHUNK_SECONDS
-        if everyone and top is not None:
-            self._shown(top)
-        if self._behind:
-            self._wake.set()
 
     def _serve(self, subscribers: Iterable[Subscriber]) -> None:
         """One message to each that can take one and to whom one is due.

@@ -66,7 +66,7 @@ class Interpreter:
         moment = document.get("updatedAt")
         if document.get("hidden") is True or not isinstance(moment, datetime) or not 1970 <= moment.year < 9999:
             return None
-        return _change(event, document, None, _score(document))
+        return _change(event, document, None, _score(document), _op(document.get("last")))
 
     def _update(self, event: Mapping[str, Any], description: Mapping[str, Any]) -> Change | None:
         fields = description.get("updatedFields") or {}
@@ -92,7 +92,7 @@ class Interpreter:
             if "score" not in fields:
                 raise HistoryLost("foreign_write")
             score = _score(fields)
-            return _change(event, fields, None if score is None else score - mark.points, score)
+            return _change(event, fields, None if score is None else score - mark.points, score, mark.op)
         return None
 
 
@@ -109,13 +109,24 @@ def _mark(text: Any) -> Mark:
         raise HistoryLost("foreign_write") from None
 
 
-def _change(event: Mapping[str, Any], fields: Mapping[str, Any], old: int | None, new: int | None) -> Change:
+def _op(text: Any) -> str:
+    """Which write of ours a new document comes from; somebody else's need not have a mark."""
+    try:
+        return marks.decode(text).op
+    except (msgspec.DecodeError, TypeError):
+        return ""
+
+
+def _change(
+    event: Mapping[str, Any], fields: Mapping[str, Any], old: int | None, new: int | None, op: str = ""
+) -> Change:
     return Change(
         user_id=event["documentKey"]["_id"],
         old=None if old is None else int(old),  # past 31 bits it is BSON's Int64, which no encoder takes
         new=None if new is None else int(new),
         version=version(event["clusterTime"]),
         at=_moment(fields.get("updatedAt")),
+        op=op,
     )
 
 

@@ -27,6 +27,7 @@ from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD, Attempt, Document
 from tornado_app.mongo.driver import Client, is_transient
 from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.versions import version
+from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.store")
 
@@ -63,6 +64,7 @@ class MongoStore:
         max_batch: int = 512,
         clock: Callable[[], int] = wall_clock,
         observe_batch: Callable[[int], None] = lambda size: None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._database = client[database]
         self._collection = collection
@@ -73,6 +75,7 @@ class MongoStore:
         self._outcome_fields = documents.outcome_fields(self._rules)
         self._timeout = timeout
         self._clock = clock
+        self._tracing = tracing
         self._ops = (f"{prefix}{n:x}" for prefix in [secrets.token_hex(5) + "."] for n in count())
         self._commit = GroupCommit(
             self._flush, timeout=timeout, max_waiting=max_waiting, max_batch=max_batch, observe=observe_batch
@@ -87,13 +90,23 @@ class MongoStore:
 
     async def apply(self, action: Action) -> Receipt:
         """Apply an action exactly once; see `core.ports.Store.apply` for what it raises."""
-        return await self._commit.submit(action, next(self._ops))
+        op = next(self._ops)
+        answer = self._commit.submit(action, op)
+        if self._tracing is not None:
+            self._tracing.submission(op, action.face, answer)
+        return await answer
 
     async def close(self) -> None:
         """Answer all who wait, and take no more."""
         await self._commit.close()
 
     async def _flush(self, batch: Sequence[Pending], seconds: float) -> Sequence[Pending]:
+        if self._tracing is None:
+            return await self._write(batch, seconds)
+        with self._tracing.commit([pending.op for pending in batch]):
+            return await self._write(batch, seconds)
+
+    async def _write(self, batch: Sequence[Pending], seconds: float) -> Sequence[Pending]:
         now = self._clock()
         tries = [
             (pending, Attempt(pending.action, pending.op, now, absent=pending.absent, hidden=pending.hidden))

@@ -1,0 +1,137 @@
+"""Spans where no process and no chance come between: one batch, errors, and what the environment may say."""
+
+import asyncio
+import contextlib
+import logging
+
+import pytest
+
+from tests.support.collector import Collector
+from tornado_app.core.errors import StartupError
+from tornado_app.core.model import Action, Profile
+from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.mongo import schema
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.store import MongoStore
+from tornado_app.observability import tracing
+
+
+@pytest.fixture
+def collector(monkeypatch):
+    with Collector() as collector:
+        for name, value in collector.environment.items():
+            monkeypatch.setenv(name, value)
+        yield collector
+
+
+async def requested(spans, work):
+    """`work` as a part of a request of its own."""
+    answered = spans.request("POST", None, "r")
+    try:
+        return await work
+    finally:
+        answered("/api/score", 200)
+
+
+async def test_two_requests_in_one_batch_are_one_commit_linked_to_both(collector, mongo_database):
+    uri, name = mongo_database
+    client = connect(uri)
+    await schema.ensure(client, name)
+    spans = tracing.from_environment()
+    store = MongoStore(client, name, rules=Rules(limit=RateLimit(10, 60), remember=20), tracing=spans)
+    actions = [Action(user, 5, None, b"f", Profile(), create=True, face="A") for user in ("ann", "bob")]
+    await asyncio.gather(*(asyncio.create_task(requested(spans, store.apply(each))) for each in actions))
+    await store.apply(actions[0])  # whom no request asked for
+    await store.close()
+    await settled(client.close())
+    await spans.close()
+    (commit,) = collector.named("group commit")
+    submits = collector.named("submit")
+    assert len(submits) == 2
+    assert commit.links == [span.id for span in submits]
+    assert commit.attributes["leaderboard.batch.size"] == 2
+    assert sorted(span.links for span in submits) == [[], [commit.id]]
+    assert {span.parent for span in submits} == {span.id for span in collector.named("POST /api/score")}
+
+
+async def test_what_fails_is_marked_and_tells_only_the_kind_of_error(collector):
+    spans = tracing.from_environment()
+
+    async def fail():
+        spans.submission("op", "A", asyncio.get_running_loop().create_future())
+        with spans.commit(["op"]):
+            spans.changed("op")
+            raise ValueError("a secret")
+
+    with contextlib.suppress(ValueError):
+        await asyncio.create_task(requested(spans, fail()))
+    with contextlib.suppress(OSError), spans.refresh():
+        spans.shown()
+        raise OSError("a secret")
+    with contextlib.suppress(KeyError), spans.broadcast(3):
+        raise KeyError("a secret")
+    with spans.refresh(), spans.broadcast(3):  # nothing led to these
+        spans.shown()
+    await spans.close()
+    failed = {span.name: span.attributes["error.type"] for span in collector.spans if span.failed}
+    assert failed == {"group commit": "ValueError", "board refresh": "OSError", "broadcast": "KeyError"}
+    assert len(collector.spans) == len(failed) + 1
+    assert not any(b"secret" in body for body in collector.bodies)
+
+
+async def test_an_answer_of_the_services_own_fault_is_a_failed_span(collector):
+    spans = tracing.from_environment()
+    for status in (404, 503):
+        spans.request("GET", None, "r")("/api/top-scores", status)
+    await spans.close()
+    assert [span.failed for span in collector.spans] == [False, True]
+
+
+async def test_changes_that_come_together_are_one_refresh_linked_to_what_made_them(collector):
+    spans = tracing.from_environment()
+
+    async def commit(op):
+        answer = asyncio.get_running_loop().create_future()
+        spans.submission(op, "A", answer)
+        with spans.commit([op]):
+            answer.cancel()
+
+    for op in ("a", "b"):
+        await asyncio.create_task(requested(spans, commit(op)))
+        spans.changed(op)
+    spans.changed("of another process")
+    with spans.refresh():
+        spans.shown()
+    with spans.broadcast(0):
+        pass
+    await spans.close()
+    first, second = collector.named("group commit")
+    (refresh,), (broadcast,) = collector.named("board refresh"), collector.named("broadcast")
+    assert (refresh.parent, refresh.links) == (first.id, [second.id])
+    assert (broadcast.parent, broadcast.trace) == (refresh.id, first.trace)
+    assert {span.attributes["leaderboard.result"] for span in collector.named("submit")} == {"cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "on", "said"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "console"}, False, "tracing is off: OTEL_TRACES_EXPORTER may be otlp or none"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, True, "spans are sent as http/protobuf, whatever was asked for"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True, None),
+    ],
+)
+async def test_what_is_not_understood_is_said_and_ignored(collector, monkeypatch, caplog, variables, on, said):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with caplog.at_level(logging.WARNING):
+        spans = tracing.from_environment()
+    assert (spans is not None) == on
+    assert caplog.messages == ([] if said is None else [said])
+    if spans is not None:
+        await spans.close()
+
+
+def test_a_wrong_value_is_a_failed_start(collector, monkeypatch):
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+    with pytest.raises(StartupError, match="max_queue_size must be a positive integer"):
+        tracing.from_environment()

@@ -1,0 +1,259 @@
+"""Spans on their way from a request to a collector: what they are, what they never hold, and what they cannot harm."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from operator import attrgetter
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.support.collector import Collector
+from tests.support.service import KEY, RunningService, token
+from tests.support.wait import wait_until
+from tornado_app.mongo.mongod import free_port
+
+INTERNAL, SERVER, CLIENT = 1, 2, 3
+WAY = ["POST /api/score", "submit", "group commit", "board refresh", "broadcast"]
+
+
+def traceparent(flags="01"):
+    trace, parent = secrets.token_hex(16), secrets.token_hex(8)
+    return trace, parent, {"traceparent": f"00-{trace}-{parent}-{flags}"}
+
+
+@contextmanager
+def running(tmp_path, database, env, *flags, **options):
+    uri, name = database
+    service = RunningService("--rate-limit", "1000/1m", *flags, uri=uri, database=name, env=env, **options)
+    try:
+        yield service.start(tmp_path / "log")
+    finally:
+        service.close()
+
+
+@pytest.fixture(scope="module")
+def collector():
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory, module_database, collector):
+    with running(tmp_path_factory.mktemp("service"), module_database, collector.environment) as service:
+        yield service
+
+
+def trace_of(collector, trace, number=5):
+    """The spans of a trace, in the order of their beginnings, once all have come."""
+
+    def come():
+        spans = [span for span in collector.spans if span.trace == trace]
+        return len(spans) == number and sorted(spans, key=attrgetter("begin"))
+
+    return wait_until(come, what=f"{number} spans of one trace")
+
+
+def test_a_score_update_from_its_request_to_its_frame_in_the_callers_trace(service, collector):
+    trace, parent, headers = traceparent()
+    with connect(f"{service.ws_url}/ws/leaderboard") as client:
+        client.recv(timeout=20)
+        answer = service.post("/api/score", {"score": 5}, token=token("first"), headers=headers)
+        assert answer.status == 201
+        client.recv(timeout=20)
+    spans = trace_of(collector, trace)
+    assert [span.name for span in spans] == WAY
+    assert [span.parent for span in spans] == [parent, *(span.id for span in spans[:-1])]
+    assert [span.kind for span in spans] == [SERVER, INTERNAL, CLIENT, INTERNAL, INTERNAL]
+    assert not any(span.failed for span in spans)
+    assert [span.attributes for span in spans] == [
+        {
+            "http.request.method": "POST",
+            "http.route": "/api/score",
+            "http.response.status_code": 201,
+            "http.response.header.x-request-id": [answer.headers["X-Request-Id"]],
+        },
+        {"leaderboard.face": "A", "leaderboard.result": "accepted"},
+        {"db.system.name": "mongodb", "leaderboard.batch.size": 1},
+        {},
+        {"leaderboard.clients": 1},
+    ]
+    assert spans[0].resource["service.name"] == "leaderboard"
+
+
+def test_requests_that_share_a_commit_are_linked_to_it(service, collector):
+    people = [token(f"many{n}") for n in range(8)]
+
+    def shared():
+        with ThreadPoolExecutor(len(people)) as pool:
+            list(pool.map(lambda each: service.post("/api/score", {"score": 1}, token=each), people))
+        return next((span for span in collector.named("group commit") if len(span.links) > 1), None)
+
+    commit = wait_until(shared, what="a batch of two")
+    assert commit.attributes["leaderboard.batch.size"] == len(commit.links)
+
+    def members():
+        found = [span for span in collector.named("submit") if span.id in commit.links]
+        return len(found) == len(commit.links) and found
+
+    submits = wait_until(members, what="all that share it")
+    assert len({span.trace for span in submits}) == len(submits)
+    assert {tuple(span.links) for span in submits} == {(), (commit.id,)}
+    assert [span.id for span in submits if not span.links] == [commit.parent]
+
+
+def test_a_refusal_a_replay_and_an_unknown_path(service, collector):
+    trace, _, headers = traceparent()
+    headers["Idempotency-Key"] = "once"
+    for points in (1, 1, 2):
+        service.post("/api/score", {"score": points}, token=token("again"), headers=headers)
+    service.call("BREW", "/nowhere", headers=headers)
+
+    def results():
+        found = [span for span in collector.spans if span.trace == trace]
+        told = {span.attributes["leaderboard.result"] for span in found if span.name == "submit"}
+        return {"HTTP"} <= {span.name for span in found} and len(told) == 3 and (found, told)
+
+    spans, told = wait_until(results, what="the spans of all four")
+    assert told == {"accepted", "replayed", "action_conflict"}
+    unknown = next(span for span in spans if span.name == "HTTP")
+    assert unknown.attributes["http.request.method"] == "_OTHER"
+    assert "http.route" not in unknown.attributes
+
+
+def test_nothing_of_a_player_or_a_credential_leaves(service, collector):
+    player, name, bearer = "player-4711", "Name-4711", token("player-4711", name="Name-4711")
+    trace, _, headers = traceparent()
+    service.post(f"/api/score?token={bearer}", {"score": 5}, token=bearer, headers=headers)
+    service.get(f"/api/v1/players/{player}?token={bearer}", headers=headers)
+    service.post("/api/v1/score", {"user_id": player, "score_increase": 0}, token=bearer, headers=headers)
+    trace_of(collector, trace, len(WAY) + 2)
+    sent = b"".join(collector.bodies)
+    assert b"/api/v1/players/{user_id}" in sent
+    for secret in (player, name, bearer, bearer.split(".")[2], KEY, "mongodb://", "127.0.0.1"):
+        assert secret.encode() not in sent
+
+
+@pytest.mark.parametrize(
+    "given", ["x", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "ff-" + "1" * 32 + "-" + "1" * 16 + "-01", "00-" * 2000]
+)
+def test_a_senseless_traceparent_begins_a_trace_and_writes_no_log(service, collector, given):
+    before = len(collector.spans)
+    answer = service.get(
+        "/api/top-scores", headers={"traceparent": given, "tracestate": "x" * 600, "baggage": "x" * 99}
+    )
+    span = wait_until(
+        lambda: next(
+            (
+                span
+                for span in collector.spans[before:]
+                if span.attributes.get("http.response.header.x-request-id") == [answer.headers["X-Request-Id"]]
+            ),
+            None,
+        )
+    )
+    assert span.parent == ""
+    assert "opentelemetry" not in service.log
+
+
+def test_the_samplers_word_holds_for_all_that_follows(tmp_path, mongo_database, collector):
+    sampler = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
+    env = {**collector.environment, **sampler, "OTEL_SERVICE_NAME": secrets.token_hex(8)}
+    trace, _, wanted = traceparent()
+    with running(tmp_path, mongo_database, env) as service:
+        for headers in ({}, wanted, traceparent("00")[2]):
+            assert service.post("/api/score", {"score": 5}, token=token("ann"), headers=headers).status in (200, 201)
+        trace_of(collector, trace)
+        assert service.stop() == 0
+    assert {span.trace for span in collector.spans if span.resource["service.name"] == env["OTEL_SERVICE_NAME"]} == {
+        trace
+    }
+
+
+def test_the_last_spans_are_sent_before_the_end(tmp_path, mongo_database, collector):
+    trace, _, headers = traceparent()
+    with running(tmp_path, mongo_database, {**collector.environment, "OTEL_BSP_SCHEDULE_DELAY": "600000"}) as service:
+        service.get("/api/top-scores", headers=headers)
+        assert service.stop() == 0
+    assert [span.name for span in collector.spans if span.trace == trace] == ["GET /api/top-scores"]
+
+
+def test_each_process_has_its_own(tmp_path, mongo_database, collector):
+    env = {**collector.environment, "OTEL_SERVICE_NAME": secrets.token_hex(8)}
+
+    def instances():
+        service.get("/api/top-scores")
+        ours = (span.resource for span in collector.spans if span.resource["service.name"] == env["OTEL_SERVICE_NAME"])
+        return len({resource["service.instance.id"] for resource in ours}) == 2
+
+    with running(tmp_path, mongo_database, env, "--processes", "2") as service:
+        wait_until(instances, what="spans of two processes")
+        assert service.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("refuses", "drain_timeout", "last_words"),
+    [
+        (True, "10s", "the collector did not take the last spans in time"),
+        (False, "10s", "the collector did not take the last spans in time"),
+        (False, "1s", "the time for ending in order is over"),
+    ],
+    ids=["refuses", "is silent", "is silent and there is no time"],
+)
+def test_a_collector_that_is_down_harms_nobody(tmp_path, mongo_database, refuses, drain_timeout, last_words):
+    with Collector() as down:
+        down.answers.clear()
+        env = {**down.environment, "OTEL_BSP_MAX_QUEUE_SIZE": "16", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8"}
+        if refuses:
+            env["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
+        with running(tmp_path, mongo_database, env, "--drain-timeout", drain_timeout) as service:
+            for _ in range(40):  # many times what the queue holds
+                assert service.post("/api/score", {"score": 1}, token=token("ann")).status in (200, 201)
+            service.signal(signal.SIGTERM)
+            assert service.wait(15) == 0
+            assert last_words in service.log
+            assert "Traceback" not in service.log
+
+
+@pytest.mark.parametrize(
+    ("env", "imported"),
+    [
+        ({}, False),
+        ({"OTEL_TRACES_EXPORTER": "none"}, False),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, True),
+    ],
+    ids=["unset", "none", "disabled", "otlp"],
+)
+def test_opentelemetry_is_imported_only_where_it_is_wanted(tmp_path, mongo_database, env, imported):
+    program = (
+        "import atexit, sys; from tornado_app.entry import main;"
+        "atexit.register(lambda: print('imported:', 'opentelemetry' in sys.modules)); main()"
+    )
+    with running(tmp_path, mongo_database, env, program=("-c", program)) as service:
+        assert service.post("/api/score", {"score": 1}, token=token("ann")).status == 201
+        service.stop()
+        assert f"imported: {imported}" in service.log
+
+
+def test_without_the_extra_it_says_what_to_install(mongo_database):
+    uri, name = mongo_database
+    program = (
+        "import sys; sys.modules['opentelemetry'] = None; from tornado_app.cli import main; sys.exit(main(['serve']))"
+    )
+    env = {"LEADERBOARD_MONGODB_URI": uri, "LEADERBOARD_MONGODB_DATABASE": name, "LEADERBOARD_JWT_KEY": KEY}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **env, "LEADERBOARD_ACTION_PROOF": "optional", "OTEL_TRACES_EXPORTER": "otlp"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: OTEL_TRACES_EXPORTER is otlp, but OpenTelemetry is not installed: pip install 'leaderboard[tracing]'"
+    )

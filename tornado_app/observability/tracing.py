@@ -1,0 +1,82 @@
+"""A request's way from its headers to the frame that shows it, as spans: what is told of it, and to whom.
+
+Off unless `OTEL_TRACES_EXPORTER` is `otlp`. Until then OpenTelemetry is not imported, and each place that would tell
+has None to ask. The variables are OpenTelemetry's own, and so they are read here and by its SDK, not by `config`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeAlias
+
+from tornado_app.core.errors import StartupError
+from tornado_app.core.model import Receipt
+
+log = logging.getLogger("leaderboard.tracing")
+
+Answered: TypeAlias = Callable[[str | None, int], None]
+"""To be called with route (None: there is none) and status when the request is answered."""
+
+
+class Tracing(Protocol):
+    """What is told of a request's way. No call waits for anything, and none raises."""
+
+    def request(self, method: str, traceparent: str | None, request_id: str) -> Answered:
+        """The headers of a request have come; what follows in this task belongs to it."""
+
+    def submission(self, op: str, face: str, answer: asyncio.Future[Receipt]) -> None:
+        """This task's request waits for a score update, which `op` marks."""
+
+    def commit(self, ops: Sequence[str]) -> AbstractContextManager[None]:
+        """What is inside applies these score updates together."""
+
+    def changed(self, op: str) -> None:
+        """The change that `op` marks may change the top 10."""
+
+    def refresh(self) -> AbstractContextManager[None]:
+        """What is inside reads the top 10 anew."""
+
+    def shown(self) -> None:
+        """The refresh under way has found another top 10, and shows it."""
+
+    def broadcast(self, clients: int) -> AbstractContextManager[None]:
+        """What is inside sends to all clients what was shown."""
+
+    async def close(self) -> None:
+        """Send what is left to the collector, for some seconds at most."""
+
+
+def from_environment() -> Tracing | None:
+    """What the environment asks for; None is no tracing. Raises StartupError."""
+    if not _wanted():
+        return None
+    try:
+        from tornado_app.observability.spans import Spans
+
+        return Spans()
+    except ModuleNotFoundError as missing:
+        raise StartupError(
+            "OTEL_TRACES_EXPORTER is otlp, but OpenTelemetry is not installed: pip install 'leaderboard[tracing]'"
+        ) from missing
+    except ValueError as error:  # such as a negative OTEL_BSP_MAX_QUEUE_SIZE
+        raise StartupError(f"a variable of OpenTelemetry (OTEL_...) has a wrong value: {error}") from error
+
+
+def _wanted() -> bool:
+    """OpenTelemetry has it that what is not understood is said and ignored."""
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if disabled or exporter in ("", "none"):
+        return False
+    if exporter != "otlp":
+        log.warning("tracing is off: OTEL_TRACES_EXPORTER may be otlp or none", extra={"exporter": exporter})
+        return False
+    names = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    protocol = next((value for name in names if (value := os.environ.get(name))), "http/protobuf")
+    if protocol != "http/protobuf":
+        log.warning("spans are sent as http/protobuf, whatever was asked for", extra={"protocol": protocol})
+    return True
