@@ -18,7 +18,7 @@ COPY operator operator
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/src/constraints.txt
 
 FROM build AS build-app
-RUN /opt/tools/bin/pip --python /opt/leaderboard/bin/python install .
+RUN /opt/tools/bin/pip --python /opt/leaderboard/bin/python install '.[tracing]'
 
 FROM build-app AS build-operator
 RUN /opt/tools/bin/pip --python /opt/leaderboard/bin/python install '.[operator]'

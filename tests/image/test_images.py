@@ -72,6 +72,11 @@ def test_it_holds_no_database_no_pip_and_nothing_that_its_user_could_change(imag
     assert not [path for path in found if path.stat().st_mode & stat.S_IWOTH or path.stat().st_uid == USER]
 
 
+def test_the_service_can_be_traced_without_another_image(images):
+    with images.files(images.build("app")) as root:
+        assert list(root.glob("opt/leaderboard/lib/python3*/site-packages/opentelemetry/exporter/otlp/proto/http"))
+
+
 def answer(url: str, **options) -> str | None:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, **options), timeout=10) as found:
