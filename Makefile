@@ -23,7 +23,7 @@ run: $(VENV)/.run ## set everything up and start the demo: a database, players, 
 	@exec $(BIN)/leaderboard demo $(ARGS)
 
 test: lint cluster ## set everything up, check style, types and layers, and run all tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-cluster: lint cluster ## the long tests of the operator, among them a fleet of 200; about half an hour
 	$(BIN)/python -m pytest --numprocesses 0 -m slow $(ARGS)
