@@ -54,6 +54,18 @@ class Metrics:
             ["namespace", "leaderboard", "condition", "status"],
             registry=registry,
         )
+        self._replicas = Gauge(
+            "leaderboard_operator_replicas",
+            "Pods of a Leaderboard: desired, or ready to take requests.",
+            ["namespace", "leaderboard", "state"],
+            registry=registry,
+        )
+        self._max_replicas = Gauge(
+            "leaderboard_operator_max_replicas",
+            "Most pods that the autoscaler of a Leaderboard may ask for; of those that have one.",
+            ["namespace", "leaderboard"],
+            registry=registry,
+        )
         for result in ("success", "requeue", "requeue_after", "error"):
             self._reconciles.labels(CONTROLLER, result)
         self._errors.labels(CONTROLLER)
@@ -74,6 +86,16 @@ class Metrics:
             for status in ("True", "False", "Unknown"):
                 self._conditions.labels(*key, each["type"], status).set(each["status"] == status)
 
+    def show_replicas(self, key: tuple[str, str], desired: int, ready: int, most: int | None) -> None:
+        """A Leaderboard has so many pods. `most`: what its autoscaler may ask for, None where it has no choice."""
+        self._replicas.labels(*key, "desired").set(desired)
+        self._replicas.labels(*key, "ready").set(ready)
+        if most is None:
+            self._max_replicas.remove_by_labels({"namespace": key[0], "leaderboard": key[1]})
+        else:
+            self._max_replicas.labels(*key).set(most)
+
     def forget(self, key: tuple[str, str]) -> None:
         """A Leaderboard is gone."""
-        self._conditions.remove_by_labels({"namespace": key[0], "leaderboard": key[1]})
+        for each in (self._conditions, self._replicas, self._max_replicas):
+            each.remove_by_labels({"namespace": key[0], "leaderboard": key[1]})
