@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-cluster test-node cluster fuzz bench lint format clean
+.PHONY: help run test test-cluster test-grafana test-node cluster dashboards fuzz bench lint format clean
 .SUFFIXES:
 
 help: ## show this list
@@ -28,12 +28,19 @@ test: lint cluster ## set everything up, check style, types and layers, and run 
 test-cluster: lint cluster ## the long tests of the operator, among them a fleet of 200; about half an hour
 	$(BIN)/python -m pytest --numprocesses 0 -m slow $(ARGS)
 
+test-grafana: $(VENV)/.dev cluster ## build a real Grafana, once, and look at the dashboards in it
+	@$(BIN)/python -m tests.grafana.build
+	$(BIN)/python -m pytest --numprocesses 0 -m grafana $(ARGS)
+
 test-node: $(VENV)/.dev ## build the images and run them; as root, with buildah, debootstrap, runc
 	@$(BIN)/python -m tests.cluster.build
 	$(BIN)/python -m pytest --numprocesses 0 -m node $(ARGS)
 
 cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is installed; once, about five minutes
 	@$(BIN)/python -m tests.cluster.build
+
+dashboards: $(VENV)/.dev ## write the Grafana dashboards' JSON anew from their code
+	$(BIN)/python -m dashboards
 
 fuzz: SECONDS ?= 600
 fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof and body
