@@ -67,8 +67,7 @@ def test_rules_of_one_leaderboard_ask_for_no_other():
     for group in board_groups(Slo(), Scope("games", "arcade")):
         for rule in group.rules:
             expression = rule.rule("")["expr"]
-            found = re.findall(r"(leaderboard[\w:]*)(\{[^}]*\})?", re.sub(r"\(namespace, leaderboard\b", "", expression))
-            selectors = [each for each in found if each[0] != "leaderboard"]
+            selectors = re.findall(r"(leaderboard_\w+|leaderboard:[\w:]+)(\{[^}]*\})?", expression)
             assert selectors
             for metric, matchers in selectors:
                 assert matchers.startswith('{namespace="games",leaderboard="arcade"'), (metric, expression)

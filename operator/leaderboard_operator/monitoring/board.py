@@ -52,7 +52,7 @@ def _fair_play(scope: Scope) -> tuple[Alert, ...]:
             name="LeaderboardScoreSpike",
             when=(
                 Comparison(scope.series("leaderboard:score_points:mean10m"), f"> 5 * {per_day}"),
-                Comparison(_sum(scope, updates, "increase", "10m"), "> 20"),
+                Comparison(_sum(scope, updates, "increase", "10m"), ">= 20"),
             ),
             hold="5m",
             severity="ticket",
@@ -64,8 +64,7 @@ def _fair_play(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="LeaderboardSuspiciousPlayers",
-            when=(Comparison(suspicious, "> 5"),),
-            hold="0m",
+            when=(Comparison(suspicious, ">= 5"),),
             severity="ticket",
             summary=f"{NAME}: players break the rule {{{{ $labels.rule }}}}",
             description="The rule was broken {{ $value | humanize }} times in the last 15 minutes.",
@@ -73,7 +72,6 @@ def _fair_play(scope: Scope) -> tuple[Alert, ...]:
         Alert(
             name="LeaderboardForeignScores",
             when=(Comparison(foreign, "> 0"),),
-            hold="0m",
             severity="page",
             summary=f"{NAME}: scores were changed behind the service's back",
             description=(
@@ -101,8 +99,7 @@ def _keeping(scope: Scope) -> tuple[Alert, ...]:
         ),
         Alert(
             name="LeaderboardRanksDiffer",
-            when=(Comparison(differed, "> 2"),),
-            hold="0m",
+            when=(Comparison(differed, ">= 3"),),
             severity="ticket",
             summary=f"{NAME}: ranks in memory were wrong more than once",
             description=(

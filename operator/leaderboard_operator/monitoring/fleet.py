@@ -89,7 +89,6 @@ def _operator() -> tuple[Alert, ...]:
             when=(
                 Comparison("max by (namespace) (max_over_time(leaderboard_operator_watch_age_seconds[10m]))", "> 120"),
             ),
-            hold="0m",
             severity="page",
             summary="The operator of Leaderboards does not hear of changes",
             description=(

@@ -90,7 +90,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
                 when=(
                     Comparison(scope.series(self.ratio(burn.long)), bound),
                     Comparison(scope.series(self.ratio(burn.short)), bound),
-                    Comparison(scope.series(self.count(burn.long)), f"> {LEAST}"),
+                    Comparison(scope.series(self.count(burn.long)), f">= {LEAST}"),
                 ),
                 hold=burn.hold,
                 severity=burn.severity,

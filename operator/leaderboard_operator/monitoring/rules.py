@@ -52,11 +52,11 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is told, once all comparisons have held for as long as `hold`. Each has its page in docs/runbooks/."""
+    """Who is told, at once or when all comparisons have held as long as `hold`. Each has its page in docs/runbooks/."""
 
     name: str
     when: tuple[Comparison, ...]
-    hold: str
+    hold: str = ""
     severity: Severity
     summary: str
     description: str
@@ -69,7 +69,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "alert": self.name,
             "expr": "\nand ".join(map(str, self.when)),
-            "for": self.hold,
+            **({"for": self.hold} if self.hold else {}),
             "labels": {"severity": self.severity, **self.labels},
             "annotations": {"summary": self.summary, "description": self.description, **where},
         }
