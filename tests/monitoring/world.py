@@ -21,8 +21,8 @@ from pymongo import MongoClient
 from tests.api.live import PATHS, add, fill, opened, register
 from tests.api.test_socket_limits import HANDSHAKE
 from tests.api.wire import Wire
+from tests.monitoring.test_rules import WRITTEN
 from tests.operator.boards import Boards, leaderboard
-from tests.support.chart import ROOT
 from tests.support.cluster import Cluster
 from tests.support.kubernetes import make_namespace
 from tests.support.mongod import ReplicaSet
@@ -32,7 +32,6 @@ from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
 from tests.test_identity_provider import Provider
 
-RULES = ROOT / "dashboards" / "rules.yaml"
 WRITES: tuple[tuple[str, Any], ...] = (
     ("/api/score", {"score": 5}),
     ("/api/update-score", {"increment": 2}),
@@ -129,11 +128,9 @@ class World:
 
     def _rules(self) -> Path:
         """The rules, all evaluated each second."""
-        found = yaml.safe_load(RULES.read_text(encoding="utf-8"))
-        for group in found["groups"]:
-            group.pop("interval", None)
+        groups = [{"name": group["name"], "rules": group["rules"]} for group in WRITTEN]
         path = self._folder / "rules.yaml"
-        path.write_text(yaml.safe_dump(found), encoding="utf-8")
+        path.write_text(yaml.safe_dump({"groups": groups}), encoding="utf-8")
         return path
 
     # -- what happens -------------------------------------------------------------------------------
