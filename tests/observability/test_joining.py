@@ -129,3 +129,10 @@ def test_it_goes_over_a_wire_and_comes_out_in_the_formats_of_prometheus(two):
 
 def test_one_process_joined_is_itself(two):
     assert join([families(two[0])]) == families(two[0])
+
+
+def test_processes_need_memory_together_and_started_when_the_last_one_did(two, joined):
+    apart = [{name: seen for each in families(one) for name, _, seen in each.samples} for one in two]
+    together = value(joined, "process_resident_memory_bytes")
+    assert together > 1.5 * max(each["process_resident_memory_bytes"] for each in apart)
+    assert value(joined, "process_start_time_seconds") == max(each["process_start_time_seconds"] for each in apart)
