@@ -1,4 +1,4 @@
-"""Write each dashboard's JSON file."""
+"""Write each dashboard's JSON file, and its copy for the chart, which may hold no file of another folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dashboards.operator import operator
 from dashboards.service import service
 
 HERE = Path(__file__).parent
+CHART = HERE.parent / "helm" / "leaderboard" / "files" / "dashboards"
 DASHBOARDS = {"fleet": fleet, "service": service, "operator": operator}
 
 
@@ -21,7 +22,8 @@ def rendered(name: str) -> str:
 def main() -> None:
     """Write all files."""
     for name in DASHBOARDS:
-        (HERE / f"{name}.json").write_text(rendered(name), encoding="utf-8")
+        for folder in (HERE, CHART):
+            (folder / f"{name}.json").write_text(rendered(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

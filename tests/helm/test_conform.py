@@ -22,7 +22,7 @@ KINDS = {
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy/v1", "PodDisruptionBudget"),
     *(("rbac.authorization.k8s.io/v1", f"{scope}Role{what}") for scope in ("", "Cluster") for what in ("", "Binding")),
-    *(("v1", kind) for kind in ("Secret", "Service", "ServiceAccount")),
+    *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
 }
 
 

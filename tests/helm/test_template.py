@@ -7,6 +7,8 @@ import re
 import pytest
 import yaml
 
+from dashboards.__main__ import DASHBOARDS
+from dashboards.__main__ import rendered as rendered_dashboard
 from tests.helm.values import VALUES
 from tests.support.chart import CHART, RBAC, helm, of_kind, rendered
 from tests.support.kubernetes import need_programs
@@ -117,6 +119,27 @@ def test_alerts_about_the_operator_are_about_this_one_and_link_to_the_runbooks()
     assert absent["expr"] == 'absent(leader_election_master_status{name="leaderboard",namespace="games"})'
     assert absent["annotations"]["runbook_url"] == "https://docs.example/runbooks/LeaderboardOperatorAbsent.md"
     assert "{{ $labels.leaderboard }}" in rules["LeaderboardNotReady"]["annotations"]["summary"]
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_is_the_generated_one_with_links_to_the_runbooks(name):
+    """After a change that is meant: `make dashboards`."""
+    (made,) = (
+        each
+        for each in of_kind(rendered(VALUES["monitored"]), "ConfigMap")
+        if each["metadata"]["name"] == f"lb-leaderboard-dashboard-{name}"
+    )
+    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert made["metadata"]["annotations"] == {"grafana_folder": "Games"}
+    linked = rendered_dashboard(name).replace('"docs/runbooks"', '"https://docs.example/runbooks"')
+    assert made["data"] == {f"leaderboard-{name}.json": linked}
+    assert (CHART / "files" / "dashboards" / f"{name}.json").read_text(encoding="utf-8") == rendered_dashboard(name)
+
+
+def test_there_is_no_dashboard_too_many():
+    files = {path.stem for path in (CHART / "files" / "dashboards").iterdir()}
+    assert files == set(DASHBOARDS)
+    assert not of_kind(rendered({}), "ConfigMap")
 
 
 def test_the_operator_hands_labels_and_links_on_to_the_leaderboards():

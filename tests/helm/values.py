@@ -10,7 +10,8 @@ VALUES = {
             "labels": {"release": "prometheus"},
             "interval": "15s",
             "runbookUrl": "https://docs.example/runbooks/",
-        }
+        },
+        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Games"}},
     },
     "to try out": {"devMongodb": {"enabled": True}},
     "bare": {"crds": {"install": False}, "networkPolicy": {"enabled": False}},

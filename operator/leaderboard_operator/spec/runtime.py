@@ -190,9 +190,8 @@ Auto = Literal["Auto", "Disabled"]
 
 
 class Monitoring(Part, frozen=True):
-    """Objects for Prometheus and Grafana. `Auto` makes them where the cluster knows their kind."""
+    """Objects for the Prometheus operator. `Auto` makes them where the cluster knows their kind."""
 
-    service_monitor: Annotated[Auto, field("A ServiceMonitor of the Prometheus operator.")] = "Auto"
-    rules: Annotated[Auto, field("A PrometheusRule of the Prometheus operator.")] = "Auto"
-    dashboard: Annotated[Auto, field("A ConfigMap with the dashboard.")] = "Auto"
+    service_monitor: Annotated[Auto, field("A ServiceMonitor, by which the pods are scraped.")] = "Auto"
+    rules: Annotated[Auto, field("A PrometheusRule, which holds the service to `slo`.")] = "Auto"
     slo: Annotated[Slo, field("Service level objectives.")] = Slo()
