@@ -70,7 +70,7 @@ def _well() -> list[Panel]:
             now(_count(unready)),
             Look(steps={1.0: ORANGE}),
         ),
-        number("Pages that fire", "How many alerts wake somebody?", now(_count(firing)), Look(steps=none), width=3),
+        number("Pages", "How many alerts wake somebody?", now(_count(firing)), Look(steps=none), width=3),
         number(
             "Leaderboards",
             "How many are there, by the operator or by what Prometheus scrapes?",
@@ -155,21 +155,21 @@ def _table() -> Panel:
             "Value #F": "Latency",
             "Value #G": "Propagation",
             "Value #H": "Answer p99",
-            "Value #I": "Propagation p99",
+            "Value #I": "Live p99",
             "Value #J": "Sockets",
             "Value #K": "Players",
         },
     )
     chosen = "?${__url_time_range}&var-namespace=${__data.fields.Namespace}&var-leaderboard=${__value.raw}"
     column(panel, "Leaderboard", Look(link=("Choose it", chosen)))
-    column(panel, "Players are", Look(words=slo.VERDICT))
+    column(panel, "Players are", Look(words=slo.VERDICT, width=180))
     column(panel, "Ready", Look(words=READY))
     column(panel, "Requests", Look("reqps"))
     for each in slo.OBJECTIVES:
         look = Look("suffix: ×", {1.0: YELLOW, float(slo.HURTS): RED}, decimals=1)
         column(panel, each.name, look)
     column(panel, "Answer p99", Look("s"))
-    column(panel, "Propagation p99", Look("s"))
+    column(panel, "Live p99", Look("s"))
     column(panel, "Sockets", Look("short"))
     return column(panel, "Players", Look("short"))
 

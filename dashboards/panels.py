@@ -35,7 +35,7 @@ RED, ORANGE, YELLOW, GREEN, BLUE, GREY, PLAIN = "red", "orange", "yellow", "gree
 
 
 class Look(NamedTuple):
-    """How one of several values looks. `link` is a text and where it leads; colours come of steps or words."""
+    """How one of several values looks. `link`: a text and where it leads. Colours come of steps or words."""
 
     unit: str = "none"
     steps: Steps | None = None
@@ -43,6 +43,7 @@ class Look(NamedTuple):
     words: Words | None = None
     decimals: int | None = None
     link: tuple[str, str] | None = None
+    width: int | None = None
 
     def properties(self) -> list[model.DynamicConfigValue]:
         """As an override has it."""
@@ -53,6 +54,8 @@ class Look(NamedTuple):
             found |= {"thresholds": _steps(self.steps, self.lowest).build(), "color": {"mode": "thresholds"}}
         if self.decimals is not None:
             found["decimals"] = self.decimals
+        if self.width is not None:
+            found["custom.width"] = self.width
         if self.link is not None:
             found["links"] = [{"title": self.link[0], "url": self.link[1]}]
         return [model.DynamicConfigValue(name, value) for name, value in found.items()]

@@ -41,9 +41,11 @@ def total(expression: str, *by: str) -> str:
     return join("sum", expression, *by)
 
 
-def quantile(q: float, histogram: str, *by: str, window: str = WINDOW, scope: Scope = WHERE) -> str:
+def quantile(
+    q: float, histogram: str, *by: str, matchers: Scope = (), window: str = WINDOW, scope: Scope = WHERE
+) -> str:
     """A quantile of a histogram."""
-    buckets = rate(f"{histogram}_bucket", window=window, scope=scope)
+    buckets = rate(f"{histogram}_bucket", *matchers, window=window, scope=scope)
     return f"histogram_quantile({q}, {total(buckets, 'le', *by)})"
 
 

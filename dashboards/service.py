@@ -21,6 +21,7 @@ from dashboards.queries import (
     series,
     total,
 )
+from leaderboard_operator.monitoring.objectives import PLAYERS
 
 WITNESS = series("leaderboard_build_info")
 NO_PROBES = 'route!~"/healthz|/readyz|/metrics"'
@@ -102,20 +103,20 @@ def _requests() -> list[Panel]:
             "Time to answer",
             "How long do players wait? One in a hundred waits longer than p99.",
             "s",
-            *(query(quantile(q, DURATION), f"p{q * 100:g}") for q in (0.5, 0.95, 0.99)),
+            *(query(quantile(q, DURATION, matchers=PLAYERS), f"p{q * 100:g}") for q in (0.5, 0.95, 0.99)),
             query("vector($latency)", "objective"),
         ),
         lines(
             "Time to answer, p99 by route",
             "Which route is slow? Only writes: look at MongoDB. All of them: look at the pods.",
             "s",
-            query(quantile(0.99, DURATION, "route"), "{{route}}"),
+            query(quantile(0.99, DURATION, "route", matchers=PLAYERS), "{{route}}"),
         ),
         heat(
             "Time to answer, all",
             "Are all requests a bit slower, or a few of them much?",
             "s",
-            total(rate(f"{DURATION}_bucket"), "le"),
+            total(rate(f"{DURATION}_bucket", *PLAYERS), "le"),
         ),
         lines(
             "Score updates by result",
@@ -281,7 +282,7 @@ def _trust() -> list[Panel]:
         lines(
             "Points",
             "Do scores rise faster than they should? A step without more updates: some action gives too much.",
-            "ops",
+            "suffix: points/s",
             query(total(rate("leaderboard_score_points_total"), "face"), "{{face}}"),
             stacked=True,
         ),
@@ -309,9 +310,8 @@ def _trust() -> list[Panel]:
         ),
         lines(
             "Age of the provider's keys",
-            "Does the identity provider answer? Without its new keys new tokens are refused. Empty without one.",
+            "Does the identity provider answer? Without its new keys new tokens are refused.",
             "s",
             query(join("max", series("leaderboard_jwks_age_seconds"), "pod"), "{{pod}}"),
-            empty="no provider",
         ),
     ]

@@ -103,5 +103,7 @@ def alerts(scope: Scope = WHERE, width: int = 10) -> table.Panel:
         height=6,
         empty="nothing fires",
     )
-    column(panel, "Severity", Look(words={"page": ("page", RED), "ticket": ("ticket", ORANGE)}))
+    column(panel, "Severity", Look(words={"page": ("page", RED), "ticket": ("ticket", ORANGE)}, width=80))
+    for name in ("Namespace", "Leaderboard"):
+        column(panel, name, Look(width=110))
     return column(panel, "Alert", Look(link=("Runbook", "${runbooks}/${__value.raw}.md")))

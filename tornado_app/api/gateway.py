@@ -118,12 +118,13 @@ class _Exchange(HTTPMessageDelegate):
         self._answered = False
         self._gone = False
         self._route: Route | None = None
-        self._began = time.perf_counter()
+        self._began = 0.0
 
     # -- reading ----------------------------------------------------------------------------------
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Awaitable[None] | None:
         """Decide what this is, and whether it is too large, before any body is read."""
+        self._began = time.perf_counter()  # not before: a connection may have been idle for long
         line: RequestStartLine = start_line
         gateway = self._gateway
         path, _, query = screening.origin_form(line.path).partition("?")

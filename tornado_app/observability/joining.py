@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import add
 
 import msgspec
 from prometheus_client.core import Metric
@@ -46,7 +47,7 @@ def join(processes: Iterable[Iterable[Family]]) -> list[Family]:
 
 def _one(parts: list[Family]) -> Family:
     values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-    together = max if parts[0].join == "max" else float.__add__
+    together = max if parts[0].join == "max" else add
     for part in parts:
         for name, labels, value in part.samples:
             key = name, tuple(labels.items())

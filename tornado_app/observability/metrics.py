@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from tornado_app import __version__
 
@@ -16,13 +16,23 @@ Join: TypeAlias = Literal["sum", "max"]
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Seconds."""
 
+PROCESS: dict[str, Join] = {
+    "process_max_fds": "sum",
+    "process_open_fds": "sum",
+    "process_resident_memory_bytes": "sum",
+    "process_start_time_seconds": "max",
+    "process_virtual_memory_bytes": "sum",
+}
+"""The gauges that the client library has of a process."""
+
 
 class Metrics:
     """The service's metrics on a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.joins: dict[str, Join] = {}
+        ProcessCollector(registry=self.registry)
+        self.joins: dict[str, Join] = dict(PROCESS)
         self.http_requests = self._counter("http_requests", "HTTP requests answered.", "method", "route", "code")
         self.http_duration = self._histogram(
             "http_request_duration_seconds", "Time from a request's headers to its answer.", "method", "route"
