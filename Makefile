@@ -26,7 +26,7 @@ observe: $(VENV)/.run ## beside `make run`: a Prometheus with the rules; alerts 
 	@exec $(BIN)/python -m dashboards.observe $(ARGS)
 
 test: lint cluster ## set everything up, check style, types and layers, and run all tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-cluster: lint cluster ## the long tests of the operator, among them a fleet of 200; about half an hour
 	$(BIN)/python -m pytest --numprocesses 0 -m slow $(ARGS)

@@ -17,8 +17,6 @@ from tests.support.dashboards import expressions
 from tests.support.operator import install_crd
 from tests.support.wait import wait_until
 
-pytestmark = pytest.mark.timeout(240)
-
 EMPTY = {f"absent({LEADER})": "an operator runs; test_an_operator_that_is_gone ends it"}
 
 DEPLOYS = "a version comes in one minute, and not in each: looked for in the time since all began"
