@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-cluster test-node cluster fuzz bench lint format clean
+.PHONY: help run test test-cluster test-node cluster fuzz endurance bench lint format clean
 .SUFFIXES:
 
 help: ## show this list
@@ -38,6 +38,11 @@ cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is ins
 fuzz: SECONDS ?= 600
 fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof and body
 	@for target in token proof body; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
+
+endurance: FAULTS ?= all
+endurance: TRIALS ?= 3
+endurance: $(VENV)/.dev ## hurt the service while clients keep account, TRIALS (3) of each of FAULTS (all)
+	$(BIN)/python -m tests.endurance --faults $(FAULTS) --trials $(TRIALS) $(ARGS)
 
 bench: ROUNDS ?= 3
 bench: SECONDS ?= 2
