@@ -50,7 +50,7 @@ def series(fault: Fault, trials: int, seed: int) -> Iterator[Outcome]:
             while seeds:
                 outcome = trial.run(stage, [fault], seeds.popleft())
                 yield outcome
-                if outcome.problems:
+                if outcome.problems or fault.loses:
                     break
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
-Entry = Mapping[str, Any]
-"""An entry of the service's own ledger."""
+Document = Mapping[str, Any]
 
 
 @dataclass(eq=False)
@@ -66,31 +66,39 @@ class Verdict:
         return found + self.wrong
 
 
-def judge(account: Account, entries: Iterable[Entry], scores: Mapping[str, int]) -> Verdict:
-    """Hold the account against the entries of the service's ledger and the players' scores in the database."""
-    booked: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+def judge(account: Account, entries: Iterable[Document], players: Sequence[Document]) -> Verdict:
+    """Hold the account against the entries of the service's ledger and the players' documents."""
+    booked: dict[tuple[str, str], list[Document]] = defaultdict(list)
     for entry in entries:
-        booked[entry["player"], entry.get("id", "")].append(entry)
+        if entry["kind"] == "action":
+            booked[entry["player"], entry.get("id", "")].append(entry)
+    remembered = {(player["_id"], memory["i"]) for player in players for memory in player["recent"]}
     lost, doubled, wrong = [], [], []
     expected: Counter[str] = Counter()
     for action in account.sent:
         found = booked.pop((action.player, action.id), [])
-        expected[action.player] += action.points if found else 0
-        if len(found) not in action.fits:
-            (doubled if len(found) > 1 else lost if not found else wrong).append(
-                f"{action.id} of {action.player} is counted {len(found)} times, not {action.fits}"
+        times = len(found) or int((action.player, _memory(action.id)) in remembered)
+        expected[action.player] += action.points if times else 0
+        if times not in action.fits:
+            (doubled if times > 1 else wrong if times else lost).append(
+                f"{action.id} of {action.player} is counted {times} times, not {action.fits}"
             )
         wrong += _answers(action, found)
     wrong += [f"nobody sent {action_id} of {player}" for player, action_id in booked]
     wrong += [
-        f"{player} has {scores.get(player)} points, {expected[player]} were counted"
-        for player in expected.keys() | scores.keys()
-        if scores.get(player, 0) != expected[player]
+        f"{player['_id']} has {player['score']} points, {expected[player['_id']]} were counted"
+        for player in players
+        if player["score"] != expected[player["_id"]]
     ]
     return Verdict(lost, doubled, wrong)
 
 
-def _answers(action: Sent, found: list[Entry]) -> list[str]:
+def _memory(action_id: str) -> bytes:
+    """How a player's document remembers an action, see docs/decisions.md: where the ledger's history was lost."""
+    return blake2b(action_id.encode(), digest_size=12).digest()
+
+
+def _answers(action: Sent, found: list[Document]) -> list[str]:
     """Each answer must be the score that the ledger has after this action."""
     wrong = [f"{action.id} has {entry['points']} points" for entry in found if entry["points"] != action.points]
     borne_out = {entry["score"] for entry in found}

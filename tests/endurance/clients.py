@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
@@ -20,9 +21,14 @@ ANSWER_SECONDS = 12.0
 
 RETRY_PAUSE = 0.2
 NOT_SENT = -1
+GIVES_UP, SENT_AGAIN = 0.1, 0.1
+"""Parts of the actions that are sent once whatever comes of it, and that are sent again though they were answered."""
 WRITERS, READERS = 8, 2
 READS = ("/api/top-scores", "/api/leaderboard")
 SOCKETS = ("/ws/scoreboard", "/ws/score", "/ws/leaderboard")
+
+AGE = 86_400.0
+"""Seconds since the clients' tokens were issued: a service whose clock is late must know them."""
 
 Services = Callable[[], list[RunningService]]
 """Those that run now: one that was killed comes back at another port."""
@@ -49,10 +55,7 @@ async def ask(session: aiohttp.ClientSession, method: str, url: str, **options: 
 
 
 class Writer:
-    """A client that scores for many players, each action with an id, and sends it again until it is answered for good.
-
-    One in ten gives up after the first try, one in ten sends again what was answered.
-    """
+    """A client that scores for many players; each action has an id, and is sent again until it is answered for good."""
 
     def __init__(self, services: Services, account: Account, players: list[str], chance: Random) -> None:
         self._services = services
@@ -64,13 +67,18 @@ class Writer:
     async def run(self, session: aiohttp.ClientSession, stop: asyncio.Event) -> None:
         """Write until told to stop; then settle what is under way."""
         while not stop.is_set():
-            await self.write(session, patient=self._chance.random() > 0.1)
+            await self.write(session, patient=self._chance.random() > GIVES_UP)
             await asyncio.sleep(self._chance.uniform(0, 0.08))
 
     async def write(
-        self, session: aiohttp.ClientSession, *, patient: bool = True, through: RunningService | None = None
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        patient: bool = True,
+        copies: int = 1,
+        through: RunningService | None = None,
     ) -> None:
-        """One action of somebody's, through any service or the one that is given."""
+        """One action of somebody's, through any service or the one that is given, and in so many `copies` at once."""
         chance, player = self._chance, self._chance.choice(self._players)
         form = chance.choice(WRITES)
         body = form.body(player)
@@ -78,15 +86,19 @@ class Writer:
         action_id = headers.get("Idempotency-Key") or body.get("actionId") or body["action_id"]
         action = self._account.open(action_id, player, form.points)
         headers["Authorization"] = f"Bearer {self._token(player)}"
-        while True:
-            service = through or chance.choice(self._services())
-            answer = await ask(session, form.method, service.url + form.path, json=body, headers=headers)
-            settled = self._take(form, action, answer)
-            if settled and answer.status < 300 and chance.random() < 0.1:
-                continue  # the client did not see it
-            if settled or not patient:
-                return
-            await asyncio.sleep(RETRY_PAUSE * chance.uniform(0.5, 1.5))
+
+        async def settle() -> None:
+            while True:
+                service = through or chance.choice(self._services())
+                answer = await ask(session, form.method, service.url + form.path, json=body, headers=headers)
+                settled = self._take(form, action, answer)
+                if settled and answer.status < 300 and chance.random() < SENT_AGAIN:
+                    continue  # the client did not see it
+                if settled or not patient:
+                    return
+                await asyncio.sleep(RETRY_PAUSE * chance.uniform(0.5, 1.5))
+
+        await asyncio.gather(*(settle() for _ in range(copies)))
 
     def _take(self, form: WriteForm, action: Sent, answer: Answer) -> bool:
         """Book an answer; whether it settles the action."""
@@ -102,7 +114,8 @@ class Writer:
 
     def _token(self, player: str) -> str:
         if player not in self._tokens:
-            self._tokens[player] = token(player, ttl=86_400)
+            issued = time.time() - AGE
+            self._tokens[player] = token(player, ttl=2 * AGE, clock=lambda: issued)
         return self._tokens[player]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -33,7 +34,10 @@ PLAYERS = 180
 FLAGS = ("--auto-register", "--rate-limit", "60/1m", "--proof-lifetime", "5s", "--log-format", "json")
 """Everything else is as by default, the lease of the ledger apart: it is 1 s, so that no trial waits for it."""
 
-PROGRAM = ("-m", "tests.support.hasty")
+PROGRAM = ("-m", "tests.support.steered")
+STEERING = "steering.json"
+OPEN_FILES = 1024
+"""What most systems allow a process by default."""
 
 
 @dataclass
@@ -55,6 +59,12 @@ class Place:
         self.service.start(self.folder / f"log.{self.starts}")
         assert self.service.process is not None
         self.descriptors = open_files(self.service.process.pid)
+
+    def steer(self, **how: object) -> None:
+        """What the service is to believe from now on, see tests/support/steered.py."""
+        draft = self.folder / "steering.draft"
+        draft.write_text(json.dumps(how))
+        draft.replace(self.folder / STEERING)
 
     def news(self) -> str:
         """What it has logged since this was asked last."""
@@ -109,10 +119,10 @@ class Stage:
         else:
             uri = self._database_uri()
         if self.ground == "linked":
-            assert self.replica_set is not None
-            link = self._stack.enter_context(Proxy(self.loop, self.replica_set.members[0].port))
-            uri = f"mongodb://127.0.0.1:{link.port}/?directConnection=true"
-        service = RunningService(*flags, uri=uri, program=PROGRAM)
+            link = self._stack.enter_context(Proxy(self.loop, self.members.members[0].port))
+            uri = f"mongodb://localhost:{link.port}/?directConnection=true"
+        env: dict[str, str | None] = {"ENDURANCE_STEERING": str(folder / STEERING)}
+        service = RunningService(*flags, uri=uri, program=PROGRAM, env=env, limits=(OPEN_FILES, OPEN_FILES))
         self._stack.callback(service.close)
         place = Place(service, folder, link)
         place.start()
@@ -124,6 +134,12 @@ class Stage:
         return self.replica_set.uri
 
     # -- the database -----------------------------------------------------------------------------
+
+    @property
+    def members(self) -> ReplicaSet:
+        """The replica set, on the grounds that have one of their own."""
+        assert self.replica_set is not None
+        return self.replica_set
 
     def whole(self) -> None:
         """Wait until every member of the replica set is there."""

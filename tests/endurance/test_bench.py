@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 import time
+from hashlib import blake2b
 
 import pytest
 
@@ -18,7 +19,17 @@ from tests.support.wait import wait_until
 
 
 def entry(action_id, *, points=5, score=5):
-    return {"player": "ann", "id": action_id, "points": points, "score": score}
+    return {"kind": "action", "player": "ann", "id": action_id, "points": points, "score": score}
+
+
+def ann(score, *remembered):
+    return [
+        {
+            "_id": "ann",
+            "score": score,
+            "recent": [{"i": blake2b(i.encode(), digest_size=12).digest()} for i in remembered],
+        }
+    ]
 
 
 def account(**fields):
@@ -30,31 +41,36 @@ def account(**fields):
 
 
 def test_what_was_acknowledged_and_is_there_once_is_right():
-    assert judge(account(scores=[5, 5]), [entry("a")], {"ann": 5}).problems == []
+    assert judge(account(scores=[5, 5]), [entry("a")], ann(5)).problems == []
 
 
 def test_what_was_not_answered_may_be_there_or_not():
-    assert judge(account(unclear=True), [], {}).problems == []
-    assert judge(account(unclear=True), [entry("a")], {"ann": 5}).problems == []
+    assert judge(account(unclear=True), [], []).problems == []
+    assert judge(account(unclear=True), [entry("a")], ann(5)).problems == []
+
+
+def test_where_the_ledger_has_sums_only_the_player_s_document_tells():
+    assert judge(account(scores=[5]), [], ann(5, "a")).problems == []
+    assert len(judge(account(scores=[5]), [], ann(5, "b")).lost) == 1
 
 
 def test_an_acknowledged_action_that_is_not_there_is_lost():
-    assert len(judge(account(scores=[5]), [], {}).lost) == 1
+    assert len(judge(account(scores=[5]), [], []).lost) == 1
 
 
 @pytest.mark.parametrize("fields", [{"scores": [5]}, {"unclear": True}])
 def test_an_action_that_is_there_twice_is_doubled(fields):
-    assert len(judge(account(**fields), [entry("a"), entry("a", score=10)], {"ann": 10}).doubled) == 1
+    assert len(judge(account(**fields), [entry("a"), entry("a", score=10)], ann(10)).doubled) == 1
 
 
 @pytest.mark.parametrize(
     ("kept", "entries", "scores"),
     [
-        (account(), [entry("a")], {"ann": 5}),  # it was refused, and counts
-        (account(scores=[6]), [entry("a")], {"ann": 5}),  # answered with what never was
-        (account(scores=[5]), [entry("a", points=6, score=5)], {"ann": 5}),
-        (account(scores=[5]), [entry("a")], {"ann": 6}),  # more points than its actions have
-        (account(scores=[5]), [entry("a"), entry("b")], {"ann": 5}),  # which nobody sent
+        (account(), [entry("a")], ann(5)),  # it was refused, and counts
+        (account(scores=[6]), [entry("a")], ann(5)),  # answered with what never was
+        (account(scores=[5]), [entry("a", points=6, score=5)], ann(5)),
+        (account(scores=[5]), [entry("a")], ann(6)),  # more points than its actions have
+        (account(scores=[5]), [entry("a"), entry("b")], ann(5)),  # which nobody sent
     ],
 )
 def test_what_the_database_does_not_bear_out_is_found(kept, entries, scores):

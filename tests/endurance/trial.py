@@ -62,15 +62,13 @@ def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
         stage.loop.run(stage.traffic.begin())
         time.sleep(chance.uniform(0.3, 2.0))  # any moment will do
         struck = time.monotonic()
-        with contextlib.ExitStack() as blows:
-            for fault in faults:
-                blows.enter_context(fault.strike(stage, chance))
-            time.sleep(max(chance.uniform(*fault.seconds) for fault in faults))
+        broken = _strike(stage, faults, chance)
         away = time.monotonic() - struck
         recovery = _recover(stage)
-    verdict = _verdict(stage)
+    losses = {fault.loses for fault in faults}
+    verdict = Verdict([], [], []) if "scores" in losses else _verdict(stage, history="history" not in losses)
     news = [place.news() for place in stage.places]
-    found = [*recovery.wrong, *verdict.problems, *stage.account.take_odd(), *_leaks(stage)]
+    found = [*broken, *recovery.wrong, *verdict.problems, *stage.account.take_odd(), *_leaks(stage)]
     found += [text for log in news for text in complaints(log)]
     if any(fault.shuts for fault in faults) and not watch.shut:
         found.append("readiness was never shut")
@@ -80,6 +78,18 @@ def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
         sum(bool(action.scores) for action in sent), sum(action.unclear for action in sent),
         len(verdict.lost), len(verdict.doubled), away, recovery, max(map(busiest, news)), tuple(found),
     )  # fmt: skip
+
+
+def _strike(stage: Stage, faults: list[Fault], chance: Random) -> list[str]:
+    """The faults, one into the other, until they are made good; what was wrong meanwhile."""
+    try:
+        with contextlib.ExitStack() as blows:
+            for fault in faults:
+                blows.enter_context(fault.strike(stage, chance))
+            time.sleep(max(chance.uniform(*fault.seconds) for fault in faults))
+    except (AssertionError, OSError) as error:
+        return [repr(error)]
+    return []
 
 
 def _recover(stage: Stage) -> Recovery:
@@ -108,16 +118,17 @@ def _recover(stage: Stage) -> Recovery:
     return Recovery(answered, shown, ready, tuple(wrong))
 
 
-def _verdict(stage: Stage) -> Verdict:
-    """The account against the service's ledger, once that has everything."""
+def _verdict(stage: Stage, *, history: bool) -> Verdict:
+    """The account against the database, once the service's ledger has everything; `history`: it has seen everything."""
     end = time.monotonic() + PATIENCE
     with stage.database() as database:
         while time.monotonic() < end and problems(database):
             time.sleep(PAUSE)
-        entries = database["ledger"].find({"kind": "action"})
-        scores = {document["_id"]: document["score"] for document in database["players"].find({}, {"score": 1})}
-        verdict = judge(stage.account, entries, scores)
-        return Verdict(verdict.lost, verdict.doubled, verdict.wrong + problems(database))
+        entries = list(database["ledger"].find())
+        players = list(database["players"].find({}, {"score": 1, "recent.i": 1}))
+        verdict = judge(stage.account, entries, players)
+        unseen = [str(entry) for entry in entries if entry["kind"] != "action"] if history else []
+        return Verdict(verdict.lost, verdict.doubled, verdict.wrong + problems(database) + unseen)
 
 
 def _leaks(stage: Stage) -> list[str]:

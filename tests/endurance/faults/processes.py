@@ -1,53 +1,20 @@
-"""The faults, by name. Each is a few lines: what it does to a stage, and what makes that good again."""
+"""Processes of the service and of MongoDB that are killed, stopped or frozen."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 from pymongo.errors import PyMongoError
 
-from tests.endurance.stage import Ground, Stage
+from tests.endurance.faults.registry import fault
+from tests.endurance.stage import Stage
 from tests.support.wait import wait_until
-
-Strike = Callable[[Stage, Random], Iterator[None]]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`strike` does it, yields, and makes it good; between the two it holds for `seconds`, chosen by chance.
-
-    `shuts`: readiness must be seen shut meanwhile.
-    """
-
-    name: str
-    ground: Ground
-    strike: Callable[[Stage, Random], contextlib.AbstractContextManager[None]]
-    seconds: tuple[float, float]
-    shuts: bool
-    about: str
-
-
-FAULTS: dict[str, Fault] = {}
-
-
-def fault(ground: Ground, seconds: tuple[float, float] = (0, 0), *, shuts: bool = False) -> Callable[[Strike], Strike]:
-    """Enter a function into the registry, under its name and with its docstring."""
-
-    def enter(strike: Strike) -> Strike:
-        name = strike.__name__.replace("_", "-")
-        about = (strike.__doc__ or "").strip()
-        FAULTS[name] = Fault(name, ground, contextlib.contextmanager(strike), seconds, shuts, about)
-        return strike
-
-    return enter
-
-
-# -- processes ------------------------------------------------------------------------------------
+from tornado_app.mongo.embedded import STABLE_SECONDS
 
 
 @fault("linked")
@@ -61,7 +28,7 @@ def kill_service(stage: Stage, chance: Random) -> Iterator[None]:
 
 @fault("linked")
 def stop_service(stage: Stage, chance: Random) -> Iterator[None]:
-    """SIGTERM to one of two services under load; it is started again"""
+    """SIGTERM to one of two services; it is started again once it has ended"""
     place = chance.choice(stage.places)
     code = place.service.stop()
     assert code == 0, f"it ended with {code}"
@@ -74,10 +41,17 @@ def kill_embedded(stage: Stage, chance: Random) -> Iterator[None]:
     """kill -9 of the embedded mongod; the service starts it again"""
     pid = stage.embedded_pid()
     assert pid is not None
+    wait_until(lambda: _age(pid) > STABLE_SECONDS, what="it has run long enough not to be given up")
     os.kill(pid, signal.SIGKILL)
     yield
     wait_until(lambda: stage.embedded_pid() not in (None, pid), 30, "another mongod runs")
     wait_until(lambda: _takes_writes(stage), 30, "it takes writes")
+
+
+def _age(pid: int) -> float:
+    """Seconds since a process was started. Source: proc(5), field 22 of stat."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _takes_writes(stage: Stage) -> bool:
@@ -91,9 +65,32 @@ def _takes_writes(stage: Stage) -> bool:
 @fault("three")
 def kill_primary(stage: Stage, chance: Random) -> Iterator[None]:
     """kill -9 of the primary of three; it comes back as a secondary"""
-    assert stage.replica_set is not None
-    primary = stage.replica_set.wait_primary()
+    primary = stage.members.wait_primary()
     primary.kill()
     yield
-    stage.replica_set.wait_primary()
+    stage.members.wait_primary()
     primary.spawn()
+
+
+@fault("three", (20, 20))
+def freeze_primary(stage: Stage, chance: Random) -> Iterator[None]:
+    """the primary of three hangs for 20 s (SIGSTOP), holding its connections"""
+    primary = stage.members.wait_primary()
+    primary.freeze()
+    try:
+        yield
+    finally:
+        primary.thaw()
+    stage.members.wait_healthy()
+
+
+@fault("three", (8, 12), shuts=True)
+def lose_majority(stage: Stage, chance: Random) -> Iterator[None]:
+    """kill -9 of both secondaries of three; they come back after about 10 s"""
+    secondaries = stage.members.secondaries()
+    for member in secondaries:
+        member.kill()
+    yield
+    for member in secondaries:
+        member.spawn()
+    stage.members.wait_healthy()
