@@ -6,6 +6,8 @@ import http.client
 import json
 from typing import Any
 
+from pymongo.errors import PyMongoError
+
 from tests.endurance.stage import Place, Stage
 from tests.support.service import Answer
 
@@ -28,14 +30,22 @@ def unready(stage: Stage) -> list[str]:
 
 def differences(stage: Stage) -> list[str]:
     """What is not (yet) shown as the database has it; empty where all agree."""
-    with stage.database() as database:
-        documents = database["players"].find({}, {"score": 1}).sort([("score", -1), ("updatedAt", 1), ("_id", 1)])
-        board = [(document["_id"], document["score"]) for document in documents]
+    try:
+        board = _board(stage)
+    except (OSError, PyMongoError) as error:
+        return [f"the database does not answer: {error!r}"]
     found = [text for place in stage.places for text in _service(place, board)]
     for listener in stage.traffic.listeners:
         if listener.rows != board[:10]:
             found.append(f"service {listener.number}, {listener.path} shows {listener.rows}, not {board[:10]}")
     return found
+
+
+def _board(stage: Stage) -> list[Row]:
+    """All players, in the order of the board."""
+    with stage.database() as database:
+        documents = database["players"].find({}, {"score": 1}).sort([("score", -1), ("updatedAt", 1), ("_id", 1)])
+        return [(document["_id"], document["score"]) for document in documents]
 
 
 def _service(place: Place, board: list[Row]) -> list[str]:

@@ -16,6 +16,9 @@ from tests.endurance.stage import Stage
 from tests.support.wait import wait_until
 from tornado_app.mongo.embedded import STABLE_SECONDS
 
+START = 3.0
+"""Seconds that a mongod has to start before it counts as running."""
+
 
 @fault("linked")
 def kill_service(stage: Stage, chance: Random) -> Iterator[None]:
@@ -41,7 +44,7 @@ def kill_embedded(stage: Stage, chance: Random) -> Iterator[None]:
     """kill -9 of the embedded mongod; the service starts it again"""
     pid = stage.embedded_pid()
     assert pid is not None
-    wait_until(lambda: _age(pid) > STABLE_SECONDS, what="it has run long enough not to be given up")
+    wait_until(lambda: _age(pid) > STABLE_SECONDS + START, what="it has run long enough not to be given up")
     os.kill(pid, signal.SIGKILL)
     yield
     wait_until(lambda: stage.embedded_pid() not in (None, pid), 30, "another mongod runs")
