@@ -20,9 +20,6 @@ class Books:
     def __init__(self, *players):
         self.players, self.applied = list(players), []
 
-    def check_room(self):
-        """There is room."""
-
     async def apply(self, action):
         self.applied.append(action)
         return Receipt(action.user_id, action.points, 1, 0, created=False, replayed=False, quota=None)

@@ -60,10 +60,6 @@ class Record:
             if rule is not None:
                 self._suspect(caller.user_id, rule)
 
-    def shed(self, face: str, refusal: LeaderboardError) -> None:
-        """It was not looked at, as too many wait: counted, without a line of its own."""
-        self._count(face, refusal.code)
-
     def _count(self, face: str, result: str) -> None:
         counter = self._submissions.get((face, result))
         if counter is None:

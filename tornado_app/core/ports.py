@@ -52,9 +52,6 @@ class FeedListener(Protocol):
 class Store(Protocol):
     """The players and their scores. Every method raises DatabaseError when the database does not answer in time."""
 
-    def check_room(self) -> None:
-        """Raises Overloaded where `apply` would, which is for the caller to know before anything is done."""
-
     async def apply(self, action: Action) -> Receipt:
         """Apply an action exactly once.
 

@@ -50,10 +50,6 @@ class Scoreboard:
         self._captcha = captcha
         self.board = board
 
-    def check_room(self) -> None:
-        """Raises Overloaded, at no cost, where an update would wait too long."""
-        self._store.check_room()
-
     async def submit(self, submission: Submission) -> Receipt:
         """Apply a score update exactly once.
 

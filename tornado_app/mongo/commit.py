@@ -20,9 +20,6 @@ log = logging.getLogger("leaderboard.commit")
 MIN_FLUSH_TIME = 0.2
 """Seconds that a flush gets at least, so that one nearly expired member does not fail the rest."""
 
-PATIENCE = 0.25
-"""Part of the timeout that a submission may wait for those before it. The rest is for what it cannot foresee."""
-
 
 class Pending:
     """An action on its way, and the future of its answer.
@@ -67,9 +64,8 @@ class Flush(Protocol):
 class GroupCommit:
     """Collects submissions and hands them to `flush`, one batch at a time.
 
-    `max_waiting` bounds the memory: more is refused with Overloaded. So is what would wait too long: when full batches
-    follow each other, no more is let in than the speed of the last one answers in a part of `timeout` (seconds), which
-    bounds the wait for an answer. `max_batch` bounds a flush. `observe` is told the size of each flush.
+    `max_waiting` bounds the memory: more is refused with Overloaded. `max_batch` bounds a flush, `timeout` (seconds)
+    the wait for an answer. `observe` is told the size of each flush.
     """
 
     def __init__(
@@ -84,7 +80,6 @@ class GroupCommit:
         self._flush = flush
         self._timeout = timeout
         self._max_waiting = max_waiting
-        self._room = max_waiting
         self._max_batch = max_batch
         self._observe = observe
         self._waiting: deque[Pending] = deque()
@@ -96,20 +91,16 @@ class GroupCommit:
 
         Cancelling the future gives up the answer, not the action.
         """
-        self.check_room()
+        if self._closing:
+            raise ShuttingDown(retry_after=1.0)
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded(retry_after=1.0)
         loop = asyncio.get_running_loop()
         pending = Pending(action, op, loop.create_future(), loop.time() + self._timeout)
         self._waiting.append(pending)
         if self._running is None:
             self._running = loop.create_task(self._run(), name="group-commit")
         return pending.answer
-
-    def check_room(self) -> None:
-        """Raises Overloaded when too many wait, ShuttingDown once closed."""
-        if self._closing:
-            raise ShuttingDown(retry_after=1.0)
-        if len(self._waiting) >= self._room:
-            raise Overloaded(retry_after=1.0)
 
     async def close(self) -> None:
         """Take no more, and answer all who wait."""
@@ -128,25 +119,16 @@ class GroupCommit:
 
     async def _flush_one(self, batch: list[Pending]) -> Sequence[Pending]:
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        remaining = min(pending.deadline for pending in batch) - began
+        remaining = min(pending.deadline for pending in batch) - loop.time()
         self._observe(len(batch))
         try:
-            again = await self._flush(batch, max(remaining, MIN_FLUSH_TIME))
+            return await self._flush(batch, max(remaining, MIN_FLUSH_TIME))
         except Exception as error:  # whatever it is, those who wait must be answered, and the next batch must run
             if not isinstance(error, DatabaseError):
                 log.exception("a batch of %d score updates failed", len(batch))
             for pending in batch:
                 pending.fail(DatabaseError(retry_after=1.0))
             return ()
-        if len(batch) == self._max_batch and not again:
-            self._room = self._room_at(self._max_batch / (loop.time() - began))
-        return again
-
-    def _room_at(self, speed: float) -> int:
-        """How many may wait when so many a second are answered, the loop's other work included."""
-        soon = int(speed * self._timeout * PATIENCE)
-        return min(self._max_waiting, max(soon, self._max_batch))
 
     def _requeue(self, again: Sequence[Pending]) -> None:
         """Put those to repeat in front, in their order, and let go of all whose time is up."""

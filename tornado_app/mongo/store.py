@@ -85,10 +85,6 @@ class MongoStore:
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def check_room(self) -> None:
-        """Raises Overloaded where an action would wait too long; see `core.ports.Store`."""
-        self._commit.check_room()
-
     async def apply(self, action: Action) -> Receipt:
         """Apply an action exactly once; see `core.ports.Store.apply` for what it raises."""
         return await self._commit.submit(action, next(self._ops))
