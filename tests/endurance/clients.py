@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -206,7 +206,7 @@ class Traffic:
     async def open(self) -> None:
         """Connect the listeners."""
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
         self._patience = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None, sock_connect=5)
         )
@@ -217,20 +217,24 @@ class Traffic:
         for task in (*self._busy, *self._listening):
             task.cancel()
         await asyncio.gather(*self._busy, *self._listening, return_exceptions=True)
-        await self._session.close()
+        await self.session.close()
         await self._patience.close()
 
     async def begin(self) -> None:
         """Write and read."""
         self._stop.clear()
-        self._busy = [asyncio.ensure_future(each.run(self._session, self._stop)) for each in self._clients()]
+        self._busy = [asyncio.ensure_future(each.run(self.session, self._stop)) for each in self._clients()]
 
     def _clients(self) -> list[Writer | Reader]:
         return [*self._writers, *self._readers]
 
+    async def add(self, *work: Coroutine[Any, Any, None]) -> None:
+        """Have this done too, and settled with the rest."""
+        self._busy += [asyncio.ensure_future(each) for each in work]
+
     async def settle(self) -> None:
         """Begin nothing new, but write once more through each service; wait until all is answered for good."""
         self._stop.set()
-        probes = [self._writers[0].write(self._session, through=service) for service in self._services()]
+        probes = [self._writers[0].write(self.session, through=service) for service in self._services()]
         await asyncio.gather(*self._busy, *probes)
         self._busy = []

@@ -133,6 +133,11 @@ class Stage:
             self.replica_set = self._stack.enter_context(ReplicaSet(3 if self.ground == "three" else 1))
         return self.replica_set.uri
 
+    @property
+    def running(self) -> list[Place]:
+        """The services that no fault has ended."""
+        return [place for place in self.places if place.service.process and place.service.process.poll() is None]
+
     # -- the database -----------------------------------------------------------------------------
 
     @property

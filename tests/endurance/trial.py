@@ -70,7 +70,7 @@ def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
     news = [place.news() for place in stage.places]
     found = [*broken, *recovery.wrong, *verdict.problems, *stage.account.take_odd(), *_leaks(stage)]
     found += [text for log in news for text in complaints(log)]
-    if any(fault.shuts for fault in faults) and not watch.shut:
+    if [fault.shuts for fault in faults] == [True] and not watch.shut:
         found.append("readiness was never shut")
     sent = stage.account.sent[first:]
     return Outcome(
@@ -82,14 +82,15 @@ def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
 
 def _strike(stage: Stage, faults: list[Fault], chance: Random) -> list[str]:
     """The faults, one into the other, until they are made good; what was wrong meanwhile."""
-    try:
-        with contextlib.ExitStack() as blows:
+    wrong = []
+    with contextlib.ExitStack() as blows:
+        try:
             for fault in faults:
                 blows.enter_context(fault.strike(stage, chance))
             time.sleep(max(chance.uniform(*fault.seconds) for fault in faults))
-    except (AssertionError, OSError) as error:
-        return [repr(error)]
-    return []
+        except (AssertionError, OSError) as error:
+            wrong.append(repr(error))
+    return wrong
 
 
 def _recover(stage: Stage) -> Recovery:

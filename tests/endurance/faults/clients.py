@@ -43,7 +43,7 @@ def stalled_readers(stage: Stage, chance: Random) -> Iterator[None]:
     """50 clients open a socket and read nothing"""
     stalled = []
     for _ in range(STALLED):
-        connection = _connect(chance.choice(stage.places).service, buffer=1024)
+        connection = _connect(chance.choice(stage.running).service, buffer=1024)
         head = f"GET {chance.choice(SOCKETS)} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         connection.sendall(
             f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
@@ -57,7 +57,7 @@ def stalled_readers(stage: Stage, chance: Random) -> Iterator[None]:
 @fault("linked", (1, 2))
 def reconnect_storm(stage: Stage, chance: Random) -> Iterator[None]:
     """1,000 clients connect at once; each must be shown the board"""
-    shown = stage.loop.run(_storm([place.service.ws_url + SOCKETS[0] for place in stage.places]), 60)
+    shown = stage.loop.run(_storm([place.service.ws_url + SOCKETS[0] for place in stage.running]), 60)
     assert shown == STORM, f"{shown} of {STORM} were shown the board"
     yield
 
@@ -76,7 +76,7 @@ async def _storm(urls: list[str]) -> int:
 @fault("linked", (11, 13))
 def slow_bodies(stage: Stage, chance: Random) -> Iterator[None]:
     """100 clients announce a body and send a byte of it a second"""
-    sending = [stage.loop.start(_trickle(chance.choice(stage.places).service)) for _ in range(SLOW)]
+    sending = [stage.loop.start(_trickle(chance.choice(stage.running).service)) for _ in range(SLOW)]
     yield
     for each in sending:
         each.cancel()
@@ -107,7 +107,7 @@ def torn_requests(stage: Stage, chance: Random) -> Iterator[None]:
         head = f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(player)}\r\n"
         head += f"Idempotency-Key: {action}\r\n"
         request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-        with _connect(chance.choice(stage.places).service) as connection:
+        with _connect(chance.choice(stage.running).service) as connection:
             if chance.random() < 0.5:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             connection.sendall(request[: chance.randint(1, len(request))])
@@ -117,11 +117,7 @@ def torn_requests(stage: Stage, chance: Random) -> Iterator[None]:
 @fault("linked")
 def retries(stage: Stage, chance: Random) -> Iterator[None]:
     """60 actions, each sent four times at once, through both services"""
-    writer = Writer(lambda: [place.service for place in stage.places], stage.account, stage.players, chance)
-    stage.loop.run(_again(writer))
+    writer = Writer(lambda: [place.service for place in stage.running], stage.account, stage.players, chance)
+    session = stage.traffic.session
+    stage.loop.run(stage.traffic.add(*(writer.write(session, copies=AT_ONCE) for _ in range(AGAIN))))
     yield
-
-
-async def _again(writer: Writer) -> None:
-    async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(writer.write(session, copies=AT_ONCE) for _ in range(AGAIN)))

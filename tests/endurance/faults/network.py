@@ -15,7 +15,7 @@ KBIT_64 = 8_000
 
 def _one(stage: Stage, chance: Random) -> Proxy:
     """The link of one of the services."""
-    link = chance.choice(stage.places).link
+    link = chance.choice(stage.running).link
     assert link is not None
     return link
 

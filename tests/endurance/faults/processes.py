@@ -23,7 +23,7 @@ START = 3.0
 @fault("linked")
 def kill_service(stage: Stage, chance: Random) -> Iterator[None]:
     """kill -9 of one of two services; it is started again"""
-    place = chance.choice(stage.places)
+    place = chance.choice(stage.running)
     place.service.kill()
     yield
     place.start()
@@ -32,14 +32,14 @@ def kill_service(stage: Stage, chance: Random) -> Iterator[None]:
 @fault("linked")
 def stop_service(stage: Stage, chance: Random) -> Iterator[None]:
     """SIGTERM to one of two services; it is started again once it has ended"""
-    place = chance.choice(stage.places)
+    place = chance.choice(stage.running)
     code = place.service.stop()
     assert code == 0, f"it ended with {code}"
     yield
     place.start()
 
 
-@fault("embedded")
+@fault("embedded", alone=True)
 def kill_embedded(stage: Stage, chance: Random) -> Iterator[None]:
     """kill -9 of the embedded mongod; the service starts it again"""
     pid = stage.embedded_pid()
@@ -75,7 +75,7 @@ def kill_primary(stage: Stage, chance: Random) -> Iterator[None]:
     primary.spawn()
 
 
-@fault("three", (20, 20))
+@fault("three", (20, 20), alone=True)
 def freeze_primary(stage: Stage, chance: Random) -> Iterator[None]:
     """the primary of three hangs for 20 s (SIGSTOP), holding its connections"""
     primary = stage.members.wait_primary()
@@ -87,7 +87,7 @@ def freeze_primary(stage: Stage, chance: Random) -> Iterator[None]:
     stage.members.wait_healthy()
 
 
-@fault("three", (8, 12), shuts=True)
+@fault("three", (8, 12), shuts=True, alone=True)
 def lose_majority(stage: Stage, chance: Random) -> Iterator[None]:
     """kill -9 of both secondaries of three; they come back after about 10 s"""
     secondaries = stage.members.secondaries()

@@ -20,7 +20,7 @@ class Fault:
 
     `shuts`: readiness must be seen shut meanwhile. `loses`: what the database itself loses by it: the change stream's
     history, after which the service's ledger knows sums only; or the scores, after which only what is shown can be held
-    against the database. `about`: what it is, for a person.
+    against the database. `alone`: it leaves no room for a second one. `about`: what it is, for a person.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Fault:
     seconds: tuple[float, float]
     shuts: bool
     loses: Loss
+    alone: bool
     about: str
 
 
@@ -36,14 +37,19 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    ground: Ground, seconds: tuple[float, float] = (0, 0), *, shuts: bool = False, loses: Loss = None
+    ground: Ground,
+    seconds: tuple[float, float] = (0, 0),
+    *,
+    shuts: bool = False,
+    loses: Loss = None,
+    alone: bool = False,
 ) -> Callable[[Strike], Strike]:
     """Enter a function that does it, yields, and makes it good: under its name, with its docstring."""
 
     def enter(strike: Strike) -> Strike:
         name = strike.__name__.replace("_", "-")
         about = " ".join((strike.__doc__ or "").split())
-        FAULTS[name] = Fault(name, ground, contextlib.contextmanager(strike), seconds, shuts, loses, about)
+        FAULTS[name] = Fault(name, ground, contextlib.contextmanager(strike), seconds, shuts, loses, alone, about)
         return strike
 
     return enter

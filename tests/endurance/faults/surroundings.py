@@ -16,7 +16,7 @@ STEP = 600
 @fault("linked", (3, 6))
 def clock_step(stage: Stage, chance: Random) -> Iterator[None]:
     """one service's clock jumps 10 min ahead or back; then it is set right again"""
-    place = chance.choice(stage.places)
+    place = chance.choice(stage.running)
     place.steer(clock=chance.choice((-STEP, STEP)))
     yield
     place.steer()
@@ -25,7 +25,7 @@ def clock_step(stage: Stage, chance: Random) -> Iterator[None]:
 @fault("linked", (4, 8), shuts=True)
 def no_names(stage: Stage, chance: Random) -> Iterator[None]:
     """one service cannot resolve the database's name, and its connections are reset"""
-    place = chance.choice(stage.places)
+    place = chance.choice(stage.running)
     assert place.link is not None
     place.steer(deaf=True)
     place.link.cut()
@@ -37,7 +37,7 @@ def no_names(stage: Stage, chance: Random) -> Iterator[None]:
 @fault("linked", (3, 5))
 def descriptors(stage: Stage, chance: Random) -> Iterator[None]:
     """more connections to one service than it has file descriptors for"""
-    place = urlsplit(chance.choice(stage.places).service.url)
+    place = urlsplit(chance.choice(stage.running).service.url)
     idle = [socket.create_connection((place.hostname, place.port), timeout=10) for _ in range(OPEN_FILES + 100)]
     yield
     for connection in idle:
