@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TextIO, get_args
 
 from tornado_app import credentials, ports
-from tornado_app.api import docs, ops, pages, server
+from tornado_app.api import docs, ops, pages, series, server
 from tornado_app.api.addresses import Failures, Proxies
 from tornado_app.api.admin import Admin
 from tornado_app.api.cors import Cors
@@ -46,7 +46,7 @@ from tornado_app.mongo.rank_check import RankCheck
 from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs
-from tornado_app.observability.metrics import Metrics
+from tornado_app.observability.metrics import RESTARTS, Metrics, known
 from tornado_app.running import serve_until_stopped, until
 from tornado_app.tasks import end, in_time
 from tornado_app.tls import ReloadingTls
@@ -109,7 +109,7 @@ class Service:
             raise
 
     async def _start(self) -> None:
-        config = self.config
+        config, metrics = self.config, self.metrics
         if self._share is None:
             ports.look_at(config)
         self._failed = asyncio.get_running_loop().create_future()
@@ -121,6 +121,7 @@ class Service:
                 driver=config.mongo_driver,
                 timeout=config.mongodb_timeout,
                 on_failure=self._fail,
+                observe=metrics.command,
             )
         )
         self._build()
@@ -145,6 +146,7 @@ class Service:
             max_waiting=config.max_waiting_writes,
             observe_batch=metrics.commit_size.observe,
         )
+        metrics.waiting.set_function(lambda: self.store.waiting)
         self.hub = Hub(
             gap=1 / config.max_messages_per_second,
             observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
@@ -155,10 +157,8 @@ class Service:
             self.client,
             config.mongodb_database,
             self.board,
-            on_restart=lambda reason: metrics.feed_restarts.labels(reason).inc(),
+            on_restart=lambda reason: metrics.feed_restarts.labels(known(reason, RESTARTS)).inc(),
         )
-        for result in ("agreed", "differed"):
-            metrics.rank_checks.labels(result)
         self.rank_check = RankCheck(
             self.client,
             config.mongodb_database,
@@ -296,6 +296,7 @@ class Service:
         routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
         routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *self._extra_routes]
+        series.begin(self.metrics, FACES, routes)
         self.gateway = Gateway(
             Router(routes),
             metrics=self.metrics,

@@ -173,6 +173,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     def timed_out(self) -> None:
         """The client is gone, or as good as."""
+        self._gate.metrics.evictions.labels("silent").inc()
         self.close(reason="ping timed out")
 
     # ---------------------------------------------------------------------------------------------
@@ -215,6 +216,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._expiry = loop.call_later(min(max(remaining, 0.0), MAX_TIMER), self._refuse, ExpiredToken())
 
     def _refuse(self, refusal: LeaderboardError) -> None:
+        self._gate.metrics.socket_refusals.labels(refusal.code).inc()
         self.close(errors.close_code(refusal), refusal.code)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from prometheus_client.core import Metric
@@ -19,6 +20,9 @@ class Family(msgspec.Struct, frozen=True, array_like=True):
     text: str
     join: Join
     samples: list[tuple[str, dict[str, str], float]]
+
+
+_TOGETHER: dict[Join, Callable[[float, float], float]] = {"sum": operator.add, "max": max, "min": min}
 
 
 def families(metrics: Metrics) -> list[Family]:
@@ -46,7 +50,7 @@ def join(processes: Iterable[Iterable[Family]]) -> list[Family]:
 
 def _one(parts: list[Family]) -> Family:
     values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-    together = max if parts[0].join == "max" else float.__add__
+    together = _TOGETHER[parts[0].join]
     for part in parts:
         for name, labels, value in part.samples:
             key = name, tuple(labels.items())
