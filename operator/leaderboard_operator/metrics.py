@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+
+from leaderboard_operator import VERSION
 
 CONTROLLER = "leaderboard"
 
@@ -54,6 +56,15 @@ class Metrics:
             ["namespace", "leaderboard", "condition", "status"],
             registry=registry,
         )
+        self._version = self._of_each("info", "1, with the version that a Leaderboard serves.", "version")
+        self._wanted = self._of_each("replicas_wanted", "Pods that a Leaderboard asks for.")
+        self._serving = self._of_each("replicas_ready", "Pods of a Leaderboard that take requests.")
+        self._most = self._of_each("replicas_max", "Pods that autoscaling may go up to; none where it is off.")
+        Gauge("leaderboard_operator_build_info", "1, with the version.", ["version"], registry=registry).labels(
+            VERSION
+        ).set(1)
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
         for result in ("success", "requeue", "requeue_after", "error"):
             self._reconciles.labels(CONTROLLER, result)
         self._errors.labels(CONTROLLER)
@@ -68,12 +79,29 @@ class Metrics:
         if result == "error":
             self._errors.labels(CONTROLLER).inc()
 
-    def show(self, key: tuple[str, str], conditions: list[dict[str, Any]]) -> None:
-        """The conditions of a Leaderboard are these."""
-        for each in conditions:
-            for status in ("True", "False", "Unknown"):
-                self._conditions.labels(*key, each["type"], status).set(each["status"] == status)
+    def show(self, key: tuple[str, str], spec: dict[str, Any], status: dict[str, Any]) -> None:
+        """A Leaderboard asks for this, and this is its status."""
+        for each in status["conditions"]:
+            for value in ("True", "False", "Unknown"):
+                self._conditions.labels(*key, each["type"], value).set(each["status"] == value)
+        self._forget(self._version, key)
+        self._version.labels(*key, status.get("version", "")).set(1)
+        self._wanted.labels(*key).set(spec["replicas"])
+        self._serving.labels(*key).set(status.get("readyReplicas", 0))
+        self._forget(self._most, key)
+        if autoscaling := spec.get("autoscaling"):
+            self._most.labels(*key).set(autoscaling["maxReplicas"])
 
     def forget(self, key: tuple[str, str]) -> None:
         """A Leaderboard is gone."""
-        self._conditions.remove_by_labels({"namespace": key[0], "leaderboard": key[1]})
+        for metric in (self._conditions, self._version, self._wanted, self._serving, self._most):
+            self._forget(metric, key)
+
+    @staticmethod
+    def _forget(metric: Gauge, key: tuple[str, str]) -> None:
+        metric.remove_by_labels({"namespace": key[0], "leaderboard": key[1]})
+
+    def _of_each(self, name: str, text: str, *labels: str) -> Gauge:
+        """A gauge of each Leaderboard."""
+        names = ["namespace", "leaderboard", *labels]
+        return Gauge(f"leaderboard_operator_{name}", text, names, registry=self.registry)
