@@ -96,6 +96,7 @@ class Service:
         self._exit = contextlib.AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
         self._deadline: float | None = None
+        self._newest: int | None = None
         self.metrics = Metrics()
         self.url = ""
         self.metrics_url = ""
@@ -234,9 +235,11 @@ class Service:
         await remote.start()
 
     def _shown(self, top: Top) -> None:
-        if top.standings:
-            changed = max(standing.player.updated_at for standing in top.standings)
-            self.metrics.propagation.observe(max(0.0, (wall_clock() - changed) / 1000))
+        """A broadcast has reached all; what was there when we came, or before somebody was hidden, is no news."""
+        newest = max((standing.player.updated_at for standing in top.standings), default=0)
+        before, self._newest = self._newest, max(newest, self._newest or 0)
+        if before is not None and newest > before:
+            self.metrics.propagation.observe(max(0.0, (wall_clock() - newest) / 1000))
 
     async def _background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run for as long as the service does; should it end by itself, the service fails."""

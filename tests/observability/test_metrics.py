@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from leaderboard_operator.metrics import Metrics as OperatorMetrics
@@ -16,6 +18,7 @@ from tornado_app.api.cors import Cors
 from tornado_app.api.faces import FACES
 from tornado_app.api.gateway import Gateway
 from tornado_app.api.http import Request, Response, Route, Router
+from tornado_app.observability.joining import Joined, families
 from tornado_app.observability.metrics import COMMANDS, FAST, Metrics
 
 
@@ -87,11 +90,11 @@ def count_of_series(metrics: Metrics) -> int:
 
 def test_what_a_client_sends_makes_no_series(begun):
     gateway = Gateway(Router(ROUTES), metrics=begun, cors=Cors())
-    gateway.count("BREW", "none", 404, 0.1)
+    gateway.count("BREW", "none", 404, 0.1, "r-1")
     begun.command("ping", 0.1)
     before = count_of_series(begun)
     for number in range(100):
-        gateway.count(f"BREW{number}", "none", 404, 0.1)
+        gateway.count(f"BREW{number}", "none", 404, 0.1, f"r-{number}")
         begun.command(f"command{number}", 0.1)
         begun.command(f"command{number}", None)
     assert count_of_series(begun) == before
@@ -105,3 +108,28 @@ def test_a_command_of_the_database_is_counted_by_its_outcome():
     prefix = "leaderboard_mongodb_command"
     assert metrics.registry.get_sample_value(f"{prefix}_duration_seconds_count", {"command": "find"}) == 1
     assert metrics.registry.get_sample_value(f"{prefix}_failures_total", {"command": "find"}) == 1
+
+
+def test_openmetrics_shows_the_requests_that_were_slow_and_one_that_was_not(begun):
+    gateway = Gateway(Router(ROUTES), metrics=begun, cors=Cors())
+    for number, seconds in enumerate((0.002, 0.002, 0.3, 0.4, 0.7)):
+        gateway.count("POST", "/api/score", 200, seconds, f"r-{number}")
+    joined = Joined()
+    joined.put(1, families(begun))
+    registry = CollectorRegistry()
+    registry.register(joined)
+    for scraped in (begun.registry, registry):
+        text = openmetrics.generate_latest(scraped).decode()
+        assert re.findall(r'request_id="(r-\d)"', text) == ["r-0", "r-3", "r-4"]
+        assert "request_id" not in generate_latest(scraped).decode()
+
+
+def test_of_two_processes_the_newest_exemplar_is_shown():
+    joined = Joined()
+    for process in (1, 2):
+        metrics = Metrics()
+        metrics.propagation.observe(0.3, {"request_id": f"r-{process}"})
+        joined.put(3 - process, families(metrics))
+    registry = CollectorRegistry()
+    registry.register(joined)
+    assert re.findall(r'request_id="(r-\d)"', openmetrics.generate_latest(registry).decode()) == ["r-2"]

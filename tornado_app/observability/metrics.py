@@ -6,6 +6,7 @@ then right from the first count on. docs/metrics.md is made of these declaration
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from itertools import product
 from typing import Literal, TypeAlias, TypeVar
@@ -34,6 +35,10 @@ FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Seconds. The bounds of the objectives are edges: 0.25 for an answer, 0.5 for the way to the open pages."""
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+SLOW = 0.25
+EXEMPLAR_EVERY = 1.0
+"""Seconds."""
 
 OTHER = "other"
 """The label value of all that is not known."""
@@ -177,6 +182,26 @@ class Metrics:
     def _histogram(self, name: str, text: str, **labels: Iterable[str]) -> Histogram:
         found = Histogram(f"leaderboard_{name}", text, list(labels), buckets=FAST, registry=self.registry)
         return _started(found, labels)
+
+
+class Exemplary:
+    """A histogram with the request's id beside what is worth a look: whatever was slow, and else one each second.
+
+    An exemplar costs as much as some observations, and each bucket shows but the newest.
+    """
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._last = float("-inf")
+
+    def observe(self, seconds: float, request: str) -> None:
+        """Observe what `request` took."""
+        now = time.monotonic()
+        if seconds < SLOW and now - self._last < EXEMPLAR_EVERY:
+            self._histogram.observe(seconds)
+            return
+        self._last = now
+        self._histogram.observe(seconds, {"request_id": request})
 
 
 def _started(metric: M, labels: dict[str, Iterable[str]]) -> M:
