@@ -34,6 +34,7 @@ from tornado_app.api.http import MethodNotAllowed, Request, Response, Route, Rou
 from tornado_app.api.server import last_words
 from tornado_app.core.errors import LeaderboardError, ShuttingDown
 from tornado_app.observability.logs import request_id as current_request_id
+from tornado_app.observability.logs import trace_id as current_trace_id
 from tornado_app.observability.metrics import Exemplary, Metrics
 
 log = logging.getLogger("leaderboard.http")
@@ -41,8 +42,21 @@ log = logging.getLogger("leaderboard.http")
 MAX_DRAIN = 1024 * 1024
 """Bytes of an oversized body that are read and thrown away, so that the client gets to read the refusal."""
 
+TRACEPARENT_SIZE = 55
+"""Characters of a traceparent of version 00."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
+
+def trace_id(headers: HTTPHeaders) -> str | None:
+    """The trace that the caller is in. Source: W3C Trace Context, section 3.2; a version 00 has no fifth part."""
+    given = headers.get("traceparent")
+    match = _TRACEPARENT.fullmatch(given) if given else None
+    if match is None or (given is not None and given.startswith("00") and len(given) != TRACEPARENT_SIZE):
+        return None
+    return match[1]
 
 
 class Gateway(HTTPServerConnectionDelegate):
@@ -164,6 +178,7 @@ class _Exchange(HTTPMessageDelegate):
             return
         request.body = b"".join(self._chunks)
         current_request_id.set(request.id)
+        current_trace_id.set(trace_id(request.headers))
         if self._refusal is not None:
             self._answer(errors.response(self._refusal))
             return
@@ -248,7 +263,9 @@ class _Exchange(HTTPMessageDelegate):
         level = logging.WARNING if response.status >= 500 else logging.DEBUG
         if log.isEnabledFor(level):
             fields = {
+                "event": "request",
                 "method": request.method,
+                "route": name,
                 "path": request.path,
                 "status": response.status,
                 "remote": request.remote,

@@ -157,7 +157,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     def evict(self, reason: str) -> None:
         """Cut off a client that does not read: it would not read a close frame either."""
         self._gate.metrics.evictions.labels(reason).inc()
-        log.info("a socket was cut off", extra={"reason": reason, "face": self._channel.name})
+        log.info("a socket was cut off", extra={"event": "eviction", "reason": reason, "face": self._channel.name})
         cut(self.ws_connection)
 
     # -- pinger.Pinged ----------------------------------------------------------------------------
