@@ -18,7 +18,7 @@ from tornado_app.mongo.mongod import find_binary
 pytest_plugins = ["tests.support.ci", "tests.support.kubernetes"]
 
 
-KUBERNETES_TESTS = tuple(str(Path(__file__).parent / name) for name in ("cluster", "helm", "operator"))
+KUBERNETES_TESTS = tuple(str(Path(__file__).parent / name) for name in ("cluster", "helm", "monitoring", "operator"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
