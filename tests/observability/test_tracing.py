@@ -1,5 +1,6 @@
 """Spans on their way from a request to a collector: what they are, what they never hold, and what they cannot harm."""
 
+import json
 import os
 import secrets
 import signal
@@ -53,7 +54,7 @@ def trace_of(collector, trace, names):
 
     def come():
         spans = [span for span in collector.spans if span.trace == trace]
-        return {span.name for span in spans} == set(names) and sorted(spans, key=attrgetter("begin"))
+        return {span.name for span in spans} >= set(names) and sorted(spans, key=attrgetter("begin"))
 
     return wait_until(come, what=f"spans of one trace: {names}")
 
@@ -83,6 +84,13 @@ def test_a_score_update_from_its_request_to_its_frame_in_the_callers_trace(tmp_p
         {"leaderboard.clients": 1},
     ]
     assert spans[0].resource["service.name"] == "leaderboard"
+
+
+def test_the_log_names_the_trace_of_a_request_whose_caller_names_none(service, collector):
+    answer = service.post("/api/score", {"score": 1}, token=token("logged"))
+    lines = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
+    (line,) = [line for line in lines if line.get("request_id") == answer.headers["X-Request-Id"]]
+    trace_of(collector, line["trace_id"], WAY[:4])
 
 
 def test_requests_that_share_a_commit_are_linked_to_it(service, collector):

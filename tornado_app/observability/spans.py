@@ -26,6 +26,7 @@ from opentelemetry.trace import (
     SpanContext,
     SpanKind,
     StatusCode,
+    format_trace_id,
     get_current_span,
     set_span_in_context,
 )
@@ -34,6 +35,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from tornado_app import __version__
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Receipt
+from tornado_app.observability.logs import trace_id
 from tornado_app.observability.tracing import Answered
 
 log = logging.getLogger("leaderboard.tracing")
@@ -79,13 +81,16 @@ class Spans:
         known = method in _METHODS
         name = method if known else "HTTP"
         carrier = {"traceparent": traceparent[:MAX_TRACEPARENT]} if traceparent else {}
+        caller = self._propagator.extract(carrier, context.Context())
         span = self._tracer.start_span(
             name,
-            self._propagator.extract(carrier, context.Context()),
+            caller,
             SpanKind.SERVER,
             {"http.request.method": method if known else "_OTHER", "http.response.header.x-request-id": [request_id]},
         )
         context.attach(set_span_in_context(span))  # for this task; the connection's next request takes its place
+        known_trace = span.is_recording() or get_current_span(caller).get_span_context().is_valid
+        trace_id.set(format_trace_id(span.get_span_context().trace_id) if known_trace else None)
         return partial(self._answered, span, name)
 
     def _answered(self, span: Span, name: str, route: str | None, status: int) -> None:
