@@ -5,8 +5,6 @@ What is rightly empty is named with its reason, and a fault makes it give data.
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from leaderboard_operator.monitoring.fleet import LEADER
@@ -22,7 +20,6 @@ pytestmark = pytest.mark.timeout(240)
 EMPTY = {f"absent({LEADER})": "an operator runs; test_an_operator_that_is_gone ends it"}
 
 DEPLOYS = "a version comes in one minute, and not in each: looked for in the time since all began"
-UNMEASURED = "neither service nor operator measures its own process; once they do, take this exception out"
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +63,9 @@ def test_every_expression_of_every_dashboard_gives_data(world):
     world.touch()
     asked = {each.text: (each.dashboard, each.place) for each in expressions()}
     marks = {text for text, (_, place) in asked.items() if place == "Deploys"}
-    unmeasured = {text for text in asked if re.search(r"\bprocess_", text)}
-    missing = world.without_data(asked.keys() - marks - unmeasured)
+    missing = world.without_data(asked.keys() - marks)
     assert {asked[text]: text for text in missing} == {}
     assert world.without_data({f"last_over_time(({text})[10m:1s])" for text in marks}) == set(), DEPLOYS
-    assert world.without_data(unmeasured, within=0) == unmeasured, UNMEASURED
 
 
 def firing(world, name: str) -> list[dict[str, str]]:
