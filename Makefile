@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-cluster test-grafana test-node cluster dashboards fuzz bench lint format clean
+.PHONY: help run observe test test-cluster test-grafana test-node cluster dashboards fuzz bench lint format clean
 .SUFFIXES:
 
 help: ## show this list
@@ -22,8 +22,11 @@ help: ## show this list
 run: $(VENV)/.run ## set everything up and start the demo: a database, players, the live page
 	@exec $(BIN)/leaderboard demo $(ARGS)
 
+observe: $(VENV)/.run ## beside `make run`: a Prometheus with the rules; alerts and graphs in your browser
+	@exec $(BIN)/python -m dashboards.observe $(ARGS)
+
 test: lint cluster ## set everything up, check style, types and layers, and run all tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-cluster: lint cluster ## the long tests of the operator, among them a fleet of 200; about half an hour
 	$(BIN)/python -m pytest --numprocesses 0 -m slow $(ARGS)

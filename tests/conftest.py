@@ -22,7 +22,10 @@ KUBERNETES_TESTS = tuple(str(Path(__file__).parent / name) for name in ("cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a control plane comes last: it takes a tenth of a core for as long as it is there, tests or not."""
+    """What needs a control plane comes last: it takes a tenth of a core for as long as it is there, tests or not.
+
+    `make test` tells pytest-xdist to keep this order: by itself it hands out the files with the most tests first.
+    """
     items.sort(key=lambda item: str(item.path).startswith(KUBERNETES_TESTS))
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TextIO, get_args
 
-from tornado_app import credentials, ports
+from tornado_app import credentials, ports, turns
 from tornado_app.api import docs, ops, pages, server
 from tornado_app.api.addresses import Failures, Proxies
 from tornado_app.api.admin import Admin
@@ -34,6 +34,7 @@ from tornado_app.core.model import Top
 from tornado_app.core.moderation import Case, Moderation
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.core.suspicion import Rule, Suspicion
+from tornado_app.garbage import search_seldom
 from tornado_app.health import Health
 from tornado_app.live.board import Board
 from tornado_app.live.hub import Hub
@@ -133,6 +134,7 @@ class Service:
         if self.token_keys.remote is not None:
             await self._fetch_keys(self.token_keys.remote)
         await self._primed()
+        await self._background("garbage", search_seldom)
         await self._listen()
 
     def _build(self) -> None:
@@ -392,7 +394,7 @@ def serve(config: Config, *, out: TextIO | None = None) -> int:
         announce(service.url, service.metrics_url, stream)
         yield
 
-    return asyncio.run(serve_until_stopped(Service(config), announced))
+    return turns.run(serve_until_stopped(Service(config), announced))
 
 
 def announce(url: str, metrics_url: str, out: TextIO) -> None:

@@ -26,8 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     crd = commands.add_parser("crd", help="print the CustomResourceDefinition as YAML")
     crd.set_defaults(run=_crd)
-    rules = commands.add_parser("rules", help="print recording and alert rules as a file for Prometheus")
-    rules.add_argument("--fleet", action="store_true", help="only those about the fleet and the operator")
+    rules = commands.add_parser("rules", help="print the rules of Leaderboards as a file for Prometheus")
+    rules.add_argument("--fleet", action="store_true", help="those about the fleet and the operator instead")
     rules.add_argument("--runbook-url", default="", metavar="URL", help=RUNBOOK_URL)
     rules.set_defaults(run=_rules)
     run = commands.add_parser("run", help="run the operator; KUBECONFIG says on which cluster, else the pod it is in")
@@ -61,7 +61,7 @@ def _label(text: str) -> tuple[str, str]:
 def _rules(options: argparse.Namespace) -> int:
     from leaderboard_operator.monitoring import document
 
-    sys.stdout.write(document.fleet() if options.fleet else document.everything(options.runbook_url))
+    sys.stdout.write((document.fleet if options.fleet else document.boards)(options.runbook_url))
     return 0
 
 

@@ -48,6 +48,10 @@ OLDEST_WATCH = 3 * RESYNC_SECONDS
 """A watch that is this far out of step is dead, and the process is to be started anew."""
 
 
+END_SECONDS = 10.0
+"""Within which Kopf has to end once a part of it has."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`namespaces`: those that are watched, none is all. `defaults`: what Leaderboards have in common."""
 
@@ -89,7 +93,7 @@ class Operator:
                 await self._close(tasks - {watch})
                 self._stop_watch.set()  # Kopf is the last to end: it cancels what else there is in the loop
                 await asyncio.wait({watch})
-            for task in done:
+            for task in done | {watch}:
                 task.result()
 
     async def _close(self, tasks: set[asyncio.Task[Any]]) -> None:
@@ -106,7 +110,8 @@ class Operator:
         kopf.on.startup(registry=registry)(self._take_signals)
         self._known.set()
         namespaces = self._options.namespaces
-        await kopf.operator(
+        before = asyncio.all_tasks()
+        parts = await kopf.spawn_tasks(
             registry=registry,
             settings=settings(),
             clusterwide=not namespaces,
@@ -114,6 +119,16 @@ class Operator:
             standalone=True,
             stop_flag=self._stop_watch,
         )
+        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        self._stop.set()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await kopf.run_tasks(parts, ignored=before)
+        except TimeoutError:  # a watch that fails can leave others behind that no cancellation reaches
+            log.error("Kopf has not ended within %g s, and is left", END_SECONDS)
+            for part in parts:
+                if part.done() and not part.cancelled():
+                    part.result()
 
     async def _take_signals(self, **_: Any) -> None:
         """From Kopf, which has just taken them: we give the lease back first."""

@@ -108,7 +108,7 @@ def settled(database):
         raise AssertionError("\n".join(last[:20])) from error
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_writer_is_killed_again_and_again(start, database):
     services = [start(), start()]
     with Load(services) as load:
@@ -129,13 +129,13 @@ def test_the_writer_is_killed_again_and_again(start, database):
     assert database["leases"].find_one({"_id": "ledger"})["term"] >= ROUNDS
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_the_primary_is_killed_under_the_writer(three_members):
     async with open_desk(three_members.uri, "test") as desk:
         writer = await desk.begin()
         playing = asyncio.ensure_future(_play(desk))
         for _ in range(3):
-            await eventually(lambda: writer.holds, 30)
+            await eventually(lambda: writer.holds, 60)
             primary = await asyncio.to_thread(three_members.wait_primary)
             primary.kill()
             await asyncio.to_thread(three_members.wait_primary)
@@ -167,7 +167,7 @@ def test_of_two_services_one_writes_and_the_other_takes_over_from_one_that_stops
         first.stop()
         services.remove(first)
         wait_until(lambda: second.metric("leaderboard_ledger_writer") == 1, 20)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
         wait_until(lambda: second.metric("leaderboard_ledger_entries_total", kind="action") > 50, 20)
     settled(database)
     wait_until(lambda: second.metric("leaderboard_ledger_lag_seconds") < 1, 10)

@@ -11,11 +11,10 @@ from leaderboard_operator.monitoring.fleet import LEADER
 from tests.monitoring.test_rules import ALERTS, RECORDINGS
 from tests.monitoring.test_runbooks import queries
 from tests.monitoring.world import World
+from tests.operator.boards import PATIENCE
 from tests.support.dashboards import expressions
 from tests.support.operator import install_crd
 from tests.support.wait import wait_until
-
-pytestmark = pytest.mark.timeout(240)
 
 EMPTY = {f"absent({LEADER})": "an operator runs; test_an_operator_that_is_gone ends it"}
 
@@ -74,7 +73,7 @@ def firing(world, name: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", ["LeaderboardForeignScores", "LeaderboardSuspiciousPlayers"])
 def test_what_was_done_to_the_board_is_told(world, name):
-    (told,) = wait_until(lambda: firing(world, name), 30, name)
+    (told,) = wait_until(lambda: firing(world, name), PATIENCE, name)
     assert (told["namespace"], told["leaderboard"]) == (world.namespace, "arcade")
 
 

@@ -21,6 +21,8 @@ from tornado_app.observability.metrics import FAST
 FILES = {ROOT / "dashboards" / "rules.yaml": (), CHART / "files" / "rules.yaml": ("--fleet",)}
 GROUPS = (*board_groups(Slo(), Scope()), *fleet_groups())
 ALERTS = [rule for group in GROUPS for rule in group.rules if isinstance(rule, Alert)]
+WRITTEN = [group for path in FILES for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
+"""The groups of the committed files."""
 RECORDINGS = [rule for group in GROUPS for rule in group.rules if isinstance(rule, Recording)]
 
 
@@ -94,13 +96,21 @@ def test_an_alert_reads_only_what_is_recorded_or_measured():
 
 
 def test_links_lead_to_where_the_runbooks_are_said_to_be(capsys):
-    main(["rules", "--runbook-url", "https://docs.example/runbooks/"])
-    linked = yaml.safe_load(capsys.readouterr().out)
-    found = [rule for group in linked["groups"] for rule in group["rules"] if "alert" in rule]
+    found = []
+    for flags in FILES.values():
+        main(["rules", *flags, "--runbook-url", "https://docs.example/runbooks/"])
+        linked = yaml.safe_load(capsys.readouterr().out)
+        found += [rule for group in linked["groups"] for rule in group["rules"] if "alert" in rule]
     assert len(found) == len(ALERTS)
     for rule in found:
         assert rule["annotations"]["runbook_url"] == f"https://docs.example/runbooks/{rule['alert']}.md"
         assert "runbook" not in rule["annotations"]
+
+
+def test_a_label_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--monitoring-label", "kube-prometheus-stack"])
+    assert "not of the form NAME=VALUE" in capsys.readouterr().err
 
 
 def test_without_an_address_an_alert_names_the_page():

@@ -6,11 +6,13 @@ import re
 
 import pytest
 
-from tests.monitoring.test_rules import ALERTS
+from leaderboard_operator.monitoring.objectives import BURNS
+from tests.monitoring.test_rules import ALERTS, RECORDINGS
 from tests.operator.test_docs import DOC
 from tests.support.chart import ROOT
 
 RUNBOOKS = {path.stem: path for path in (ROOT / "docs" / "runbooks").iterdir()}
+MONITORING = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 SECTIONS = ["What it means", "Confirm", "What to do", "When it is over"]
 QUERY = re.compile(r"```promql\n(.*?)\n```", re.DOTALL)
 
@@ -39,6 +41,29 @@ def test_it_tells_the_four_things_that_one_wants_to_know_at_three(text):
 def test_its_links_lead_somewhere(text):
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert (ROOT / "docs" / "runbooks" / target).is_file(), target
+
+
+def test_the_documentation_lists_each_alert_with_its_severity():
+    rows = re.findall(r"^\| \[(\w+)\]\(runbooks/\w+\.md\) \| ([\w, ]+) \|", MONITORING, re.MULTILINE)
+    severities = {alert.name: set() for alert in ALERTS}
+    for alert in ALERTS:
+        severities[alert.name].add(alert.severity)
+    assert {name: set(said.split(", ")) for name, said in rows} == severities
+
+
+def test_the_documentation_tells_how_fast_a_budget_may_be_burnt():
+    table = MONITORING.partition("| Burns |")[2].partition("\n\n")[0]
+    for burn in BURNS:
+        windows = " | ".join(re.sub(r"([0-9]+)m$", r"\1 min", re.sub(r"([hd])$", r" \1", each)) for each in (
+            burn.long, burn.short, burn.hold,
+        ))  # fmt: skip
+        assert f"| {windows} | {burn.severity} |" in table
+
+
+def test_the_documentation_names_recordings_that_there_are():
+    named = set(re.findall(r"`(leaderboard:[\w:]+)`", MONITORING))
+    assert len(named) == 5
+    assert named <= {each.name for each in RECORDINGS}
 
 
 def test_its_title_is_the_alert():

@@ -51,6 +51,7 @@ class Middleman:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(20)
+        assert not self._thread.is_alive()
 
     def between(self, operator: Operator) -> Operator:
         """Have an operator that is not started yet talk to us."""
@@ -61,7 +62,11 @@ class Middleman:
 
     def cut(self) -> None:
         """Close all watches."""
-        self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._streams])
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def _cut(self) -> None:
+        for task in self._streams:
+            task.cancel()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -79,15 +84,12 @@ class Middleman:
         )
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._pass)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=10)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, self._port).start()
 
     async def _stop(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        self._cut()
         await self._runner.cleanup()
         await self._session.close()
         await self._loop.shutdown_asyncgens()
@@ -97,21 +99,25 @@ class Middleman:
         if status is not None:
             self.refused.append((request.method, request.path_qs, status))
             return self._refusal(status, watch=request.query.get("watch") == "true")
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+        if request.query.get("watch") == "true":
+            return await self._watch(request)
         body = await request.read()
-        url = self._upstream + request.raw_path
-        async with self._session.request(request.method, url, headers=headers, data=body or None) as answer:
-            if request.query.get("watch") == "true":
-                return await self._stream(request, answer)
+        async with self._asked(request, body) as answer:
             content = await answer.read()
             if request.method in WRITES:
                 self.written(request.method, request.path)
             return web.Response(status=answer.status, body=content, headers=self._kept(answer))
 
-    async def _stream(self, request: web.Request, answer: Any) -> web.StreamResponse:
-        response = web.StreamResponse(status=answer.status, headers=self._kept(answer))
-        await response.prepare(request)
-        task = asyncio.ensure_future(self._pump(answer, response))
+    def _asked(self, request: web.Request, body: bytes = b"") -> Any:
+        """The API server's answer, as a context manager."""
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+        url = self._upstream + request.raw_path
+        return self._session.request(request.method, url, headers=headers, data=body or None)
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        """Can be cut from its first moment on: it then ends, or is empty."""
+        response = web.StreamResponse()
+        task = asyncio.ensure_future(self._pump(request, response))
         self._streams.add(task)
         try:
             await asyncio.wait({task})
@@ -120,14 +126,23 @@ class Middleman:
             self._streams.discard(task)
         return response
 
+    async def _pump(self, request: web.Request, response: web.StreamResponse) -> None:
+        async with self._asked(request) as answer:
+            response.set_status(answer.status)
+            response.headers.update(self._kept(answer))
+            try:
+                await response.prepare(request)
+                async for chunk in answer.content.iter_any():
+                    await response.write(chunk)
+            except ConnectionError:
+                return  # the operator is gone
+            finally:
+                if answer.connection is not None:  # not at its end; the goodbye of TLS could outlive our loop
+                    answer.connection.transport.abort()
+
     @staticmethod
     def _kept(answer: Any) -> dict[str, str]:
         return {name: answer.headers[name] for name in ("Content-Type", "Content-Encoding") if name in answer.headers}
-
-    @staticmethod
-    async def _pump(answer: Any, response: web.StreamResponse) -> None:
-        async for chunk in answer.content.iter_any():
-            await response.write(chunk)
 
     @staticmethod
     def _refusal(status: int, *, watch: bool) -> web.Response:

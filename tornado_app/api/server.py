@@ -119,6 +119,8 @@ class _Manners:
             if refused or (self.last_words and not exc_info):
                 self._lingering.adopt(self._stream.socket)
         self._close(exc_info)
+        for name in ("write", "close", "manners"):  # a closed stream that holds itself only the collector would free
+            self._stream.__dict__.pop(name, None)
 
 
 def _raw(error: LeaderboardError) -> bytes:

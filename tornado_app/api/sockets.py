@@ -113,7 +113,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             self._check_page()
             gate.check_room(self._address)
             token = self._offered_token()
-            self._subscriber = Subscriber(self._channel, _Connection(stream, self))
+            self._subscriber = subscriber = Subscriber(self._channel, _Connection(stream, self))
             if token is not None:
                 await self._authenticate(token)
         except LeaderboardError as refusal:
@@ -122,7 +122,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         if connection.is_closing():
             return  # gone meanwhile
         gate.enter(self, self._channel.name, self._address)
-        gate.hub.join(self._subscriber)
+        gate.hub.join(subscriber)
         self._forget_handshake()
 
     async def on_message(self, message: str | bytes) -> None:
@@ -146,6 +146,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._gate.leave(self, self._channel.name, self._address)
         if self._subscriber is not None:
             self._gate.hub.leave(self._subscriber)
+            self._subscriber = None  # it holds us
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Say goodbye; nothing may be sent after it."""
@@ -203,10 +204,10 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     async def _authenticate(self, token: str) -> None:
         caller = await self._gate.door.verify(token, self._address)
-        if self._subscriber is None:
-            raise InvalidToken
         if self.ws_connection is None:
             return  # gone while the token's key was fetched; nobody would ever take it off the hub again
+        if self._subscriber is None:
+            raise InvalidToken
         self._gate.hub.identify(self._subscriber, caller.user_id)
         if self._expiry is not None:
             self._expiry.cancel()

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
-from tornado_app import app
+from tornado_app import app, turns
 from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.demo import guide, people
@@ -38,7 +38,7 @@ def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
         # An audit line for each simulated move would push what the demo says off the screen.
         config = replace(config, log_level="warning")
     logs.configure(config.log_level, config.log_format, color=config.color)
-    return asyncio.run(Demo(config, players, out or sys.stdout).run())
+    return turns.run(Demo(config, players, out or sys.stdout).run())
 
 
 class Demo:

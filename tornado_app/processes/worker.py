@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 
+from tornado_app import turns
 from tornado_app.app import Service, Share
 from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, StartupError
@@ -76,4 +77,4 @@ async def _obey(channel: Channel, service: Service, stop: asyncio.Event) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(work(socket.socket(fileno=int(sys.argv[1])))))
+    sys.exit(turns.run(work(socket.socket(fileno=int(sys.argv[1])))))

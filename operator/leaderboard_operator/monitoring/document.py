@@ -12,14 +12,14 @@ from leaderboard_operator.monitoring.rules import Group, Scope
 from leaderboard_operator.spec.runtime import Slo
 
 
-def everything(runbooks: str = "") -> str:
-    """All rules, for all Leaderboards at once, which then have the objectives that a resource has by default."""
-    return _yaml("leaderboard-operator rules", [*board_groups(Slo(), Scope()), *fleet_groups()], runbooks)
+def boards(runbooks: str = "") -> str:
+    """The rules of a Leaderboard, for all of them at once, with the objectives of a resource that names none."""
+    return _yaml("leaderboard-operator rules", board_groups(Slo(), Scope()), runbooks)
 
 
-def fleet() -> str:
-    """The rules about the fleet and the operator; those of each Leaderboard come with it, from the operator."""
-    return _yaml("leaderboard-operator rules --fleet", fleet_groups())
+def fleet(runbooks: str = "") -> str:
+    """The rules about the fleet and the operator."""
+    return _yaml("leaderboard-operator rules --fleet", fleet_groups(), runbooks)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -33,7 +33,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def _yaml(command: str, groups: Iterable[Group], runbooks: str = "") -> str:
+def _yaml(command: str, groups: Iterable[Group], runbooks: str) -> str:
     found = {"groups": [each.group(runbooks) for each in groups]}
     head = f"# Made by `{command}`; a test holds it against the code.\n"
     return head + yaml.dump(found, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)

@@ -1,0 +1,121 @@
+"""What ends in the service leaves nothing to the search for cyclic garbage, which therefore may come seldom."""
+
+import asyncio
+import contextlib
+import gc
+import re
+import signal
+import socket
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.support.service import RunningService, token
+from tests.support.wait import eventually, wait_until
+from tornado_app import garbage
+from tornado_app.tasks import end
+
+TIMES = 5
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory, module_database):
+    uri, name = module_database
+    service = RunningService(
+        "--auto-register", "--idle-timeout", "1s", uri=uri, database=name, program=("-m", "tests.support.searched")
+    )
+    try:
+        service.start(tmp_path_factory.mktemp("service") / "log")
+        found(service)  # of the start
+        yield service
+    finally:
+        service.close()
+
+
+def found(service):
+    """What a search finds now."""
+    seen = len(searches(service))
+    service.process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: len(searches(service)) > seen, what="a search")
+    return searches(service)[-1].split()
+
+
+def searches(service):
+    return re.findall(r"^garbage:(.*)\n", service.log, re.MULTILINE)
+
+
+def post(service):
+    assert service.post("/api/score", {"score": 1}, token=token("alice")).status in (200, 201, 429)
+
+
+def refused(service):
+    assert service.post("/api/score", {"score": 1}, token="x").status == 401
+
+
+def read(service):
+    assert service.get("/api/leaderboard").status == 200
+
+
+def malformed(service):
+    with raw(service) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
+        while client.recv(1000):
+            pass
+
+
+def gone_in_the_middle(service):
+    with raw(service) as client:
+        client.sendall(b"POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+
+
+def raw(service):
+    return socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2])), timeout=20)
+
+
+def watched(service):
+    with connect(f"{service.ws_url}/ws/leaderboard?token={token('alice')}") as client:
+        client.recv(timeout=20)
+
+
+def cut(service):
+    handshake = ["GET /ws/scoreboard HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade"]
+    handshake += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC==", "", ""]
+    with raw(service) as client:
+        client.sendall("\r\n".join(handshake).encode())
+        while b"top_scores" not in client.recv(10_000):
+            pass
+
+
+def turned_away(service):
+    with connect(f"{service.ws_url}/ws/scoreboard?token=x") as client, contextlib.suppress(ConnectionClosed):
+        while True:
+            client.recv(timeout=20)
+
+
+def no_handshake(service):
+    assert service.get("/ws/scoreboard", headers={"Upgrade": "websocket"}).status == 426
+
+
+@pytest.mark.parametrize(
+    "act", [post, refused, read, malformed, gone_in_the_middle, watched, cut, turned_away, no_handshake]
+)
+def test_what_ends_leaves_no_cycles(service, act):
+    for _ in range(TIMES):
+        act(service)
+    wait_until(lambda: not service.metric("leaderboard_websocket_connections"), what="all sockets are closed")
+    assert found(service) == []
+
+
+async def test_full_searches_come_at_their_own_times_only(monkeypatch):
+    monkeypatch.setattr(garbage, "EVERY", 0.01)
+    before, searches = gc.get_threshold(), []
+    monkeypatch.setattr(garbage, "_search", lambda: searches.append(gc.get_threshold()))
+    task = asyncio.ensure_future(garbage.search_seldom())
+    await eventually(lambda: len(searches) > 2)
+    assert {(young, middle) for young, middle, _ in searches} == {before[:2]}
+    assert min(full for _, _, full in searches) > 1_000_000
+    assert gc.get_freeze_count()
+    await end(task)
+    assert gc.get_threshold() == before
+    assert not gc.get_freeze_count()

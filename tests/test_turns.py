@@ -1,0 +1,73 @@
+"""The event loop that gives everybody a turn."""
+
+import asyncio
+import contextlib
+import selectors
+import socket
+
+import pytest
+
+from tests.support.wait import eventually
+from tornado_app.turns import PER_TURN, Turns, run
+
+CROWD = 3 * PER_TURN + 5
+
+
+@pytest.fixture
+def crowd():
+    """A selector on which all are ready to be read."""
+    with contextlib.ExitStack() as stack:
+        selector = stack.enter_context(contextlib.closing(Turns()))
+        readers = []
+        for _ in range(CROWD):
+            reader, writer = (stack.enter_context(each) for each in socket.socketpair())
+            writer.send(b"x")
+            selector.register(reader, selectors.EVENT_READ)
+            readers.append(reader)
+        yield selector, readers
+
+
+def told(selector):
+    return [key.fileobj for key, _ in selector.select(0)]
+
+
+def test_all_get_their_turn_before_anybody_gets_another(crowd):
+    selector, readers = crowd
+    turns = [told(selector) for _ in range(4)]
+    assert [len(turn) for turn in turns] == [PER_TURN, PER_TURN, PER_TURN, 5]
+    assert {each for turn in turns for each in turn} == set(readers)
+    assert len(told(selector)) == PER_TURN  # nobody has read, so all are ready again
+
+
+def test_who_is_gone_or_waits_for_something_else_is_not_called(crowd):
+    selector, readers = crowd
+    told(selector)
+    gone = readers[::2]
+    for each in gone:
+        selector.unregister(each)
+    for each in readers[1::2]:
+        selector.modify(each, selectors.EVENT_WRITE)
+    assert [told(selector) for _ in range(3)] == [[], [], []]
+    assert {key.fileobj for _ in range(4) for key, events in selector.select(0)} == set(readers) - set(gone)
+
+
+def test_timers_come_between_the_turns_of_a_crowd():
+    async def main():
+        loop = asyncio.get_running_loop()
+        order = []
+        with contextlib.ExitStack() as stack:
+            for number in range(CROWD):
+                reader, writer = (stack.enter_context(each) for each in socket.socketpair())
+                writer.send(b"x")
+
+                def read(reader=reader, number=number):
+                    loop.remove_reader(reader)
+                    order.append(number)
+                    if len(order) == 1:
+                        loop.call_soon(order.append, "soon")
+
+                loop.add_reader(reader, read)
+            await eventually(lambda: len(order) > CROWD)
+        return order.index("soon")
+
+    assert run(main()) == PER_TURN
