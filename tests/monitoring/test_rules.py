@@ -107,6 +107,12 @@ def test_links_lead_to_where_the_runbooks_are_said_to_be(capsys):
         assert "runbook" not in rule["annotations"]
 
 
+def test_a_label_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--monitoring-label", "kube-prometheus-stack"])
+    assert "not of the form NAME=VALUE" in capsys.readouterr().err
+
+
 def test_without_an_address_an_alert_names_the_page():
     for each in ALERTS:
         annotations = each.rule("")["annotations"]
