@@ -69,7 +69,7 @@ def test_rules_of_one_leaderboard_ask_for_no_other():
     for group in board_groups(Slo(), Scope("games", "arcade")):
         for rule in group.rules:
             expression = rule.rule("")["expr"]
-            selectors = re.findall(r"(leaderboard_\w+|leaderboard:[\w:]+)(\{[^}]*\})?", expression)
+            selectors = re.findall(r"(process_\w+|leaderboard_\w+|leaderboard:[\w:]+)(\{[^}]*\})?", expression)
             assert selectors
             for metric, matchers in selectors:
                 assert matchers.startswith('{namespace="games",leaderboard="arcade"'), (metric, expression)
