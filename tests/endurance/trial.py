@@ -28,12 +28,13 @@ class Recovery:
     """Seconds from the end of the fault until everything was well again.
 
     `answered`: each client has its answer, and an update through each service. `shown`: ranks, reads and all sockets
-    are as the database. `ready`: readiness is open. `wrong`: what never came, or took too long.
+    are as the database. `ready`: readiness is open. `stuck`: something never came. `wrong`: what, or what came late.
     """
 
     answered: float
     shown: float
     ready: float
+    stuck: bool
     wrong: tuple[str, ...]
 
 
@@ -66,7 +67,9 @@ def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
         away = time.monotonic() - struck
         recovery = _recover(stage)
     losses = {fault.loses for fault in faults}
-    verdict = Verdict([], [], []) if "scores" in losses else _verdict(stage, history="history" not in losses)
+    verdict = Verdict([], [], [])
+    if "scores" not in losses and not recovery.stuck:
+        verdict = _verdict(stage, history="history" not in losses)
     news = [place.news() for place in stage.places]
     found = [*broken, *recovery.wrong, *verdict.problems, *stage.account.take_odd(), *_leaks(stage)]
     found += [text for log in news for text in complaints(log)]
@@ -114,9 +117,10 @@ def _recover(stage: Stage) -> Recovery:
     if not wrong:
         settling.result()
     answered, shown, ready = until
+    stuck = bool(wrong)
     if shown > MOST_UNTIL_SHOWN or ready > MOST_UNTIL_READY:
         wrong.append(f"shown after {shown:.1f} s, ready after {ready:.1f} s")
-    return Recovery(answered, shown, ready, tuple(wrong))
+    return Recovery(answered, shown, ready, stuck, tuple(wrong))
 
 
 def _verdict(stage: Stage, *, history: bool) -> Verdict:
