@@ -74,6 +74,7 @@ def line(outcome: Outcome) -> str:
         f"{time.strftime('%H:%M:%S')} {outcome.fault} seed {outcome.seed}: {outcome.acknowledged} acknowledged, "
         f"{outcome.unclear} unclear, {outcome.lost} lost, {outcome.doubled} doubled, away {outcome.away:.2f} s, "
         f"answered after {recovery.answered:.2f} s, shown {recovery.shown:.2f} s, ready {recovery.ready:.2f} s"
+        f"{' (late)' if recovery.late else ''}"
     )
     return "\n    ".join([text, *(problem[:600] for problem in outcome.problems[:12])])
 
