@@ -89,8 +89,9 @@ class Writer:
 
         async def settle() -> None:
             while True:
-                service = through or chance.choice(self._services())
+                service, began = through or chance.choice(self._services()), time.monotonic()
                 answer = await ask(session, form.method, service.url + form.path, json=body, headers=headers)
+                self._account.took.append(time.monotonic() - began)
                 settled = self._take(form, action, answer)
                 if settled and answer.status < 300 and chance.random() < SENT_AGAIN:
                     continue  # the client did not see it

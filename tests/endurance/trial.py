@@ -69,11 +69,11 @@ def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
         struck = time.monotonic()
         broken = _strike(stage, faults, chance)
         away = time.monotonic() - struck
-        recovery = _recover(stage)
+        recovery = recover(stage)
     losses = {fault.loses for fault in faults}
     verdict = Verdict([], [], [])
     if "scores" not in losses and not recovery.stuck:
-        verdict = _verdict(stage, history="history" not in losses)
+        verdict = verdict_of(stage, history="history" not in losses)
     news = [place.news() for place in stage.places]
     found = [*broken, *recovery.stuck, *verdict.problems, *stage.account.take_odd(), *_leaks(stage)]
     found += [text for log in news for text in complaints(log)]
@@ -100,7 +100,7 @@ def _strike(stage: Stage, faults: list[Fault], chance: Random) -> list[str]:
     return wrong
 
 
-def _recover(stage: Stage) -> Recovery:
+def recover(stage: Stage) -> Recovery:
     """Let the clients finish, and wait until every one has its answer, all that is shown is right and all is ready."""
     began = time.monotonic()
     settling = stage.loop.start(stage.traffic.settle())
@@ -124,7 +124,7 @@ def _recover(stage: Stage) -> Recovery:
     return Recovery(answered, shown, ready, tuple(wrong))
 
 
-def _verdict(stage: Stage, *, history: bool) -> Verdict:
+def verdict_of(stage: Stage, *, history: bool) -> Verdict:
     """The account against the database, once the service's ledger has everything; `history`: it has seen everything."""
     end = time.monotonic() + PATIENCE
     with stage.database() as database:
