@@ -23,11 +23,11 @@ HEAD = "second,updates,p50_ms,p99_ms," + ",".join(
 
 def main(length: str) -> int:
     """Run for so long; the exit code."""
-    began, seed = time.monotonic(), 1
-    end = began + parse_duration(length)
-    with Stage("linked", seed) as stage:
+    with Stage("linked", seed=1) as stage:
         stage.loop.run(stage.traffic.begin())
         say(HEAD)
+        began = time.monotonic()
+        end = began + parse_duration(length)
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(EVERY, left))
             say(",".join([f"{time.monotonic() - began:.0f}", *_answers(stage), *map(_sample, stage.places)]))
@@ -51,7 +51,7 @@ def _answers(stage: Stage) -> list[str]:
 def _sample(place: Place) -> str:
     process = place.service.process
     assert process is not None
-    lag = place.service.metric("leaderboard_feed_lag_seconds")
+    lag = place.service.metric("leaderboard_change_stream_lag_seconds")
     sockets = place.service.metric("leaderboard_websocket_connections")
     return f"{memory(process.pid):.1f},{open_files(process.pid)},{sockets:.0f},{lag:.2f}"
 

@@ -138,10 +138,15 @@ def verdict_of(stage: Stage, *, history: bool) -> Verdict:
 
 
 def _leaks(stage: Stage) -> list[str]:
-    """Descriptors that were not given back."""
-    return [
-        f"{place.service.url} has {now} descriptors open, {place.descriptors} after its start"
-        for place in stage.places
-        if place.service.process is not None
-        and (now := open_files(place.service.process.pid)) > place.descriptors + MORE_DESCRIPTORS
-    ]
+    """Descriptors that are not given back, also when the clients have let go of their connections."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = []
+        for place in stage.running:
+            assert place.service.process is not None
+            now = open_files(place.service.process.pid)
+            if now > place.descriptors + MORE_DESCRIPTORS:
+                found.append(f"{place.service.url} has {now} descriptors open, {place.descriptors} after its start")
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(PAUSE)
