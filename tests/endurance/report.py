@@ -13,6 +13,8 @@ from tests.endurance.trial import Outcome
 TIMES = ("away", "answered", "shown", "ready")
 COLUMNS = ("fault", "seed", "acknowledged", "unclear", "lost", "doubled", *TIMES, "busiest", "late", "problems")
 
+HEADS = ("Fault", "Trials", "Acknowledged", "Unclear", "Lost", "Doubled", *map(str.title, TIMES), "Late", "Wrong")
+
 
 def append(path: Path, outcome: Outcome) -> None:
     """One more line; the first one comes with the names of the columns."""
@@ -33,16 +35,15 @@ def table(path: Path) -> str:
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             by_fault[row["fault"]].append(row)
-    head = "| Fault | Trials | Acknowledged | Unclear | Lost | Doubled | Away | Answered | Shown | Ready | Late |\n"
-    head += "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+    head = f"| {' | '.join(HEADS)} |\n|---|{'---:|' * (len(HEADS) - 1)}\n"
     return head + "".join(_line(fault, rows) for fault, rows in by_fault.items())
 
 
 def _line(fault: str, rows: list[dict[str, str]]) -> str:
     sums = [sum(int(row[name]) for row in rows) for name in ("acknowledged", "unclear", "lost", "doubled")]
     times = [_spread([float(row[name]) for row in rows]) for name in TIMES]
-    late = str(sum(int(row["late"]) for row in rows))
-    return f"| {fault} | {len(rows)} | " + " | ".join([*(f"{total:,}" for total in sums), *times, late]) + " |\n"
+    counts = [str(sum(row[name] != "0" for row in rows)) for name in ("late", "problems")]
+    return f"| {fault} | {len(rows)} | " + " | ".join([*(f"{total:,}" for total in sums), *times, *counts]) + " |\n"
 
 
 def _spread(seconds: list[float]) -> str:
