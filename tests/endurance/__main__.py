@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import signal
 import sys
 import time
 from collections import deque
@@ -74,6 +75,7 @@ def line(outcome: Outcome) -> str:
         f"{time.strftime('%H:%M:%S')} {outcome.fault} seed {outcome.seed}: {outcome.acknowledged} acknowledged, "
         f"{outcome.unclear} unclear, {outcome.lost} lost, {outcome.doubled} doubled, away {outcome.away:.2f} s, "
         f"answered after {recovery.answered:.2f} s, shown {recovery.shown:.2f} s, ready {recovery.ready:.2f} s"
+        f"{' (late)' if recovery.late else ''}"
     )
     return "\n    ".join([text, *(problem[:600] for problem in outcome.problems[:12])])
 
@@ -97,4 +99,9 @@ def _faults(text: str) -> list[Fault]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    for number in (signal.SIGINT, signal.SIGTERM):  # either ends everything that was started, and leaves no file
+        signal.signal(number, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -34,10 +34,11 @@ class Sent:
 
 @dataclass
 class Account:
-    """All that the clients of a stage sent. `odd`: answers that no client should ever see."""
+    """All that the clients of a stage sent. `odd`: answers that no client should ever see; `took`: seconds to each."""
 
     sent: list[Sent] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)
+    took: list[float] = field(default_factory=list)
 
     def open(self, id: str, player: str, points: int) -> Sent:  # noqa: A002  # it is the action's own word
         """An action that is about to be sent."""
@@ -49,6 +50,11 @@ class Account:
         """The odd answers since this was asked last."""
         odd, self.odd = self.odd, []
         return odd
+
+    def take_times(self) -> list[float]:
+        """How long the answers took since this was asked last, shortest first."""
+        took, self.took = self.took, []
+        return sorted(took)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ ANSWER_SECONDS = 12.0
 """How long a client waits for an answer: longer than the service's own deadline for the database."""
 
 RETRY_PAUSE = 0.2
+KEPT = 2.0
+"""Seconds that a client keeps a connection which it does not use."""
+
 NOT_SENT = -1
 GIVES_UP, SENT_AGAIN = 0.1, 0.1
 """Parts of the actions that are sent once whatever comes of it, and that are sent again though they were answered."""
@@ -89,8 +92,9 @@ class Writer:
 
         async def settle() -> None:
             while True:
-                service = through or chance.choice(self._services())
+                service, began = through or chance.choice(self._services()), time.monotonic()
                 answer = await ask(session, form.method, service.url + form.path, json=body, headers=headers)
+                self._account.took.append(time.monotonic() - began)
                 settled = self._take(form, action, answer)
                 if settled and answer.status < 300 and chance.random() < SENT_AGAIN:
                     continue  # the client did not see it
@@ -206,7 +210,8 @@ class Traffic:
     async def open(self) -> None:
         """Connect the listeners."""
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+        wires = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT)
+        self.session = aiohttp.ClientSession(connector=wires, timeout=timeout)
         self._patience = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None, sock_connect=5)
         )

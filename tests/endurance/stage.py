@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,9 @@ from tests.support.background import BackgroundLoop
 from tests.support.mongod import ReplicaSet
 from tests.support.proxy import Proxy
 from tests.support.service import RunningService
+from tests.support.wait import wait_until
 from tornado_app.mongo.datafolder import DataFolder
+from tornado_app.mongo.embedded import STABLE_SECONDS
 
 Ground = Literal["linked", "three", "embedded"]
 """Two services, each over a proxy of its own on one mongod; two on a set of three; one on its embedded mongod."""
@@ -74,7 +77,10 @@ class Place:
 
 
 class Stage:
-    """A running system and its clients; a context manager that ends all of it and leaves no file."""
+    """A running system and its clients; a context manager that ends all of it and leaves no file.
+
+    `since`: when an embedded mongod last began to serve.
+    """
 
     def __init__(self, ground: Ground, seed: int) -> None:
         self.ground: Ground = ground
@@ -93,6 +99,7 @@ class Stage:
             self._stack.enter_context(self.loop)
             for _ in range(1 if self.ground == "embedded" else SERVICES):
                 self._add_place()
+            self.since = time.monotonic()
             self.traffic = self.loop.run(self._make_traffic())
             self._stack.callback(lambda: self.loop.run(self.traffic.close()))
         except BaseException:
@@ -147,9 +154,11 @@ class Stage:
         return self.replica_set
 
     def whole(self) -> None:
-        """Wait until every member of the replica set is there."""
+        """Wait until every member is there, or an embedded mongod has run long enough to be started once more."""
         if self.replica_set is not None:
             self.replica_set.wait_healthy()
+        else:
+            wait_until(lambda: time.monotonic() > self.since + STABLE_SECONDS, what="it has run long enough")
 
     @contextlib.contextmanager
     def database(self) -> Iterator[Database[dict[str, Any]]]:

@@ -92,10 +92,10 @@ def test_a_log_is_searched_for_what_no_log_should_hold():
 
 
 def test_the_report_adds_trials_up(tmp_path):
-    for number, shown in enumerate((0.5, 1.5, 0.7)):
+    for number, shown in enumerate((0.5, 2.5, 0.7)):
         recovery = Recovery(0.1, shown, 0.2, ())
         append(tmp_path / "trials.csv", Outcome("kill-service", number, 1000, 2, 0, 0, 1.0, recovery, 3, ()))
-    assert "| kill-service | 3 | 3,000 | 6 | 0 | 0 | 1.0, 1.0 | 0.1, 0.1 | 0.7, 1.5 | 0.2, 0.2 |" in table(
+    assert "| kill-service | 3 | 3,000 | 6 | 0 | 0 | 1.0, 1.0 | 0.1, 0.1 | 0.7, 2.5 | 0.2, 0.2 | 1 | 0 |" in table(
         tmp_path / "trials.csv"
     )
 

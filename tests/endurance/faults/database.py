@@ -68,8 +68,13 @@ def drop_players(stage: Stage, chance: Random) -> Iterator[None]:
 def other_cluster(stage: Stage, chance: Random) -> Iterator[None]:
     """an empty MongoDB takes the place of the one there was: tokens and clocks are another's"""
     (member,) = stage.members.members
+    links = [place.link for place in stage.places if place.link is not None]
+    for link in links:
+        link.cut()
     member.kill()
     shutil.rmtree(member.folder)
     yield
     member.start()
     stage.members.initiate()
+    for link in links:  # not before: a driver that is told of one address only would keep what a mongod is until then
+        link.heal()

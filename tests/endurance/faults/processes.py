@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 from pymongo.errors import PyMongoError
@@ -14,10 +13,6 @@ from pymongo.errors import PyMongoError
 from tests.endurance.faults.registry import fault
 from tests.endurance.stage import Stage
 from tests.support.wait import wait_until
-from tornado_app.mongo.embedded import STABLE_SECONDS
-
-START = 3.0
-"""Seconds that a mongod has to start before it counts as running."""
 
 
 @fault("linked")
@@ -44,17 +39,11 @@ def kill_embedded(stage: Stage, chance: Random) -> Iterator[None]:
     """kill -9 of the embedded mongod; the service starts it again"""
     pid = stage.embedded_pid()
     assert pid is not None
-    wait_until(lambda: _age(pid) > STABLE_SECONDS + START, what="it has run long enough not to be given up")
     os.kill(pid, signal.SIGKILL)
     yield
     wait_until(lambda: stage.embedded_pid() not in (None, pid), 30, "another mongod runs")
     wait_until(lambda: _takes_writes(stage), 30, "it takes writes")
-
-
-def _age(pid: int) -> float:
-    """Seconds since a process was started. Source: proc(5), field 22 of stat."""
-    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    stage.since = time.monotonic()
 
 
 def _takes_writes(stage: Stage) -> bool:
