@@ -19,6 +19,9 @@ LEAVES = re.findall(r"^\| `([\w.]+)", DOC.partition("## Fields")[2], re.MULTILIN
 FIELDS = {".".join(leaf.split(".")[:depth]) for leaf in LEAVES for depth in range(1, 9)}
 """Each field of the resource, and what it is part of."""
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+SOURCES = "".join(
+    path.read_text(encoding="utf-8") for folder in ("tornado_app", "operator") for path in (ROOT / folder).rglob("*.py")
+)
 QUERY = re.compile(r"```promql\n(.*?)\n```", re.DOTALL)
 
 
@@ -53,6 +56,11 @@ def test_settings_of_the_chart_that_it_names_are_values_of_it(text):
         found = VALUES
         for name in path.split("."):
             found = found[name]
+
+
+def test_what_it_looks_for_in_logs_is_what_the_programs_say(text):
+    for words in re.findall(r"logs [^|]*\| grep '?\"?([^-'\"\n]+)", text):
+        assert words in SOURCES, words
 
 
 def test_its_links_lead_somewhere(text):
