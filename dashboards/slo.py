@@ -9,9 +9,9 @@ from grafana_foundation_sdk.builders import stat, table
 
 from dashboards.panels import GREEN, ORANGE, RED, YELLOW, Look, column, figures, now, rows
 from dashboards.queries import WHERE, Scope, failed, join, late, series, slow
-from leaderboard_operator.monitoring.objectives import WITHIN
+from leaderboard_operator.monitoring.objectives import BURNS, WITHIN
 
-HURTS = 6
+HURTS = min((each.factor for each in BURNS if each.severity == "page"), key=float)
 """The burn rate from which on players are hurt: the lower one of those that page somebody."""
 
 

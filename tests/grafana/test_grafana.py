@@ -16,7 +16,7 @@ from tests.grafana.view import PATIENCE, View
 from tests.support.grafana import Grafana
 from tests.support.wait import wait_until
 
-pytestmark = [pytest.mark.grafana, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.grafana, pytest.mark.timeout(1200)]
 
 NAMES = ("Fleet", "Service", "Operator")
 PICTURES = os.environ.get("GRAFANA_PICTURES")
