@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TextIO, get_args
 
 from tornado_app import credentials, ports, turns
-from tornado_app.api import docs, ops, pages, server
+from tornado_app.api import docs, ops, pages, series, server
 from tornado_app.api.addresses import Failures, Proxies
 from tornado_app.api.admin import Admin
 from tornado_app.api.cors import Cors
@@ -47,7 +47,7 @@ from tornado_app.mongo.rank_check import RankCheck
 from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs
-from tornado_app.observability.metrics import Metrics
+from tornado_app.observability.metrics import RESTARTS, Metrics, known
 from tornado_app.running import serve_until_stopped, until
 from tornado_app.tasks import end, in_time
 from tornado_app.tls import ReloadingTls
@@ -97,6 +97,7 @@ class Service:
         self._exit = contextlib.AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
         self._deadline: float | None = None
+        self._newest: int | None = None
         self.metrics = Metrics()
         self.url = ""
         self.metrics_url = ""
@@ -110,7 +111,7 @@ class Service:
             raise
 
     async def _start(self) -> None:
-        config = self.config
+        config, metrics = self.config, self.metrics
         if self._share is None:
             ports.look_at(config)
         self._failed = asyncio.get_running_loop().create_future()
@@ -122,6 +123,7 @@ class Service:
                 driver=config.mongo_driver,
                 timeout=config.mongodb_timeout,
                 on_failure=self._fail,
+                observe=metrics.command,
             )
         )
         self._build()
@@ -147,6 +149,7 @@ class Service:
             max_waiting=config.max_waiting_writes,
             observe_batch=metrics.commit_size.observe,
         )
+        metrics.waiting.set_function(lambda: self.store.waiting)
         self.hub = Hub(
             gap=1 / config.max_messages_per_second,
             observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
@@ -157,10 +160,8 @@ class Service:
             self.client,
             config.mongodb_database,
             self.board,
-            on_restart=lambda reason: metrics.feed_restarts.labels(reason).inc(),
+            on_restart=lambda reason: metrics.feed_restarts.labels(known(reason, RESTARTS)).inc(),
         )
-        for result in ("agreed", "differed"):
-            metrics.rank_checks.labels(result)
         self.rank_check = RankCheck(
             self.client,
             config.mongodb_database,
@@ -236,9 +237,11 @@ class Service:
         await remote.start()
 
     def _shown(self, top: Top) -> None:
-        if top.standings:
-            changed = max(standing.player.updated_at for standing in top.standings)
-            self.metrics.propagation.observe(max(0.0, (wall_clock() - changed) / 1000))
+        """A broadcast has reached all; what was there when we came, or before somebody was hidden, is no news."""
+        newest = max((standing.player.updated_at for standing in top.standings), default=0)
+        before, self._newest = self._newest, max(newest, self._newest or 0)
+        if before is not None and newest > before:
+            self.metrics.propagation.observe(max(0.0, (wall_clock() - newest) / 1000))
 
     async def _background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run for as long as the service does; should it end by itself, the service fails."""
@@ -298,6 +301,7 @@ class Service:
         routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
         routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *self._extra_routes]
+        series.begin(self.metrics, FACES, routes)
         self.gateway = Gateway(
             Router(routes),
             metrics=self.metrics,

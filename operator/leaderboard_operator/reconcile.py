@@ -152,7 +152,7 @@ class Reconciler:
     async def _tell(self, live: Object, after: Object) -> None:
         """Write the status and the Events, if it is another than it was."""
         before, meta = live.get("status", {}), live["metadata"]
-        self._metrics.show((meta["namespace"], meta["name"]), after["conditions"])
+        self._metrics.show((meta["namespace"], meta["name"]), after)
         if after == before:
             return
         path = _path((meta["namespace"], meta["name"]))(meta["name"], "status")

@@ -24,8 +24,6 @@ class Record:
         self._submissions: dict[tuple[str, str], Counter] = {}
         self._suspicion = suspicion
         self._suspect_player = suspect
-        for rule in Rule:
-            metrics.suspicious.labels(rule)
 
     def accepted(self, request: Request, submission: Submission, receipt: Receipt) -> None:
         """It was counted, now or before."""
@@ -37,7 +35,7 @@ class Record:
             self._metrics.points.labels(submission.face).inc(receipt.points)
             rule = self._suspicion.accepted(receipt.user_id, receipt.points)
         known = {"player": receipt.user_id, "points": receipt.points, "score": receipt.score}
-        _audit(f"score update {result}", {**_asked(request, submission), **known})
+        _audit(f"score update {result}", {"event": f"score_{result}", **_asked(request, submission), **known})
         if rule is not None:
             self._suspect(receipt.user_id, rule)
 
@@ -54,7 +52,7 @@ class Record:
         fields: dict[str, object] = {"face": face, "caller": caller and caller.user_id, "remote": request.remote}
         if submission is not None:
             fields = _asked(request, submission)
-        _audit("score update refused", {**fields, "error": refusal.code})
+        _audit("score update refused", {"event": "score_refused", **fields, "error": refusal.code})
         if caller is not None and not caller.trusted:
             rule = self._suspicion.refused(caller.user_id, refusal)
             if rule is not None:
@@ -68,7 +66,7 @@ class Record:
 
     def _suspect(self, player: str, rule: Rule) -> None:
         self._metrics.suspicious.labels(rule).inc()
-        audit.warning("suspicious player", extra={"player": player, "rule": rule.value})
+        audit.warning("suspicious player", extra={"event": "suspicion", "player": player, "rule": rule.value})
         self._suspect_player(player, rule)
 
 

@@ -158,7 +158,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     def evict(self, reason: str) -> None:
         """Cut off a client that does not read: it would not read a close frame either."""
         self._gate.metrics.evictions.labels(reason).inc()
-        log.info("a socket was cut off", extra={"reason": reason, "face": self._channel.name})
+        log.info("a socket was cut off", extra={"event": "eviction", "reason": reason, "face": self._channel.name})
         cut(self.ws_connection)
 
     # -- pinger.Pinged ----------------------------------------------------------------------------
@@ -174,6 +174,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     def timed_out(self) -> None:
         """The client is gone, or as good as."""
+        self._gate.metrics.evictions.labels("silent").inc()
         self.close(reason="ping timed out")
 
     # ---------------------------------------------------------------------------------------------
@@ -216,6 +217,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._expiry = loop.call_later(min(max(remaining, 0.0), MAX_TIMER), self._refuse, ExpiredToken())
 
     def _refuse(self, refusal: LeaderboardError) -> None:
+        self._gate.metrics.socket_refusals.labels(refusal.code).inc()
         self.close(errors.close_code(refusal), refusal.code)
 
 

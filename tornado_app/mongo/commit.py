@@ -101,6 +101,11 @@ class GroupCommit:
             self._running = loop.create_task(self._run(), name="group-commit")
         return pending.answer
 
+    @property
+    def waiting(self) -> int:
+        """Submissions that no flush has taken yet."""
+        return len(self._waiting)
+
     async def close(self) -> None:
         """Take no more, and answer all who wait."""
         self._closing = True

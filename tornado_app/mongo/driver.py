@@ -17,6 +17,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
 
 from tornado_app.core.errors import StartupError
+from tornado_app.mongo.commands import Commands, Observe
 
 DriverName: TypeAlias = Literal["pymongo", "motor"]
 Document: TypeAlias = dict[str, Any]
@@ -27,8 +28,11 @@ _TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11
 """Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost)."""
 
 
-def connect(uri: str, driver: DriverName = "pymongo", *, timeout: float = 5.0) -> Client:
+def connect(
+    uri: str, driver: DriverName = "pymongo", *, timeout: float = 5.0, observe: Observe | None = None
+) -> Client:
     """A client for `uri`; it connects on first use and gives up on finding a server after `timeout` seconds.
+    `observe` is told of each command.
 
     A Motor client is returned under the same type: the two are used alike here. Raises StartupError where the extra
     `[motor]` is not installed; an unusable URI raises what PyMongo raises.
@@ -40,6 +44,8 @@ def connect(uri: str, driver: DriverName = "pymongo", *, timeout: float = 5.0) -
         "tz_aware": True,
         "datetime_conversion": "DATETIME_CLAMP",  # a date past the year 9999 must not end whoever reads it
     }
+    if observe is not None:
+        options["event_listeners"] = [Commands(observe)]
     if driver == "pymongo":
         return AsyncMongoClient(uri, **options)
     try:

@@ -83,6 +83,11 @@ class MongoStore:
         """The rules that each write is held against."""
         return self._rules
 
+    @property
+    def waiting(self) -> int:
+        """Actions that wait for a flush."""
+        return self._commit.waiting
+
     # -- writing ----------------------------------------------------------------------------------
 
     async def apply(self, action: Action) -> Receipt:

@@ -21,6 +21,9 @@ from tornado_app.observability.redaction import redacted
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request at hand, which is put into each of its lines. Whoever begins a request sets it, in the request's task."""
 
+trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+"""The trace that the request at hand belongs to, as its caller says (W3C Trace Context); in each of its lines too."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FIXED = frozenset({"ts", "level", "logger", "message", "exception", "stack"})
 # Control characters, line separators, what turns the direction of writing, and halves of characters.
@@ -92,9 +95,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **self._process,
         }
-        current = request_id.get()
-        if current is not None:
-            line["request_id"] = current
+        line.update(_current())
         line.update(_extra(record))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -118,7 +119,7 @@ class TextFormatter(logging.Formatter):
         """One line, or more where there is a traceback; lines after the first begin with white space."""
         color, dim, plain = (_COLORS.get(record.levelname, ""), _DIM, _PLAIN) if self._color else ("", "", "")
         name = _visible(record.name.removeprefix("leaderboard."))
-        pairs = {**_extra(record), **({} if (current := request_id.get()) is None else {"request_id": current})}
+        pairs = _extra(record) | _current()
         extra = "".join(f"  {_visible(key)}={_value(value)}" for key, value in pairs.items())
         head = f"{dim}{_time(record.created)}{plain} {color}{record.levelname:<7}{plain} {self._process}{name}"
         lines = [f"{head}: {_visible(record.getMessage())}{dim}{extra}{plain}"]
@@ -138,6 +139,13 @@ def _time(created: float) -> str:
     """RFC 3339 with milliseconds, as `rfc3339`; the part that is the same all second long is made once."""
     seconds, ms = divmod(int(created * 1000), 1000)
     return f"{_second(seconds)}{ms:03d}Z"
+
+
+def _current() -> dict[str, str]:
+    """The request at hand, and its trace."""
+    request, trace = request_id.get(), trace_id.get()
+    found = {} if request is None else {"request_id": request}
+    return found if trace is None else found | {"trace_id": trace}
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

@@ -23,6 +23,12 @@ from tornado_app.processes.child import Child
 CLOSE_TIMEOUT = 1.0
 """Seconds that open connections get to end."""
 
+_OWN_GAUGES = frozenset({
+    "leaderboard_processes", "leaderboard_ready", "leaderboard_draining",
+    "process_virtual_memory_bytes", "process_resident_memory_bytes",
+})  # fmt: skip
+"""The others are for those who serve to tell."""
+
 
 class Operations:
     """`/metrics`, `/healthz` and `/readyz` for all `children`; None is a place whose process is being started.
@@ -78,7 +84,9 @@ class Operations:
         """Add what is the supervisor's to know: what it counts, and how many processes there are."""
         serving = self._serving()
         self.metrics.processes.set(len(serving))
-        own = [each for each in families(self.metrics) if each.kind != "gauge" or each.name == "leaderboard_processes"]
+        self.metrics.draining.set(self.draining)
+        self.metrics.ready.set(not self.draining and len(serving) == len(self._children))
+        own = [each for each in families(self.metrics) if each.kind != "gauge" or each.name in _OWN_GAUGES]
         self.joined.put(os.getpid(), own)
 
     def _reasons(self) -> list[str]:
