@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run observe test test-cluster test-grafana test-node cluster dashboards fuzz bench lint format clean
+.PHONY: help run observe test test-cluster test-grafana test-node cluster dashboards fuzz bench lint format clean endurance
 .SUFFIXES:
 
 help: ## show this list
@@ -48,6 +48,11 @@ dashboards: $(VENV)/.dev ## write the Grafana dashboards' JSON anew from their c
 fuzz: SECONDS ?= 600
 fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof and body
 	@for target in token proof body; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
+
+endurance: FAULTS ?= all
+endurance: TRIALS ?= 3
+endurance: $(VENV)/.dev ## hurt the service while clients keep account, TRIALS (3) of each of FAULTS (all)
+	$(BIN)/python -m tests.endurance --faults $(FAULTS) --trials $(TRIALS) $(ARGS)
 
 bench: ROUNDS ?= 3
 bench: SECONDS ?= 2

@@ -16,6 +16,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self._requests = Counter(
             "rest_client_requests",
             "Requests to the API server, by method and answer.",
@@ -56,17 +57,27 @@ class Metrics:
             ["namespace", "leaderboard", "condition", "status"],
             registry=registry,
         )
-        self._version = self._of_each("info", "1, with the version that a Leaderboard serves.", "version")
-        self._replicas = self._of_each(
-            "replicas", "Pods of a Leaderboard: desired, or ready to take requests.", "state"
+        self._replicas = Gauge(
+            "leaderboard_operator_replicas",
+            "Pods of a Leaderboard: desired, or ready to take requests.",
+            ["namespace", "leaderboard", "state"],
+            registry=registry,
         )
-        self._max_replicas = self._of_each(
-            "max_replicas", "Most pods that the autoscaler of a Leaderboard may ask for; of those that have one."
+        self._max_replicas = Gauge(
+            "leaderboard_operator_max_replicas",
+            "Most pods that the autoscaler of a Leaderboard may ask for; of those that have one.",
+            ["namespace", "leaderboard"],
+            registry=registry,
+        )
+        self._version = Gauge(
+            "leaderboard_operator_info",
+            "1, with the version that a Leaderboard serves.",
+            ["namespace", "leaderboard", "version"],
+            registry=registry,
         )
         Gauge("leaderboard_operator_build_info", "1, with the version.", ["version"], registry=registry).labels(
             VERSION
         ).set(1)
-        ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         for result in ("success", "requeue", "requeue_after", "error"):
             self._reconciles.labels(CONTROLLER, result)
@@ -83,7 +94,7 @@ class Metrics:
             self._errors.labels(CONTROLLER).inc()
 
     def show(self, key: tuple[str, str], status: dict[str, Any]) -> None:
-        """The status of a Leaderboard is this."""
+        """This is the status of a Leaderboard."""
         for each in status["conditions"]:
             for value in ("True", "False", "Unknown"):
                 self._conditions.labels(*key, each["type"], value).set(each["status"] == value)
@@ -101,14 +112,9 @@ class Metrics:
 
     def forget(self, key: tuple[str, str]) -> None:
         """A Leaderboard is gone."""
-        for metric in (self._conditions, self._version, self._replicas, self._max_replicas):
-            self._forget(metric, key)
+        for each in (self._conditions, self._version, self._replicas, self._max_replicas):
+            self._forget(each, key)
 
     @staticmethod
     def _forget(metric: Gauge, key: tuple[str, str]) -> None:
         metric.remove_by_labels({"namespace": key[0], "leaderboard": key[1]})
-
-    def _of_each(self, name: str, text: str, *labels: str) -> Gauge:
-        """A gauge of each Leaderboard."""
-        names = ["namespace", "leaderboard", *labels]
-        return Gauge(f"leaderboard_operator_{name}", text, names, registry=self.registry)

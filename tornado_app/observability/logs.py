@@ -16,6 +16,7 @@ from typing import Any, Literal, TextIO
 import msgspec
 
 from tornado_app.core.model import rfc3339
+from tornado_app.observability.flood import Flood
 from tornado_app.observability.redaction import redacted
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -50,6 +51,7 @@ def configure(
     terminal = output.isatty()
     text = form == "text" or (form == "auto" and terminal)
     handler = _Handler(output)
+    handler.addFilter(Flood())
     handler.setFormatter(TextFormatter(color=color and terminal, process=process) if text else JsonFormatter(process))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
