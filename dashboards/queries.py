@@ -41,6 +41,12 @@ def total(expression: str, *by: str) -> str:
     return join("sum", expression, *by)
 
 
+def events(counter: str, *by: str) -> str:
+    """How often something happened, of what happened at all in the time that is shown."""
+    ever = total(increase(counter, window="$__range"), *by)
+    return f"{total(increase(counter), *by)} and {ever} > 0"
+
+
 def quantile(
     q: float, histogram: str, *by: str, matchers: Scope = (), window: str = WINDOW, scope: Scope = WHERE
 ) -> str:

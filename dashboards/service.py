@@ -12,6 +12,7 @@ from dashboards.queries import (
     PROPAGATION,
     REQUESTS,
     WHERE,
+    events,
     increase,
     join,
     mean,
@@ -24,6 +25,8 @@ from dashboards.queries import (
 from leaderboard_operator.monitoring.objectives import PLAYERS
 
 WITNESS = series("leaderboard_build_info")
+MAX_LAG = 5.0
+"""Seconds of lag from which on a pod is not ready."""
 NO_PROBES = 'route!~"/healthz|/readyz|/metrics"'
 
 
@@ -176,30 +179,70 @@ def _live() -> list[Panel]:
             "Evictions",
             "How many clients does the service cut off, and why? Many at once: look at the network of the clients.",
             "none",
-            query(total(increase("leaderboard_websocket_evictions_total"), "reason"), "{{reason}}"),
+            query(events("leaderboard_websocket_evictions_total", "reason"), "{{reason}}"),
             empty="none",
+        ),
+        lines(
+            "Sockets let in",
+            "Do clients come again and again? A rate that stays high while the number does not grow: they cannot stay.",
+            "ops",
+            query(total(rate("leaderboard_websocket_opened_total"), "face"), "{{face}}"),
+            width=12,
+        ),
+        lines(
+            "Sockets refused",
+            "Which sockets are turned away, by the code of the API's errors?",
+            "none",
+            query(events("leaderboard_websocket_refusals_total", "reason"), "{{reason}}"),
+            empty="none",
+            width=12,
         ),
     ]
 
 
 def _database() -> list[Panel]:
+    commands = "leaderboard_mongodb_command_duration_seconds"
     size = "leaderboard_group_commit_size"
     return [
         lines(
             "Change stream lag",
-            f"Does the board hear of changes? A pod that has not heard for {slo.MAX_LAG} s is not ready.",
+            f"Does the board hear of changes? A pod that has not heard for {MAX_LAG:g} s is not ready.",
             "s",
-            query(join("max", series(slo.LAG), "pod"), "{{pod}}"),
-            limit=slo.MAX_LAG,
-            width=12,
+            query(join("max", series("leaderboard_change_stream_lag_seconds"), "pod"), "{{pod}}"),
+            limit=MAX_LAG,
         ),
         lines(
             "Change stream restarts",
             "Does the stream break, and why? history_lost means an oplog that is too short for the load.",
             "none",
-            query(total(increase("leaderboard_change_stream_restarts_total"), "reason"), "{{reason}}"),
+            query(events("leaderboard_change_stream_restarts_total", "reason"), "{{reason}}"),
             empty="none",
-            width=12,
+        ),
+        lines(
+            "Failed commands",
+            "Which commands fail, or are not answered in time?",
+            "none",
+            query(events("leaderboard_mongodb_command_failures_total", "command"), "{{command}}"),
+            empty="none",
+        ),
+        lines(
+            "Time of commands, p99",
+            "Is MongoDB slow, and at what? Writes wait for a majority of its members and their disks.",
+            "s",
+            query(quantile(0.99, commands, "command"), "{{command}}"),
+        ),
+        lines(
+            "Commands",
+            "How much is MongoDB asked?",
+            "ops",
+            query(total(rate(f"{commands}_count"), "command"), "{{command}}"),
+            stacked=True,
+        ),
+        lines(
+            "Updates that wait",
+            "Do updates pile up before MongoDB? They should wait no longer than one write takes.",
+            "none",
+            query(total(series("leaderboard_group_commit_waiting"), "pod"), "{{pod}}"),
         ),
         lines(
             "Updates in one write",
@@ -224,7 +267,7 @@ def _pods() -> list[Panel]:
         states(
             "Ready",
             "Which pod is ready, and since when? Two that take turns are probably short of memory.",
-            query(f"{join('max', series(slo.LAG), 'pod')} <= bool {slo.MAX_LAG}", "{{pod}}"),
+            query(join("min", series("leaderboard_ready"), "pod"), "{{pod}}"),
             words={0.0: ("not ready", RED), 1.0: ("ready", GREEN)},
         ),
         lines(

@@ -9,9 +9,9 @@ from grafana_foundation_sdk.builders import stat, table
 
 from dashboards.panels import GREEN, ORANGE, RED, YELLOW, Look, column, figures, now, rows
 from dashboards.queries import WHERE, Scope, failed, join, late, series, slow
-from leaderboard_operator.monitoring.objectives import WITHIN
+from leaderboard_operator.monitoring.objectives import BURNS, WITHIN
 
-HURTS = 6
+HURTS = min((each.factor for each in BURNS if each.severity == "page"), key=float)
 """The burn rate from which on players are hurt: the lower one of those that page somebody."""
 
 
@@ -39,9 +39,6 @@ OBJECTIVES = (
     Objective("Propagation", "How many changes reach all pages within $propagation s?", late, str(1 - WITHIN), 1),
 )
 DOWN = 4
-LAG = "leaderboard_change_stream_lag_seconds"
-MAX_LAG = 5
-"""Seconds of lag from which on a pod is not ready."""
 VERDICT = {
     0.0: ("fine", GREEN),
     1.0: ("hurt: board is late", ORANGE),
@@ -52,8 +49,8 @@ VERDICT = {
 
 
 def down() -> str:
-    """1 where no pod hears of changes, or none is seen, else 0."""
-    return f"({join('min', series(LAG))} or vector(+Inf)) > bool {MAX_LAG}"
+    """1 where no pod is ready, or none is seen, else 0."""
+    return f"({join('max', series('leaderboard_ready'))} or vector(0)) == bool 0"
 
 
 def verdict() -> str:

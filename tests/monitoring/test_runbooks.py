@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
 from leaderboard_operator.monitoring.objectives import BURNS
 from tests.monitoring.test_rules import ALERTS, RECORDINGS
 from tests.operator.test_docs import DOC
-from tests.support.chart import ROOT
+from tests.support.chart import CHART, ROOT
 
 RUNBOOKS = {path.stem: path for path in (ROOT / "docs" / "runbooks").iterdir()}
 MONITORING = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 SECTIONS = ["What it means", "Confirm", "What to do", "When it is over"]
+LEAVES = re.findall(r"^\| `([\w.]+)", DOC.partition("## Fields")[2], re.MULTILINE)
+FIELDS = {".".join(leaf.split(".")[:depth]) for leaf in LEAVES for depth in range(1, 9)}
+"""Each field of the resource, and what it is part of."""
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+SOURCES = "".join(
+    path.read_text(encoding="utf-8") for folder in ("tornado_app", "operator") for path in (ROOT / folder).rglob("*.py")
+)
 QUERY = re.compile(r"```promql\n(.*?)\n```", re.DOTALL)
 
 
@@ -36,6 +44,23 @@ def test_it_tells_the_four_things_that_one_wants_to_know_at_three(text):
     parts = re.split(r"^## .+$", text, flags=re.MULTILINE)
     assert all(len(part.split()) > 10 for part in parts)
     assert QUERY.search(parts[2]), "how to confirm is an expression too"
+
+
+def test_fields_that_it_names_are_the_resources(text):
+    named = set(re.findall(r"`spec\.([\w.]+)`", text))
+    assert {each for each in named - FIELDS if each.rpartition(".")[0] not in LEAVES} == set()  # a map's key is free
+
+
+def test_settings_of_the_chart_that_it_names_are_values_of_it(text):
+    for path in re.findall(r"the chart's value `([\w.]+)`", " ".join(text.split())):
+        found = VALUES
+        for name in path.split("."):
+            found = found[name]
+
+
+def test_what_it_looks_for_in_logs_is_what_the_programs_say(text):
+    for words in re.findall(r"logs [^|]*\| grep '?\"?([^-'\"\n]+)", text):
+        assert words in SOURCES, words
 
 
 def test_its_links_lead_somewhere(text):

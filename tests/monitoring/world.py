@@ -138,7 +138,10 @@ class World:
     # -- what happens -------------------------------------------------------------------------------
 
     def _play(self) -> None:
-        """Players score through every front end, read, and come to watch and leave. Who is turned away comes again."""
+        """Players score through every front end, read, and come to watch and leave; some with a forged token.
+
+        Who is turned away comes again.
+        """
         turns, writes, reads, paths = count(), cycle(WRITES), cycle(READS), cycle(PATHS)
         while not self._over.wait(0.02):
             turn = next(turns)
@@ -150,6 +153,8 @@ class World:
                 self._ask("GET", next(reads).replace("{user}", user), None, None)
                 if turn % 10 == 0:
                     self._watch(next(paths))
+                if turn % 10 == 5:
+                    self._watch(f"{next(paths)}?token=forged")
 
     def _ask(self, method: str, path: str, body: Any, user: str | None) -> None:
         self.arcade.call(method, path, body, token=user and token(user))

@@ -68,6 +68,12 @@ def test_replicas_keep_to_the_autoscalers_bounds():
     assert [board(spec(replicas=n, **scaled)).replicas for n in (0, 3, 4, 9)] == [3, 3, 4, 5]
 
 
+@pytest.mark.parametrize(("scaling", "most"), [(None, None), ((2, 5), 5), ((5, 5), None)])
+def test_an_autoscaler_without_a_choice_has_no_limit_to_be_told_of(scaling, most):
+    scaled = {} if scaling is None else {"autoscaling": {"minReplicas": scaling[0], "maxReplicas": scaling[1]}}
+    assert board(spec(**scaled)).most_replicas == most
+
+
 def test_a_changed_setting_is_another_configmap():
     (build,) = (kind.build for kind in KINDS if kind.plural == "configmaps")
     names = {build(board(spec(live={"maxConnections": n})))["metadata"]["name"] for n in (1, 2, 2)}

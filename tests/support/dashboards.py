@@ -18,6 +18,7 @@ CHOSEN = {
     "availability": "99.9",
     "latency": "0.25",
     "propagation": "0.5",
+    "__range": "1h",
     "__rate_interval": "1m",
 }
 """What Grafana puts in the place of each variable, to begin with."""
