@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashboards import slo
+from dashboards import inside, slo
 from dashboards.frame import DEPLOYS, boards, dashboard, objectives, runbooks, starts
-from dashboards.panels import GREEN, ORANGE, RED, Look, Panel, bars, colour, heat, lines, now, number, query, states
+from dashboards.panels import GREEN, ORANGE, RED, Look, Panel, bars, heat, lines, now, number, query, states
 from dashboards.queries import (
     DURATION,
     PROPAGATION,
     REQUESTS,
     WHERE,
     events,
-    increase,
-    join,
-    mean,
-    own,
     quantile,
     rate,
     series,
@@ -24,9 +20,6 @@ from dashboards.queries import (
 )
 from leaderboard_operator.monitoring.objectives import PLAYERS
 
-WITNESS = series("leaderboard_build_info")
-MAX_LAG = 5.0
-"""Seconds of lag from which on a pod is not ready."""
 NO_PROBES = 'route!~"/healthz|/readyz|/metrics"'
 
 
@@ -36,14 +29,14 @@ def service() -> dict[str, Any]:
         "Service",
         "One Leaderboard: are its players hurt, since when, and which part hurts them?",
         (*boards(), *objectives(), runbooks()),
-        (DEPLOYS, starts(WHERE, WITNESS)),
+        (DEPLOYS, starts(WHERE, inside.WITNESS)),
         (
             ("Are players hurt?", _hurt()),
             ("Requests: what players ask, and what they get", _requests()),
             ("Live: what open pages see", _live()),
-            ("MongoDB: where scores are kept, and changes come from", _database()),
-            ("Pods: is one of them short of anything?", _pods()),
-            ("Trust: does somebody cheat, and is the ledger whole?", _trust()),
+            ("MongoDB: where scores are kept, and changes come from", inside.database()),
+            ("Pods: is one of them short of anything?", inside.pods()),
+            ("Trust: does somebody cheat, and is the ledger whole?", inside.trust()),
         ),
     )
 
@@ -196,165 +189,5 @@ def _live() -> list[Panel]:
             query(events("leaderboard_websocket_refusals_total", "reason"), "{{reason}}"),
             empty="none",
             width=12,
-        ),
-    ]
-
-
-def _database() -> list[Panel]:
-    commands = "leaderboard_mongodb_command_duration_seconds"
-    size = "leaderboard_group_commit_size"
-    return [
-        lines(
-            "Change stream lag",
-            f"Does the board hear of changes? A pod that has not heard for {MAX_LAG:g} s is not ready.",
-            "s",
-            query(join("max", series("leaderboard_change_stream_lag_seconds"), "pod"), "{{pod}}"),
-            limit=MAX_LAG,
-        ),
-        lines(
-            "Change stream restarts",
-            "Does the stream break, and why? history_lost means an oplog that is too short for the load.",
-            "none",
-            query(events("leaderboard_change_stream_restarts_total", "reason"), "{{reason}}"),
-            empty="none",
-        ),
-        lines(
-            "Failed commands",
-            "Which commands fail, or are not answered in time?",
-            "none",
-            query(events("leaderboard_mongodb_command_failures_total", "command"), "{{command}}"),
-            empty="none",
-        ),
-        lines(
-            "Time of commands, p99",
-            "Is MongoDB slow, and at what? Writes wait for a majority of its members and their disks.",
-            "s",
-            query(quantile(0.99, commands, "command"), "{{command}}"),
-        ),
-        lines(
-            "Commands",
-            "How much is MongoDB asked?",
-            "ops",
-            query(total(rate(f"{commands}_count"), "command"), "{{command}}"),
-            stacked=True,
-        ),
-        lines(
-            "Updates that wait",
-            "Do updates pile up before MongoDB? They should wait no longer than one write takes.",
-            "none",
-            query(total(series("leaderboard_group_commit_waiting"), "pod"), "{{pod}}"),
-        ),
-        lines(
-            "Updates in one write",
-            "Do updates wait for each other? They share a write when they come faster than MongoDB takes them.",
-            "none",
-            query(mean(size), "mean"),
-            query(quantile(0.99, size), "p99"),
-            width=12,
-        ),
-        lines(
-            "Players on the board",
-            "Are the ranks whole? All pods should say the same; none at all: the ranks are being read.",
-            "none",
-            query(join("max", series("leaderboard_ranked_players"), "pod"), "{{pod}}"),
-            width=12,
-        ),
-    ]
-
-
-def _pods() -> list[Panel]:
-    return [
-        states(
-            "Ready",
-            "Which pod is ready, and since when? Two that take turns are probably short of memory.",
-            query(join("min", series("leaderboard_ready"), "pod"), "{{pod}}"),
-            words={0.0: ("not ready", RED), 1.0: ("ready", GREEN)},
-        ),
-        lines(
-            "Event loop lag",
-            "Does something hold a pod's event loop? From 0.1 s on players notice, at every request and message.",
-            "s",
-            query(join("max", series("leaderboard_event_loop_lag_seconds"), "pod"), "{{pod}}"),
-            limit=0.1,
-        ),
-        lines(
-            "CPU",
-            "Is a pod out of CPU? One process uses one core at most; near it, add replicas.",
-            "percentunit",
-            query(total(own(rate("process_cpu_seconds_total"), WITNESS), "pod"), "{{pod}}"),
-        ),
-        lines(
-            "Memory",
-            "Is a pod about to be killed for its memory? It should rise with players and sockets, not with time.",
-            "bytes",
-            query(total(own(series("process_resident_memory_bytes"), WITNESS), "pod"), "{{pod}}"),
-        ),
-        lines(
-            "Open files",
-            "Is a pod out of file descriptors? Each socket is one; at 1 nobody gets in.",
-            "percentunit",
-            query(
-                join("max", own(f"{series('process_open_fds')} / {series('process_max_fds')}", WITNESS), "pod"),
-                "{{pod}}",
-            ),
-            limit=0.9,
-        ),
-        lines(
-            "Processes",
-            "Do all processes of each pod serve?",
-            "none",
-            query(total(series("leaderboard_processes"), "pod"), "{{pod}}"),
-        ),
-        lines(
-            "Process restarts",
-            "Do processes end and have to be started again?",
-            "none",
-            query(total(increase("leaderboard_process_restarts_total"), "pod"), "{{pod}}"),
-        ),
-    ]
-
-
-def _trust() -> list[Panel]:
-    return [
-        lines(
-            "Suspicious updates",
-            "Does somebody try to cheat, and how? Who it is stands in the log, as `suspicious player`.",
-            "none",
-            query(total(increase("leaderboard_suspicious_total"), "rule"), "{{rule}}"),
-        ),
-        lines(
-            "Points",
-            "Do scores rise faster than they should? A step without more updates: some action gives too much.",
-            "suffix: points/s",
-            query(total(rate("leaderboard_score_points_total"), "face"), "{{face}}"),
-            stacked=True,
-        ),
-        lines(
-            "Rank checks",
-            "Are the ranks in memory those of the database? `differed` ones are read anew at once.",
-            "none",
-            query(total(increase("leaderboard_rank_checks_total"), "result"), "{{result}}"),
-        ),
-        lines(
-            "Ledger lag",
-            "Is the ledger being written? What it has not got yet cannot be audited or taken back.",
-            "s",
-            query(join("max", series("leaderboard_ledger_lag_seconds")), "lag"),
-        ),
-        colour(
-            lines(
-                "Ledger entries",
-                "Is each score vouched for? `foreign` and `reconciled` ones were changed past the service.",
-                "none",
-                query(total(increase("leaderboard_ledger_entries_total"), "kind"), "{{kind}}"),
-            ),
-            foreign=RED,
-            reconciled=ORANGE,
-        ),
-        lines(
-            "Age of the provider's keys",
-            "Does the identity provider answer? Without its new keys new tokens are refused.",
-            "s",
-            query(join("max", series("leaderboard_jwks_age_seconds"), "pod"), "{{pod}}"),
         ),
     ]

@@ -89,36 +89,28 @@ class Grafana(Program):
     def dashboards(self) -> dict[str, Object]:
         """What Grafana has loaded, by title: `meta`, `dashboard` and where its page is, `url`."""
         found = {}
-        for row in self.call("GET", "/api/search?type=dash-db"):
-            loaded = self.call("GET", f"/api/dashboards/uid/{row['uid']}")
+        for row in self.get("/api/search?type=dash-db"):
+            loaded = self.get(f"/api/dashboards/uid/{row['uid']}")
             found[row["title"]] = {**loaded, "url": self.url + row["url"]}
         return found
 
-    def query(self, queries: list[Object], seconds: int = 300) -> Object:
-        """Ask as a panel does, over the last `seconds`; the answer of each query by its `refId`."""
-        source = {"type": "prometheus", "uid": DATASOURCE}
-        asked = [{**each, "datasource": source, "intervalMs": 1000, "maxDataPoints": 500} for each in queries]
-        body = {"queries": asked, "from": f"now-{seconds}s", "to": "now"}
-        return self.call("POST", "/api/ds/query", body)["results"]
-
-    def call(self, method: str, path: str, body: Object | None = None) -> Any:
-        """A request of the HTTP API, which has to succeed; a query that fails is told of in the answer."""
-        status, answer = self._call(method, path, body)
-        assert status == 200 or "results" in answer, f"{method} {path}: {status} {answer}"
+    def get(self, path: str) -> Any:
+        """What the HTTP API answers to a GET."""
+        status, answer = self._get(path)
+        assert status == 200, f"{path}: {status} {answer}"
         return answer
 
     def _is_ready(self) -> bool:
         try:
-            return self._call("GET", "/api/health")[0] == 200
+            return self._get("/api/health")[0] == 200
         except OSError:
             return False
 
-    def _call(self, method: str, path: str, body: Object | None = None) -> tuple[int, Any]:
+    def _get(self, path: str) -> tuple[int, Any]:
         place = urlsplit(self.url)
         connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
         try:
-            sent = None if body is None else json.dumps(body)
-            connection.request(method, path, sent, {"Content-Type": "application/json"})
+            connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
         finally:
