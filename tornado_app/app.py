@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TextIO, get_args
 
-from tornado_app import credentials, ports, turns
+from tornado_app import credentials, ports, series, turns
 from tornado_app.api import docs, ops, pages, server
 from tornado_app.api.addresses import Failures, Proxies
 from tornado_app.api.admin import Admin
@@ -29,7 +29,6 @@ from tornado_app.auth.remote import Outcome, RemoteKeys
 from tornado_app.config import Config, advice
 from tornado_app.core.admission import Admission
 from tornado_app.core.errors import LeaderboardError, StartupError
-from tornado_app.core.ledger import EntryKind
 from tornado_app.core.model import Top
 from tornado_app.core.moderation import Case, Moderation
 from tornado_app.core.scoreboard import Scoreboard
@@ -38,6 +37,7 @@ from tornado_app.garbage import search_seldom
 from tornado_app.health import Health
 from tornado_app.live.board import Board
 from tornado_app.live.hub import Hub
+from tornado_app.mongo.commands import CommandTimes
 from tornado_app.mongo.database import open_database
 from tornado_app.mongo.feed import Feed
 from tornado_app.mongo.ledger import Ledger
@@ -48,6 +48,7 @@ from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs
 from tornado_app.observability.metrics import Metrics
+from tornado_app.observability.process import measure_process
 from tornado_app.running import serve_until_stopped, until
 from tornado_app.tasks import end, in_time
 from tornado_app.tls import ReloadingTls
@@ -98,6 +99,8 @@ class Service:
         self._failed: asyncio.Future[None] | None = None
         self._deadline: float | None = None
         self.metrics = Metrics()
+        measure_process(self.metrics)
+        series.begin(self.metrics)
         self.url = ""
         self.metrics_url = ""
 
@@ -122,6 +125,7 @@ class Service:
                 driver=config.mongo_driver,
                 timeout=config.mongodb_timeout,
                 on_failure=self._fail,
+                listeners=[CommandTimes(lambda name: self.metrics.commands.labels(name).observe)],
             )
         )
         self._build()
@@ -159,8 +163,6 @@ class Service:
             self.board,
             on_restart=lambda reason: metrics.feed_restarts.labels(reason).inc(),
         )
-        for result in ("agreed", "differed"):
-            metrics.rank_checks.labels(result)
         self.rank_check = RankCheck(
             self.client,
             config.mongodb_database,
@@ -188,8 +190,6 @@ class Service:
 
     def _ledger_writer(self) -> LedgerWriter:
         metrics = self.metrics
-        for kind in EntryKind:
-            metrics.ledger_entries.labels(kind)
         writer = LedgerWriter(
             self.client,
             self.config.mongodb_database,
@@ -298,6 +298,7 @@ class Service:
         routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
         routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *self._extra_routes]
+        series.begin_routes(self.metrics, routes)
         self.gateway = Gateway(
             Router(routes),
             metrics=self.metrics,

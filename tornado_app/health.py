@@ -43,6 +43,7 @@ class Health:
 
     def refresh(self) -> None:
         """Bring the gauges up to date, for a scrape."""
+        self._metrics.ready.set(not self.reasons())
         self._metrics.feed_lag.set(self._feed.lag)
         self._metrics.loop_lag.set(self._worst_tick)
         self._worst_tick = 0.0

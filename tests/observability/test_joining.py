@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tornado_app.observability.joining import Family, Joined, families, join
 from tornado_app.observability.metrics import Metrics
+from tornado_app.observability.process import measure_process
 
 
 def scraped(joined: Joined) -> dict[tuple[str, frozenset], float]:
@@ -72,12 +73,14 @@ def test_gauges_are_joined_by_what_they_mean(two, joined):
         metrics.sockets.labels("A").set(sockets)
         metrics.feed_lag.set(lag)
         metrics.ranked.set(1000)
+    one.ready.set(1)
     one.ledger_writer.set_function(lambda: True)
     put(joined, *two)
     assert value(joined, "websocket_connections", face="A") == 7
     assert value(joined, "change_stream_lag_seconds") == math.inf
     assert value(joined, "ranked_players") == 1000
     assert value(joined, "ledger_writer") == 1
+    assert value(joined, "ready") == 0
 
 
 def test_what_a_process_had_counted_outlives_it_and_its_gauges_do_not(two, joined):
@@ -107,6 +110,7 @@ def test_a_process_that_never_told_anything_may_end(joined):
 
 def test_every_gauge_says_what_several_of_it_make():
     metrics = Metrics()
+    measure_process(metrics)
     gauges = {family.name for family in families(metrics) if family.kind == "gauge"}
     assert gauges == set(metrics.joins)
 

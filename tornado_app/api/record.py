@@ -24,8 +24,6 @@ class Record:
         self._submissions: dict[tuple[str, str], Counter] = {}
         self._suspicion = suspicion
         self._suspect_player = suspect
-        for rule in Rule:
-            metrics.suspicious.labels(rule)
 
     def accepted(self, request: Request, submission: Submission, receipt: Receipt) -> None:
         """It was counted, now or before."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import pymongo.lock
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
+from pymongo.monitoring import CommandListener
 
 from tornado_app.core.errors import StartupError
 
@@ -27,8 +28,16 @@ _TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11
 """Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost)."""
 
 
-def connect(uri: str, driver: DriverName = "pymongo", *, timeout: float = 5.0) -> Client:
+def connect(
+    uri: str,
+    driver: DriverName = "pymongo",
+    *,
+    timeout: float = 5.0,
+    listeners: Sequence[CommandListener] = (),
+) -> Client:
     """A client for `uri`; it connects on first use and gives up on finding a server after `timeout` seconds.
+
+    `listeners` hear of each command.
 
     A Motor client is returned under the same type: the two are used alike here. Raises StartupError where the extra
     `[motor]` is not installed; an unusable URI raises what PyMongo raises.
@@ -37,6 +46,7 @@ def connect(uri: str, driver: DriverName = "pymongo", *, timeout: float = 5.0) -
         "appname": "leaderboard",
         "serverSelectionTimeoutMS": round(timeout * 1000),
         "connectTimeoutMS": round(timeout * 1000),
+        "event_listeners": listeners,
         "tz_aware": True,
         "datetime_conversion": "DATETIME_CLAMP",  # a date past the year 9999 must not end whoever reads it
     }

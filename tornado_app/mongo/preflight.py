@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pymongo
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.monitoring import CommandListener
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.driver import Client, Document, DriverName, connect, settled
@@ -52,7 +54,7 @@ def redact(text: str) -> str:
     return re.sub(r"(mongodb(?:\+srv)?://)\S*@", r"\1***@", text)
 
 
-def open_client(uri: str, driver: DriverName, seconds: float) -> Client:
+def open_client(uri: str, driver: DriverName, seconds: float, listeners: Sequence[CommandListener] = ()) -> Client:
     """A client for `uri`; it has not connected yet. Raises StartupError for one that cannot be used.
 
     An option that the driver does not know, or a value that it does not take, is a fault too: it would go on without
@@ -61,7 +63,7 @@ def open_client(uri: str, driver: DriverName, seconds: float) -> Client:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            return connect(uri, driver, timeout=seconds)
+            return connect(uri, driver, timeout=seconds, listeners=listeners)
     except (PyMongoError, UserWarning, ValueError, TypeError, OSError) as error:
         raise StartupError(f"mongodb_uri cannot be used: {_reason(error, uri)}. {_EXAMPLE}") from None
 

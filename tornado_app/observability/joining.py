@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from prometheus_client.core import Metric
@@ -44,9 +44,12 @@ def join(processes: Iterable[Iterable[Family]]) -> list[Family]:
     return [_one(parts) for parts in found.values()]
 
 
+_TOGETHER: dict[Join, Callable[[float, float], float]] = {"sum": float.__add__, "max": max, "min": min}
+
+
 def _one(parts: list[Family]) -> Family:
     values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-    together = max if parts[0].join == "max" else float.__add__
+    together = _TOGETHER[parts[0].join]
     for part in parts:
         for name, labels, value in part.samples:
             key = name, tuple(labels.items())

@@ -10,7 +10,7 @@ from tornado_app import __version__
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
 
-Join: TypeAlias = Literal["sum", "max"]
+Join: TypeAlias = Literal["sum", "max", "min"]
 """What a scrape makes of a metric that several processes have; counters and histograms are added up."""
 
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -42,10 +42,18 @@ class Metrics:
             "change_stream_lag_seconds", "Time since the change stream's last sign of life.", join="max"
         )
         self.feed_restarts = self._counter("change_stream_restarts", "Change streams opened again.", "reason")
+        self.commands = self._histogram(
+            "mongodb_command_duration_seconds",
+            "Time of a command to MongoDB; getMore waits for news.",
+            "command",
+        )
         self.commit_size = Histogram(
             "leaderboard_group_commit_size", "Score updates in one flush.",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512), registry=self.registry,
         )  # fmt: skip
+        self.ready = self._gauge(
+            "ready", "1 where traffic should come, as /readyz says; of several processes: to each.", join="min"
+        )
         self.loop_lag = self._gauge(
             "event_loop_lag_seconds", "How late a timer of the event loop was, at worst.", join="max"
         )

@@ -15,6 +15,7 @@ from tornado_app.api.gateway import Gateway
 from tornado_app.api.http import Request, Response, Route, Router
 from tornado_app.api.ops import Ops
 from tornado_app.config import Config
+from tornado_app.observability import process
 from tornado_app.observability.joining import Joined, families
 from tornado_app.observability.metrics import Metrics
 from tornado_app.processes.channel import Topic
@@ -22,6 +23,9 @@ from tornado_app.processes.child import Child
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that open connections get to end."""
+
+_OWN = {"leaderboard_processes", "leaderboard_ready", *process.JOINS}
+"""The gauges that are the supervisor's to know too: the others would be 0 of what it does not do."""
 
 
 class Operations:
@@ -32,6 +36,7 @@ class Operations:
 
     def __init__(self, children: Sequence[Child | None]) -> None:
         self.metrics = Metrics()
+        process.measure_process(self.metrics)
         self.joined = Joined()
         self.draining = False
         self._children = children
@@ -78,7 +83,8 @@ class Operations:
         """Add what is the supervisor's to know: what it counts, and how many processes there are."""
         serving = self._serving()
         self.metrics.processes.set(len(serving))
-        own = [each for each in families(self.metrics) if each.kind != "gauge" or each.name == "leaderboard_processes"]
+        self.metrics.ready.set(not self.draining and len(serving) == len(self._children))
+        own = [each for each in families(self.metrics) if each.kind != "gauge" or each.name in _OWN]
         self.joined.put(os.getpid(), own)
 
     def _reasons(self) -> list[str]:

@@ -1,0 +1,117 @@
+"""What series there are: those of known labels from the start, and never one whose label came from outside."""
+
+import contextlib
+import http.client
+import json
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from tests.support.service import RunningService, token
+from tests.support.wait import wait_until
+from tornado_app.mongo.commands import COMMANDS
+
+FACES = {"A", "B", "C", "D", "E"}
+
+
+@pytest.fixture
+def service(tmp_path, mongo_database):
+    uri, name = mongo_database
+    service = RunningService(uri=uri, database=name)
+    yield service.start(tmp_path / "log")
+    service.close()
+
+
+def series(service):
+    """Each sample's value by its name and labels."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(service.scrape().body.decode())
+        for sample in family.samples
+    }
+
+
+def values(service, name, label):
+    """The values that a label of a metric has."""
+    return {dict(labels).get(label) for found, labels in series(service) if found == name}
+
+
+def test_what_rarely_happens_is_there_at_0_from_the_start(service):
+    found = series(service)
+    for name, labels in (
+        ("http_requests", {"method": "POST", "route": "/api/score", "code": "500"}),
+        ("http_requests", {"method": "GET", "route": "/api/v1/players/{user_id}", "code": "500"}),
+        ("score_submissions", {"face": "A", "result": "accepted"}),
+        ("score_submissions", {"face": "E", "result": "database_error"}),
+        ("score_submissions", {"face": "C", "result": "suspicious_activity"}),
+        ("score_points", {"face": "D"}),
+        ("websocket_messages", {"face": "C"}),
+        ("websocket_evictions", {"reason": "stalled"}),
+        ("change_stream_restarts", {"reason": "interrupted"}),
+        ("change_stream_restarts", {"reason": "history_lost"}),
+        ("rank_checks", {"result": "differed"}),
+        ("suspicious", {"rule": "jump"}),
+        ("ledger_entries", {"kind": "foreign"}),
+    ):
+        assert found[f"leaderboard_{name}_total", frozenset(labels.items())] == 0, name
+    for command in COMMANDS:
+        labels = frozenset({"command": command}.items())
+        assert ("leaderboard_mongodb_command_duration_seconds_count", labels) in found
+    assert found["leaderboard_ready", frozenset()] == 1
+    assert found["leaderboard_websocket_connections", frozenset({"face": "C"}.items())] == 0
+
+
+def strange_requests(service):
+    """Send what nobody serves: paths, methods, bodies, tokens and ids, each with a mark that no label may hold."""
+    place = urlsplit(service.url)
+    for method, path, body in (
+        ("GET", "/mark/of/nobody", None),
+        ("MARK", "/api/score", None),
+        ("PROPFIND", "/mark", None),
+        ("DELETE", "/api/v1/players/mark", None),
+        ("GET", "/api/v1/players/mark", None),
+        ("GET", "/api/v1/leaderboard?after=mark&limit=mark", None),
+        ("POST", "/api/score", {"score": "mark"}),
+        ("POST", "/api/scores/update", {"actionId": "mark", "actionType": "mark"}),
+        ("POST", "/api/actions", {"user_id": "mark", "action_id": "mark:mark"}),
+    ):
+        for credentials in ({}, {"Authorization": "Bearer mark"}, {"Authorization": f"Bearer {token('mark')}"}):
+            connection = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
+            headers = {**credentials, "Content-Type": "application/json", "X-Request-Id": "mark", "X-Mark": "mark"}
+            connection.request(method, path, body and json.dumps(body), headers)
+            connection.getresponse().read()
+            connection.close()
+
+
+def strange_sockets(service):
+    """Sockets at no path, with a bad token, and with close codes and reasons of the client's own."""
+    for path in ("/ws/mark", "/ws/score?token=mark", "/ws/leaderboard"):
+        with contextlib.suppress(InvalidStatus, ConnectionClosed), connect(f"{service.ws_url}{path}") as socket:
+            socket.recv()
+            socket.close(4999, "mark")
+
+
+def test_no_label_comes_from_outside(service):
+    strange_requests(service)
+    strange_sockets(service)
+    wait_until(lambda: service.metric("leaderboard_websocket_connections") == 0)
+    found = series(service)
+    assert "mark" not in {value for _, labels in found for _, value in labels}
+    methods = values(service, "leaderboard_http_requests_total", "method")
+    assert "other" in methods
+    assert methods <= {"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS", "other"}
+    assert "none" in values(service, "leaderboard_http_requests_total", "route")
+    for name in ("score_submissions_total", "score_points_total", "websocket_connections", "websocket_messages_total"):
+        assert values(service, f"leaderboard_{name}", "face") <= FACES
+
+
+def test_strangers_make_no_more_series_the_longer_they_try(service):
+    strange_requests(service)
+    series(service)  # being asked for the metrics is a request too
+    once = set(series(service))
+    strange_requests(service)
+    strange_requests(service)
+    assert set(series(service)) == once
