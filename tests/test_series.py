@@ -1,8 +1,9 @@
-"""What series there are: those of known labels from the start, and never one whose label came from outside."""
+"""What a scrape says: series of known labels from the start, none whose label came from outside, and examples."""
 
 import contextlib
 import http.client
 import json
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,11 +19,22 @@ FACES = {"A", "B", "C", "D", "E"}
 
 
 @pytest.fixture
-def service(tmp_path, mongo_database):
+def start(tmp_path, mongo_database):
+    """Starts a service that ends with the test."""
     uri, name = mongo_database
-    service = RunningService(uri=uri, database=name)
-    yield service.start(tmp_path / "log")
-    service.close()
+    with contextlib.ExitStack() as stack:
+
+        def start(*flags):
+            service = RunningService(*flags, uri=uri, database=name)
+            stack.callback(service.close)
+            return service.start(tmp_path / "log")
+
+        yield start
+
+
+@pytest.fixture
+def service(start):
+    return start()
 
 
 def series(service):
@@ -62,6 +74,26 @@ def test_what_rarely_happens_is_there_at_0_from_the_start(service):
         assert ("leaderboard_mongodb_command_duration_seconds_count", labels) in found
     assert found["leaderboard_ready", frozenset()] == 1
     assert found["leaderboard_websocket_connections", frozenset({"face": "C"}.items())] == 0
+
+
+OPENMETRICS = "application/openmetrics-text"
+EXEMPLAR = re.compile(
+    r'leaderboard_http_request_duration_seconds_bucket\{le="\S+",method="GET",route="/healthz"\} \S+'
+    r' # \{request_id="r-1"\} 0\.\d+ \d+\.\d+'
+)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_bucket_names_one_of_its_requests(start, processes):
+    service = start("--processes", processes)
+    service.get("/healthz", headers={"X-Request-Id": "r-1"})
+    open_metrics = service.scrape(f"{OPENMETRICS};version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2")
+    assert open_metrics.headers["Content-Type"].startswith(f"{OPENMETRICS}; version=1.0.0")
+    assert open_metrics.body.endswith(b"# EOF\n")
+    assert EXEMPLAR.search(open_metrics.body.decode())
+    text = service.scrape("*/*")
+    assert text.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"r-1" not in text.body
 
 
 def strange_requests(service):

@@ -1,6 +1,7 @@
 """What one scrape says of several processes: counts are added up and never go back, gauges by what they mean."""
 
 import math
+import re
 
 import msgspec
 import pytest
@@ -115,9 +116,31 @@ def test_every_gauge_says_what_several_of_it_make():
     assert gauges == set(metrics.joins)
 
 
+def test_the_newest_example_of_all_processes_is_kept(two, joined):
+    one, other = two
+    for metrics, seconds, request in ((one, 0.002, "old"), (one, 0.9, "slow"), (other, 0.002, "new")):
+        metrics.http_duration.labels("GET", "/x").observe(seconds, {"request_id": request})
+    put(joined, *two)
+    assert requests_shown(joined) == {"0.0025": "new", "1.0": "slow"}
+    joined.end(2)
+    assert requests_shown(joined) == {"0.0025": "new", "1.0": "slow"}
+
+
+def requests_shown(joined):
+    """The request that each bucket of the durations names, in the format that has room for it."""
+    registry = CollectorRegistry()
+    registry.register(joined)
+    encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
+    pattern = (
+        r'leaderboard_http_request_duration_seconds_bucket\{le="([\d.]+)",.*\} \S+ # \{request_id="(\w+)"\} \S+ \S+'
+    )
+    return dict(re.findall(pattern, encode(registry).decode()))
+
+
 def test_it_goes_over_a_wire_and_comes_out_in_the_formats_of_prometheus(two):
     two[0].feed_lag.set(math.inf)
     two[0].http_requests.labels("GET", "/x", 200).inc()
+    two[0].http_duration.labels("GET", "/x").observe(0.3, {"request_id": "r-1"})
     wire = msgspec.msgpack.encode(families(two[0]))
     back = msgspec.msgpack.decode(wire, type=list[Family])
     assert back == families(two[0])

@@ -87,7 +87,7 @@ class Gateway(HTTPServerConnectionDelegate):
         peer: str = connection.context.remote_ip
         return self._proxies.client(peer, headers.get("X-Forwarded-For"))
 
-    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+    def count(self, method: str, route: str, status: int, seconds: float, request_id: str) -> None:
         """Count an answer. The series of a kind of answer are looked up once, as that costs as much as counting."""
         key = method if method in _METHODS else "other", route, status
         meters = self._meters.get(key)
@@ -95,7 +95,7 @@ class Gateway(HTTPServerConnectionDelegate):
             requests, duration = self.metrics.http_requests, self.metrics.http_duration
             meters = self._meters[key] = requests.labels(*key), duration.labels(*key[:2])
         meters[0].inc()
-        meters[1].observe(seconds)
+        meters[1].observe(seconds, {"request_id": request_id})
 
     def request_id(self, headers: HTTPHeaders) -> str:
         """The client's own, where it is a sane one, else a new one."""
@@ -244,7 +244,7 @@ class _Exchange(HTTPMessageDelegate):
     def _record(self, request: Request, response: Response) -> None:
         name = self._route.path if self._route is not None else "none"
         seconds = time.perf_counter() - self._began
-        self._gateway.count(request.method, name, response.status, seconds)
+        self._gateway.count(request.method, name, response.status, seconds, request.id)
         level = logging.WARNING if response.status >= 500 else logging.DEBUG
         if log.isEnabledFor(level):
             fields = {

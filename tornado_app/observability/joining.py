@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 import msgspec
-from prometheus_client.core import Metric
+from prometheus_client.core import Exemplar, Metric
 from prometheus_client.registry import Collector
 
 from tornado_app.observability.metrics import Join, Metrics
 
 
+class Example(msgspec.Struct, frozen=True, array_like=True):
+    """One of the events that a sample has counted: OpenMetrics' exemplar."""
+
+    labels: dict[str, str]
+    value: float
+    at: float
+
+
 class Family(msgspec.Struct, frozen=True, array_like=True):
-    """A metric in one process. `samples`: name, labels, value. `join`: what its samples of several processes make."""
+    """A metric in one process. `join`: what its samples of several processes make.
+
+    `samples`: name, labels, value. `examples`: the newest of those samples that have any, by their place.
+    """
 
     name: str
     kind: str
     text: str
     join: Join
     samples: list[tuple[str, dict[str, str], float]]
+    examples: dict[int, Example] = {}
 
 
 def families(metrics: Metrics) -> list[Family]:
@@ -30,9 +43,14 @@ def families(metrics: Metrics) -> list[Family]:
             found.documentation,
             metrics.joins.get(found.name, "sum"),
             [(sample.name, sample.labels, sample.value) for sample in found.samples],
+            {place: _example(sample.exemplar) for place, sample in enumerate(found.samples) if sample.exemplar},
         )
         for found in metrics.registry.collect()
     ]
+
+
+def _example(exemplar: Exemplar) -> Example:
+    return Example(exemplar.labels, exemplar.value, float(exemplar.timestamp or 0))
 
 
 def join(processes: Iterable[Iterable[Family]]) -> list[Family]:
@@ -44,18 +62,25 @@ def join(processes: Iterable[Iterable[Family]]) -> list[Family]:
     return [_one(parts) for parts in found.values()]
 
 
+_Key: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 _TOGETHER: dict[Join, Callable[[float, float], float]] = {"sum": float.__add__, "max": max, "min": min}
 
 
 def _one(parts: list[Family]) -> Family:
-    values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    """The newest example is kept of each sample."""
+    values: dict[_Key, float] = {}
+    newest: dict[_Key, Example] = {}
     together = _TOGETHER[parts[0].join]
     for part in parts:
-        for name, labels, value in part.samples:
+        for place, (name, labels, value) in enumerate(part.samples):
             key = name, tuple(labels.items())
             values[key] = together(values[key], value) if key in values else value
+            example = part.examples.get(place)
+            if example is not None and (key not in newest or newest[key].at < example.at):
+                newest[key] = example
     samples = [(name, dict(labels), value) for (name, labels), value in values.items()]
-    return msgspec.structs.replace(parts[0], samples=samples)
+    examples = {place: newest[key] for place, key in enumerate(values) if key in newest}
+    return msgspec.structs.replace(parts[0], samples=samples, examples=examples)
 
 
 class Joined(Collector):
@@ -81,6 +106,8 @@ class Joined(Collector):
         """Called by the registry when it is scraped."""
         for family in join([*self._running.values(), self._ended]):
             metric = Metric(family.name, family.text, family.kind)
-            for name, labels, value in family.samples:
-                metric.add_sample(name, labels, value)
+            for place, (name, labels, value) in enumerate(family.samples):
+                example = family.examples.get(place)
+                exemplar = None if example is None else Exemplar(example.labels, example.value, example.at)
+                metric.add_sample(name, labels, value, exemplar=exemplar)
             yield metric
