@@ -116,6 +116,20 @@ def test_every_gauge_says_what_several_of_it_make():
     assert gauges == set(metrics.joins)
 
 
+def test_what_several_processes_use_is_added_up(two, joined):
+    for metrics in two:
+        measure_process(metrics)
+    put(joined, *two)
+    for name in ("process_resident_memory_bytes", "process_open_fds"):
+        assert value(joined, name) == pytest.approx(2 * two[0].registry.get_sample_value(name), rel=0.1)
+    newest = two[0].registry.get_sample_value("process_start_time_seconds")
+    assert value(joined, "process_start_time_seconds") == newest
+    collections = value(joined, "python_gc_collections_total", generation="0")
+    for process in (1, 2):
+        joined.end(process)
+    assert value(joined, "python_gc_collections_total", generation="0") == collections
+
+
 def test_the_newest_example_of_all_processes_is_kept(two, joined):
     one, other = two
     for metrics, seconds, request in ((one, 0.002, "old"), (one, 0.9, "slow"), (other, 0.002, "new")):

@@ -42,7 +42,7 @@ def families(metrics: Metrics) -> list[Family]:
             found.type,
             found.documentation,
             metrics.joins.get(found.name, "sum"),
-            [(sample.name, sample.labels, sample.value) for sample in found.samples],
+            [(sample.name, sample.labels, float(sample.value)) for sample in found.samples],
             {place: _example(sample.exemplar) for place, sample in enumerate(found.samples) if sample.exemplar},
         )
         for found in metrics.registry.collect()
