@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import re
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from tests.support.prometheus import Prometheus
 from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
 from tornado_app.mongo.commands import COMMANDS
@@ -94,6 +96,24 @@ def test_a_bucket_names_one_of_its_requests(start, processes):
     text = service.scrape("*/*")
     assert text.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert b"r-1" not in text.body
+
+
+def test_prometheus_leads_from_a_slow_answer_to_its_request(start, tmp_path):
+    service = start()
+    service.get("/healthz", headers={"X-Request-Id": "r-1"})
+    target = urlsplit(service.metrics_url).netloc
+    scrape = [{"job_name": "leaderboard", "static_configs": [{"targets": [target]}]}]
+    asked = {
+        "query": 'leaderboard_http_request_duration_seconds_bucket{route="/healthz"}',
+        "start": str(time.time() - 60),
+        "end": str(time.time() + 600),
+    }
+    with Prometheus(tmp_path / "prometheus", scrape) as prometheus:
+        wait_until(
+            lambda: prometheus.query("up") and prometheus.api("/api/v1/query_exemplars", **asked), 60, "exemplars"
+        )
+        (found,) = prometheus.api("/api/v1/query_exemplars", **asked)
+    assert [each["labels"] for each in found["exemplars"]] == [{"request_id": "r-1"}]
 
 
 def strange_requests(service):
