@@ -14,6 +14,7 @@ from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.ledger import EntryKind
 from tornado_app.core.suspicion import Rule
 from tornado_app.live.hub import STALLED
+from tornado_app.mongo.commands import COMMANDS, OTHER
 from tornado_app.mongo.feed import RESTARTS
 from tornado_app.observability.metrics import Metrics
 
@@ -34,6 +35,7 @@ def begin(metrics: Metrics) -> None:
             metrics.socket_messages.labels(channel.name)
     for series, values in (
         (metrics.evictions, (STALLED,)),
+        (metrics.commands, (*COMMANDS, OTHER)),
         (metrics.feed_restarts, RESTARTS),
         (metrics.rank_checks, ("agreed", "differed")),
         (metrics.suspicious, Rule),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -13,8 +14,8 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 Join: TypeAlias = Literal["sum", "max", "min"]
 """What a scrape makes of a metric that several processes have; counters and histograms are added up."""
 
-FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Seconds."""
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class Metrics:
@@ -23,6 +24,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.joins: dict[str, Join] = {}
+        self.labels: dict[str, tuple[str, ...]] = {}
         self.http_requests = self._counter("http_requests", "HTTP requests answered.", "method", "route", "code")
         self.http_duration = self._histogram(
             "http_request_duration_seconds", "Time from a request's headers to its answer.", "method", "route"
@@ -47,10 +49,7 @@ class Metrics:
             "Time of a command to MongoDB; getMore waits for news.",
             "command",
         )
-        self.commit_size = Histogram(
-            "leaderboard_group_commit_size", "Score updates in one flush.",
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512), registry=self.registry,
-        )  # fmt: skip
+        self.commit_size = self._histogram("group_commit_size", "Score updates in one flush.", buckets=SIZES)
         self.ready = self._gauge(
             "ready", "1 where traffic should come, as /readyz says; of several processes: to each.", join="min"
         )
@@ -85,11 +84,15 @@ class Metrics:
         self._gauge("build_info", "1, with the version.", "version", join="max").labels(__version__).set(1)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"leaderboard_{name}", text, labels, registry=self.registry)
+        return Counter(self._named(name, labels), text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str, join: Join) -> Gauge:
         self.joins[f"leaderboard_{name}"] = join
-        return Gauge(f"leaderboard_{name}", text, labels, registry=self.registry)
+        return Gauge(self._named(name, labels), text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(f"leaderboard_{name}", text, labels, buckets=FAST, registry=self.registry)
+    def _histogram(self, name: str, text: str, *labels: str, buckets: Sequence[float] = SECONDS) -> Histogram:
+        return Histogram(self._named(name, labels), text, labels, buckets=buckets, registry=self.registry)
+
+    def _named(self, name: str, labels: tuple[str, ...]) -> str:
+        self.labels[f"leaderboard_{name}"] = labels
+        return f"leaderboard_{name}"
