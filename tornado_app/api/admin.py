@@ -121,7 +121,7 @@ class Admin:
         caller = await self._door.caller(request)
         reason = self._case(request).reason
         await self._moderation.erase(caller, path_user_id(request), reason)
-        audit.info("moderation", extra={"verb": "erase", "by": caller.user_id, "reason": reason})
+        audit.info("moderation", extra={"event": "moderation", "verb": "erase", "by": caller.user_id, "reason": reason})
         return Response(204, headers=(NO_STORE,))
 
     async def export(self, request: Request) -> Response:
@@ -129,12 +129,13 @@ class Admin:
         caller = await self._door.caller(request)
         user_id = path_user_id(request)
         found = await self._moderation.export(caller, user_id)
-        audit.info("moderation", extra={"verb": "export", "by": caller.user_id, "player": user_id})
+        fields = {"event": "moderation", "verb": "export", "by": caller.user_id, "player": user_id}
+        audit.info("moderation", extra=fields)
         return Response(200, msgspec.json.encode(found), (JSON_TYPE, NO_STORE))
 
 
 def _answer(verb: str, caller: Caller, reason: str, moderated: Moderated) -> Response:
-    fields = {"verb": verb, "by": caller.user_id, "player": moderated.user_id, "reason": reason}
+    fields = {"event": "moderation", "verb": verb, "by": caller.user_id, "player": moderated.user_id, "reason": reason}
     audit.info("moderation", extra={**fields, "changed": moderated.changed, "points": moderated.points})
     state = State(
         moderated.user_id,

@@ -27,13 +27,14 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 
-from tornado_app.api import errors, screening
+from tornado_app.api import access, errors, screening
 from tornado_app.api.addresses import Proxies
 from tornado_app.api.cors import Cors
 from tornado_app.api.http import MethodNotAllowed, Request, Response, Route, Router
 from tornado_app.api.server import last_words
+from tornado_app.api.tracecontext import trace_id
 from tornado_app.core.errors import LeaderboardError, ShuttingDown
-from tornado_app.observability.logs import request_id as current_request_id
+from tornado_app.observability import logs
 from tornado_app.observability.metrics import Metrics
 
 log = logging.getLogger("leaderboard.http")
@@ -87,15 +88,18 @@ class Gateway(HTTPServerConnectionDelegate):
         peer: str = connection.context.remote_ip
         return self._proxies.client(peer, headers.get("X-Forwarded-For"))
 
-    def count(self, method: str, route: str, status: int, seconds: float, request_id: str) -> None:
+    def count(self, request: Request, route: str, status: int, seconds: float) -> None:
         """Count an answer. The series of a kind of answer are looked up once, as that costs as much as counting."""
-        key = method if method in _METHODS else "other", route, status
+        key = request.method if request.method in _METHODS else "other", route, status
         meters = self._meters.get(key)
         if meters is None:
             requests, duration = self.metrics.http_requests, self.metrics.http_duration
             meters = self._meters[key] = requests.labels(*key), duration.labels(*key[:2])
         meters[0].inc()
-        meters[1].observe(seconds, {"request_id": request_id})
+        example = {"request_id": request.id}
+        if request.trace is not None:
+            example["trace_id"] = request.trace
+        meters[1].observe(seconds, example)
 
     def request_id(self, headers: HTTPHeaders) -> str:
         """The client's own, where it is a sane one, else a new one."""
@@ -129,13 +133,16 @@ class _Exchange(HTTPMessageDelegate):
         path, _, query = screening.origin_form(line.path).partition("?")
         length = screening.content_length(headers)
         self._refusal = screening.refusal(line, headers, length)
+        request_id, trace = gateway.request_id(headers), trace_id(headers.get("traceparent"))
+        logs.request_id.set(request_id)
+        logs.trace_id.set(trace)
         if self._refusal is None and gateway.sockets is not None and screening.is_handshake(line, headers):
             if not gateway.draining:
                 self._inner = gateway.sockets.start_request(self._server_conn, self._connection)
                 return self._inner.headers_received(start_line, headers)
             self._refusal = ShuttingDown()
         remote = gateway.remote(self._connection, headers)
-        self._request = Request(line.method, path, query, headers, remote, gateway.request_id(headers))
+        self._request = Request(line.method, path, query, headers, remote, request_id, trace)
         if self._refusal is not None and (length > MAX_DRAIN or "Expect" in headers):
             self._answer(errors.response(self._refusal), early=True)
         return None
@@ -163,7 +170,6 @@ class _Exchange(HTTPMessageDelegate):
         if request is None or self._answered:
             return
         request.body = b"".join(self._chunks)
-        current_request_id.set(request.id)
         if self._refusal is not None:
             self._answer(errors.response(self._refusal))
             return
@@ -244,13 +250,5 @@ class _Exchange(HTTPMessageDelegate):
     def _record(self, request: Request, response: Response) -> None:
         name = self._route.path if self._route is not None else "none"
         seconds = time.perf_counter() - self._began
-        self._gateway.count(request.method, name, response.status, seconds, request.id)
-        level = logging.WARNING if response.status >= 500 else logging.DEBUG
-        if log.isEnabledFor(level):
-            fields = {
-                "method": request.method,
-                "path": request.path,
-                "status": response.status,
-                "remote": request.remote,
-            }
-            log.log(level, "request", extra={**fields, "seconds": round(seconds, 6)})
+        self._gateway.count(request, name, response.status, seconds)
+        access.answered(request, name, response.status, len(response.body), seconds)

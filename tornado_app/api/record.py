@@ -22,6 +22,7 @@ class Record:
     def __init__(self, metrics: Metrics, suspicion: Suspicion, suspect: Callable[[str, Rule], None]) -> None:
         self._metrics = metrics
         self._submissions: dict[tuple[str, str], Counter] = {}
+        self._points: dict[str, Counter] = {}
         self._suspicion = suspicion
         self._suspect_player = suspect
 
@@ -32,10 +33,10 @@ class Record:
         if receipt.replayed:
             rule = self._suspicion.replayed(receipt.user_id)
         else:
-            self._metrics.points.labels(submission.face).inc(receipt.points)
+            self._add(submission.face, receipt.points)
             rule = self._suspicion.accepted(receipt.user_id, receipt.points)
         known = {"player": receipt.user_id, "points": receipt.points, "score": receipt.score}
-        _audit(f"score update {result}", {**_asked(request, submission), **known})
+        _audit(result, {**_asked(request, submission), **known})
         if rule is not None:
             self._suspect(receipt.user_id, rule)
 
@@ -52,7 +53,7 @@ class Record:
         fields: dict[str, object] = {"face": face, "caller": caller and caller.user_id, "remote": request.remote}
         if submission is not None:
             fields = _asked(request, submission)
-        _audit("score update refused", {**fields, "error": refusal.code})
+        _audit("refused", {**fields, "error": refusal.code})
         if caller is not None and not caller.trusted:
             rule = self._suspicion.refused(caller.user_id, refusal)
             if rule is not None:
@@ -64,16 +65,24 @@ class Record:
             counter = self._submissions[face, result] = self._metrics.submissions.labels(face, result)
         counter.inc()
 
+    def _add(self, face: str, points: int) -> None:
+        counter = self._points.get(face)
+        if counter is None:
+            counter = self._points[face] = self._metrics.points.labels(face)
+        counter.inc(points)
+
     def _suspect(self, player: str, rule: Rule) -> None:
         self._metrics.suspicious.labels(rule).inc()
-        audit.warning("suspicious player", extra={"player": player, "rule": rule.value})
+        fields = {"event": "player.suspicious", "player": player, "rule": rule.value}
+        audit.warning("suspicious player", extra=fields)
         self._suspect_player(player, rule)
 
 
-def _audit(message: str, fields: dict[str, object]) -> None:
+def _audit(result: str, fields: dict[str, object]) -> None:
     """`audit.info` without looking for the line of code that calls, which no line of the log shows."""
     if audit.isEnabledFor(logging.INFO):
-        audit.handle(audit.makeRecord(audit.name, logging.INFO, __file__, 0, message, (), None, extra=fields))
+        message, extra = f"score update {result}", {"event": f"score.{result}", **fields}
+        audit.handle(audit.makeRecord(audit.name, logging.INFO, __file__, 0, message, (), None, extra=extra))
 
 
 def _asked(request: Request, submission: Submission) -> dict[str, object]:
