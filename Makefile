@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-cluster test-node cluster fuzz bench lint format clean
+.PHONY: help run observe test test-cluster test-grafana test-node cluster dashboards fuzz bench lint format clean endurance
 .SUFFIXES:
 
 help: ## show this list
@@ -22,11 +22,18 @@ help: ## show this list
 run: $(VENV)/.run ## set everything up and start the demo: a database, players, the live page
 	@exec $(BIN)/leaderboard demo $(ARGS)
 
+observe: $(VENV)/.run ## beside `make run`: a Prometheus with the rules; alerts and graphs in your browser
+	@exec $(BIN)/python -m dashboards.observe $(ARGS)
+
 test: lint cluster ## set everything up, check style, types and layers, and run all tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-cluster: lint cluster ## the long tests of the operator, among them a fleet of 200; about half an hour
 	$(BIN)/python -m pytest --numprocesses 0 -m slow $(ARGS)
+
+test-grafana: $(VENV)/.dev cluster ## build a real Grafana, once, and look at the dashboards in it
+	@$(BIN)/python -m tests.grafana.build
+	$(BIN)/python -m pytest --numprocesses 0 -m grafana $(ARGS)
 
 test-node: $(VENV)/.dev ## build the images and run them; as root, with buildah, debootstrap, runc
 	@$(BIN)/python -m tests.cluster.build
@@ -35,9 +42,17 @@ test-node: $(VENV)/.dev ## build the images and run them; as root, with buildah,
 cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is installed; once, about five minutes
 	@$(BIN)/python -m tests.cluster.build
 
+dashboards: $(VENV)/.dev ## write the Grafana dashboards' JSON anew from their code
+	$(BIN)/python -m dashboards
+
 fuzz: SECONDS ?= 600
 fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof and body
 	@for target in token proof body; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
+
+endurance: FAULTS ?= all
+endurance: TRIALS ?= 3
+endurance: $(VENV)/.dev ## hurt the service while clients keep account, TRIALS (3) of each of FAULTS (all)
+	$(BIN)/python -m tests.endurance --faults $(FAULTS) --trials $(TRIALS) $(ARGS)
 
 bench: ROUNDS ?= 3
 bench: SECONDS ?= 2

@@ -89,13 +89,6 @@ async def test_gauges_are_brought_up_to_date_for_a_scrape(scene):
     assert scene.metric("change_stream_lag_seconds") == float("inf")
 
 
-async def test_readiness_is_a_gauge_too(scene):
-    for draining, ready in ((False, 1), (True, 0), (False, 1)):
-        scene.health.draining = draining
-        scene.health.refresh()
-        assert scene.metric("ready") == ready
-
-
 async def test_a_loop_that_was_held_up_shows_once(scene):
     await asyncio.sleep(0.05)
     loop = asyncio.get_running_loop()

@@ -59,7 +59,7 @@ def services(own_replica_set: ReplicaSet, tmp_path):
         service.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_killed_under_load(own_replica_set, services):
     mongod, stop = own_replica_set.members[0], threading.Event()
     clients = [Client(services, player, stop) for player in PLAYERS]
@@ -71,12 +71,12 @@ def test_killed_under_load(own_replica_set, services):
             wait_until(lambda before=before: sum(c.acknowledged for c in clients) > before + 40, 60, "load")
             mongod.kill()
             for service in services:
-                wait_until(lambda service=service: service.get("/readyz").status == 503, 15, f"shut after kill {kill}")
+                wait_until(lambda service=service: service.get("/readyz").status == 503, 60, f"shut after kill {kill}")
                 assert service.get("/healthz").status == 200
             mongod.spawn()
             own_replica_set.wait_primary()
             for service in services:
-                wait_until(lambda service=service: service.get("/readyz").status == 200, 15, f"open after kill {kill}")
+                wait_until(lambda service=service: service.get("/readyz").status == 200, 60, f"open after kill {kill}")
         stop.set()
         for client in clients:
             client.join(60)
@@ -85,7 +85,7 @@ def test_killed_under_load(own_replica_set, services):
         expected = {client.player: client.acknowledged for client in clients}
         for service in services:
             wait_until(
-                lambda service=service: scores(service) == expected, 10, "every page shows what was acknowledged"
+                lambda service=service: scores(service) == expected, 60, "every page shows what was acknowledged"
             )
         read_until(socket, expected)  # the socket stayed open over all of it
 
@@ -110,5 +110,5 @@ def scores(service):
 
 
 def read_until(socket, expected):
-    while by_player(json.loads(socket.recv(timeout=15))) != expected:
+    while by_player(json.loads(socket.recv(timeout=60))) != expected:
         pass

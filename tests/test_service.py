@@ -91,6 +91,21 @@ def shown(socket):
     return [row["user_id"] for row in json.loads(socket.recv(timeout=15))["top_scores"]]
 
 
+def test_only_what_is_news_counts_for_the_way_to_the_pages(start, mongo_database):
+    """A board that was there before is as old as it is: it would miss the objective on each start."""
+    uri, name = mongo_database
+    count = "leaderboard_update_propagation_seconds_count"
+    first = start(uri=uri, database=name)
+    scored(first, "alice", 1)
+    wait_until(lambda: first.metric(count) == 1)
+    second = start(uri=uri, database=name)
+    with connect(f"{second.ws_url}/ws/scoreboard") as socket:
+        assert shown(socket) == ["alice"]
+        assert second.metric(count) == 0
+        scored(second, "alice", 1)
+        wait_until(lambda: second.metric(count) == 1)
+
+
 # -- logs -------------------------------------------------------------------------------------------------
 
 

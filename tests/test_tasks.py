@@ -1,6 +1,7 @@
 """Tasks that lose a cancellation, as PyMongo's calls on Python 3.11 may, end all the same."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -49,3 +50,20 @@ async def test_a_fault_of_one_ends_the_other_and_is_raised():
     with pytest.raises(OSError, match="gone"):
         async with asyncio.timeout(5):
             await first_of(_deaf(2), fail())
+
+
+async def test_a_fault_that_a_cancellation_turns_into_is_no_line_of_asyncio_s(caplog):
+    async def fail():
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise OSError("as a driver may") from None
+
+    both = asyncio.ensure_future(first_of(fail(), _deaf(0)))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await end(both)
+    assert both.cancelled()
+    del both
+    gc.collect()
+    assert caplog.messages == []

@@ -10,8 +10,8 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TextIO, get_args
 
-from tornado_app import credentials, ports, series, turns
-from tornado_app.api import docs, ops, pages, server
+from tornado_app import credentials, ports, turns
+from tornado_app.api import docs, ops, pages, series, server
 from tornado_app.api.addresses import Failures, Proxies
 from tornado_app.api.admin import Admin
 from tornado_app.api.cors import Cors
@@ -29,6 +29,7 @@ from tornado_app.auth.remote import Outcome, RemoteKeys
 from tornado_app.config import Config, advice
 from tornado_app.core.admission import Admission
 from tornado_app.core.errors import LeaderboardError, StartupError
+from tornado_app.core.ledger import EntryKind
 from tornado_app.core.model import Top
 from tornado_app.core.moderation import Case, Moderation
 from tornado_app.core.scoreboard import Scoreboard
@@ -37,7 +38,6 @@ from tornado_app.garbage import search_seldom
 from tornado_app.health import Health
 from tornado_app.live.board import Board
 from tornado_app.live.hub import Hub
-from tornado_app.mongo.commands import CommandTimes
 from tornado_app.mongo.database import open_database
 from tornado_app.mongo.feed import Feed
 from tornado_app.mongo.ledger import Ledger
@@ -47,8 +47,7 @@ from tornado_app.mongo.rank_check import RankCheck
 from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs
-from tornado_app.observability.metrics import Metrics
-from tornado_app.observability.process import measure_process
+from tornado_app.observability.metrics import RESTARTS, Metrics, known
 from tornado_app.running import serve_until_stopped, until
 from tornado_app.tasks import end, in_time
 from tornado_app.tls import ReloadingTls
@@ -98,9 +97,8 @@ class Service:
         self._exit = contextlib.AsyncExitStack()
         self._failed: asyncio.Future[None] | None = None
         self._deadline: float | None = None
+        self._newest: int | None = None
         self.metrics = Metrics()
-        measure_process(self.metrics)
-        series.begin(self.metrics)
         self.url = ""
         self.metrics_url = ""
 
@@ -113,7 +111,7 @@ class Service:
             raise
 
     async def _start(self) -> None:
-        config = self.config
+        config, metrics = self.config, self.metrics
         if self._share is None:
             ports.look_at(config)
         self._failed = asyncio.get_running_loop().create_future()
@@ -125,7 +123,7 @@ class Service:
                 driver=config.mongo_driver,
                 timeout=config.mongodb_timeout,
                 on_failure=self._fail,
-                listeners=[CommandTimes(lambda name: self.metrics.commands.labels(name).observe)],
+                observe=metrics.command,
             )
         )
         self._build()
@@ -151,6 +149,7 @@ class Service:
             max_waiting=config.max_waiting_writes,
             observe_batch=metrics.commit_size.observe,
         )
+        metrics.waiting.set_function(lambda: self.store.waiting)
         self.hub = Hub(
             gap=1 / config.max_messages_per_second,
             observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
@@ -161,7 +160,7 @@ class Service:
             self.client,
             config.mongodb_database,
             self.board,
-            on_restart=lambda reason: metrics.feed_restarts.labels(reason).inc(),
+            on_restart=lambda reason: metrics.feed_restarts.labels(known(reason, RESTARTS)).inc(),
         )
         self.rank_check = RankCheck(
             self.client,
@@ -190,6 +189,8 @@ class Service:
 
     def _ledger_writer(self) -> LedgerWriter:
         metrics = self.metrics
+        for kind in EntryKind:
+            metrics.ledger_entries.labels(kind)
         writer = LedgerWriter(
             self.client,
             self.config.mongodb_database,
@@ -236,9 +237,11 @@ class Service:
         await remote.start()
 
     def _shown(self, top: Top) -> None:
-        if top.standings:
-            changed = max(standing.player.updated_at for standing in top.standings)
-            self.metrics.propagation.observe(max(0.0, (wall_clock() - changed) / 1000))
+        """A broadcast has reached all; what was there when we came, or before somebody was hidden, is no news."""
+        newest = max((standing.player.updated_at for standing in top.standings), default=0)
+        before, self._newest = self._newest, max(newest, self._newest or 0)
+        if before is not None and newest > before:
+            self.metrics.propagation.observe(max(0.0, (wall_clock() - newest) / 1000))
 
     async def _background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run for as long as the service does; should it end by itself, the service fails."""
@@ -298,7 +301,7 @@ class Service:
         routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
         routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *self._extra_routes]
-        series.begin_routes(self.metrics, routes)
+        series.begin(self.metrics, FACES, routes)
         self.gateway = Gateway(
             Router(routes),
             metrics=self.metrics,
@@ -385,7 +388,7 @@ class Service:
 
 def serve(config: Config, *, out: TextIO | None = None) -> int:
     """`leaderboard serve`: until SIGTERM or Ctrl-C; the exit code."""
-    logs.configure(config.log_level, config.log_format, color=config.color, access=config.access_log)
+    logs.configure(config.log_level, config.log_format, color=config.color)
     for sentence in advice(config):
         log.warning(sentence)
     stream = out or sys.stdout

@@ -44,6 +44,8 @@ class Health:
     def refresh(self) -> None:
         """Bring the gauges up to date, for a scrape."""
         self._metrics.ready.set(not self.reasons())
+        self._metrics.draining.set(self.draining)
+        self._metrics.database_up.set(self._answers)
         self._metrics.feed_lag.set(self._feed.lag)
         self._metrics.loop_lag.set(self._worst_tick)
         self._worst_tick = 0.0

@@ -41,6 +41,8 @@ async def end(*tasks: asyncio.Future[Any], again: float | None = None) -> None:
 async def first_of(*works: Coroutine[Any, Any, None]) -> None:
     """Run them side by side until one ends or fails; the others are ended with it."""
     tasks = [asyncio.ensure_future(work) for work in works]
+    for task in tasks:
+        task.add_done_callback(_retrieve)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -48,6 +50,12 @@ async def first_of(*works: Coroutine[Any, Any, None]) -> None:
     errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
     if errors:
         raise errors[0]
+
+
+def _retrieve(task: asyncio.Future[None]) -> None:
+    """Look at how it ended: where we are cancelled ourselves, nobody else does, and asyncio would log that."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def in_time(closing: Coroutine[Any, Any, None], deadline: float) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from leaderboard_operator import VERSION
 
+RUNBOOK_URL = "address of the folder that holds the pages of docs/runbooks/, for links in alerts"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
@@ -24,17 +26,43 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     crd = commands.add_parser("crd", help="print the CustomResourceDefinition as YAML")
     crd.set_defaults(run=_crd)
+    rules = commands.add_parser("rules", help="print the rules of Leaderboards as a file for Prometheus")
+    rules.add_argument("--fleet", action="store_true", help="those about the fleet and the operator instead")
+    rules.add_argument("--runbook-url", default="", metavar="URL", help=RUNBOOK_URL)
+    rules.set_defaults(run=_rules)
     run = commands.add_parser("run", help="run the operator; KUBECONFIG says on which cluster, else the pod it is in")
     where = run.add_mutually_exclusive_group()
     where.add_argument("--namespace", action="append", metavar="NS", help="a namespace to watch; may be repeated")
     where.add_argument("--all-namespaces", action="store_true", help="watch all namespaces (the default)")
     run.add_argument("--app-image", default="", metavar="IMAGE", help="image of Leaderboards that name none")
+    run.add_argument("--runbook-url", default="", metavar="URL", help=RUNBOOK_URL)
+    run.add_argument(
+        "--monitoring-label",
+        action="append",
+        type=_label,
+        metavar="NAME=VALUE",
+        help="a label by which the Prometheus operator selects ServiceMonitors and PrometheusRules; may be repeated",
+    )
     run.add_argument("--lease", default="leaderboard-operator", metavar="NAME", help="name of the lease of the leader")
     run.add_argument("--host", default="0.0.0.0", help="address of metrics and probes")  # noqa: S104 - in a pod
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (8080); 0 picks a free one")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz and /readyz (8081)")
     run.set_defaults(run=_run)
     return parser
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return name, value
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from leaderboard_operator.monitoring import document
+
+    sys.stdout.write((document.fleet if options.fleet else document.boards)(options.runbook_url))
+    return 0
 
 
 def _crd(_options: argparse.Namespace) -> int:
@@ -47,12 +75,17 @@ def _crd(_options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from leaderboard_operator import run
     from leaderboard_operator.lease import LeaseLost
+    from leaderboard_operator.reconcile import Defaults
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     logging.getLogger("kopf").setLevel(logging.WARNING)
     chosen = run.Options(
         namespaces=tuple(options.namespace or ()),
-        app_image=options.app_image,
+        defaults=Defaults(
+            app_image=options.app_image or f"leaderboard:{VERSION}",
+            monitoring_labels=dict(options.monitoring_label or ()),
+            runbooks=options.runbook_url,
+        ),
         lease=options.lease,
         host=options.host,
         metrics_port=options.metrics_port,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+
+from leaderboard_operator import VERSION
 
 CONTROLLER = "leaderboard"
 
@@ -14,6 +16,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self._requests = Counter(
             "rest_client_requests",
             "Requests to the API server, by method and answer.",
@@ -54,6 +57,28 @@ class Metrics:
             ["namespace", "leaderboard", "condition", "status"],
             registry=registry,
         )
+        self._replicas = Gauge(
+            "leaderboard_operator_replicas",
+            "Pods of a Leaderboard: desired, or ready to take requests.",
+            ["namespace", "leaderboard", "state"],
+            registry=registry,
+        )
+        self._max_replicas = Gauge(
+            "leaderboard_operator_max_replicas",
+            "Most pods that the autoscaler of a Leaderboard may ask for; of those that have one.",
+            ["namespace", "leaderboard"],
+            registry=registry,
+        )
+        self._version = Gauge(
+            "leaderboard_operator_info",
+            "1, with the version that a Leaderboard serves.",
+            ["namespace", "leaderboard", "version"],
+            registry=registry,
+        )
+        Gauge("leaderboard_operator_build_info", "1, with the version.", ["version"], registry=registry).labels(
+            VERSION
+        ).set(1)
+        GCCollector(registry=registry)
         for result in ("success", "requeue", "requeue_after", "error"):
             self._reconciles.labels(CONTROLLER, result)
         self._errors.labels(CONTROLLER)
@@ -68,12 +93,28 @@ class Metrics:
         if result == "error":
             self._errors.labels(CONTROLLER).inc()
 
-    def show(self, key: tuple[str, str], conditions: list[dict[str, Any]]) -> None:
-        """The conditions of a Leaderboard are these."""
-        for each in conditions:
-            for status in ("True", "False", "Unknown"):
-                self._conditions.labels(*key, each["type"], status).set(each["status"] == status)
+    def show(self, key: tuple[str, str], status: dict[str, Any]) -> None:
+        """This is the status of a Leaderboard."""
+        for each in status["conditions"]:
+            for value in ("True", "False", "Unknown"):
+                self._conditions.labels(*key, each["type"], value).set(each["status"] == value)
+        self._forget(self._version, key)
+        self._version.labels(*key, status.get("version", "")).set(1)
+
+    def show_replicas(self, key: tuple[str, str], desired: int, ready: int, most: int | None) -> None:
+        """A Leaderboard has so many pods. `most`: what its autoscaler may ask for, None where it has no choice."""
+        self._replicas.labels(*key, "desired").set(desired)
+        self._replicas.labels(*key, "ready").set(ready)
+        if most is None:
+            self._forget(self._max_replicas, key)
+        else:
+            self._max_replicas.labels(*key).set(most)
 
     def forget(self, key: tuple[str, str]) -> None:
         """A Leaderboard is gone."""
-        self._conditions.remove_by_labels({"namespace": key[0], "leaderboard": key[1]})
+        for each in (self._conditions, self._version, self._replicas, self._max_replicas):
+            self._forget(each, key)
+
+    @staticmethod
+    def _forget(metric: Gauge, key: tuple[str, str]) -> None:
+        metric.remove_by_labels({"namespace": key[0], "leaderboard": key[1]})

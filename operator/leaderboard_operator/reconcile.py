@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import API_VERSION, GROUP, PLURAL, VERSION, deletion, events, secretkeys
+from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, secretkeys
 from leaderboard_operator.children import Children
 from leaderboard_operator.claims import Claim, Claims, Key, database
 from leaderboard_operator.cluster import Cluster, Collection
@@ -36,13 +36,21 @@ class Outcome(msgspec.Struct, frozen=True):
     failed: bool = False
 
 
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What all Leaderboards of an operator have in common. `app_image` is for those that name none."""
+
+    app_image: str
+    monitoring_labels: dict[str, str] = {}
+    runbooks: str = ""
+
+
 class Reconciler:
     """Brings Leaderboards to what they ask for. `nudge` puts other Leaderboards into the queue."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics, *, app_image: str, nudge: Callable[[Key], None]) -> None:
+    def __init__(self, cluster: Cluster, metrics: Metrics, defaults: Defaults, *, nudge: Callable[[Key], None]) -> None:
         self._cluster = cluster
         self._metrics = metrics
-        self._app_image = app_image or f"leaderboard:{VERSION}"
+        self._defaults = defaults
         self._nudge = nudge
         self._children = Children(cluster)
         self._claims = Claims()
@@ -86,6 +94,7 @@ class Reconciler:
             await deletion.set_finalizer(self._cluster, live, wanted=board.spec.database.deletion_policy == "Delete")
         await self._hear_claims(board)
         seen = await self._bring(live, board, keys)
+        self._metrics.show_replicas(key, board.replicas, counts(board, seen.deployment).ready, board.most_replicas)
         await self._tell(live, status(seen, live.get("status", {})))
         return self._outcome(seen)
 
@@ -97,7 +106,9 @@ class Reconciler:
             name=meta["name"],
             uid=meta["uid"],
             spec=spec,
-            image=spec.image or self._app_image,
+            image=spec.image or self._defaults.app_image,
+            monitoring_labels=self._defaults.monitoring_labels,
+            runbooks=self._defaults.runbooks,
         )
 
     async def _bring(self, live: Object, board: Board, keys: Keys) -> Observed:
@@ -141,7 +152,7 @@ class Reconciler:
     async def _tell(self, live: Object, after: Object) -> None:
         """Write the status and the Events, if it is another than it was."""
         before, meta = live.get("status", {}), live["metadata"]
-        self._metrics.show((meta["namespace"], meta["name"]), after["conditions"])
+        self._metrics.show((meta["namespace"], meta["name"]), after)
         if after == before:
             return
         path = _path((meta["namespace"], meta["name"]))(meta["name"], "status")

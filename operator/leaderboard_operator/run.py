@@ -27,7 +27,7 @@ from leaderboard_operator.cluster import (
 from leaderboard_operator.lease import Lease
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.probes import serving
-from leaderboard_operator.reconcile import Reconciler
+from leaderboard_operator.reconcile import Defaults, Reconciler
 from leaderboard_operator.resources import Kind
 from leaderboard_operator.watch import Watches, settings
 from leaderboard_operator.workqueue import WorkQueue
@@ -53,10 +53,10 @@ END_SECONDS = 10.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """`namespaces`: those that are watched, none is all. `app_image`: of Leaderboards that name none."""
+    """`namespaces`: those that are watched, none is all. `defaults`: what Leaderboards have in common."""
 
     namespaces: tuple[str, ...] = ()
-    app_image: str = ""
+    defaults: Defaults
     lease: str = "leaderboard-operator"
     host: str = "0.0.0.0"  # noqa: S104 - a pod is reached by its own address only
     metrics_port: int = 8080
@@ -76,7 +76,7 @@ class Operator:
         self._lease_client = Cluster(configuration, observe=self._metrics.request)
         self._lease = Lease(self._lease_client, namespace, options.lease, identity)
         self._cluster = Cluster(configuration, may_write=lambda: self._lease.held, observe=self._metrics.request)
-        self._reconciler = Reconciler(self._cluster, self._metrics, app_image=options.app_image, nudge=self._add)
+        self._reconciler = Reconciler(self._cluster, self._metrics, options.defaults, nudge=self._add)
         self._watches = Watches(self._add, self._reconciler.tell, self._reconciler.users)
 
     async def run(self) -> None:

@@ -427,13 +427,28 @@ def test_pages_of_allowed_origins_may_call(open_service):
     assert other.headers["Access-Control-Allow-Origin"] is None
 
 
+def test_refused_credentials_leave_an_audit_line_and_not_themselves(service):
+    headers = {"X-Request-Id": f"refused-{new_user()}", "Authorization": "Bearer not-a-token"}
+    assert service.get("/api/leaderboard", headers=headers).status == 401
+    (line,) = [line for line in service.log.splitlines() if headers["X-Request-Id"] in line]
+    assert '"event":"credentials_refused"' in line
+    assert '"error":"invalid_token"' in line
+    assert "not-a-token" not in line
+
+
 def test_each_submission_leaves_an_audit_line(service):
     user = new_user()
-    write(service, WRITES[0], user, headers={"X-Request-Id": f"audit-{user}"})
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    traced = {"X-Request-Id": f"audit-{user}", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    write(service, WRITES[0], user, headers=traced)
     write(service, WRITES[5], user, body={"user_id": "other", "score_increase": 1})
     lines = [line for line in service.log.splitlines() if user in line and "leaderboard.audit" in line]
     assert len(lines) == 2
     assert f'"request_id":"audit-{user}"' in lines[0]
+    assert f'"trace_id":"{trace}"' in lines[0]
+    assert "trace_id" not in lines[1]
+    assert '"event":"score_accepted"' in lines[0]
+    assert '"event":"score_refused"' in lines[1]
     assert '"error":"user_mismatch"' in lines[1]
     assert "eyJ" not in service.log
 

@@ -1,6 +1,7 @@
 """HTTP where it is well-formed and rare, byte by byte over sockets. Source: RFC 9110, RFC 9112."""
 
 import json
+import time
 from uuid import uuid4
 
 import pytest
@@ -135,3 +136,14 @@ def test_no_path_leads_out_of_the_pages(wire, path):
     wire.send(f"GET {path} HTTP/1.1")
     answer = wire.read()
     assert (answer.status, answer.error) == (404, "not_found")
+
+
+def test_the_time_between_two_requests_is_no_time_of_the_second(service, wire):
+    idle = 1.0
+    spent = "leaderboard_http_request_duration_seconds_sum"
+    before = service.metric(spent, route="/api/top-scores")
+    for pause in (0, idle):
+        time.sleep(pause)
+        wire.send("GET /api/top-scores HTTP/1.1")
+        assert wire.read().status == 200
+    assert service.metric(spent, route="/api/top-scores") - before < idle

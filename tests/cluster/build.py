@@ -6,8 +6,6 @@ KUBEBUILDER_ASSETS holds is used instead. A cold build takes two cores some five
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import re
@@ -16,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from tests.support.building import GO, BuildError, NotBuiltError, cache_folder, go_version, one_at_a_time, say
+
 HERE = Path(__file__).parent
 KUBERNETES = re.search(r"^\tk8s\.io/kubernetes v(\S+)", (HERE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)[1]
-GO = (1, 26)
 PROMETHEUS = "github.com/prometheus-operator/prometheus-operator@v0.85.0/example/prometheus-operator-crd"
 
 CLUSTER = {
@@ -55,14 +53,6 @@ _STAMP = {  # charts ask for the API server's version, which is v0.0.0 unless it
 FLAGS = ("-trimpath", "-ldflags", " ".join(["-s -w", *(f"-X {_VERSION}.{key}={to}" for key, to in _STAMP.items())]))
 
 
-class BuildError(Exception):
-    """A build failed; the message is the compiler's."""
-
-
-class NotBuiltError(Exception):
-    """A program is not there; the message says how to get it."""
-
-
 def find(name: str) -> Path:
     """Where a program or a file of CRDS is; never builds, as that takes longer than any test may."""
     for folder in _folders():
@@ -79,11 +69,10 @@ def build(wanted: dict[str, str]) -> None:
     folder = _cache()
     if folder is None or not list(_missing(wanted)):
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with one_at_a_time(folder, "the test cluster"):
         missing = list(_missing(wanted))
         for number, name in enumerate(missing, start=1):
-            _say(f"Building {name} for the test cluster ({number} of {len(missing)}, once)")
+            say(f"Building {name} for the test cluster ({number} of {len(missing)}, once)")
             with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as scratch:
                 target = Path(scratch) / name
                 _make(wanted[name], target)
@@ -124,46 +113,22 @@ def _folders() -> list[Path]:
 @cache
 def _cache() -> Path | None:
     """The folder of these versions, built by this Go; None where there is no Go, or one that is too old."""
-    if shutil.which("go") is None:
+    version = go_version(HERE)
+    if version is None:
         return None
-    asked = subprocess.run(["go", "env", "GOVERSION"], cwd=HERE, capture_output=True, text=True)
-    found = re.match(r"go(\d+)\.(\d+)", asked.stdout)
-    if found is None or (int(found[1]), int(found[2])) < GO:
-        return None
-    digest = hashlib.sha256(asked.stdout.encode())
-    for text in ((HERE / "go.mod").read_text(encoding="utf-8"), repr((CLUSTER, CRDS, FLAGS))):
-        digest.update(text.encode())
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "leaderboard" / "cluster" / digest.hexdigest()[:16]
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say("Waiting for another build of the test cluster")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        for leftover in folder.glob(".building-*"):
-            shutil.rmtree(leftover)
-        yield
+    return cache_folder("cluster", version, (HERE / "go.mod").read_text(encoding="utf-8"), repr((CLUSTER, CRDS, FLAGS)))
 
 
 def main() -> int:
     """Build, or say that the tests that need it will be skipped."""
     wanted = CLUSTER | CRDS
     if _cache() is None and list(_missing(wanted)):
-        _say(f"Go {GO[0]}.{GO[1]} or newer is not installed: tests on a Kubernetes cannot run.")
+        say(f"Go {GO[0]}.{GO[1]} or newer is not installed: tests on a Kubernetes cannot run.")
         return 0
     try:
         build(wanted)
     except BuildError as error:
-        _say(f"The test cluster cannot be built: {error}")
+        say(f"The test cluster cannot be built: {error}")
         return 1
     except KeyboardInterrupt:
         return 130

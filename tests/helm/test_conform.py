@@ -18,11 +18,11 @@ KINDS = {
     ("apps/v1", "StatefulSet"),
     ("batch/v1", "Job"),
     ("leaderboard.dev/v1alpha1", "Leaderboard"),
-    ("monitoring.coreos.com/v1", "ServiceMonitor"),
+    *(("monitoring.coreos.com/v1", kind) for kind in ("PrometheusRule", "ServiceMonitor")),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy/v1", "PodDisruptionBudget"),
     *(("rbac.authorization.k8s.io/v1", f"{scope}Role{what}") for scope in ("", "Cluster") for what in ("", "Binding")),
-    *(("v1", kind) for kind in ("Secret", "Service", "ServiceAccount")),
+    *(("v1", kind) for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount")),
 }
 
 
@@ -30,7 +30,7 @@ KINDS = {
 def kubeconform(cluster, tmp_path_factory):
     """Runs kubeconform over a text; what it found, by object."""
     folder = tmp_path_factory.mktemp("schemas")
-    crds = [find("servicemonitors.yaml"), CHART / "files" / "crd.yaml"]
+    crds = [find("prometheusrules.yaml"), find("servicemonitors.yaml"), CHART / "files" / "crd.yaml"]
     write_schemas(folder, cluster.raw("/openapi/v2"), crds, KINDS)
     command = [str(find("kubeconform")), "-strict", "-output=json", "-verbose", f"-schema-location={folder}/{LOCATION}"]
 

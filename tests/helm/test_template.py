@@ -7,6 +7,8 @@ import re
 import pytest
 import yaml
 
+from dashboards.__main__ import DASHBOARDS
+from dashboards.__main__ import rendered as rendered_dashboard
 from tests.helm.values import VALUES
 from tests.support.chart import CHART, RBAC, helm, of_kind, rendered
 from tests.support.kubernetes import need_programs
@@ -97,8 +99,53 @@ def test_the_crd_stays_on_uninstall_and_can_be_left_to_another_release():
 
 def test_what_is_switched_off_is_not_there():
     kinds = {each["kind"] for each in rendered({"networkPolicy": {"enabled": False}, "operator": {"replicas": 1}})}
-    assert not kinds & {"NetworkPolicy", "PodDisruptionBudget", "ServiceMonitor", "StatefulSet"}
-    assert {"ServiceMonitor"} <= {each["kind"] for each in rendered(VALUES["monitored"])}
+    assert not kinds & {"NetworkPolicy", "PodDisruptionBudget", "PrometheusRule", "ServiceMonitor", "StatefulSet"}
+    assert {"PrometheusRule", "ServiceMonitor"} <= {each["kind"] for each in rendered(VALUES["monitored"])}
+
+
+def test_series_keep_the_namespace_of_the_leaderboard_that_they_are_about():
+    """The Prometheus operator would put the operator's own in its place: no alert could tell two Leaderboards apart."""
+    (monitor,) = of_kind(rendered(VALUES["monitored"]), "ServiceMonitor")
+    assert [each["honorLabels"] for each in monitor["spec"]["endpoints"]] == [True]
+
+
+def test_alerts_about_the_operator_are_about_this_one_and_link_to_the_runbooks():
+    (made,) = of_kind(rendered(VALUES["monitored"]), "PrometheusRule")
+    assert made["metadata"]["labels"]["release"] == "prometheus"
+    generated = yaml.safe_load((CHART / "files" / "rules.yaml").read_text(encoding="utf-8"))
+    assert [group["name"] for group in made["spec"]["groups"]] == [group["name"] for group in generated["groups"]]
+    rules = {rule["alert"]: rule for group in made["spec"]["groups"] for rule in group["rules"]}
+    absent = rules["LeaderboardOperatorAbsent"]
+    assert absent["expr"] == 'absent(leader_election_master_status{name="leaderboard",namespace="games"})'
+    assert absent["annotations"]["runbook_url"] == "https://docs.example/runbooks/LeaderboardOperatorAbsent.md"
+    assert "{{ $labels.leaderboard }}" in rules["LeaderboardNotReady"]["annotations"]["summary"]
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_dashboard_is_the_generated_one_with_links_to_the_runbooks(name):
+    """After a change that is meant: `make dashboards`."""
+    (made,) = (
+        each
+        for each in of_kind(rendered(VALUES["monitored"]), "ConfigMap")
+        if each["metadata"]["name"] == f"lb-leaderboard-dashboard-{name}"
+    )
+    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert made["metadata"]["annotations"] == {"grafana_folder": "Games"}
+    linked = rendered_dashboard(name).replace('"docs/runbooks"', '"https://docs.example/runbooks"')
+    assert made["data"] == {f"leaderboard-{name}.json": linked}
+    assert (CHART / "files" / "dashboards" / f"{name}.json").read_text(encoding="utf-8") == rendered_dashboard(name)
+
+
+def test_there_is_no_dashboard_too_many():
+    files = {path.stem for path in (CHART / "files" / "dashboards").iterdir()}
+    assert files == set(DASHBOARDS)
+    assert not of_kind(rendered({}), "ConfigMap")
+
+
+def test_the_operator_hands_labels_and_links_on_to_the_leaderboards():
+    (deployment,) = of_kind(rendered(VALUES["monitored"]), "Deployment")
+    args = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert {"--monitoring-label=release=prometheus", "--runbook-url=https://docs.example/runbooks/"} <= set(args)
 
 
 def test_a_long_release_name_still_gives_valid_names():
@@ -121,6 +168,7 @@ def test_a_long_release_name_still_gives_valid_names():
         ({"watchNamespaces": ["Games"]}, "/watchNamespaces/0"),
         ({"monitoring": {"enabled": "yes"}}, "/monitoring/enabled"),
         ({"monitoring": {"interval": "often"}}, "/monitoring/interval"),
+        ({"monitoring": {"runbookUrl": "docs/runbooks"}}, "/monitoring/runbookUrl"),
         ({"imagePullSecrets": [{"name": "registry"}]}, "/imagePullSecrets/0"),
         ({"devMongoDB": {"enabled": True}}, "devMongoDB"),
     ],

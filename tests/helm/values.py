@@ -4,7 +4,15 @@ VALUES = {
     "defaults": {},
     "namespaced": {"watchNamespaces": ["games", "shop"]},
     "one replica": {"operator": {"replicas": 1}},
-    "monitored": {"monitoring": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "15s"}},
+    "monitored": {
+        "monitoring": {
+            "enabled": True,
+            "labels": {"release": "prometheus"},
+            "interval": "15s",
+            "runbookUrl": "https://docs.example/runbooks/",
+        },
+        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Games"}},
+    },
     "to try out": {"devMongodb": {"enabled": True}},
     "bare": {"crds": {"install": False}, "networkPolicy": {"enabled": False}},
     "placed": {

@@ -78,7 +78,7 @@ async def test_nobody_listens(patience, driver):
     port = free_port()
     began = time.monotonic()
     text = await complaint(f"mongodb://zoe:{SECRET}@127.0.0.1:{port}/?replicaSet=rs0", driver)
-    assert time.monotonic() - began < PATIENCE + 5
+    assert time.monotonic() - began < PATIENCE + 60
     assert text.startswith(f"MongoDB cannot be reached: 127.0.0.1:{port}: ")
     assert "onnect" in text
     assert "Topology" not in text
@@ -96,7 +96,7 @@ async def test_a_server_that_hangs(own_replica_set, patience):
     own_replica_set.members[0].freeze()
     began = time.monotonic()
     assert "cannot be reached" in await complaint(own_replica_set.uri)
-    assert time.monotonic() - began < PATIENCE + 5
+    assert time.monotonic() - began < PATIENCE + 60
 
 
 class Answers:
@@ -197,7 +197,7 @@ def test_serve_with_nobody_there(tmp_path):
     uri = f"mongodb://zoe:{SECRET}@127.0.0.1:{free_port()}/"
     [line] = refused(tmp_path, uri=uri)
     assert "cannot be reached" in line
-    assert time.monotonic() - began < preflight.PATIENCE + 10
+    assert time.monotonic() - began < preflight.PATIENCE + 60
     assert SECRET not in (tmp_path / "log").read_text()
 
 

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from bson import Int64
 
+from tests.mongo.test_feed import failing
 from tornado_app.core.errors import (
     ActionConflict,
+    DatabaseError,
     InvalidIncrement,
     Overloaded,
     PlayerNotFound,
@@ -287,6 +289,17 @@ async def test_a_spoilt_document_fails_only_its_own_player(real):
     )
     assert [r.score for r in (results[0], results[2])] == [10, 15]
     assert isinstance(results[1], Exception)
+
+
+@pytest.mark.parametrize("users", [["alice"], ["alice", "bob", "carol"]])
+async def test_what_the_database_refuses_is_one_line_and_no_traceback(real, replica_set, caplog, users):
+    store = real()
+    await store.apply(action("warm"))  # it has connected
+    disk_full = {"errorCode": 14031}
+    async with failing(replica_set, "findAndModify", "update", until=lambda: True, **disk_full):
+        results = await asyncio.gather(*(store.apply(action(user)) for user in users), return_exceptions=True)
+    assert {type(result) for result in results} == {DatabaseError}
+    assert [(record.levelname, record.code, record.exc_info) for record in caplog.records] == [("ERROR", 14031, None)]
 
 
 # -- reading the board --------------------------------------------------------------------------------

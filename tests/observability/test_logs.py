@@ -101,31 +101,13 @@ def test_extra_fields_cannot_pose_as_the_line_s_own(stream):
 def test_the_request_s_id_is_in_its_lines_and_in_no_other(stream):
     def handle() -> None:
         logs.request_id.set("r-1")
-        logs.trace_id.set("t-1")
         log.info("inside")
 
     copy_context().run(handle)
     log.info("outside")
     inside, outside = lines(stream)
     assert inside["request_id"] == "r-1"
-    assert inside["trace_id"] == "t-1"
-    assert not {"request_id", "trace_id"} & set(outside)
-
-
-def test_the_access_log_is_told_from_the_rest():
-    access = logging.getLogger(logs.ACCESS)
-    for level, wanted, told in (
-        ("info", False, ["failed"]),
-        ("info", True, ["answered", "failed"]),
-        ("debug", False, ["answered", "failed"]),
-        ("warning", True, ["failed"]),
-        ("error", True, []),
-    ):
-        stream = io.StringIO()
-        logs.configure(level, "json", stream, access=wanted)
-        access.info("answered")
-        access.warning("failed")
-        assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == told
+    assert "request_id" not in outside
 
 
 def test_libraries_come_through_from_info_on_and_ours_from_the_level(stream):

@@ -14,7 +14,7 @@ from tests.support.wait import wait_until
 
 Object = dict[str, Any]
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds within which a machine under load gets there."""
 
 SECRETS = {
@@ -65,9 +65,11 @@ PATHS = {
     "ingress": "apis/networking.k8s.io/v1",
     "httproute": "apis/gateway.networking.k8s.io/v1",
     "servicemonitor": "apis/monitoring.coreos.com/v1",
+    "prometheusrule": "apis/monitoring.coreos.com/v1",
 }
 PLURALS = {"networkpolicy": "networkpolicies", "ingress": "ingresses"}
-CHILDREN = [kind for kind in PATHS if kind not in ("leaderboard", "pod", "event", "httproute", "servicemonitor")]
+OPTIONAL = ("httproute", "servicemonitor", "prometheusrule")
+CHILDREN = [kind for kind in PATHS if kind not in ("leaderboard", "pod", "event", *OPTIONAL)]
 OURS = "app.kubernetes.io/managed-by=leaderboard-operator"
 
 

@@ -73,4 +73,7 @@ def board(content: dict[str, Any] | None = None, **changes: Any) -> Board:
     return Board(**{**given, **changes}, spec=msgspec.convert(content or spec(), Spec))
 
 
-BOARDS = {"least": board(), "full": board(FULL, image=FULL["image"]), "routed": board(ROUTED)}
+TOLD = {"monitoring_labels": {"release": "prometheus"}, "runbooks": "https://docs.example/runbooks"}
+"""What an operator may have been told for all of its Leaderboards."""
+
+BOARDS = {"least": board(), "full": board(FULL, image=FULL["image"], **TOLD), "routed": board(ROUTED)}

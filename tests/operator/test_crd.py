@@ -87,6 +87,8 @@ WRONG = [
     ({"image": "a b"}, "should match"),
     ({"disruption": {"maxUnavailable": 0}}, "greater than or equal to 1"),
     ({"monitoring": {"slo": {"availability": "all"}}}, "should match"),
+    ({"monitoring": {"slo": {"availability": "94.9"}}}, "give a percentage from 95 to 99.9999"),
+    ({"monitoring": {"slo": {"latency": "300ms"}}}, "Unsupported value"),
     ({"databse": {}}, "unknown field"),
 ]
 

@@ -9,7 +9,7 @@ import yaml
 
 from leaderboard_operator.resources import KINDS
 from tests.cluster.build import CRDS, find
-from tests.operator.boards import PATIENCE, leaderboard
+from tests.operator.boards import OPTIONAL, PATIENCE, leaderboard
 from tests.operator.samples import BOARDS
 from tests.support.cluster import Cluster
 from tests.support.wait import wait_until
@@ -40,11 +40,16 @@ def test_the_api_server_takes_every_object(every_kind, namespace, name):
 def test_optional_objects_come_and_go(every_kind, boards, run_operator, install):
     run_operator(install(watch=(boards.namespace,)))
     gateway = {"parentRefs": [{"name": "public"}], "hostnames": ["scores.example"]}
-    boards.apply(leaderboard(exposure={"gateway": gateway}))
+    boards.apply(leaderboard(exposure={"gateway": gateway}, monitoring={"slo": {"availability": "99.5"}}))
     boards.wait()
     assert boards.get("servicemonitor")["spec"]["endpoints"][0]["port"] == "metrics"
+    assert "> 14.4 * 0.005" in str(boards.get("prometheusrule")["spec"])
     assert boards.get("httproute")["spec"]["hostnames"] == ["scores.example"]
-    boards.delete("servicemonitor")
-    wait_until(lambda: boards.get("servicemonitor"), PATIENCE, "the ServiceMonitor")
-    boards.patch({"spec": {"exposure": {"gateway": None}, "monitoring": {"serviceMonitor": "Disabled"}}})
-    wait_until(lambda: not boards.get("servicemonitor") and not boards.get("httproute"), PATIENCE, "neither")
+    boards.patch({"spec": {"monitoring": {"slo": {"availability": "99.95"}}}})
+    wait_until(lambda: "> 14.4 * 0.0005" in str(boards.get("prometheusrule")), PATIENCE, "the new objective")
+    for kind in ("servicemonitor", "prometheusrule"):
+        boards.delete(kind)
+        wait_until(lambda kind=kind: boards.get(kind), PATIENCE, f"the {kind}")
+    switched_off = {"serviceMonitor": "Disabled", "rules": "Disabled"}
+    boards.patch({"spec": {"exposure": {"gateway": None}, "monitoring": switched_off}})
+    wait_until(lambda: not any(boards.get(kind) for kind in OPTIONAL), PATIENCE, "none of them")

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.cluster.build import CLUSTER, CRDS, NotBuiltError, find
+from tests.cluster.build import CLUSTER, CRDS, find
+from tests.support.building import NotBuiltError
 from tests.support.cluster import Cluster
 
 

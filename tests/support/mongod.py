@@ -146,6 +146,10 @@ class ReplicaSet:
             member.spawn()
         for member in self.members:
             member.wait()
+        self.initiate()
+
+    def initiate(self) -> None:
+        """Make a replica set of members that run on empty folders."""
         hosts = [{"_id": n, "host": f"127.0.0.1:{member.port}"} for n, member in enumerate(self.members)]
         with self.members[0].client() as client:
             settings = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}

@@ -186,21 +186,15 @@ class RunningService:
         finally:
             connection.close()
 
-    def scrape(self, accept: str = "text/plain") -> Answer:
-        """All metrics, in the format that is asked for."""
-        place = urlsplit(self.metrics_url)
-        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
-        try:
-            connection.request("GET", place.path, headers={"Accept": accept})
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.headers, answer.read())
-        finally:
-            connection.close()
-
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels; 0 where there are none."""
+        place = urlsplit(self.metrics_url)
+        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
+        connection.request("GET", place.path)
+        text = connection.getresponse().read().decode()
+        connection.close()
         total = 0.0
-        for line in self.scrape().body.decode().splitlines():
+        for line in text.splitlines():
             match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
             if match and match[1] == name:
                 found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))

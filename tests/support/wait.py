@@ -12,7 +12,7 @@ T = TypeVar("T")
 PAUSE = 0.02
 
 
-def wait_until(condition: Callable[[], T], deadline: float = 15.0, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T], deadline: float = 30.0, what: str = "the condition") -> T:
     """The first true value of `condition` within `deadline` seconds."""
     end = time.monotonic() + deadline
     while True:
@@ -25,7 +25,7 @@ def wait_until(condition: Callable[[], T], deadline: float = 15.0, what: str = "
 
 
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], deadline: float = 15.0, what: str = "the condition"
+    condition: Callable[[], T | Awaitable[T]], deadline: float = 30.0, what: str = "the condition"
 ) -> T:
     """The same on the event loop; `condition` may be a coroutine function."""
     end = time.monotonic() + deadline

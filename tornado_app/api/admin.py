@@ -129,8 +129,9 @@ class Admin:
         caller = await self._door.caller(request)
         user_id = path_user_id(request)
         found = await self._moderation.export(caller, user_id)
-        fields = {"event": "moderation", "verb": "export", "by": caller.user_id, "player": user_id}
-        audit.info("moderation", extra=fields)
+        audit.info(
+            "moderation", extra={"event": "moderation", "verb": "export", "by": caller.user_id, "player": user_id}
+        )
         return Response(200, msgspec.json.encode(found), (JSON_TYPE, NO_STORE))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from tornado.httputil import HTTPHeaders
@@ -10,6 +11,8 @@ from tornado_app.api.addresses import Failures
 from tornado_app.api.http import Request
 from tornado_app.core.errors import InvalidToken, MissingToken, RateLimited, Unauthenticated
 from tornado_app.core.model import Caller
+
+audit = logging.getLogger("leaderboard.audit")
 
 
 class Verifier(Protocol):
@@ -55,8 +58,8 @@ class Door:
         """Who is calling. Raises MissingToken, InvalidToken, ExpiredToken or RateLimited."""
         try:
             token = bearer(request.headers)
-        except Unauthenticated:
-            self._count(request.remote)
+        except Unauthenticated as refusal:
+            self._count(request.remote, refusal)
             raise
         return await self.verify(token, request.remote)
 
@@ -67,14 +70,20 @@ class Door:
             raise _too_many(wait)
         try:
             return await self._verifier.verify(token)
-        except Unauthenticated:
-            self._failures.note(address)
+        except Unauthenticated as refusal:
+            self._note(address, refusal)
             raise
 
-    def _count(self, address: str) -> None:
+    def _count(self, address: str, refusal: Unauthenticated) -> None:
         if wait := self._failures.wait(address):
             raise _too_many(wait)
+        self._note(address, refusal)
+
+    def _note(self, address: str, refusal: Unauthenticated) -> None:
+        """Hold it against the address, and put it on record: no more lines than failures that it may have."""
         self._failures.note(address)
+        fields = {"event": "credentials_refused", "remote": address, "error": refusal.code}
+        audit.info("credentials refused", extra=fields)
 
 
 def _too_many(wait: float) -> RateLimited:

@@ -48,6 +48,7 @@ class Gate:
         self._max_per_address = max_per_address
         self._by_address: Counter[str] = Counter()
         self.open: set[Closing] = set()
+        metrics.socket_limit.set(max_connections)
 
     def address(self, request: HTTPServerRequest) -> str:
         """Where a handshake comes from."""
@@ -65,6 +66,7 @@ class Gate:
         self.open.add(handler)
         self._by_address[site(address)] += 1
         self.metrics.sockets.labels(channel).inc()
+        self.metrics.sockets_opened.labels(channel).inc()
 
     def leave(self, handler: Closing, channel: str, address: str) -> None:
         """It is open no more, if it was."""

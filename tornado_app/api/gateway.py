@@ -17,7 +17,7 @@ from http.client import responses as PHRASES  # noqa: N812  # a constant table u
 from itertools import count
 from typing import Any
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -27,23 +27,36 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 
-from tornado_app.api import access, errors, screening
+from tornado_app.api import errors, screening
 from tornado_app.api.addresses import Proxies
 from tornado_app.api.cors import Cors
 from tornado_app.api.http import MethodNotAllowed, Request, Response, Route, Router
 from tornado_app.api.server import last_words
-from tornado_app.api.tracecontext import trace_id
 from tornado_app.core.errors import LeaderboardError, ShuttingDown
-from tornado_app.observability import logs
-from tornado_app.observability.metrics import Metrics
+from tornado_app.observability.logs import request_id as current_request_id
+from tornado_app.observability.logs import trace_id as current_trace_id
+from tornado_app.observability.metrics import Exemplary, Metrics
 
 log = logging.getLogger("leaderboard.http")
 
 MAX_DRAIN = 1024 * 1024
 """Bytes of an oversized body that are read and thrown away, so that the client gets to read the refusal."""
 
+TRACEPARENT_SIZE = 55
+"""Characters of a traceparent of version 00."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
+
+def trace_id(headers: HTTPHeaders) -> str | None:
+    """The trace that the caller is in. Source: W3C Trace Context, section 3.2; a version 00 has no fifth part."""
+    given = headers.get("traceparent")
+    match = _TRACEPARENT.fullmatch(given) if given else None
+    if match is None or (given is not None and given.startswith("00") and len(given) != TRACEPARENT_SIZE):
+        return None
+    return match[1]
 
 
 class Gateway(HTTPServerConnectionDelegate):
@@ -65,7 +78,7 @@ class Gateway(HTTPServerConnectionDelegate):
         self._proxies = proxies or Proxies()
         self.draining = False
         self._under_way: set[asyncio.Future[None]] = set()
-        self._meters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._meters: dict[tuple[str, str, int], tuple[Counter, Exemplary]] = {}
         self._ids = (f"{prefix}{n:x}" for prefix in [secrets.token_hex(5) + "-"] for n in count())
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -88,18 +101,15 @@ class Gateway(HTTPServerConnectionDelegate):
         peer: str = connection.context.remote_ip
         return self._proxies.client(peer, headers.get("X-Forwarded-For"))
 
-    def count(self, request: Request, route: str, status: int, seconds: float) -> None:
-        """Count an answer. The series of a kind of answer are looked up once, as that costs as much as counting."""
-        key = request.method if request.method in _METHODS else "other", route, status
+    def count(self, method: str, route: str, status: int, seconds: float, request: str) -> None:
+        """Count an answer to `request`. The series of a kind of answer are looked up once, which costs as much."""
+        key = method if method in _METHODS else "other", route, status
         meters = self._meters.get(key)
         if meters is None:
             requests, duration = self.metrics.http_requests, self.metrics.http_duration
-            meters = self._meters[key] = requests.labels(*key), duration.labels(*key[:2])
+            meters = self._meters[key] = requests.labels(*key), Exemplary(duration.labels(*key[:2]))
         meters[0].inc()
-        example = {"request_id": request.id}
-        if request.trace is not None:
-            example["trace_id"] = request.trace
-        meters[1].observe(seconds, example)
+        meters[1].observe(seconds, request)
 
     def request_id(self, headers: HTTPHeaders) -> str:
         """The client's own, where it is a sane one, else a new one."""
@@ -122,27 +132,25 @@ class _Exchange(HTTPMessageDelegate):
         self._answered = False
         self._gone = False
         self._route: Route | None = None
-        self._began = time.perf_counter()
+        self._began = 0.0
 
     # -- reading ----------------------------------------------------------------------------------
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Awaitable[None] | None:
         """Decide what this is, and whether it is too large, before any body is read."""
+        self._began = time.perf_counter()  # not before: a connection may have been idle for long
         line: RequestStartLine = start_line
         gateway = self._gateway
         path, _, query = screening.origin_form(line.path).partition("?")
         length = screening.content_length(headers)
         self._refusal = screening.refusal(line, headers, length)
-        request_id, trace = gateway.request_id(headers), trace_id(headers.get("traceparent"))
-        logs.request_id.set(request_id)
-        logs.trace_id.set(trace)
         if self._refusal is None and gateway.sockets is not None and screening.is_handshake(line, headers):
             if not gateway.draining:
                 self._inner = gateway.sockets.start_request(self._server_conn, self._connection)
                 return self._inner.headers_received(start_line, headers)
             self._refusal = ShuttingDown()
         remote = gateway.remote(self._connection, headers)
-        self._request = Request(line.method, path, query, headers, remote, request_id, trace)
+        self._request = Request(line.method, path, query, headers, remote, gateway.request_id(headers))
         if self._refusal is not None and (length > MAX_DRAIN or "Expect" in headers):
             self._answer(errors.response(self._refusal), early=True)
         return None
@@ -170,6 +178,8 @@ class _Exchange(HTTPMessageDelegate):
         if request is None or self._answered:
             return
         request.body = b"".join(self._chunks)
+        current_request_id.set(request.id)
+        current_trace_id.set(trace_id(request.headers))
         if self._refusal is not None:
             self._answer(errors.response(self._refusal))
             return
@@ -250,5 +260,15 @@ class _Exchange(HTTPMessageDelegate):
     def _record(self, request: Request, response: Response) -> None:
         name = self._route.path if self._route is not None else "none"
         seconds = time.perf_counter() - self._began
-        self._gateway.count(request, name, response.status, seconds)
-        access.answered(request, name, response.status, len(response.body), seconds)
+        self._gateway.count(request.method, name, response.status, seconds, request.id)
+        level = logging.WARNING if response.status >= 500 else logging.DEBUG
+        if log.isEnabledFor(level):
+            fields = {
+                "event": "request",
+                "method": request.method,
+                "route": name,
+                "path": request.path,
+                "status": response.status,
+                "remote": request.remote,
+            }
+            log.log(level, "request", extra={**fields, "seconds": round(seconds, 6)})

@@ -16,30 +16,17 @@ JSON_TYPE = ("Content-Type", "application/json")
 
 
 class Request:
-    """One HTTP request, read whole. `remote` is the client's address, `params` the path's named parts.
+    """One HTTP request, read whole. `remote` is the client's address, `params` the path's named parts."""
 
-    `trace` is the id of the trace that its caller says it belongs to.
-    """
+    __slots__ = ("body", "headers", "id", "method", "params", "path", "query", "remote")
 
-    __slots__ = ("body", "headers", "id", "method", "params", "path", "query", "remote", "trace")
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        headers: HTTPHeaders,
-        remote: str,
-        request_id: str,
-        trace: str | None = None,
-    ) -> None:
+    def __init__(self, method: str, path: str, query: str, headers: HTTPHeaders, remote: str, request_id: str) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.headers = headers
         self.remote = remote
         self.id = request_id
-        self.trace = trace
         self.body = b""
         self.params: dict[str, str] = {}
 

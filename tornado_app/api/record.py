@@ -22,7 +22,6 @@ class Record:
     def __init__(self, metrics: Metrics, suspicion: Suspicion, suspect: Callable[[str, Rule], None]) -> None:
         self._metrics = metrics
         self._submissions: dict[tuple[str, str], Counter] = {}
-        self._points: dict[str, Counter] = {}
         self._suspicion = suspicion
         self._suspect_player = suspect
 
@@ -33,10 +32,10 @@ class Record:
         if receipt.replayed:
             rule = self._suspicion.replayed(receipt.user_id)
         else:
-            self._add(submission.face, receipt.points)
+            self._metrics.points.labels(submission.face).inc(receipt.points)
             rule = self._suspicion.accepted(receipt.user_id, receipt.points)
         known = {"player": receipt.user_id, "points": receipt.points, "score": receipt.score}
-        _audit(result, {**_asked(request, submission), **known})
+        _audit(f"score update {result}", {"event": f"score_{result}", **_asked(request, submission), **known})
         if rule is not None:
             self._suspect(receipt.user_id, rule)
 
@@ -53,7 +52,7 @@ class Record:
         fields: dict[str, object] = {"face": face, "caller": caller and caller.user_id, "remote": request.remote}
         if submission is not None:
             fields = _asked(request, submission)
-        _audit("refused", {**fields, "error": refusal.code})
+        _audit("score update refused", {"event": "score_refused", **fields, "error": refusal.code})
         if caller is not None and not caller.trusted:
             rule = self._suspicion.refused(caller.user_id, refusal)
             if rule is not None:
@@ -65,24 +64,16 @@ class Record:
             counter = self._submissions[face, result] = self._metrics.submissions.labels(face, result)
         counter.inc()
 
-    def _add(self, face: str, points: int) -> None:
-        counter = self._points.get(face)
-        if counter is None:
-            counter = self._points[face] = self._metrics.points.labels(face)
-        counter.inc(points)
-
     def _suspect(self, player: str, rule: Rule) -> None:
         self._metrics.suspicious.labels(rule).inc()
-        fields = {"event": "player.suspicious", "player": player, "rule": rule.value}
-        audit.warning("suspicious player", extra=fields)
+        audit.warning("suspicious player", extra={"event": "suspicion", "player": player, "rule": rule.value})
         self._suspect_player(player, rule)
 
 
-def _audit(result: str, fields: dict[str, object]) -> None:
+def _audit(message: str, fields: dict[str, object]) -> None:
     """`audit.info` without looking for the line of code that calls, which no line of the log shows."""
     if audit.isEnabledFor(logging.INFO):
-        message, extra = f"score update {result}", {"event": f"score.{result}", **fields}
-        audit.handle(audit.makeRecord(audit.name, logging.INFO, __file__, 0, message, (), None, extra=extra))
+        audit.handle(audit.makeRecord(audit.name, logging.INFO, __file__, 0, message, (), None, extra=fields))
 
 
 def _asked(request: Request, submission: Submission) -> dict[str, object]:

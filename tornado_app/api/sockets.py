@@ -15,7 +15,7 @@ from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
-from tornado_app.api import access, errors
+from tornado_app.api import errors
 from tornado_app.api.credentials import bearer, offered
 from tornado_app.api.face import Face
 from tornado_app.api.gate import Gate
@@ -25,7 +25,6 @@ from tornado_app.api.server import cut, last_words
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.live.hub import Channel, Subscriber
 from tornado_app.live.wire import Wire, lean
-from tornado_app.observability import logs
 
 log = logging.getLogger("leaderboard.sockets")
 
@@ -53,9 +52,8 @@ class _JsonRefusals(RequestHandler):
     """Answers a handshake that comes to nothing in the API's own shape, not in Tornado's HTML."""
 
     def set_default_headers(self) -> None:
-        """The request's id, and none that tells the version of Tornado."""
+        """None that tells the version of Tornado."""
         self.clear_header("Server")
-        self.set_header("X-Request-Id", logs.request_id.get() or "")
 
     def refuse(self, refusal: LeaderboardError) -> None:
         """Answer with an error."""
@@ -83,7 +81,6 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._subscriber: Subscriber | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._page: tuple[str | None, str | None] = (None, None)
-        self._began = time.monotonic()
 
     def prepare(self) -> None:
         """Refuse what is no handshake, and keep what tells whose page asks for `open`, which a script can hear from.
@@ -143,7 +140,6 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     def on_close(self) -> None:
         """The client is gone."""
-        access.socket_ended(self._channel.name, self._address, self.close_code, time.monotonic() - self._began)
         if self._expiry is not None:
             self._expiry.cancel()
         self._pinger.leave(self)
@@ -162,10 +158,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     def evict(self, reason: str) -> None:
         """Cut off a client that does not read: it would not read a close frame either."""
         self._gate.metrics.evictions.labels(reason).inc()
-        log.info(
-            "a socket was cut off",
-            extra={"event": "socket.evicted", "reason": reason, "face": self._channel.name, "remote": self._address},
-        )
+        log.info("a socket was cut off", extra={"event": "eviction", "reason": reason, "face": self._channel.name})
         cut(self.ws_connection)
 
     # -- pinger.Pinged ----------------------------------------------------------------------------
@@ -181,6 +174,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     def timed_out(self) -> None:
         """The client is gone, or as good as."""
+        self._gate.metrics.evictions.labels("silent").inc()
         self.close(reason="ping timed out")
 
     # ---------------------------------------------------------------------------------------------
@@ -223,6 +217,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._expiry = loop.call_later(min(max(remaining, 0.0), MAX_TIMER), self._refuse, ExpiredToken())
 
     def _refuse(self, refusal: LeaderboardError) -> None:
+        self._gate.metrics.socket_refusals.labels(refusal.code).inc()
         self.close(errors.close_code(refusal), refusal.code)
 
 

@@ -28,9 +28,6 @@ BATCH = 64
 STALL_SECONDS = 10.0
 """How long a client may leave a message lying before it is cut off."""
 
-STALLED = "stalled"
-"""Why it is, for metric and log."""
-
 EVICTIONS = 16
 """Clients cut off before others get their turn: about two milliseconds' work."""
 
@@ -275,6 +272,6 @@ class Hub:
         stalled = [subscriber for subscriber, since in self._blocked.items() if since < latest]
         for number, subscriber in enumerate(stalled, 1):
             if subscriber in self._blocked:
-                subscriber.connection.evict(STALLED)
+                subscriber.connection.evict("stalled")
             if number % EVICTIONS == 0:
                 await asyncio.sleep(0)

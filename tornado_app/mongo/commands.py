@@ -1,4 +1,4 @@
-"""How long the database took for our commands, as the driver tells it."""
+"""How long the database takes for each command, told by the driver: PyMongo Async and Motor alike."""
 
 from __future__ import annotations
 
@@ -6,32 +6,27 @@ from collections.abc import Callable
 
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-COMMANDS = ("aggregate", "delete", "find", "findAndModify", "getMore", "insert", "ping", "update")
-"""What the service sends while it runs; all else is `OTHER`: what it asks and sets up once, at start."""
+Observe = Callable[[str, float | None], None]
+"""Told of each command by name: its seconds, None where it failed."""
 
-OTHER = "other"
+WAITING = frozenset({"getMore"})
+"""Commands whose time says nothing: the server holds the answer back until there is something to tell."""
 
 
-class CommandTimes(CommandListener):
-    """Hands each command's seconds to what `observer` gives for its name: one of COMMANDS, or OTHER.
+class Commands(CommandListener):
+    """Hands the driver's events on. Motor calls it in threads of its own."""
 
-    A command that failed counts too: it has kept somebody waiting. Motor calls from its own threads.
-    """
-
-    def __init__(self, observer: Callable[[str], Callable[[float], None]]) -> None:
-        self._observers = {name: observer(name) for name in COMMANDS}
-        self._other = observer(OTHER)
+    def __init__(self, observe: Observe) -> None:
+        self._observe = observe
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Nothing is known yet."""
+        """Nothing to tell yet."""
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        """The database has answered."""
-        self._observe(event)
+        """It was answered."""
+        if event.command_name not in WAITING:
+            self._observe(event.command_name, event.duration_micros / 1e6)
 
     def failed(self, event: CommandFailedEvent) -> None:
-        """It has refused, or has not answered."""
-        self._observe(event)
-
-    def _observe(self, event: CommandSucceededEvent | CommandFailedEvent) -> None:
-        self._observers.get(event.command_name, self._other)(event.duration_micros / 1e6)
+        """It was refused, or not answered."""
+        self._observe(event.command_name, None)

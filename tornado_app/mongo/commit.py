@@ -53,7 +53,8 @@ class Pending:
 class Flush(Protocol):
     """Applies a batch within `seconds`; returns those to try again, each of which is safe to repeat.
 
-    It answers all others itself. Raises only what concerns the whole batch and cannot be repaired.
+    It answers all others itself. Raises only what concerns the whole batch and cannot be repaired: DatabaseError where
+    the database would not, which it has logged.
     """
 
     def __call__(self, batch: Sequence[Pending], seconds: float, /) -> Awaitable[Sequence[Pending]]:
@@ -101,6 +102,11 @@ class GroupCommit:
             self._running = loop.create_task(self._run(), name="group-commit")
         return pending.answer
 
+    @property
+    def waiting(self) -> int:
+        """Submissions that no flush has taken yet."""
+        return len(self._waiting)
+
     async def close(self) -> None:
         """Take no more, and answer all who wait."""
         self._closing = True
@@ -122,8 +128,9 @@ class GroupCommit:
         self._observe(len(batch))
         try:
             return await self._flush(batch, max(remaining, MIN_FLUSH_TIME))
-        except Exception:  # whatever it is, those who wait must be answered, and the next batch must run
-            log.exception("a batch of %d score updates failed", len(batch))
+        except Exception as error:  # whatever it is, those who wait must be answered, and the next batch must run
+            if not isinstance(error, DatabaseError):
+                log.exception("a batch of %d score updates failed", len(batch))
             for pending in batch:
                 pending.fail(DatabaseError(retry_after=1.0))
             return ()

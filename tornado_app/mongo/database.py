@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from pymongo.monitoring import CommandListener
-
 from tornado_app.mongo import preflight, schema
+from tornado_app.mongo.commands import Observe
 from tornado_app.mongo.driver import Client, DriverName, settled
 from tornado_app.mongo.embedded import EmbeddedMongod
 
@@ -23,17 +22,17 @@ async def open_database(
     driver: DriverName = "pymongo",
     timeout: float = 5.0,  # noqa: ASYNC109  # the driver's own bound
     on_failure: Callable[[Exception], None],
-    listeners: Sequence[CommandListener] = (),
+    observe: Observe | None = None,
 ) -> AsyncIterator[Client]:
     """A client whose database is fit for the service: a replica set of MongoDB 6 or newer, with the board's index.
 
     `uri` None starts a mongod in `data_dir`, which ends with the context; `on_failure` is told when it is lost for
-    good. `listeners` hear of each command. Raises StartupError.
+    good; `observe` is told of each command. Raises StartupError.
     """
     async with AsyncExitStack() as embedded:
         if uri is None:
             uri = await embedded.enter_async_context(embedded_database(data_dir, on_failure=on_failure))
-        client = preflight.open_client(uri, driver, timeout, listeners)
+        client = preflight.open_client(uri, driver, timeout, observe)
         try:
             await preflight.check(client, name)
             await schema.ensure(client, name)

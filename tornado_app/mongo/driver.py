@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import pymongo.lock
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
-from pymongo.monitoring import CommandListener
 
 from tornado_app.core.errors import StartupError
+from tornado_app.mongo.commands import Commands, Observe
 
 DriverName: TypeAlias = Literal["pymongo", "motor"]
 Document: TypeAlias = dict[str, Any]
@@ -29,15 +29,10 @@ _TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11
 
 
 def connect(
-    uri: str,
-    driver: DriverName = "pymongo",
-    *,
-    timeout: float = 5.0,
-    listeners: Sequence[CommandListener] = (),
+    uri: str, driver: DriverName = "pymongo", *, timeout: float = 5.0, observe: Observe | None = None
 ) -> Client:
     """A client for `uri`; it connects on first use and gives up on finding a server after `timeout` seconds.
-
-    `listeners` hear of each command.
+    `observe` is told of each command.
 
     A Motor client is returned under the same type: the two are used alike here. Raises StartupError where the extra
     `[motor]` is not installed; an unusable URI raises what PyMongo raises.
@@ -46,10 +41,11 @@ def connect(
         "appname": "leaderboard",
         "serverSelectionTimeoutMS": round(timeout * 1000),
         "connectTimeoutMS": round(timeout * 1000),
-        "event_listeners": listeners,
         "tz_aware": True,
         "datetime_conversion": "DATETIME_CLAMP",  # a date past the year 9999 must not end whoever reads it
     }
+    if observe is not None:
+        options["event_listeners"] = [Commands(observe)]
     if driver == "pymongo":
         return AsyncMongoClient(uri, **options)
     try:

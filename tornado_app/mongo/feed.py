@@ -50,12 +50,6 @@ RESUMABLE = "ResumableChangeStreamError"
 
 COLLECTION_GONE = frozenset({"drop", "rename", "invalidate", "replaced"})
 
-RESTARTS = (
-    "interrupted", "history_lost", "refused", "out_of_step", "foreign_write", "ranks_differ",
-    "delete", "dropDatabase", "replace", *sorted(COLLECTION_GONE),
-)  # fmt: skip
-"""Why a stream is opened again: `interrupted` by a fault that passes, else the board is read anew."""
-
 
 class Feed:
     """Reads the players' change stream into a listener until cancelled.
@@ -156,8 +150,9 @@ class Feed:
         elif isinstance(error, OperationFailure) and not _passes(error):
             self._forget("refused")
         else:
-            log.warning("the change stream ended and is opened again: %s", type(error).__name__)
-            self._on_restart("interrupted")
+            reason = type(error).__name__
+            log.warning("the change stream ended and is opened again: %s", reason)
+            self._on_restart(reason)
 
     def _forget(self, reason: str) -> None:
         log.warning("the change stream's history cannot be used (%s): the board is read anew", reason)

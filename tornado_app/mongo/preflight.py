@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import pymongo
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
-from pymongo.monitoring import CommandListener
 
 from tornado_app.core.errors import StartupError
+from tornado_app.mongo.commands import Observe
 from tornado_app.mongo.driver import Client, Document, DriverName, connect, settled
 
 MIN_VERSION = (6, 0)
@@ -54,7 +53,7 @@ def redact(text: str) -> str:
     return re.sub(r"(mongodb(?:\+srv)?://)\S*@", r"\1***@", text)
 
 
-def open_client(uri: str, driver: DriverName, seconds: float, listeners: Sequence[CommandListener] = ()) -> Client:
+def open_client(uri: str, driver: DriverName, seconds: float, observe: Observe | None = None) -> Client:
     """A client for `uri`; it has not connected yet. Raises StartupError for one that cannot be used.
 
     An option that the driver does not know, or a value that it does not take, is a fault too: it would go on without
@@ -63,7 +62,7 @@ def open_client(uri: str, driver: DriverName, seconds: float, listeners: Sequenc
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            return connect(uri, driver, timeout=seconds, listeners=listeners)
+            return connect(uri, driver, timeout=seconds, observe=observe)
     except (PyMongoError, UserWarning, ValueError, TypeError, OSError) as error:
         raise StartupError(f"mongodb_uri cannot be used: {_reason(error, uri)}. {_EXAMPLE}") from None
 

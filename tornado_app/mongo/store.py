@@ -83,6 +83,11 @@ class MongoStore:
         """The rules that each write is held against."""
         return self._rules
 
+    @property
+    def waiting(self) -> int:
+        """Actions that wait for a flush."""
+        return self._commit.waiting
+
     # -- writing ----------------------------------------------------------------------------------
 
     async def apply(self, action: Action) -> Receipt:
@@ -110,7 +115,9 @@ class MongoStore:
                 log.warning("a flush of %d is tried again: %s", len(batch), type(error).__name__)
                 await asyncio.sleep(RETRY_PAUSE)
                 return batch
-            raise
+            code = getattr(error, "code", None)  # as when the disk is full
+            log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})
+            raise DatabaseError(retry_after=1.0) from error
         return [pending for pending, attempt in tries if not self._answer(pending, attempt, found)]
 
     def _answer(self, pending: Pending, attempt: Attempt, found: dict[str, Document]) -> bool:

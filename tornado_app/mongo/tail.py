@@ -14,9 +14,16 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from tornado_app.mongo.changes import HistoryLost
 from tornado_app.mongo.driver import is_transient, settled
-from tornado_app.mongo.feed import AWAIT_MS, BATCH, CALL_TIMEOUT
+from tornado_app.mongo.feed import BATCH, CALL_TIMEOUT
 
 log = logging.getLogger("leaderboard.ledger")
+
+AWAIT_MS = 1
+"""How long the server holds an empty answer back."""
+
+REST = 0.1
+"""Seconds for which the stream is left alone when it has nothing more: several events then come in one answer, and the
+ledger keeps out of the way of who waits for the write itself."""
 
 LAST_READ = 5.0
 """Seconds that what came before the end of a stream has to be taken up."""
@@ -128,6 +135,8 @@ class Tail:
             await self._finish()
         self._token = stream.resume_token or self._token
         self._news.set()
+        if event is None:
+            await asyncio.sleep(REST)
 
     async def _finish(self) -> None:
         """Let what came before be read; the last of it tells why the stream ended, and should it not, this does."""

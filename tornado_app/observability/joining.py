@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
-from prometheus_client.core import Exemplar, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from tornado_app.observability.metrics import Join, Metrics
 
 
 class Example(msgspec.Struct, frozen=True, array_like=True):
-    """One of the events that a sample has counted: OpenMetrics' exemplar."""
+    """One observation, by the labels that lead to it; `at`: seconds since the epoch."""
 
     labels: dict[str, str]
     value: float
     at: float
 
 
-class Family(msgspec.Struct, frozen=True, array_like=True):
-    """A metric in one process. `join`: what its samples of several processes make.
+Measure: TypeAlias = tuple[str, dict[str, str], float, Example | None]
+"""A sample: name, labels, value, and the newest example of it, if any."""
 
-    `samples`: name, labels, value. `examples`: the newest of those samples that have any, by their place.
-    """
+
+class Family(msgspec.Struct, frozen=True, array_like=True):
+    """A metric in one process. `join`: what its samples of several processes make."""
 
     name: str
     kind: str
     text: str
     join: Join
-    samples: list[tuple[str, dict[str, str], float]]
-    examples: dict[int, Example] = {}
+    samples: list[Measure]
+
+
+_TOGETHER: dict[Join, Callable[[float, float], float]] = {"sum": operator.add, "max": max, "min": min}
 
 
 def families(metrics: Metrics) -> list[Family]:
@@ -42,15 +47,14 @@ def families(metrics: Metrics) -> list[Family]:
             found.type,
             found.documentation,
             metrics.joins.get(found.name, "sum"),
-            [(sample.name, sample.labels, float(sample.value)) for sample in found.samples],
-            {place: _example(sample.exemplar) for place, sample in enumerate(found.samples) if sample.exemplar},
+            [(sample.name, sample.labels, sample.value, _example(sample.exemplar)) for sample in found.samples],
         )
         for found in metrics.registry.collect()
     ]
 
 
-def _example(exemplar: Exemplar) -> Example:
-    return Example(exemplar.labels, exemplar.value, float(exemplar.timestamp or 0))
+def _example(found: Exemplar | None) -> Example | None:
+    return None if found is None else Example(found.labels, found.value, float(found.timestamp or 0.0))
 
 
 def join(processes: Iterable[Iterable[Family]]) -> list[Family]:
@@ -62,25 +66,23 @@ def join(processes: Iterable[Iterable[Family]]) -> list[Family]:
     return [_one(parts) for parts in found.values()]
 
 
-_Key: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
-_TOGETHER: dict[Join, Callable[[float, float], float]] = {"sum": float.__add__, "max": max, "min": min}
-
-
 def _one(parts: list[Family]) -> Family:
-    """The newest example is kept of each sample."""
-    values: dict[_Key, float] = {}
-    newest: dict[_Key, Example] = {}
+    values: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, Example | None]] = {}
     together = _TOGETHER[parts[0].join]
     for part in parts:
-        for place, (name, labels, value) in enumerate(part.samples):
+        for name, labels, value, example in part.samples:
             key = name, tuple(labels.items())
-            values[key] = together(values[key], value) if key in values else value
-            example = part.examples.get(place)
-            if example is not None and (key not in newest or newest[key].at < example.at):
-                newest[key] = example
-    samples = [(name, dict(labels), value) for (name, labels), value in values.items()]
-    examples = {place: newest[key] for place, key in enumerate(values) if key in newest}
-    return msgspec.structs.replace(parts[0], samples=samples, examples=examples)
+            if key in values:
+                before, older = values[key]
+                values[key] = together(before, value), _newer(older, example)
+            else:
+                values[key] = value, example
+    samples = [(name, dict(labels), value, example) for (name, labels), (value, example) in values.items()]
+    return msgspec.structs.replace(parts[0], samples=samples)
+
+
+def _newer(one: Example | None, other: Example | None) -> Example | None:
+    return other if one is None or (other is not None and other.at > one.at) else one
 
 
 class Joined(Collector):
@@ -106,8 +108,7 @@ class Joined(Collector):
         """Called by the registry when it is scraped."""
         for family in join([*self._running.values(), self._ended]):
             metric = Metric(family.name, family.text, family.kind)
-            for place, (name, labels, value) in enumerate(family.samples):
-                example = family.examples.get(place)
+            for name, labels, value, example in family.samples:
                 exemplar = None if example is None else Exemplar(example.labels, example.value, example.at)
                 metric.add_sample(name, labels, value, exemplar=exemplar)
             yield metric

@@ -16,16 +16,14 @@ from typing import Any, Literal, TextIO
 import msgspec
 
 from tornado_app.core.model import rfc3339
+from tornado_app.observability.flood import Flood
 from tornado_app.observability.redaction import redacted
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request at hand, which is put into each of its lines. Whoever begins a request sets it, in the request's task."""
 
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
-"""The trace that the request at hand belongs to, likewise."""
-
-ACCESS = "leaderboard.access"
-"""The logger of the access log."""
+"""The trace that the request at hand belongs to, as its caller says (W3C Trace Context); in each of its lines too."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FIXED = frozenset({"ts", "level", "logger", "message", "exception", "stack"})
@@ -43,18 +41,17 @@ def configure(
     *,
     color: bool = True,
     process: int | None = None,
-    access: bool = False,
 ) -> None:
     """Send every logger's lines to `stream` (stderr by default) in one form; may be called again.
 
     `level` is for our own loggers; those of libraries start at info, as MongoDB's driver logs each command below that.
     `color`: whether a terminal may be sent colours. `process`: what each line says of the process that wrote it.
-    `access`: whether the access log tells of every request; at level debug it does anyway.
     """
     output = sys.stderr if stream is None else stream
     terminal = output.isatty()
     text = form == "text" or (form == "auto" and terminal)
     handler = _Handler(output)
+    handler.addFilter(Flood())
     handler.setFormatter(TextFormatter(color=color and terminal, process=process) if text else JsonFormatter(process))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
@@ -63,7 +60,6 @@ def configure(
     least = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(max(least, logging.INFO))
     logging.getLogger("leaderboard").setLevel(least)
-    logging.getLogger(ACCESS).setLevel(least if access or least < logging.INFO else max(least, logging.WARNING))
     logging.captureWarnings(capture=True)
     # Nothing here shows them, and they are looked up for each record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -101,7 +97,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **self._process,
         }
-        line.update(_request())
+        line.update(_current())
         line.update(_extra(record))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -125,7 +121,7 @@ class TextFormatter(logging.Formatter):
         """One line, or more where there is a traceback; lines after the first begin with white space."""
         color, dim, plain = (_COLORS.get(record.levelname, ""), _DIM, _PLAIN) if self._color else ("", "", "")
         name = _visible(record.name.removeprefix("leaderboard."))
-        pairs = {**_extra(record), **_request()}
+        pairs = _extra(record) | _current()
         extra = "".join(f"  {_visible(key)}={_value(value)}" for key, value in pairs.items())
         head = f"{dim}{_time(record.created)}{plain} {color}{record.levelname:<7}{plain} {self._process}{name}"
         lines = [f"{head}: {_visible(record.getMessage())}{dim}{extra}{plain}"]
@@ -147,14 +143,11 @@ def _time(created: float) -> str:
     return f"{_second(seconds)}{ms:03d}Z"
 
 
-def _request() -> dict[str, str]:
-    """What is known of the request at hand."""
-    found = {}
-    if (request := request_id.get()) is not None:
-        found["request_id"] = request
-    if (trace := trace_id.get()) is not None:
-        found["trace_id"] = trace
-    return found
+def _current() -> dict[str, str]:
+    """The request at hand, and its trace."""
+    request, trace = request_id.get(), trace_id.get()
+    found = {} if request is None else {"request_id": request}
+    return found if trace is None else found | {"trace_id": trace}
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from tornado_app.api.gateway import Gateway
 from tornado_app.api.http import Request, Response, Route, Router
 from tornado_app.api.ops import Ops
 from tornado_app.config import Config
-from tornado_app.observability import process
 from tornado_app.observability.joining import Joined, families
 from tornado_app.observability.metrics import Metrics
 from tornado_app.processes.channel import Topic
@@ -24,8 +23,11 @@ from tornado_app.processes.child import Child
 CLOSE_TIMEOUT = 1.0
 """Seconds that open connections get to end."""
 
-_OWN = {"leaderboard_processes", "leaderboard_ready", *process.JOINS}
-"""The gauges that are the supervisor's to know too: the others would be 0 of what it does not do."""
+_OWN_GAUGES = frozenset({
+    "leaderboard_processes", "leaderboard_ready", "leaderboard_draining",
+    "process_virtual_memory_bytes", "process_resident_memory_bytes",
+})  # fmt: skip
+"""The others are for those who serve to tell."""
 
 
 class Operations:
@@ -36,7 +38,6 @@ class Operations:
 
     def __init__(self, children: Sequence[Child | None]) -> None:
         self.metrics = Metrics()
-        process.measure_process(self.metrics)
         self.joined = Joined()
         self.draining = False
         self._children = children
@@ -83,8 +84,9 @@ class Operations:
         """Add what is the supervisor's to know: what it counts, and how many processes there are."""
         serving = self._serving()
         self.metrics.processes.set(len(serving))
+        self.metrics.draining.set(self.draining)
         self.metrics.ready.set(not self.draining and len(serving) == len(self._children))
-        own = [each for each in families(self.metrics) if each.kind != "gauge" or each.name in _OWN]
+        own = [each for each in families(self.metrics) if each.kind != "gauge" or each.name in _OWN_GAUGES]
         self.joined.put(os.getpid(), own)
 
     def _reasons(self) -> list[str]:

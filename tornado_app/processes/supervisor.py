@@ -32,9 +32,7 @@ log = logging.getLogger("leaderboard.processes")
 
 def serve(config: Config, count: int) -> int:
     """`leaderboard serve` with so many processes: until SIGTERM or Ctrl-C; the exit code. Raises StartupError."""
-    logs.configure(
-        config.log_level, config.log_format, color=config.color, process=os.getpid(), access=config.access_log
-    )
+    logs.configure(config.log_level, config.log_format, color=config.color, process=os.getpid())
     for sentence in advice(config):
         log.warning(sentence)
 

@@ -84,7 +84,7 @@ capabilities:
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [monitoring.coreos.com]
-  resources: [servicemonitors]
+  resources: [prometheusrules, servicemonitors]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [secrets] # those that Leaderboards refer to; their names are not known before

@@ -14,6 +14,7 @@ from leaderboard_operator.resources.httproute import http_route
 from leaderboard_operator.resources.ingress import ingress
 from leaderboard_operator.resources.names import Board, Object
 from leaderboard_operator.resources.networkpolicy import network_policy
+from leaderboard_operator.resources.prometheusrule import prometheus_rule
 from leaderboard_operator.resources.service import service
 from leaderboard_operator.resources.serviceaccount import service_account
 from leaderboard_operator.resources.servicemonitor import service_monitor
@@ -45,6 +46,7 @@ KINDS = (
     Kind("networking.k8s.io", "v1", "ingresses", ingress),
     Kind("gateway.networking.k8s.io", "v1", "httproutes", http_route, optional=True),
     Kind("monitoring.coreos.com", "v1", "servicemonitors", service_monitor, optional=True),
+    Kind("monitoring.coreos.com", "v1", "prometheusrules", prometheus_rule, optional=True),
 )
 """In the order in which they are applied: what pods need stands before them."""
 

@@ -20,7 +20,10 @@ MANAGED = {"app.kubernetes.io/managed-by": MANAGER}
 
 
 class Board(msgspec.Struct, frozen=True, kw_only=True):
-    """A Leaderboard as the builders need it. `image` is the one to run, `secrets_hash` changes with any Secret used."""
+    """A Leaderboard as the builders need it. `image` is the one to run, `secrets_hash` changes with any Secret used.
+
+    `monitoring_labels`: by which the Prometheus operator selects its objects. `runbooks`: address of their folder.
+    """
 
     namespace: str
     name: str
@@ -28,6 +31,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     spec: Spec
     image: str
     secrets_hash: str = ""
+    monitoring_labels: dict[str, str] = {}
+    runbooks: str = ""
 
     @property
     def selector(self) -> dict[str, str]:
@@ -47,6 +52,12 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
             return self.spec.replicas
         return min(max(self.spec.replicas, scaling.min_replicas), scaling.max_replicas)
 
+    @property
+    def most_replicas(self) -> int | None:
+        """Most pods that the autoscaler may ask for; None where there is none, or it has no choice."""
+        scaling = self.spec.autoscaling
+        return scaling.max_replicas if scaling is not None and scaling.min_replicas < scaling.max_replicas else None
+
     def object(self, api_version: str, kind: str, *, name: str | None = None, **rest: Any) -> Object:
         """An object that belongs to the Leaderboard and goes with it; `rest` is its content."""
         return {
@@ -60,6 +71,12 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
             },
             **rest,
         }
+
+    def monitoring_object(self, kind: str, **rest: Any) -> Object:
+        """An object of the Prometheus operator's."""
+        found = self.object("monitoring.coreos.com/v1", kind, **rest)
+        found["metadata"]["labels"] = {**self.monitoring_labels, **self.labels}
+        return found
 
     def _owner(self) -> Object:
         return {

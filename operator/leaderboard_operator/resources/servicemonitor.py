@@ -4,15 +4,19 @@ from leaderboard_operator.resources.names import Board, Object
 
 
 def service_monitor(board: Board) -> Object | None:
-    """The ServiceMonitor, unless it is switched off."""
+    """The ServiceMonitor, unless it is switched off. Series get the Leaderboard's name: rules and panels ask by it."""
     if board.spec.monitoring.service_monitor == "Disabled":
         return None
-    return board.object(
-        "monitoring.coreos.com/v1",
+    return board.monitoring_object(
         "ServiceMonitor",
         spec={
             "selector": {"matchLabels": board.selector},
-            "endpoints": [{"port": "metrics", "interval": "15s"}],
-            "targetLabels": ["app.kubernetes.io/instance"],
+            "endpoints": [
+                {
+                    "port": "metrics",
+                    "interval": "15s",
+                    "relabelings": [{"targetLabel": "leaderboard", "replacement": board.name}],
+                }
+            ],
         },
     )

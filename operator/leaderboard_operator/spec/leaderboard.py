@@ -36,7 +36,7 @@ class Spec(Part, frozen=True, kw_only=True):
     template: Annotated[Template, field("The pods.")] = Template()
     disruption: Annotated[Disruption, field("What may be taken down at once.")] = Disruption()
     network_policy: Annotated[NetworkPolicy, field("Who may open connections to the pods.")] = NetworkPolicy()
-    monitoring: Annotated[Monitoring, field("Objects for Prometheus and Grafana.")] = Monitoring()
+    monitoring: Annotated[Monitoring, field("Objects for the Prometheus operator.")] = Monitoring()
     paused: Annotated[bool, field("Hands off: the operator changes nothing, but reports.")] = False
 
 

@@ -10,13 +10,12 @@ from msgspec import Meta
 from leaderboard_operator.spec.kinds import (
     Annotations,
     DnsName,
-    Duration,
     Labels,
     Object,
     Part,
     Rule,
     field,
-    within,
+    ruled,
 )
 
 Quantity = Annotated[
@@ -169,25 +168,30 @@ class NetworkPolicy(Part, frozen=True):
     ] = []
 
 
+Limit = Literal["25ms", "50ms", "100ms", "250ms", "500ms", "1s", "2.5s", "5s"]
+"""Bounds of the buckets of the service's histograms: how many were within another time cannot be told."""
+
+
 class Slo(Part, frozen=True):
-    """The service level objectives that alerts and dashboards hold the service to."""
+    """The service level objectives that alerts hold the service to."""
 
     availability: Annotated[
-        str, field("Percent of requests that succeed.", max_length=7, pattern=r"^[0-9]{1,2}(\.[0-9]{1,4})?$")
+        str,
+        field(
+            "Percent of players' requests that do not fail (5xx).", max_length=7, pattern=r"^[0-9]{2}(\.[0-9]{1,4})?$"
+        ),
+        ruled(Rule("double(self) >= 95.0", "give a percentage from 95 to 99.9999: below it no outage would page")),
     ] = "99.9"
-    latency: Annotated[Duration, field("Within which 99 % of requests are answered."), within("1ms", "60s")] = "250ms"
-    propagation: Annotated[
-        Duration, field("Within which 99 % of accepted scores are on the sockets."), within("1ms", "60s")
-    ] = "500ms"
+    latency: Annotated[Limit, field("Within which 99 % of players' requests are answered.")] = "250ms"
+    propagation: Annotated[Limit, field("Within which 99 % of changes of the top 10 are on the sockets.")] = "500ms"
 
 
 Auto = Literal["Auto", "Disabled"]
 
 
 class Monitoring(Part, frozen=True):
-    """Objects for Prometheus and Grafana. `Auto` makes them where the cluster knows their kind."""
+    """Objects for the Prometheus operator. `Auto` makes them where the cluster knows their kind."""
 
-    service_monitor: Annotated[Auto, field("A ServiceMonitor of the Prometheus operator.")] = "Auto"
-    rules: Annotated[Auto, field("A PrometheusRule of the Prometheus operator.")] = "Auto"
-    dashboard: Annotated[Auto, field("A ConfigMap with the dashboard.")] = "Auto"
+    service_monitor: Annotated[Auto, field("A ServiceMonitor, by which the pods are scraped.")] = "Auto"
+    rules: Annotated[Auto, field("A PrometheusRule, which holds the service to `slo`.")] = "Auto"
     slo: Annotated[Slo, field("Service level objectives.")] = Slo()

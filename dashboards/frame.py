@@ -1,0 +1,132 @@
+"""What the dashboards share: variables, links to each other, marks of deploys, and rows of panels on a grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards import queries
+from dashboards.panels import BLUE, DATASOURCE, GREEN, Panel
+
+TAG = "leaderboard"
+RUNBOOKS = "docs/runbooks"
+Variable = Builder[model.VariableModel]
+Mark = dict[str, Any]
+
+DEPLOYS: Mark = {
+    "name": "Deploys",
+    "expr": f"{queries.total(queries.series('leaderboard_build_info'), 'version')} unless "
+    f"{queries.total(queries.series('leaderboard_build_info') + ' offset 1m', 'version')}",
+    "step": "30s",
+    "titleFormat": "Version {{version}} came",
+    "iconColor": GREEN,
+}
+
+
+def starts(scope: queries.Scope, witness: str) -> Mark:
+    """Marks when a process started; of the programs that have the series `witness`."""
+    began = queries.series("process_start_time_seconds", scope=scope)
+    return {
+        "name": "Starts",
+        "expr": f"1000 * ({queries.own(began, witness)})",
+        "step": "30s",
+        "titleFormat": "Started: {{pod}}",
+        "useValueForTime": "on",
+        "iconColor": BLUE,
+    }
+
+
+def dashboard(
+    title: str,
+    description: str,
+    variables: Iterable[Variable],
+    marks: Iterable[Mark],
+    rows: Sequence[tuple[str, Sequence[Panel]]],
+    time: str = "now-1h",
+) -> dict[str, Any]:
+    """A dashboard as Grafana imports it. It has neither an id nor a uid: Grafana gives it one where it is imported.
+
+    The generator does not know all members of annotations, and writes some of panels and variables that Grafana's
+    newest schema does not know.
+    """
+    made = build.Dashboard(f"Leaderboard / {title}").description(description).tags([TAG]).editable()
+    made.tooltip(model.DashboardCursorSync.CROSSHAIR).time(time, "now").refresh("30s").timezone("browser")
+    others = build.DashboardLink("Leaderboard").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
+    made.link(others.as_dropdown(False).include_vars(True).keep_time(True))
+    for variable in (_datasource(), *variables):
+        made.with_variable(variable)
+    for heading, panels in rows:
+        made.with_row(build.Row(heading))
+        for panel in panels:
+            made.with_panel(panel)
+    found: dict[str, Any] = json.loads(json.dumps(made.build(), cls=JSONEncoder))
+    for number, panel in enumerate(found["panels"], start=1):
+        panel["id"] = number
+        panel.get("options", {}).pop("footer", None)
+    for variable in found["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name)
+    source = {"datasource": DATASOURCE.to_json(), "enable": True, "hide": False}
+    found["annotations"] = {"list": [source | mark for mark in marks]}
+    return found
+
+
+def label(name: str, title: str, metric: str, of: str | None = None, *matchers: str) -> Variable:
+    """A variable with the values that a label of a metric has; all of them, or none at all, to begin with."""
+    selected = f"{metric}{{{', '.join(matchers)}}}" if matchers else metric
+    query: dict[str, object] = {"query": f"label_values({selected}, {of or name})", "refId": name}
+    everything = model.VariableOption(selected=True, text=["All"], value=["$__all"])
+    return (
+        build.QueryVariable(name)
+        .label(title)
+        .query(query)
+        .datasource(DATASOURCE)
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(everything)
+    )
+
+
+def choice(name: str, title: str, values: str, first: str, description: str) -> Variable:
+    """A variable with values to choose from."""
+    current = model.VariableOption(selected=True, text=first, value=first)
+    return build.CustomVariable(name).label(title).values(values).current(current).description(description)
+
+
+def boards() -> tuple[Variable, ...]:
+    """The variables that select Leaderboards."""
+    witness = "leaderboard_build_info"
+    return (
+        label("cluster", "Cluster", witness),
+        label("namespace", "Namespace", witness, None, *queries.WHERE[:1]),
+        label("leaderboard", "Leaderboard", witness, None, *queries.WHERE[:2]),
+    )
+
+
+def objectives() -> tuple[Variable, ...]:
+    """The variables that say what was promised; as `monitoring.slo` of a Leaderboard."""
+    edges = "0.1,0.25,0.5,1.0,2.5"
+    return (
+        choice("availability", "Availability %", "99,99.5,99.9,99.95,99.99", "99.9", "So many requests must not fail."),
+        choice("latency", "Latency s", edges, "0.25", "99 % of requests must be answered within it."),
+        choice("propagation", "Propagation s", edges, "0.5", "99 % of changes must be on all pages within it."),
+    )
+
+
+def runbooks() -> Variable:
+    """The variable that says where the pages of docs/runbooks are to be found."""
+    current = model.VariableOption(selected=True, text=RUNBOOKS, value=RUNBOOKS)
+    return build.TextBoxVariable("runbooks").label("Runbooks at").default_value(RUNBOOKS).current(current)
+
+
+def _datasource() -> Variable:
+    return build.DatasourceVariable("datasource").label("Data source").type("prometheus")

@@ -1,0 +1,124 @@
+"""Alerts about one Leaderboard, from what its own pods measure."""
+
+from __future__ import annotations
+
+from leaderboard_operator.monitoring.objectives import slo_groups
+from leaderboard_operator.monitoring.rules import BY, NAME, Alert, Comparison, Group, Recording, Scope
+from leaderboard_operator.spec.runtime import Slo
+
+
+def board_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
+    """All groups."""
+    mean = [_mean(scope, window) for window in ("10m", "1d")]
+    return (*slo_groups(slo, scope), Group("leaderboard", (*mean, *_feed(scope), *_fair_play(scope), *_keeping(scope))))
+
+
+def _sum(scope: Scope, series: tuple[str, ...], function: str, window: str, by: str = BY) -> str:
+    return f"sum {by} ({function}({scope.series(*series)}[{window}]))"
+
+
+def _mean(scope: Scope, window: str) -> Recording:
+    """Points of an update."""
+    points = _sum(scope, ("leaderboard_score_points_total",), "rate", window)
+    updates = _sum(scope, ("leaderboard_score_submissions_total", 'result="accepted"'), "rate", window)
+    return Recording(f"leaderboard:score_points:mean{window}", f"{points}\n/ {updates}")
+
+
+def _feed(scope: Scope) -> tuple[Alert, ...]:
+    lag = scope.series("leaderboard_change_stream_lag_seconds")
+    return (
+        Alert(
+            name="LeaderboardFeedStale",
+            when=(Comparison(f"max {BY} ({lag})", "> 10"),),
+            hold="1m",
+            severity="page",
+            summary=f"{NAME}: the live board stands still",
+            description=(
+                "The change stream of at least one pod has given no sign of life for {{ $value | humanizeDuration }}. "
+                "Who watches through that pod sees an old board."
+            ),
+        ),
+    )
+
+
+def _fair_play(scope: Scope) -> tuple[Alert, ...]:
+    """Points per update, not points: more players are no cheating, dearer updates may be."""
+    updates = ("leaderboard_score_submissions_total", 'result="accepted"')
+    per_day = scope.series("leaderboard:score_points:mean1d")
+    suspicious = _sum(scope, ("leaderboard_suspicious_total",), "increase", "15m", "by (namespace, leaderboard, rule)")
+    foreign = _sum(scope, ("leaderboard_ledger_entries_total", 'kind="foreign"'), "increase", "1h")
+    return (
+        Alert(
+            name="LeaderboardScoreSpike",
+            when=(
+                Comparison(scope.series("leaderboard:score_points:mean10m"), f"> 5 * {per_day}"),
+                Comparison(_sum(scope, updates, "increase", "10m"), ">= 20"),
+            ),
+            hold="5m",
+            severity="ticket",
+            summary=f"{NAME}: updates are worth far more than usual",
+            description=(
+                "An accepted update of the last 10 minutes gave {{ $value | humanize }} points on average, more than "
+                "five times the average of the last day."
+            ),
+        ),
+        Alert(
+            name="LeaderboardSuspiciousPlayers",
+            when=(Comparison(suspicious, ">= 5"),),
+            severity="ticket",
+            summary=f"{NAME}: players break the rule {{{{ $labels.rule }}}}",
+            description="The rule was broken {{ $value | humanize }} times in the last 15 minutes.",
+        ),
+        Alert(
+            name="LeaderboardForeignScores",
+            when=(Comparison(foreign, "> 0"),),
+            severity="page",
+            summary=f"{NAME}: scores were changed behind the service's back",
+            description=(
+                "The ledger holds {{ $value | humanize }} changes of the last hour that the service did not make: "
+                "somebody writes to its database."
+            ),
+        ),
+    )
+
+
+def _keeping(scope: Scope) -> tuple[Alert, ...]:
+    refreshes = "leaderboard_jwks_refreshes_total"
+    differed = _sum(scope, ("leaderboard_rank_checks_total", 'result="differed"'), "increase", "1h")
+    return (
+        Alert(
+            name="LeaderboardLedgerBehind",
+            when=(Comparison(f"max {BY} ({scope.series('leaderboard_ledger_lag_seconds')})", "> 60"),),
+            hold="5m",
+            severity="ticket",
+            summary=f"{NAME}: the ledger is behind the scores",
+            description=(
+                "For {{ $value | humanizeDuration }} there have been updates that the ledger does not hold. Scores "
+                "are right; histories, take-backs and the audit wait."
+            ),
+        ),
+        Alert(
+            name="LeaderboardRanksDiffer",
+            when=(Comparison(differed, ">= 3"),),
+            severity="ticket",
+            summary=f"{NAME}: ranks in memory were wrong more than once",
+            description=(
+                "In the last hour {{ $value | humanize }} checks found ranks in memory that are not the database's. "
+                "Each time they were read anew."
+            ),
+        ),
+        Alert(
+            name="LeaderboardKeysStale",
+            when=(
+                Comparison(_sum(scope, (refreshes, 'result="failed"'), "increase", "15m"), "> 0"),
+                Comparison(_sum(scope, (refreshes, 'result!="failed"'), "increase", "15m"), "== 0"),
+            ),
+            hold="15m",
+            severity="ticket",
+            summary=f"{NAME}: the identity provider's keys cannot be fetched",
+            description=(
+                "{{ $value | humanize }} fetches of the last 15 minutes failed, and none succeeded. Tokens are "
+                "checked with the keys that are known; pods that start now know none."
+            ),
+        ),
+    )

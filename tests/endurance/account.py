@@ -1,0 +1,109 @@
+"""The ledger on the clients' side: what was sent, what was answered, and whether the database bears that out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+Document = Mapping[str, Any]
+
+
+@dataclass(eq=False)
+class Sent:
+    """An action that a client sent, once or again. `scores`: the new score of each answer of success.
+
+    `unclear`: an attempt was answered with 5xx or not at all, so that it may count or not.
+    """
+
+    id: str
+    player: str
+    points: int
+    scores: list[int] = field(default_factory=list)
+    unclear: bool = False
+
+    @property
+    def fits(self) -> tuple[int, ...]:
+        """How often it may be counted."""
+        if self.scores:
+            return (1,)
+        return (0, 1) if self.unclear else (0,)
+
+
+@dataclass
+class Account:
+    """All that the clients of a stage sent. `odd`: answers that no client should ever see."""
+
+    sent: list[Sent] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+
+    def open(self, id: str, player: str, points: int) -> Sent:  # noqa: A002  # it is the action's own word
+        """An action that is about to be sent."""
+        action = Sent(id, player, points)
+        self.sent.append(action)
+        return action
+
+    def take_odd(self) -> list[str]:
+        """The odd answers since this was asked last."""
+        odd, self.odd = self.odd, []
+        return odd
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What differs between the clients' ledger and the database: ids, and for a person what is wrong about them."""
+
+    lost: list[str]
+    doubled: list[str]
+    wrong: list[str]
+
+    @property
+    def problems(self) -> list[str]:
+        """All of it in sentences; empty where they agree."""
+        found = [f"lost: {text}" for text in self.lost] + [f"doubled: {text}" for text in self.doubled]
+        return found + self.wrong
+
+
+def judge(account: Account, entries: Iterable[Document], players: Sequence[Document]) -> Verdict:
+    """Hold the account against the entries of the service's ledger and the players' documents."""
+    booked: dict[tuple[str, str], list[Document]] = defaultdict(list)
+    for entry in entries:
+        if entry["kind"] == "action":
+            booked[entry["player"], entry.get("id", "")].append(entry)
+    remembered = {(player["_id"], memory["i"]) for player in players for memory in player["recent"]}
+    lost, doubled, wrong = [], [], []
+    expected: Counter[str] = Counter()
+    for action in account.sent:
+        found = booked.pop((action.player, action.id), [])
+        times = len(found) or int((action.player, _memory(action.id)) in remembered)
+        expected[action.player] += action.points if times else 0
+        if times not in action.fits:
+            (doubled if times > 1 else wrong if times else lost).append(
+                f"{action.id} of {action.player} is counted {times} times, not {action.fits}"
+            )
+        wrong += _answers(action, found)
+    wrong += [f"nobody sent {action_id} of {player}" for player, action_id in booked]
+    wrong += [
+        f"{player['_id']} has {player['score']} points, {expected[player['_id']]} were counted"
+        for player in players
+        if player["score"] != expected[player["_id"]]
+    ]
+    return Verdict(lost, doubled, wrong)
+
+
+def _memory(action_id: str) -> bytes:
+    """How a player's document remembers an action, see docs/decisions.md: where the ledger's history was lost."""
+    return blake2b(action_id.encode(), digest_size=12).digest()
+
+
+def _answers(action: Sent, found: list[Document]) -> list[str]:
+    """Each answer must be the score that the ledger has after this action."""
+    wrong = [f"{action.id} has {entry['points']} points" for entry in found if entry["points"] != action.points]
+    borne_out = {entry["score"] for entry in found}
+    return wrong + [
+        f"{action.id} of {action.player} was answered with {score}, the ledger says {sorted(borne_out)}"
+        for score in action.scores
+        if found and score not in borne_out
+    ]

@@ -1,0 +1,123 @@
+"""What clients can do: not read, come back all at once, be slow, break off, send everything again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Iterator
+from random import Random
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import aiohttp
+
+from tests.endurance.clients import SOCKETS, Writer
+from tests.endurance.faults.registry import fault
+from tests.endurance.stage import Stage
+from tests.support.service import RunningService, token
+
+STALLED = 50
+STORM = 1000
+SLOW = 100
+TORN = 200
+AGAIN, AT_ONCE = 60, 4
+
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER of no time: a close that sends a reset."""
+
+
+def _connect(service: RunningService, *, buffer: int | None = None) -> socket.socket:
+    place = urlsplit(service.url)
+    connection = socket.socket()
+    if buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    connection.settimeout(10)
+    connection.connect((place.hostname, place.port))
+    return connection
+
+
+@fault("linked", (6, 10))
+def stalled_readers(stage: Stage, chance: Random) -> Iterator[None]:
+    """50 clients open a socket and read nothing"""
+    stalled = []
+    for _ in range(STALLED):
+        connection = _connect(chance.choice(stage.running).service, buffer=1024)
+        head = f"GET {chance.choice(SOCKETS)} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        connection.sendall(
+            f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        stalled.append(connection)
+    yield
+    for connection in stalled:
+        connection.close()
+
+
+@fault("linked", (1, 2))
+def reconnect_storm(stage: Stage, chance: Random) -> Iterator[None]:
+    """1,000 clients connect at once; each must be shown the board"""
+    shown = stage.loop.run(_storm([place.service.ws_url + SOCKETS[0] for place in stage.running]), 60)
+    assert shown == STORM, f"{shown} of {STORM} were shown the board"
+    yield
+
+
+async def _storm(urls: list[str]) -> int:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def one(url: str) -> bool:
+            async with session.ws_connect(url) as connection:
+                message: object = await connection.receive_json(timeout=20)
+                return isinstance(message, dict) and "top_scores" in message
+
+        return sum(await asyncio.gather(*(one(urls[number % len(urls)]) for number in range(STORM))))
+
+
+@fault("linked", (11, 13))
+def slow_bodies(stage: Stage, chance: Random) -> Iterator[None]:
+    """100 clients announce a body and send a byte of it a second"""
+    sending = [stage.loop.start(_trickle(chance.choice(stage.running).service)) for _ in range(SLOW)]
+    yield
+    for each in sending:
+        each.cancel()
+
+
+async def _trickle(service: RunningService) -> None:
+    place = urlsplit(service.url)
+    _, writer = await asyncio.open_connection(place.hostname, place.port)
+    try:
+        writer.write(b"POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(1)
+    except ConnectionError:
+        return  # the service has had enough
+    finally:
+        writer.close()
+
+
+@fault("linked")
+def torn_requests(stage: Stage, chance: Random) -> Iterator[None]:
+    """200 updates that break off at any byte, by a close or a reset"""
+    for _ in range(TORN):
+        player, action = chance.choice(stage.players), uuid4().hex
+        stage.account.open(action, player, 3).unclear = True
+        body = json.dumps({"score": 3}).encode()
+        head = f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(player)}\r\n"
+        head += f"Idempotency-Key: {action}\r\n"
+        request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        with _connect(chance.choice(stage.running).service) as connection:
+            if chance.random() < 0.5:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            connection.sendall(request[: chance.randint(1, len(request))])
+    yield
+
+
+@fault("linked")
+def retries(stage: Stage, chance: Random) -> Iterator[None]:
+    """60 actions, each sent four times at once, through both services"""
+    writer = Writer(lambda: [place.service for place in stage.running], stage.account, stage.players, chance)
+    session = stage.traffic.session
+    stage.loop.run(stage.traffic.add(*(writer.write(session, copies=AT_ONCE) for _ in range(AGAIN))))
+    yield

@@ -1,0 +1,209 @@
+"""The bench's own parts: it sees what is lost, doubled, made up or shown wrong, and its proxy breaks a network."""
+
+import asyncio
+import socket
+import threading
+import time
+from hashlib import blake2b
+
+import pytest
+
+from tests.endurance.account import Account, judge
+from tests.endurance.agreement import ranked
+from tests.endurance.report import append, table
+from tests.endurance.trial import Outcome, Recovery
+from tests.endurance.witness import MOST_LINES, busiest, complaints
+from tests.support.background import BackgroundLoop
+from tests.support.proxy import Proxy
+from tests.support.wait import wait_until
+
+
+def entry(action_id, *, points=5, score=5):
+    return {"kind": "action", "player": "ann", "id": action_id, "points": points, "score": score}
+
+
+def ann(score, *remembered):
+    return [
+        {
+            "_id": "ann",
+            "score": score,
+            "recent": [{"i": blake2b(i.encode(), digest_size=12).digest()} for i in remembered],
+        }
+    ]
+
+
+def account(**fields):
+    kept = Account()
+    action = kept.open("a", "ann", 5)
+    for name, value in fields.items():
+        setattr(action, name, value)
+    return kept
+
+
+def test_what_was_acknowledged_and_is_there_once_is_right():
+    assert judge(account(scores=[5, 5]), [entry("a")], ann(5)).problems == []
+
+
+def test_what_was_not_answered_may_be_there_or_not():
+    assert judge(account(unclear=True), [], []).problems == []
+    assert judge(account(unclear=True), [entry("a")], ann(5)).problems == []
+
+
+def test_where_the_ledger_has_sums_only_the_player_s_document_tells():
+    assert judge(account(scores=[5]), [], ann(5, "a")).problems == []
+    assert len(judge(account(scores=[5]), [], ann(5, "b")).lost) == 1
+
+
+def test_an_acknowledged_action_that_is_not_there_is_lost():
+    assert len(judge(account(scores=[5]), [], []).lost) == 1
+
+
+@pytest.mark.parametrize("fields", [{"scores": [5]}, {"unclear": True}])
+def test_an_action_that_is_there_twice_is_doubled(fields):
+    assert len(judge(account(**fields), [entry("a"), entry("a", score=10)], ann(10)).doubled) == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "entries", "scores"),
+    [
+        (account(), [entry("a")], ann(5)),  # it was refused, and counts
+        (account(scores=[6]), [entry("a")], ann(5)),  # answered with what never was
+        (account(scores=[5]), [entry("a", points=6, score=5)], ann(5)),
+        (account(scores=[5]), [entry("a")], ann(6)),  # more points than its actions have
+        (account(scores=[5]), [entry("a"), entry("b")], ann(5)),  # which nobody sent
+    ],
+)
+def test_what_the_database_does_not_bear_out_is_found(kept, entries, scores):
+    assert judge(kept, entries, scores).wrong != []
+
+
+def test_equals_share_a_rank_and_the_next_one_counts_them():
+    board = [("a", 9), ("b", 7), ("c", 7), ("d", 1)]
+    assert [rank for _, _, rank in ranked(board)] == [1, 2, 2, 4]
+
+
+def test_a_log_is_searched_for_what_no_log_should_hold():
+    fine = '{"ts":"2026-01-01T00:00:00.123Z","level":"info","message":"score update"}'
+    warning = fine.replace("info", "warning")
+    assert complaints("\n".join([fine] * 10 * MOST_LINES)) == []
+    assert busiest("\n".join([warning] * 3 + [warning.replace("00:00.", "00:01.")])) == 3
+    assert complaints("\n".join([warning] * (MOST_LINES + 1))) != []
+    assert complaints(fine.replace("}", ',"exception":"Traceback (most recent call last)…"}')) != []
+
+
+def test_the_report_adds_trials_up(tmp_path):
+    for number, shown in enumerate((0.5, 1.5, 0.7)):
+        recovery = Recovery(0.1, shown, 0.2, ())
+        append(tmp_path / "trials.csv", Outcome("kill-service", number, 1000, 2, 0, 0, 1.0, recovery, 3, ()))
+    assert "| kill-service | 3 | 3,000 | 6 | 0 | 0 | 1.0, 1.0 | 0.1, 0.1 | 0.7, 1.5 | 0.2, 0.2 |" in table(
+        tmp_path / "trials.csv"
+    )
+
+
+# -- the proxy ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loop():
+    with BackgroundLoop() as running:
+        yield running
+
+
+@pytest.fixture
+def echo(loop):
+    """The port of a server that sends back what it gets; `echo.heard` is all that reached it."""
+
+    class Echo:
+        heard = b""
+
+    async def serve(reader, writer):
+        while data := await reader.read(1000):
+            Echo.heard += data
+            writer.write(data)
+        writer.close()
+
+    async def start():
+        return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+    server = loop.run(start())
+    Echo.port = server.sockets[0].getsockname()[1]
+    yield Echo
+    loop.call(server.close)
+
+
+@pytest.fixture
+def proxy(loop, echo):
+    with Proxy(loop, echo.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def wire(proxy):
+    with dial(proxy) as wire:
+        assert asked(wire) == b"hello"
+        yield wire
+
+
+def dial(proxy):
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
+
+
+def asked(wire, seconds=10.0):
+    """What comes back for a greeting; None where nothing does in time."""
+    wire.settimeout(seconds)
+    try:
+        wire.sendall(b"hello")
+        return wire.recv(100)
+    except TimeoutError:
+        return None
+    except ConnectionError:
+        return b""
+
+
+def test_cut(proxy, wire):
+    proxy.cut()
+    assert asked(wire) == b""
+    with dial(proxy) as other:
+        assert asked(other) == b""
+    proxy.heal()
+    with dial(proxy) as other:
+        assert asked(other) == b"hello"
+
+
+def test_frozen_bytes_arrive_in_the_end(proxy, wire, echo):
+    echo.heard = b""
+    proxy.freeze()
+    assert asked(wire, 0.3) is None
+    assert echo.heard == b""
+    proxy.heal()
+    assert wire.recv(100) == b"hello"
+
+
+def test_requests_pass_and_answers_do_not(proxy, wire, echo):
+    echo.heard = b""
+    proxy.freeze(answers_only=True)
+    assert asked(wire, 0.3) is None
+    wait_until(lambda: echo.heard == b"hello")
+
+
+def test_a_forsaken_connection_stays_dead_and_a_new_one_is_well(proxy, wire):
+    proxy.forsake()
+    assert asked(wire, 0.3) is None
+    with dial(proxy) as other:
+        assert asked(other) == b"hello"
+
+
+def test_slow_and_narrow(proxy, wire):
+    proxy.slow(delay=0.2)
+    began = time.monotonic()
+    assert asked(wire) == b"hello"
+    assert time.monotonic() - began > 0.4
+    proxy.slow(rate=1000)
+    sending = threading.Thread(target=wire.sendall, args=(bytes(500),))
+    began = time.monotonic()
+    sending.start()
+    got = 0
+    while got < 500:
+        got += len(wire.recv(1000))
+    sending.join()
+    assert time.monotonic() - began > 0.8

@@ -1,0 +1,142 @@
+"""One trial: load, a fault at a moment of chance, and what is left when it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from tests.endurance.account import Verdict, judge
+from tests.endurance.agreement import differences, unready
+from tests.endurance.faults import Fault
+from tests.endurance.stage import Stage, open_files
+from tests.endurance.witness import MORE_DESCRIPTORS, busiest, complaints, watching
+from tests.support.ledger import problems
+
+PAUSE = 0.05
+PATIENCE = 40.0
+"""Seconds after which clients and services that still do not agree have failed."""
+
+MOST_UNTIL_SHOWN, MOST_UNTIL_READY = 2.0, 10.0
+"""Seconds after the fault within which all that is shown must be right, and readiness open."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Seconds from the end of the fault until everything was well again.
+
+    `answered`: each client has its answer, and an update through each service. `shown`: ranks, reads and all sockets
+    are as the database. `ready`: readiness is open. `wrong`: what never came, or took too long.
+    """
+
+    answered: float
+    shown: float
+    ready: float
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial found. `away`: seconds from the blow until its cause was gone. `busiest`: see `witness.busiest`."""
+
+    fault: str
+    seed: int
+    acknowledged: int
+    unclear: int
+    lost: int
+    doubled: int
+    away: float
+    recovery: Recovery
+    busiest: int
+    problems: tuple[str, ...]
+
+
+def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
+    """Load, the faults one into the other, and the checks."""
+    chance = Random(seed)
+    stage.whole()
+    first = len(stage.account.sent)
+    with watching(stage) as watch:
+        stage.loop.run(stage.traffic.begin())
+        time.sleep(chance.uniform(0.3, 2.0))  # any moment will do
+        struck = time.monotonic()
+        broken = _strike(stage, faults, chance)
+        away = time.monotonic() - struck
+        recovery = _recover(stage)
+    losses = {fault.loses for fault in faults}
+    verdict = Verdict([], [], []) if "scores" in losses else _verdict(stage, history="history" not in losses)
+    news = [place.news() for place in stage.places]
+    found = [*broken, *recovery.wrong, *verdict.problems, *stage.account.take_odd(), *_leaks(stage)]
+    found += [text for log in news for text in complaints(log)]
+    if [fault.shuts for fault in faults] == [True] and not watch.shut:
+        found.append("readiness was never shut")
+    sent = stage.account.sent[first:]
+    return Outcome(
+        "+".join(fault.name for fault in faults), seed,
+        sum(bool(action.scores) for action in sent), sum(action.unclear for action in sent),
+        len(verdict.lost), len(verdict.doubled), away, recovery, max(map(busiest, news)), tuple(found),
+    )  # fmt: skip
+
+
+def _strike(stage: Stage, faults: list[Fault], chance: Random) -> list[str]:
+    """The faults, one into the other, until they are made good; what was wrong meanwhile."""
+    wrong = []
+    with contextlib.ExitStack() as blows:
+        try:
+            for fault in faults:
+                blows.enter_context(fault.strike(stage, chance))
+            time.sleep(max(chance.uniform(*fault.seconds) for fault in faults))
+        except (AssertionError, OSError) as error:
+            wrong.append(repr(error))
+    return wrong
+
+
+def _recover(stage: Stage) -> Recovery:
+    """Let the clients finish, and wait until every one has its answer, all that is shown is right and all is ready."""
+    began = time.monotonic()
+    settling = stage.loop.start(stage.traffic.settle())
+    waits: tuple[Callable[[], list[str]], ...] = (
+        lambda: [] if settling.done() else ["clients wait for answers"],
+        lambda: differences(stage),
+        lambda: unready(stage),
+    )
+    until = [0.0] * len(waits)
+    wrong = ["nothing was looked at"]
+    while wrong and time.monotonic() < began + PATIENCE:
+        wrong = []
+        for number, wait in enumerate(waits):
+            if found := wait():
+                until[number] = time.monotonic() - began
+                wrong += found
+        time.sleep(PAUSE)
+    if not wrong:
+        settling.result()
+    answered, shown, ready = until
+    if shown > MOST_UNTIL_SHOWN or ready > MOST_UNTIL_READY:
+        wrong.append(f"shown after {shown:.1f} s, ready after {ready:.1f} s")
+    return Recovery(answered, shown, ready, tuple(wrong))
+
+
+def _verdict(stage: Stage, *, history: bool) -> Verdict:
+    """The account against the database, once the service's ledger has everything; `history`: it has seen everything."""
+    end = time.monotonic() + PATIENCE
+    with stage.database() as database:
+        while time.monotonic() < end and problems(database):
+            time.sleep(PAUSE)
+        entries = list(database["ledger"].find())
+        players = list(database["players"].find({}, {"score": 1, "recent.i": 1}))
+        verdict = judge(stage.account, entries, players)
+        unseen = [str(entry) for entry in entries if entry["kind"] != "action"] if history else []
+        return Verdict(verdict.lost, verdict.doubled, verdict.wrong + problems(database) + unseen)
+
+
+def _leaks(stage: Stage) -> list[str]:
+    """Descriptors that were not given back."""
+    return [
+        f"{place.service.url} has {now} descriptors open, {place.descriptors} after its start"
+        for place in stage.places
+        if place.service.process is not None
+        and (now := open_files(place.service.process.pid)) > place.descriptors + MORE_DESCRIPTORS
+    ]

@@ -1,0 +1,99 @@
+"""A real Prometheus watches the real thing in trouble: every expression of rules, panels and runbooks gives data.
+
+What is rightly empty is named with its reason, and a fault makes it give data.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from leaderboard_operator.monitoring.fleet import LEADER
+from tests.monitoring.test_rules import ALERTS, RECORDINGS
+from tests.monitoring.test_runbooks import queries
+from tests.monitoring.world import World
+from tests.support.dashboards import expressions
+from tests.support.operator import install_crd
+from tests.support.wait import wait_until
+
+EMPTY = {f"absent({LEADER})": "an operator runs; test_an_operator_that_is_gone ends it"}
+
+DEPLOYS = "a version comes in one minute, and not in each: looked for in the time since all began"
+UNMEASURED = "neither service nor operator measures its own process; once they do, take this exception out"
+
+
+@pytest.fixture(scope="module")
+def world(cluster, mongod_binary, tmp_path_factory):
+    """After all that can go wrong without ending anything for good."""
+    install_crd(cluster)
+    with World(cluster, tmp_path_factory.mktemp("world")) as found:
+        found.suspect()
+        found.stall()
+        found.lose_database()
+        found.tamper()
+        yield found
+
+
+def test_every_recording_gives_data(world):
+    assert world.without_data({each.expression for each in RECORDINGS}) == set()
+    assert world.without_data({each.name for each in RECORDINGS}) == set()
+
+
+def test_every_comparison_of_every_alert_has_something_to_compare(world):
+    sides = {side for alert in ALERTS for each in alert.when for side in sides_of(each)}
+    assert len(sides) > 30
+    assert world.without_data(sides - set(EMPTY)) == set()
+    assert world.without_data(EMPTY, within=0) == set(EMPTY)
+
+
+def sides_of(comparison) -> set[str]:
+    """The left side, and the right one where it is more than a number."""
+    right = comparison.bound.rpartition(" ")[2]
+    return {comparison.left, right} if right.startswith("leaderboard") else {comparison.left}
+
+
+def test_every_expression_of_every_runbook_gives_data(world):
+    asked = {each.replace('"games"', f'"{world.namespace}"') for each in queries()}
+    keys = {each for each in asked if "jwks" in each}
+    asked = (asked - keys) | {each.replace('"arcade"', '"chess"') for each in keys}
+    assert world.without_data(asked) == set()
+
+
+def test_every_expression_of_every_dashboard_gives_data(world):
+    world.touch()
+    asked = {each.text: (each.dashboard, each.place) for each in expressions()}
+    marks = {text for text, (_, place) in asked.items() if place == "Deploys"}
+    unmeasured = {text for text in asked if re.search(r"\bprocess_", text)}
+    missing = world.without_data(asked.keys() - marks - unmeasured)
+    assert {asked[text]: text for text in missing} == {}
+    assert world.without_data({f"last_over_time(({text})[10m:1s])" for text in marks}) == set(), DEPLOYS
+    assert world.without_data(unmeasured, within=0) == unmeasured, UNMEASURED
+
+
+def firing(world, name: str) -> list[dict[str, str]]:
+    return [each["metric"] for each in world.prometheus.query(f'ALERTS{{alertname="{name}",alertstate="firing"}}')]
+
+
+@pytest.mark.parametrize("name", ["LeaderboardForeignScores", "LeaderboardSuspiciousPlayers"])
+def test_what_was_done_to_the_board_is_told(world, name):
+    (told,) = wait_until(lambda: firing(world, name), 30, name)
+    assert (told["namespace"], told["leaderboard"]) == (world.namespace, "arcade")
+
+
+def test_nobody_is_told_of_what_did_not_happen(world):
+    assert world.prometheus.query("up") != []
+    for name in ("LeaderboardRanksDiffer", "LeaderboardOperatorBlind", "LeaderboardScoreSpike"):
+        assert firing(world, name) == []
+
+
+def test_only_the_leaderboard_that_nobody_scrapes_is_told_of(world):
+    (alert,) = (alert for alert in ALERTS if alert.name == "LeaderboardNotScraped")
+    found = world.prometheus.query(str(alert.when[0]))
+    assert [each["metric"]["leaderboard"] for each in found] == ["ghost"]
+
+
+def test_an_operator_that_is_gone(world):
+    """The last one: it ends the operator."""
+    world.operator.terminate()
+    assert world.without_data(EMPTY) == set()

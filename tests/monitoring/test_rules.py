@@ -1,0 +1,114 @@
+"""Rules: the committed files are those of the code, Prometheus takes them, and they are about what is measured."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+import yaml
+
+from leaderboard_operator.cli import main
+from leaderboard_operator.monitoring import Alert, Recording, Scope, board_groups, fleet_groups
+from leaderboard_operator.resources.prometheusrule import prometheus_rule
+from leaderboard_operator.spec.runtime import Limit, Slo
+from tests.operator.boards import spec
+from tests.operator.samples import board
+from tests.support.chart import CHART, ROOT
+from tests.support.prometheus import promtool
+from tornado_app.observability.metrics import FAST
+
+FILES = {ROOT / "dashboards" / "rules.yaml": (), CHART / "files" / "rules.yaml": ("--fleet",)}
+GROUPS = (*board_groups(Slo(), Scope()), *fleet_groups())
+ALERTS = [rule for group in GROUPS for rule in group.rules if isinstance(rule, Alert)]
+WRITTEN = [group for path in FILES for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
+"""The groups of the committed files."""
+RECORDINGS = [rule for group in GROUPS for rule in group.rules if isinstance(rule, Recording)]
+
+
+def check(path) -> str:
+    """What promtool finds wrong."""
+    done = promtool("check", "rules", "--lint=all", "--lint-fatal", path)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
+def test_the_file_is_what_the_code_makes(path, capsys):
+    """After a change that is meant: `leaderboard-operator rules > dashboards/rules.yaml`, and `rules --fleet`."""
+    assert main(["rules", *FILES[path]]) == 0
+    assert capsys.readouterr().out == path.read_text(encoding="utf-8")
+    assert check(path) == ""
+
+
+def test_prometheus_takes_the_rules_of_one_leaderboard(tmp_path):
+    slo = {"availability": "99.95", "latency": "1s", "propagation": "2.5s"}
+    made = prometheus_rule(board(spec(monitoring={"slo": slo})))
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump(made["spec"]), encoding="utf-8")
+    assert check(path) == ""
+
+
+def test_a_broken_rule_would_be_found(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "one", "rules": [{"record": "a:b:c", "expr": "sum("}]}]}))
+    assert "could not parse expression" in check(path)
+
+
+def test_each_leaderboard_has_its_own_objectives():
+    slo = {"availability": "99.95", "latency": "1s", "propagation": "2.5s"}
+    text = str(prometheus_rule(board(spec(monitoring={"slo": slo}))))
+    assert "> 14.4 * 0.0005" in text
+    assert 'le="1.0"}' in text
+    assert 'le="2.5"}' in text
+    assert "more than 2.5s to the last socket" in text
+    assert "The objective allows 0.05 %" in text
+
+
+def test_rules_of_one_leaderboard_ask_for_no_other():
+    """Each selector of each expression; those of the whole fleet ask for no name."""
+    for group in board_groups(Slo(), Scope("games", "arcade")):
+        for rule in group.rules:
+            expression = rule.rule("")["expr"]
+            selectors = re.findall(r"(leaderboard_\w+|leaderboard:[\w:]+)(\{[^}]*\})?", expression)
+            assert selectors
+            for metric, matchers in selectors:
+                assert matchers.startswith('{namespace="games",leaderboard="arcade"'), (metric, expression)
+
+
+def test_objectives_are_bounds_of_the_services_buckets():
+    """Neither imports the other: an objective between two buckets could not be counted."""
+    for limit in get_args(Limit):
+        unit = 1000 if limit.endswith("ms") else 1
+        assert float(limit.rstrip("ms")) / unit in FAST, limit
+
+
+def test_names_say_level_metric_and_operation():
+    for each in RECORDINGS:
+        assert re.fullmatch(r"leaderboard:[a-z_]+:(ratio_rate|increase|mean)[0-9]+[mhd]", each.name)
+    for each in ALERTS:
+        assert re.fullmatch(r"Leaderboard([A-Z][a-z]+)+", each.name)
+
+
+def test_an_alert_reads_only_what_is_recorded_or_measured():
+    recorded = {each.name for each in RECORDINGS}
+    read = {name for each in ALERTS for name in re.findall(r"leaderboard:[\w:]+", each.rule("")["expr"])}
+    assert read == recorded
+
+
+def test_links_lead_to_where_the_runbooks_are_said_to_be(capsys):
+    found = []
+    for flags in FILES.values():
+        main(["rules", *flags, "--runbook-url", "https://docs.example/runbooks/"])
+        linked = yaml.safe_load(capsys.readouterr().out)
+        found += [rule for group in linked["groups"] for rule in group["rules"] if "alert" in rule]
+    assert len(found) == len(ALERTS)
+    for rule in found:
+        assert rule["annotations"]["runbook_url"] == f"https://docs.example/runbooks/{rule['alert']}.md"
+        assert "runbook" not in rule["annotations"]
+
+
+def test_without_an_address_an_alert_names_the_page():
+    for each in ALERTS:
+        annotations = each.rule("")["annotations"]
+        assert "runbook_url" not in annotations
+        assert annotations["runbook"] == f"docs/runbooks/{each.name}.md"

@@ -1,0 +1,79 @@
+"""A runbook for each alert, which says what it means, how to confirm it, what to do, and when it is over."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from leaderboard_operator.monitoring.objectives import BURNS
+from tests.monitoring.test_rules import ALERTS, RECORDINGS
+from tests.operator.test_docs import DOC
+from tests.support.chart import ROOT
+
+RUNBOOKS = {path.stem: path for path in (ROOT / "docs" / "runbooks").iterdir()}
+MONITORING = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+SECTIONS = ["What it means", "Confirm", "What to do", "When it is over"]
+QUERY = re.compile(r"```promql\n(.*?)\n```", re.DOTALL)
+
+
+def queries() -> set[str]:
+    """Each expression of each runbook."""
+    return {each for path in RUNBOOKS.values() for each in QUERY.findall(path.read_text(encoding="utf-8"))}
+
+
+def test_each_alert_has_one_and_each_is_an_alerts():
+    assert set(RUNBOOKS) == {alert.name for alert in ALERTS}
+
+
+@pytest.fixture(params=sorted(RUNBOOKS))
+def text(request):
+    return RUNBOOKS[request.param].read_text(encoding="utf-8")
+
+
+def test_it_tells_the_four_things_that_one_wants_to_know_at_three(text):
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    parts = re.split(r"^## .+$", text, flags=re.MULTILINE)
+    assert all(len(part.split()) > 10 for part in parts)
+    assert QUERY.search(parts[2]), "how to confirm is an expression too"
+
+
+def test_its_links_lead_somewhere(text):
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / "docs" / "runbooks" / target).is_file(), target
+
+
+def test_the_documentation_lists_each_alert_with_its_severity():
+    rows = re.findall(r"^\| \[(\w+)\]\(runbooks/\w+\.md\) \| ([\w, ]+) \|", MONITORING, re.MULTILINE)
+    severities = {alert.name: set() for alert in ALERTS}
+    for alert in ALERTS:
+        severities[alert.name].add(alert.severity)
+    assert {name: set(said.split(", ")) for name, said in rows} == severities
+
+
+def test_the_documentation_tells_how_fast_a_budget_may_be_burnt():
+    table = MONITORING.partition("| Burns |")[2].partition("\n\n")[0]
+    for burn in BURNS:
+        windows = " | ".join(re.sub(r"([0-9]+)m$", r"\1 min", re.sub(r"([hd])$", r" \1", each)) for each in (
+            burn.long, burn.short, burn.hold,
+        ))  # fmt: skip
+        assert f"| {windows} | {burn.severity} |" in table
+
+
+def test_the_documentation_names_recordings_that_there_are():
+    named = set(re.findall(r"`(leaderboard:[\w:]+)`", MONITORING))
+    assert len(named) == 5
+    assert named <= {each.name for each in RECORDINGS}
+
+
+def test_its_title_is_the_alert():
+    for name, path in RUNBOOKS.items():
+        assert path.read_text(encoding="utf-8").startswith(f"# {name}\n")
+
+
+def test_reasons_that_it_names_are_told_of_in_the_operators_documentation():
+    text = RUNBOOKS["LeaderboardUnavailable"].read_text(encoding="utf-8")
+    causes = re.findall(r"^- \*\*(.+?)\*\*", text, re.MULTILINE)
+    named = {word for cause in causes for word in re.findall(r"`(\w+)`", cause)}
+    assert len(named) > 5
+    assert named <= set(re.findall(r"`(\w+)`", DOC.partition("## Conditions")[2].partition("## Fields")[0]))

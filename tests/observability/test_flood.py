@@ -1,0 +1,63 @@
+"""The same complaint again and again is written so often a second, and what is held back is counted."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from tornado_app.observability import logs
+from tornado_app.observability.flood import MOST, Flood
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def passes(clock):
+    flood = Flood(clock)
+
+    def passes(message="a request failed", level=logging.WARNING):
+        record = logging.LogRecord("leaderboard.http", level, "", 0, message, (), None)
+        return getattr(record, "held_back", 0) if flood.filter(record) else None
+
+    return passes
+
+
+def test_more_of_one_kind_than_may_be_in_a_second_are_held_back_and_counted(passes, clock):
+    assert [passes() for _ in range(MOST + 5)] == [0] * MOST + [None] * 5
+    assert passes("something else") == 0
+    clock.now += 1
+    assert [passes() for _ in range(2)] == [5, 0]
+
+
+def test_a_line_for_each_update_has_no_bound(passes):
+    assert {passes(level=logging.INFO) for _ in range(10 * MOST)} == {0}
+
+
+def test_the_audit_log_has_no_bound():
+    flood = Flood()
+    record = logging.LogRecord("leaderboard.audit", logging.WARNING, "", 0, "suspicious player", (), None)
+    assert all(flood.filter(record) for _ in range(10 * MOST))
+
+
+def test_the_service_s_log_says_what_was_held_back(logging_as_before, monkeypatch, clock):
+    monkeypatch.setattr(logs, "Flood", lambda: Flood(clock))
+    stream = io.StringIO()
+    logs.configure(form="json", stream=stream)
+    for _ in range(MOST + 3):
+        logging.getLogger("leaderboard.http").warning("request")
+    clock.now += 1
+    logging.getLogger("leaderboard.http").warning("request")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(lines) == MOST + 1
+    assert lines[-1]["held_back"] == 3

@@ -1,0 +1,47 @@
+"""docs/logs.md names every event that the code writes, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tornado.httputil import HTTPHeaders
+
+from tornado_app.api.gateway import trace_id
+
+PROJECT = Path(__file__).parents[2]
+RESULTS = ("accepted", "replayed")
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def test_each_event_is_in_the_document():
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "tornado_app").rglob("*.py"))
+    written = set(re.findall(r'"event": "(\w+)"', code)) | {f"score_{result}" for result in RESULTS}
+    text = (PROJECT / "docs" / "logs.md").read_text(encoding="utf-8").partition("## Events")[2]
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", text)) - {"event"} == written
+
+
+def headers(traceparent: str) -> HTTPHeaders:
+    return HTTPHeaders({"traceparent": traceparent})
+
+
+@pytest.mark.parametrize("given", [f"00-{TRACE}-b7ad6b7169203331-01", f"01-{TRACE}-b7ad6b7169203331-00-what-comes"])
+def test_a_trace_goes_on(given):
+    assert trace_id(headers(given)) == TRACE
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "nonsense",
+        f"ff-{TRACE}-b7ad6b7169203331-01",
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE.upper()}-b7ad6b7169203331-01",
+        f"00-{TRACE}-b7ad6b7169203331-01-more",
+    ],
+)
+def test_a_malformed_trace_is_none(given):
+    assert trace_id(headers(given)) is None
