@@ -161,7 +161,8 @@ def _table() -> Panel:
         },
     )
     chosen = "?${__url_time_range}&var-namespace=${__data.fields.Namespace}&var-leaderboard=${__value.raw}"
-    column(panel, "Leaderboard", Look(link=("Choose it", chosen)))
+    column(panel, "Namespace", Look(width=130))
+    column(panel, "Leaderboard", Look(link=("Choose it", chosen), width=130))
     column(panel, "Players are", Look(words=slo.VERDICT, width=180))
     column(panel, "Ready", Look(words=READY))
     column(panel, "Requests", Look("reqps"))

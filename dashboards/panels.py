@@ -48,7 +48,7 @@ class Look(NamedTuple):
     def properties(self) -> list[model.DynamicConfigValue]:
         """As an override has it."""
         found: dict[str, object] = {"unit": self.unit}
-        if self.link is None:
+        if self.words is not None or self.unit != "none":
             found["mappings"] = _words(self.words)
         if self.steps is not None:
             found |= {"thresholds": _steps(self.steps, self.lowest).build(), "color": {"mode": "thresholds"}}

@@ -161,18 +161,22 @@ def test_monitoring_says_what_it_lacks_and_works_once_it_is_there(release):
     values = {"monitoring": {"enabled": True, "labels": {"release": "prometheus"}}}
     refused = release.helm("install", str(CHART), values=values, check=False)
     assert 'no matches for kind "ServiceMonitor"' in refused.stderr
-    crd = find("servicemonitors.yaml")
-    release.cluster.kubectl("apply", "--server-side", "--filename", str(crd))
-    release.cluster.kubectl("wait", "--for=condition=Established", "--filename", str(crd), "--timeout=30s")
+    crds = [f"--filename={find(name)}" for name in ("prometheusrules.yaml", "servicemonitors.yaml")]
+    release.cluster.kubectl("apply", "--server-side", *crds)
+    release.cluster.kubectl("wait", "--for=condition=Established", *crds, "--timeout=30s")
     try:
-        release.helm("install", str(CHART), values=values)
+        release.helm("install", str(CHART), values={**values, "dashboards": {"enabled": True}})
+        rule = release.cluster.get("prometheusrule", OPERATOR, release.namespace)
+        assert rule["metadata"]["labels"]["release"] == "prometheus"
+        dashboards = release.cluster.objects("configmap", release.namespace, "grafana_dashboard=1")
+        assert len(dashboards) == 3
         monitor = release.cluster.get("servicemonitor", OPERATOR, release.namespace)
         service = release.cluster.get("service", OPERATOR, release.namespace)
         assert monitor["metadata"]["labels"]["release"] == "prometheus"
         assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
         assert monitor["spec"]["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
     finally:
-        release.cluster.kubectl("delete", "--filename", str(crd))
+        release.cluster.kubectl("delete", *crds)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.yaml")))

@@ -5,14 +5,13 @@ What is rightly empty is named with its reason, and a fault makes it give data.
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from leaderboard_operator.monitoring.fleet import LEADER
 from tests.monitoring.test_rules import ALERTS, RECORDINGS
 from tests.monitoring.test_runbooks import queries
 from tests.monitoring.world import World
+from tests.operator.boards import PATIENCE
 from tests.support.dashboards import expressions
 from tests.support.operator import install_crd
 from tests.support.wait import wait_until
@@ -20,7 +19,6 @@ from tests.support.wait import wait_until
 EMPTY = {f"absent({LEADER})": "an operator runs; test_an_operator_that_is_gone ends it"}
 
 DEPLOYS = "a version comes in one minute, and not in each: looked for in the time since all began"
-UNMEASURED = "neither service nor operator measures its own process; once they do, take this exception out"
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +62,9 @@ def test_every_expression_of_every_dashboard_gives_data(world):
     world.touch()
     asked = {each.text: (each.dashboard, each.place) for each in expressions()}
     marks = {text for text, (_, place) in asked.items() if place == "Deploys"}
-    unmeasured = {text for text in asked if re.search(r"\bprocess_", text)}
-    missing = world.without_data(asked.keys() - marks - unmeasured)
+    missing = world.without_data(asked.keys() - marks)
     assert {asked[text]: text for text in missing} == {}
     assert world.without_data({f"last_over_time(({text})[10m:1s])" for text in marks}) == set(), DEPLOYS
-    assert world.without_data(unmeasured, within=0) == unmeasured, UNMEASURED
 
 
 def firing(world, name: str) -> list[dict[str, str]]:
@@ -77,7 +73,7 @@ def firing(world, name: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", ["LeaderboardForeignScores", "LeaderboardSuspiciousPlayers"])
 def test_what_was_done_to_the_board_is_told(world, name):
-    (told,) = wait_until(lambda: firing(world, name), 30, name)
+    (told,) = wait_until(lambda: firing(world, name), PATIENCE, name)
     assert (told["namespace"], told["leaderboard"]) == (world.namespace, "arcade")
 
 

@@ -69,7 +69,7 @@ def test_rules_of_one_leaderboard_ask_for_no_other():
     for group in board_groups(Slo(), Scope("games", "arcade")):
         for rule in group.rules:
             expression = rule.rule("")["expr"]
-            selectors = re.findall(r"(leaderboard_\w+|leaderboard:[\w:]+)(\{[^}]*\})?", expression)
+            selectors = re.findall(r"(process_\w+|leaderboard_\w+|leaderboard:[\w:]+)(\{[^}]*\})?", expression)
             assert selectors
             for metric, matchers in selectors:
                 assert matchers.startswith('{namespace="games",leaderboard="arcade"'), (metric, expression)
@@ -105,6 +105,12 @@ def test_links_lead_to_where_the_runbooks_are_said_to_be(capsys):
     for rule in found:
         assert rule["annotations"]["runbook_url"] == f"https://docs.example/runbooks/{rule['alert']}.md"
         assert "runbook" not in rule["annotations"]
+
+
+def test_a_label_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--monitoring-label", "kube-prometheus-stack"])
+    assert "not of the form NAME=VALUE" in capsys.readouterr().err
 
 
 def test_without_an_address_an_alert_names_the_page():

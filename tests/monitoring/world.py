@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from http.client import HTTPException
 from itertools import count, cycle
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from uuid import uuid4
 
 import yaml
 from pymongo import MongoClient
+from websockets.exceptions import WebSocketException
 
 from tests.api.live import PATHS, add, fill, opened, register
 from tests.api.test_socket_limits import HANDSHAKE
 from tests.api.wire import Wire
 from tests.monitoring.test_rules import WRITTEN
-from tests.operator.boards import Boards, leaderboard
+from tests.operator.boards import PATIENCE, Boards, leaderboard
 from tests.support.cluster import Cluster
 from tests.support.kubernetes import make_namespace
 from tests.support.mongod import ReplicaSet
@@ -76,7 +78,7 @@ class World:
         self.chess = self._service("chess", "--jwt-jwks-url", self.provider.url, env={"LEADERBOARD_JWT_KEY": None})
         self.operator = self._operator()
         self.prometheus = enter(Prometheus(self._folder / "prometheus", self._scrapes(), [self._rules()]))
-        wait_until(lambda: self.prometheus.query("sum(up) == 3"), 30, "all three are scraped")
+        wait_until(lambda: self.prometheus.query("sum(up) == 3"), PATIENCE, "all three are scraped")
         player = threading.Thread(target=self._play, daemon=True)
         player.start()
         callback(player.join, 30)
@@ -136,17 +138,18 @@ class World:
     # -- what happens -------------------------------------------------------------------------------
 
     def _play(self) -> None:
-        """Players score through every front end, read, and come to watch and leave; a refusal is an answer too."""
+        """Players score through every front end, read, and come to watch and leave. Who is turned away comes again."""
         turns, writes, reads, paths = count(), cycle(WRITES), cycle(READS), cycle(PATHS)
         while not self._over.wait(0.02):
             turn = next(turns)
             user = PLAYERS[turn % len(PLAYERS)]
             path, body = next(writes)
             filled = json.loads(json.dumps(body).replace("{user}", user).replace("{id}", f"a-{turn}"))
-            self._ask("POST", path, filled, user)
-            self._ask("GET", next(reads).replace("{user}", user), None, None)
-            if turn % 10 == 0:
-                self._watch(next(paths))
+            with suppress(OSError, HTTPException, WebSocketException):
+                self._ask("POST", path, filled, user)
+                self._ask("GET", next(reads).replace("{user}", user), None, None)
+                if turn % 10 == 0:
+                    self._watch(next(paths))
 
     def _ask(self, method: str, path: str, body: Any, user: str | None) -> None:
         self.arcade.call(method, path, body, token=user and token(user))
@@ -178,18 +181,20 @@ class World:
                     add(self.arcade, next(movers), 1)
                 return self.arcade.metric("leaderboard_websocket_evictions_total", reason="stalled") == 1
 
-            wait_until(evicted, 40, "an eviction")
+            wait_until(evicted, PATIENCE, "an eviction")
 
     def lose_database(self) -> None:
         """MongoDB ends hard, and comes back: requests fail, and change streams are opened again."""
         (member,) = self.replica_set.members
         member.kill()
         failed = {"code": "500", "route": "/api/score"}
-        wait_until(lambda: self.arcade.metric("leaderboard_http_requests_total", **failed) > 2, 30, "a request fails")
+        wait_until(
+            lambda: self.arcade.metric("leaderboard_http_requests_total", **failed) > 2, PATIENCE, "a request fails"
+        )
         member.start()
         self.replica_set.wait_healthy()
         for service in (self.arcade, self.chess):
-            wait_until(lambda one=service: one.readiness()[0] == 200, 30, "it serves again")
+            wait_until(lambda one=service: one.readiness()[0] == 200, PATIENCE, "it serves again")
 
     def tamper(self) -> None:
         """Somebody changes a score in the database."""
@@ -197,7 +202,12 @@ class World:
             changed = client[self.database]["players"].update_one({"_id": PLAYERS[0]}, {"$inc": {"score": 1000}})
             assert changed.modified_count == 1
         foreign = {"kind": "foreign"}
-        wait_until(lambda: self.arcade.metric("leaderboard_ledger_entries_total", **foreign) > 0, 30, "it is booked")
+        wait_until(
+            lambda: self.arcade.metric("leaderboard_ledger_entries_total", **foreign) > 0, PATIENCE, "it is booked"
+        )
+
+    def _counted(self, metric: str, least: float, **labels: str) -> None:
+        wait_until(lambda: self.arcade.metric(metric, **labels) >= least, PATIENCE, f"{metric} {labels}")
 
     def touch(self) -> None:
         """Give the operator something to do."""
@@ -209,7 +219,7 @@ class World:
         """Whether an expression gives anything that is a number."""
         return any(each["value"][1] != "NaN" for each in self.prometheus.query(expression))
 
-    def without_data(self, expressions: Iterable[str], within: float = 30.0) -> set[str]:
+    def without_data(self, expressions: Iterable[str], within: float = PATIENCE) -> set[str]:
         """Those of some expressions that give nothing, when scrapes and evaluations had time to."""
         missing = set(expressions)
 

@@ -10,7 +10,10 @@ from leaderboard_operator.spec.runtime import Slo
 def board_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
     """All groups."""
     mean = [_mean(scope, window) for window in ("10m", "1d")]
-    return (*slo_groups(slo, scope), Group("leaderboard", (*mean, *_feed(scope), *_fair_play(scope), *_keeping(scope))))
+    return (
+        *slo_groups(slo, scope),
+        Group("leaderboard", (*mean, *_serving(scope), *_fair_play(scope), *_keeping(scope))),
+    )
 
 
 def _sum(scope: Scope, series: tuple[str, ...], function: str, window: str, by: str = BY) -> str:
@@ -24,8 +27,9 @@ def _mean(scope: Scope, window: str) -> Recording:
     return Recording(f"leaderboard:score_points:mean{window}", f"{points}\n/ {updates}")
 
 
-def _feed(scope: Scope) -> tuple[Alert, ...]:
+def _serving(scope: Scope) -> tuple[Alert, ...]:
     lag = scope.series("leaderboard_change_stream_lag_seconds")
+    started = scope.series("process_start_time_seconds", 'leaderboard!=""')  # every other program has one too
     return (
         Alert(
             name="LeaderboardFeedStale",
@@ -36,6 +40,16 @@ def _feed(scope: Scope) -> tuple[Alert, ...]:
             description=(
                 "The change stream of at least one pod has given no sign of life for {{ $value | humanizeDuration }}. "
                 "Who watches through that pod sees an old board."
+            ),
+        ),
+        Alert(
+            name="LeaderboardRestarting",
+            when=(Comparison(f"sum {BY} (changes({started}[15m]))", ">= 3"),),
+            severity="page",
+            summary=f"{NAME}: its processes end and start again",
+            description=(
+                "{{ $value | humanize }} times in the last 15 minutes. Each time sockets are lost and requests fail "
+                "that no metric counts."
             ),
         ),
     )

@@ -1,0 +1,39 @@
+"""How Grafana's build tells what it lacks; that it works is shown by whoever looks at the dashboards in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.grafana import build
+from tests.support.building import BuildError, NotBuiltError
+
+
+@pytest.fixture
+def nothing_built(monkeypatch, tmp_path):
+    """A machine that never built anything."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    return tmp_path
+
+
+def test_a_test_is_told_how_to_get_it(nothing_built):
+    with pytest.raises(NotBuiltError, match="`make test-grafana` builds it"):
+        build.home()
+
+
+def test_a_machine_without_tools_is_told_which(nothing_built, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(nothing_built))
+    assert build.main() == 1
+    assert "install: go 1.26 or newer, gcc, node." in capsys.readouterr().err
+
+
+def test_sources_that_are_not_what_they_were_are_an_error_and_leave_nothing(nothing_built, monkeypatch):
+    source = nothing_built / "module"
+    for name in build.PATCHES:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text("something else", encoding="utf-8")
+    monkeypatch.setattr(build, "MODULE", source.name)
+    monkeypatch.setattr(build, "_run", lambda *command, folder, **_: f"{nothing_built}\n" if "env" in command else "")
+    with pytest.raises(BuildError, match="xlsx"):
+        build.build()
+    assert list(nothing_built.rglob(".building-*")) == []
+    assert not list(nothing_built.rglob("grafana/*/bin"))
