@@ -71,10 +71,12 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def service(self, players: int, *, name: str = "Player {}", flags: tuple[str, ...] = ()) -> System:
-        """`leaderboard serve` on a MongoDB of its own, with players who have played before."""
+    def service(
+        self, players: int, *, name: str = "Player {}", flags: tuple[str, ...] = (), module: str = "tornado_app"
+    ) -> System:
+        """`leaderboard serve`, or what `module` makes of it, on a MongoDB of its own, with players who have played."""
         base = self._database(lambda: database.seasoned(players, name=name))
-        program = self._stack.enter_context(self.service_process(base, flags))
+        program = self._stack.enter_context(self.service_process(base, flags, module))
         address, metrics = re.findall(r"https?://[^\s)]+", program.wait_for(READY))
         found = System(
             "this service", address, address.replace("http", "ws", 1) + "/ws/scoreboard",
@@ -91,9 +93,9 @@ class Stage:
         """The same service, written to by players that nothing else moves."""
         return replace(system, players=self._tokens(players, prefix="other-"), turn=0)
 
-    def service_process(self, base: Database, flags: tuple[str, ...] = ()) -> Program:
+    def service_process(self, base: Database, flags: tuple[str, ...] = (), module: str = "tornado_app") -> Program:
         """The process alone, to be entered by the caller; it is ready once it says so."""
-        command = python("tornado_app", "serve", "--port", "0", "--metrics-port", "0", *SERVICE_FLAGS, *flags)
+        command = python(module, "serve", "--port", "0", "--metrics-port", "0", *SERVICE_FLAGS, *flags)
         env = {"LEADERBOARD_MONGODB_URI": base.uri, "LEADERBOARD_MONGODB_DATABASE": DATABASE}
         return self._program(command, env | {"LEADERBOARD_JWT_KEY": self.secret})
 

@@ -395,7 +395,7 @@ class Service:
 
 def serve(config: Config, *, out: TextIO | None = None) -> int:
     """`leaderboard serve`: until SIGTERM or Ctrl-C; the exit code."""
-    logs.configure(config.log_level, config.log_format, color=config.color)
+    logs.configure(config.log_level, config.log_format, color=config.color, access=config.access_log)
     for sentence in advice(config):
         log.warning(sentence)
     stream = out or sys.stdout

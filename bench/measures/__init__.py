@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.bench import Bench
-from bench.measures import broadcast, curve, idle, processes, propagation, ranks, read, stalled, write
+from bench.measures import broadcast, curve, idle, processes, propagation, ranks, read, recording, stalled, write
 from bench.report import Report
 
 MEASURES: dict[str, Callable[[Bench], Report]] = {
     "write": write.run,
     "processes": processes.run,
     "read": read.run,
+    "recording": recording.run,
     "broadcast": broadcast.run,
     "propagation": propagation.run,
     "idle": idle.run,

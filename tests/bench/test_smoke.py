@@ -19,6 +19,7 @@ ROWS = {
     "write": {f"{name}, {count}" for name in ("this service", "naive") for count in ("4 connections", "1 connection")},
     "processes": {"1 process, 2 cores", "2 processes, 2 cores"},
     "read": {"this service", "bare Tornado handler"},
+    "recording": {f"{kind} {name}" for kind in ("reads", "updates") for name in ("with metrics", "without")},
     "broadcast": {f"{name}, 20 sockets" for name in ("this service", "write_message to each", "websockets broadcast")},
     "propagation": {"20 sockets", "5 pollers, every 100 ms"},
     "idle": {"this service", "Tornado's WebSocketHandler"},

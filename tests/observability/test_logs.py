@@ -110,6 +110,22 @@ def test_the_request_s_id_is_in_its_lines_and_in_no_other(stream):
     assert "request_id" not in outside
 
 
+def test_the_access_log_is_told_from_the_rest():
+    access = logging.getLogger(logs.ACCESS)
+    for level, wanted, told in (
+        ("info", False, ["failed"]),
+        ("info", True, ["answered", "failed"]),
+        ("debug", False, ["answered", "failed"]),
+        ("warning", True, ["failed"]),
+        ("error", True, []),
+    ):
+        stream = io.StringIO()
+        logs.configure(level, "json", stream, access=wanted)
+        access.info("answered")
+        access.warning("failed")
+        assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == told
+
+
 def test_libraries_come_through_from_info_on_and_ours_from_the_level(stream):
     logging.getLogger("pymongo.command").debug("every command")
     logging.getLogger("tornado.application").error("oh")

@@ -27,7 +27,7 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 
-from tornado_app.api import errors, screening
+from tornado_app.api import access, errors, screening
 from tornado_app.api.addresses import Proxies
 from tornado_app.api.cors import Cors
 from tornado_app.api.http import MethodNotAllowed, Request, Response, Route, Router
@@ -148,15 +148,18 @@ class _Exchange(HTTPMessageDelegate):
         path, _, query = screening.origin_form(line.path).partition("?")
         length = screening.content_length(headers)
         self._refusal = screening.refusal(line, headers, length)
+        request_id = gateway.request_id(headers)
+        current_request_id.set(request_id)
+        current_trace_id.set(trace_id(headers))
         if self._refusal is None and gateway.sockets is not None and screening.is_handshake(line, headers):
             if not gateway.draining:
                 self._inner = gateway.sockets.start_request(self._server_conn, self._connection)
                 return self._inner.headers_received(start_line, headers)
             self._refusal = ShuttingDown()
         remote = gateway.remote(self._connection, headers)
-        self._request = Request(line.method, path, query, headers, remote, gateway.request_id(headers))
+        self._request = Request(line.method, path, query, headers, remote, request_id)
         if gateway.tracing is not None:
-            self._traced = gateway.tracing.request(line.method, headers.get("traceparent"), self._request.id)
+            self._traced = gateway.tracing.request(line.method, headers.get("traceparent"), request_id)
         if self._refusal is not None and (length > MAX_DRAIN or "Expect" in headers):
             self._answer(errors.response(self._refusal), early=True)
         return None
@@ -184,9 +187,6 @@ class _Exchange(HTTPMessageDelegate):
         if request is None or self._answered:
             return
         request.body = b"".join(self._chunks)
-        current_request_id.set(request.id)
-        if self._traced is None:
-            current_trace_id.set(trace_id(request.headers))
         if self._refusal is not None:
             self._answer(errors.response(self._refusal))
             return
@@ -270,14 +270,4 @@ class _Exchange(HTTPMessageDelegate):
         self._gateway.count(request.method, name, response.status, seconds, request.id)
         if self._traced is not None:
             self._traced(None if self._route is None else self._route.path, response.status)
-        level = logging.WARNING if response.status >= 500 else logging.DEBUG
-        if log.isEnabledFor(level):
-            fields = {
-                "event": "request",
-                "method": request.method,
-                "route": name,
-                "path": request.path,
-                "status": response.status,
-                "remote": request.remote,
-            }
-            log.log(level, "request", extra={**fields, "seconds": round(seconds, 6)})
+        access.answered(request, name, response.status, len(response.body), seconds)

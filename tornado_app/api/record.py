@@ -22,6 +22,7 @@ class Record:
     def __init__(self, metrics: Metrics, suspicion: Suspicion, suspect: Callable[[str, Rule], None]) -> None:
         self._metrics = metrics
         self._submissions: dict[tuple[str, str], Counter] = {}
+        self._points: dict[str, Counter] = {}
         self._suspicion = suspicion
         self._suspect_player = suspect
 
@@ -32,7 +33,7 @@ class Record:
         if receipt.replayed:
             rule = self._suspicion.replayed(receipt.user_id)
         else:
-            self._metrics.points.labels(submission.face).inc(receipt.points)
+            self._add(submission.face, receipt.points)
             rule = self._suspicion.accepted(receipt.user_id, receipt.points)
         known = {"player": receipt.user_id, "points": receipt.points, "score": receipt.score}
         _audit(f"score update {result}", {"event": f"score_{result}", **_asked(request, submission), **known})
@@ -63,6 +64,12 @@ class Record:
         if counter is None:
             counter = self._submissions[face, result] = self._metrics.submissions.labels(face, result)
         counter.inc()
+
+    def _add(self, face: str, points: int) -> None:
+        counter = self._points.get(face)
+        if counter is None:
+            counter = self._points[face] = self._metrics.points.labels(face)
+        counter.inc(points)
 
     def _suspect(self, player: str, rule: Rule) -> None:
         self._metrics.suspicious.labels(rule).inc()

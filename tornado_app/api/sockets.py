@@ -15,7 +15,7 @@ from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
-from tornado_app.api import errors
+from tornado_app.api import access, errors
 from tornado_app.api.credentials import bearer, offered
 from tornado_app.api.face import Face
 from tornado_app.api.gate import Gate
@@ -25,6 +25,7 @@ from tornado_app.api.server import cut, last_words
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.live.hub import Channel, Subscriber
 from tornado_app.live.wire import Wire, lean
+from tornado_app.observability import logs
 
 log = logging.getLogger("leaderboard.sockets")
 
@@ -52,8 +53,9 @@ class _JsonRefusals(RequestHandler):
     """Answers a handshake that comes to nothing in the API's own shape, not in Tornado's HTML."""
 
     def set_default_headers(self) -> None:
-        """None that tells the version of Tornado."""
+        """The request's id, and none that tells the version of Tornado."""
         self.clear_header("Server")
+        self.set_header("X-Request-Id", logs.request_id.get() or "")
 
     def refuse(self, refusal: LeaderboardError) -> None:
         """Answer with an error."""
@@ -81,6 +83,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._subscriber: Subscriber | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._page: tuple[str | None, str | None] = (None, None)
+        self._began = time.monotonic()
 
     def prepare(self) -> None:
         """Refuse what is no handshake, and keep what tells whose page asks for `open`, which a script can hear from.
@@ -140,6 +143,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     def on_close(self) -> None:
         """The client is gone."""
+        access.socket_ended(self._channel.name, self._address, self.close_code, time.monotonic() - self._began)
         if self._expiry is not None:
             self._expiry.cancel()
         self._pinger.leave(self)

@@ -233,6 +233,11 @@ class Settings:
         "auto",
         "Form of a log line; auto is text on a terminal and json elsewhere.",
     )
+    access_log: bool = _logs(
+        Flag(),
+        default=False,
+        doc="Log each request that is answered and each socket that ends, beside what goes wrong.",
+    )
 
 
 SETTINGS: tuple[Setting, ...] = settings_of(Settings)

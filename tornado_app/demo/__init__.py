@@ -37,7 +37,7 @@ def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
     if "log_level" not in config.sources:
         # An audit line for each simulated move would push what the demo says off the screen.
         config = replace(config, log_level="warning")
-    logs.configure(config.log_level, config.log_format, color=config.color)
+    logs.configure(config.log_level, config.log_format, color=config.color, access=config.access_log)
     return turns.run(Demo(config, players, out or sys.stdout).run())
 
 

@@ -26,6 +26,9 @@ trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 """The trace that the request at hand belongs to, as its caller says (W3C Trace Context), else as it is recorded; in
 each of its lines too."""
 
+ACCESS = "leaderboard.access"
+"""The logger of the access log."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FIXED = frozenset({"ts", "level", "logger", "message", "exception", "stack"})
 # Control characters, line separators, what turns the direction of writing, and halves of characters.
@@ -42,11 +45,13 @@ def configure(
     *,
     color: bool = True,
     process: int | None = None,
+    access: bool = False,
 ) -> None:
     """Send every logger's lines to `stream` (stderr by default) in one form; may be called again.
 
     `level` is for our own loggers; those of libraries start at info, as MongoDB's driver logs each command below that.
     `color`: whether a terminal may be sent colours. `process`: what each line says of the process that wrote it.
+    `access`: whether the access log tells of every request; at level debug it does anyway.
     """
     output = sys.stderr if stream is None else stream
     terminal = output.isatty()
@@ -61,6 +66,7 @@ def configure(
     least = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(max(least, logging.INFO))
     logging.getLogger("leaderboard").setLevel(least)
+    logging.getLogger(ACCESS).setLevel(least if access or least < logging.INFO else max(least, logging.WARNING))
     logging.captureWarnings(capture=True)
     # Nothing here shows them, and they are looked up for each record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

@@ -32,7 +32,9 @@ log = logging.getLogger("leaderboard.processes")
 
 def serve(config: Config, count: int) -> int:
     """`leaderboard serve` with so many processes: until SIGTERM or Ctrl-C; the exit code. Raises StartupError."""
-    logs.configure(config.log_level, config.log_format, color=config.color, process=os.getpid())
+    logs.configure(
+        config.log_level, config.log_format, color=config.color, process=os.getpid(), access=config.access_log
+    )
     for sentence in advice(config):
         log.warning(sentence)
 

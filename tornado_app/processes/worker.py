@@ -38,7 +38,9 @@ async def work(end: socket.socket) -> int:
 
 async def _serve(channel: Channel, orders: Orders) -> int:
     config: Config = pickle.loads(orders.config)  # noqa: S301  # from the supervisor, over a socket that only it has
-    logs.configure(config.log_level, config.log_format, color=config.color, process=os.getpid())
+    logs.configure(
+        config.log_level, config.log_format, color=config.color, process=os.getpid(), access=config.access_log
+    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
