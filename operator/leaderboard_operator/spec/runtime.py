@@ -194,4 +194,7 @@ class Monitoring(Part, frozen=True):
 
     service_monitor: Annotated[Auto, field("A ServiceMonitor, by which the pods are scraped.")] = "Auto"
     rules: Annotated[Auto, field("A PrometheusRule, which holds the service to `slo`.")] = "Auto"
+    dashboard: Annotated[
+        Literal["Auto"], field("The chart's dashboards show every Leaderboard; it has none of its own.")
+    ] = "Auto"
     slo: Annotated[Slo, field("Service level objectives.")] = Slo()
