@@ -198,7 +198,7 @@ def test_no_token_is_logged_whatever_the_level(run_service, module_database):
         with opened_as(chatty, bad, way) as socket:
             assert socket.ended() == (4401, "invalid_token")
     assert chatty.get(f"/api/leaderboard?token={good}", token=good).status == 200
-    assert '"level":"debug"' in chatty.log
+    assert '"logger":"leaderboard.access"' in chatty.log
     for text in (good, bad):
         assert not any(part in chatty.log for part in text.split("."))
 
