@@ -146,13 +146,12 @@ class Reader:
 class Listener:
     """A client on a socket of one service, `number`; it comes back when the socket ends.
 
-    `rows`: user and score of the top 10 as last seen. `reconnects`: how often it came back.
+    `rows`: user and score of the top 10 as last seen.
     """
 
     def __init__(self, services: Services, account: Account, number: int, path: str, chance: Random) -> None:
         self.number = number
         self.path = path
-        self.reconnects = -1
         self._services = services
         self._account = account
         self._chance = chance
@@ -170,7 +169,6 @@ class Listener:
             url = self._services()[self.number].ws_url + self.path
             try:
                 async with session.ws_connect(url, timeout=aiohttp.ClientWSTimeout(ws_close=1.0)) as socket:
-                    self.reconnects += 1
                     self._version, self._places = 0, {}
                     async for message in socket:
                         self._take(json.loads(message.data))

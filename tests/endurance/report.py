@@ -13,6 +13,7 @@ from tests.endurance.trial import Outcome
 TIMES = ("away", "answered", "shown", "ready")
 COLUMNS = ("fault", "seed", "acknowledged", "unclear", "lost", "doubled", *TIMES, "busiest", "late", "problems")
 
+PAIRS = "two at a time"
 HEADS = ("Fault", "Trials", "Acknowledged", "Unclear", "Lost", "Doubled", *map(str.title, TIMES), "Late", "Wrong")
 
 
@@ -34,7 +35,7 @@ def table(path: Path) -> str:
     by_fault: dict[str, list[dict[str, str]]] = defaultdict(list)
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            by_fault[row["fault"]].append(row)
+            by_fault[PAIRS if "+" in row["fault"] else row["fault"]].append(row)
     head = f"| {' | '.join(HEADS)} |\n|---|{'---:|' * (len(HEADS) - 1)}\n"
     return head + "".join(_line(fault, rows) for fault, rows in by_fault.items())
 

@@ -56,7 +56,7 @@ class Place:
     _read_to: int = 0
 
     def start(self) -> None:
-        """For the first time, or as an orchestrator does with a service that has ended. Each time it has a new log."""
+        """For the first time, or again. Each time it has a new log."""
         self._unread, self._read_to = self.news() if self.starts else "", 0
         self.starts += 1
         self.service.start(self.folder / f"log.{self.starts}")
@@ -144,6 +144,12 @@ class Stage:
     def running(self) -> list[Place]:
         """The services that no fault has ended."""
         return [place for place in self.places if place.service.process and place.service.process.poll() is None]
+
+    def start_ended(self) -> None:
+        """Start each service that has ended, as an orchestrator does."""
+        for place in self.places:
+            if place not in self.running:
+                place.start()
 
     # -- the database -----------------------------------------------------------------------------
 

@@ -5,11 +5,15 @@ import socket
 import threading
 import time
 from hashlib import blake2b
+from pathlib import Path
+from random import Random
 
 import pytest
 
+from tests.endurance.__main__ import pair
 from tests.endurance.account import Account, judge
 from tests.endurance.agreement import ranked
+from tests.endurance.faults import FAULTS
 from tests.endurance.report import append, table
 from tests.endurance.trial import Outcome, Recovery
 from tests.endurance.witness import MOST_LINES, busiest, complaints
@@ -98,6 +102,25 @@ def test_the_report_adds_trials_up(tmp_path):
     assert "| kill-service | 3 | 3,000 | 6 | 0 | 0 | 1.0, 1.0 | 0.1, 0.1 | 0.7, 2.5 | 0.2, 0.2 | 1 | 0 |" in table(
         tmp_path / "trials.csv"
     )
+
+
+def test_the_table_of_the_docs_is_that_of_the_trials():
+    docs = Path(__file__).parents[2] / "docs"
+    assert table(docs / "reliability.csv") in (docs / "reliability.md").read_text(encoding="utf-8")
+
+
+def test_the_docs_tell_of_every_fault():
+    text = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert [name for name in FAULTS if f"`{name}`" not in text] == []
+
+
+def test_any_pair_of_faults_is_of_one_ground():
+    for seed in range(200):
+        first, second = pair(Random(seed))
+        assert first.ground == second.ground
+        assert first is not second
+        assert not first.alone
+        assert not second.alone
 
 
 # -- the proxy ------------------------------------------------------------------------------------

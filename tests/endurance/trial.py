@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from pymongo.errors import PyMongoError
+
 from tests.endurance.account import Verdict, judge
 from tests.endurance.agreement import differences, unready
 from tests.endurance.faults import Fault
@@ -90,13 +92,17 @@ def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
 def _strike(stage: Stage, faults: list[Fault], chance: Random) -> list[str]:
     """The faults, one into the other, until they are made good; what was wrong meanwhile."""
     wrong = []
-    with contextlib.ExitStack() as blows:
-        try:
-            for fault in faults:
-                blows.enter_context(fault.strike(stage, chance))
-            time.sleep(max(chance.uniform(*fault.seconds) for fault in faults))
-        except (AssertionError, OSError) as error:
-            wrong.append(repr(error))
+    try:
+        with contextlib.ExitStack() as blows:
+            try:
+                for fault in faults:
+                    blows.enter_context(fault.strike(stage, chance))
+                time.sleep(max(chance.uniform(*fault.seconds) for fault in faults))
+            except (AssertionError, OSError) as error:  # what was done is to be made good all the same
+                wrong.append(repr(error))
+        stage.start_ended()
+    except (AssertionError, OSError, PyMongoError) as error:
+        wrong.append(repr(error))
     return wrong
 
 
