@@ -31,7 +31,7 @@ def database() -> list[Panel]:
         ),
         lines(
             "Failed commands",
-            "Which commands fail, or are not answered in time?",
+            "Which commands fail, or are not answered in time? findAndModify does where an update is refused, too.",
             "none",
             query(events("leaderboard_mongodb_command_failures_total", "command"), "{{command}}"),
             empty="none",

@@ -41,10 +41,14 @@ def total(expression: str, *by: str) -> str:
     return join("sum", expression, *by)
 
 
+def ever(counter: str, *by: str, matchers: Scope = ()) -> str:
+    """Which counters rose at all in the time that is shown: most of those that start at 0 never do."""
+    return f"{total(increase(counter, *matchers, window='$__range'), *by)} > 0"
+
+
 def events(counter: str, *by: str) -> str:
-    """How often something happened, of what happened at all in the time that is shown."""
-    ever = total(increase(counter, window="$__range"), *by)
-    return f"{total(increase(counter), *by)} and {ever} > 0"
+    """How often something happened, of what ever happened."""
+    return f"{total(increase(counter), *by)} and {ever(counter, *by)}"
 
 
 def quantile(

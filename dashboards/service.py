@@ -13,6 +13,7 @@ from dashboards.queries import (
     REQUESTS,
     WHERE,
     events,
+    ever,
     quantile,
     rate,
     series,
@@ -20,6 +21,7 @@ from dashboards.queries import (
 )
 from leaderboard_operator.monitoring.objectives import PLAYERS
 
+SUBMISSIONS = "leaderboard_score_submissions_total"
 NO_PROBES = 'route!~"/healthz|/readyz|/metrics"'
 
 
@@ -73,27 +75,33 @@ def _hurt() -> list[Panel]:
     ]
 
 
+def _asked(*by: str, matchers: tuple[str, ...]) -> str:
+    """Requests a second, of the kinds that there were."""
+    return f"{total(rate(REQUESTS, *matchers), *by)} and {ever(REQUESTS, *by, matchers=matchers)}"
+
+
 def _requests() -> list[Panel]:
     return [
         lines(
             "Requests",
             "How much is asked, and of what? A sudden nothing is as bad as a flood.",
             "reqps",
-            query(total(rate(REQUESTS, NO_PROBES), "route"), "{{route}}"),
+            query(_asked("route", matchers=(NO_PROBES,)), "{{route}}"),
             stacked=True,
         ),
         lines(
             "Failed requests",
             "What does the service fail to answer (5xx)? 500 is the database or a defect, 503 a full or ending pod.",
             "reqps",
-            query(total(rate(REQUESTS, NO_PROBES, 'code=~"5.."'), "route", "code"), "{{code}} {{route}}"),
+            query(_asked("route", "code", matchers=(NO_PROBES, 'code=~"5.."')), "{{code}} {{route}}"),
             empty="none",
         ),
         lines(
             "Refused requests",
             "What does the service refuse (4xx)? 401 is about tokens, 403 about proofs, 429 about the rate limit.",
             "reqps",
-            query(total(rate(REQUESTS, 'code=~"4.."'), "route", "code"), "{{code}} {{route}}"),
+            query(_asked("route", "code", matchers=('code=~"4.."',)), "{{code}} {{route}}"),
+            empty="none",
         ),
         lines(
             "Time to answer",
@@ -106,7 +114,7 @@ def _requests() -> list[Panel]:
             "Time to answer, p99 by route",
             "Which route is slow? Only writes: look at MongoDB. All of them: look at the pods.",
             "s",
-            query(quantile(0.99, DURATION, "route", matchers=PLAYERS), "{{route}}"),
+            query(f"{quantile(0.99, DURATION, 'route', matchers=PLAYERS)} and {ever(REQUESTS, 'route')}", "{{route}}"),
         ),
         heat(
             "Time to answer, all",
@@ -118,7 +126,7 @@ def _requests() -> list[Panel]:
             "Score updates by result",
             "Do scores rise, and if not, why? accepted and replayed are well; the others are error codes of the API.",
             "ops",
-            query(total(rate("leaderboard_score_submissions_total"), "result"), "{{result}}"),
+            query(f"{total(rate(SUBMISSIONS), 'result')} and {ever(SUBMISSIONS, 'result')}", "{{result}}"),
             stacked=True,
             width=12,
         ),
@@ -126,7 +134,7 @@ def _requests() -> list[Panel]:
             "Score updates by front end",
             "Which front end do they come through? One that is missing has lost its frontend.",
             "ops",
-            query(total(rate("leaderboard_score_submissions_total"), "face"), "{{face}}"),
+            query(total(rate(SUBMISSIONS), "face"), "{{face}}"),
             stacked=True,
             width=12,
         ),

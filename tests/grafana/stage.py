@@ -57,7 +57,7 @@ def stage(cluster: Cluster, database: ReplicaSet, folder: Path) -> Iterator[Stag
         ]
         targets.append(_target(operator.url, "leaderboard-operator-0", SYSTEM))
         scrapes = [{"job_name": "leaderboard", "honor_labels": True, "static_configs": targets}]
-        rules = [ROOT / "dashboards" / "rules.yaml"]
+        rules = [ROOT / place / "rules.yaml" for place in ("dashboards", "helm/leaderboard/files")]
         prometheus = stack.enter_context(Prometheus(folder / "prometheus", scrapes, rules))
         stack.enter_context(Load(pods))
         yield Stage(database, prometheus)
@@ -133,10 +133,10 @@ class Load:
                     continue
 
 
-def wait_for_samples(prometheus: Prometheus, seconds: float) -> None:
-    """Wait until each target has been scraped, each second, for so long."""
-    counted = f"min(count_over_time(leaderboard_build_info[1h])) >= {seconds:g}"
-    wait_until(lambda: prometheus.query(counted), seconds + 90, f"{seconds:g} s of samples")
+def wait_for_samples(prometheus: Prometheus, seconds: int) -> None:
+    """Wait until both pods have been seen for so long."""
+    seen = f"count(leaderboard_build_info offset {seconds}s) == {len(PODS)}"
+    wait_until(lambda: prometheus.query(seen), seconds + 60, f"{seconds} s of samples")
 
 
 def wait_for_alert(prometheus: Prometheus, name: str) -> None:

@@ -35,7 +35,6 @@ EMPTY = {
         ("Evictions", "A"),
         ("Sockets refused", "A"),
         ("Change stream restarts", "A"),
-        ("Failed commands", "A"),
     },
     "Operator": set[tuple[str, str]](),
 }
