@@ -160,7 +160,8 @@ def _table() -> Panel:
             "Value #K": "Players",
         },
     )
-    chosen = "?${__url_time_range}&var-namespace=${__data.fields.Namespace}&var-leaderboard=${__value.raw}"
+    here = "/d/${__dashboard.uid}?${__url_time_range}"
+    chosen = here + "&var-namespace=${__data.fields.Namespace}&var-leaderboard=${__value.raw}"
     column(panel, "Namespace", Look(width=130))
     column(panel, "Leaderboard", Look(link=("Choose it", chosen), width=130))
     column(panel, "Players are", Look(words=slo.VERDICT, width=180))
