@@ -1,4 +1,7 @@
-"""One arena for the whole suite. When it ends, nothing that its services ever said may hold a secret."""
+"""One arena for all attacks, gone before other tests meddle with the database that it shares with them.
+
+When it ends, nothing that its services ever said may hold a secret.
+"""
 
 import pytest
 
@@ -6,12 +9,12 @@ from tests.attacks.arena import Arena, new_user
 from tests.attacks.witness import Witness
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def witness():
     return Witness()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def arena(replica_set, witness, tmp_path_factory):
     database = f"attacks_{new_user()[2:]}"
     arena = Arena(replica_set.uri, database, tmp_path_factory.mktemp("attacks"), witness)
@@ -24,7 +27,7 @@ def arena(replica_set, witness, tmp_path_factory):
     assert witness.leaks() == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def strict(arena):
     """A service behind a trusted proxy (loopback, so that a test can come from anywhere) that waits for nobody."""
     return arena.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -118,6 +119,8 @@ def test_a_new_leader_lets_no_rival_in(install, run_operator, boards):
     first = run_operator(installation)
     boards.apply(leaderboard("older"))
     boards.wait(name="older")
+    born = boards.get(name="older")["metadata"]["creationTimestamp"]
+    wait_until(lambda: datetime.now(UTC).strftime("%FT%TZ") > born, what="the next second, which tells them apart")
     boards.apply(leaderboard("a-younger"))
     boards.wait("False", "DatabaseInUse", name="a-younger")
     first.terminate()

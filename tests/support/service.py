@@ -41,7 +41,7 @@ class Answer(NamedTuple):
         return json.loads(self.body) if self.body else None
 
 
-def token(sub: str = "alice", *, scope: str = "", ttl: float = 600, key: str = KEY, **claims: Any) -> str:
+def token(sub: str = "alice", *, scope: str = "", ttl: float = 7200, key: str = KEY, **claims: Any) -> str:
     """A bearer token that the running services accept."""
     return minting.mint(keys.signing_secret(key), sub=sub, scopes=scope.split(), ttl=ttl, **claims)
 
