@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -10,9 +11,10 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.grafana.stage import Stage, wait_for_alert, wait_for_samples
+from tests.grafana.stage import LEADERBOARD, Stage, wait_for_alert, wait_for_samples
 from tests.grafana.view import PATIENCE, View
 from tests.support.grafana import Grafana
+from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.grafana, pytest.mark.timeout(1200)]
 
@@ -79,7 +81,23 @@ def test_each_panel_answers_and_is_drawn(name: str, loaded: dict[str, Any], brow
     assert empty == EMPTY[name]
 
 
-def test_the_first_panel_says_that_players_are_hurt(staged: Stage, loaded: dict[str, Any], browser: Browser) -> None:
+def test_a_leaderboard_is_chosen_by_a_click_and_stays_chosen(loaded: dict[str, Any], browser: Browser) -> None:
+    with view(browser, loaded["Fleet"]) as seen:
+        seen.panel("Every Leaderboard").locator("a", has_text=LEADERBOARD).click()
+        expect(seen.page).to_have_url(re.compile(f"var-leaderboard={LEADERBOARD}"))
+        service = seen.page.get_by_role("link", name="Leaderboard / Service")
+        expect(service).to_have_attribute("href", re.compile(f"var-leaderboard={LEADERBOARD}"))
+
+
+def test_an_alert_leads_to_its_runbook(loaded: dict[str, Any], browser: Browser) -> None:
+    with view(browser, loaded["Fleet"], runbooks="http://127.0.0.1/runbooks") as seen:
+        alert = seen.panel("Alerts").locator("a", has_text=ALERT)
+        expect(alert).to_have_attribute("href", f"http://127.0.0.1/runbooks/{ALERT}.md")
+
+
+def test_the_first_panel_says_that_players_are_hurt_and_by_what(
+    staged: Stage, loaded: dict[str, Any], browser: Browser, tmp_path: Path
+) -> None:
     patient = {"latency": "2.5", "propagation": "2.5"}  # a machine that tests keep busy is not what is looked at here
     with view(browser, loaded["Service"], refresh="5s", **patient) as seen:
         verdict = seen.panel("Players")
@@ -88,5 +106,9 @@ def test_the_first_panel_says_that_players_are_hurt(staged: Stage, loaded: dict[
         primary.freeze()
         try:
             expect(verdict).to_contain_text("hurt: nothing is ready")
+            failed = 'sum(leaderboard_http_requests_total{code="500"}) > 80'
+            wait_until(lambda: staged.prometheus.query(failed), PATIENCE, "requests fail")
         finally:
             primary.thaw()
+        expect(verdict).to_contain_text("hurt: requests fail")
+        seen.photograph(Path(PICTURES or tmp_path) / "service-hurt.png")
