@@ -51,30 +51,19 @@ class Metrics:
             "Time since the watch of Leaderboards was last seen to be in step with a list of them.",
             registry=registry,
         )
-        self._conditions = Gauge(
-            "leaderboard_operator_condition",
+        self._conditions = self._of_each(
+            "condition",
             "1 for the status that a condition of a Leaderboard has, 0 for the others.",
-            ["namespace", "leaderboard", "condition", "status"],
-            registry=registry,
+            "condition",
+            "status",
         )
-        self._replicas = Gauge(
-            "leaderboard_operator_replicas",
-            "Pods of a Leaderboard: desired, or ready to take requests.",
-            ["namespace", "leaderboard", "state"],
-            registry=registry,
+        self._replicas = self._of_each(
+            "replicas", "Pods of a Leaderboard: desired, or ready to take requests.", "state"
         )
-        self._max_replicas = Gauge(
-            "leaderboard_operator_max_replicas",
-            "Most pods that the autoscaler of a Leaderboard may ask for; of those that have one.",
-            ["namespace", "leaderboard"],
-            registry=registry,
+        self._max_replicas = self._of_each(
+            "max_replicas", "Most pods that the autoscaler of a Leaderboard may ask for; of those that have one."
         )
-        self._version = Gauge(
-            "leaderboard_operator_info",
-            "1, with the version that a Leaderboard serves.",
-            ["namespace", "leaderboard", "version"],
-            registry=registry,
-        )
+        self._version = self._of_each("info", "1, with the version that a Leaderboard serves.", "version")
         Gauge("leaderboard_operator_build_info", "1, with the version.", ["version"], registry=registry).labels(
             VERSION
         ).set(1)
@@ -114,6 +103,11 @@ class Metrics:
         """A Leaderboard is gone."""
         for each in (self._conditions, self._version, self._replicas, self._max_replicas):
             self._forget(each, key)
+
+    def _of_each(self, name: str, text: str, *labels: str) -> Gauge:
+        """A gauge of each Leaderboard."""
+        names = ["namespace", "leaderboard", *labels]
+        return Gauge(f"leaderboard_operator_{name}", text, names, registry=self.registry)
 
     @staticmethod
     def _forget(metric: Gauge, key: tuple[str, str]) -> None:

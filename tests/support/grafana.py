@@ -75,17 +75,6 @@ class Grafana(Program):
         flags = [f"--homepath={installed}", f"--config={folder}/grafana.ini"]
         super().__init__([*command, *flags], folder / "grafana.log", self._is_ready)
 
-    def __enter__(self) -> Grafana:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def dashboards(self) -> dict[str, Object]:
         """What Grafana has loaded, by title: `meta`, `dashboard` and where its page is, `url`."""
         found = {}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from tests.support.wait import wait_until
 from tornado_app.mongo import leash
@@ -17,7 +18,7 @@ STOP_SECONDS = 20
 
 
 class Program:
-    """A command, and what tells that it serves. `environment` replaces the whole of ours where it is given."""
+    """A command, and what tells that it serves; a context manager. `environment` replaces all of ours if given."""
 
     def __init__(
         self, command: list[str], log: Path, ready: Callable[[], bool], environment: dict[str, str] | None = None
@@ -28,6 +29,17 @@ class Program:
         self.environment = environment
         self._ready = ready
         self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def log(self) -> str:

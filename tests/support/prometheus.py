@@ -53,17 +53,6 @@ class Prometheus(Program):
         ]
         super().__init__(command, folder / "prometheus.log", self._is_ready)
 
-    def __enter__(self) -> Prometheus:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def query(self, expression: str) -> list[Object]:
         """The series that an instant query gives now; of a scalar one series without labels."""
         found = self.api("/api/v1/query", query=expression)

@@ -121,7 +121,7 @@ class Admin:
         caller = await self._door.caller(request)
         reason = self._case(request).reason
         await self._moderation.erase(caller, path_user_id(request), reason)
-        audit.info("moderation", extra={"event": "moderation", "verb": "erase", "by": caller.user_id, "reason": reason})
+        _record("erase", caller, reason=reason)
         return Response(204, headers=(NO_STORE,))
 
     async def export(self, request: Request) -> Response:
@@ -129,15 +129,18 @@ class Admin:
         caller = await self._door.caller(request)
         user_id = path_user_id(request)
         found = await self._moderation.export(caller, user_id)
-        audit.info(
-            "moderation", extra={"event": "moderation", "verb": "export", "by": caller.user_id, "player": user_id}
-        )
+        _record("export", caller, player=user_id)
         return Response(200, msgspec.json.encode(found), (JSON_TYPE, NO_STORE))
 
 
+def _record(verb: str, caller: Caller, **fields: object) -> None:
+    """Put on record what was done, and by whom."""
+    audit.info("moderation", extra={"event": "moderation", "verb": verb, "by": caller.user_id, **fields})
+
+
 def _answer(verb: str, caller: Caller, reason: str, moderated: Moderated) -> Response:
-    fields = {"event": "moderation", "verb": verb, "by": caller.user_id, "player": moderated.user_id, "reason": reason}
-    audit.info("moderation", extra={**fields, "changed": moderated.changed, "points": moderated.points})
+    outcome = {"changed": moderated.changed, "points": moderated.points}
+    _record(verb, caller, player=moderated.user_id, reason=reason, **outcome)
     state = State(
         moderated.user_id,
         moderated.score,

@@ -89,6 +89,8 @@ class Tail:
         try:
             while True:
                 await self._read(stream)
+                if self._idle:
+                    await asyncio.sleep(REST)
         finally:
             await _close(stream)
 
@@ -135,8 +137,6 @@ class Tail:
             await self._finish()
         self._token = stream.resume_token or self._token
         self._news.set()
-        if event is None:
-            await asyncio.sleep(REST)
 
     async def _finish(self) -> None:
         """Let what came before be read; the last of it tells why the stream ended, and should it not, this does."""
