@@ -33,6 +33,7 @@ from tornado_app.mongo.ledger_heads import Heads
 from tornado_app.mongo.ledger_opening import Opening
 from tornado_app.mongo.ledger_scribe import Scribe
 from tornado_app.mongo.tail import Batch, NoSuchPlace, Tail
+from tornado_app.mongo.versions import cluster_time
 from tornado_app.tasks import first_of
 
 log = logging.getLogger("leaderboard.ledger")
@@ -172,11 +173,15 @@ class LedgerWriter:
 
     async def _probe(self) -> None:
         """Ask the database how far it is: the ledger is behind until it has got there too."""
-        with pymongo.timeout(CALL_TIMEOUT):
-            moment: Timestamp = (await self._players.database.command("ping"))["operationTime"]
+        moment = await self._moment()
         if self._awaited is None or self._awaited[0] is None:
             since = time.monotonic() if self._awaited is None else self._awaited[1]
             self._awaited = moment, since
+
+    async def _moment(self) -> Timestamp:
+        """How far the database is."""
+        with pymongo.timeout(CALL_TIMEOUT):
+            return await cluster_time(self._players.database)
 
     async def _follow(self, state: Document) -> None:
         await self._book.prepare()
@@ -211,16 +216,19 @@ class LedgerWriter:
         await self.lease.keep({"place": None, "begun": None})
 
     async def _consume(self, tail: Tail) -> None:
-        """Book what comes in; returns when the service ends and there is nothing more."""
+        """Book what comes in; returns when the service ends and all is booked that was there by then."""
+        first, last = await self._moment(), None
         while True:
             batch = await tail.batch()
             await self._scribe.write(batch.events)
             self._reached(batch)
-            if batch.idle:
+            if self._has(first):
                 self._current.set()
-            if self._ending.is_set() and (batch.idle or time.monotonic() > self._ends_at):
-                await self.lease.keep(self._progress())
-                return
+            if self._ending.is_set():
+                last = last or await self._moment()
+                if self._has(last) or time.monotonic() > self._ends_at:
+                    await self.lease.keep(self._progress())
+                    return
             if 0 < len(batch.events) < BATCH:
                 await self._rest(GATHER)
 
@@ -229,5 +237,9 @@ class LedgerWriter:
         self._place = batch.token
         self._through = batch.moment or self._through
         moment = None if self._awaited is None else self._awaited[0]
-        if moment is not None and self._through is not None and self._through >= moment:
+        if moment is not None and self._has(moment):
             self._awaited = None
+
+    def _has(self, moment: Timestamp) -> bool:
+        """Whether everything up to a moment is booked. That a look found nothing more does not tell."""
+        return self._through is not None and self._through >= moment

@@ -42,17 +42,13 @@ class NoSuchPlace(Exception):
 
 
 class Batch:
-    """Events in their order, and the place after the last of them, which `watch` takes as `resume_after`.
+    """Events in their order, and the place after the last of them, which `watch` takes as `resume_after`."""
 
-    `idle`: there was nothing more when it was asked for last.
-    """
+    __slots__ = ("events", "token")
 
-    __slots__ = ("events", "idle", "token")
-
-    def __init__(self, events: list[Event], token: Mapping[str, Any] | None, *, idle: bool) -> None:
+    def __init__(self, events: list[Event], token: Mapping[str, Any] | None) -> None:
         self.events = events
         self.token = token
-        self.idle = idle
 
     @property
     def moment(self) -> Timestamp | None:
@@ -148,7 +144,7 @@ class Tail:
         """All that has come in since the last one: no event, where only the place has moved on."""
         await self._news.wait()
         self._news.clear()
-        batch = Batch(self._events, self._token, idle=self._idle)
+        batch = Batch(self._events, self._token)
         self._events = []
         self._room.set()
         return batch
