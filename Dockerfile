@@ -13,6 +13,7 @@ RUN python3 -c 'import ensurepip, venv' 2>/dev/null || { \
 RUN python3 -m venv /opt/tools && python3 -m venv --without-pip /opt/leaderboard
 WORKDIR /src
 COPY constraints.txt pyproject.toml setup.cfg README.md LICENSE ./
+COPY leaderboard_logs leaderboard_logs
 COPY tornado_app tornado_app
 COPY operator operator
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/src/constraints.txt

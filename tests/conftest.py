@@ -15,7 +15,7 @@ from tests.support.mongod import Mongod, ReplicaSet
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.mongod import find_binary
 
-pytest_plugins = ["tests.support.ci", "tests.support.kubernetes"]
+pytest_plugins = ["tests.support.ci", "tests.support.kubernetes", "tests.support.logs"]
 
 
 KUBERNETES_TESTS = tuple(str(Path(__file__).parent / name) for name in ("cluster", "helm", "monitoring", "operator"))

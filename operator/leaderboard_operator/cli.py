@@ -9,6 +9,9 @@ import sys
 from collections.abc import Sequence
 
 from leaderboard_operator import VERSION
+from leaderboard_operator.logs import FORMATS, LEVELS, configure
+
+log = logging.getLogger(__name__)
 
 RUNBOOK_URL = "address of the folder that holds the pages of docs/runbooks/, for links in alerts"
 
@@ -45,6 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--lease", default="leaderboard-operator", metavar="NAME", help="name of the lease of the leader")
     run.add_argument("--host", default="0.0.0.0", help="address of metrics and probes")  # noqa: S104 - in a pod
+    run.add_argument("--log-level", choices=LEVELS, default="info", help="least severe level to log (info)")
+    run.add_argument(
+        "--log-format",
+        choices=FORMATS,
+        default="auto",
+        help="form of a log line; auto, the default, is text on a terminal and json elsewhere",
+    )
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (8080); 0 picks a free one")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz and /readyz (8081)")
     run.set_defaults(run=_run)
@@ -77,8 +87,7 @@ def _run(options: argparse.Namespace) -> int:
     from leaderboard_operator.lease import LeaseLost
     from leaderboard_operator.reconcile import Defaults
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    configure(options.log_level, options.log_format)
     chosen = run.Options(
         namespaces=tuple(options.namespace or ()),
         defaults=Defaults(
@@ -95,6 +104,9 @@ def _run(options: argparse.Namespace) -> int:
     try:
         asyncio.run(run.main(chosen))
     except* LeaseLost as lost:
-        logging.getLogger(__name__).error("%s; this process ends, to be started anew", lost.exceptions[0])
+        log.error("%s; this process ends, to be started anew", lost.exceptions[0])
+        code = 1
+    except* Exception as failed:
+        log.critical("an error ends this process, to be started anew", exc_info=failed)
         code = 1
     return code

@@ -44,7 +44,7 @@ async def drop_database(cluster: Cluster, board: Board, keys: Keys) -> Trouble |
         await database.drop(keys.mongodb_uri, board.spec.database.name)
     except database.NotDropped as error:
         return _not_dropped(str(error))
-    log.info("the database %s of %s/%s is dropped", board.spec.database.name, board.namespace, board.name)
+    log.info("the database %s is dropped", board.spec.database.name)
     return None
 
 

@@ -59,4 +59,4 @@ async def post(cluster: Cluster, board: Object, type_: str, reason: str, message
     try:
         await cluster.create(Collection("v1", "events", meta["namespace"])(), event)
     except (ApiError, Unreachable) as error:
-        log.warning("an Event about %s/%s was not written: %s", meta["namespace"], meta["name"], error)
+        log.warning("an Event was not written: %s", error)

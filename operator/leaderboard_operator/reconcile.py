@@ -164,6 +164,8 @@ class Reconciler:
         }
         await self._cluster.apply(path, patch)
         for type_, reason, message in events.transitions(before.get("conditions", []), after["conditions"]):
+            level = logging.WARNING if type_ == "Warning" else logging.INFO
+            log.log(level, message, extra={"event": "condition", "reason": reason})
             await events.post(self._cluster, live, type_, reason, message)
 
     async def _delete(self, live: Object, board: Board, keys: Keys) -> Outcome:

@@ -25,6 +25,7 @@ from leaderboard_operator.cluster import (
     own_namespace,
 )
 from leaderboard_operator.lease import Lease
+from leaderboard_operator.logs import about
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.probes import serving
 from leaderboard_operator.reconcile import Defaults, Reconciler
@@ -192,14 +193,15 @@ class Operator:
 
     async def _work(self, key: Key) -> bool:
         start = time.monotonic()
-        try:
-            outcome = await self._reconciler.reconcile(key)
-        except (ApiError, Unreachable, NotLeading, msgspec.ValidationError) as error:
-            log.warning("%s/%s: %s", *key, error)
-            self._metrics.reconciled("error")
-            return False
-        finally:
-            self._metrics.seconds.observe(time.monotonic() - start)
+        with about(key):
+            try:
+                outcome = await self._reconciler.reconcile(key)
+            except (ApiError, Unreachable, NotLeading, msgspec.ValidationError) as error:
+                log.warning("to be tried again: %s", error)
+                self._metrics.reconciled("error")
+                return False
+            finally:
+                self._metrics.seconds.observe(time.monotonic() - start)
         if outcome.again is not None:
             self._queue.add(key, outcome.again)
         self._metrics.reconciled("requeue" if outcome.failed else "requeue_after" if outcome.again else "success")

@@ -84,7 +84,8 @@ def test_the_operator_is_told_what_to_look_after_and_which_image_to_run():
     (everywhere,), (named,) = (of_kind(rendered(values), "Deployment") for values in ({}, VALUES["namespaced"]))
     (container,) = everywhere["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"leaderboard-operator:{__version__}"
-    assert {"--all-namespaces", f"--app-image=leaderboard-app:{__version__}"} <= set(container["args"])
+    told = {"--all-namespaces", f"--app-image=leaderboard-app:{__version__}", "--log-level=info"}
+    assert told <= set(container["args"])
     (container,) = named["spec"]["template"]["spec"]["containers"]
     assert [arg for arg in container["args"] if "namespace" in arg] == ["--namespace=games", "--namespace=shop"]
 
@@ -163,6 +164,7 @@ def test_a_long_release_name_still_gives_valid_names():
         ({"operator": {"replica": 3}}, "replica"),
         ({"operator": {"image": "two words"}}, "/operator/image"),
         ({"operator": {"imagePullPolicy": "Sometimes"}}, "/operator/imagePullPolicy"),
+        ({"operator": {"logLevel": "chatty"}}, "/operator/logLevel"),
         ({"app": {"image": 7}}, "/app/image"),
         ({"watchNamespaces": "games"}, "/watchNamespaces"),
         ({"watchNamespaces": ["Games"]}, "/watchNamespaces/0"),

@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
+from leaderboard_logs import output
+from leaderboard_logs.flood import MOST, Flood
 from tornado_app.observability import logs
-from tornado_app.observability.flood import MOST, Flood
 
 
 class Clock:
@@ -51,7 +52,7 @@ def test_the_audit_log_has_no_bound():
 
 
 def test_the_service_s_log_says_what_was_held_back(logging_as_before, monkeypatch, clock):
-    monkeypatch.setattr(logs, "Flood", lambda: Flood(clock))
+    monkeypatch.setattr(output, "Flood", lambda: Flood(clock))
     stream = io.StringIO()
     logs.configure(form="json", stream=stream)
     for _ in range(MOST + 3):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from leaderboard_logs import lines as formatters
+from leaderboard_logs import output
 from tornado_app.config import Config
 from tornado_app.observability import logs
 
@@ -159,7 +161,7 @@ def test_warnings_are_lines_too(stream):
 
 def test_a_line_that_cannot_be_made_is_reported_without_its_values(stream):
     # Not by the logger: pytest has handlers of its own there, which raise.
-    (ours,) = [handler for handler in logging.getLogger().handlers if isinstance(handler, logs._Handler)]
+    (ours,) = [handler for handler in logging.getLogger().handlers if isinstance(handler, output._Handler)]
     ours.handle(log.makeRecord(log.name, logging.INFO, __file__, 1, "%d points", ("hunter22",), None))
     assert "hunter22" not in stream.getvalue()
     (line,) = lines(stream)
@@ -203,7 +205,7 @@ def test_auto_is_json_where_nobody_watches():
 def test_text_escapes_what_moves_the_cursor_or_ends_the_line(text, evil: str):
     log.info(evil, extra={"v": evil, evil: 1})
     (line,) = text.getvalue().splitlines()
-    assert logs._UNSAFE.search(line) is None
+    assert formatters._UNSAFE.search(line) is None
 
 
 def test_a_traceback_in_text_is_indented_so_that_it_cannot_pose_as_lines(text):

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from leaderboard_logs.redaction import redacted
 from tornado_app.observability import logs
-from tornado_app.observability.redaction import redacted
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLXRoaXM"
 

@@ -14,7 +14,7 @@ def test_every_package_is_installed():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     named = set(config["options"]["packages"].split())
-    roots = (ROOT / "tornado_app", ROOT / "operator" / "leaderboard_operator")
+    roots = [ROOT / name for name in ("leaderboard_logs", "tornado_app", "operator/leaderboard_operator")]
     found = {
         ".".join(path.parent.relative_to(root.parent).parts) for root in roots for path in root.rglob("__init__.py")
     }

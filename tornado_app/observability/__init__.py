@@ -1,1 +1,1 @@
-"""Metrics, each declared once, and structured logs."""
+"""Metrics, each declared once, logs and traces."""

@@ -1,23 +1,12 @@
-"""Structured logs through the standard library: JSON, one object a line, or text for a person.
-
-No value can forge a line. Each is one write to stderr, which holds up the event loop where a pipe's reader does not
-keep up.
-"""
+"""The service's logs: what of a request each line tells, and which parts may speak."""
 
 from __future__ import annotations
 
 import logging
-import re
-import sys
 from contextvars import ContextVar
-from functools import lru_cache
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
-import msgspec
-
-from tornado_app.core.model import rfc3339
-from tornado_app.observability.flood import Flood
-from tornado_app.observability.redaction import redacted
+import leaderboard_logs
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request at hand, which is put into each of its lines. Whoever begins a request sets it, in the request's task."""
@@ -28,14 +17,6 @@ each of its lines too."""
 
 ACCESS = "leaderboard.access"
 """The logger of the access log."""
-
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_FIXED = frozenset({"ts", "level", "logger", "message", "exception", "stack"})
-# Control characters, line separators, what turns the direction of writing, and halves of characters.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
-_SIMPLE = frozenset({str, int, float, bool, type(None)})
-_COLORS = {"DEBUG": "\x1b[2m", "INFO": "\x1b[32m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
-_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 def configure(
@@ -49,157 +30,16 @@ def configure(
 ) -> None:
     """Send every logger's lines to `stream` (stderr by default) in one form; may be called again.
 
-    `level` is for our own loggers; those of libraries start at info, as MongoDB's driver logs each command below that.
-    `color`: whether a terminal may be sent colours. `process`: what each line says of the process that wrote it.
-    `access`: whether the access log tells of every request; at level debug it does anyway.
+    `level`, `color` and `process` are those of `leaderboard_logs`. `access`: whether the access log tells of every
+    request; at level debug it does anyway.
     """
-    output = sys.stderr if stream is None else stream
-    terminal = output.isatty()
-    text = form == "text" or (form == "auto" and terminal)
-    handler = _Handler(output)
-    handler.addFilter(Flood())
-    handler.setFormatter(TextFormatter(color=color and terminal, process=process) if text else JsonFormatter(process))
-    root = logging.getLogger()
-    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
-        root.removeHandler(old)
-    root.addHandler(handler)
+    leaderboard_logs.configure("leaderboard", level, form, stream, color=color, process=process, context=_at_hand)
     least = logging.getLevelNamesMapping()[level.upper()]
-    root.setLevel(max(least, logging.INFO))
-    logging.getLogger("leaderboard").setLevel(least)
     logging.getLogger(ACCESS).setLevel(least if access or least < logging.INFO else max(least, logging.WARNING))
-    logging.captureWarnings(capture=True)
-    # Nothing here shows them, and they are looked up for each record.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, so that `configure` can tell it from others."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
-        """Say in one safe line that a line was lost; the base prints the record's arguments, secret or not."""
-        fault = type(sys.exc_info()[1]).__name__
-        lost = logging.makeLogRecord({
-            "name": record.name, "levelno": logging.ERROR, "levelname": "ERROR",
-            "msg": "a log line could not be written", "fault": fault, "place": f"{record.filename}:{record.lineno}",
-        })  # fmt: skip
-        try:
-            self.stream.write(self.format(lost) + self.terminator)
-        except (OSError, ValueError):
-            return  # the stream itself is gone, and there is no other
-
-
-class JsonFormatter(logging.Formatter):
-    """`{"ts", "level", "logger", "message", ...}`: what was passed as `extra` follows under its own names."""
-
-    def __init__(self, process: int | None = None) -> None:
-        super().__init__()
-        self._process = {} if process is None else {"process": process}
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON, without the line break."""
-        line: dict[str, Any] = {
-            "ts": _time(record.created),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **self._process,
-        }
-        line.update(_current())
-        line.update(_extra(record))
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        if record.stack_info:
-            line["stack"] = record.stack_info
-        text = _json(line)
-        if not text.isascii() or "\x7f" in text:
-            text = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-        return redacted(text, is_json=True)
-
-
-class TextFormatter(logging.Formatter):
-    """Time, level, logger, message and `name=value` pairs; a traceback follows, indented."""
-
-    def __init__(self, *, color: bool, process: int | None = None) -> None:
-        super().__init__()
-        self._color = color
-        self._process = "" if process is None else f"[{process}] "
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, or more where there is a traceback; lines after the first begin with white space."""
-        color, dim, plain = (_COLORS.get(record.levelname, ""), _DIM, _PLAIN) if self._color else ("", "", "")
-        name = _visible(record.name.removeprefix("leaderboard."))
-        pairs = _extra(record) | _current()
-        extra = "".join(f"  {_visible(key)}={_value(value)}" for key, value in pairs.items())
-        head = f"{dim}{_time(record.created)}{plain} {color}{record.levelname:<7}{plain} {self._process}{name}"
-        lines = [f"{head}: {_visible(record.getMessage())}{dim}{extra}{plain}"]
-        if record.exc_info:
-            lines += [f"    {_visible(line)}" for line in self.formatException(record.exc_info).splitlines()]
-        if record.stack_info:
-            lines += [f"    {_visible(line)}" for line in record.stack_info.splitlines()]
-        return redacted("\n".join(lines), is_json=False)
-
-
-@lru_cache(maxsize=4)
-def _second(seconds: int) -> str:
-    return rfc3339(seconds * 1000).removesuffix("000Z")
-
-
-def _time(created: float) -> str:
-    """RFC 3339 with milliseconds, as `rfc3339`; the part that is the same all second long is made once."""
-    seconds, ms = divmod(int(created * 1000), 1000)
-    return f"{_second(seconds)}{ms:03d}Z"
-
-
-def _current() -> dict[str, str]:
-    """The request at hand, and its trace."""
+def _at_hand() -> dict[str, str]:
+    """The request, and its trace."""
     request, trace = request_id.get(), trace_id.get()
     found = {} if request is None else {"request_id": request}
     return found if trace is None else found | {"trace_id": trace}
-
-
-def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    """What was passed as `extra`; a name that a line has already gets an underscore."""
-    return {
-        f"{name}_" if name in _FIXED else name: value if type(value) in _SIMPLE else _plain(value)
-        for name, value in record.__dict__.items()
-        if name not in _STANDARD
-    }
-
-
-_encoder = msgspec.json.Encoder()
-
-
-def _json(value: object) -> str:
-    try:
-        return _encoder.encode(value).decode()
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        # Half a surrogate pair, or a number that JSON's readers have not: rare, so only now made plain.
-        return _encoder.encode(_plain(value)).decode()
-
-
-def _plain(value: object, depth: int = 4) -> object:
-    """`value` as something that can always be encoded. Objects are shown by `str`, never field by field: a field may be
-    secret."""
-    if depth and isinstance(value, dict):
-        return {_well_formed(str(key)): _plain(item, depth - 1) for key, item in value.items()}
-    if depth and isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item, depth - 1) for item in value]
-    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 64):
-        return value
-    return _well_formed(str(value))
-
-
-def _well_formed(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _visible(text: str) -> str:
-    """`text` with each character that could move a terminal's cursor or end the line written as an escape."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
-def _value(value: object) -> str:
-    bare = isinstance(value, str) and value and not any(c in ' "=' for c in value)
-    return _visible(str(value) if bare else _json(value))

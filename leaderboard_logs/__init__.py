@@ -1,0 +1,5 @@
+"""Structured logs through the standard library, which the service and the operator share."""
+
+from leaderboard_logs.output import configure
+
+__all__ = ["configure"]
