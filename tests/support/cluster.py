@@ -281,7 +281,6 @@ class Cluster:
                 f"--root-ca-file={self.folder}/ca.crt",
                 "--horizontal-pod-autoscaler-sync-period=2s",
                 "--node-monitor-grace-period=1h",  # the fake node lives, however slow this machine is
-                "--node-monitor-grace-period=1h",  # the fake node is never lost, however busy the machine is
             ]
         return self._program(name, f"https://{HOST}:{port}/healthz", *flags)
 
