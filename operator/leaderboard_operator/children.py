@@ -13,19 +13,19 @@ from leaderboard_operator.cluster import ApiError, Cluster, Collection
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources import KINDS, Board, Kind, Object
 
-REDISCOVER_SECONDS = 60.0
-"""How long what is known of the cluster's optional kinds holds."""
-
 _OF_THE_SERVER = ("managedFields", "resourceVersion", "generation")
 
 _OF_OTHERS = "deployment.kubernetes.io/"
 """Annotations that the Deployment controller writes."""
 
 
+Kinds = tuple[Kind, ...]
+
+
 class Found(msgspec.Struct, frozen=True):
     """What is there, by kind and name, of the Leaderboard's own; `kinds` are those that the cluster knows."""
 
-    kinds: tuple[Kind, ...]
+    kinds: Kinds
     objects: dict[tuple[str, str], Object]
 
     def deployment(self, name: str) -> Object | None:
@@ -39,15 +39,22 @@ class Children:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._applied: dict[tuple[str, str, str], tuple[str, str]] = {}
-        self._optional: dict[str, tuple[float, bool]] = {}
+        self._kinds: Kinds = ()
 
-    async def kinds(self) -> list[Kind]:
-        """The kinds that the cluster knows."""
-        return [kind for kind in KINDS if not kind.optional or await self._known(kind)]
+    async def discover(self) -> Kinds:
+        """Find out which kinds the cluster knows; from now on objects of these are looked after."""
+        versions = {kind.api_version for kind in KINDS if kind.optional}
+        resources = [
+            (version, each["name"])
+            for version in versions
+            for each in (await self._cluster.find(f"/apis/{version}") or {"resources": []})["resources"]
+        ]
+        self._kinds = tuple(each for each in KINDS if not each.optional or (each.api_version, each.plural) in resources)
+        return self._kinds
 
     async def find(self, board: Board) -> Found:
         """The Leaderboard's own objects of all kinds."""
-        kinds = await self.kinds()
+        kinds = self._kinds
         lists = await asyncio.gather(*(self._cluster.list(_path(kind, board)(), board.labels) for kind in kinds))
         objects = {
             (kind.plural, each["metadata"]["name"]): each
@@ -55,7 +62,7 @@ class Children:
             for each in found
             if _owner(each) == board.uid
         }
-        return Found(tuple(kinds), objects)
+        return Found(kinds, objects)
 
     async def apply(self, board: Board, found: Found, *, held: bool) -> list[Trouble]:
         """Bring each object to what its builder says; the troubles of those that the API server refuses.
@@ -104,15 +111,6 @@ class Children:
     def forget(self, uid: str) -> None:
         """The Leaderboard is gone."""
         self._applied = {key: value for key, value in self._applied.items() if key[0] != uid}
-
-    async def _known(self, kind: Kind) -> bool:
-        now = asyncio.get_running_loop().time()
-        looked, known = self._optional.get(kind.plural, (float("-inf"), False))
-        if now - looked > REDISCOVER_SECONDS:
-            found = await self._cluster.find(f"/apis/{kind.api_version}")
-            known = found is not None and any(each["name"] == kind.plural for each in found["resources"])
-            self._optional[kind.plural] = (now, known)
-        return known
 
     async def _ensure(self, board: Board, kind: Kind, wanted: Object, found: Found) -> Object:
         name = wanted["metadata"]["name"]

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, secretkeys
-from leaderboard_operator.children import Children
+from leaderboard_operator.children import Children, Kinds
 from leaderboard_operator.claims import Claim, Claims, Key, database
 from leaderboard_operator.cluster import Cluster, Collection
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.metrics import Metrics
-from leaderboard_operator.resources import Board, Kind
+from leaderboard_operator.resources import Board
 from leaderboard_operator.resources.secrets import secret_files
 from leaderboard_operator.secretkeys import Keys
 from leaderboard_operator.spec import Spec
@@ -58,9 +58,9 @@ class Reconciler:
         self._uids: dict[Key, str] = {}
         self._secrets: dict[Key, set[str]] = {}
 
-    async def kinds(self) -> list[Kind]:
-        """The kinds of objects that the cluster knows."""
-        return await self._children.kinds()
+    async def discover(self) -> Kinds:
+        """Find out which kinds of objects the cluster knows. Nothing is reconciled before."""
+        return await self._children.discover()
 
     def tell(self, key: Key, live: Object | None) -> None:
         """The watch told of a Leaderboard, or (None) of its end: it may claim a database before its turn comes."""

@@ -10,10 +10,10 @@ import time
 from typing import Any
 from uuid import uuid4
 
-import kopf
 import msgspec
 
 from leaderboard_operator import API_VERSION, GROUP, PLURAL
+from leaderboard_operator.children import Kinds
 from leaderboard_operator.claims import Key
 from leaderboard_operator.cluster import (
     ApiError,
@@ -29,8 +29,7 @@ from leaderboard_operator.logs import about
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.probes import serving
 from leaderboard_operator.reconcile import Defaults, Reconciler
-from leaderboard_operator.resources import Kind
-from leaderboard_operator.watch import Watches, settings
+from leaderboard_operator.watch import Watches
 from leaderboard_operator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -49,10 +48,6 @@ OLDEST_WATCH = 3 * RESYNC_SECONDS
 """A watch that is this far out of step is dead, and the process is to be started anew."""
 
 
-END_SECONDS = 10.0
-"""Within which Kopf has to end once a part of it has."""
-
-
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """`namespaces`: those that are watched, none is all. `defaults`: what Leaderboards have in common."""
 
@@ -64,6 +59,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     health_port: int = 8081
 
 
+class _OtherKinds(Exception):
+    """The cluster no longer knows the kinds that are watched."""
+
+
 class Operator:
     """One process of the operator; it writes while it holds the lease."""
 
@@ -72,7 +71,7 @@ class Operator:
         self._metrics = Metrics()
         self._queue: WorkQueue[Key] = WorkQueue()
         self._known, self._listed = asyncio.Event(), asyncio.Event()
-        self._stop, self._stop_watch = asyncio.Event(), asyncio.Event()
+        self._stop = asyncio.Event()
         identity = f"{socket.gethostname()}-{uuid4().hex[:8]}"
         self._lease_client = Cluster(configuration, observe=self._metrics.request)
         self._lease = Lease(self._lease_client, namespace, options.lease, identity)
@@ -86,15 +85,12 @@ class Operator:
         ports = (options.metrics_port, options.health_port)
         async with serving(options.host, ports, self._metrics, self._refresh, self._faults) as (metrics, health):
             log.info("metrics at port %d, probes at port %d", metrics, health)
-            watch = asyncio.create_task(self._watch())
-            tasks = {watch, asyncio.create_task(self._lead()), asyncio.create_task(self._stop.wait())}
+            tasks = {asyncio.create_task(work) for work in (self._watch(), self._lead(), self._stop.wait())}
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await self._close(tasks - {watch})
-                self._stop_watch.set()  # Kopf is the last to end: it cancels what else there is in the loop
-                await asyncio.wait({watch})
-            for task in done | {watch}:
+                await self._close(tasks)
+            for task in done:
                 task.result()
 
     async def _close(self, tasks: set[asyncio.Task[Any]]) -> None:
@@ -106,32 +102,30 @@ class Operator:
         await self._lease_client.close()
 
     async def _watch(self) -> None:
-        kinds = await self._kinds()
-        registry = self._watches.registry(kinds)
-        kopf.on.startup(registry=registry)(self._take_signals)
-        self._known.set()
-        namespaces = self._options.namespaces
-        before = asyncio.all_tasks()
-        parts = await kopf.spawn_tasks(
-            registry=registry,
-            settings=settings(),
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-            standalone=True,
-            stop_flag=self._stop_watch,
-        )
-        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-        self._stop.set()
-        try:
-            async with asyncio.timeout(END_SECONDS):
-                await kopf.run_tasks(parts, ignored=before)
-        except TimeoutError:  # a watch that fails can leave others behind that no cancellation reaches
-            log.error("Kopf has not ended within %g s, and is left", END_SECONDS)
-            for part in parts:
-                if part.done() and not part.cancelled():
-                    part.result()
+        """Watch what the cluster knows, and begin anew when it knows other kinds: that tells of everything again."""
+        while True:
+            kinds = await self._kinds()
+            self._known.set()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._watches.run(kinds, self._options.namespaces, self._take_signals))
+                    group.create_task(self._compare(kinds))
+            except* _OtherKinds as other:
+                log.info("the cluster knows other kinds than before: %s", other.exceptions[0])
 
-    async def _take_signals(self, **_: Any) -> None:
+    async def _compare(self, kinds: Kinds) -> None:
+        """Look for kinds whose CRDs come, or go, after us."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            try:
+                found = await self._reconciler.discover()
+            except (ApiError, Unreachable) as error:
+                log.warning("the API server does not say what it knows: %s", error)
+                continue
+            if found != kinds:
+                raise _OtherKinds(", ".join(sorted(each.plural for each in {*found} ^ {*kinds})))
+
+    def _take_signals(self) -> None:
         """From Kopf, which has just taken them: we give the lease back first."""
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
@@ -148,12 +142,12 @@ class Operator:
         await self._listed.wait()
         await self._queue.run(self._work, WORKERS)
 
-    async def _kinds(self) -> list[Kind]:
+    async def _kinds(self) -> Kinds:
         """The kinds that the cluster knows, once it knows Leaderboards: Kopf looks only once."""
         while True:
             try:
                 if await self._cluster.find(f"/apis/{GROUP}/{API_VERSION}") is not None:
-                    return await self._reconciler.kinds()
+                    return await self._reconciler.discover()
                 log.warning("the cluster does not know Leaderboards yet; `leaderboard-operator crd` prints their CRD")
             except (ApiError, Unreachable) as error:
                 log.warning("the API server does not say what it knows: %s", error)

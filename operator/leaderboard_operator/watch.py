@@ -7,6 +7,7 @@ that is lost or comes twice does no harm. Changes that no event told of are foun
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
@@ -18,10 +19,15 @@ from leaderboard_operator.claims import Key
 from leaderboard_operator.resources import KINDS, Kind
 from leaderboard_operator.resources.names import MANAGED
 
+log = logging.getLogger(__name__)
+
 Object = dict[str, Any]
 
 SILENCE_SECONDS = 70.0
 """A watch without an event or a bookmark, which come each minute, is dead, and is begun again."""
+
+END_SECONDS = 10.0
+"""Within which Kopf has to end."""
 
 STREAM_SECONDS = 240
 """Watches end and begin again this often in any case."""
@@ -30,6 +36,10 @@ RETRIES = [1, 1, 2, 3, 5, 8, *[15] * 1000]
 """Seconds between tries while the API server refuses. When they run out, Kopf gives up, and the process ends."""
 
 _MANAGED = ",".join(f"{name}={value}" for name, value in MANAGED.items())
+
+
+class WatchEnded(Exception):
+    """There is no watch any more."""
 
 
 class Freshness:
@@ -73,7 +83,32 @@ class Watches:
         self._users = users
         self.freshness = Freshness()
 
-    def registry(self, kinds: Iterable[Kind]) -> kopf.OperatorRegistry:
+    async def run(self, kinds: Iterable[Kind], namespaces: Collection[str], take_signals: Callable[[], None]) -> None:
+        """Watch until cancelled, in some namespaces or (none) in all; raises what ended a watch.
+
+        `take_signals` is called once Kopf has taken them for itself.
+        """
+        stop = asyncio.Event()
+        parts = await kopf.spawn_tasks(
+            registry=self._registry(kinds),
+            settings=settings(),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            standalone=True,
+            stop_flag=stop,
+        )
+        take_signals()
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.set()  # or Kopf would have the process killed later, as one that does not end
+            await _end(parts)
+        for part in parts:
+            if part.done() and not part.cancelled():
+                part.result()
+        raise WatchEnded("Kopf has ended, and does not say why")
+
+    def _registry(self, kinds: Iterable[Kind]) -> kopf.OperatorRegistry:
         """What Kopf is to watch: Leaderboards, their objects, which are of these `kinds`, their pods, and Secrets."""
         found = kopf.OperatorRegistry()
         login = kopf.login_with_kubeconfig if os.environ.get("KUBECONFIG") else kopf.login_with_service_account
@@ -105,12 +140,21 @@ class Watches:
             self._add(key)
 
 
+async def _end(parts: Collection[asyncio.Task[Any]]) -> None:
+    """End Kopf. A watch that fails can leave others behind that no cancellation reaches."""
+    for part in parts:
+        part.cancel()
+    _, left = await asyncio.wait(parts, timeout=END_SECONDS)
+    if left:
+        log.error("Kopf has not ended within %g s, and is left", END_SECONDS)
+
+
 def settings() -> kopf.OperatorSettings:
     """How Kopf is to behave."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False  # events.py writes those that matter
     found.peering.standalone = True  # lease.py elects
-    found.scanning.disabled = True  # it takes rights on all CRDs and namespaces; what comes later is found by resync
+    found.scanning.disabled = True  # it takes rights on all CRDs and namespaces; run.py looks for kinds that come later
     found.watching.inactivity_timeout = SILENCE_SECONDS
     found.watching.server_timeout = STREAM_SECONDS
     found.networking.request_timeout = 30

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import yaml
 
 from leaderboard_operator.resources import KINDS
+from leaderboard_operator.run import RESYNC_SECONDS
 from tests.cluster.build import CRDS, find
 from tests.operator.boards import OPTIONAL, PATIENCE, leaderboard
 from tests.operator.samples import BOARDS
@@ -15,14 +18,40 @@ from tests.support.cluster import Cluster
 from tests.support.wait import wait_until
 
 
-@pytest.fixture(scope="module")
-def every_kind(crd: Cluster) -> Iterator[Cluster]:
+@contextmanager
+def knowing_every_kind(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with the CRDs of the Prometheus operator and of the Gateway API."""
     files = [f"--filename={find(name)}" for name in CRDS]
-    crd.kubectl("apply", "--server-side", *files)
-    crd.kubectl("wait", "--for=condition=Established", *files, "--timeout=30s")
-    yield crd
-    crd.kubectl("delete", *files)
+    cluster.kubectl("apply", "--server-side", *files)
+    cluster.kubectl("wait", "--for=condition=Established", *files, "--timeout=30s")
+    try:
+        yield cluster
+    finally:
+        cluster.kubectl("delete", *files)
+
+
+@pytest.fixture(scope="module")
+def every_kind(crd: Cluster) -> Iterator[Cluster]:
+    with knowing_every_kind(crd) as cluster:
+        yield cluster
+
+
+def test_kinds_that_come_later_are_made_and_watched(crd, boards, run_operator, install):
+    """Stands before those that need `every_kind`. What is deleted comes back long before all is looked at anyway."""
+    operator = run_operator(install(watch=(boards.namespace,)))
+    boards.apply(leaderboard(exposure={"gateway": {"parentRefs": [{"name": "public"}]}}))
+    boards.wait("False", "NoGatewayApi")
+    with knowing_every_kind(crd):
+        mark = crd.audit_mark()
+        wait_until(lambda: all(boards.get(kind) for kind in OPTIONAL), PATIENCE, "the objects of the new kinds")
+        boards.wait()
+        looks = [each for each in crd.audited(mark) if each["requestURI"] == "/apis/monitoring.coreos.com/v1"]
+        assert len(looks) < 10, "a look now and then"
+        start = time.monotonic()
+        boards.delete("prometheusrule")
+        wait_until(lambda: boards.get("prometheusrule"), PATIENCE, "the PrometheusRule")
+        assert time.monotonic() - start < RESYNC_SECONDS
+        assert operator.terminate() == 0
 
 
 @pytest.mark.parametrize("name", BOARDS)
