@@ -16,7 +16,7 @@ from leaderboard_operator.cluster import Cluster, Collection
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.resources import Board
-from leaderboard_operator.resources.secrets import secret_files
+from leaderboard_operator.resources.secrets import secret_keys
 from leaderboard_operator.secretkeys import Keys
 from leaderboard_operator.spec import Spec
 from leaderboard_operator.status import Observed, counts, status
@@ -85,7 +85,7 @@ class Reconciler:
             return Outcome()
         self._uids[key] = live["metadata"]["uid"]
         board = self._board(live)
-        self._secrets[key] = {ref.name for ref in secret_files(board.spec).values()}
+        self._secrets[key] = {ref.name for ref in secret_keys(board.spec).values()}
         keys = await secretkeys.read(self._cluster, board.namespace, board.spec)
         board = msgspec.structs.replace(board, secrets_hash=keys.digest)
         if "deletionTimestamp" in live["metadata"]:

@@ -11,7 +11,7 @@ import msgspec
 from leaderboard_operator.cluster import Cluster, Collection
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources.names import Object
-from leaderboard_operator.resources.secrets import MONGODB_URI, secret_files
+from leaderboard_operator.resources.secrets import MONGODB_URI, secret_keys
 from leaderboard_operator.spec import Spec
 from leaderboard_operator.spec.kinds import SecretKey
 
@@ -29,14 +29,14 @@ class Keys(msgspec.Struct, frozen=True):
 
 async def read(cluster: Cluster, namespace: str, spec: Spec) -> Keys:
     """Read the keys that `spec` names."""
-    files = secret_files(spec)
-    names = sorted({ref.name for ref in files.values()})
+    keys = secret_keys(spec)
+    names = sorted({ref.name for ref in keys.values()})
     path = Collection("v1", "secrets", namespace)
     found = dict(zip(names, await asyncio.gather(*(cluster.find(path(name)) for name in names)), strict=True))
-    values = {file: _value(found[ref.name], ref) for file, ref in files.items()}
+    values = {what: _value(found[ref.name], ref) for what, ref in keys.items()}
     troubles = {value for value in values.values() if isinstance(value, Trouble)}
-    texts = {file: value for file, value in values.items() if isinstance(value, bytes)}
-    digest = sha256(b"".join(sha256(file.encode() + b"\0" + texts[file]).digest() for file in sorted(texts)))
+    texts = {what: value for what, value in values.items() if isinstance(value, bytes)}
+    digest = sha256(b"".join(sha256(what.encode() + b"\0" + texts[what]).digest() for what in sorted(texts)))
     uri = texts.get(MONGODB_URI)
     return Keys(
         tuple(sorted(troubles, key=lambda each: each.message)),

@@ -27,6 +27,7 @@ FULL = spec(
     },
     rateLimit={"updates": 5, "window": "1m", "maxPointsPerWindow": 1000},
     live={"broadcastInterval": "250ms", "maxConnections": 5000, "allowedOrigins": ["https://play.example"]},
+    logging={"level": "warning", "access": True},
     autoscaling={"minReplicas": 2, "maxReplicas": 10, "targetCPUUtilization": 60},
     exposure={
         "service": {"type": "LoadBalancer", "annotations": {"cloud.example/kind": "nlb"}},
@@ -42,6 +43,15 @@ FULL = spec(
         "metadata": {"labels": {"team": "games", "app.kubernetes.io/name": "no"}, "annotations": {"a.example/d": "e"}},
         "spec": {
             "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+            "env": [
+                {"name": "OTEL_TRACES_EXPORTER", "value": "otlp"},
+                {
+                    "name": "OTEL_EXPORTER_OTLP_HEADERS",
+                    "valueFrom": {"secretKeyRef": {"name": "collector", "key": "headers"}},
+                },
+                {"name": "COLLECTOR", "valueFrom": {"configMapKeyRef": {"name": "collector", "key": "address"}}},
+                {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            ],
             "nodeSelector": {"disk": "ssd"},
             "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
             "tolerations": [{"key": "games", "operator": "Exists", "effect": "NoSchedule"}],

@@ -59,6 +59,12 @@ def test_everything_is_bounded_and_described(path, schema):
 
 PROOF = {"proofKeySecretRef": {"name": "a", "key": "b"}}
 JWT = {"secretRef": {"name": "a", "key": "b"}}
+
+
+def env(*variables: dict[str, Any]) -> dict[str, Any]:
+    return {"template": {"spec": {"env": list(variables)}}}
+
+
 WRONG = [
     ({"actions": {}}, "set proofKeySecretRef to the key"),
     ({"actions": {"proof": "Sometimes", **PROOF}}, "Unsupported value"),
@@ -89,6 +95,14 @@ WRONG = [
     ({"monitoring": {"slo": {"availability": "all"}}}, "should match"),
     ({"monitoring": {"slo": {"availability": "94.9"}}}, "give a percentage from 95 to 99.9999"),
     ({"monitoring": {"slo": {"latency": "300ms"}}}, "Unsupported value"),
+    ({"logging": {"level": "chatty"}}, "Unsupported value"),
+    (env({"name": "LEADERBOARD_PORT", "value": "1"}), "settings of the service are fields of spec"),
+    (env({"name": "A"}), "set either value or valueFrom"),
+    (env({"name": "A", "value": "", "valueFrom": {"fieldRef": {"fieldPath": "a"}}}), "set either value or valueFrom"),
+    (env({"name": "A", "valueFrom": {}}), "set exactly one of secretKeyRef, configMapKeyRef and fieldRef"),
+    (env({"name": "A", "value": "1"}, {"name": "A", "value": "2"}), "Duplicate value"),
+    (env({"name": "1A", "value": "1"}), "should match"),
+    (env(*({"name": f"A{n}", "value": "1"} for n in range(33))), "must have at most 32 items"),
     ({"databse": {}}, "unknown field"),
 ]
 

@@ -113,6 +113,25 @@ def test_a_rotated_secret_rolls_the_pods_once(arcade):
     assert arcade.get("deployment")["metadata"]["generation"] == before["metadata"]["generation"] + 1
 
 
+def test_logging_and_variables_reach_the_pods(arcade):
+    """A Secret that a variable names is one that the Leaderboard needs, and rolls the pods when it changes."""
+    token = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "collector", "key": "token"}}}
+    exporter = {"name": "OTEL_TRACES_EXPORTER", "value": "otlp"}
+    changes = {"logging": {"access": True}, "template": {"spec": {"env": [exporter, token]}}}
+    arcade.patch({"spec": changes})
+    assert "'collector' does not exist" in arcade.wait("False", "SecretMissing")["message"]
+    arcade.apply(secret("collector", token="a"))
+    arcade.wait()
+    arcade.wait("False", "UpToDate", "Reconciling")
+    before = arcade.get("deployment")
+    assert before["spec"]["template"]["spec"]["containers"][0]["env"] == [exporter, token]
+    (settings,) = (name for kind, name in arcade.children() if kind == "configmap")
+    assert "access_log: true" in arcade.get("configmap", settings)["data"]["settings.yaml"]
+    arcade.apply(secret("collector", token="b"))
+    rolled = before["metadata"]["generation"] + 1
+    wait_until(lambda: arcade.get("deployment")["metadata"]["generation"] == rolled, PATIENCE, "a roll")
+
+
 def test_changed_settings_are_a_rollout_and_the_old_ones_go_after_it(arcade):
     (old,) = (name for kind, name in arcade.children() if kind == "configmap")
     arcade.patch({"spec": {"actions": {"maxIncrement": 7}}})

@@ -49,6 +49,8 @@ def settings(spec: Spec) -> dict[str, Any]:
         "trusted_proxies": _trusted_proxies(spec),
         "drain_timeout": f"{DRAIN_SECONDS}s",
         "log_format": "json",
+        "log_level": spec.logging.level if spec.logging.level != "info" else None,
+        "access_log": spec.logging.access or None,
     }
     return {name: value for name, value in found.items() if value not in (None, [])}
 

@@ -7,7 +7,15 @@ from typing import Any
 import msgspec
 
 from leaderboard_operator.resources.configmap import DRAIN_SECONDS, SETTINGS, config_map
-from leaderboard_operator.resources.names import CONFIG_DIR, HTTP_PORT, METRICS_PORT, SECRETS_DIR, Board, Object
+from leaderboard_operator.resources.names import (
+    CONFIG_DIR,
+    HTTP_PORT,
+    METRICS_PORT,
+    SECRETS_DIR,
+    Board,
+    Object,
+    present,
+)
 from leaderboard_operator.resources.secrets import secret_volume
 from leaderboard_operator.spec.runtime import PodSpec
 
@@ -76,6 +84,7 @@ def _container(board: Board) -> Object:
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
+        **_environment(board),
         "resources": msgspec.to_builtins(board.spec.template.spec.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -95,6 +104,11 @@ def _container(board: Board) -> Object:
     }
 
 
+def _environment(board: Board) -> Object:
+    found = [present(each) for each in board.spec.template.spec.env]
+    return {"env": found} if found else {}
+
+
 def _probe(path: str, **timing: int) -> Object:
     return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 3, **timing}
 
@@ -109,15 +123,11 @@ def _placement(board: Board) -> Object:
     found: dict[str, Any] = {
         "nodeSelector": asked.node_selector,
         "affinity": asked.affinity,
-        "tolerations": [_present(each) for each in asked.tolerations],
+        "tolerations": [present(each) for each in asked.tolerations],
         "topologySpreadConstraints": _spread(board),
         "priorityClassName": asked.priority_class_name,
     }
     return {name: value for name, value in found.items() if value}
-
-
-def _present(part: msgspec.Struct) -> Object:
-    return {name: value for name, value in msgspec.to_builtins(part).items() if value is not None}
 
 
 def _spread(board: Board) -> list[Object]:

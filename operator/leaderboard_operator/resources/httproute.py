@@ -1,8 +1,6 @@
 """The HTTPRoute of the Gateway API, where one is asked for."""
 
-import msgspec
-
-from leaderboard_operator.resources.names import HTTP_PORT, Board, Object
+from leaderboard_operator.resources.names import HTTP_PORT, Board, Object, present
 
 
 def http_route(board: Board) -> Object | None:
@@ -10,12 +8,8 @@ def http_route(board: Board) -> Object | None:
     asked = board.spec.exposure.gateway
     if asked is None or not asked.parent_refs:
         return None
-    parents = [
-        {name: value for name, value in msgspec.to_builtins(each).items() if value is not None}
-        for each in asked.parent_refs
-    ]
     spec: Object = {
-        "parentRefs": parents,
+        "parentRefs": [present(each) for each in asked.parent_refs],
         "rules": [{"backendRefs": [{"name": board.name, "port": HTTP_PORT}]}],
     }
     if asked.hostnames:

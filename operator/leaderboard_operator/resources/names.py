@@ -19,6 +19,20 @@ MANAGED = {"app.kubernetes.io/managed-by": MANAGER}
 """The label of everything that the operator makes; its watches ask for it."""
 
 
+def present(part: msgspec.Struct) -> Object:
+    """A part of the spec as Kubernetes takes it: what was left out is not there."""
+    found: Object = msgspec.to_builtins(part)
+    return _present(found)
+
+
+def _present(found: Object) -> Object:
+    return {
+        name: _present(value) if isinstance(value, dict) else value
+        for name, value in found.items()
+        if value is not None
+    }
+
+
 class Board(msgspec.Struct, frozen=True, kw_only=True):
     """A Leaderboard as the builders need it. `image` is the one to run, `secrets_hash` changes with any Secret used.
 

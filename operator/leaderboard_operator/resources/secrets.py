@@ -1,4 +1,4 @@
-"""The Secrets that a Leaderboard names, and the files that their keys become in the pods. The operator makes none."""
+"""The Secrets that a Leaderboard names, and what their keys become in the pods. The operator makes none."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def secret_files(spec: Spec) -> dict[str, SecretKey]:
         PROOF_KEY: actions.proof_key_secret_ref,
     }
     return {file: key for file, key in found.items() if key is not None}
+
+
+def secret_keys(spec: Spec) -> dict[str, SecretKey]:
+    """Every key of a Secret that pods need, by what it becomes in them: a file, or an environment variable."""
+    sources = {each.name: each.value_from for each in spec.template.spec.env if each.value_from is not None}
+    variables = {f"${name}": source.secret_key_ref for name, source in sources.items() if source.secret_key_ref}
+    return {**secret_files(spec), **variables}
 
 
 def secret_volume(spec: Spec) -> Object:

@@ -123,3 +123,13 @@ class Live(Part, frozen=True):
         field("Origins of other web pages that may open sockets and read answers; '*' alone is any.", max_length=32),
         ruled(Rule("!('*' in self) || self.size() == 1", "'*' stands alone")),
     ] = []
+
+
+class Logging(Part, frozen=True):
+    """What the service logs, one JSON object a line."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        field("Least severe level. From warning on, the record of who did what is left out."),
+    ] = "info"
+    access: Annotated[bool, field("Log each request that is answered and each socket that ends.")] = False

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from leaderboard_operator.spec.game import Actions, Auth, Database, Live, RateLimit
+from leaderboard_operator.spec.game import Actions, Auth, Database, Live, Logging, RateLimit
 from leaderboard_operator.spec.kinds import LocalName, Part, field
 from leaderboard_operator.spec.runtime import (
     Autoscaling,
@@ -31,6 +31,7 @@ class Spec(Part, frozen=True, kw_only=True):
     actions: Annotated[Actions, field("What players get points for, and what proves it.")]
     rate_limit: Annotated[RateLimit, field("How often one player may score.")] = RateLimit()
     live: Annotated[Live, field("The live board.")] = Live()
+    logging: Annotated[Logging, field("What the service logs.")] = Logging()
     autoscaling: Annotated[Autoscaling, field("A HorizontalPodAutoscaler; left out, there is none.")] | None = None
     exposure: Annotated[Exposure, field("How the service is reached.")] = Exposure()
     template: Annotated[Template, field("The pods.")] = Template()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from leaderboard_operator.spec.environment import KEYED_BY_NAME, Variable
 from leaderboard_operator.spec.kinds import (
     Annotations,
     DnsName,
@@ -136,6 +137,11 @@ class PodSpec(Part, frozen=True):
     """Where pods run and with what. As in a pod of Kubernetes."""
 
     resources: Annotated[Resources, field("Requests and limits.")] = Resources()
+    env: Annotated[
+        list[Variable],
+        field("Environment variables for what reads its own, such as OpenTelemetry (docs/tracing.md).", max_length=32),
+        KEYED_BY_NAME,
+    ] = []
     node_selector: Annotated[Labels, field("Labels that a node must have.")] = {}
     affinity: Annotated[Object, field("Affinity of Kubernetes' own form.")] = {}
     tolerations: Annotated[list[Toleration], field("Taints that pods tolerate.", max_length=32)] = []
