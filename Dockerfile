@@ -26,8 +26,6 @@ RUN /opt/tools/bin/pip --python /opt/leaderboard/bin/python install '.[operator]
 
 FROM ${BASE} AS run
 ENV PATH=/opt/leaderboard/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-# Kopf asks for the user's name, and the number below has none.
-ENV USER=leaderboard
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 WORKDIR /tmp

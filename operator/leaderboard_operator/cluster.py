@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -162,7 +164,16 @@ async def configure() -> client.Configuration:
         await config.load_kube_config(client_configuration=found)
     else:
         config.load_incluster_config(client_configuration=found)
+    # Found once: aiohttp would look into the environment and ~/.netrc for each request, in threads.
+    found.client_session_kwargs = {"trust_env": False}
+    found.proxy = found.proxy or _proxy(found.host)
     return found
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy by which the environment has an address reached."""
+    place = urlsplit(url)
+    return None if proxy_bypass(place.netloc) else getproxies().get(place.scheme)
 
 
 def own_namespace() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import kopf
 
-from leaderboard_operator import API_VERSION, GROUP, KIND, PLURAL
+from leaderboard_operator import API_VERSION, GROUP, KIND, MANAGER, PLURAL
 from leaderboard_operator.claims import Key
 from leaderboard_operator.resources import KINDS, Kind
 from leaderboard_operator.resources.names import MANAGED
@@ -34,6 +34,9 @@ STREAM_SECONDS = 240
 
 RETRIES = [1, 1, 2, 3, 5, 8, *[15] * 1000]
 """Seconds between tries while the API server refuses. When they run out, Kopf gives up, and the process ends."""
+
+IDENTITY: Any = MANAGER
+"""In Kopf's peering, which is off. Left to itself Kopf asks for the user's name, and DNS for the host's."""
 
 _MANAGED = ",".join(f"{name}={value}" for name, value in MANAGED.items())
 
@@ -95,6 +98,7 @@ class Watches:
             clusterwide=not namespaces,
             namespaces=namespaces,
             standalone=True,
+            identity=IDENTITY,
             stop_flag=stop,
         )
         take_signals()
@@ -149,9 +153,33 @@ async def _end(parts: Collection[asyncio.Task[Any]]) -> None:
         log.error("Kopf has not ended within %g s, and is left", END_SECONDS)
 
 
+class _NothingKept(kopf.DiffBaseStorage, kopf.ProgressStorage):
+    """Handlers of events need neither what an object was before nor how far they got. Kopf would make both of copies of
+    each object that it hears of, which took it longer than all the rest."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+    def purge(self, **_: Any) -> None:
+        pass
+
+    def touch(self, **_: Any) -> None:
+        pass
+
+
 def settings() -> kopf.OperatorSettings:
     """How Kopf is to behave."""
     found = kopf.OperatorSettings()
+    found.persistence.diffbase_storage = found.persistence.progress_storage = _NothingKept()
     found.posting.enabled = False  # events.py writes those that matter
     found.peering.standalone = True  # lease.py elects
     found.scanning.disabled = True  # it takes rights on all CRDs and namespaces; run.py looks for kinds that come later

@@ -119,6 +119,11 @@ class Boards:
         """Create or change objects."""
         self.cluster.apply(*objects, namespace=self.namespace)
 
+    def create(self, *objects: Object) -> None:
+        """Create objects, by one request each."""
+        text = "\n---\n".join(json.dumps(each) for each in objects)
+        self.cluster.kubectl("create", "--filename=-", "--namespace", self.namespace, stdin=text)
+
     def get(self, kind: str = "leaderboard", name: str = "arcade") -> Object | None:
         """An object."""
         return self.reader.get(f"{self._path(kind)}/{name}")

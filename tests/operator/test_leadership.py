@@ -17,20 +17,26 @@ from tests.support.wait import wait_until
 TAKEOVER = 20.0
 """Seconds from a leader's death to the first write of another."""
 
+BATCH = 50
+"""Leaderboards that one kubectl makes within its time, however busy the machine is."""
+
 log = logging.getLogger(__name__)
 
 READS = ("get", "list", "watch")
 
 
-def writes(cluster, mark: int, account: str) -> list[dict[str, Any]]:
-    """What operators wrote since the mark, leases aside, oldest first."""
+def requests(cluster, mark: int, account: str) -> list[dict[str, Any]]:
+    """What operators asked since the mark, leases aside, oldest first."""
     return [
         each
         for each in cluster.audited(mark)
-        if each["user"]["username"].endswith(account)
-        and each["verb"] not in READS
-        and each["objectRef"]["resource"] != "leases"
+        if each["user"]["username"].endswith(account) and each.get("objectRef", {}).get("resource") != "leases"
     ]
+
+
+def writes(cluster, mark: int, account: str) -> list[dict[str, Any]]:
+    """What they wrote."""
+    return [each for each in requests(cluster, mark, account) if each["verb"] not in READS]
 
 
 def writer(entry: dict[str, Any]) -> str:
@@ -137,12 +143,13 @@ def fleet(boards, count: int) -> float:
         each["spec"]["database"]["name"] = each["metadata"]["name"]
         each["spec"]["replicas"] = 1
     start = time.monotonic()
-    boards.apply(*several)
+    for each in range(0, count, BATCH):
+        boards.create(*several[each : each + BATCH])
 
     def ready() -> bool:
         return len([each for each in boards.list("leaderboard") if is_ready(each)]) == count
 
-    wait_until(ready, 60 + 3 * count, f"{count} Leaderboards ready")
+    wait_until(ready, 60 + 3 * count, f"{count} Leaderboards ready", pause=1.0)
     return time.monotonic() - start
 
 
@@ -164,10 +171,10 @@ def test_a_fleet_that_stands_is_not_written_to(install, run_operator, boards, co
     mark = boards.cluster.audit_mark()
     seconds = fleet(boards, count)
     account = f"{RELEASE}-leaderboard-operator"
-    requests = [each for each in boards.cluster.audited(mark) if each["user"]["username"].endswith(account)]
+    asked = len(requests(boards.cluster, mark, account))
     reconciles = counted(operator, "controller_runtime_reconcile_time_seconds_count")
-    log.info("%d ready in %.0f s, %d reconciles, %d requests", count, seconds, reconciles, len(requests))
-    assert len(requests) / reconciles < 30
+    log.info("%d ready in %.0f s, %d reconciles, %d requests", count, seconds, reconciles, asked)
+    assert asked / reconciles < 22
     wait_until(lambda: told(boards) == count, PATIENCE, "the last Events")
     quiet = boards.cluster.audit_mark()
     time.sleep(silence)  # what is shown is that nothing happens

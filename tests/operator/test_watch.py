@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import kopf
 import pytest
 
 from leaderboard_operator.events import transitions
@@ -69,3 +70,12 @@ def condition(type_, status, reason="x"):
 )
 def test_an_event_for_each_trouble_and_for_being_ready(before, after, told):
     assert transitions(before, after) == told
+
+
+def test_kopf_makes_no_copies_of_what_it_hears_of():
+    """Nobody compares what an object was and is; the copies cost more than all other work on an event."""
+    kept = settings().persistence
+    essence = kept.diffbase_storage.build(body=kopf.Body({"spec": {"a": 1}}))
+    assert essence == {}
+    assert kept.progress_storage.clear(essence=essence) is essence
+    assert kept.diffbase_storage.fetch(body=kopf.Body({})) is None

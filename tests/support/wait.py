@@ -12,8 +12,10 @@ T = TypeVar("T")
 PAUSE = 0.02
 
 
-def wait_until(condition: Callable[[], T], deadline: float = 30.0, what: str = "the condition") -> T:
-    """The first true value of `condition` within `deadline` seconds."""
+def wait_until(
+    condition: Callable[[], T], deadline: float = 30.0, what: str = "the condition", pause: float = PAUSE
+) -> T:
+    """The first true value of `condition` within `deadline` seconds; a look that costs much takes a longer `pause`."""
     end = time.monotonic() + deadline
     while True:
         value = condition()
@@ -21,7 +23,7 @@ def wait_until(condition: Callable[[], T], deadline: float = 30.0, what: str = "
             return value
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline:g} s: {what}; last seen: {value!r}")
-        time.sleep(PAUSE)
+        time.sleep(pause)
 
 
 async def eventually(

@@ -1,0 +1,60 @@
+"""How the operator reaches the API server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from kubernetes.aio.config import kube_config
+
+from leaderboard_operator.cluster import configure
+
+PROXY = "http://proxy.example:3128"
+
+
+@pytest.fixture
+def kubeconfig(tmp_path, monkeypatch):
+    """Makes KUBECONFIG name a cluster at kubernetes.example; no proxy is set."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    def make(**cluster: str) -> None:
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "a",
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "clusters": [{"name": "a", "cluster": {"server": "https://kubernetes.example:6443", **cluster}}],
+            "users": [{"name": "a", "user": {"token": "t"}}],
+        }
+        (tmp_path / "config").write_text(json.dumps(config))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))  # read at import
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxy"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": PROXY}, PROXY),
+        ({"HTTP_PROXY": PROXY}, None),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "kubernetes.example"}, None),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "other.example"}, PROXY),
+    ],
+)
+async def test_the_environment_s_proxy_is_found_once(kubeconfig, monkeypatch, environment, proxy):
+    kubeconfig()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = await configure()
+    assert found.proxy == proxy
+    assert found.client_session_kwargs == {"trust_env": False}
+
+
+async def test_the_kubeconfig_s_own_proxy_comes_first(kubeconfig, monkeypatch):
+    kubeconfig(**{"proxy-url": "http://own.example:3128"})
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    assert (await configure()).proxy == "http://own.example:3128"
