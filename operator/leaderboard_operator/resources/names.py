@@ -22,12 +22,12 @@ MANAGED = {"app.kubernetes.io/managed-by": MANAGER}
 def present(part: msgspec.Struct) -> Object:
     """A part of the spec as Kubernetes takes it: what was left out is not there."""
     found: Object = msgspec.to_builtins(part)
-    return _present(found)
+    return _without_none(found)
 
 
-def _present(found: Object) -> Object:
+def _without_none(found: Object) -> Object:
     return {
-        name: _present(value) if isinstance(value, dict) else value
+        name: _without_none(value) if isinstance(value, dict) else value
         for name, value in found.items()
         if value is not None
     }
