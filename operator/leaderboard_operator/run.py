@@ -28,7 +28,7 @@ from leaderboard_operator.lease import Lease
 from leaderboard_operator.logs import about
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.probes import serving
-from leaderboard_operator.reconcile import Defaults, Reconciler
+from leaderboard_operator.reconcile import Defaults, Outcome, Reconciler
 from leaderboard_operator.watch import Watches
 from leaderboard_operator.workqueue import WorkQueue
 
@@ -85,19 +85,20 @@ class Operator:
         ports = (options.metrics_port, options.health_port)
         async with serving(options.host, ports, self._metrics, self._refresh, self._faults) as (metrics, health):
             log.info("metrics at port %d, probes at port %d", metrics, health)
-            tasks = {asyncio.create_task(work) for work in (self._watch(), self._lead(), self._stop.wait())}
+            watch = asyncio.create_task(self._watch())
+            others = {asyncio.create_task(self._lead()), asyncio.create_task(self._stop.wait())}
             try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait({watch, *others}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await self._close(tasks)
+                await self._close(watch, others)
             for task in done:
                 task.result()
 
-    async def _close(self, tasks: set[asyncio.Task[Any]]) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _close(self, watch: asyncio.Task[None], others: set[asyncio.Task[Any]]) -> None:
+        """The lease is another's at once; that Kopf ends may take some seconds."""
+        await _end(others)
         await self._lease.release()
+        await _end({watch})
         await self._cluster.close()
         await self._lease_client.close()
 
@@ -190,15 +191,16 @@ class Operator:
         with about(key):
             try:
                 outcome = await self._reconciler.reconcile(key)
+                result = "requeue" if outcome.failed else "requeue_after" if outcome.again else "success"
             except (ApiError, Unreachable, NotLeading, msgspec.ValidationError) as error:
                 log.warning("to be tried again: %s", error)
-                self._metrics.reconciled("error")
-                return False
-            finally:
-                self._metrics.seconds.observe(time.monotonic() - start)
+                outcome, result = Outcome(failed=True), "error"
+            seconds = time.monotonic() - start
+            log.debug("reconciled", extra={"event": "reconcile", "result": result, "seconds": round(seconds, 3)})
+        self._metrics.reconciled(result)
+        self._metrics.seconds.observe(seconds)
         if outcome.again is not None:
             self._queue.add(key, outcome.again)
-        self._metrics.reconciled("requeue" if outcome.failed else "requeue_after" if outcome.again else "success")
         return not outcome.failed
 
     def _refresh(self) -> None:
@@ -210,6 +212,12 @@ class Operator:
         """Why this process should be started anew."""
         age = self._watches.freshness.age if self._lease.held else 0
         return [f"the watch of Leaderboards has been out of step for {age:.0f} s"] if age > OLDEST_WATCH else []
+
+
+async def _end(tasks: set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def main(options: Options) -> None:

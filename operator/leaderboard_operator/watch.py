@@ -145,10 +145,13 @@ class Watches:
 
 
 async def _end(parts: Collection[asyncio.Task[Any]]) -> None:
-    """End Kopf. A watch that fails can leave others behind that no cancellation reaches."""
-    for part in parts:
-        part.cancel()
-    _, left = await asyncio.wait(parts, timeout=END_SECONDS)
+    """End Kopf, with the watches that it leaves behind when one fails. A watch may swallow its first cancellation."""
+    left = {*parts, *(task for task in asyncio.all_tasks() if task.get_name().startswith("watcher for "))}
+    for _ in range(2):
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=END_SECONDS / 2)
     if left:
         log.error("Kopf has not ended within %g s, and is left", END_SECONDS)
 

@@ -70,15 +70,23 @@ def test_an_end_by_an_error_is_a_line_too(tmp_path):
     assert "ConfigException" in line["exception"]
 
 
-def test_the_log_of_an_operator_at_work(boards, operator):
-    def told() -> list[dict[str, Any]]:
-        found = [line for line in lines(operator.log) if line.get("event") == "condition"]
+def test_the_log_of_an_operator_at_work(boards, install, run_operator):
+    installation = install()
+    installation.arguments.append("--log-level=debug")
+    operator = run_operator(installation)
+
+    def told(event: str) -> list[dict[str, Any]]:
+        found = [line for line in lines(operator.log) if line.get("event") == event]
         return [line for line in found if line["namespace"] == boards.namespace]
 
     boards.apply(leaderboard())
     boards.wait()
     boards.delete("secret", "arcade-jwt")
-    wait_until(lambda: [each["reason"] for each in told()] == ["Serving", "SecretMissing"], PATIENCE, "two lines")
-    assert {each["leaderboard"] for each in told()} == {"arcade"}
-    assert told()[-1]["level"] == "warning"
-    assert "'arcade-jwt' does not exist" in told()[-1]["message"]
+    wait_until(lambda: len(told("condition")) == 2, PATIENCE, "two lines")
+    serving, missing = told("condition")
+    assert (serving["level"], serving["reason"], serving["leaderboard"]) == ("info", "Serving", "arcade")
+    assert (missing["level"], missing["reason"], missing["leaderboard"]) == ("warning", "SecretMissing", "arcade")
+    assert "'arcade-jwt' does not exist" in missing["message"]
+    assert "success" in {each["result"] for each in told("reconcile")}
+    debug = {line["logger"] for line in lines(operator.log) if line["level"] == "debug"}
+    assert all(name.startswith("leaderboard_operator") for name in debug)

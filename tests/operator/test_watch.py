@@ -7,8 +7,9 @@ import asyncio
 import kopf
 import pytest
 
+from leaderboard_operator import watch
 from leaderboard_operator.events import transitions
-from leaderboard_operator.watch import Freshness, settings
+from leaderboard_operator.watch import Freshness, Watches, settings
 
 A = ("games", "a")
 
@@ -79,3 +80,29 @@ def test_kopf_makes_no_copies_of_what_it_hears_of():
     assert essence == {}
     assert kept.progress_storage.clear(essence=essence) is essence
     assert kept.diffbase_storage.fetch(body=kopf.Body({})) is None
+
+
+async def test_a_watch_that_kopf_leaves_and_that_swallows_a_cancellation_ends_too(monkeypatch):
+    monkeypatch.setattr(watch, "END_SECONDS", 0.4)
+    swallowed = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.set()
+        await asyncio.Event().wait()
+
+    async def fails() -> None:
+        raise ValueError("a watch")
+
+    part, left = asyncio.create_task(fails()), asyncio.create_task(stubborn(), name="watcher for services.v1@games")
+
+    async def spawn_tasks(**_: object) -> list[asyncio.Task[None]]:
+        return [part]
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
+    signals = []
+    with pytest.raises(ValueError, match="a watch"):
+        await Watches(print, print, lambda *_: []).run((), (), lambda: signals.append("taken"))
+    assert (left.cancelled(), swallowed.is_set(), signals) == (True, True, ["taken"])
