@@ -23,6 +23,7 @@ from tornado_app.api.history import History
 from tornado_app.api.http import Route, Router
 from tornado_app.api.record import Record
 from tornado_app.api.routes import rest_routes
+from tornado_app.api.shedding import Shedding
 from tornado_app.api.sockets import application
 from tornado_app.auth.captcha import Captcha
 from tornado_app.auth.remote import Outcome, RemoteKeys
@@ -322,6 +323,7 @@ class Service:
             idle_timeout=config.idle_timeout,
             body_timeout=config.body_timeout,
             ssl_context=tls.context if tls else None,
+            turn_away=Shedding(self.gateway, record, FACES, config.rate_limit, lambda: self.store.full),
         )
         if self._share is None:
             self.metrics.processes.set(1)

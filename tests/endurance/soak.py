@@ -49,7 +49,7 @@ class Tolerant(Bench):
 
     unclear: list[int] = field(default_factory=list)
 
-    def _checked(self, system: System, result: Result) -> Result:
+    def _checked(self, system: System, result: Result, refusals: bool = False) -> Result:
         system.turn = int(result.raw["next"])
         points = LEADERS if "messages" in result.raw else 1
         self.unclear.append(points * (sum(result.raw["refused"].values()) + result.raw["errors"]))

@@ -91,6 +91,11 @@ class MongoStore:
         """Actions that wait for a flush."""
         return self._commit.waiting
 
+    @property
+    def full(self) -> bool:
+        """Whether so many actions wait that one more is refused with Overloaded."""
+        return self._commit.full
+
     # -- writing ----------------------------------------------------------------------------------
 
     async def apply(self, action: Action) -> Receipt:
