@@ -60,18 +60,20 @@ class Bench:
         flags = {"url": system.url + path, "method": "GET", "connections": connections}
         return self._request(system, flags, {})
 
-    def write(self, system: System, *, connections: int, rate: float = 0) -> Result:
-        """Score updates of players in turn, closed loop or at a rate."""
+    def write(self, system: System, *, connections: int, rate: float = 0, refusals: bool = False) -> Result:
+        """Score updates of players in turn, closed loop or at a rate; `refusals`: none of them spoils the run."""
         flags = {
             "url": system.url + system.write_path, "body": '{"score": 1}', "players": system.players,
             "connections": connections, "rate": rate, "first": system.turn,
         }  # fmt: skip
-        return self._request(system, flags, {"header": system.write_headers})
+        return self._request(system, flags, {"header": system.write_headers}, refusals)
 
-    def _request(self, system: System, flags: dict[str, Any], headers: dict[str, str]) -> Result:
+    def _request(
+        self, system: System, flags: dict[str, Any], headers: dict[str, str], refusals: bool = False
+    ) -> Result:
         options = flags | {"warmup": f"{self.warmup}s"}
         result = self.generator.run("request", system.groups, self.seconds, options, headers)
-        return self._checked(system, result)
+        return self._checked(system, result, refusals)
 
     def watch(
         self,
@@ -106,8 +108,8 @@ class Bench:
         """Seconds before the measured ones."""
         return self.pick(WARMUP, 0.3)
 
-    def _checked(self, system: System, result: Result) -> Result:
+    def _checked(self, system: System, result: Result, refusals: bool = False) -> Result:
         system.turn = int(result.raw["next"])
-        if result.failures and system.is_ours:
+        if result.failures and system.is_ours and not refusals:
             raise Failed(f"{system.name} did not accept everything: {result.failures}")
         return result

@@ -31,7 +31,10 @@ SERVICE_FLAGS = (
 
 @dataclass
 class System:
-    """Something that serves. `groups`: its process trees. `turn`: which player's it is, kept from run to run."""
+    """Something that serves. `groups`: its process trees. `turn`: which player's it is, kept from run to run.
+
+    `base`: the service's own MongoDB.
+    """
 
     name: str
     url: str
@@ -42,6 +45,7 @@ class System:
     metrics: str = ""
     turn: int = 0
     players: Path | None = field(default=None, repr=False)
+    base: Database | None = field(default=None, repr=False)
 
     @property
     def is_ours(self) -> bool:
@@ -82,7 +86,7 @@ class Stage:
             "this service", address, address.replace("http", "ws", 1) + "/ws/scoreboard",
             {"server": program.pid, "mongod": base.pid}, "/api/score",
             "Authorization: Bearer {token}\nContent-Type: application/json\nIdempotency-Key: {id}",
-            metrics, players=self._tokens(players),
+            metrics, players=self._tokens(players), base=base,
         )  # fmt: skip
         for _ in until(START_SECONDS, "the ledger has taken over the players"):
             if found.metric("leaderboard_ledger_entries_total") >= players:

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from tests.support.wait import eventually
+from tornado_app import turns
 from tornado_app.turns import PER_TURN, Turns, run
 
 CROWD = 3 * PER_TURN + 5
@@ -22,9 +23,16 @@ def crowd():
         for _ in range(CROWD):
             reader, writer = (stack.enter_context(each) for each in socket.socketpair())
             writer.send(b"x")
+            joined(stack, reader)
             selector.register(reader, selectors.EVENT_READ)
             readers.append(reader)
         yield selector, readers
+
+
+def joined(stack, reader):
+    """It is one of the crowd, until the stack ends."""
+    turns.crowd.add(reader.fileno())
+    stack.callback(turns.crowd.discard, reader.fileno())
 
 
 def told(selector):
@@ -51,6 +59,22 @@ def test_who_is_gone_or_waits_for_something_else_is_not_called(crowd):
     assert {key.fileobj for _ in range(4) for key, events in selector.select(0)} == set(readers) - set(gone)
 
 
+def test_who_is_not_of_the_crowd_comes_in_every_turn(crowd):
+    selector, _ = crowd
+    with contextlib.ExitStack() as stack:
+        database, server = (stack.enter_context(each) for each in socket.socketpair())
+        selector.register(database, selectors.EVENT_READ, "database")
+        told(selector)
+        assert database not in told(selector)
+        server.send(b"x")
+        for _ in range(4):
+            assert [key.data for key, _ in selector.select(0)].count("database") == 1
+        selector.modify(database, selectors.EVENT_READ | selectors.EVENT_WRITE, "changed")
+        assert "changed" in [key.data for key, _ in selector.select(0)]
+        selector.unregister(database)
+        assert all(key.data is None for _ in range(4) for key, _ in selector.select(0))
+
+
 def test_timers_come_between_the_turns_of_a_crowd():
     async def main():
         loop = asyncio.get_running_loop()
@@ -59,6 +83,7 @@ def test_timers_come_between_the_turns_of_a_crowd():
             for number in range(CROWD):
                 reader, writer = (stack.enter_context(each) for each in socket.socketpair())
                 writer.send(b"x")
+                joined(stack, reader)
 
                 def read(reader=reader, number=number):
                     loop.remove_reader(reader)

@@ -23,6 +23,7 @@ from tornado_app.api.history import History
 from tornado_app.api.http import Route, Router
 from tornado_app.api.record import Record
 from tornado_app.api.routes import rest_routes
+from tornado_app.api.shedding import Shedding
 from tornado_app.api.sockets import application
 from tornado_app.auth.captcha import Captcha
 from tornado_app.auth.remote import Outcome, RemoteKeys
@@ -48,8 +49,8 @@ from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs, tracing
 from tornado_app.observability.metrics import RESTARTS, Metrics, known
-from tornado_app.running import serve_until_stopped, until
-from tornado_app.tasks import end, in_time
+from tornado_app.running import Serving, serve_until_stopped
+from tornado_app.tasks import end
 from tornado_app.tls import ReloadingTls
 
 log = logging.getLogger("leaderboard.app")
@@ -76,7 +77,7 @@ class Share(NamedTuple):
     uri: str | None
 
 
-class Service:
+class Service(Serving):
     """One process of the service, alone or with a `share`; on a `demo` the page offers to play.
 
     `extra_routes` are served too.
@@ -90,35 +91,25 @@ class Service:
         extra_routes: Iterable[Route] = (),
         share: Share | None = None,
     ) -> None:
+        super().__init__(config.drain_timeout)
         self.config = config
         self._demo = demo
         self._extra_routes = list(extra_routes)
         self._share = share
-        self._exit = contextlib.AsyncExitStack()
-        self._failed: asyncio.Future[None] | None = None
-        self._deadline: float | None = None
         self._newest: int | None = None
         self.metrics = Metrics()
         self.tracing: tracing.Tracing | None = None
         self.url = ""
         self.metrics_url = ""
 
-    async def start(self) -> None:
-        """Everything from the database to the open port, in this order. Raises StartupError."""
-        try:
-            await self._start()
-        except BaseException:
-            await self.stop()
-            raise
-
     async def _start(self) -> None:
+        """Everything from the database to the open port, in this order. Raises StartupError."""
         config, metrics = self.config, self.metrics
         if self._share is None:
             ports.look_at(config)
         self.tracing = tracing.from_environment()
         if self.tracing is not None:
             self._exit.push_async_callback(self.tracing.close)
-        self._failed = asyncio.get_running_loop().create_future()
         self.client = await self._exit.enter_async_context(
             open_database(
                 (self._share.uri if self._share else None) or config.read_mongodb_uri(),
@@ -126,7 +117,7 @@ class Service:
                 data_dir=config.data_dir,
                 driver=config.mongo_driver,
                 timeout=config.mongodb_timeout,
-                on_failure=self._fail,
+                on_failure=self.fail,
                 observe=metrics.command,
             )
         )
@@ -259,22 +250,17 @@ class Service:
     def _ended(self, name: str, task: asyncio.Future[None]) -> None:
         if not task.cancelled():
             log.error("the %s ended", name, exc_info=task.exception())
-            self._fail(StartupError(f"internal error: the {name} ended; the log tells why"))
-
-    def _fail(self, error: Exception) -> None:
-        if self._failed is not None and not self._failed.done():
-            self._failed.set_exception(error)
+            self.fail(StartupError(f"internal error: the {name} ended; the log tells why"))
 
     async def _primed(self) -> None:
         """Wait until what is served is known and is kept up to date. Raises what made that impossible."""
-        assert self._failed is not None  # noqa: S101  # set before anything is built
 
         async def read() -> None:
             await self.board.wait_ready()
             await self.feed.wait_open()
 
         reading = asyncio.ensure_future(read())
-        watched: list[asyncio.Future[Any]] = [reading, self._failed]
+        watched: list[asyncio.Future[Any]] = [reading, self.failed]
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
@@ -284,8 +270,8 @@ class Service:
         finally:
             reading.cancel()
             await asyncio.wait([reading])
-        if self._failed.done():
-            self._failed.result()
+        if self.failed.done():
+            self.failed.result()
 
     # -- the ports --------------------------------------------------------------------------------
 
@@ -322,6 +308,7 @@ class Service:
             idle_timeout=config.idle_timeout,
             body_timeout=config.body_timeout,
             ssl_context=tls.context if tls else None,
+            turn_away=Shedding(self.gateway, record, FACES, config.rate_limit, lambda: self.store.full),
         )
         if self._share is None:
             self.metrics.processes.set(1)
@@ -343,46 +330,27 @@ class Service:
         await self._background("certificate watch", refresh)
         return tls
 
-    # -- running and ending -----------------------------------------------------------------------
+    # -- ending -----------------------------------------------------------------------------------
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set. Raises what made going on impossible."""
-        assert self._failed is not None  # noqa: S101  # start() comes before
-        await until(stop, self._failed)
-
-    async def drain(self) -> None:
-        """Take no new connections, tell the sockets, and finish what is under way, within `drain_timeout`."""
+    async def _drain(self, deadline: float) -> None:
+        """Take no new connections, tell the sockets, and finish what is under way."""
         log.info("draining")
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.time() + self.config.drain_timeout
         self.health.draining = True
         self.gateway.draining = True
         self.server.stop()
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(deadline):
                 await self.gate.close(0 if self._demo else SOCKET_SPREAD)
                 await self.gateway.idle()
                 await self.store.close()
         except TimeoutError:
             log.warning("some requests under way were not answered in time")
-        except asyncio.CancelledError:
-            self._deadline = loop.time()  # somebody insists
-            raise
-
-    async def stop(self) -> None:
-        """End everything that was started, last first, within `drain_timeout` of being told to stop."""
-        deadline = self._deadline
-        if deadline is None:
-            deadline = asyncio.get_running_loop().time() + self.config.drain_timeout
-        await in_time(self._close(), deadline)
-        if self._failed is not None and self._failed.done():
-            self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
 
     async def _close(self) -> None:
         try:
             await self._close_ports()
         finally:
-            await self._exit.aclose()
+            await super()._close()
 
     async def _close_ports(self) -> None:
         for listener in (getattr(self, "server", None), getattr(self, "inner_server", None)):

@@ -16,6 +16,7 @@ from tornado.netutil import bind_sockets
 
 from tornado_app.config import Config
 from tornado_app.core.errors import StartupError
+from tornado_app.turns import crowd
 
 BACKLOG = 4096
 """Connections that the kernel keeps for us in a rush, where its own limit is not lower: who finds no room there tries
@@ -32,6 +33,15 @@ class Listener(socket.socket):
     """
 
     _taken = 0
+
+    def __init__(self, family: int, kind: int, protocol: int, fileno: int) -> None:
+        super().__init__(family, kind, protocol, fileno)
+        crowd.add(fileno)
+
+    def close(self) -> None:
+        """As in the base class."""
+        crowd.discard(self.fileno())
+        super().close()
 
     def accept(self) -> tuple[socket.socket, Any]:
         """The next connection. Raises BlockingIOError where there is none, and once in a turn before there is one."""

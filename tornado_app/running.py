@@ -3,27 +3,80 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeVar
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, TypeVar
 
 from tornado_app.signals import on_signals
+from tornado_app.tasks import in_time
 
 
-class Serving(Protocol):
-    """What serves: a process of the service, or the supervisor of several."""
+class Serving(ABC):
+    """What serves: a process of the service, or the supervisor of several.
+
+    What is started goes to `_exit`, which ends it, last first. Once `failed` has an error, going on is impossible.
+    """
+
+    def __init__(self, drain_timeout: float) -> None:
+        self._drain_timeout = drain_timeout
+        self._deadline: float | None = None
+        self._exit = AsyncExitStack()
+        self._failed: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         """Everything until it serves. Raises StartupError, and nothing is left running then."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises what made going on impossible."""
+        await until(stop, self.failed)
 
     async def drain(self) -> None:
-        """Finish what is under way."""
+        """Finish what is under way, within `drain_timeout`."""
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + self._drain_timeout
+        try:
+            await self._drain(self._deadline)
+        except asyncio.CancelledError:
+            self._deadline = loop.time()  # somebody insists
+            raise
 
     async def stop(self) -> None:
-        """End everything that was started; may be called again."""
+        """End everything that was started, within `drain_timeout` of being told to stop; may be called again."""
+        deadline = self._deadline
+        if deadline is None:
+            deadline = asyncio.get_running_loop().time() + self._drain_timeout
+        await in_time(self._close(), deadline)
+        if self.failed.done():
+            self.failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Done where going on is impossible, with the reason."""
+        if self._failed is None:
+            self._failed = asyncio.get_running_loop().create_future()
+        return self._failed
+
+    def fail(self, error: Exception) -> None:
+        """Going on is impossible; the first reason counts."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    @abstractmethod
+    async def _start(self) -> None:
+        """Start everything, in order."""
+
+    @abstractmethod
+    async def _drain(self, deadline: float) -> None:
+        """Finish what is under way until `deadline`, in loop time."""
+
+    async def _close(self) -> None:
+        await self._exit.aclose()
 
 
 S = TypeVar("S", bound=Serving)

@@ -19,6 +19,7 @@ const (
 type outcome struct {
 	latency, late histogram // of accepted requests in the window; late: how long after its turn one was sent
 	accepted      int64
+	took, refusal histogram // of requests answered in the window, from the send: the accepted ones and the refused
 	errors        int
 	statuses      map[string]int // of all refused requests, the warm-up's too
 	lastError     error
@@ -27,6 +28,8 @@ type outcome struct {
 func (o *outcome) merge(other *outcome) {
 	o.latency.merge(&other.latency)
 	o.late.merge(&other.late)
+	o.took.merge(&other.took)
+	o.refusal.merge(&other.refusal)
 	o.accepted += other.accepted
 	o.errors += other.errors
 	if other.lastError != nil {
@@ -86,6 +89,8 @@ func (s *schedule) counts(due, answered time.Time) bool {
 	return !due.Before(s.begin) && (s.rate > 0 || answered.Before(s.end))
 }
 
+func (s *schedule) measures(at time.Time) bool { return !at.Before(s.begin) && at.Before(s.end) }
+
 func (s *schedule) drive(c *client, seq *atomic.Int64) *outcome {
 	o := &outcome{statuses: map[string]int{}}
 	for {
@@ -97,17 +102,23 @@ func (s *schedule) drive(c *client, seq *atomic.Int64) *outcome {
 		sent := time.Now()
 		status, err := c.do(seq.Add(1) - 1)
 		answered := time.Now()
-		switch {
-		case err != nil:
+		if err != nil {
 			o.errors++
 			o.lastError = err
 			time.Sleep(pauseAfterError)
-		case status < 200 || status > 299:
+			continue
+		}
+		took := &o.took
+		if status < 200 || status > 299 {
 			o.statuses[strconv.Itoa(status)]++
-		case s.counts(due, answered):
+			took = &o.refusal
+		} else if s.counts(due, answered) {
 			o.accepted++
 			o.latency.add(answered.Sub(due))
 			o.late.add(sent.Sub(due))
+		}
+		if s.measures(answered) {
+			took.add(answered.Sub(sent))
 		}
 	}
 }
@@ -159,6 +170,8 @@ func request(arguments []string) (result, error) {
 		"per_second":   rounded(float64(all.accepted)/measured.Seconds(), 1),
 		"latency_ms":   all.latency.quantiles(),
 		"sent_late_ms": all.late.quantiles(),
+		"took":         all.took.n, "took_ms": all.took.quantiles(),
+		"turned_away": all.refusal.n, "turned_away_ms": all.refusal.quantiles(),
 	}
 	if all.lastError != nil {
 		r["last_error"] = all.lastError.Error()

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.bench import Bench
-from bench.measures import broadcast, curve, idle, processes, propagation, ranks, read, recording, stalled, write
+from bench.measures import (
+    broadcast,
+    curve,
+    idle,
+    overload,
+    processes,
+    propagation,
+    ranks,
+    read,
+    recording,
+    stalled,
+    write,
+)
 from bench.report import Report
 
 MEASURES: dict[str, Callable[[Bench], Report]] = {
@@ -19,4 +31,5 @@ MEASURES: dict[str, Callable[[Bench], Report]] = {
     "stalled": stalled.run,
     "ranks": ranks.run,
     "curve": curve.run,
+    "overload": overload.run,
 }

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
-from bench.simulate import group_commit, partitions
+from bench.simulate import group_commit, partitions, processes
 from bench.simulate.__main__ import TABLES
 from tornado_app.core.ranks import Ranks
 
+PAGE = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
 
-@pytest.mark.parametrize("rate", [3000, 5000, 6000])
-def test_batches_grow_as_the_formula_says(rate):
-    assert group_commit.simulate(rate, 5).batch == pytest.approx(group_commit.expected_batch(rate), rel=0.15)
+
+@pytest.mark.parametrize("load", [0.5, 0.7, 0.9])
+def test_batches_grow_as_the_formula_says(load):
+    rate = load / group_commit.UPDATE
+    assert group_commit.simulate(rate, 20).batch == pytest.approx(group_commit.expected_batch(rate), rel=0.15)
 
 
 def test_without_load_an_update_waits_for_nothing():
@@ -54,5 +58,17 @@ def test_ranks_of_partitions_add_up():
         assert partitions.rank(own.rank(score) - 1 for own in ranks) == whole.rank(score)
 
 
-def test_every_table_has_a_name():
-    assert set(TABLES) == {"group-commit", "partitions"}
+def test_processes_are_bounded_by_the_cores_and_by_the_one_that_writes_the_ledger():
+    assert processes.capacity(2, 8) == pytest.approx(2 * processes.capacity(1, 8))
+    assert processes.capacity(32, 2) == processes.capacity(64, 2)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4, 8, 16, 32])
+def test_the_best_number_of_processes_beats_any_other(cores):
+    most = processes.capacity(cores, processes.best(cores))
+    assert all(processes.capacity(cores, number) <= most for number in range(1, 200))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_scaling_md_shows_the_table(name):
+    assert TABLES[name]() in PAGE

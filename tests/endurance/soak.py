@@ -1,65 +1,180 @@
-"""`python -m tests.endurance.soak 2h`: hours of ordinary load, and whether anything grows.
+"""`python -m tests.endurance.soak 2h`: hours at half of what the service can do, and whether anything grows.
 
-Prints a line of CSV every ten seconds. Of each service: MiB, descriptors, sockets, lag of the change stream; of all
-updates since the line before: how many, and their p50 and p99 in ms. At the end clients and database are compared.
+`python -m tests.endurance.soak 2m 2 3000` is two minutes at twice what it can do, over 3,000 connections.
+
+Service and mongod run on one core, the load generator of the benchmarks on another. 500 sockets, new ones each minute,
+watch a leader who changes ten times a second. In the first minute a closed loop beside them finds the capacity; from
+then on score updates come at that part of it in an open loop. Prints a line of CSV for each minute. At the end the
+players' points must be what was acknowledged, every chain of the ledger whole, and the top 10 shown the database's.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 import time
-from pathlib import Path
+import urllib.request
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 
-from tests.endurance.stage import Place, Stage, open_files
-from tests.endurance.trial import recover, verdict_of
+from bench.bench import Bench
+from bench.database import DATABASE, Database
+from bench.generator import Generator, Result
+from bench.processes import START_SECONDS, Cores, python, until
+from bench.systems import System
+from tests.endurance.stage import open_files
 from tornado_app.config.durations import parse_duration
+from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD
 
-EVERY = 10.0
-HEAD = "second,updates,p50_ms,p99_ms," + ",".join(
-    f"{name}_{number}" for number in range(2) for name in ("mib", "descriptors", "sockets", "lag_s")
-)
+MINUTE = 60.0
+CONNECTIONS = 64
+REFUSALS = {"429", "503"}
+"""Statuses that say that an update does not count."""
+
+SOCKETS, LEADERS, CHANGES = 500, 200, 10.0
+PLAYERS = 12_000
+"""Enough for the rate limit at 2,000 updates a second."""
+
+COLUMNS = (
+    "second", "updates_per_s", "refused", "unclear", "p50_ms", "p99_ms", "live_p50_ms", "live_p99_ms", "loop_ms",
+    "lag_s", "service_mib", "mongod_mib", "sockets", "descriptors", "service_cpu", "mongod_cpu", "others_cpu",
+)  # fmt: skip
+"""`live` is from an update's scheduled send to each socket. `loop` is how late a timer of the service was at worst, and
+`lag` that of its change stream. Sockets and descriptors are counted half-way through a minute, memory at its end. CPU
+is in cores; that of others is what the machine did beside."""
 
 
-def main(length: str) -> int:
+@dataclass(frozen=True)
+class Tolerant(Bench):
+    """A bench that keeps account of what is refused, by the points it was to bring, where others give up.
+
+    `unclear` are updates of which nobody knows whether they count: the answer was a fault, or never came.
+    """
+
+    refused: list[int] = field(default_factory=list)
+    unclear: list[int] = field(default_factory=list)
+
+    def _checked(self, system: System, result: Result, refusals: bool = False) -> Result:
+        system.turn = int(result.raw["next"])
+        points = LEADERS if "messages" in result.raw else 1
+        statuses = result.raw["refused"]
+        refused = sum(count for status, count in statuses.items() if status in REFUSALS)
+        self.refused.append(points * refused)
+        self.unclear.append(points * (sum(statuses.values()) - refused + result.raw["errors"]))
+        return result
+
+
+def main(length: str, part: str = "0.5", connections: str = "64") -> int:
     """Run for so long; the exit code."""
-    with Stage("linked", seed=1) as stage:
-        stage.loop.run(stage.traffic.begin())
-        say(HEAD)
+    seconds = parse_duration(length)
+    cores = Cores.of_this_machine()
+    bench = Tolerant(1, MINUTE, cores, Generator.build(cores.generator))
+    with bench.stage() as stage:
+        leaders = stage.service(LEADERS)
+        crowd = stage.others(leaders, PLAYERS)
+        before = points_of(leaders)
+        capacity = one_minute(bench, leaders, crowd, CONNECTIONS, 0.0)["updates_per_s"]
+        sys.stderr.write(f"the capacity is {capacity:.0f} updates/s\n")
+        say(COLUMNS)
         began = time.monotonic()
-        end = began + parse_duration(length)
-        while (left := end - time.monotonic()) > 0:
-            time.sleep(min(EVERY, left))
-            say(",".join([f"{time.monotonic() - began:.0f}", *_answers(stage), *map(_sample, stage.places)]))
-        recovery = recover(stage)
-        wrong = [*recovery.stuck, *stage.account.take_odd(), *verdict_of(stage, history=True).problems]
-    sys.stderr.write("\n".join(wrong or ["nothing was lost, nothing doubled, all agreed"]) + "\n")
+        while time.monotonic() - began < seconds:
+            figures = one_minute(bench, leaders, crowd, int(connections), capacity * float(part))
+            figures["second"] = time.monotonic() - began
+            say([f"{figures[name]:.5g}" for name in COLUMNS])
+        most = before + crowd.turn + leaders.turn * LEADERS - sum(bench.refused)
+        wrong = list(odd(leaders, most - sum(bench.unclear), most))
+    sys.stderr.write("\n".join(wrong or [f"{crowd.turn + leaders.turn} updates, none lost, none doubled"]) + "\n")
     return int(bool(wrong))
 
 
-def say(text: str) -> None:
-    """To whoever watches, at once."""
-    sys.stdout.write(f"{text}\n")
+def one_minute(bench: Tolerant, leaders: System, crowd: System, connections: int, rate: float) -> dict[str, float]:
+    """Updates at a rate, or with 0 as fast as they go, and listeners, for a minute; the figures of COLUMNS."""
+    minute = replace(bench, seconds=MINUTE - 2 * bench.warmup)
+    leaders.metric("leaderboard_event_loop_lag_seconds")  # a look begins a new worst
+    half = time.monotonic() + MINUTE / 2
+    with ThreadPoolExecutor(2) as pool:
+        watching = pool.submit(minute.watch, leaders, subscribers=SOCKETS, rate=CHANGES, players=LEADERS)
+        writing = pool.submit(minute.write, crowd, connections=connections, rate=rate)
+        wait([watching, writing], timeout=half - time.monotonic())
+        sockets = leaders.metric("leaderboard_websocket_connections")
+        descriptors = open_files(leaders.groups["server"])
+        live, wrote = watching.result(), writing.result()
+    seconds, cpu, memory = wrote.raw["seconds"], wrote.raw["cpu_seconds"], wrote.raw["rss_bytes"]
+    return {
+        "updates_per_s": wrote.raw["took"] / seconds,
+        "refused": sum(bench.refused[-2:]),
+        "unclear": sum(bench.unclear[-2:]),
+        "p50_ms": wrote.latency("p50"),
+        "p99_ms": wrote.latency("p99"),
+        "live_p50_ms": live.latency("p50"),
+        "live_p99_ms": live.latency("p99"),
+        "loop_ms": leaders.metric("leaderboard_event_loop_lag_seconds") * 1000,
+        "lag_s": leaders.metric("leaderboard_change_stream_lag_seconds"),
+        "service_mib": memory["server"] / 2**20,
+        "mongod_mib": memory["mongod"] / 2**20,
+        "sockets": sockets,
+        "descriptors": descriptors,
+        "service_cpu": cpu["server"] / seconds,
+        "mongod_cpu": cpu["mongod"] / seconds,
+        "others_cpu": wrote.raw["others_share"],
+    }
+
+
+def points_of(system: System) -> int:
+    """All points of all players in the database."""
+    with database_of(system).client() as client:
+        (found,) = client[DATABASE]["players"].aggregate([{"$group": {"_id": None, "points": {"$sum": "$score"}}}])
+        return int(found["points"])
+
+
+def odd(system: System, least: int, most: int) -> Iterator[str]:
+    """What is not as it should be, when all writing is over; `least` and `most` are the points that may be there."""
+    there = points_of(system)
+    if not least <= there <= most:
+        yield f"there are {there} points, and should be {least} to {most}"
+    for _ in until(START_SECONDS, "the top 10 shown is that of the database"):
+        if top_shown(system) == top_kept(system):
+            break
+    yield from audited(system)
+
+
+def audited(system: System) -> Iterator[str]:
+    """What `leaderboard audit` has against the ledger; its own words go to stderr."""
+    environment = {"LEADERBOARD_MONGODB_URI": database_of(system).uri, "LEADERBOARD_MONGODB_DATABASE": DATABASE}
+    audit = subprocess.run(
+        python("tornado_app", "audit"), env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    sys.stderr.write(audit.stdout)
+    if audit.returncode:
+        yield f"the audit failed: {audit.stderr}"
+
+
+def top_shown(system: System) -> list[int]:
+    """The scores of the top 10 as the service answers them."""
+    with urllib.request.urlopen(f"{system.url}/api/top-scores", timeout=10) as answer:
+        return [row["score"] for row in json.load(answer)["top_scores"]]
+
+
+def top_kept(system: System) -> list[int]:
+    """The scores of the top 10 in the database."""
+    with database_of(system).client() as client:
+        found = client[DATABASE]["players"].find(ON_BOARD, {"score": 1}).sort(BOARD_ORDER).limit(10)
+        return [player["score"] for player in found]
+
+
+def database_of(system: System) -> Database:
+    """The MongoDB behind the service."""
+    assert system.base is not None
+    return system.base
+
+
+def say(cells: Iterable[str]) -> None:
+    """A line of the table, to whoever watches, at once."""
+    sys.stdout.write(",".join(cells) + "\n")
     sys.stdout.flush()
-
-
-def _answers(stage: Stage) -> list[str]:
-    took = stage.loop.call(stage.account.take_times) or [0.0]
-    return [str(len(took)), *(f"{took[int(len(took) * part)] * 1000:.1f}" for part in (0.5, 0.99))]
-
-
-def _sample(place: Place) -> str:
-    process = place.service.process
-    assert process is not None
-    lag = place.service.metric("leaderboard_change_stream_lag_seconds")
-    sockets = place.service.metric("leaderboard_websocket_connections")
-    return f"{memory(process.pid):.1f},{open_files(process.pid)},{sockets:.0f},{lag:.2f}"
-
-
-def memory(pid: int) -> float:
-    """MiB that a process holds. Source: proc(5), field 2 of statm."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":

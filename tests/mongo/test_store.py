@@ -302,6 +302,17 @@ async def test_what_the_database_refuses_is_one_line_and_no_traceback(real, repl
     assert [(record.levelname, record.code, record.exc_info) for record in caplog.records] == [("ERROR", 14031, None)]
 
 
+async def test_an_update_that_the_database_alone_refuses_fails_at_once_and_alone(real, caplog):
+    store = real()
+    names = ("alice", "bob", "carol")
+    await asyncio.gather(*(store.apply(action(name)) for name in names))
+    rule = {"$or": [{"_id": {"$ne": "bob"}}, {"score": {"$lt": 6}}]}
+    await store.documents.database.command("collMod", store.documents.name, validator=rule)
+    results = await asyncio.gather(*(store.apply(action(name)) for name in names), return_exceptions=True)
+    assert [getattr(result, "score", type(result)) for result in results] == [10, DatabaseError, 10]
+    assert [record.codes for record in caplog.records if record.levelname == "ERROR"] == [[121]]
+
+
 # -- reading the board --------------------------------------------------------------------------------
 
 

@@ -59,6 +59,10 @@ class Record:
             if rule is not None:
                 self._suspect(caller.user_id, rule)
 
+    def unread(self, face: str, code: str) -> None:
+        """It was refused unread, so that nobody knows whose it was. It has no audit line: there may be thousands."""
+        self._count(face, code)
+
     def _count(self, face: str, result: str) -> None:
         counter = self._submissions.get((face, result))
         if counter is None:

@@ -1,8 +1,9 @@
 """Tornado's HTTP server, made to answer in the API's own shape where Tornado answers bare or hangs up.
 
 This is the one module beside live/ that relies on Tornado's internals: that a malformed request is answered by the
-literal `_BARE_400`, and that headers past `max_header_size` close the stream with UnsatisfiableReadError. Tests hold
-both against the pinned version; should they cease to be so, clients get Tornado's own answer again.
+literal `_BARE_400`, that headers past `max_header_size` close the stream with UnsatisfiableReadError, and that what a
+stream has read and not handed on is counted in `_read_buffer_size`. Tests hold all three against the pinned version;
+should they cease to be so, clients get Tornado's own answer again, and no request is answered unread.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ import contextlib
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
-from typing import Any
+from typing import Any, TypeAlias
 
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPServerConnectionDelegate
+from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
 from tornado_app.api import errors
 from tornado_app.api.lingering import Lingering
 from tornado_app.api.room import Room
 from tornado_app.core.errors import LeaderboardError
+from tornado_app.live.wire import Wire
+from tornado_app.turns import crowd
+
+TurnAway: TypeAlias = Callable[[memoryview], bytes | None]
 
 HARD_MAX_HEADERS = 64 * 1024
 """What Tornado reads of headers at all; the API's own, lower limit gets its answer in the gateway."""
@@ -41,9 +47,13 @@ def serve(
     idle_timeout: float = 75.0,
     body_timeout: float = 10.0,
     ssl_context: ssl.SSLContext | None = None,
+    turn_away: TurnAway = lambda data: None,
 ) -> HTTPServer:
-    """An HTTP server for `delegate`, not yet listening. Timeouts are in seconds."""
-    return _Server(
+    """An HTTP server for `delegate`, not yet listening. Timeouts are in seconds.
+
+    `turn_away` is shown what a client sends after its last answer, and may answer it at once.
+    """
+    server = _Server(
         delegate,
         idle_connection_timeout=idle_timeout,
         body_timeout=body_timeout,
@@ -51,6 +61,8 @@ def serve(
         max_header_size=HARD_MAX_HEADERS,
         ssl_options=ssl_context,
     )
+    server.turn_away = turn_away
+    return server
 
 
 def last_words(connection: object) -> None:
@@ -69,6 +81,8 @@ def cut(connection: object) -> None:
 
 
 class _Server(HTTPServer):
+    turn_away: TurnAway
+
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
         self._lingering = Lingering()
@@ -78,8 +92,14 @@ class _Server(HTTPServer):
         if not self._room.admit(stream):
             stream.close()
             return
-        stream.manners = _Manners(stream, self._lingering)  # type: ignore[attr-defined]
+        stream.manners = _Manners(stream, self._lingering, self.turn_away)  # type: ignore[attr-defined]
         super().handle_stream(stream, address)
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        manners = getattr(getattr(request_conn, "stream", None), "manners", None)
+        if isinstance(manners, _Manners):
+            manners.between_requests()
+        return super().start_request(server_conn, request_conn)
 
     async def close_all_connections(self) -> None:
         await super().close_all_connections()
@@ -92,14 +112,34 @@ class _Manners:
     `last_words`: what was or is about to be said is not to be followed by an answer of ours.
     """
 
-    def __init__(self, stream: IOStream, lingering: Lingering) -> None:
+    def __init__(self, stream: IOStream, lingering: Lingering, turn_away: TurnAway) -> None:
         self.last_words = False
         self._stream = stream
         self._lingering = lingering
+        self._turn_away = turn_away
+        self._between = False
         self._write = stream.write
         self._close = stream.close
+        self._read = stream.read_from_fd
         stream.write = self.write  # type: ignore[method-assign]
         stream.close = self.close  # type: ignore[method-assign]
+        stream.read_from_fd = self.read  # type: ignore[method-assign]
+        crowd.add(stream.socket.fileno())
+
+    def between_requests(self) -> None:
+        """All that was asked is answered, and what comes next is a request, unless part of one is here already."""
+        self._between = getattr(self._stream, "_read_buffer_size", 1) == 0
+
+    def read(self, buf: bytearray | memoryview) -> int | None:
+        """What the client sends; nothing where a request is answered at once."""
+        size = self._read(buf)
+        if size and self._between and not self._stream.writing():
+            answer = self._turn_away(memoryview(buf)[:size])
+            if answer is not None:
+                Wire(self._stream).send(answer)
+                return None
+            self._between = False
+        return size
 
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
         """What Tornado writes, but its bare refusal in our words, and only where nothing was said before."""
@@ -111,6 +151,7 @@ class _Manners:
     def close(self, exc_info: Any = False) -> None:
         """Close, after an answer where one is due; where the client may still be sending, so that it arrives."""
         if not self._stream.closed():
+            crowd.discard(self._stream.socket.fileno())
             refused = isinstance(exc_info, UnsatisfiableReadError)
             if refused and not self.last_words:
                 self.last_words = True
@@ -119,7 +160,8 @@ class _Manners:
             if refused or (self.last_words and not exc_info):
                 self._lingering.adopt(self._stream.socket)
         self._close(exc_info)
-        for name in ("write", "close", "manners"):  # a closed stream that holds itself only the collector would free
+        for name in ("write", "close", "read_from_fd", "manners"):
+            # A closed stream that holds itself only the collector would free.
             self._stream.__dict__.pop(name, None)
 
 

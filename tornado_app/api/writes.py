@@ -19,6 +19,11 @@ from tornado_app.core.scoreboard import Scoreboard
 POLICY_NAME = "updates"
 
 
+def policy(limit: RateLimit) -> tuple[str, str]:
+    """The header that tells the rate limit. Source: draft-ietf-httpapi-ratelimit-headers-10."""
+    return ("RateLimit-Policy", f'"{POLICY_NAME}";q={limit.updates};w={math.ceil(limit.window)}')
+
+
 class WriteEndpoint:
     """Serves one `Write` of a face."""
 
@@ -35,7 +40,7 @@ class WriteEndpoint:
         self._write = write
         self._scoreboard = scoreboard
         self._door = door
-        self._policy = ("RateLimit-Policy", f'"{POLICY_NAME}";q={limit.updates};w={math.ceil(limit.window)}')
+        self._policy = policy(limit)
         self._record = record
 
     async def __call__(self, request: Request) -> Response:
@@ -73,7 +78,7 @@ class WriteEndpoint:
         return Response(status, body, tuple(headers))
 
     def _limits(self, quota: Quota | None) -> list[tuple[str, str]]:
-        """Source: draft-ietf-httpapi-ratelimit-headers-10; `t` is when one more update is free."""
+        """The policy, and what is left of it; `t` is when one more update is free."""
         if quota is None:
             return [self._policy]
         state = f'"{POLICY_NAME}";r={quota.remaining};t={max(0, math.ceil(quota.reset))}'

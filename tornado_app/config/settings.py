@@ -197,7 +197,7 @@ class Settings:
     )
 
     broadcast_interval: float = _live(
-        Duration(low=0.01, high=60), 0.1, "Shortest time between two looks at a top 10 that may have changed."
+        Duration(low=0.01, high=60), 0.1, "Time between two looks at a top 10 that changes all the time, on average."
     )
     max_messages_per_second: int = _live(
         Integer(low=1, high=1000), 10, "Most messages a second to one socket; the newest state wins."
@@ -212,7 +212,10 @@ class Settings:
     ping_interval: float = _live(Duration(low=0.01, high=3600), 30.0, "Time between two pings to a socket.")
 
     max_waiting_writes: int = _limits(
-        Integer(low=1, high=1_000_000), 10_000, "Most updates waiting for the database before new ones are refused."
+        Integer(low=1, high=1_000_000),
+        10_000,
+        "Most updates waiting for the database before new ones are refused; fewer where the last flush was so slow "
+        "that they would wait for more than half of mongodb_timeout.",
     )
     idle_timeout: float = _limits(
         Duration(low=0.01, high=86400), 75.0, "How long a connection without a request stays open."

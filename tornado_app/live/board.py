@@ -16,6 +16,7 @@ from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import TOP, Top
 from tornado_app.core.ports import Census, Change, OutOfStep
 from tornado_app.core.ranks import Ranks
+from tornado_app.live.pace import Pace
 from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.board")
@@ -40,7 +41,7 @@ class Audience(Protocol):
 class Board:
     """Ranks and top 10 of one leaderboard, kept by `FeedListener` calls and `run`.
 
-    `interval`: seconds between two reads of the top 10 at least.
+    `interval`: seconds between two reads of the top 10, on average at least.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Board:
     ) -> None:
         self._read_top = read_top
         self._audience = audience
-        self._interval = interval
+        self._pace = Pace(interval)
         self._tracing = tracing
         self._ranks: Ranks | None = None
         self._current = False
@@ -156,19 +157,18 @@ class Board:
         """Keep the top 10 until cancelled."""
         while True:
             await self._dirty.wait()
+            await self._pace.turn()
             self._dirty.clear()
-            pause = self._interval
             try:
                 with nullcontext() if self._tracing is None else self._tracing.refresh():
                     await self._refresh()
             except DatabaseError:
-                pause = RETRY_PAUSE
+                self._pace.rest(RETRY_PAUSE)
                 self._dirty.set()
             except Exception:  # whatever somebody put into the database, the board goes on
                 log.exception("the top 10 could not be read")
-                pause = UNEXPECTED_PAUSE
+                self._pace.rest(UNEXPECTED_PAUSE)
                 self._dirty.set()
-            await asyncio.sleep(pause)
 
     async def _refresh(self) -> None:
         top = await self._read_top()

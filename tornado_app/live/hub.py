@@ -17,6 +17,7 @@ from typing import Protocol
 from tornado_app.core.model import Top
 from tornado_app.core.ports import Change
 from tornado_app.live.frames import text_frame
+from tornado_app.live.pace import Pace
 from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.hub")
@@ -98,7 +99,7 @@ class Hub:
         shown: Callable[[Top], None] = lambda top: None,
         tracing: Tracing | None = None,
     ) -> None:
-        self._gap = gap
+        self._pace = Pace(gap)
         self._observe = observe
         self._shown = shown
         self._tracing = tracing
@@ -165,8 +166,7 @@ class Hub:
     # -- sending ----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Send what is due until cancelled; one pass at most every `gap`, one message to a client in each."""
-        loop = asyncio.get_running_loop()
+        """Send what is due until cancelled; one pass in each `gap`, one message to a client in each."""
         while True:
             try:
                 async with asyncio.timeout(STALL_SECONDS / 4):  # wait_for can swallow a cancellation (CPython #86296)
@@ -174,11 +174,10 @@ class Hub:
             except TimeoutError:
                 await self._evict_stalled()
                 continue
-            began = loop.time()
+            await self._pace.turn()
             self._wake.clear()
             await self._pass()
             await self._evict_stalled()
-            await asyncio.sleep(max(0.0, self._gap - (loop.time() - began)))
 
     async def _pass(self) -> None:
         everyone, self._everyone = self._everyone, False

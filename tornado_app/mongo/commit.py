@@ -20,6 +20,11 @@ log = logging.getLogger("leaderboard.commit")
 MIN_FLUSH_TIME = 0.2
 """Seconds that a flush gets at least, so that one nearly expired member does not fail the rest."""
 
+MIN_BATCH = 64
+"""So many share a flush however slow the last one was."""
+
+MIN_MEASURED = 0.001
+
 
 class Pending:
     """An action on its way, and the future of its answer.
@@ -64,8 +69,9 @@ class Flush(Protocol):
 class GroupCommit:
     """Collects submissions and hands them to `flush`, one batch at a time.
 
-    `max_waiting` bounds the memory: more is refused with Overloaded. `max_batch` bounds a flush, `timeout` (seconds)
-    the wait for an answer. `observe` is told the size of each flush.
+    `max_waiting` bounds the memory, `max_batch` a flush, and `timeout` (seconds) the wait for an answer. So that it is
+    kept, a flush carries what the pace of the one before does in a quarter of it, and as many may wait as that does in
+    half of it: more is refused with Overloaded. `observe` is told the size of each flush.
     """
 
     def __init__(
@@ -79,8 +85,8 @@ class GroupCommit:
     ) -> None:
         self._flush = flush
         self._timeout = timeout
-        self._max_waiting = max_waiting
-        self._max_batch = max_batch
+        self._max_waiting = self._room = max_waiting
+        self._max_batch = self._reach = max_batch
         self._observe = observe
         self._waiting: deque[Pending] = deque()
         self._running: asyncio.Task[None] | None = None
@@ -93,7 +99,7 @@ class GroupCommit:
         """
         if self._closing:
             raise ShuttingDown(retry_after=1.0)
-        if len(self._waiting) >= self._max_waiting:
+        if self.full:
             raise Overloaded(retry_after=1.0)
         loop = asyncio.get_running_loop()
         pending = Pending(action, op, loop.create_future(), loop.time() + self._timeout)
@@ -107,6 +113,11 @@ class GroupCommit:
         """Submissions that no flush has taken yet."""
         return len(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """Whether so many wait that one more would not be answered in time."""
+        return len(self._waiting) >= self._room
+
     async def close(self) -> None:
         """Take no more, and answer all who wait."""
         self._closing = True
@@ -116,7 +127,7 @@ class GroupCommit:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                size = min(len(self._waiting), self._max_batch)
+                size = min(len(self._waiting), self._reach)
                 batch = [self._waiting.popleft() for _ in range(size)]
                 self._requeue(await self._flush_one(batch))
         finally:
@@ -124,7 +135,8 @@ class GroupCommit:
 
     async def _flush_one(self, batch: list[Pending]) -> Sequence[Pending]:
         loop = asyncio.get_running_loop()
-        remaining = min(pending.deadline for pending in batch) - loop.time()
+        began = loop.time()
+        remaining = min(pending.deadline for pending in batch) - began
         self._observe(len(batch))
         try:
             return await self._flush(batch, max(remaining, MIN_FLUSH_TIME))
@@ -134,6 +146,14 @@ class GroupCommit:
             for pending in batch:
                 pending.fail(DatabaseError(retry_after=1.0))
             return ()
+        finally:
+            self._keep_pace(len(batch) / max(loop.time() - began, MIN_MEASURED))
+
+    def _keep_pace(self, pace: float) -> None:
+        """Bound flushes and those who wait by `pace`, submissions a second; a slow moment alone closes no door."""
+        in_time = int(pace * self._timeout)
+        self._reach = min(self._max_batch, max(MIN_BATCH, in_time // 4))
+        self._room = min(self._max_waiting, max(self._max_batch, in_time // 2))
 
     def _requeue(self, again: Sequence[Pending]) -> None:
         """Put those to repeat in front, in their order, and let go of all whose time is up."""

@@ -91,6 +91,11 @@ class MongoStore:
         """Actions that wait for a flush."""
         return self._commit.waiting
 
+    @property
+    def full(self) -> bool:
+        """Whether so many actions wait that one more is refused with Overloaded."""
+        return self._commit.full
+
     # -- writing ----------------------------------------------------------------------------------
 
     async def apply(self, action: Action) -> Receipt:
@@ -117,12 +122,13 @@ class MongoStore:
             (pending, Attempt(pending.action, pending.op, now, absent=pending.absent, hidden=pending.hidden))
             for pending in batch
         ]
+        refused: set[str] = set()
         try:
             with pymongo.timeout(seconds):
                 if len(tries) == 1:
                     found = await self._write_one(tries[0][1])
                 else:
-                    found = await self._write_many([attempt for _, attempt in tries])
+                    found, refused = await self._write_many([attempt for _, attempt in tries])
         except PyMongoError as error:
             if is_transient(error):
                 log.warning("a flush of %d is tried again: %s", len(batch), type(error).__name__)
@@ -131,7 +137,11 @@ class MongoStore:
             code = getattr(error, "code", None)  # as when the disk is full
             log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})
             raise DatabaseError(retry_after=1.0) from error
-        return [pending for pending, attempt in tries if not self._answer(pending, attempt, found)]
+        again = [pending for pending, attempt in tries if not self._answer(pending, attempt, found)]
+        for pending in again:
+            if pending.op in refused:
+                pending.fail(DatabaseError())
+        return [pending for pending in again if pending.op not in refused]
 
     def _answer(self, pending: Pending, attempt: Attempt, found: dict[str, Document]) -> bool:
         document = found.get(attempt.action.user_id)
@@ -167,8 +177,10 @@ class MongoStore:
             document = await self._players.find_one({"_id": user_id}, documents.WHOLE_OUTCOME)
         return {} if document is None else {user_id: document}
 
-    async def _write_many(self, attempts: list[Attempt]) -> dict[str, Document]:
+    async def _write_many(self, attempts: list[Attempt]) -> tuple[dict[str, Document], set[str]]:
+        """The documents as they are now, by player; and, by `op`, which updates the database would not have."""
         rules = self._rules
+        refused: set[str] = set()
         writes = [
             UpdateOne(documents.selector(one, rules), documents.update(one, rules), upsert=documents.upsert(one, rules))
             for one in attempts
@@ -176,14 +188,16 @@ class MongoStore:
         try:
             await self._players.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
-            _look_at(error)
+            refused = {attempts[index].op for index in _refused(error)}
         found = await self._outcomes({one.action.user_id for one in attempts}, self._outcome_fields)
         unclear = {
             one.action.user_id
             for one in attempts
             if (document := found.get(one.action.user_id)) is not None and documents.reaches_back(document, one, rules)
         }
-        return found | await self._outcomes(unclear, documents.WHOLE_OUTCOME) if unclear else found
+        if unclear:
+            found |= await self._outcomes(unclear, documents.WHOLE_OUTCOME)
+        return found, refused
 
     async def _outcomes(self, user_ids: set[str], fields: Document) -> dict[str, Document]:
         cursor = self._players.find({"_id": {"$in": list(user_ids)}}, fields)
@@ -283,16 +297,17 @@ def _beyond(player: Player, *, ahead: bool) -> Document:
     }
 
 
-def _look_at(error: BulkWriteError) -> None:
-    """Raise what concerns the whole batch; what concerns one update shows in the read that follows.
+def _refused(error: BulkWriteError) -> set[int]:
+    """Which updates of a batch the database refused, by their places. Raises what concerns the whole batch.
 
-    A refused upsert is a duplicate key, which is all in a day's work. Any other error of one update (a document that
-    somebody else wrote, one that has grown too large) leaves that update undone: its submission is tried again until
-    its time is up, and all others have their own answers.
+    A refused upsert is a duplicate key, which is all in a day's work and shows in the read that follows. Any other
+    error is of that update alone (a document that somebody else wrote or has rules for, one that has grown too large):
+    all others have their own answers.
     """
     details: Any = error.details
     if details.get("writeConcernErrors"):
         raise error
-    odd = {each["code"] for each in details.get("writeErrors", ()) if each["code"] != DUPLICATE_KEY}
+    odd = {each["index"]: each["code"] for each in details.get("writeErrors", ()) if each["code"] != DUPLICATE_KEY}
     if odd:
-        log.error("some score updates were refused by the database", extra={"codes": sorted(odd)})
+        log.error("some score updates were refused by the database", extra={"codes": sorted(set(odd.values()))})
+    return set(odd)

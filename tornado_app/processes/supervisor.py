@@ -24,8 +24,7 @@ from tornado_app.processes.backoff import Backoff
 from tornado_app.processes.channel import Orders
 from tornado_app.processes.child import Child
 from tornado_app.processes.operations import Operations
-from tornado_app.running import serve_until_stopped, until
-from tornado_app.tasks import in_time
+from tornado_app.running import Serving, serve_until_stopped, until
 
 log = logging.getLogger("leaderboard.processes")
 
@@ -46,38 +45,28 @@ def serve(config: Config, count: int) -> int:
     return asyncio.run(serve_until_stopped(Supervisor(config, count), announced))
 
 
-class Supervisor:
+class Supervisor(Serving):
     """Keeps `count` processes serving on one port."""
 
     def __init__(self, config: Config, count: int) -> None:
+        super().__init__(config.drain_timeout)
         self.url = ""
         self.metrics_url = ""
         self._config = config
         self._children: list[Child | None] = [None] * count
         self._keepers: list[asyncio.Task[None]] = []
         self._operations = Operations(self._children)
-        self._exit = contextlib.AsyncExitStack()
         self._all_ready = asyncio.Event()
         self._ending = asyncio.Event()
-        self._failed: asyncio.Future[None] | None = None
-        self._deadline: float | None = None
-
-    async def start(self) -> None:
-        """Everything until all processes serve. Raises what kept the first of them that failed from it."""
-        try:
-            await self._start()
-        except BaseException:
-            await self.stop()
-            raise
 
     async def _start(self) -> None:
+        """Everything until all processes serve. Raises what kept the first of them that failed from it."""
         config = self._config
         ports.look_at(config)
-        self._failed = asyncio.get_running_loop().create_future()
         port = self._exit.enter_context(ports.reserved(config))
         uri = None
         if config.embedded:
-            uri = await self._exit.enter_async_context(embedded_database(config.data_dir, on_failure=self._fail))
+            uri = await self._exit.enter_async_context(embedded_database(config.data_dir, on_failure=self.fail))
         # A mapping proxy, which the table of actions is, cannot be pickled.
         given = replace(config, port=port, action_points=dict(config.action_points), sources=dict(config.sources))
         orders = Orders(pickle.dumps(given), uri)
@@ -86,38 +75,18 @@ class Supervisor:
             keeper.add_done_callback(self._kept)
         self._exit.push_async_callback(self._operations.close)
         self._exit.push_async_callback(self._end_children)
-        await until(self._all_ready, self._failed)
+        await until(self._all_ready, self.failed)
         self.metrics_url = self._operations.listen(config)
         self.url = ports.service_url(config, port)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set. Raises what made going on impossible."""
-        assert self._failed is not None  # noqa: S101  # start() comes before
-        await until(stop, self._failed)
-
-    async def drain(self) -> None:
-        """Have all processes finish what is under way and end, within `drain_timeout`."""
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.time() + self._config.drain_timeout
+    async def _drain(self, deadline: float) -> None:
+        """Have all processes finish what is under way and end."""
         self._tell_to_end()
-        try:
-            await asyncio.wait(self._keepers, timeout=self._config.drain_timeout)
-        except asyncio.CancelledError:
-            self._deadline = loop.time()  # somebody insists
-            raise
-
-    async def stop(self) -> None:
-        """End everything that was started, last first, within `drain_timeout` of being told to stop."""
-        deadline = self._deadline
-        if deadline is None:
-            deadline = asyncio.get_running_loop().time() + self._config.drain_timeout
-        await in_time(self._close(), deadline)
-        if self._failed is not None and self._failed.done():
-            self._failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
+        await asyncio.wait(self._keepers, timeout=deadline - asyncio.get_running_loop().time())
 
     async def _close(self) -> None:
         self._tell_to_end()
-        await self._exit.aclose()
+        await super()._close()
 
     async def _end_children(self) -> None:
         """Let them end; when cancelled, by force."""
@@ -149,7 +118,7 @@ class Supervisor:
             if self._ending.is_set():
                 return
             if not self._all_ready.is_set():
-                self._fail(error)  # what the first ones die of, the next ones would die of too
+                self.fail(error)  # what the first ones die of, the next ones would die of too
                 return
             pause = backoff.ended()
             log.error("a process ended and is started again", extra={"reason": str(error), "pause": round(pause, 3)})
@@ -185,8 +154,4 @@ class Supervisor:
     def _kept(self, keeper: asyncio.Task[None]) -> None:
         if not keeper.cancelled() and (fault := keeper.exception()) is not None:
             log.error("a process is not looked after any more", exc_info=fault)
-            self._fail(StartupError("internal error: a process is not looked after any more; the log tells why"))
-
-    def _fail(self, error: Exception) -> None:
-        if self._failed is not None and not self._failed.done():
-            self._failed.set_exception(error)
+            self.fail(StartupError("internal error: a process is not looked after any more; the log tells why"))

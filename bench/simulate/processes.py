@@ -1,0 +1,35 @@
+"""How many processes a machine of some cores is best given, where each does everything, and what they come to.
+
+Each update costs ANSWER in the process that answers it, LEDGER in the one that writes the ledger, MONGOD in mongod; and
+each process follows it, which costs EVENT there and STREAM in mongod. So p processes end where the machine's cores do,
+or where the process with the ledger does: it follows, and answers its share, as the others.
+"""
+
+from __future__ import annotations
+
+from bench.simulate.partitions import EVENT
+
+ANSWER, LEDGER, MONGOD, STREAM = 0.000337, 0.000063, 0.000235, 0.000041
+"""Seconds of one core: the costs s, l, m and c of docs/scaling.md, which says where they are from."""
+
+
+def capacity(cores: int, processes: int) -> float:
+    """Updates a second that so many processes and their mongod come to on so many cores."""
+    machine = cores / (ANSWER + LEDGER + MONGOD + processes * (EVENT + STREAM))
+    fullest = 1 / (ANSWER / processes + LEDGER + EVENT)
+    return min(machine, fullest)
+
+
+def best(cores: int) -> int:
+    """The number of processes that comes to most; more than two for each core never do."""
+    return max(range(1, 2 * cores + 1), key=lambda processes: capacity(cores, processes))
+
+
+def table() -> str:
+    """One core to thirty-two."""
+    lines = ["| cores | processes | updates/s | of it 70% | each core's |", "|---:|---:|---:|---:|---:|"]
+    for cores in (1, 2, 4, 8, 16, 32):
+        processes = best(cores)
+        found = capacity(cores, processes)
+        lines.append(f"| {cores} | {processes} | {found:,.0f} | {0.7 * found:,.0f} | {found / cores:,.0f} |")
+    return "\n".join(lines)

@@ -1,0 +1,188 @@
+"""What is refused before it is read, and that nobody could tell by the answer."""
+
+import asyncio
+import json
+from uuid import uuid4
+
+import pytest
+from tornado import iostream
+
+from tests.api.test_http_malformed import MALFORMED
+from tests.api.wire import Wire, quietly
+from tests.support.service import token
+from tests.support.wait import wait_until
+from tornado_app.api.faces import FACES
+
+POST = "POST /api/score HTTP/1.1"
+BODY = b'{"score": 5}'
+AUTHORISED = ("Content-Type: application/json", f"Authorization: Bearer {token()}")
+
+
+@pytest.fixture(scope="module")
+def fullness(tmp_path_factory):
+    """There is no room as long as this file is there."""
+    return tmp_path_factory.mktemp("full") / "full"
+
+
+@pytest.fixture(scope="module")
+def service(run_service, module_database, fullness):
+    uri, name = module_database
+    return run_service(
+        "--auto-register", "--allowed-origins", "https://game.test", "--action-proof", "optional",
+        uri=uri, database=name, program=("-m", "tests.support.full"), env={"FULL": str(fullness)},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def full(service, fullness):
+    fullness.touch()
+    yield service
+    fullness.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def wire(service):
+    with Wire(service.url) as wire:
+        yield wire
+
+
+def ask(wire, *headers, line=POST, body=BODY):
+    wire.send(line, f"Content-Length: {len(body)}", *AUTHORISED, *headers, body=body)
+    return wire.read()
+
+
+def shed(service):
+    """How many were refused unread: no request of theirs has an audit line, which each other refusal has."""
+    return service.metric("leaderboard_score_submissions_total", face="A", result="overloaded") - service.log.count(
+        '"error":"overloaded"'
+    )
+
+
+def test_an_update_is_refused_unread_and_the_next_is_served(full, fullness, wire):
+    before = shed(full)
+    for _ in range(3):
+        answer = ask(wire)
+        assert (answer.status, answer.error, answer.headers["retry-after"]) == (503, "overloaded", "1")
+    assert shed(full) == before + 3
+    fullness.unlink()
+    answer = ask(wire)
+    assert answer.status == 201
+    fullness.touch()
+    assert ask(wire).error == "overloaded"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        ("X-Request-Id: mine-1",),
+        ("X-Request-Id: not sane!",),
+        ("Origin: https://game.test",),
+        ("Origin: https://elsewhere.test",),
+        ("Origin: https://game.test", "Connection: keep-alive", "Accept: */*"),
+    ],
+)
+def test_it_is_the_answer_that_a_request_gets_that_is_read(full, wire, headers):
+    unread = ask(wire, *headers)
+    before = shed(full)
+    read = ask(wire, *headers, line="POST /api/score?read=me HTTP/1.1")
+    assert shed(full) == before
+    if not any(header.startswith("X-Request-Id: mine") for header in headers):
+        assert unread.headers.pop("x-request-id") != read.headers.pop("x-request-id")
+    assert unread == read
+
+
+def test_everything_else_is_served(full, wire):
+    wire.send("GET /api/top-scores HTTP/1.1")
+    assert wire.read().status == 200
+    wire.send("OPTIONS /api/score HTTP/1.1", "Origin: https://game.test", "Access-Control-Request-Method: POST")
+    assert wire.read().status == 204
+    assert ask(wire, line="POST /api/nothing HTTP/1.1").status == 404
+
+
+@pytest.mark.parametrize("path", [write.path for face in FACES for write in face.writes])
+def test_each_front_end_sheds(full, wire, path):
+    answer = ask(wire, line=f"POST {path} HTTP/1.1")
+    assert answer.error == "overloaded"
+
+
+@pytest.mark.parametrize("sent", [each for each in MALFORMED.values() if each.startswith(b"POST /api/score")])
+def test_what_is_malformed_is_told_so_however_full_it_is(full, wire, sent):
+    head, _, body = sent.partition(b"\r\n\r\n")
+    wire.socket.sendall(head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    answer = wire.read()
+    assert (answer.status, answer.error, answer.headers["connection"]) == (400, "invalid_request", "close")
+    assert wire.ended()
+
+
+@pytest.mark.parametrize("cut", [5, 60, -1])
+def test_one_that_comes_in_pieces_is_refused_as_well(full, wire, cut):
+    head = "\r\n".join([POST, "Host: x", f"Content-Length: {len(BODY)}", *AUTHORISED, "", ""])
+    whole = head.encode() + BODY
+    wire.socket.sendall(whole[:cut])
+    wire.socket.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        wire.socket.recv(1)
+    wire.socket.settimeout(10)
+    wire.socket.sendall(whole[cut:])
+    assert wire.read().error == "overloaded"
+
+
+def test_requests_in_a_row_are_answered_in_their_order(full, wire):
+    """The first is under way when the second comes, which must not be answered before it."""
+    whole = f"{POST}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n".encode()
+    reading = b"GET /api/top-scores HTTP/1.1\r\nHost: x\r\nX-Request-Id: r-1\r\n\r\n"
+    wire.socket.sendall(reading + b"".join(whole + b"X-Request-Id: w-%d\r\n\r\n" % n + BODY for n in range(3)))
+    wire.socket.sendall(reading)
+    answers = [wire.read() for _ in range(5)]
+    assert [answer.headers["x-request-id"] for answer in answers] == ["r-1", "w-0", "w-1", "w-2", "r-1"]
+
+
+def test_the_log_has_a_line_a_second_with_their_number(full, wire):
+    before = full.log.count('"event":"shedding"')
+    for _ in range(50):
+        ask(wire)
+    wait_until(lambda: full.log.count('"event":"shedding"') > before, what="it is told")
+    lines = [json.loads(line) for line in full.log.splitlines() if '"event":"shedding"' in line]
+    assert len(lines) < before + 50
+    assert all(line["refused"] >= 1 and line["level"] == "warning" for line in lines)
+    quietly(full)
+
+
+def test_who_does_not_read_gets_no_pile_of_answers(full):
+    """A client that only sends is read no further, once its answers do not get through."""
+    whole = f"{POST}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    with Wire(full.url, receive_buffer=4096) as wire:
+        wire.socket.settimeout(2)
+        before = full.metric("process_resident_memory_bytes")
+        with pytest.raises(TimeoutError):
+            wire.socket.sendall(whole * 500_000)
+        assert full.metric("process_resident_memory_bytes") - before < 20e6
+
+
+def test_points_are_what_was_accepted_when_some_are_refused(run_service, module_database):
+    """The real thing: one update may wait."""
+    uri, name = module_database
+    service = run_service("--max-waiting-writes", "1", "--rate-limit", "1000/1m", uri=uri, database=name)
+    user = f"u-{uuid4().hex[:8]}"
+    assert service.post("/api/score", {"score": 1}, token=token(user)).status in (200, 201)
+
+    async def storm():
+        return await asyncio.gather(*(asyncio.to_thread(one) for _ in range(200)))
+
+    def one():
+        return service.post("/api/score", {"score": 1}, token=token(user)).status
+
+    statuses = asyncio.run(storm())
+    assert set(statuses) <= {200, 503}
+    assert service.get(f"/api/v1/players/{user}").json["score"] == 1 + statuses.count(200)
+    quietly(service)
+
+
+def test_tornado_is_as_server_py_expects_it():
+    """The count of what was read and not handed on, without which nothing is answered unread."""
+    stream = iostream.BaseIOStream.__new__(iostream.BaseIOStream)
+    stream._read_buffer = bytearray(b"abc")
+    stream._read_buffer_size = 3
+    assert stream._consume(2) == b"ab"
+    assert stream._read_buffer_size == 1

@@ -1,0 +1,43 @@
+"""The soak in small: it makes load, counts what it makes, and its graphs are of what it prints."""
+
+import csv
+import shutil
+
+import pytest
+
+from tests.conftest import missing
+from tests.endurance import graphs, soak
+
+
+@pytest.fixture
+def small(monkeypatch):
+    if shutil.which("go") is None:
+        missing("the load generator needs a Go compiler: apt-get install golang-go, or go.dev/dl")
+    for name, value in {"MINUTE": 4.0, "SOCKETS": 20, "PLAYERS": 600, "CONNECTIONS": 8}.items():
+        monkeypatch.setattr(soak, name, value)
+
+
+def test_a_soak_of_seconds(small, capsys, tmp_path):
+    assert soak.main("1s") == 0
+    printed, told = capsys.readouterr()
+    (row,) = csv.DictReader(printed.splitlines())
+    assert float(row["updates_per_s"]) > 0
+    assert (float(row["sockets"]), float(row["refused"])) == (20, 0)
+    assert "none lost, none doubled" in told
+    assert "0 differences" in told
+    source = tmp_path / "soak.csv"
+    source.write_text(printed)
+    graphs.main(str(source), str(tmp_path / "soak.svg"))
+    drawn = (tmp_path / "soak.svg").read_text()
+    assert all(f"<!-- {title} -->" in drawn for title in graphs.GRAPHS)
+
+
+def test_what_is_missing_or_too_much_is_told(monkeypatch):
+    monkeypatch.setattr(soak, "points_of", lambda system: 100)
+    monkeypatch.setattr(soak, "top_shown", lambda system: [1])
+    monkeypatch.setattr(soak, "top_kept", lambda system: [1])
+    monkeypatch.setattr(soak, "audited", lambda system: [])
+    assert list(soak.odd(None, 100, 100)) == []
+    for least, most in ((101, 110), (90, 99)):
+        (found,) = soak.odd(None, least, most)
+        assert "there are 100 points" in found
