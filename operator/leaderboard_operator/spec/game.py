@@ -115,7 +115,9 @@ class Live(Part, frozen=True):
     """The live board."""
 
     broadcast_interval: Annotated[
-        Duration, field("Shortest time between two looks at a top 10 that may have changed."), within("10ms", "60s")
+        Duration,
+        field("Time between two looks at a top 10 that changes all the time, on average."),
+        within("10ms", "60s"),
     ] = "100ms"
     max_connections: Annotated[int, field("Most sockets of one pod.", ge=1, le=1_000_000)] = 20_000
     allowed_origins: Annotated[
