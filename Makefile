@@ -35,9 +35,9 @@ test-grafana: $(VENV)/.dev cluster ## build a real Grafana, once, and look at th
 	@$(BIN)/python -m tests.grafana.build
 	$(BIN)/python -m pytest --numprocesses 0 -m grafana $(ARGS)
 
-test-node: $(VENV)/.dev ## build the images and run them; as root, with buildah, debootstrap, runc
-	@$(BIN)/python -m tests.cluster.build
-	$(BIN)/python -m pytest --numprocesses 0 -m node $(ARGS)
+test-node: $(VENV)/.dev ## build the images and a real Kubernetes node, and run them on it; as root
+	@$(BIN)/python -m tests.cluster.build node
+	$(BIN)/python -m pytest --numprocesses 0 -m node --log-cli-level INFO $(ARGS)
 
 cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is installed; once, about five minutes
 	@$(BIN)/python -m tests.cluster.build

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.build import CLUSTER, CRDS
+from tests.cluster.build import CLUSTER, CRDS, NODE
 from tests.support.mongod import end_with_parent
 from tests.support.wait import wait_until
 
@@ -57,9 +57,9 @@ class Machine:
             "CALLS": str(self.calls),
         }
 
-    def spawn(self, **environment: str) -> subprocess.Popen[str]:
+    def spawn(self, *kits: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.cluster.build"],
+            [sys.executable, "-m", "tests.cluster.build", *kits],
             env=self.environment | environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -67,13 +67,13 @@ class Machine:
             start_new_session=True,
         )
 
-    def build(self, **environment: str) -> tuple[int, str]:
-        with self.spawn(**environment) as process:
+    def build(self, *kits: str, **environment: str) -> tuple[int, str]:
+        with self.spawn(*kits, **environment) as process:
             _, said = process.communicate(timeout=60)
         return process.returncode, said
 
-    def built(self) -> dict[str, str]:
-        found = self.caches.glob("leaderboard/cluster/*/*")
+    def built(self, kit: str = "cluster") -> dict[str, str]:
+        found = self.caches.glob(f"leaderboard/{kit}/*/*")
         return {path.name: path.read_text().strip() for path in found if not path.name.startswith(".")}
 
     def leftovers(self) -> list[Path]:
@@ -95,6 +95,15 @@ def test_it_builds_all_once_and_says_what(machine):
     assert set(machine.built()) == set(CLUSTER | CRDS)
     assert machine.build() == (0, "")
     assert machine.compiled() == len(CLUSTER)
+
+
+def test_what_a_node_needs_is_built_when_it_is_asked_for(machine):
+    assert machine.build()[0] == 0
+    assert machine.built("node") == {}
+    code, said = machine.build("node")
+    assert code == 0, said
+    assert said.startswith(f"Building kubelet for the test node (1 of {len(NODE)}, once)")
+    assert (set(machine.built()), set(machine.built("node"))) == (set(CLUSTER | CRDS), set(NODE))
 
 
 def test_an_interrupted_build_leaves_nothing_half_and_goes_on_where_it_was(machine):

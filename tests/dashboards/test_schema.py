@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import missing
-from tests.support.building import cache_folder, one_at_a_time
 from tests.support.dashboards import NAMES, load, panels
+from tests.support.npm import packages
 
-PACKAGE = Path(__file__).parent / "schema"
+LOCK = Path(__file__).parent / "schema" / "package-lock.json"
 KINDS = {
     "bargauge": "BarGauge",
     "heatmap": "Heatmap",
@@ -41,10 +39,7 @@ Compile = Callable[[str], list[str]]
 @pytest.fixture(scope="module")
 def compile_(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     """Checks a program; what the compiler has to say, a line each."""
-    for name in ("node", "npm"):
-        if shutil.which(name) is None:
-            missing(f"The dashboards are checked by {name}: apt-get install nodejs npm")
-    modules = _installed()
+    modules = packages(LOCK, "the types of Grafana's schema")
     folder = tmp_path_factory.mktemp("schema")
     (folder / "node_modules").symlink_to(modules)
 
@@ -57,22 +52,6 @@ def compile_(tmp_path_factory: pytest.TempPathFactory) -> Compile:
         return found
 
     return compile_
-
-
-def _installed() -> Path:
-    """The packages of the lock file, which names no place that they come from; installed once."""
-    lock = (PACKAGE / "package-lock.json").read_text(encoding="utf-8")
-    folder = cache_folder("schema", lock)
-    with one_at_a_time(folder, "the types of Grafana's schema"):
-        done = folder / "done"
-        if not done.exists():
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(PACKAGE / name, folder)
-            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
-            assert installed.returncode == 0, installed.stderr
-            done.touch()
-    return folder / "node_modules"
 
 
 def _program(**dashboards: dict[str, Any]) -> str:

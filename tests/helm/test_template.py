@@ -55,6 +55,14 @@ def test_every_pod_is_restricted_on_a_read_only_root(objects):
             assert container["resources"]["limits"]["memory"]
 
 
+def test_the_database_for_trying_out_is_not_kept_busy_by_its_probes():
+    """MongoDB's shell takes a second of CPU to start: it is for the start, not for every five seconds of its life."""
+    (pod,) = of_kind(rendered({"devMongodb": {"enabled": True}}), "StatefulSet")
+    (container,) = pod["spec"]["template"]["spec"]["containers"]
+    assert [name for name in container if name.endswith("Probe") and "exec" in container[name]] == ["startupProbe"]
+    assert container["readinessProbe"]["tcpSocket"] == {"port": "mongodb"}
+
+
 def test_only_the_operator_has_a_token():
     pods = {
         each["metadata"]["name"]: each["spec"]["template"]["spec"].get("automountServiceAccountToken", True)

@@ -1,4 +1,4 @@
-"""A real Kubernetes control plane on loopback, with one fake node that runs nothing and says that all runs."""
+"""A real Kubernetes control plane, by itself or with one fake node that runs nothing and says that all runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
@@ -24,6 +24,8 @@ from tests.support.program import Program
 from tornado_app.mongo.mongod import free_port
 
 HOST = "127.0.0.1"
+SERVICES, API_SERVICE = "10.96.0.0/16", "10.96.0.1"
+"""Addresses of Services, and the one that the API server has among them, for pods."""
 KUBECTL_SECONDS = 60
 FAKE_NODE = {
     "apiVersion": "v1",
@@ -35,6 +37,7 @@ FAKE_NODE = {
     },
     "status": {key: {"cpu": "1k", "memory": "4Ti", "pods": "5k"} for key in ("allocatable", "capacity")},
 }
+KEY_PAIR = {"certificate": "crt", "key": "key"}
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -48,15 +51,17 @@ AUDIT_POLICY = {
 """Who runs as a ServiceAccount of a test is recorded; the cluster's own programs and the test itself are not."""
 
 
-class Cluster:
-    """etcd, API server, controller manager, scheduler and kwok; a context manager. RBAC and Pod Security are enforced.
+class ControlPlane:
+    """etcd, API server, controller manager, scheduler; a context manager. RBAC and Pod Security are enforced.
 
-    A test that stops the API server kills it: in order it would end only once each of its watches has.
+    `address`: where the API server is reached. A test that stops it kills it: in order it would end only once each of
+    its watches has.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = HOST) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="leaderboard-cluster-"))
-        self.url = f"https://{HOST}:{free_port()}"
+        self.url = f"https://{address}:{free_port()}"
+        self.authority = Authority(self.folder, "ca")
         self.kubeconfig = self.folder / "admin.kubeconfig"
         self._make_files()
         self._tls = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
@@ -65,22 +70,15 @@ class Cluster:
         self.apiserver = self._apiserver()
         self.controllers = self._controller("kube-controller-manager")
         self.scheduler = self._controller("kube-scheduler")
-        self.kwok = self._kwok()
 
     @property
     def programs(self) -> list[Program]:
-        return [self.etcd, self.apiserver, self.controllers, self.scheduler, self.kwok]
+        """In the order that they start in; the first two are needed by the rest."""
+        return [self.etcd, self.apiserver, self.controllers, self.scheduler]
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> Self:
         try:
-            for each in self.programs[:2]:
-                each.start()
-            for each in self.programs[2:]:
-                each.spawn()
-            self.apply(FAKE_NODE)
-            for each in self.programs[2:]:
-                each.wait()
-            self.kubectl("wait", "--for=condition=Ready", "node/fake", "--timeout=30s")
+            self._start()
         except BaseException:
             self.__exit__()
             raise
@@ -90,6 +88,18 @@ class Cluster:
         for each in reversed(self.programs):
             each.close()
         shutil.rmtree(self.folder)
+
+    def _start(self) -> None:
+        for each in self.programs[:2]:
+            each.start()
+        for each in self.programs[2:]:
+            each.spawn()
+        self._join_node()
+        for each in self.programs[2:]:
+            each.wait()
+
+    def _join_node(self) -> None:
+        """What makes a node of this control plane's, if it has one."""
 
     # -- using it ---------------------------------------------------------------------------------
 
@@ -173,17 +183,11 @@ class Cluster:
     # -- making it --------------------------------------------------------------------------------
 
     def _make_files(self) -> None:
-        authority = Authority(self.folder, "ca")
-        authority.issue("apiserver", "kube-apiserver", hosts=(HOST, "localhost", "kubernetes.default.svc"))
-        authority.issue("admin", "admin", "system:masters")
+        hosts = (urlsplit(self.url).hostname, HOST, API_SERVICE, "localhost", "kubernetes.default.svc")
+        self.authority.issue("apiserver", "kube-apiserver", hosts=hosts)
+        self.certified("admin", "admin", "system:masters")
         for name in ("kube-controller-manager", "kube-scheduler"):
-            authority.issue(name, f"system:{name}")
-        for name in ("admin", "kube-controller-manager", "kube-scheduler"):
-            pair = {
-                "client-certificate-data": base64_of(self.folder / f"{name}.crt"),
-                "client-key-data": base64_of(self.folder / f"{name}.key"),
-            }
-            self._write_kubeconfig(self.folder / f"{name}.kubeconfig", pair)
+            self.certified(name, f"system:{name}")
         key = rsa.generate_private_key(65537, 2048)
         write_key(self.folder / "accounts.key", key)
         public = key.public_key().public_bytes(
@@ -191,6 +195,13 @@ class Cluster:
         )
         (self.folder / "accounts.pub").write_bytes(public)
         (self.folder / "audit.json").write_text(json.dumps(AUDIT_POLICY))
+
+    def certified(self, name: str, user: str, group: str | None = None, hosts: tuple[str, ...] = ()) -> Path:
+        """A new certificate, NAME.crt and NAME.key, and a kubeconfig with it; with `hosts` for a server as well."""
+        self.authority.issue(name, user, group, hosts)
+        pair = {f"client-{kind}-data": base64_of(self.folder / f"{name}.{end}") for kind, end in KEY_PAIR.items()}
+        self._write_kubeconfig(self.folder / f"{name}.kubeconfig", pair)
+        return self.folder / f"{name}.kubeconfig"
 
     def _write_kubeconfig(self, path: Path, user: dict[str, str], namespace: str = "default") -> None:
         server = {"server": self.url, "certificate-authority-data": base64_of(self.folder / "ca.crt")}
@@ -240,12 +251,13 @@ class Cluster:
         )
 
     def _apiserver(self) -> Program:
+        place = urlsplit(self.url)
         return self._program(
             "kube-apiserver",
             f"{self.url}/readyz",
             f"--etcd-servers={self._store}",
-            f"--bind-address={HOST}",
-            f"--secure-port={urlsplit(self.url).port}",
+            f"--bind-address={place.hostname}",
+            f"--secure-port={place.port}",
             f"--tls-cert-file={self.folder}/apiserver.crt",
             f"--tls-private-key-file={self.folder}/apiserver.key",
             f"--client-ca-file={self.folder}/ca.crt",
@@ -253,8 +265,13 @@ class Cluster:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self.folder}/accounts.pub",
             f"--service-account-signing-key-file={self.folder}/accounts.key",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--endpoint-reconciler-type=none",  # a loopback address cannot be an endpoint
+            f"--service-cluster-ip-range={SERVICES}",
+            # A loopback address cannot be an endpoint of a Service.
+            f"--endpoint-reconciler-type={'none' if place.hostname == HOST else 'lease'}",
+            f"--kubelet-client-certificate={self.folder}/admin.crt",
+            f"--kubelet-client-key={self.folder}/admin.key",
+            f"--kubelet-certificate-authority={self.folder}/ca.crt",
+            "--kubelet-preferred-address-types=InternalIP",
             f"--audit-policy-file={self.folder}/audit.json",
             f"--audit-log-path={self._audit_log}",
             "--profiling=false",
@@ -283,6 +300,22 @@ class Cluster:
                 "--node-monitor-grace-period=1h",  # the fake node lives, however slow this machine is
             ]
         return self._program(name, f"https://{HOST}:{port}/healthz", *flags)
+
+
+class Cluster(ControlPlane):
+    """A control plane on loopback with a fake node, for which kwok says that all runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kwok = self._kwok()
+
+    @property
+    def programs(self) -> list[Program]:
+        return [*super().programs, self.kwok]
+
+    def _join_node(self) -> None:
+        self.apply(FAKE_NODE)
+        self.kubectl("wait", "--for=condition=Ready", "node/fake", "--timeout=30s")
 
     def _kwok(self) -> Program:
         address = f"{HOST}:{free_port()}"

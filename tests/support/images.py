@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 TOOLS = ("buildah", "debootstrap", "runc")
 TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 BASE = "localhost/base:test"
+PAUSE = "localhost/pause:test"
+"""What holds a pod's namespaces; the containers in it come and go."""
 BUILD_SECONDS = 500
 STEP_SECONDS = 120
 
@@ -50,7 +52,9 @@ class Images:
         container = self._run("from", "scratch").strip()
         self._run("add", "--quiet", container, str(base_files()), "/")
         self._run("config", "--env", f"PATH={os.defpath}:/usr/local/bin:/usr/sbin", container)
-        self._run("commit", "--quiet", "--rm", container, BASE)
+        self._run("commit", "--quiet", container, BASE)
+        self._run("config", "--cmd", "sleep infinity", container)
+        self._run("commit", "--quiet", "--rm", container, PAUSE)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,15 +64,19 @@ class Images:
 
     def build(self, target: str) -> str:
         """Build a target of the Dockerfile, the first time that it is asked for; the image's name."""
-        name = f"localhost/leaderboard-{target}:test"
+        return self.build_from(ROOT, f"leaderboard-{target}", f"--target={target}")
+
+    def build_from(self, folder: Path, image: str, *more: str) -> str:
+        """The same with the Dockerfile of any folder."""
+        name = f"localhost/{image}:test"
         if name in self._built:
             return name
         trust = self.folder / "pip.conf"
         trust.write_text(f"[global]\ncert = {TRUST}\n")
-        flags = ["--isolation=chroot", "--pull-never", "--network=host", "--layers", f"--build-arg=BASE={BASE}"]
+        flags = ["--isolation=chroot", "--pull-never", "--network=host", "--layers", f"--build-arg=BASE={BASE}", *more]
         # This machine's registries may be reached by a certificate of its own; it does not end up in the image.
         flags += [f"--volume={TRUST}:{TRUST}:ro", f"--volume={trust}:/etc/pip.conf:ro"]
-        self._run("bud", *flags, f"--target={target}", f"--tag={name}", str(ROOT), seconds=BUILD_SECONDS)
+        self._run("bud", *flags, f"--tag={name}", str(folder), seconds=BUILD_SECONDS)
         self._built.add(name)
         return name
 
@@ -77,9 +85,10 @@ class Images:
         found: Object = json.loads(self._run("inspect", "--type=image", image))
         return found["OCIv1"]["config"]
 
-    def export(self, image: str, archive: Path) -> Path:
+    def export(self, image: str) -> Path:
         """The image as a file that containerd imports."""
-        self._run("push", "--quiet", image, f"oci-archive:{archive}:{image}")
+        archive = self.folder / f"{image.replace('/', '-').replace(':', '-')}.tar"
+        self._run("push", "--quiet", "--disable-compression", image, f"oci-archive:{archive}:{image}")
         return archive
 
     @contextmanager

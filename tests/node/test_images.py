@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.error import URLError
@@ -13,7 +12,7 @@ from urllib.error import URLError
 import pytest
 
 from tests.support.chart import example
-from tests.support.images import Container, Images, need_tools
+from tests.support.images import Container
 from tests.support.kubernetes import make_namespace
 from tests.support.operator import Installation, install_crd
 from tests.support.service import KEY, token
@@ -25,13 +24,6 @@ pytestmark = [pytest.mark.node, pytest.mark.timeout(900)]
 
 TARGETS = {"app": "leaderboard", "operator": "leaderboard-operator"}
 USER = 65532
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory) -> Iterator[Images]:
-    need_tools()
-    with Images(tmp_path_factory.mktemp("images") / "store") as found:
-        yield found
 
 
 @pytest.fixture(scope="module", params=TARGETS)
