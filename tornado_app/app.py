@@ -308,7 +308,7 @@ class Service(Serving):
             idle_timeout=config.idle_timeout,
             body_timeout=config.body_timeout,
             ssl_context=tls.context if tls else None,
-            turn_away=Shedding(self.gateway, record, FACES, config.rate_limit, lambda: self.store.full),
+            doorman=Shedding(self.gateway, record, FACES, config.rate_limit, lambda: self.store.room),
         )
         if self._share is None:
             self.metrics.processes.set(1)

@@ -9,5 +9,7 @@ from tornado_app.mongo.commit import GroupCommit
 if __name__ == "__main__":
     from tornado_app.cli import main
 
-    GroupCommit.full = property(lambda self: Path(os.environ["FULL"]).exists())
+    GroupCommit.room = property(
+        lambda self: 0 if Path(os.environ["FULL"]).exists() else 10_000, lambda self, value: None
+    )
     sys.exit(main())

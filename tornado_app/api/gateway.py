@@ -114,9 +114,8 @@ class Gateway(HTTPServerConnectionDelegate):
         meters[0].inc()
         meters[1].observe(seconds, request)
 
-    def request_id(self, headers: HTTPHeaders) -> str:
+    def request_id(self, given: str | None) -> str:
         """The client's own, where it is a sane one, else a new one."""
-        given = headers.get("X-Request-Id")
         return given if given and _REQUEST_ID.fullmatch(given) else next(self._ids)
 
 
@@ -148,7 +147,7 @@ class _Exchange(HTTPMessageDelegate):
         path, _, query = screening.origin_form(line.path).partition("?")
         length = screening.content_length(headers)
         self._refusal = screening.refusal(line, headers, length)
-        request_id = gateway.request_id(headers)
+        request_id = gateway.request_id(headers.get("X-Request-Id"))
         current_request_id.set(request_id)
         current_trace_id.set(trace_id(headers))
         if self._refusal is None and gateway.sockets is not None and screening.is_handshake(line, headers):

@@ -13,9 +13,8 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Callable
 from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
@@ -28,7 +27,16 @@ from tornado_app.core.errors import LeaderboardError
 from tornado_app.live.wire import Wire
 from tornado_app.turns import crowd
 
-TurnAway: TypeAlias = Callable[[memoryview], bytes | None]
+
+class Doorman(Protocol):
+    """Who decides which requests come in."""
+
+    def ask(self, data: memoryview) -> bytes | bool:
+        """What to answer to a request that begins so, unread; or whether to tell when it has been answered."""
+
+    def left(self) -> None:
+        """A request of which that was to be told was answered, or its connection is gone."""
+
 
 HARD_MAX_HEADERS = 64 * 1024
 """What Tornado reads of headers at all; the API's own, lower limit gets its answer in the gateway."""
@@ -47,11 +55,11 @@ def serve(
     idle_timeout: float = 75.0,
     body_timeout: float = 10.0,
     ssl_context: ssl.SSLContext | None = None,
-    turn_away: TurnAway = lambda data: None,
+    doorman: Doorman | None = None,
 ) -> HTTPServer:
     """An HTTP server for `delegate`, not yet listening. Timeouts are in seconds.
 
-    `turn_away` is shown what a client sends after its last answer, and may answer it at once.
+    `doorman` is shown what a client sends after its last answer.
     """
     server = _Server(
         delegate,
@@ -61,7 +69,7 @@ def serve(
         max_header_size=HARD_MAX_HEADERS,
         ssl_options=ssl_context,
     )
-    server.turn_away = turn_away
+    server.doorman = doorman
     return server
 
 
@@ -81,7 +89,7 @@ def cut(connection: object) -> None:
 
 
 class _Server(HTTPServer):
-    turn_away: TurnAway
+    doorman: Doorman | None
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
@@ -92,7 +100,7 @@ class _Server(HTTPServer):
         if not self._room.admit(stream):
             stream.close()
             return
-        stream.manners = _Manners(stream, self._lingering, self.turn_away)  # type: ignore[attr-defined]
+        stream.manners = _Manners(stream, self._lingering, self.doorman)  # type: ignore[attr-defined]
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -112,12 +120,13 @@ class _Manners:
     `last_words`: what was or is about to be said is not to be followed by an answer of ours.
     """
 
-    def __init__(self, stream: IOStream, lingering: Lingering, turn_away: TurnAway) -> None:
+    def __init__(self, stream: IOStream, lingering: Lingering, doorman: Doorman | None) -> None:
         self.last_words = False
         self._stream = stream
         self._lingering = lingering
-        self._turn_away = turn_away
+        self._doorman = doorman
         self._between = False
+        self._inside = False
         self._write = stream.write
         self._close = stream.close
         self._read = stream.read_from_fd
@@ -128,18 +137,24 @@ class _Manners:
 
     def between_requests(self) -> None:
         """All that was asked is answered, and what comes next is a request, unless part of one is here already."""
-        self._between = getattr(self._stream, "_read_buffer_size", 1) == 0
+        self._between = self._doorman is not None and getattr(self._stream, "_read_buffer_size", 1) == 0
+        self._leave()
 
     def read(self, buf: bytearray | memoryview) -> int | None:
         """What the client sends; nothing where a request is answered at once."""
         size = self._read(buf)
-        if size and self._between and not self._stream.writing():
-            answer = self._turn_away(memoryview(buf)[:size])
-            if answer is not None:
+        if size and self._between and self._doorman is not None and not self._stream.writing():
+            answer = self._doorman.ask(memoryview(buf)[:size])
+            if isinstance(answer, bytes):
                 Wire(self._stream).send(answer)
                 return None
-            self._between = False
+            self._between, self._inside = False, answer
         return size
+
+    def _leave(self) -> None:
+        if self._inside and self._doorman is not None:
+            self._doorman.left()
+        self._inside = False
 
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
         """What Tornado writes, but its bare refusal in our words, and only where nothing was said before."""
@@ -152,6 +167,7 @@ class _Manners:
         """Close, after an answer where one is due; where the client may still be sending, so that it arrives."""
         if not self._stream.closed():
             crowd.discard(self._stream.socket.fileno())
+            self._leave()
             refused = isinstance(exc_info, UnsatisfiableReadError)
             if refused and not self.last_words:
                 self.last_words = True

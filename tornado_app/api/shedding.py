@@ -44,15 +44,20 @@ _HARMLESS = {b"host", b"content-length", b"connection", b"origin", b"x-request-i
 
 
 class Shedding:
-    """Answers score updates while `full`; everything else it leaves alone."""
+    """Lets in as many score updates as there is `room` for, and refuses the others; all else it lets pass.
+
+    It counts those that are under way, from their first byte to their answer. Those that wait for the database are too
+    few to go by: a crowd would come in while the first of them are still being read, to be refused at great cost.
+    """
 
     def __init__(
-        self, gateway: Gateway, record: Record, faces: Iterable[Face], limit: RateLimit, full: Callable[[], bool]
+        self, gateway: Gateway, record: Record, faces: Iterable[Face], limit: RateLimit, room: Callable[[], int]
     ) -> None:
         self._gateway = gateway
         self._record = record
         self._policy = policy(limit)
-        self._full = full
+        self._room = room
+        self._inside = 0
         self._writes = {
             f"{write.method} {write.path} HTTP/1.1".encode(): (face.name, write.method, write.path)
             for face in faces
@@ -62,27 +67,28 @@ class Shedding:
         self._refused = 0
         self._told = -TELL_EVERY
 
-    def __call__(self, data: memoryview) -> bytes | None:
-        """What to answer to what a client sent; None where it is to be read first."""
-        if not self._full() or self._gateway.draining:
-            return None
-        began = time.perf_counter()
-        head, end, body = bytes(data).partition(b"\r\n\r\n")
-        line, _, lines = head.partition(b"\r\n")
+    def ask(self, data: memoryview) -> bytes | bool:
+        """What to answer at once; else whether it is an update, which counts until it has `left`."""
+        line, _, rest = bytes(data).partition(b"\r\n")
         write = self._writes.get(line)
-        if write is None or not end:
-            return None
-        headers = _headers(lines + b"\r\n")
-        if headers is None or headers.get(b"content-length") != b"%d" % len(body):
-            return None
-        return self._refuse(*write, headers, began)
+        if write is None:
+            return False
+        if self._inside >= self._room() and not self._gateway.draining:
+            began = time.perf_counter()
+            head, end, body = rest.partition(b"\r\n\r\n")
+            headers = _headers(head + b"\r\n") if end else None
+            if headers is not None and headers.get(b"content-length") == b"%d" % len(body):
+                return self._refuse(*write, headers, began)
+        self._inside += 1
+        return True
+
+    def left(self) -> None:
+        """An update was answered, or its client is gone."""
+        self._inside -= 1
 
     def _refuse(self, face: str, method: str, path: str, headers: dict[bytes, bytes], began: float) -> bytes:
-        named = headers.get(b"x-request-id")
-        given = HTTPHeaders() if named is None else HTTPHeaders({"X-Request-Id": named.decode("latin-1")})
-        request_id = self._gateway.request_id(given)
-        origin = headers.get(b"origin")
-        before, after = self._answer(None if origin is None else origin.decode("latin-1"))
+        request_id = self._gateway.request_id(_text(headers.get(b"x-request-id")))
+        before, after = self._answer(_text(headers.get(b"origin")))
         self._record.unread(face, Overloaded.code)
         self._gateway.count(method, path, HTTPStatus.SERVICE_UNAVAILABLE, time.perf_counter() - began, request_id)
         self._tell(began)
@@ -108,6 +114,10 @@ class Shedding:
         if now - self._told >= TELL_EVERY:
             log.warning("too many score updates wait", extra={"event": "shedding", "refused": self._refused})
             self._refused, self._told = 0, now
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 def _headers(lines: bytes) -> dict[bytes, bytes] | None:

@@ -71,7 +71,7 @@ class GroupCommit:
 
     `max_waiting` bounds the memory, `max_batch` a flush, and `timeout` (seconds) the wait for an answer. So that it is
     kept, a flush carries what the pace of the one before does in a quarter of it, and as many may wait as that does in
-    half of it: more is refused with Overloaded. `observe` is told the size of each flush.
+    half of it, `room`: more is refused with Overloaded. `observe` is told the size of each flush.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class GroupCommit:
     ) -> None:
         self._flush = flush
         self._timeout = timeout
-        self._max_waiting = self._room = max_waiting
+        self._max_waiting = self.room = max_waiting
         self._max_batch = self._reach = max_batch
         self._observe = observe
         self._waiting: deque[Pending] = deque()
@@ -99,7 +99,7 @@ class GroupCommit:
         """
         if self._closing:
             raise ShuttingDown(retry_after=1.0)
-        if self.full:
+        if len(self._waiting) >= self.room:
             raise Overloaded(retry_after=1.0)
         loop = asyncio.get_running_loop()
         pending = Pending(action, op, loop.create_future(), loop.time() + self._timeout)
@@ -112,11 +112,6 @@ class GroupCommit:
     def waiting(self) -> int:
         """Submissions that no flush has taken yet."""
         return len(self._waiting)
-
-    @property
-    def full(self) -> bool:
-        """Whether so many wait that one more would not be answered in time."""
-        return len(self._waiting) >= self._room
 
     async def close(self) -> None:
         """Take no more, and answer all who wait."""
@@ -153,7 +148,7 @@ class GroupCommit:
         """Bound flushes and those who wait by `pace`, submissions a second; a slow moment alone closes no door."""
         in_time = int(pace * self._timeout)
         self._reach = min(self._max_batch, max(MIN_BATCH, in_time // 4))
-        self._room = min(self._max_waiting, max(self._max_batch, in_time // 2))
+        self.room = min(self._max_waiting, max(self._max_batch, in_time // 2))
 
     def _requeue(self, again: Sequence[Pending]) -> None:
         """Put those to repeat in front, in their order, and let go of all whose time is up."""

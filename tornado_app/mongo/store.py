@@ -92,9 +92,9 @@ class MongoStore:
         return self._commit.waiting
 
     @property
-    def full(self) -> bool:
-        """Whether so many actions wait that one more is refused with Overloaded."""
-        return self._commit.full
+    def room(self) -> int:
+        """How many actions may wait before one more is refused with Overloaded."""
+        return self._commit.room
 
     # -- writing ----------------------------------------------------------------------------------
 
