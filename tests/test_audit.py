@@ -5,9 +5,11 @@ import io
 import json
 import threading
 from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from bson import MaxKey, MinKey, ObjectId
 from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
@@ -21,8 +23,11 @@ from tornado_app.audit import examination, report
 from tornado_app.cli import main
 from tornado_app.config import SETTINGS
 from tornado_app.core.suspicion import Rule
+from tornado_app.mongo.ledger_scan import LedgerScan
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.tasks import end
+
+MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -198,6 +203,28 @@ async def test_a_player_who_was_deleted_or_never_was_one(desk):
     assert ("foreign", "bob", 11) in found
     assert ("not_ours", "odd", None) in found
     assert ("not_ours", None, None) in found
+
+
+@pytest.mark.parametrize(
+    "player", [None, 7, 1.5, {"a": 1}, ["zed"], [], b"bob", ObjectId(), True, MOMENT, MinKey(), MaxKey()]
+)
+async def test_an_entry_whose_player_is_no_text(desk, player):
+    desk.sync["ledger"].insert_one({"_id": "odd", "player": player, "n": 1})
+    code, lines = await audited(desk)
+    assert code == 1
+    told = [line["message"] for line in lines if line["type"] != "summary" and line["kind"] == "not_ours"]
+    assert "1 documents in collection ledger that belong to no player" in told
+
+
+async def test_strangers_are_found_without_reading_all(unattended):
+    """Once there were some millions of entries, that took longer than a question may."""
+    database = unattended.sync
+    database.command("profile", 2)
+    assert await LedgerScan(unattended.client[unattended.name]).strangers() == []
+    database.command("profile", 0)
+    looks = list(database["system.profile"].find({"ns": f"{database.name}.ledger", "keysExamined": {"$exists": True}}))
+    assert len(looks) == 2
+    assert sum(look["keysExamined"] + look["docsExamined"] for look in looks) <= 2
 
 
 async def test_an_erasure_record_that_was_deleted(desk):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pymongo
-from bson import Timestamp
+from bson import MinKey, Timestamp
 from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.ledger import Account, Entry
@@ -16,6 +16,7 @@ from tornado_app.mongo.documents import Document
 from tornado_app.mongo.driver import settled
 from tornado_app.mongo.lease import LEASES
 from tornado_app.mongo.ledger import LEDGER, TOLERANT, entry
+from tornado_app.mongo.ledger_book import INDEX
 from tornado_app.mongo.marks import Kind
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.mongo.versions import version
@@ -26,10 +27,8 @@ PAGE = 1000
 TIMEOUT = 20.0
 """Seconds for one question."""
 
-_NO_TEXT = (
-    "double", "object", "array", "binData", "objectId", "bool", "date", "null", "regex", "int", "timestamp", "long",
-    "decimal", "minKey", "maxKey", "javascript",
-)  # fmt: skip
+MOST_STRANGERS = 10_000
+"""Documents that can't be a player's are counted up to here."""
 
 
 class LedgerScan:
@@ -108,10 +107,32 @@ class LedgerScan:
     async def strangers(self) -> Sequence[str]:
         """What is in either collection and can't be a player's, in words."""
         with pymongo.timeout(TIMEOUT):
-            players = await self._players.count_documents({"$or": [{"_id": {"$type": _NO_TEXT}}, {"_id": ""}]})
-            entries = await self._entries.count_documents({"player": {"$type": _NO_TEXT}})
+            players = await self._players.count_documents({"_id": ""})
+            players += await _no_text(self._players, [("_id", 1)])
+            entries = await _no_text(self._entries, INDEX)
+            if await self._has_arrays():
+                entries += await self._entries.count_documents({"player": {"$type": "array", "$ne": []}})
         found = ((players, "players", "whose _id is no user id"), (entries, self._lease, "that belong to no player"))
         return [f"{count} documents in collection {name} {what}" for count, name, what in found if count]
+
+    async def _has_arrays(self) -> bool:
+        """Whether an entry ever had an array for a player: its index remembers that, and only reading all finds it."""
+        find = {"find": self._lease, "hint": dict(INDEX), "limit": 1}
+        plan = await self._database.command({"explain": find, "verbosity": "queryPlanner"})
+        return "'isMultiKey': True" in str(plan["queryPlanner"]["winningPlan"])
+
+
+async def _no_text(collection: Any, index: list[tuple[str, int]]) -> int:
+    """How many documents have no text in the first field of an index, by that index: reading all would take too long.
+
+    In the order of an index all text comes after the empty text, and before the empty document.
+    Source: MongoDB manual, "Comparison/Sort Order".
+    """
+    (field, _), *others = index
+    least = [(name, MinKey()) for name, _ in others]
+    before = collection.find({}, {"_id": 1}).hint(index).max([(field, ""), *least]).limit(MOST_STRANGERS)
+    behind = collection.find({}, {"_id": 1}).hint(index).min([(field, {}), *least]).limit(MOST_STRANGERS)
+    return len(await before.to_list(None)) + len(await behind.to_list(None))
 
 
 def _account(document: Document) -> Account:
