@@ -68,7 +68,7 @@ def everything_happens(service):
 
 def test_a_service_writes_the_events_with_the_fields_that_are_told(service):
     everything_happens(service)
-    expected = {event: row for event, row in told().items() if event != "eviction"}
+    expected = {event: row for event, row in told().items() if event not in ("eviction", "shedding")}
     assert len(expected) == 8
     fields = defaultdict(set)
     for line in of_event(service, *expected):

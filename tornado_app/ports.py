@@ -34,9 +34,9 @@ class Listener(socket.socket):
 
     _taken = 0
 
-    def __init__(self, family: int, kind: int, protocol: int, fileno: int) -> None:
+    def __init__(self, family: int, kind: int, protocol: int = 0, fileno: int | None = None) -> None:
         super().__init__(family, kind, protocol, fileno)
-        crowd.add(fileno)
+        crowd.add(self.fileno())
 
     def close(self) -> None:
         """As in the base class."""
