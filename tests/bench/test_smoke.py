@@ -33,6 +33,7 @@ ROWS = {
         if name == "in the service" or size == "1,000"
     } | {"start to ready, 1,000 players"},
     "curve": {"closed loop", "50% of capacity", "70% of capacity", "90% of capacity"},
+    "overload": {"64 connections"},
 }  # fmt: skip
 MAY_BE_EMPTY = {"Redis ZREVRANK, 1,000 players"}
 """Where it is not installed."""
