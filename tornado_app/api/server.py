@@ -143,8 +143,8 @@ class _Manners:
     def read(self, buf: bytearray | memoryview) -> int | None:
         """What the client sends; nothing where a request is answered at once."""
         size = self._read(buf)
-        if size and self._between and self._doorman is not None and not self._stream.writing():
-            answer = self._doorman.ask(memoryview(buf)[:size])
+        if size and self._between and self._doorman is not None:
+            answer = not self._stream.writing() and self._doorman.ask(memoryview(buf)[:size])
             if isinstance(answer, bytes):
                 Wire(self._stream).send(answer)
                 return None
