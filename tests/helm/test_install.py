@@ -13,6 +13,7 @@ import yaml
 from tests.cluster.build import CLUSTER, CRDS, find
 from tests.support.chart import CHART, EXAMPLES, example
 from tests.support.cluster import Cluster
+from tests.support.crds import delete_crds, wait_served
 from tests.support.kubernetes import make_namespace, need_programs
 from tests.support.operator import install_crd
 from tests.support.wait import wait_until
@@ -63,7 +64,7 @@ def release(cluster, namespace):
     made = Release(cluster, namespace)
     yield made
     made.helm("uninstall", "--ignore-not-found")
-    cluster.kubectl("delete", "crd", CRD, "--ignore-not-found")
+    delete_crds(cluster, CRD)
 
 
 def uid(found: dict | None) -> str:
@@ -72,7 +73,7 @@ def uid(found: dict | None) -> str:
 
 
 def add_leaderboard(release: Release) -> str:
-    release.cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+    wait_served(release.cluster, CRD)
     release.cluster.apply(example("minimal"), namespace=release.namespace)
     return uid(release.cluster.get("leaderboard", "arcade", release.namespace))
 
@@ -153,7 +154,7 @@ def test_the_database_for_trying_out_runs_restricted_and_its_notes_work(release)
     assert secret is not None
     assert "for trying out only" in notes
     manifest = re.search(r"<<END\n(.*?)\n  END", notes, re.DOTALL)[1]
-    release.cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+    wait_served(release.cluster, CRD)
     release.cluster.apply(yaml.safe_load(manifest), namespace=release.namespace)
 
 
@@ -161,9 +162,10 @@ def test_monitoring_says_what_it_lacks_and_works_once_it_is_there(release):
     values = {"monitoring": {"enabled": True, "labels": {"release": "prometheus"}}}
     refused = release.helm("install", str(CHART), values=values, check=False)
     assert 'no matches for kind "ServiceMonitor"' in refused.stderr
-    crds = [f"--filename={find(name)}" for name in ("prometheusrules.yaml", "servicemonitors.yaml")]
-    release.cluster.kubectl("apply", "--server-side", *crds)
-    release.cluster.kubectl("wait", "--for=condition=Established", *crds, "--timeout=30s")
+    kinds = ("prometheusrules", "servicemonitors")
+    crds = [f"{kind}.monitoring.coreos.com" for kind in kinds]
+    release.cluster.kubectl("apply", "--server-side", *(f"--filename={find(f'{kind}.yaml')}" for kind in kinds))
+    wait_served(release.cluster, *crds)
     try:
         release.helm("install", str(CHART), values={**values, "dashboards": {"enabled": True}})
         rule = release.cluster.get("prometheusrule", OPERATOR, release.namespace)
@@ -176,7 +178,7 @@ def test_monitoring_says_what_it_lacks_and_works_once_it_is_there(release):
         assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
         assert monitor["spec"]["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
     finally:
-        release.cluster.kubectl("delete", *crds)
+        delete_crds(release.cluster, *crds)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.yaml")))

@@ -11,8 +11,8 @@ from urllib.error import URLError
 
 from tests.support.chart import RBAC, of_kind, rendered
 from tests.support.cluster import HOST, Cluster
+from tests.support.crds import wait_served
 from tests.support.program import Program
-from tests.support.wait import wait_until
 from tornado_app.mongo.mongod import free_port
 
 RELEASE = "lb"
@@ -71,5 +71,4 @@ def install_crd(cluster: Cluster) -> None:
     """The CustomResourceDefinition as the chart has it; returns once the API server serves it."""
     (crd,) = of_kind(rendered({}, RELEASE), "CustomResourceDefinition")
     cluster.apply(crd)
-    lists = ("get", crd["spec"]["names"]["plural"], "--all-namespaces")
-    wait_until(lambda: cluster.kubectl(*lists, check=False).returncode == 0, 60, "the new resource")
+    wait_served(cluster, crd["metadata"]["name"])
