@@ -46,8 +46,8 @@ dashboards: $(VENV)/.dev ## write the Grafana dashboards' JSON anew from their c
 	$(BIN)/python -m dashboards
 
 fuzz: SECONDS ?= 600
-fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof and body
-	@for target in token proof body; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
+fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof, body, request
+	@for target in token proof body request; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
 
 endurance: FAULTS ?= all
 endurance: TRIALS ?= 3

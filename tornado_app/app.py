@@ -16,6 +16,8 @@ from tornado_app.api.addresses import Failures, Proxies
 from tornado_app.api.admin import Admin
 from tornado_app.api.cors import Cors
 from tornado_app.api.credentials import Door
+from tornado_app.api.delegate import Delegate
+from tornado_app.api.express import Express
 from tornado_app.api.faces import FACES
 from tornado_app.api.gate import Gate
 from tornado_app.api.gateway import Gateway
@@ -298,22 +300,22 @@ class Service(Serving):
             Router(routes),
             metrics=self.metrics,
             cors=cors,
-            sockets=application(FACES, self.gate, ping_interval=config.ping_interval),
             proxies=proxies,
             tracing=self.tracing,
         )
         tls = await self._tls()
+        shedding = Shedding(self.gateway, record, FACES, config.rate_limit, lambda: self.store.room)
         self.server = server.serve(
-            self.gateway,
+            Delegate(self.gateway, application(FACES, self.gate, ping_interval=config.ping_interval)),
             idle_timeout=config.idle_timeout,
             body_timeout=config.body_timeout,
             ssl_context=tls.context if tls else None,
-            doorman=Shedding(self.gateway, record, FACES, config.rate_limit, lambda: self.store.room),
+            doorman=Express(self.gateway, shedding),
         )
         if self._share is None:
             self.metrics.processes.set(1)
             inner = Gateway(Router(probes.inner_routes()), metrics=self.metrics, cors=Cors())
-            self.inner_server = server.serve(inner, idle_timeout=config.idle_timeout)
+            self.inner_server = server.serve(Delegate(inner), idle_timeout=config.idle_timeout)
             self.metrics_url = ports.bind_metrics(self.inner_server, config)
         self.url = ports.bind(self.server, config, shared=self._share is not None)
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 from datetime import datetime, timedelta
 from itertools import pairwise
-from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -14,7 +13,6 @@ from tests.api.test_http_malformed import MALFORMED
 from tests.api.wire import Wire, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
-from tornado_app.api import server
 from tornado_app.api.faces import FACES
 
 POST = "POST /api/score HTTP/1.1"
@@ -165,20 +163,6 @@ def test_who_does_not_read_gets_no_pile_of_answers(full):
         with pytest.raises(TimeoutError):
             wire.socket.sendall(whole * 500_000)
         assert full.metric("process_resident_memory_bytes") - before < 20e6
-
-
-def test_only_the_beginning_of_a_request_is_looked_at():
-    """Not what follows one that began while an answer was on its way out: it may be a body that looks like one."""
-    asked, chunks = [], [b"POST /api/score HTTP/1.1\r\n", b"POST /api/score HTTP/1.1\r\n"]
-    stream = Mock(_read_buffer_size=0)
-    stream.read_from_fd = lambda buf: len(chunks.pop())
-    stream.socket.fileno.return_value = -1
-    manners = server._Manners(stream, Mock(), Mock(ask=asked.append))
-    manners.between_requests()
-    for writing in (True, False):
-        stream.writing.return_value = writing
-        manners.read(bytearray(100))
-    assert (chunks, asked) == ([], [])
 
 
 def test_points_are_what_was_accepted_when_some_are_refused(run_service, module_database):

@@ -13,7 +13,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["json", "jose", "tornado_app.api.bodies", "tornado_app.auth", "tornado_app.core"]
+    include=["json", "jose", "tornado_app.api.bodies", "tornado_app.api.plain", "tornado_app.auth", "tornado_app.core"]
 ):
     from tests.fuzz.targets import TARGETS
 

@@ -2,6 +2,7 @@
 
 token, proof: either the text as a stranger sends it (`!` in front), or a header and claims, one to a line, that are
 signed here, so that mutations reach what lies behind the signature. body: the front end's name, a line end, the body.
+request: the request's bytes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import math
+import re
 import sys
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
@@ -17,13 +19,16 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from tornado.httputil import HTTPHeaders
+from tornado.http1connection import HTTP1Connection, parse_int
+from tornado.httputil import HTTPHeaders, parse_request_start_line
 
 from tests.auth.forgery import NOW, SECRET, Clock, b64, signing
 from tornado_app.api import admin, players
 from tornado_app.api.bodies import Decoder
 from tornado_app.api.faces import a, b, c, d, e
 from tornado_app.api.http import Request
+from tornado_app.api.plain import plain
+from tornado_app.api.screening import content_length, is_handshake, refusal
 from tornado_app.auth.compact import MAX_DATE, MAX_LENGTH
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.minting import mint
@@ -156,7 +161,27 @@ def body(data: bytes) -> None:
         assert datetime.fromtimestamp(admin.milliseconds(since) / 1000, UTC).year <= LAST_YEAR
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"token": token, "proof": proof, "body": body}
+def request(data: bytes) -> bool:
+    """A request's bytes: what is taken from them is what Tornado's parser finds. Whether something is."""
+    found = counted(lambda: plain(data), len(data))
+    if found is None:
+        return False
+    end = re.search(rb"\r?\n\r?\n", data)
+    assert end is not None
+    start, headers = HTTP1Connection._parse_headers(None, data[: end.end()])  # type: ignore[arg-type]
+    line = parse_request_start_line(start)
+    assert (found.method, found.target, "HTTP/1.1") == line
+    assert dict(found.headers) == {name.lower(): value for name, value in headers.items()}
+    assert len(found.headers) == len(list(headers.get_all()))
+    assert found.body == data[end.end() :]
+    length = parse_int(headers["Content-Length"]) if "Content-Length" in headers else 0
+    assert len(found.body) == length == content_length(headers)
+    assert refusal(line, headers, length) is None
+    assert not is_handshake(line, headers)
+    return True
+
+
+TARGETS: dict[str, Callable[[bytes], object]] = {"token": token, "proof": proof, "body": body, "request": request}
 
 _tokens.verify(mint(KEY, sub="ann", ttl=60, audience="leaderboard", clock=Clock()))  # the first signature loads a lot
 

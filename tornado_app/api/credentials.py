@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from tornado.httputil import HTTPHeaders
-
 from tornado_app.api.addresses import Failures
-from tornado_app.api.http import Request
+from tornado_app.api.http import Fields, Request
 from tornado_app.core.errors import InvalidToken, MissingToken, RateLimited, Unauthenticated
 from tornado_app.core.model import Caller
 
@@ -25,7 +23,7 @@ class Verifier(Protocol):
         """Whether the token was verified lately, so that looking at it again costs next to nothing."""
 
 
-def bearer(headers: HTTPHeaders) -> str:
+def bearer(headers: Fields) -> str:
     """The token of the Authorization header. Raises MissingToken, or InvalidToken for more than one."""
     given = headers.get("Authorization")
     if not given:
@@ -39,7 +37,7 @@ def bearer(headers: HTTPHeaders) -> str:
     return token
 
 
-def offered(headers: HTTPHeaders) -> bool:
+def offered(headers: Fields) -> bool:
     """Whether credentials came along; bad ones are then refused, not ignored."""
     return bool(headers.get("Authorization"))
 

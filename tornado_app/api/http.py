@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
-from tornado.httputil import HTTPHeaders
 
 from tornado_app.core.errors import LeaderboardError
 
 JSON_TYPE = ("Content-Type", "application/json")
+
+Fields: TypeAlias = Mapping[str, str]
+"""A message's headers, looked up by name in any case."""
 
 
 class Request:
@@ -20,7 +22,7 @@ class Request:
 
     __slots__ = ("body", "headers", "id", "method", "params", "path", "query", "remote")
 
-    def __init__(self, method: str, path: str, query: str, headers: HTTPHeaders, remote: str, request_id: str) -> None:
+    def __init__(self, method: str, path: str, query: str, headers: Fields, remote: str, request_id: str) -> None:
         self.method = method
         self.path = path
         self.query = query

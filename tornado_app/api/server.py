@@ -1,9 +1,10 @@
 """Tornado's HTTP server, made to answer in the API's own shape where Tornado answers bare or hangs up.
 
 This is the one module beside live/ that relies on Tornado's internals: that a malformed request is answered by the
-literal `_BARE_400`, that headers past `max_header_size` close the stream with UnsatisfiableReadError, and that what a
-stream has read and not handed on is counted in `_read_buffer_size`. Tests hold all three against the pinned version;
-should they cease to be so, clients get Tornado's own answer again, and no request is answered unread.
+literal `_BARE_400`, that headers past `max_header_size` close the stream with UnsatisfiableReadError, that what a
+stream has read and not handed on is counted in `_read_buffer_size`, and that `_handle_events` is what it does when its
+socket can be read. Tests hold all four against the pinned version; should one of the first three cease to be so,
+clients get Tornado's own answer again, and no request is kept from it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import Any, Protocol
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
 from tornado_app.api import errors
+from tornado_app.api.idle import Idle
 from tornado_app.api.lingering import Lingering
 from tornado_app.api.room import Room
 from tornado_app.core.errors import LeaderboardError
@@ -29,10 +32,13 @@ from tornado_app.turns import crowd
 
 
 class Doorman(Protocol):
-    """Who decides which requests come in."""
+    """Who serves some requests, before Tornado reads them."""
 
-    def ask(self, data: memoryview) -> bytes | bool:
-        """What to answer to a request that begins so, unread; or whether to tell when it has been answered."""
+    def ask(self, data: bytes, visit: Visit, /) -> bool | None:
+        """What a client sends after its last answer. None: `visit.answer` is called with the answer, now or later.
+
+        Else Tornado is to read it; True wants to be told when that has been answered.
+        """
 
     def left(self) -> None:
         """A request of which that was to be told was answered, or its connection is gone."""
@@ -59,25 +65,38 @@ def serve(
 ) -> HTTPServer:
     """An HTTP server for `delegate`, not yet listening. Timeouts are in seconds.
 
-    `doorman` is shown what a client sends after its last answer.
+    `doorman` is shown what clients send.
     """
     server = _Server(
         delegate,
-        idle_connection_timeout=idle_timeout,
         body_timeout=body_timeout,
         max_body_size=_NO_LIMIT,
         max_header_size=HARD_MAX_HEADERS,
         ssl_options=ssl_context,
     )
     server.doorman = doorman
+    server.waiting = Idle(idle_timeout)
+    server.conn_params.header_timeout = None  # `Idle` does that
     return server
+
+
+def received(connection: object) -> None:
+    """A request of this Tornado connection has begun: its header is here."""
+    manners = _manners(connection)
+    if manners is not None:
+        manners.begun()
 
 
 def last_words(connection: object) -> None:
     """What is written to a Tornado connection now is the last, and comes while the client may still be sending."""
-    manners = getattr(getattr(connection, "stream", None), "manners", None)
-    if isinstance(manners, _Manners):
+    manners = _manners(connection)
+    if manners is not None:
         manners.last_words = True
+
+
+def _manners(connection: object) -> _Manners | None:
+    found = getattr(getattr(connection, "stream", None), "manners", None)
+    return found if isinstance(found, _Manners) else None
 
 
 def cut(connection: object) -> None:
@@ -90,6 +109,7 @@ def cut(connection: object) -> None:
 
 class _Server(HTTPServer):
     doorman: Doorman | None
+    waiting: Idle
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
@@ -100,18 +120,100 @@ class _Server(HTTPServer):
         if not self._room.admit(stream):
             stream.close()
             return
-        stream.manners = _Manners(stream, self._lingering, self.doorman)  # type: ignore[attr-defined]
+        peer = str(address[0]) if address else ""
+        visit = None if self.doorman is None else Visit(stream, peer, self.doorman, self.waiting)
+        stream.manners = _Manners(stream, self._lingering, self.waiting, visit)  # type: ignore[attr-defined]
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        manners = getattr(getattr(request_conn, "stream", None), "manners", None)
-        if isinstance(manners, _Manners):
+        manners = _manners(request_conn)
+        if manners is not None:
             manners.between_requests()
         return super().start_request(server_conn, request_conn)
 
     async def close_all_connections(self) -> None:
         await super().close_all_connections()
         self._lingering.close()
+        self.waiting.close()
+
+
+class Visit:
+    """One connection as the doorman sees it: what comes in on it, and the way for an answer. `peer`: its address.
+
+    Tornado waits for a request all the time. Of those that the doorman takes it knows nothing.
+    """
+
+    __slots__ = ("_between", "_counts", "_doorman", "_held", "_owed", "_read", "_stream", "_waiting", "peer")
+
+    def __init__(self, stream: IOStream, peer: str, doorman: Doorman, waiting: Idle) -> None:
+        self.peer = peer
+        self._stream = stream
+        self._doorman = doorman
+        self._waiting = waiting
+        self._between = False
+        self._counts = False
+        self._owed = False
+        self._held = b""
+        self._read = stream.read_from_fd
+
+    def between_requests(self) -> None:
+        """All that Tornado was asked is answered, and what comes next is a request, unless part of one is here."""
+        self._between = getattr(self._stream, "_read_buffer_size", 1) == 0
+        self._stream.set_nodelay(True)  # after a request of its own Tornado lets the kernel delay what we send
+        self.leave()
+
+    def read(self, buf: bytearray | memoryview) -> int | None:
+        """What the client sends, but for what the doorman takes."""
+        size: int | None
+        if self._held and not self._owed:
+            size = len(self._held)
+            buf[:size], self._held = self._held, b""
+        else:
+            size = self._read(buf)
+        if not size or not (self._between or self._owed):
+            return size
+        data = bytes(memoryview(buf)[:size])
+        if self._owed:
+            self._hold(data)
+            return None
+        if not self._stream.writing():
+            self._owed = True
+            counts = self._doorman.ask(data, self)
+            if counts is None:
+                if self._owed:
+                    self._waiting.forget(self._stream)
+                return None
+            self._owed, self._counts = False, counts
+        self._between = False
+        return size
+
+    def answer(self, data: bytes) -> None:
+        """Send an answer; the next request may come."""
+        self._owed = False
+        if self._stream.closed():
+            return
+        self._waiting.wait(self._stream)
+        Wire(self._stream).send(data)
+        if self._held:
+            asyncio.get_running_loop().call_soon(self._resume)
+
+    def leave(self) -> None:
+        """What Tornado was asked is answered, or nobody waits for the answer any more."""
+        if self._counts:
+            self._doorman.left()
+        self._counts = False
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what comes before its turn, and read no further until then. No more than one read comes to be kept."""
+        self._held += data
+        self._stream.io_loop.update_handler(self._stream.fileno(), IOLoop.ERROR)
+
+    def _resume(self) -> None:
+        stream = self._stream
+        if not stream.closed():
+            events = IOLoop.READ | IOLoop.ERROR | (IOLoop.WRITE if stream.writing() else 0)
+            stream.io_loop.update_handler(stream.fileno(), events)
+            stream._handle_events(stream.fileno(), IOLoop.READ)
 
 
 class _Manners:
@@ -120,41 +222,29 @@ class _Manners:
     `last_words`: what was or is about to be said is not to be followed by an answer of ours.
     """
 
-    def __init__(self, stream: IOStream, lingering: Lingering, doorman: Doorman | None) -> None:
+    def __init__(self, stream: IOStream, lingering: Lingering, waiting: Idle, visit: Visit | None) -> None:
         self.last_words = False
         self._stream = stream
         self._lingering = lingering
-        self._doorman = doorman
-        self._between = False
-        self._inside = False
+        self._waiting = waiting
+        self._visit = visit
         self._write = stream.write
         self._close = stream.close
-        self._read = stream.read_from_fd
         stream.write = self.write  # type: ignore[method-assign]
         stream.close = self.close  # type: ignore[method-assign]
-        stream.read_from_fd = self.read  # type: ignore[method-assign]
+        if visit is not None:
+            stream.read_from_fd = visit.read  # type: ignore[method-assign]
         crowd.add(stream.socket.fileno())
 
     def between_requests(self) -> None:
-        """All that was asked is answered, and what comes next is a request, unless part of one is here already."""
-        self._between = self._doorman is not None and getattr(self._stream, "_read_buffer_size", 1) == 0
-        self._leave()
+        """All that Tornado was asked is answered."""
+        self._waiting.wait(self._stream)
+        if self._visit is not None:
+            self._visit.between_requests()
 
-    def read(self, buf: bytearray | memoryview) -> int | None:
-        """What the client sends; nothing where a request is answered at once."""
-        size = self._read(buf)
-        if size and self._between and self._doorman is not None:
-            answer = not self._stream.writing() and self._doorman.ask(memoryview(buf)[:size])
-            if isinstance(answer, bytes):
-                Wire(self._stream).send(answer)
-                return None
-            self._between, self._inside = False, answer
-        return size
-
-    def _leave(self) -> None:
-        if self._inside and self._doorman is not None:
-            self._doorman.left()
-        self._inside = False
+    def begun(self) -> None:
+        """Tornado has the header of a request."""
+        self._waiting.forget(self._stream)
 
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
         """What Tornado writes, but its bare refusal in our words, and only where nothing was said before."""
@@ -167,7 +257,9 @@ class _Manners:
         """Close, after an answer where one is due; where the client may still be sending, so that it arrives."""
         if not self._stream.closed():
             crowd.discard(self._stream.socket.fileno())
-            self._leave()
+            self._waiting.forget(self._stream)
+            if self._visit is not None:
+                self._visit.leave()
             refused = isinstance(exc_info, UnsatisfiableReadError)
             if refused and not self.last_words:
                 self.last_words = True

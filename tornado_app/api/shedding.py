@@ -9,17 +9,15 @@ neither looks at the token, as nothing can be done for anybody.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-
-from tornado.httputil import HTTPHeaders
+from typing import NamedTuple
 
 from tornado_app.api import errors
 from tornado_app.api.face import Face
 from tornado_app.api.gateway import Gateway
-from tornado_app.api.http import Request
+from tornado_app.api.http import Fields, Request
 from tornado_app.api.record import Record
 from tornado_app.api.writes import policy
 from tornado_app.core.errors import Overloaded
@@ -33,14 +31,13 @@ TELL_EVERY = 1.0
 MOST_ORIGINS = 64
 """Pages of so many sites have their answer at hand."""
 
-_LINES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+")
-"""Header lines as RFC 9110, section 5.5, wants them."""
 
-_TOLD = re.compile(
-    rb"^(host|content-length|connection|origin|x-request-id|transfer-encoding|expect|upgrade):[ \t]*(.*?)[ \t]*\r$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_HARMLESS = {b"host", b"content-length", b"connection", b"origin", b"x-request-id"}
+class Update(NamedTuple):
+    """A kind of score update: its front end's name, and its place in the API."""
+
+    face: str
+    method: str
+    path: str
 
 
 class Shedding:
@@ -58,8 +55,8 @@ class Shedding:
         self._policy = policy(limit)
         self._room = room
         self._inside = 0
-        self._writes = {
-            f"{write.method} {write.path} HTTP/1.1".encode(): (face.name, write.method, write.path)
+        self._updates = {
+            f"{write.method} {write.path} HTTP/1.1".encode(): Update(face.name, write.method, write.path)
             for face in faces
             for write in face.writes
         }
@@ -67,30 +64,30 @@ class Shedding:
         self._refused = 0
         self._told = -TELL_EVERY
 
-    def ask(self, data: memoryview) -> bytes | bool:
-        """What to answer at once; else whether it is an update, which counts until it has `left`."""
-        line, _, rest = bytes(data).partition(b"\r\n")
-        write = self._writes.get(line)
-        if write is None:
-            return False
-        if self._inside >= self._room() and not self._gateway.draining:
-            began = time.perf_counter()
-            head, end, body = rest.partition(b"\r\n\r\n")
-            headers = _headers(head + b"\r\n") if end else None
-            if headers is not None and headers.get(b"content-length") == b"%d" % len(body):
-                return self._refuse(*write, headers, began)
-        self._inside += 1
-        return True
+    @property
+    def full(self) -> bool:
+        """Whether one more is to be refused."""
+        return self._inside >= self._room()
 
-    def left(self) -> None:
+    def update(self, data: bytes) -> Update | None:
+        """The score update that a request asks for, told by its first line."""
+        return self._updates.get(data[: data.find(b"\r\n")])
+
+    def enter(self) -> None:
+        """An update is under way."""
+        self._inside += 1
+
+    def leave(self) -> None:
         """An update was answered, or its client is gone."""
         self._inside -= 1
 
-    def _refuse(self, face: str, method: str, path: str, headers: dict[bytes, bytes], began: float) -> bytes:
-        request_id = self._gateway.request_id(_text(headers.get(b"x-request-id")))
-        before, after = self._answer(_text(headers.get(b"origin")))
-        self._record.unread(face, Overloaded.code)
-        self._gateway.count(method, path, HTTPStatus.SERVICE_UNAVAILABLE, time.perf_counter() - began, request_id)
+    def refuse(self, update: Update, headers: Fields, began: float) -> bytes:
+        """The answer to an update that there is no room for. `began`: by `time.perf_counter`."""
+        request_id = self._gateway.request_id(headers.get("X-Request-Id"))
+        before, after = self._answer(headers.get("Origin"))
+        self._record.unread(update.face, Overloaded.code)
+        seconds = time.perf_counter() - began
+        self._gateway.count(update.method, update.path, HTTPStatus.SERVICE_UNAVAILABLE, seconds, request_id)
         self._tell(began)
         return b"%b%b%b" % (before, request_id.encode(), after)
 
@@ -99,7 +96,7 @@ class Shedding:
         found = self._answers.get(origin)
         if found is None:
             response = errors.response(Overloaded(retry_after=1.0)).plus(self._policy)
-            asked = Request("", "", "", HTTPHeaders() if origin is None else HTTPHeaders({"Origin": origin}), "", "")
+            asked = Request("", "", "", {} if origin is None else {"Origin": origin}, "", "")
             status = HTTPStatus(response.status)
             head = [f"HTTP/1.1 {status.value} {status.phrase}"]
             head += [f"{name}: {value}" for name, value in (*response.headers, *self._gateway.cors.headers(asked))]
@@ -114,18 +111,3 @@ class Shedding:
         if now - self._told >= TELL_EVERY:
             log.warning("too many score updates wait", extra={"event": "shedding", "refused": self._refused})
             self._refused, self._told = 0, now
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
-
-
-def _headers(lines: bytes) -> dict[bytes, bytes] | None:
-    """Those that matter here, by their lower-case names; None where one is there that needs a closer look."""
-    if _LINES.fullmatch(lines) is None:
-        return None
-    found = _TOLD.findall(lines)
-    headers = {name.lower(): value for name, value in found}
-    if len(headers) < len(found) or b"host" not in headers or not headers.keys() <= _HARMLESS:
-        return None
-    return headers if headers.get(b"connection", b"keep-alive").lower() == b"keep-alive" else None

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from tornado_app import ports
 from tornado_app.api import server
 from tornado_app.api.cors import Cors
+from tornado_app.api.delegate import Delegate
 from tornado_app.api.gateway import Gateway
 from tornado_app.api.http import Request, Response, Route, Router
 from tornado_app.api.ops import Ops
@@ -50,7 +51,7 @@ class Operations:
             Route("/metrics", {"GET": self._all_metrics}),
         ]
         gateway = Gateway(Router(routes), metrics=self.metrics, cors=Cors())
-        self._server = server.serve(gateway)
+        self._server = server.serve(Delegate(gateway))
 
     def listen(self, config: Config) -> str:
         """Open the port; the URL of the metrics. Raises StartupError."""

@@ -1,0 +1,65 @@
+"""Who is closed for saying nothing, and when."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.support.wait import eventually
+from tornado_app.api.idle import Idle
+
+PATIENCE = 10.0
+MOST = 0.05
+
+
+class Stream:
+    """A connection that knows when it was closed."""
+
+    closed_at = None
+
+    def close(self):
+        self.closed_at = asyncio.get_running_loop().time()
+
+
+async def test_each_is_closed_when_its_own_time_is_up():
+    loop, idle = asyncio.get_running_loop(), Idle(MOST)
+    streams, since = [Stream(), Stream()], []
+    for stream in streams:
+        idle.wait(stream)
+        since.append(loop.time())
+        await asyncio.sleep(MOST / 2)
+    await eventually(lambda: all(stream.closed_at for stream in streams), PATIENCE)
+    assert all(stream.closed_at >= began + MOST - 0.001 for stream, began in zip(streams, since, strict=True))
+    assert (len(idle), idle._timer) == (0, None)
+
+
+async def test_the_time_begins_anew_with_each_request():
+    loop, idle, busy, other = asyncio.get_running_loop(), Idle(MOST), Stream(), Stream()
+    idle.wait(busy)
+    idle.wait(other)
+    last = 0.0
+    while other.closed_at is None:
+        idle.forget(busy)
+        idle.wait(busy)
+        last = loop.time()
+        await asyncio.sleep(MOST / 10)
+    await eventually(lambda: busy.closed_at is not None, PATIENCE)
+    assert busy.closed_at >= last + MOST - 0.001 > other.closed_at
+
+
+async def test_who_was_forgotten_is_left_open():
+    idle, asked, other = Idle(MOST), Stream(), Stream()
+    idle.wait(asked)
+    idle.forget(asked)
+    idle.forget(asked)
+    idle.wait(other)
+    await eventually(lambda: other.closed_at is not None, PATIENCE)
+    assert asked.closed_at is None
+
+
+async def test_nobody_is_closed_after_the_end():
+    idle, stream = Idle(MOST), Stream()
+    idle.wait(stream)
+    timer = idle._timer
+    idle.close()
+    assert timer.cancelled()
+    assert (len(idle), stream.closed_at) == (0, None)

@@ -1,0 +1,149 @@
+"""Requests as Tornado's HTTP server reads them, on their way to the gateway and back.
+
+They are served below `RequestHandler`, by Tornado's public `HTTPMessageDelegate`: half the CPU of a handler
+(docs/performance.md), and one place that answers every error in the API's own shape. WebSocket upgrades go on to a
+`tornado.web.Application`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
+from typing import Any
+
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerConnectionDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+
+from tornado_app.api import errors, screening
+from tornado_app.api.gateway import Exchange, Gateway
+from tornado_app.api.http import Response
+from tornado_app.api.server import last_words, received
+from tornado_app.core.errors import LeaderboardError, ShuttingDown
+
+MAX_DRAIN = 1024 * 1024
+"""Bytes of an oversized body that are read and thrown away, so that the client gets to read the refusal."""
+
+
+class Delegate(HTTPServerConnectionDelegate):
+    """Hands requests to `gateway`, and upgrades to `sockets`."""
+
+    def __init__(self, gateway: Gateway, sockets: HTTPServerConnectionDelegate | None = None) -> None:
+        self._gateway = gateway
+        self._sockets = sockets
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """Called by Tornado for each request."""
+        return _Reading(self._gateway, self._sockets, server_conn, request_conn)
+
+
+class _Reading(HTTPMessageDelegate):
+    """One request as it comes in."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        sockets: HTTPServerConnectionDelegate | None,
+        server_conn: object,
+        connection: HTTPConnection,
+    ) -> None:
+        self._gateway = gateway
+        self._sockets = sockets
+        self._server_conn = server_conn
+        self._connection: Any = connection
+        self._exchange: Exchange | None = None
+        self._inner: HTTPMessageDelegate | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._refusal: LeaderboardError | None = None
+        self._answered = False
+        self._early = False
+        self._gone = False
+
+    def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Awaitable[None] | None:
+        """Decide what this is, and whether it is too large, before any body is read."""
+        began = time.perf_counter()  # not before: a connection may have been idle for long
+        received(self._connection)
+        line: RequestStartLine = start_line
+        gateway = self._gateway
+        length = screening.content_length(headers)
+        self._refusal = screening.refusal(line, headers, length)
+        target = screening.origin_form(line.path)
+        request = gateway.request(line.method, target, headers, self._connection.context.remote_ip)
+        if self._refusal is None and self._sockets is not None and screening.is_handshake(line, headers):
+            if not gateway.draining:
+                self._inner = self._sockets.start_request(self._server_conn, self._connection)
+                return self._inner.headers_received(start_line, headers)
+            self._refusal = ShuttingDown()
+        self._exchange = Exchange(gateway, request, began, self._say)
+        if self._refusal is not None and (length > MAX_DRAIN or "Expect" in headers):
+            self._refuse_early(self._refusal)
+        return None
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Collect the body within its bound."""
+        if self._inner is not None:
+            return self._inner.data_received(chunk)
+        self._size += len(chunk)
+        if self._size > screening.MAX_BODY:
+            self._chunks.clear()
+            self._refusal = self._refusal or errors.BodyTooLarge()
+            if self._size > MAX_DRAIN and not self._answered:
+                self._refuse_early(self._refusal)
+        else:
+            self._chunks.append(chunk)
+        return None
+
+    def finish(self) -> None:
+        """The request is whole: answer it."""
+        if self._inner is not None:
+            self._inner.finish()
+            return
+        exchange = self._exchange
+        if exchange is None:
+            return
+        exchange.request.body = b"".join(self._chunks)
+        if self._refusal is not None:
+            exchange.answer(errors.response(self._refusal))
+        else:
+            exchange.run()
+
+    def on_connection_close(self) -> None:
+        """The client went away; what it asked for is done all the same."""
+        self._gone = True
+        self._exchange = None
+        if self._inner is not None:
+            self._inner.on_connection_close()
+
+    def _refuse_early(self, refusal: LeaderboardError) -> None:
+        """Answer before the request was read whole: what is left of it is not worth reading."""
+        self._early = True
+        if self._exchange is not None:
+            self._exchange.answer(errors.response(refusal))
+
+    def _say(self, response: Response) -> None:
+        self._answered = True
+        exchange, self._exchange = self._exchange, None  # it holds us, and only the collector would free a cycle
+        if self._gone or exchange is None:
+            return
+        request = exchange.request
+        headers = HTTPHeaders()
+        for name, value in self._gateway.headers(request, response):
+            if name == "Vary":
+                headers.add(name, value)
+            else:
+                headers[name] = value  # none comes twice, and `add` costs twice as much
+        if self._early or self._gateway.draining:
+            headers["Connection"] = "close"
+        if self._early:
+            last_words(self._connection)
+        body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
+        start = ResponseStartLine("HTTP/1.1", response.status, PHRASES.get(response.status, "Unknown"))
+        self._connection.write_headers(start, headers, body)
+        self._connection.finish()

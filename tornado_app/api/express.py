@@ -1,0 +1,73 @@
+"""Plain requests, served from their bytes: what Tornado's HTTP server does for one is half of what the service does.
+
+Tornado stays in charge of the connection, and is given every request that is not plain (plain.py, server.py). What a
+request goes through and what answers it are the same on both ways (gateway.py); a test asks the same on both.
+"""
+
+from __future__ import annotations
+
+import time
+from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
+
+from tornado_app.api.gateway import Exchange, Gateway
+from tornado_app.api.http import Response
+from tornado_app.api.plain import Plain, plain
+from tornado_app.api.server import Visit
+from tornado_app.api.shedding import Shedding
+
+
+class Express:
+    """Serves plain requests. Score updates are counted, and refused while there is no room for more."""
+
+    def __init__(self, gateway: Gateway, shedding: Shedding) -> None:
+        self._gateway = gateway
+        self._shedding = shedding
+
+    def ask(self, data: bytes, visit: Visit) -> bool | None:
+        """None: the request is answered, now or later. Else it is Tornado's to read, and True says that it counts.
+
+        One that counts is under way until `left` is called.
+        """
+        began = time.perf_counter()
+        shedding = self._shedding
+        write = shedding.update(data)
+        request = None if self._gateway.draining else plain(data)
+        if request is None:
+            if write is not None:
+                shedding.enter()
+            return write is not None
+        if write is not None:
+            if shedding.full:
+                visit.answer(shedding.refuse(write, request.headers, began))
+                return None
+            shedding.enter()
+        self._serve(request, visit, began, counts=write is not None)
+        return None
+
+    def left(self) -> None:
+        """An update that Tornado has read was answered, or its client is gone."""
+        self._shedding.leave()
+
+    def _serve(self, asked: Plain, visit: Visit, began: float, *, counts: bool) -> None:
+        gateway = self._gateway
+        request = gateway.request(asked.method, asked.target, asked.headers, visit.peer)
+        request.body = asked.body
+
+        def say(response: Response) -> None:
+            if counts:
+                self._shedding.leave()
+            headers = gateway.headers(request, response)
+            if gateway.draining:
+                headers.append(("Connection", "close"))
+            visit.answer(message(response.status, headers) + (b"" if response.status in (204, 304) else response.body))
+
+        Exchange(gateway, request, began, say).run()
+
+
+def message(status: int, headers: list[tuple[str, str]]) -> bytes:
+    """An answer's status line and headers. Raises ValueError for a line break in one of them."""
+    lines = [f"HTTP/1.1 {status} {PHRASES.get(status, 'Unknown')}", *[f"{name}: {value}" for name, value in headers]]
+    text = "\r\n".join([*lines, "", ""])
+    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1:
+        raise ValueError("there is a line break in a header")
+    return text.encode("latin-1")
