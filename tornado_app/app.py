@@ -160,6 +160,7 @@ class Service(Serving):
             config.mongodb_database,
             self.board,
             on_restart=lambda reason: metrics.feed_restarts.labels(known(reason, RESTARTS)).inc(),
+            known=self.store.known,
         )
         self.rank_check = RankCheck(
             self.client,

@@ -29,11 +29,11 @@ MIN_MEASURED = 0.001
 class Pending:
     """An action on its way, and the future of its answer.
 
-    `op` marks this submission however often it is tried; `deadline` is in loop time; `absent` and `hidden` note what a
-    try found of the player.
+    `op` marks this submission however often it is tried; `deadline` is in loop time; `tried` tells that it was, and
+    `absent` and `hidden` what that found of the player.
     """
 
-    __slots__ = ("absent", "action", "answer", "deadline", "hidden", "op")
+    __slots__ = ("absent", "action", "answer", "deadline", "hidden", "op", "tried")
 
     def __init__(self, action: Action, op: str, answer: asyncio.Future[Receipt], deadline: float) -> None:
         self.action = action
@@ -42,6 +42,7 @@ class Pending:
         self.deadline = deadline
         self.absent = False
         self.hidden = False
+        self.tried = False
 
     def succeed(self, receipt: Receipt) -> None:
         """Answer, unless nobody waits any more."""

@@ -10,8 +10,8 @@ tells what the last write did (marks.py). Source: docs/decisions.md.
 
 from __future__ import annotations
 
+from array import array
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 
 from tornado_app.core.errors import (
@@ -26,6 +26,7 @@ from tornado_app.core.errors import (
 from tornado_app.core.model import MAX_SCORE, Action, Player, Profile, Quota, Receipt
 from tornado_app.core.policies import Rules
 from tornado_app.mongo import marks
+from tornado_app.mongo.known import State, id_hash, quota
 from tornado_app.mongo.marks import Kind, Mark
 
 Document = dict[str, Any]
@@ -48,18 +49,18 @@ ON_BOARD: Document = {
 A range holds values of its own kind only, but looks at the members of an array.
 """
 
-WHOLE_OUTCOME: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1}
-"""What `receipt` needs of a document."""
+OUTCOME: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1, "last": 1}
+"""What `receipt` and `State.of` need of a document."""
 
 
 class Attempt:
     """One try to apply an action. `op` is the submission's own mark, kept when it is tried again; `now`: ms.
 
-    `absent`, `hidden`: the try before found no such player, or one that the board does not show. `id_hash`: 12 bytes
-    for the action's id; without one the op stands in, which no other action has.
+    `absent`, `hidden`: the try before found no such player, or one that the board does not show. `state`: what the
+    player's document is believed to be, and admits the action.
     """
 
-    __slots__ = ("absent", "action", "hidden", "id_hash", "now", "op")
+    __slots__ = ("absent", "action", "hidden", "id_hash", "last", "now", "op", "state")
 
     def __init__(self, action: Action, op: str, now: int, *, absent: bool = False, hidden: bool = False) -> None:
         self.action = action
@@ -67,25 +68,22 @@ class Attempt:
         self.now = now
         self.absent = absent
         self.hidden = hidden
-        self.id_hash = blake2b((action.id or f"\0{op}").encode(), digest_size=12).digest()
+        self.id_hash = id_hash(action.id, op)
+        self.last = marks.encode(_mark(self))
+        self.state: State | None = None
 
-
-def outcome_fields(rules: Rules) -> Document:
-    """What `receipt` needs of nearly every document: of the memory, what decides the limit.
-
-    An id may stand further back than that; `reaches_back` tells.
-    """
-    return {**WHOLE_OUTCOME, "recent": {"$slice": rules.limit.updates}}
-
-
-def reaches_back(document: Document, attempt: Attempt, rules: Rules) -> bool:
-    """Whether the attempt's id may stand further back in the memory than `outcome_fields` shows."""
-    recent = document.get("recent", ())
-    return len(recent) >= rules.limit.updates and all(entry["i"] != attempt.id_hash for entry in recent)
+    def rely_on(self, state: State, rules: Rules) -> None:
+        """Have the update made on the document as it is believed to be, if that admits the action."""
+        if state.admits(self.action.points, self.id_hash, self.now, rules):
+            self.state = state
 
 
 def selector(attempt: Attempt, rules: Rules) -> Document:
     """The filter that lets exactly those attempts through that may be applied."""
+    if attempt.state is not None:
+        known = attempt.state  # `last` alone would do, were it not for hands that write to the database
+        is_so = {"last": known.last, "score": known.score, "suspended": {"$ne": True}, "hidden": {"$ne": True}}
+        return {"_id": attempt.action.user_id, **is_so}
     if attempt.absent and not rules.upsert_at_once:
         return {"_id": attempt.action.user_id, "score": {"$exists": False}}
     action, horizon = attempt.action, attempt.now - rules.limit.window_ms
@@ -104,7 +102,8 @@ def selector(attempt: Attempt, rules: Rules) -> Document:
 
 def upsert(attempt: Attempt, rules: Rules) -> bool:
     """Whether the update may make the player. MongoDB takes no `$expr` with an upsert: a capped one comes second."""
-    return attempt.action.create and not attempt.hidden and (rules.upsert_at_once or attempt.absent)
+    new = attempt.action.create and not attempt.hidden and attempt.state is None
+    return new and (rules.upsert_at_once or attempt.absent)
 
 
 def _window_sum(horizon: int) -> Document:
@@ -125,10 +124,10 @@ def update(attempt: Attempt, rules: Rules) -> Document:
     }
     change: Document = {
         "$inc": {"score": action.points},
-        "$set": {"updatedAt": moment, "last": marks.encode(_mark(attempt)), **profile_fields(action.profile)},
+        "$set": {"updatedAt": moment, "last": attempt.last, **profile_fields(action.profile)},
         "$push": {"recent": {"$each": [entry], "$position": 0, "$slice": rules.remember}},
     }
-    if action.create:
+    if action.create and attempt.state is None:
         change["$setOnInsert"] = {"createdAt": moment, "createdBy": attempt.op}
     return change
 
@@ -145,6 +144,20 @@ def profile_fields(profile: Profile) -> Document:
     """The members of a profile that are given, under their stored names."""
     fields = {"username": profile.username, "avatarUrl": profile.avatar_url}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def applied(attempt: Attempt, state: State, rules: Rules) -> Receipt:
+    """The receipt of an attempt that was made on a known state; `state`: the one after it."""
+    action = attempt.action
+    return Receipt(
+        user_id=action.user_id,
+        points=action.points,
+        score=state.score,
+        updated_at=attempt.now,
+        created=False,
+        replayed=False,
+        quota=quota(state.times, attempt.now, rules),
+    )
 
 
 def receipt(document: Document | None, attempt: Attempt, rules: Rules) -> Receipt | None:
@@ -205,18 +218,8 @@ def _in_window(document: Document, now: int, rules: Rules) -> list[Document]:
 
 
 def _quota(document: Document, now: int, rules: Rules) -> Quota:
-    """Updates left, and when the next one is free: once the entry that fills the limit has left the window.
-
-    Told from the places of the entries, as the filter of the write does it, not from their number: with clocks that
-    differ, or step, one that still counts can stand behind others that do not.
-    """
-    latest = document.get("recent", ())[: rules.limit.updates]
-    horizon = now - rules.limit.window_ms
-    used = next((place for place in range(len(latest), 0, -1) if latest[place - 1]["t"] > horizon), 0)
-    if not used:
-        return Quota(rules.limit.updates, 0.0)
-    reset = latest[used - 1]["t"] - horizon  # longer than the window where another clock is ahead
-    return Quota(rules.limit.updates - used, min(reset, rules.limit.window_ms) / 1000)
+    times = (entry["t"] for entry in document.get("recent", ())[: rules.limit.updates])
+    return quota(array("q", times), now, rules)
 
 
 def milliseconds(moment: datetime | None) -> int | None:

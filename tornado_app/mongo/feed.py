@@ -24,6 +24,7 @@ from tornado_app.mongo import schema
 from tornado_app.mongo.census import take_census
 from tornado_app.mongo.changes import WATCHED, HistoryLost, Interpreter
 from tornado_app.mongo.driver import Client, is_transient, settled
+from tornado_app.mongo.known import Known
 from tornado_app.mongo.versions import cluster_time
 
 log = logging.getLogger("leaderboard.feed")
@@ -54,7 +55,7 @@ COLLECTION_GONE = frozenset({"drop", "rename", "invalidate", "replaced"})
 class Feed:
     """Reads the players' change stream into a listener until cancelled.
 
-    `on_restart` is told why the stream is opened again.
+    `on_restart` is told why the stream is opened again; `known` is told of every event, and void with the history.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Feed:
         *,
         collection: str = "players",
         on_restart: Callable[[str], None] = lambda reason: None,
+        known: Known | None = None,
     ) -> None:
         self._client = client
         self._database = database
         self._players = client[database][collection]
         self._listener = listener
         self._on_restart = on_restart
+        self._known = known
         self._token: Mapping[str, Any] | None = None
         self._start: Timestamp | None = None
         self._interpreter = Interpreter()
@@ -160,6 +163,8 @@ class Feed:
         self._token = self._start = None
         self._interpreter = Interpreter()
         self._index_gone = reason in COLLECTION_GONE
+        if self._known is not None:
+            self._known.clear()
         self._listener.lost()
 
     async def _follow(self) -> None:
@@ -228,6 +233,8 @@ class Feed:
         return stream
 
     def _tell(self, event: Mapping[str, Any]) -> None:
+        if self._known is not None:
+            self._known.told(event)
         change = self._interpreter.change(event)
         if change is not None:
             self._listener.changed(change)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -23,8 +23,9 @@ from tornado_app.core.model import TOP, Action, Player, Profile, Receipt, Top, s
 from tornado_app.core.policies import Rules
 from tornado_app.mongo import documents, marks
 from tornado_app.mongo.commit import GroupCommit, Pending
-from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD, Attempt, Document
+from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD, OUTCOME, Attempt, Document
 from tornado_app.mongo.driver import Client, is_transient
+from tornado_app.mongo.known import Known, State
 from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.versions import version
 from tornado_app.observability.tracing import Tracing
@@ -72,11 +73,12 @@ class MongoStore:
             collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
         )
         self._rules = rules or Rules()
-        self._outcome_fields = documents.outcome_fields(self._rules)
         self._timeout = timeout
         self._clock = clock
         self._tracing = tracing
-        self._ops = (f"{prefix}{n:x}" for prefix in [secrets.token_hex(5) + "."] for n in count())
+        prefix = secrets.token_hex(5) + "."
+        self._ops = (f"{prefix}{n:x}" for n in count())
+        self.known = Known(self._rules, prefix)
         self._commit = GroupCommit(
             self._flush, timeout=timeout, max_waiting=max_waiting, max_batch=max_batch, observe=observe_batch
         )
@@ -117,33 +119,53 @@ class MongoStore:
             return await self._write(batch, seconds)
 
     async def _write(self, batch: Sequence[Pending], seconds: float) -> Sequence[Pending]:
-        now = self._clock()
-        tries = [
-            (pending, Attempt(pending.action, pending.op, now, absent=pending.absent, hidden=pending.hidden))
-            for pending in batch
-        ]
+        tries = self._tries(batch)
+        attempts = [attempt for _, attempt in tries]
         refused: set[str] = set()
+        found: dict[str, Document] = {}
         try:
             with pymongo.timeout(seconds):
-                if len(tries) == 1:
-                    found = await self._write_one(tries[0][1])
+                if len(attempts) == 1:
+                    done = await self._write_one(attempts[0], found)
                 else:
-                    found, refused = await self._write_many([attempt for _, attempt in tries])
+                    done, refused = await self._write_many(attempts, found)
         except PyMongoError as error:
-            if is_transient(error):
-                log.warning("a flush of %d is tried again: %s", len(batch), type(error).__name__)
-                await asyncio.sleep(RETRY_PAUSE)
-                return batch
-            code = getattr(error, "code", None)  # as when the disk is full
-            log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})
-            raise DatabaseError(retry_after=1.0) from error
-        again = [pending for pending, attempt in tries if not self._answer(pending, attempt, found)]
+            return await self._failed(batch, error)
+        again = [pending for pending, attempt in tries if not self._answer(pending, attempt, found, done=done)]
+        self._learn(found)
         for pending in again:
             if pending.op in refused:
                 pending.fail(DatabaseError())
         return [pending for pending in again if pending.op not in refused]
 
-    def _answer(self, pending: Pending, attempt: Attempt, found: dict[str, Document]) -> bool:
+    def _tries(self, batch: Sequence[Pending]) -> list[tuple[Pending, Attempt]]:
+        """An attempt for each. What is known of a player is used up by the first; the answers tell it anew."""
+        now, tries = self._clock(), []
+        for pending in batch:
+            attempt = Attempt(pending.action, pending.op, now, absent=pending.absent, hidden=pending.hidden)
+            state = self.known.take(pending.action.user_id)
+            if state is not None and not pending.tried:
+                attempt.rely_on(state, self._rules)
+            tries.append((pending, attempt))
+        return tries
+
+    async def _failed(self, batch: Sequence[Pending], error: PyMongoError) -> Sequence[Pending]:
+        """The batch, to be tried again after a fault that passes; else raises DatabaseError."""
+        if is_transient(error):
+            log.warning("a flush of %d is tried again: %s", len(batch), type(error).__name__)
+            for pending in batch:
+                pending.tried = True
+            await asyncio.sleep(RETRY_PAUSE)
+            return batch
+        code = getattr(error, "code", None)  # as when the disk is full
+        log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})
+        raise DatabaseError(retry_after=1.0) from error
+
+    def _answer(self, pending: Pending, attempt: Attempt, found: dict[str, Document], *, done: bool) -> bool:
+        """Whether the submission is answered. `done`: the database made all attempts of the batch."""
+        if done and attempt.state is not None:
+            pending.succeed(self._applied(attempt, attempt.state))
+            return True
         document = found.get(attempt.action.user_id)
         try:
             receipt = documents.receipt(document, attempt, self._rules)
@@ -155,30 +177,56 @@ class MongoStore:
             pending.fail(DatabaseError())
             return True
         if receipt is None:
+            pending.tried = True
             pending.absent = document is None
             pending.hidden = document is not None and bool(document.get("hidden"))
             return False
         pending.succeed(receipt)
         return True
 
-    async def _write_one(self, attempt: Attempt) -> dict[str, Document]:
-        user_id = attempt.action.user_id
-        try:
-            document = await self._players.find_one_and_update(
-                documents.selector(attempt, self._rules),
-                documents.update(attempt, self._rules),
-                projection=self._outcome_fields,
-                upsert=documents.upsert(attempt, self._rules),
-                return_document=ReturnDocument.AFTER,
-            )
-        except DuplicateKeyError:  # an upsert whose filter refused the document that is there
-            document = None
-        if document is None:  # refused: by what, an id far back in the memory may be to tell
-            document = await self._players.find_one({"_id": user_id}, documents.WHOLE_OUTCOME)
-        return {} if document is None else {user_id: document}
+    def _applied(self, attempt: Attempt, state: State) -> Receipt:
+        action = attempt.action
+        after = state.after(action.points, attempt.id_hash, attempt.now, attempt.last, self._rules)
+        self.known.note(action.user_id, after)
+        return documents.applied(attempt, after, self._rules)
 
-    async def _write_many(self, attempts: list[Attempt]) -> tuple[dict[str, Document], set[str]]:
-        """The documents as they are now, by player; and, by `op`, which updates the database would not have."""
+    def _learn(self, found: dict[str, Document]) -> None:
+        """Know the players as they were found."""
+        for player, document in found.items():
+            with contextlib.suppress(KeyError, TypeError, OverflowError):  # somebody else's; `_answer` has told of it
+                if (state := State.of(document)) is not None:
+                    self.known.note(player, state)
+
+    async def _write_one(self, attempt: Attempt, found: dict[str, Document]) -> bool:
+        """Whether the attempt was made on what is known; else the player's document is put into `found`."""
+        user_id, change = attempt.action.user_id, documents.update(attempt, self._rules)
+        if attempt.state is not None:
+            done = await self._players.update_one(documents.selector(attempt, self._rules), change)
+            if done.matched_count:
+                return True
+            document = None
+        else:
+            try:
+                document = await self._players.find_one_and_update(
+                    documents.selector(attempt, self._rules),
+                    change,
+                    projection=OUTCOME,
+                    upsert=documents.upsert(attempt, self._rules),
+                    return_document=ReturnDocument.AFTER,
+                )
+            except DuplicateKeyError:  # an upsert whose filter refused the document that is there
+                document = None
+        if document is None:
+            document = await self._players.find_one({"_id": user_id}, OUTCOME)
+        if document is not None:
+            found[user_id] = document
+        return False
+
+    async def _write_many(self, attempts: list[Attempt], found: dict[str, Document]) -> tuple[bool, set[str]]:
+        """Whether all attempts were made; and, by `op`, which updates the database would not have.
+
+        Documents are put into `found`: those of attempts that relied on nothing, and of all where one was not made.
+        """
         rules = self._rules
         refused: set[str] = set()
         writes = [
@@ -186,22 +234,16 @@ class MongoStore:
             for one in attempts
         ]
         try:
-            await self._players.bulk_write(writes, ordered=False)
+            result = await self._players.bulk_write(writes, ordered=False)
+            done = result.matched_count + result.upserted_count == len(attempts)
         except BulkWriteError as error:
             refused = {attempts[index].op for index in _refused(error)}
-        found = await self._outcomes({one.action.user_id for one in attempts}, self._outcome_fields)
-        unclear = {
-            one.action.user_id
-            for one in attempts
-            if (document := found.get(one.action.user_id)) is not None and documents.reaches_back(document, one, rules)
-        }
-        if unclear:
-            found |= await self._outcomes(unclear, documents.WHOLE_OUTCOME)
-        return found, refused
-
-    async def _outcomes(self, user_ids: set[str], fields: Document) -> dict[str, Document]:
-        cursor = self._players.find({"_id": {"$in": list(user_ids)}}, fields)
-        return {document["_id"]: document for document in await cursor.to_list(None)}
+            done = False
+        asked = {one.action.user_id for one in attempts if one.state is None or not done}
+        if asked:
+            cursor = self._players.find({"_id": {"$in": list(asked)}}, OUTCOME)
+            found |= {document["_id"]: document for document in await cursor.to_list(None)}
+        return done, refused
 
     async def register(self, user_id: str, profile: Profile) -> tuple[Player, bool]:
         """Create the player or update the profile; the flag tells whether it was created."""
@@ -273,7 +315,7 @@ class MongoStore:
         return [documents.player(document) for document in await cursor.to_list(None)]
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def database_errors(seconds: float) -> AsyncIterator[None]:
     """A bound on what is done inside, and DatabaseError for whatever the driver raises."""
     try:

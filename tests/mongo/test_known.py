@@ -1,0 +1,365 @@
+"""What is known of a player saves questions, decides nothing, and is given up as soon as something else happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from array import array
+
+import pytest
+from bson import Int64
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.mongo.test_feed import failing
+from tests.support.wait import eventually
+from tornado_app.core.errors import PlayerNotFound, PlayerSuspended, RateLimited
+from tornado_app.core.model import MAX_SCORE, Action, Profile
+from tornado_app.core.moderation import Case
+from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.core.ports import FeedListener
+from tornado_app.mongo import documents, marks, schema
+from tornado_app.mongo.documents import Attempt
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.feed import Feed
+from tornado_app.mongo.known import Known, State, id_hash, quota
+from tornado_app.mongo.ledger import Ledger
+from tornado_app.mongo.marks import Kind, Mark
+from tornado_app.mongo.moderation import MongoModeration
+from tornado_app.mongo.store import MongoStore
+
+NOW = 1_800_000_000_000
+RULES = Rules(limit=RateLimit(updates=3, window=60), remember=6)
+CAPPED = Rules(limit=RateLimit(updates=3, window=60), remember=6, max_points=20)
+PATIENCE = 20.0
+
+
+def action(user="alice", points=5, action_id=None, *, create=True):
+    return Action(user, points, action_id, b"f", Profile(), create)
+
+
+# -- the state, by itself -----------------------------------------------------------------------------
+
+
+def document(entries, **more):
+    recent = [{"i": id_hash(name, ""), "p": p, "t": t, "o": f"o.{k}", "r": b"f"} for k, (name, p, t) in entries]
+    return {"_id": "alice", "score": 10, "last": "x", "recent": recent, **more}
+
+
+ENTRIES = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), st.integers(1, 12), st.integers(NOW - 130_000, NOW + 20_000)), max_size=8
+).map(lambda found: list(enumerate(found)))
+
+
+@given(ENTRIES, st.sampled_from("abcdefgh"), st.integers(1, 12), st.sampled_from([RULES, CAPPED]), st.booleans())
+def test_what_it_admits_nothing_in_the_document_refuses(entries, action_id, points, rules, full):
+    """`documents.receipt` is the other reader of the same rules: None says that nothing stands against the attempt."""
+    found = document(entries, score=MAX_SCORE - 5 if full else 10)
+    attempt = Attempt(action(points=points, action_id=action_id), "op", NOW)
+    try:
+        verdict = documents.receipt(found, attempt, rules)
+    except documents.LeaderboardError:
+        verdict = "refused"
+    assert State.of(found).admits(points, attempt.id_hash, NOW, rules) == (verdict is None)
+
+
+@given(ENTRIES, st.integers(1, 12))
+def test_the_state_after_an_action_is_that_of_the_document_after_it(entries, points):
+    before = document(entries)
+    attempt = Attempt(action(points=points, action_id="new"), "op", NOW)
+    entry = documents.update(attempt, RULES)["$push"]["recent"]["$each"][0]
+    after = before | {
+        "score": 10 + points,
+        "last": attempt.last,
+        "recent": [entry, *before["recent"]][: RULES.remember],
+    }
+    one = State.of(before).after(points, attempt.id_hash, NOW, attempt.last, RULES)
+    other = State.of(after)
+    assert all(getattr(one, name) == getattr(other, name) for name in State.__slots__)
+    assert documents.applied(attempt, one, RULES) == documents.receipt(after, attempt, RULES)
+
+
+@pytest.mark.parametrize(
+    "more", [{"suspended": True}, {"hidden": True}, {"score": 1.0}, {"score": True}, {"score": None}, {"last": None}]
+)
+def test_players_who_need_a_closer_look_have_none(more):
+    assert State.of(document([], **more)) is None
+
+
+def test_a_score_past_31_bits_is_a_plain_number():
+    assert type(State.of(document([], score=Int64(2**40))).score) is int
+
+
+def test_the_quota_is_told_from_the_places():
+    assert quota(array("q"), NOW, RULES).remaining == 3
+    used = quota(array("q", [NOW - 1000, NOW - 61_000, NOW - 2000, NOW]), NOW, RULES)
+    assert (used.remaining, used.reset) == (0, 58.0)
+
+
+# -- what the change stream tells ----------------------------------------------------------------------
+
+
+def event(kind="update", player="alice", **fields):
+    return {"operationType": kind, "documentKey": {"_id": player}, "updateDescription": {"updatedFields": fields}}
+
+
+def written(points=5, op="theirs.1", kind=Kind.ACTION, *, on_board=True, action_id="z", score=None):
+    last = marks.encode(Mark(kind, points, op, on_board, NOW + 1, "alice", action_id))
+    return event(last=last, score=10 + points if score is None else score)
+
+
+@pytest.fixture
+def known():
+    found = Known(RULES, "ours.", most=3)
+    found.note("alice", State.of(document([(0, ("a", 5, NOW))])))
+    return found
+
+
+def test_what_another_process_wrote_is_known_from_the_stream(known):
+    told = written()
+    known.told(told)
+    state = known.take("alice")
+    assert (state.score, state.last) == (15, told["updateDescription"]["updatedFields"]["last"])
+    assert state.ids == id_hash("z", "theirs.1") + id_hash("a", "")
+    assert (list(state.times), list(state.points)) == ([NOW + 1, NOW], [5, 5])
+
+
+KEPT = {
+    "its own write, which it knows": written(op="ours.7"),
+    "the very write that is known": event(last="x", score=10),
+    "a new name": event(username="Zoë"),
+    "somebody else": event(player="bob", score=1),
+    "a document of somebody else": event(player=7, score=1),
+}
+GONE = {
+    "a write after one that is not known": written(score=99),
+    "a write off the board": written(on_board=False),
+    "moderation": written(kind=Kind.TAKE_BACK, points=-5, score=5),
+    "a mark that is none": event(last="nonsense", score=15),
+    "a mark of another kind": event(last=7, score=15),
+    "a score without a mark": event(score=12),
+    "a mark that is gone": {**event(), "operationType": "replace"},
+    "the end": {"operationType": "delete", "documentKey": {"_id": "alice"}},
+}
+
+
+@pytest.mark.parametrize("told", KEPT.values(), ids=KEPT)
+def test_what_changes_nothing_leaves_it(known, told):
+    known.told(told)
+    assert known.take("alice").score == 10
+
+
+@pytest.mark.parametrize("told", GONE.values(), ids=GONE)
+def test_what_cannot_be_followed_ends_it(known, told):
+    known.told(told)
+    assert known.take("alice") is None
+
+
+def test_it_has_a_bound_and_is_used_once(known):
+    for name in ("bob", "carol", "dave"):
+        known.note(name, State.of(document([])))
+    assert (len(known), known.take("alice")) == (3, None)
+    assert known.take("dave") is not None
+    assert known.take("dave") is None
+    known.clear()
+    assert len(known) == 0
+
+
+# -- the store, on a real mongod -----------------------------------------------------------------------
+
+
+class Commands:
+    """Which commands were answered."""
+
+    def __init__(self):
+        self.names = []
+
+    def __call__(self, name, seconds):
+        if name in ("update", "find", "findAndModify"):
+            self.names.append(name)
+
+    def since(self):
+        found, self.names = self.names, []
+        return found
+
+
+class Nobody(FeedListener):
+    """A board that keeps nothing."""
+
+    def rebuilt(self, census):
+        """Nothing to keep."""
+
+    def changed(self, change):
+        """Nothing to keep."""
+
+    def lost(self):
+        """Nothing to lose."""
+
+
+@pytest.fixture
+def commands():
+    return Commands()
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def client(request, mongo_database, commands):
+    uri, name = mongo_database
+    client = connect(uri, request.param, observe=commands)
+    await schema.ensure(client, name)
+    yield client
+    await settled(client.close())
+
+
+@pytest.fixture
+async def make_store(client, mongo_database):
+    made = []
+
+    def make(rules=RULES, clock=lambda: NOW):
+        made.append(MongoStore(client, mongo_database[1], rules=rules, clock=clock))
+        return made[-1]
+
+    yield make
+    for store in made:
+        await store.close()
+
+
+async def scores(store, *actions):
+    return [receipt.score for receipt in await asyncio.gather(*(store.apply(each) for each in actions))]
+
+
+@contextlib.asynccontextmanager
+async def following(store, client, name):
+    feed = Feed(client, name, Nobody(), known=store.known)
+    task = asyncio.create_task(feed.run())
+    try:
+        await feed.wait_open()
+        yield feed
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_who_has_just_played_is_not_asked_for_again(make_store, commands):
+    store = make_store()
+    await scores(store, action("alice"), action("bob"), action("carol"))
+    commands.since()
+    assert await scores(store, action("alice", 1), action("bob", 2)) == [6, 7]
+    assert commands.since() == ["update"]
+    assert await scores(store, action("alice", 1)) == [7]
+    assert commands.since() == ["update"]
+
+
+async def test_of_two_updates_at_once_each_gets_its_own_answer(make_store):
+    store = make_store()
+    await scores(store, action())
+    assert sorted(await scores(store, action(points=1), action(points=1), action("bob"))) == [5, 6, 7]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_what_another_store_wrote_meanwhile_counts(make_store, at_once):
+    one, other = make_store(), make_store()
+    names = ["alice", "bob"][:at_once]
+    await scores(one, *map(action, names))
+    await scores(other, *(action(name, 7) for name in names))
+    assert await scores(one, *(action(name, 1) for name in names)) == [13] * at_once
+    with pytest.raises(RateLimited):
+        await one.apply(action())
+
+
+async def test_an_id_that_another_store_has_seen_counts_once(make_store):
+    one, other = make_store(), make_store()
+    await scores(one, action(), action("bob"))
+    await scores(other, action(action_id="a"))
+    receipts = await asyncio.gather(one.apply(action(action_id="a")), one.apply(action("bob", 1)))
+    assert [(each.score, each.replayed) for each in receipts] == [(10, True), (6, False)]
+
+
+async def test_moderation_meanwhile_counts(make_store, client, mongo_database):
+    store = make_store()
+    database = client[mongo_database[1]]
+    moderation = MongoModeration(client, mongo_database[1], Ledger(database))
+    await scores(store, action())
+    await moderation.suspend(Case("alice", "mod", "cheats"))
+    with pytest.raises(PlayerSuspended):
+        await store.apply(action())
+
+
+@pytest.mark.parametrize(
+    ("change", "error"), [({"$set": {"suspended": True}}, PlayerSuspended), ({"$set": {"score": 100}}, None)]
+)
+async def test_hands_that_write_to_the_database_are_seen(make_store, client, mongo_database, change, error):
+    store = make_store()
+    await scores(store, action())
+    await client[mongo_database[1]]["players"].update_one({"_id": "alice"}, change)
+    if error is None:
+        assert await scores(store, action()) == [105]
+    else:
+        with pytest.raises(error):
+            await store.apply(action())
+
+
+async def test_a_player_who_was_erased_is_unknown(make_store, client, mongo_database):
+    store = make_store()
+    await scores(store, action())
+    await client[mongo_database[1]]["players"].delete_one({"_id": "alice"})
+    with pytest.raises(PlayerNotFound):
+        await store.apply(action(create=False))
+    assert (await store.apply(action())).created
+
+
+async def test_the_limit_and_the_memory_hold_on_what_is_known(make_store, commands):
+    now = [NOW]
+    store = make_store(clock=lambda: now[0])
+    for number in range(3):
+        await store.apply(action(action_id=f"a-{number}"))
+    with pytest.raises(RateLimited) as caught:
+        await store.apply(action())
+    assert caught.value.retry_after == 60
+    now[0] += 60_000
+    commands.since()
+    receipt = await store.apply(action(action_id="b"))
+    assert (receipt.score, receipt.quota.remaining, commands.since()) == (20, 2, ["update"])
+    replay = await store.apply(action(action_id="a-1"))
+    assert (replay.score, replay.replayed) == (10, True)
+
+
+async def test_the_cap_holds_on_what_is_known(make_store, commands):
+    store = make_store(CAPPED)
+    await store.apply(action(points=10))
+    await store.apply(action(points=5))
+    commands.since()
+    with pytest.raises(documents.SuspiciousActivity):
+        await store.apply(action(points=6))
+    assert commands.since() == ["findAndModify", "find"]
+    assert (await store.apply(action(points=5))).score == 20
+
+
+LOST = {
+    "before it was done": {"closeConnection": True},
+    "after it was done": {"writeConcernError": {"code": 91, "errmsg": "the primary is shutting down"}},
+}
+
+
+@pytest.mark.parametrize("how", LOST.values(), ids=LOST)
+async def test_an_update_whose_answer_was_lost_counts_once(make_store, replica_set, how):
+    """Twice, so that the driver's own repetition does not help either."""
+    store = make_store()
+    await scores(store, action(), action("bob"))
+    async with failing(replica_set, "update", until=2, **how):
+        assert await scores(store, action(points=1), action("bob", 1)) == [6, 6]
+    assert await scores(store, action(points=1)) == [7]
+
+
+async def test_what_another_process_writes_is_followed(make_store, client, mongo_database, commands):
+    """So an update may come through any process, and none has to ask."""
+    one, other = make_store(), make_store()
+    await scores(one, action(), action("bob"))
+    async with following(one, client, mongo_database[1]) as feed:
+        await scores(other, action(points=7))
+        await feed.caught_up()
+        commands.since()
+        receipt = await one.apply(action(points=1))
+        assert (receipt.score, receipt.quota.remaining, commands.since()) == (13, 0, ["update"])
+        await client[mongo_database[1]]["players"].update_one({"_id": "bob"}, {"$set": {"score": 50}})
+        await eventually(lambda: len(one.known) == 0, PATIENCE, "a foreign write makes everything void")
+    assert await scores(one, action("bob")) == [55]
