@@ -19,6 +19,7 @@ WARMUP = 1.0
 """Seconds before the measured ones."""
 
 YARDSTICK_CONNECTIONS = 64
+PLAYED_CONNECTIONS = 256
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ class Bench:
             "connections": connections, "rate": rate, "first": system.turn,
         }  # fmt: skip
         return self._request(system, flags, {"header": system.write_headers}, refusals)
+
+    def played(self, system: System, players: int) -> System:
+        """The same, once each of its players has made an update: it knows tokens and players then, as it does in play."""
+        last = system.turn + (0 if self.smoke else players)
+        while system.turn < last:
+            self.write(system, connections=PLAYED_CONNECTIONS)
+        return system
 
     def _request(
         self, system: System, flags: dict[str, Any], headers: dict[str, str], refusals: bool = False

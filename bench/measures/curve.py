@@ -29,7 +29,8 @@ def run(bench: Bench) -> Report:
     report = Report("Latency of score updates under load", HOW, COLUMNS)
     connections = bench.pick(CONNECTIONS, 8)
     with bench.stage() as stage:
-        ours = stage.service(bench.pick(20_000, 300))
+        players = bench.pick(30_000, 1500)
+        ours = bench.played(stage.service(players), players)
         for _ in range(bench.rounds):
             full = bench.write(ours, connections=connections)
             if not report.saw(full):

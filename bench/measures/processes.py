@@ -22,7 +22,8 @@ def run(bench: Bench) -> Report:
     players, connections = bench.pick((20_000, CONNECTIONS), (300, 4))
     with bench.stage(all_cores=True) as stage:
         bare = stage.bare()
-        systems = {ONE: stage.service(players), TWO: stage.service(players, flags=("--processes", "2"))}
+        services = {ONE: stage.service(players), TWO: stage.service(players, flags=("--processes", "2"))}
+        systems = {name: bench.played(service, players) for name, service in services.items()}
         units = [bench.yardstick(bare) for _ in range(bench.rounds)]
         found = {}
         for number, (name, system) in bench.turns(list(systems.items())):

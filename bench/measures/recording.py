@@ -36,7 +36,7 @@ CALLS = 20_000
 
 def run(bench: Bench) -> Report:
     """Alternating."""
-    players = bench.pick(20_000, 300)
+    players = bench.pick(30_000, 1500)
     connections = bench.pick(YARDSTICK_CONNECTIONS, 4)
     targets = [
         Target(f"{kind}: {text}, at most 3%", row(kind, WITH), column, bound)
@@ -46,7 +46,8 @@ def run(bench: Bench) -> Report:
     report = Report("Recording metrics", HOW, COLUMNS, targets)
     found: dict[tuple[int, str, str], Result] = {}
     with bench.stage() as stage:
-        systems = {WITH: stage.service(players), WITHOUT: stage.service(players, module="bench.peers.unmetered")}
+        services = {WITH: stage.service(players), WITHOUT: stage.service(players, module="bench.peers.unmetered")}
+        systems = {name: bench.played(service, players) for name, service in services.items()}
         for number, (name, system) in bench.turns(list(systems.items())):
             found[number, READS, name] = bench.read(system, read.PATH, connections=connections)
         for number, (name, system) in bench.turns(list(systems.items())):  # whose ledgers would write on during reads

@@ -10,7 +10,7 @@ HOW = """\
 `POST /api/score` with a bearer token and an `Idempotency-Key`, closed loop: acknowledged by a majority and journaled,
 exactly once, limited to 10 a minute, with an audit line each (to a file). The action proof is `optional` and none is
 sent. Players take turns, so each token comes again only after all the others; each player's document is full of
-remembered actions.
+remembered actions, and each has made an update before, so that token and player are known, as they are in play.
 
 The peer is a Tornado handler with one Motor `find_one_and_update` and a token check, without any of the guarantees.
 Server and mongod of each share one core; CPU is that of both, for each accepted update. One connection is an open
@@ -33,12 +33,15 @@ RATE_OF_ONE = 50.0
 
 def run(bench: Bench) -> Report:
     """Alternating, at one, 64 and 256 connections."""
-    players = bench.pick(20_000, 300)
+    players = bench.pick(30_000, 1500)
     connections = bench.pick((SOME, MANY), (4,))
     report = Report("Score updates", HOW, COLUMNS, _targets(connections))
     with bench.stage() as stage:
         bare = stage.bare()
-        systems = {OURS: stage.service(players), NAIVE: stage.naive(players)}
+        systems = {
+            OURS: bench.played(stage.service(players), players),
+            NAIVE: bench.played(stage.naive(players), players),
+        }
         found: dict[tuple[int, str, int], Result] = {}
         units = [bench.yardstick(bare) for _ in range(bench.rounds)]
         for number, (name, system) in bench.turns(list(systems.items())):

@@ -35,8 +35,8 @@ REFUSALS = {"429", "503"}
 """Statuses that say that an update does not count."""
 
 SOCKETS, LEADERS, CHANGES = 500, 200, 10.0
-PLAYERS = 12_000
-"""Enough for the rate limit at 2,000 updates a second."""
+PLAYERS = 30_000
+"""Enough for the rate limit at 5,000 updates a second."""
 
 COLUMNS = (
     "second", "updates_per_s", "refused", "unclear", "p50_ms", "p99_ms", "live_p50_ms", "live_p99_ms", "loop_ms",

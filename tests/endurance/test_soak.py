@@ -13,7 +13,7 @@ from tests.endurance import graphs, soak
 def small(monkeypatch):
     if shutil.which("go") is None:
         missing("the load generator needs a Go compiler: apt-get install golang-go, or go.dev/dl")
-    for name, value in {"MINUTE": 4.0, "SOCKETS": 20, "PLAYERS": 600, "CONNECTIONS": 8}.items():
+    for name, value in {"MINUTE": 4.0, "SOCKETS": 20, "PLAYERS": 3000, "CONNECTIONS": 8}.items():
         monkeypatch.setattr(soak, name, value)
 
 
