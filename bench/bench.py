@@ -70,7 +70,7 @@ class Bench:
         return self._request(system, flags, {"header": system.write_headers}, refusals)
 
     def played(self, system: System, players: int) -> System:
-        """The same, once each of its players has made an update: it knows tokens and players then, as it does in play."""
+        """The same, once each of its players has made an update: it knows tokens and players then, as in play."""
         last = system.turn + (0 if self.smoke else players)
         while system.turn < last:
             self.write(system, connections=PLAYED_CONNECTIONS)
