@@ -152,6 +152,7 @@ class Service(Serving):
             gap=1 / config.max_messages_per_second,
             observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
             shown=self._shown,
+            others_first=lambda: self.store.busy,
             tracing=self.tracing,
         )
         self.board = Board(self.store.top, self.hub, interval=config.broadcast_interval, tracing=self.tracing)

@@ -236,6 +236,26 @@ async def test_a_broadcast_to_many_leaves_the_loop_its_turns(monkeypatch):
     assert {module.BATCH, 2 * module.BATCH, 3 * module.BATCH} <= set(turns)
 
 
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_broadcast_rests_while_others_wait_but_not_for_ever(monkeypatch, busy):
+    rests = []
+
+    async def sleep(seconds):
+        rests.append(seconds)
+
+    monkeypatch.setattr(module, "CHUNK_SECONDS", -1.0)  # each batch is a chunk, and earns nothing
+    monkeypatch.setattr(module, "MOST_GIVEN_WAY", 0.0)
+    hub = Hub(gap=0.001, others_first=lambda: busy)
+    hub.show(top(1, 5))
+    for _ in range(6 * module.BATCH):
+        join(hub)
+    hub.show(top(2, 6))
+    monkeypatch.setattr(module.asyncio, "sleep", sleep)
+    await hub._pass()
+    given = module.GIVEN_WAY if busy else 0.0
+    assert rests == [given] * 3 + [0.0] * 3
+
+
 @pytest.mark.parametrize(("size", "head"), [(5, b"\x81\x05"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff")])
 def test_frames_are_those_of_rfc_6455(size, head):
     payload = b"x" * size

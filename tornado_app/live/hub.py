@@ -22,11 +22,17 @@ from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.hub")
 
-CHUNK_SECONDS = 0.002
+CHUNK_SECONDS = 0.0005
 """How long a broadcast holds the loop before others get their turn; an answer may need ten such turns."""
 
-BATCH = 64
-"""Subscribers that are served between two looks at the time: about a millisecond's work."""
+BATCH = 32
+"""Subscribers that are served between two looks at the time: about a quarter of a millisecond's work."""
+
+GIVEN_WAY = 0.001
+"""Seconds for which a broadcast rests after each chunk while others go first: the database may share our core."""
+
+MOST_GIVEN_WAY = 0.3
+"""Rest in a broadcast, beside a little at its beginning, as a part of its work: it must not starve either."""
 
 STALL_SECONDS = 10.0
 """How long a client may leave a message lying before it is cut off."""
@@ -88,7 +94,8 @@ class Hub:
     """Shows each subscriber the newest top 10, and players their own scores.
 
     `gap`: seconds between two messages to one client at least. `observe(channel, messages)` counts what was sent,
-    `shown(top)` is called when a broadcast has reached everybody who could take it.
+    `shown(top)` is called when a broadcast has reached everybody who could take it. `others_first` tells whether
+    somebody waits for an answer that a broadcast would hold up.
     """
 
     def __init__(
@@ -97,8 +104,10 @@ class Hub:
         gap: float = 0.1,
         observe: Callable[[str, int], None] = lambda channel, messages: None,
         shown: Callable[[Top], None] = lambda top: None,
+        others_first: Callable[[], bool] = lambda: False,
         tracing: Tracing | None = None,
     ) -> None:
+        self._others_first = others_first
         self._pace = Pace(gap)
         self._observe = observe
         self._shown = shown
@@ -193,10 +202,13 @@ class Hub:
 
     async def _serve_all(self, due: list[Subscriber]) -> None:
         until = time.monotonic() + CHUNK_SECONDS
+        left = 3 * GIVEN_WAY
         for start in range(0, len(due), BATCH):
             self._serve(due[start : start + BATCH])
             if time.monotonic() > until:
-                await asyncio.sleep(0)
+                pause = GIVEN_WAY if left >= GIVEN_WAY and self._others_first() else 0.0
+                left += MOST_GIVEN_WAY * CHUNK_SECONDS - pause
+                await asyncio.sleep(pause)
                 until = time.monotonic() + CHUNK_SECONDS
 
     def _serve(self, subscribers: Iterable[Subscriber]) -> None:

@@ -114,6 +114,11 @@ class GroupCommit:
         """Submissions that no flush has taken yet."""
         return len(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a flush is under way."""
+        return self._running is not None
+
     async def close(self) -> None:
         """Take no more, and answer all who wait."""
         self._closing = True

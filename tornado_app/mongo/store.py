@@ -94,6 +94,11 @@ class MongoStore:
         return self._commit.waiting
 
     @property
+    def busy(self) -> bool:
+        """Whether actions are being written."""
+        return self._commit.busy
+
+    @property
     def room(self) -> int:
         """How many actions may wait before one more is refused with Overloaded."""
         return self._commit.room
