@@ -173,18 +173,25 @@ class Feed:
         stream = await self._open()
         try:
             while True:
-                with pymongo.timeout(CALL_TIMEOUT):
-                    event = await stream.try_next()
-                if self._replaced or self._doubted:
-                    raise HistoryLost("replaced" if self._replaced else "ranks_differ")
-                self._lives(event)
-                if event is not None:
-                    self._tell(event)
-                elif not stream.alive:  # it would say so for ever, and never let another task run
-                    raise HistoryLost("invalidate")
-                self._token = stream.resume_token or self._token
+                with pymongo.timeout(CALL_TIMEOUT):  # for many events: it costs as much as one
+                    await self._read(stream, CALL_TIMEOUT / 2)
         finally:
             await _close(stream)
+
+    async def _read(self, stream: Any, seconds: float) -> None:
+        """Tell what comes in, for about so long."""
+        time = asyncio.get_running_loop().time
+        end = time() + seconds
+        while time() < end:
+            event = await stream.try_next()
+            if self._replaced or self._doubted:
+                raise HistoryLost("replaced" if self._replaced else "ranks_differ")
+            self._lives(event)
+            if event is not None:
+                self._tell(event)
+            elif not stream.alive:  # it would say so for ever, and never let another task run
+                raise HistoryLost("invalidate")
+            self._token = stream.resume_token or self._token
 
     async def _read_anew(self) -> None:
         """The board by a census. A collection that was dropped or put aside has taken its index with it."""
