@@ -196,6 +196,7 @@ class Service(Serving):
             self.client,
             self.config.mongodb_database,
             booked=lambda kind, count: metrics.ledger_entries.labels(kind).inc(count),
+            feed=self.feed,
         )
         metrics.ledger_lag.set_function(lambda: writer.lag)
         metrics.ledger_writer.set_function(lambda: writer.holds)

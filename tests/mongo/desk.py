@@ -12,6 +12,7 @@ from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.mongo import schema
 from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.feed import Feed
 from tornado_app.mongo.ledger import Ledger
 from tornado_app.mongo.ledger_writer import LedgerWriter
 from tornado_app.mongo.moderation import MongoModeration
@@ -20,10 +21,23 @@ from tornado_app.mongo.store import MongoStore
 ROOMY = Rules(limit=RateLimit(updates=100_000, window=60), remember=50)
 
 
+class Nobody:
+    """A board that keeps nothing."""
+
+    def rebuilt(self, census):
+        """Nothing to keep."""
+
+    def changed(self, change):
+        """Nothing to keep."""
+
+    def lost(self):
+        """Nothing to lose."""
+
+
 class Desk:
     """Store, moderation and ledger on one database, as a process of the service has them."""
 
-    def __init__(self, uri, name, driver="pymongo"):
+    def __init__(self, uri, name, driver="pymongo", *, tapped=False):
         self.client = connect(uri, driver)
         self.name = name
         self.store = MongoStore(self.client, name, rules=ROOMY, timeout=20)
@@ -31,9 +45,11 @@ class Desk:
         self.moderation = MongoModeration(self.client, name, self.ledger)
         self.sync = MongoClient(uri, tz_aware=True)[name]
         self.running = []
+        self.feed = Feed(self.client, name, Nobody()) if tapped else None
+        self.feeding = asyncio.ensure_future(self.feed.run()) if self.feed is not None else None
 
     def writer(self, ttl=1.0):
-        writer = LedgerWriter(self.client, self.name, ttl=ttl)
+        writer = LedgerWriter(self.client, self.name, ttl=ttl, feed=self.feed)
         writer.task = asyncio.ensure_future(writer.run())
         self.running.append(writer)
         return writer
@@ -68,6 +84,9 @@ class Desk:
         self.running.remove(writer)
 
     async def close(self):
+        if self.feeding is not None:  # before the ledger, as the service does it
+            self.feeding.cancel()
+            await asyncio.wait([self.feeding])
         for writer in self.running:
             await writer.close()
             writer.task.cancel()
@@ -83,9 +102,11 @@ def case(player="alice", reason="speed hack"):
 
 
 @asynccontextmanager
-async def open_desk(uri, name, driver="pymongo"):
-    desk = Desk(uri, name, driver)
-    await schema.ensure(desk.client, name)
+async def open_desk(uri, name, driver="pymongo", *, tapped=False):
+    client = connect(uri, driver)
+    await schema.ensure(client, name)
+    await settled(client.close())
+    desk = Desk(uri, name, driver, tapped=tapped)
     try:
         yield desk
     finally:

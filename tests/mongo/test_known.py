@@ -11,13 +11,13 @@ from bson import Int64
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.mongo.desk import Nobody
 from tests.mongo.test_feed import failing
 from tests.support.wait import eventually
 from tornado_app.core.errors import PlayerNotFound, PlayerSuspended, RateLimited
 from tornado_app.core.model import MAX_SCORE, Action, Profile
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.core.ports import FeedListener
 from tornado_app.mongo import documents, marks, schema
 from tornado_app.mongo.documents import Attempt
 from tornado_app.mongo.driver import connect, settled
@@ -181,19 +181,6 @@ class Commands:
     def since(self):
         found, self.names = self.names, []
         return found
-
-
-class Nobody(FeedListener):
-    """A board that keeps nothing."""
-
-    def rebuilt(self, census):
-        """Nothing to keep."""
-
-    def changed(self, change):
-        """Nothing to keep."""
-
-    def lost(self):
-        """Nothing to lose."""
 
 
 @pytest.fixture

@@ -17,15 +17,21 @@ from tornado_app.mongo.marks import Kind, Mark
 PATIENCE = 60.0
 
 
+@pytest.fixture(params=["alone", "tapped"])
+def tapped(request):
+    """Whether a feed of the same process is there to read with."""
+    return request.param == "tapped"
+
+
 @pytest.fixture(params=["pymongo", "motor"])
-async def either(request, mongo_database):
-    async with open_desk(*mongo_database, request.param) as desk:
+async def either(request, mongo_database, tapped):
+    async with open_desk(*mongo_database, request.param, tapped=tapped) as desk:
         yield desk
 
 
 @pytest.fixture
-async def desk(mongo_database):
-    async with open_desk(*mongo_database) as desk:
+async def desk(mongo_database, tapped):
+    async with open_desk(*mongo_database, tapped=tapped) as desk:
         yield desk
 
 

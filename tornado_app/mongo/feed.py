@@ -25,6 +25,7 @@ from tornado_app.mongo.census import take_census
 from tornado_app.mongo.changes import WATCHED, HistoryLost, Interpreter
 from tornado_app.mongo.driver import Client, is_transient, settled
 from tornado_app.mongo.known import Known
+from tornado_app.mongo.tap import Tap
 from tornado_app.mongo.versions import cluster_time
 
 log = logging.getLogger("leaderboard.feed")
@@ -85,6 +86,19 @@ class Feed:
         self._doubted = False
         self._followers: list[tuple[Timestamp, asyncio.Future[None]]] = []
         self._opened = asyncio.Event()
+        self._tap: Tap | None = None
+
+    def tap(self) -> Tap | None:
+        """All that the stream reads from now on, until it ends; None while there is none. A new one closes the last."""
+        self._untap()
+        if self._alive_at is not None and self._token is not None:
+            self._tap = Tap(self._token)
+        return self._tap
+
+    def _untap(self) -> None:
+        if self._tap is not None:
+            self._tap.closed = True
+        self._tap = None
 
     async def wait_open(self) -> None:
         """Wait until the stream is open for the first time."""
@@ -176,6 +190,7 @@ class Feed:
                 with pymongo.timeout(CALL_TIMEOUT):  # for many events: it costs as much as one
                     await self._read(stream, CALL_TIMEOUT / 2)
         finally:
+            self._untap()
             await _close(stream)
 
     async def _read(self, stream: Any, seconds: float) -> None:
@@ -192,6 +207,8 @@ class Feed:
             elif not stream.alive:  # it would say so for ever, and never let another task run
                 raise HistoryLost("invalidate")
             self._token = stream.resume_token or self._token
+            if self._tap is not None:
+                self._tap.put(event, self._token)
 
     async def _read_anew(self) -> None:
         """The board by a census. A collection that was dropped or put aside has taken its index with it."""

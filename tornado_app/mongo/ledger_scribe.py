@@ -12,7 +12,7 @@ from tornado_app.mongo.ledger_book import Book, Reused
 from tornado_app.mongo.ledger_heads import Heads
 from tornado_app.mongo.ledger_opening import erasure
 from tornado_app.mongo.marks import Kind
-from tornado_app.mongo.tail import Event
+from tornado_app.mongo.tap import Event
 
 log = logging.getLogger("leaderboard.ledger")
 

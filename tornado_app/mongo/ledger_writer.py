@@ -25,7 +25,7 @@ from tornado_app.mongo.booking import WATCHED
 from tornado_app.mongo.changes import HistoryLost
 from tornado_app.mongo.documents import Document
 from tornado_app.mongo.driver import Client
-from tornado_app.mongo.feed import BATCH, LOST_HISTORY
+from tornado_app.mongo.feed import BATCH, LOST_HISTORY, Feed
 from tornado_app.mongo.lease import CALL_TIMEOUT, TTL, Lease, LeaseLost
 from tornado_app.mongo.ledger import LEDGER
 from tornado_app.mongo.ledger_book import Book
@@ -52,7 +52,7 @@ GATHER = 0.05
 class LedgerWriter:
     """Keeps one board's ledger, whenever the lease is this process's. `ttl`: the lease's, in seconds.
 
-    `booked` is told how many entries of which kind are safely stored.
+    `booked` is told how many entries of which kind are safely stored. `feed`: that of the same players in this process.
     """
 
     def __init__(
@@ -64,7 +64,9 @@ class LedgerWriter:
         ledger: str = LEDGER,
         ttl: float = TTL,
         booked: Callable[[EntryKind, int], None] = lambda kind, count: None,
+        feed: Feed | None = None,
     ) -> None:
+        self._feed = feed
         self._players = client[database][collection]
         self.lease = Lease(client[database], ledger, ttl=ttl)
         self._book = Book(client[database], self.lease, collection=ledger, booked=booked)
@@ -189,7 +191,7 @@ class LedgerWriter:
             place = state.get("place")
             if not isinstance(place, Mapping | Timestamp):
                 place = await self._open(state)
-            tail = Tail(self._players, WATCHED, place)
+            tail = Tail(self._players, WATCHED, place, (lambda: None) if self._feed is None else self._feed.tap)
             await first_of(tail.run(), self._consume(tail))
         except HistoryLost as lost:
             await self._lost(str(lost))

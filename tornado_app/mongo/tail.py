@@ -1,11 +1,14 @@
-"""A change stream read ahead: while one batch is worked on, the next one comes in."""
+"""A change stream read ahead: while one batch is worked on, the next one comes in.
+
+It has a cursor of its own until it has caught up with the feed of the same process; from then on it takes what that
+reads, and only when that ends has it to open one again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pymongo
@@ -15,6 +18,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from tornado_app.mongo.changes import HistoryLost
 from tornado_app.mongo.driver import is_transient, settled
 from tornado_app.mongo.feed import BATCH, CALL_TIMEOUT
+from tornado_app.mongo.tap import Event, Tap, Token, moment
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -31,9 +35,6 @@ LAST_READ = 5.0
 MOST = 5 * BATCH
 """Events read ahead, at most."""
 
-_TIME = re.compile(r"82([0-9A-F]{8})([0-9A-F]{8})")
-
-Event = Mapping[str, Any]
 Place = Mapping[str, Any] | Timestamp
 
 
@@ -52,19 +53,24 @@ class Batch:
 
     @property
     def moment(self) -> Timestamp | None:
-        """The cluster time of the place: nothing before it is left. None where the token does not tell.
-
-        A resume token is a KeyString in hexadecimal, which begins with the time: type 0x82, seconds, increment.
-        Source: MongoDB, src/mongo/db/pipeline/resume_token.h
-        """
-        match = _TIME.match(str((self.token or {}).get("_data")))
-        return None if match is None else Timestamp(int(match[1], 16), int(match[2], 16))
+        """The cluster time of the place: nothing before it is left. None where the token does not tell."""
+        return moment(self.token)
 
 
 class Tail:
-    """Reads `collection`'s change stream from a place on: a resume token, or a cluster time, which is included."""
+    """Reads `collection`'s change stream from a place on: a resume token, or a cluster time, which is included.
 
-    def __init__(self, collection: Any, pipeline: Sequence[Mapping[str, Any]], place: Place) -> None:
+    `tap`: what the feed of the same collection reads from now on; its events must tell what `pipeline` leaves of them.
+    """
+
+    def __init__(
+        self,
+        collection: Any,
+        pipeline: Sequence[Mapping[str, Any]],
+        place: Place,
+        tap: Callable[[], Tap | None] = lambda: None,
+    ) -> None:
+        self._tap = tap
         self._collection = collection
         self._pipeline = pipeline
         self._place = place
@@ -76,19 +82,51 @@ class Tail:
 
     async def run(self) -> None:
         """Read until cancelled. Raises PyMongoError, and NoSuchPlace where the place is what is wrong."""
-        try:
-            stream = await self._open()
-        except OperationFailure as error:
-            if is_transient(error) or not await self._can_watch():
-                raise
-            raise NoSuchPlace from error
-        try:
-            while True:
-                await self._read(stream)
-                if self._idle:
-                    await asyncio.sleep(REST)
-        finally:
-            await _close(stream)
+        while True:
+            try:
+                stream = await self._open()
+            except OperationFailure as error:
+                if is_transient(error) or not await self._can_watch():
+                    raise
+                raise NoSuchPlace from error
+            try:
+                tap = await self._catch_up(stream)
+            finally:
+                await _close(stream)
+            await self._follow(tap)
+
+    async def _catch_up(self, stream: Any) -> Tap:
+        """Read the stream until all that a tap left out has been read."""
+        tap = None
+        while True:
+            await self._read(stream)
+            if not self._idle:
+                continue
+            if tap is not None and not tap.closed and self._is_past(tap.start):
+                return tap
+            if tap is None or tap.closed:
+                tap = self._tap()
+            await asyncio.sleep(REST)
+
+    def _is_past(self, place: Token) -> bool:
+        """Whether the stream has got beyond the time of a place, so that nothing up to there is left in it."""
+        here, there = moment(self._token), moment(place)
+        return here is not None and there is not None and here > there
+
+    async def _follow(self, tap: Tap) -> None:
+        """Take what the feed reads until that ends. It begins before our place: who books it knows what came before."""
+        ended = False
+        while not ended:
+            await asyncio.sleep(REST)
+            await self._make_room()
+            ended = tap.closed
+            events, token = tap.take()
+            self._events += events
+            if token is not None and not self._is_past(token):
+                self._token = token
+            if token is not None:
+                self._news.set()
+        self._place = self._token or self._place
 
     async def _can_watch(self) -> bool:
         """Whether the stream can be opened where it is now, so that nothing but the place stood in the way."""
@@ -120,10 +158,13 @@ class Tail:
                 self._collection.watch(self._pipeline, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **start)
             )
 
-    async def _read(self, stream: Any) -> None:
+    async def _make_room(self) -> None:
         if len(self._events) >= MOST:
             self._room.clear()
             await self._room.wait()
+
+    async def _read(self, stream: Any) -> None:
+        await self._make_room()
         with pymongo.timeout(CALL_TIMEOUT):
             event = await stream.try_next()
         self._idle = event is None

@@ -1,0 +1,115 @@
+"""A stream that is read by two: by the second from its own place on, without gaps, over every end of the first."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from bson import Timestamp
+
+from tests.mongo.desk import open_desk
+from tests.support.ledger import chains
+from tests.support.wait import eventually
+from tornado_app.mongo import tap as module
+from tornado_app.mongo.tap import Tap, moment
+
+PATIENCE = 30.0
+
+
+def test_the_time_of_a_token():
+    assert moment({"_data": "8269292F4B0000000A2B0429"}) == Timestamp(0x69292F4B, 10)
+    assert [moment(token) for token in (None, {}, {"_data": 7}, {"_data": "81"})] == [None] * 4
+
+
+def test_what_was_put_is_taken_once_with_the_place_after_it():
+    tap = Tap({"_data": "0"})
+    assert tap.take() == ([], None)
+    tap.put({"n": 1}, {"_data": "1"})
+    tap.put(None, {"_data": "2"})
+    tap.put({"n": 3}, None)
+    assert tap.take() == ([{"n": 1}, {"n": 3}], {"_data": "2"})
+    assert tap.take() == ([], {"_data": "2"})
+
+
+def test_it_closes_before_it_grows_without_end(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 2)
+    tap = Tap({})
+    for number in range(4):
+        tap.put({"n": number}, {"_data": str(number)})
+    assert tap.closed
+    assert tap.take() == ([{"n": 0}, {"n": 1}], {"_data": "1"})
+
+
+@asynccontextmanager
+async def tapped(mongo_database):
+    async with open_desk(*mongo_database, tapped=True) as desk:
+        await desk.begin()
+        await eventually(lambda: desk.feed._tap or streams(desk) == 2, PATIENCE, "the ledger has begun")
+        yield desk
+
+
+def streams(desk):
+    """Cursors that wait for changes of the players."""
+    stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"ns": {"$regex": f"^{desk.name}[.]"}}}]
+    found = desk.sync.client.admin.aggregate(stages)
+    commands = [each.get("cursor", {}).get("originatingCommand", {}) for each in found]
+    return sum("$changeStream" in (command.get("pipeline") or [{}])[0] for command in commands)
+
+
+async def single(desk):
+    """Wait until the ledger reads with the feed."""
+
+    async def one_stream():
+        await desk.score("bob", 1)  # time goes on by what is written
+        tap = desk.feed._tap
+        return tap is not None and not tap.closed and streams(desk) == 1
+
+    await eventually(one_stream, PATIENCE, "one stream is left")
+
+
+async def test_ledger_and_feed_read_one_stream(mongo_database):
+    async with tapped(mongo_database) as desk:
+        desk.feed.tap()  # not the ledger's any more
+        await eventually(lambda: streams(desk) == 2, PATIENCE, "the ledger reads a stream of its own meanwhile")
+        await single(desk)
+        await asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(100)))
+        await desk.whole()
+        await single(desk)
+        assert sum(len(chain) for name, chain in chains(desk.sync).items() if name != "bob") == 100
+
+
+async def test_the_ledger_goes_on_by_itself_when_the_feed_starts_anew(mongo_database):
+    async with tapped(mongo_database) as desk:
+        for _ in range(3):
+            await single(desk)
+            scoring = asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(50)))
+            desk.feed.doubt()
+            await scoring
+            await desk.whole()
+        assert desk.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 150
+
+
+async def test_more_than_a_tap_holds_is_read_by_a_stream_of_its_own(mongo_database, monkeypatch):
+    async with tapped(mongo_database) as desk:
+        await single(desk)
+        monkeypatch.setattr(module, "MOST", 3)
+        tap = desk.feed._tap
+        await asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(200)))
+        await eventually(lambda: tap.closed, PATIENCE, "the tap is full")
+        await desk.whole()
+        assert desk.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 200
+
+
+@pytest.mark.parametrize("kind", ["drop", "rename"])
+async def test_the_end_of_the_collection_reaches_the_ledger(mongo_database, kind):
+    async with tapped(mongo_database) as desk:
+        await single(desk)
+        await desk.score()
+        await desk.whole()
+        if kind == "drop":
+            desk.sync["players"].drop()
+        else:
+            desk.sync["players"].rename("others")
+        await desk.score("carol", 9)
+        await desk.whole()
