@@ -6,6 +6,7 @@ import gc
 import re
 import signal
 import socket
+import struct
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -53,6 +54,29 @@ def refused(service):
     assert service.post("/api/score", {"score": 1}, token="x").status == 401
 
 
+def limited(service):
+    """Ten updates are free."""
+    statuses = [service.post("/api/score", {"score": 1}, token=token("busy")).status for _ in range(11)]
+    assert statuses[-1] == 429
+
+
+def oddly(service):
+    """The same in Tornado's way."""
+    with raw(service) as client:
+        auth = f"Authorization: Bearer {token('busy')}\r\nContent-Type: application/json\r\nContent-Length: 12"
+        for _ in range(11):
+            client.sendall(f'\r\nPOST /api/score HTTP/1.1\r\nHost: x\r\n{auth}\r\n\r\n{{"score": 1}}'.encode())
+            answer = client.recv(10_000)
+        assert answer.startswith(b"HTTP/1.1 429")
+
+
+def reset(service):
+    with raw(service) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(10_000).startswith(b"HTTP/1.1 200")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 def read(service):
     assert service.get("/api/leaderboard").status == 200
 
@@ -97,9 +121,13 @@ def no_handshake(service):
     assert service.get("/ws/scoreboard", headers={"Upgrade": "websocket"}).status == 426
 
 
-@pytest.mark.parametrize(
-    "act", [post, refused, read, malformed, gone_in_the_middle, watched, cut, turned_away, no_handshake]
+ACTS = (
+    *(post, refused, limited, oddly, read, reset, malformed, gone_in_the_middle),
+    *(watched, cut, turned_away, no_handshake),
 )
+
+
+@pytest.mark.parametrize("act", ACTS)
 def test_what_ends_leaves_no_cycles(service, act):
     for _ in range(TIMES):
         act(service)

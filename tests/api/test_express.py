@@ -16,6 +16,10 @@ from tests.api.wire import Wire, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
 from tornado_app.api import express, server
+from tornado_app.api.cors import Cors
+from tornado_app.api.gateway import Gateway
+from tornado_app.api.http import Router
+from tornado_app.observability.metrics import Metrics
 
 ODDLY = b"\r\n"
 """A line break before a request, which Tornado reads over and `plain` does not: so it goes Tornado's way."""
@@ -213,21 +217,49 @@ def _into(buf, chunk):
 def test_only_the_beginning_of_a_request_is_looked_at():
     """Not what follows one that began while an answer was on its way out: it may be a body that looks like one."""
     asked, chunks = [], [b"POST /api/score HTTP/1.1\r\n", b"POST /api/score HTTP/1.1\r\n"]
-    found = visit(chunks, Mock(ask=lambda *all: asked.append(all)))
+    found = visit(chunks, Mock(ask=lambda *all: bool(asked.append(all))))
     for writing in (True, False):
         found._stream.writing.return_value = writing
         found.read(bytearray(100))
     assert (chunks, asked) == ([], [])
 
 
-def test_a_request_that_counts_is_told_once_it_is_answered():
-    doorman = Mock(ask=lambda *all: True)
-    found = visit([b"one"], doorman)
-    assert found.read(bytearray(100)) == 3
-    doorman.left.assert_not_called()
-    found.between_requests()
-    found.leave()
-    doorman.left.assert_called_once_with()
+async def test_who_is_still_taking_an_answer_is_not_idle(monkeypatch):
+    found = visit([], Mock())
+    calls = found._waiting.method_calls
+    sending = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(server, "Wire", lambda stream: Mock(send=lambda data: sending))
+    found.answer(b"much")
+    assert [name for name, *_ in calls] == ["forget"]
+    sending.set_result(None)
+    await asyncio.sleep(0)
+    assert [name for name, *_ in calls] == ["forget", "wait"]
+
+
+def test_an_answer_that_cannot_be_written_ends_the_connection(monkeypatch, caplog):
+    def broken(status, headers):
+        raise ValueError
+
+    monkeypatch.setattr(express, "message", broken)
+    gateway = Gateway(Router([]), metrics=Metrics(), cors=Cors())
+    doorman = express.Express(gateway, Mock(update=lambda data: None))
+    found = visit([request("GET /")], doorman)
+    assert found.read(bytearray(1000)) is None
+    found._stream.close.assert_called_once_with()
+    assert "could not be written" in caplog.text
+
+
+def test_who_sends_half_of_an_update_takes_nobodys_place(run_service, module_database):
+    uri, name = module_database
+    small = run_service("--max-waiting-writes", "20", uri=uri, database=name)
+    with contextlib.ExitStack() as stack:
+        for _ in range(30):
+            half = stack.enter_context(Wire(small.url))
+            half.socket.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert half.read().status == 200
+            half.socket.sendall(b"POST /api/score HTTP/1.1\r\n")
+        wait_until(lambda: small.get("/healthz").status == 200, what="all were looked at")
+        assert small.post("/api/score", {"score": 1}, token=token("whole")).status == 201
 
 
 def test_tornado_does_on_a_readable_socket_what_server_py_calls():

@@ -6,6 +6,7 @@ request goes through and what answers it are the same on both ways (gateway.py);
 
 from __future__ import annotations
 
+import logging
 import time
 from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
 
@@ -15,6 +16,8 @@ from tornado_app.api.plain import Plain, plain
 from tornado_app.api.server import Visit
 from tornado_app.api.shedding import Shedding
 
+log = logging.getLogger("leaderboard.http")
+
 
 class Express:
     """Serves plain requests. Score updates are counted, and refused while there is no room for more."""
@@ -23,45 +26,42 @@ class Express:
         self._gateway = gateway
         self._shedding = shedding
 
-    def ask(self, data: bytes, visit: Visit) -> bool | None:
-        """None: the request is answered, now or later. Else it is Tornado's to read, and True says that it counts.
-
-        One that counts is under way until `left` is called.
-        """
+    def ask(self, data: bytes, visit: Visit) -> bool:
+        """Whether the request is answered here, now or later; else it is Tornado's to read."""
         began = time.perf_counter()
-        shedding = self._shedding
-        write = shedding.update(data)
         request = None if self._gateway.draining else plain(data)
         if request is None:
-            if write is not None:
-                shedding.enter()
-            return write is not None
-        if write is not None:
-            if shedding.full:
-                visit.answer(shedding.refuse(write, request.headers, began))
-                return None
-            shedding.enter()
-        self._serve(request, visit, began, counts=write is not None)
-        return None
-
-    def left(self) -> None:
-        """An update that Tornado has read was answered, or its client is gone."""
-        self._shedding.leave()
+            return False
+        write = self._shedding.update(data)
+        if write is not None and self._shedding.full:
+            visit.answer(self._shedding.refuse(write, request.headers, began))
+        else:
+            self._serve(request, visit, began, counts=write is not None)
+        return True
 
     def _serve(self, asked: Plain, visit: Visit, began: float, *, counts: bool) -> None:
-        gateway = self._gateway
+        gateway, shedding = self._gateway, self._shedding
         request = gateway.request(asked.method, asked.target, asked.headers, visit.peer)
         request.body = asked.body
 
         def say(response: Response) -> None:
             if counts:
-                self._shedding.leave()
+                shedding.leave()
             headers = gateway.headers(request, response)
             if gateway.draining:
                 headers.append(("Connection", "close"))
-            visit.answer(message(response.status, headers) + (b"" if response.status in (204, 304) else response.body))
+            try:
+                head = message(response.status, headers)
+            except ValueError:
+                log.exception("an answer could not be written")
+                visit.give_up()
+                return
+            visit.answer(head + (b"" if response.status in (204, 304) else response.body))
 
-        Exchange(gateway, request, began, say).run()
+        exchange = Exchange(gateway, request, began, say)
+        if counts:
+            shedding.enter()
+        exchange.run()
 
 
 def message(status: int, headers: list[tuple[str, str]]) -> bytes:

@@ -34,14 +34,11 @@ from tornado_app.turns import crowd
 class Doorman(Protocol):
     """Who serves some requests, before Tornado reads them."""
 
-    def ask(self, data: bytes, visit: Visit, /) -> bool | None:
-        """What a client sends after its last answer. None: `visit.answer` is called with the answer, now or later.
+    def ask(self, data: bytes, visit: Visit, /) -> bool:
+        """What a client sends after its last answer. True: `visit.answer` is called with the answer, now or later.
 
-        Else Tornado is to read it; True wants to be told when that has been answered.
+        Else Tornado is to read it.
         """
-
-    def left(self) -> None:
-        """A request of which that was to be told was answered, or its connection is gone."""
 
 
 HARD_MAX_HEADERS = 64 * 1024
@@ -143,7 +140,7 @@ class Visit:
     Tornado waits for a request all the time. Of those that the doorman takes it knows nothing.
     """
 
-    __slots__ = ("_between", "_counts", "_doorman", "_held", "_owed", "_read", "_stream", "_waiting", "peer")
+    __slots__ = ("_between", "_doorman", "_held", "_owed", "_read", "_stream", "_waiting", "peer")
 
     def __init__(self, stream: IOStream, peer: str, doorman: Doorman, waiting: Idle) -> None:
         self.peer = peer
@@ -151,7 +148,6 @@ class Visit:
         self._doorman = doorman
         self._waiting = waiting
         self._between = False
-        self._counts = False
         self._owed = False
         self._held = b""
         self._read = stream.read_from_fd
@@ -160,7 +156,6 @@ class Visit:
         """All that Tornado was asked is answered, and what comes next is a request, unless part of one is here."""
         self._between = getattr(self._stream, "_read_buffer_size", 1) == 0
         self._stream.set_nodelay(True)  # after a request of its own Tornado lets the kernel delay what we send
-        self.leave()
 
     def read(self, buf: bytearray | memoryview) -> int | None:
         """What the client sends, but for what the doorman takes."""
@@ -178,12 +173,11 @@ class Visit:
             return None
         if not self._stream.writing():
             self._owed = True
-            counts = self._doorman.ask(data, self)
-            if counts is None:
+            if self._doorman.ask(data, self):
                 if self._owed:
                     self._waiting.forget(self._stream)
                 return None
-            self._owed, self._counts = False, counts
+            self._owed = False
         self._between = False
         return size
 
@@ -192,16 +186,22 @@ class Visit:
         self._owed = False
         if self._stream.closed():
             return
-        self._waiting.wait(self._stream)
-        Wire(self._stream).send(data)
+        sending = Wire(self._stream).send(data)
+        if sending is None:
+            self._wait()
+        else:
+            self._waiting.forget(self._stream)
+            sending.add_done_callback(self._wait)
         if self._held:
             asyncio.get_running_loop().call_soon(self._resume)
 
-    def leave(self) -> None:
-        """What Tornado was asked is answered, or nobody waits for the answer any more."""
-        if self._counts:
-            self._doorman.left()
-        self._counts = False
+    def give_up(self) -> None:
+        """There is no answer."""
+        self._stream.close()
+
+    def _wait(self, sent: asyncio.Future[None] | None = None) -> None:
+        if not self._stream.closed() and not self._owed:
+            self._waiting.wait(self._stream)
 
     def _hold(self, data: bytes) -> None:
         """Keep what comes before its turn, and read no further until then. No more than one read comes to be kept."""
@@ -258,8 +258,6 @@ class _Manners:
         if not self._stream.closed():
             crowd.discard(self._stream.socket.fileno())
             self._waiting.forget(self._stream)
-            if self._visit is not None:
-                self._visit.leave()
             refused = isinstance(exc_info, UnsatisfiableReadError)
             if refused and not self.last_words:
                 self.last_words = True
@@ -268,9 +266,19 @@ class _Manners:
             if refused or (self.last_words and not exc_info):
                 self._lingering.adopt(self._stream.socket)
         self._close(exc_info)
+        if self._stream.error is not None:
+            asyncio.get_running_loop().call_soon(_forget_traceback, self._stream.error)
         for name in ("write", "close", "read_from_fd", "manners"):
             # A closed stream that holds itself only the collector would free.
             self._stream.__dict__.pop(name, None)
+
+
+def _forget_traceback(error: BaseException) -> None:
+    """It leads to the frames that read the stream, and so to the stream that holds it, which only the collector frees.
+
+    Not before the frames have ended, as what they raise again gets another.
+    """
+    error.__traceback__ = None
 
 
 def _raw(error: LeaderboardError) -> bytes:

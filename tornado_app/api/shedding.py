@@ -43,8 +43,7 @@ class Update(NamedTuple):
 class Shedding:
     """Lets in as many score updates as there is `room` for, and refuses the others; all else it lets pass.
 
-    It counts those that are under way, from their first byte to their answer. Those that wait for the database are too
-    few to go by: a crowd would come in while the first of them are still being read, to be refused at great cost.
+    It counts those that are under way and have arrived whole: who sends half of one takes nobody's place.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Shedding:
         self._inside += 1
 
     def leave(self) -> None:
-        """An update was answered, or its client is gone."""
+        """An update was answered."""
         self._inside -= 1
 
     def refuse(self, update: Update, headers: Fields, began: float) -> bytes:

@@ -52,7 +52,7 @@ class Pending:
     def fail(self, error: Exception) -> None:
         """Refuse, unless nobody waits any more."""
         if not self.answer.done():
-            self.answer.set_exception(error)
+            self.answer.set_exception(error.with_traceback(None))  # which leads to who holds the answer
             self.answer.exception()  # a caller that went away leaves no "never retrieved" behind
 
 

@@ -83,3 +83,14 @@ def is_transient(error: PyMongoError) -> bool:
     if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
         return True
     return getattr(error, "code", None) in _TRANSIENT_CODES
+
+
+def let_go(error: BaseException | None) -> None:
+    """Forget where an error that was dealt with came from.
+
+    The driver keeps a command's last error beside the frames that it leads to, and only the collector frees such a
+    circle, with all that was to be written.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

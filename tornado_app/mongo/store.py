@@ -24,7 +24,7 @@ from tornado_app.core.policies import Rules
 from tornado_app.mongo import documents, marks
 from tornado_app.mongo.commit import GroupCommit, Pending
 from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD, OUTCOME, Attempt, Document
-from tornado_app.mongo.driver import Client, is_transient
+from tornado_app.mongo.driver import Client, is_transient, let_go
 from tornado_app.mongo.known import Known, State
 from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.versions import version
@@ -111,7 +111,10 @@ class MongoStore:
         answer = self._commit.submit(action, op)
         if self._tracing is not None:
             self._tracing.submission(op, action.face, answer)
-        return await answer
+        try:
+            return await answer
+        finally:
+            del answer  # it holds the error that is raised, and that this frame
 
     async def close(self) -> None:
         """Answer all who wait, and take no more."""
@@ -158,6 +161,7 @@ class MongoStore:
         """The batch, to be tried again after a fault that passes; else raises DatabaseError."""
         if is_transient(error):
             log.warning("a flush of %d is tried again: %s", len(batch), type(error).__name__)
+            let_go(error)
             for pending in batch:
                 pending.tried = True
             await asyncio.sleep(RETRY_PAUSE)
@@ -219,7 +223,8 @@ class MongoStore:
                     upsert=documents.upsert(attempt, self._rules),
                     return_document=ReturnDocument.AFTER,
                 )
-            except DuplicateKeyError:  # an upsert whose filter refused the document that is there
+            except DuplicateKeyError as error:  # an upsert whose filter refused the document that is there
+                let_go(error)
                 document = None
         if document is None:
             document = await self._players.find_one({"_id": user_id}, OUTCOME)
@@ -243,6 +248,7 @@ class MongoStore:
             done = result.matched_count + result.upserted_count == len(attempts)
         except BulkWriteError as error:
             refused = {attempts[index].op for index in _refused(error)}
+            let_go(error)
             done = False
         asked = {one.action.user_id for one in attempts if one.state is None or not done}
         if asked:
