@@ -116,7 +116,7 @@ def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any
             user_id=player(number), points=number, id="opening", fingerprint=bytes(8), profile=Profile(), create=True,
             type=None, face="A", caller=player(number),
         )  # fmt: skip
-        change = update(Attempt(action, f"bench.{number:x}", long_ago), RULES)
+        change = update(Attempt(action, f"bench.{number:x}", long_ago, RULES), RULES)
         (entry,) = change["$push"]["recent"]["$each"]
         memory = [entry | {"i": place.to_bytes(12, "big"), "p": 0} for place in range(RULES.remember - 1)]
         yield {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from array import array
 
 import pytest
@@ -19,14 +20,17 @@ from tornado_app.core.model import MAX_SCORE, Action, Profile
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.mongo import documents, marks, schema
+from tornado_app.mongo import known as module
 from tornado_app.mongo.documents import Attempt
 from tornado_app.mongo.driver import connect, settled
 from tornado_app.mongo.feed import Feed
 from tornado_app.mongo.known import Known, State, id_hash, quota
 from tornado_app.mongo.ledger import Ledger
+from tornado_app.mongo.ledger_writer import LedgerWriter
 from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.moderation import MongoModeration
 from tornado_app.mongo.store import MongoStore
+from tornado_app.tasks import end
 
 NOW = 1_800_000_000_000
 RULES = Rules(limit=RateLimit(updates=3, window=60), remember=6)
@@ -41,9 +45,12 @@ def action(user="alice", points=5, action_id=None, *, create=True):
 # -- the state, by itself -----------------------------------------------------------------------------
 
 
+LAST = marks.encode(Mark(Kind.ACTION, 5, "theirs.0", at=NOW))
+
+
 def document(entries, **more):
     recent = [{"i": id_hash(name, ""), "p": p, "t": t, "o": f"o.{k}", "r": b"f"} for k, (name, p, t) in entries]
-    return {"_id": "alice", "score": 10, "last": "x", "recent": recent, **more}
+    return {"_id": "alice", "score": 10, "last": LAST, "recent": recent, **more}
 
 
 ENTRIES = st.lists(
@@ -55,7 +62,7 @@ ENTRIES = st.lists(
 def test_what_it_admits_nothing_in_the_document_refuses(entries, action_id, points, rules, full):
     """`documents.receipt` is the other reader of the same rules: None says that nothing stands against the attempt."""
     found = document(entries, score=MAX_SCORE - 5 if full else 10)
-    attempt = Attempt(action(points=points, action_id=action_id), "op", NOW)
+    attempt = Attempt(action(points=points, action_id=action_id), "op", NOW, RULES)
     try:
         verdict = documents.receipt(found, attempt, rules)
     except documents.LeaderboardError:
@@ -66,7 +73,7 @@ def test_what_it_admits_nothing_in_the_document_refuses(entries, action_id, poin
 @given(ENTRIES, st.integers(1, 12))
 def test_the_state_after_an_action_is_that_of_the_document_after_it(entries, points):
     before = document(entries)
-    attempt = Attempt(action(points=points, action_id="new"), "op", NOW)
+    attempt = Attempt(action(points=points, action_id="new"), "op", NOW, RULES)
     entry = documents.update(attempt, RULES)["$push"]["recent"]["$each"][0]
     after = before | {
         "score": 10 + points,
@@ -76,7 +83,7 @@ def test_the_state_after_an_action_is_that_of_the_document_after_it(entries, poi
     one = State.of(before).after(points, attempt.id_hash, NOW, attempt.last, RULES)
     other = State.of(after)
     assert all(getattr(one, name) == getattr(other, name) for name in State.__slots__)
-    assert documents.applied(attempt, one, RULES) == documents.receipt(after, attempt, RULES)
+    assert documents.applied(attempt, one, RULES, None) == documents.receipt(after, attempt, RULES)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +91,15 @@ def test_the_state_after_an_action_is_that_of_the_document_after_it(entries, poi
 )
 def test_players_who_need_a_closer_look_have_none(more):
     assert State.of(document([], **more)) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"recent": [{}]}, {"recent": [{"i": b"", "t": 1.5, "p": 1}]}, {"recent": [{"i": b"", "t": 1, "p": 10**20}]}],
+)
+def test_what_somebody_else_wrote_raises_what_the_store_expects(more):
+    with pytest.raises((KeyError, TypeError, OverflowError)):
+        State.of(document([], **more))
 
 
 def test_a_score_past_31_bits_is_a_plain_number():
@@ -99,46 +115,42 @@ def test_the_quota_is_told_from_the_places():
 # -- what the change stream tells ----------------------------------------------------------------------
 
 
-def event(kind="update", player="alice", **fields):
-    return {"operationType": kind, "documentKey": {"_id": player}, "updateDescription": {"updatedFields": fields}}
+def event(kind="update", player="alice", removed=(), **fields):
+    description = {"updatedFields": fields, "removedFields": list(removed)}
+    return {"operationType": kind, "documentKey": {"_id": player}, "updateDescription": description}
 
 
-def written(points=5, op="theirs.1", kind=Kind.ACTION, *, on_board=True, action_id="z", score=None):
-    last = marks.encode(Mark(kind, points, op, on_board, NOW + 1, "alice", action_id))
-    return event(last=last, score=10 + points if score is None else score)
+def written(op, kind=Kind.ACTION):
+    return event(last=marks.encode(Mark(kind, 5, op, at=NOW + 1)), score=15)
 
 
 @pytest.fixture
 def known():
-    found = Known(RULES, "ours.", most=3)
+    found = Known(RULES, own="ours.", most=3)
     found.note("alice", State.of(document([(0, ("a", 5, NOW))])))
     return found
 
 
-def test_what_another_process_wrote_is_known_from_the_stream(known):
-    told = written()
-    known.told(told)
-    state = known.take("alice")
-    assert (state.score, state.last) == (15, told["updateDescription"]["updatedFields"]["last"])
-    assert state.ids == id_hash("z", "theirs.1") + id_hash("a", "")
-    assert (list(state.times), list(state.points)) == ([NOW + 1, NOW], [5, 5])
-
-
+INSERTED = {"operationType": "insert", "documentKey": {"_id": "alice"}, "fullDocument": {"last": LAST, "score": 10}}
 KEPT = {
-    "its own write, which it knows": written(op="ours.7"),
-    "the very write that is known": event(last="x", score=10),
+    "its own write, which it knows": written("ours.7"),
+    "the very write that is known": event(last=LAST, score=10),
+    "its birth": INSERTED,
     "a new name": event(username="Zoë"),
+    "a name that is gone": event(removed=["username"]),
     "somebody else": event(player="bob", score=1),
-    "a document of somebody else": event(player=7, score=1),
+    "documents of somebody else": event(player={"a": 1}, score=1),
 }
 GONE = {
-    "a write after one that is not known": written(score=99),
-    "a write off the board": written(on_board=False),
-    "moderation": written(kind=Kind.TAKE_BACK, points=-5, score=5),
+    "a write of another process": written("theirs.1"),
+    "moderation": written("mod.1", Kind.TAKE_BACK),
     "a mark that is none": event(last="nonsense", score=15),
     "a mark of another kind": event(last=7, score=15),
     "a score without a mark": event(score=12),
-    "a mark that is gone": {**event(), "operationType": "replace"},
+    "a hand in its memory, which is not shown": event(),
+    "its mark is gone": event(removed=["last"]),
+    "another birth": {**INSERTED, "fullDocument": {"last": "y", "score": 10}},
+    "a replacement": {**event(), "operationType": "replace"},
     "the end": {"operationType": "delete", "documentKey": {"_id": "alice"}},
 }
 
@@ -150,9 +162,20 @@ def test_what_changes_nothing_leaves_it(known, told):
 
 
 @pytest.mark.parametrize("told", GONE.values(), ids=GONE)
-def test_what_cannot_be_followed_ends_it(known, told):
+def test_what_somebody_else_did_ends_it(known, told):
     known.told(told)
     assert known.take("alice") is None
+
+
+@pytest.mark.parametrize(("remember", "most"), [(20, 32_768), (100, 11_300), (2000, 0)])
+def test_its_bound_is_in_bytes(remember, most):
+    rules = Rules(limit=RateLimit(updates=remember // 2), remember=remember)
+    entries = [(k, (f"id-{k}", k, NOW - k)) for k in range(remember)]
+    known = Known(rules, own="ours.")
+    assert abs(known._most - most) <= most * 0.01
+    state = State.of(document(entries))
+    held = sum(map(sys.getsizeof, (state, state.last, state.ids, state.times, state.points, state.score)))
+    assert held * known._most < 1.1 * module.MAX_BYTES
 
 
 def test_it_has_a_bound_and_is_used_once(known):
@@ -222,8 +245,7 @@ async def following(store, client, name):
         await feed.wait_open()
         yield feed
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
 
 async def test_who_has_just_played_is_not_asked_for_again(make_store, commands):
@@ -239,7 +261,23 @@ async def test_who_has_just_played_is_not_asked_for_again(make_store, commands):
 async def test_of_two_updates_at_once_each_gets_its_own_answer(make_store):
     store = make_store()
     await scores(store, action())
-    assert sorted(await scores(store, action(points=1), action(points=1), action("bob"))) == [5, 6, 7]
+    both = [action("bob"), action(points=1), action(points=1)]
+    receipts = await asyncio.gather(*map(store.apply, both))
+    found = sorted((receipt.score, receipt.surpassed) for receipt in receipts)
+    assert found == [(5, False), (6, True), (7, False)]
+
+
+async def test_one_who_is_refused_does_not_have_all_others_read(make_store, commands):
+    store, names = make_store(), ["bob", "carol", "dave"]
+    for _ in range(3):
+        await scores(store, action("alice"))
+    await scores(store, *map(action, names))
+    commands.since()
+    all_of_them = [action(name) for name in ("alice", *names)]
+    found = await asyncio.gather(*map(store.apply, all_of_them), return_exceptions=True)
+    assert isinstance(found[0], RateLimited)
+    assert [receipt.score for receipt in found[1:]] == [10, 10, 10]
+    assert commands.since() == ["update", "find", "find"]  # the marks of three, then alice
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
@@ -283,6 +321,73 @@ async def test_hands_that_write_to_the_database_are_seen(make_store, client, mon
     else:
         with pytest.raises(error):
             await store.apply(action())
+
+
+async def test_a_hand_in_the_memory_is_seen_once_the_stream_tells(make_store, client, mongo_database):
+    store = make_store()
+    await scores(store, action())
+    async with following(store, client, mongo_database[1]) as feed:
+        used = {"i": id_hash("a", ""), "p": 7, "t": NOW, "o": "hand", "r": b"f"}
+        await client[mongo_database[1]]["players"].update_one({"_id": "alice"}, {"$push": {"recent": used}})
+        await feed.caught_up()
+        assert (await store.apply(action(action_id="a"))).replayed
+
+
+async def test_times_that_are_no_integers_are_read_all_the_same(make_store, client, mongo_database):
+    store = make_store()
+    await scores(store, action())
+    await client[mongo_database[1]]["players"].update_one({"_id": "alice"}, {"$set": {"recent.0.t": float(NOW)}})
+    for score, left in ((10, 1), (15, 0)):
+        receipt = await store.apply(action())
+        assert (receipt.score, receipt.quota.remaining) == (score, left)
+
+
+async def test_a_document_of_somebody_else_does_not_end_the_feed(make_store, client, mongo_database):
+    store = make_store()
+    async with following(store, client, mongo_database[1]) as feed:
+        await client[mongo_database[1]]["players"].insert_one({"_id": {"a": 1}})
+        await feed.caught_up()
+
+
+async def test_writes_that_add_up_to_nothing_are_no_gap(make_store, client, mongo_database):
+    """Another process's update and its take-back come while our own answer is on its way; then that id again."""
+    ours, theirs = make_store(), make_store()
+    database = client[mongo_database[1]]
+    moderation = MongoModeration(client, mongo_database[1], Ledger(database))
+    writer = LedgerWriter(client, mongo_database[1])
+
+    async def opened():
+        return await database["leases"].find_one({"opened": True})
+
+    writing = asyncio.create_task(writer.run())
+    try:
+        await scores(ours, action(points=1), action("bob"))
+        await eventually(opened, PATIENCE, "the ledger is opened")
+        async with following(ours, client, mongo_database[1]) as feed:
+            state = ours.known.take("alice")  # as while an update of ours is under way
+            await scores(theirs, action(points=7, action_id="w-1"))
+            await moderation.take_back(Case("alice", "mod", "undo"), action_id="w-1", since=None)
+            await feed.caught_up()
+            ours.known.note("alice", state)
+            await scores(theirs, action(points=1, action_id="w-2"))
+            await feed.caught_up()
+            assert (await ours.apply(action(points=7, action_id="w-1"))).replayed
+    finally:
+        await writer.close()
+        await end(writing)
+
+
+async def test_an_id_that_a_longer_memory_holds_counts_once(make_store, client, mongo_database):
+    now = [NOW]
+    few, many = RULES, Rules(limit=RateLimit(updates=30, window=60), remember=60)
+    one, other = make_store(few, clock=lambda: now[0]), make_store(many, clock=lambda: now[0])
+    async with following(one, client, mongo_database[1]) as feed:
+        await scores(one, action(action_id="first"))
+        for number in range(8):
+            await scores(other, action(action_id=f"a-{number}"))
+        await feed.caught_up()
+        now[0] += 61_800
+        assert (await one.apply(action(action_id="first"))).replayed
 
 
 async def test_a_player_who_was_erased_is_unknown(make_store, client, mongo_database):
@@ -337,16 +442,16 @@ async def test_an_update_whose_answer_was_lost_counts_once(make_store, replica_s
     assert await scores(store, action(points=1)) == [7]
 
 
-async def test_what_another_process_writes_is_followed(make_store, client, mongo_database, commands):
-    """So an update may come through any process, and none has to ask."""
+async def test_whom_another_process_wrote_of_is_known_no_more(make_store, client, mongo_database, commands):
     one, other = make_store(), make_store()
     await scores(one, action(), action("bob"))
     async with following(one, client, mongo_database[1]) as feed:
         await scores(other, action(points=7))
         await feed.caught_up()
+        assert len(one.known) == 1
         commands.since()
         receipt = await one.apply(action(points=1))
-        assert (receipt.score, receipt.quota.remaining, commands.since()) == (13, 0, ["update"])
+        assert (receipt.score, receipt.quota.remaining, commands.since()) == (13, 0, ["findAndModify"])
         await client[mongo_database[1]]["players"].update_one({"_id": "bob"}, {"$set": {"score": 50}})
         await eventually(lambda: len(one.known) == 0, PATIENCE, "a foreign write makes everything void")
     assert await scores(one, action("bob")) == [55]

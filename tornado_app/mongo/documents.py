@@ -10,7 +10,6 @@ tells what the last write did (marks.py). Source: docs/decisions.md.
 
 from __future__ import annotations
 
-from array import array
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +25,7 @@ from tornado_app.core.errors import (
 from tornado_app.core.model import MAX_SCORE, Action, Player, Profile, Quota, Receipt
 from tornado_app.core.policies import Rules
 from tornado_app.mongo import marks
-from tornado_app.mongo.known import State, id_hash, quota
+from tornado_app.mongo.known import MOST_REMEMBERED, State, id_hash, quota
 from tornado_app.mongo.marks import Kind, Mark
 
 Document = dict[str, Any]
@@ -52,36 +51,59 @@ A range holds values of its own kind only, but looks at the members of an array.
 OUTCOME: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1, "last": 1}
 """What `receipt` and `State.of` need of a document."""
 
+MADE: Document = {"last": 1}
+"""What tells of an attempt that relied on a state whether it was made."""
+
+
+def outcome_fields(rules: Rules) -> Document:
+    """What `receipt` needs of nearly every document. Of a long memory that is what decides the limit: an id may stand
+    further back; `reaches_back` tells."""
+    return OUTCOME if rules.remember <= MOST_REMEMBERED else {**OUTCOME, "recent": {"$slice": rules.limit.updates}}
+
+
+def reaches_back(document: Document, attempt: Attempt, rules: Rules) -> bool:
+    """Whether the attempt's id may stand further back in the memory than `outcome_fields` shows."""
+    recent = document.get("recent", ())
+    cut = rules.remember > MOST_REMEMBERED and len(recent) >= rules.limit.updates
+    return cut and all(entry["i"] != attempt.id_hash for entry in recent)
+
 
 class Attempt:
     """One try to apply an action. `op` is the submission's own mark, kept when it is tried again; `now`: ms.
 
     `absent`, `hidden`: the try before found no such player, or one that the board does not show. `state`: what the
-    player's document is believed to be, and admits the action.
+    player's document is believed to be, where that admits the action: then the update is made on that condition.
     """
 
     __slots__ = ("absent", "action", "hidden", "id_hash", "last", "now", "op", "state")
 
-    def __init__(self, action: Action, op: str, now: int, *, absent: bool = False, hidden: bool = False) -> None:
+    def __init__(
+        self,
+        action: Action,
+        op: str,
+        now: int,
+        rules: Rules,
+        *,
+        absent: bool = False,
+        hidden: bool = False,
+        state: State | None = None,
+    ) -> None:
         self.action = action
         self.op = op
         self.now = now
         self.absent = absent
         self.hidden = hidden
         self.id_hash = id_hash(action.id, op)
-        self.last = marks.encode(_mark(self))
-        self.state: State | None = None
-
-    def rely_on(self, state: State, rules: Rules) -> None:
-        """Have the update made on the document as it is believed to be, if that admits the action."""
-        if state.admits(self.action.points, self.id_hash, self.now, rules):
+        self.state = None
+        if state is not None and state.admits(action.points, self.id_hash, now, rules):
             self.state = state
+        self.last = marks.encode(_mark(self))
 
 
 def selector(attempt: Attempt, rules: Rules) -> Document:
     """The filter that lets exactly those attempts through that may be applied."""
-    if attempt.state is not None:
-        known = attempt.state  # `last` alone would do, were it not for hands that write to the database
+    known = attempt.state
+    if known is not None:  # `last` alone would do, were it not for hands that write to the database
         is_so = {"last": known.last, "score": known.score, "suspended": {"$ne": True}, "hidden": {"$ne": True}}
         return {"_id": attempt.action.user_id, **is_so}
     if attempt.absent and not rules.upsert_at_once:
@@ -146,8 +168,8 @@ def profile_fields(profile: Profile) -> Document:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def applied(attempt: Attempt, state: State, rules: Rules) -> Receipt:
-    """The receipt of an attempt that was made on a known state; `state`: the one after it."""
+def applied(attempt: Attempt, state: State, rules: Rules, now: Document | None) -> Receipt:
+    """The receipt of an attempt that was made on a known state. `state`: that after it; `now`: the document since."""
     action = attempt.action
     return Receipt(
         user_id=action.user_id,
@@ -157,6 +179,7 @@ def applied(attempt: Attempt, state: State, rules: Rules) -> Receipt:
         created=False,
         replayed=False,
         quota=quota(state.times, attempt.now, rules),
+        surpassed=now is not None and now["score"] > state.score,
     )
 
 
@@ -218,8 +241,7 @@ def _in_window(document: Document, now: int, rules: Rules) -> list[Document]:
 
 
 def _quota(document: Document, now: int, rules: Rules) -> Quota:
-    times = (entry["t"] for entry in document.get("recent", ())[: rules.limit.updates])
-    return quota(array("q", times), now, rules)
+    return quota([entry["t"] for entry in document.get("recent", ())[: rules.limit.updates]], now, rules)
 
 
 def milliseconds(moment: datetime | None) -> int | None:

@@ -1,16 +1,17 @@
 """What is known of players who have just played, so that their next update need not be asked back.
 
-A state is what a player's document was after the last write that this process made or was told of. An update that its
-rules admit is written on the condition that the document is still so: its `last` differs after each write, so whatever
-came between makes the condition miss, and the update goes the long way, by the rules in the filter (documents.py). So a
-state may be old, and nothing is wrong but the time. Nobody is refused by it, and no replay is answered from it.
+A state is what a player's document was after one of its writes: as it was read, or as a write made it of the state
+before. An update that its rules admit is made on the condition that the document is still so: its `last` differs after
+each write, so whatever came between makes the condition miss, and the update goes the long way, by the rules in the
+filter (documents.py). So a state may be old, and nothing is wrong but the time. Nobody is refused by it, and no replay
+is answered from it.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Self
 
@@ -19,10 +20,16 @@ import msgspec
 from tornado_app.core.model import MAX_SCORE, Quota
 from tornado_app.core.policies import Rules
 from tornado_app.mongo import marks
-from tornado_app.mongo.marks import Kind
 
 MAX_KNOWN = 32_768
-"""Players kept in mind, at about 1 KB each; past that the one that was quiet the longest is forgotten."""
+MAX_BYTES = 36 * 1024 * 1024
+"""Players kept in mind, and what they may take; past that the one that was quiet the longest is forgotten."""
+
+STATE_BYTES, ENTRY_BYTES = 550, 28
+"""A player, and each action that is remembered of it: 1.1 KB with the default of 20."""
+
+MOST_REMEMBERED = 100
+"""With more to remember than this for each player nobody is known: reading it all back costs more than it saves."""
 
 ID_SIZE = 12
 
@@ -34,7 +41,7 @@ def id_hash(action_id: str | None, op: str) -> bytes:
     return blake2b((action_id or f"\0{op}").encode(), digest_size=ID_SIZE).digest()
 
 
-def quota(times: array[int], now: int, rules: Rules) -> Quota:
+def quota(times: Sequence[int], now: int, rules: Rules) -> Quota:
     """Updates left, and when the next one is free: once the entry that fills the limit has left the window.
 
     Told from the places of the entries (`times`, in milliseconds, newest first), as the filter of the write does it,
@@ -49,8 +56,11 @@ def quota(times: array[int], now: int, rules: Rules) -> Quota:
 
 
 class State:
-    """A player's document, as far as an update is decided by it: `ids` are the hashes of the remembered actions, one
-    after the other, `times` and `points` theirs, all newest first."""
+    """A player's document, as far as an update is decided by it.
+
+    `ids`: the hashes of the remembered actions, one after the other; `times` and `points` are theirs. All are newest
+    first.
+    """
 
     __slots__ = ("ids", "last", "points", "score", "times")
 
@@ -63,7 +73,10 @@ class State:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self | None:
-        """That of a document; None where updates of this player need a closer look."""
+        """That of a document; None where updates of this player need a closer look.
+
+        Raises what an entry that is none raises: KeyError, TypeError or OverflowError.
+        """
         score, last, recent = document.get("score"), document.get("last"), document.get("recent", ())
         if document.get("suspended") or document.get("hidden") or not isinstance(last, str):
             return None
@@ -99,12 +112,12 @@ class State:
 
 
 class Known:
-    """The states of players; `own` is what the ops of this process begin with."""
+    """The states of players, by their ids; `own` is what the ops of this process begin with."""
 
     def __init__(self, rules: Rules, own: str, *, most: int = MAX_KNOWN) -> None:
-        self._rules = rules
+        fit = MAX_BYTES // (STATE_BYTES + ENTRY_BYTES * rules.remember)
+        self._most = 0 if rules.remember > MOST_REMEMBERED else min(most, fit)
         self._own = own
-        self._most = most
         self._states: OrderedDict[str, State] = OrderedDict()
 
     def __len__(self) -> int:
@@ -122,35 +135,30 @@ class Known:
             self._states.popitem(last=False)
 
     def clear(self) -> None:
-        """Nobody knows what happened."""
+        """What is known is of no use any more."""
         self._states.clear()
 
     def told(self, event: Mapping[str, Any]) -> None:
-        """An event of the change stream: what other processes write is known from it."""
+        """An event of the change stream: a player whom somebody else changed is known no more.
+
+        That saves an update that would miss, and sees a hand in the memory of actions, which the condition does not.
+        """
         player = event.get("documentKey", {}).get("_id")
-        state = self._states.get(player)
+        state = self._states.get(player) if isinstance(player, str) else None
         if state is None:
             return
-        fields = (event.get("updateDescription") or {}).get("updatedFields") or {}
+        description = event.get("updateDescription") or {}
+        fields = description.get("updatedFields") or event.get("fullDocument") or {}
         last = fields.get("last")
-        if last == state.last:
+        if last is not None and (last == state.last or self._is_ours(last)):
             return
-        if event["operationType"] != "update" or (last is None and not fields.keys() <= _PROFILE):
+        touched = {*fields, *(description.get("removedFields") or ())}
+        if not touched or not touched <= _PROFILE:  # a name alone leaves no mark; what is not shown may be the memory
             del self._states[player]
-        elif last is not None:
-            self._written(player, state, last, fields.get("score"))
 
-    def _written(self, player: str, state: State, last: Any, score: Any) -> None:
-        """By this process, which knows already or has asked; or by another one, after what is known, or else."""
+    def _is_ours(self, last: Any) -> bool:
+        """Whether this process made a write: then it knows already, or has asked."""
         try:
-            mark = marks.decode(last)
+            return marks.decode(last).op.startswith(self._own)
         except (msgspec.DecodeError, TypeError):
-            del self._states[player]
-            return
-        if mark.op.startswith(self._own):
-            return
-        if mark.kind is Kind.ACTION and mark.on_board and score == state.score + mark.points:
-            hashed = id_hash(mark.id, mark.op)
-            self._states[player] = state.after(mark.points, hashed, mark.at, last, self._rules)
-        else:
-            del self._states[player]
+            return False

@@ -73,6 +73,7 @@ class MongoStore:
             collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
         )
         self._rules = rules or Rules()
+        self._outcome = documents.outcome_fields(self._rules)
         self._timeout = timeout
         self._clock = clock
         self._tracing = tracing
@@ -134,12 +135,12 @@ class MongoStore:
         try:
             with pymongo.timeout(seconds):
                 if len(attempts) == 1:
-                    done = await self._write_one(attempts[0], found)
+                    made = await self._write_one(attempts[0], found)
                 else:
-                    done, refused = await self._write_many(attempts, found)
+                    made, refused = await self._write_many(attempts, found)
         except PyMongoError as error:
             return await self._failed(batch, error)
-        again = [pending for pending, attempt in tries if not self._answer(pending, attempt, found, done=done)]
+        again = [pending for pending, attempt in tries if not self._answer(pending, attempt, found, made)]
         self._learn(found)
         for pending in again:
             if pending.op in refused:
@@ -150,12 +151,14 @@ class MongoStore:
         """An attempt for each. What is known of a player is used up by the first; the answers tell it anew."""
         now, tries = self._clock(), []
         for pending in batch:
-            attempt = Attempt(pending.action, pending.op, now, absent=pending.absent, hidden=pending.hidden)
-            state = self.known.take(pending.action.user_id)
-            if state is not None and not pending.tried:
-                attempt.rely_on(state, self._rules)
-            tries.append((pending, attempt))
+            known = self.known.take(pending.action.user_id)
+            state = None if pending.tried else known
+            tries.append((pending, self._attempt(pending, now, state)))
         return tries
+
+    def _attempt(self, pending: Pending, now: int, state: State | None) -> Attempt:
+        found = {"absent": pending.absent, "hidden": pending.hidden}
+        return Attempt(pending.action, pending.op, now, self._rules, state=state, **found)
 
     async def _failed(self, batch: Sequence[Pending], error: PyMongoError) -> Sequence[Pending]:
         """The batch, to be tried again after a fault that passes; else raises DatabaseError."""
@@ -170,13 +173,13 @@ class MongoStore:
         log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})
         raise DatabaseError(retry_after=1.0) from error
 
-    def _answer(self, pending: Pending, attempt: Attempt, found: dict[str, Document], *, done: bool) -> bool:
-        """Whether the submission is answered. `done`: the database made all attempts of the batch."""
-        if done and attempt.state is not None:
-            pending.succeed(self._applied(attempt, attempt.state))
-            return True
+    def _answer(self, pending: Pending, attempt: Attempt, found: dict[str, Document], made: set[str]) -> bool:
+        """Whether the submission is answered. `made`: the ops of those whose state was right."""
         document = found.get(attempt.action.user_id)
         try:
+            if attempt.state is not None and attempt.op in made:
+                pending.succeed(self._applied(attempt, attempt.state, document))
+                return True
             receipt = documents.receipt(document, attempt, self._rules)
         except LeaderboardError as refusal:
             pending.fail(refusal)
@@ -193,68 +196,79 @@ class MongoStore:
         pending.succeed(receipt)
         return True
 
-    def _applied(self, attempt: Attempt, state: State) -> Receipt:
-        action = attempt.action
-        after = state.after(action.points, attempt.id_hash, attempt.now, attempt.last, self._rules)
+    def _applied(self, attempt: Attempt, state: State, document: Document | None) -> Receipt:
+        action, rules = attempt.action, self._rules
+        after = state.after(action.points, attempt.id_hash, attempt.now, attempt.last, rules)
         self.known.note(action.user_id, after)
-        return documents.applied(attempt, after, self._rules)
+        return documents.applied(attempt, after, rules, document)
 
     def _learn(self, found: dict[str, Document]) -> None:
         """Know the players as they were found."""
         for player, document in found.items():
-            with contextlib.suppress(KeyError, TypeError, OverflowError):  # somebody else's; `_answer` has told of it
+            with contextlib.suppress(KeyError, TypeError, OverflowError):  # somebody else's doing
                 if (state := State.of(document)) is not None:
                     self.known.note(player, state)
 
-    async def _write_one(self, attempt: Attempt, found: dict[str, Document]) -> bool:
-        """Whether the attempt was made on what is known; else the player's document is put into `found`."""
+    async def _write_one(self, attempt: Attempt, found: dict[str, Document]) -> set[str]:
+        """The attempt's op, if it was made on its state; else the player's document is put into `found`."""
         user_id, change = attempt.action.user_id, documents.update(attempt, self._rules)
+        document: Document | None = None
         if attempt.state is not None:
             done = await self._players.update_one(documents.selector(attempt, self._rules), change)
             if done.matched_count:
-                return True
-            document = None
+                return {attempt.op}
         else:
             try:
                 document = await self._players.find_one_and_update(
                     documents.selector(attempt, self._rules),
                     change,
-                    projection=OUTCOME,
+                    projection=self._outcome,
                     upsert=documents.upsert(attempt, self._rules),
                     return_document=ReturnDocument.AFTER,
                 )
             except DuplicateKeyError as error:  # an upsert whose filter refused the document that is there
                 let_go(error)
-                document = None
         if document is None:
             document = await self._players.find_one({"_id": user_id}, OUTCOME)
         if document is not None:
             found[user_id] = document
-        return False
+        return set()
 
-    async def _write_many(self, attempts: list[Attempt], found: dict[str, Document]) -> tuple[bool, set[str]]:
-        """Whether all attempts were made; and, by `op`, which updates the database would not have.
-
-        Documents are put into `found`: those of attempts that relied on nothing, and of all where one was not made.
-        """
+    async def _write_many(self, attempts: list[Attempt], found: dict[str, Document]) -> tuple[set[str], set[str]]:
+        """By op, who was made on its state, and whom the database would not have. All other documents are `found`."""
         rules = self._rules
         refused: set[str] = set()
+        relied = [one for one in attempts if one.state is not None]
         writes = [
             UpdateOne(documents.selector(one, rules), documents.update(one, rules), upsert=documents.upsert(one, rules))
             for one in attempts
         ]
         try:
             result = await self._players.bulk_write(writes, ordered=False)
-            done = result.matched_count + result.upserted_count == len(attempts)
+            all_made = result.matched_count + result.upserted_count == len(attempts)
         except BulkWriteError as error:
             refused = {attempts[index].op for index in _refused(error)}
             let_go(error)
-            done = False
-        asked = {one.action.user_id for one in attempts if one.state is None or not done}
-        if asked:
-            cursor = self._players.find({"_id": {"$in": list(asked)}}, OUTCOME)
-            found |= {document["_id"]: document for document in await cursor.to_list(None)}
-        return done, refused
+            all_made = False
+        if not all_made:  # by whose mark is the last
+            marked = await self._read({one.action.user_id for one in relied}, documents.MADE)
+            relied = [one for one in relied if marked.get(one.action.user_id, {}).get("last") == one.last]
+        made = {one.op for one in relied}
+        asked = [one for one in attempts if one.op not in made]
+        found |= await self._read({one.action.user_id for one in asked}, self._outcome)
+        unclear = {
+            one.action.user_id
+            for one in asked
+            if (document := found.get(one.action.user_id)) is not None and documents.reaches_back(document, one, rules)
+        }
+        found |= await self._read(unclear, OUTCOME)
+        return made, refused
+
+    async def _read(self, players: set[str], fields: Document) -> dict[str, Document]:
+        if not players:
+            return {}
+        cursor = self._players.find({"_id": {"$in": list(players)}}, fields)
+        return {document["_id"]: document for document in await cursor.to_list(None)}
 
     async def register(self, user_id: str, profile: Profile) -> tuple[Player, bool]:
         """Create the player or update the profile; the flag tells whether it was created."""
