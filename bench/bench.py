@@ -56,9 +56,9 @@ class Bench:
         """U: microseconds of CPU for one GET of fixed bytes from a bare Tornado handler."""
         return self.read(bare, "/", connections=YARDSTICK_CONNECTIONS).cpu_us
 
-    def read(self, system: System, path: str, *, connections: int) -> Result:
-        """GET requests, closed loop."""
-        flags = {"url": system.url + path, "method": "GET", "connections": connections}
+    def read(self, system: System, path: str, *, connections: int, rate: float = 0) -> Result:
+        """GET requests, closed loop or at a rate."""
+        flags = {"url": system.url + path, "method": "GET", "connections": connections, "rate": rate}
         return self._request(system, flags, {})
 
     def write(self, system: System, *, connections: int, rate: float = 0, refusals: bool = False) -> Result:

@@ -6,8 +6,9 @@ from bench.bench import YARDSTICK_CONNECTIONS, Bench
 from bench.report import Column, Report, Target, ratio
 
 HOW = """\
-`GET /api/top-scores` of 10 players, 64 connections, closed loop. The peer is a Tornado handler that answers as many
-fixed bytes and does nothing else: its CPU for one request is the yardstick U."""
+`GET /api/top-scores` of 10 players, 64 connections, at 15,000/s: in a closed loop, in which it answers about three
+times as many, the load generator has too much to do. The peer is a Tornado handler that answers as many fixed bytes and
+does nothing else, in a closed loop: its CPU for one request is the yardstick U."""
 
 COLUMNS = (
     Column("per_second", "requests/s", 0),
@@ -20,6 +21,8 @@ COLUMNS = (
 OURS, BARE = "this service", "bare Tornado handler"
 PATH = "/api/top-scores"
 PLAYERS = 100
+RATE, SMOKE_RATE = 15_000.0, 200.0
+"""Requests a second of the service."""
 
 
 def run(bench: Bench) -> Report:
@@ -30,8 +33,9 @@ def run(bench: Bench) -> Report:
         ours = stage.service(PLAYERS)
         bare = stage.bare()
         found = {}
-        for number, (system, path) in bench.turns([(ours, PATH), (bare, "/")]):
-            found[number, path] = bench.read(system, path, connections=connections)
+        rate = bench.pick(RATE, SMOKE_RATE)
+        for number, (system, path, wanted) in bench.turns([(ours, PATH, rate), (bare, "/", 0.0)]):
+            found[number, path] = bench.read(system, path, connections=connections, rate=wanted)
         for number in range(bench.rounds):
             mine, theirs = found[number, PATH], found[number, "/"]
             if not report.saw(mine, theirs):

@@ -49,7 +49,8 @@ def run(bench: Bench) -> Report:
         services = {WITH: stage.service(players), WITHOUT: stage.service(players, module="bench.peers.unmetered")}
         systems = {name: bench.played(service, players) for name, service in services.items()}
         for number, (name, system) in bench.turns(list(systems.items())):
-            found[number, READS, name] = bench.read(system, read.PATH, connections=connections)
+            rate = bench.pick(read.RATE, read.SMOKE_RATE)
+            found[number, READS, name] = bench.read(system, read.PATH, connections=connections, rate=rate)
         for number, (name, system) in bench.turns(list(systems.items())):  # whose ledgers would write on during reads
             found[number, WRITES, name] = bench.write(system, connections=connections)
     for number in range(bench.rounds):
