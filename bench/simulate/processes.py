@@ -1,22 +1,28 @@
 """How many processes a machine of some cores is best given, where each does everything, and what they come to.
 
 Each update costs ANSWER in the process that answers it, LEDGER in the one that writes the ledger, MONGOD in mongod; and
-each process follows it, which costs EVENT there and STREAM in mongod. So p processes end where the machine's cores do,
-or where the process with the ledger does: it follows, and answers its share, as the others.
+each process follows it, which costs EVENT there and STREAM in mongod. A player's updates come through any of p processes,
+so all but one in p go the long way, which costs LONG_ANSWER and LONG_MONGOD more. So p processes end where the
+machine's cores do, or where the process with the ledger does: it follows, and answers its share, as the others.
 """
 
 from __future__ import annotations
 
 from bench.simulate.partitions import EVENT
 
-ANSWER, LEDGER, MONGOD, STREAM = 0.000337, 0.000063, 0.000235, 0.000041
+ANSWER, LEDGER, MONGOD, STREAM = 0.000088, 0.000024, 0.000115, 0.000024
 """Seconds of one core: the costs s, l, m and c of docs/scaling.md, which says where they are from."""
+
+LONG_ANSWER, LONG_MONGOD = 0.000025, 0.000035
+"""Seconds more where the process does not know the player: the rules go into the filter, and it is read back."""
 
 
 def capacity(cores: int, processes: int) -> float:
     """Updates a second that so many processes and their mongod come to on so many cores."""
-    machine = cores / (ANSWER + LEDGER + MONGOD + processes * (EVENT + STREAM))
-    fullest = 1 / (ANSWER / processes + LEDGER + EVENT)
+    long = 1 - 1 / processes
+    answer, mongod = ANSWER + long * LONG_ANSWER, MONGOD + long * LONG_MONGOD
+    machine = cores / (answer + LEDGER + mongod + processes * (EVENT + STREAM))
+    fullest = 1 / (answer / processes + LEDGER + EVENT)
     return min(machine, fullest)
 
 

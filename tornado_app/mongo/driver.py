@@ -24,6 +24,7 @@ Document: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 Client: TypeAlias = AsyncMongoClient[Document]
 
+DUPLICATE_KEY = 11000
 _TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost)."""
 

@@ -17,9 +17,10 @@ from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.mongo.documents import Document
+from tornado_app.mongo.driver import DUPLICATE_KEY
 from tornado_app.mongo.lease import Lease, LeaseLost
 from tornado_app.mongo.ledger import LEDGER, TOLERANT, document
-from tornado_app.mongo.store import DUPLICATE_KEY, DURABLE
+from tornado_app.mongo.store import DURABLE
 
 CHUNK = 500
 """Entries in one insert: MongoDB's own unit of work."""
