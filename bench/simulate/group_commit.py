@@ -16,7 +16,7 @@ FLUSH, UPDATE = 0.0028, 0.000326
 
 Fitted to bench/results.md: a + 64·b is what the closed loop of 64 connections took for 64 updates (2,702/s), and of the
 pairs for which that holds, these come nearest to the medians of one connection and of the curve's three rates, by the
-squares of their relative errors. They do not come near: 7.8 ms for 6.0 at half of the capacity, 20.6 for 35.4 at 90%.
+squares of their relative errors. They do not come near: 7.8 ms for 6.0 at half of the capacity, 20.3 for 35.4 at 90%.
 """
 
 MAX_BATCH = 512

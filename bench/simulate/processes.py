@@ -1,9 +1,9 @@
 """How many processes a machine of some cores is best given, where each does everything, and what they come to.
 
 Each update costs ANSWER in the process that answers it, LEDGER in the one that writes the ledger, MONGOD in mongod; and
-each process follows it, which costs EVENT there and STREAM in mongod. A player's updates come through any of p processes,
-so all but one in p go the long way, which costs LONG_ANSWER and LONG_MONGOD more. So p processes end where the
-machine's cores do, or where the process with the ledger does: it follows, and answers its share, as the others.
+each process follows it, which costs EVENT there and STREAM in mongod. A player's updates come through any of p
+processes, so all but one in p go the long way, which costs LONG_ANSWER and LONG_MONGOD more. So p processes end where
+the machine's cores do, or where the process with the ledger does: it follows, and answers its share, as the others.
 """
 
 from __future__ import annotations

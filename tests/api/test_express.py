@@ -15,10 +15,12 @@ from tornado.iostream import IOStream
 from tests.api.wire import Wire, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
-from tornado_app.api import express, server
+from tornado_app.api import express
+from tornado_app.api import visit as visits
 from tornado_app.api.cors import Cors
 from tornado_app.api.gateway import Gateway
 from tornado_app.api.http import Router
+from tornado_app.api.visit import Visit
 from tornado_app.observability.metrics import Metrics
 
 ODDLY = b"\r\n"
@@ -204,7 +206,7 @@ def visit(chunks, doorman):
     stream = Mock(_read_buffer_size=0)
     stream.closed.return_value = stream.writing.return_value = False
     stream.read_from_fd = lambda buf: _into(buf, chunks.pop(0)) if chunks else None
-    found = server.Visit(stream, "192.0.2.1", doorman, Mock())
+    found = Visit(stream, "192.0.2.1", doorman, Mock())
     found.between_requests()
     return found
 
@@ -228,7 +230,7 @@ async def test_who_is_still_taking_an_answer_is_not_idle(monkeypatch):
     found = visit([], Mock())
     calls = found._waiting.method_calls
     sending = asyncio.get_running_loop().create_future()
-    monkeypatch.setattr(server, "Wire", lambda stream: Mock(send=lambda data: sending))
+    monkeypatch.setattr(visits, "Wire", lambda stream: Mock(send=lambda data: sending))
     found.answer(b"much")
     assert [name for name, *_ in calls] == ["forget"]
     sending.set_result(None)
@@ -262,7 +264,7 @@ def test_who_sends_half_of_an_update_takes_nobodys_place(run_service, module_dat
         assert small.post("/api/score", {"score": 1}, token=token("whole")).status == 201
 
 
-def test_tornado_does_on_a_readable_socket_what_server_py_calls():
+def test_tornado_does_on_a_readable_socket_what_visit_py_calls():
     """`_handle_events` with READ reads through `read_from_fd`, also where the kernel has nothing."""
     ours, theirs = socket.socketpair()
 

@@ -1,6 +1,6 @@
 """Plain requests, served from their bytes: what Tornado's HTTP server does for one is half of what the service does.
 
-Tornado stays in charge of the connection, and is given every request that is not plain (plain.py, server.py). What a
+Tornado stays in charge of the connection, and is given every request that is not plain (plain.py, visit.py). What a
 request goes through and what answers it are the same on both ways (gateway.py); a test asks the same on both.
 """
 
@@ -13,8 +13,8 @@ from http.client import responses as PHRASES  # noqa: N812  # a constant table u
 from tornado_app.api.gateway import Exchange, Gateway
 from tornado_app.api.http import Response
 from tornado_app.api.plain import Plain, plain
-from tornado_app.api.server import Visit
 from tornado_app.api.shedding import Shedding
+from tornado_app.api.visit import Visit
 
 log = logging.getLogger("leaderboard.http")
 

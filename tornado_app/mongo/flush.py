@@ -64,12 +64,9 @@ class Flusher:
         for pending in batch:
             known = self._known.take(pending.action.user_id)
             state = None if pending.tried else known
-            tries.append((pending, self._attempt(pending, now, state)))
+            found = {"absent": pending.absent, "hidden": pending.hidden}
+            tries.append((pending, Attempt(pending.action, pending.op, now, self._rules, state=state, **found)))
         return tries
-
-    def _attempt(self, pending: Pending, now: int, state: State | None) -> Attempt:
-        found = {"absent": pending.absent, "hidden": pending.hidden}
-        return Attempt(pending.action, pending.op, now, self._rules, state=state, **found)
 
     async def _failed(self, batch: Sequence[Pending], error: PyMongoError) -> Sequence[Pending]:
         """The batch, to be tried again after a fault that passes; else raises DatabaseError."""
