@@ -21,6 +21,7 @@ from tornado_app.api.cors import Cors
 from tornado_app.api.gateway import Gateway
 from tornado_app.api.http import Router
 from tornado_app.api.visit import Visit
+from tornado_app.observability.logs import request_id
 from tornado_app.observability.metrics import Metrics
 
 ODDLY = b"\r\n"
@@ -249,6 +250,7 @@ def test_an_answer_that_cannot_be_written_ends_the_connection(monkeypatch, caplo
     assert found.read(bytearray(1000)) is None
     found._stream.close.assert_called_once_with()
     assert "could not be written" in caplog.text
+    assert request_id.get() is None  # nothing of the request is left where the connection is read
 
 
 def test_who_sends_half_of_an_update_takes_nobodys_place(run_service, module_database):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextvars import copy_context
 from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
 
 from tornado_app.api.gateway import Exchange, Gateway
@@ -36,10 +37,11 @@ class Express:
         if write is not None and self._shedding.full:
             visit.answer(self._shedding.refuse(write, request.headers, began))
         else:
-            self._serve(request, visit, began, counts=write is not None)
+            # In a context of its own: what the log is told of this request is not told of the connection.
+            copy_context().run(self._serve, request, visit, began, write is not None)
         return True
 
-    def _serve(self, asked: Plain, visit: Visit, began: float, *, counts: bool) -> None:
+    def _serve(self, asked: Plain, visit: Visit, began: float, counts: bool) -> None:
         gateway, shedding = self._gateway, self._shedding
         request = gateway.request(asked.method, asked.target, asked.headers, visit.peer)
         request.body = asked.body
