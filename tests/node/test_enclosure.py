@@ -20,10 +20,11 @@ pytestmark = pytest.mark.node
 
 ROUTE = "10.244.0.0/24"
 OWNER = f"""
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tests.support.enclosure import Enclosure
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell without job control has its jobs ignore
 with Enclosure(Path(sys.argv[1]), {ROUTE!r}) as enclosure:
     enclosure.run("mkdir", "/run/something")
     print(enclosure.pid, flush=True)
