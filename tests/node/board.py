@@ -71,6 +71,8 @@ class Board:
         service = node.get("service", "arcade", GAMES)
         assert service is not None
         self.address = f"{service['spec']['clusterIP']}:8080"
+        # kube-proxy sets up the Service's address on its own, up to a second after the pods are ready.
+        wait_until(lambda: call(f"http://{self.address}/readyz") == "answered 200", 20, "the Service's address serves")
 
     @property
     def status(self) -> Object:
