@@ -17,6 +17,7 @@ from tornado_app.mongo.ledger import Ledger
 from tornado_app.mongo.ledger_writer import LedgerWriter
 from tornado_app.mongo.moderation import MongoModeration
 from tornado_app.mongo.store import MongoStore
+from tornado_app.tasks import end
 
 ROOMY = Rules(limit=RateLimit(updates=100_000, window=60), remember=50)
 
@@ -85,8 +86,7 @@ class Desk:
 
     async def close(self):
         if self.feeding is not None:  # before the ledger, as the service does it
-            self.feeding.cancel()
-            await asyncio.wait([self.feeding])
+            await end(self.feeding)
         for writer in self.running:
             await writer.close()
             writer.task.cancel()
