@@ -14,17 +14,27 @@ class LeaderboardError(Exception):
     """Base of everything that is refused or fails on purpose.
 
     `quota` is the player's rate-limit state where the store was asked, `retry_after` seconds where waiting helps.
+    `reason` and `detail` are for the log and the audit line, not for the client: a stable snake_case word for the cause
+    (`code` if not given), and the values that differ (had and wanted), never a secret.
     """
 
     code: ClassVar[str] = "internal_error"
     message: ClassVar[str] = "Something went wrong on our side. Please try again."
 
     def __init__(
-        self, message: str | None = None, *, quota: Quota | None = None, retry_after: float | None = None
+        self,
+        message: str | None = None,
+        *,
+        quota: Quota | None = None,
+        retry_after: float | None = None,
+        reason: str | None = None,
+        detail: str = "",
     ) -> None:
         self.text = message or self.message
         self.quota = quota
         self.retry_after = retry_after
+        self.reason = reason or self.code
+        self.detail = detail
         super().__init__(self.text)
 
 
