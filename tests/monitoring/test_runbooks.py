@@ -63,6 +63,19 @@ def test_what_it_looks_for_in_logs_is_what_the_programs_say(text):
         assert words in SOURCES, words
 
 
+def test_logs_of_several_pods_are_shown_whole_and_by_pod(text):
+    """With a selector kubectl shows ten lines of each pod unless it gets a number, and not which pod wrote a line."""
+    for command in re.findall(r"^kubectl .* logs .*$", text, re.MULTILINE):
+        assert "--prefix" in command
+        assert "--tail=-1" in command or "--previous --tail=" in command
+
+
+def test_commands_of_the_service_run_in_its_pods(text):
+    """Where its settings and Secrets are; the container's environment names them."""
+    for command in re.findall(r"^.*\bleaderboard (?:audit|token|check-config).*$", text, re.MULTILINE):
+        assert command.startswith("kubectl --namespace games exec deploy/arcade -- leaderboard ")
+
+
 def test_its_links_lead_somewhere(text):
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert (ROOT / "docs" / "runbooks" / target).is_file(), target

@@ -41,19 +41,28 @@ def test_every_kind_is_built_by_some_board():
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_the_service_takes_its_settings(name, tmp_path):
-    """What the ConfigMap holds is what `leaderboard serve` reads, every setting known and of a value that it takes."""
+    """The container's environment names the settings, and each is known and has a value that the service accepts."""
     (build,) = (kind.build for kind in KINDS if kind.plural == "configmaps")
     jwk = {"kty": "oct", "kid": "a", "alg": "HS256", "k": token_urlsafe(32)}
     keys = {"jwt-key": token_urlsafe(32), "proof-key": PUBLIC_KEY if name == "full" else token_urlsafe(32)}
     files = {"mongodb-uri": "mongodb://h/?replicaSet=r", "jwks.json": json.dumps({"keys": [jwk]}), **keys}
     for file, content in files.items():
         (tmp_path / file).write_text(content)
+    moves = [(f"/etc/leaderboard/{part}", str(tmp_path)) for part in ("config", "secrets")]
     for file, content in build(BOARDS[name])["data"].items():
-        moved = content.replace("/etc/leaderboard/config", str(tmp_path))
-        (tmp_path / file).write_text(moved.replace("/etc/leaderboard/secrets", str(tmp_path)))
-    config = Config.load({"config": str(tmp_path / "settings.yaml")}, {})
+        for inside, here in moves:
+            content = content.replace(inside, here)
+        (tmp_path / file).write_text(content)
+    config = Config.load({}, {"LEADERBOARD_CONFIG": environment(BOARDS[name])["LEADERBOARD_CONFIG"].replace(*moves[0])})
     assert config.action_points.get("level_complete") == 50
     assert (config.port, config.metrics_port) == (8080, 8081)
+
+
+def environment(board):
+    """The variables of the container that have a value of their own, in the order of the container."""
+    (build,) = (kind.build for kind in KINDS if kind.plural == "deployments")
+    (container,) = build(board)["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each["value"] for each in container["env"] if "value" in each}
 
 
 PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----

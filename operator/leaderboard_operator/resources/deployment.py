@@ -79,12 +79,12 @@ def _container(board: Board) -> Object:
     return {
         "name": CONTAINER,
         "image": board.image,
-        "command": ["leaderboard", "serve", "--config", f"{CONFIG_DIR}/{SETTINGS}"],
+        "command": ["leaderboard", "serve"],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
-        **_environment(board),
+        "env": _environment(board),
         "resources": msgspec.to_builtins(board.spec.template.spec.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -104,9 +104,10 @@ def _container(board: Board) -> Object:
     }
 
 
-def _environment(board: Board) -> Object:
-    found = [present(each) for each in board.spec.template.spec.env]
-    return {"env": found} if found else {}
+def _environment(board: Board) -> list[Object]:
+    """A variable names the settings file, so that `kubectl exec … -- leaderboard audit` reads the same settings."""
+    settings = {"name": "LEADERBOARD_CONFIG", "value": f"{CONFIG_DIR}/{SETTINGS}"}
+    return [settings, *(present(each) for each in board.spec.template.spec.env)]
 
 
 def _probe(path: str, **timing: int) -> Object:
