@@ -32,6 +32,10 @@ class Found(msgspec.Struct, frozen=True):
         """The Deployment."""
         return self.objects.get(("deployments", name))
 
+    def autoscaler(self, name: str) -> Object | None:
+        """The HorizontalPodAutoscaler."""
+        return self.objects.get(("horizontalpodautoscalers", name))
+
 
 class Children:
     """Reads, applies and prunes. What was applied is remembered, so that what stands as it should is not written."""

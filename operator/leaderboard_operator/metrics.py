@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
@@ -63,6 +64,23 @@ class Metrics:
         self._max_replicas = self._of_each(
             "max_replicas", "Most pods that the autoscaler of a Leaderboard may ask for; of those that have one."
         )
+        self._min_replicas = self._of_each(
+            "min_replicas", "Minimum number of pods that the autoscaler of a Leaderboard keeps; of those that have one."
+        )
+        self._autoscaler_active = self._of_each(
+            "autoscaler_active",
+            "1 where the HorizontalPodAutoscaler of a Leaderboard can compute a number of pods, 0 where it cannot.",
+        )
+        self._objectives = self._of_each(
+            "objective",
+            "Share of events that an objective of a Leaderboard promises. threshold: seconds within which an event "
+            "counts as kept, empty for availability.",
+            "slo",
+            "threshold",
+        )
+        self._resources = self._of_each(
+            "pod_resources", "What a pod of a Leaderboard requests or may use, in cores or bytes.", "resource", "kind"
+        )
         self._version = self._of_each("info", "1, with the version that a Leaderboard serves.", "version")
         Gauge("leaderboard_operator_build_info", "1, with the version.", ["version"], registry=registry).labels(
             VERSION
@@ -99,9 +117,38 @@ class Metrics:
         else:
             self._max_replicas.labels(*key).set(most)
 
+    def show_autoscaler(self, key: tuple[str, str], *, least: int | None, active: bool | None) -> None:
+        """The autoscaler of a Leaderboard; None: there is none, or its controller has not reported yet."""
+        for metric, value in ((self._min_replicas, least), (self._autoscaler_active, active)):
+            if value is None:
+                self._forget(metric, key)
+            else:
+                metric.labels(*key).set(value)
+
+    def show_spec(
+        self,
+        key: tuple[str, str],
+        objectives: Mapping[tuple[str, str], float],
+        resources: Mapping[tuple[str, str], float],
+    ) -> None:
+        """What a spec promises, by objective and threshold, and gives each pod, by resource and kind."""
+        for metric, values in ((self._objectives, objectives), (self._resources, resources)):
+            self._forget(metric, key)
+            for labels, value in values.items():
+                metric.labels(*key, *labels).set(value)
+
     def forget(self, key: tuple[str, str]) -> None:
         """A Leaderboard is gone."""
-        for each in (self._conditions, self._version, self._replicas, self._max_replicas):
+        for each in (
+            self._conditions,
+            self._version,
+            self._replicas,
+            self._max_replicas,
+            self._min_replicas,
+            self._autoscaler_active,
+            self._objectives,
+            self._resources,
+        ):
             self._forget(each, key)
 
     def _of_each(self, name: str, text: str, *labels: str) -> Gauge:

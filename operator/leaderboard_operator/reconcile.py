@@ -15,10 +15,12 @@ from leaderboard_operator.claims import Claim, Claims, Key, database
 from leaderboard_operator.cluster import Cluster, Collection
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.metrics import Metrics
+from leaderboard_operator.monitoring import promised
 from leaderboard_operator.resources import Board
+from leaderboard_operator.resources.autoscaler import scaling_active
 from leaderboard_operator.resources.secrets import secret_keys
 from leaderboard_operator.secretkeys import Keys
-from leaderboard_operator.spec import Spec
+from leaderboard_operator.spec import Spec, quantity
 from leaderboard_operator.status import Observed, counts, status
 
 log = logging.getLogger(__name__)
@@ -94,9 +96,17 @@ class Reconciler:
             await deletion.set_finalizer(self._cluster, live, wanted=board.spec.database.deletion_policy == "Delete")
         await self._hear_claims(board)
         seen = await self._bring(live, board, keys)
-        self._metrics.show_replicas(key, board.replicas, counts(board, seen.deployment).ready, board.most_replicas)
+        self._show(key, board, seen)
         await self._tell(live, status(seen, live.get("status", {})))
         return self._outcome(seen)
+
+    def _show(self, key: Key, board: Board, seen: Observed) -> None:
+        scaling = board.spec.autoscaling
+        least = scaling.min_replicas if scaling is not None else None
+        self._metrics.show_replicas(key, board.replicas, counts(board, seen.deployment).ready, board.most_replicas)
+        self._metrics.show_autoscaler(key, least=least, active=scaling_active(seen.autoscaler))
+        promises = promised(board.spec.monitoring.slo)
+        self._metrics.show_spec(key, promises, quantity.numbers(board.spec.template.spec.resources))
 
     def _board(self, live: Object) -> Board:
         spec = msgspec.convert(live["spec"], Spec)
@@ -126,6 +136,7 @@ class Reconciler:
             generation=live["metadata"]["generation"],
             now=datetime.now(UTC),
             deployment=found.deployment(board.name),
+            autoscaler=found.autoscaler(board.name),
             pods=await self._cluster.list(Collection("v1", "pods", board.namespace)(), board.labels),
             secrets=keys.troubles,
             rival=rival,

@@ -19,6 +19,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     now: datetime
     deployment: Object | None = None
+    autoscaler: Object | None = None
     pods: list[Object] = []
     secrets: tuple[Trouble, ...] = ()
     rival: str = ""

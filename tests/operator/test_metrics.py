@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from leaderboard_operator.metrics import Metrics
+from leaderboard_operator.monitoring import promised
+from leaderboard_operator.resources.autoscaler import scaling_active
+from leaderboard_operator.spec.quantity import numbers
+from leaderboard_operator.spec.runtime import Resources, Slo
 
 KEY = ("games", "arcade")
 NAMED = {"namespace": "games", "leaderboard": "arcade"}
@@ -32,10 +38,50 @@ def test_a_new_version_takes_the_old_one_s_place_and_so_does_no_autoscaling():
     assert value(metrics, "max_replicas") is None
 
 
+@pytest.mark.parametrize(
+    ("least", "active", "shown"), [(2, True, 1), (2, False, 0), (2, None, None), (None, None, None)]
+)
+def test_an_autoscaler_is_shown_as_it_reports(least, active, shown):
+    metrics = Metrics()
+    metrics.show_autoscaler(KEY, least=1, active=True)
+    metrics.show_autoscaler(KEY, least=least, active=active)
+    assert (value(metrics, "min_replicas"), value(metrics, "autoscaler_active")) == (least, shown)
+
+
+def test_objectives_and_resources_are_those_of_the_newest_spec():
+    metrics = Metrics()
+    for slo in (Slo(), Slo(availability="99.95", latency="1s")):
+        metrics.show_spec(KEY, promised(slo), numbers(Resources()))
+    assert value(metrics, "objective", slo="availability", threshold="") == pytest.approx(0.9995)
+    shares = [value(metrics, "objective", slo="latency", threshold=each) for each in ("0.25", "1.0")]
+    assert shares == [None, 0.99]
+    assert value(metrics, "objective", slo="propagation", threshold="0.5") == 0.99
+    assert value(metrics, "pod_resources", resource="memory", kind="limit") == 512 * 2**20
+    metrics.show_spec(KEY, {}, {})
+    assert value(metrics, "pod_resources", resource="memory", kind="limit") is None
+
+
+@pytest.mark.parametrize(
+    ("live", "active"),
+    [
+        (None, None),
+        ({}, None),
+        ({"status": {"conditions": [{"type": "AbleToScale", "status": "True"}]}}, None),
+        ({"status": {"conditions": [{"type": "ScalingActive", "status": "True"}]}}, True),
+        ({"status": {"conditions": [{"type": "ScalingActive", "status": "False"}]}}, False),
+        ({"status": {"conditions": [{"type": "ScalingActive", "status": "Unknown"}]}}, False),
+    ],
+)
+def test_scaling_active_is_what_the_autoscaler_reports(live, active):
+    assert scaling_active(live) is active
+
+
 def test_nothing_is_left_of_a_leaderboard_that_is_gone():
     metrics = Metrics()
     metrics.show_replicas(KEY, desired=3, ready=1, most=10)
     metrics.show(KEY, STATUS)
+    metrics.show_autoscaler(KEY, least=2, active=True)
+    metrics.show_spec(KEY, promised(Slo()), numbers(Resources()))
     metrics.forget(KEY)
     samples = [sample for family in metrics.registry.collect() for sample in family.samples]
     assert not [sample for sample in samples if sample.labels.get("leaderboard") == "arcade"]

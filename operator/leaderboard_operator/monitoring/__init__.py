@@ -2,6 +2,7 @@
 
 from leaderboard_operator.monitoring.board import board_groups
 from leaderboard_operator.monitoring.fleet import fleet_groups
+from leaderboard_operator.monitoring.objectives import promised
 from leaderboard_operator.monitoring.rules import Alert, Recording, Scope
 
-__all__ = ["Alert", "Recording", "Scope", "board_groups", "fleet_groups"]
+__all__ = ["Alert", "Recording", "Scope", "board_groups", "fleet_groups", "promised"]

@@ -139,6 +139,13 @@ def objectives(slo: Slo, scope: Scope) -> tuple[Objective, ...]:
     )
 
 
+def promised(slo: Slo) -> dict[tuple[str, str], float]:
+    """The share of events that each objective promises, by its name and its threshold in seconds ("" without one)."""
+    fast = {("latency", slo.latency), ("propagation", slo.propagation)}
+    kept = {(name, str(_seconds(limit))): float(WITHIN) for name, limit in fast}
+    return {("availability", ""): float(Decimal(slo.availability) / 100), **kept}
+
+
 def slo_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
     """Recordings and alerts of the three promises."""
     promises = objectives(slo, scope)

@@ -4,6 +4,12 @@ from leaderboard_operator import API_VERSION, GROUP, KIND
 from leaderboard_operator.resources.names import Board, Object
 
 
+def scaling_active(live: Object | None) -> bool | None:
+    """Whether the HorizontalPodAutoscaler can compute a number of pods; None until its controller has reported."""
+    found = (live or {}).get("status", {}).get("conditions", [])
+    return next((each["status"] == "True" for each in found if each["type"] == "ScalingActive"), None)
+
+
 def autoscaler(board: Board) -> Object | None:
     """The HorizontalPodAutoscaler; None where none is asked for, or the Leaderboard is scaled to nothing."""
     asked = board.spec.autoscaling
