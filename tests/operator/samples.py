@@ -22,15 +22,24 @@ FULL = spec(
         "proof": "Optional",
         "proofKeySecretRef": {"name": "proof", "key": "pem"},
         "proofAlgorithm": "ES256",
+        "captcha": {"url": "https://captcha.example/siteverify", "secretRef": {"name": "captcha", "key": "secret"}},
         "points": {"level_complete": 50, "123": 5},
         "maxIncrement": 100,
     },
     rateLimit={"updates": 5, "window": "1m", "maxPointsPerWindow": 1000},
     live={"broadcastInterval": "250ms", "maxConnections": 5000, "allowedOrigins": ["https://play.example"]},
     logging={"level": "warning", "access": True},
+    settings={"max_connections_per_address": 500, "auto_register": True, "idle_timeout": "2m", "jwt_leeway": "10s"},
     autoscaling={"minReplicas": 2, "maxReplicas": 10, "targetCPUUtilization": 60},
     exposure={
-        "service": {"type": "LoadBalancer", "annotations": {"cloud.example/kind": "nlb"}},
+        "service": {
+            "type": "LoadBalancer",
+            "annotations": {"cloud.example/kind": "nlb"},
+            "externalTrafficPolicy": "Local",
+            "loadBalancerClass": "cloud.example/nlb",
+            "loadBalancerSourceRanges": ["192.0.2.0/24"],
+            "ipFamilyPolicy": "SingleStack",
+        },
         "ingress": {
             "host": "scores.example",
             "className": "nginx",
@@ -66,7 +75,7 @@ FULL = spec(
 )
 
 ROUTED = spec(
-    actions={"proof": "Off"},
+    actions={"proofJwksSecretRef": {"name": "arcade-proof", "key": "jwks"}},
     auth={"jwt": {"jwksSecretRef": {"name": "arcade-jwt", "key": "jwks"}}},
     exposure={
         "gateway": {

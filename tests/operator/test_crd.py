@@ -104,6 +104,21 @@ WRONG = [
     (env({"name": "1A", "value": "1"}), "should match"),
     (env(*({"name": f"A{n}", "value": "1"} for n in range(33))), "must have at most 32 items"),
     ({"databse": {}}, "unknown field"),
+    ({"settings": {"max_connectons_per_address": 1}}, "unknown field"),
+    ({"settings": {"max_connections": 5}}, "max_connections has a field of its own: set spec.live.maxConnections"),
+    ({"settings": {"port": 80}}, "port is set by the operator; leave it out"),
+    ({"settings": {"jwt_key": "a"}}, "jwt_key is secret, and a spec is not"),
+    ({"settings": {"max_connections_per_address": 0}}, "greater than or equal to 1"),
+    ({"settings": {"auto_register": "maybe"}}, "must be of type boolean"),
+    ({"settings": {"jwt_leeway": "2m"}}, "give a duration from 0s to 60s"),
+    ({"settings": {"jwt_leeway": "soon"}}, "should match"),
+    ({"settings": {"processes": "many"}}, "should match"),
+    ({"settings": {"max_failures_per_address": "60"}}, "should match"),
+    ({"settings": {"tls_cert": "tls.crt"}}, "should match"),
+    ({"actions": {**PROOF, "proofJwksSecretRef": {"name": "a", "key": "b"}}}, "set only one of proofKeySecretRef"),
+    ({"actions": {**PROOF, "captcha": {"url": "https://a.example"}}}, "Required value"),
+    ({"exposure": {"service": {"loadBalancerClass": "a"}}}, "need type LoadBalancer"),
+    ({"exposure": {"service": {"externalTrafficPolicy": "Local"}}}, "needs type LoadBalancer or NodePort"),
 ]
 
 

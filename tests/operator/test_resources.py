@@ -45,7 +45,9 @@ def test_the_service_takes_its_settings(name, tmp_path):
     (build,) = (kind.build for kind in KINDS if kind.plural == "configmaps")
     jwk = {"kty": "oct", "kid": "a", "alg": "HS256", "k": token_urlsafe(32)}
     keys = {"jwt-key": token_urlsafe(32), "proof-key": PUBLIC_KEY if name == "full" else token_urlsafe(32)}
+    other = {"keys": [{**jwk, "k": token_urlsafe(32)}]}
     files = {"mongodb-uri": "mongodb://h/?replicaSet=r", "jwks.json": json.dumps({"keys": [jwk]}), **keys}
+    files |= {"proof-jwks.json": json.dumps(other), "captcha-secret": "c"}
     for file, content in files.items():
         (tmp_path / file).write_text(content)
     moves = [(f"/etc/leaderboard/{part}", str(tmp_path)) for part in ("config", "secrets")]

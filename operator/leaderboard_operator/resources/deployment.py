@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator.resources.configmap import DRAIN_SECONDS, SETTINGS, config_map
+from leaderboard_operator.resources.configmap import PRE_STOP_SECONDS, SETTINGS, config_map
 from leaderboard_operator.resources.names import (
     CONFIG_DIR,
     HTTP_PORT,
@@ -18,11 +18,6 @@ from leaderboard_operator.resources.names import (
 )
 from leaderboard_operator.resources.secrets import secret_volume
 from leaderboard_operator.spec.runtime import PodSpec
-
-PRE_STOP_SECONDS = 5
-"""Until load balancers have heard that a pod goes; it serves on meanwhile."""
-
-GRACE_SECONDS = PRE_STOP_SECONDS + DRAIN_SECONDS + 15
 
 SECRETS_HASH = "leaderboard.dev/secrets-hash"
 
@@ -62,7 +57,7 @@ def _pod(board: Board) -> Object:
         "serviceAccountName": board.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": board.spec.template.spec.termination_grace_period_seconds,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(board)],
         "volumes": [

@@ -7,6 +7,7 @@ from leaderboard_operator.spec import Spec
 from leaderboard_operator.spec.kinds import SecretKey
 
 MONGODB_URI, JWT_KEY, JWKS, PROOF_KEY = "mongodb-uri", "jwt-key", "jwks.json", "proof-key"
+PROOF_JWKS, CAPTCHA_SECRET = "proof-jwks.json", "captcha-secret"
 
 
 def secret_files(spec: Spec) -> dict[str, SecretKey]:
@@ -17,6 +18,8 @@ def secret_files(spec: Spec) -> dict[str, SecretKey]:
         JWT_KEY: jwt.secret_ref,
         JWKS: jwt.jwks_secret_ref,
         PROOF_KEY: actions.proof_key_secret_ref,
+        PROOF_JWKS: actions.proof_jwks_secret_ref,
+        CAPTCHA_SECRET: actions.captcha.secret_ref if actions.captcha else None,
     }
     return {file: key for file, key in found.items() if key is not None}
 

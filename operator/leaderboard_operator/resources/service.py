@@ -6,11 +6,18 @@ from leaderboard_operator.resources.names import HTTP_PORT, METRICS_PORT, Board,
 def service(board: Board) -> Object:
     """The Service."""
     asked = board.spec.exposure.service
+    wishes = {
+        "externalTrafficPolicy": asked.external_traffic_policy,
+        "loadBalancerClass": asked.load_balancer_class,
+        "loadBalancerSourceRanges": asked.load_balancer_source_ranges,
+    }
     found = board.object(
         "v1",
         "Service",
         spec={
             "type": asked.type,
+            "ipFamilyPolicy": asked.ip_family_policy,
+            **{name: value for name, value in wishes.items() if value},
             "selector": board.selector,
             "ports": [
                 {"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"},

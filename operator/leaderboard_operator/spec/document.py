@@ -10,6 +10,9 @@ from pathlib import Path
 from leaderboard_operator.spec.leaderboard import Spec
 from leaderboard_operator.spec.openapi import Schema, schema
 
+ELSEWHERE = ("settings",)
+"""Fields whose own fields another document lists."""
+
 BEGIN, END = "<!-- fields: made from the code, a test holds them against it -->\n", "<!-- end of fields -->\n"
 
 
@@ -37,6 +40,9 @@ def _leaves(node: Schema, path: str) -> Iterator[tuple[str, Schema, bool]]:
 
 
 def _leaf(each: Schema, path: str, *, required: bool) -> Iterator[tuple[str, Schema, bool]]:
+    if path in ELSEWHERE:
+        yield path, {"type": "object", "description": each["description"]}, required
+        return
     if each.get("type") == "object" and "properties" in each:
         if each.get("x-kubernetes-validations"):
             yield path, {**each, "type": "group"}, required

@@ -62,13 +62,32 @@ class Auth(Part, frozen=True):
     jwt: Annotated[Jwt, field("Tokens of players, game servers and administrators.")]
 
 
+class Captcha(Part, frozen=True):
+    """A captcha service, asked for updates without an action proof."""
+
+    url: Annotated[
+        str,
+        field(
+            "Address that verifies a solved captcha, such as hCaptcha's or Turnstile's siteverify.",
+            max_length=2048,
+            pattern=r"^https://[^\s@#]+$",
+        ),
+    ]
+    secret_ref: Annotated[SecretKey, field("The secret that the captcha service knows this service by.")]
+
+
 class Actions(Part, frozen=True):
     """What players get points for, and what proves it."""
 
     RULES = (
         Rule(
-            "self.proof == 'Off' || has(self.proofKeySecretRef)",
-            "set proofKeySecretRef to the key that action proofs are verified with, or proof to 'Off'",
+            "self.proof == 'Off' || has(self.proofKeySecretRef) || has(self.proofJwksSecretRef)",
+            "set proofKeySecretRef to the key that action proofs are verified with, proofJwksSecretRef to a JWK Set of "
+            "such keys, or proof to 'Off'",
+        ),
+        Rule(
+            "!has(self.proofKeySecretRef) || !has(self.proofJwksSecretRef)",
+            "set only one of proofKeySecretRef and proofJwksSecretRef",
         ),
     )
 
@@ -77,7 +96,14 @@ class Actions(Part, frozen=True):
         field("Whether a player's own update needs the game server's proof of the action. Quote 'Off' in YAML."),
     ] = "Required"
     proof_key_secret_ref: Annotated[SecretKey, field("The key of action proofs, none of the token keys.")] | None = None
-    proof_algorithm: Annotated[Algorithm, field("The one algorithm of action proofs.")] = "HS256"
+    proof_jwks_secret_ref: (
+        Annotated[SecretKey, field("A JWK Set of action proof keys, so that keys can be rotated without a pause.")]
+        | None
+    ) = None
+    proof_algorithm: Annotated[
+        Algorithm, field("The one algorithm of `proofKeySecretRef`'s key. With a JWK Set each key has its own.")
+    ] = "HS256"
+    captcha: Annotated[Captcha, field("A captcha for updates without an action proof. If unset, none.")] | None = None
     points: Annotated[
         dict[str, Annotated[int, field("Points.", ge=1, le=MAX_POINTS)]],
         field("Points by action type. Empty is the service's built-in table.", max_length=200),

@@ -16,6 +16,7 @@ from leaderboard_operator.spec.runtime import (
     NetworkPolicy,
     Template,
 )
+from leaderboard_operator.spec.settings import Settings
 
 
 class Spec(Part, frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class Spec(Part, frozen=True, kw_only=True):
     rate_limit: Annotated[RateLimit, field("How often one player may score.")] = RateLimit()
     live: Annotated[Live, field("The live board.")] = Live()
     logging: Annotated[Logging, field("What the service logs.")] = Logging()
+    settings: Settings = {}
     autoscaling: Annotated[Autoscaling, field("A HorizontalPodAutoscaler; left out, there is none.")] | None = None
     exposure: Annotated[Exposure, field("How the service is reached.")] = Exposure()
     template: Annotated[Template, field("The pods.")] = Template()

@@ -25,6 +25,7 @@ Quantity = Annotated[
 ]
 Quantities = Annotated[dict[str, Quantity], Meta(max_length=16)]
 Short = Annotated[str, Meta(max_length=317)]
+NetworkText = Annotated[str, field("A network.", max_length=64, pattern=r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$")]
 
 
 class Autoscaling(Part, frozen=True, kw_only=True):
@@ -47,10 +48,40 @@ class Autoscaling(Part, frozen=True, kw_only=True):
 class Service(Part, frozen=True):
     """The Service."""
 
+    RULES = (
+        Rule(
+            "self.type == 'LoadBalancer' || "
+            "(self.loadBalancerSourceRanges.size() == 0 && !has(self.loadBalancerClass))",
+            "loadBalancerSourceRanges and loadBalancerClass need type LoadBalancer",
+        ),
+        Rule(
+            "self.type != 'ClusterIP' || !has(self.externalTrafficPolicy)",
+            "externalTrafficPolicy needs type LoadBalancer or NodePort",
+        ),
+    )
+
     type: Annotated[Literal["ClusterIP", "NodePort", "LoadBalancer"], field("Type of the Service.")] = "ClusterIP"
     annotations: Annotated[
         Annotations, field("Annotations of the Service, such as a cloud's for its load balancer.")
     ] = {}
+    external_traffic_policy: (
+        Annotated[
+            Literal["Cluster", "Local"],
+            field(
+                "Local keeps the address of each client, and uses nodes with a pod only. If unset, Kubernetes' own "
+                "default, Cluster, with which all clients come from addresses of nodes, and per-address limits are off."
+            ),
+        ]
+        | None
+    ) = None
+    load_balancer_class: Annotated[Short, field("Implementation of the load balancer.")] | None = None
+    load_balancer_source_ranges: Annotated[
+        list[NetworkText], field("Networks that may use the load balancer. If empty, all.", max_length=64)
+    ] = []
+    ip_family_policy: Annotated[
+        Literal["SingleStack", "PreferDualStack", "RequireDualStack"],
+        field("Which of IPv4 and IPv6 the Service has."),
+    ] = "PreferDualStack"
 
 
 class Ingress(Part, frozen=True):
@@ -92,10 +123,12 @@ class Exposure(Part, frozen=True):
     gateway: Annotated[Gateway, field("An HTTPRoute; needs a cluster with the Gateway API.")] | None = None
     trusted_proxies: (
         Annotated[
-            list[Annotated[str, field("A network.", max_length=64, pattern=r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$")]],
+            list[NetworkText],
             field(
-                "Networks of proxies whose X-Forwarded-For is believed. Left out: none without ingress and gateway, "
-                "else the private networks, where the proxy's pods are.",
+                "Networks of proxies whose X-Forwarded-For is believed. If unset: none without ingress and gateway, "
+                "else the private networks, where the proxy's pods are. Name the proxy here where you make the "
+                "Ingress, route or mesh yourself: with no proxy all clients share one address, and per-address limits "
+                "are off unless `settings` has them.",
                 max_length=32,
             ),
         ]
@@ -142,6 +175,15 @@ class PodSpec(Part, frozen=True):
         field("Environment variables for what reads its own, such as OpenTelemetry (docs/tracing.md).", max_length=32),
         KEYED_BY_NAME,
     ] = []
+    termination_grace_period_seconds: Annotated[
+        int,
+        field(
+            "Time that a pod has to end in. All but 20 s of it is for the drain: sockets are closed spread over it, so "
+            "that clients reconnect a few at a time.",
+            ge=25,
+            le=3600,
+        ),
+    ] = 35
     node_selector: Annotated[Labels, field("Labels that a node must have.")] = {}
     affinity: Annotated[Object, field("Affinity of Kubernetes' own form.")] = {}
     tolerations: Annotated[list[Toleration], field("Taints that pods tolerate.", max_length=32)] = []

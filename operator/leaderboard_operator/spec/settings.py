@@ -1,0 +1,97 @@
+"""`spec.settings`: every setting of the service that has no field of its own.
+
+settings.json is made from the service's declarations (`python -m tornado_app.config schema`), since the operator does
+not import the service. A test keeps it up to date.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from leaderboard_operator.spec.kinds import Rule, field, within
+
+Schema = dict[str, Any]
+
+SERVICE: dict[str, Schema] = json.loads(files(__package__).joinpath("settings.json").read_text(encoding="utf-8"))
+"""The settings of the service: JSON Schema by name."""
+
+FIELDS = {
+    "mongodb_uri_file": "database.connectionSecretRef",
+    "mongodb_database": "database.name",
+    "jwt_key_file": "auth.jwt.secretRef",
+    "jwt_jwks_url": "auth.jwt.jwksUrl",
+    "jwt_jwks_file": "auth.jwt.jwksSecretRef",
+    "jwt_algorithm": "auth.jwt.algorithm",
+    "jwt_audience": "auth.jwt.audience",
+    "jwt_issuer": "auth.jwt.issuer",
+    "action_proof": "actions.proof",
+    "proof_key_file": "actions.proofKeySecretRef",
+    "proof_jwks_file": "actions.proofJwksSecretRef",
+    "proof_algorithm": "actions.proofAlgorithm",
+    "actions": "actions.points",
+    "max_increment": "actions.maxIncrement",
+    "captcha_url": "actions.captcha.url",
+    "captcha_secret_file": "actions.captcha.secretRef",
+    "rate_limit": "rateLimit",
+    "max_points_per_window": "rateLimit.maxPointsPerWindow",
+    "broadcast_interval": "live.broadcastInterval",
+    "max_connections": "live.maxConnections",
+    "allowed_origins": "live.allowedOrigins",
+    "trusted_proxies": "exposure.trustedProxies",
+    "log_level": "logging.level",
+    "access_log": "logging.access",
+    "drain_timeout": "template.spec.terminationGracePeriodSeconds",
+}
+"""Settings that have a field of their own, and which."""
+
+MANAGED = ("host", "port", "metrics_host", "metrics_port", "data_dir", "log_format")
+"""Settings that the operator decides on."""
+
+
+def schema() -> Schema:
+    """The schema of `spec.settings`: each setting with its bounds, and rules against those that stand elsewhere."""
+    return {
+        "properties": {name: _property(each) for name, each in SERVICE.items()},
+        "x-kubernetes-validations": [msgspec.to_builtins(rule) for rule in _rules()],
+    }
+
+
+def _rules() -> list[Rule]:
+    own = (
+        Rule(f"!has(self.{name})", f"{name} has a field of its own: set spec.{path}") for name, path in FIELDS.items()
+    )
+    managed = (Rule(f"!has(self.{name})", f"{name} is set by the operator; leave it out") for name in MANAGED)
+    secret = (
+        Rule(f"!has(self.{name})", f"{name} is secret, and a spec is not: keep it in a Secret that the spec names")
+        for name, each in SERVICE.items()
+        if each.get("secret")
+    )
+    return [*own, *managed, *secret]
+
+
+def _property(setting: Schema) -> Schema:
+    """A setting as a CRD has it."""
+    found = {name: value for name, value in setting.items() if name not in ("secret", "from", "to")}
+    if isinstance(found["type"], list):
+        del found["type"]
+        found["x-kubernetes-int-or-string"] = True
+    if found.get("type") == "integer":
+        found["format"] = "int64"
+    if "from" in setting:
+        found |= within(setting["from"], setting["to"]).extra_json_schema or {}
+    return found
+
+
+Settings = Annotated[
+    dict[str, Any],
+    field(
+        "Settings of the service that have no field of their own, as its settings file has them; docs/settings.md "
+        "lists them all."
+    ),
+    Meta(extra_json_schema=schema()),
+]
