@@ -8,6 +8,7 @@ import pytest
 from jose import jwt
 
 from tests.support.certificates import make_pair
+from tests.support.subjects import SUBJECTS
 from tornado_app.cli import main
 from tornado_app.config import SETTINGS
 
@@ -51,6 +52,19 @@ def test_token_signs_with_the_configured_key_for_the_configured_service(capsys, 
     token = capsys.readouterr().out.strip()
     assert jwt.decode(token, SECRET, algorithms=["HS256"], audience="game", issuer="me")["sub"] == "bob"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_token_is_for_any_user_id(capsys, subject):
+    assert main(["token", f"--sub={subject}"]) == 0
+    assert jwt.get_unverified_claims(capsys.readouterr().out.strip())["sub"] == subject
+
+
+@pytest.mark.parametrize("subject", ["", " ann", "ann ", "a\tb", "Zoë", "x" * 256])
+def test_token_for_what_can_be_no_user_id_says_what_one_is(capsys, subject):
+    with pytest.raises(SystemExit):
+        main(["token", f"--sub={subject}"])
+    assert "a user id has 1 to 255 printable ASCII characters" in capsys.readouterr().err
 
 
 def test_token_says_why_it_cannot_sign(capsys, monkeypatch, tmp_path):

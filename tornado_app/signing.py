@@ -179,14 +179,16 @@ def _points(text: str) -> int:
 
 def _user_id(text: str) -> str:
     if not identity.is_user_id(text):
-        raise argparse.ArgumentTypeError("a user id has 1 to 128 characters of A-Z a-z 0-9 _ . : @ -")
+        raise argparse.ArgumentTypeError(f"a user id has {identity.USER_ID_FORM}")
     return text
 
 
 def _username(text: str) -> str:
     name = identity.username(text)
     if name is None:
-        raise argparse.ArgumentTypeError("a name has 1 to 64 characters, and no control characters")
+        raise argparse.ArgumentTypeError(
+            "a name has 1 to 64 characters, one visible at least, none a control character"
+        )
     return name
 
 

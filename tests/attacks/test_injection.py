@@ -57,9 +57,15 @@ def test_operator_as_the_name_of_a_member(arena, form):
 
 
 def test_operator_as_a_user_id(arena, server):
-    """In a body, in a path, in a cursor: what cannot be an id is nobody's."""
+    """In a body, in a path, in a cursor: text that can be no id is refused; other text is an id of its own."""
+    for text in ["$gt", "$where", '{"$gt":""}', "' || 1==1 //", "../admin", "a b", "$$ROOT"]:
+        user = f"{text} {new_user()}"
+        path = f"/api/v1/players/{quote(user, safe='')}"
+        assert arena.here.get(path).json["error"] == "player_not_found"
+        assert arena.here.post("/api/v1/score", {"user_id": user, "score_increase": 7}, token=server).status < 300
+        assert arena.score(user) == arena.here.get(path).json["score"] == 7
     with arena.unchanged():
-        for text in ["$gt", "$where", "a\0b", '{"$gt":""}', "' || 1==1 //", "a b", "../admin", "Zoë"]:
+        for text in ["a\0b", "a\tb", " $gt", "$gt ", "Zoë", "x" * 256]:
             body = {"user_id": text, "score_increase": 7}
             assert arena.here.post("/api/v1/score", body, token=server).json["error"] == "invalid_body"
             path = f"/api/v1/players/{quote(text, safe='')}"

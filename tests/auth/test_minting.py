@@ -20,7 +20,8 @@ KEY = signing("HS256")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"sub": "an n", "ttl": 60}, "user id"),
+        ({"sub": " ann", "ttl": 60}, "user id"),
+        ({"sub": "Zoë", "ttl": 60}, "user id"),
         ({"sub": "ann", "ttl": 0}, "more than 0"),
         ({"sub": "ann", "ttl": float("nan")}, "more than 0"),
         ({"sub": "ann", "ttl": float("inf")}, "more than 0"),

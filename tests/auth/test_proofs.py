@@ -216,7 +216,7 @@ def test_points_that_nobody_knows_are_an_unknown_action_type():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"sub": "an n"}, "player"),
+        ({"sub": "ann "}, "player"),
         ({"action_type": ""}, "action type"),
         ({"points": 0}, "integer of 1 or more"),
         ({"points": True}, "integer of 1 or more"),

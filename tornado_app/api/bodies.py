@@ -12,7 +12,7 @@ from tornado_app.api.errors import BadRequest, UnsupportedMediaType
 from tornado_app.api.fields import ACTION_ID, WHOLE
 from tornado_app.api.http import Request
 from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
-from tornado_app.core.identity import USER_ID, is_action_id
+from tornado_app.core.identity import USER_ID, USER_ID_FORM, is_action_id
 from tornado_app.core.model import MAX_SCORE
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ T = TypeVar("T")
 _PLACE = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
 _NO_NUMBER = re.compile(r"Expected .*, got `(?!float)")
 _FORMS = {
-    repr(USER_ID + WHOLE): "use 1 to 128 characters of A-Z a-z 0-9 _ . : @ -",
+    repr(USER_ID + WHOLE): f"use {USER_ID_FORM}",
     repr(ACTION_ID + WHOLE): "use 1 to 128 visible ASCII characters",
 }
 """Words for a person instead of a pattern."""

@@ -21,7 +21,7 @@ UserId = Annotated[
     str,
     Meta(
         pattern=USER_ID + WHOLE,
-        description="The player: the token's own, or with the scope `scores:write` any.",
+        description="The player's user id: the token's own, or with the scope `scores:write` any.",
         examples=["alice"],
     ),
 ]
@@ -39,7 +39,7 @@ OptionalProof = Annotated[
 ]
 NewName = Annotated[
     Annotated[str, Meta(min_length=1, max_length=4 * MAX_USERNAME)] | None,
-    Meta(description=f"1 to {MAX_USERNAME} characters in NFC, none of them a control character.", examples=["Zoë"]),
+    Meta(description=f"1 to {MAX_USERNAME} characters, one visible at least, no control characters.", examples=["Zoë"]),
 ]
 NewAvatarUrl = Annotated[
     Annotated[str, Meta(max_length=MAX_AVATAR_URL)] | None,

@@ -39,7 +39,7 @@ PARAMETERS: Json = {
         "name": "user_id",
         "in": "path",
         "required": True,
-        **_text("The player; what cannot be a user id is nobody's: 404.", "alice", pattern=USER_ID),
+        **_text("The player's user id, percent-encoded; 404 for text that cannot be one.", "alice", pattern=USER_ID),
     },
     "around_limit": {
         "name": "limit",

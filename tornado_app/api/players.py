@@ -153,7 +153,9 @@ def number(request: Request, name: str, default: int | None, most: int) -> int |
 def _profile(body: ProfileBody) -> Profile:
     username = None if body.username is None else identity.username(body.username)
     if body.username is not None and username is None:
-        raise InvalidBody(f"username: use 1 to {identity.MAX_USERNAME} characters, none of them a control character.")
+        raise InvalidBody(
+            f"username: use 1 to {identity.MAX_USERNAME} characters, one visible at least, no control characters."
+        )
     avatar_url = None if body.avatar_url is None else identity.avatar_url(body.avatar_url)
     if body.avatar_url is not None and avatar_url is None:
         raise InvalidBody("avatar_url: use an absolute http or https URL.")

@@ -38,7 +38,7 @@ def mint(
 ) -> str:
     """A bearer token for `sub` that holds for `ttl` seconds from now; raises ValueError where it could not be used."""
     if not identity.is_user_id(sub):
-        raise ValueError("A user id has 1 to 128 characters of A-Z a-z 0-9 _ . : @ -")
+        raise ValueError(f"A user id has {identity.USER_ID_FORM}.")
     if not 0 < ttl <= compact.MAX_DATE:
         raise ValueError("A token must hold for more than 0 seconds.")
     now = clock()

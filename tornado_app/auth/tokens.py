@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -142,8 +141,11 @@ def _user_id(claims: dict[str, Any]) -> str:
     if not named:
         raise Refused("The token names no user (sub).")
     for user_id in named:
-        if not isinstance(user_id, str) or not identity.is_user_id(user_id):
-            raise Refused("The token's user id is not 1 to 128 characters of A-Z a-z 0-9 _ . : @ -")
+        if not isinstance(user_id, str):
+            kind = "a number" if isinstance(user_id, int | float) and not isinstance(user_id, bool) else "no string"
+            raise Refused(f"The user id of the token (sub, user_id) is {kind}; it must be a string.")
+        if not identity.is_user_id(user_id):
+            raise Refused(f"The user id of the token does not have {identity.USER_ID_FORM}.")
     if named[0] != named[-1]:
         raise Refused("The token names two different users (sub, user_id).")
     return str(named[0])
@@ -162,17 +164,10 @@ def _scopes(claims: dict[str, Any]) -> frozenset[str]:
 
 def _profile(claims: dict[str, Any]) -> Profile:
     """How the provider says that the player is shown; what cannot be shown is left out, not refused."""
-    names = (_username(claims.get(name)) for name in ("name", "preferred_username"))
+    values = (claims.get(name) for name in ("nickname", "preferred_username", "name"))
+    names = (identity.username_of_claim(value) for value in values if isinstance(value, str))
     picture = claims.get("picture")
     return Profile(
         username=next((name for name in names if name is not None), None),
         avatar_url=identity.avatar_url(picture) if isinstance(picture, str) else None,
     )
-
-
-def _username(value: object) -> str | None:
-    """As much of a provider's name as can be a username, None for nothing."""
-    if not isinstance(value, str):
-        return None
-    kept = "".join(c for c in unicodedata.normalize("NFC", value) if unicodedata.category(c) not in ("Cc", "Cs"))
-    return identity.username(kept.strip()[: identity.MAX_USERNAME])

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TextIO
+from urllib.parse import quote
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
@@ -104,7 +105,10 @@ async def _register(url: str, user_id: str, token: str) -> None:
     name = people.CURL.name
     try:
         await client.fetch(
-            f"{url}/api/v1/players/{user_id}", method="PUT", headers=headers, body=f'{{"username": "{name}"}}'
+            f"{url}/api/v1/players/{quote(user_id, safe='')}",
+            method="PUT",
+            headers=headers,
+            body=f'{{"username": "{name}"}}',
         )
     except (OSError, HTTPClientError) as error:
         raise StartupError(f"the demo cannot reach its own service at {url}: {error}") from None

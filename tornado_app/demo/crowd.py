@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
@@ -118,7 +119,8 @@ class Crowd:
         try:
             response = await self._call(client, player, game.method, game.path, game.body(move))
             if response.code == 404:  # this front end wants players to be known
-                await self._call(client, player, "PUT", f"/api/v1/players/{player.person.user_id}", {})
+                place = f"/api/v1/players/{quote(player.person.user_id, safe='')}"
+                await self._call(client, player, "PUT", place, {})
                 response = await self._call(client, player, game.method, game.path, game.body(move))
         except (OSError, HTTPClientError) as error:
             log.debug("a simulated player was not answered: %s", error)
