@@ -260,3 +260,34 @@ def test_a_password_in_a_flag_is_allowed_but_unwise():
     assert "--mongodb-uri-file" in warning
     assert not list(advice(Config.load({"mongodb_uri": URI}, KEYS)))
     assert not list(advice(Config.load({}, {**KEYS, "LEADERBOARD_MONGODB_URI": "mongodb://u:p@db"})))
+
+
+@pytest.mark.parametrize("size", ["1", "2", "9"])
+@pytest.mark.parametrize("option", ["maxPoolSize", "maxpoolsize"])
+def test_too_small_a_pool_is_refused_with_the_reason(tmp_path: Path, option: str, size: str):
+    uri = f"{URI}&{option}={size}"
+    path = tmp_path / "uri"
+    path.write_text(uri)
+    for name, value in (("mongodb_uri", uri), ("mongodb_uri_file", str(path))):
+        text = fault({name: value}, KEYS)
+        assert text.startswith(name)
+        assert f"maxPoolSize={size} is too small: the change stream keeps one connection busy" in text
+        assert "set at least 10" in text
+
+
+@pytest.mark.parametrize("size", ["0", "10", "100"])
+def test_a_pool_that_is_large_enough_or_without_a_bound_is_no_fault(size: str):
+    Config.load({"mongodb_uri": f"{URI}&maxPoolSize={size}"}, KEYS)
+
+
+@pytest.mark.parametrize(
+    ("rate", "lifetime", "most"),
+    [("10/1m", "60s", "90s"), ("10/1s", "1s", "6s"), ("10/10s", "60s", "70s"), ("10/1500ms", "1s", "6s")],
+)
+def test_a_database_timeout_beyond_the_memory_of_ids_is_refused(rate: str, lifetime: str, most: str):
+    given = {"rate_limit": rate, "proof_lifetime": lifetime}
+    assert Config.load({**given, "mongodb_timeout": most}, {}).mongodb_timeout
+    text = fault({**given, "mongodb_timeout": f"{float(most[:-1]) + 0.01}s"})
+    assert text.startswith("mongodb_timeout")
+    assert f"could count twice; give at most {most}, or a longer proof_lifetime" in text
+    Config.load({**given, "mongodb_timeout": f"{float(most[:-1]) + 0.01}s", "proof_lifetime": "150s"}, {})

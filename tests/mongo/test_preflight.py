@@ -215,3 +215,12 @@ def test_serve_with_a_mistyped_option(replica_set, tmp_path):
 def test_serve_with_a_database_but_no_key(replica_set, tmp_path):
     [line] = refused(tmp_path, uri=replica_set.uri, env={"LEADERBOARD_JWT_KEY": ""}, code=2)
     assert "LEADERBOARD_JWT_KEY" in line
+
+
+@pytest.mark.parametrize(("option", "warned"), [("directConnection=true", True), ("directConnection=false", False)])
+async def test_a_direct_connection_to_one_of_several_members_is_logged(three_members, caplog, option, warned):
+    primary = three_members.wait_primary()
+    client = preflight.open_client(f"mongodb://127.0.0.1:{primary.port}/?{option}", "pymongo", 5.0)
+    await preflight.check(client, "board")
+    await settled(client.close())
+    assert ("does not follow a failover to another of 3 members" in caplog.text) is warned

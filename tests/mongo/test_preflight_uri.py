@@ -21,6 +21,8 @@ both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
         ("mongodb://h:1/?tls=maybe", "'true' or 'false'"),
         ("mongodb://h:1/?connectTimeoutMS=soon", "must be an integer or float"),
         ("mongodb://h:1/?readPreference=best", "is not a valid read preference"),
+        ("mongodb://h:1/?datetime_conversion=maybe", "'maybe'"),
+        ("mongodb://h:1/?w=-1", "must be a non negative integer"),
         ("mongodb://h:1/?tls=true&tlsCAFile=/no/such/file", "No such file or directory"),
         (f"mongodb://zoe:{SECRET}@more@h:1/", "must be escaped"),
         (f"mongodb://zoe:1/{SECRET}@h:1/", "%2F"),

@@ -87,6 +87,11 @@ class Mongod:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def lag(self, *, lags: bool = True) -> None:
+        """As a secondary, replicate but apply nothing; or go on. Source: MongoDB's fail point `rsSyncApplyStop`."""
+        with self.client() as client:
+            client.admin.command({"configureFailPoint": "rsSyncApplyStop", "mode": "alwaysOn" if lags else "off"})
+
     def terminate(self) -> None:
         """End it in order."""
         self._signal(signal.SIGTERM)

@@ -11,13 +11,17 @@ from tornado_app.config import keys
 from tornado_app.config.durations import show_duration
 from tornado_app.config.files import read_secret
 from tornado_app.config.kinds import Refused
-from tornado_app.config.network import MongodbUri
+from tornado_app.config.network import MongodbUri, uri_option
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.policies import CLOCKS_APART, MAX_REMEMBERED, PROOF_LEEWAY, ProofPolicy, RateLimit
 
 if TYPE_CHECKING:
     from tornado_app.config.configuration import Config
     from tornado_app.config.sources import Gathered
+
+MIN_POOL = 10
+"""Connections to MongoDB that a process needs. The change stream keeps one busy; the batch write, the ledger, its
+lease, the board, the probes, moderation and every read from the database use one each at the same time."""
 
 Fault = tuple[str, str]
 """A setting's name and what is wrong with it."""
@@ -65,6 +69,36 @@ def _uri_file(config: Config) -> Iterator[Fault]:
         yield "mongodb_uri_file", error.faults[0].removeprefix("mongodb_uri_file: ")
     except Refused as hint:
         yield "mongodb_uri_file", f"{config.mongodb_uri_file} does not hold {MongodbUri().what} ({hint})"
+
+
+def _pool(config: Config) -> Iterator[Fault]:
+    try:
+        uri = config.read_mongodb_uri()
+    except ConfigError:
+        return  # a check of its own says why
+    size = uri_option(uri or "", "maxPoolSize")
+    if size is not None and size.isdecimal() and 0 < int(size) < MIN_POOL:
+        yield (
+            "mongodb_uri" if config.mongodb_uri_file is None else "mongodb_uri_file",
+            (
+                f"maxPoolSize={size} is too small: the change stream keeps one connection busy, and score updates, the "
+                f"ledger, reads and probes would wait for each other; leave it out (100), or set at least {MIN_POOL}"
+            ),
+        )
+
+
+def _timeout(config: Config) -> Iterator[Fault]:
+    limit = config.rate_limit
+    remembered = limit.windows(config.proof_lifetime + PROOF_LEEWAY) * limit.window - CLOCKS_APART
+    if config.mongodb_timeout > remembered:
+        yield (
+            "mongodb_timeout",
+            (
+                f"{show_duration(config.mongodb_timeout)} is longer than this rate_limit and proof_lifetime keep "
+                "action ids, so that an action which is repeated for so long could count twice; give at most "
+                f"{show_duration(math.floor(remembered * 1000) / 1000)}, or a longer proof_lifetime"
+            ),
+        )
 
 
 def _memory(config: Config) -> Iterator[Fault]:
@@ -149,6 +183,8 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Config], Iterator[Fault]]], ...]
     (("config", *keys.PROOF_SOURCES, "proof_algorithm", "action_proof", *_DATABASE), keys.proof_key_needed),
     ((*keys.TOKEN_SOURCES, "jwt_algorithm", *keys.PROOF_SOURCES, "proof_algorithm"), keys.apart),
     (("mongodb_uri_file",), _uri_file),
+    (_DATABASE, _pool),
+    (("mongodb_timeout", "rate_limit", "proof_lifetime"), _timeout),
     (("rate_limit", "proof_lifetime"), _memory),
     (("config", *_CAPTCHA), _captcha),
     (("config", "tls_cert", "tls_key"), _tls),

@@ -67,6 +67,25 @@ Shared secrets (`oct`) in a set that comes by URL are passed over: a secret that
 may hold some.
 """
 
+_URI = """### Options of `mongodb_uri`
+
+The service does not use an option of the URI that would weaken a promise. It logs each one at its start, with what it
+does instead:
+
+- `readPreference`, `readPreferenceTags`, `maxStalenessSeconds`, `readConcernLevel`: every read and every change stream
+  uses the primary, at read concern `majority`.
+- `w`, `journal`, `fsync`: a majority of the members acknowledges and journals every write.
+- `retryWrites`, `retryReads`: the driver repeats an operation that a failover interrupted.
+- `timeoutMS`, `socketTimeoutMS`, `waitQueueTimeoutMS`, `connectTimeoutMS`, `serverSelectionTimeoutMS`, `wTimeoutMS`:
+  `mongodb_timeout` bounds every operation.
+- `tz_aware`, `datetime_conversion`, `unicode_decode_error_handler`, `uuidRepresentation`: the service decodes every
+  document in the same way.
+
+A `maxPoolSize` below 10 is a fault: a process uses several connections at the same time. 0 is no limit, and the default
+is 100. `directConnection=true` on a set of several members, `tlsInsecure`, `tlsAllowInvalidCertificates` and
+`tlsAllowInvalidHostnames` are used as given, and the log names the risk. Every other option has its usual meaning.
+"""
+
 _REST = """| Variable | Meaning |
 |---|---|
 | `NO_COLOR` | Set to anything, it keeps logs on a terminal free of colours ([no-color.org](https://no-color.org)). |
@@ -83,7 +102,7 @@ def render() -> str:
                 [f"## {group}", "", "| Setting | Flag, variable | Default | Meaning |", "|---|---|---|---|", *rows, ""]
             )
         )
-        parts += {"Tokens": [_PROVIDERS, _SECRETS], "Rules": [_memory(), _actions()]}.get(group, [])
+        parts += {"Database": [_URI], "Tokens": [_PROVIDERS, _SECRETS], "Rules": [_memory(), _actions()]}.get(group, [])
     parts.append(f"## Other variables\n\n{_REST}")
     return "\n".join(parts)
 
@@ -121,7 +140,9 @@ derived from two settings: `remember = updates × windows`, with the updates and
 window, so an id is remembered for that many windows at least. That is longer than an action proof can be accepted:
 {PROOF_LEEWAY:.0f} s are how far a game server's clock may be ahead, {CLOCKS_APART:.0f} s how far the clocks of the
 service's own processes may differ. By default that is {remember} ids and **at least {minutes:.0f} minutes**, longer for
-a player who scores more seldom. Within that time a client may safely repeat a request with the same id.
+a player who scores more seldom. Within that time a client may safely repeat a request with the same id. The service
+itself repeats an update whose answer was lost, for up to `mongodb_timeout`: one that is longer than that memory less
+{CLOCKS_APART:.0f} s is a fault.
 
 Each id is paid for in every write of that player, about 85 bytes in the document. At most {MAX_REMEMBERED} may be
 remembered; settings that ask for more are a fault, which names the largest values that fit.

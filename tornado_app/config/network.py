@@ -177,3 +177,12 @@ class MongodbUri(Base, frozen=True, kw_only=True):
         credentials, at, place = rest.rpartition("@")
         place, question, _ = place.partition("?")
         return f"{scheme}://{'***' if credentials else ''}{at}{place}{question and '?***'}"
+
+
+def uri_option(uri: str, name: str) -> str | None:
+    """The value of an option of a MongoDB connection string, whose names have no case; None where it is not given."""
+    for option in re.split("[&;]", uri.partition("?")[2]):
+        found, _, value = option.partition("=")
+        if found.lower() == name.lower():
+            return value
+    return None

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import re
 import sys
 from collections.abc import Awaitable
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import pymongo.lock
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
+from pymongo.uri_parser import split_options
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.commands import Commands, Observe
@@ -24,9 +27,53 @@ Document: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 Client: TypeAlias = AsyncMongoClient[Document]
 
+log = logging.getLogger("leaderboard.database")
+
 DUPLICATE_KEY = 11000
 _TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost)."""
+
+
+class Override(NamedTuple):
+    """What the service does instead of a URI option. `same`: values of the option that change nothing."""
+
+    same: tuple[str, ...]
+    instead: str
+
+
+_READS = "every read goes to the primary, at read concern majority"
+_WRITES = "a majority of the members acknowledges and journals every write"
+_REPEATED = "the driver repeats an operation that a failover interrupted"
+_BOUNDED = "the setting mongodb_timeout bounds every operation"
+_DECODED = "the service decodes every document in the same way"
+
+OVERRIDDEN = {
+    "readpreference": Override(("primary",), _READS),
+    "readpreferencetags": Override((), _READS),
+    "maxstalenessseconds": Override(("-1",), _READS),
+    "readconcernlevel": Override(("majority",), _READS),
+    "w": Override(("majority",), _WRITES),
+    "journal": Override(("true",), _WRITES),
+    "fsync": Override((), _WRITES),
+    "wtimeoutms": Override((), _BOUNDED),
+    "retrywrites": Override(("true",), _REPEATED),
+    "retryreads": Override(("true",), _REPEATED),
+    "timeoutms": Override((), _BOUNDED),
+    "sockettimeoutms": Override((), _BOUNDED),
+    "waitqueuetimeoutms": Override((), _BOUNDED),
+    "connecttimeoutms": Override((), _BOUNDED),
+    "serverselectiontimeoutms": Override((), _BOUNDED),
+    "tz_aware": Override(("true",), _DECODED),
+    "datetime_conversion": Override((), _DECODED),
+    "unicode_decode_error_handler": Override((), _DECODED),
+    "uuidrepresentation": Override(("unspecified",), _DECODED),
+}
+"""URI options that the driver never gets, by name in lower case: with them a score could be lost, be counted twice or
+be read from a member that lags; or the change stream would end, or what another program wrote could not be read."""
+
+_UNSAFE_TLS = Override(("false",), "whoever is on the network path can read and change the scores")
+REPORTED = dict.fromkeys(("tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames"), _UNSAFE_TLS)
+"""URI options that are used as given, with what follows from them."""
 
 
 def connect(
@@ -35,28 +82,66 @@ def connect(
     """A client for `uri`; it connects on first use and gives up on finding a server after `timeout` seconds.
     `observe` is told of each command.
 
-    A Motor client is returned under the same type: the two are used alike here. Raises StartupError where the extra
-    `[motor]` is not installed; an unusable URI raises what PyMongo raises.
+    A URI option in `OVERRIDDEN` is checked, logged and left out. A Motor client is returned under the same type: the
+    two are used alike here. Raises StartupError where the extra `[motor]` is not installed; an unusable URI raises what
+    PyMongo raises.
     """
+    address, given = _split(uri)
     options: dict[str, Any] = {
-        "appname": "leaderboard",
+        "readConcernLevel": "majority",
+        "w": "majority",
+        "journal": True,
         "serverSelectionTimeoutMS": round(timeout * 1000),
         "connectTimeoutMS": round(timeout * 1000),
         "tz_aware": True,
         "datetime_conversion": "DATETIME_CLAMP",  # a date past the year 9999 must not end whoever reads it
+        "unicode_decode_error_handler": "replace",  # nor text that is not UTF-8, which MongoDB stores unseen
     }
+    if all(name.lower() != "appname" for name, _ in given):
+        options["appname"] = "leaderboard"
     if observe is not None:
         options["event_listeners"] = [Commands(observe)]
+    kept = "&".join(f"{name}={value}" for name, value in given if name.lower() not in OVERRIDDEN)
+    client = _client_class(driver)(f"{address}?{kept}" if kept else address, **options)
+    for name, value in given:  # only now: of a URI that cannot be read, a value may be a piece of the password
+        _report(name, value)
+    return client  # type: ignore[no-any-return]
+
+
+def _client_class(driver: DriverName) -> Any:
     if driver == "pymongo":
-        return AsyncMongoClient(uri, **options)
+        return AsyncMongoClient
     try:
         from motor.motor_asyncio import AsyncIOMotorClient
     except ModuleNotFoundError as missing:
         raise StartupError(
             "mongo_driver=motor needs Motor: install the extra `motor` (in this project's folder: pip install .[motor])"
         ) from missing
-    client: Any = AsyncIOMotorClient(uri, **options)
-    return client  # type: ignore[no-any-return]
+    return AsyncIOMotorClient
+
+
+def _split(uri: str) -> tuple[str, list[tuple[str, str]]]:
+    """The URI without its options, and these.
+
+    Raises what PyMongo raises for an option that it cannot use; warns of one that it does not know.
+    """
+    address, _, query = uri.partition("?")
+    if not query:
+        return address, []
+    try:
+        split_options(query, warn=True)
+    except KeyError as error:  # PyMongo's own, for a datetime_conversion
+        raise ValueError(f"an option has the value {error}, which the driver does not know") from None
+    pairs = (option.partition("=") for option in re.split("[&;]", query))
+    return address, [(name, value) for name, _, value in pairs]
+
+
+def _report(name: str, value: str) -> None:
+    overridden, reported = OVERRIDDEN.get(name.lower()), REPORTED.get(name.lower())
+    if overridden is not None and value.lower() not in overridden.same:
+        log.warning("mongodb_uri: %s=%s is not used: %s", name, value, overridden.instead)
+    if reported is not None and value.lower() not in reported.same:
+        log.warning("mongodb_uri: %s=%s: %s", name, value, reported.instead)
 
 
 async def _wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109  # asyncio's own signature

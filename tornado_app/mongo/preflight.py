@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from typing import Any
@@ -12,6 +13,8 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.commands import Observe
 from tornado_app.mongo.driver import Client, Document, DriverName, connect, settled
+
+log = logging.getLogger("leaderboard.database")
 
 MIN_VERSION = (6, 0)
 
@@ -81,12 +84,19 @@ async def check(client: Client, database: str) -> None:
     players = client[database]["players"]
     try:
         with pymongo.timeout(PATIENCE):
-            _fit(await client.admin.command("hello"), await client.admin.command("buildInfo"))
+            hello = await client.admin.command("hello")
+            _fit(hello, await client.admin.command("buildInfo"))
             await players.find_one({}, {"_id": 1})
             await players.update_one({"_id": ""}, {"$set": {"score": 0}})  # nobody's id: asks only for the right
             await _watch(players)
     except PyMongoError as error:
         raise StartupError(explain(error, database)) from error
+    if client.options.direct_connection and len(hello.get("hosts", ())) > 1:
+        log.warning(
+            "mongodb_uri: directConnection=true: the service does not follow a failover to another of %d members, "
+            "until it is left out and all members are named",
+            len(hello["hosts"]),
+        )
 
 
 def _fit(hello: Document, build: Document) -> None:
