@@ -17,7 +17,7 @@ from tornado_app.core.errors import StartupError
 PROJECT = Path(__file__).parents[1]
 SECRET = "correct-horse-battery-staple-0123456789"
 PROOF_SECRET = "another-horse-another-battery-9876543210"
-COMMANDS = ("serve", "demo", "token", "sign-action", "audit", "watch", "check-config", "openapi")
+COMMANDS = ("serve", "demo", "token", "sign-action", "audit", "database", "watch", "check-config", "openapi")
 
 
 class Part(ModuleType):

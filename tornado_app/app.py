@@ -121,6 +121,8 @@ class Service(Serving):
                 timeout=config.mongodb_timeout,
                 on_failure=self.fail,
                 observe=metrics.command,
+                owner=config.owner,
+                previous_owner=config.database_previous_owner,
             )
         )
         self._build()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from tornado_app import __version__, audit, signing
+from tornado_app import __version__, audit, ownership, signing
 from tornado_app.config import SETTINGS, advice
 from tornado_app.config.flags import add_settings, load
 from tornado_app.core.errors import ConfigError, StartupError
@@ -157,6 +157,8 @@ def _parser() -> Parser:
     signing.add_proof_options(add("sign-action", signing.sign_action, about, epilog=signing.SIGNING_EXAMPLES))
     about = "prove that each score is the sum of its ledger; exit 1 where one is not"
     audit.add_options(add("audit", audit.run, about, epilog=audit.EXAMPLES))
+    about = "show, release or drop the database of an installation, by the owner recorded in it"
+    ownership.add_options(add("database", ownership.run, about, epilog=ownership.EXAMPLES))
     watch = add("watch", _watch, "show the board live in this terminal")
     address = "the service's address (default: http://127.0.0.1:8000)"
     watch.add_argument("url", nargs="?", default="http://127.0.0.1:8000", metavar="URL", help=address)

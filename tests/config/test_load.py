@@ -61,6 +61,8 @@ FILES = (
 """What names a file that must be there; tests below give them."""
 
 SAMPLES = {
+    "database_owner": "games/arcade/5d0c0f7c",
+    "database_previous_owner": "games/arcade",
     "host": "10.0.0.1", "metrics_host": "::1", "mongodb_uri": "mongodb://db/?replicaSet=rs0", "jwt_key": SECRET,
     "jwt_audience": "game", "jwt_issuer": "https://id.example.com", "max_points_per_window": "7",
     "allowed_origins": "https://a.example,http://localhost:3000", "auto_register": "true", "rate_limit": "3/5s",

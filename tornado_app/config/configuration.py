@@ -16,6 +16,7 @@ from tornado_app.config.files import read_actions, read_secret
 from tornado_app.config.settings import SETTINGS, Settings
 from tornado_app.config.sources import Gathered, gather
 from tornado_app.core.errors import ConfigError
+from tornado_app.core.model import Owner
 from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ProofPolicy, Rules
 
 
@@ -68,6 +69,11 @@ class Config(Settings):
     def embedded(self) -> bool:
         """Whether the service runs a MongoDB of its own."""
         return self.mongodb_uri is None and self.mongodb_uri_file is None
+
+    @property
+    def owner(self) -> Owner | None:
+        """The installation that owns the database."""
+        return None if self.database_owner is None else Owner.parse(self.database_owner)
 
     @property
     def process_count(self) -> int:

@@ -70,6 +70,18 @@ class Settings:
         "leaderboard",
         "Name of the database.",
     )
+    database_owner: str | None = _database(
+        Text(metavar="OWNER", what="namespace/name/uid", pattern=r"[^/\s]{1,253}/[^/\s]{1,253}/[^/\s]{1,64}"),
+        None,
+        "Installation that owns the database, as namespace/name/uid; the operator sets it. The service records it in "
+        "the database and does not start where another namespace/name is recorded. If unset, ownership is not checked.",
+    )
+    database_previous_owner: str | None = _database(
+        Text(metavar="OWNER", what="namespace/name", pattern=r"[^/\s]{1,253}/[^/\s]{1,253}"),
+        None,
+        "Owner, as namespace/name, that `database_owner` takes the database over from. If unset, a database of another "
+        "owner is refused.",
+    )
     mongo_driver: Literal["pymongo", "motor"] = _database(
         Choice(metavar="NAME", options=("pymongo", "motor")),
         "pymongo",

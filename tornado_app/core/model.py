@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -153,3 +154,19 @@ def standings(players: list[Player]) -> tuple[Standing, ...]:
 def rfc3339(ms: int) -> str:
     """`2026-01-02T03:04:05.678Z` for milliseconds since the epoch."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Owner(NamedTuple):
+    """An installation: `str(owner)` is `namespace/name`."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> Owner:
+        """An owner from `namespace/name/uid`, which the setting's pattern has checked."""
+        return cls(*text.split("/"))

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from tornado_app.mongo import preflight, schema
+from tornado_app.core.model import Owner
+from tornado_app.mongo import ownership, preflight, schema
 from tornado_app.mongo.commands import Observe
 from tornado_app.mongo.driver import Client, DriverName, settled
 from tornado_app.mongo.embedded import EmbeddedMongod
@@ -23,11 +24,14 @@ async def open_database(
     timeout: float = 5.0,  # noqa: ASYNC109  # the driver's own bound
     on_failure: Callable[[Exception], None],
     observe: Observe | None = None,
+    owner: Owner | None = None,
+    previous_owner: str | None = None,
 ) -> AsyncIterator[Client]:
     """A client whose database is fit for the service: a replica set of MongoDB 6 or newer, with the board's index.
 
     `uri` None starts a mongod in `data_dir`, which ends with the context; `on_failure` is told when it is lost for
-    good; `observe` is told of each command. Raises StartupError.
+    good; `observe` is told of each command. With an `owner` the database is claimed before anything else is written, as
+    `ownership.claim` says. Raises StartupError.
     """
     async with AsyncExitStack() as embedded:
         if uri is None:
@@ -35,6 +39,8 @@ async def open_database(
         client = preflight.open_client(uri, driver, timeout, observe)
         try:
             await preflight.check(client, name)
+            if owner is not None:
+                await ownership.claim(client, name, owner, previous=previous_owner)
             await schema.ensure(client, name)
             yield client
         finally:

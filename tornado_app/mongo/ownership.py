@@ -1,0 +1,128 @@
+"""Which installation owns a database: one document, written by the first service that uses the database.
+
+    leaderboard_metadata: {_id: "owner", uid, namespace, name}
+
+`namespace` and `name` identify the owner, `uid` its current incarnation: an installation that is created again under
+the same name takes its database back, and `uid` becomes the new one. A drop needs the very `uid`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pymongo
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from tornado_app.core.errors import StartupError
+from tornado_app.core.model import Owner
+from tornado_app.mongo import preflight
+from tornado_app.mongo.driver import Client, Document
+from tornado_app.mongo.lease import LEASES
+from tornado_app.mongo.ledger import LEDGER
+from tornado_app.mongo.store import DURABLE
+from tornado_app.mongo.suspects import SUSPECTS
+
+METADATA = "leaderboard_metadata"
+
+COLLECTIONS = ("players", LEDGER, SUSPECTS, LEASES)
+"""The collections of the service, without the one of the owner. A test compares them with what a service makes."""
+
+PATIENCE = 10.0
+"""Seconds for reading and writing the owner."""
+
+DROP_PATIENCE = 60.0
+"""Seconds for dropping the collections."""
+
+_OWNER = {"_id": "owner"}
+
+
+class ForeignDatabase(StartupError):
+    """The database belongs to another installation, or to none although it holds data."""
+
+
+async def claim(client: Client, database: str, owner: Owner, *, previous: str | None = None) -> None:
+    """Record `owner` as the owner of the database, atomically. `previous`, `namespace/name`, may be the owner so far.
+
+    Raises ForeignDatabase where another installation is the owner, StartupError where the database does not answer.
+    """
+    accepted = [{"namespace": owner.namespace, "name": owner.name}]
+    if previous is not None:
+        accepted.append(dict(zip(("namespace", "name"), previous.split("/"), strict=True)))
+    wanted, change = {**_OWNER, "$or": accepted}, {"$set": owner._asdict()}
+    try:
+        with pymongo.timeout(PATIENCE):
+            for _ in range(2):  # of two first starts at once one finds the document of the other, which is the same
+                try:
+                    await _metadata(client, database).update_one(wanted, change, upsert=True)
+                except DuplicateKeyError:
+                    continue
+                return
+            raise _foreign(database, await _read(client, database), owner)
+    except PyMongoError as error:
+        raise StartupError(preflight.explain(error, database)) from error
+
+
+async def read(client: Client, database: str) -> Owner | None:
+    """The owner of the database. Raises StartupError where the database does not answer."""
+    try:
+        with pymongo.timeout(PATIENCE):
+            return await _read(client, database)
+    except PyMongoError as error:
+        raise StartupError(preflight.explain(error, database)) from error
+
+
+async def release(client: Client, database: str, owner: Owner) -> bool:
+    """Remove the record of `owner`; whether there was one. Raises as `claim`."""
+    try:
+        with pymongo.timeout(PATIENCE):
+            found = await _read(client, database)
+            if found is None:
+                return False
+            if found[:2] != owner[:2]:
+                raise _foreign(database, found, owner)
+            await _metadata(client, database).delete_one({**_OWNER, **found._asdict()})
+            return True
+    except PyMongoError as error:
+        raise StartupError(preflight.explain(error, database)) from error
+
+
+async def drop(client: Client, database: str, owner: Owner) -> list[str]:
+    """Drop the service's collections, and the database with its last collection; the other collections that stay.
+
+    The owner goes last, so that a drop that is cut off can be repeated. A database without any of the collections is
+    dropped already. Raises ForeignDatabase unless `owner` is the owner with this uid, StartupError as `claim`.
+    """
+    try:
+        with pymongo.timeout(DROP_PATIENCE):
+            found = await _read(client, database)
+            there = set(await client[database].list_collection_names())
+            if found is None and not there & set(COLLECTIONS):
+                return sorted(there)
+            if found != owner:
+                raise _foreign(database, found, owner)
+            for each in COLLECTIONS:
+                await client[database].drop_collection(each)
+            await client[database].drop_collection(METADATA)
+            return sorted(there - {*COLLECTIONS, METADATA})
+    except PyMongoError as error:
+        raise StartupError(preflight.explain(error, database)) from error
+
+
+def _metadata(client: Client, database: str) -> Any:
+    return client[database].get_collection(METADATA, write_concern=DURABLE)
+
+
+async def _read(client: Client, database: str) -> Owner | None:
+    found: Document | None = await _metadata(client, database).find_one(_OWNER)
+    return None if found is None else Owner(*(str(found.get(field, "")) for field in Owner._fields))
+
+
+def _foreign(database: str, found: Owner | None, wanted: Owner) -> ForeignDatabase:
+    if found is None:
+        return ForeignDatabase(f"database {database!r} belongs to no installation, although it holds data")
+    if found[:2] == wanted[:2]:
+        return ForeignDatabase(f"database {database!r} belongs to {found} of uid {found.uid}, and not {wanted.uid}")
+    return ForeignDatabase(
+        f"database {database!r} belongs to {found}, and not to {wanted}. Use another database, or take this one over "
+        f"once {found} is gone, with database_previous_owner"
+    )
