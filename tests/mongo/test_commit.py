@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tornado_app.core.errors import Overloaded
+from tests.support.wait import eventually
+from tornado_app.core.errors import DatabaseError, Overloaded
 from tornado_app.mongo.commit import MIN_BATCH, GroupCommit
 
 
@@ -96,3 +97,66 @@ async def test_memory_is_bounded_whatever_the_pace(database):
     await submit(commit, 10)
     with pytest.raises(Overloaded):
         commit.submit(0, "one more")
+
+
+class Contested:
+    """Flushes of which the actions in `losers` always lose; `sizes` are those of the flushes."""
+
+    def __init__(self, *losers):
+        self.losers, self.flushes = losers, []
+
+    async def __call__(self, batch, seconds):
+        await asyncio.sleep(0)
+        self.flushes.append([pending.action for pending in batch])
+        lost = [pending for pending in batch if pending.action in self.losers]
+        for pending in batch:
+            if pending in lost:
+                pending.lost += 1
+            else:
+                pending.succeed(pending.action)
+        return lost
+
+
+async def test_a_lost_race_is_repeated_with_growing_pauses_until_its_time_is_up():
+    database = Contested("unlucky")
+    commit = GroupCommit(database, timeout=0.5)
+    with pytest.raises(DatabaseError):
+        await commit.submit("unlucky", "op")
+    assert 3 <= len(database.flushes) <= 12
+    await commit.close()
+
+
+async def test_the_others_do_not_wait_for_an_action_that_keeps_losing():
+    database = Contested("unlucky")
+    commit = GroupCommit(database, timeout=1.0)
+    unlucky = [commit.submit("unlucky", str(n)) for n in range(6)]
+    await eventually(lambda: len(database.flushes) > 4)
+    assert await asyncio.gather(*(commit.submit(n, f"other {n}") for n in range(50))) == list(range(50))
+    assert any(set(range(50)) <= set(flush) for flush in database.flushes)
+    assert commit.waiting == 6
+    for answer in unlucky:
+        answer.cancel()
+    await commit.close()
+
+
+async def test_a_commit_that_closes_answers_those_that_rest():
+    database = Contested("unlucky")
+    commit = GroupCommit(database, timeout=30.0)
+    answer = commit.submit("unlucky", "op")
+    await eventually(lambda: len(database.flushes) > 3)
+    closing = asyncio.ensure_future(commit.close())
+    await asyncio.sleep(0)
+    database.losers = ()
+    assert await answer == "unlucky"
+    await closing
+
+
+async def test_those_that_rest_count_among_those_that_wait():
+    commit = GroupCommit(Contested("unlucky"), timeout=30.0, max_waiting=1)
+    commit.submit("unlucky", "op")
+    await eventually(lambda: commit._paused)
+    commit.room = 1  # what a slow database leaves
+    with pytest.raises(Overloaded):
+        commit.submit("other", "op 2")
+    commit._flush.losers = ()
+    await commit.close()

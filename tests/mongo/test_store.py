@@ -363,3 +363,14 @@ async def test_a_hidden_player_scores_off_the_board(real):
     document = await store.documents.find_one({"_id": "alice"})
     assert not marks.decode(document["last"]).on_board
     assert (await store.top()).standings == ()
+
+
+async def test_submissions_that_lose_every_race_do_not_keep_the_database_busy(real, make_store):
+    """Without a pause, six requests made 666 updates in half a second."""
+    sizes = []
+    store = make_store(ROOMY, timeout=0.5, observe_batch=sizes.append)
+    await store.documents.insert_one({"_id": "bob", "score": float("nan")})  # no filter fits it, and nothing refuses it
+    answers = [asyncio.ensure_future(store.apply(action(user="bob"))) for _ in range(6)]
+    outcomes = await asyncio.gather(*answers, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [DatabaseError] * 6
+    assert sum(sizes) <= 6 * 13

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from tornado_app.core.errors import DatabaseError, Overloaded, ShuttingDown
 from tornado_app.core.model import Action, Receipt
+from tornado_app.mongo.driver import race_pause
 
 log = logging.getLogger("leaderboard.commit")
 
@@ -25,15 +26,18 @@ MIN_BATCH = 64
 
 MIN_MEASURED = 0.001
 
+CLOSE_PAUSE = 0.005
+"""Seconds between two looks at what still rests, where no flush is under way."""
+
 
 class Pending:
     """An action on its way, and the future of its answer.
 
     `op` marks this submission however often it is tried; `deadline` is in loop time; `tried` tells that it was, and
-    `absent` and `hidden` what that found of the player.
+    `absent` and `hidden` what that found of the player. `lost` counts the tries that another write came before.
     """
 
-    __slots__ = ("absent", "action", "answer", "deadline", "hidden", "op", "tried")
+    __slots__ = ("absent", "action", "answer", "deadline", "hidden", "lost", "op", "tried")
 
     def __init__(self, action: Action, op: str, answer: asyncio.Future[Receipt], deadline: float) -> None:
         self.action = action
@@ -43,6 +47,12 @@ class Pending:
         self.absent = False
         self.hidden = False
         self.tried = False
+        self.lost = 0
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next try. The second one often knows better than the first, and follows at once."""
+        return 0.0 if self.lost < 2 else race_pause(self.lost - 2)
 
     def succeed(self, receipt: Receipt) -> None:
         """Answer, unless nobody waits any more."""
@@ -90,6 +100,7 @@ class GroupCommit:
         self._max_batch = self._reach = max_batch
         self._observe = observe
         self._waiting: deque[Pending] = deque()
+        self._paused: set[Pending] = set()
         self._running: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -100,19 +111,18 @@ class GroupCommit:
         """
         if self._closing:
             raise ShuttingDown(retry_after=1.0)
-        if len(self._waiting) >= self.room:
+        if self.waiting >= self.room:
             raise Overloaded(retry_after=1.0)
         loop = asyncio.get_running_loop()
         pending = Pending(action, op, loop.create_future(), loop.time() + self._timeout)
         self._waiting.append(pending)
-        if self._running is None:
-            self._running = loop.create_task(self._run(), name="group-commit")
+        self._work()
         return pending.answer
 
     @property
     def waiting(self) -> int:
         """Submissions that no flush has taken yet."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._paused)
 
     @property
     def busy(self) -> bool:
@@ -122,8 +132,12 @@ class GroupCommit:
     async def close(self) -> None:
         """Take no more, and answer all who wait."""
         self._closing = True
-        if self._running is not None:
-            await self._running
+        while self._running is not None or self._paused:
+            await (self._running or asyncio.sleep(CLOSE_PAUSE))
+
+    def _work(self) -> None:
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run(), name="group-commit")
 
     async def _run(self) -> None:
         try:
@@ -157,8 +171,24 @@ class GroupCommit:
         self.room = min(self._max_waiting, max(self._max_batch, in_time // 2))
 
     def _requeue(self, again: Sequence[Pending]) -> None:
-        """Put those to repeat in front, in their order, and let go of all whose time is up."""
-        self._waiting.extendleft(reversed(again))
-        now = asyncio.get_running_loop().time()
-        while self._waiting and self._waiting[0].deadline <= now:
+        """Put those to repeat in front, in their order, and let go of all whose time is up.
+
+        One that keeps losing rests first, and the others do not wait for it.
+        """
+        loop = asyncio.get_running_loop()
+        for pending in reversed(again):
+            if pause := pending.pause:
+                self._paused.add(pending)
+                loop.call_later(pause, self._resume, pending)
+            else:
+                self._waiting.appendleft(pending)
+        while self._waiting and self._waiting[0].deadline <= loop.time():
             self._waiting.popleft().fail(DatabaseError(retry_after=1.0))
+
+    def _resume(self, pending: Pending) -> None:
+        self._paused.remove(pending)
+        if pending.deadline <= asyncio.get_running_loop().time():
+            pending.fail(DatabaseError(retry_after=1.0))
+            return
+        self._waiting.appendleft(pending)
+        self._work()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import random
 import re
 import sys
 from collections.abc import Awaitable
@@ -30,6 +31,9 @@ Client: TypeAlias = AsyncMongoClient[Document]
 log = logging.getLogger("leaderboard.database")
 
 DUPLICATE_KEY = 11000
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
+"""Seconds, before jitter, until a write that lost a race is tried again; doubled each time."""
+
 _TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost)."""
 
@@ -169,6 +173,12 @@ def is_transient(error: PyMongoError) -> bool:
     if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
         return True
     return getattr(error, "code", None) in _TRANSIENT_CODES
+
+
+def race_pause(lost: int) -> float:
+    """Seconds until a write is tried again before which other writes came: longer each time, with jitter."""
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(lost, 10))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, no secret
 
 
 def let_go(error: BaseException | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from tornado_app.mongo.known import Known, State
 log = logging.getLogger("leaderboard.store")
 
 RETRY_PAUSE = 0.05
-"""Seconds after a flush that a transient fault ended."""
+"""Seconds, before jitter, after a flush that a transient fault ended."""
 
 
 class Flusher:
@@ -75,7 +76,7 @@ class Flusher:
             let_go(error)
             for pending in batch:
                 pending.tried = True
-            await asyncio.sleep(RETRY_PAUSE)
+            await asyncio.sleep(RETRY_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, no secret
             return batch
         code = getattr(error, "code", None)  # as when the disk is full
         log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})
@@ -98,6 +99,7 @@ class Flusher:
             return True
         if receipt is None:
             pending.tried = True
+            pending.lost += 1
             pending.absent = document is None
             pending.hidden = document is not None and bool(document.get("hidden"))
             return False
