@@ -77,7 +77,8 @@ def broken_json(form):
         "bare word": b"score",
         "form fields": b"score=5&user_id=victim",
         "XML": b"<score>5</score>",
-        "BOM": b"\xef\xbb\xbf" + good,
+        "two BOMs": b"\xef\xbb\xbf" * 2 + good,
+        "BOM within": good[:1] + b"\xef\xbb\xbf" + good[1:],
         "UTF-16": good.decode().encode("utf-16"),
         "gzip": gzip.compress(good),
         "NaN beside": raw(form, more="NaN"),
@@ -124,9 +125,9 @@ def numbers(form):
     if form.field is None:
         return
     for text in (
-        "0", "-0", "-1", "-9223372036854775808", "1.5", "5.0", "1e2", "1e-5", "0.0", "1e400", "-1e400", "1E+400",
-        "1e999999", "1001", str(2**53), str(2**63 - 1), str(2**63), str(2**64), str(2**64 + 5), "-" + "9" * 19,
-        "1" + "0" * 400, "1" + "0" * 5000, "0." + "0" * 400 + "1",
+        "0", "-0", "-1", "-9223372036854775808", "1.5", "5.5", "1e-5", "5.0000000000000000000000001", "1e19", "0.0",
+        "1e400", "-1e400", "1E+400", "1e999999", "1001", "1001.0", str(2**53), str(2**63 - 1), str(2**63), str(2**64),
+        str(2**64 + 5), "-" + "9" * 19, "1" + "0" * 400, "1" + "0" * 5000, "0." + "0" * 400 + "1",
     ):  # fmt: skip
         yield Row(f"{text[:24]} points", 400, "invalid_increment", raw(form, **{form.field: text}))
     for text in ('"5"', '""', "true", "false", "[]", "[5]", "{}", '{"$gt":0}', '{"$inc":{"score":5}}', "null"):

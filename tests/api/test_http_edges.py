@@ -60,8 +60,32 @@ def test_options_names_the_methods(wire):
 
 
 def test_the_target_may_name_scheme_and_host(service, wire):
-    wire.send(f"GET {service.url}/api/top-scores?x=1 HTTP/1.1")
+    wire.send(f"GET {service.url}/api/top-scores HTTP/1.1")
     assert wire.read().status == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Idempotency-Key", "k-1"), ("Action-Proof", "a.b.c"), ("Captcha-Token", "c-1"),
+        ("Authorization", f"Bearer {token('twice')}"), ("Content-Type", "application/json"),
+        ("Content-Length", "11"), ("If-Board-Version", "1"), ("Origin", "https://game.test"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("other", ["same", "different", "other case"])
+def test_a_header_with_one_value_sent_twice_is_refused(service, wire, name, value, other):
+    user = f"u-{uuid4().hex[:8]}"
+    headers = {"Authorization": f"Bearer {token(user)}", "Content-Length": "11", name: value}
+    again = {"same": f"{name}: {value}", "different": f"{name}: 7", "other case": f"{name.upper()}: {value}"}[other]
+    wire.send(
+        "POST /api/score HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()], again,
+        body=b'{"score":5}',
+    )  # fmt: skip
+    answer = wire.read()
+    assert (answer.status, answer.error) == (400, "invalid_request")
+    if (name, other) != ("Content-Length", "different"):  # Tornado refuses that itself: it cannot find the body's end
+        assert name in json.loads(answer.body)["message"]
+    assert service.get(f"/api/v1/players/{user}").status == 404
 
 
 def test_expect_100_continue(service, wire):

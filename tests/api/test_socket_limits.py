@@ -125,6 +125,13 @@ def test_the_services_own_page_is_let_in(service, path):
 
 
 @each_path
+@pytest.mark.parametrize("query", ["period=weekly", "_=1700000000", "token=&token="])
+def test_unknown_query_argument_closes_with_4400(service, path, query):
+    with opened(service, f"{path}?{query}") as watcher:
+        assert watcher.ended() == (4400, "invalid_request")
+
+
+@each_path
 def test_allowed_pages_are_let_in_and_no_others(open_service, path):
     with opened(open_service, path, origin="https://game.test") as watcher:
         watcher.read()

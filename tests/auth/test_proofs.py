@@ -86,7 +86,7 @@ ATTACKS = {
     "jti named twice": forge(KEY, b'{"jti":"a-1","jti":"a-2"}', HEADER),
     "pts zero": proof(pts=0),
     "pts negative": proof(pts=-5),
-    "pts a float": proof(pts=5.0),
+    "pts a float": proof(pts=5.5),
     "pts true": proof(pts=True),
     "pts a string": proof(pts="5"),
     "pts null": proof(pts=None),

@@ -88,12 +88,12 @@ class Admin:
         """Paths, and what answers on them."""
         base = "/api/v1/admin/players/{user_id}"
         verbs = ("suspend", "reinstate", "hide", "show")
-        simple = [Route(f"{base}/{name}", {"POST": self._verb(name)}) for name in verbs]
+        simple = [Route(f"{base}/{name}", {"POST": self._verb(name)}, frozenset()) for name in verbs]
         return [
             *simple,
-            Route(f"{base}/take-back", {"POST": self.take_back}),
-            Route(f"{base}/erase", {"POST": self.erase}),
-            Route(f"{base}/export", {"GET": self.export}),
+            Route(f"{base}/take-back", {"POST": self.take_back}, frozenset()),
+            Route(f"{base}/erase", {"POST": self.erase}, frozenset()),
+            Route(f"{base}/export", {"GET": self.export}, frozenset()),
         ]
 
     def _verb(self, name: str) -> Callable[[Request], Awaitable[Response]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from typing import Any, Generic, NoReturn, TypeVar
@@ -14,11 +15,13 @@ from tornado_app.api.http import Request
 from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
 from tornado_app.core.identity import USER_ID, USER_ID_FORM, is_action_id
 from tornado_app.core.model import MAX_SCORE
+from tornado_app.core.numbers import with_plain_integers
 
 T = TypeVar("T")
 
 _PLACE = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
 _NO_NUMBER = re.compile(r"Expected .*, got `(?!float)")
+_FLOAT = "got `float`"
 _FORMS = {
     repr(USER_ID + WHOLE): f"use {USER_ID_FORM}",
     repr(ACTION_ID + WHOLE): "use 1 to 128 visible ASCII characters",
@@ -36,19 +39,29 @@ class Decoder(Generic[T]):
 
     def __call__(self, request: Request) -> T:
         """The request's body. Raises InvalidJson, InvalidBody, InvalidIncrement or UnsupportedMediaType."""
-        body = request.body
+        body = request.body.removeprefix(codecs.BOM_UTF8)
         if not body and self._optional:
             return self._decode(b"{}")
         _check_media_type(request)
         try:
-            _SYNTAX.decode(body.decode())  # whole: what msgspec skips, it does not look into
-            return self._decode(body)
+            text = body.decode()
+            _SYNTAX.decode(text)  # whole: what msgspec skips, it does not look into
+            return self._value(text)
         except msgspec.ValidationError as error:
             raise self._wrong_shape(str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
             raise InvalidJson from None
         except RecursionError:
             raise InvalidJson("The request body is nested too deeply.") from None
+
+    def _value(self, text: str) -> T:
+        """A valid JSON text as `kind`. Raises msgspec.ValidationError; msgspec takes `5.0` for no integer, we do."""
+        try:
+            return self._decode(text)
+        except msgspec.ValidationError as error:
+            if _FLOAT not in str(error):
+                raise
+            return self._decode(with_plain_integers(text))
 
     def _wrong_shape(self, text: str) -> InvalidBody | InvalidIncrement:
         match = _PLACE.fullmatch(text)

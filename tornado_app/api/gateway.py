@@ -16,7 +16,7 @@ from itertools import count
 
 from prometheus_client import Counter
 
-from tornado_app.api import access, errors
+from tornado_app.api import access, errors, queries
 from tornado_app.api.addresses import Proxies
 from tornado_app.api.cors import Cors
 from tornado_app.api.http import Fields, MethodNotAllowed, Request, Response, Route, Router
@@ -159,6 +159,8 @@ class Exchange:
         request.params = params
         endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
         if endpoint is not None:
+            if request.query and route.arguments is not None:
+                queries.check(request.query, route.arguments)
             return endpoint(request)
         if request.method == "OPTIONS":
             return Response(204, headers=(("Allow", route.allow), *self._gateway.cors.preflight(request, route.allow)))

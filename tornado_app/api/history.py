@@ -70,7 +70,7 @@ class History:
 
     def routes(self) -> list[Route]:
         """Paths, and what answers on them."""
-        return [Route("/api/v1/players/{user_id}/history", {"GET": self.get})]
+        return [Route("/api/v1/players/{user_id}/history", {"GET": self.get}, frozenset({"limit", "before"}))]
 
     async def get(self, request: Request) -> Response:
         """One page, for the player and for moderators."""

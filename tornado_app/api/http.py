@@ -33,7 +33,7 @@ class Request:
         self.params: dict[str, str] = {}
 
     def arguments(self) -> dict[str, str]:
-        """The query's arguments; of one that is named twice, the last."""
+        """The query's arguments; of one that is named twice, which only routes without `arguments` let in, the last."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
 
@@ -53,10 +53,14 @@ Endpoint: TypeAlias = Callable[[Request], Response | Awaitable[Response]]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A path template (`/api/v1/players/{user_id}`) and what answers each method on it."""
+    """A path template (`/api/v1/players/{user_id}`) and what answers each method on it.
+
+    `arguments`: the query arguments that are known; any other is refused. None: the query is ignored.
+    """
 
     path: str
     methods: dict[str, Endpoint]
+    arguments: frozenset[str] | None = None
 
     @property
     def allow(self) -> str:

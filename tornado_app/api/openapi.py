@@ -11,7 +11,7 @@ from typing import Any
 
 from tornado_app import __version__
 from tornado_app.api import errors, gate, http, sockets
-from tornado_app.api.errors import OriginNotAllowed
+from tornado_app.api.errors import BadRequest, OriginNotAllowed
 from tornado_app.api.face import Face
 from tornado_app.api.faces import FACES
 from tornado_app.api.openapi_moderation import MODERATION, TAG
@@ -43,12 +43,16 @@ otherwise, exact over all processes. `RateLimit` tells what is left, `Retry-Afte
 **Reading.** Answers carry an `ETag`: send it as `If-None-Match` and get 304 where nothing changed. `HEAD` works \
 wherever `GET` does.
 
+**Query arguments** that a path does not know are refused with 400, also those that only get past a cache: no answer \
+of the API comes from a cache that did not ask. The pages and their files ignore them.
+
 **Errors** have one shape everywhere, unknown paths included: `error` is a code for programs, `message` a sentence for \
 people. A body may have {MAX_BODY // 1024} KiB, the headers {MAX_HEADERS // 1024} KiB.
 
 **Live.** The WebSockets, for which OpenAPI has no place, are in `x-websockets`: paths, messages, close codes."""
 
 _ABOUT_SOCKETS = (
+    "Any query argument but `token` closes the socket with 4400. "
     "A token is optional: as `Authorization`, as the first message, or as `?token=`, though what a URL holds ends up "
     "in logs. A refusal closes the socket with 44 and the last two digits of the HTTP status, and the code as the "
     "reason. Nothing is sent while the top 10 stays as it is."
@@ -154,7 +158,7 @@ def _message(kind: type[Any], schemas: Schemas) -> Json:
 
 
 def _closes() -> Iterator[Json]:
-    refusals: Errors = (*CREDENTIALS, OriginNotAllowed)
+    refusals: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed)
     for kind in refusals:
         message = "Too many clients, or too many of one address." if kind is RateLimited else kind.message
         yield {"code": errors.close_code(kind()), "reason": kind.code, "description": message}

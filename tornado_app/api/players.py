@@ -16,6 +16,7 @@ from tornado_app.api.reads import PRIVATE, tagged
 from tornado_app.core import identity
 from tornado_app.core.errors import InvalidBody, PlayerNotFound
 from tornado_app.core.model import Player, Profile, Standing, rfc3339
+from tornado_app.core.numbers import integer
 from tornado_app.core.scoreboard import Scoreboard
 
 AROUND, MAX_AROUND = 5, 50
@@ -69,9 +70,9 @@ class Players:
     def routes(self) -> list[Route]:
         """Paths, and what answers on them."""
         return [
-            Route("/api/v1/players/{user_id}", {"GET": self.get, "PUT": self.put}),
-            Route("/api/v1/players/{user_id}/around", {"GET": self.around}),
-            Route("/api/v1/leaderboard", {"GET": self.page}),
+            Route("/api/v1/players/{user_id}", {"GET": self.get, "PUT": self.put}, frozenset()),
+            Route("/api/v1/players/{user_id}/around", {"GET": self.around}, frozenset({"limit"})),
+            Route("/api/v1/leaderboard", {"GET": self.page}, frozenset({"limit", "after"})),
         ]
 
     async def get(self, request: Request) -> Response:
@@ -145,9 +146,10 @@ def number(request: Request, name: str, default: int | None, most: int) -> int |
     text = request.arguments().get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        raise BadRequest(f"{name}: use a number from 1 to {most}.")
-    return int(text)
+    value = integer(text)
+    if value is None or not 1 <= value <= most:
+        raise BadRequest(f"{name}: use an integer from 1 to {most}.")
+    return value
 
 
 def _profile(body: ProfileBody) -> Profile:

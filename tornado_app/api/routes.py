@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from tornado_app.api.credentials import Door
 from tornado_app.api.errors import UpgradeRequired
@@ -16,9 +16,11 @@ from tornado_app.api.writes import WriteEndpoint
 from tornado_app.core.policies import RateLimit
 from tornado_app.core.scoreboard import Scoreboard
 
+SOCKET_ARGUMENTS = frozenset({"token"})
+
 
 def rest_routes(
-    faces: Iterable[Face], scoreboard: Scoreboard, door: Door, limit: RateLimit, record: Record
+    faces: Collection[Face], scoreboard: Scoreboard, door: Door, limit: RateLimit, record: Record
 ) -> list[Route]:
     """Each path once, with what answers its methods."""
     methods: dict[str, dict[str, Endpoint]] = defaultdict(dict)
@@ -29,7 +31,12 @@ def rest_routes(
             methods[read.path]["GET"] = ReadEndpoint(read, scoreboard, door)
         for path, _ in face.sockets:
             methods[path]["GET"] = _upgrade_required
-    return [Route(path, endpoints) for path, endpoints in methods.items()] + Players(scoreboard, door).routes()
+    sockets = {path for face in faces for path, _ in face.sockets}
+    routes = [
+        Route(path, endpoints, SOCKET_ARGUMENTS if path in sockets else frozenset())
+        for path, endpoints in methods.items()
+    ]
+    return routes + Players(scoreboard, door).routes()
 
 
 def _upgrade_required(request: Request) -> Response:

@@ -10,6 +10,19 @@ from tornado_app.core.errors import LeaderboardError
 MAX_BODY = 16 * 1024
 MAX_HEADERS = 8 * 1024
 
+SINGLE = (
+    "Idempotency-Key",
+    "Action-Proof",
+    "Captcha-Token",
+    "Authorization",
+    "Content-Type",
+    "Content-Length",
+    "If-Board-Version",
+    "Origin",
+    "Sec-WebSocket-Key",
+)
+"""Headers with one value. Tornado joins two lines by a comma, which makes a third value of the two."""
+
 _MANY_DIGITS = 18
 """More than any length that is taken; Python refuses to read some thousand."""
 
@@ -41,6 +54,9 @@ def refusal(line: RequestStartLine, headers: HTTPHeaders, length: int) -> Leader
     """Why the request is refused whatever it asks for, if it is."""
     if line.version != "HTTP/1.0" and len(headers.get_list("Host")) != 1:
         return BadRequest("Send one Host header.")
+    for name in SINGLE:
+        if len(headers.get_list(name)) > 1:
+            return BadRequest(f"Send one {name} header.")
     if sum(len(name) + len(value) for name, value in headers.get_all()) + len(line.path) > MAX_HEADERS:
         return HeadersTooLarge()
     return BodyTooLarge() if length > MAX_BODY else None

@@ -15,12 +15,13 @@ from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
-from tornado_app.api import access, errors
+from tornado_app.api import access, errors, queries
 from tornado_app.api.credentials import bearer, offered
 from tornado_app.api.face import Face
 from tornado_app.api.gate import Gate
 from tornado_app.api.http import NotFound
 from tornado_app.api.pinger import Pinger
+from tornado_app.api.routes import SOCKET_ARGUMENTS
 from tornado_app.api.server import cut, last_words
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.live.hub import Channel, Subscriber
@@ -114,6 +115,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._pinger.join(self)
         try:
             self._check_page()
+            queries.check(self.request.query, SOCKET_ARGUMENTS)
             gate.check_room(self._address)
             token = self._offered_token()
             self._subscriber = subscriber = Subscriber(self._channel, _Connection(stream, self))
@@ -133,7 +135,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         if self.ws_connection is None:
             return  # refused, and the client has yet to hear of it
         try:
-            token = _decode(message).token
+            token = _decode(message.removeprefix("\ufeff") if isinstance(message, str) else message).token
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         try:

@@ -12,6 +12,7 @@ import re
 from typing import Any, NoReturn
 
 from tornado_app.auth.keys import ALGORITHMS, MAX_KID, KeySet, VerificationKey
+from tornado_app.core.numbers import integer
 
 MAX_LENGTH = 4096
 """Characters of a token or proof; a longer one is refused before any of it is decoded."""
@@ -118,4 +119,10 @@ def _no_constant(name: str) -> NoReturn:
     raise Refused
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+def _number(text: str) -> float:
+    """`5.0` is the integer 5, as in a request's body."""
+    value = integer(text)
+    return float(text) if value is None else value
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_number)

@@ -1,0 +1,75 @@
+"""Integers in JSON keep every digit, in whatever form they are written."""
+
+import json
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tornado_app.core.numbers import MAX_DIGITS, integer, with_plain_integers
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5", 5), ("5.0", 5), ("5.00", 5), ("-5.0", -5), ("0.5e1", 5), ("50e-1", 5), ("500E-2", 5), ("5e+0", 5),
+        ("1e3", 1000), ("1E3", 1000), ("-0", 0), ("-0.0", 0), ("0e400", 0), ("0.000e-400", 0),
+        ("9007199254740993", 2**53 + 1), ("9007199254740993.0", 2**53 + 1), ("9.007199254740993e15", 2**53 + 1),
+        ("9223372036854775807", 2**63 - 1), ("9.223372036854775807e18", 2**63 - 1),
+        ("-9.223372036854775808e18", -(2**63)), ("9.223372036854775808e18", 2**63), ("1e19", 10**19),
+        ("5." + "0" * 9000, 5), ("0." + "0" * 400 + "5e401", 5),
+    ],
+)  # fmt: skip
+def test_integer_in_any_form_is_exact(text, value):
+    assert integer(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5.5", "1e-5", "0.1", "5.0000000000000000000000001", "1e400", "-1e400", "1e999999", "1e" + "9" * 5000,
+        "1" + "0" * 5000, "1e20", "", "+5", ".5", "5.", "5e", "0x5", "5_0", "NaN", "Infinity", " 5", "5\n", "５",
+    ],
+)  # fmt: skip
+def test_number_that_is_no_integer_in_reach_is_none(text):
+    assert integer(text) is None
+
+
+@given(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,2})?", fullmatch=True).filter(str.isascii)
+)
+def test_integer_agrees_with_exact_arithmetic(text):
+    exact = Fraction(text)
+    in_reach = exact.denominator == 1 and len(str(abs(exact.numerator))) <= MAX_DIGITS
+    assert integer(text) == (exact.numerator if in_reach else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ('{"score":5.0}', '{"score":5}'),
+        ('{"score": 1e3 , "n":[0.5, -2.0e0]}', '{"score": 1000 , "n":[0.5, -2]}'),
+        ('{"5.0":"5.0", "a\\"5.0":"\\\\", "x":7.0}', '{"5.0":"5.0", "a\\"5.0":"\\\\", "x":7}'),
+        ("5.0", "5"),
+        ("1e400", "1e400"),
+    ],
+)
+def test_with_plain_integers_rewrites_numbers_only(text, plain):
+    assert with_plain_integers(text) == plain
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(json_values)
+def test_with_plain_integers_keeps_the_value(value):
+    text = json.dumps(value)
+    assert exactly(with_plain_integers(text)) == exactly(text)
+
+
+def exactly(text):
+    return json.loads(text, parse_float=Fraction, parse_int=Fraction)

@@ -1,0 +1,27 @@
+"""The arguments of a query. An unknown one is refused: `?period=weekly` must not return another board."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import parse_qsl
+
+from tornado_app.api.errors import BadRequest
+
+_SHOWN = 64
+"""Characters of an unknown name that the refusal repeats."""
+
+
+def check(query: str, known: Collection[str]) -> None:
+    """Raises BadRequest for an argument that is not `known`, and for one that is named twice."""
+    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+    for name in names:
+        if name not in known:
+            raise BadRequest(f"Unknown query argument {name[:_SHOWN]!a}. {_known(known)}")
+    if len(set(names)) < len(names):
+        raise BadRequest("A query argument is named twice.")
+
+
+def _known(known: Collection[str]) -> str:
+    if not known:
+        return "This path takes none."
+    return f"Known here: {', '.join(sorted(known))}."
