@@ -58,7 +58,7 @@ def _hurt() -> list[Panel]:
             "Error budget left",
             "How much of what may go wrong in 30 days is left? With nothing left, changes wait until it is back.",
             "percentunit",
-            *(now(f"1 - {each.burn('30d')}", each.name) for each in slo.OBJECTIVES),
+            *(now(each.left(), each.name) for each in slo.OBJECTIVES),
             steps={0.0: ORANGE, 0.25: GREEN},
             lowest=RED,
             width=7,

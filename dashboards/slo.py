@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import stat, table
 
 from dashboards.panels import GREEN, ORANGE, RED, YELLOW, Look, column, figures, now, rows
 from dashboards.queries import WHERE, Scope, failed, join, late, series, slow
-from leaderboard_operator.monitoring.objectives import BURNS, WITHIN
+from leaderboard_operator.monitoring.objectives import BURNS, MONTH, WITHIN
 
 HURTS = min((each.factor for each in BURNS if each.severity == "page"), key=float)
 """The burn rate from which on players are hurt: the lower one of those that page somebody."""
@@ -23,10 +23,16 @@ class Objective(NamedTuple):
     share: Callable[..., str]
     budget: str
     weight: int
+    recorded: str
 
     def burn(self, window: str, *by: str) -> str:
         """How many times faster than it may the error budget is being spent; 1 spends it in its 30 days."""
         return f"({self.share(window, *by)}) / {self.budget}"
+
+    def left(self) -> str:
+        """The share of the error budget of a month that is left, of the Leaderboard with least."""
+        month = series(f"leaderboard:{self.recorded}:ratio_rate{MONTH}")
+        return f"1 - max({month}) / {self.budget}"
 
     def hurts(self, *by: str) -> str:
         """1 where it is broken so often that players are hurt, else 0."""
@@ -34,9 +40,25 @@ class Objective(NamedTuple):
 
 
 OBJECTIVES = (
-    Objective("Availability", "How many requests are answered?", failed, "(1 - $availability / 100)", 3),
-    Objective("Latency", "How many requests are answered within $latency s?", slow, str(1 - WITHIN), 2),
-    Objective("Propagation", "How many changes reach all pages within $propagation s?", late, str(1 - WITHIN), 1),
+    Objective(
+        "Availability",
+        "How many requests are answered?",
+        failed,
+        "(1 - $availability / 100)",
+        3,
+        "http_requests_failed",
+    ),
+    Objective(
+        "Latency", "How many requests are answered within $latency s?", slow, str(1 - WITHIN), 2, "http_requests_slow"
+    ),
+    Objective(
+        "Propagation",
+        "How many changes reach all pages within $propagation s?",
+        late,
+        str(1 - WITHIN),
+        1,
+        "update_propagation_slow",
+    ),
 )
 DOWN = 4
 VERDICT = {

@@ -47,6 +47,7 @@ from tornado_app.mongo.ledger import Ledger
 from tornado_app.mongo.ledger_writer import LedgerWriter
 from tornado_app.mongo.moderation import MongoModeration
 from tornado_app.mongo.rank_check import RankCheck
+from tornado_app.mongo.storage import StorageMonitor
 from tornado_app.mongo.store import MongoStore, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.observability import logs, tracing
@@ -132,6 +133,7 @@ class Service(Serving):
             await self._background(name, work)
         for name, work in (("health", self.health.run), ("rank check", self.rank_check.run)):
             await self._background(name, work)
+        await self._background("storage", self.storage.run)
         if self.token_keys.remote is not None:
             await self._fetch_keys(self.token_keys.remote)
         await self._primed()
@@ -186,6 +188,12 @@ class Service(Serving):
         self.scoreboard = Scoreboard(self.store, self.board, admission, self._captcha())
         self.ledger = Ledger(self.client[config.mongodb_database])
         self.ledger_writer = self._ledger_writer()
+        self.storage = StorageMonitor(
+            self.client,
+            config.mongodb_database,
+            collections=lambda name, size: metrics.collection_bytes.labels(name).set(size),
+            disk=lambda state, size: metrics.disk_bytes.labels(state).set(size),
+        )
         self.moderation = MongoModeration(self.client, config.mongodb_database, self.ledger)
         self.suspects = Suspects(self.client[config.mongodb_database])
         self.health = Health(self.board, self.feed, metrics)

@@ -7,13 +7,18 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
+from typing import get_args
 
 from leaderboard_operator import VERSION
 from leaderboard_operator.logs import FORMATS, LEVELS, configure
+from leaderboard_operator.monitoring.rules import Routing, Severity
 
 log = logging.getLogger(__name__)
 
 RUNBOOK_URL = "address of the folder that holds the pages of docs/runbooks/, for links in alerts"
+GRAFANA_URL = "address of the Grafana that has the dashboards, for links in alerts"
+SEVERITY = "value of the label severity for pages or tickets, such as page=critical; may be repeated"
+ALERT_LABEL = "a label of every alert, such as team=games; may be repeated"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,14 +36,14 @@ def _parser() -> argparse.ArgumentParser:
     crd.set_defaults(run=_crd)
     rules = commands.add_parser("rules", help="print the rules of Leaderboards as a file for Prometheus")
     rules.add_argument("--fleet", action="store_true", help="those about the fleet and the operator instead")
-    rules.add_argument("--runbook-url", default="", metavar="URL", help=RUNBOOK_URL)
+    _add_routing(rules)
     rules.set_defaults(run=_rules)
     run = commands.add_parser("run", help="run the operator; KUBECONFIG says on which cluster, else the pod it is in")
     where = run.add_mutually_exclusive_group()
     where.add_argument("--namespace", action="append", metavar="NS", help="a namespace to watch; may be repeated")
     where.add_argument("--all-namespaces", action="store_true", help="watch all namespaces (the default)")
     run.add_argument("--app-image", default="", metavar="IMAGE", help="image of Leaderboards that name none")
-    run.add_argument("--runbook-url", default="", metavar="URL", help=RUNBOOK_URL)
+    _add_routing(run)
     run.add_argument(
         "--monitoring-label",
         action="append",
@@ -61,6 +66,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_routing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runbook-url", default="", metavar="URL", help=RUNBOOK_URL)
+    parser.add_argument("--grafana-url", default="", metavar="URL", help=GRAFANA_URL)
+    parser.add_argument("--severity", action="append", type=_severity, metavar="NAME=VALUE", help=SEVERITY)
+    parser.add_argument("--alert-label", action="append", type=_label, metavar="NAME=VALUE", help=ALERT_LABEL)
+
+
+def _routing(options: argparse.Namespace) -> Routing:
+    return Routing(
+        runbooks=options.runbook_url,
+        grafana=options.grafana_url,
+        severities=dict(options.severity or ()),
+        labels=dict(options.alert_label or ()),
+    )
+
+
+def _severity(text: str) -> tuple[str, str]:
+    name, value = _label(text)
+    if name not in get_args(Severity):
+        raise argparse.ArgumentTypeError(f"{name!r} is neither page nor ticket")
+    return name, value
+
+
 def _label(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -71,7 +99,7 @@ def _label(text: str) -> tuple[str, str]:
 def _rules(options: argparse.Namespace) -> int:
     from leaderboard_operator.monitoring import document
 
-    sys.stdout.write((document.fleet if options.fleet else document.boards)(options.runbook_url))
+    sys.stdout.write((document.fleet if options.fleet else document.boards)(_routing(options)))
     return 0
 
 
@@ -93,7 +121,7 @@ def _run(options: argparse.Namespace) -> int:
         defaults=Defaults(
             app_image=options.app_image or f"leaderboard:{VERSION}",
             monitoring_labels=dict(options.monitoring_label or ()),
-            runbooks=options.runbook_url,
+            routing=_routing(options),
         ),
         lease=options.lease,
         host=options.host,

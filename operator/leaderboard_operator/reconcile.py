@@ -15,7 +15,7 @@ from leaderboard_operator.claims import Claim, Claims, Key, database
 from leaderboard_operator.cluster import Cluster, Collection
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.metrics import Metrics
-from leaderboard_operator.monitoring import promised
+from leaderboard_operator.monitoring import Routing, promised
 from leaderboard_operator.resources import Board
 from leaderboard_operator.resources.autoscaler import scaling_active
 from leaderboard_operator.resources.secrets import secret_keys
@@ -43,7 +43,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
 
     app_image: str
     monitoring_labels: dict[str, str] = {}
-    runbooks: str = ""
+    routing: Routing = Routing()
 
 
 class Reconciler:
@@ -118,7 +118,7 @@ class Reconciler:
             spec=spec,
             image=spec.image or self._defaults.app_image,
             monitoring_labels=self._defaults.monitoring_labels,
-            runbooks=self._defaults.runbooks,
+            routing=self._defaults.routing,
         )
 
     async def _bring(self, live: Object, board: Board, keys: Keys) -> Observed:

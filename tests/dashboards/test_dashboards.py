@@ -11,6 +11,7 @@ import yaml
 
 from dashboards.__main__ import DASHBOARDS, HERE, rendered
 from leaderboard_operator.metrics import Metrics as OperatorMetrics
+from tests.monitoring.test_rules import RECORDINGS
 from tests.support.dashboards import NAMES, Expression, expressions, load, panels
 from tests.support.prometheus import promtool
 from tornado_app.observability.metrics import Metrics
@@ -32,7 +33,7 @@ every_dashboard = pytest.mark.parametrize("name", NAMES)
 @pytest.fixture(scope="module")
 def declared() -> dict[str, set[str]]:
     """The labels of each series, by its name."""
-    found = {**OUTSIDE, **{name: set() for name in PROCESS}}
+    found = {**OUTSIDE, **{name: set() for name in PROCESS}, **{each.name: set() for each in RECORDINGS}}
     for registry in (Metrics().registry, OperatorMetrics().registry):
         for collector, names in registry._collector_to_names.items():
             for name in names:

@@ -124,9 +124,18 @@ def test_alerts_about_the_operator_are_about_this_one_and_link_to_the_runbooks()
     generated = yaml.safe_load((CHART / "files" / "rules.yaml").read_text(encoding="utf-8"))
     assert [group["name"] for group in made["spec"]["groups"]] == [group["name"] for group in generated["groups"]]
     rules = {rule["alert"]: rule for group in made["spec"]["groups"] for rule in group["rules"]}
-    absent = rules["LeaderboardOperatorAbsent"]
+    absent = next(
+        rule
+        for group in made["spec"]["groups"]
+        for rule in group["rules"]
+        if rule["alert"] == "LeaderboardOperatorAbsent"
+    )
     assert absent["expr"] == 'absent(leader_election_master_status{name="leaderboard",namespace="games"})'
     assert absent["annotations"]["runbook_url"] == "https://docs.example/runbooks/LeaderboardOperatorAbsent.md"
+    assert absent["annotations"]["dashboard_url"] == "https://grafana.example/d/leaderboard-operator"
+    assert absent["labels"] == {"severity": "ticket", "team": "games"}
+    assert rules["LeaderboardUnavailable"]["labels"] == {"severity": "critical", "team": "games"}
+    assert {"runbook", "dashboard"}.isdisjoint(absent["annotations"])
     assert "{{ $labels.leaderboard }}" in rules["LeaderboardNotReady"]["annotations"]["summary"]
 
 
@@ -154,7 +163,15 @@ def test_there_is_no_dashboard_too_many():
 def test_the_operator_hands_labels_and_links_on_to_the_leaderboards():
     (deployment,) = of_kind(rendered(VALUES["monitored"]), "Deployment")
     args = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert {"--monitoring-label=release=prometheus", "--runbook-url=https://docs.example/runbooks/"} <= set(args)
+    handed_on = {
+        "--monitoring-label=release=prometheus",
+        "--runbook-url=https://docs.example/runbooks/",
+        "--grafana-url=https://grafana.example/",
+        "--severity=page=critical",
+        "--severity=ticket=ticket",
+        "--alert-label=team=games",
+    }
+    assert handed_on <= set(args)
 
 
 def test_a_long_release_name_still_gives_valid_names():
@@ -179,6 +196,9 @@ def test_a_long_release_name_still_gives_valid_names():
         ({"monitoring": {"enabled": "yes"}}, "/monitoring/enabled"),
         ({"monitoring": {"interval": "often"}}, "/monitoring/interval"),
         ({"monitoring": {"runbookUrl": "docs/runbooks"}}, "/monitoring/runbookUrl"),
+        ({"monitoring": {"grafanaUrl": "grafana"}}, "/monitoring/grafanaUrl"),
+        ({"monitoring": {"severities": {"pager": "critical"}}}, "pager"),
+        ({"monitoring": {"severities": {"page": ""}}}, "/monitoring/severities/page"),
         ({"imagePullSecrets": [{"name": "registry"}]}, "/imagePullSecrets/0"),
         ({"devMongoDB": {"enabled": True}}, "devMongoDB"),
     ],

@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from leaderboard_operator.cli import main
-from leaderboard_operator.monitoring import Alert, Recording, Scope, board_groups, fleet_groups
+from leaderboard_operator.monitoring import Alert, Recording, Routing, Scope, board_groups, fleet_groups
 from leaderboard_operator.resources.prometheusrule import prometheus_rule
 from leaderboard_operator.spec.runtime import Limit, Slo
 from tests.operator.boards import spec
 from tests.operator.samples import board
 from tests.support.chart import CHART, ROOT
+from tests.support.dashboards import expressions
 from tests.support.prometheus import promtool
 from tornado_app.observability.metrics import FAST
 
@@ -68,7 +69,7 @@ def test_rules_of_one_leaderboard_ask_for_no_other():
     """Each selector of each expression; those of the whole fleet ask for no name."""
     for group in board_groups(Slo(), Scope("games", "arcade")):
         for rule in group.rules:
-            expression = rule.rule("")["expr"]
+            expression = rule.rule(Routing())["expr"]
             selectors = re.findall(r"(process_\w+|leaderboard_\w+|leaderboard:[\w:]+)(\{[^}]*\})?", expression)
             assert selectors
             for metric, matchers in selectors:
@@ -84,15 +85,50 @@ def test_objectives_are_bounds_of_the_services_buckets():
 
 def test_names_say_level_metric_and_operation():
     for each in RECORDINGS:
-        assert re.fullmatch(r"leaderboard:[a-z_]+:(ratio_rate|increase|mean)[0-9]+[mhd]", each.name)
+        assert re.fullmatch(r"leaderboard:[a-z_]+:(ratio_rate|rate|increase|mean)[0-9]+[mhd]", each.name)
     for each in ALERTS:
         assert re.fullmatch(r"Leaderboard([A-Z][a-z]+)+", each.name)
 
 
 def test_an_alert_reads_only_what_is_recorded_or_measured():
+    """And each recording is read: by an alert, by another recording, or by a dashboard."""
     recorded = {each.name for each in RECORDINGS}
-    read = {name for each in ALERTS for name in re.findall(r"leaderboard:[\w:]+", each.rule("")["expr"])}
-    assert read == recorded
+    alerts = " ".join(each.rule(Routing())["expr"] for each in ALERTS)
+    others = " ".join([*(each.expression for each in RECORDINGS), *(each.text for each in expressions())])
+    assert names(alerts) <= recorded
+    assert names(f"{alerts} {others}") == recorded
+
+
+def names(text: str) -> set[str]:
+    return set(re.findall(r"leaderboard:[\w:]+", text))
+
+
+def test_severities_labels_and_dashboards_are_those_of_the_command(capsys):
+    flags = ["--severity", "page=critical", "--alert-label", "team=games", "--grafana-url", "https://grafana.example/"]
+    assert main(["rules", "--fleet", *flags]) == 0
+    rules = [rule for group in yaml.safe_load(capsys.readouterr().out)["groups"] for rule in group["rules"]]
+    found = {(rule["alert"], *rule["labels"].values()): rule["annotations"]["dashboard_url"] for rule in rules}
+    board = "?var-namespace={{ $labels.namespace }}&var-leaderboard={{ $labels.leaderboard }}"
+    for alert, dashboard in {
+        ("LeaderboardUnavailable", "games", "critical"): f"leaderboard-service{board}",
+        ("LeaderboardNotReady", "games", "ticket"): f"leaderboard-service{board}",
+        ("LeaderboardOperatorAbsent", "games", "critical"): "leaderboard-operator",
+        ("LeaderboardOperatorAbsent", "games", "ticket"): "leaderboard-operator",
+    }.items():
+        assert found[alert] == f"https://grafana.example/d/{dashboard}"
+
+
+def test_an_own_label_of_an_alert_wins_over_a_general_one():
+    (alert,) = (each for each in ALERTS if each.labels.get("long") == "1h" and each.labels["slo"] == "latency")
+    labels = alert.rule(Routing(labels={"slo": "x", "severity": "y", "team": "z"}))["labels"]
+    assert labels == {"slo": "latency", "long": "1h", "short": "5m", "severity": "page", "team": "z"}
+
+
+@pytest.mark.parametrize("text", ["pages=critical", "page", "=critical"])
+def test_a_severity_of_another_name_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        main(["rules", "--severity", text])
+    assert "--severity" in capsys.readouterr().err
 
 
 def test_links_lead_to_where_the_runbooks_are_said_to_be(capsys):
@@ -115,6 +151,6 @@ def test_a_label_that_is_none_is_refused(capsys):
 
 def test_without_an_address_an_alert_names_the_page():
     for each in ALERTS:
-        annotations = each.rule("")["annotations"]
+        annotations = each.rule(Routing())["annotations"]
         assert "runbook_url" not in annotations
         assert annotations["runbook"] == f"docs/runbooks/{each.name}.md"

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from leaderboard_operator.monitoring import Routing
 from leaderboard_operator.resources import Board
 from leaderboard_operator.spec import Spec
 from tests.operator.boards import spec
@@ -92,7 +93,13 @@ def board(content: dict[str, Any] | None = None, **changes: Any) -> Board:
     return Board(**{**given, **changes}, spec=msgspec.convert(content or spec(), Spec))
 
 
-TOLD = {"monitoring_labels": {"release": "prometheus"}, "runbooks": "https://docs.example/runbooks"}
+ROUTING = Routing(
+    runbooks="https://docs.example/runbooks",
+    grafana="https://grafana.example/",
+    severities={"page": "critical"},
+    labels={"team": "games"},
+)
+TOLD = {"monitoring_labels": {"release": "prometheus"}, "routing": ROUTING}
 """What an operator may have been told for all of its Leaderboards."""
 
 BOARDS = {"least": board(), "full": board(FULL, image=FULL["image"], **TOLD), "routed": board(ROUTED)}

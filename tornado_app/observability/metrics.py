@@ -149,6 +149,15 @@ class Metrics:
             "How long the ledger has been behind the players, or written by nobody.",
             join="max",
         )
+        self.collection_bytes = self._gauge(
+            "collection_bytes", "What a collection uses on disk, its indexes included.", join="max", collection=()
+        )
+        self.disk_bytes = self._gauge(
+            "database_disk_bytes",
+            "The file system of the database, free and total; where MongoDB reports it (dbStats).",
+            join="max",
+            state=(),
+        )
         self.ledger_writer = self._gauge("ledger_writer", "1 in the process that writes the ledger.", join="sum")
 
     def _declare_health(self) -> None:

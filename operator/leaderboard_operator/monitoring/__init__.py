@@ -3,6 +3,6 @@
 from leaderboard_operator.monitoring.board import board_groups
 from leaderboard_operator.monitoring.fleet import fleet_groups
 from leaderboard_operator.monitoring.objectives import promised
-from leaderboard_operator.monitoring.rules import Alert, Recording, Scope
+from leaderboard_operator.monitoring.rules import Alert, Recording, Routing, Scope
 
-__all__ = ["Alert", "Recording", "Scope", "board_groups", "fleet_groups", "promised"]
+__all__ = ["Alert", "Recording", "Routing", "Scope", "board_groups", "fleet_groups", "promised"]

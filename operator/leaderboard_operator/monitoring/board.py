@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from leaderboard_operator.monitoring.objectives import slo_groups
-from leaderboard_operator.monitoring.rules import BY, NAME, Alert, Comparison, Group, Recording, Scope
+from leaderboard_operator.monitoring.rules import BY, NAME, Alert, Comparison, Group, Recording, Scope, Severity
 from leaderboard_operator.spec.runtime import Slo
+
+FILLING_DAYS = 4
+"""A weekend, and two days to act."""
+
+ROOMY = 0.4
+"""The share of a disk that must be free for its growth to be no news."""
 
 
 def board_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
@@ -29,8 +35,18 @@ def _mean(scope: Scope, window: str) -> Recording:
 
 def _serving(scope: Scope) -> tuple[Alert, ...]:
     lag = scope.series("leaderboard_change_stream_lag_seconds")
-    started = scope.series("process_start_time_seconds", 'leaderboard!=""')  # every other program has one too
     return (
+        Alert(
+            name="LeaderboardUnavailable",  # as the operator's view of it (fleet.py): both together are one alert
+            when=(Comparison(f"max {BY} ({scope.series('leaderboard_ready')})", "== 0"),),
+            hold="3m",
+            severity="page",
+            summary=f"{NAME}: nothing serves",
+            description=(
+                "For 3 minutes every pod that Prometheus scrapes has reported that it must get no traffic. The "
+                "readiness of a pod follows its database."
+            ),
+        ),
         Alert(
             name="LeaderboardFeedStale",
             when=(Comparison(f"max {BY} ({lag})", "> 10"),),
@@ -42,15 +58,55 @@ def _serving(scope: Scope) -> tuple[Alert, ...]:
                 "Who watches through that pod sees an old board."
             ),
         ),
-        Alert(
+        *_restarting(scope),
+        *_sockets(scope),
+    )
+
+
+def _restarting(scope: Scope) -> tuple[Alert, ...]:
+    """A page where half of the pods restart; one of many is a ticket, since the others serve."""
+    started = scope.series("process_start_time_seconds", 'leaderboard!=""')  # every other program has one too
+    restarts = f"sum {BY} (changes({started}[15m]))"
+    share = f"count {BY} (changes({started}[15m]) > 0)\n/ count {BY} ({started})"
+    found = []
+    severity: Severity
+    for severity, part in (("page", ">= 0.5"), ("ticket", "< 0.5")):
+        alert = Alert(
             name="LeaderboardRestarting",
-            when=(Comparison(f"sum {BY} (changes({started}[15m]))", ">= 3"),),
-            severity="page",
-            summary=f"{NAME}: its processes end and start again",
+            when=(Comparison(restarts, ">= 3"), Comparison(share, part)),
+            severity=severity,
+            summary=f"{NAME}: its processes restart",
             description=(
                 "{{ $value | humanize }} times in the last 15 minutes. Each time sockets are lost and requests fail "
                 "that no metric counts."
             ),
+        )
+        found.append(alert)
+    return tuple(found)
+
+
+def _sockets(scope: Scope) -> tuple[Alert, ...]:
+    """By pod, since a client cannot choose another: the fullest one turns clients away first."""
+    used = f"sum without (face) ({scope.series('leaderboard_websocket_connections')})"
+    fullest = f"max {BY} (\n  {used}\n  / {scope.series('leaderboard_websocket_connections_limit')}\n)"
+    name, summary = "LeaderboardSocketsNearLimit", f"{NAME}: sockets are near their limit"
+    text = "The fullest pod has {{ $value | humanizePercentage }} of the sockets that it may have. "
+    return (
+        Alert(
+            name=name,
+            when=(Comparison(fullest, ">= 0.99"),),
+            hold="2m",
+            severity="page",
+            summary=summary,
+            description=f"{text}Players who connect to it are turned away.",
+        ),
+        Alert(
+            name=name,
+            when=(Comparison(fullest, "> 0.85"),),
+            hold="10m",
+            severity="ticket",
+            summary=summary,
+            description=f"{text}At 100% it turns players away.",
         ),
     )
 
@@ -98,6 +154,7 @@ def _fair_play(scope: Scope) -> tuple[Alert, ...]:
 
 def _keeping(scope: Scope) -> tuple[Alert, ...]:
     refreshes = "leaderboard_jwks_refreshes_total"
+    free, total = (scope.series("leaderboard_database_disk_bytes", f'state="{each}"') for each in ("free", "total"))
     differed = _sum(scope, ("leaderboard_rank_checks_total", 'result="differed"'), "increase", "1h")
     return (
         Alert(
@@ -109,6 +166,20 @@ def _keeping(scope: Scope) -> tuple[Alert, ...]:
             description=(
                 "For {{ $value | humanizeDuration }} there have been updates that the ledger does not hold. Scores "
                 "are right; histories, take-backs and the audit wait."
+            ),
+        ),
+        Alert(
+            name="LeaderboardDatabaseDiskFilling",
+            when=(
+                Comparison(f"min {BY} (predict_linear({free}[6h], {FILLING_DAYS} * 86400))", "< 0"),
+                Comparison(f"min {BY} ({free})\n/ min {BY} ({total})", f"< {ROOMY}"),
+            ),
+            hold="1h",
+            severity="ticket",
+            summary=f"{NAME}: the disk of its database will be full within {FILLING_DAYS} days",
+            description=(
+                f"At the rate of the last 6 hours. Less than {ROOMY:.0%} of the disk is free. The ledger grows with "
+                "each update; when the disk is full, every update fails."
             ),
         ),
         Alert(

@@ -8,18 +8,18 @@ import yaml
 
 from leaderboard_operator.monitoring.board import board_groups
 from leaderboard_operator.monitoring.fleet import fleet_groups
-from leaderboard_operator.monitoring.rules import Group, Scope
+from leaderboard_operator.monitoring.rules import Group, Routing, Scope
 from leaderboard_operator.spec.runtime import Slo
 
 
-def boards(runbooks: str = "") -> str:
+def boards(routing: Routing) -> str:
     """The rules of a Leaderboard, for all of them at once, with the objectives of a resource that names none."""
-    return _yaml("leaderboard-operator rules", board_groups(Slo(), Scope()), runbooks)
+    return _yaml("leaderboard-operator rules", board_groups(Slo(), Scope()), routing)
 
 
-def fleet(runbooks: str = "") -> str:
+def fleet(routing: Routing) -> str:
     """The rules about the fleet and the operator."""
-    return _yaml("leaderboard-operator rules --fleet", fleet_groups(), runbooks)
+    return _yaml("leaderboard-operator rules --fleet", fleet_groups(), routing)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -33,7 +33,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def _yaml(command: str, groups: Iterable[Group], runbooks: str) -> str:
-    found = {"groups": [each.group(runbooks) for each in groups]}
+def _yaml(command: str, groups: Iterable[Group], routing: Routing) -> str:
+    found = {"groups": [each.group(routing) for each in groups]}
     head = f"# Made by `{command}`; a test holds it against the code.\n"
     return head + yaml.dump(found, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)

@@ -47,6 +47,9 @@ BURNS = (
 )
 """The short window ends an alert soon after what caused it."""
 
+MONTH = "30d"
+"""What the error budget is for."""
+
 SLOW_TO_CHANGE = ("2h", "6h", "1d", "3d")
 """Windows that are long to read and little changed by a minute."""
 
@@ -56,6 +59,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     metric: str
+    events: str
     budget: Decimal
     bad: Count
     total: Count
@@ -65,6 +69,16 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
     def ratio(self, window: str) -> str:
         """The name of the recorded share of bad events."""
         return f"leaderboard:{self.metric}:ratio_rate{window}"
+
+    @property
+    def bad_rate(self) -> str:
+        """The name of the recorded rate of bad events, from which shares over a month are made."""
+        return f"leaderboard:{self.metric}:rate5m"
+
+    @property
+    def total_rate(self) -> str:
+        """The name of the recorded rate of all events."""
+        return f"leaderboard:{self.events}:rate5m"
 
     def count(self, window: str) -> str:
         """The name of the recorded number of bad events."""
@@ -79,6 +93,19 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
                 yield Recording(self.ratio(window), share)
                 if window in longs:
                     yield Recording(self.count(window), self.bad("increase", window))
+
+    def monthly(self, scope: Scope) -> Iterator[Recording]:
+        """The share of bad events in a month: what is left of the budget follows from it.
+
+        It is made of recorded rates, one series of each Leaderboard, instead of a month of every pod's own series.
+        """
+        rates = (f"avg_over_time({scope.series(name)}[{MONTH}])" for name in (self.bad_rate, self.total_rate))
+        yield Recording(self.ratio(MONTH), "\n/ ".join(rates))
+
+    def rates(self) -> Iterator[Recording]:
+        """What `monthly` reads."""
+        yield Recording(self.bad_rate, self.bad("rate", "5m"))
+        yield Recording(self.total_rate, self.total("rate", "5m"))
 
     def alerts(self, scope: Scope) -> Iterator[Alert]:
         """One for each pair of windows, all of one name."""
@@ -112,6 +139,7 @@ def objectives(slo: Slo, scope: Scope) -> tuple[Objective, ...]:
         Objective(
             name="availability",
             metric="http_requests_failed",
+            events="http_requests",
             budget=1 - Decimal(slo.availability) / 100,
             bad=_both(failed, "or 0 *", requests),  # what has never failed has no series
             total=requests,
@@ -121,6 +149,7 @@ def objectives(slo: Slo, scope: Scope) -> tuple[Objective, ...]:
         _fast(
             "latency",
             "http_requests_slow",
+            "http_requests_timed",
             ("leaderboard_http_request_duration_seconds", *PLAYERS),
             slo.latency,
             scope,
@@ -130,6 +159,7 @@ def objectives(slo: Slo, scope: Scope) -> tuple[Objective, ...]:
         _fast(
             "propagation",
             "update_propagation_slow",
+            "update_propagations",
             ("leaderboard_update_propagation_seconds",),
             slo.propagation,
             scope,
@@ -152,12 +182,22 @@ def slo_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
     return (
         Group("leaderboard-slo", tuple(each for one in promises for each in one.recordings(slow=False))),
         Group("leaderboard-slo-slow", tuple(each for one in promises for each in one.recordings(slow=True)), "2m"),
+        Group("leaderboard-slo-rates", tuple(each for one in promises for each in one.rates())),
+        Group("leaderboard-slo-month", tuple(each for one in promises for each in one.monthly(scope)), "5m"),
         Group("leaderboard-slo-alerts", tuple(each for one in promises for each in one.alerts(scope))),
     )
 
 
 def _fast(
-    name: str, metric: str, histogram: tuple[str, ...], limit: str, scope: Scope, *, summary: str, meaning: str
+    name: str,
+    metric: str,
+    events: str,
+    histogram: tuple[str, ...],
+    limit: str,
+    scope: Scope,
+    *,
+    summary: str,
+    meaning: str,
 ) -> Objective:
     """A promise that events are fast; those in no bucket up to the limit are bad."""
     family, *matchers = histogram
@@ -166,6 +206,7 @@ def _fast(
     return Objective(
         name=name,
         metric=metric,
+        events=events,
         budget=1 - WITHIN,
         bad=_both(total, "-", within),
         total=total,

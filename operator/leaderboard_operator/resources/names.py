@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from leaderboard_operator import API_VERSION, GROUP, KIND, MANAGER
+from leaderboard_operator.monitoring import Routing
 from leaderboard_operator.spec import Spec
 
 Object = dict[str, Any]
@@ -36,7 +37,7 @@ def _without_none(found: Object) -> Object:
 class Board(msgspec.Struct, frozen=True, kw_only=True):
     """A Leaderboard as the builders need it. `image` is the one to run, `secrets_hash` changes with any Secret used.
 
-    `monitoring_labels`: by which the Prometheus operator selects its objects. `runbooks`: address of their folder.
+    `monitoring_labels`: by which the Prometheus operator selects its objects.
     """
 
     namespace: str
@@ -46,7 +47,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     secrets_hash: str = ""
     monitoring_labels: dict[str, str] = {}
-    runbooks: str = ""
+    routing: Routing = Routing()
 
     @property
     def selector(self) -> dict[str, str]:

@@ -10,4 +10,4 @@ def prometheus_rule(board: Board) -> Object | None:
     if monitoring.rules == "Disabled":
         return None
     found = board_groups(monitoring.slo, Scope(board.namespace, board.name))
-    return board.monitoring_object("PrometheusRule", spec={"groups": [each.group(board.runbooks) for each in found]})
+    return board.monitoring_object("PrometheusRule", spec={"groups": [each.group(board.routing) for each in found]})

@@ -1,0 +1,77 @@
+"""How much disk the collections use, and how much is left where the database has them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+from pymongo.errors import OperationFailure, PyMongoError
+
+from tornado_app.mongo.driver import Client, settled
+from tornado_app.mongo.ledger import LEDGER
+
+log = logging.getLogger("leaderboard.storage")
+
+EVERY = 60.0
+"""Seconds between two measurements."""
+
+TIMEOUT = 10.0
+"""Seconds that one measurement may take."""
+
+COLLECTIONS = ("players", LEDGER)
+"""The collections that grow: with players, and with each accepted update."""
+
+NAMESPACE_NOT_FOUND = 26
+
+Observe = Callable[[str, float], None]
+"""Receives a name and a number of bytes."""
+
+
+class StorageMonitor:
+    """Measures now and then.
+
+    `collections` receives the bytes of each collection on disk, its indexes included; `disk` receives the `free` and
+    the `total` bytes of the file system, where MongoDB reports them (dbStats).
+
+    On a sharded cluster both are sums over the shards.
+    """
+
+    def __init__(self, client: Client, database: str, *, collections: Observe, disk: Observe) -> None:
+        self._database: Any = client[database]
+        self._collections = collections
+        self._disk = disk
+
+    async def run(self) -> None:
+        """Measure until cancelled. What cannot be measured is logged, and tried again at the next turn."""
+        while True:
+            try:
+                async with asyncio.timeout(TIMEOUT):
+                    await self.measure()
+            except (PyMongoError, TimeoutError) as error:
+                log.info("storage was not measured, trying again in %g s: %s", EVERY, type(error).__name__)
+            await asyncio.sleep(EVERY * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+
+    async def measure(self) -> None:
+        """Measure once. Raises PyMongoError."""
+        for name in COLLECTIONS:
+            self._collections(name, await self._size(name))
+        stats = await self._database.command("dbStats")
+        if stats.get("fsTotalSize"):
+            self._disk("total", stats["fsTotalSize"])
+            self._disk("free", stats["fsTotalSize"] - stats["fsUsedSize"])
+
+    async def _size(self, collection: str) -> float:
+        stages = [
+            {"$collStats": {"storageStats": {}}},
+            {"$project": {"size": {"$add": ["$storageStats.storageSize", "$storageStats.totalIndexSize"]}}},
+        ]
+        try:
+            cursor = await settled(self._database[collection].aggregate(stages))
+            return float(sum([each["size"] async for each in cursor]))
+        except OperationFailure as error:
+            if error.code == NAMESPACE_NOT_FOUND:  # nothing was written yet
+                return 0.0
+            raise
