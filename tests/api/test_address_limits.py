@@ -79,7 +79,7 @@ def test_sockets_are_bounded_by_address(strict):
         with socket(strict, address) as third:
             with pytest.raises(ConnectionClosed):
                 third.recv(timeout=10)
-            assert (third.close_code, third.close_reason) == (4429, "rate_limited")
+            assert (third.close_code, third.close_reason) == (4429, "too_many_connections")
         with socket(strict, "198.51.100.6") as other:
             assert other.recv()
     with socket(strict, address) as again:

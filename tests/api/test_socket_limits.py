@@ -163,7 +163,7 @@ def test_one_more_than_the_most_is_closed_with_4429(run_alone):
             assert two.read()["top_scores"] == []
             for path in PATHS:
                 with opened(service, path) as three:
-                    assert three.ended() == (4429, "rate_limited")
+                    assert three.ended() == (4429, "too_many_connections")
             user, _ = lead(service)
             assert best(two.read()) == user
         wait_until(lambda: service.metric("leaderboard_websocket_connections") == 1, what="one has left")

@@ -189,6 +189,6 @@ def test_more_sockets_than_an_address_may_hold(arena, strict):
         one.read(), two.read()
         for n, path in enumerate(PATHS, 3):
             with opened(strict, path, headers={"X-Forwarded-For": forged.format(n=n)}) as more:
-                assert more.ended() == (4429, "rate_limited")
+                assert more.ended() == (4429, "too_many_connections")
     with pytest.raises(ConnectionClosed):
         one.client.recv(1)

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from leaderboard_logs import output
-from leaderboard_logs.flood import MOST, Flood
+from leaderboard_logs.flood import MOST, MOST_AUDITED, MOST_OF_ONE, Flood
 from tornado_app.observability import logs
 
 
@@ -49,6 +49,32 @@ def test_the_audit_log_has_no_bound():
     flood = Flood()
     record = logging.LogRecord("leaderboard.audit", logging.WARNING, "", 0, "suspicious player", (), None)
     assert all(flood.filter(record) for _ in range(10 * MOST))
+
+
+def refusal(caller="ann", reason="expired_token", logger="leaderboard.audit", remote="203.0.113.1"):
+    record = logging.LogRecord(logger, logging.INFO, "", 0, "score update refused", (), None)
+    record.__dict__.update(event="score_refused", caller=caller, remote=remote, reason=reason)
+    return record
+
+
+@pytest.mark.parametrize(("logger", "most"), [("leaderboard.audit", MOST_AUDITED), ("leaderboard.refusals", MOST)])
+def test_refusals_of_one_reason_are_bounded_also_in_the_audit_log(clock, logger, most):
+    flood = Flood(clock)
+    passed = [flood.filter(refusal(f"player-{n}", logger=logger)) for n in range(most + 7)]
+    assert passed == [True] * most + [False] * 7
+    assert flood.filter(refusal("player-1", "audience", logger))
+    clock.now += 1
+    after = refusal(logger=logger)
+    assert flood.filter(after)
+    assert after.held_back == 7
+
+
+@pytest.mark.parametrize("caller", ["mallory", None])
+def test_one_client_who_floods_the_log_leaves_room_for_others(clock, caller):
+    flood = Flood(clock)
+    passed = [flood.filter(refusal(caller)) for _ in range(50)]
+    assert passed == [True] * MOST_OF_ONE + [False] * 45
+    assert flood.filter(refusal("ann", remote="203.0.113.2"))
 
 
 def test_the_service_s_log_says_what_was_held_back(logging_as_before, monkeypatch, clock):

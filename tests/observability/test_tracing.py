@@ -136,6 +136,7 @@ def test_a_refusal_a_replay_and_an_unknown_path(service, collector):
 def test_nothing_of_a_player_or_a_credential_leaves(service, collector):
     player, name, bearer = "player-4711", "Name-4711", token("player-4711", name="Name-4711")
     trace, _, headers = traceparent()
+    service.post("/api/score", {"score": 5}, token=bearer, headers=headers)
     service.post(f"/api/score?token={bearer}", {"score": 5}, token=bearer, headers=headers)
     service.get(f"/api/v1/players/{player}?token={bearer}", headers=headers)
     service.post("/api/v1/score", {"user_id": player, "score_increase": 0}, token=bearer, headers=headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
@@ -9,6 +10,8 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
+
+log = logging.getLogger("leaderboard.http")
 
 MAX_ADDRESSES = 20_000
 """Addresses kept in mind; past that the one that was quiet the longest is forgotten."""
@@ -22,13 +25,17 @@ class Proxies:
 
     def __init__(self, trusted: Iterable[str | Network] = ()) -> None:
         self._trusted = tuple(ip_network(network) for network in trusted)
+        self._warned = False
 
     def client(self, peer: str, forwarded: str | None) -> str:
         """The address of the client. `peer`: the connection's; `forwarded`: the header X-Forwarded-For.
 
         Each proxy appends whom it saw, so the list is read from its end for as long as its members are trusted.
         """
-        if not self._trusted or forwarded is None or not self._trusts(peer):
+        if forwarded is None:
+            return peer
+        if not self._trusts(peer):
+            self._warn(peer)
             return peer
         client = peer
         for hop in reversed(forwarded.split(",")):
@@ -39,6 +46,19 @@ class Proxies:
             if not self._trusts(address):
                 break
         return client
+
+    def _warn(self, peer: str) -> None:
+        """Once for this process: a proxy that the settings do not name looks just like a client that makes it up."""
+        if self._warned:
+            return
+        self._warned = True
+        log.warning(
+            "X-Forwarded-For from %s is ignored, as trusted_proxies does not name that address. If it is your proxy, "
+            "all clients behind it count as one address for max_connections_per_address and max_failures_per_address: "
+            "add the proxy to trusted_proxies",
+            peer,
+            extra={"event": "proxy_not_trusted", "remote": peer},
+        )
 
     def _trusts(self, address: str) -> bool:
         try:
@@ -82,6 +102,11 @@ class Failures:
         self._window = window
         self._clock = clock
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    @property
+    def limit(self) -> str:
+        """The bound, as the setting writes it."""
+        return f"{self._most}/{self._window:g}s"
 
     def wait(self, address: str) -> float:
         """Seconds until the address may try again; 0 when it may now."""

@@ -12,6 +12,7 @@ import msgspec
 from tornado_app.api.errors import BadRequest, UnsupportedMediaType
 from tornado_app.api.fields import ACTION_ID, WHOLE
 from tornado_app.api.http import Request
+from tornado_app.api.refusals import clip
 from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
 from tornado_app.core.identity import USER_ID, USER_ID_FORM, is_action_id
 from tornado_app.core.model import MAX_SCORE
@@ -49,8 +50,8 @@ class Decoder(Generic[T]):
             return self._value(text)
         except msgspec.ValidationError as error:
             raise self._wrong_shape(str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-            raise InvalidJson from None
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            raise InvalidJson(f"The request body is not valid JSON: {_cause(error)}.") from None
         except RecursionError:
             raise InvalidJson("The request body is nested too deeply.") from None
 
@@ -71,6 +72,12 @@ class Decoder(Generic[T]):
         if field is not None and field == self._points and not _NO_NUMBER.match(text):
             return InvalidIncrement(f"{field}: the points to add must be an integer from 1 to {MAX_SCORE}.")
         return InvalidBody(sentence)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -95,14 +102,20 @@ _SYNTAX = json.JSONDecoder(
 
 def _check_media_type(request: Request) -> None:
     if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
+        raise UnsupportedMediaType(
+            "Send the body as it is, without a Content-Encoding.",
+            reason="content_encoding",
+            detail=f"Content-Encoding {clip(request.headers.get('Content-Encoding', ''))}",
+        )
     given = request.headers.get("Content-Type")
     if given is None or given == "application/json":
         return
     kind, *parameters = [part.strip().lower() for part in given.split(";")]
     charset = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
     if kind != "application/json" or any(c not in ("utf-8", "utf8") for c in charset):
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(
+            f"Send the body as application/json in UTF-8, not as {clip(given)}.", detail=f"Content-Type {clip(given)}"
+        )
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from tornado_app.api.addresses import Failures
+from tornado_app.api.addresses import Failures, site
 from tornado_app.api.http import Fields, Request
+from tornado_app.api.refusals import cause
 from tornado_app.core.errors import InvalidToken, MissingToken, RateLimited, Unauthenticated
 from tornado_app.core.model import Caller
 
@@ -27,13 +28,17 @@ def bearer(headers: Fields) -> str:
     """The token of the Authorization header. Raises MissingToken, or InvalidToken for more than one."""
     given = headers.get("Authorization")
     if not given:
-        raise MissingToken
+        raise MissingToken(detail="no Authorization header")
     scheme, _, token = given.partition(" ")
     if scheme.lower() != "bearer":
-        raise MissingToken
+        raise MissingToken(reason="wrong_scheme", detail="the scheme of the Authorization header is not Bearer")
     token = token.strip()
     if not token or " " in token or "," in token:
-        raise InvalidToken
+        raise InvalidToken(
+            "The Authorization header must be Bearer and one token.",
+            reason="malformed_header",
+            detail="no token, or more than one, in the Authorization header",
+        )
     return token
 
 
@@ -65,7 +70,7 @@ class Door:
         """Whom a token speaks for that came from `address`. Raises InvalidToken, ExpiredToken or RateLimited."""
         wait = self._failures.wait(address)
         if wait and not self._verifier.remembers(token):
-            raise _too_many(wait)
+            raise self._too_many(wait, address)
         try:
             return await self._verifier.verify(token)
         except Unauthenticated as refusal:
@@ -74,15 +79,18 @@ class Door:
 
     def _count(self, address: str, refusal: Unauthenticated) -> None:
         if wait := self._failures.wait(address):
-            raise _too_many(wait)
+            raise self._too_many(wait, address)
         self._note(address, refusal)
 
     def _note(self, address: str, refusal: Unauthenticated) -> None:
         """Hold it against the address, and put it on record: no more lines than failures that it may have."""
         self._failures.note(address)
-        fields = {"event": "credentials_refused", "remote": address, "error": refusal.code}
-        audit.info("credentials refused", extra=fields)
+        audit.info("credentials refused", extra={"event": "credentials_refused", "remote": address, **cause(refusal)})
 
-
-def _too_many(wait: float) -> RateLimited:
-    return RateLimited("Too many failed attempts from this address. Please wait a moment.", retry_after=wait)
+    def _too_many(self, wait: float, address: str) -> RateLimited:
+        return RateLimited(
+            "Too many failed attempts from this address. Please wait a moment.",
+            retry_after=wait,
+            reason="too_many_failures",
+            detail=f"max_failures_per_address {self._failures.limit} is used up for {site(address)}",
+        )

@@ -93,7 +93,7 @@ class _Reading(HTTPMessageDelegate):
         self._size += len(chunk)
         if self._size > screening.MAX_BODY:
             self._chunks.clear()
-            self._refusal = self._refusal or errors.BodyTooLarge()
+            self._refusal = self._refusal or screening.body_too_large(self._size)
             if self._size > MAX_DRAIN and not self._answered:
                 self._refuse_early(self._refusal)
         else:

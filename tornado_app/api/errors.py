@@ -7,7 +7,7 @@ import math
 import msgspec
 
 from tornado_app.api import http
-from tornado_app.api.http import JSON_TYPE, Response
+from tornado_app.api.http import JSON_TYPE, Refusal, Response
 from tornado_app.core import errors
 from tornado_app.core.errors import InsufficientScope, LeaderboardError, MissingToken, Unauthenticated
 
@@ -71,6 +71,7 @@ STATUS: tuple[tuple[type[LeaderboardError], int], ...] = (
     (UnsupportedMediaType, 415),
     (UpgradeRequired, 426),
     (errors.RateLimited, 429),
+    (errors.TooManyConnections, 429),
     (HeadersTooLarge, 431),
     (errors.DatabaseError, 500),
     (errors.CaptchaUnavailable, 503),
@@ -118,7 +119,8 @@ def response(error: LeaderboardError) -> Response:
         headers.append(("WWW-Authenticate", _challenge(error)))
     if isinstance(error, UpgradeRequired):
         headers += [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
-    return Response(status(error), msgspec.json.encode(ErrorBody(error.code, error.text)), tuple(headers))
+    body = msgspec.json.encode(ErrorBody(error.code, error.text))
+    return Response(status(error), body, tuple(headers), Refusal(error.code, error.reason, error.detail))
 
 
 def _challenge(error: LeaderboardError) -> str:

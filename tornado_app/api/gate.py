@@ -11,7 +11,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado_app.api.addresses import Proxies, site
 from tornado_app.api.cors import Cors
 from tornado_app.api.credentials import Door
-from tornado_app.core.errors import RateLimited
+from tornado_app.core.errors import TooManyConnections
 from tornado_app.live.hub import Hub
 from tornado_app.observability.metrics import Metrics
 
@@ -55,11 +55,18 @@ class Gate:
         return self._proxies.client(request.remote_ip or "", request.headers.get("X-Forwarded-For"))
 
     def check_room(self, address: str) -> None:
-        """Raises RateLimited where this process, or the address, has as many sockets as it may."""
+        """Raises TooManyConnections where this process, or the address, has as many sockets as it may."""
         if len(self.open) >= self._max_connections:
-            raise RateLimited("Too many clients are connected.")
+            raise TooManyConnections(
+                "Too many clients are connected.",
+                reason="sockets_of_process",
+                detail=f"max_connections {self._max_connections} of this process are open",
+            )
         if self._by_address[site(address)] >= self._max_per_address:
-            raise RateLimited("Too many connections from this address.")
+            raise TooManyConnections(
+                reason="sockets_of_address",
+                detail=f"{site(address)} has max_connections_per_address {self._max_per_address} open",
+            )
 
     def enter(self, handler: Closing, channel: str, address: str) -> None:
         """One more socket is open."""

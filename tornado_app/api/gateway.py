@@ -16,7 +16,7 @@ from itertools import count
 
 from prometheus_client import Counter
 
-from tornado_app.api import access, errors, queries
+from tornado_app.api import access, errors, queries, refusals
 from tornado_app.api.addresses import Proxies
 from tornado_app.api.cors import Cors
 from tornado_app.api.http import Fields, MethodNotAllowed, Request, Response, Route, Router
@@ -46,7 +46,8 @@ def trace_id(headers: Fields) -> str | None:
 
 
 class Gateway:
-    """What all requests go through. `draining` asks clients to come back elsewhere."""
+    """What all requests go through. `draining` asks clients to come back elsewhere. Without `proxies` no
+    X-Forwarded-For is read."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Gateway:
         self.router = router
         self.metrics = metrics
         self.cors = cors
-        self._proxies = proxies or Proxies()
+        self._proxies = proxies
         self.tracing = tracing
         self.draining = False
         self._under_way: set[asyncio.Future[None]] = set()
@@ -84,7 +85,7 @@ class Gateway:
         request_id = self.request_id(headers.get("X-Request-Id"))
         current_request_id.set(request_id)
         current_trace_id.set(trace_id(headers))
-        remote = self._proxies.client(peer, headers.get("X-Forwarded-For"))
+        remote = peer if self._proxies is None else self._proxies.client(peer, headers.get("X-Forwarded-For"))
         return Request(method, path, query, headers, remote, request_id)
 
     def count(self, method: str, route: str, status: int, seconds: float, request: str) -> None:
@@ -150,6 +151,9 @@ class Exchange:
         if self._traced is not None:
             self._traced(None if route is None else route.path, response.status)
         access.answered(request, name, response.status, len(response.body), seconds)
+        if response.refusal is not None:
+            asked = {"method": request.method, "route": name, "path": request.path, "remote": request.remote}
+            refusals.request_refused(response.status, response.refusal, **asked)
         self._say(response)
 
     def _dispatch(self) -> Response | Awaitable[Response]:
@@ -164,7 +168,9 @@ class Exchange:
             return endpoint(request)
         if request.method == "OPTIONS":
             return Response(204, headers=(("Allow", route.allow), *self._gateway.cors.preflight(request, route.allow)))
-        raise MethodNotAllowed
+        raise MethodNotAllowed(
+            f"This path takes {route.allow}.", detail=f"{refusals.clip(request.method)}, allowed: {route.allow}"
+        )
 
     async def _await_and_answer(self, outcome: Awaitable[Response]) -> None:
         try:

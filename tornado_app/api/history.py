@@ -11,7 +11,8 @@ from tornado_app.api.fields import Score, Time
 from tornado_app.api.http import Request, Response, Route
 from tornado_app.api.players import number, path_user_id
 from tornado_app.api.reads import PRIVATE, tagged
-from tornado_app.core.errors import InsufficientScope, PlayerNotFound
+from tornado_app.core.admission import require
+from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.core.model import Scope, rfc3339
 
@@ -77,8 +78,8 @@ class History:
         caller = await self._door.caller(request)
         moderates = Scope.ADMIN in caller.scopes
         user_id = path_user_id(request)
-        if caller.user_id != user_id and not moderates:
-            raise InsufficientScope
+        if caller.user_id != user_id:
+            require(caller, Scope.ADMIN)
         limit = number(request, "limit", LIMIT, MAX_LIMIT)
         before = number(request, "before", None, MAX_NUMBER)
         found = await self._past.history(user_id, limit, before)

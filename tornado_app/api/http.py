@@ -37,16 +37,25 @@ class Request:
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """What the log says of an answer that refuses a request: values only, so that no answer keeps a traceback."""
+
+    error: str
+    reason: str
+    detail: str
+
+
 class Response(msgspec.Struct, frozen=True):
-    """Status, body, and headers beside Content-Length."""
+    """Status, body, and headers beside Content-Length. `refusal`: why, where it is no success."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = (JSON_TYPE,)
+    refusal: Refusal | None = None
 
     def plus(self, *headers: tuple[str, str]) -> Response:
         """The same with more headers."""
-        return Response(self.status, self.body, self.headers + headers)
+        return Response(self.status, self.body, self.headers + headers, self.refusal)
 
 
 Endpoint: TypeAlias = Callable[[Request], Response | Awaitable[Response]]

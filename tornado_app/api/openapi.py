@@ -21,7 +21,7 @@ from tornado_app.api.openapi_schemas import Json, Schemas
 from tornado_app.api.players import Page
 from tornado_app.api.screening import MAX_BODY, MAX_HEADERS
 from tornado_app.core import errors as core_errors
-from tornado_app.core.errors import LeaderboardError, RateLimited
+from tornado_app.core.errors import LeaderboardError, RateLimited, TooManyConnections
 from tornado_app.core.model import Scope
 from tornado_app.core.policies import RateLimit
 
@@ -158,9 +158,9 @@ def _message(kind: type[Any], schemas: Schemas) -> Json:
 
 
 def _closes() -> Iterator[Json]:
-    refusals: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed)
+    refusals: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, TooManyConnections)
     for kind in refusals:
-        message = "Too many clients, or too many of one address." if kind is RateLimited else kind.message
+        message = "Too many failed attempts from this address." if kind is RateLimited else kind.message
         yield {"code": errors.close_code(kind()), "reason": kind.code, "description": message}
 
 

@@ -133,7 +133,7 @@ def path_user_id(request: Request) -> str:
     """The path's player. What can't be a user id is nobody's."""
     user_id = request.params["user_id"]
     if not identity.is_user_id(user_id):
-        raise PlayerNotFound
+        raise PlayerNotFound(reason="no_user_id", detail="what the path names cannot be a user id")
     return user_id
 
 

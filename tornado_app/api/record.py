@@ -8,6 +8,7 @@ from collections.abc import Callable
 from prometheus_client import Counter
 
 from tornado_app.api.http import Request
+from tornado_app.api.refusals import cause
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Caller, Receipt, Submission
 from tornado_app.core.suspicion import Rule, Suspicion
@@ -53,7 +54,7 @@ class Record:
         fields: dict[str, object] = {"face": face, "caller": caller and caller.user_id, "remote": request.remote}
         if submission is not None:
             fields = _asked(request, submission)
-        _audit("score update refused", {"event": "score_refused", **fields, "error": refusal.code})
+        _audit("score update refused", {"event": "score_refused", **fields, **cause(refusal)})
         if caller is not None and not caller.trusted:
             rule = self._suspicion.refused(caller.user_id, refusal)
             if rule is not None:

@@ -52,11 +52,27 @@ def is_handshake(line: RequestStartLine, headers: HTTPHeaders) -> bool:
 
 def refusal(line: RequestStartLine, headers: HTTPHeaders, length: int) -> LeaderboardError | None:
     """Why the request is refused whatever it asks for, if it is."""
-    if line.version != "HTTP/1.0" and len(headers.get_list("Host")) != 1:
-        return BadRequest("Send one Host header.")
+    hosts = len(headers.get_list("Host"))
+    if line.version != "HTTP/1.0" and hosts != 1:
+        return _header_count("Host", hosts)
     for name in SINGLE:
-        if len(headers.get_list(name)) > 1:
-            return BadRequest(f"Send one {name} header.")
-    if sum(len(name) + len(value) for name, value in headers.get_all()) + len(line.path) > MAX_HEADERS:
-        return HeadersTooLarge()
-    return BodyTooLarge() if length > MAX_BODY else None
+        if (found := len(headers.get_list(name))) > 1:
+            return _header_count(name, found)
+    size = sum(len(name) + len(value) for name, value in headers.get_all()) + len(line.path)
+    if size > MAX_HEADERS:
+        return HeadersTooLarge(
+            f"The request's target and headers are larger than {MAX_HEADERS} bytes.",
+            detail=f"{size} bytes, at most {MAX_HEADERS}",
+        )
+    return body_too_large(length) if length > MAX_BODY else None
+
+
+def _header_count(name: str, found: int) -> BadRequest:
+    return BadRequest(f"Send one {name} header.", reason="header_count", detail=f"{found} {name} headers")
+
+
+def body_too_large(size: int) -> BodyTooLarge:
+    """The refusal of a body of `size` bytes, or of that many so far."""
+    return BodyTooLarge(
+        f"The request body is larger than {MAX_BODY} bytes.", detail=f"{size} bytes, at most {MAX_BODY}"
+    )

@@ -19,7 +19,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
-from tornado_app.api import errors
+from tornado_app.api import errors, refusals
 from tornado_app.api.idle import Idle
 from tornado_app.api.lingering import Lingering
 from tornado_app.api.room import Room
@@ -105,7 +105,7 @@ class _Server(HTTPServer):
             return
         peer = str(address[0]) if address else ""
         visit = None if self.doorman is None else Visit(stream, peer, self.doorman, self.waiting)
-        stream.manners = _Manners(stream, self._lingering, self.waiting, visit)  # type: ignore[attr-defined]
+        stream.manners = _Manners(stream, peer, self._lingering, self.waiting, visit)  # type: ignore[attr-defined]
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -126,9 +126,10 @@ class _Manners:
     `last_words`: what was or is about to be said is not to be followed by an answer of ours.
     """
 
-    def __init__(self, stream: IOStream, lingering: Lingering, waiting: Idle, visit: Visit | None) -> None:
+    def __init__(self, stream: IOStream, peer: str, lingering: Lingering, waiting: Idle, visit: Visit | None) -> None:
         self.last_words = False
         self._stream = stream
+        self._peer = peer
         self._lingering = lingering
         self._waiting = waiting
         self._visit = visit
@@ -155,7 +156,7 @@ class _Manners:
         if data != _BARE_400:
             return self._write(data)
         said, self.last_words = self.last_words, True
-        return self._write(b"" if said else _BAD_REQUEST)
+        return self._write(b"" if said else self._refusal(_MALFORMED))
 
     def close(self, exc_info: Any = False) -> None:
         """Close, after an answer where one is due; where the client may still be sending, so that it arrives."""
@@ -166,7 +167,9 @@ class _Manners:
             if refused and not self.last_words:
                 self.last_words = True
                 with contextlib.suppress(OSError):  # the client may be gone already, and nothing is owed to it then
-                    self._stream.socket.send(_HEADERS_TOO_LARGE if _PAST_HEADERS in str(exc_info) else _BAD_REQUEST)
+                    self._stream.socket.send(
+                        self._refusal(_OVERSIZED if _PAST_HEADERS in str(exc_info) else _MALFORMED)
+                    )
             if refused or (self.last_words and not exc_info):
                 self._lingering.adopt(self._stream.socket)
         self._close(exc_info)
@@ -175,6 +178,11 @@ class _Manners:
         for name in ("write", "close", "read_from_fd", "manners"):
             # A closed stream that holds itself only the collector would free.
             self._stream.__dict__.pop(name, None)
+
+    def _refusal(self, error: LeaderboardError) -> bytes:
+        """The whole answer that refuses what cannot be read as a request; it is logged."""
+        refusals.request_refused(errors.status(error), error, remote=self._peer)
+        return _raw(error)
 
 
 def _forget_traceback(error: BaseException) -> None:
@@ -193,5 +201,7 @@ def _raw(error: LeaderboardError) -> bytes:
     return "\r\n".join([*head, "", ""]).encode("ascii") + response.body
 
 
-_BAD_REQUEST = _raw(errors.BadRequest())
-_HEADERS_TOO_LARGE = _raw(errors.HeadersTooLarge())
+_MALFORMED = errors.BadRequest(
+    reason="malformed_http", detail="not an HTTP/1.1 message; the line of tornado.general before this one says why"
+)
+_OVERSIZED = errors.HeadersTooLarge(detail=f"more than {HARD_MAX_HEADERS} bytes")

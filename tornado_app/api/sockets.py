@@ -15,7 +15,7 @@ from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
-from tornado_app.api import access, errors, queries
+from tornado_app.api import access, errors, queries, refusals
 from tornado_app.api.credentials import bearer, offered
 from tornado_app.api.face import Face
 from tornado_app.api.gate import Gate
@@ -61,6 +61,8 @@ class _JsonRefusals(RequestHandler):
     def refuse(self, refusal: LeaderboardError) -> None:
         """Answer with an error."""
         answer = errors.response(refusal)
+        asked = {"method": self.request.method, "path": self.request.path, "remote": self.request.remote_ip}
+        refusals.request_refused(answer.status, refusal, **asked)
         self.set_status(answer.status)
         for name, value in answer.headers:
             self.set_header(name, value)
@@ -200,8 +202,10 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         origin, site = self._page
         if origin is None or site == "same-origin" or self._gate.cors.allows(origin):
             return
-        if origin.partition("://")[2].lower() != self.request.headers.get("Host", "").lower():
-            raise errors.OriginNotAllowed
+        host = self.request.headers.get("Host", "")
+        if origin.partition("://")[2].lower() != host.lower():
+            shown, here = refusals.clip(origin), refusals.clip(host)
+            raise errors.OriginNotAllowed(detail=f"origin {shown} is not in allowed_origins, nor this host, {here}")
 
     def _offered_token(self) -> str | None:
         tokens = self.request.query_arguments.get("token")
@@ -224,7 +228,9 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     def _refuse(self, refusal: LeaderboardError) -> None:
         self._gate.metrics.socket_refusals.labels(refusal.code).inc()
-        self.close(errors.close_code(refusal), refusal.code)
+        code = errors.close_code(refusal)
+        refusals.socket_refused(self._channel.name, self._address, code, refusal)
+        self.close(code, refusal.code)
 
 
 class _Connection(Wire):

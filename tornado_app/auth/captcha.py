@@ -24,6 +24,9 @@ TIMEOUT = 5.0
 """Seconds for the whole question."""
 
 MAX_TOKEN = 4096
+MAX_CODES = 200
+"""Characters of the captcha service's own error codes that the log gets."""
+
 MAX_ANSWER = 64 * 1024
 REMEMBERED = 10_000
 """Accepted tokens kept, for submissions that are sent again."""
@@ -50,14 +53,16 @@ class Captcha:
         """Raises CaptchaRequired, InvalidCaptcha or CaptchaUnavailable unless the submission's captcha was solved."""
         token = submission.captcha
         if not token:
-            raise CaptchaRequired
+            raise CaptchaRequired(detail="captcha_url is set, and neither a proof nor a Captcha-Token came along")
         if len(token) > MAX_TOKEN:
-            raise InvalidCaptcha
+            raise InvalidCaptcha(detail=f"Captcha-Token of {len(token)} characters, at most {MAX_TOKEN}")
         use = _use(submission, token)
         if use in self._accepted:
             return
-        if not (await self._ask(token, submission.remote)).success:
-            raise InvalidCaptcha
+        answer = await self._ask(token, submission.remote)
+        if not answer.success:
+            codes = " ".join(answer.error_codes)[:MAX_CODES] or "none"
+            raise InvalidCaptcha(detail=f"captcha_url did not accept it, error-codes: {codes}")
         if submission.action_id is not None:  # without an id no other submission is the same
             self._accepted[use] = None
             if len(self._accepted) > REMEMBERED:
@@ -81,7 +86,9 @@ class Captcha:
             return _decode(answer.body)
         except (HTTPError, OSError, msgspec.DecodeError) as error:
             log.warning("the captcha service does not answer as it should: %s", type(error).__name__)
-            raise CaptchaUnavailable(retry_after=5.0) from None
+            raise CaptchaUnavailable(
+                retry_after=5.0, detail=f"captcha_url does not answer as it should: {type(error).__name__}"
+            ) from None
 
 
 def _use(submission: Submission, token: str) -> bytes:

@@ -10,12 +10,13 @@ import msgspec
 
 from tornado_app.core.errors import (
     ActionProofRequired,
+    InsufficientScope,
     InvalidActionProof,
     InvalidIncrement,
     UnknownActionType,
     UserMismatch,
 )
-from tornado_app.core.model import Action, Caller, Profile, Submission, Vouched
+from tornado_app.core.model import Action, Caller, Profile, Scope, Submission, Vouched
 from tornado_app.core.policies import DEFAULT_ACTIONS, ProofPolicy
 
 
@@ -88,10 +89,16 @@ class Admission:
             return None
         if submission.proof is None:
             if self._policy is ProofPolicy.REQUIRED:
-                raise ActionProofRequired
+                raise ActionProofRequired(
+                    detail="action_proof is required, no proof came along, and the token lacks the scope scores:write"
+                )
             return None
         if self._proofs is None:
-            raise InvalidActionProof("This service has no key to check action proofs with.")
+            raise InvalidActionProof(
+                "This service has no key to check action proofs with.",
+                reason="no_proof_key",
+                detail="neither proof_key, proof_key_file nor proof_jwks_file is set",
+            )
         return self._proofs.vouch(submission, self.actions)
 
     def _points(self, submission: Submission) -> int:
@@ -99,13 +106,25 @@ class Admission:
             try:
                 return self.actions[submission.action_type]
             except KeyError:
-                raise UnknownActionType from None
+                raise UnknownActionType(
+                    f"The action type {submission.action_type!r} is not in the server's table.",
+                    detail=f"{submission.action_type!r} is not one of the {len(self.actions)} types of actions",
+                ) from None
         points = submission.fallback if submission.points is None else submission.points
         if points is None:
-            raise InvalidIncrement
+            raise InvalidIncrement(detail="neither points nor an action type")
         if points > self._max_increment and not submission.caller.trusted:
-            raise InvalidIncrement(f"At most {self._max_increment} points can be added at once.")
+            raise self._above_increment(points)
         return points
+
+    def _above_increment(self, points: int) -> InvalidIncrement:
+        remedy = "" if self._policy is ProofPolicy.OFF else " without an action proof; send one in Action-Proof"
+        allowed = f"the {self._max_increment} that can be added at once{remedy}"
+        return InvalidIncrement(
+            f"{points} points are more than max_increment, {allowed}.",
+            reason="max_increment",
+            detail=f"{points} points, max_increment {self._max_increment}, action_proof {self._policy}",
+        )
 
 
 def subject(caller: Caller, user_id: str | None) -> str:
@@ -113,8 +132,21 @@ def subject(caller: Caller, user_id: str | None) -> str:
     if user_id is None or user_id == caller.user_id:
         return caller.user_id
     if not caller.trusted:
-        raise UserMismatch
+        raise UserMismatch(
+            detail=f"the token is for {caller.user_id!r}, the request for {user_id!r}; {missing(caller, Scope.WRITE)}"
+        )
     return user_id
+
+
+def missing(caller: Caller, scope: Scope) -> str:
+    """What the log says of a token without a scope: which scopes it has, and which one is needed."""
+    return f"scopes {' '.join(sorted(caller.scopes)) or 'none'}, needs {scope}"
+
+
+def require(caller: Caller, scope: Scope) -> None:
+    """Raises InsufficientScope for a token without the scope."""
+    if scope not in caller.scopes:
+        raise InsufficientScope(f"This needs a token with the scope {scope}.", detail=missing(caller, scope))
 
 
 def fingerprint(submission: Submission) -> bytes:

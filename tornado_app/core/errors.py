@@ -15,7 +15,7 @@ class LeaderboardError(Exception):
 
     `quota` is the player's rate-limit state where the store was asked, `retry_after` seconds where waiting helps.
     `reason` and `detail` are for the log and the audit line, not for the client: a stable snake_case word for the cause
-    (`code` if not given), and the values that differ (had and wanted), never a secret.
+    (`code` if not given), and the values that differ (had and wanted; the sentence if not given), never a secret.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -34,7 +34,7 @@ class LeaderboardError(Exception):
         self.quota = quota
         self.retry_after = retry_after
         self.reason = reason or self.code
-        self.detail = detail
+        self.detail = detail or self.text
         super().__init__(self.text)
 
 
@@ -169,7 +169,10 @@ class PlayerNotFound(LeaderboardError):
     """No such player."""
 
     code = "player_not_found"
-    message = "There is no such player."
+    message = (
+        "There is no such player. PUT /api/v1/players/{user_id} creates one, and so does a score through "
+        "POST /api/score, /api/scores/update or /api/actions; with the setting auto_register every score update does."
+    )
 
 
 class ActionNotFound(LeaderboardError):
@@ -191,6 +194,13 @@ class RateLimited(LeaderboardError):
 
     code = "rate_limited"
     message = "Too many score updates. Please wait a moment."
+
+
+class TooManyConnections(LeaderboardError):
+    """The client's address, or the process, has as many sockets open as it may."""
+
+    code = "too_many_connections"
+    message = "Too many connections from this address. Close some of them."
 
 
 class DatabaseError(LeaderboardError):

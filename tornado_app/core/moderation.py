@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tornado_app.core.errors import InsufficientScope, InvalidBody
+from tornado_app.core.admission import require
+from tornado_app.core.errors import InvalidBody
 from tornado_app.core.model import Caller, Scope
 
 
@@ -92,15 +93,10 @@ class Moderation:
     async def export(self, caller: Caller, user_id: str) -> dict[str, Any]:
         """All that is stored of a player: for moderators, and for the player."""
         if caller.user_id != user_id:
-            _require(caller)
+            require(caller, Scope.ADMIN)
         return await self._store.export(user_id)
 
 
-def _require(caller: Caller) -> None:
-    if Scope.ADMIN not in caller.scopes:
-        raise InsufficientScope
-
-
 def _case(caller: Caller, user_id: str, reason: str) -> Case:
-    _require(caller)
+    require(caller, Scope.ADMIN)
     return Case(user_id, caller.user_id, reason)

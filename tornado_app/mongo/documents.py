@@ -190,15 +190,21 @@ def receipt(document: Document | None, attempt: Attempt, rules: Rules) -> Receip
     """
     if document is None:
         if rules.max_points is not None and attempt.action.points > rules.max_points:
-            raise SuspiciousActivity(quota=Quota(rules.limit.updates, 0.0))
+            raise _above_cap(0, attempt, rules, Quota(rules.limit.updates, 0.0))
         if attempt.action.create:
             return None
-        raise PlayerNotFound(quota=Quota(rules.limit.updates, 0.0))
+        raise PlayerNotFound(
+            quota=Quota(rules.limit.updates, 0.0),
+            detail=f"no player {attempt.action.user_id!r}, and this API creates none while auto_register is off",
+        )
     since = 0
     for entry in document.get("recent", ()):
         if entry["i"] == attempt.id_hash:
             if entry["r"] != attempt.action.fingerprint:
-                raise ActionConflict(quota=_quota(document, attempt.now, rules))
+                raise ActionConflict(
+                    quota=_quota(document, attempt.now, rules),
+                    detail=f"action id {attempt.action.id!r} was used for other points or another type",
+                )
             return _stored(document, entry, since, attempt, rules)
         since += entry["p"]
     refusal = _refusal(document, attempt, rules)
@@ -225,14 +231,37 @@ def _refusal(document: Document, attempt: Attempt, rules: Rules) -> LeaderboardE
     if document.get("suspended"):
         return PlayerSuspended(quota=quota)
     if document["score"] > MAX_SCORE - attempt.action.points:
-        return InvalidIncrement("The score would pass the largest possible score.", quota=quota)
+        return InvalidIncrement(
+            f"The score would pass the largest possible score, {MAX_SCORE}.",
+            quota=quota,
+            reason="score_overflow",
+            detail=f"score {document['score']}, points {attempt.action.points}",
+        )
     if quota.remaining == 0:
-        return RateLimited(quota=quota, retry_after=quota.reset)
+        return rate_limited("score updates", "rate_limit", quota, rules)
     if rules.max_points is not None:
         spent = sum(entry["p"] for entry in _in_window(document, attempt.now, rules))
         if spent + attempt.action.points > rules.max_points:
-            return SuspiciousActivity(quota=quota)
+            return _above_cap(spent, attempt, rules, quota)
     return None
+
+
+def rate_limited(what: str, setting: str, quota: Quota, rules: Rules) -> RateLimited:
+    """The refusal of a player whose updates of the window are used up."""
+    limit = rules.limit
+    return RateLimited(
+        f"Too many {what}: at most {limit.updates} in {limit.window:g} seconds. Please wait a moment.",
+        quota=quota,
+        retry_after=quota.reset,
+        detail=f"{setting} {limit.updates}/{limit.window:g}s is used up, the next in {quota.reset:.1f} s",
+    )
+
+
+def _above_cap(spent: int, attempt: Attempt, rules: Rules, quota: Quota) -> SuspiciousActivity:
+    points = f"{spent} points in the window and {attempt.action.points} now"
+    return SuspiciousActivity(
+        quota=quota, reason="points_cap", detail=f"{points}, max_points_per_window {rules.max_points}"
+    )
 
 
 def _in_window(document: Document, now: int, rules: Rules) -> list[Document]:
