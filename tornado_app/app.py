@@ -127,6 +127,8 @@ class Service(Serving):
             )
         )
         self._build()
+        await self.moderation.eraser.try_to_finish()  # before the feed, which would not know whose the deletes are
+        await self._background("erasures", self.moderation.eraser.run)
         await self._background("ledger", self.ledger_writer.run)
         self._exit.push_async_callback(self.ledger_writer.close)
         for name, work in (("feed", self.feed.run), ("board", self.board.run), ("hub", self.hub.run)):

@@ -54,7 +54,7 @@ def moderator(client, mongo_database):
         name = mongo_database[1]
         made = MongoModeration(client, name, Ledger(client[name]))
         if call is not None:
-            made._players = Between(made._players, call, what)
+            made._players = made.eraser._players = Between(made._players, call, what)
         return made
 
     return make
@@ -76,10 +76,14 @@ async def test_a_player_that_is_reinstated_meanwhile_is_suspended_all_the_same(s
     assert (state.suspended, state.changed) == (True, True)
 
 
-@pytest.mark.parametrize("verb", ["show", "reinstate"])
-async def test_a_player_that_is_shown_or_reinstated_while_being_erased_is_erased(store, moderator, verb):
+@pytest.mark.parametrize("verb", ["suspend", "reinstate", "hide", "show"])
+async def test_no_moderation_revives_a_player_who_is_being_erased(store, moderator, verb):
+    async def refused():
+        with pytest.raises(PlayerNotFound):
+            await getattr(moderator(), verb)(WHY)
+
     await score(store)
-    erasing = moderator("delete_one", lambda: getattr(moderator(), verb)(WHY))
+    erasing = moderator("delete_one", refused)
     await erasing.erase(WHY)
     with pytest.raises(PlayerNotFound):
         await moderator().suspend(WHY)

@@ -83,7 +83,7 @@ class Chain:
             text = f"there is no such player, and the ledger adds up to {self.sum}"
             return [Finding(Kind.NO_PLAYER, self.player, text)] if self.sum else []
         if account.erased:
-            text = "the erasure did not delete the player: erase once more"
+            text = "the erasure is not finished: a running service does that within 15 s"
             return [Finding(Kind.UNFINISHED, self.player, text)]
         if account.score is None or account.op is None:
             text = "the document has no score" if account.score is None else "the last write has no mark of ours"

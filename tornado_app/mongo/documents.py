@@ -48,6 +48,13 @@ ON_BOARD: Document = {
 A range holds values of its own kind only, but looks at the members of an array.
 """
 
+_ERASE_MARK = r'^\["e",'
+"""How the mark of an erasure begins (marks.py)."""
+
+BEING_ERASED: Document = {"last": {"$regex": _ERASE_MARK}}
+NOT_BEING_ERASED: Document = {"last": {"$not": {"$regex": _ERASE_MARK}}}
+"""Whether an erasure has begun that deletes the document: nothing else may change it any more (erasure.py)."""
+
 OUTCOME: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1, "last": 1}
 """What `receipt` and `State.of` need of a document."""
 

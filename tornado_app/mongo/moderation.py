@@ -18,8 +18,9 @@ from tornado_app.core.errors import ActionNotFound, DatabaseError, PlayerNotFoun
 from tornado_app.core.model import rfc3339
 from tornado_app.core.moderation import Case, Moderated
 from tornado_app.mongo import marks
-from tornado_app.mongo.documents import Document
+from tornado_app.mongo.documents import NOT_BEING_ERASED, Document
 from tornado_app.mongo.driver import Client, race_pause
+from tornado_app.mongo.erasure import Eraser
 from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.store import DURABLE, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
@@ -78,6 +79,7 @@ class MongoModeration:
         )
         self._ledger = ledger
         self._suspects = Suspects(client[database])
+        self.eraser = Eraser(self._players, self._suspects)
         self._timeout = timeout
         self._clock = clock
 
@@ -138,34 +140,11 @@ class MongoModeration:
         return None if document is None else _moderated(document, points=points, actions=len(found))
 
     async def erase(self, case: Case) -> None:
-        """Forget the player: off the board first, so that ranks know the score that leaves, then gone.
-
-        Only what the mark says is deleted: a write that came in between is seen by all, and erased in its turn.
-        """
-        marked = False
-        for _ in range(TRIES):
-            async with database_errors(self._timeout):
-                document = await self._players.find_one_and_update(
-                    {"_id": case.user_id},
-                    [{"$set": self._leaving(case)}, {"$unset": ["username", "avatarUrl"]}],
-                    projection={"last": 1},
-                    return_document=ReturnDocument.AFTER,
-                )
-                if document is None:
-                    break
-                marked = True
-                await self._suspects.forget(case.user_id)
-                if (await self._players.delete_one(document)).deleted_count:
-                    return
-        else:
-            raise DatabaseError(retry_after=1.0)
-        if not marked:
+        """Forget the player: off the board first, so that ranks know the score that leaves, then gone."""
+        async with database_errors(self._timeout):
+            found = await self.eraser.erase(case.user_id, self._mark(Kind.ERASE, case))
+        if not found:
             raise PlayerNotFound
-
-    def _leaving(self, case: Case) -> Document:
-        mark = self._mark(Kind.ERASE, case)
-        shown, hidden = (marks.with_score(msgspec.structs.replace(mark, on_board=value)) for value in (True, False))
-        return {"hidden": True, "suspended": True, "last": {"$cond": [{"$eq": ["$hidden", True]}, hidden, shown]}}
 
     async def export(self, user_id: str) -> dict[str, Any]:
         """All that is stored of the player, in JSON's types."""
@@ -179,7 +158,7 @@ class MongoModeration:
 
     async def _state(self, user_id: str) -> Document:
         async with database_errors(self._timeout):
-            document = await self._players.find_one({"_id": user_id}, STATE)
+            document = await self._players.find_one({"_id": user_id, **NOT_BEING_ERASED}, STATE)
         if document is None:
             raise PlayerNotFound
         return document
@@ -189,11 +168,11 @@ class MongoModeration:
 
         A player that appeared or was changed between the two looks has it neither way: that is looked at again.
         """
-        other = {"$ne": True} if value else True
+        wanted = {"_id": case.user_id, name: {"$ne": True} if value else True, **NOT_BEING_ERASED}
         for lost in range(TRIES):
             async with database_errors(self._timeout):
                 document = await self._players.find_one_and_update(
-                    {"_id": case.user_id, name: other}, update, projection=STATE, return_document=ReturnDocument.AFTER
+                    wanted, update, projection=STATE, return_document=ReturnDocument.AFTER
                 )
             if document is not None:
                 return _moderated(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import secrets
@@ -12,7 +13,7 @@ from itertools import count
 
 import pymongo
 from pymongo import ReturnDocument
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -22,7 +23,7 @@ from tornado_app.core.policies import Rules
 from tornado_app.mongo import documents, marks
 from tornado_app.mongo.commit import GroupCommit, Pending
 from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD, Document
-from tornado_app.mongo.driver import Client
+from tornado_app.mongo.driver import Client, race_pause
 from tornado_app.mongo.flush import Flusher
 from tornado_app.mongo.known import Known
 from tornado_app.mongo.marks import Kind, Mark
@@ -32,6 +33,9 @@ from tornado_app.observability.tracing import Tracing
 log = logging.getLogger("leaderboard.store")
 
 DURABLE = WriteConcern(w="majority", j=True)
+UPSERT_RETRIES = 5
+"""Of a profile, when its player is created or erased at the same time: 0.1 s, in which an erasure comes to its end."""
+
 PLAYER_FIELDS = {"score": 1, "updatedAt": 1, "username": 1, "avatarUrl": 1}
 
 
@@ -132,15 +136,26 @@ class MongoStore:
         if fields := documents.profile_fields(profile):
             change["$set"] = fields
         async with database_errors(self._timeout):
-            before = await self._players.find_one_and_update(
-                {"_id": user_id},
-                change,
-                projection=PLAYER_FIELDS,
-                upsert=True,
-                return_document=ReturnDocument.BEFORE,
-            )
+            before = await self._upsert(user_id, change)
         after = {"_id": user_id, **(before or born), **fields}
         return documents.player(after), before is None
+
+    async def _upsert(self, user_id: str, change: Document) -> Document | None:
+        """The player's document before. A key that is there already is of a player made, or being erased, just now."""
+        for lost in count():
+            try:
+                return await self._players.find_one_and_update(
+                    {"_id": user_id, **documents.NOT_BEING_ERASED},
+                    change,
+                    projection=PLAYER_FIELDS,
+                    upsert=True,
+                    return_document=ReturnDocument.BEFORE,
+                )
+            except DuplicateKeyError:
+                if lost == UPSERT_RETRIES:
+                    raise
+            await asyncio.sleep(race_pause(lost))
+        raise AssertionError
 
     # -- reading ----------------------------------------------------------------------------------
 

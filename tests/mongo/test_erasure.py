@@ -1,0 +1,170 @@
+"""An erasure that is interrupted at any step leaves no player whom a moderation could revive, and is finished."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from tests.support.service import RunningService, token
+from tests.support.wait import eventually, wait_until
+from tornado_app.core.errors import DatabaseError, PlayerNotFound, PlayerSuspended
+from tornado_app.core.model import Action, Profile
+from tornado_app.core.moderation import Case
+from tornado_app.core.suspicion import Rule
+from tornado_app.mongo import erasure, schema
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.ledger import Ledger
+from tornado_app.mongo.moderation import MongoModeration
+from tornado_app.mongo.store import MongoStore
+
+WHY = Case("alice", "mod", "asked by letter")
+ADMIN = token("mod", scope="leaderboard:admin")
+STEPS = ["find_one_and_update", "forget", "delete_one"]
+
+
+class Broken:
+    """What it stands for, but `call` fails: before the database did it, or after."""
+
+    def __init__(self, real, call, *, after):
+        self._real, self._call, self._after = real, call, after
+
+    def __getattr__(self, name):
+        return self._fail if name == self._call else getattr(self._real, name)
+
+    async def _fail(self, *args, **options):
+        if self._after:
+            await getattr(self._real, self._call)(*args, **options)
+        raise AutoReconnect
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def board(request, mongo_database):
+    uri, name = mongo_database
+    client = connect(uri, request.param)
+    await schema.ensure(client, name)
+    store = MongoStore(client, name)
+    made = SimpleNamespace(
+        store=store,
+        players=client[name]["players"],
+        suspects=client[name]["suspects"],
+        moderation=lambda: MongoModeration(client, name, Ledger(client[name])),
+    )
+    yield made
+    await store.close()
+    await settled(client.close())
+
+
+async def score(board):
+    return await board.store.apply(Action("alice", 5, None, b"f", Profile("Alice"), create=True))
+
+
+async def interrupt(board, step, *, after=False):
+    """An erasure in which this step fails."""
+    moderation = board.moderation()
+    await moderation._suspects.note("alice", next(iter(Rule)))
+    eraser = moderation.eraser
+    eraser._players = Broken(eraser._players, step, after=after)
+    eraser._suspects = Broken(eraser._suspects, step, after=after)
+    with pytest.raises(DatabaseError):
+        await moderation.erase(WHY)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not done", "done unseen"])
+@pytest.mark.parametrize("step", STEPS)
+async def test_an_interrupted_erasure_is_finished_by_the_service(board, step, after):
+    await score(board)
+    await interrupt(board, step, after=after)
+    begun = (step, after) != ("find_one_and_update", False)
+    left = (step, after) != ("delete_one", True)
+    assert await board.moderation().eraser.finish_all() == (begun and left)
+    assert await board.players.count_documents({}) == (not begun)
+    assert await board.suspects.count_documents({}) == (not begun)
+    assert (await score(board)).created == begun
+
+
+@pytest.mark.parametrize("step", ["forget", "delete_one"])
+async def test_nothing_revives_a_player_whose_erasure_was_interrupted(board, step):
+    await score(board)
+    await interrupt(board, step)
+    before = await board.players.find_one({})
+    for verb in ("suspend", "reinstate", "hide", "show"):
+        with pytest.raises(PlayerNotFound):
+            await getattr(board.moderation(), verb)(WHY)
+    with pytest.raises(PlayerNotFound):
+        await board.moderation().take_back(WHY, action_id=None, since=0)
+    with pytest.raises(PlayerSuspended):
+        await score(board)
+    with pytest.raises(DatabaseError):
+        await board.store.register("alice", Profile("Alice"))
+    with pytest.raises(PlayerNotFound):
+        await board.store.player("alice")
+    assert await board.players.find_one({}) == before
+    assert "username" not in before
+
+
+async def test_who_asks_again_for_an_interrupted_erasure_has_it_finished(board):
+    await score(board)
+    await interrupt(board, "delete_one")
+    await board.moderation().erase(WHY)
+    assert await board.players.count_documents({}) == 0
+    with pytest.raises(PlayerNotFound):
+        await board.moderation().erase(WHY)
+
+
+async def test_a_profile_that_comes_while_the_player_is_erased_is_of_a_new_player(board):
+    await score(board)
+    await interrupt(board, "delete_one")
+    registering = asyncio.ensure_future(board.store.register("alice", Profile("Alice again")))
+    await asyncio.sleep(0)
+    assert await board.moderation().eraser.finish_all() == 1
+    player, created = await registering
+    assert (player.score, player.username, created) == (0, "Alice again", True)
+
+
+async def test_players_who_are_only_hidden_or_suspended_stay(board):
+    await score(board)
+    await board.moderation().hide(WHY)
+    await board.moderation().suspend(WHY)
+    assert await board.moderation().eraser.finish_all() == 0
+    assert await board.players.count_documents({}) == 1
+
+
+async def test_the_service_looks_again_and_again_over_every_fault(board, monkeypatch, caplog):
+    monkeypatch.setattr(erasure, "EVERY", 0.02)
+    await score(board)
+    await interrupt(board, "delete_one")
+    eraser = board.moderation().eraser
+    real, eraser._players = eraser._players, Broken(eraser._players, "delete_one", after=False)
+    running = asyncio.ensure_future(eraser.run())
+    await eventually(lambda: "interrupted erasures are left" in caplog.text)
+    eraser._players = real
+    await eventually(lambda: "finished erasures that were interrupted" in caplog.text)
+    assert await board.players.count_documents({}) == 0
+    assert "alice" not in caplog.text
+    running.cancel()
+
+
+def test_a_service_that_was_killed_while_erasing_finishes_it_at_its_next_start(own_replica_set, tmp_path):
+    uri, member = own_replica_set.uri, own_replica_set.members[0]
+    service = RunningService(uri=uri).start(tmp_path / "first")
+    body = {"reason": "asked by letter"}
+    assert service.post("/api/score", {"score": 5}, token=token("alice")).status == 201
+    with member.client() as client:
+        players, fail = client["leaderboard"]["players"], {"failCommands": ["delete"], "errorCode": 11600}
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": fail})
+        refused = service.post("/api/v1/admin/players/alice/erase", body, token=ADMIN)
+        assert refused.status == 500
+        service.kill()
+        assert players.count_documents({"hidden": True}) == 1
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        again = RunningService(uri=uri).start(tmp_path / "second")
+        try:
+            assert players.count_documents({}) == 0
+            ledger = client["leaderboard"]["ledger"]
+            wait_until(
+                lambda: [entry["kind"] for entry in ledger.find({})] == ["erase"], 20, "only the erasure is left"
+            )
+            assert again.metric("leaderboard_feed_restarts_total") == 0
+        finally:
+            again.close()
