@@ -18,7 +18,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from tornado_app.mongo.changes import HistoryLost
 from tornado_app.mongo.driver import is_transient, settled
 from tornado_app.mongo.feed import BATCH, CALL_TIMEOUT
-from tornado_app.mongo.tap import Event, Tap, Token, moment
+from tornado_app.mongo.tap import Event, Tap, Token, comes_after, moment
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -114,14 +114,14 @@ class Tail:
         return here is not None and there is not None and here > there
 
     async def _follow(self, tap: Tap) -> None:
-        """Take what the feed reads until that ends. It begins before our place: who books it knows what came before."""
-        ended = False
+        """Take what the feed reads until that ends. It begins before our place: what was read already is left out."""
+        ended, place = False, self._token
         while not ended:
             await asyncio.sleep(REST)
             await self._make_room()
             ended = tap.closed
             events, token = tap.take()
-            self._events += events
+            self._events += [event for event in events if comes_after(event.get("_id"), place)]
             if token is not None and not self._is_past(token):
                 self._token = token
             if token is not None:

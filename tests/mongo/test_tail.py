@@ -1,0 +1,89 @@
+"""The ledger's reader where it changes from its own stream to the feed's: no event is missed, none is read twice."""
+
+import asyncio
+
+import pytest
+
+from tests.mongo.desk import open_desk
+from tests.support.wait import eventually
+from tornado_app.core.moderation import Case
+from tornado_app.mongo.booking import WATCHED
+from tornado_app.mongo.changes import WATCHED as FEED_WATCHED
+from tornado_app.mongo.driver import settled
+from tornado_app.mongo.tail import Tail
+from tornado_app.mongo.tap import Tap, comes_after
+from tornado_app.tasks import end
+
+
+@pytest.mark.parametrize(
+    ("event", "place", "after"),
+    [
+        ("8269292F4B0000000A2B0429", "8269292F4B000000092B0429", True),
+        ("8269292F4B0000000A2B0429", "8269292F4C000000012B0429", False),
+        ("8269292F4B0000000A2B042C0100", "8269292F4B0000000A2B042C0100", False),
+        ("8269292F4B0000000A2B042C0100296E5A10", "8269292F4B0000000A2B0429296E1404", True),
+        (None, "82", True),
+        ("82", None, True),
+    ],
+)
+def test_an_event_comes_after_a_place(event, place, after):
+    assert comes_after(event and {"_data": event}, place and {"_data": place}) is after
+
+
+class Recorder:
+    """All events of the players, as the feed reads them, with the place before the first."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        self.start = stream.resume_token
+
+    async def rest(self):
+        """The events since the last time, and the place after them."""
+        found = []
+        while (event := await self._stream.try_next()) is not None:
+            found.append((event, self._stream.resume_token))
+        return [*found, (None, self._stream.resume_token)]
+
+
+@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mongo_database, driver):
+    """Those of a player who was erased since would be booked again: the ledger has nothing left to know them by."""
+    async with open_desk(*mongo_database, driver) as desk:
+        players = desk.client[desk.name]["players"]
+        await desk.score("zoe")
+        stream = await settled(players.watch(FEED_WATCHED, max_await_time_ms=1))
+        await stream.try_next()
+        recorder = Recorder(stream)
+        taps = []
+
+        def tap():
+            taps.append(Tap(recorder.start))
+            return taps[-1]
+
+        tail = Tail(players, WATCHED, recorder.start, tap)
+        running = asyncio.ensure_future(tail.run())
+        await desk.score("alice", 5)
+        await desk.moderation.erase(Case("alice", "mod", "why"))
+        read = []
+
+        async def read_on():
+            batch = await tail.batch()
+            read.extend((event["operationType"], event["documentKey"]["_id"]) for event in batch.events)
+
+        async with asyncio.timeout(20):
+            while len(read) < 3:
+                await read_on()
+        await eventually(lambda: taps, 20, "the tail asks for a tap")
+        for event, token in await recorder.rest():
+            taps[-1].put(event, token)
+        await desk.score("bob", 7)
+        async with asyncio.timeout(20):
+            while len(read) < 4:  # by its own stream or by the tap, as it comes
+                for event, token in await recorder.rest():
+                    taps[-1].put(event, token)
+                await read_on()
+        await eventually(lambda: not taps[-1]._events, 20, "the tail takes what the tap holds")
+        assert tail._events == []
+        assert read == [("insert", "alice"), ("update", "alice"), ("delete", "alice"), ("insert", "bob")]
+        await end(running)
+        await settled(stream.close())
