@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from grafana_foundation_sdk.builders import common
+
 from dashboards import slo
-from dashboards.frame import DEPLOYS, boards, dashboard, objectives, runbooks
+from dashboards.frame import DEPLOYS, boards, dashboard, paging, runbooks
 from dashboards.panels import (
     BLUE,
     GREEN,
@@ -22,11 +24,9 @@ from dashboards.panels import (
     rows,
     states,
 )
-from dashboards.queries import DURATION, PROPAGATION, REQUESTS, join, quantile, rate, series, total
+from dashboards.queries import DURATION, EACH, PROPAGATION, REQUESTS, join, quantile, rate, series, total
 
-EACH = ("namespace", "leaderboard")
 BOARD = {"namespace": "Namespace", "leaderboard": "Leaderboard"}
-NAME = "{{namespace}}/{{leaderboard}}"
 CONDITION = "leaderboard_operator_condition"
 READY = {0.0: ("no", RED), 1.0: ("yes", GREEN)}
 
@@ -36,7 +36,7 @@ def fleet() -> dict[str, Any]:
     return dashboard(
         "Fleet",
         "Every Leaderboard: which of them hurt their players, which are not as asked for, and what they run.",
-        (*boards(), *objectives(), runbooks()),
+        (*boards(), runbooks(), paging()),
         (DEPLOYS,),
         (
             ("Is every Leaderboard well?", _well()),
@@ -54,13 +54,13 @@ def _count(expression: str) -> str:
 def _well() -> list[Panel]:
     known = f"{series(CONDITION)} or {series('leaderboard_build_info')}"
     unready = f"{condition('Ready')} == 0"
-    firing = series("ALERTS", 'alertname=~"Leaderboard.+"', 'alertstate="firing"', 'severity="page"')
+    firing = series("ALERTS", 'alertname=~"Leaderboard.+"', 'alertstate="firing"', 'severity=~"$page"')
     none = {1.0: RED}
     return [
         number(
             "Leaderboards that hurt players",
-            "How many Leaderboards fail, are slow, late or down, so much that somebody is to be woken?",
-            now(_count(f"{slo.verdicts(*EACH)} > 0")),
+            "How many Leaderboards fail, are slow, late or down, or have an alert that wakes a person?",
+            now(_count(f"{slo.verdicts()} > 0")),
             Look(steps=none),
             width=5,
         ),
@@ -70,7 +70,7 @@ def _well() -> list[Panel]:
             now(_count(unready)),
             Look(steps={1.0: ORANGE}),
         ),
-        number("Pages", "How many alerts wake somebody?", now(_count(firing)), Look(steps=none), width=3),
+        number("Pages", "How many alerts wake a person?", now(_count(firing)), Look(steps=none), width=3),
         number(
             "Leaderboards",
             "How many are there, by the operator or by what Prometheus scrapes?",
@@ -88,7 +88,7 @@ def _which() -> list[Panel]:
         states(
             "Hurt, and since when",
             "Which Leaderboard hurts its players, how, and since when?",
-            query(slo.verdicts(*EACH), NAME),
+            query(slo.verdicts(), slo.NAME),
             words=slo.VERDICT,
             width=12,
             height=8,
@@ -96,17 +96,28 @@ def _which() -> list[Panel]:
         states(
             "Ready, and since when",
             "Which Leaderboard is not as its resource asks for, and since when? `kubectl get lb` says why.",
-            query(condition("Ready"), NAME),
+            query(condition("Ready"), slo.NAME),
             words=READY,
             width=12,
             height=8,
+        ),
+        rows(
+            "Autoscalers",
+            "How many pods may each autoscaler ask for, how many does it ask for, and does it work?",
+            now(join("max", series("leaderboard_operator_min_replicas"), *EACH)),
+            now(join("max", series("leaderboard_operator_max_replicas"), *EACH)),
+            now(replicas("desired") + " and " + join("max", series("leaderboard_operator_min_replicas"), *EACH)),
+            now(join("max", series("leaderboard_operator_autoscaler_active"), *EACH)),
+            names=BOARD | {"Value #A": "Minimum", "Value #B": "Maximum", "Value #C": "Desired", "Value #D": "Works"},
+            width=8,
+            empty="none has an autoscaler",
         ),
         rows(
             "Conditions that are not as they should be",
             "What is wrong with it? Its status says it in a sentence: `kubectl describe lb`.",
             now(_wrong()),
             names=BOARD | {"condition": "Condition", "status": "Status"},
-            width=12,
+            width=8,
             empty="all are as they should be",
         ),
         rows(
@@ -114,7 +125,7 @@ def _which() -> list[Panel]:
             "Which versions run, where, and in how many pods? Two at once: a rollout, or one that got stuck.",
             now(f"{join('count', series('leaderboard_build_info'), 'version', *EACH)}"),
             names=BOARD | {"version": "Version", "Value": "Pods"},
-            width=12,
+            width=8,
         ),
     ]
 
@@ -134,36 +145,38 @@ def _wrong() -> str:
 def _table() -> Panel:
     panel = rows(
         "Every Leaderboard",
-        "How is each? Under the names of the promises: how many times too fast their error budgets go. A click on a "
-        "Leaderboard chooses it, here and on the dashboard Service.",
-        now(slo.verdicts(*EACH)),
+        "How is each, the worst first? Under the names of the promises: how many times too fast their error budgets "
+        "go. A click on a Leaderboard leads to its dashboard.",
+        now(slo.verdicts()),
         now(condition("Ready")),
-        now(join("max", series("leaderboard_operator_replicas", 'state="ready"'), *EACH)),
+        now(replicas("ready")),
+        now(replicas("desired")),
         now(total(rate(REQUESTS, window="5m"), *EACH)),
-        *(now(each.burn("5m", *EACH)) for each in slo.OBJECTIVES),
+        *(now(each.burn("5m")) for each in slo.OBJECTIVES),
         now(quantile(0.99, DURATION, *EACH, window="5m")),
         now(quantile(0.99, PROPAGATION, *EACH, window="5m")),
         now(total(series("leaderboard_websocket_connections"), *EACH)),
+        now(join("max", fullness(), *EACH)),
         now(join("max", series("leaderboard_ranked_players"), *EACH)),
         names=BOARD
         | {
             "Value #A": "Players are",
             "Value #B": "Ready",
             "Value #C": "Pods ready",
-            "Value #D": "Requests",
-            "Value #E": "Availability",
-            "Value #F": "Latency",
-            "Value #G": "Propagation",
-            "Value #H": "Answer p99",
-            "Value #I": "Live p99",
-            "Value #J": "Sockets",
-            "Value #K": "Players",
+            "Value #D": "Of",
+            "Value #E": "Requests",
+            "Value #F": "Availability",
+            "Value #G": "Latency",
+            "Value #H": "Propagation",
+            "Value #I": "Answer p99",
+            "Value #J": "Live p99",
+            "Value #K": "Sockets",
+            "Value #L": "Fullest pod",
+            "Value #M": "Players",
         },
     )
-    here = "/d/${__dashboard.uid}?${__url_time_range}"
-    chosen = here + "&var-namespace=${__data.fields.Namespace}&var-leaderboard=${__value.raw}"
     column(panel, "Namespace", Look(width=130))
-    column(panel, "Leaderboard", Look(link=("Choose it", chosen), width=130))
+    column(panel, "Leaderboard", Look(link=("Its dashboard", slo.service_of("__value.raw")), width=130))
     column(panel, "Players are", Look(words=slo.VERDICT, width=180))
     column(panel, "Ready", Look(words=READY))
     column(panel, "Requests", Look("reqps"))
@@ -173,7 +186,20 @@ def _table() -> Panel:
     column(panel, "Answer p99", Look("s"))
     column(panel, "Live p99", Look("s"))
     column(panel, "Sockets", Look("short"))
-    return column(panel, "Players", Look("short"))
+    column(panel, "Fullest pod", Look("percentunit", {0.85: ORANGE, 0.99: RED}, decimals=0))
+    column(panel, "Players", Look("short"))
+    return panel.sort_by([common.TableSortByFieldState().display_name("Players are").desc(True)])
+
+
+def replicas(state: str) -> str:
+    """Pods of each Leaderboard, as the operator counts them."""
+    return join("max", series("leaderboard_operator_replicas", f'state="{state}"'), *EACH)
+
+
+def fullness() -> str:
+    """The share of its sockets that each pod has."""
+    used = f"sum without (face) ({series('leaderboard_websocket_connections')})"
+    return f"{used} / {series('leaderboard_websocket_connections_limit')}"
 
 
 def _most() -> list[Panel]:
@@ -182,21 +208,21 @@ def _most() -> list[Panel]:
             "Requests",
             "Which Leaderboard is asked most?",
             "reqps",
-            query(total(rate(REQUESTS), *EACH), NAME),
+            query(total(rate(REQUESTS), *EACH), slo.NAME),
             stacked=True,
         ),
         lines(
             "Open sockets",
             "Which has most open pages?",
             "none",
-            query(total(series("leaderboard_websocket_connections"), *EACH), NAME),
+            query(total(series("leaderboard_websocket_connections"), *EACH), slo.NAME),
             stacked=True,
         ),
         lines(
             "Score updates",
             "Which has most score updates?",
             "ops",
-            query(total(rate("leaderboard_score_submissions_total"), *EACH), NAME),
+            query(total(rate("leaderboard_score_submissions_total"), *EACH), slo.NAME),
             stacked=True,
         ),
     ]

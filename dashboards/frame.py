@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from grafana_foundation_sdk.builders import dashboard as build
@@ -16,6 +17,7 @@ from dashboards.panels import BLUE, DATASOURCE, GREEN, Panel
 
 TAG = "leaderboard"
 RUNBOOKS = "docs/runbooks"
+PAGE = "page|critical"
 Variable = Builder[model.VariableModel]
 Mark = dict[str, Any]
 
@@ -49,13 +51,15 @@ def dashboard(
     marks: Iterable[Mark],
     rows: Sequence[tuple[str, Sequence[Panel]]],
     time: str = "now-1h",
+    collapsed: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A dashboard as Grafana imports it. It has neither an id nor a uid: Grafana gives it one where it is imported.
+    """A dashboard as Grafana imports it. Its uid stays the same, so that alerts, bookmarks and dashboards link to it.
 
+    `collapsed`: headings of rows whose panels are loaded when a person opens the row.
     The generator does not know all members of annotations, and writes some of panels and variables that Grafana's
     newest schema does not know.
     """
-    made = build.Dashboard(f"Leaderboard / {title}").description(description).tags([TAG]).editable()
+    made = build.Dashboard(f"Leaderboard / {title}").uid(uid(title)).description(description).tags([TAG]).editable()
     made.tooltip(model.DashboardCursorSync.CROSSHAIR).time(time, "now").refresh("30s").timezone("browser")
     others = build.DashboardLink("Leaderboard").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
     made.link(others.as_dropdown(False).include_vars(True).keep_time(True))
@@ -69,11 +73,35 @@ def dashboard(
     for number, panel in enumerate(found["panels"], start=1):
         panel["id"] = number
         panel.get("options", {}).pop("footer", None)
+    found["panels"] = folded(found["panels"], collapsed)
     for variable in found["templating"]["list"]:
         for name in ("auto", "auto_count", "auto_min"):
             variable.pop(name)
     source = {"datasource": DATASOURCE.to_json(), "enable": True, "hide": False}
     found["annotations"] = {"list": [source | mark for mark in marks]}
+    return found
+
+
+def uid(title: str) -> str:
+    """The uid of a dashboard; monitoring/rules.py of the operator links to it."""
+    return f"leaderboard-{title.lower()}"
+
+
+def folded(panels: Sequence[dict[str, Any]], headings: Sequence[str]) -> list[dict[str, Any]]:
+    """The panels of rows with these headings moved into their rows; what is below moves up."""
+    found: list[dict[str, Any]] = []
+    up = 0
+    for start, row in enumerate(panels):
+        if row["type"] == "row":
+            inside = list(takewhile(lambda panel: panel["type"] != "row", panels[start + 1 :]))
+            for panel in (row, *inside):
+                panel["gridPos"]["y"] -= up
+            row["collapsed"] = row["title"] in headings
+            found.append(row)
+            (row["panels"] if row["collapsed"] else found).extend(inside)
+            if row["collapsed"]:
+                below = (panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in inside)
+                up += max(below) - row["gridPos"]["y"] - row["gridPos"]["h"]
     return found
 
 
@@ -96,12 +124,6 @@ def label(name: str, title: str, metric: str, of: str | None = None, *matchers: 
     )
 
 
-def choice(name: str, title: str, values: str, first: str, description: str) -> Variable:
-    """A variable with values to choose from."""
-    current = model.VariableOption(selected=True, text=first, value=first)
-    return build.CustomVariable(name).label(title).values(values).current(current).description(description)
-
-
 def boards() -> tuple[Variable, ...]:
     """The variables that select Leaderboards."""
     witness = "leaderboard_build_info"
@@ -112,20 +134,19 @@ def boards() -> tuple[Variable, ...]:
     )
 
 
-def objectives() -> tuple[Variable, ...]:
-    """The variables that say what was promised; as `monitoring.slo` of a Leaderboard."""
-    edges = "0.1,0.25,0.5,1.0,2.5"
-    return (
-        choice("availability", "Availability %", "99,99.5,99.9,99.95,99.99", "99.9", "So many requests must not fail."),
-        choice("latency", "Latency s", edges, "0.25", "99 % of requests must be answered within it."),
-        choice("propagation", "Propagation s", edges, "0.5", "99 % of changes must be on all pages within it."),
-    )
-
-
 def runbooks() -> Variable:
-    """The variable that says where the pages of docs/runbooks are to be found."""
-    current = model.VariableOption(selected=True, text=RUNBOOKS, value=RUNBOOKS)
-    return build.TextBoxVariable("runbooks").label("Runbooks at").default_value(RUNBOOKS).current(current)
+    """The variable that says where the pages of docs/runbooks are."""
+    return _text("runbooks", "Runbooks at", RUNBOOKS)
+
+
+def paging() -> Variable:
+    """The variable that says which value `severity` has for alerts that wake a person."""
+    return _text("page", "Severity of a page", PAGE)
+
+
+def _text(name: str, title: str, first: str) -> Variable:
+    current = model.VariableOption(selected=True, text=first, value=first)
+    return build.TextBoxVariable(name).label(title).default_value(first).current(current)
 
 
 def _datasource() -> Variable:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dashboards import slo
 from dashboards.panels import GREEN, ORANGE, RED, Panel, colour, lines, query, states
-from dashboards.queries import events, increase, join, mean, own, quantile, rate, series, total
+from dashboards.queries import EACH, events, increase, join, mean, own, quantile, rate, series, total
 
 WITNESS = series("leaderboard_build_info")
 MAX_LAG = 5.0
@@ -64,6 +65,21 @@ def database() -> list[Panel]:
             width=12,
         ),
         lines(
+            "Size of collections",
+            "What grows on the disk of the database? The ledger does, with each accepted update.",
+            "bytes",
+            query(join("max", series("leaderboard_collection_bytes"), "collection"), "{{collection}}"),
+            stacked=True,
+            width=12,
+        ),
+        lines(
+            "Disk of the database",
+            "How much is free, of how much? Full, every update fails. Where MongoDB reports it.",
+            "bytes",
+            query(join("min", series("leaderboard_database_disk_bytes"), "state"), "{{state}}"),
+            width=12,
+        ),
+        lines(
             "Players on the board",
             "Are the ranks whole? All pods should say the same; none at all: the ranks are being read.",
             "none",
@@ -94,12 +110,34 @@ def pods() -> list[Panel]:
             "Is a pod out of CPU? One process uses one core at most; near it, add replicas.",
             "percentunit",
             query(total(own(rate("process_cpu_seconds_total"), WITNESS), "pod"), "{{pod}}"),
+            query(_of_a_pod("cpu", "request"), "request"),
         ),
         lines(
             "Memory",
             "Is a pod about to be killed for its memory? It should rise with players and sockets, not with time.",
             "bytes",
             query(total(own(series("process_resident_memory_bytes"), WITNESS), "pod"), "{{pod}}"),
+            query(_of_a_pod("memory", "limit"), "limit"),
+        ),
+        lines(
+            "Number of pods",
+            "Are there as many as desired, and is the autoscaler at one of its limits?",
+            "none",
+            *(
+                query(total(series("leaderboard_operator_replicas", f'state="{state}"')), state)
+                for state in ("desired", "ready")
+            ),
+            query(total(series("leaderboard_operator_min_replicas")), "minimum"),
+            query(total(series("leaderboard_operator_max_replicas")), "maximum"),
+            width=12,
+        ),
+        states(
+            "Autoscaler",
+            "Does the autoscaler work? `kubectl describe hpa` says why it does not.",
+            query(join("max", series("leaderboard_operator_autoscaler_active"), *EACH), slo.NAME),
+            words={0.0: ("computes no number", RED), 1.0: ("works", GREEN)},
+            width=12,
+            height=8,
         ),
         lines(
             "Open files",
@@ -124,6 +162,12 @@ def pods() -> list[Panel]:
             query(total(increase("leaderboard_process_restarts_total"), "pod"), "{{pod}}"),
         ),
     ]
+
+
+def _of_a_pod(resource: str, kind: str) -> str:
+    """What the resource gives a pod: the least of those of the Leaderboards chosen."""
+    asked = series("leaderboard_operator_pod_resources", f'resource="{resource}"', f'kind="{kind}"')
+    return f"min({asked})"
 
 
 def trust() -> list[Panel]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dashboards import slo
-from dashboards.fleet import NAME, condition
+from dashboards.fleet import condition
 from dashboards.frame import boards, dashboard, label, runbooks, starts
 from dashboards.panels import (
     BLUE,
@@ -112,7 +112,7 @@ def _work() -> list[Panel]:
         states(
             "Leaderboards it cannot bring about",
             "Which Leaderboards are not Ready, and since when? One: look at its status. All: look at the operator.",
-            query(condition("Ready"), NAME),
+            query(condition("Ready"), slo.NAME),
             words={0.0: ("not ready", RED), 1.0: ("ready", GREEN)},
             width=12,
         ),

@@ -105,6 +105,14 @@ def number(
     return panel if look.decimals is None else panel.decimals(look.decimals)
 
 
+def named(
+    title: str, question: str, target: prometheus.Dataquery, words: Words, width: int = 4, height: int = 6
+) -> stat.Panel:
+    """A word on its colour for each series, with the name of the series."""
+    panel = _stat(title, question, "none", (target,), width, height).mappings(_words(words)).thresholds(_steps({}))
+    return panel.text_mode(shapes.BigValueTextMode.VALUE_AND_NAME).color_mode(shapes.BigValueColorMode.BACKGROUND)
+
+
 def figures(title: str, question: str, values: Mapping[str, tuple[prometheus.Dataquery, Look]]) -> stat.Panel:
     """Several figures with their names; those that have steps are in their colours."""
     panel = _stat(title, question, "none", [one.legend_format(name) for name, (one, _) in values.items()], 4, 6)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from leaderboard_operator.monitoring.objectives import PLAYERS
+from leaderboard_operator.monitoring.objectives import PLAYERS, promised
+from leaderboard_operator.spec.runtime import Slo
 
 WHERE = ('cluster=~"$cluster"', 'namespace=~"$namespace"', 'leaderboard=~"$leaderboard"')
 """What the variables select. All of them match a series that does not have the label, as one outside Kubernetes."""
 OPERATOR = ('cluster=~"$cluster"', 'namespace=~"$operator"')
 """The operator's own series: its namespace is another one than those of the Leaderboards."""
 
+EACH = ("namespace", "leaderboard")
+"""What makes one Leaderboard of the series of all its pods."""
+
+OBJECTIVE = "leaderboard_operator_objective"
 WINDOW = "$__rate_interval"
 REQUESTS = "leaderboard_http_requests_total"
 DURATION = "leaderboard_http_request_duration_seconds"
@@ -69,27 +74,58 @@ def own(expression: str, witness: str) -> str:
     return f"{expression} and on (job, instance) {witness}"
 
 
-# -- the objectives: what share of players' requests and of the board's moves was not as promised ---------
+# -- the objectives, by Leaderboard: each has its own, so that shares are compared before they are put together ------
 
 
-def failed(window: str, *by: str) -> str:
+def failed(window: str) -> str:
     """The share of requests that the service failed to answer: 5xx; what it refuses (4xx) it has answered."""
-    every = total(rate(REQUESTS, *PLAYERS, window=window), *by)
-    bad = total(rate(REQUESTS, *PLAYERS, 'code=~"5.."', window=window), *by)
+    every = total(rate(REQUESTS, *PLAYERS, window=window), *EACH)
+    bad = total(rate(REQUESTS, *PLAYERS, 'code=~"5.."', window=window), *EACH)
     return f"({bad} or 0 * {every}) / {every}"
 
 
-def slow(window: str, *by: str) -> str:
-    """The share of requests that took longer than $latency."""
-    return _above(DURATION, window, 'le="$latency"', *PLAYERS, by=by)
+def slow(window: str) -> str:
+    """The share of requests that took longer than the Leaderboard's objective."""
+    return _above("latency", DURATION, window, *PLAYERS)
 
 
-def late(window: str, *by: str) -> str:
-    """The share of the board's changes that reached the open pages later than $propagation."""
-    return _above(PROPAGATION, window, 'le="$propagation"', by=by)
+def late(window: str) -> str:
+    """The share of the board's changes that reached the open pages later than the Leaderboard's objective."""
+    return _above("propagation", PROPAGATION, window)
 
 
-def _above(histogram: str, window: str, edge: str, *matchers: str, by: tuple[str, ...]) -> str:
-    within = total(rate(f"{histogram}_bucket", edge, *matchers, window=window), *by)
-    every = total(rate(f"{histogram}_count", *matchers, window=window), *by)
+def budget(slo: str) -> str:
+    """The share of events that may be bad: as the resource says, or the default where no operator exports it."""
+    named = join("max", series(OBJECTIVE, f'slo="{slo}"'), *EACH)
+    return f"(1 - ({named} or {_known()} * {_default(slo)[1]}))"
+
+
+def threshold(slo: str) -> str:
+    """How long an event may take, in seconds, where the objective is strictest."""
+    limits = series(f"{OBJECTIVE}_seconds", f'slo="{slo}"')
+    return f"min({limits}) or vector({_default(slo)[0]})"
+
+
+def _above(slo: str, histogram: str, window: str, *matchers: str) -> str:
+    buckets = total(rate(f"{histogram}_bucket", *matchers, window=window), *EACH, "le")
+    within = total(f"{buckets} and on ({', '.join(EACH)}, le) {_edges(slo)}", *EACH)
+    every = total(rate(f"{histogram}_count", *matchers, window=window), *EACH)
     return f"1 - {within} / {every}"
+
+
+def _edges(slo: str) -> str:
+    """A series for each Leaderboard, whose label `le` is the bound of the bucket that its objective names."""
+    named = join("max", series(OBJECTIVE, f'slo="{slo}"'), *EACH, "threshold")
+    own = f'label_replace({named}, "le", "$1", "threshold", "(.*)")'
+    default = f'label_replace({_known()}, "le", "{_default(slo)[0]}", "", "")'
+    return f"({own} or on ({', '.join(EACH)}) {default})"
+
+
+def _known() -> str:
+    """1 for each Leaderboard that is scraped."""
+    return join("max", series("leaderboard_build_info"), *EACH)
+
+
+def _default(slo: str) -> tuple[str, float]:
+    """Threshold and share of an objective where no operator exports it."""
+    return next((limit, share) for (name, limit), share in promised(Slo()).items() if name == slo)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dashboards import inside, slo
-from dashboards.frame import DEPLOYS, boards, dashboard, objectives, runbooks, starts
-from dashboards.panels import GREEN, ORANGE, RED, Look, Panel, bars, heat, lines, now, number, query, states
+from dashboards.fleet import fullness
+from dashboards.frame import DEPLOYS, boards, dashboard, paging, runbooks, starts
+from dashboards.panels import GREEN, ORANGE, RED, Panel, bars, heat, lines, named, now, query, states
 from dashboards.queries import (
     DURATION,
     PROPAGATION,
@@ -14,14 +15,17 @@ from dashboards.queries import (
     WHERE,
     events,
     ever,
+    join,
     quantile,
     rate,
     series,
+    threshold,
     total,
 )
 from leaderboard_operator.monitoring.objectives import PLAYERS
 
 SUBMISSIONS = "leaderboard_score_submissions_total"
+SHOWN = 6
 NO_PROBES = 'route!~"/healthz|/readyz|/metrics"'
 
 
@@ -30,7 +34,7 @@ def service() -> dict[str, Any]:
     return dashboard(
         "Service",
         "One Leaderboard: are its players hurt, since when, and which part hurts them?",
-        (*boards(), *objectives(), runbooks()),
+        (*boards(), runbooks(), paging()),
         (DEPLOYS, starts(WHERE, inside.WITNESS)),
         (
             ("Are players hurt?", _hurt()),
@@ -40,17 +44,23 @@ def service() -> dict[str, Any]:
             ("Pods: is one of them short of anything?", inside.pods()),
             ("Trust: does somebody cheat, and is the ledger whole?", inside.trust()),
         ),
+        collapsed=[
+            "MongoDB: where scores are kept, and changes come from",
+            "Pods: is one of them short of anything?",
+            "Trust: does somebody cheat, and is the ledger whole?",
+        ],
     )
 
 
 def _hurt() -> list[Panel]:
     return [
-        number(
+        named(
             "Players",
-            "Are players hurt right now? A promise was broken so often, in the last 5 minutes, that its error budget "
-            f"goes {slo.HURTS} times too fast or more; or no pod is ready. Of several reasons the worst is said.",
-            now(slo.verdict()),
-            Look(words=slo.VERDICT),
+            "Are players hurt right now, and of which Leaderboard? The six that are worst. A promise was broken so "
+            f"often, in the last 5 minutes, that its error budget goes {slo.HURTS} times too fast or more; or no pod "
+            "is ready; or an alert wakes a person. Of several reasons the worst is said.",
+            now(f"topk({SHOWN}, {slo.verdicts()})", slo.NAME),
+            slo.VERDICT,
             width=5,
         ),
         *(slo.figure(each) for each in slo.OBJECTIVES),
@@ -66,8 +76,9 @@ def _hurt() -> list[Panel]:
         states(
             "Since when",
             "Since when are players hurt, by what, and did it stop in between? As the first panel, at each time.",
-            *(query(each.hurts(), each.name) for each in slo.OBJECTIVES),
-            query(slo.down(), "Serving"),
+            *(query(f"max({each.hurts()})", each.name) for each in slo.OBJECTIVES),
+            query(f"max({slo.down()})", "Serving"),
+            query(f"max({slo.paged()}) or vector(0)", "Pages"),
             words={0.0: ("as promised", GREEN), 1.0: ("hurt", RED)},
             width=14,
         ),
@@ -108,7 +119,7 @@ def _requests() -> list[Panel]:
             "How long do players wait? One in a hundred waits longer than p99.",
             "s",
             *(query(quantile(q, DURATION, matchers=PLAYERS), f"p{q * 100:g}") for q in (0.5, 0.95, 0.99)),
-            query("vector($latency)", "objective"),
+            query(threshold("latency"), "objective"),
         ),
         lines(
             "Time to answer, p99 by route",
@@ -148,7 +159,7 @@ def _live() -> list[Panel]:
             "How long from a committed change of the top 10 until the last open page has it?",
             "s",
             *(query(quantile(q, PROPAGATION), f"p{q * 100:g}") for q in (0.5, 0.95, 0.99)),
-            query("vector($propagation)", "objective"),
+            query(threshold("propagation"), "objective"),
         ),
         heat(
             "Propagation, all",
@@ -177,6 +188,13 @@ def _live() -> list[Panel]:
             query(total(series("leaderboard_websocket_connections"), "pod"), "{{pod}}"),
         ),
         lines(
+            "Room for sockets",
+            "Is a pod full? At 1 it turns clients away; which pod a client gets, it cannot choose.",
+            "percentunit",
+            query(join("max", fullness(), "pod"), "{{pod}}"),
+            limit=0.85,
+        ),
+        lines(
             "Evictions",
             "How many clients does the service cut off, and why? Many at once: look at the network of the clients.",
             "none",
@@ -188,7 +206,6 @@ def _live() -> list[Panel]:
             "Do clients come again and again? A rate that stays high while the number does not grow: they cannot stay.",
             "ops",
             query(total(rate("leaderboard_websocket_opened_total"), "face"), "{{face}}"),
-            width=12,
         ),
         lines(
             "Sockets refused",
@@ -196,6 +213,5 @@ def _live() -> list[Panel]:
             "none",
             query(events("leaderboard_websocket_refusals_total", "reason"), "{{reason}}"),
             empty="none",
-            width=12,
         ),
     ]

@@ -78,6 +78,9 @@ class Metrics:
             "slo",
             "threshold",
         )
+        self._thresholds = self._of_each(
+            "objective_seconds", "Seconds within which an event counts as kept, of objectives that have such.", "slo"
+        )
         self._resources = self._of_each(
             "pod_resources", "What a pod of a Leaderboard requests or may use, in cores or bytes.", "resource", "kind"
         )
@@ -132,10 +135,10 @@ class Metrics:
         resources: Mapping[tuple[str, str], float],
     ) -> None:
         """What a spec promises, by objective and threshold, and gives each pod, by resource and kind."""
-        for metric, values in ((self._objectives, objectives), (self._resources, resources)):
-            self._forget(metric, key)
-            for labels, value in values.items():
-                metric.labels(*key, *labels).set(value)
+        thresholds = {(slo,): float(threshold) for slo, threshold in objectives if threshold}
+        self._replace(self._objectives, key, objectives)
+        self._replace(self._thresholds, key, thresholds)
+        self._replace(self._resources, key, resources)
 
     def forget(self, key: tuple[str, str]) -> None:
         """A Leaderboard is gone."""
@@ -147,6 +150,7 @@ class Metrics:
             self._min_replicas,
             self._autoscaler_active,
             self._objectives,
+            self._thresholds,
             self._resources,
         ):
             self._forget(each, key)
@@ -155,6 +159,12 @@ class Metrics:
         """A gauge of each Leaderboard."""
         names = ["namespace", "leaderboard", *labels]
         return Gauge(f"leaderboard_operator_{name}", text, names, registry=self.registry)
+
+    def _replace(self, metric: Gauge, key: tuple[str, str], values: Mapping[Any, float]) -> None:
+        """Show these series of a Leaderboard, by their labels, and no others."""
+        self._forget(metric, key)
+        for labels, value in values.items():
+            metric.labels(*key, *labels).set(value)
 
     @staticmethod
     def _forget(metric: Gauge, key: tuple[str, str]) -> None:

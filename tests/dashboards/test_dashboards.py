@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import yaml
 
 from dashboards.__main__ import DASHBOARDS, HERE, rendered
 from leaderboard_operator.metrics import Metrics as OperatorMetrics
+from leaderboard_operator.monitoring.rules import DASHBOARDS as RULES
 from tests.monitoring.test_rules import RECORDINGS
-from tests.support.dashboards import NAMES, Expression, expressions, load, panels
+from tests.support.dashboards import NAMES, Expression, everything, expressions, layers, load, panels
 from tests.support.prometheus import promtool
 from tornado_app.observability.metrics import Metrics
 
@@ -53,9 +55,10 @@ def test_each_dashboard_has_a_file() -> None:
 
 @every_dashboard
 def test_it_can_be_imported_anywhere(name: str) -> None:
-    """No id, no uid, and no data source but the one that is chosen."""
+    """No id, the uid that alerts link to, and no data source but the one that is chosen."""
     dashboard = load(name)
-    assert {"id", "uid"}.isdisjoint(dashboard)
+    assert "id" not in dashboard
+    assert f"d/{dashboard['uid']}" == RULES[name].partition("?")[0]
     sources = [*panels(dashboard), *dashboard["annotations"]["list"]]
     sources += [target for panel in panels(dashboard) for target in panel["targets"]]
     sources += [each for each in dashboard["templating"]["list"] if each["type"] == "query"]
@@ -70,7 +73,7 @@ def test_its_variables(name: str) -> None:
     for each in variables.values():
         if each["type"] == "query":
             assert (each["includeAll"], each["allValue"]) == (True, ".*"), "or what has no such label is not shown"
-    used = set(re.findall(r"\$\{?(\w+)", rendered(name)))
+    used = set(re.findall(r"\$\{?([a-zA-Z_]\w*)", rendered(name)))
     assert variables.keys() <= used, "each is used"
     assert {each for each in used if not each.startswith("__")} <= variables.keys()
 
@@ -87,10 +90,10 @@ def test_each_panel_has_a_unit_and_answers_a_question(name: str) -> None:
 
 @every_dashboard
 def test_no_panel_lies_over_another(name: str) -> None:
-    places = [(panel["title"], panel["gridPos"]) for panel in load(name)["panels"]]
-    for title, place in places:
+    places = [[(panel["title"], panel["gridPos"]) for panel in layer] for layer in layers(load(name))]
+    for title, place in itertools.chain(*places):
         assert place["x"] + place["w"] <= 24, title
-    for (one, a), (other, b) in itertools.combinations(places, 2):
+    for (one, a), (other, b) in itertools.chain(*(itertools.combinations(layer, 2) for layer in places)):
         apart = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
         apart = apart or a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
         assert apart, f"{one} and {other}"
@@ -98,15 +101,22 @@ def test_no_panel_lies_over_another(name: str) -> None:
 
 @every_dashboard
 def test_a_row_of_panels_has_no_gap(name: str) -> None:
-    widths: dict[int, int] = {}
-    for panel in load(name)["panels"]:
-        widths[panel["gridPos"]["y"]] = widths.get(panel["gridPos"]["y"], 0) + panel["gridPos"]["w"]
-    assert set(widths.values()) == {24}
+    for layer in layers(load(name)):
+        widths: Counter[int] = Counter()
+        for panel in layer:
+            widths[panel["gridPos"]["y"]] += panel["gridPos"]["w"]
+        assert set(widths.values()) == {24}
+
+
+def test_the_rows_of_service_below_the_first_three_load_when_they_are_opened() -> None:
+    collapsed = [panel["title"].partition(":")[0] for panel in load("service")["panels"] if panel.get("collapsed")]
+    assert collapsed == ["MongoDB", "Pods", "Trust"]
+    assert len(panels(load("service"))) > 40
 
 
 @every_dashboard
 def test_its_panels_can_be_linked_to(name: str) -> None:
-    ids = [panel["id"] for panel in load(name)["panels"]]
+    ids = [panel["id"] for panel in everything(load(name))]
     assert len(ids) == len(set(ids))
 
 

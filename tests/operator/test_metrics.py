@@ -56,6 +56,11 @@ def test_objectives_and_resources_are_those_of_the_newest_spec():
     shares = [value(metrics, "objective", slo="latency", threshold=each) for each in ("0.25", "1.0")]
     assert shares == [None, 0.99]
     assert value(metrics, "objective", slo="propagation", threshold="0.5") == 0.99
+    assert [value(metrics, "objective_seconds", slo=slo) for slo in ("latency", "propagation", "availability")] == [
+        1.0,
+        0.5,
+        None,
+    ]
     assert value(metrics, "pod_resources", resource="memory", kind="limit") == 512 * 2**20
     metrics.show_spec(KEY, {}, {})
     assert value(metrics, "pod_resources", resource="memory", kind="limit") is None

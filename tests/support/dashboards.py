@@ -15,9 +15,7 @@ CHOSEN = {
     "namespace": ".*",
     "leaderboard": ".*",
     "operator": ".*",
-    "availability": "99.9",
-    "latency": "0.25",
-    "propagation": "0.5",
+    "page": "page|critical",
     "__range": "1h",
     "__rate_interval": "1m",
 }
@@ -41,7 +39,17 @@ def load(name: str) -> Object:
 
 def panels(dashboard: Object) -> list[Object]:
     """Its panels, without the headings of rows."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    return [panel for panel in everything(dashboard) if panel["type"] != "row"]
+
+
+def everything(dashboard: Object) -> list[Object]:
+    """Its panels and the headings of its rows; the panels of a collapsed row stand after its heading."""
+    return [each for panel in dashboard["panels"] for each in (panel, *panel.get("panels", ()))]
+
+
+def layers(dashboard: Object) -> list[list[Object]]:
+    """The panels that are seen together: those at the top, and those of each collapsed row once it is open."""
+    return [dashboard["panels"], *(panel["panels"] for panel in dashboard["panels"] if panel.get("panels"))]
 
 
 def expressions() -> Iterator[Expression]:
@@ -61,4 +69,4 @@ def expressions() -> Iterator[Expression]:
 
 def filled(expression: str) -> str:
     """An expression without variables."""
-    return re.sub(r"\$(\w+)", lambda found: CHOSEN[found[1]], expression)
+    return re.sub(r"\$([a-zA-Z_]\w*)", lambda found: CHOSEN[found[1]], expression)
