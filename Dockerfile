@@ -35,7 +35,8 @@ LABEL org.opencontainers.image.title="leaderboard-app" org.opencontainers.image.
 COPY --from=build-app /opt/leaderboard /opt/leaderboard
 EXPOSE 8000 8001
 ENTRYPOINT ["leaderboard"]
-CMD ["serve", "--host=0.0.0.0"]
+# Every interface, IPv6 and IPv4.
+CMD ["serve", "--host=::"]
 
 FROM run AS operator
 LABEL org.opencontainers.image.title="leaderboard-operator" org.opencontainers.image.licenses="Apache-2.0"

@@ -22,6 +22,9 @@ BACKLOG = 4096
 """Connections that the kernel keeps for us in a rush, where its own limit is not lower: who finds no room there tries
 again only after a second."""
 
+EVERYWHERE = "::"
+"""The host that is every interface, of IPv6 and of IPv4; of IPv4 alone where the machine has no IPv6."""
+
 PER_TURN = 16
 """Connections that are taken before others get their turn: about five milliseconds' work, with the handshakes."""
 
@@ -116,8 +119,9 @@ def _number(sockets: list[Listener]) -> int:
 
 
 def _open(port: int, host: str, setting: str, *, shared: bool = False) -> list[Listener]:
+    address = None if host == EVERYWHERE else host
     try:
-        bound = bind_sockets(port, host, backlog=BACKLOG, reuse_port=shared)
+        bound = bind_sockets(port, address, backlog=BACKLOG, reuse_port=shared)
     except OSError as error:
         flag = f"--{setting.replace('_', '-')}"
         raise StartupError(

@@ -58,15 +58,15 @@ class Children:
 
     async def find(self, board: Board) -> Found:
         """The Leaderboard's own objects of all kinds."""
-        kinds = self._kinds
-        lists = await asyncio.gather(*(self._cluster.list(_path(kind, board)(), board.labels) for kind in kinds))
+        paths = {kind.plural: _path(kind, board)() for kind in self._kinds}
+        lists = await asyncio.gather(*(self._cluster.list(path, board.labels) for path in paths.values()))
         objects = {
-            (kind.plural, each["metadata"]["name"]): each
-            for kind, found in zip(kinds, lists, strict=True)
+            (plural, each["metadata"]["name"]): each
+            for plural, found in zip(paths, lists, strict=True)
             for each in found
             if _owner(each) == board.uid
         }
-        return Found(kinds, objects)
+        return Found(self._kinds, objects)
 
     async def apply(self, board: Board, found: Found, *, held: bool) -> list[Trouble]:
         """Bring each object to what its builder says; the troubles of those that the API server refuses.
@@ -94,13 +94,13 @@ class Children:
 
     async def prune(self, board: Board, found: Found, *, settled: bool) -> None:
         """Delete what is no longer wanted. Until the pods are `settled` on the new ConfigMap, they need the old one."""
-        for kind in found.kinds:
-            wanted = kind.build(board)
-            name = wanted["metadata"]["name"] if wanted else None
-            for plural, each in [key for key in found.objects if key[0] == kind.plural and key[1] != name]:
-                if plural != "configmaps" or settled:
-                    gone = found.objects.pop((plural, each))
-                    await self._cluster.delete(_path(kind, board)(each), gone["metadata"]["uid"])
+        paths = {kind.plural: _path(kind, board) for kind in found.kinds}
+        built = ((kind.plural, kind.build(board)) for kind in found.kinds)
+        wanted = {(plural, each["metadata"]["name"]) for plural, each in built if each is not None}
+        for plural, name in [key for key in found.objects if key not in wanted]:
+            if plural != "configmaps" or settled:
+                gone = found.objects.pop((plural, name))
+                await self._cluster.delete(paths[plural](name), gone["metadata"]["uid"])
 
     def missing(self, board: Board, found: Found) -> list[Trouble]:
         """What is asked for by name and the cluster does not know."""

@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a label by which the Prometheus operator selects ServiceMonitors and PrometheusRules; may be repeated",
     )
     run.add_argument("--lease", default="leaderboard-operator", metavar="NAME", help="name of the lease of the leader")
-    run.add_argument("--host", default="0.0.0.0", help="address of metrics and probes")  # noqa: S104 - in a pod
+    run.add_argument(
+        "--host", default="::", help="address of metrics and probes; ::, the default, is all of IPv6 and IPv4"
+    )
     run.add_argument("--log-level", choices=LEVELS, default="info", help="least severe level to log (info)")
     run.add_argument(
         "--log-format",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -32,7 +33,16 @@ async def serving(
     await runner.setup()
     try:
         for port in ports:
-            await web.TCPSite(runner, host, port).start()
+            await web.SockSite(runner, _listen(host, port)).start()
         yield [address[1] for address in runner.addresses]
     finally:
         await runner.cleanup()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; `::` is every address of IPv6 and IPv4, or of IPv4 alone where there is no IPv6."""
+    if host == "::" and socket.has_dualstack_ipv6():
+        return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
+    if host == "::":
+        host = "0.0.0.0"  # noqa: S104 - a pod is reached by its own address only
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

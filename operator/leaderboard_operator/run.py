@@ -54,7 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: tuple[str, ...] = ()
     defaults: Defaults
     lease: str = "leaderboard-operator"
-    host: str = "0.0.0.0"  # noqa: S104 - a pod is reached by its own address only
+    host: str = "::"
     metrics_port: int = 8080
     health_port: int = 8081
 

@@ -17,7 +17,7 @@ import kopf
 from leaderboard_operator import API_VERSION, GROUP, KIND, MANAGER, PLURAL
 from leaderboard_operator.claims import Key
 from leaderboard_operator.resources import KINDS, Kind
-from leaderboard_operator.resources.names import MANAGED
+from leaderboard_operator.resources.names import MANAGED, NAME_LABEL
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ class Watches:
         kopf.on.event(GROUP, API_VERSION, PLURAL, registry=found)(self._leaderboard)
         kopf.on.event("", "v1", "secrets", registry=found)(self._secret)
         kopf.on.event("", "v1", "pods", registry=found)(self._child)
-        for kind in kinds:
-            kopf.on.event(kind.group, kind.version, kind.plural, registry=found)(self._child)
+        for group, version, plural in {(kind.group, kind.version, kind.plural) for kind in kinds}:
+            kopf.on.event(group, version, plural, registry=found)(self._child)
         return found
 
     async def _leaderboard(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - Kopf's name
@@ -135,7 +135,7 @@ class Watches:
         """An object of a Leaderboard; pods, which belong to a ReplicaSet, tell by their label."""
         meta = body["metadata"]
         owners = [each["name"] for each in meta.get("ownerReferences", []) if each["kind"] == KIND]
-        name = owners[0] if owners else meta.get("labels", {}).get("app.kubernetes.io/instance")
+        name = owners[0] if owners else meta.get("labels", {}).get(NAME_LABEL)
         if name:
             self._add((meta["namespace"], name))
 

@@ -13,6 +13,9 @@ from tests.operator.boards import spec
 
 UID = "5d0c0f7c-6f0c-4c35-9d5f-8f2d4a1b7c11"
 
+HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+"""What the restricted Pod Security Standard asks of each container."""
+
 FULL = spec(
     replicas=3,
     image="registry.example/leaderboard:1.2.0@sha256:" + "0" * 64,
@@ -62,6 +65,22 @@ FULL = spec(
                 {"name": "COLLECTOR", "valueFrom": {"configMapKeyRef": {"name": "collector", "key": "address"}}},
                 {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             ],
+            "terminationGracePeriodSeconds": 90,
+            "startupProbe": {"failureThreshold": 150},
+            "readinessProbe": {"failureThreshold": 2},
+            "livenessProbe": {"periodSeconds": 20, "timeoutSeconds": 5},
+            "envFrom": [{"configMapRef": {"name": "telemetry"}}],
+            "volumes": [{"name": "tls", "secret": {"secretName": "internal-tls"}}],
+            "volumeMounts": [{"name": "tls", "mountPath": "/etc/tls", "readOnly": True}],
+            "initContainers": [{"name": "wait", "image": "wait:1", "securityContext": HARDENED}],
+            "sidecars": [{"name": "proxy", "image": "proxy:1", "securityContext": HARDENED}],
+            "securityContext": {"runAsUser": 10001, "fsGroup": 10001},
+            "containerSecurityContext": {"runAsGroup": 10001},
+            "serviceAccountName": "arcade-identity",
+            "automountServiceAccountToken": True,
+            "imagePullPolicy": "Always",
+            "runtimeClassName": "gvisor",
+            "schedulerName": "packing",
             "nodeSelector": {"disk": "ssd"},
             "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
             "tolerations": [{"key": "games", "operator": "Exists", "effect": "NoSchedule"}],
@@ -71,6 +90,8 @@ FULL = spec(
             "priorityClassName": "high",
         },
     },
+    trustedCA={"secretRef": {"name": "authorities", "key": "ca.crt"}},
+    rollout={"maxSurge": "50%", "maxUnavailable": 1, "minReadySeconds": 10, "progressDeadlineSeconds": 900},
     disruption={"maxUnavailable": 2},
     networkPolicy={"allowFrom": [{"podSelector": {"matchLabels": {"app": "gateway"}}}]},
 )
@@ -84,6 +105,8 @@ ROUTED = spec(
             "hostnames": ["scores.example"],
         }
     },
+    settings={"tls_cert": "/etc/tls/tls.crt", "tls_key": "/etc/tls/tls.key"},
+    trustedCA={"configMapRef": {"name": "authorities", "key": "bundle.pem"}},
 )
 
 

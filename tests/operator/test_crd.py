@@ -117,6 +117,11 @@ WRONG = [
     ({"settings": {"tls_cert": "tls.crt"}}, "should match"),
     ({"actions": {**PROOF, "proofJwksSecretRef": {"name": "a", "key": "b"}}}, "set only one of proofKeySecretRef"),
     ({"actions": {**PROOF, "captcha": {"url": "https://a.example"}}}, "Required value"),
+    ({"trustedCA": {}}, "set exactly one of secretRef and configMapRef"),
+    ({"rollout": {"maxSurge": 0}}, "maxSurge and maxUnavailable are both 0"),
+    ({"rollout": {"maxSurge": "0%", "maxUnavailable": "0%"}}, "maxSurge and maxUnavailable are both 0"),
+    ({"template": {"spec": {"terminationGracePeriodSeconds": 5}}}, "greater than or equal to 25"),
+    ({"template": {"spec": {"readinessProbe": {"failureThreshold": 0}}}}, "greater than or equal to 1"),
     ({"exposure": {"service": {"loadBalancerClass": "a"}}}, "need type LoadBalancer"),
     ({"exposure": {"service": {"externalTrafficPolicy": "Local"}}}, "needs type LoadBalancer or NodePort"),
 ]
@@ -157,4 +162,4 @@ def test_defaults_are_filled_in(boards: Boards):
     boards.apply(leaderboard())
     spec = boards.get()["spec"]
     assert (spec["replicas"], spec["actions"]["proof"], spec["live"]["maxConnections"]) == (2, "Required", 20_000)
-    assert spec["template"]["spec"]["resources"]["limits"] == {"memory": "512Mi"}
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 35

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.operator.boards import PATIENCE, Boards, leaderboard, secret
+from tests.operator.samples import HARDENED
 from tests.support.operator import Operator
 from tests.support.wait import wait_until
 
@@ -75,10 +76,43 @@ def test_an_edited_child_is_put_right(arcade, kind):
         meta = {name: value for name, value in each["metadata"].items() if name not in drop}
         return {**{name: value for name, value in each.items() if name != "status"}, "metadata": meta}
 
-    (name,) = (name for each, name in arcade.children() if each == kind)
+    name = min(name for each, name in arcade.children() if each == kind)  # of the two Services that of clients
     before = own(arcade.get(kind, name))
     arcade.patch(EDITS[kind], kind, name)
     wait_until(lambda: own(arcade.get(kind, name)) == before, PATIENCE, f"the {kind} as it was")
+
+
+def test_service_for_scraping_stays_inside_the_cluster(arcade):
+    arcade.patch({"spec": {"exposure": {"service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}}}})
+    wait_until(lambda: arcade.get("service")["spec"]["type"] == "LoadBalancer", PATIENCE, "the load balancer")
+    assert [each["name"] for each in arcade.get("service")["spec"]["ports"]] == ["http"]
+    scraped = arcade.get("service", "arcade-metrics")["spec"]
+    assert (scraped["type"], scraped["clusterIP"]) == ("ClusterIP", "None")
+    arcade.patch({"spec": {"exposure": {"service": {"type": "ClusterIP", "externalTrafficPolicy": None}}}})
+    wait_until(lambda: arcade.get("service")["spec"]["type"] == "ClusterIP", PATIENCE, "no load balancer")
+
+
+def test_service_account_of_ones_own_replaces_the_operators(arcade):
+    arcade.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "identity"}})
+    arcade.patch({"spec": {"template": {"spec": {"serviceAccountName": "identity"}}}})
+    wait_until(lambda: arcade.get("serviceaccount") is None, PATIENCE, "no ServiceAccount of the operator's")
+    assert arcade.get("deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "identity"
+    arcade.wait("False", "UpToDate", "Reconciling")
+
+
+def test_sidecar_and_volume_reach_the_pods(arcade):
+    changes = {
+        "volumes": [{"name": "tls", "emptyDir": {}}],
+        "volumeMounts": [{"name": "tls", "mountPath": "/etc/tls"}],
+        "sidecars": [{"name": "proxy", "image": "proxy:1", "securityContext": HARDENED}],
+    }
+    arcade.patch({"spec": {"template": {"spec": changes}}})
+    arcade.wait("True", "RollingOut", "Reconciling")
+    arcade.wait("False", "UpToDate", "Reconciling")
+    pod = arcade.list("pod", "leaderboard.dev/name=arcade")[0]["spec"]
+    assert [each["name"] for each in pod["containers"]] == ["leaderboard", "proxy"]
+    arcade.patch({"spec": {"template": {"spec": {"volumeMounts": [{"name": "no", "mountPath": "/a"}]}}}})
+    assert "volumeMounts" in arcade.wait("False", "Invalid")["message"]
 
 
 def test_scaling_reaches_the_pods(arcade):
@@ -124,7 +158,7 @@ def test_logging_and_variables_reach_the_pods(arcade):
     arcade.wait()
     arcade.wait("False", "UpToDate", "Reconciling")
     before = arcade.get("deployment")
-    assert before["spec"]["template"]["spec"]["containers"][0]["env"] == [exporter, token]
+    assert before["spec"]["template"]["spec"]["containers"][0]["env"][1:] == [exporter, token]
     (settings,) = (name for kind, name in arcade.children() if kind == "configmap")
     assert "access_log: true" in arcade.get("configmap", settings)["data"]["settings.yaml"]
     arcade.apply(secret("collector", token="b"))

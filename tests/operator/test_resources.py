@@ -15,6 +15,7 @@ import yaml
 from leaderboard_operator.resources import KINDS
 from tests.operator.boards import spec
 from tests.operator.samples import BOARDS, board
+from tests.support.certificates import write_pair
 from tornado_app.config import Config
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -22,17 +23,21 @@ GOLDEN = Path(__file__).parent / "golden"
 CASES = [(name, kind) for name in BOARDS for kind in KINDS]
 
 
+def golden(name: str, kind) -> str:
+    return f"{name}-{kind.plural}{kind.suffix}"
+
+
 def text(name: str, kind) -> str:
     return yaml.safe_dump(kind.build(BOARDS[name]), sort_keys=True, width=120)
 
 
-@pytest.mark.parametrize(("name", "kind"), CASES, ids=lambda part: getattr(part, "plural", part))
+@pytest.mark.parametrize(("name", "kind"), CASES, ids=[golden(*case) for case in CASES])
 def test_the_object_is_the_golden_one(name, kind):
-    assert text(name, kind) == (GOLDEN / f"{name}-{kind.plural}.yaml").read_text(encoding="utf-8")
+    assert text(name, kind) == (GOLDEN / f"{golden(name, kind)}.yaml").read_text(encoding="utf-8")
 
 
 def test_there_is_no_golden_object_too_many():
-    assert {path.stem for path in GOLDEN.iterdir()} == {f"{name}-{kind.plural}" for name, kind in CASES}
+    assert {path.stem for path in GOLDEN.iterdir()} == {golden(*case) for case in CASES}
 
 
 def test_every_kind_is_built_by_some_board():
@@ -50,7 +55,9 @@ def test_the_service_takes_its_settings(name, tmp_path):
     files |= {"proof-jwks.json": json.dumps(other), "captcha-secret": "c"}
     for file, content in files.items():
         (tmp_path / file).write_text(content)
-    moves = [(f"/etc/leaderboard/{part}", str(tmp_path)) for part in ("config", "secrets")]
+    write_pair(tmp_path / "tls.crt", tmp_path / "tls.key", serial=1)
+    parts = ("leaderboard/config", "leaderboard/secrets", "tls")
+    moves = [(f"/etc/{part}", str(tmp_path)) for part in parts]
     for file, content in build(BOARDS[name])["data"].items():
         for inside, here in moves:
             content = content.replace(inside, here)
@@ -63,7 +70,7 @@ def test_the_service_takes_its_settings(name, tmp_path):
 def environment(board):
     """The variables of the container that have a value of their own, in the order of the container."""
     (build,) = (kind.build for kind in KINDS if kind.plural == "deployments")
-    (container,) = build(board)["spec"]["template"]["spec"]["containers"]
+    container = build(board)["spec"]["template"]["spec"]["containers"][0]
     return {each["name"]: each["value"] for each in container["env"] if "value" in each}
 
 
@@ -95,4 +102,4 @@ if __name__ == "__main__":
     for path in GOLDEN.iterdir():
         path.unlink()
     for each, one in CASES:
-        (GOLDEN / f"{each}-{one.plural}.yaml").write_text(text(each, one), encoding="utf-8")
+        (GOLDEN / f"{golden(each, one)}.yaml").write_text(text(each, one), encoding="utf-8")

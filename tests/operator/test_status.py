@@ -128,7 +128,7 @@ def test_the_table(case):
 def test_the_counts_are_the_deployments():
     found = status(seen(deployment=deployment(3, 4, 2, 1)), {})
     assert (found["replicas"], found["updatedReplicas"], found["readyReplicas"]) == (4, 2, 1)
-    assert found["selector"] == "app.kubernetes.io/instance=arcade,app.kubernetes.io/name=leaderboard"
+    assert found["selector"] == "leaderboard.dev/name=arcade"
 
 
 def test_a_status_that_stays_keeps_its_time():

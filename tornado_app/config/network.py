@@ -32,7 +32,7 @@ class Host(Base, frozen=True, kw_only=True):
     """An address to listen on."""
 
     metavar: str = "HOST"
-    what: str = "an IP address or a host name, such as 127.0.0.1, ::1 or 0.0.0.0 (every interface)"
+    what: str = "an IP address or a host name, such as 127.0.0.1, ::1, :: (every interface) or 0.0.0.0 (IPv4 only)"
 
     def parse(self, text: str) -> str:
         """`text` itself."""

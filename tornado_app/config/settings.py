@@ -34,7 +34,7 @@ class Settings:
     """The settings as they are given. Durations are seconds; None is nothing given."""
 
     config: Path | None = _serving(File(metavar="FILE"), None, "YAML file of settings.", key=False)
-    host: str = _serving(Host(), "127.0.0.1", "Address to serve on; 0.0.0.0 is every interface.")
+    host: str = _serving(Host(), "127.0.0.1", "Address to serve on; :: is every interface, 0.0.0.0 every one of IPv4.")
     port: int = _serving(Integer(low=0, high=65535), 8000, "Port to serve on; 0 picks a free one.")
     metrics_host: str | None = _serving(Host(), None, "Address to serve /metrics on; none is that of `host`.")
     metrics_port: int = _serving(Integer(low=0, high=65535), 8001, "Port of /metrics; 0 picks a free one.")

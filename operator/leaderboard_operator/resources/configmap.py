@@ -50,7 +50,7 @@ def _fields(spec: Spec) -> dict[str, Any]:
     """What the fields of the spec say; settings that stand on the service's default are left out."""
     limit, live = spec.rate_limit, spec.live
     found: dict[str, Any] = {
-        "host": "0.0.0.0",  # noqa: S104 - a pod is reached by its own address only
+        "host": "::",
         "port": HTTP_PORT,
         "metrics_port": METRICS_PORT,
         "mongodb_uri_file": f"{SECRETS_DIR}/{MONGODB_URI}",

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from leaderboard_operator.resources.configmap import PRE_STOP_SECONDS, SETTINGS, config_map
-from leaderboard_operator.resources.names import (
-    CONFIG_DIR,
-    HTTP_PORT,
-    METRICS_PORT,
-    SECRETS_DIR,
-    Board,
-    Object,
-    present,
-)
+from leaderboard_operator.resources.configmap import config_map
+from leaderboard_operator.resources.container import CONTAINER, container
+from leaderboard_operator.resources.names import Board, Object, present
 from leaderboard_operator.resources.secrets import secret_volume
 from leaderboard_operator.spec.runtime import PodSpec
 
 SECRETS_HASH = "leaderboard.dev/secrets-hash"
 
-CONTAINER = "leaderboard"
-
 
 def deployment(board: Board) -> Object:
     """The Deployment."""
+    asked = board.spec.rollout
+    bounds = {"maxUnavailable": asked.max_unavailable, "maxSurge": asked.max_surge}
     return board.object(
         "apps/v1",
         "Deployment",
         spec={
             "replicas": board.replicas,
             "revisionHistoryLimit": 3,
-            "progressDeadlineSeconds": 300,
+            "progressDeadlineSeconds": asked.progress_deadline_seconds,
+            "minReadySeconds": asked.min_ready_seconds,
             "selector": {"matchLabels": board.selector},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": bounds},
             "template": {"metadata": _metadata(board), "spec": _pod(board)},
         },
     )
@@ -53,60 +45,27 @@ def _metadata(board: Board) -> Object:
 
 
 def _pod(board: Board) -> Object:
+    asked = board.spec.template.spec
     return {
-        "serviceAccountName": board.name,
-        "automountServiceAccountToken": False,
+        "serviceAccountName": asked.service_account_name or board.name,
+        "automountServiceAccountToken": asked.automount_service_account_token,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": board.spec.template.spec.termination_grace_period_seconds,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_container(board)],
+        "terminationGracePeriodSeconds": asked.termination_grace_period_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            **asked.security_context,
+        },
+        "containers": [container(board), *asked.sidecars],
         "volumes": [
             {"name": "config", "configMap": {"name": config_map(board)["metadata"]["name"]}},
             secret_volume(board.spec),
-            {"name": "tmp", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+            *asked.volumes,
         ],
         **_pull_secrets(board),
         **_placement(board),
     }
-
-
-def _container(board: Board) -> Object:
-    return {
-        "name": CONTAINER,
-        "image": board.image,
-        "command": ["leaderboard", "serve"],
-        "ports": [
-            {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
-            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
-        ],
-        "env": _environment(board),
-        "resources": msgspec.to_builtins(board.spec.template.spec.resources),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "startupProbe": _probe("/healthz", periodSeconds=2, failureThreshold=60),
-        "readinessProbe": _probe("/readyz", periodSeconds=5, failureThreshold=2),
-        "livenessProbe": _probe("/healthz", periodSeconds=10, failureThreshold=3),
-        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
-        "terminationMessagePolicy": "FallbackToLogsOnError",  # the error that it ended with: status.py reads it
-        "volumeMounts": [
-            {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-            {"name": "secrets", "mountPath": SECRETS_DIR, "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
-        ],
-    }
-
-
-def _environment(board: Board) -> list[Object]:
-    """A variable names the settings file, so that `kubectl exec … -- leaderboard audit` reads the same settings."""
-    settings = {"name": "LEADERBOARD_CONFIG", "value": f"{CONFIG_DIR}/{SETTINGS}"}
-    return [settings, *(present(each) for each in board.spec.template.spec.env)]
-
-
-def _probe(path: str, **timing: int) -> Object:
-    return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 3, **timing}
 
 
 def _pull_secrets(board: Board) -> Object:
@@ -117,6 +76,9 @@ def _pull_secrets(board: Board) -> Object:
 def _placement(board: Board) -> Object:
     asked: PodSpec = board.spec.template.spec
     found: dict[str, Any] = {
+        "initContainers": asked.init_containers,
+        "runtimeClassName": asked.runtime_class_name,
+        "schedulerName": asked.scheduler_name,
         "nodeSelector": asked.node_selector,
         "affinity": asked.affinity,
         "tolerations": [present(each) for each in asked.tolerations],

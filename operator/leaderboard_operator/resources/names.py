@@ -16,6 +16,9 @@ HTTP_PORT, METRICS_PORT = 8080, 8081
 
 CONFIG_DIR, SECRETS_DIR = "/etc/leaderboard/config", "/etc/leaderboard/secrets"
 
+NAME_LABEL = f"{GROUP}/name"
+"""The label of everything of a Leaderboard, by which its pods are selected: no other program sets it."""
+
 MANAGED = {"app.kubernetes.io/managed-by": MANAGER}
 """The label of everything that the operator makes; its watches ask for it."""
 
@@ -51,13 +54,14 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def selector(self) -> dict[str, str]:
-        """The labels that the pods are found by; they never change."""
-        return {"app.kubernetes.io/name": "leaderboard", "app.kubernetes.io/instance": self.name}
+        """The label that the pods are found by; it never changes."""
+        return {NAME_LABEL: self.name}
 
     @property
     def labels(self) -> dict[str, str]:
         """The labels of every object."""
-        return {**self.selector, **MANAGED}
+        common = {"app.kubernetes.io/name": "leaderboard", "app.kubernetes.io/instance": self.name}
+        return {**common, **self.selector, **MANAGED}
 
     @property
     def replicas(self) -> int:

@@ -7,7 +7,7 @@ from leaderboard_operator.spec import Spec
 from leaderboard_operator.spec.kinds import SecretKey
 
 MONGODB_URI, JWT_KEY, JWKS, PROOF_KEY = "mongodb-uri", "jwt-key", "jwks.json", "proof-key"
-PROOF_JWKS, CAPTCHA_SECRET = "proof-jwks.json", "captcha-secret"
+PROOF_JWKS, CAPTCHA_SECRET, TRUSTED_CA = "proof-jwks.json", "captcha-secret", "ca.crt"
 
 
 def secret_files(spec: Spec) -> dict[str, SecretKey]:
@@ -20,6 +20,7 @@ def secret_files(spec: Spec) -> dict[str, SecretKey]:
         PROOF_KEY: actions.proof_key_secret_ref,
         PROOF_JWKS: actions.proof_jwks_secret_ref,
         CAPTCHA_SECRET: actions.captcha.secret_ref if actions.captcha else None,
+        TRUSTED_CA: spec.trusted_ca.secret_ref if spec.trusted_ca else None,
     }
     return {file: key for file, key in found.items() if key is not None}
 
@@ -32,9 +33,12 @@ def secret_keys(spec: Spec) -> dict[str, SecretKey]:
 
 
 def secret_volume(spec: Spec) -> Object:
-    """One volume of all files."""
+    """One volume of all files, with the certificates of a ConfigMap, where that is what they are in."""
     sources = [
         {"secret": {"name": ref.name, "items": [{"key": ref.key, "path": file}]}}
         for file, ref in secret_files(spec).items()
     ]
+    trusted = spec.trusted_ca.config_map_ref if spec.trusted_ca else None
+    if trusted is not None:
+        sources.append({"configMap": {"name": trusted.name, "items": [{"key": trusted.key, "path": TRUSTED_CA}]}})
     return {"name": "secrets", "projected": {"sources": sources}}

@@ -1,10 +1,16 @@
-"""The Service: what clients reach by its name, and the metrics beside it."""
+"""The Services: the one that clients reach by its name, and one for scraping, which is never open to clients."""
 
+from leaderboard_operator import GROUP
 from leaderboard_operator.resources.names import HTTP_PORT, METRICS_PORT, Board, Object
+
+METRICS_SUFFIX = "-metrics"
+
+METRICS_LABEL = {f"{GROUP}/service": "metrics"}
+"""By which a ServiceMonitor, or a Prometheus without one, tells the Service for scraping from that of clients."""
 
 
 def service(board: Board) -> Object:
-    """The Service."""
+    """The Service of clients."""
     asked = board.spec.exposure.service
     wishes = {
         "externalTrafficPolicy": asked.external_traffic_policy,
@@ -20,11 +26,29 @@ def service(board: Board) -> Object:
             **{name: value for name, value in wishes.items() if value},
             "selector": board.selector,
             "ports": [
-                {"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"},
-                {"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics", "protocol": "TCP"},
+                {"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
             ],
         },
     )
     if asked.annotations:
         found["metadata"]["annotations"] = asked.annotations
+    return found
+
+
+def metrics_service(board: Board) -> Object:
+    """The Service for scraping: within the cluster only, with pods that are not ready too."""
+    found = board.object(
+        "v1",
+        "Service",
+        name=board.name + METRICS_SUFFIX,
+        spec={
+            "type": "ClusterIP",
+            "clusterIP": "None",
+            "ipFamilyPolicy": board.spec.exposure.service.ip_family_policy,
+            "publishNotReadyAddresses": True,
+            "selector": board.selector,
+            "ports": [{"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics", "protocol": "TCP"}],
+        },
+    )
+    found["metadata"]["labels"] = {**board.labels, **METRICS_LABEL}
     return found

@@ -1,6 +1,7 @@
 """The ServiceMonitor, by which the Prometheus operator finds the pods' metrics."""
 
-from leaderboard_operator.resources.names import Board, Object
+from leaderboard_operator.resources.names import NAME_LABEL, Board, Object
+from leaderboard_operator.resources.service import METRICS_LABEL
 
 
 def service_monitor(board: Board) -> Object | None:
@@ -10,7 +11,8 @@ def service_monitor(board: Board) -> Object | None:
     return board.monitoring_object(
         "ServiceMonitor",
         spec={
-            "selector": {"matchLabels": board.selector},
+            "jobLabel": NAME_LABEL,
+            "selector": {"matchLabels": {**board.selector, **METRICS_LABEL}},
             "endpoints": [
                 {
                     "port": "metrics",

@@ -20,7 +20,7 @@ def fields() -> str:
     """The table."""
     rows = ["| Field | Values | Default | Meaning |", "|---|---|---|---|"]
     for path, each, required in _leaves(schema(Spec), ""):
-        given = "default" in each and each["type"] != "group"
+        given = "default" in each and each.get("type") != "group"
         default = "**required**" if required else f"`{json.dumps(each['default'])}`" if given else ""
         rows.append(f"| `{path}` | {_values(each)} | {default} | {_text(_meaning(each))} |")
     return "\n".join(rows) + "\n"

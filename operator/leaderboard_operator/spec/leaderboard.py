@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from leaderboard_operator.spec.game import Actions, Auth, Database, Live, Logging, RateLimit
 from leaderboard_operator.spec.kinds import LocalName, Part, field
 from leaderboard_operator.spec.runtime import (
     Autoscaling,
+    CertificateSource,
     Disruption,
     Exposure,
     Monitoring,
     NetworkPolicy,
+    Rollout,
     Template,
 )
 from leaderboard_operator.spec.settings import Settings
@@ -37,6 +40,10 @@ class Spec(Part, frozen=True, kw_only=True):
     autoscaling: Annotated[Autoscaling, field("A HorizontalPodAutoscaler; left out, there is none.")] | None = None
     exposure: Annotated[Exposure, field("How the service is reached.")] = Exposure()
     template: Annotated[Template, field("The pods.")] = Template()
+    trusted_ca: (
+        Annotated[CertificateSource, field("Certificates of authorities to trust beside the image's.")] | None
+    ) = msgspec.field(name="trustedCA", default=None)
+    rollout: Annotated[Rollout, field("How pods are replaced.")] = Rollout()
     disruption: Annotated[Disruption, field("What may be taken down at once.")] = Disruption()
     network_policy: Annotated[NetworkPolicy, field("Who may open connections to the pods.")] = NetworkPolicy()
     monitoring: Annotated[Monitoring, field("Objects for the Prometheus operator.")] = Monitoring()

@@ -7,23 +7,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from leaderboard_operator.spec.environment import KEYED_BY_NAME, Variable
+from leaderboard_operator.spec.environment import KEYED_BY_NAME, ConfigMapKey, Variable
 from leaderboard_operator.spec.kinds import (
     Annotations,
     DnsName,
+    IntOrText,
     Labels,
     Object,
     Part,
     Rule,
+    SecretKey,
     field,
     ruled,
 )
 
-Quantity = Annotated[
-    str | int,
-    Meta(extra_json_schema={"x-kubernetes-int-or-string": True}),
-]
-Quantities = Annotated[dict[str, Quantity], Meta(max_length=16)]
+Quantities = Annotated[dict[str, IntOrText], Meta(max_length=16)]
 Short = Annotated[str, Meta(max_length=317)]
 NetworkText = Annotated[str, field("A network.", max_length=64, pattern=r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$")]
 
@@ -151,12 +149,25 @@ class Toleration(Part, frozen=True):
 class Resources(Part, frozen=True):
     """Requests and limits of the container."""
 
-    requests: Annotated[Quantities, field("What is set aside for a pod.")] = msgspec.field(
-        default_factory=lambda: {"cpu": "100m", "memory": "128Mi"}
-    )
-    limits: Annotated[Quantities, field("What a pod may use.")] = msgspec.field(
-        default_factory=lambda: {"memory": "512Mi"}
-    )
+    requests: Annotated[
+        Quantities,
+        field(
+            "Reserved for a pod. What is left out is memory: 128Mi, and cpu: 100m, or 500m with autoscaling: the "
+            "autoscaler works with percents of it."
+        ),
+    ] = {}
+    limits: Annotated[
+        Quantities,
+        field("Maximum for a pod. Memory, if neither a request nor a limit of it is set, is 512Mi."),
+    ] = {}
+
+
+class Probe(Part, frozen=True):
+    """Timing of a probe. What is left out has the operator's default."""
+
+    period_seconds: Annotated[int, field("Seconds between two probes.", ge=1, le=3600)] | None = None
+    timeout_seconds: Annotated[int, field("Seconds to wait for the answer.", ge=1, le=300)] | None = None
+    failure_threshold: Annotated[int, field("Failures in a row that count.", ge=1, le=1000)] | None = None
 
 
 class PodMetadata(Part, frozen=True):
@@ -184,6 +195,70 @@ class PodSpec(Part, frozen=True):
             le=3600,
         ),
     ] = 35
+    startup_probe: (
+        Annotated[Probe, field("How long a pod may take to start: every 2 s, 60 failures, which is two minutes.")]
+        | None
+    ) = None
+    readiness_probe: (
+        Annotated[
+            Probe,
+            field(
+                "When a pod gets no new traffic: every 5 s, 6 failures. That is longer than an election in MongoDB, in "
+                "which reads and sockets go on from memory."
+            ),
+        ]
+        | None
+    ) = None
+    liveness_probe: Annotated[Probe, field("When a pod is restarted: every 10 s, 3 failures.")] | None = None
+    env_from: Annotated[
+        list[Object],
+        field(
+            "Sources of environment variables, in Kubernetes' own form. Settings of the service come from the spec: a "
+            "variable LEADERBOARD_… in a source would win over it.",
+            max_length=16,
+        ),
+    ] = []
+    volumes: Annotated[list[Object], field("More volumes, in Kubernetes' own form.", max_length=32)] = []
+    volume_mounts: Annotated[
+        list[Object], field("Mounts of these in the service's container, in Kubernetes' own form.", max_length=32)
+    ] = []
+    init_containers: Annotated[
+        list[Object],
+        field("Containers that run first, or (restartPolicy: Always) beside, in Kubernetes' own form.", max_length=8),
+    ] = []
+    sidecars: Annotated[
+        list[Object], field("Containers beside the service's, in Kubernetes' own form.", max_length=8)
+    ] = []
+    security_context: Annotated[
+        Object, field("Security context of the pod, over the operator's: runAsNonRoot, seccomp RuntimeDefault.")
+    ] = {}
+    container_security_context: Annotated[
+        Object,
+        field(
+            "Security context of the service's container, over the operator's: no privilege escalation, no "
+            "capabilities, a read-only root."
+        ),
+    ] = {}
+    service_account_name: (
+        Annotated[
+            DnsName,
+            field(
+                "A ServiceAccount of your own, such as for workload identity. If unset, one that the operator makes."
+            ),
+        ]
+        | None
+    ) = None
+    automount_service_account_token: Annotated[
+        bool, field("Whether the pods get a token of the API server. The service itself needs none.")
+    ] = False
+    image_pull_policy: (
+        Annotated[
+            Literal["Always", "IfNotPresent", "Never"], field("When the image is pulled. If unset, as its tag implies.")
+        ]
+        | None
+    ) = None
+    runtime_class_name: Annotated[DnsName, field("RuntimeClass of the pods.")] | None = None
+    scheduler_name: Annotated[DnsName, field("Scheduler of the pods.")] | None = None
     node_selector: Annotated[Labels, field("Labels that a node must have.")] = {}
     affinity: Annotated[Object, field("Affinity of Kubernetes' own form.")] = {}
     tolerations: Annotated[list[Toleration], field("Taints that pods tolerate.", max_length=32)] = []
@@ -198,6 +273,37 @@ class Template(Part, frozen=True):
 
     metadata: Annotated[PodMetadata, field("Labels and annotations.")] = PodMetadata()
     spec: Annotated[PodSpec, field("Where pods run and with what.")] = PodSpec()
+
+
+class CertificateSource(Part, frozen=True):
+    """Certificates of authorities to trust (PEM), beside those of the image: for MongoDB, JWK Set and captcha."""
+
+    RULES = (Rule("has(self.secretRef) != has(self.configMapRef)", "set exactly one of secretRef and configMapRef"),)
+
+    secret_ref: Annotated[SecretKey, field("A key of a Secret; a change of it rolls the pods.")] | None = None
+    config_map_ref: Annotated[ConfigMapKey, field("A key of a ConfigMap, which is read when a pod starts.")] | None = (
+        None
+    )
+
+
+class Rollout(Part, frozen=True):
+    """How pods are replaced by pods of newer settings or another image."""
+
+    RULES = (
+        Rule(
+            "!(string(self.maxSurge) in ['0', '0%'] && string(self.maxUnavailable) in ['0', '0%'])",
+            "maxSurge and maxUnavailable are both 0: no pod could be replaced",
+        ),
+    )
+
+    max_surge: Annotated[IntOrText, field("Pods, or percent of them, that may be there in addition.")] = 1
+    max_unavailable: Annotated[IntOrText, field("Pods, or percent of them, that may be missing.")] = 0
+    min_ready_seconds: Annotated[
+        int, field("Seconds that a new pod must be ready for before the next is replaced.", ge=0, le=3600)
+    ] = 0
+    progress_deadline_seconds: Annotated[
+        int, field("Seconds without progress after which a rollout counts as stuck.", ge=30, le=86_400)
+    ] = 300
 
 
 class Disruption(Part, frozen=True):
