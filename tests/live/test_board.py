@@ -256,3 +256,76 @@ async def test_whatever_the_database_holds_the_board_goes_on(full, monkeypatch, 
     await full.settle()
     assert full.watcher.tops[-1][0] == "p1"
     assert caplog.text.count("could not be read") == 2
+
+
+# -- ranks and versions that the board does not show yet -----------------------------------------------
+
+
+def score_changed(board, user, old, new, *, at=100, version=100):
+    board.changed(Change(user, old, new, version, at))
+
+
+async def test_rank_of_a_new_score_does_not_count_the_old_one(full):
+    assert full.board.rank_of("p1", 125) == 1
+    assert full.board.rank_of("new", 15) == 12
+
+
+async def test_rank_of_a_surpassed_score_leaves_the_players_later_score_out(full):
+    """The feed has seen the later score, or has not seen it yet: the rank is the same."""
+    assert full.board.rank_of("p1", 125, surpassed_at=100) == 1
+    score_changed(full.board, "p1", 10, 125)
+    assert full.board.rank_of("p1", 125, surpassed_at=101) == 1
+    score_changed(full.board, "p1", 125, 130, at=101)
+    assert full.board.rank(125) == 2
+    assert full.board.rank_of("p1", 125, surpassed_at=101) == 1
+
+
+async def test_rank_of_a_score_after_a_take_back_leaves_the_taken_score_out(full):
+    score_changed(full.board, "p1", 10, 130)
+    assert full.board.rank_of("p1", 125) == 1
+    score_changed(full.board, "p1", 130, None)  # hidden
+    assert full.board.rank_of("p1", 119) == 2
+
+
+async def test_rank_of_a_score_surpassed_long_ago_counts_by_time(full, monkeypatch):
+    """Nothing is remembered of the player: the census or a later change tells that the later score is there."""
+    monkeypatch.setattr(module, "MOST_RECENT", 1)
+    assert full.board.rank_of("p12", 115, surpassed_at=7) == 1  # the census was at 7
+    assert full.board.rank_of("p12", 115, surpassed_at=8) == 2
+    score_changed(full.board, "p11", 110, 112, at=9)
+    assert full.board.rank_of("p12", 115, surpassed_at=8) == 1
+
+
+async def test_rank_of_is_never_below_1(full):
+    assert full.board.rank_of("p1", 999, surpassed_at=0) == 1
+
+
+async def test_board_can_show_what_the_feed_has_reached(full):
+    board, now = full.board, full.database.version
+    assert board.can_show(now)
+    assert not board.can_show(now + 5)
+    board.reached(now + 5)  # an idle stream moves on: the same top 10 is now that of a later time
+    assert board.can_show(now + 5)
+    assert board.version == now
+
+
+async def test_board_cannot_show_a_change_before_its_top_10_is_read(scene, full):
+    board, version = full.board, full.database.version + 1
+    full.put("p1", 500)
+    board.reached(version)
+    assert not board.can_show(version)
+    assert await board.wait_until_shown(version, 5)
+    assert board.top.standings[0].player.user_id == "p1"
+    assert board.version == version
+
+
+async def test_board_shows_a_change_below_its_top_10_at_once(full):
+    version = full.database.version + 1
+    full.put("p1", 11)
+    full.board.reached(version)
+    assert full.board.can_show(version)
+    assert full.board.version == version
+
+
+async def test_waiting_for_a_version_ends_when_it_is_not_reached(full):
+    assert not await full.board.wait_until_shown(10**9, 0.01)

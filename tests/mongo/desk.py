@@ -31,6 +31,9 @@ class Nobody:
     def changed(self, change):
         """Nothing to keep."""
 
+    def reached(self, version):
+        """Nothing to keep."""
+
     def lost(self):
         """Nothing to lose."""
 

@@ -263,7 +263,7 @@ async def test_of_two_updates_at_once_each_gets_its_own_answer(make_store):
     await scores(store, action())
     both = [action("bob"), action(points=1), action(points=1)]
     receipts = await asyncio.gather(*map(store.apply, both))
-    found = sorted((receipt.score, receipt.surpassed) for receipt in receipts)
+    found = sorted((receipt.score, receipt.surpassed_at is not None) for receipt in receipts)
     assert found == [(5, False), (6, True), (7, False)]
 
 

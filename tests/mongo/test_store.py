@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from bson import Int64
+from bson import Int64, Timestamp
 
 from tests.mongo.test_feed import failing
 from tornado_app.core.errors import (
@@ -50,12 +50,29 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("make_store", ["pymongo", "motor", *stand_ins], indirect=True)
 
 
+class NoSession:
+    """mongomock has no sessions, and refuses one unless it is false. It tells no time."""
+
+    operation_time = None
+
+    def __bool__(self):
+        return False
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *error):
+        pass
+
+
 @pytest.fixture
 async def make_store(request, clock):
     """Makes stores over one empty database."""
     if request.param == "mongomock":
         from mongomock_motor import AsyncMongoMockClient
 
+        patch = request.getfixturevalue("monkeypatch")
+        patch.setattr("mongomock.MongoClient.start_session", lambda client, **options: NoSession())
         client, name = AsyncMongoMockClient(tz_aware=True), "mock"
     else:
         uri, name = request.getfixturevalue("mongo_database")
@@ -374,3 +391,30 @@ async def test_submissions_that_lose_every_race_do_not_keep_the_database_busy(re
     outcomes = await asyncio.gather(*answers, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [DatabaseError] * 6
     assert sum(sizes) <= 6 * 13
+
+
+async def test_receipt_has_the_version_that_shows_it(make_store, real):
+    """Of a write alone, of one on a known state, of many in a batch, of a replay: a snapshot of that version has it."""
+    store = make_store()
+    receipts = [await store.apply(action()), await store.apply(action(action_id="a-1"))]
+    receipts += await asyncio.gather(*(store.apply(action(f"u{n}")) for n in range(20)))
+    receipts += [await store.apply(action(action_id="a-1"))]
+    assert receipts[-1].replayed
+    for receipt in receipts:
+        assert await score_at(store, receipt.user_id, receipt.version) >= receipt.score
+    versions = [receipt.version for receipt in (*receipts[:3], receipts[-1])]
+    assert versions == sorted(versions)
+    player, _ = await store.register("zoe", Profile("Zoë"))
+    assert await score_at(store, "zoe", player.version) == 0
+    assert (await store.player("alice")).version >= versions[-1]
+
+
+async def score_at(store, user, version):
+    """A player's score in a snapshot at a version."""
+    command = {
+        "find": "players",
+        "filter": {"_id": user},
+        "readConcern": {"level": "snapshot", "atClusterTime": Timestamp(version >> 21, version & ((1 << 21) - 1))},
+    }
+    found = (await store.documents.database.command(command))["cursor"]["firstBatch"]
+    return found[0]["score"]

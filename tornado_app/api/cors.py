@@ -7,10 +7,10 @@ from collections.abc import Collection
 from tornado_app.api.http import Request
 
 _ASKED = (
-    "Authorization, Content-Type, Idempotency-Key, Action-Proof, Captcha-Token, If-None-Match, X-Request-Id, "
-    "Traceparent"
+    "Authorization, Content-Type, Idempotency-Key, Action-Proof, Captcha-Token, If-None-Match, If-Board-Version, "
+    "X-Request-Id, Traceparent"
 )
-_SHOWN = "ETag, Idempotent-Replay, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+_SHOWN = "Board-Version, ETag, Idempotent-Replay, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 
 
 class Cors:

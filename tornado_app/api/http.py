@@ -57,6 +57,11 @@ class Response(msgspec.Struct, frozen=True):
         """The same with more headers."""
         return Response(self.status, self.body, self.headers + headers, self.refusal)
 
+    def replacing(self, header: tuple[str, str]) -> Response:
+        """The same with another value of one header."""
+        kept = tuple(each for each in self.headers if each[0] != header[0])
+        return Response(self.status, self.body, (*kept, header))
+
 
 Endpoint: TypeAlias = Callable[[Request], Response | Awaitable[Response]]
 

@@ -43,6 +43,9 @@ otherwise, exact over all processes. `RateLimit` tells what is left, `Retry-Afte
 **Reading.** Answers carry an `ETag`: send it as `If-None-Match` and get 304 where nothing changed. `HEAD` works \
 wherever `GET` does.
 
+**Never back in time.** Answers of reads and updates carry `Board-Version`. A client that sends the greatest one seen \
+as `If-Board-Version` reads its own updates, and sees nothing older than it has seen, over any number of processes.
+
 **Query arguments** that a path does not know are refused with 400, also those that only get past a cache: no answer \
 of the API comes from a cache that did not ask. The pages and their files ignore them.
 

@@ -50,6 +50,8 @@ WRITE: Errors = (
 VOUCHERS = ("Action-Proof", "Captcha-Token")
 LIMITS = ("RateLimit-Policy", "RateLimit")
 CACHED = ("ETag", "Cache-Control")
+VERSION = "Board-Version"
+CONDITIONS = ("If-None-Match", "If-Board-Version")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -103,10 +105,12 @@ def tag(face: Face) -> str:
 
 
 def _of_write(name: str, write: Write) -> Operation:
-    counted = Outcome("Counted.", write.answer, (*LIMITS, "Idempotent-Replay"))
+    counted = Outcome("Counted.", write.answer, (*LIMITS, VERSION, "Idempotent-Replay"))
     outcomes = {HTTPStatus.OK.value: counted}
     if write.creates and write.created_status != HTTPStatus.OK:
-        outcomes[write.created_status] = Outcome("Counted, and the player was created.", write.answer, LIMITS)
+        outcomes[write.created_status] = Outcome(
+            "Counted, and the player was created.", write.answer, (*LIMITS, VERSION)
+        )
     unknown: Errors = () if write.creates else (errors.PlayerNotFound,)
     return Operation(
         method=write.method,
@@ -130,10 +134,10 @@ def _of_read(name: str, read: Read) -> Operation:
         path=read.path,
         tag=name,
         summary=read.summary,
-        outcomes=_cached(read.answer),
+        outcomes=_cached(read.answer, VERSION),
         errors=(*ANY, errors.DatabaseError, *(CREDENTIALS if personal else ())),
         token="optional" if personal else "none",
-        parameters=("If-None-Match",),
+        parameters=CONDITIONS,
     )
 
 
@@ -149,8 +153,9 @@ def _of_socket(name: str, path: str) -> Operation:
     )
 
 
-def _cached(kind: type[Any]) -> dict[int, Outcome]:
-    return {200: Outcome("As it is now.", kind, CACHED), 304: Outcome("As the client has it.", None, CACHED)}
+def _cached(kind: type[Any], *more: str) -> dict[int, Outcome]:
+    headers = (*CACHED, *more)
+    return {200: Outcome("As it is now.", kind, headers), 304: Outcome("As the client has it.", None, headers)}
 
 
 def _player(method: str, path: str, summary: str, **more: Any) -> Operation:
@@ -164,15 +169,18 @@ PLAYERS = (
         "GET",
         "/api/v1/players/{user_id}",
         "One player: score, rank and profile",
-        outcomes=_cached(PlayerAnswer),
+        outcomes=_cached(PlayerAnswer, VERSION),
         errors=_FOUND,
-        parameters=("user_id", "If-None-Match"),
+        parameters=("user_id", *CONDITIONS),
     ),
     _player(
         "PUT",
         "/api/v1/players/{user_id}",
         "Create a player, or change name and picture",
-        outcomes={200: Outcome("Changed.", PlayerAnswer), 201: Outcome("Created.", PlayerAnswer)},
+        outcomes={
+            200: Outcome("Changed.", PlayerAnswer, (VERSION,)),
+            201: Outcome("Created.", PlayerAnswer, (VERSION,)),
+        },
         errors=(*_FOUND, *CREDENTIALS, *BODY, errors.UserMismatch),
         token="required",  # noqa: S106
         parameters=("user_id",),
@@ -183,9 +191,9 @@ PLAYERS = (
         "GET",
         "/api/v1/players/{user_id}/around",
         "The players just above and below one",
-        outcomes=_cached(Around),
+        outcomes=_cached(Around, VERSION),
         errors=_FOUND,
-        parameters=("user_id", "around_limit", "If-None-Match"),
+        parameters=("user_id", "around_limit", *CONDITIONS),
     ),
     _player(
         "GET",
@@ -200,9 +208,9 @@ PLAYERS = (
         "GET",
         "/api/v1/leaderboard",
         "The whole board, page by page",
-        outcomes=_cached(Page),
+        outcomes=_cached(Page, VERSION),
         errors=(*ANY, errors.DatabaseError),
-        parameters=("page_limit", "after", "If-None-Match"),
+        parameters=("page_limit", "after", *CONDITIONS),
     ),
 )
 

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from tornado_app.api import errors
+from tornado_app.api.board_version import CONDITION, HEADER, PATIENCE
 from tornado_app.api.errors import ErrorBody
 from tornado_app.api.fields import ACTION_ID
 from tornado_app.api.history import LIMIT, MAX_LIMIT, MAX_NUMBER
@@ -19,6 +20,7 @@ from tornado_app.core.identity import USER_ID
 from tornado_app.core.policies import RateLimit
 
 _LIMIT = RateLimit()
+_A_VERSION = "7301452811264001"
 
 
 def _text(description: str, example: str | None = None, **schema: Any) -> Json:
@@ -82,6 +84,17 @@ PARAMETERS: Json = {
         "in": "header",
         **_text("The `ETag` that the client has: 304 where it is still the one."),
     },
+    CONDITION: {
+        "name": CONDITION,
+        "in": "header",
+        **_text(
+            f"The greatest `{HEADER}` that the client has seen, of any path and process. The answer waits until it "
+            f"shows that version, at most {PATIENCE * 1000:.0f} ms. If it does not get there, its own `{HEADER}` is "
+            "lower than the one that was sent.",
+            _A_VERSION,
+            pattern=r"^[0-9]{1,16}$",
+        ),
+    },
 }
 
 HEADERS: Json = {
@@ -95,6 +108,11 @@ HEADERS: Json = {
         f'"{POLICY_NAME}";r={_LIMIT.updates - 1};t={_LIMIT.window:.0f}',
     ),
     "Idempotent-Replay": _text("There where the action was counted before: nothing was added.", enum=["true"]),
+    HEADER: _text(
+        f"A version of the board: an integer that grows with it, the same in every process. A read that sends it as "
+        f"`{CONDITION}` shows all that this answer shows.",
+        _A_VERSION,
+    ),
     "ETag": _text("Names this state of the answer.", '"4ac8b1d0f2e6937a5b1c0d9e"'),
     "Cache-Control": _text("Whether shared caches may keep it, and that they must ask again."),
     "Retry-After": {**_number("Seconds after which it is worth trying again.", 1), "example": 12},

@@ -7,6 +7,8 @@ from typing import Annotated, overload
 
 import msgspec
 
+from tornado_app.api import board_version
+from tornado_app.api.board_version import Shown
 from tornado_app.api.bodies import Decoder
 from tornado_app.api.credentials import Door
 from tornado_app.api.errors import BadRequest
@@ -77,8 +79,15 @@ class Players:
 
     async def get(self, request: Request) -> Response:
         """One player."""
-        standing = await self._scoreboard.standing(path_user_id(request))
-        return tagged(request, msgspec.json.encode(answer(standing)), PRIVATE)
+        user_id = path_user_id(request)
+        shown = await board_version.wait(request, self._scoreboard.board)
+        standing = await self._scoreboard.standing(user_id)
+        return tagged(request, msgspec.json.encode(answer(standing)), PRIVATE, self._version(shown, standing))
+
+    def _version(self, shown: Shown, *standings: Standing) -> tuple[str, str]:
+        """The header for these standings, whose ranks are of the board as it is now."""
+        read = max((standing.player.version for standing in standings), default=0)
+        return shown.header(max(self._scoreboard.board.version, read))
 
     async def put(self, request: Request) -> Response:
         """Create a player, or change name and picture: 201 where it was created."""
@@ -86,24 +95,30 @@ class Players:
         user_id = path_user_id(request)
         profile = _profile(self._decode(request))
         player, created = await self._scoreboard.register(caller, user_id, profile)
-        standing = Standing(self._scoreboard.board.rank(player.score), player)
-        return Response(201 if created else 200, msgspec.json.encode(answer(standing)), (JSON_TYPE,))
+        standing = Standing(self._scoreboard.board.rank_of(user_id, player.score), player)
+        headers = (JSON_TYPE, (board_version.HEADER, str(player.version)))
+        return Response(201 if created else 200, msgspec.json.encode(answer(standing)), headers)
 
     async def around(self, request: Request) -> Response:
         """The players just above and below one."""
         limit = number(request, "limit", AROUND, MAX_AROUND)
-        above, standing, below = await self._scoreboard.around(path_user_id(request), limit)
+        user_id = path_user_id(request)
+        shown = await board_version.wait(request, self._scoreboard.board)
+        above, standing, below = await self._scoreboard.around(user_id, limit)
         body = Around(list(map(answer, above)), answer(standing), list(map(answer, below)))
-        return tagged(request, msgspec.json.encode(body), PRIVATE)
+        version = self._version(shown, *above, standing, *below)
+        return tagged(request, msgspec.json.encode(body), PRIVATE, version)
 
     async def page(self, request: Request) -> Response:
         """One page of the whole board."""
         limit = number(request, "limit", PAGE, MAX_PAGE)
         after = request.arguments().get("after")
-        standings = await self._scoreboard.page(limit, None if after is None else place(after))
+        start = None if after is None else place(after)
+        shown = await board_version.wait(request, self._scoreboard.board)
+        standings = await self._scoreboard.page(limit, start)
         more = cursor(standings[-1].player) if len(standings) == limit else None
         body = Page(list(map(answer, standings)), more, self._scoreboard.board.total)
-        return tagged(request, msgspec.json.encode(body), PRIVATE)
+        return tagged(request, msgspec.json.encode(body), PRIVATE, self._version(shown, *standings))
 
 
 def answer(standing: Standing) -> PlayerAnswer:

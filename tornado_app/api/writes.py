@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from tornado_app.api import errors
+from tornado_app.api import board_version, errors
 from tornado_app.api.credentials import Door
 from tornado_app.api.face import Face, Write
 from tornado_app.api.http import JSON_TYPE, Request, Response
@@ -73,6 +73,8 @@ class WriteEndpoint:
         status = self._write.created_status if receipt.created else 200
         body = msgspec.json.encode(self._write.render(receipt, self._scoreboard))
         headers = [JSON_TYPE, *self._limits(receipt.quota)]
+        if receipt.version:
+            headers.append((board_version.HEADER, str(receipt.version)))
         if receipt.replayed:
             headers.append(("Idempotent-Replay", "true"))
         return Response(status, body, tuple(headers))

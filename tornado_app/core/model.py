@@ -101,8 +101,9 @@ class Quota(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True):
     """The answer to an accepted action: the score right after it, and when.
 
-    `created`: it made the player; `replayed`: it had been applied before, and added nothing now; `surpassed`: the
-    player has more by now.
+    `created`: it made the player; `replayed`: it had been applied before, and added nothing now. `surpassed_at`: when
+    the player came to have more, in milliseconds; None while this is the player's score. `version`: a board of this
+    version or later shows it.
     """
 
     user_id: str
@@ -112,17 +113,22 @@ class Receipt(msgspec.Struct, frozen=True):
     created: bool
     replayed: bool
     quota: Quota
-    surpassed: bool = False
+    surpassed_at: int | None = None
+    version: int = 0
 
 
 class Player(msgspec.Struct, frozen=True):
-    """A player as stored. `username` falls back to the id where no name is known."""
+    """A player as stored. `username` falls back to the id where no name is known.
+
+    `version`: a board of this version or later shows all of it; 0 where that was not asked for.
+    """
 
     user_id: str
     score: int
     updated_at: int
     username: str
     avatar_url: str | None = None
+    version: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -47,6 +47,9 @@ class FeedListener(Protocol):
     def changed(self, change: Change) -> None:
         """One player changed after the last census. Raises OutOfStep."""
 
+    def reached(self, version: int) -> None:
+        """All that happened up to this version was reported."""
+
     def lost(self) -> None:
         """The history is gone; `rebuilt` follows as soon as it can."""
 

@@ -28,8 +28,24 @@ class Standings(Protocol):
     def revision(self) -> int:
         """Grows whenever anything here changes."""
 
+    @property
+    def version(self) -> int:
+        """Nothing that the board shows is later than this."""
+
+    def can_show(self, version: int) -> bool:
+        """Whether the board shows all that happened up to a version."""
+
+    async def wait_until_shown(self, version: int, seconds: float) -> bool:
+        """Wait until `can_show`, at most so long; whether it can. It does not wait while too many do."""
+
     def rank(self, score: int) -> int:
         """1 + how many players have a greater score."""
+
+    def rank_of(self, user_id: str, score: int, surpassed_at: int | None = None) -> int:
+        """The rank of a player with this score, which the board need not show yet.
+
+        1 + how many others have a greater score. `surpassed_at`: when the player came to have more, if so.
+        """
 
 
 class CaptchaCheck(Protocol):
@@ -96,4 +112,4 @@ class Scoreboard:
         return ranked
 
     def _rank(self, player: Player) -> Standing:
-        return Standing(self.board.rank(player.score), player)
+        return Standing(self.board.rank_of(player.user_id, player.score), player)

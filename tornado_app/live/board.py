@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Protocol
@@ -16,6 +17,7 @@ from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import TOP, Top
 from tornado_app.core.ports import Census, Change, OutOfStep
 from tornado_app.core.ranks import Ranks
+from tornado_app.live.milestones import Milestones
 from tornado_app.live.pace import Pace
 from tornado_app.observability.tracing import Tracing
 
@@ -26,6 +28,9 @@ UNEXPECTED_PAUSE = 5.0
 
 RETRY_PAUSE = 0.5
 """Seconds until a failed read of the top 10 is tried again."""
+
+MOST_RECENT = 8192
+"""Players whose last change is remembered, for the rank of a score that the board does not show yet."""
 
 
 class Audience(Protocol):
@@ -62,11 +67,17 @@ class Board:
         self._dirty = asyncio.Event()
         self._shown = asyncio.Event()
         self._wanted = 0
+        self._position = 0
+        self._read_at = 0
+        self._recent: OrderedDict[str, int | None] = OrderedDict()
+        self._census_at = 0
+        self._milestones = Milestones()
         self._watched: frozenset[str] = frozenset()
         self.revision = 0
         self.censuses = 0
         self._latest: int | None = None
         self.last_updated = 0
+        self.version = 0
 
     @property
     def ready(self) -> bool:
@@ -93,6 +104,32 @@ class Board:
         """1 + how many players have a greater score. Raises DatabaseError while the ranks are being read."""
         return self._known().rank(score)
 
+    def rank_of(self, user_id: str, score: int, surpassed_at: int | None = None) -> int:
+        """The rank of a player with this score, which the ranks need not hold yet. See `core.scoreboard.Standings`.
+
+        The player's own entry may lie above it: a later score, or an earlier one that was taken back. Which entry that
+        is, the player's last change tells; if that is long ago, it is there as soon as the feed is past its time.
+        """
+        if user_id in self._recent:
+            own = self._recent[user_id]
+            above = own is not None and own > score
+        else:
+            above = surpassed_at is not None and (surpassed_at <= self._census_at or surpassed_at < self.last_updated)
+        return max(1, self._known().rank(score) - above)
+
+    def can_show(self, version: int) -> bool:
+        """Whether the ranks and the top 10 show all that happened up to a version.
+
+        A write that does not change the top 10 does not make it a newer one: so the feed's position counts.
+        """
+        return self._position >= version and (self._read_at >= version or self._wanted <= self._read_at)
+
+    async def wait_until_shown(self, version: int, seconds: float) -> bool:
+        """Wait until `can_show`, at most so long; whether it can."""
+        if not self.can_show(version):
+            await self._milestones.wait(version, seconds)
+        return self.can_show(version)
+
     def sample(self) -> list[int]:
         """The score that changed last, then that of the last in the top 10: what a check looks at."""
         last = [self._top.standings[-1].player.score] if self._top is not None and self._top.standings else []
@@ -109,12 +146,15 @@ class Board:
         """Everything known so far is void: this is the board now."""
         if self._top is not None and census.version < self._top.version:
             self._top = None  # another history, as from a backup: its clock decides from now on
-            self._wanted = 0
+            self._wanted = self._read_at = self.version = 0
         self._ranks = Ranks(census.counts)
         self._current = True
         self.censuses += 1
-        self.last_updated = census.last_updated
+        self.last_updated = self._census_at = census.last_updated
+        self._recent.clear()
         self.revision += 1
+        self._position = census.version
+        self.version = max(self.version, census.version)
         self._ask(census.version)
         log.info("the board has %d players", len(self._ranks))
 
@@ -122,15 +162,24 @@ class Board:
         """Ranks and top 10 stay as they were last known until the next census; no traffic should come meanwhile."""
         self._current = False
 
+    def reached(self, version: int) -> None:
+        """All that happened up to this version was reported."""
+        if version > self._position:
+            self._position = version
+        if self._milestones:
+            self._milestones.pass_while(self.can_show)
+
     def changed(self, change: Change) -> None:
         """One player changed. Raises OutOfStep where nobody has the score it starts from."""
         ranks = self._known()
         self.revision += 1
+        self.version = max(self.version, change.version)
         if change.old != change.new:
             try:
                 ranks.move(change.old, change.new)
             except KeyError as unknown:
                 raise OutOfStep from unknown
+            self._remember(change.user_id, change.new)
             self.last_updated = max(self.last_updated, change.at)
             if change.new is not None:
                 self._latest = change.new
@@ -139,6 +188,12 @@ class Board:
             if self._tracing is not None:
                 self._tracing.changed(change.op)
             self._ask(change.version)
+
+    def _remember(self, user_id: str, score: int | None) -> None:
+        self._recent[user_id] = score
+        self._recent.move_to_end(user_id)
+        if len(self._recent) > MOST_RECENT:
+            self._recent.popitem(last=False)
 
     def _matters(self, change: Change) -> bool:
         """Whether the top 10 can look different now."""
@@ -174,10 +229,16 @@ class Board:
         top = await self._read_top()
         if top.version < self._wanted:
             self._dirty.set()  # an older view of the database, as after a change of primary
+        self._read_at = max(self._read_at, top.version)
+        self._show(top)
+        self._milestones.pass_while(self.can_show)
+
+    def _show(self, top: Top) -> None:
         shown = self._top
         if shown is not None and (top.version < shown.version or top.standings == shown.standings):
             return
         self._top = top
+        self.version = max(self.version, top.version)
         self._watched = frozenset(standing.player.user_id for standing in top.standings)
         self.revision += 1
         self._shown.set()

@@ -80,9 +80,10 @@ class Attempt:
 
     `absent`, `hidden`: the try before found no such player, or one that the board does not show. `state`: what the
     player's document is believed to be, where that admits the action: then the update is made on that condition.
+    `version`: a board of this version or later shows what became of it.
     """
 
-    __slots__ = ("absent", "action", "hidden", "id_hash", "last", "now", "op", "state")
+    __slots__ = ("absent", "action", "hidden", "id_hash", "last", "now", "op", "state", "version")
 
     def __init__(
         self,
@@ -100,6 +101,7 @@ class Attempt:
         self.now = now
         self.absent = absent
         self.hidden = hidden
+        self.version = 0
         self.id_hash = id_hash(action.id, op)
         self.state = None
         if state is not None and state.admits(action.points, self.id_hash, now, rules):
@@ -186,7 +188,8 @@ def applied(attempt: Attempt, state: State, rules: Rules, now: Document | None) 
         created=False,
         replayed=False,
         quota=quota(state.times, attempt.now, rules),
-        surpassed=now is not None and now["score"] > state.score,
+        surpassed_at=attempt.now if now is not None and now["score"] > state.score else None,
+        version=attempt.version,
     )
 
 
@@ -204,7 +207,7 @@ def receipt(document: Document | None, attempt: Attempt, rules: Rules) -> Receip
             quota=Quota(rules.limit.updates, 0.0),
             detail=f"no player {attempt.action.user_id!r}, and this API creates none while auto_register is off",
         )
-    since = 0
+    since, newer = 0, None
     for entry in document.get("recent", ()):
         if entry["i"] == attempt.id_hash:
             if entry["r"] != attempt.action.fingerprint:
@@ -212,15 +215,18 @@ def receipt(document: Document | None, attempt: Attempt, rules: Rules) -> Receip
                     quota=_quota(document, attempt.now, rules),
                     detail=f"action id {attempt.action.id!r} was used for other points or another type",
                 )
-            return _stored(document, entry, since, attempt, rules)
-        since += entry["p"]
+            return _stored(document, entry, since, newer, attempt, rules)
+        since, newer = since + entry["p"], entry
     refusal = _refusal(document, attempt, rules)
     if refusal is not None:
         raise refusal
     return None
 
 
-def _stored(document: Document, entry: Document, since: int, attempt: Attempt, rules: Rules) -> Receipt:
+def _stored(
+    document: Document, entry: Document, since: int, newer: Document | None, attempt: Attempt, rules: Rules
+) -> Receipt:
+    """The receipt of a stored action. `newer`: the entry after it, and `since` the points of all after it."""
     return Receipt(
         user_id=attempt.action.user_id,
         points=int(entry["p"]),
@@ -229,7 +235,8 @@ def _stored(document: Document, entry: Document, since: int, attempt: Attempt, r
         created=document.get("createdBy") == entry["o"],
         replayed=entry["o"] != attempt.op,
         quota=_quota(document, attempt.now, rules),
-        surpassed=since > 0,
+        surpassed_at=None if newer is None else newer["t"],
+        version=attempt.version,
     )
 
 
@@ -287,7 +294,7 @@ def milliseconds(moment: datetime | None) -> int | None:
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def player(document: Document) -> Player:
+def player(document: Document, version: int = 0) -> Player:
     """A player as the rest of the service knows it; its score a plain int, as no encoder takes BSON's Int64."""
     user_id = document["_id"]
     return Player(
@@ -296,4 +303,5 @@ def player(document: Document) -> Player:
         updated_at=milliseconds(document["updatedAt"]) or 0,
         username=document.get("username") or user_id,
         avatar_url=document.get("avatarUrl"),
+        version=version,
     )

@@ -26,12 +26,14 @@ from tornado_app.mongo.changes import WATCHED, HistoryLost, Interpreter
 from tornado_app.mongo.driver import Client, is_transient, settled
 from tornado_app.mongo.known import Known
 from tornado_app.mongo.tap import Tap
-from tornado_app.mongo.versions import cluster_time
+from tornado_app.mongo.tap import moment as resume_time
+from tornado_app.mongo.versions import cluster_time, version
 
 log = logging.getLogger("leaderboard.feed")
 
-AWAIT_MS = 500
-"""How long the server holds an empty answer back: also how often an idle stream shows that it is alive."""
+AWAIT_MS = 100
+"""How long the server holds an empty answer back: also how often an idle stream shows that it is alive, and how far it
+has come, which a read with `If-Board-Version` may wait for."""
 
 BATCH = 200
 """Events in one answer: what is read at once is worked through at once, and holds up the loop for some ms."""
@@ -207,8 +209,15 @@ class Feed:
             elif not stream.alive:  # it would say so for ever, and never let another task run
                 raise HistoryLost("invalidate")
             self._token = stream.resume_token or self._token
+            self._reach(event)
             if self._tap is not None:
                 self._tap.put(event, self._token)
+
+    def _reach(self, event: Mapping[str, Any] | None) -> None:
+        """Report how far the stream has come. An empty answer tells it too, so that an idle board is no old one."""
+        moment = resume_time(self._token) if event is None else event["clusterTime"]
+        if moment is not None:
+            self._listener.reached(version(moment))
 
     async def _read_anew(self) -> None:
         """The board by a census. A collection that was dropped or put aside has taken its index with it."""

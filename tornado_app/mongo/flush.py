@@ -21,6 +21,7 @@ from tornado_app.mongo.commit import Pending
 from tornado_app.mongo.documents import OUTCOME, Attempt, Document
 from tornado_app.mongo.driver import DUPLICATE_KEY, is_transient, let_go
 from tornado_app.mongo.known import Known, State
+from tornado_app.mongo.versions import clocked, reached
 
 log = logging.getLogger("leaderboard.store")
 
@@ -46,12 +47,16 @@ class Flusher:
         found: dict[str, Document] = {}
         try:
             with pymongo.timeout(seconds):
-                if len(attempts) == 1:
-                    made = await self._write_one(attempts[0], found)
-                else:
-                    made, refused = await self._write_many(attempts, found)
+                async with clocked(self._players) as session:
+                    if len(attempts) == 1:
+                        made = await self._write_one(attempts[0], found, session)
+                    else:
+                        made, refused = await self._write_many(attempts, found, session)
+                    moment = reached(session)
         except PyMongoError as error:
             return await self._failed(batch, error)
+        for attempt in attempts:
+            attempt.version = moment
         again = [pending for pending, attempt in tries if not self._answer(pending, attempt, found, made)]
         self._learn(found)
         for pending in again:
@@ -119,12 +124,12 @@ class Flusher:
                 if (state := State.of(document)) is not None:
                     self._known.note(player, state)
 
-    async def _write_one(self, attempt: Attempt, found: dict[str, Document]) -> set[str]:
+    async def _write_one(self, attempt: Attempt, found: dict[str, Document], session: Any) -> set[str]:
         """The attempt's op, if it was made on its state; else the player's document is put into `found`."""
         user_id, change = attempt.action.user_id, documents.update(attempt, self._rules)
         document: Document | None = None
         if attempt.state is not None:
-            done = await self._players.update_one(documents.selector(attempt, self._rules), change)
+            done = await self._players.update_one(documents.selector(attempt, self._rules), change, session=session)
             if done.matched_count:
                 return {attempt.op}
         else:
@@ -135,16 +140,19 @@ class Flusher:
                     projection=self._outcome,
                     upsert=documents.upsert(attempt, self._rules),
                     return_document=ReturnDocument.AFTER,
+                    session=session,
                 )
             except DuplicateKeyError as error:  # an upsert whose filter refused the document that is there
                 let_go(error)
         if document is None:
-            document = await self._players.find_one({"_id": user_id}, OUTCOME)
+            document = await self._players.find_one({"_id": user_id}, OUTCOME, session=session)
         if document is not None:
             found[user_id] = document
         return set()
 
-    async def _write_many(self, attempts: list[Attempt], found: dict[str, Document]) -> tuple[set[str], set[str]]:
+    async def _write_many(
+        self, attempts: list[Attempt], found: dict[str, Document], session: Any
+    ) -> tuple[set[str], set[str]]:
         """By op, who was made on its state, and whom the database would not have. All other documents are `found`."""
         rules = self._rules
         refused: set[str] = set()
@@ -154,30 +162,30 @@ class Flusher:
             for one in attempts
         ]
         try:
-            result = await self._players.bulk_write(writes, ordered=False)
+            result = await self._players.bulk_write(writes, ordered=False, session=session)
             all_made = result.matched_count + result.upserted_count == len(attempts)
         except BulkWriteError as error:
             refused = {attempts[index].op for index in _refused(error)}
             let_go(error)
             all_made = False
         if not all_made:  # by whose mark is the last
-            marked = await self._read({one.action.user_id for one in relied}, documents.MADE)
+            marked = await self._read({one.action.user_id for one in relied}, documents.MADE, session)
             relied = [one for one in relied if marked.get(one.action.user_id, {}).get("last") == one.last]
         made = {one.op for one in relied}
         asked = [one for one in attempts if one.op not in made]
-        found |= await self._read({one.action.user_id for one in asked}, self._outcome)
+        found |= await self._read({one.action.user_id for one in asked}, self._outcome, session)
         unclear = {
             one.action.user_id
             for one in asked
             if (document := found.get(one.action.user_id)) is not None and documents.reaches_back(document, one, rules)
         }
-        found |= await self._read(unclear, OUTCOME)
+        found |= await self._read(unclear, OUTCOME, session)
         return made, refused
 
-    async def _read(self, players: set[str], fields: Document) -> dict[str, Document]:
+    async def _read(self, players: set[str], fields: Document, session: Any) -> dict[str, Document]:
         if not players:
             return {}
-        cursor = self._players.find({"_id": {"$in": list(players)}}, fields)
+        cursor = self._players.find({"_id": {"$in": list(players)}}, fields, session=session)
         return {document["_id"]: document for document in await cursor.to_list(None)}
 
 

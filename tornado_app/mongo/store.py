@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 import pymongo
 from pymongo import ReturnDocument
@@ -27,7 +28,7 @@ from tornado_app.mongo.driver import Client, race_pause
 from tornado_app.mongo.flush import Flusher
 from tornado_app.mongo.known import Known
 from tornado_app.mongo.marks import Kind, Mark
-from tornado_app.mongo.versions import version
+from tornado_app.mongo.versions import clocked, reached, version
 from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.store")
@@ -135,12 +136,12 @@ class MongoStore:
         change: Document = {"$setOnInsert": born}
         if fields := documents.profile_fields(profile):
             change["$set"] = fields
-        async with database_errors(self._timeout):
-            before = await self._upsert(user_id, change)
+        async with database_errors(self._timeout), clocked(self._players) as session:
+            before = await self._upsert(user_id, change, session)
         after = {"_id": user_id, **(before or born), **fields}
-        return documents.player(after), before is None
+        return documents.player(after, reached(session)), before is None
 
-    async def _upsert(self, user_id: str, change: Document) -> Document | None:
+    async def _upsert(self, user_id: str, change: Document, session: Any) -> Document | None:
         """The player's document before. A key that is there already is of a player made, or being erased, just now."""
         for lost in count():
             try:
@@ -150,6 +151,7 @@ class MongoStore:
                     projection=PLAYER_FIELDS,
                     upsert=True,
                     return_document=ReturnDocument.BEFORE,
+                    session=session,
                 )
             except DuplicateKeyError:
                 if lost == UPSERT_RETRIES:
@@ -166,11 +168,11 @@ class MongoStore:
 
     async def player(self, user_id: str) -> Player:
         """One player. Raises PlayerNotFound."""
-        async with database_errors(self._timeout):
-            document = await self._players.find_one({"_id": user_id, **ON_BOARD}, PLAYER_FIELDS)
+        async with database_errors(self._timeout), clocked(self._players) as session:
+            document = await self._players.find_one({"_id": user_id, **ON_BOARD}, PLAYER_FIELDS, session=session)
         if document is None:
             raise PlayerNotFound
-        return documents.player(document)
+        return documents.player(document, reached(session))
 
     async def top(self) -> Top:
         """The head of the board from one majority-committed moment, which is its version."""
@@ -191,20 +193,21 @@ class MongoStore:
 
     async def around(self, player: Player, limit: int) -> tuple[list[Player], list[Player]]:
         """Up to `limit` players just above and just below, both in board order."""
-        async with database_errors(self._timeout):
-            above = await self._walk(_beyond(player, ahead=True), limit, backwards=True)
-            below = await self._walk(_beyond(player, ahead=False), limit)
+        async with database_errors(self._timeout), clocked(self._players) as session:
+            above = await self._walk(_beyond(player, ahead=True), limit, session, backwards=True)
+            below = await self._walk(_beyond(player, ahead=False), limit, session)
         return above[::-1], below
 
     async def page(self, limit: int, after: Player | None) -> list[Player]:
         """Up to `limit` players in board order, from the one after `after` on."""
-        async with database_errors(self._timeout):
-            return await self._walk({} if after is None else _beyond(after, ahead=False), limit)
+        async with database_errors(self._timeout), clocked(self._players) as session:
+            return await self._walk({} if after is None else _beyond(after, ahead=False), limit, session)
 
-    async def _walk(self, place: Document, limit: int, *, backwards: bool = False) -> list[Player]:
+    async def _walk(self, place: Document, limit: int, session: Any, *, backwards: bool = False) -> list[Player]:
         order = [(field, -direction) for field, direction in BOARD_ORDER] if backwards else BOARD_ORDER
-        cursor = self._players.find({**ON_BOARD, **place}, PLAYER_FIELDS).sort(order).limit(limit)
-        return [documents.player(document) for document in await cursor.to_list(None)]
+        cursor = self._players.find({**ON_BOARD, **place}, PLAYER_FIELDS, session=session).sort(order).limit(limit)
+        found = await cursor.to_list(None)
+        return [documents.player(document, reached(session)) for document in found]
 
 
 @contextlib.asynccontextmanager

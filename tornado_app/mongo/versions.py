@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 from bson import Timestamp
+
+from tornado_app.mongo.driver import settled
 
 PAUSE = 0.02
 """Seconds until a server that has no cluster time yet is asked again."""
@@ -20,6 +24,23 @@ def version(moment: Timestamp) -> int:
     More than two million operations in one second share a version; that is more than a replica set does.
     """
     return int(moment.time) << _SHIFT | min(int(moment.inc), _MAX_INCREMENT)
+
+
+@contextlib.asynccontextmanager
+async def clocked(collection: Any) -> AsyncIterator[Any]:
+    """A session that keeps the time of what is done in it: `reached` tells."""
+    session = await settled(collection.database.client.start_session(causal_consistency=False))
+    async with session:
+        yield session
+
+
+def reached(session: Any) -> int:
+    """The version that shows all that was written and read in a session so far; 0 where the server has no time yet.
+
+    The server's `operationTime`: of a write the write's own; of a read at majority the moment that it may have seen.
+    """
+    moment: Timestamp | None = session.operation_time
+    return 0 if moment is None else version(moment)
 
 
 async def cluster_time(database: Any) -> Timestamp:

@@ -131,7 +131,7 @@ def read(request: Request, caller: Caller) -> Submission:
 
 def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
     """The answer to an accepted update; the position is that of the answered score now, one's later ones aside."""
-    position = scoreboard.board.rank(receipt.score) - receipt.surpassed
+    position = scoreboard.board.rank_of(receipt.user_id, receipt.score, receipt.surpassed_at)
     return Answer(True, receipt.score, position, "Score updated.")  # noqa: FBT003  # in order
 
 
