@@ -192,3 +192,16 @@ async def test_what_is_in_the_way_is_no_end(desk, what):
     await desk.score()
     await eventually(lambda: kinds(desk.sync, "alice") == [("action", 5)])
     assert not writer.task.done()
+
+
+async def test_players_inserted_before_the_first_start_are_booked_as_opening(either):
+    """Not by the service, so without a mark: with a score, without one point, with what is no score."""
+    scores = {"ann": 7, "bob": 0, "cat": -3, "dan": 2**62, "odd": "9"}
+    either.sync["players"].insert_many([{"_id": name, "score": score} for name, score in scores.items()])
+    await either.begin()
+    await eventually(lambda: len(chains(either.sync)) == 4)
+    assert {name: kinds(either.sync, name) for name in scores} == {
+        name: [("opening", score)] if score != "9" else [] for name, score in scores.items()
+    }
+    await either.score("bob", 5)
+    await eventually(lambda: kinds(either.sync, "bob") == [("opening", 0), ("action", 5)])

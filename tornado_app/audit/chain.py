@@ -52,7 +52,7 @@ class Chain:
             kind, text = _EXCEPTIONS[entry.kind]
             self._exceptions.append(Finding(kind, self.player, text.format(entry.points, entry.reason), entry.n))
         if self.account is not None:
-            self.booked = self.booked or entry.op == self.account.op
+            self.booked = self.booked or self._is_last_write(entry, self.account.op)
             self._agrees = self._agrees or (self.booked and self.sum == self.account.score)
 
     def findings(self) -> list[Finding]:
@@ -63,6 +63,11 @@ class Chain:
     def right(self) -> bool:
         """Whether nothing is wrong but what the chain itself holds against the player."""
         return not self._faults and not self._against_account()
+
+    @staticmethod
+    def _is_last_write(entry: Entry, op: str | None) -> bool:
+        """A player who was inserted before the ledger began has no mark: the opening stands for it."""
+        return entry.op == op if op is not None else entry.kind is EntryKind.OPENING
 
     def _linked(self, entry: Entry) -> None:
         if digest(entry) != entry.hash:
@@ -85,7 +90,7 @@ class Chain:
         if account.erased:
             text = "the erasure is not finished: a running service does that within 15 s"
             return [Finding(Kind.UNFINISHED, self.player, text)]
-        if account.score is None or account.op is None:
+        if account.score is None or (account.op is None and not self.booked):
             text = "the document has no score" if account.score is None else "the last write has no mark of ours"
             return [Finding(Kind.NOT_OURS, self.player, text)]
         if not self.booked:

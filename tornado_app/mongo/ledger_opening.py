@@ -124,7 +124,8 @@ class Opening:
         if mark is not None and mark.kind is Kind.ERASE:
             return await self._erase(fact, mark) if unseen else []
         difference = max(INT64[0], min(INT64[-1], (head.score if score is None else score) - head.score))
-        if difference == 0 and not unseen:
+        inserted = mark is None and score is not None and not head.n and self._kind is EntryKind.OPENING
+        if difference == 0 and not unseen and not inserted:
             return []
         op = f"{self._kind}.{fact.player}.{fact.version}"
         if mark is not None and unseen:
