@@ -73,7 +73,7 @@ async def test_tokens_are_checked_with_what_is_configured(tmp_path: Path, way: s
 
 async def test_audience_issuer_and_leeway_are_those_of_the_settings():
     key = signing_secret(SECRET)
-    config = Config(jwt_key=SECRET, jwt_audience="leaderboard", jwt_issuer="https://id.example")
+    config = Config(jwt_key=SECRET, jwt_audience=("leaderboard", "game"), jwt_issuer="https://id.example")
     door = authenticator(config, token_keys(config))
     await door.verify(forge(key, claims(exp=4e9, iat=...)))
     for change in ({"aud": "other"}, {"iss": "https://evil.example"}, {"aud": ...}, {"iss": ...}):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tornado_app.auth.authenticator import Authenticator
-from tornado_app.auth.jwks import jwks_file
+from tornado_app.auth.jwks import SkippedKeys, jwks_file
 from tornado_app.auth.keyfiles import public_key_file, secret_file
 from tornado_app.auth.keys import KeySet, KeySource, public_keys, secret_key, shared_keys
 from tornado_app.auth.material import UnusableKey
@@ -86,10 +86,18 @@ def token_keys(config: Config, count: Callable[[Outcome], None] = lambda outcome
 
 def authenticator(config: Config, keys: TokenKeys) -> Authenticator:
     """Who checks bearer tokens."""
-    verifier = TokenVerifier(
-        keys.source, audience=config.jwt_audience, issuer=config.jwt_issuer, leeway=config.jwt_leeway
+    return Authenticator(token_verifier(config, keys), () if keys.remote is None else (keys.remote,))
+
+
+def token_verifier(config: Config, keys: TokenKeys) -> TokenVerifier:
+    """What checks a bearer token by the keys at hand."""
+    return TokenVerifier(
+        keys.source,
+        audience=config.jwt_audience,
+        issuer=config.jwt_issuer,
+        names=config.claim_names,
+        leeway=config.jwt_leeway,
     )
-    return Authenticator(verifier, () if keys.remote is None else (keys.remote,))
 
 
 def proof_verifier(config: Config, tokens: TokenKeys) -> ProofVerifier | None:
@@ -115,7 +123,7 @@ def _source(given: _Given, made: Path) -> KeySource:
     """The keys that are given, else the secret in the file `made`, which is made; raises UnusableKey and OSError."""
     symmetric = given.algorithm == "HS256"
     if given.key_set is not None:
-        return jwks_file(given.key_set)
+        return jwks_file(given.key_set, skipped=SkippedKeys())
     if given.key_file is not None:
         return (secret_file if symmetric else public_key_file)(given.key_file)
     if given.key is not None:

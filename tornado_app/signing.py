@@ -14,7 +14,8 @@ from tornado_app.core.model import MAX_SCORE, Scope
 
 TOKEN_SETTINGS = (
     "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "jwt_key", "jwt_key_file", "jwt_jwks_url",
-    "jwt_jwks_file", "jwt_algorithm", "jwt_audience", "jwt_issuer",
+    "jwt_jwks_file", "jwt_algorithm", "jwt_audience", "jwt_audience_claims", "jwt_issuer", "jwt_user_claim",
+    "jwt_name_claims", "jwt_scope_claims", "jwt_write_scopes", "jwt_admin_scopes",
 )  # fmt: skip
 """The settings that say how a token is signed, and with what."""
 
@@ -78,8 +79,9 @@ def token(options: argparse.Namespace) -> int:
             picture=options.picture,
             scopes=" ".join(options.scope).split(),
             ttl=options.ttl,
-            audience=config.jwt_audience,
+            audience=next(iter(config.jwt_audience), None),
             issuer=config.jwt_issuer,
+            names=config.claim_names,
         )
     except material.UnusableKey as error:
         raise StartupError(str(error)) from None

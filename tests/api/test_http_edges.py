@@ -129,7 +129,7 @@ HANDSHAKE = {
         ("/ws/nowhere", {}, "not_found"),
         ("/api/top-scores", {}, "not_found"),
         ("/", {}, "not_found"),
-        ("/ws/score", {"X-Long": "x" * 9000}, "headers_too_large"),
+        ("/ws/score", {"X-Long": "x" * 19000}, "headers_too_large"),
     ],
 )
 def test_a_handshake_that_is_none_is_answered_like_everything_else(service, wire, path, change, error):

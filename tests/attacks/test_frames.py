@@ -57,14 +57,14 @@ def rest(wire) -> bytes:
 
 BAD_FRAMES = {
     "a length of 2**63": frame(TEXT, b"x", length=2**63 - 1),
-    "a length of 5000": frame(TEXT, b"x", length=5000),
+    "a length of 9000": frame(TEXT, b"x", length=9000),
     "a ping of 126": frame(PING, b"x" * 126),
     "a ping in fragments": frame(PING, b"x", flags=0),
     "a continuation of nothing": frame(CONTINUATION, b"x"),
     "a compressed message, unasked": frame(TEXT, b"\x00" * 100, flags=FIN | RSV1),
     "an unknown opcode": frame(3, b"x"),
     "a message inside a fragmented one": frame(TEXT, b"x", flags=0) + frame(TEXT, b"y"),
-    "fragments past the limit": frame(TEXT, b"x" * 4000, flags=0) + frame(CONTINUATION, b"x" * 4000),
+    "fragments past the limit": frame(TEXT, b"x" * 6000, flags=0) + frame(CONTINUATION, b"x" * 6000),
     "text that is no UTF-8": frame(TEXT, b"\xff\xfe"),
     "a close with a code that is none": frame(CLOSE, struct.pack("!H", 999)),
 }
@@ -82,7 +82,7 @@ def test_bad_frame(arena, attack):
 
 def test_oversized_message_says_why(arena):
     with raw(arena.here) as wire:
-        wire.socket.sendall(frame(TEXT, b"x", length=5000))
+        wire.socket.sendall(frame(TEXT, b"x", length=9000))
         assert b"\x88" + bytes([2 + len("message too big")]) + struct.pack("!H", 1009) in rest(wire)
 
 
@@ -116,7 +116,7 @@ def test_endless_fragments(arena):
     before = arena.here.memory
     with opened(arena.here) as watcher, raw(arena.here) as wire:
         wire.socket.sendall(frame(TEXT, b"", flags=0) + frame(CONTINUATION, b"", flags=0) * 50_000)
-        wire.socket.sendall(frame(CONTINUATION, b"x" * 1000, flags=0) * 5)
+        wire.socket.sendall(frame(CONTINUATION, b"x" * 1000, flags=0) * 9)
         assert struct.pack("!H", 1009) in rest(wire)
         watcher.client.ping().wait(10)
     assert arena.here.memory < before + 16 * 1024

@@ -39,7 +39,7 @@ def test_scope_that_only_looks_like_one(arena, user, scope):
         assert answer.json["error"] == "user_mismatch"
 
 
-@pytest.mark.parametrize("claim", ["scopes", "scp", "roles", "permissions", "admin", "is_admin", "groups"])
+@pytest.mark.parametrize("claim", ["scopes", "Scope", "SCP", "roles", "permissions", "admin", "is_admin", "groups"])
 def test_power_by_another_claim(arena, user, claim):
     token = arena.token(user, **{claim: ["scores:write", "leaderboard:admin"]})
     with arena.unchanged():

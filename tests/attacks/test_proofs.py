@@ -14,6 +14,7 @@ from tests.auth.forgery import as_json, b64, forge, public_der, signing
 from tests.auth.test_token_attacks import hmac_with
 from tests.support.faces import WRITES
 from tornado_app.auth import proofs
+from tornado_app.core.identity import MAX_TOKEN
 
 Build = Callable[[Arena, str], str]
 INVALID, REQUIRED = "invalid_action_proof", "action_proof_required"
@@ -68,7 +69,9 @@ FORGED: dict[str, Build] = {
     "a token's type": header(typ="JWT"),
     "no type": header(typ=None),
     "crit": header(crit=["exp"]),
-    "jwk embedded": header(jwk={"kty": "oct", "k": b64(b"evil")}),
+    "jwk embedded": lambda arena, user: forge(
+        hmac_with(b"evil"), arena.proof_claims(user), {**HEADER, "jwk": {"kty": "oct", "k": b64(b"evil")}}
+    ),
     "kid traversal to nothing": nobody_signed,
     "signed with the tokens' shared secret": signed_by(lambda arena: arena.keys.hs),
     "signed with the tokens' RSA key": lambda arena, user: forge(
@@ -124,10 +127,10 @@ def test_forged_proof(arena, user, attack):
             assert (answer.status, answer.json["error"]) == (403, INVALID)
 
 
-def test_proof_of_more_than_4096_characters(arena, user):
+def test_proof_of_more_characters_than_are_read(arena, user):
     """Rightly signed, and too long all the same."""
-    proof = arena.proof(user, pad="x" * 3200)
-    assert 4096 < len(proof) < 6000
+    proof = arena.proof(user, pad="x" * 5400)
+    assert MAX_TOKEN < len(proof) < 8000
     with arena.unchanged():
         assert write(arena, user, proof).json["error"] == INVALID
         assert write(arena, user, proof, by="body").json["error"] == "invalid_body"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from tests.auth.forgery import Clock, b64, claims, ec_private_pem, forge, rsa_private_pem, signing
 from tests.auth.provider import jwk, jwks
-from tornado_app.auth.jwks import jwks_file, parse_jwks
+from tornado_app.auth.jwks import SkippedKeys, jwks_file, parse_jwks
 from tornado_app.auth.keys import same_key, signing_key
 from tornado_app.auth.material import UnusableKey
 from tornado_app.auth.tokens import TokenVerifier
@@ -48,7 +49,17 @@ def test_several_keys_are_used_at_once_each_with_its_own_algorithm():
         (jwk(RS, alg="PS256"), []),
         (jwk(RS, alg="HS256"), []),
         (jwk(RS, alg="RSA-OAEP"), []),
-        (jwk(RS, alg=None), []),
+        (jwk(RS, alg=None), [("r", "RS256")]),
+        (jwk(RS, alg=""), [("r", "RS256")]),
+        (jwk(RS, use=None), [("r", "RS256")]),
+        (jwk(RS, use=""), [("r", "RS256")]),
+        (jwk(RS, key_ops=[]), [("r", "RS256")]),
+        (jwk(RS, key_ops=None), [("r", "RS256")]),
+        (jwk(RS, x5c=[], x5t="", x5u=None), [("r", "RS256")]),
+        (jwk(RS, d=None, p=None, q="", oth=[]), [("r", "RS256")]),
+        (jwk(RS, kid=None), [(None, "RS256")]),
+        (jwk(RS, kid=""), [(None, "RS256")]),
+        (jwk(ES, crv="P-256", alg=None, use=None, key_ops=[], d=None), [("e", "ES256")]),
         (jwk(RS, kty="oct"), []),
         (jwk(RS, kty=["RSA"]), []),
         ({"kty": "OKP", "crv": "Ed25519", "x": b64(bytes(32)), "kid": "o"}, []),
@@ -68,7 +79,7 @@ WRONG = {
     "no object": ("RSA", "not a JSON object"),
     "kid a number": (jwk(RS, kid=7), "key id is not a string"),
     "kid too long": (jwk(RS, kid="k" * 129), "1 to 128 characters"),
-    "kid empty": (jwk(RS, kid=""), "1 to 128 characters"),
+    "a private key without d": ({name: PRIVATE[name] for name in PRIVATE if name != "d"}, "private key"),
     "n missing": (jwk(RS, n=...), "member n is missing"),
     "n a number": (jwk(RS, n=7), "member n is missing"),
     "n padded": (jwk(RS, n=b64(bytes(255)) + "="), "member n is missing"),
@@ -84,14 +95,42 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_key_is_passed_over_with_a_word_and_the_others_are_used(name, caplog):
+def test_a_wrong_key_is_skipped_with_a_warning_and_the_others_are_used(name, caplog):
     entry, sentence = WRONG[name]
     with pytest.raises(UnusableKey, match=sentence):
         parse_jwks(jwks(entry))
-    assert found(jwks(entry, signing("ES256", "other", 1))) == [("other", "ES256")]
-    assert "Key 0 of the JWK Set is passed over" in caplog.text
+    assert found(jwks(entry, signing("ES256", "other", 1)), skipped=SkippedKeys()) == [("other", "ES256")]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert re.search(rf"Key 0 \(kid .*\) of the JWK Set is skipped: .*{sentence}", caplog.text)
     for member in ("d", "k"):
         assert not isinstance(entry, dict) or member not in entry or entry[member] not in caplog.text
+
+
+def test_a_skipped_key_is_logged_once_with_its_kid_and_the_reason(caplog):
+    caplog.set_level("INFO")
+    of_no_use = {
+        "enc": (jwk(RS, kid="enc", use="enc"), 'not for signatures (use "enc")'),
+        "ops": (jwk(RS, kid="ops", key_ops=["encrypt"]), 'not for verification (key_ops ["encrypt"])'),
+        "oaep": (jwk(RS, kid="oaep", alg="RSA-OAEP"), 'It is for "RSA-OAEP"; a key of its kind is used for RS256'),
+        "ed": ({"kty": "OKP", "crv": "Ed25519", "kid": "ed"}, "neither RSA, nor EC on P-256"),
+        "line\nend": (jwk(RS, kid="line\nend", use="enc"), "not for signatures"),
+    }
+    skipped, content = SkippedKeys(), jwks(ES, *(entry for entry, _ in of_no_use.values()))
+    for _ in range(3):
+        parse_jwks(content, skipped=skipped)
+    assert [record.levelname for record in caplog.records] == ["INFO"] * len(of_no_use)
+    for number, (kid, (_, reason)) in enumerate(of_no_use.items(), 1):
+        assert f"Key {number} (kid {json.dumps(kid)}) of the JWK Set is skipped: " in caplog.messages[number - 1]
+        assert reason in caplog.messages[number - 1]
+    parse_jwks(jwks(ES, jwk(RS, kid="new", use="enc")), skipped=skipped)
+    assert len(caplog.records) == len(of_no_use) + 1
+
+
+def test_a_set_without_a_usable_key_says_why():
+    with pytest.raises(UnusableKey, match=r'Key 1 \(kid "p"\): It is a private key'):
+        parse_jwks(jwks(jwk(RS, use="enc"), PRIVATE | {"kid": "p"}))
+    with pytest.raises(UnusableKey, match=r'no key for RS256 or ES256 signatures. Key 0 \(kid "r"\): It is not for'):
+        parse_jwks(jwks(jwk(RS, use="enc")))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_signed_action_is_accepted(algorithm):
 
 ATTACKS = {
     "nothing": "",
-    "too long": proof(pad="x" * 4000),
+    "too long": proof(pad="x" * 7168),
     "a token as proof": forge(TOKEN_KEY, token_claims()),
     "a token with a proof's typ": forge(TOKEN_KEY, token_claims() | claims(), HEADER),
     "a proof signed with the token's key": forge(TOKEN_KEY, claims(), HEADER),
@@ -63,8 +63,11 @@ ATTACKS = {
     "typ null": headed(typ=None),
     "alg none": headed(alg="none"),
     "crit": headed(crit=["exp"]),
-    "jwk": headed(jwk={"kty": "oct", "k": "AAAA"}),
-    "jku": headed(jku="https://evil.example"),
+    "jwk of the signing key": forge(
+        signing("HS256", number=8), claims(), HEADER | {"jwk": {"kty": "oct", "k": "AAAA"}}
+    ),
+    "jku": forge(signing("HS256", number=8), claims(), HEADER | {"jku": "https://evil.example"}),
+    "zip": headed(zip="DEF"),
     "kid unknown": forge(signing("HS256", number=8), claims(), HEADER | {"kid": "../../x"}),
     "another key": forge(signing("HS256", number=8), claims(), HEADER),
     "claims changed": ".".join(

@@ -30,6 +30,7 @@ from tests.auth.forgery import (
 from tornado_app.auth.keys import KeySet, SigningKey, signing_secret
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core.errors import ExpiredToken, InvalidToken
+from tornado_app.core.identity import MAX_TOKEN
 
 HS, RS, ES = signing("HS256"), signing("RS256"), signing("ES256", "es")
 GOOD = forge(HS, claims())
@@ -54,6 +55,11 @@ def claims_text(text: str) -> str:
 
 def header(**changes) -> str:
     return forge(HS, claims(), {"alg": "HS256", "typ": "JWT", **changes})
+
+
+def own(**members) -> str:
+    """Signed by a key of the attacker's, which these members of the header lead to."""
+    return forge(signing("RS256", number=1), claims(), {"alg": "RS256", "kid": "mine", **members})
 
 
 def unsigned(header: object, payload: bytes, signature: bytes) -> str:
@@ -97,10 +103,17 @@ ATTACKS = {
     "crit empty": header(crit=[]),
     "b64 off": header(b64=False, crit=["b64"]),
     "b64 off, without a word in crit": header(b64=False),
-    "jku": header(jku="https://evil.example/jwks"),
-    "x5u": header(x5u="https://evil.example/cert"),
-    "x5c": header(x5c=["MIIB"]),
-    "jwk": header(jwk={"kty": "oct", "k": b64(b"evil")}),
+    "jku": own(jku="https://evil.example/jwks"),
+    "x5u": own(x5u="https://evil.example/cert"),
+    "x5c": own(x5c=["MIIB"]),
+    "jwk of a shared secret": forge(
+        hmac_with(b"evil"), claims(), {"alg": "HS256", "jwk": {"kty": "oct", "k": b64(b"evil")}}
+    ),
+    "jwk of the signing key with a known kid": forge(
+        signing("ES256", number=1),
+        claims(),
+        {"alg": "ES256", "kid": "es", "jwk": signing("ES256", number=1).public.key.to_dict()},
+    ),
     "jwk of the signing key": forge(
         signing("RS256", number=1), claims(), {"alg": "RS256", "jwk": signing("RS256", number=1).public.key.to_dict()}
     ),
@@ -134,7 +147,7 @@ ATTACKS = {
     "header not UTF-8": forge(HS, claims(), b'{"alg":"HS256","x":"\xff"}'),
     "header with a BOM": forge(HS, claims(), b'\xef\xbb\xbf{"alg":"HS256"}'),
     "header a list": forge(HS, claims(), ["HS256"]),
-    "header nested": unsigned(b"[" * 2900, as_json(claims()), bytes(32)),
+    "header nested": unsigned(b"[" * 5000, as_json(claims()), bytes(32)),
     "claims nested": forge(HS, b'{"a":' * 580),
     "claims nested and closed": forge(HS, b"[" * 1400 + b"]" * 1400),
     "claims a list": forge(HS, [claims()]),
@@ -185,7 +198,7 @@ ATTACKS = {
     "user_id an operator": forge(HS, claims(user_id={"$ne": None})),
     "scope an object": forge(HS, claims(scope={"scores:write": True})),
     "scope a list of lists": forge(HS, claims(scope=[["scores:write"]])),
-    "too long by one": "a" * 4097,
+    "too long by one": "a" * (MAX_TOKEN + 1),
 }
 
 
@@ -209,7 +222,22 @@ def test_a_token_that_no_key_could_make_good_is_no_reason_to_look_for_one(name):
 
 def test_a_good_token_that_is_too_long_is_refused():
     with pytest.raises(InvalidToken):
-        verifier().verify(forge(HS, claims(pad="x" * 4000)))
+        verifier().verify(forge(HS, claims(pad="x" * MAX_TOKEN)))
+
+
+KEY_HEADERS = {
+    "jku": "https://evil.example/jwks",
+    "x5u": "https://evil.example/cert",
+    "x5c": ["MIIB"],
+    "jwk": {"kty": "oct", "k": b64(b"evil")},
+}
+
+
+@pytest.mark.parametrize("member", KEY_HEADERS)
+@pytest.mark.parametrize("empty", [False, True])
+def test_header_that_names_a_key_is_ignored_in_a_token_of_a_known_key(member, empty):
+    """Some providers send one: UAA its own `jku`. The key is one of ours all the same."""
+    assert verifier().verify(header(**{member: None if empty else KEY_HEADERS[member]})).user_id == "ann"
 
 
 def test_the_good_token_that_the_attacks_are_made_from_is_accepted():
@@ -227,9 +255,12 @@ def test_a_token_of_13_mb_is_refused_before_it_is_decoded(unit):
     assert (time.perf_counter() - start) / 100 < 0.001
 
 
-def test_a_token_of_just_4096_characters_is_read():
-    room = 4096 - len(forge(HS, claims(pad="")))
-    token = next(t for n in range(room * 3 // 4 - 4, room) if len(t := forge(HS, claims(pad="x" * n))) >= 4095)
+def test_a_token_of_the_largest_size_is_read():
+    assert MAX_TOKEN >= 7 * 1024
+    room = MAX_TOKEN - len(forge(HS, claims(pad="")))
+    sized = (forge(HS, claims(pad="x" * n)) for n in range(room * 3 // 4 - 4, room))
+    token = next(t for t in sized if len(t) >= MAX_TOKEN - 1)
+    assert len(token) <= MAX_TOKEN
     assert verifier().verify(token).user_id == "ann"
 
 

@@ -66,7 +66,7 @@ def test_sessions_are_signed_not_cached_and_bounded():
 
 
 def test_tokens_carry_the_audience_and_the_issuer_that_are_asked_for():
-    config = Config(jwt_key=KEY, jwt_audience="games", jwt_issuer="us")
+    config = Config(jwt_key=KEY, jwt_audience=("games", "shop"), jwt_issuer="us")
     token = minter(config)(people.CURL, 60)
     verifier = TokenVerifier(KeySet([secret_key(KEY)]), audience="games", issuer="us")
     assert verifier.verify(token).user_id == people.CURL.user_id

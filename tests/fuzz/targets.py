@@ -29,7 +29,7 @@ from tornado_app.api.faces import a, b, c, d, e
 from tornado_app.api.http import Request
 from tornado_app.api.plain import plain
 from tornado_app.api.screening import content_length, is_handshake, refusal
-from tornado_app.auth.compact import MAX_DATE, MAX_LENGTH
+from tornado_app.auth.compact import MAX_DATE
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.minting import mint
 from tornado_app.auth.proofs import LIFETIME, ProofVerifier, sign_action
@@ -98,7 +98,7 @@ def token(data: bytes) -> None:
         return
     header, claims = _parts(text)
     assert header["alg"] == "HS256"
-    assert not {"crit", "jku", "jwk", "x5u", "zip"} & header.keys()
+    assert not {"crit", "b64", "enc", "zip"} & header.keys()
     assert caller.user_id in (claims.get("sub"), claims.get("user_id"))
     assert identity.is_user_id(caller.user_id)
     assert NOW < caller.expires_at == claims["exp"] <= MAX_DATE
@@ -202,12 +202,12 @@ def _text(data: bytes) -> str:
         return data[1:].decode("latin-1")
     header, _, claims = data.partition(b"\n")
     signed = f"{b64(header)}.{b64(claims)}"
-    return f"{signed}.{b64(hmac.digest((SECRET + '0').encode(), signed.encode(), sha256))}"[: 2 * MAX_LENGTH]
+    return f"{signed}.{b64(hmac.digest((SECRET + '0').encode(), signed.encode(), sha256))}"[: 2 * identity.MAX_TOKEN]
 
 
 def _parts(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims, read by another reader; the text must be the one spelling of them."""
-    assert len(text) <= MAX_LENGTH
+    assert len(text) <= identity.MAX_TOKEN
     octets = [_bytes(segment) for segment in text.split(".")]
     assert [b64(segment) for segment in octets] == text.split(".")
     return json.loads(octets[0]), json.loads(octets[1])

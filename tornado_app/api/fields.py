@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from tornado_app.core.identity import MAX_AVATAR_URL, MAX_USERNAME, USER_ID
+from tornado_app.core.identity import MAX_AVATAR_URL, MAX_TOKEN, MAX_USERNAME, USER_ID
 from tornado_app.core.model import MAX_SCORE
 
 WHOLE = r"(?!\n)"
@@ -34,7 +34,7 @@ ActionType = Annotated[
     ),
 ]  # fmt: skip
 OptionalProof = Annotated[
-    Annotated[str, Meta(max_length=4096)] | None,
+    Annotated[str, Meta(max_length=MAX_TOKEN)] | None,
     Meta(description="The game server's action proof, where it does not come in the header Action-Proof."),
 ]
 NewName = Annotated[

@@ -10,6 +10,10 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from tornado_app.core.errors import LeaderboardError
+from tornado_app.core.identity import MAX_TOKEN
+
+MAX_HEADERS = 2 * MAX_TOKEN + 4 * 1024
+"""Bytes of a request's headers: a token and an action proof of the largest size, and 4 KiB for the rest."""
 
 JSON_TYPE = ("Content-Type", "application/json")
 

@@ -14,12 +14,13 @@ from tornado_app.api import errors, gate, http, sockets
 from tornado_app.api.errors import BadRequest, OriginNotAllowed
 from tornado_app.api.face import Face
 from tornado_app.api.faces import FACES
+from tornado_app.api.http import MAX_HEADERS
 from tornado_app.api.openapi_moderation import MODERATION, TAG
 from tornado_app.api.openapi_operations import CREDENTIALS, Errors, Operation, operations, tag
 from tornado_app.api.openapi_responses import HEADERS, PARAMETERS, Responses
 from tornado_app.api.openapi_schemas import Json, Schemas
 from tornado_app.api.players import Page
-from tornado_app.api.screening import MAX_BODY, MAX_HEADERS
+from tornado_app.api.screening import MAX_BODY
 from tornado_app.core import errors as core_errors
 from tornado_app.core.errors import LeaderboardError, RateLimited, TooManyConnections
 from tornado_app.core.model import Scope

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tornado_app.api.screening import MAX_BODY, MAX_HEADERS
+from tornado_app.api.http import MAX_HEADERS
+from tornado_app.api.screening import MAX_BODY
 
 _HEAD = re.compile(
     rb"(GET|POST|PATCH|PUT) (/[\x21-\x7e]*) HTTP/1\.1\r\n"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from tornado.httputil import HTTPHeaders, RequestStartLine
 
 from tornado_app.api.errors import BadRequest, BodyTooLarge, HeadersTooLarge
+from tornado_app.api.http import MAX_HEADERS
 from tornado_app.core.errors import LeaderboardError
 
 MAX_BODY = 16 * 1024
-MAX_HEADERS = 8 * 1024
 
 SINGLE = (
     "Idempotency-Key",

@@ -30,7 +30,9 @@ from tornado_app.observability import logs
 
 log = logging.getLogger("leaderboard.sockets")
 
-MAX_MESSAGE = 4 * 1024
+MAX_MESSAGE = 8 * 1024
+"""Bytes of a client's message: an `authenticate` message with a token of MAX_TOKEN characters is smaller."""
+
 SEND_BUFFER = 64 * 1024
 """Bytes that the kernel may hold for one client: what is older than that is never sent."""
 

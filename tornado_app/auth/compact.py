@@ -9,48 +9,82 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from tornado_app.auth.keys import ALGORITHMS, MAX_KID, KeySet, VerificationKey
+from tornado_app.auth.keys import ALGORITHMS, MAX_KID, MAX_TRIED, KeySet, VerificationKey
+from tornado_app.core.identity import MAX_TOKEN
 from tornado_app.core.numbers import integer
-
-MAX_LENGTH = 4096
-"""Characters of a token or proof; a longer one is refused before any of it is decoded."""
 
 MAX_DATE = 253402300799
 """The last second of the year 9999. A date in milliseconds by mistake lies past it."""
 
+MAX_SHOWN = 80
+"""Characters of a value in a `detail`."""
+
 _SEGMENTS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
-_REFUSED_HEADERS = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "zip", "b64", "enc"})
-"""Extensions we must understand but do not, keys and places of keys that the sender chose, compression."""
+_REFUSED_HEADERS = frozenset({"crit", "zip", "b64", "enc"})
+"""Extensions that must be understood and are not supported, compression, encryption.
+
+`jku`, `jwk`, `x5u` and `x5c`, keys of the sender's choice, are ignored as RFC 7515 allows: some providers send them
+(UAA a `jku`), and a key is found by `kid` among the configured ones only.
+"""
 
 
 class Refused(Exception):
-    """This is no JWS that we accept. The text is empty, or a sentence for the holder of a rightly signed one."""
+    """A JWS that is not accepted.
+
+    The text is empty, or a sentence for the holder of a rightly signed one. `reason` and `detail` are for the log, as
+    those of a LeaderboardError.
+    """
+
+    def __init__(self, text: str = "", *, reason: str = "malformed", detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(text)
 
 
 class UnknownKey(Refused):
     """The JWS names a key id that the set does not have; another set may."""
 
 
-def open_jws(text: str, keys: KeySet, types: frozenset[str | None]) -> dict[str, Any]:
-    """The claims of a compact JWS that a key of `keys` signed.
+class Opened(NamedTuple):
+    """A JWS whose signature is good: its header and claims, and the key that verified it."""
 
-    `types`: what the header's `typ` may be, in lower case; None in it lets the header have none.
+    header: dict[str, Any]
+    claims: dict[str, Any]
+    key: VerificationKey
+
+
+def open_jws(text: str, keys: KeySet, types: frozenset[str | None]) -> Opened:
+    """A compact JWS that a key of `keys` signed.
+
+    `text` has at most MAX_TOKEN characters, all ASCII. `types`: what the header's `typ` may be, in lower case; None in
+    it lets the header have none.
     Raises Refused, and nothing else, whatever is sent.
     """
-    match = _SEGMENTS.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    match = _SEGMENTS.fullmatch(text)
     if match is None:
-        raise Refused
+        raise Refused(detail="not three base64url parts separated by dots")
     header = json_object(base64url(match[1]))
     signature = base64url(match[3])
     signed = text[: match.end(2)].encode("ascii")
     algorithm, kid = _checked(header, types)
-    if not any(_verifies(key, signed, signature) for key in keys.find(kid, algorithm)):
-        if kid is not None and not keys.knows(kid):
-            raise UnknownKey
-        raise Refused
-    return json_object(base64url(match[2]))
+    found = keys.find(kid, algorithm)
+    key = next((key for key in found if _verifies(key, signed, signature)), None)
+    if key is None:
+        raise _no_key(keys, found, algorithm, kid)
+    return Opened(header, json_object(base64url(match[2])), key)
+
+
+def unreadable(text: str, what: str) -> Refused:
+    """Why `text`, which is longer than MAX_TOKEN or not ASCII, is not even decoded. `what` begins the sentence."""
+    if len(text) <= MAX_TOKEN:
+        return Refused(detail="not ASCII")
+    return Refused(
+        f"{what} has {len(text)} characters; at most {MAX_TOKEN} are accepted.",
+        reason="too_long",
+        detail=f"{len(text)} characters, limit {MAX_TOKEN}",
+    )
 
 
 def date(claims: dict[str, Any], name: str) -> float | None:
@@ -59,7 +93,11 @@ def date(claims: dict[str, Any], name: str) -> float | None:
     if value is None and name not in claims:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_DATE:
-        raise Refused(f"The claim {name} must be a time in seconds since 1970.")
+        raise Refused(
+            f"The claim {name} must be a time in seconds since 1970.",
+            reason="invalid_claim",
+            detail=f"claim {name} is {shown(value)}",
+        )
     return float(value)
 
 
@@ -68,24 +106,69 @@ def json_object(octets: bytes) -> dict[str, Any]:
     try:
         value = _JSON.decode(octets.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise Refused from None
+        raise Refused(detail="header or claims are not JSON in UTF-8") from None
     if not isinstance(value, dict):
-        raise Refused
+        raise Refused(detail="header or claims are not a JSON object")
     return value
 
 
+def shown(value: object) -> str:
+    """A value of a header or claim for a `detail`: as ASCII JSON, cut to MAX_SHOWN characters; absent for None."""
+    if value is None:
+        return "absent"
+    try:
+        text = json.dumps(value)
+    except (ValueError, RecursionError):
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
 def _checked(header: dict[str, Any], types: frozenset[str | None]) -> tuple[str, str | None]:
-    """The header's algorithm and key id, where nothing in it asks for more than we do."""
+    """The header's algorithm and key id, where nothing in it asks for more than is supported."""
     algorithm, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
-    if algorithm not in ALGORITHMS or not _REFUSED_HEADERS.isdisjoint(header):
-        raise Refused
+    if algorithm not in ALGORITHMS:
+        raise _algorithm(algorithm, ALGORITHMS)
+    if not _REFUSED_HEADERS.isdisjoint(header):
+        raise Refused(reason="header", detail=f"not supported: {', '.join(sorted(_REFUSED_HEADERS & header.keys()))}")
     if typ is not None and not isinstance(typ, str):
-        raise Refused
+        raise Refused(reason="type", detail=f"typ is {shown(typ)}")
     if (typ if typ is None else typ.lower().removeprefix("application/")) not in types:
-        raise Refused
+        wanted = " or ".join(sorted(shown(each) for each in types))
+        raise Refused(reason="type", detail=f"typ had {shown(typ)}, wanted {wanted}")
     if kid is not None and not (isinstance(kid, str) and 1 <= len(kid) <= MAX_KID):
-        raise Refused
+        raise Refused(detail=f"kid is {shown(kid)}, not a string of 1 to {MAX_KID} characters")
     return algorithm, kid
+
+
+def _no_key(keys: KeySet, tried: tuple[VerificationKey, ...], algorithm: str, kid: str | None) -> Refused:
+    """Why none of the keys verifies a JWS; `tried` are those that could have."""
+    if kid is not None and not keys.knows(kid):
+        if tried:
+            return UnknownKey(reason="signature", detail=_tried(tried, algorithm, kid))
+        known = len(keys.keys)
+        return UnknownKey(
+            reason="unknown_kid" if known else "no_keys",
+            detail=f"kid {shown(kid)}, alg {algorithm}, {known} keys known",
+        )
+    if tried:
+        return Refused(reason="signature", detail=_tried(tried, algorithm, kid))
+    if not keys.keys:
+        return Refused(reason="no_keys", detail="no key is known (yet)")
+    same = [key for key in keys.keys if key.algorithm == algorithm]
+    if kid is None and same:
+        return Refused(
+            reason="missing_kid", detail=f"{len(same)} keys for {algorithm}, and without a kid {MAX_TRIED} are tried"
+        )
+    return _algorithm(algorithm, {key.algorithm.value for key in keys.keys if kid in (None, key.kid)})
+
+
+def _tried(tried: tuple[VerificationKey, ...], algorithm: str, kid: str | None) -> str:
+    return f"kid {shown(kid)}, alg {algorithm}, {len(tried)} keys tried"
+
+
+def _algorithm(had: object, wanted: object) -> Refused:
+    names = " or ".join(sorted(map(str, wanted))) if isinstance(wanted, tuple | set) else str(wanted)
+    return Refused(reason="algorithm", detail=f"had {shown(had)}, wanted {names}")
 
 
 def _verifies(key: VerificationKey, signed: bytes, signature: bytes) -> bool:
@@ -100,9 +183,9 @@ def base64url(segment: str) -> bytes:
     try:
         octets = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError:
-        raise Refused from None
+        raise Refused(detail="a part is not base64url") from None
     if base64.urlsafe_b64encode(octets).rstrip(b"=") != segment.encode("ascii"):
-        raise Refused
+        raise Refused(detail="a part is not canonical base64url")
     return octets
 
 
@@ -110,13 +193,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A member named twice would be read differently by whoever takes the first."""
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise Refused
+        raise Refused(detail="a member is named twice")
     return members
 
 
 def _no_constant(name: str) -> NoReturn:
     """NaN and the infinities, which Python's parser allows and JSON does not."""
-    raise Refused
+    raise Refused(detail=f"{name} is not JSON")
 
 
 def _number(text: str) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from jose import jwk
 from jose.exceptions import JWKError
 
-from tornado_app.auth.compact import Refused, base64url, json_object
+from tornado_app.auth.compact import Refused, base64url, json_object, shown
 from tornado_app.auth.keyfiles import KeyFile
 from tornado_app.auth.keys import Algorithm, KeySet, VerificationKey, public_key, secret_key
 from tornado_app.auth.material import UnusableKey
@@ -19,14 +19,39 @@ from tornado_app.auth.material import UnusableKey
 _MAX_NUMBER = 1400
 """Characters of an RSA modulus: 8192 bits are 1366."""
 
+_PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth")
+"""Members that only a private key has. Source: RFC 7518, section 6."""
+
+_SAYS_NOTHING: tuple[object, ...] = (None, "", [], {})
+"""Values of a member that is there and says nothing, which some providers write for an absent one."""
+
 _log = logging.getLogger("leaderboard.auth")
 
 
-def parse_jwks(content: bytes, *, secrets: bool = False) -> KeySet:
-    """The usable keys of a JWK Set; the others are passed over, those that are wrong (not just of no use) with a log.
+class _OfNoUse(UnusableKey):
+    """A key that is right, and for something else than the signatures that are checked here."""
 
-    `secrets`: whether shared secrets (`oct`) are taken; a secret that was published is none. Raises UnusableKey where
-    the content is no JWK Set, or holds no usable key.
+
+class SkippedKeys:
+    """Logs the keys of a JWK Set that are skipped: each once, however often the set is read again."""
+
+    def __init__(self) -> None:
+        self._known: frozenset[str] = frozenset()
+
+    def report(self, skipped: dict[str, UnusableKey]) -> None:
+        """`skipped`: why, by the key's name. All keys that a set has now; those of the last time are not repeated."""
+        lines = {f"{name} of the JWK Set is skipped: {fault}": fault for name, fault in skipped.items()}
+        for line, fault in lines.items():
+            if line not in self._known:
+                _log.log(logging.INFO if isinstance(fault, _OfNoUse) else logging.WARNING, "%s", line)
+        self._known = frozenset(lines)
+
+
+def parse_jwks(content: bytes, *, secrets: bool = False, skipped: SkippedKeys | None = None) -> KeySet:
+    """The usable keys of a JWK Set; the others are skipped.
+
+    `secrets`: whether shared secrets (`oct`) are taken; a secret that was published is none. `skipped` logs the keys
+    that are skipped; None logs nothing. Raises UnusableKey where the content is no JWK Set, or holds no usable key.
     """
     try:
         entries = json_object(content).get("keys")
@@ -35,45 +60,59 @@ def parse_jwks(content: bytes, *, secrets: bool = False) -> KeySet:
     if not isinstance(entries, list):
         raise UnusableKey('This is not a JWK Set, a JSON object such as {"keys": [...]}.')
     found: list[VerificationKey] = []
-    faults: list[str] = []
+    faults: dict[str, UnusableKey] = {}
     for number, entry in enumerate(entries):
         try:
-            found.extend(_keys(entry, secrets))
+            found.append(_key(entry, secrets))
         except UnusableKey as fault:
-            faults.append(f"Key {number} of the JWK Set is passed over: {fault}")
+            faults[_name(number, entry)] = fault
     if not found:
-        raise UnusableKey(faults[0] if faults else "The JWK Set has no key for RS256 or ES256 signatures.")
+        raise UnusableKey(_none_usable(faults))
     keys = KeySet(found)
-    for line in faults:
-        _log.warning("%s", line)
+    if skipped is not None:
+        skipped.report(faults)
     return keys
 
 
-def jwks_file(path: Path, *, clock: Callable[[], float] = time.monotonic) -> KeyFile:
+def jwks_file(
+    path: Path, *, skipped: SkippedKeys | None = None, clock: Callable[[], float] = time.monotonic
+) -> KeyFile:
     """A JWK Set in a file, which may hold shared secrets; raises UnusableKey."""
-    return KeyFile(path, lambda content: parse_jwks(content, secrets=True), clock=clock)
+    return KeyFile(path, lambda content: parse_jwks(content, secrets=True, skipped=skipped), clock=clock)
 
 
-def _keys(entry: object, secrets: bool) -> tuple[VerificationKey, ...]:
-    """The key of an entry, none where it is for something else; raises UnusableKey where it is wrong."""
+def _name(number: int, entry: object) -> str:
+    kid = entry.get("kid") if isinstance(entry, dict) else None
+    return f"Key {number} (kid {shown(kid)})"
+
+
+def _none_usable(faults: dict[str, UnusableKey]) -> str:
+    """Why a set without a usable key has none: the first key that is wrong, else the first that is of no use."""
+    wrong = [name for name, fault in faults.items() if not isinstance(fault, _OfNoUse)]
+    text = "The JWK Set has no key for RS256 or ES256 signatures."
+    return next((f"{text} {name}: {faults[name]}" for name in [*wrong, *faults]), text)
+
+
+def _key(entry: object, secrets: bool) -> VerificationKey:
+    """The key of an entry; raises UnusableKey, _OfNoUse for one that is meant for something else."""
     if not isinstance(entry, dict):
         raise UnusableKey("It is not a JSON object.")
+    entry = {name: value for name, value in entry.items() if value not in _SAYS_NOTHING}
     algorithm = _algorithm(entry)
-    if algorithm is None or not _is_for_signatures(entry):
-        return ()
+    _check_purpose(entry)
     kid = entry.get("kid")
     if kid is not None and not isinstance(kid, str):
         raise UnusableKey("Its key id is not a string.")
     if algorithm is Algorithm.HS256:
         if not secrets:
             raise UnusableKey("It is a shared secret, and no longer one once it is published.")
-        return (secret_key(_octets(entry, "k"), kid, exact=True),)
-    if "d" in entry:
+        return secret_key(_octets(entry, "k"), kid, exact=True)
+    if any(name in entry for name in _PRIVATE):
         raise UnusableKey("It is a private key; whoever read it can sign tokens. Replace it at the provider.")
-    return (_public_key(entry, algorithm, kid),)
+    return _public_key(entry, algorithm, kid)
 
 
-def _algorithm(entry: dict[str, Any]) -> Algorithm | None:
+def _algorithm(entry: dict[str, Any]) -> Algorithm:
     """The one algorithm of a key: what its kind has here, unless the key itself is meant for another."""
     match entry.get("kty"), entry.get("crv"):
         case "RSA", _:
@@ -82,16 +121,20 @@ def _algorithm(entry: dict[str, Any]) -> Algorithm | None:
             algorithm = Algorithm.ES256
         case "oct", _:
             algorithm = Algorithm.HS256
-        case _:
-            return None
-    return algorithm if entry.get("alg", algorithm.value) == algorithm.value else None
+        case kind, curve:
+            had = f"kty {shown(kind)}, crv {shown(curve)}"
+            raise _OfNoUse(f"It is neither RSA, nor EC on P-256, nor a shared secret ({had}).")
+    if entry.get("alg", algorithm.value) != algorithm.value:
+        raise _OfNoUse(f"It is for {shown(entry['alg'])}; a key of its kind is used for {algorithm.value}.")
+    return algorithm
 
 
-def _is_for_signatures(entry: dict[str, Any]) -> bool:
-    operations = entry.get("key_ops")
-    return entry.get("use", "sig") == "sig" and (
-        operations is None or (isinstance(operations, list) and "verify" in operations)
-    )
+def _check_purpose(entry: dict[str, Any]) -> None:
+    if entry.get("use", "sig") != "sig":
+        raise _OfNoUse(f"It is not for signatures (use {shown(entry['use'])}).")
+    operations = entry.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise _OfNoUse(f"It is not for verification (key_ops {shown(operations)}).")
 
 
 def _public_key(entry: dict[str, Any], algorithm: Algorithm, kid: str | None) -> VerificationKey:

@@ -17,6 +17,11 @@ from jose import jws
 from tornado_app.auth import compact, material
 from tornado_app.auth.keys import SigningKey
 from tornado_app.core import identity
+from tornado_app.core.identity import MAX_TOKEN
+from tornado_app.core.policies import DEFAULT_CLAIMS, ClaimNames
+
+MAX_SECRET = 4096
+"""Bytes that are read of a secret's file."""
 
 SECRET_BYTES = 32
 """Random bytes of a made secret: 256 bits, as HS256 has."""
@@ -34,9 +39,13 @@ def mint(
     audience: str | None = None,
     issuer: str | None = None,
     picture: str | None = None,
+    names: ClaimNames = DEFAULT_CLAIMS,
     clock: Callable[[], float] = time.time,
 ) -> str:
-    """A bearer token for `sub` that holds for `ttl` seconds from now; raises ValueError where it could not be used."""
+    """A bearer token for `sub` that holds for `ttl` seconds from now; raises ValueError where it could not be used.
+
+    `scopes`: of `Scope`. `names`: the claims that the service reads, and its names for the scopes.
+    """
     if not identity.is_user_id(sub):
         raise ValueError(f"A user id has {identity.USER_ID_FORM}.")
     if not 0 < ttl <= compact.MAX_DATE:
@@ -46,21 +55,28 @@ def mint(
         "sub": sub,
         "iat": math.floor(now),
         "exp": math.ceil(now + ttl),
-        "name": name,
         "picture": picture,
-        "scope": " ".join(scopes) or None,
-        "aud": audience,
         "iss": issuer,
+        names.user or "sub": sub,
+        names.names[0] if names.names and "name" not in names.names else "name": name,
+        names.scopes[0]: _granting(scopes, names),
+        names.audiences[0]: audience,
     }
     return sign(key, {claim: value for claim, value in claims.items() if value is not None}, "JWT")
+
+
+def _granting(scopes: Iterable[str], names: ClaimNames) -> str | list[str] | None:
+    """What the service takes for `scopes`: text where that can hold it, as most providers write it, else a list."""
+    granted = [accepted[0] for scope in scopes if (accepted := names.granting(scope))]
+    return granted if any(" " in scope for scope in granted) else " ".join(granted) or None
 
 
 def sign(key: SigningKey, claims: dict[str, Any], typ: str) -> str:
     """`claims` as a compact JWS of this type; raises ValueError where it would be longer than is accepted."""
     headers = {"typ": typ} if key.kid is None else {"typ": typ, "kid": key.kid}
     text = jws.sign(claims, key.key, headers, key.algorithm.value)
-    if len(text) > compact.MAX_LENGTH:
-        raise ValueError(f"The token would have {len(text)} characters; at most {compact.MAX_LENGTH} are accepted.")
+    if len(text) > MAX_TOKEN:
+        raise ValueError(f"The token would have {len(text)} characters; at most {MAX_TOKEN} are accepted.")
     return text
 
 
@@ -97,7 +113,7 @@ def _make_secret(path: Path) -> None:
 def _read_secret(path: Path) -> str:
     with path.open("rb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        content = file.read(compact.MAX_LENGTH)
+        content = file.read(MAX_SECRET)
     if mode & 0o077:
         _log.warning("The secret file %s can be used by other users; close it with: chmod 600", path)
     try:

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from tornado_app.auth import compact
-from tornado_app.auth.compact import Refused
+from tornado_app.auth.compact import Opened, Refused, shown
 from tornado_app.auth.keys import KeySource, SigningKey
 from tornado_app.auth.minting import sign
 from tornado_app.core import identity
 from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, UnknownActionType
+from tornado_app.core.identity import MAX_TOKEN
 from tornado_app.core.model import MAX_SCORE, Submission, Vouched
 
 TYPE = "action-proof+jwt"
@@ -76,27 +77,46 @@ class ProofVerifier:
     def verify(self, text: str) -> Proof:
         """The proof in its compact form; raises InvalidActionProof or ExpiredActionProof."""
         try:
-            claims = compact.open_jws(text, self._keys.current(), _TYPES)
-            proof = _proof(claims)
+            proof = _proof(self._open(text).claims)
         except Refused as refusal:
-            raise InvalidActionProof(str(refusal) or None) from None
+            raise _invalid(refusal) from None
         self._check_times(proof)
         return proof
+
+    def opened(self, text: str) -> Opened:
+        """Header, claims and key of a proof with a good signature, whatever else it says. Raises InvalidActionProof."""
+        try:
+            return self._open(text)
+        except Refused as refusal:
+            raise _invalid(refusal) from None
 
     def vouch(self, submission: Submission, actions: Mapping[str, int]) -> Vouched:
         """What the submission's proof says, once it is known to be for it; raises as `verify` and `bind` do."""
         if submission.proof is None:
-            raise InvalidActionProof
+            raise InvalidActionProof(detail="no proof")
         return bind(self.verify(submission.proof), submission, actions)
+
+    def _open(self, text: str) -> Opened:
+        if len(text) > MAX_TOKEN or not text.isascii():
+            raise compact.unreadable(text, "The action proof")
+        return compact.open_jws(text, self._keys.current(), _TYPES)
 
     def _check_times(self, proof: Proof) -> None:
         now = self._clock()
-        if not 0 < proof.expires_at - proof.issued_at <= self._lifetime:
-            raise InvalidActionProof("The action proof may not hold for longer than the service allows (exp, iat).")
+        lifetime = proof.expires_at - proof.issued_at
+        if not 0 < lifetime <= self._lifetime:
+            raise InvalidActionProof(
+                "The action proof may not hold for longer than the service allows (exp, iat).",
+                reason="lifetime",
+                detail=f"had {lifetime:g} s, wanted more than 0 and at most {self._lifetime:g} s (proof_lifetime)",
+            )
         if proof.issued_at > now + self._leeway:
-            raise InvalidActionProof("The action proof is from the future (iat).")
+            detail = f"issued {proof.issued_at - now:.0f} s ahead (iat), leeway {self._leeway:g} s"
+            raise InvalidActionProof(
+                "The action proof is from the future (iat).", reason="not_yet_valid", detail=detail
+            )
         if proof.expires_at <= now:
-            raise ExpiredActionProof
+            raise ExpiredActionProof(reason="expired", detail=f"{now - proof.expires_at:.0f} s ago")
 
 
 def bind(proof: Proof, submission: Submission, actions: Mapping[str, int]) -> Vouched:
@@ -108,17 +128,27 @@ def bind(proof: Proof, submission: Submission, actions: Mapping[str, int]) -> Vo
     """
     player = submission.caller.user_id if submission.user_id is None else submission.user_id
     if proof.player != player:
-        raise InvalidActionProof("The action proof is for another player.")
+        raise _other("player", proof.player, player, reason="other_player")
     if submission.action_type not in (None, proof.action_type):
-        raise InvalidActionProof("The action proof is for another type of action.")
+        raise _other("type of action", proof.action_type, submission.action_type, reason="other_action_type")
     if submission.action_id not in (None, proof.id):
-        raise InvalidActionProof("The action proof is for another action id.")
+        raise _other("action id", proof.id, submission.action_id, reason="other_action_id")
     points = actions.get(proof.action_type) if proof.points is None else proof.points
     if points is None:
-        raise UnknownActionType
+        raise UnknownActionType(detail=f"type {shown(proof.action_type)}, of a proof without points")
     if submission.points not in (None, points):
-        raise InvalidActionProof("The action proof is for another number of points.")
+        raise _other("number of points", points, submission.points, reason="other_points")
     return Vouched(proof.id, proof.action_type, points)
+
+
+def _other(what: str, had: object, wanted: object, *, reason: str) -> InvalidActionProof:
+    """The proof is for another `what` than the request names."""
+    detail = f"proof for {shown(had)}, request for {shown(wanted)}"
+    return InvalidActionProof(f"The action proof is for another {what}.", reason=reason, detail=detail)
+
+
+def _invalid(refusal: Refused) -> InvalidActionProof:
+    return InvalidActionProof(str(refusal) or None, reason=refusal.reason, detail=refusal.detail)
 
 
 def sign_action(
@@ -163,14 +193,21 @@ def _is_action_type(text: str) -> bool:
 def _proof(claims: dict[str, Any]) -> Proof:
     player, action_type, points, action_id = (claims.get(name) for name in ("sub", "act", "pts", "jti"))
     if not isinstance(player, str) or not identity.is_user_id(player):
-        raise Refused("The action proof must name a player (sub).")
+        raise _claim("The action proof must name a player (sub).", "sub", player)
     if not isinstance(action_type, str) or not _is_action_type(action_type):
-        raise Refused(f"The action proof must name an action type of 1 to {MAX_ACTION_TYPE} characters (act).")
+        text = f"The action proof must name an action type of 1 to {MAX_ACTION_TYPE} characters (act)."
+        raise _claim(text, "act", action_type)
     if not isinstance(action_id, str) or not identity.is_action_id(action_id):
-        raise Refused("The action proof must have an id of 1 to 128 visible ASCII characters (jti).")
+        text = "The action proof must have an id of 1 to 128 visible ASCII characters (jti)."
+        raise _claim(text, "jti", action_id)
     if "pts" in claims and (type(points) is not int or not 1 <= points <= MAX_SCORE):
-        raise Refused("The points of an action proof must be an integer of 1 or more (pts).")
+        raise _claim("The points of an action proof must be an integer of 1 or more (pts).", "pts", points)
     issued, expires = compact.date(claims, "iat"), compact.date(claims, "exp")
     if issued is None or expires is None:
-        raise Refused("The action proof must say when it was issued and when it expires (iat, exp).")
+        text = "The action proof must say when it was issued and when it expires (iat, exp)."
+        raise _claim(text, "exp" if expires is None else "iat", None)
     return Proof(player, action_type, action_id, issued, expires, points)
+
+
+def _claim(text: str, name: str, value: object) -> Refused:
+    return Refused(text, reason="invalid_claim", detail=f"claim {name} is {shown(value)}")

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from tornado.httpclient import HTTPError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from tornado_app.auth.jwks import parse_jwks
+from tornado_app.auth.jwks import SkippedKeys, parse_jwks
 from tornado_app.auth.keyfiles import MAX_BYTES
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.material import UnusableKey
@@ -75,6 +75,7 @@ class RemoteKeys:
         self._patience = patience
         self._schedule = Schedule()
         self._keys = KeySet(())
+        self._skipped = SkippedKeys()
         self._fetching: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -140,7 +141,7 @@ class RemoteKeys:
         try:
             async with asyncio.timeout(self._timeout + 1):  # the fetch has its own; without one, none would follow
                 answer = await self._fetch(self._url, self._timeout)
-            keys = parse_jwks(answer.body)
+            keys = parse_jwks(answer.body, skipped=self._skipped)
         except (FetchFailed, UnusableKey) as fault:
             self._failed(str(fault))
         except Exception as error:  # noqa: BLE001  (the last good set goes on, whatever a network can do to a client)

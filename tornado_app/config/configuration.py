@@ -17,7 +17,7 @@ from tornado_app.config.settings import SETTINGS, Settings
 from tornado_app.config.sources import Gathered, gather
 from tornado_app.core.errors import ConfigError
 from tornado_app.core.model import Owner
-from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ProofPolicy, Rules
+from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ClaimNames, ProofPolicy, Rules
 
 
 class Effective(NamedTuple):
@@ -104,6 +104,18 @@ class Config(Settings):
         """What the store enforces. An action's id is remembered for as long as a proof of it could be accepted."""
         remember = self.rate_limit.remembered(self.proof_lifetime + PROOF_LEEWAY)
         return Rules(limit=self.rate_limit, remember=remember, max_points=self.max_points_per_window)
+
+    @property
+    def claim_names(self) -> ClaimNames:
+        """Which claims of a token are read, and which scopes grant a power."""
+        return ClaimNames(
+            user=self.jwt_user_claim,
+            names=self.jwt_name_claims,
+            scopes=self.jwt_scope_claims,
+            write_scopes=self.jwt_write_scopes,
+            admin_scopes=self.jwt_admin_scopes,
+            audiences=self.jwt_audience_claims,
+        )
 
     def read_jwt_key(self) -> str | None:
         """The key that tokens are verified with, read anew from its file where it has one; None is none configured."""

@@ -25,8 +25,8 @@ key or a `LEADERBOARD_` variable that names no setting is a fault too: a mistype
 - **Durations** are `100ms`, `60s`, `1m`, `2h`, or a bare number of seconds.
 - **Rates** are updates per window: `10/60s`, `10/m`, `100/1h`. Windows slide.
 - **Paths** that are relative start at the working directory, in the file too.
-- **Nothing** is not a value: to have the default, leave the setting out. Only the lists `allowed_origins` and
-  `trusted_proxies` may be empty.
+- **Nothing** is not a value: to have the default, leave the setting out. Only lists may be
+  empty.
 - In the YAML file, text that looks like a number goes in quotes, and no key may stand twice.
 - Kubernetes makes variables such as `LEADERBOARD_PORT=tcp://10.0.0.7:80` for a Service named `leaderboard`. They are
   told from settings by their form and left alone; `enableServiceLinks: false` on the pod keeps them away.
@@ -63,8 +63,9 @@ While the provider does not answer, or answers with something else than keys, th
 log says so, `leaderboard_jwks_refreshes_total{result="failed"}` counts, and `leaderboard_jwks_age_seconds` grows. A
 service that starts meanwhile accepts no token until it has the keys, which it asks for every few seconds.
 
-Shared secrets (`oct`) in a set that comes by URL are passed over: a secret that was published is none. A set in a file
-may hold some.
+A key that cannot be used (for encryption, for another algorithm, a private key) is skipped, and logged once with its
+`kid` and the reason. Shared secrets (`oct`) in a set that comes by URL are skipped too: a secret that was published is
+none. A set in a file may hold some. [Tokens](tokens.md) has the settings for each identity provider.
 """
 
 _URI = """### Options of `mongodb_uri`

@@ -81,6 +81,32 @@ class Text(Base, frozen=True, kw_only=True):
         return text
 
 
+class Texts(Base, frozen=True, kw_only=True):
+    """Lines of text, separated by commas or as a YAML list; at least `low` of them."""
+
+    metavar: str = "TEXT,..."
+    what: str = "a list of texts separated by commas"
+    low: int = 0
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Each text once, in order."""
+        return self.take([part.strip() for part in text.split(",")] if text.strip() else [])
+
+    def take(self, value: object) -> tuple[str, ...]:
+        """A list of text, or text that `parse` reads."""
+        if isinstance(value, str):
+            return self.parse(value)
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise Refused
+        if len(value) < self.low:
+            raise Refused("it is empty")
+        return tuple(dict.fromkeys(Text().parse(part) for part in value))
+
+    def show(self, value: Any) -> str:
+        """Separated by commas."""
+        return ",".join(value)
+
+
 class Integer(Base, frozen=True, kw_only=True):
     """A whole number of `low` to `high`."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tornado_app.config.declaration import Setting
 from tornado_app.config.durations import Duration, Rate, show_duration
-from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Kind, Text
+from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Kind, Text, Texts
 from tornado_app.config.network import Networks, Origins, Url
 from tornado_app.config.settings import SETTINGS
 
@@ -47,7 +47,7 @@ def schema(kind: Kind) -> Schema:
             return {"type": "boolean"}
         case Choice():
             return {"type": "string", "enum": list(kind.options)}
-        case Networks() | Origins():
+        case Networks() | Origins() | Texts():
             return {"type": "array", "items": _text(255), "maxItems": MAX_ITEMS}
         case Duration():
             return {**_text(24, _DURATION), "from": show_duration(kind.low), "to": show_duration(kind.high)}

@@ -10,9 +10,9 @@ from typing import Literal
 
 from tornado_app.config.declaration import Setting, setting, settings_of
 from tornado_app.config.durations import Duration, Rate
-from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Text
+from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Text, Texts
 from tornado_app.config.network import Host, MongodbUri, Network, Networks, Origins, Url
-from tornado_app.core.model import MAX_SCORE
+from tornado_app.core.model import MAX_SCORE, Scope
 from tornado_app.core.policies import RateLimit
 
 _DATABASE_NAME = r'[^/\\. "$*<>:|?]{1,63}'
@@ -116,8 +116,41 @@ class Settings:
         "HS256",
         "The one algorithm that tokens may be signed with. With a JWK Set it is not used: each key has its own.",
     )
-    jwt_audience: str | None = _tokens(Text(), None, "The `aud` that a token must carry; none asks for none.")
+    jwt_audience: tuple[str, ...] = _tokens(
+        Texts(), (), "Audiences, one of which a token must be for. If empty, the audience is not checked."
+    )
+    jwt_audience_claims: tuple[str, ...] = _tokens(
+        Texts(low=1),
+        ("aud",),
+        "Claims that may hold the audience. Amazon Cognito's access tokens have it in `client_id`, Clerk's in `azp`.",
+    )
     jwt_issuer: str | None = _tokens(Text(), None, "The `iss` that a token must carry; none asks for none.")
+    jwt_user_claim: str | None = _tokens(
+        Text(),
+        None,
+        "Claim that holds the user id. If unset, `sub`, else `user_id`. This and the other names of claims may be a "
+        "JSON Pointer, such as `/realm_access/roles`.",
+    )
+    jwt_name_claims: tuple[str, ...] = _tokens(
+        Texts(),
+        ("nickname", "preferred_username", "name"),
+        "Claims whose first usable value is the display name, which everybody can see; a value that looks like an "
+        "e-mail address is skipped. If empty, tokens name nobody.",
+    )
+    jwt_scope_claims: tuple[str, ...] = _tokens(
+        Texts(low=1),
+        ("scope", "scp"),
+        "Claims that hold scopes, as text with spaces between them or as a list: also `permissions` or `roles`.",
+    )
+    jwt_write_scopes: tuple[str, ...] = _tokens(
+        Texts(),
+        (Scope.WRITE.value,),
+        "Scopes that make the bearer a game server, which may write for every player without a proof. If empty, no "
+        "token does.",
+    )
+    jwt_admin_scopes: tuple[str, ...] = _tokens(
+        Texts(), (Scope.ADMIN.value,), "Scopes that make the bearer a moderator. If empty, no token does."
+    )
     jwt_leeway: float = _tokens(
         Duration(low=0, high=60), 5.0, "How far the clocks of this service and of the token's issuer may differ."
     )

@@ -15,6 +15,12 @@ Source: OpenID Connect Core 1.0, section 2 (`sub`: at most 255 ASCII characters,
 USER_ID_FORM = "1 to 255 printable ASCII characters, with no space at the start or the end"
 """The same in words, for messages; it completes "use" and "a user id has"."""
 
+MAX_TOKEN = 7 * 1024
+"""Characters of a bearer token or an action proof, wherever it comes: header, query, body, socket message.
+
+Keycloak with 120 roles needs 4.5 KB. An `authenticate` message of this size is less than a socket's 8 KiB.
+"""
+
 MAX_USERNAME = 64
 """Code points after NFC."""
 

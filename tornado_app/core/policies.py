@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from tornado_app.core.model import Scope
+
 MAX_REMEMBERED = 2000
 """Entries a player's document may hold: at about 85 bytes each, far below MongoDB's 16 MiB."""
 
@@ -70,3 +72,26 @@ class Rules(msgspec.Struct, frozen=True):
     def upsert_at_once(self) -> bool:
         """Whether a new player needs no look at the window."""
         return self.max_points is None
+
+
+class ClaimNames(msgspec.Struct, frozen=True):
+    """The names of the claims that are read, and of the scopes that grant a power.
+
+    A name is that of a claim, or else, where it begins with `/`, a JSON Pointer into the claims (RFC 6901), such as
+    `/realm_access/roles`. `user` None: `sub`, else `user_id`.
+    """
+
+    user: str | None = None
+    names: tuple[str, ...] = ("nickname", "preferred_username", "name")
+    scopes: tuple[str, ...] = ("scope", "scp")
+    write_scopes: tuple[str, ...] = (Scope.WRITE.value,)
+    admin_scopes: tuple[str, ...] = (Scope.ADMIN.value,)
+    audiences: tuple[str, ...] = ("aud",)
+
+    def granting(self, scope: str) -> tuple[str, ...]:
+        """The scopes of a token that grant a power, one of `Scope`."""
+        return self.write_scopes if scope == Scope.WRITE else self.admin_scopes
+
+
+DEFAULT_CLAIMS = ClaimNames()
+"""What OpenID Connect providers mostly use."""

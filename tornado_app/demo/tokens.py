@@ -46,8 +46,9 @@ def minter(config: Config) -> Mint:
             sub=person.user_id,
             name=person.name,
             ttl=ttl,
-            audience=config.jwt_audience,
+            audience=next(iter(config.jwt_audience), None),
             issuer=config.jwt_issuer,
+            names=config.claim_names,
         )
 
     return mint

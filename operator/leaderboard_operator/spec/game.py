@@ -52,7 +52,12 @@ class Jwt(Part, frozen=True):
         | None
     ) = None
     jwks_secret_ref: Annotated[SecretKey, field("A JWK Set in a Secret.")] | None = None
-    audience: Annotated[str, field("The `aud` that a token must carry.", min_length=1, max_length=256)] | None = None
+    audience: (
+        Annotated[
+            str, field("Audience that a token must be for; several separated by commas.", min_length=1, max_length=256)
+        ]
+        | None
+    ) = None
     issuer: Annotated[str, field("The `iss` that a token must carry.", min_length=1, max_length=2048)] | None = None
 
 
