@@ -86,7 +86,9 @@ def test_install_test_upgrade_uninstall_and_install_again(release):
     board = add_leaderboard(release)
     release.helm("test")
 
-    release.helm("upgrade", str(CHART), values={"operator": {"replicas": 3}, "app": {"image": "app:2"}})
+    release.helm(
+        "upgrade", str(CHART), values={"operator": {"replicas": 3}, "app": {"image": {"repository": "app", "tag": "2"}}}
+    )
     deployment = cluster.get("deployment", OPERATOR, space)
     assert deployment["status"]["availableReplicas"] == 3
     assert "--app-image=app:2" in deployment["spec"]["template"]["spec"]["containers"][0]["args"]
@@ -161,7 +163,7 @@ def test_the_database_for_trying_out_runs_restricted_and_its_notes_work(release)
 def test_monitoring_says_what_it_lacks_and_works_once_it_is_there(release):
     values = {"monitoring": {"enabled": True, "labels": {"release": "prometheus"}}}
     refused = release.helm("install", str(CHART), values=values, check=False)
-    assert 'no matches for kind "ServiceMonitor"' in refused.stderr
+    assert "monitoring.enabled needs the Prometheus operator's CRDs" in refused.stderr
     kinds = ("prometheusrules", "servicemonitors")
     crds = [f"{kind}.monitoring.coreos.com" for kind in kinds]
     release.cluster.kubectl("apply", "--server-side", *(f"--filename={find(f'{kind}.yaml')}" for kind in kinds))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
 
 from dashboards.__main__ import DASHBOARDS
 from dashboards.__main__ import rendered as rendered_dashboard
+from tests.cluster.build import KUBERNETES
 from tests.helm.values import VALUES
-from tests.support.chart import CHART, RBAC, helm, of_kind, rendered
+from tests.support.chart import CHART, RBAC, example, helm, of_kind, rendered, template
 from tests.support.kubernetes import need_programs
 from tornado_app import __version__
+
+DIGEST = "sha256:" + "a" * 64
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +35,6 @@ def objects(request):
 def test_lint_finds_nothing():
     done = helm("lint", "--strict", str(CHART))
     assert done.returncode == 0, done.stdout
-
-
-def test_the_chart_belongs_to_this_version_of_the_service():
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
-    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
 
 
 def test_each_object_names_its_namespace_and_what_it_is_part_of(objects):
@@ -188,10 +190,19 @@ def test_a_long_release_name_still_gives_valid_names():
         ({"operator": {"replicas": "2"}}, "/operator/replicas"),
         ({"operator": {"replicas": -1}}, "/operator/replicas"),
         ({"operator": {"replica": 3}}, "replica"),
-        ({"operator": {"image": "two words"}}, "/operator/image"),
+        ({"operator": {"image": "registry.example/operator:1"}}, "/operator/image"),
+        ({"operator": {"image": {"repository": "two words"}}}, "/operator/image/repository"),
+        ({"operator": {"image": {"digest": "sha256:abc"}}}, "/operator/image/digest"),
+        ({"operator": {"image": {"tag": "a:b"}}}, "/operator/image/tag"),
+        ({"operator": {"extraArgs": ["verbose"]}}, "/operator/extraArgs/0"),
+        ({"operator": {"extraEnv": [{"value": "x"}]}}, "/operator/extraEnv/0"),
+        ({"operator": {"podSecurityContext": "none"}}, "/operator/podSecurityContext"),
+        ({"serviceAccount": {"create": "no"}}, "/serviceAccount/create"),
+        ({"commonLabels": {"team": 1}}, "/commonLabels/team"),
+        ({"fullnameOverride": "Boards"}, "/fullnameOverride"),
         ({"operator": {"imagePullPolicy": "Sometimes"}}, "/operator/imagePullPolicy"),
         ({"operator": {"logLevel": "chatty"}}, "/operator/logLevel"),
-        ({"app": {"image": 7}}, "/app/image"),
+        ({"app": {"image": {"tag": 7}}}, "/app/image/tag"),
         ({"watchNamespaces": "games"}, "/watchNamespaces"),
         ({"watchNamespaces": ["Games"]}, "/watchNamespaces/0"),
         ({"monitoring": {"enabled": "yes"}}, "/monitoring/enabled"),
@@ -209,10 +220,145 @@ def test_a_wrong_value_is_refused_by_its_name(values, said):
         rendered(values)
 
 
-def test_every_value_is_in_the_schema_and_explained():
-    schema = yaml.safe_load((CHART / "values.schema.json").read_text(encoding="utf-8"))
+def described(name: str) -> Any:
+    """A module-level name of helm/describe.py, which is a script."""
+    return runpy.run_path(str(CHART.parent / "describe.py"))[name]
+
+
+def leaves(values: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    """The paths of all values, down to what the schema leaves open."""
+    if isinstance(values, dict) and values:
+        for name, part in values.items():
+            yield from leaves(part, *path, name)
+    else:
+        yield path
+
+
+def test_every_value_has_a_description():
+    """Its own, or of what it is part of, such as the resources of the operator."""
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    texts = described("comments")()
+    for path in leaves(values):
+        assert any(path[:depth] in texts for depth in range(1, len(path) + 1)), path
+
+
+def test_the_schema_and_the_readme_are_those_of_the_values():
+    """After a change of values.yaml: `python helm/describe.py`."""
+    assert described("schema")() == (CHART / "values.schema.json").read_text(encoding="utf-8")
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    assert described("readme")() == readme
+    assert helm("show", "readme", str(CHART)).stdout.strip() == readme.strip()
+
+
+def test_every_value_is_in_the_schema():
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    assert set(values) == set(schema["properties"])
     for name, part in schema["properties"].items():
-        if name != "global":
-            assert set(part.get("properties", {})) == set(values[name] if "properties" in part else {}), name
-    assert set(values) == set(schema["properties"]) - {"global"}
+        assert set(part.get("properties", {})) == set(values[name] if "properties" in part else {}), name
+
+
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        ({}, f"leaderboard-operator:{__version__}"),
+        ({"operator": {"image": {"tag": "2"}}}, "leaderboard-operator:2"),
+        ({"operator": {"image": {"registry": "r.example"}}}, f"r.example/leaderboard-operator:{__version__}"),
+        ({"operator": {"image": {"digest": DIGEST}}}, f"leaderboard-operator@{DIGEST}"),
+        ({"operator": {"image": {"tag": "2", "digest": DIGEST}}}, f"leaderboard-operator:2@{DIGEST}"),
+        (
+            {"global": {"imageRegistry": "m.internal/x"}, "operator": {"image": {"registry": "r.example"}}},
+            f"m.internal/x/leaderboard-operator:{__version__}",
+        ),
+    ],
+)
+def test_the_image_is_put_together_from_its_parts(values, image):
+    (deployment,) = of_kind(rendered(values), "Deployment")
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == image
+
+
+def test_a_mirror_replaces_the_registry_of_every_image():
+    text = template({**VALUES["marked"], "monitoring": {"enabled": False}})
+    images = re.findall(r"image: \"?([^\"\n]+)|--app-image=(\S+)", text)
+    found = {one or other for one, other in images}
+    assert len(found) == 3
+    assert {each.partition("/")[0] for each in found} == {"mirror.internal:5000"}
+
+
+def test_on_openshift_no_pod_names_a_user():
+    for each in of_kind(rendered(VALUES["OpenShift"]), "Deployment", "StatefulSet", "Job"):
+        pod = each["spec"]["template"]["spec"]
+        assert {"runAsUser", "runAsGroup", "fsGroup"}.isdisjoint(pod.get("securityContext", {}))
+
+
+def test_a_security_context_can_be_taken_back_as_a_whole_and_in_part():
+    taken = {"podSecurityContext": None, "securityContext": {"readOnlyRootFilesystem": None}}
+    (deployment,) = of_kind(rendered({"operator": taken}), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert "securityContext" not in pod
+    assert set(pod["containers"][0]["securityContext"]) == {"allowPrivilegeEscalation", "capabilities"}
+
+
+def test_labels_annotations_and_names_are_those_of_the_values():
+    objects = rendered(VALUES["marked"])
+    for each in objects:
+        if "helm.sh/hook" not in each["metadata"].get("annotations", {}):
+            assert each["metadata"]["annotations"]["a.example/owner"] == "platform", each["kind"]
+        assert each["metadata"]["labels"]["team"] == "platform"
+        assert each["kind"] == "CustomResourceDefinition" or "boards" in each["metadata"]["name"]
+    (deployment,) = of_kind(objects, "Deployment")
+    template_ = deployment["spec"]["template"]
+    assert template_["metadata"]["annotations"] == {"a.example/owner": "operators"}
+    assert template_["metadata"]["labels"]["mesh"] == "no"
+    assert template_["spec"]["serviceAccountName"] == "own"
+    assert not of_kind(objects, "ServiceAccount")
+    (container,) = template_["spec"]["containers"]
+    assert container["args"][-1] == "--metrics-port=8080"
+    assert container["env"] == [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]
+    assert template_["spec"]["topologySpreadConstraints"][0]["topologyKey"] == "topology.kubernetes.io/zone"
+    for each in of_kind(objects, "RoleBinding", "ClusterRoleBinding"):
+        assert [subject["name"] for subject in each["subjects"]] == ["own"]
+
+
+def test_without_its_own_service_account_the_chart_asks_for_a_name():
+    with pytest.raises(AssertionError, match=re.escape("set serviceAccount.name")):
+        rendered({"serviceAccount": {"create": False}})
+
+
+def test_people_get_leaderboards_with_the_roles_of_the_cluster():
+    roles = {each["metadata"]["name"]: each for each in of_kind(rendered({}), "ClusterRole")}
+    view, edit = roles["games-lb-leaderboard-view"], roles["games-lb-leaderboard-edit"]
+    assert {verb for rule in view["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+    assert {"create", "update", "patch", "delete"} <= {verb for rule in edit["rules"] for verb in rule["verbs"]}
+    assert "rbac.authorization.k8s.io/aggregate-to-view" not in edit["metadata"]["labels"]
+    assert len(of_kind(rendered({"rbac": {"aggregateClusterRoles": False}}), "ClusterRole")) == 1
+
+
+@pytest.mark.parametrize("space", ["games", "shop"])
+def test_helm_test_scores_where_the_operator_looks_after_the_namespace(space):
+    objects = rendered({"devMongodb": {"enabled": True}, "watchNamespaces": [space]})
+    assert bool(of_kind(objects, "Leaderboard")) == (space == "games")
+    assert not of_kind(rendered({}), "Leaderboard")
+
+
+@pytest.mark.parametrize(("versions", "works"), [((), True), (("apiregistration.k8s.io/v1",), False)])
+def test_monitoring_is_refused_only_by_a_cluster_that_does_not_know_its_kinds(versions, works):
+    flags = [f"--api-versions={each}" for each in versions]
+    values = ["--set", "monitoring.enabled=true", "--kube-version", KUBERNETES]
+    done = helm("template", "lb", str(CHART), *values, *flags)
+    assert (done.returncode == 0) == works
+    assert works or "Prometheus operator's CRDs" in done.stderr
+    known = "--api-versions=monitoring.coreos.com/v1/ServiceMonitor"
+    assert helm("template", "lb", str(CHART), *values, *flags, known).returncode == 0
+
+
+def test_metadata_names_the_images_and_a_working_example():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    notes = {name.partition("/")[2]: text for name, text in chart["annotations"].items()}
+    images = {each["image"] for each in yaml.safe_load(notes["images"])}
+    assert images == {f"leaderboard-{name}:{__version__}" for name in ("app", "operator")}
+    assert yaml.safe_load(notes["crdsExamples"]) == [example("minimal")]
+    (crd,) = of_kind(rendered({}), "CustomResourceDefinition")
+    (named,) = yaml.safe_load(notes["crds"])
+    assert (named["name"], named["kind"]) == (crd["metadata"]["name"], crd["spec"]["names"]["kind"])
+    assert chart["version"] == chart["appVersion"] == __version__

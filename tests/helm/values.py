@@ -20,13 +20,37 @@ VALUES = {
     "bare": {"crds": {"install": False}, "networkPolicy": {"enabled": False}},
     "placed": {
         "operator": {
-            "image": "registry.example/leaderboard-operator@sha256:" + "0" * 64,
+            "image": {"registry": "registry.example", "digest": "sha256:" + "0" * 64},
             "nodeSelector": {"kubernetes.io/os": "linux"},
             "tolerations": [{"key": "control", "operator": "Exists"}],
             "affinity": {"nodeAffinity": {}},
             "priorityClassName": "system-cluster-critical",
         },
-        "app": {"image": "registry.example/leaderboard-app:1"},
+        "app": {"image": {"registry": "registry.example", "tag": "1", "digest": "sha256:" + "1" * 64}},
         "imagePullSecrets": ["registry"],
+    },
+    "OpenShift": {
+        "devMongodb": {
+            "enabled": True,
+            "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
+        },
+    },
+    "marked": {
+        "global": {"imageRegistry": "mirror.internal:5000/"},
+        "fullnameOverride": "boards",
+        "commonLabels": {"team": "platform"},
+        "commonAnnotations": {"a.example/owner": "platform"},
+        "serviceAccount": {"create": False, "name": "own"},
+        "rbac": {"aggregateClusterRoles": False},
+        "operator": {
+            "extraArgs": ["--metrics-port=8080"],
+            "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+            "podLabels": {"mesh": "no"},
+            "podAnnotations": {"a.example/owner": "operators"},
+            "topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+            ],
+        },
+        "devMongodb": {"enabled": True},
     },
 }

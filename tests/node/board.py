@@ -20,9 +20,9 @@ from tests.support.wait import wait_until
 HOME, GAMES = "leaderboard-system", "games"
 OPERATOR, MONGODB = "lb-leaderboard-operator", "lb-leaderboard-dev-mongodb"
 IMAGES = {
-    "operator": {"image": "localhost/leaderboard-operator:test"},
-    "app": {"image": "localhost/leaderboard-app:test"},
-    "devMongodb": {"enabled": True, "image": "localhost/mongodb:test"},
+    "operator": {"image": {"registry": "localhost", "tag": "test"}},
+    "app": {"image": {"registry": "localhost", "tag": "test"}},
+    "devMongodb": {"enabled": True, "image": {"registry": "localhost", "repository": "mongodb", "tag": "test"}},
 }
 READY_SECONDS = 180
 CALL = """
@@ -117,7 +117,7 @@ class Visitor:
         security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         container = {
             "name": "main",
-            "image": IMAGES["app"]["image"],
+            "image": "localhost/leaderboard-app:test",
             "command": ["sleep", "infinity"],
             "securityContext": security,
         }
