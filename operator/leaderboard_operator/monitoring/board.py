@@ -67,7 +67,7 @@ def _restarting(scope: Scope) -> tuple[Alert, ...]:
     """A page where half of the pods restart; one of many is a ticket, since the others serve."""
     started = scope.series("process_start_time_seconds", 'leaderboard!=""')  # every other program has one too
     restarts = f"sum {BY} (changes({started}[15m]))"
-    share = f"count {BY} (changes({started}[15m]) > 0)\n/ count {BY} ({started})"
+    share = f"sum {BY} (changes({started}[15m]) > bool 0)\n/ count {BY} ({started})"
     found = []
     severity: Severity
     for severity, part in (("page", ">= 0.5"), ("ticket", "< 0.5")):
