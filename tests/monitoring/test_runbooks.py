@@ -9,6 +9,7 @@ import yaml
 
 from leaderboard_operator.monitoring.objectives import BURNS
 from tests.monitoring.test_rules import ALERTS, RECORDINGS
+from tests.operator.samples import board
 from tests.operator.test_docs import DOC
 from tests.support.chart import CHART, ROOT
 
@@ -65,6 +66,9 @@ def test_what_it_looks_for_in_logs_is_what_the_programs_say(text):
 
 def test_logs_of_several_pods_are_shown_whole_and_by_pod(text):
     """With a selector kubectl shows ten lines of each pod unless it gets a number, and not which pod wrote a line."""
+    (selector,) = (f"{name}={value}" for name, value in board().selector.items())
+    for named in re.findall(r"kubectl --namespace games .*--selector (\S+)", text):
+        assert named == selector
     for command in re.findall(r"^kubectl .* logs .*$", text, re.MULTILINE):
         assert "--prefix" in command
         assert "--tail=-1" in command or "--previous --tail=" in command
