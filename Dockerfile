@@ -15,6 +15,7 @@ WORKDIR /src
 COPY constraints.txt pyproject.toml setup.cfg README.md LICENSE ./
 COPY leaderboard_logs leaderboard_logs
 COPY tornado_app tornado_app
+COPY clients/js/src clients/js/src
 COPY operator operator
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/src/constraints.txt
 

@@ -10,11 +10,14 @@ from tests.conftest import missing
 from tests.support.building import cache_folder, one_at_a_time
 
 INSTALL_SECONDS = 500
-FLAGS = ("--ignore-scripts", "--omit=optional", "--prefer-offline", "--no-audit", "--no-fund")
+FLAGS = ("--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund")
 
 
-def packages(lock: Path, what: str) -> Path:
-    """The folder `node_modules` of a package-lock.json, which names no place that they come from. Skips without npm."""
+def packages(lock: Path, what: str, *, optional: bool = False) -> Path:
+    """The folder `node_modules` of a package-lock.json, which names no place that they come from. Skips without npm.
+
+    `optional`: with the optional ones, which hold the binaries of this machine.
+    """
     for name in ("node", "npm"):
         if shutil.which(name) is None:
             missing(f"{what} needs {name}: apt-get install nodejs npm")
@@ -24,7 +27,7 @@ def packages(lock: Path, what: str) -> Path:
         if not done.exists():
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(lock.with_name(name), folder)
-            command = ["npm", "ci", *FLAGS]
+            command = ["npm", "ci", *FLAGS, *(() if optional else ("--omit=optional",))]
             installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS)
             assert installed.returncode == 0, installed.stderr
             done.touch()

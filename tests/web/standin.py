@@ -213,7 +213,9 @@ class Page(Handler):
 class Static(Handler):
     def get(self, name: str) -> None:
         self.set_header("Content-Type", TYPES[name.rpartition(".")[2]])
-        self.write(files("tornado_app.web").joinpath(name).read_bytes())
+        folder = files("tornado_app.web")
+        found = next(file for file in (folder / name, folder / "client" / name) if file.is_file())
+        self.write(found.read_bytes())
 
 
 class DemoSession(Handler):

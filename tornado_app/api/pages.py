@@ -14,9 +14,10 @@ CSP = (
 )
 _DEMO_MARK = b"<!--demo-->"
 _DEMO_META = b'<meta name="leaderboard-demo" content="true">'
-_SERVED = (".js", ".css", ".svg", ".png", ".ico", ".webmanifest")
+_SERVED = (".js", ".d.ts", ".css", ".svg", ".png", ".ico", ".webmanifest")
 
 mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("text/plain", ".ts")  # by default a video; TypeScript has no registered type
 
 
 def routes(*, demo: bool = False) -> list[Route]:
@@ -24,7 +25,7 @@ def routes(*, demo: bool = False) -> list[Route]:
     folder = files("tornado_app.web")
     index = (folder / "index.html").read_bytes()
     found = [page("/", index.replace(_DEMO_MARK, _DEMO_META if demo else b""), "text/html; charset=utf-8")]
-    for entry in folder.iterdir():
+    for entry in (*folder.iterdir(), *(folder / "client").iterdir()):
         if entry.name.endswith(_SERVED):
             kind = mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
             charset = "; charset=utf-8" if kind.startswith("text/") else ""

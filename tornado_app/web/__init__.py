@@ -1,1 +1,1 @@
-"""The live page and its client module: plain files, no build step."""
+"""The live page: plain files, no build step. `client` links to the JavaScript client's own source, `clients/js/src`."""

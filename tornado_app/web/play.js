@@ -5,9 +5,11 @@
  * @typedef {{ token: string, user_id: string, username: string, actions: Record<string, number> }} Session
  */
 
+import { createScores } from "./leaderboard.js";
+
 const KEPT = "leaderboard-demo-session";
-const TRIES = 3;
-const PAUSE = 1_000; // milliseconds; between two tries of one action, up to
+const DEADLINE = 10_000; // milliseconds
+const MAX_WAIT = 2_000; // a longer wait is shown
 const TOO_MANY_PAUSE = 10; // seconds, where a 429 doesn't say
 
 const numbers = new Intl.NumberFormat();
@@ -16,6 +18,7 @@ export class Player {
   /** @type {Session | null} */ #session = null;
   /** @type {Promise<void> | null} */ #asking = null;
   /** @type {ReturnType<typeof setInterval> | undefined} */ #waiting = undefined;
+  #scores = createScores({ token: (refused) => this.token(refused) });
   #panel;
   #entered;
 
@@ -93,34 +96,19 @@ export class Player {
 
   /** @param {string} type */
   async #act(type) {
-    const answer = await this.#send(JSON.stringify({ actionId: uuid(), actionType: type }));
-    if (!answer) return this.#say("Not sent: the server can’t be reached. Please try again.");
-    const body = await answer.json().catch(() => ({ message: `The server answered ${answer.status}.` })); // a proxy's page
-    if (answer.status === 429) return this.#wait(Number(answer.headers.get("Retry-After")) || TOO_MANY_PAUSE);
-    if (!answer.ok) return this.#say(body.message);
-    this.scored(body.newScore, body.leaderboardPosition);
-    this.#say(`${numbers.format(body.newScore)} points now: rank ${numbers.format(body.leaderboardPosition)}.`);
+    try {
+      const { score, rank } = await this.#scores.submit({ actionType: type }, { deadline: DEADLINE, maxWait: MAX_WAIT });
+      this.scored(score, rank ?? 0);
+      this.#say(`${numbers.format(score)} points now: rank ${numbers.format(rank ?? 0)}.`);
+    } catch (error) {
+      this.#refused(error);
+    }
   }
 
-  /**
-   * Post an action; as its id makes it count once, it can be sent again when no answer came. Null where none ever did.
-   * @param {string} body
-   * @returns {Promise<Response | null>}
-   */
-  async #send(body) {
-    let refused = false;
-    for (let left = TRIES; left; left--) {
-      try {
-        const headers = { "Content-Type": "application/json", Authorization: `Bearer ${await this.token(refused)}` };
-        const answer = await fetch("api/scores/update", { method: "POST", headers, body });
-        refused = answer.status === 401;
-        if ((!refused && answer.status < 500) || left === 1) return answer;
-      } catch {
-        refused = false; // no network: tried again, and said if it stays so
-      }
-      if (left > 1) await new Promise((resolve) => setTimeout(resolve, refused ? 0 : Math.random() * PAUSE));
-    }
-    return null;
+  /** @param {any} error */
+  #refused({ status, message, retryAfter }) {
+    if (status === 429) this.#wait(Math.ceil((retryAfter ?? 0) / 1000) || TOO_MANY_PAUSE);
+    else this.#say(status ? message : "Not sent: the server can’t be reached. Please try again.");
   }
 
   #waits() {
@@ -176,14 +164,4 @@ async function open() {
 /** @returns {Session | null} */
 function recall() {
   return JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
-}
-
-/** A random UUID, also where the page came over plain HTTP and `crypto.randomUUID` isn't there. */
-function uuid() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

@@ -1,54 +1,58 @@
 /**
- * One socket and the copy of the board that it brought; `leaderboard.js` is the module to import.
+ * One socket and the copy of the board that it brought.
  *
  * @module
- * @import { Row, Score, Token } from "./leaderboard.js"
+ * @import { Row, ScoreUpdate, Token, WebSocketClass } from "./connection.js"
  */
+
+import { ABNORMAL } from "./closing.js";
+import { object } from "./json.js";
 
 /** Milliseconds from opening the socket to the first message. */
 export const FIRST_MESSAGE = 15_000;
-
-/** Code of a socket that ended without a close frame. */
-const ABNORMAL = 1006;
 
 export class Link {
   /** @type {readonly (Row | null)[]} */ rows = [];
   version = 0;
   heardAt = Date.now();
   /** @type {number | null} When the first message came. */ liveSince = null;
+  #over = false;
   #inOrder = true;
   #impatience = 1 + Math.random();
-  #listener = new AbortController();
   #events;
   #socket;
   #deadline;
 
   /**
-   * @param {URL} url
+   * @param {WebSocketClass} Socket
+   * @param {string} url
    * @param {() => Token | Promise<Token>} token
-   * @param {{ board: (link: Link) => void, outOfOrder: () => void, score: (score: Score) => void,
+   * @param {{ board: (link: Link) => void, outOfOrder: () => void, score: (score: ScoreUpdate) => void,
    *           end: (link: Link, code: number, reason: string) => void }} events
    */
-  constructor(url, token, events) {
+  constructor(Socket, url, token, events) {
     this.#events = events;
-    this.#socket = new WebSocket(url);
-    const { signal } = this.#listener;
-    this.#socket.addEventListener("open", () => this.#authenticate(token), { signal });
-    this.#socket.addEventListener("message", ({ data }) => this.#read(data), { signal });
-    this.#socket.addEventListener("close", ({ code, reason }) => this.#end(code, reason), { signal });
+    this.#socket = new Socket(url);
+    // Neither the package ws nor React Native removes a listener by an AbortSignal, so each listener checks #over.
+    const on = (/** @type {string} */ type, /** @type {(event: any) => void} */ act) =>
+      this.#socket.addEventListener(type, (/** @type {any} */ event) => this.#over || act(event));
+    on("open", () => this.#authenticate(token));
+    on("message", ({ data }) => this.#read(data));
+    on("close", ({ code, reason }) => this.#end(code ?? ABNORMAL, reason ?? ""));
+    on("error", () => {}); // `close` follows; the package ws throws where nothing listens
     this.#deadline = setTimeout(() => this.#end(ABNORMAL, "no answer in time"), FIRST_MESSAGE);
   }
 
-  /** Close, and be silent from now on: a dead socket would take its time to say that it closed. */
+  /** Close, and report nothing from now on: a dead socket takes minutes to report that it closed. */
   drop() {
-    this.#listener.abort();
+    this.#over = true;
     clearTimeout(this.#deadline);
     this.#socket.close();
   }
 
   /**
    * Whether nothing came for once to twice `patience` milliseconds; each link has its own measure within that, so that
-   * the many that heard the last message together don't act together.
+   * the many that heard the last message together do not act together.
    * @param {number} patience
    */
   isSilent(patience) {
@@ -64,20 +68,20 @@ export class Link {
 
   /** @param {() => Token | Promise<Token>} ask */
   async #authenticate(ask) {
-    const { signal } = this.#listener;
     try {
       const token = await ask();
-      if (token && !signal.aborted) this.#socket.send(JSON.stringify({ type: "authenticate", token }));
+      if (token && !this.#over) this.#socket.send(JSON.stringify({ type: "authenticate", token }));
     } catch (error) {
-      if (!signal.aborted) this.#end(ABNORMAL, `no token: ${error}`);
+      if (!this.#over) this.#end(ABNORMAL, `no token: ${error}`);
     }
   }
 
-  /** @param {string} data */
+  /** @param {unknown} data */
   #read(data) {
     this.heardAt = Date.now();
-    const message = JSON.parse(data, exactly);
-    if (message.type === "leaderboard.update") this.#update(message.version, message.data.updatedPositions);
+    const message = typeof data === "string" ? object(data) : null;
+    if (!message) this.#end(ABNORMAL, "a message that is not JSON");
+    else if (message.type === "leaderboard.update") this.#update(message.version, message.data.updatedPositions);
     else if (message.type === "user.scoreUpdate") this.#events.score(Object.freeze(message.data));
   }
 
@@ -93,8 +97,8 @@ export class Link {
     }
     const rows = [...this.rows];
     for (const { position, ...row } of positions) rows[position - 1] = row.userId === null ? null : Object.freeze(row);
-    const filled = rows.findLastIndex((row) => row) + 1;
-    this.rows = Object.freeze(Array.from({ length: filled }, (_, at) => rows[at] ?? null));
+    while (rows.length && !rows[rows.length - 1]) rows.pop();
+    this.rows = Object.freeze(Array.from(rows, (row) => row ?? null));
     this.version = version;
     this.liveSince ??= this.heardAt;
     clearTimeout(this.#deadline);
@@ -109,17 +113,4 @@ export class Link {
     this.drop();
     this.#events.end(this, code, reason);
   }
-}
-
-/**
- * A JSON reviver for int64: where the browser tells the source text, an integer that a number can't hold is a bigint.
- * @param {string} _key
- * @param {unknown} value
- * @param {{ source?: string }} [context]
- */
-function exactly(_key, value, context) {
-  const source = context?.source;
-  return Number.isInteger(value) && !Number.isSafeInteger(value) && source && /^-?\d+$/.test(source)
-    ? BigInt(source)
-    : value;
 }

@@ -1,0 +1,36 @@
+/** Milliseconds from opening the socket to the first message. */
+export const FIRST_MESSAGE: 15000;
+export class Link {
+    /**
+     * @param {WebSocketClass} Socket
+     * @param {string} url
+     * @param {() => Token | Promise<Token>} token
+     * @param {{ board: (link: Link) => void, outOfOrder: () => void, score: (score: ScoreUpdate) => void,
+     *           end: (link: Link, code: number, reason: string) => void }} events
+     */
+    constructor(Socket: WebSocketClass, url: string, token: () => Token | Promise<Token>, events: {
+        board: (link: Link) => void;
+        outOfOrder: () => void;
+        score: (score: ScoreUpdate) => void;
+        end: (link: Link, code: number, reason: string) => void;
+    });
+    /** @type {readonly (Row | null)[]} */ rows: readonly (Row | null)[];
+    version: number;
+    heardAt: number;
+    /** @type {number | null} When the first message came. */ liveSince: number | null;
+    /** Close, and report nothing from now on: a dead socket takes minutes to report that it closed. */
+    drop(): void;
+    /**
+     * Whether nothing came for once to twice `patience` milliseconds; each link has its own measure within that, so that
+     * the many that heard the last message together do not act together.
+     * @param {number} patience
+     */
+    isSilent(patience: number): boolean;
+    /** @param {Link["rows"]} rows */
+    shows(rows: Link["rows"]): boolean;
+    #private;
+}
+import type { Row } from "./connection.js";
+import type { WebSocketClass } from "./connection.js";
+import type { Token } from "./connection.js";
+import type { ScoreUpdate } from "./connection.js";
