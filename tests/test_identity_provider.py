@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -16,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.auth.forgery import claims, forge, signing
 from tests.auth.provider import jwks
+from tests.support.jwks import Provider
 from tests.support.service import RunningService
 from tests.support.wait import wait_until
 
@@ -29,51 +28,9 @@ HURRIED = "import sys; from tornado_app.auth import schedule; schedule.LOOK_EVER
 """The minute between two looks for unknown keys as a second; all else is the real program."""
 
 
-class Provider:
-    """Serves a JWK Set on a port of its own; `down` closes it, `up` opens it again, a shut `gate` keeps it waiting."""
-
-    def __init__(self) -> None:
-        self.body, self.status = jwks(FIRST), 200
-        self.asked = 0
-        self.gate = threading.Event()
-        self.gate.set()
-        self._server: ThreadingHTTPServer | None = None
-        self.port = 0
-        self.up()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/jwks"
-
-    def up(self) -> None:
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                provider.asked += 1
-                provider.gate.wait(10)
-                self.send_response(provider.status)
-                self.send_header("Content-Length", str(len(provider.body)))
-                self.end_headers()
-                self.wfile.write(provider.body)
-
-            def log_message(self, *args: object) -> None:
-                """Nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def down(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
-
-
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    provider = Provider()
+    provider = Provider(jwks(FIRST))
     yield provider
     provider.gate.set()
     provider.down()

@@ -151,9 +151,9 @@ def _parser() -> Parser:
     add("serve", _serve, "run the service", settings=True, epilog=_SERVE)
     demo = add("demo", _demo, "run the service with simulated players on it", settings=True)
     demo.add_argument("--players", type=_count, default=50, metavar="N", help="simulated players (default: 50)")
-    about = "print a bearer token for a player or a game server"
+    about = "print a bearer token for a player or a game server, or check one"
     signing.add_token_options(add("token", signing.token, about, epilog=signing.MINTING_EXAMPLES))
-    about = "print an action proof, as a game server signs it for a player's update"
+    about = "print an action proof, as a game server signs it for a player's update, or check one"
     signing.add_proof_options(add("sign-action", signing.sign_action, about, epilog=signing.SIGNING_EXAMPLES))
     about = "prove that each score is the sum of its ledger; exit 1 where one is not"
     audit.add_options(add("audit", audit.run, about, epilog=audit.EXAMPLES))

@@ -10,25 +10,30 @@ from tornado_app.config import Config, Refused, parse_duration
 from tornado_app.config.flags import add_some_settings, load
 from tornado_app.core import identity
 from tornado_app.core.errors import ConfigError, StartupError
-from tornado_app.core.model import MAX_SCORE, Scope
+from tornado_app.core.model import MAX_SCORE, Caller, Scope, Submission
 
 TOKEN_SETTINGS = (
     "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "jwt_key", "jwt_key_file", "jwt_jwks_url",
     "jwt_jwks_file", "jwt_algorithm", "jwt_audience", "jwt_audience_claims", "jwt_issuer", "jwt_user_claim",
-    "jwt_name_claims", "jwt_scope_claims", "jwt_write_scopes", "jwt_admin_scopes",
+    "jwt_name_claims", "jwt_scope_claims", "jwt_write_scopes", "jwt_admin_scopes", "jwt_leeway",
 )  # fmt: skip
 """The settings that say how a token is signed, and with what."""
 
 PROOF_SETTINGS = (
     "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "proof_key", "proof_key_file", "proof_jwks_file",
-    "proof_algorithm", "proof_lifetime", "actions",
+    "proof_algorithm", "proof_lifetime", "actions", "action_proof",
 )  # fmt: skip
 """The same for an action proof."""
+
+MAX_INPUT = 1024 * 1024
+"""Characters that are read of standard input."""
 
 MINTING_EXAMPLES = """examples:
   leaderboard token --sub alice --name "Zoë"
   leaderboard token --sub game-1 --scope scores:write --ttl 12h
   curl -H "Authorization: Bearer $(leaderboard token --sub alice)" --json '{"score": 5}' http://127.0.0.1:8000/api/score
+  leaderboard token --check - --jwt-jwks-url https://id.example.com/jwks < token.txt
+      whether the service accepts a token, as which player, and why not
 
 It signs with the secret of jwt_key or jwt_key_file, or with the key that was made in the data folder."""
 SIGNING_EXAMPLES = """examples:
@@ -37,13 +42,16 @@ SIGNING_EXAMPLES = """examples:
   curl -H "Authorization: Bearer $(leaderboard token --sub alice)" \\
        -H "Action-Proof: $(leaderboard sign-action --sub alice --type level_complete --points 50)" \\
        --json '{"score": 50}' http://127.0.0.1:8000/api/score
+  leaderboard sign-action --check - --sub alice --points 50 < proof.txt
+      whether the service accepts a proof of this request, and why not
 
 It signs with the secret of proof_key or proof_key_file, or with the key that was made in the data folder."""
 
 
 def add_token_options(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the flags of `leaderboard token`."""
-    parser.add_argument("--sub", required=True, metavar="ID", type=_user_id, help="whom the token is for: the user id")
+    _add_purpose(parser, "token")
+    parser.add_argument("--sub", metavar="ID", type=_user_id, help="whom the token is for: the user id")
     parser.add_argument("--name", type=_username, help="display name")
     parser.add_argument("--picture", metavar="URL", type=_avatar_url, help="avatar image, http:// or https://")
     scopes = "what it may do: scores:write (a game server), leaderboard:admin; may be repeated"
@@ -54,8 +62,9 @@ def add_token_options(parser: argparse.ArgumentParser) -> None:
 
 def add_proof_options(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the flags of `leaderboard sign-action`."""
-    parser.add_argument("--sub", required=True, metavar="ID", type=_user_id, help="whose action it is: the user id")
-    parser.add_argument("--type", required=True, help="what was done, such as level_complete")
+    _add_purpose(parser, "action proof")
+    parser.add_argument("--sub", metavar="ID", type=_user_id, help="whose action it is: the user id")
+    parser.add_argument("--type", help="what was done, such as level_complete")
     points = "what it is worth (default: what the service's table of actions has for the type)"
     parser.add_argument("--points", type=_points, metavar="N", help=points)
     parser.add_argument("--id", help="the action's id, which makes it count once (default: a random one)")
@@ -64,9 +73,36 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
     add_some_settings(parser, PROOF_SETTINGS)
 
 
+def _add_purpose(parser: argparse.ArgumentParser, what: str) -> None:
+    about = f"check this {what} with the service's settings instead of making one; - reads it from standard input"
+    parser.add_argument("--check", metavar="TEXT|-", help=f"{about}; exit 0 if it is accepted, 1 if not")
+
+
+def _require(options: argparse.Namespace, *names: str) -> None:
+    """Raises ConfigError where one of these flags is missing, which only checking does without."""
+    missing = [f"--{name}: it is missing; give it, or --check" for name in names if getattr(options, name) is None]
+    if missing:
+        raise ConfigError(missing)
+
+
+def _given(text: str) -> str:
+    """The token or proof to check, also as it is copied out of a header."""
+    found = (sys.stdin.read(MAX_INPUT) if text == "-" else text).strip()
+    scheme, _, rest = found.partition(" ")
+    found = rest.strip() if scheme.lower() == "bearer" else found
+    if not found:
+        raise ConfigError(["--check: it is empty; give the text, or - and the text on standard input"])
+    return found
+
+
 def token(options: argparse.Namespace) -> int:
-    """Print a bearer token."""
+    """Print a bearer token, or check one."""
     config = load(options, concerned=TOKEN_SETTINGS)
+    if options.check is not None:
+        from tornado_app import inspection
+
+        return inspection.check_token(config, _given(options.check))
+    _require(options, "sub")
     refuse_foreign_tokens(config)
     from tornado_app.auth import keys, material, minting
 
@@ -92,8 +128,15 @@ def token(options: argparse.Namespace) -> int:
 
 
 def sign_action(options: argparse.Namespace) -> int:
-    """Print an action proof."""
+    """Print an action proof, or check one."""
     config = load(options, concerned=PROOF_SETTINGS)
+    if options.check is not None:
+        from tornado_app import inspection
+
+        caller = Caller(options.sub or "", 0.0)
+        request = Submission(caller, action_type=options.type, action_id=options.id, points=options.points)
+        return inspection.check_proof(config, _given(options.check), request)
+    _require(options, "sub", "type")
     _refuse_foreign_proofs(config)
     ttl = config.proof_lifetime if options.ttl is None else options.ttl
     if ttl > config.proof_lifetime:

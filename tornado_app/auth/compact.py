@@ -76,6 +76,19 @@ def open_jws(text: str, keys: KeySet, types: frozenset[str | None]) -> Opened:
     return Opened(header, json_object(base64url(match[2])), key)
 
 
+def unverified(text: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Header and claims as the text has them, for a person to look at; None for a part that cannot be read."""
+    match = _SEGMENTS.fullmatch(text) if len(text) <= MAX_TOKEN else None
+    return (None, None) if match is None else (_readable(match[1]), _readable(match[2]))
+
+
+def _readable(segment: str) -> dict[str, Any] | None:
+    try:
+        return json_object(base64url(segment))
+    except Refused:
+        return None
+
+
 def unreadable(text: str, what: str) -> Refused:
     """Why `text`, which is longer than MAX_TOKEN or not ASCII, is not even decoded. `what` begins the sentence."""
     if len(text) <= MAX_TOKEN:

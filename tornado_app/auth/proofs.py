@@ -13,7 +13,7 @@ import msgspec
 
 from tornado_app.auth import compact
 from tornado_app.auth.compact import Opened, Refused, shown
-from tornado_app.auth.keys import KeySource, SigningKey
+from tornado_app.auth.keys import KeySet, KeySource, SigningKey
 from tornado_app.auth.minting import sign
 from tornado_app.core import identity
 from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, UnknownActionType
@@ -68,6 +68,11 @@ class ProofVerifier:
         self._lifetime = lifetime
         self._leeway = leeway
         self._clock = clock
+
+    @property
+    def keys(self) -> KeySet:
+        """The keys that proofs are verified with now."""
+        return self._keys.current()
 
     @property
     def remember_for(self) -> float:

@@ -87,6 +87,11 @@ class RemoteKeys:
         return self._keys
 
     @property
+    def fault(self) -> str:
+        """Why the last fetch failed; empty where it did not."""
+        return self._fault
+
+    @property
     def age(self) -> float | None:
         """Seconds since the provider last gave a good set, None where it never did."""
         return None if self._good_at is None else self._clock() - self._good_at
