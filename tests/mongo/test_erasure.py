@@ -9,7 +9,7 @@ from pymongo.errors import AutoReconnect
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 from tornado_app.core.errors import DatabaseError, PlayerNotFound, PlayerSuspended
-from tornado_app.core.model import Action, Profile
+from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import Case
 from tornado_app.core.suspicion import Rule
 from tornado_app.mongo import erasure, schema
@@ -96,7 +96,7 @@ async def test_nothing_revives_a_player_whose_erasure_was_interrupted(board, ste
     with pytest.raises(PlayerSuspended):
         await score(board)
     with pytest.raises(DatabaseError):
-        await board.store.register("alice", Profile("Alice"))
+        await board.store.register("alice", ProfileChange("Alice"))
     with pytest.raises(PlayerNotFound):
         await board.store.player("alice")
     assert await board.players.find_one({}) == before
@@ -115,11 +115,11 @@ async def test_who_asks_again_for_an_interrupted_erasure_has_it_finished(board):
 async def test_a_profile_that_comes_while_the_player_is_erased_is_of_a_new_player(board):
     await score(board)
     await interrupt(board, "delete_one")
-    registering = asyncio.ensure_future(board.store.register("alice", Profile("Alice again")))
+    registering = asyncio.ensure_future(board.store.register("alice", ProfileChange("Alice again")))
     await asyncio.sleep(0)
     assert await board.moderation().eraser.finish_all() == 1
-    player, created = await registering
-    assert (player.score, player.username, created) == (0, "Alice again", True)
+    done = await registering
+    assert (done.player.score, done.player.username, done.created) == (0, "Alice again", True)
 
 
 async def test_players_who_are_only_hidden_or_suspended_stay(board):

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from tests.mongo.live import Live, running
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
-from tornado_app.core.model import Profile
+from tornado_app.core.model import ProfileChange
 from tornado_app.mongo import feed as module
 from tornado_app.mongo.documents import BOARD_ORDER
 from tornado_app.mongo.driver import settled
@@ -58,7 +58,7 @@ async def test_changes_come_in_order_with_the_score_before_and_after(live):
     for points in (5, 3, 2):
         await live.score("alice", points)
     await live.score("bob", 7)
-    await live.store.register("carol", Profile())
+    await live.store.register("carol", ProfileChange())
     await eventually(lambda: len(live.board.changes) == 5)
     told = [(change.user_id, change.old, change.new) for change in live.board.changes]
     assert told == [("alice", None, 5), ("alice", 5, 8), ("alice", 8, 10), ("bob", None, 7), ("carol", None, 0)]
@@ -83,14 +83,14 @@ async def test_a_batch_of_writes_is_told_one_by_one(live):
 async def test_a_new_name_of_one_on_the_board_is_shown(live):
     await live.score("alice", 5)
     await eventually(lambda: live.board.top.standings)
-    await live.store.register("alice", Profile(username="Zoë", avatar_url="https://x.test/z.png"))
+    await live.store.register("alice", ProfileChange(username="Zoë", avatar_url="https://x.test/z.png"))
 
     def shown():
         player = live.board.top.standings[0].player
         return (player.username, player.avatar_url) == ("Zoë", "https://x.test/z.png")
 
     await eventually(shown)
-    await live.players.update_one({"_id": "alice"}, {"$unset": {"username": ""}})
+    await live.players.update_one({"_id": "alice"}, {"$unset": {"ownUsername": ""}})
     await eventually(lambda: live.board.top.standings[0].player.username == "alice")
     assert live.board.rebuilds == 1
 

@@ -92,6 +92,7 @@ def test_moderation_keeps_who_and_why_and_moves_no_points_but_a_take_back(stream
     entries = booked(
         stream.insert(Mark(Kind.REGISTER, 0, "r"), score=0),
         stream.update(action(), score=5),
+        stream.update(Mark(Kind.PROFILE, 0, "p", at=AT, by="alice", reason="username")),
         stream.update(by(Kind.SUSPEND, 0, "s")),
         stream.update(by(Kind.REINSTATE, 0, "i"), removed=["suspended"]),
         stream.update(by(Kind.HIDE, 5, "h")),
@@ -99,10 +100,11 @@ def test_moderation_keeps_who_and_why_and_moves_no_points_but_a_take_back(stream
         stream.update(by(Kind.TAKE_BACK, -5, "t", ops=["op-1"]), score=0),
     )
     assert lines(entries) == [
-        ("register", 0, 0), ("action", 5, 5), ("suspend", 0, 5), ("reinstate", 0, 5), ("hide", 0, 5), ("show", 0, 5),
-        ("take_back", -5, 0),
+        ("register", 0, 0), ("action", 5, 5), ("profile", 0, 5), ("suspend", 0, 5), ("reinstate", 0, 5),
+        ("hide", 0, 5), ("show", 0, 5), ("take_back", -5, 0),
     ]  # fmt: skip
-    assert {(entry.by, entry.reason) for entry in entries[2:]} == {("mod", "speed hack — 速すぎる")}
+    assert (entries[2].by, entries[2].reason) == ("alice", "username")
+    assert {(entry.by, entry.reason) for entry in entries[3:]} == {("mod", "speed hack — 速すぎる")}
     assert entries[-1].ops == ("op-1",)
 
 

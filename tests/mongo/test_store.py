@@ -17,7 +17,7 @@ from tornado_app.core.errors import (
     ShuttingDown,
     SuspiciousActivity,
 )
-from tornado_app.core.model import MAX_SCORE, Action, Profile
+from tornado_app.core.model import MAX_SCORE, Action, Profile, ProfileChange
 from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.mongo import marks, schema
 from tornado_app.mongo.driver import connect, settled
@@ -192,7 +192,7 @@ async def test_an_id_outlives_the_window_in_which_it_was_used(store, clock):
 
 
 async def test_a_score_never_passes_int64(store):
-    await store.register("alice", Profile())
+    await store.register("alice", ProfileChange())
     await store.documents.update_one({"_id": "alice"}, {"$set": {"score": Int64(MAX_SCORE - 5)}})
     await refusal(store.apply(action(points=6)), InvalidIncrement)
     assert (await store.apply(action(points=5))).score == MAX_SCORE
@@ -216,10 +216,11 @@ async def test_the_points_cap_counts_the_window(real, clock):
 
 
 async def test_register_makes_and_changes_a_player(store):
-    player, created = await store.register("alice", Profile())
-    assert (player.score, player.username, created) == (0, "alice", True)
-    player, created = await store.register("alice", Profile(username="Zoë"))
-    assert (player.username, player.avatar_url, created) == ("Zoë", None, False)
+    done = await store.register("alice", ProfileChange())
+    assert (done.player.score, done.player.username, done.created) == (0, "alice", True)
+    done = await store.register("alice", ProfileChange(username="Zoë"))
+    assert (done.player.username, done.player.avatar_url, done.created) == ("Zoë", None, False)
+    assert done.changed == ("username",)
     assert not (await store.apply(action(create=False))).created
 
 
@@ -404,7 +405,7 @@ async def test_receipt_has_the_version_that_shows_it(make_store, real):
         assert await score_at(store, receipt.user_id, receipt.version) >= receipt.score
     versions = [receipt.version for receipt in (*receipts[:3], receipts[-1])]
     assert versions == sorted(versions)
-    player, _ = await store.register("zoe", Profile("Zoë"))
+    player = (await store.register("zoe", ProfileChange("Zoë"))).player
     assert await score_at(store, "zoe", player.version) == 0
     assert (await store.player("alice")).version >= versions[-1]
 

@@ -42,6 +42,10 @@ class Answer(NamedTuple):
     replayed: bool = False
 
 
+PROFILES, PROFILE_WINDOW = 10, 60_000
+"""Profile changes of a player in any window of so many milliseconds."""
+
+
 class Quota(NamedTuple):
     """Updates left, and milliseconds until there is one more."""
 
@@ -78,6 +82,8 @@ class Player:
 
     updated_at: int
     name: str
+    own: str | None = None
+    profile_at: list[int] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
     suspended: bool = False
     hidden: bool = False
@@ -162,11 +168,16 @@ class Model:
             left += 1
         return left
 
-    def register(self, user: str, name: str | None, now: int) -> bool:
-        """Whether it made the player."""
+    def register(self, user: str, name: str | None, now: int) -> bool | str:
+        """Whether it made the player, whose own name it is from now on; that costs a change where it is another one."""
         created = user not in self.players
         player = self.players.setdefault(user, Player(now, user))
-        player.name = name or player.name
+        if not created and name in (None, player.own):
+            return False
+        if len(player.profile_at) >= PROFILES and player.profile_at[-PROFILES] > now - PROFILE_WINDOW:
+            return "RateLimited"
+        player.profile_at.append(now)
+        player.own = name or player.own
         return created
 
     # -- moderating -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from tests.properties.model import Answer, Model, Player, Quota, State, Wanted
 from tests.support.wait import eventually
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.ledger import Entry, EntryKind
-from tornado_app.core.model import Action, Profile
+from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.mongo import marks, schema
@@ -109,9 +109,14 @@ class World:
             await self._submit(step)
         elif isinstance(step, steps.Register):
             now = self.clock(step.store)
-            player, created = await self.stores[step.store].register(self._prefix + step.user, Profile(step.name))
-            assert created == self.model.register(step.user, step.name, now)
-            assert (player.score, player.username) == self._shown(step.user)
+            change = ProfileChange() if step.name is None else ProfileChange(step.name)
+            found = await outcome(self.stores[step.store].register(self._prefix + step.user, change))
+            expected = self.model.register(step.user, step.name, now)
+            if isinstance(found, LeaderboardError):
+                assert type(found).__name__ == expected
+            else:
+                assert found.created == expected
+                assert (found.player.score, found.player.username) == self._shown(step.user)
         elif isinstance(step, steps.Moderate):
             found = await outcome(getattr(self.moderation, step.verb)(self._case(step.user)))
             assert state(found) == self.model.moderate(step.verb, step.user)
@@ -220,7 +225,8 @@ class World:
 
     def _shown(self, user: str) -> tuple[int, str]:
         player = self.model.players[user]
-        return player.score, self._prefix + user if player.name == user else player.name
+        name = player.own or player.name
+        return player.score, self._prefix + user if name == user else name
 
     def _case(self, user: str, by: str = "mod") -> Case:
         return Case(self._prefix + user, by, "why")

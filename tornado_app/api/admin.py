@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,8 +13,10 @@ import msgspec
 from tornado_app.api.bodies import Decoder
 from tornado_app.api.credentials import Door
 from tornado_app.api.fields import ActionId, PlayerId, Score
-from tornado_app.api.http import JSON_TYPE, Request, Response, Route
+from tornado_app.api.http import JSON_TYPE, Endpoint, Request, Response, Route
 from tornado_app.api.players import path_user_id
+from tornado_app.api.refusals import cause
+from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Caller
 from tornado_app.core.moderation import Moderated, Moderation
 
@@ -96,41 +99,56 @@ class Admin:
             Route(f"{base}/export", {"GET": self.export}, frozenset()),
         ]
 
-    def _verb(self, name: str) -> Callable[[Request], Awaitable[Response]]:
+    def _verb(self, name: str) -> Endpoint:
         verb: Verb = getattr(self._moderation, name)
 
         async def endpoint(request: Request) -> Response:
             caller = await self._door.caller(request)
-            user_id, reason = path_user_id(request), self._case(request).reason
-            return _answer(name, caller, reason, await verb(caller, user_id, reason))
+            with _refusals(name, request, caller):
+                user_id, reason = path_user_id(request), self._case(request).reason
+                return _answer(name, caller, reason, await verb(caller, user_id, reason))
 
         return endpoint
 
     async def take_back(self, request: Request) -> Response:
         """Take back one action, or all since a time."""
         caller = await self._door.caller(request)
-        body = self._take_back(request)
-        since = None if body.since is None else milliseconds(body.since)
-        moderated = await self._moderation.take_back(
-            caller, path_user_id(request), body.reason, action_id=body.action_id, since=since
-        )
-        return _answer("take back", caller, body.reason, moderated)
+        with _refusals("take back", request, caller):
+            body = self._take_back(request)
+            since = None if body.since is None else milliseconds(body.since)
+            moderated = await self._moderation.take_back(
+                caller, path_user_id(request), body.reason, action_id=body.action_id, since=since
+            )
+            return _answer("take back", caller, body.reason, moderated)
 
     async def erase(self, request: Request) -> Response:
         """Forget a player."""
         caller = await self._door.caller(request)
-        reason = self._case(request).reason
-        await self._moderation.erase(caller, path_user_id(request), reason)
+        with _refusals("erase", request, caller):
+            reason = self._case(request).reason
+            await self._moderation.erase(caller, path_user_id(request), reason)
         _record("erase", caller, reason=reason)
         return Response(204, headers=(NO_STORE,))
 
     async def export(self, request: Request) -> Response:
         """All that is stored of a player."""
         caller = await self._door.caller(request)
-        user_id = path_user_id(request)
-        found = await self._moderation.export(caller, user_id)
+        with _refusals("export", request, caller):
+            user_id = path_user_id(request)
+            found = await self._moderation.export(caller, user_id)
         _record("export", caller, player=user_id)
         return Response(200, msgspec.json.encode(found), (JSON_TYPE, NO_STORE))
+
+
+@contextlib.contextmanager
+def _refusals(verb: str, request: Request, caller: Caller) -> Iterator[None]:
+    """Puts on record whom something was refused to: a token without the scope that tries it is a finding."""
+    try:
+        yield
+    except LeaderboardError as refusal:
+        fields = {"verb": verb, "by": caller.user_id, "remote": request.remote, **cause(refusal)}
+        audit.info("moderation refused", extra={"event": "moderation_refused", **fields})
+        raise
 
 
 def _record(verb: str, caller: Caller, **fields: object) -> None:

@@ -39,11 +39,18 @@ OptionalProof = Annotated[
 ]
 NewName = Annotated[
     Annotated[str, Meta(min_length=1, max_length=4 * MAX_USERNAME)] | None,
-    Meta(description=f"1 to {MAX_USERNAME} characters, one visible at least, no control characters.", examples=["Zoë"]),
+    Meta(
+        description=f"1 to {MAX_USERNAME} characters, one visible at least, no control characters. It wins over the "
+        "token's name; null shows the id instead.",
+        examples=["Zoë"],
+    ),
 ]
 NewAvatarUrl = Annotated[
     Annotated[str, Meta(max_length=MAX_AVATAR_URL)] | None,
-    Meta(description="An absolute http or https URL of a picture.", examples=["https://game.example/zoe.png"]),
+    Meta(
+        description="An absolute http or https URL of a picture. It wins over the token's; null shows none.",
+        examples=["https://game.example/zoe.png"],
+    ),
 ]
 
 # -- what goes out ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from tornado_app.core.model import Scope, rfc3339
 LIMIT, MAX_LIMIT = 50, 200
 MAX_NUMBER = 2**31 - 1
 
-_BY_PLAYERS = (EntryKind.ACTION, EntryKind.REGISTER)
+_BY_PLAYERS = (EntryKind.ACTION, EntryKind.REGISTER, EntryKind.PROFILE)
 """By the player or a game server; all else is a moderator's."""
 
 _EARLIER = "The `before` of the next, older page; null where the first entry was reached."
@@ -40,7 +40,10 @@ class HistoryEntry(msgspec.Struct):
     action_type: Annotated[str | None, msgspec.Meta(examples=["level_complete"])]
     front_end: Annotated[str | None, msgspec.Meta(examples=["C"])]
     by: Annotated[str | None, msgspec.Meta(description=_BY, examples=["alice"])]
-    reason: Annotated[str | None, msgspec.Meta(description="Of a moderation: why.", examples=["speed hack"])]
+    reason: Annotated[
+        str | None,
+        msgspec.Meta(description="Of a moderation: why. Of a profile change: its members.", examples=["speed hack"]),
+    ]
     takes_back: Annotated[list[str], msgspec.Meta(description=_TAKEN)]
     hash: Annotated[str, msgspec.Meta(description="SHA-256 over the entry and the hash before it.", examples=["3a56"])]
 

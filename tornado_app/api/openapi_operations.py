@@ -181,7 +181,7 @@ PLAYERS = (
             200: Outcome("Changed.", PlayerAnswer, (VERSION,)),
             201: Outcome("Created.", PlayerAnswer, (VERSION,)),
         },
-        errors=(*_FOUND, *CREDENTIALS, *BODY, errors.UserMismatch),
+        errors=(*_FOUND, *CREDENTIALS, *BODY, errors.UserMismatch, errors.Overloaded),
         token="required",  # noqa: S106
         parameters=("user_id",),
         body=ProfileBody,

@@ -6,8 +6,9 @@ import base64
 from typing import Annotated, overload
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from tornado_app.api import board_version
+from tornado_app.api import board_version, record
 from tornado_app.api.board_version import Shown
 from tornado_app.api.bodies import Decoder
 from tornado_app.api.credentials import Door
@@ -16,8 +17,8 @@ from tornado_app.api.fields import AvatarUrl, Name, NewAvatarUrl, NewName, Playe
 from tornado_app.api.http import JSON_TYPE, Request, Response, Route
 from tornado_app.api.reads import PRIVATE, tagged
 from tornado_app.core import identity
-from tornado_app.core.errors import InvalidBody, PlayerNotFound
-from tornado_app.core.model import Player, Profile, Standing, rfc3339
+from tornado_app.core.errors import InvalidBody, LeaderboardError, PlayerNotFound
+from tornado_app.core.model import Player, ProfileChange, Standing, rfc3339
 from tornado_app.core.numbers import integer
 from tornado_app.core.scoreboard import Scoreboard
 
@@ -55,10 +56,10 @@ class Page(msgspec.Struct):
 
 
 class ProfileBody(msgspec.Struct):
-    """How the player is shown; what is left out stays as it is."""
+    """How the player is shown: the player's own choice, which no token changes. What is left out stays as it is."""
 
-    username: NewName = None
-    avatar_url: NewAvatarUrl = None
+    username: NewName | UnsetType = UNSET
+    avatar_url: NewAvatarUrl | UnsetType = UNSET
 
 
 class Players:
@@ -93,11 +94,17 @@ class Players:
         """Create a player, or change name and picture: 201 where it was created."""
         caller = await self._door.caller(request)
         user_id = path_user_id(request)
-        profile = _profile(self._decode(request))
-        player, created = await self._scoreboard.register(caller, user_id, profile)
+        try:
+            change = _change(self._decode(request))
+            done = await self._scoreboard.register(caller, user_id, change)
+        except LeaderboardError as refusal:
+            record.profile_refused(request, caller, user_id, refusal)
+            raise
+        record.profile_changed(request, caller, done)
+        player = done.player
         standing = Standing(self._scoreboard.board.rank_of(user_id, player.score), player)
         headers = (JSON_TYPE, (board_version.HEADER, str(player.version)))
-        return Response(201 if created else 200, msgspec.json.encode(answer(standing)), headers)
+        return Response(201 if done.created else 200, msgspec.json.encode(answer(standing)), headers)
 
     async def around(self, request: Request) -> Response:
         """The players just above and below one."""
@@ -167,13 +174,12 @@ def number(request: Request, name: str, default: int | None, most: int) -> int |
     return value
 
 
-def _profile(body: ProfileBody) -> Profile:
-    username = None if body.username is None else identity.username(body.username)
-    if body.username is not None and username is None:
+def _change(body: ProfileBody) -> ProfileChange:
+    username, avatar_url = body.username, body.avatar_url
+    if isinstance(username, str) and (username := identity.username(username)) is None:
         raise InvalidBody(
             f"username: use 1 to {identity.MAX_USERNAME} characters, one visible at least, no control characters."
         )
-    avatar_url = None if body.avatar_url is None else identity.avatar_url(body.avatar_url)
-    if body.avatar_url is not None and avatar_url is None:
+    if isinstance(avatar_url, str) and (avatar_url := identity.avatar_url(avatar_url)) is None:
         raise InvalidBody("avatar_url: use an absolute http or https URL.")
-    return Profile(username, avatar_url)
+    return ProfileChange(username, avatar_url)

@@ -10,7 +10,7 @@ from prometheus_client import Counter
 from tornado_app.api.http import Request
 from tornado_app.api.refusals import cause
 from tornado_app.core.errors import LeaderboardError
-from tornado_app.core.model import Caller, Receipt, Submission
+from tornado_app.core.model import Caller, Receipt, Registration, Submission
 from tornado_app.core.suspicion import Rule, Suspicion
 from tornado_app.observability.metrics import Metrics
 
@@ -80,6 +80,25 @@ class Record:
         self._metrics.suspicious.labels(rule).inc()
         audit.warning("suspicious player", extra={"event": "suspicion", "player": player, "rule": rule.value})
         self._suspect_player(player, rule)
+
+
+def profile_changed(request: Request, caller: Caller, done: Registration) -> None:
+    """A player was created, or changed name or picture; nothing is written of what was so already."""
+    if done.created or done.changed:
+        fields = _profile(request, caller, done.player.user_id)
+        changed = {"new_player": done.created, "changed": list(done.changed)}
+        _audit("profile changed", {"event": "profile_changed", **fields, **changed})
+
+
+def profile_refused(request: Request, caller: Caller, user_id: str, refusal: LeaderboardError) -> None:
+    """A profile change was refused."""
+    _audit(
+        "profile change refused", {"event": "profile_refused", **_profile(request, caller, user_id), **cause(refusal)}
+    )
+
+
+def _profile(request: Request, caller: Caller, user_id: str) -> dict[str, object]:
+    return {"caller": caller.user_id, "player": user_id, "remote": request.remote}
 
 
 def _audit(message: str, fields: dict[str, object]) -> None:

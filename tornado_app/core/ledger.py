@@ -27,6 +27,7 @@ class EntryKind(StrEnum):
 
     ACTION = "action"
     REGISTER = "register"
+    PROFILE = "profile"
     TAKE_BACK = "take_back"
     SUSPEND = "suspend"
     REINSTATE = "reinstate"
@@ -43,7 +44,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     `op`: the mark of the write, unique. `points`: what it added to the score; `score`: the sum so far. `at`:
     milliseconds since the epoch, by the clock of the process that wrote; `version`: the database's cluster time. `by`:
-    who caused it. `id`, `type`, `face`: of an action. `reason`: of a moderation. `ops`: the actions that a take-back
+    who caused it. `id`, `type`, `face`: of an action. `reason`: of a moderation; of a
+    profile change, the members that changed. `ops`: the actions that a take-back
     takes back. `prev`, `hash`: 32 bytes each; `prev` of the first is empty.
     """
 

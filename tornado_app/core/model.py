@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 MAX_SCORE = 2**63 - 1
 """Scores and points are int64."""
@@ -23,10 +24,17 @@ class Scope(StrEnum):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """How a player is shown; None leaves what is stored."""
+    """How a token says that a player is shown; None leaves what is stored."""
 
     username: str | None = None
     avatar_url: str | None = None
+
+
+class ProfileChange(msgspec.Struct, frozen=True):
+    """What a player chooses to be shown as, which no token changes: UNSET leaves what is stored, None is nothing."""
+
+    username: str | UnsetType | None = UNSET
+    avatar_url: str | UnsetType | None = UNSET
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -129,6 +137,14 @@ class Player(msgspec.Struct, frozen=True):
     username: str
     avatar_url: str | None = None
     version: int = 0
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """What a profile write did: `changed` names the members of the API that are not what they were."""
+
+    player: Player
+    created: bool
+    changed: tuple[str, ...]
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -57,6 +57,10 @@ class RateLimit(msgspec.Struct, frozen=True):
         return max(2, math.ceil((lifetime + CLOCKS_APART) / self.window))
 
 
+PROFILE_LIMIT = RateLimit(10, 60.0)
+"""Profile changes of a player. No setting: however fast a game scores, its players need no more names than this."""
+
+
 class Rules(msgspec.Struct, frozen=True):
     """What the store enforces in the one atomic update.
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from tornado_app.core.model import Action, Player, Profile, Receipt, Top
+from tornado_app.core.model import Action, Player, ProfileChange, Receipt, Registration, Top
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -64,8 +64,8 @@ class Store(Protocol):
         score would overflow) or Overloaded.
         """
 
-    async def register(self, user_id: str, profile: Profile) -> tuple[Player, bool]:
-        """Create the player or update the profile; the flag tells whether it was created."""
+    async def register(self, user_id: str, change: ProfileChange, *, by: str) -> Registration:
+        """Create the player or change the profile. Raises RateLimited or Overloaded."""
 
     async def player(self, user_id: str) -> Player:
         """One player. Raises PlayerNotFound."""

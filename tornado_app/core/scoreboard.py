@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Protocol
 
 from tornado_app.core.admission import Admission, subject
-from tornado_app.core.model import Caller, Player, Profile, Receipt, Standing, Submission, Top, standings
+from tornado_app.core.model import (
+    Caller,
+    Player,
+    ProfileChange,
+    Receipt,
+    Registration,
+    Standing,
+    Submission,
+    Top,
+    standings,
+)
 from tornado_app.core.ports import Store
 
 
@@ -76,9 +86,12 @@ class Scoreboard:
             await self._captcha.check(submission)
         return await self._store.apply(action)
 
-    async def register(self, caller: Caller, user_id: str, profile: Profile) -> tuple[Player, bool]:
-        """Create a player or update the profile: oneself, or anybody for a game server. Raises UserMismatch."""
-        return await self._store.register(subject(caller, user_id), profile)
+    async def register(self, caller: Caller, user_id: str, change: ProfileChange) -> Registration:
+        """Create a player or change the profile: the caller's own, or for a game server any player's.
+
+        Raises UserMismatch, and what `Store.register` raises.
+        """
+        return await self._store.register(subject(caller, user_id), change, by=caller.user_id)
 
     async def standing(self, user_id: str) -> Standing:
         """A player and the rank. Raises PlayerNotFound."""

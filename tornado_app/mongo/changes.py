@@ -11,6 +11,7 @@ import msgspec
 from tornado_app.core.ports import Change
 from tornado_app.mongo import marks
 from tornado_app.mongo.documents import milliseconds
+from tornado_app.mongo.known import PROFILE
 from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.versions import version
 
@@ -24,7 +25,7 @@ WATCHED: list[Mapping[str, Any]] = [
             "updateDescription.removedFields": 1,
             **{
                 f"updateDescription.updatedFields.{name}": 1
-                for name in ("score", "updatedAt", "last", "hidden", "username", "avatarUrl")
+                for name in ("score", "updatedAt", "last", "hidden", *PROFILE)
             },
         }
     }
@@ -33,8 +34,6 @@ WATCHED: list[Mapping[str, Any]] = [
 
 _PLACE = frozenset({"score", "updatedAt", "hidden"})
 """What decides a player's place: a write that changes it and leaves no mark is not one of ours."""
-
-_PROFILE = frozenset({"username", "avatarUrl"})
 
 
 class HistoryLost(Exception):
@@ -75,7 +74,7 @@ class Interpreter:
         touched = {*fields, *(description.get("removedFields") or ())}
         if not touched.isdisjoint(_PLACE):
             raise HistoryLost("foreign_write")
-        if not touched.isdisjoint(_PROFILE):
+        if not touched.isdisjoint(PROFILE):
             return _change(event, fields, None, None)
         return None
 
@@ -84,6 +83,8 @@ class Interpreter:
             self._erased.add(event["documentKey"]["_id"])
         if not mark.on_board:
             return None
+        if mark.kind is Kind.PROFILE:
+            return _change(event, fields, None, None)
         if mark.kind in (Kind.HIDE, Kind.ERASE):
             return _change(event, fields, mark.points, None)
         if mark.kind is Kind.SHOW:

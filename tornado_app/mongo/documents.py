@@ -1,11 +1,14 @@
 """The rule of a write: a player's document, and the one update that checks and changes it.
 
-    players: {_id, score, updatedAt, createdAt, createdBy?, username?, avatarUrl?, suspended?, hidden?,
+    players: {_id, score, updatedAt, createdAt, createdBy?, username?, avatarUrl?, ownUsername?, ownAvatarUrl?,
+              suspended?, hidden?, profileAt?: [ms],
               recent: [{i: id hash, p: points, t: ms, o: op, r: request hash}], last: mark}
 
 `recent` is newest first, so that the entry which decides the rate limit stands at a fixed path. `op` is unique for
 each submission: who reads it back knows that its own write won; `createdBy` is the op that made the player. `last`
-tells what the last write did (marks.py). Source: docs/decisions.md.
+tells what the last write did (marks.py). `username` and `avatarUrl` are the token's; `ownUsername` and `ownAvatarUrl`
+are the player's own choice and win, also where they are null, which shows none. `profileAt`: when the profile was
+changed, newest first. Source: docs/decisions.md.
 """
 
 from __future__ import annotations
@@ -23,9 +26,9 @@ from tornado_app.core.errors import (
     SuspiciousActivity,
 )
 from tornado_app.core.model import MAX_SCORE, Action, Player, Profile, Quota, Receipt
-from tornado_app.core.policies import Rules
+from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.mongo import marks
-from tornado_app.mongo.known import MOST_REMEMBERED, State, id_hash, quota
+from tornado_app.mongo.known import MOST_REMEMBERED, PROFILE, State, id_hash, quota
 from tornado_app.mongo.marks import Kind, Mark
 
 Document = dict[str, Any]
@@ -54,6 +57,9 @@ _ERASE_MARK = r'^\["e",'
 BEING_ERASED: Document = {"last": {"$regex": _ERASE_MARK}}
 NOT_BEING_ERASED: Document = {"last": {"$not": {"$regex": _ERASE_MARK}}}
 """Whether an erasure has begun that deletes the document: nothing else may change it any more (erasure.py)."""
+
+PLAYER_FIELDS: Document = {"score": 1, "updatedAt": 1, **dict.fromkeys(PROFILE, 1)}
+"""What `player` needs of a document."""
 
 OUTCOME: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1, "last": 1}
 """What `receipt` and `State.of` need of a document."""
@@ -252,7 +258,7 @@ def _refusal(document: Document, attempt: Attempt, rules: Rules) -> LeaderboardE
             detail=f"score {document['score']}, points {attempt.action.points}",
         )
     if quota.remaining == 0:
-        return rate_limited("score updates", "rate_limit", quota, rules)
+        return rate_limited("score updates", "rate_limit", quota, rules.limit)
     if rules.max_points is not None:
         spent = sum(entry["p"] for entry in _in_window(document, attempt.now, rules))
         if spent + attempt.action.points > rules.max_points:
@@ -260,9 +266,8 @@ def _refusal(document: Document, attempt: Attempt, rules: Rules) -> LeaderboardE
     return None
 
 
-def rate_limited(what: str, setting: str, quota: Quota, rules: Rules) -> RateLimited:
+def rate_limited(what: str, setting: str, quota: Quota, limit: RateLimit) -> RateLimited:
     """The refusal of a player whose updates of the window are used up."""
-    limit = rules.limit
     return RateLimited(
         f"Too many {what}: at most {limit.updates} in {limit.window:g} seconds. Please wait a moment.",
         quota=quota,
@@ -301,7 +306,7 @@ def player(document: Document, version: int = 0) -> Player:
         user_id=user_id,
         score=int(document["score"]),
         updated_at=milliseconds(document["updatedAt"]) or 0,
-        username=document.get("username") or user_id,
-        avatar_url=document.get("avatarUrl"),
+        username=document.get("ownUsername", document.get("username")) or user_id,
+        avatar_url=document.get("ownAvatarUrl", document.get("avatarUrl")),
         version=version,
     )

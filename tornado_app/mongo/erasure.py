@@ -19,6 +19,7 @@ from pymongo.errors import PyMongoError
 
 from tornado_app.mongo import marks
 from tornado_app.mongo.documents import BEING_ERASED, NOT_BEING_ERASED, Document
+from tornado_app.mongo.known import PROFILE
 from tornado_app.mongo.marks import Mark
 from tornado_app.mongo.suspects import Suspects
 
@@ -42,7 +43,7 @@ class Eraser:
         """Erase the player; whether there was one. One that is being erased is erased to the end."""
         document = await self._players.find_one_and_update(
             {"_id": player, **NOT_BEING_ERASED},
-            [{"$set": _leaving(mark)}, {"$unset": ["username", "avatarUrl"]}],
+            [{"$set": _leaving(mark)}, {"$unset": list(PROFILE)}],
             projection={"last": 1},
             return_document=ReturnDocument.AFTER,
         )

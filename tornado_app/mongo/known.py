@@ -33,7 +33,8 @@ MOST_REMEMBERED = 100
 
 ID_SIZE = 12
 
-_PROFILE = frozenset({"username", "avatarUrl"})
+PROFILE = ("username", "avatarUrl", "ownUsername", "ownAvatarUrl")
+"""The members that say how a player is shown: of the token, and the player's own choice, which wins."""
 
 
 def id_hash(action_id: str | None, op: str) -> bytes:
@@ -153,7 +154,9 @@ class Known:
         if last is not None and (last == state.last or self._is_ours(last)):
             return
         touched = {*fields, *(description.get("removedFields") or ())}
-        if not touched or not touched <= _PROFILE:  # a name alone leaves no mark; what is not shown may be the memory
+        if not touched or not touched.issubset(
+            PROFILE
+        ):  # a name alone leaves no mark; what is not shown may be the memory
             del self._states[player]
 
     def _is_ours(self, last: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import secrets
@@ -13,31 +12,26 @@ from itertools import count
 from typing import Any
 
 import pymongo
-from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from tornado_app.core.errors import DatabaseError, PlayerNotFound
-from tornado_app.core.model import TOP, Action, Player, Profile, Receipt, Top, standings
+from tornado_app.core.model import TOP, Action, Player, ProfileChange, Receipt, Registration, Top, standings
 from tornado_app.core.policies import Rules
-from tornado_app.mongo import documents, marks
+from tornado_app.mongo import documents
 from tornado_app.mongo.commit import GroupCommit, Pending
-from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD, Document
-from tornado_app.mongo.driver import Client, race_pause
+from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD, PLAYER_FIELDS, Document
+from tornado_app.mongo.driver import Client
 from tornado_app.mongo.flush import Flusher
 from tornado_app.mongo.known import Known
-from tornado_app.mongo.marks import Kind, Mark
+from tornado_app.mongo.profiles import ProfileWriter
 from tornado_app.mongo.versions import clocked, reached, version
 from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.store")
 
 DURABLE = WriteConcern(w="majority", j=True)
-UPSERT_RETRIES = 5
-"""Of a profile, when its player is created or erased at the same time: 0.1 s, in which an erasure comes to its end."""
-
-PLAYER_FIELDS = {"score": 1, "updatedAt": 1, "username": 1, "avatarUrl": 1}
 
 
 def wall_clock() -> int:
@@ -84,6 +78,10 @@ class MongoStore:
             self._flush, timeout=timeout, max_waiting=max_waiting, max_batch=max_batch, observe=observe_batch
         )
 
+        self._profiles = ProfileWriter(
+            self._players, clock=clock, next_op=lambda: next(self._ops), full=lambda: self.waiting >= self.room
+        )
+
     @property
     def rules(self) -> Rules:
         """The rules that each write is held against."""
@@ -127,37 +125,12 @@ class MongoStore:
         with self._tracing.commit([pending.op for pending in batch]):
             return await self._flusher(batch, seconds)
 
-    async def register(self, user_id: str, profile: Profile) -> tuple[Player, bool]:
-        """Create the player or update the profile; the flag tells whether it was created."""
-        now = self._clock()
-        moment = datetime.fromtimestamp(now / 1000, UTC)
-        born: Document = {"score": 0, "updatedAt": moment, "createdAt": moment, "recent": []}
-        born["last"] = marks.encode(Mark(Kind.REGISTER, 0, next(self._ops), at=now))
-        change: Document = {"$setOnInsert": born}
-        if fields := documents.profile_fields(profile):
-            change["$set"] = fields
+    async def register(self, user_id: str, change: ProfileChange, *, by: str = "") -> Registration:
+        """Create the player or change the profile; see `profiles.ProfileWriter.write` for what it raises."""
         async with database_errors(self._timeout), clocked(self._players) as session:
-            before = await self._upsert(user_id, change, session)
-        after = {"_id": user_id, **(before or born), **fields}
-        return documents.player(after, reached(session)), before is None
-
-    async def _upsert(self, user_id: str, change: Document, session: Any) -> Document | None:
-        """The player's document before. A key that is there already is of a player made, or being erased, just now."""
-        for lost in count():
-            try:
-                return await self._players.find_one_and_update(
-                    {"_id": user_id, **documents.NOT_BEING_ERASED},
-                    change,
-                    projection=PLAYER_FIELDS,
-                    upsert=True,
-                    return_document=ReturnDocument.BEFORE,
-                    session=session,
-                )
-            except DuplicateKeyError:
-                if lost == UPSERT_RETRIES:
-                    raise
-            await asyncio.sleep(race_pause(lost))
-        raise AssertionError
+            done = await self._profiles.write(user_id, change, by, session)
+        self.known.take(user_id)  # its mark is not the last any more
+        return done
 
     # -- reading ----------------------------------------------------------------------------------
 

@@ -1,0 +1,175 @@
+"""A player's own name and picture win over the token's, and changes of them are bounded over all processes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.mongo.live import Tape
+from tests.support.wait import eventually
+from tornado_app.core.errors import DatabaseError, Overloaded, RateLimited
+from tornado_app.core.model import Action, Profile, ProfileChange
+from tornado_app.core.moderation import Case
+from tornado_app.core.policies import PROFILE_LIMIT, RateLimit, Rules
+from tornado_app.mongo import marks, schema
+from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.feed import Feed
+from tornado_app.mongo.ledger import Ledger
+from tornado_app.mongo.marks import Kind, Mark
+from tornado_app.mongo.moderation import MongoModeration
+from tornado_app.mongo.profiles import MAX_UNDER_WAY
+from tornado_app.mongo.store import MongoStore
+from tornado_app.tasks import end
+
+NOW = 1_800_000_000_000
+RULES = Rules(limit=RateLimit(updates=100, window=60), remember=200)
+URL = "https://x.test/{}.png"
+
+
+class Processes:
+    """Two stores on one database, by one clock."""
+
+    def __init__(self, client, name):
+        self.now = NOW
+        self.client, self.name = client, name
+        self.players = client[name]["players"]
+        self.one, self.other = (MongoStore(client, name, rules=RULES, clock=lambda: self.now) for _ in range(2))
+        self.moderation = MongoModeration(client, name, Ledger(client[name]))
+
+    async def score(self, name=None, picture=None, user="alice", store=None):
+        profile = Profile(name, picture)
+        return await (store or self.one).apply(Action(user, 1, None, b"f", profile, create=True, face="C"))
+
+    async def shown(self, user="alice"):
+        player = await self.one.player(user)
+        return player.username, player.avatar_url
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def processes(request, mongo_database):
+    uri, name = mongo_database
+    client = connect(uri, request.param)
+    await schema.ensure(client, name)
+    made = Processes(client, name)
+    yield made
+    for store in (made.one, made.other):
+        await store.close()
+    await settled(client.close())
+
+
+async def scored_each_way(processes, name, picture=None):
+    """Scores of alice by a token with this name: on a known state, on an unknown one, alone and in a batch."""
+    for store in (processes.one, processes.one, processes.other):
+        await processes.score(name, picture, store=store)
+    await asyncio.gather(*(processes.score(name, picture, user) for user in ("alice", "bob", "alice", "carol")))
+
+
+async def test_own_name_wins_over_the_token_in_each_way_of_writing(processes):
+    await scored_each_way(processes, "Token", URL.format("token"))
+    assert await processes.shown() == ("Token", URL.format("token"))
+    await scored_each_way(processes, "Newer", URL.format("newer"))
+    assert await processes.shown() == ("Newer", URL.format("newer"))
+    await processes.one.register("alice", ProfileChange(username="Own"))
+    await scored_each_way(processes, "Newest", URL.format("newest"))
+    assert await processes.shown() == ("Own", URL.format("newest"))
+    await processes.other.register("alice", ProfileChange(avatar_url=URL.format("own")))
+    await scored_each_way(processes, "Last", URL.format("last"))
+    assert await processes.shown() == ("Own", URL.format("own"))
+    assert await processes.shown("bob") == ("Last", URL.format("last"))
+
+
+async def test_null_removes_and_an_absent_member_leaves(processes):
+    await processes.score("Token", URL.format("token"))
+    done = await processes.one.register("alice", ProfileChange(avatar_url=None))
+    assert (done.player.avatar_url, done.player.username, done.changed) == (None, "Token", ("avatar_url",))
+    await scored_each_way(processes, "Token", URL.format("again"))
+    assert await processes.shown() == ("Token", None)
+    await processes.one.register("alice", ProfileChange(username=None, avatar_url=URL.format("own")))
+    await scored_each_way(processes, "Token", URL.format("again"))
+    assert await processes.shown() == ("alice", URL.format("own"))
+    await processes.one.register("alice", ProfileChange())
+    assert await processes.shown() == ("alice", URL.format("own"))
+
+
+async def test_what_is_so_already_is_no_write(processes):
+    await processes.one.register("alice", ProfileChange(username="Own"))
+    before = await processes.players.find_one({"_id": "alice"})
+    for _ in range(3 * PROFILE_LIMIT.updates):
+        done = await processes.one.register("alice", ProfileChange(username="Own"))
+        assert (done.created, done.changed) == (False, ())
+    assert await processes.players.find_one({"_id": "alice"}) == before
+
+
+async def test_the_limit_is_exact_over_processes(processes):
+    """The creation counts; of forty names at once over two processes nine are taken, and no score is spent."""
+    await processes.one.register("alice", ProfileChange())
+    stores = (processes.one, processes.other)
+    found = []
+    for batch in range(4):
+        changes = (ProfileChange(username=f"Name {batch} {n}") for n in range(10))
+        attempts = (stores[n % 2].register("alice", change) for n, change in enumerate(changes))
+        found += await asyncio.gather(*attempts, return_exceptions=True)
+    refused = [each for each in found if isinstance(each, RateLimited)]
+    assert len(found) - len(refused) == PROFILE_LIMIT.updates - 1
+    assert all(not isinstance(each, Exception) or isinstance(each, RateLimited) for each in found)
+    assert refused[0].retry_after == PROFILE_LIMIT.window
+    assert refused[0].detail == "the limit 10/60s is used up, the next in 60.0 s"
+    assert (await processes.score()).quota.remaining == RULES.limit.updates - 1
+    processes.now += PROFILE_LIMIT.window_ms
+    assert (await processes.other.register("alice", ProfileChange(username="Later"))).changed
+
+
+async def test_more_at_once_than_there_is_room_for_are_refused(processes):
+    attempts = (processes.one.register(f"p-{n}", ProfileChange()) for n in range(MAX_UNDER_WAY + 8))
+    found = await asyncio.gather(*attempts, return_exceptions=True)
+    assert [type(each) for each in found if isinstance(each, Exception)] == [Overloaded] * 8
+    assert (await processes.one.register("p-39", ProfileChange())).created
+
+
+async def test_creation_at_once_makes_one_player(processes):
+    stores = (processes.one, processes.other)
+    attempts = (stores[n % 2].register("alice", ProfileChange(username=f"N{n}")) for n in range(8))
+    found = await asyncio.gather(*attempts)
+    assert [each.created for each in found].count(True) == 1
+    document = await processes.players.find_one({"_id": "alice"})
+    assert (document["score"], len(document["profileAt"])) == (0, 8)
+
+
+async def test_an_erasure_that_is_under_way_is_not_revived(processes):
+    await processes.score("Token")
+    mark = marks.encode(Mark(Kind.ERASE, 1, "e.1", by="mod"))
+    await processes.players.update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": mark}})
+    with pytest.raises(DatabaseError):
+        await processes.one.register("alice", ProfileChange(username="Back"))
+    assert (await processes.players.find_one({"_id": "alice"}))["last"] == mark
+
+
+async def test_an_erasure_takes_the_own_choice_along(processes):
+    await processes.one.register("alice", ProfileChange(username="Own", avatar_url=None))
+    await processes.moderation.erase(Case("alice", "mod", "asked"))
+    await processes.score("Token", URL.format("token"))
+    assert await processes.shown() == ("Token", URL.format("token"))
+
+
+async def test_hiding_and_showing_keep_the_choice_and_no_new_name_shows_a_hidden_player(processes):
+    board = Tape(processes.one.top)
+    feed = Feed(processes.client, processes.name, board)
+    tasks = [asyncio.ensure_future(part.run()) for part in (feed, board)]
+    try:
+        await feed.wait_open()
+        await processes.score("Token")
+        await eventually(lambda: [s.player.username for s in board.top.standings] == ["Token"])
+        await processes.one.register("alice", ProfileChange(username="Own"))
+        await eventually(lambda: [s.player.username for s in board.top.standings] == ["Own"])
+        await processes.moderation.hide(Case("alice", "mod", "a look"))
+        await processes.one.register("alice", ProfileChange(username="Hidden"))
+        await processes.score("Token", user="bob")
+        await eventually(lambda: [s.player.user_id for s in board.top.standings] == ["bob"])
+        await processes.score("Token")  # a hidden player's write goes a way of its own
+        await processes.moderation.show(Case("alice", "mod", "it is fine"))
+        await eventually(lambda: [s.player.username for s in board.top.standings] == ["Hidden", "Token"])
+        assert board.rebuilds == 1
+    finally:
+        for task in tasks:
+            await end(task)
