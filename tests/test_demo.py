@@ -7,7 +7,9 @@ import json
 import re
 import subprocess
 import time
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
@@ -63,6 +65,17 @@ def newcomer(tmp_path_factory):
     need_mongod()
     with Command("demo", *PORTS, folder=tmp_path_factory.mktemp("demo")) as command:
         yield Newcomer(command)
+
+
+def test_page_of_a_rebound_name_gets_nothing(newcomer):
+    """Nor a token: the demo hands one to each page that asks. The names of this machine are served."""
+    place = urlsplit(newcomer.url)
+    for host, status in (("evil.example", 421), (f"localhost:{place.port}", 200), (place.netloc, 200)):
+        for path in ("/", "/api/top-scores", "/demo/session"):
+            connection = HTTPConnection(place.netloc)
+            connection.request("GET", path, headers={"Host": host})
+            assert connection.getresponse().status == status, (host, path)
+            connection.close()
 
 
 def test_it_says_what_it_is_and_where_to_look(newcomer):

@@ -35,6 +35,7 @@ from tornado_app.core.errors import LeaderboardError, StartupError
 from tornado_app.core.ledger import EntryKind
 from tornado_app.core.model import Top
 from tornado_app.core.moderation import Case, Moderation
+from tornado_app.core.origins import HostPatterns
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.core.suspicion import Rule, Suspicion
 from tornado_app.garbage import search_seldom
@@ -316,6 +317,7 @@ class Service(Serving):
             metrics=self.metrics,
             cors=cors,
             proxies=proxies,
+            hosts=HostPatterns(config.allowed_hosts) if config.allowed_hosts else None,
             tracing=self.tracing,
         )
         tls = await self._tls()

@@ -7,12 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from tornado_app import __version__, audit, ownership, signing
 from tornado_app.config import SETTINGS, advice
 from tornado_app.config.flags import add_settings, load
+from tornado_app.config.network import LOOPBACK, is_loopback
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.policies import ProofPolicy
 
@@ -102,6 +104,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     config = load(options, defaults={"action_proof": "optional"})
+    if "allowed_hosts" not in config.sources and is_loopback(config.host):
+        config = replace(config, allowed_hosts=(*LOOPBACK, config.host))  # no page of a rebound name gets a token
     signing.refuse_foreign_tokens(config)
     if config.proof_policy is ProofPolicy.REQUIRED:
         raise ConfigError(["action_proof: the demo's players have no game server that signs for them; use optional"])

@@ -105,7 +105,8 @@ def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path):
 
 
 MAY_BE_EMPTY = (
-    "allowed_origins", "trusted_proxies", "jwt_audience", "jwt_name_claims", "jwt_write_scopes", "jwt_admin_scopes",
+    "allowed_origins", "allowed_hosts", "trusted_proxies", "jwt_audience",
+    "jwt_name_claims", "jwt_write_scopes", "jwt_admin_scopes",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tornado_app.config import SETTINGS, Refused, parse_duration
 from tornado_app.config.durations import Duration, Rate, show_duration
 from tornado_app.config.kinds import File, Flag, Integer, Text
-from tornado_app.config.network import Host, MongodbUri, Origins
+from tornado_app.config.network import Host, HostNames, MongodbUri, Origins
 from tornado_app.core.policies import RateLimit
 
 KINDS = {setting.name: setting.declared.kind for setting in SETTINGS}
@@ -124,35 +124,78 @@ def test_no_hosts(text: str):
         Host().parse(text)
 
 
-def test_origins():
-    kind = Origins()
-    assert kind.parse("") == ()
-    assert kind.parse("*") == ("*",)
-    assert kind.parse("https://a.example, http://[::1]:8080 ,https://a.example") == (
-        "https://a.example",
-        "http://[::1]:8080",
-    )
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", ()),
+        ("*", ("*",)),
+        ("https://a.example, http://[::1]:8080 ,https://a.example", ("https://a.example", "http://[::1]:8080")),
+        ("https://A.example:443, HTTP://a.example:80", ("https://a.example", "http://a.example")),
+        ("https://[2001:DB8:0:0::1]:443", ("https://[2001:db8::1]",)),
+        ("https://bücher.example", ("https://xn--bcher-kva.example",)),
+        ("null", ("null",)),
+        ("capacitor://localhost,tauri://localhost", ("capacitor://localhost", "tauri://localhost")),
+        ("app://-,app://.,file://", ("app://-", "app://.", "file://")),
+        ("chrome-extension://abcdefghijklmnop", ("chrome-extension://abcdefghijklmnop",)),
+        ("https://*.Example.com,https://*.example.com:443", ("https://*.example.com",)),
+        ("http://*.example.com:8080", ("http://*.example.com:8080",)),
+    ],
+)
+def test_origins(text: str, value: tuple[str, ...]):
+    assert Origins().parse(text) == value
+    assert Origins().parse(Origins().show(value)) == value
 
 
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("https://A.example", "browsers send https://a.example"),
         ("https://a.example/", "browsers send https://a.example"),
-        ("https://a.example:443", "browsers send https://a.example"),
+        ("https://a.example/play", "browsers send https://a.example"),
         ("a.example", "scheme"),
-        ("ftp://a.example", "scheme"),
         ("https://u@a.example", "scheme"),
-        ("https://a.example:x", "^$"),
-        ("null", "scheme"),
+        ("https://a.example:x", "scheme"),
+        ("https://a.example:0", "scheme"),
+        ("https://a.example:70000", "scheme"),
+        ("https://127.1", "scheme"),
+        ("capacitor://", "scheme"),
+        ("NULL", "scheme"),
         ("*,https://a.example", "alone"),
-        ("https://*.a.example", "scheme"),
+        ("https://*", "first label"),
+        ("https://*.com", "one label"),
+        ("https://*.", "one label"),
+        ("https://*.*.example.com", "one label"),
+        ("https://a.*.example.com", "first label"),
+        ("https://*a.example.com", "first label"),
+        ("https://*.0.0.1", "one label"),
+        ("app://*.example.com", "first label"),
+        ("https://straße.example", "xn--"),
         ("https://a.example,,", "scheme"),
     ],
 )
 def test_no_origins(text: str, hint: str):
     with pytest.raises(Refused, match=hint.replace("*", r"\*")):
         Origins().parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", ()),
+        ("*", ()),
+        ("Play.example.com, *.example.com", ("play.example.com", "*.example.com")),
+        ("127.0.0.1,::1,[::1],localhost", ("127.0.0.1", "::1", "localhost")),
+    ],
+)
+def test_host_names(text: str, value: tuple[str, ...]):
+    assert HostNames().parse(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["https://a.example", "a.example:80", "a b", "a/b", "*.*.example", "a.*", "*,a", "1.2.3"]
+)
+def test_no_host_names(text: str):
+    with pytest.raises(Refused):
+        HostNames().parse(text)
 
 
 @pytest.mark.parametrize(

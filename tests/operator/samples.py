@@ -31,7 +31,7 @@ FULL = spec(
         "maxIncrement": 100,
     },
     rateLimit={"updates": 5, "window": "1m", "maxPointsPerWindow": 1000},
-    live={"broadcastInterval": "250ms", "maxConnections": 5000, "allowedOrigins": ["https://play.example"]},
+    live={"broadcastInterval": "250ms", "maxConnections": 5000, "allowedOrigins": ["https://*.play.example", "null"]},
     logging={"level": "warning", "access": True},
     settings={"max_connections_per_address": 500, "auto_register": True, "idle_timeout": "2m", "jwt_leeway": "10s"},
     autoscaling={"minReplicas": 2, "maxReplicas": 10, "targetCPUUtilization": 60},

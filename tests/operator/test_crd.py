@@ -86,6 +86,7 @@ WRONG = [
     ({"live": {"broadcastInterval": "1ms"}}, "give a duration from 10ms to 60s"),
     ({"live": {"allowedOrigins": ["*", "https://a.example"]}}, "'*' stands alone"),
     ({"live": {"allowedOrigins": ["a.example"]}}, "should match"),
+    ({"live": {"allowedOrigins": ["https://a.*.example"]}}, "should match"),
     ({"autoscaling": {"minReplicas": 5, "maxReplicas": 3}}, "minReplicas is more than maxReplicas"),
     ({"autoscaling": {}}, "Required value"),
     ({"exposure": {"ingress": {"host": "a"}, "gateway": {"parentRefs": [{"name": "g"}]}}}, "either ingress or gateway"),

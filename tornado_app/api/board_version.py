@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from tornado_app.api import refusals
 from tornado_app.api.errors import BadRequest
 from tornado_app.api.http import Request
 from tornado_app.core.scoreboard import Standings
@@ -48,7 +49,8 @@ def wanted(request: Request) -> int | None:
     if text is None:
         return None
     if not _NUMBER.fullmatch(text):
-        raise BadRequest(f"{CONDITION}: pass on the value of {HEADER} as it is.")
+        message = f"{CONDITION}: pass on the value of {HEADER} as it is."
+        raise BadRequest(message, reason="board_version", detail=f"{CONDITION} is {refusals.clip(text)}")
     return int(text)
 
 

@@ -22,6 +22,7 @@ from tornado.httputil import (
 )
 
 from tornado_app.api import errors, screening
+from tornado_app.api.errors import OVER_HTTP_1_0, HostNotAllowed, UpgradeRequired
 from tornado_app.api.gateway import Exchange, Gateway
 from tornado_app.api.http import Response
 from tornado_app.api.server import last_words, received
@@ -76,15 +77,28 @@ class _Reading(HTTPMessageDelegate):
         self._refusal = screening.refusal(line, headers, length)
         target = screening.origin_form(line.path)
         request = gateway.request(line.method, target, headers, self._connection.context.remote_ip)
-        if self._refusal is None and self._sockets is not None and screening.is_handshake(line, headers):
-            if not gateway.draining:
-                self._inner = self._sockets.start_request(self._server_conn, self._connection)
-                return self._inner.headers_received(start_line, headers)
-            self._refusal = ShuttingDown()
+        handshake = self._sockets is not None and screening.is_handshake(line, headers)
+        if self._refusal is None:
+            self._refusal = self._refused(line, headers, handshake=handshake)
+        if handshake and self._sockets is not None and self._refusal is None:
+            self._inner = self._sockets.start_request(self._server_conn, self._connection)
+            return self._inner.headers_received(start_line, headers)
         self._exchange = Exchange(gateway, request, began, self._say)
         if self._refusal is not None and (length > MAX_DRAIN or "Expect" in headers):
             self._refuse_early(self._refusal)
         return None
+
+    def _refused(self, line: RequestStartLine, headers: HTTPHeaders, *, handshake: bool) -> LeaderboardError | None:
+        """Why the request is refused before it is routed; a handshake never comes to the gateway's own routes."""
+        named = screening.authority(line.path)
+        try:
+            if handshake or named is not None:
+                self._gateway.check_host(headers.get("Host") if named is None else named)
+        except HostNotAllowed as refusal:
+            return refusal
+        if handshake and line.version == "HTTP/1.0":
+            return UpgradeRequired(OVER_HTTP_1_0, reason="http_1_0", detail="the handshake came over HTTP/1.0")
+        return ShuttingDown() if handshake and self._gateway.draining else None
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """Collect the body within its bound."""

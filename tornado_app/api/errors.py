@@ -47,12 +47,27 @@ class OriginNotAllowed(errors.Forbidden):
     message = "Pages of this origin may not connect."
 
 
+class HostNotAllowed(LeaderboardError):
+    """The request addresses a name that is not this service's, as after DNS rebinding."""
+
+    code = "host_not_allowed"
+    message = "This host name is not served here. If it should be, add it to the setting allowed_hosts."
+
+
 class UpgradeRequired(LeaderboardError):
     """A path of a WebSocket, asked without a WebSocket's handshake."""
 
     code = "upgrade_required"
     message = "Connect here with a WebSocket, version 13."
 
+
+OVER_HTTP_1_0 = (
+    "A WebSocket needs HTTP/1.1, and this handshake came over HTTP/1.0: in nginx, set proxy_http_version 1.1."
+)
+WITHOUT_UPGRADE = (
+    "The handshake came without its header Upgrade, which a proxy has to pass on: in nginx, set "
+    "proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade and proxy_set_header Connection upgrade."
+)
 
 STATUS: tuple[tuple[type[LeaderboardError], int], ...] = (
     (errors.InvalidJson, 400),
@@ -69,6 +84,7 @@ STATUS: tuple[tuple[type[LeaderboardError], int], ...] = (
     (errors.ActionConflict, 409),
     (BodyTooLarge, 413),
     (UnsupportedMediaType, 415),
+    (HostNotAllowed, 421),
     (UpgradeRequired, 426),
     (errors.RateLimited, 429),
     (errors.TooManyConnections, 429),

@@ -21,6 +21,7 @@ from tornado_app.api.addresses import Proxies
 from tornado_app.api.cors import Cors
 from tornado_app.api.http import Fields, MethodNotAllowed, Request, Response, Route, Router
 from tornado_app.core.errors import LeaderboardError
+from tornado_app.core.origins import HostPatterns
 from tornado_app.observability.logs import request_id as current_request_id
 from tornado_app.observability.logs import trace_id as current_trace_id
 from tornado_app.observability.metrics import Exemplary, Metrics
@@ -56,11 +57,13 @@ class Gateway:
         metrics: Metrics,
         cors: Cors,
         proxies: Proxies | None = None,
+        hosts: HostPatterns | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self.router = router
         self.metrics = metrics
         self.cors = cors
+        self._hosts = hosts
         self._proxies = proxies
         self.tracing = tracing
         self.draining = False
@@ -97,6 +100,11 @@ class Gateway:
             meters = self._meters[key] = requests.labels(*key), Exemplary(duration.labels(*key[:2]))
         meters[0].inc()
         meters[1].observe(seconds, request)
+
+    def check_host(self, host: str | None) -> None:
+        """Raises HostNotAllowed where requests may not address this host."""
+        if self._hosts is not None and not self._hosts.match(host):
+            raise errors.HostNotAllowed(detail=f"host {refusals.clip(host or '')} is not in allowed_hosts")
 
     def request_id(self, given: str | None) -> str:
         """The client's own, where it is a sane one, else a new one."""
@@ -161,6 +169,8 @@ class Exchange:
         route, params = self._gateway.router.find(request.path)
         self._route = route
         request.params = params
+        if not route.any_host:
+            self._gateway.check_host(request.headers.get("Host"))
         endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
         if endpoint is not None:
             if request.query and route.arguments is not None:

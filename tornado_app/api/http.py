@@ -73,12 +73,14 @@ Endpoint: TypeAlias = Callable[[Request], Response | Awaitable[Response]]
 class Route(msgspec.Struct, frozen=True):
     """A path template (`/api/v1/players/{user_id}`) and what answers each method on it.
 
-    `arguments`: the query arguments that are known; any other is refused. None: the query is ignored.
+    `arguments`: the query arguments that are known; any other is refused. None: the query is ignored. `any_host`: it
+    answers under names that are not allowed too.
     """
 
     path: str
     methods: dict[str, Endpoint]
     arguments: frozenset[str] | None = None
+    any_host: bool = False
 
     @property
     def allow(self) -> str:

@@ -14,6 +14,7 @@ from tornado_app.api.errors import (
     BadRequest,
     BodyTooLarge,
     HeadersTooLarge,
+    HostNotAllowed,
     UnsupportedMediaType,
     UpgradeRequired,
 )
@@ -26,8 +27,11 @@ from tornado_app.core.errors import LeaderboardError
 
 Errors = tuple[type[LeaderboardError], ...]
 
-ANY: Errors = (BadRequest, BodyTooLarge, HeadersTooLarge, LeaderboardError)
+PROBE: Errors = (BadRequest, BodyTooLarge, HeadersTooLarge, LeaderboardError)
 """What any request may get."""
+
+ANY: Errors = (*PROBE, HostNotAllowed)
+"""What any request may get that is no probe."""
 
 CREDENTIALS: Errors = (errors.MissingToken, errors.InvalidToken, errors.ExpiredToken, errors.RateLimited)
 """What a request with a token may get; also an address that failed too often is limited."""
@@ -223,6 +227,7 @@ PROBES = (
         tag="Operations",
         summary="Whether the process is alive",
         outcomes={200: Outcome("Alive.", Health, ("Cache-Control",))},
+        errors=PROBE,
     ),
     Operation(
         method="GET",
@@ -233,5 +238,6 @@ PROBES = (
             200: Outcome("Ready.", Health, ("Cache-Control",)),
             503: Outcome("Not ready, with the reasons.", Health, ("Cache-Control",), _NOT_READY),
         },
+        errors=PROBE,
     ),
 )

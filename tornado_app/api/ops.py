@@ -32,8 +32,11 @@ class Ops:
         self._refresh = refresh
 
     def health_routes(self) -> list[Route]:
-        """For the public port."""
-        return [Route("/healthz", {"GET": self.healthz}), Route("/readyz", {"GET": self.readyz})]
+        """For the public port. A kubelet probes a pod by its address, so that the name does not matter."""
+        return [
+            Route("/healthz", {"GET": self.healthz}, any_host=True),
+            Route("/readyz", {"GET": self.readyz}, any_host=True),
+        ]
 
     def inner_routes(self) -> list[Route]:
         """For the metrics port."""

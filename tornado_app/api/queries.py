@@ -16,9 +16,11 @@ def check(query: str, known: Collection[str]) -> None:
     names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
     for name in names:
         if name not in known:
-            raise BadRequest(f"Unknown query argument {name[:_SHOWN]!a}. {_known(known)}")
+            message = f"Unknown query argument {name[:_SHOWN]!a}. {_known(known)}"
+            raise BadRequest(message, reason="query_argument", detail=message)
     if len(set(names)) < len(names):
-        raise BadRequest("A query argument is named twice.")
+        message = "A query argument is named twice."
+        raise BadRequest(message, reason="query_argument", detail=message)
 
 
 def _known(known: Collection[str]) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from tornado_app.api.credentials import Door
-from tornado_app.api.errors import UpgradeRequired
+from tornado_app.api.errors import WITHOUT_UPGRADE, UpgradeRequired
 from tornado_app.api.face import Face
 from tornado_app.api.http import Endpoint, Request, Response, Route
 from tornado_app.api.players import Players
@@ -40,4 +40,6 @@ def rest_routes(
 
 
 def _upgrade_required(request: Request) -> Response:
+    if "Sec-WebSocket-Key" in request.headers:
+        raise UpgradeRequired(WITHOUT_UPGRADE, reason="no_upgrade_header", detail="the handshake has no Upgrade")
     raise UpgradeRequired

@@ -36,6 +36,14 @@ def origin_form(target: str) -> str:
     return rest[slash:] if slash >= 0 else "/"
 
 
+def authority(target: str) -> str | None:
+    """The host that a target in absolute form names, which then counts instead of the header Host."""
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        return None
+    return rest.partition("/")[0].partition("?")[0]
+
+
 def content_length(headers: HTTPHeaders) -> int:
     """The body's size as declared, 0 where it is not; one that makes no sense is Tornado's to refuse."""
     digits = headers.get("Content-Length", "").lstrip("0")

@@ -24,6 +24,7 @@ from tornado_app.api.pinger import Pinger
 from tornado_app.api.routes import SOCKET_ARGUMENTS
 from tornado_app.api.server import cut, last_words
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
+from tornado_app.core.origins import same_host
 from tornado_app.live.hub import Channel, Subscriber
 from tornado_app.live.wire import Wire, lean
 from tornado_app.observability import logs
@@ -205,7 +206,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         if origin is None or site == "same-origin" or self._gate.cors.allows(origin):
             return
         host = self.request.headers.get("Host", "")
-        if origin.partition("://")[2].lower() != host.lower():
+        if not same_host(origin, host):
             shown, here = refusals.clip(origin), refusals.clip(host)
             raise errors.OriginNotAllowed(detail=f"origin {shown} is not in allowed_origins, nor this host, {here}")
 

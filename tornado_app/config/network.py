@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tornado_app.config.kinds import Base, Refused
+from tornado_app.core.origins import host_pattern, origin_pattern
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
 _MONGODB_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?|[^:]*%2[Ff][^:]*", re.ASCII)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 """A range of addresses."""
@@ -92,7 +92,7 @@ class Url(Base, frozen=True, kw_only=True):
         visible = text.isascii() and text.isprintable() and " " not in text
         if not visible or not host or not is_host(host) or port == 0 or "@" in url.netloc or "#" in text:
             raise Refused
-        if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
+        if url.scheme != "https" and not (url.scheme == "http" and is_loopback(host)):
             raise Refused
         return text
 
@@ -102,37 +102,23 @@ class Url(Base, frozen=True, kw_only=True):
         return f"{address}{question and '?***'}"
 
 
-def _is_loopback(host: str) -> bool:
+LOOPBACK = ("localhost", "*.localhost", "127.0.0.1", "::1")
+"""The names of the loopback."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host by this name."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _origin(text: str) -> str:
-    """`text` as a browser sends it in `Origin`; `Refused` where no browser would send that."""
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:
-        raise Refused from None
-    if url.scheme not in _DEFAULT_PORTS or not url.hostname or url.username is not None or not is_host(url.hostname):
-        raise Refused("give each with its scheme, http:// or https://")
-    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-    origin = f"{url.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS[url.scheme]) else f":{port}")
-    if origin != text:
-        raise Refused(f"browsers send {origin}")
-    return origin
-
-
-class Origins(Base, frozen=True, kw_only=True):
-    """Web origins, separated by commas or as a YAML list; none at all is allowed."""
-
-    metavar: str = "ORIGIN,..."
-    what: str = "a list of web origins separated by commas, such as https://play.example.com, or * for any"
+class Patterns(Base, frozen=True, kw_only=True):
+    """Names with an optional wildcard, separated by commas or as a YAML list; none at all is allowed."""
 
     def parse(self, text: str) -> tuple[str, ...]:
-        """Each origin once, in order."""
+        """Each once, in order."""
         return self.take([part.strip() for part in text.split(",")]) if text.strip() else ()
 
     def take(self, value: object) -> tuple[str, ...]:
@@ -144,12 +130,57 @@ class Origins(Base, frozen=True, kw_only=True):
         if "*" in value:
             if value != ["*"]:
                 raise Refused("* stands alone")
-            return ("*",)
-        return tuple(dict.fromkeys(_origin(part) for part in value))
+            return self.any
+        try:
+            return tuple(dict.fromkeys(self.pattern(part) for part in value))
+        except ValueError as error:
+            raise Refused(str(error)) from None
+
+    @property
+    def any(self) -> tuple[str, ...]:
+        """The value of a lone `*`."""
+        return ("*",)
+
+    def pattern(self, text: str) -> str:
+        """One of them in its one form. Raises ValueError with what is wrong."""
+        raise NotImplementedError
 
     def show(self, value: Any) -> str:
         """Separated by commas."""
         return ",".join(value)
+
+
+class Origins(Patterns, frozen=True, kw_only=True):
+    """Web origins."""
+
+    metavar: str = "ORIGIN,..."
+    what: str = (
+        "a list of web origins separated by commas, such as https://play.example.com, https://*.example.com (exactly "
+        "one label), capacitor://localhost or null; or * for any"
+    )
+
+    def pattern(self, text: str) -> str:
+        """Raises ValueError."""
+        return origin_pattern(text)
+
+
+class HostNames(Patterns, frozen=True, kw_only=True):
+    """Names by which clients may address the service."""
+
+    metavar: str = "NAME,..."
+    what: str = (
+        "a list of host names and IP addresses separated by commas, without ports, such as play.example.com or "
+        "*.example.com (exactly one label)"
+    )
+
+    @property
+    def any(self) -> tuple[str, ...]:
+        """An empty list, which allows any host too."""
+        return ()
+
+    def pattern(self, text: str) -> str:
+        """Raises ValueError."""
+        return host_pattern(text)
 
 
 class MongodbUri(Base, frozen=True, kw_only=True):

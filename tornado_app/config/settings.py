@@ -11,7 +11,7 @@ from typing import Literal
 from tornado_app.config.declaration import Setting, setting, settings_of
 from tornado_app.config.durations import Duration, Rate
 from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Text, Texts
-from tornado_app.config.network import Host, MongodbUri, Network, Networks, Origins, Url
+from tornado_app.config.network import Host, HostNames, MongodbUri, Network, Networks, Origins, Url
 from tornado_app.core.model import MAX_SCORE, Scope
 from tornado_app.core.policies import RateLimit
 
@@ -253,6 +253,13 @@ class Settings:
         (),
         "Origins of other web pages that may open sockets and read answers; * is any. Empty: only "
         "pages of this service itself.",
+    )
+    allowed_hosts: tuple[str, ...] = _live(
+        HostNames(),
+        (),
+        "Host names that requests may address, whatever the port; any other is refused with 421. Empty: any. "
+        "`/healthz`, `/readyz` and the metrics port answer under any name. `leaderboard demo` on a loopback address "
+        "allows the names of the loopback.",
     )
     ping_interval: float = _live(Duration(low=0.01, high=3600), 30.0, "Time between two pings to a socket.")
 

@@ -142,6 +142,10 @@ class RateLimit(Part, frozen=True):
     ) = None
 
 
+ORIGIN = r"^(\*|null|https?://\*\.[^\s/*]+|[A-Za-z][A-Za-z0-9+.-]*://[^\s/*]*)$"
+"""The form of an origin; the service checks the rest."""
+
+
 class Live(Part, frozen=True):
     """The live board."""
 
@@ -152,7 +156,7 @@ class Live(Part, frozen=True):
     ] = "100ms"
     max_connections: Annotated[int, field("Most sockets of one pod.", ge=1, le=1_000_000)] = 20_000
     allowed_origins: Annotated[
-        list[Annotated[str, field("An origin.", max_length=255, pattern=r"^(\*|https?://[^\s/]+)$")]],
+        list[Annotated[str, field("An origin.", max_length=255, pattern=ORIGIN)]],
         field("Origins of other web pages that may open sockets and read answers; '*' alone is any.", max_length=32),
         ruled(Rule("!('*' in self) || self.size() == 1", "'*' stands alone")),
     ] = []
