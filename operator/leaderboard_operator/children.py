@@ -32,6 +32,10 @@ class Found(msgspec.Struct, frozen=True):
         """The Deployment."""
         return self.objects.get(("deployments", name))
 
+    def exposed(self, plural: str, name: str) -> Object | None:
+        """A Service, an Ingress or an HTTPRoute."""
+        return self.objects.get((plural, name))
+
     def autoscaler(self, name: str) -> Object | None:
         """The HorizontalPodAutoscaler."""
         return self.objects.get(("horizontalpodautoscalers", name))

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, secretkeys
+from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, exposure, secretkeys
 from leaderboard_operator.children import Children, Kinds
 from leaderboard_operator.claims import Claim, Claims, Key, database
 from leaderboard_operator.cluster import Cluster, Collection
@@ -141,6 +141,13 @@ class Reconciler:
             secrets=keys.troubles,
             rival=rival,
             refusals=tuple(refusals),
+            exposure=exposure.exposure(
+                board,
+                service=found.exposed("services", board.name),
+                ingress=found.exposed("ingresses", board.name),
+                route=found.exposed("httproutes", board.name),
+                gateways=await exposure.gateways(self._cluster, board),
+            ),
         )
 
     async def _hear_claims(self, board: Board) -> None:

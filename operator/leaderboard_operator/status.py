@@ -7,9 +7,12 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import pods
+from leaderboard_operator import exposure, pods
 from leaderboard_operator.conditions import Condition, Trouble, dated
-from leaderboard_operator.resources.names import HTTP_PORT, Board, Object
+from leaderboard_operator.exposure import Exposure
+from leaderboard_operator.resources.names import Board, Object
+
+_SHORT_DIGEST = len("sha256:") + 12
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +27,12 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[Trouble, ...] = ()
     rival: str = ""
     refusals: tuple[Trouble, ...] = ()
+    exposure: Exposure | None = None
+
+    @property
+    def exposed(self) -> Exposure:
+        """How the service is reached; before anything was made, what the spec alone says."""
+        return self.exposure or exposure.exposure(self.board)
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -56,7 +65,7 @@ def status(seen: Observed, before: dict[str, Any]) -> dict[str, Any]:
         "updatedReplicas": count.updated,
         "selector": ",".join(f"{name}={value}" for name, value in sorted(seen.board.selector.items())),
         "version": version(seen.board.image),
-        "url": url(seen.board),
+        "url": seen.exposed.url,
         "conditions": dated(conditions(seen, count), before.get("conditions", []), seen.generation, seen.now),
     }
 
@@ -74,7 +83,24 @@ def conditions(seen: Observed, count: Counts) -> list[Condition]:
         _database(seen, count),
         of("SecretsReady", seen.secrets[0] if seen.secrets else Trouble("Found", ""), so=not seen.secrets),
         of("Degraded", trouble or Trouble("AsAsked", ""), so=trouble is not None),
+        of("Exposed", seen.exposed.why, so=seen.exposed.so),
+        *_autoscaling(seen),
     ]
+
+
+def _autoscaling(seen: Observed) -> list[Condition]:
+    """Whether the number of pods is being decided on; where an autoscaler is asked for."""
+    if seen.board.spec.autoscaling is None:
+        return []
+    if seen.board.replicas == 0:
+        why = Trouble("ScaledToZero", "spec.replicas is 0, which switches the autoscaler off; set it to 1 or more")
+        return [Condition.of("AutoscalingActive", why, so=False)]
+    found = _condition(seen.autoscaler, "ScalingActive")
+    if not found:
+        why = Trouble("NotLooked", "The HorizontalPodAutoscaler's controller has not looked at it yet")
+        return [Condition.of("AutoscalingActive", why, so=None)]
+    why = Trouble(found.get("reason", "Unknown"), found.get("message", ""))
+    return [Condition.of("AutoscalingActive", why, so=found["status"] == "True")]
 
 
 def first_trouble(seen: Observed) -> Trouble | None:
@@ -84,21 +110,11 @@ def first_trouble(seen: Observed) -> Trouble | None:
     return _refused_pods(seen.deployment) or pods.trouble(seen.pods, seen.now) or _late(seen.deployment)
 
 
-def url(board: Board) -> str:
-    """Where clients reach the service."""
-    exposure = board.spec.exposure
-    if exposure.ingress is not None:
-        return f"http{'s' if exposure.ingress.tls_secret_name else ''}://{exposure.ingress.host}"
-    if exposure.gateway is not None and exposure.gateway.hostnames:
-        secure = any((parent.section_name or "").startswith("https") for parent in exposure.gateway.parent_refs)
-        return f"http{'s' if secure else ''}://{exposure.gateway.hostnames[0]}"
-    return f"http://{board.name}.{board.namespace}.svc:{HTTP_PORT}"
-
-
 def version(image: str) -> str:
-    """The version that an image's tag names."""
-    name = image.partition("@")[0].rpartition("/")[2]
-    return name.partition(":")[2] or "latest"
+    """The version that an image's tag names; of an image that has only a digest, the beginning of that."""
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return tag or digest[:_SHORT_DIGEST] or "latest"
 
 
 def _stuck(seen: Observed, count: Counts) -> bool:

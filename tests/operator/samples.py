@@ -34,11 +34,17 @@ FULL = spec(
     live={"broadcastInterval": "250ms", "maxConnections": 5000, "allowedOrigins": ["https://*.play.example", "null"]},
     logging={"level": "warning", "access": True},
     settings={"max_connections_per_address": 500, "auto_register": True, "idle_timeout": "2m", "jwt_leeway": "10s"},
-    autoscaling={"minReplicas": 2, "maxReplicas": 10, "targetCPUUtilization": 60},
+    autoscaling={
+        "minReplicas": 2,
+        "maxReplicas": 10,
+        "metrics": [{"type": "CPU", "averageUtilization": 60}, {"type": "Sockets", "averageValue": 4000}],
+    },
     exposure={
         "service": {
             "type": "LoadBalancer",
             "annotations": {"cloud.example/kind": "nlb"},
+            "port": 80,
+            "appProtocol": "kubernetes.io/ws",
             "externalTrafficPolicy": "Local",
             "loadBalancerClass": "cloud.example/nlb",
             "loadBalancerSourceRanges": ["192.0.2.0/24"],
@@ -103,8 +109,13 @@ ROUTED = spec(
         "gateway": {
             "parentRefs": [{"name": "public", "namespace": "infra", "sectionName": "https"}],
             "hostnames": ["scores.example"],
+            "annotations": {"gateway.example/a": "b"},
+            "filters": [
+                {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "A", "value": "b"}]}}
+            ],
         }
     },
+    autoscaling={"maxReplicas": 4, "metrics": [{"type": "Sockets", "averageValue": "4k", "api": "External"}]},
     settings={"tls_cert": "/etc/tls/tls.crt", "tls_key": "/etc/tls/tls.key"},
     trustedCA={"configMapRef": {"name": "authorities", "key": "bundle.pem"}},
 )

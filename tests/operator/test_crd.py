@@ -65,6 +65,10 @@ def env(*variables: dict[str, Any]) -> dict[str, Any]:
     return {"template": {"spec": {"env": list(variables)}}}
 
 
+def scaled(*metrics: dict[str, Any]) -> dict[str, Any]:
+    return {"autoscaling": {"maxReplicas": 3, "metrics": list(metrics)}}
+
+
 WRONG = [
     ({"actions": {}}, "set proofKeySecretRef to the key"),
     ({"actions": {"proof": "Sometimes", **PROOF}}, "Unsupported value"),
@@ -89,6 +93,11 @@ WRONG = [
     ({"live": {"allowedOrigins": ["https://a.*.example"]}}, "should match"),
     ({"autoscaling": {"minReplicas": 5, "maxReplicas": 3}}, "minReplicas is more than maxReplicas"),
     ({"autoscaling": {}}, "Required value"),
+    (scaled({"type": "CPU"}), "CPU needs averageUtilization or averageValue"),
+    (scaled({"type": "Sockets", "averageUtilization": 5}), "Sockets needs averageValue"),
+    (scaled({"type": "CPU", "averageValue": "1", "api": "External"}), "api is for Sockets"),
+    (scaled(*[{"type": "CPU", "averageValue": "1"}] * 2), "Duplicate value"),
+    ({"exposure": {"gateway": {"requestTimeout": "soon"}}}, "should match"),
     ({"exposure": {"ingress": {"host": "a"}, "gateway": {"parentRefs": [{"name": "g"}]}}}, "either ingress or gateway"),
     ({"exposure": {"service": {"type": "ExternalName"}}}, "Unsupported value"),
     ({"image": "a b"}, "should match"),

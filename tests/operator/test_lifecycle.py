@@ -34,6 +34,7 @@ def test_it_becomes_ready_and_says_where_it_is(arcade):
         "DatabaseReady": "True",
         "SecretsReady": "True",
         "Degraded": "False",
+        "Exposed": "True",
     }
     assert {kind for kind, _ in arcade.children()} == CHILDREN
     assert "finalizers" not in live["metadata"]
@@ -191,8 +192,13 @@ def test_paused_is_hands_off(arcade):
 
 def test_an_ingress_comes_and_goes(arcade):
     arcade.patch({"spec": {"exposure": {"ingress": {"host": "scores.example", "tlsSecretName": "tls"}}}})
-    wait_until(lambda: arcade.get()["status"]["url"] == "https://scores.example", PATIENCE, "the URL")
+    arcade.wait("False", "NotAccepted", "Exposed")
+    assert arcade.get()["status"]["url"] == f"http://arcade.{arcade.namespace}.svc:8080"
     assert arcade.get("ingress")["spec"]["rules"][0]["host"] == "scores.example"
+    taken = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}}
+    arcade.patch(taken, "ingress", "arcade", "--subresource=status")
+    arcade.wait("True", "Accepted", "Exposed")
+    assert arcade.get()["status"]["url"] == "https://scores.example"
     arcade.patch({"spec": {"exposure": {"ingress": None}}})
     wait_until(lambda: arcade.get("ingress") is None, PATIENCE, "no Ingress")
 

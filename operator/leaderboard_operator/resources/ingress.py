@@ -2,6 +2,18 @@
 
 from leaderboard_operator.resources.names import Board, Object
 
+SOCKETS = {
+    "nginx.ingress.kubernetes.io/proxy-read-timeout": "3600",
+    "nginx.ingress.kubernetes.io/proxy-send-timeout": "3600",
+    "nginx.org/proxy-read-timeout": "3600s",
+    "nginx.org/proxy-send-timeout": "3600s",
+    "haproxy.org/timeout-tunnel": "1h",
+    "haproxy-ingress.github.io/timeout-tunnel": "1h",
+    "projectcontour.io/response-timeout": "infinity",
+    "projectcontour.io/websocket-routes": "/",
+}
+"""What keeps sockets open where a controller would close them; a controller ignores the annotations of others."""
+
 
 def ingress(board: Board) -> Object | None:
     """The Ingress."""
@@ -17,6 +29,6 @@ def ingress(board: Board) -> Object | None:
     if asked.tls_secret_name:
         spec["tls"] = [{"hosts": [asked.host], "secretName": asked.tls_secret_name}]
     found = board.object("networking.k8s.io/v1", "Ingress", spec=spec)
-    if asked.annotations:
-        found["metadata"]["annotations"] = asked.annotations
+    sockets = {**SOCKETS, "nginx.org/websocket-services": board.name}
+    found["metadata"]["annotations"] = {**sockets, **asked.annotations}
     return found

@@ -65,9 +65,9 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def replicas(self) -> int:
-        """Pods asked for; with autoscaling within its bounds, also before the autoscaler has looked."""
+        """Pods asked for; with autoscaling within its bounds, also before the autoscaler has looked, or none at all."""
         scaling = self.spec.autoscaling
-        if scaling is None:
+        if scaling is None or self.spec.replicas == 0:
             return self.spec.replicas
         return min(max(self.spec.replicas, scaling.min_replicas), scaling.max_replicas)
 

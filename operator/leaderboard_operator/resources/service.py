@@ -1,7 +1,7 @@
 """The Services: the one that clients reach by its name, and one for scraping, which is never open to clients."""
 
 from leaderboard_operator import GROUP
-from leaderboard_operator.resources.names import HTTP_PORT, METRICS_PORT, Board, Object
+from leaderboard_operator.resources.names import METRICS_PORT, Board, Object
 
 METRICS_SUFFIX = "-metrics"
 
@@ -26,7 +26,13 @@ def service(board: Board) -> Object:
             **{name: value for name, value in wishes.items() if value},
             "selector": board.selector,
             "ports": [
-                {"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
+                {
+                    "name": "http",
+                    "port": asked.port,
+                    "targetPort": "http",
+                    "protocol": "TCP",
+                    "appProtocol": asked.app_protocol,
+                }
             ],
         },
     )

@@ -26,6 +26,37 @@ Short = Annotated[str, Meta(max_length=317)]
 NetworkText = Annotated[str, field("A network.", max_length=64, pattern=r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$")]
 
 
+class ScalingMetric(Part, frozen=True, kw_only=True):
+    """A metric, and how much of it a pod should have on average."""
+
+    RULES = (
+        Rule(
+            "self.type == 'CPU' ? has(self.averageUtilization) != has(self.averageValue) : has(self.averageValue) && "
+            "!has(self.averageUtilization)",
+            "CPU needs averageUtilization or averageValue, Sockets needs averageValue",
+        ),
+        Rule("self.type == 'Sockets' || !has(self.api)", "api is for Sockets; CPU has an API of its own"),
+    )
+
+    type: Annotated[
+        Literal["CPU", "Sockets"], field("CPU, or open sockets, leaderboard_websocket_connections of /metrics.")
+    ]
+    average_utilization: Annotated[int, field("Percent of the requested CPU.", ge=1, le=1000)] | None = None
+    average_value: (
+        Annotated[IntOrText, field("CPU, such as 400m, or sockets, such as 4000, of a pod on average.")] | None
+    ) = None
+    api: (
+        Annotated[
+            Literal["Custom", "External"],
+            field(
+                "API that has the sockets: custom.metrics.k8s.io by pod, or external.metrics.k8s.io by the labels "
+                "namespace and leaderboard. If unset, Custom."
+            ),
+        ]
+        | None
+    ) = None
+
+
 class Autoscaling(Part, frozen=True, kw_only=True):
     """A HorizontalPodAutoscaler on the Leaderboard's own scale. Leave `replicas` out of Git with it."""
 
@@ -39,12 +70,26 @@ class Autoscaling(Part, frozen=True, kw_only=True):
     max_replicas: Annotated[int, field("Most pods.", ge=1, le=100)]
     target_cpu_utilization: Annotated[
         int,
-        field("Percent of the requested CPU that pods should use on average.", ge=1, le=100),
+        field("Percent of the requested CPU that pods should use on average. `metrics` replaces it.", ge=1, le=100),
     ] = msgspec.field(name="targetCPUUtilization", default=70)
+    metrics: Annotated[
+        list[ScalingMetric],
+        field(
+            "What the number of pods follows; of several, what asks for most pods. Empty is CPU alone.", max_length=2
+        ),
+        Meta(extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = []
+    behavior: Annotated[
+        Object,
+        field(
+            "How fast it scales, in the HorizontalPodAutoscaler's own form. Empty with Sockets: one pod less each two "
+            "minutes, after ten minutes of less load, since each pod less closes sockets."
+        ),
+    ] = {}
 
 
 class Service(Part, frozen=True):
-    """The Service."""
+    """The Service of clients."""
 
     RULES = (
         Rule(
@@ -62,6 +107,11 @@ class Service(Part, frozen=True):
     annotations: Annotated[
         Annotations, field("Annotations of the Service, such as a cloud's for its load balancer.")
     ] = {}
+    port: Annotated[int, field("Port of the Service.", ge=1, le=65_535)] = 8080
+    app_protocol: Annotated[
+        Literal["http", "kubernetes.io/ws"],
+        field("Protocol as the Service names it; some Gateways pass sockets on only with kubernetes.io/ws."),
+    ] = "http"
     external_traffic_policy: (
         Annotated[
             Literal["Cluster", "Local"],
@@ -88,7 +138,20 @@ class Ingress(Part, frozen=True):
     host: Annotated[DnsName, field("Host name.")]
     class_name: Annotated[DnsName, field("IngressClass. Left out, the cluster's default.")] | None = None
     tls_secret_name: Annotated[DnsName, field("Secret with the host's certificate; https then.")] | None = None
-    annotations: Annotated[Annotations, field("Annotations of the Ingress.")] = {}
+    annotations: Annotated[
+        Annotations,
+        field(
+            "Annotations of the Ingress. Those that keep sockets open for an hour are there for the controllers of "
+            "NGINX, HAProxy and Contour; yours win."
+        ),
+    ] = {}
+
+
+HostName = Annotated[
+    str,
+    Meta(max_length=253, pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+]
+"""A host, or `*.` and a domain."""
 
 
 class ParentRef(Part, frozen=True):
@@ -99,15 +162,29 @@ class ParentRef(Part, frozen=True):
     section_name: Annotated[DnsName, field("Name of the listener. Left out, all that fit.")] | None = None
 
 
+GatewayTime = Annotated[str, Meta(max_length=16, pattern=r"^(([0-9]{1,5}(h|m|s|ms)){1,4})?$")]
+
+
 class Gateway(Part, frozen=True):
     """An HTTPRoute of the Gateway API."""
 
     parent_refs: Annotated[list[ParentRef], field("The Gateways that route to the service.", max_length=8)] = []
-    hostnames: Annotated[list[DnsName], field("Host names; none is any that the Gateway serves.", max_length=16)] = []
+    hostnames: Annotated[list[HostName], field("Host names; none is any that the Gateway serves.", max_length=16)] = []
+    request_timeout: Annotated[
+        GatewayTime,
+        field(
+            "Timeout of the route for a request, which a socket is: 0s is none. Empty leaves the field out, for a "
+            "Gateway API older than 1.2."
+        ),
+    ] = "0s"
+    filters: Annotated[
+        list[Object], field("Filters of the route's rule, in the Gateway API's own form.", max_length=16)
+    ] = []
+    annotations: Annotated[Annotations, field("Annotations of the HTTPRoute.")] = {}
 
 
 class Exposure(Part, frozen=True):
-    """How the service is reached, on port 8080 of the Service of the Leaderboard's name."""
+    """How the service is reached; within the cluster by the Service of the Leaderboard's name."""
 
     RULES = (
         Rule(

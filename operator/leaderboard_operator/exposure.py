@@ -1,0 +1,147 @@
+"""Where a Leaderboard is reached, from what was accepted: Service, Ingress, or HTTPRoute and Gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from leaderboard_operator.cluster import ApiError, Cluster, Collection
+from leaderboard_operator.conditions import Trouble
+from leaderboard_operator.resources import Board
+from leaderboard_operator.resources.httproute import GATEWAY_API
+from leaderboard_operator.spec.runtime import Ingress, ParentRef
+
+Object = dict[str, Any]
+
+_PORTS = {"http": 80, "https": 443}
+_SECURE = ("HTTPS", "TLS")
+
+
+class Exposure(msgspec.Struct, frozen=True):
+    """Whether what `spec.exposure` asks for was accepted, why, and the URL by which clients reach the service now."""
+
+    so: bool
+    why: Trouble
+    url: str
+
+
+async def gateways(cluster: Cluster, board: Board) -> dict[ParentRef, Object]:
+    """The Gateways that the spec names. One that is not there, or may not be read, is left out."""
+    asked = board.spec.exposure.gateway
+    found = {}
+    for parent in asked.parent_refs if asked else ():
+        path = Collection(GATEWAY_API, "gateways", parent.namespace or board.namespace)(parent.name)
+        try:
+            live = await cluster.find(path)
+        except ApiError as error:
+            if error.status != 403:  # a role in some namespaces only, and the Gateway in another
+                raise
+            continue
+        if live is not None:
+            found[parent] = live
+    return found
+
+
+def exposure(
+    board: Board,
+    *,
+    service: Object | None = None,
+    ingress: Object | None = None,
+    route: Object | None = None,
+    gateways: dict[ParentRef, Object] | None = None,
+) -> Exposure:
+    """What was accepted, from the live objects."""
+    asked = board.spec.exposure
+    if asked.ingress is not None:
+        return _ingress(board, asked.ingress, ingress)
+    if asked.gateway is not None and asked.gateway.parent_refs:
+        return _route(board, asked.gateway.hostnames, route, gateways or {})
+    if asked.service.type == "LoadBalancer":
+        return _load_balancer(board, service)
+    return Exposure(so=True, why=Trouble("InCluster", "The service is reached within the cluster"), url=inner(board))
+
+
+def inner(board: Board) -> str:
+    """The URL within the cluster."""
+    return f"http://{board.name}.{board.namespace}.svc:{board.spec.exposure.service.port}"
+
+
+def _load_balancer(board: Board, service: Object | None) -> Exposure:
+    address = _address(service)
+    if not address:
+        text = f"The load balancer has no address yet; `kubectl describe service {board.name}` tells why"
+        return Exposure(so=False, why=Trouble("AddressPending", text), url=inner(board))
+    url = _url("http", address, board.spec.exposure.service.port)
+    return Exposure(so=True, why=Trouble("Accepted", f"The load balancer has the address {address}"), url=url)
+
+
+def _ingress(board: Board, asked: Ingress, ingress: Object | None) -> Exposure:
+    if not _address(ingress):
+        text = f"No controller has taken the Ingress {board.name}; check its class, or the controller's log"
+        return Exposure(so=False, why=Trouble("NotAccepted", text), url=inner(board))
+    url = f"http{'s' if asked.tls_secret_name else ''}://{asked.host}"
+    return Exposure(so=True, why=Trouble("Accepted", "A controller has taken the Ingress"), url=url)
+
+
+def _route(board: Board, hostnames: list[str], route: Object | None, gateways: dict[ParentRef, Object]) -> Exposure:
+    parents = (route or {}).get("status", {}).get("parents", [])
+    generation = (route or {}).get("metadata", {}).get("generation", 0)
+    refusals = list(_refusals(parents, generation))
+    if len(refusals) < len(parents):  # one Gateway that routes is enough
+        accepted = [each for each in parents if not list(_refusals([each], generation))]
+        text = f"The Gateway {accepted[0]['parentRef']['name']} routes to the service"
+        gateway = _gateway(board, accepted[0]["parentRef"], gateways)
+        url = _routed(hostnames, accepted[0]["parentRef"], gateway) or inner(board)
+        return Exposure(so=True, why=Trouble("Accepted", text), url=url)
+    if refusals:
+        return Exposure(so=False, why=Trouble("RouteRefused", refusals[0]), url=inner(board))
+    text = "No Gateway has taken the HTTPRoute; check exposure.gateway.parentRefs, and that the Gateway's class has a "
+    return Exposure(so=False, why=Trouble("NotAccepted", f"{text}controller"), url=inner(board))
+
+
+def _refusals(parents: list[Object], generation: int) -> Iterator[str]:
+    """What each parent that does not route says, or waits for."""
+    for parent in parents:
+        name = parent["parentRef"]["name"]
+        current = [each for each in parent.get("conditions", []) if each.get("observedGeneration", 0) >= generation]
+        status = {each["type"]: each for each in current}
+        bad = [each for each in current if each["type"] in ("Accepted", "ResolvedRefs") and each["status"] != "True"]
+        if bad:
+            yield f"The Gateway {name} does not route to the service: {bad[0]['reason']}: {bad[0].get('message', '')}"
+        elif "Accepted" not in status:
+            yield f"The Gateway {name} has not looked at the HTTPRoute yet"
+
+
+def _gateway(board: Board, parent: Object, gateways: dict[ParentRef, Object]) -> Object | None:
+    wanted = (parent["name"], parent.get("namespace", board.namespace))
+    found = (live for ref, live in gateways.items() if (ref.name, ref.namespace or board.namespace) == wanted)
+    return next(found, None)
+
+
+def _routed(hostnames: list[str], parent: Object, gateway: Object | None) -> str:
+    """The URL by the Gateway's listener; empty where no host is known."""
+    hosts = [each for each in hostnames if not each.startswith("*")]
+    if gateway is None:  # not readable: a route for a host of one's own is for the world, and that is https
+        return f"https://{hosts[0]}" if hosts else ""
+    section = parent.get("sectionName")
+    listeners = [each for each in gateway["spec"]["listeners"] if section in (None, each["name"])]
+    listener = min(listeners, key=lambda each: each["protocol"] not in _SECURE, default=None)
+    if listener is None:
+        return ""
+    address = next((each["value"] for each in gateway.get("status", {}).get("addresses", [])), "")
+    host = next(iter(hosts), "") or listener.get("hostname", "").removeprefix("*.") or address
+    scheme = "https" if listener["protocol"] in _SECURE else "http"
+    return _url(scheme, host, listener["port"]) if host else ""
+
+
+def _address(live: Object | None) -> str:
+    """The first address of a load balancer that a Service or an Ingress got."""
+    entries = (live or {}).get("status", {}).get("loadBalancer", {}).get("ingress", [])
+    return next((each.get("hostname") or each.get("ip", "") for each in entries), "")
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}" + ("" if port == _PORTS[scheme] else f":{port}")
