@@ -12,6 +12,8 @@ import msgspec
 from leaderboard_operator.cluster import ApiError, Cluster, Collection
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources import KINDS, Board, Kind, Object
+from leaderboard_operator.resources.httproute import GATEWAY_API
+from leaderboard_operator.spec.runtime import ParentRef
 
 _OF_THE_SERVER = ("managedFields", "resourceVersion", "generation")
 
@@ -115,6 +117,22 @@ class Children:
                 Trouble("NoGatewayApi", "spec.exposure.gateway needs the Gateway API, whose CRDs are not installed")
             ]
         return []
+
+    async def gateways(self, board: Board) -> dict[ParentRef, Object]:
+        """The Gateways that the spec names. One that is not there, or may not be read, is left out."""
+        asked = board.spec.exposure.gateway
+        found = {}
+        for parent in asked.parent_refs if asked else ():
+            path = Collection(GATEWAY_API, "gateways", parent.namespace or board.namespace)(parent.name)
+            try:
+                live = await self._cluster.find(path)
+            except ApiError as error:
+                if error.status != HTTPStatus.FORBIDDEN:  # a role in some namespaces only, and the Gateway in another
+                    raise
+                continue
+            if live is not None:
+                found[parent] = live
+        return found
 
     def forget(self, uid: str) -> None:
         """The Leaderboard is gone."""

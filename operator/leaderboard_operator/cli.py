@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a label by which the Prometheus operator selects ServiceMonitors and PrometheusRules; may be repeated",
     )
+    run.add_argument(
+        "--max-concurrent-rollouts",
+        type=int,
+        default=5,
+        metavar="N",
+        help="Leaderboards whose pods a newer operator replaces at the same time (5); 0 is all",
+    )
     run.add_argument("--lease", default="leaderboard-operator", metavar="NAME", help="name of the lease of the leader")
     run.add_argument(
         "--host", default="::", help="address of metrics and probes; ::, the default, is all of IPv6 and IPv4"
@@ -124,6 +131,7 @@ def _run(options: argparse.Namespace) -> int:
             app_image=options.app_image or f"leaderboard:{VERSION}",
             monitoring_labels=dict(options.monitoring_label or ()),
             routing=_routing(options),
+            max_rollouts=options.max_concurrent_rollouts,
         ),
         lease=options.lease,
         host=options.host,

@@ -7,10 +7,8 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator.cluster import ApiError, Cluster, Collection
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources import Board
-from leaderboard_operator.resources.httproute import GATEWAY_API
 from leaderboard_operator.spec.runtime import Ingress, ParentRef
 
 Object = dict[str, Any]
@@ -25,23 +23,6 @@ class Exposure(msgspec.Struct, frozen=True):
     so: bool
     why: Trouble
     url: str
-
-
-async def gateways(cluster: Cluster, board: Board) -> dict[ParentRef, Object]:
-    """The Gateways that the spec names. One that is not there, or may not be read, is left out."""
-    asked = board.spec.exposure.gateway
-    found = {}
-    for parent in asked.parent_refs if asked else ():
-        path = Collection(GATEWAY_API, "gateways", parent.namespace or board.namespace)(parent.name)
-        try:
-            live = await cluster.find(path)
-        except ApiError as error:
-            if error.status != 403:  # a role in some namespaces only, and the Gateway in another
-                raise
-            continue
-        if live is not None:
-            found[parent] = live
-    return found
 
 
 def exposure(

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, exposure, secretkeys
+from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, exposure, rollouts, secretkeys
 from leaderboard_operator.children import Children, Kinds
 from leaderboard_operator.claims import Claim, Claims, Key, database
 from leaderboard_operator.cluster import Cluster, Collection
@@ -19,9 +19,10 @@ from leaderboard_operator.monitoring import Routing, promised
 from leaderboard_operator.resources import Board
 from leaderboard_operator.resources.autoscaler import scaling_active
 from leaderboard_operator.resources.secrets import secret_keys
+from leaderboard_operator.rollouts import Rollouts
 from leaderboard_operator.secretkeys import Keys
 from leaderboard_operator.spec import Spec, quantity
-from leaderboard_operator.status import Observed, counts, status
+from leaderboard_operator.status import Observed, counts, over, status
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +40,15 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True):
-    """What all Leaderboards of an operator have in common. `app_image` is for those that name none."""
+    """What all Leaderboards of an operator have in common. `app_image` is for those that name none.
+
+    `max_rollouts`: how many an update by the operator replaces the pods of at the same time; 0 is all.
+    """
 
     app_image: str
     monitoring_labels: dict[str, str] = {}
     routing: Routing = Routing()
+    max_rollouts: int = 0
 
 
 class Reconciler:
@@ -57,6 +62,7 @@ class Reconciler:
         self._children = Children(cluster)
         self._claims = Claims()
         self._told: dict[Key, Object] = {}
+        self._rollouts = Rollouts(defaults.max_rollouts, nudge)
         self._uids: dict[Key, str] = {}
         self._secrets: dict[Key, set[str]] = {}
 
@@ -96,6 +102,8 @@ class Reconciler:
             await deletion.set_finalizer(self._cluster, live, wanted=board.spec.database.deletion_policy == "Delete")
         await self._hear_claims(board)
         seen = await self._bring(live, board, keys)
+        if not board.spec.paused:
+            self._rollouts.saw(board, over=over(seen))
         self._show(key, board, seen)
         await self._tell(live, status(seen, live.get("status", {})))
         return self._outcome(seen)
@@ -121,16 +129,24 @@ class Reconciler:
             routing=self._defaults.routing,
         )
 
+    def _paced(self, board: Board, deployment: Object | None) -> tuple[Board, Trouble | None]:
+        """The Leaderboard as its pods may be now, and why they may not be replaced yet."""
+        pending = None if board.spec.paused else self._rollouts.hold(board, deployment)
+        if pending is None or deployment is None:
+            return board, None
+        return msgspec.structs.replace(board, kept=rollouts.kept(deployment)), pending
+
     async def _bring(self, live: Object, board: Board, keys: Keys) -> Observed:
         rival = self._rival(live, board, keys)
         found = await self._children.find(board)
+        board, pending = self._paced(board, found.deployment(board.name))
         refusals: list[Trouble] = []
         if not board.spec.paused:
             held = bool(keys.troubles or rival)
             refusals = await self._children.apply(board, found, held=held)
             refusals += self._children.missing(board, found)
             settled = counts(board, found.deployment(board.name)).settled
-            await self._children.prune(board, found, settled=settled and not held and not refusals)
+            await self._children.prune(board, found, settled=settled and not (held or refusals or pending))
         return Observed(
             board=board,
             generation=live["metadata"]["generation"],
@@ -141,12 +157,13 @@ class Reconciler:
             secrets=keys.troubles,
             rival=rival,
             refusals=tuple(refusals),
+            pending=pending,
             exposure=exposure.exposure(
                 board,
                 service=found.exposed("services", board.name),
                 ingress=found.exposed("ingresses", board.name),
                 route=found.exposed("httproutes", board.name),
-                gateways=await exposure.gateways(self._cluster, board),
+                gateways=await self._children.gateways(board),
             ),
         )
 
@@ -205,6 +222,7 @@ class Reconciler:
             self._nudge(other)
         self._children.forget(self._uids.pop(key, ""))
         self._secrets.pop(key, None)
+        self._rollouts.forget(key)
         self._metrics.forget(key)
 
     @staticmethod

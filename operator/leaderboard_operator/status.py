@@ -16,7 +16,8 @@ _SHORT_DIGEST = len("sha256:") + 12
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reconcile saw. Of `secrets` and `refusals` the first is told; `rival` has our database."""
+    """What a reconcile saw. Of `secrets` and `refusals` the first is told; `pending`: why pods are
+    not replaced yet; `rival` has our database."""
 
     board: Board
     generation: int
@@ -28,6 +29,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     rival: str = ""
     refusals: tuple[Trouble, ...] = ()
     exposure: Exposure | None = None
+    pending: Trouble | None = None
 
     @property
     def exposed(self) -> Exposure:
@@ -53,6 +55,12 @@ def counts(board: Board, deployment: Object | None) -> Counts:
     current = status.get("observedGeneration", 0) >= found.get("metadata", {}).get("generation", 1)
     settled = current and updated == there == found.get("spec", {}).get("replicas")
     return Counts(board.replicas, there, updated, status.get("readyReplicas", 0), settled)
+
+
+def over(seen: Observed) -> bool:
+    """Whether a rollout has ended: all pods are of the latest revision and ready, or it is stuck."""
+    count = counts(seen.board, seen.deployment)
+    return (count.settled and count.ready == count.there) or first_trouble(seen) is not None
 
 
 def status(seen: Observed, before: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +92,7 @@ def conditions(seen: Observed, count: Counts) -> list[Condition]:
         of("SecretsReady", seen.secrets[0] if seen.secrets else Trouble("Found", ""), so=not seen.secrets),
         of("Degraded", trouble or Trouble("AsAsked", ""), so=trouble is not None),
         of("Exposed", seen.exposed.why, so=seen.exposed.so),
+        of("UpdatePending", seen.pending or Trouble("NothingPending", ""), so=seen.pending is not None),
         *_autoscaling(seen),
     ]
 

@@ -35,6 +35,7 @@ def test_it_becomes_ready_and_says_where_it_is(arcade):
         "SecretsReady": "True",
         "Degraded": "False",
         "Exposed": "True",
+        "UpdatePending": "False",
     }
     assert {kind for kind, _ in arcade.children()} == CHILDREN
     assert "finalizers" not in live["metadata"]

@@ -108,8 +108,8 @@ TABLE = {
 # fmt: on
 
 
-ELSEWHERE = ("Exposed", "AutoscalingActive")
-"""Conditions that test_exposure.py and test_autoscaling.py are about."""
+ELSEWHERE = ("Exposed", "UpdatePending", "AutoscalingActive")
+"""Conditions that test_exposure.py, test_rollouts.py and test_autoscaling.py are about."""
 
 
 def seen(**what):

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from leaderboard_operator.resources.configmap import config_map
 from leaderboard_operator.resources.container import CONTAINER, container
 from leaderboard_operator.resources.names import Board, Object, present
 from leaderboard_operator.resources.secrets import secret_volume
 from leaderboard_operator.spec.runtime import PodSpec
+
+TEMPLATE_HASH = "leaderboard.dev/template-hash"
+"""Annotation of the Deployment: changes where its pods are to be replaced."""
+
+ASKED_HASH = "leaderboard.dev/asked-hash"
+"""Annotation of the Deployment: changes with what the spec asks of the pods, and not with the operator's version."""
+
+_NOT_OF_PODS = ("replicas", "update", "paused")
+"""Fields of the spec whose change is no reason to replace pods."""
 
 SECRETS_HASH = "leaderboard.dev/secrets-hash"
 
@@ -17,7 +29,8 @@ def deployment(board: Board) -> Object:
     """The Deployment."""
     asked = board.spec.rollout
     bounds = {"maxUnavailable": asked.max_unavailable, "maxSurge": asked.max_surge}
-    return board.object(
+    kept = board.kept or _fresh(board)
+    found = board.object(
         "apps/v1",
         "Deployment",
         spec={
@@ -27,9 +40,36 @@ def deployment(board: Board) -> Object:
             "minReadySeconds": asked.min_ready_seconds,
             "selector": {"matchLabels": board.selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": bounds},
-            "template": {"metadata": _metadata(board), "spec": _pod(board)},
+            "template": kept["template"],
         },
     )
+    found["metadata"]["annotations"] = kept["annotations"]
+    return found
+
+
+def _fresh(board: Board) -> Object:
+    """The template of the pods as they should be, and the annotations that tell whether those that are there differ."""
+    template = {"metadata": _metadata(board), "spec": _pod(board)}
+    return {
+        "template": template,
+        "annotations": {TEMPLATE_HASH: digest(template), ASKED_HASH: digest(asked(board.spec))},
+    }
+
+
+def asked(part: msgspec.Struct) -> Object:
+    """The fields of a spec that are not on their default: a field that a newer operator adds changes nothing here."""
+    found = {}
+    for each in msgspec.structs.fields(part):
+        value = getattr(part, each.name)
+        default = each.default if each.default_factory is msgspec.NODEFAULT else each.default_factory()
+        if value != default and each.name not in _NOT_OF_PODS:
+            found[each.encode_name] = asked(value) if isinstance(value, msgspec.Struct) else msgspec.to_builtins(value)
+    return found
+
+
+def digest(value: Object) -> str:
+    """A short digest of an object, whatever the order of its members."""
+    return sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
 
 
 def _metadata(board: Board) -> Object:

@@ -40,6 +40,7 @@ def _without_none(found: Object) -> Object:
 class Board(msgspec.Struct, frozen=True, kw_only=True):
     """A Leaderboard as the builders need it. `image` is the one to run, `secrets_hash` changes with any Secret used.
 
+    `kept`: template and annotations of a Deployment whose pods are to stay as they are; rollouts.py says when.
     `monitoring_labels`: by which the Prometheus operator selects its objects.
     """
 
@@ -49,6 +50,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     spec: Spec
     image: str
     secrets_hash: str = ""
+    kept: Object | None = None
     monitoring_labels: dict[str, str] = {}
     routing: Routing = Routing()
 

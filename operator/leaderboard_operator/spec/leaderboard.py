@@ -47,6 +47,13 @@ class Spec(Part, frozen=True, kw_only=True):
     disruption: Annotated[Disruption, field("What may be taken down at once.")] = Disruption()
     network_policy: Annotated[NetworkPolicy, field("Who may open connections to the pods.")] = NetworkPolicy()
     monitoring: Annotated[Monitoring, field("Objects for the Prometheus operator.")] = Monitoring()
+    update: Annotated[
+        Literal["Automatic", "Manual"],
+        field(
+            "Whether a newer operator replaces the pods: in turn with other Leaderboards, or only when the spec "
+            "changes."
+        ),
+    ] = "Automatic"
     paused: Annotated[bool, field("Hands off: the operator changes nothing, but reports.")] = False
 
 

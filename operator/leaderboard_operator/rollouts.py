@@ -1,0 +1,105 @@
+"""When pods may be replaced: at once for a change of the Leaderboard's own, a few Leaderboards at a time for the rest.
+
+The rest is what a newer operator brings: another default image, other settings, another shape of the pods. It would
+replace the pods of all Leaderboards at the same moment. Instead Leaderboards take turns, and one with
+`spec.update: Manual` waits for a change of its spec.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from leaderboard_operator.conditions import Trouble
+from leaderboard_operator.resources import Board
+from leaderboard_operator.resources.deployment import ASKED_HASH, SECRETS_HASH, TEMPLATE_HASH, deployment
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+
+_NOTES = (TEMPLATE_HASH, ASKED_HASH)
+
+
+class Cause(enum.Enum):
+    """Why the pods that are wanted differ from those that are there."""
+
+    NONE = "they do not"
+    OWN = "the Leaderboard, or a Secret of it, has changed"
+    OPERATOR = "the operator has"
+
+
+def cause(board: Board, live: Object | None) -> Cause:
+    """Why the pods of the live Deployment are to be replaced."""
+    if live is None:
+        return Cause.OWN
+    wanted = deployment(board)
+    have, want = _notes(live), _notes(wanted)
+    if have.get(TEMPLATE_HASH) == want[TEMPLATE_HASH]:
+        return Cause.NONE
+    same_spec = have.get(ASKED_HASH, want[ASKED_HASH]) == want[ASKED_HASH]
+    return Cause.OPERATOR if same_spec and _secrets(live) == _secrets(wanted) else Cause.OWN
+
+
+def kept(live: Object) -> Object:
+    """What stays of a live Deployment whose pods are not to be replaced yet: `Board.kept`."""
+    template = msgspec.json.decode(msgspec.json.encode(live["spec"]["template"]))
+    template["metadata"].pop("creationTimestamp", None)
+    notes = _notes(live)
+    return {"template": template, "annotations": {name: notes[name] for name in _NOTES if name in notes}}
+
+
+class Rollouts:
+    """The Leaderboards that are being updated, `limit` at most (0: any number), and those that wait for their turn.
+
+    `enqueue` is called with one that waits when a turn is free. A new leader counts what it sees under way.
+    """
+
+    def __init__(self, limit: int, enqueue: Callable[[Key], None]) -> None:
+        self._limit = limit
+        self._enqueue = enqueue
+        self._under_way: set[Key] = set()
+        self._waiting: dict[Key, None] = {}
+
+    def hold(self, board: Board, live: Object | None) -> Trouble | None:
+        """Why the pods must stay as they are for now; None where they may be replaced, or need not."""
+        key = (board.namespace, board.name)
+        self._waiting.pop(key, None)
+        if cause(board, live) is not Cause.OPERATOR or key in self._under_way:
+            return None
+        if board.spec.update == "Manual":
+            text = "This operator would replace the pods. They stay until the spec changes, or update is Automatic"
+            return Trouble("UpdateHeld", text)
+        if 0 < self._limit <= len(self._under_way):
+            self._waiting[key] = None
+            text = f"The pods are to be replaced after those of {len(self._under_way)} other Leaderboards"
+            return Trouble("UpdateWaits", text)
+        self._under_way.add(key)
+        return None
+
+    def saw(self, board: Board, *, over: bool) -> None:
+        """What became of the pods: `over` when a rollout has ended, or is stuck, which keeps no other waiting."""
+        key = (board.namespace, board.name)
+        if not over:
+            self._under_way.add(key)
+        elif key in self._under_way:
+            self.forget(key)
+
+    def forget(self, key: Key) -> None:
+        """A Leaderboard is gone, or its rollout over: the turn is another's."""
+        self._under_way.discard(key)
+        self._waiting.pop(key, None)
+        if self._waiting and (self._limit == 0 or len(self._under_way) < self._limit):
+            self._enqueue(next(iter(self._waiting)))
+
+
+def _notes(found: Object) -> dict[str, str]:
+    notes: dict[str, str] = found["metadata"].get("annotations", {})
+    return notes
+
+
+def _secrets(found: Object) -> str | None:
+    notes: dict[str, str] = found["spec"]["template"]["metadata"].get("annotations", {})
+    return notes.get(SECRETS_HASH)

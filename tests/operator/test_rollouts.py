@@ -1,0 +1,157 @@
+"""Updates by a newer operator take turns; what a Leaderboard's own change asks for happens at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from leaderboard_operator.resources.deployment import deployment
+from leaderboard_operator.resources.names import Board
+from leaderboard_operator.rollouts import Cause, Rollouts, cause, kept
+from tests.operator.boards import PATIENCE, Boards, leaderboard, spec
+from tests.operator.samples import FULL, board
+from tests.support.operator import Operator
+from tests.support.wait import wait_until
+
+Object = dict[str, Any]
+
+LIVE = deployment(board())
+
+CAUSES: list[tuple[Board, Cause]] = [
+    (board(), Cause.NONE),
+    (board(spec(replicas=7)), Cause.NONE),
+    (board(spec(update="Manual", paused=True)), Cause.NONE),
+    (board(image="leaderboard-app:1.3.0"), Cause.OPERATOR),
+    (board(spec(replicas=7, update="Manual"), image="leaderboard-app:1.3.0"), Cause.OPERATOR),
+    (board(secrets_hash="6f"), Cause.OWN),
+    (board(spec(live={"maxConnections": 5})), Cause.OWN),
+    (board(spec(image="a:2"), image="a:2"), Cause.OWN),
+    (board(spec(settings={"auto_register": True}), image="leaderboard-app:1.3.0"), Cause.OWN),
+]
+
+
+@pytest.mark.parametrize(("wanted", "expected"), CAUSES)
+def test_cause_of_other_pods(wanted, expected):
+    assert cause(wanted, LIVE) is expected
+
+
+def test_pods_that_are_not_there_yet_are_the_leaderboards_own_wish():
+    assert cause(board(), None) is Cause.OWN
+
+
+def test_deployment_of_an_older_operator_without_annotations_is_updated_in_turn():
+    """It tells nothing of what was asked; a Leaderboard cannot have changed all at once."""
+    old = msgspec.json.decode(msgspec.json.encode(LIVE))
+    del old["metadata"]["annotations"]
+    assert cause(board(), old) is Cause.OPERATOR
+
+
+def test_held_pods_stay_as_they_are_and_the_rest_follows_the_spec():
+    wanted = board(spec(replicas=9), image="leaderboard-app:1.3.0")
+    built = deployment(msgspec.structs.replace(wanted, kept=kept(LIVE)))
+    assert built["spec"]["template"] == LIVE["spec"]["template"]
+    assert built["metadata"]["annotations"] == LIVE["metadata"]["annotations"]
+    assert built["spec"]["replicas"] == 9
+    assert cause(wanted, built) is Cause.OPERATOR
+
+
+def boards_of(count: int, **changes: Any) -> list[Board]:
+    return [board(spec(**changes), name=f"b{n}", image="leaderboard-app:1.3.0") for n in range(count)]
+
+
+def reasons(turns: Rollouts, those: list[Board]) -> list[str]:
+    found = [turns.hold(each, deployment(board(name=each.name))) for each in those]
+    return [each.reason if each else "" for each in found]
+
+
+@pytest.mark.parametrize(("limit", "go"), [(0, 4), (1, 1), (3, 3), (9, 4)])
+def test_no_more_than_the_limit_are_updated_at_once(limit, go):
+    assert reasons(Rollouts(limit, print), boards_of(4)) == [""] * go + ["UpdateWaits"] * (4 - go)
+
+
+def test_turn_goes_to_one_that_waits_when_a_rollout_ends():
+    called: list[tuple[str, str]] = []
+    turns, (first, second, third) = Rollouts(1, called.append), boards_of(3)
+    assert reasons(turns, [first, second, third]) == ["", "UpdateWaits", "UpdateWaits"]
+    turns.saw(first, over=False)
+    assert called == []
+    turns.saw(first, over=True)
+    assert called == [("games", "b1")]
+    assert reasons(turns, [third, second]) == ["", "UpdateWaits"]
+    turns.forget(("games", "b2"))
+    assert called == [("games", "b1"), ("games", "b1")]
+
+
+def test_rollout_that_a_new_leader_finds_under_way_counts():
+    turns, (first, second) = Rollouts(1, print), boards_of(2)
+    turns.saw(first, over=False)
+    assert reasons(turns, [second]) == ["UpdateWaits"]
+
+
+def test_manual_update_waits_for_the_spec():
+    (manual,) = boards_of(1, update="Manual")
+    turns = Rollouts(0, print)
+    assert reasons(turns, [manual]) == ["UpdateHeld"]
+    changed = board(spec(update="Manual", live={"maxConnections": 5}), image="leaderboard-app:1.3.0")
+    assert turns.hold(changed, LIVE) is None
+
+
+def test_hash_of_a_full_spec_holds_what_is_asked_and_no_defaults():
+    from leaderboard_operator.resources.deployment import asked
+
+    found = asked(board(FULL).spec)
+    assert found["rateLimit"] == {"updates": 5, "window": "1m", "maxPointsPerWindow": 1000}
+    assert "replicas" not in found
+    assert "paused" not in found
+
+
+def image_of(boards: Boards, name: str) -> str:
+    return boards.get("deployment", name)["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def rolls(boards: Boards, name: str) -> bool:
+    live = boards.get("deployment", name)
+    status = live.get("status", {})
+    seen = status.get("observedGeneration", 0) >= live["metadata"]["generation"]
+    ready = status.get("availableReplicas", 0) == status.get("updatedReplicas", 0) == live["spec"]["replicas"]
+    return not (seen and ready and status.get("replicas") == live["spec"]["replicas"])
+
+
+def test_newer_operator_updates_one_leaderboard_after_another(boards, install, run_operator: Callable[..., Operator]):
+    """A newer operator is one with another image for Leaderboards that name none, and a limit of one at a time."""
+    names = ["one", "two", "three"]
+    installation = install(watch=(boards.namespace,))
+    operator = run_operator(installation)
+    for number, name in enumerate([*names, "manual"]):
+        changes = {"rollout": {"minReadySeconds": 2}, **({"update": "Manual"} if name == "manual" else {})}
+        database = {**spec()["database"], "name": f"db{number}"}
+        boards.apply(leaderboard(name, **changes, database=database))
+    for name in [*names, "manual"]:
+        boards.wait(name=name)
+        wait_until(lambda name=name: not rolls(boards, name), PATIENCE, f"{name} at rest")
+    before = image_of(boards, "one")
+    assert operator.terminate() == 0
+    installation.arguments = [
+        *(each for each in installation.arguments if not each.startswith(("--app-image", "--max-concurrent"))),
+        "--app-image=leaderboard-app:99",
+        "--max-concurrent-rollouts=1",
+    ]
+    run_operator(installation)
+    most, end = 0, time.monotonic() + PATIENCE
+    while {image_of(boards, name) for name in names} != {"leaderboard-app:99"} and time.monotonic() < end:
+        most = max(most, sum(rolls(boards, name) for name in names))
+        time.sleep(0.1)
+    assert [image_of(boards, name) for name in names] == ["leaderboard-app:99"] * 3
+    assert most == 1
+    assert image_of(boards, "manual") == before
+    boards.wait("True", "UpdateHeld", "UpdatePending", name="manual")
+    boards.patch({"spec": {"replicas": 3}}, name="manual")
+    wait_until(lambda: boards.get("deployment", "manual")["spec"]["replicas"] == 3, PATIENCE, "three pods")
+    assert image_of(boards, "manual") == before
+    boards.patch({"spec": {"update": "Automatic"}}, name="manual")
+    wait_until(lambda: image_of(boards, "manual") == "leaderboard-app:99", PATIENCE, "the update")
+    boards.wait("False", "NothingPending", "UpdatePending", name="manual")
