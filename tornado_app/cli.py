@@ -127,6 +127,13 @@ def _openapi(_options: argparse.Namespace) -> int:
     return 0
 
 
+def _asyncapi(_options: argparse.Namespace) -> int:
+    from tornado_app.api import asyncapi
+
+    _print(json.dumps(asyncapi.document(), indent=2, ensure_ascii=False))
+    return 0
+
+
 def _check_config(options: argparse.Namespace) -> int:
     config = load(options)
     rows = list(config.describe())
@@ -169,6 +176,7 @@ def _parser() -> Parser:
     checked = "print each setting in force and where it comes from, secrets masked; exit 2 where one is wrong"
     add("check-config", _check_config, checked, settings=True)
     add("openapi", _openapi, "print the OpenAPI 3.1 description of the HTTP interface as JSON")
+    add("asyncapi", _asyncapi, "print the AsyncAPI 3.0 description of the WebSockets as JSON")
     return parser
 
 

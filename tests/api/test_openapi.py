@@ -128,4 +128,4 @@ def test_numbers_say_their_size():
 
 
 def test_the_routes_are_these():
-    assert {route.path for route in docs.routes()} == {"/openapi.json", "/docs"}
+    assert {route.path for route in docs.routes()} == {"/openapi.json", "/asyncapi.json", "/docs"}

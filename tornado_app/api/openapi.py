@@ -6,23 +6,19 @@ Source: https://spec.openapis.org/oas/v3.1.0
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from tornado_app import __version__
-from tornado_app.api import errors, gate, http, sockets
-from tornado_app.api.errors import BadRequest, OriginNotAllowed
+from tornado_app.api import errors, http, openapi_sockets
 from tornado_app.api.face import Face
 from tornado_app.api.faces import FACES
 from tornado_app.api.http import MAX_HEADERS
 from tornado_app.api.openapi_moderation import MODERATION, TAG
-from tornado_app.api.openapi_operations import CREDENTIALS, Errors, Operation, operations, tag
+from tornado_app.api.openapi_operations import Operation, operations, tag
 from tornado_app.api.openapi_responses import HEADERS, PARAMETERS, Responses
 from tornado_app.api.openapi_schemas import Json, Schemas
 from tornado_app.api.players import Page
 from tornado_app.api.screening import MAX_BODY
 from tornado_app.core import errors as core_errors
-from tornado_app.core.errors import LeaderboardError, RateLimited, TooManyConnections
+from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Scope
 from tornado_app.core.policies import RateLimit
 
@@ -53,14 +49,8 @@ of the API comes from a cache that did not ask. The pages and their files ignore
 **Errors** have one shape everywhere, unknown paths included: `error` is a code for programs, `message` a sentence for \
 people. A body may have {MAX_BODY // 1024} KiB, the headers {MAX_HEADERS // 1024} KiB.
 
-**Live.** The WebSockets, for which OpenAPI has no place, are in `x-websockets`: paths, messages, close codes."""
-
-_ABOUT_SOCKETS = (
-    "Any query argument but `token` closes the socket with 4400. "
-    "A token is optional: as `Authorization`, as the first message, or as `?token=`, though what a URL holds ends up "
-    "in logs. A refusal closes the socket with 44 and the last two digits of the HTTP status, and the code as the "
-    "reason. Nothing is sent while the top 10 stays as it is."
-)
+**Live.** The WebSockets, for which OpenAPI has no place, are in `x-websockets`, and as AsyncAPI in \
+`/asyncapi.json`: paths, messages, close codes."""
 
 _BEARER: Json = {
     "type": "http",
@@ -102,7 +92,7 @@ def document() -> Json:
             "headers": HEADERS,
             "securitySchemes": {"bearerAuth": _BEARER},
         },
-        "x-websockets": [_socket(face, path, schemas) for face in FACES for path, _ in face.sockets],
+        "x-websockets": [openapi_sockets.socket(face, path, schemas) for face in FACES for path, _ in face.sockets],
         "x-errors": [_error(kind) for kind in sorted(_codes(), key=_order)],
     }
 
@@ -132,40 +122,6 @@ def _operation(operation: Operation, schemas: Schemas, responses: Responses) -> 
 
 
 # -- what OpenAPI has no place for --------------------------------------------------------------------
-
-
-def _socket(face: Face, path: str, schemas: Schemas) -> Json:
-    busy = errors.close_code(LeaderboardError())
-    return {
-        "path": path,
-        "tags": [tag(face)],
-        "summary": "The top 10, live",
-        "description": _ABOUT_SOCKETS,
-        "security": _SECURITY["optional"],
-        "sends": [_message(kind, schemas) for kind in face.messages],
-        "receives": [_message(sockets.Authenticate, schemas)],
-        "closes": [
-            {"code": gate.GOING_AWAY, "reason": "going away", "description": "The service restarts: connect again."},
-            {"code": 1009, "reason": "", "description": f"A message of more than {sockets.MAX_MESSAGE // 1024} KiB."},
-            {"code": busy, "reason": "", "description": "The service cannot serve now: connect again later."},
-            *_closes(),
-        ],
-    }
-
-
-def _message(kind: type[Any], schemas: Schemas) -> Json:
-    return {
-        "description": schemas.description(kind),
-        "schema": schemas.reference(kind),
-        "example": schemas.example(kind),
-    }
-
-
-def _closes() -> Iterator[Json]:
-    refusals: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, TooManyConnections)
-    for kind in refusals:
-        message = "Too many failed attempts from this address." if kind is RateLimited else kind.message
-        yield {"code": errors.close_code(kind()), "reason": kind.code, "description": message}
 
 
 def _error(kind: type[LeaderboardError]) -> Json:

@@ -203,7 +203,10 @@ export class Scores {
         const facts = this.#facts(found);
         const stale = facts.version !== null && facts.version < version;
         delay = STALE_PAUSE * Math.random();
-        if (!stale || Date.now() + delay >= end) return Object.freeze({ ...render(found.body), version: facts.version, stale });
+        if (!stale || Date.now() + delay >= end) {
+          if (stale) this.version = facts.version ?? 0; // it stays older: the database was restored
+          return Object.freeze({ ...render(found.body), version: facts.version, stale });
+        }
       }
       await pause(delay, signal);
     }

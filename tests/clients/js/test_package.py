@@ -140,6 +140,8 @@ async def page(browser: Browser, built: str, service: RunningService) -> Any:
 async def test_a_built_application_of_another_origin_scores_and_sees_it(page: Page) -> None:
     done = await page.evaluate("submit(500, 'v-1')")
     assert (done["score"], done["replayed"], done["actionId"]) == (500, False, "v-1")
+    assert (done["own"], done["first"], done["stale"]) == (500, "Vité", False)
+    assert isinstance(done["version"], int)  # readable for a page of another origin, too
     again = await page.evaluate("submit(500, 'v-1')")
     assert (again["score"], again["replayed"]) == (500, True)
     await page.wait_for_function("seen.rows.some((row) => row?.username === 'Vité') && seen.scores.includes(500)")

@@ -70,7 +70,7 @@ beforeEach((context) => {
 for (const [code, reason, named] of [
   [1008, "", "gateway"],
   [1009, "", "token is too long"],
-  [4400, "invalid_request", "refused"],
+  [4400, "invalid_request", "query argument"],
   [4401, "invalid_token", "jwt_"],
   [4401, "expired_token", "function"],
   [4403, "origin_not_allowed", "allowed_origins"],

@@ -1,0 +1,99 @@
+"""The AsyncAPI document: valid by its own JSON schema, and of the same sockets and types as the OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from jsonschema import Draft7Validator
+
+from tests.clients.js.toolchain import ROOT, consumer_packages, node, run
+from tests.support.openapi import DOCUMENT as OPENAPI
+from tests.support.openapi import SOCKETS, nodes
+from tornado_app.api import asyncapi
+from tornado_app.cli import main
+
+DOCUMENT = asyncapi.document()
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+CLOSES = {(it["code"], it["reason"]): it["retry"] for socket in OPENAPI["x-websockets"] for it in socket["closes"]}
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft7Validator:
+    """Of AsyncAPI 3.0.0, as its initiative publishes it."""
+    schemas = consumer_packages() / "@asyncapi" / "specs" / "schemas"
+    return Draft7Validator(json.loads((schemas / "3.0.0.json").read_text(encoding="utf-8")))
+
+
+def test_it_is_valid(validator: Draft7Validator) -> None:
+    assert [error.message for error in validator.iter_errors(DOCUMENT)] == []
+
+
+@pytest.mark.parametrize("part", ["info", "channels", "operations"])
+def test_the_validator_sees_what_is_wrong(validator: Draft7Validator, part: str) -> None:
+    wrong = json.loads(json.dumps(DOCUMENT))
+    found = wrong[part] if part == "info" else next(iter(wrong[part].values()))
+    found["no-such-member"] = 1
+    assert list(validator.iter_errors(wrong))
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
+    references = {node["$ref"] for node in nodes(DOCUMENT) if isinstance(node, dict) and "$ref" in node}
+    for reference in references:
+        place = DOCUMENT
+        for key in reference.removeprefix("#/").split("/"):
+            place = place[key]
+    parts = {kind: DOCUMENT["components"][kind] for kind in ("messages", "schemas")}
+    assert {f"#/components/{kind}/{name}" for kind, part in parts.items() for name in part} <= references
+
+
+def test_channels_and_messages_are_those_of_the_openapi_document() -> None:
+    channels = {channel["address"]: channel for channel in DOCUMENT["channels"].values()}
+    assert set(channels) == set(SOCKETS)
+    for path, socket in SOCKETS.items():
+        named = {reference["$ref"].rpartition("/")[2] for reference in channels[path]["messages"].values()}
+        payloads = [DOCUMENT["components"]["messages"][name]["payload"] for name in named]
+        described = [message["schema"] for message in socket["sends"] + socket["receives"]]
+        assert sorted(map(str, payloads)) == sorted(map(str, described))
+        assert channels[path]["x-closes"] == socket["closes"]
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas == {name: OPENAPI["components"]["schemas"][name] for name in schemas}
+
+
+def test_operations_are_the_services() -> None:
+    found = {name: operation["action"] for name, operation in DOCUMENT["operations"].items()}
+    assert found == {f"{action}-{name}": action for name in DOCUMENT["channels"] for action in ("send", "receive")}
+
+
+def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["asyncapi"]) == 0
+    assert json.loads(capsys.readouterr().out) == DOCUMENT
+
+
+# -- docs/protocol.md and the JavaScript client say the same ----------------------------------------------
+
+
+def test_the_protocol_lists_every_close_code_and_whether_to_retry() -> None:
+    rows = re.findall(r"^\| (\d{4}) \| (?:`([\w ]+)` )?\|[^|]*\| (Yes|No)", PROTOCOL, re.MULTILINE)
+    listed = {(int(code), reason): retry == "Yes" for code, reason, retry in rows}
+    assert CLOSES.items() <= listed.items()
+
+
+def test_the_javascript_client_retries_what_the_document_says() -> None:
+    code = 'import { isFinal } from "./clients/js/src/closing.js"; const codes = JSON.parse(process.argv[1]);'
+    code += "console.log(JSON.stringify(codes.map((code) => !isFinal(code))));"
+    codes = [code for code, _ in CLOSES]
+    printed = run(node(), "--input-type=module", "-e", code, json.dumps(codes), cwd=ROOT)
+    assert json.loads(printed) == list(CLOSES.values())
+
+
+def test_the_protocol_names_every_message_and_socket() -> None:
+    for channel in DOCUMENT["channels"].values():
+        assert f"`{channel['address']}`" in PROTOCOL
+    blocks = re.findall(r"^ *```json\n(.*?)^ *```$", PROTOCOL, re.MULTILINE | re.DOTALL)
+    examples = [json.loads(code) for code in blocks]
+    payloads = [message["payload"] for message in DOCUMENT["components"]["messages"].values()]
+    kinds = [Draft7Validator({**payload, "components": DOCUMENT["components"]}) for payload in payloads]
+    assert all(any(kind.is_valid(example) for example in examples) for kind in kinds)
+    assert all(any(kind.is_valid(example) for kind in kinds) for example in examples)
