@@ -18,6 +18,7 @@ from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.monitoring import Routing, promised
 from leaderboard_operator.resources import Board
 from leaderboard_operator.resources.autoscaler import scaling_active
+from leaderboard_operator.resources.container import resources
 from leaderboard_operator.resources.secrets import secret_keys
 from leaderboard_operator.rollouts import Rollouts
 from leaderboard_operator.secretkeys import Keys
@@ -114,7 +115,7 @@ class Reconciler:
         self._metrics.show_replicas(key, board.replicas, counts(board, seen.deployment).ready, board.most_replicas)
         self._metrics.show_autoscaler(key, least=least, active=scaling_active(seen.autoscaler))
         promises = promised(board.spec.monitoring.slo)
-        self._metrics.show_spec(key, promises, quantity.numbers(board.spec.template.spec.resources))
+        self._metrics.show_spec(key, promises, quantity.numbers(resources(board)))
 
     def _board(self, live: Object) -> Board:
         spec = msgspec.convert(live["spec"], Spec)

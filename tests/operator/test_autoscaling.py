@@ -58,7 +58,7 @@ def test_cpu_request_is_large_enough_for_a_target_in_percent():
     ("resources", "limits"),
     [
         ({}, {"memory": "512Mi"}),
-        ({"requests": {"memory": "1Gi"}}, None),
+        ({"requests": {"memory": "1Gi"}}, {}),
         ({"limits": {"cpu": 2}}, {"memory": "512Mi", "cpu": 2}),
     ],
 )

@@ -11,6 +11,7 @@ from leaderboard_operator.spec.quantity import numbers
 from leaderboard_operator.spec.runtime import Resources, Slo
 
 KEY = ("games", "arcade")
+RESOURCES = Resources(limits={"memory": "512Mi"})
 NAMED = {"namespace": "games", "leaderboard": "arcade"}
 STATUS = {"conditions": [{"type": "Ready", "status": "True"}], "version": "1.0", "readyReplicas": 1}
 
@@ -51,7 +52,7 @@ def test_an_autoscaler_is_shown_as_it_reports(least, active, shown):
 def test_objectives_and_resources_are_those_of_the_newest_spec():
     metrics = Metrics()
     for slo in (Slo(), Slo(availability="99.95", latency="1s")):
-        metrics.show_spec(KEY, promised(slo), numbers(Resources()))
+        metrics.show_spec(KEY, promised(slo), numbers(RESOURCES))
     assert value(metrics, "objective", slo="availability", threshold="") == pytest.approx(0.9995)
     shares = [value(metrics, "objective", slo="latency", threshold=each) for each in ("0.25", "1.0")]
     assert shares == [None, 0.99]
@@ -86,7 +87,7 @@ def test_nothing_is_left_of_a_leaderboard_that_is_gone():
     metrics.show_replicas(KEY, desired=3, ready=1, most=10)
     metrics.show(KEY, STATUS)
     metrics.show_autoscaler(KEY, least=2, active=True)
-    metrics.show_spec(KEY, promised(Slo()), numbers(Resources()))
+    metrics.show_spec(KEY, promised(Slo()), numbers(RESOURCES))
     metrics.forget(KEY)
     samples = [sample for family in metrics.registry.collect() for sample in family.samples]
     assert not [sample for sample in samples if sample.labels.get("leaderboard") == "arcade"]

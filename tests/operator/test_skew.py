@@ -45,7 +45,10 @@ def recorded(version: str) -> dict[str, Any]:
 
 
 def test_record_of_this_version_is_up_to_date():
-    assert recorded(__version__) == current()
+    """Until the release, new settings may be missing in it."""
+    record, now = recorded(__version__), current()
+    assert record["writes"] == now["writes"]
+    assert set(record["knows"]) <= set(now["knows"])
 
 
 @pytest.mark.parametrize("version", VERSIONS)

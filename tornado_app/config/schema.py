@@ -1,6 +1,7 @@
 """The settings as JSON Schema, for programs that check settings without the service: the operator's CRD is one.
 
-`python -m tornado_app.config schema` prints it. A kind that this module does not know is text: every kind reads text.
+`python -m tornado_app.config schema` prints it. A setting whose default is a tuple is a list. A kind that this module
+does not know is text: every kind reads text.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import Any
 
 from tornado_app.config.declaration import Setting
 from tornado_app.config.durations import Duration, Rate, show_duration
-from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Kind, Text, Texts
-from tornado_app.config.network import Networks, Origins, Url
+from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Kind, Text
+from tornado_app.config.network import Url
 from tornado_app.config.settings import SETTINGS
 
 Schema = dict[str, Any]
@@ -33,7 +34,9 @@ def render() -> str:
 def _setting(setting: Setting) -> Schema:
     declared = setting.declared
     secret = {"secret": True} if declared.secret else {}
-    return {"description": declared.doc, **schema(declared.kind), **secret}
+    many = isinstance(setting.default, tuple)
+    found = {"type": "array", "items": _text(255), "maxItems": MAX_ITEMS} if many else schema(declared.kind)
+    return {"description": declared.doc, **found, **secret}
 
 
 def schema(kind: Kind) -> Schema:
@@ -47,8 +50,6 @@ def schema(kind: Kind) -> Schema:
             return {"type": "boolean"}
         case Choice():
             return {"type": "string", "enum": list(kind.options)}
-        case Networks() | Origins() | Texts():
-            return {"type": "array", "items": _text(255), "maxItems": MAX_ITEMS}
         case Duration():
             return {**_text(24, _DURATION), "from": show_duration(kind.low), "to": show_duration(kind.high)}
     return _line(kind)

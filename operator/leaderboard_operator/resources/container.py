@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from leaderboard_operator.resources.configmap import PRE_STOP_SECONDS, SETTINGS
 from leaderboard_operator.resources.names import (
     CONFIG_DIR,
@@ -14,7 +16,7 @@ from leaderboard_operator.resources.names import (
 )
 from leaderboard_operator.resources.secrets import TRUSTED_CA
 from leaderboard_operator.spec import Spec
-from leaderboard_operator.spec.runtime import Probe
+from leaderboard_operator.spec.runtime import Probe, Resources
 
 CONTAINER = "leaderboard"
 
@@ -45,7 +47,7 @@ def container(board: Board) -> Object:
         ],
         "env": _environment(board),
         **({"envFrom": asked.env_from} if asked.env_from else {}),
-        "resources": _resources(board),
+        "resources": msgspec.to_builtins(resources(board)),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -64,13 +66,13 @@ def container(board: Board) -> Object:
     }
 
 
-def _resources(board: Board) -> Object:
+def resources(board: Board) -> Resources:
     """Requests and limits as asked for, with defaults for what is left out."""
     asked = board.spec.template.spec.resources
     requests = {"cpu": SCALED_CPU if board.spec.autoscaling else "100m", "memory": "128Mi", **asked.requests}
     free = "memory" in asked.requests  # a limit of ours could be less than the request
     limits = {**({} if free else {"memory": "512Mi"}), **asked.limits}
-    return {"requests": requests, **({"limits": limits} if limits else {})}
+    return Resources(requests=requests, limits=limits)
 
 
 def _environment(board: Board) -> list[Object]:
