@@ -19,7 +19,10 @@ ABOUT = (
     "reason. Nothing is sent while the top 10 stays as it is."
 )
 
-_MESSAGE_TOO_BIG = 1009
+REFUSALS: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, TooManyConnections)
+"""What closes a socket with 44 and the last two digits of the status."""
+
+MESSAGE_TOO_BIG = 1009
 _PASSING = (RateLimited, TooManyConnections)
 
 
@@ -49,10 +52,9 @@ def _closes() -> Iterator[Json]:
     busy = errors.close_code(LeaderboardError())
     too_big = f"A message of more than {sockets.MAX_MESSAGE // 1024} KiB."
     yield _close(gate.GOING_AWAY, "going away", "The service restarts: connect again.", retry=True)
-    yield _close(_MESSAGE_TOO_BIG, "", too_big, retry=False)
+    yield _close(MESSAGE_TOO_BIG, "", too_big, retry=False)
     yield _close(busy, "", "The service cannot serve now: connect again later.", retry=True)
-    refusals: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, TooManyConnections)
-    for kind in refusals:
+    for kind in REFUSALS:
         message = "Too many failed attempts from this address." if kind is RateLimited else kind.message
         yield _close(errors.close_code(kind()), kind.code, message, retry=issubclass(kind, _PASSING))
 

@@ -227,7 +227,8 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             self._expiry.cancel()
         loop = asyncio.get_running_loop()
         remaining = caller.expires_at - time.time()
-        self._expiry = loop.call_later(min(max(remaining, 0.0), MAX_TIMER), self._refuse, ExpiredToken())
+        expired = ExpiredToken(reason="expired", detail="while the socket was open, and no new token came")
+        self._expiry = loop.call_later(min(max(remaining, 0.0), MAX_TIMER), self._refuse, expired)
 
     def _refuse(self, refusal: LeaderboardError) -> None:
         self._gate.metrics.socket_refusals.labels(refusal.code).inc()
