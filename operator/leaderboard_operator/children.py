@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator.cluster import ApiError, Cluster, Collection
+from leaderboard_operator import KIND
+from leaderboard_operator.cluster import ApiError, Cluster, Collection, controller_uid, terminating
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources import KINDS, Board, Kind, Object
 from leaderboard_operator.resources.httproute import GATEWAY_API
@@ -70,7 +71,7 @@ class Children:
             (plural, each["metadata"]["name"]): each
             for plural, found in zip(paths, lists, strict=True)
             for each in found
-            if _owner(each) == board.uid
+            if controller_uid(each) == board.uid
         }
         return Found(self._kinds, objects)
 
@@ -88,6 +89,8 @@ class Children:
                 continue
             try:
                 found.objects[kind.plural, wanted["metadata"]["name"]] = await self._ensure(board, kind, wanted, found)
+            except _Ending:
+                continue
             except _Taken as taken:
                 troubles.append(Trouble("NameTaken", str(taken)))
             except ApiError as error:
@@ -151,25 +154,39 @@ class Children:
         return made
 
     async def _refuse_foreign(self, path: str, wanted: Object, board: Board) -> None:
-        """An object of that name that is somebody else's stays theirs."""
+        """An object of another owner stays theirs; one of ours that lost its owner is adopted."""
         live = await self._cluster.find(path)
-        if live is not None and _owner(live) != board.uid:
-            what = f"{wanted['kind']} {wanted['metadata']['name']}"
-            raise _Taken(f"There is a {what} already that is not this Leaderboard's. Delete or rename one of the two")
+        if live is None or _adoptable(live, board):
+            return
+        if _left_by_namesake(live, board):
+            raise _Ending
+        what = f"{wanted['kind']} {wanted['metadata']['name']}"
+        raise _Taken(f"There is a {what} already that is not this Leaderboard's. Delete or rename one of the two")
 
 
 class _Taken(Exception):
     """An object of the wanted name is somebody else's."""
 
 
+class _Ending(Exception):
+    """An object of the wanted name is being deleted with an earlier Leaderboard; its end is an event."""
+
+
 def _path(kind: Kind, board: Board) -> Collection:
     return Collection(kind.api_version, kind.plural, board.namespace)
 
 
-def _owner(live: Object) -> str | None:
-    """The uid of the controller that an object belongs to."""
+def _adoptable(live: Object, board: Board) -> bool:
+    """Whether an object is this Leaderboard's, or was made for one of its name and has no owner any more."""
+    owner = controller_uid(live)
+    labels = live["metadata"].get("labels", {})
+    return owner == board.uid or (owner is None and labels.items() >= board.labels.items())
+
+
+def _left_by_namesake(live: Object, board: Board) -> bool:
+    """Whether an object belongs to an earlier Leaderboard of this name, with which it is garbage collected."""
     owners = live["metadata"].get("ownerReferences", [])
-    return next((each["uid"] for each in owners if each.get("controller")), None)
+    return any(each.get("controller") and (each["kind"], each["name"]) == (KIND, board.name) for each in owners)
 
 
 def _ending(live: Object) -> bool:
@@ -190,12 +207,15 @@ def _digest(value: Object) -> str:
 
 def _refusal(kind: str, error: ApiError) -> Trouble | None:
     """The trouble that a refused object is; None for an error that may pass."""
-    if error.status == HTTPStatus.FORBIDDEN and "being terminated" in error.message:
+    if terminating(error):
         return Trouble("NamespaceTerminating", "The namespace is being deleted: nothing can be made in it")
     if error.status == HTTPStatus.FORBIDDEN and "exceeded quota" in error.message:
         return Trouble("QuotaExceeded", f"A quota stops the {kind}: {error.message}. Raise it")
     if error.status == HTTPStatus.FORBIDDEN:
-        return Trouble("Forbidden", f"The operator may not make the {kind}: {error.message}. Check its role")
+        return Trouble(
+            "Forbidden",
+            f"The {kind} is refused: {error.message}. Check the operator's role, and policies of the cluster",
+        )
     if error.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST):
         return Trouble("Invalid", f"The {kind} that spec asks for is refused: {error.message}")
     return None

@@ -22,6 +22,9 @@ Query = Iterable[tuple[str, str]]
 REQUEST_SECONDS = 5.0
 """Longest wait for one answer: shorter than a lease lives on without renewal, so that no write outlives its right."""
 
+CHUNK = 500
+"""Objects in one answer to a list."""
+
 _ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _JSON, _APPLY, _MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
@@ -35,6 +38,11 @@ class ApiError(Exception):
         self.status = status
         self.reason = reason
         self.message = message
+
+
+def terminating(error: ApiError) -> bool:
+    """Whether an object could not be created because its namespace is being deleted."""
+    return error.status == HTTPStatus.FORBIDDEN and "being terminated" in error.message
 
 
 class Unreachable(Exception):
@@ -60,6 +68,12 @@ class Collection(msgspec.Struct, frozen=True):
         return "/".join(part for part in parts if part)
 
 
+def controller_uid(live: Object) -> str | None:
+    """The uid of the controller that an object belongs to."""
+    owners = live["metadata"].get("ownerReferences", [])
+    return next((each["uid"] for each in owners if each.get("controller")), None)
+
+
 class Cluster:
     """A client. `may_write` is asked before each write; `observe` hears of each request's method and answer."""
 
@@ -82,10 +96,10 @@ class Cluster:
         """An object, or what else there is at `path`. Raises ApiError and Unreachable, as all methods do."""
         return await self._request("GET", path, query=query)
 
-    async def find(self, path: str) -> Object | None:
+    async def find(self, path: str, query: Query = ()) -> Object | None:
         """An object, or None where there is none."""
         try:
-            return await self.get(path)
+            return await self.get(path, query)
         except ApiError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -93,9 +107,15 @@ class Cluster:
 
     async def list(self, path: str, labels: dict[str, str] | None = None) -> list[Object]:
         """The objects of a collection that carry all `labels`. An unknown kind has none."""
-        selector = ",".join(f"{name}={value}" for name, value in (labels or {}).items())
-        found = await self.find(f"{path}?labelSelector={selector}" if selector else path)
-        items: list[Object] = [] if found is None else found["items"]
+        query = [("limit", str(CHUNK))]
+        if labels:
+            query.append(("labelSelector", ",".join(f"{name}={value}" for name, value in labels.items())))
+        items: list[Object] = []
+        token: str | None = ""
+        while token is not None:
+            found = await self.find(path, [*query, ("continue", token)] if token else query)
+            items += [] if found is None else found["items"]
+            token = (found or {}).get("metadata", {}).get("continue") or None
         return items
 
     async def apply(self, path: str, object_: Object) -> Object:
@@ -153,8 +173,15 @@ def _read(status: int, data: bytes) -> Object:
         body = {}  # a proxy's error page
     if status >= HTTPStatus.BAD_REQUEST or not isinstance(body, dict):
         body = body if isinstance(body, dict) else {}
-        raise ApiError(status, body.get("reason") or HTTPStatus(status).phrase, body.get("message") or "")
+        raise ApiError(status, body.get("reason") or _phrase(status), body.get("message") or "")
     return body
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"  # such as 520, of a proxy
 
 
 async def configure() -> client.Configuration:

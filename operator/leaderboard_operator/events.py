@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from leaderboard_operator import MANAGER
-from leaderboard_operator.cluster import ApiError, Cluster, Collection, Unreachable
+from leaderboard_operator.cluster import ApiError, Cluster, Collection, Unreachable, terminating
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,21 @@ async def post(cluster: Cluster, board: Object, type_: str, reason: str, message
         "count": 1,
     }
     try:
-        await cluster.create(Collection("v1", "events", meta["namespace"])(), event)
+        await _create(cluster, event)
     except (ApiError, Unreachable) as error:
         log.warning("an Event was not written: %s", error)
+
+
+async def _create(cluster: Cluster, event: Object) -> None:
+    """Create an Event; in a namespace that is being deleted nothing can be created, so it is about the namespace."""
+    namespace = event["metadata"]["namespace"]
+    try:
+        await cluster.create(Collection("v1", "events", namespace)(), event)
+    except ApiError as error:
+        if not terminating(error):
+            raise
+        about = {"apiVersion": "v1", "kind": "Namespace", "name": namespace}
+        meta = {**event["metadata"], "namespace": "default"}
+        message = f"Leaderboard {event['involvedObject']['name']}: {event['message']}"[:1024]
+        moved = {**event, "metadata": meta, "involvedObject": about, "message": message}
+        await cluster.create(Collection("v1", "events", "default")(), moved)

@@ -10,7 +10,7 @@ from typing import Literal, TextIO
 
 import leaderboard_logs
 from leaderboard_operator import KIND
-from leaderboard_operator.claims import Key
+from leaderboard_operator.resources.names import Key
 
 LEVELS = ("debug", "info", "warning", "error")
 

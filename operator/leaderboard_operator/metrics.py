@@ -84,6 +84,17 @@ class Metrics:
         self._resources = self._of_each(
             "pod_resources", "What a pod of a Leaderboard requests or may use, in cores or bytes.", "resource", "kind"
         )
+        self._generation = self._of_each("generation", "Generation of the spec of a Leaderboard.")
+        self._observed_generation = self._of_each(
+            "observed_generation", "Generation that the status of a Leaderboard is about."
+        )
+        self._reachable = Gauge(
+            "leaderboard_operator_namespace_reachable",
+            "1 where the Leaderboards of a watched namespace can be listed, 0 where it is gone or the operator has no "
+            "rights in it. Absent where all namespaces are watched.",
+            ["namespace"],
+            registry=registry,
+        )
         self._version = self._of_each("info", "1, with the version that a Leaderboard serves.", "version")
         Gauge("leaderboard_operator_build_info", "1, with the version.", ["version"], registry=registry).labels(
             VERSION
@@ -110,6 +121,15 @@ class Metrics:
                 self._conditions.labels(*key, each["type"], value).set(each["status"] == value)
         self._forget(self._version, key)
         self._version.labels(*key, status.get("version", "")).set(1)
+
+    def show_generation(self, key: tuple[str, str], generation: int, observed: int) -> None:
+        """The generations of a Leaderboard's spec and status."""
+        self._generation.labels(*key).set(generation)
+        self._observed_generation.labels(*key).set(observed)
+
+    def show_namespace(self, namespace: str, *, reachable: bool) -> None:
+        """Whether a namespace that is watched by name can be listed."""
+        self._reachable.labels(namespace).set(reachable)
 
     def show_replicas(self, key: tuple[str, str], desired: int, ready: int, most: int | None) -> None:
         """A Leaderboard has so many pods. `most`: what its autoscaler may ask for, None where it has no choice."""
@@ -144,6 +164,8 @@ class Metrics:
         """A Leaderboard is gone."""
         for each in (
             self._conditions,
+            self._generation,
+            self._observed_generation,
             self._version,
             self._replicas,
             self._max_replicas,

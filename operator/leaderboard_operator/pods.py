@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from leaderboard_operator.conditions import Trouble
 
@@ -14,13 +14,21 @@ Object = dict[str, Any]
 PATIENCE = timedelta(seconds=15)
 """How long a pod that has started may be unready before its database is suspected: two readiness probes and more."""
 
-_NOT_PULLED = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+PULL_GRACE = timedelta(seconds=60)
+"""How long after a pod's start a failed pull of its image is no trouble yet: registries fail for moments."""
+
+SCHEDULING_GRACE = timedelta(seconds=90)
+"""How long a pod may find no node before that is trouble: a cluster autoscaler takes about a minute for a new one."""
+
+_NOT_PULLED = frozenset({"ErrImagePull", "ImagePullBackOff"})
+_NEVER_PULLED = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 _NOT_STARTED = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 _ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
 """How the service ends that cannot start: one line for each fault."""
 
 _DATABASE_FAULTS = {
+    r"belongs to \S+, and not to": "DatabaseInUse",
     r"standalone server": "Standalone",
     r"replica set is not initiated": "NotInitiated",
     r"leads to a secondary": "NotPrimary",
@@ -35,13 +43,37 @@ _DATABASE_FAULTS = {
 DATABASE_REASONS = frozenset({*_DATABASE_FAULTS.values(), "NotAnswering"})
 
 
+class Sign(NamedTuple):
+    """A trouble, and the time from which it counts; None is at once."""
+
+    trouble: Trouble
+    due: datetime | None = None
+
+
 def trouble(pods: list[Object], now: datetime) -> Trouble | None:
     """What keeps a pod from serving: the first cause of those that are neither ready nor on their way out."""
+    return next((each.trouble for each in _signs(pods) if each.due is None or each.due <= now), None)
+
+
+def grace_left(pods: list[Object], now: datetime) -> timedelta | None:
+    """The time until the next sign of trouble counts; None where there is none that does not count yet."""
+    return min((each.due - now for each in _signs(pods) if each.due is not None and each.due > now), default=None)
+
+
+def _signs(pods: list[Object]) -> Iterator[Sign]:
     for pod in pods:
         if _condition(pod, "Ready").get("status") != "True" and not pod["metadata"].get("deletionTimestamp"):
-            for found in _troubles(pod, now):
-                return found
-    return None
+            yield from _troubles(pod)
+
+
+def drop_outcome(pods: list[Object]) -> tuple[int | None, str]:
+    """How the pod of a Job that drops a database ended: its exit code and what it said. None where it did not run."""
+    for pod in pods:
+        for container in pod.get("status", {}).get("containerStatuses", []):
+            ended = container.get("state", {}).get("terminated")
+            if ended is not None:
+                return ended["exitCode"], "; ".join(_ERROR.findall(ended.get("message") or ""))
+    return None, ""
 
 
 def database_trouble(pods: list[Object], now: datetime) -> Trouble | None:
@@ -55,27 +87,35 @@ def _condition(pod: Object, type_: str) -> Object:
     return next((each for each in conditions if each["type"] == type_), {})
 
 
-def _troubles(pod: Object, now: datetime) -> Iterator[Trouble]:
+def _troubles(pod: Object) -> Iterator[Sign]:
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":
-        yield Trouble("Unschedulable", f"No node takes the pods: {scheduled.get('message', '')}")
+        text = f"No node takes the pods: {scheduled.get('message', '')}"
+        yield Sign(Trouble("Unschedulable", text), _after(SCHEDULING_GRACE, scheduled.get("lastTransitionTime")))
     for container in pod.get("status", {}).get("containerStatuses", []):
-        yield from _waiting(container)
-        yield from _ended(container)
-        yield from _silent(pod, container, now)
+        yield from _waiting(pod, container)
+        yield from (Sign(each) for each in _ended(container))
+        yield from _silent(pod, container)
 
 
-def _waiting(container: Object) -> Iterator[Trouble]:
+def _after(grace: timedelta, *since: str | None) -> datetime | None:
+    """The end of a grace that began with the latest of some times, as Kubernetes writes them."""
+    known = [datetime.fromisoformat(each) for each in since if each]
+    return max(known) + grace if known else None
+
+
+def _waiting(pod: Object, container: Object) -> Iterator[Sign]:
     waiting = container.get("state", {}).get("waiting", {})
     reason, said = waiting.get("reason"), waiting.get("message", "")
-    if reason in _NOT_PULLED:
-        yield Trouble(
-            "ImageNotPulled",
+    if reason in _NOT_PULLED | _NEVER_PULLED:
+        text = (
             f"The image {container.get('image')} cannot be pulled ({reason}: {said}). Check spec.image and "
-            "spec.imagePullSecrets",
+            "spec.imagePullSecrets"
         )
+        due = _after(PULL_GRACE, pod["status"].get("startTime")) if reason in _NOT_PULLED else None
+        yield Sign(Trouble("ImageNotPulled", text), due)
     elif reason in _NOT_STARTED:
-        yield Trouble("ContainerNotStarted", f"The container cannot be started ({reason}): {said}")
+        yield Sign(Trouble("ContainerNotStarted", f"The container cannot be started ({reason}): {said}"))
 
 
 def _ended(container: Object) -> Iterator[Trouble]:
@@ -93,16 +133,17 @@ def _ended(container: Object) -> Iterator[Trouble]:
 
 def _fault(text: str) -> Trouble:
     reason = next((reason for sign, reason in _DATABASE_FAULTS.items() if re.search(sign, text)), "StartupFailed")
-    return Trouble(reason, f"The service cannot start: {text}")
+    remedy = " (spec.database.takeOverFrom)" if reason == "DatabaseInUse" else ""
+    return Trouble(reason, f"The service cannot start: {text}{remedy}")
 
 
-def _silent(pod: Object, container: Object, now: datetime) -> Iterator[Trouble]:
+def _silent(pod: Object, container: Object) -> Iterator[Sign]:
     """A service that has started has read its database; if it is not ready later, it has lost it."""
+    running = container.get("state", {}).get("running")
     since = _condition(pod, "Ready").get("lastTransitionTime")
-    runs = container.get("started") and "running" in container.get("state", {})
-    if runs and since and now - datetime.fromisoformat(since) >= PATIENCE:
-        yield Trouble(
-            "NotAnswering",
+    if container.get("started") and running is not None and since:
+        text = (
             "The service runs, but its database does not answer or is far behind. Look at MongoDB, and at /readyz of a "
-            "pod, which says why it is not ready",
+            "pod, which says why it is not ready"
         )
+        yield Sign(Trouble("NotAnswering", text), _after(PATIENCE, since, running.get("startedAt")))

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, exposure, rollouts, secretkeys
+from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, exposure, pods, rollouts, secretkeys
 from leaderboard_operator.children import Children, Kinds
-from leaderboard_operator.claims import Claim, Claims, Key, database
-from leaderboard_operator.cluster import Cluster, Collection
+from leaderboard_operator.cluster import Cluster, Collection, controller_uid
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.monitoring import Routing, promised
 from leaderboard_operator.resources import Board
 from leaderboard_operator.resources.autoscaler import scaling_active
 from leaderboard_operator.resources.container import resources
+from leaderboard_operator.resources.names import Key
 from leaderboard_operator.resources.secrets import secret_keys
 from leaderboard_operator.rollouts import Rollouts
 from leaderboard_operator.secretkeys import Keys
 from leaderboard_operator.spec import Spec, quantity
-from leaderboard_operator.status import Observed, counts, over, status
+from leaderboard_operator.status import Observed, counts, failed, over, status
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
-LOOK_AGAIN = 10.0
-"""Seconds until a Leaderboard that is not as asked is looked at again without an event."""
+LOOK_AGAIN, LOOK_SELDOM = 10.0, 160.0
+"""Seconds until a Leaderboard that is not as asked is looked at again without an event: doubled while nothing changes,
+up to the second. Up to a fifth more, so that those of one outage do not come at once."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -53,47 +55,39 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reconciler:
-    """Brings Leaderboards to what they ask for. `nudge` puts other Leaderboards into the queue."""
+    """Brings Leaderboards to what they ask for. `enqueue`: puts in others, whose turn to roll out has come."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics, defaults: Defaults, *, nudge: Callable[[Key], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, metrics: Metrics, defaults: Defaults, *, enqueue: Callable[[Key], None]
+    ) -> None:
         self._cluster = cluster
         self._metrics = metrics
         self._defaults = defaults
-        self._nudge = nudge
         self._children = Children(cluster)
-        self._claims = Claims()
-        self._told: dict[Key, Object] = {}
-        self._rollouts = Rollouts(defaults.max_rollouts, nudge)
+        self._rollouts = Rollouts(defaults.max_rollouts, enqueue)
         self._uids: dict[Key, str] = {}
         self._secrets: dict[Key, set[str]] = {}
+        self._looks: dict[Key, int] = {}
 
     async def discover(self) -> Kinds:
         """Find out which kinds of objects the cluster knows. Nothing is reconciled before."""
         return await self._children.discover()
-
-    def tell(self, key: Key, live: Object | None) -> None:
-        """The watch told of a Leaderboard, or (None) of its end: it may claim a database before its turn comes."""
-        if live is None:
-            self._told.pop(key, None)
-        else:
-            self._told[key] = live
-
-    def tell_all(self, listed: dict[Key, Object]) -> None:
-        """A list told of all Leaderboards that there are."""
-        self._told = dict(listed)
 
     def users(self, namespace: str, secret: str) -> list[Key]:
         """The Leaderboards that use a Secret."""
         return [key for key, names in self._secrets.items() if key[0] == namespace and secret in names]
 
     async def reconcile(self, key: Key) -> Outcome:
-        """Bring one Leaderboard to its spec. After an ApiError, Unreachable or NotLeading it is done anew."""
+        """Bring one Leaderboard to its spec. After an exception it is done again from the start."""
         live = await self._cluster.find(_path(key)(key[1]))
         if live is None:
             self._forget(key)
             return Outcome()
-        self._uids[key] = live["metadata"]["uid"]
-        board = self._board(live)
+        self._know(key, live)
+        try:
+            board = self._board(live)
+        except msgspec.ValidationError as error:
+            return await self._invalid(live, error)
         self._secrets[key] = {ref.name for ref in secret_keys(board.spec).values()}
         keys = await secretkeys.read(self._cluster, board.namespace, board.spec)
         board = msgspec.structs.replace(board, secrets_hash=keys.digest)
@@ -101,13 +95,40 @@ class Reconciler:
             return await self._delete(live, board, keys)
         if not board.spec.paused:
             await deletion.set_finalizer(self._cluster, live, wanted=board.spec.database.deletion_policy == "Delete")
-        await self._hear_claims(board)
         seen = await self._bring(live, board, keys)
         if not board.spec.paused:
             self._rollouts.saw(board, over=over(seen))
         self._show(key, board, seen)
-        await self._tell(live, status(seen, live.get("status", {})))
-        return self._outcome(seen)
+        changed = await self._tell(live, status(seen, live.get("status", {})))
+        return self._outcome(key, seen, changed=changed)
+
+    async def report(self, key: Key, text: str) -> None:
+        """Write into the status that reconciles of a Leaderboard fail."""
+        live = await self._cluster.find(_path(key)(key[1]))
+        if live is not None:
+            await self._tell_failure(live, Trouble("ReconcileError", f"The operator cannot finish its work: {text}"))
+
+    def _know(self, key: Key, live: Object) -> None:
+        uid = live["metadata"]["uid"]
+        if self._uids.get(key, uid) != uid:
+            self._children.forget(self._uids[key])
+        self._uids[key] = uid
+        self._metrics.show_generation(
+            key, live["metadata"]["generation"], live.get("status", {}).get("observedGeneration", 0)
+        )
+
+    async def _invalid(self, live: Object, error: msgspec.ValidationError) -> Outcome:
+        """What the API server accepts and the operator cannot read: trouble of this Leaderboard alone."""
+        meta = live["metadata"]
+        if "deletionTimestamp" in meta and await deletion.namespace_ends(self._cluster, meta["namespace"]):
+            await deletion.set_finalizer(self._cluster, live, wanted=False)
+            return Outcome()
+        await self._tell_failure(live, Trouble("Invalid", f"The spec cannot be read: {error}. Correct it"))
+        return Outcome()
+
+    async def _tell_failure(self, live: Object, why: Trouble) -> None:
+        before, generation = live.get("status", {}), live["metadata"]["generation"]
+        await self._tell(live, failed(why, generation, before, datetime.now(UTC)))
 
     def _show(self, key: Key, board: Board, seen: Observed) -> None:
         scaling = board.spec.autoscaling
@@ -138,12 +159,11 @@ class Reconciler:
         return msgspec.structs.replace(board, kept=rollouts.kept(deployment)), pending
 
     async def _bring(self, live: Object, board: Board, keys: Keys) -> Observed:
-        rival = self._rival(live, board, keys)
         found = await self._children.find(board)
         board, pending = self._paced(board, found.deployment(board.name))
         refusals: list[Trouble] = []
         if not board.spec.paused:
-            held = bool(keys.troubles or rival)
+            held = bool(keys.troubles)
             refusals = await self._children.apply(board, found, held=held)
             refusals += self._children.missing(board, found)
             settled = counts(board, found.deployment(board.name)).settled
@@ -156,7 +176,6 @@ class Reconciler:
             autoscaler=found.autoscaler(board.name),
             pods=await self._cluster.list(Collection("v1", "pods", board.namespace)(), board.labels),
             secrets=keys.troubles,
-            rival=rival,
             refusals=tuple(refusals),
             pending=pending,
             exposure=exposure.exposure(
@@ -168,29 +187,12 @@ class Reconciler:
             ),
         )
 
-    async def _hear_claims(self, board: Board) -> None:
-        """Know what others claim that ask for a database of the same name, and whose turn has not come yet."""
-        for key, live in list(self._told.items()):
-            same = live["spec"]["database"]["name"] == board.spec.database.name
-            if same and key != (board.namespace, board.name) and key not in self._claims:
-                other = self._board(live)
-                self._rival(live, other, await secretkeys.read(self._cluster, other.namespace, other.spec))
-
-    def _rival(self, live: Object, board: Board, keys: Keys) -> str:
-        if keys.mongodb_uri is None:
-            return ""
-        key = (board.namespace, board.name)
-        claimed = database(keys.mongodb_uri, board.spec.database.name)
-        for other in self._claims.put(Claim(live["metadata"]["creationTimestamp"], key, claimed)):
-            self._nudge(other)
-        return self._claims.rival(key)
-
-    async def _tell(self, live: Object, after: Object) -> None:
-        """Write the status and the Events, if it is another than it was."""
+    async def _tell(self, live: Object, after: Object) -> bool:
+        """Write the status and the Events, if it is another than it was; whether it is."""
         before, meta = live.get("status", {}), live["metadata"]
         self._metrics.show((meta["namespace"], meta["name"]), after)
         if after == before:
-            return
+            return False
         path = _path((meta["namespace"], meta["name"]))(meta["name"], "status")
         patch = {
             "apiVersion": live["apiVersion"],
@@ -199,40 +201,78 @@ class Reconciler:
             "status": after,
         }
         await self._cluster.apply(path, patch)
+        self._metrics.show_generation(
+            (meta["namespace"], meta["name"]), meta["generation"], after["observedGeneration"]
+        )
         for type_, reason, message in events.transitions(before.get("conditions", []), after["conditions"]):
             level = logging.WARNING if type_ == "Warning" else logging.INFO
             log.log(level, message, extra={"event": "condition", "reason": reason})
             await events.post(self._cluster, live, type_, reason, message)
+        return True
 
     async def _delete(self, live: Object, board: Board, keys: Keys) -> Outcome:
+        """Release the finalizer once the database is dropped, is to stay, or cannot be dropped any more."""
         if deletion.FINALIZER not in live["metadata"].get("finalizers", []):
             return Outcome()
-        if board.spec.database.deletion_policy == "Delete":
-            waiting = await deletion.drop_database(self._cluster, board, keys)
-            if waiting is not None:
-                seen = Observed(
-                    board=board, generation=live["metadata"]["generation"], now=datetime.now(UTC), refusals=(waiting,)
-                )
-                await self._tell(live, status(seen, live.get("status", {})))
-                return Outcome(failed=True)
+        if await deletion.namespace_ends(self._cluster, board.namespace):
+            return await self._release(live, deletion.kept_with_namespace(board))
+        if board.spec.paused:
+            why = Trouble("PausedDeletion", "spec.paused is set: the deletion goes on once it is false")
+            await self._tell_deletion(live, board, keys, why)
+            return Outcome()
+        if board.spec.database.deletion_policy != "Delete":
+            await deletion.keep_database(self._cluster, board)
+            return await self._release(live)
+        step = await deletion.drop_database(self._cluster, board, keys)
+        if step.done:
+            return await self._release(live, step.why)
+        await self._tell_deletion(live, board, keys, step.why, stuck=step.stuck)
+        return Outcome(failed=True)
+
+    async def _release(self, live: Object, why: Trouble | None = None) -> Outcome:
+        """Let the API server delete the Leaderboard."""
+        if why is not None:
+            type_ = "Warning" if why.reason == "DatabaseKept" else "Normal"
+            log.warning(why.message, extra={"event": "deletion", "reason": why.reason})
+            await events.post(self._cluster, live, type_, why.reason, why.message)
         await deletion.set_finalizer(self._cluster, live, wanted=False)
         return Outcome()
 
+    async def _tell_deletion(
+        self, live: Object, board: Board, keys: Keys, why: Trouble, *, stuck: bool = False
+    ) -> None:
+        """Write what a deletion waits for, beside what still serves; `stuck`: it takes a person."""
+        path = Collection("apps/v1", "deployments", board.namespace)(board.name)
+        deployment = await self._cluster.find(path)
+        seen = Observed(
+            board=board,
+            generation=live["metadata"]["generation"],
+            now=datetime.now(UTC),
+            deployment=deployment if deployment and controller_uid(deployment) == board.uid else None,
+            secrets=keys.troubles if board.spec.paused else (),
+            deletion=why,
+            refusals=(why,) if stuck else (),
+        )
+        await self._tell(live, status(seen, live.get("status", {})))
+
     def _forget(self, key: Key) -> None:
-        for other in self._claims.drop(key):
-            self._nudge(other)
         self._children.forget(self._uids.pop(key, ""))
         self._secrets.pop(key, None)
         self._rollouts.forget(key)
+        self._looks.pop(key, None)
         self._metrics.forget(key)
 
-    @staticmethod
-    def _outcome(seen: Observed) -> Outcome:
+    def _outcome(self, key: Key, seen: Observed, *, changed: bool) -> Outcome:
         count = counts(seen.board, seen.deployment)
         if seen.refusals:
             return Outcome(failed=True)
-        fine = count.settled and count.ready == count.wanted
-        return Outcome(again=None if fine or seen.board.spec.paused else LOOK_AGAIN)
+        if seen.board.spec.paused or (count.settled and count.ready == count.wanted):
+            self._looks.pop(key, None)
+            return Outcome()
+        looks = self._looks[key] = 0 if changed else self._looks.get(key, -1) + 1
+        wait = min(LOOK_AGAIN * 2**looks, LOOK_SELDOM) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
+        grace = pods.grace_left(seen.pods, seen.now)
+        return Outcome(again=wait if grace is None else min(wait, grace.total_seconds() + 1.0))
 
 
 def _path(key: Key) -> Collection:

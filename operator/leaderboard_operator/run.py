@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import time
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,6 @@ import msgspec
 
 from leaderboard_operator import API_VERSION, GROUP, PLURAL
 from leaderboard_operator.children import Kinds
-from leaderboard_operator.claims import Key
 from leaderboard_operator.cluster import (
     ApiError,
     Cluster,
@@ -29,6 +29,7 @@ from leaderboard_operator.logs import about
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.probes import serving
 from leaderboard_operator.reconcile import Defaults, Outcome, Reconciler
+from leaderboard_operator.resources.names import Key
 from leaderboard_operator.watch import Watches
 from leaderboard_operator.workqueue import WorkQueue
 
@@ -43,6 +44,9 @@ RESYNC_SECONDS = 60.0
 
 REPAIR_EVERY = 5
 """Resyncs after which all Leaderboards are looked at, changed or not."""
+
+REPORTED_ERRORS = 3
+"""Failed reconciles in a row from which the error is written into the status."""
 
 OLDEST_WATCH = 3 * RESYNC_SECONDS
 """A watch that is this far out of step is dead, and the process is to be started anew."""
@@ -70,14 +74,15 @@ class Operator:
         self._options = options
         self._metrics = Metrics()
         self._queue: WorkQueue[Key] = WorkQueue()
-        self._known, self._listed = asyncio.Event(), asyncio.Event()
+        self._known = asyncio.Event()
+        self._errors: dict[Key, int] = {}
         self._stop = asyncio.Event()
         identity = f"{socket.gethostname()}-{uuid4().hex[:8]}"
         self._lease_client = Cluster(configuration, observe=self._metrics.request)
         self._lease = Lease(self._lease_client, namespace, options.lease, identity)
         self._cluster = Cluster(configuration, may_write=lambda: self._lease.held, observe=self._metrics.request)
-        self._reconciler = Reconciler(self._cluster, self._metrics, options.defaults, nudge=self._add)
-        self._watches = Watches(self._add, self._reconciler.tell, self._reconciler.users)
+        self._reconciler = Reconciler(self._cluster, self._metrics, options.defaults, enqueue=self._add)
+        self._watches = Watches(self._add, self._reconciler.users)
 
     async def run(self) -> None:
         """Run until a signal; raises what makes it impossible to go on."""
@@ -134,14 +139,10 @@ class Operator:
     async def _lead(self) -> None:
         await self._known.wait()
         await self._lease.acquire()
+        self._watches.freshness.begin()
         async with asyncio.TaskGroup() as group:
-            for work in (self._lease.keep(), self._resync(), self._reconcile()):
+            for work in (self._lease.keep(), self._resync(), self._queue.run(self._work, WORKERS)):
                 group.create_task(work)
-
-    async def _reconcile(self) -> None:
-        """Work, from when all Leaderboards are known: what one may do depends on the others."""
-        await self._listed.wait()
-        await self._queue.run(self._work, WORKERS)
 
     async def _kinds(self) -> Kinds:
         """The kinds that the cluster knows, once it knows Leaderboards: Kopf looks only once."""
@@ -162,19 +163,20 @@ class Operator:
             if listed is not None:
                 versions = {key: live["metadata"]["resourceVersion"] for key, live in listed.items()}
                 self._watches.freshness.compare(versions)
-                self._reconciler.tell_all(listed)
-                self._listed.set()
                 for key in listed if turn % REPAIR_EVERY == 0 else ():
                     self._add(key)
                 turn += 1
             await asyncio.sleep(RESYNC_SECONDS if listed is not None else RETRY_SECONDS)
 
     async def _list(self) -> dict[Key, dict[str, Any]] | None:
-        """All Leaderboards, or None where the API server does not tell."""
-        found = {}
+        """All Leaderboards of the namespaces that can be listed; None where the API server does not answer.
+
+        A namespace that is gone, or in which the operator has no rights, concerns no other.
+        """
+        found: dict[Key, dict[str, Any]] = {}
         try:
             for namespace in self._options.namespaces or (None,):
-                for each in await self._cluster.list(Collection(f"{GROUP}/{API_VERSION}", PLURAL, namespace)()):
+                for each in await self._list_one(namespace):
                     meta = each["metadata"]
                     found[meta["namespace"], meta["name"]] = each
         except (ApiError, Unreachable) as error:
@@ -182,9 +184,23 @@ class Operator:
             return None
         return found
 
-    def _add(self, key: Key) -> None:
+    async def _list_one(self, namespace: str | None) -> list[dict[str, Any]]:
+        """The Leaderboards of a namespace, or (None) of all; none of a namespace that is forbidden."""
+        try:
+            found = await self._cluster.list(Collection(f"{GROUP}/{API_VERSION}", PLURAL, namespace)())
+        except ApiError as error:
+            if namespace is None or error.status != HTTPStatus.FORBIDDEN:
+                raise
+            log.warning("namespace %s cannot be listed, the others are: %s", namespace, error)
+            self._metrics.show_namespace(namespace, reachable=False)
+            return []
+        if namespace is not None:
+            self._metrics.show_namespace(namespace, reachable=True)
+        return found
+
+    def _add(self, key: Key, delay: float = 0.0) -> None:
         self._metrics.adds.inc()
-        self._queue.add(key)
+        self._queue.add(key, delay)
 
     async def _work(self, key: Key) -> bool:
         start = time.monotonic()
@@ -192,16 +208,32 @@ class Operator:
             try:
                 outcome = await self._reconciler.reconcile(key)
                 result = "requeue" if outcome.failed else "requeue_after" if outcome.again else "success"
-            except (ApiError, Unreachable, NotLeading, msgspec.ValidationError) as error:
-                log.warning("to be tried again: %s", error)
+                self._errors.pop(key, None)
+            except Exception as error:  # noqa: BLE001 - logged by `_failed`; the other Leaderboards go on
+                await self._failed(key, error)
                 outcome, result = Outcome(failed=True), "error"
             seconds = time.monotonic() - start
             log.debug("reconciled", extra={"event": "reconcile", "result": result, "seconds": round(seconds, 3)})
         self._metrics.reconciled(result)
         self._metrics.seconds.observe(seconds)
         if outcome.again is not None:
-            self._queue.add(key, outcome.again)
+            self._add(key, outcome.again)
         return not outcome.failed
+
+    async def _failed(self, key: Key, error: Exception) -> None:
+        """Log an error, and report one that persists in the status of the Leaderboard."""
+        if isinstance(error, ApiError | Unreachable | NotLeading):
+            text = str(error)
+            log.warning("reconcile failed, trying again: %s", text)
+        else:
+            text = f"{type(error).__name__}; the log of the operator has its traceback"  # its text may hold anything
+            log.exception("reconcile failed with an unexpected error, trying again")
+        self._errors[key] = self._errors.get(key, 0) + 1
+        if self._errors[key] >= REPORTED_ERRORS:
+            try:
+                await self._reconciler.report(key, text)
+            except (ApiError, Unreachable, NotLeading) as failure:
+                log.warning("the error could not be written into the status: %s", failure)
 
     def _refresh(self) -> None:
         self._metrics.depth.set(self._queue.depth)

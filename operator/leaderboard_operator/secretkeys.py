@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode
 from hashlib import sha256
+from http import HTTPStatus
 
 import msgspec
 
-from leaderboard_operator.cluster import Cluster, Collection
+from leaderboard_operator.cluster import ApiError, Cluster, Collection
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources.names import Object
 from leaderboard_operator.resources.secrets import MONGODB_URI, secret_keys
@@ -17,14 +18,11 @@ from leaderboard_operator.spec.kinds import SecretKey
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """What was found. `digest` changes with any key; `mongodb_uri` is None where its key is missing."""
+    """What was found. `digest` changes with any key; `database` is the trouble with the connection string's key."""
 
     troubles: tuple[Trouble, ...]
     digest: str
-    mongodb_uri: str | None = msgspec.field(default=None)
-
-    def __repr__(self) -> str:
-        return f"Keys(troubles={self.troubles!r}, digest={self.digest!r})"  # never the URI, which holds a password
+    database: Trouble | None = None
 
 
 async def read(cluster: Cluster, namespace: str, spec: Spec) -> Keys:
@@ -32,20 +30,33 @@ async def read(cluster: Cluster, namespace: str, spec: Spec) -> Keys:
     keys = secret_keys(spec)
     names = sorted({ref.name for ref in keys.values()})
     path = Collection("v1", "secrets", namespace)
-    found = dict(zip(names, await asyncio.gather(*(cluster.find(path(name)) for name in names)), strict=True))
+    found = dict(zip(names, await asyncio.gather(*(_find(cluster, path(name)) for name in names)), strict=True))
     values = {what: _value(found[ref.name], ref) for what, ref in keys.items()}
     troubles = {value for value in values.values() if isinstance(value, Trouble)}
     texts = {what: value for what, value in values.items() if isinstance(value, bytes)}
     digest = sha256(b"".join(sha256(what.encode() + b"\0" + texts[what]).digest() for what in sorted(texts)))
-    uri = texts.get(MONGODB_URI)
+    database = values[MONGODB_URI]
     return Keys(
         tuple(sorted(troubles, key=lambda each: each.message)),
         digest.hexdigest()[:16],
-        None if uri is None else uri.decode("utf-8", "replace").strip(),
+        database if isinstance(database, Trouble) else None,
     )
 
 
-def _value(secret: Object | None, ref: SecretKey) -> bytes | Trouble:
+async def _find(cluster: Cluster, path: str) -> Object | ApiError | None:
+    """A Secret; the error where the operator is not allowed to read it, which is this Leaderboard's trouble alone."""
+    try:
+        return await cluster.find(path)
+    except ApiError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        return error
+
+
+def _value(secret: Object | ApiError | None, ref: SecretKey) -> bytes | Trouble:
+    if isinstance(secret, ApiError):
+        text = f"The operator is not allowed to read the Secret {ref.name!r}: {secret.message}. Check its role"
+        return Trouble("SecretForbidden", text)
     if secret is None:
         return Trouble("SecretMissing", f"The Secret {ref.name!r} does not exist. Create it with the key {ref.key!r}")
     data = secret.get("data") or {}

@@ -16,8 +16,8 @@ _SHORT_DIGEST = len("sha256:") + 12
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reconcile saw. Of `secrets` and `refusals` the first is told; `pending`: why pods are
-    not replaced yet; `rival` has our database."""
+    """What a reconcile saw. Of `secrets` and `refusals` the first is told; `pending`: why pods are not replaced yet;
+    `deletion`: what a deletion waits for."""
 
     board: Board
     generation: int
@@ -26,7 +26,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     autoscaler: Object | None = None
     pods: list[Object] = []
     secrets: tuple[Trouble, ...] = ()
-    rival: str = ""
+    deletion: Trouble | None = None
     refusals: tuple[Trouble, ...] = ()
     exposure: Exposure | None = None
     pending: Trouble | None = None
@@ -78,14 +78,29 @@ def status(seen: Observed, before: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def failed(why: Trouble, generation: int, before: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """The status where a reconcile cannot be finished. What serves may serve on, but not as a newer spec asks for."""
+    known = {each["type"]: each for each in before.get("conditions", [])}
+    current = before.get("observedGeneration") == generation
+    found = [Condition.of("Degraded", why, so=True)]
+    if not current or known.get("Ready", {}).get("status") != "True":
+        found += [
+            Condition.of("Ready", why, so=False),
+            Condition.of("Reconciling", why, so=False),
+            Condition.of("Stalled", why, so=True),
+        ]
+    rows = {**known, **{each["type"]: each for each in dated(found, list(known.values()), generation, now)}}
+    return {**before, "observedGeneration": generation, "conditions": list(rows.values())}
+
+
 def conditions(seen: Observed, count: Counts) -> list[Condition]:
     """Every condition."""
     of = Condition.of
     trouble = first_trouble(seen)
     stalled = trouble if trouble is not None and _stuck(seen, count) else None
     return [
-        _ready(count, stalled),
-        _reconciling(seen, count),
+        _ready(seen, count, stalled),
+        _reconciling(seen, count, stalled),
         of("Stalled", stalled or Trouble("NotStalled", ""), so=stalled is not None),
         of("Available", _available(count, trouble), so=count.ready > 0),
         _database(seen, count),
@@ -114,7 +129,7 @@ def _autoscaling(seen: Observed) -> list[Condition]:
 
 def first_trouble(seen: Observed) -> Trouble | None:
     """What is wrong; that which others follow from comes first."""
-    for found in (*seen.secrets, *_rivalry(seen), *seen.refusals):
+    for found in (*seen.secrets, *seen.refusals):
         return found
     return _refused_pods(seen.deployment) or pods.trouble(seen.pods, seen.now) or _late(seen.deployment)
 
@@ -128,12 +143,13 @@ def version(image: str) -> str:
 
 def _stuck(seen: Observed, count: Counts) -> bool:
     """Whether it takes a person: nothing serves, or what serves is not what was asked for."""
-    return bool(seen.secrets or seen.rival or seen.refusals) or count.ready == 0 or not count.settled
+    return bool(seen.secrets or seen.refusals) or count.ready == 0 or not count.settled
 
 
-def _ready(count: Counts, stalled: Trouble | None) -> Condition:
-    if stalled is not None:
-        return Condition.of("Ready", stalled, so=False)
+def _ready(seen: Observed, count: Counts, stalled: Trouble | None) -> Condition:
+    why = stalled or (None if seen.board.spec.paused else seen.deletion)
+    if why is not None:
+        return Condition.of("Ready", why, so=False)
     if count.ready:
         return Condition.of("Ready", Trouble("Serving", f"{count.ready} of {count.wanted} pods take requests"), so=True)
     if count.wanted == 0:
@@ -141,10 +157,15 @@ def _ready(count: Counts, stalled: Trouble | None) -> Condition:
     return Condition.of("Ready", Trouble("Starting", "No pod takes requests yet"), so=False)
 
 
-def _reconciling(seen: Observed, count: Counts) -> Condition:
+def _reconciling(seen: Observed, count: Counts, stalled: Trouble | None) -> Condition:
+    """Never true beside Stalled: kstatus looks at Reconciling first, and would wait for what takes a person."""
     if seen.board.spec.paused:
         why = Trouble("Paused", "spec.paused is set: the operator changes nothing, and reports")
-        return Condition.of("Reconciling", why, so=False)
+        return Condition.of("Reconciling", seen.deletion or why, so=False)
+    if stalled is not None:
+        return Condition.of("Reconciling", stalled, so=False)
+    if seen.deletion is not None:
+        return Condition.of("Reconciling", seen.deletion, so=True)
     if count.settled and count.ready == count.there:
         return Condition.of("Reconciling", Trouble("UpToDate", ""), so=False)
     text = f"{count.updated} of {count.wanted} pods are of the latest revision, {count.ready} take requests"
@@ -158,8 +179,6 @@ def _available(count: Counts, trouble: Trouble | None) -> Trouble:
 
 
 def _database(seen: Observed, count: Counts) -> Condition:
-    for rivalry in _rivalry(seen):
-        return Condition.of("DatabaseReady", rivalry, so=False)
     found = pods.database_trouble(seen.pods, seen.now)
     if found is not None:
         return Condition.of("DatabaseReady", found, so=False)
@@ -167,16 +186,6 @@ def _database(seen: Observed, count: Counts) -> Condition:
         return Condition.of("DatabaseReady", Trouble("Serving", ""), so=True)
     why = Trouble("NotTried", "No pod has told yet: the service itself tries its database")
     return Condition.of("DatabaseReady", why, so=None)
-
-
-def _rivalry(seen: Observed) -> list[Trouble]:
-    if not seen.rival:
-        return []
-    text = (
-        f"The Leaderboard {seen.rival} has the database {seen.board.spec.database.name!r} already. Delete one of them, "
-        "or make this one anew with another spec.database.name"
-    )
-    return [Trouble("DatabaseInUse", text)]
 
 
 def _refused_pods(deployment: Object | None) -> Trouble | None:

@@ -7,17 +7,17 @@ that is lost or comes twice does no harm. Changes that no event told of are foun
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import kopf
 
 from leaderboard_operator import API_VERSION, GROUP, KIND, MANAGER, PLURAL
-from leaderboard_operator.claims import Key
 from leaderboard_operator.resources import KINDS, Kind
-from leaderboard_operator.resources.names import MANAGED, NAME_LABEL
+from leaderboard_operator.resources.names import DROP_LABEL, MANAGED, NAME_LABEL, Key
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,19 @@ END_SECONDS = 10.0
 STREAM_SECONDS = 240
 """Watches end and begin again this often in any case."""
 
-RETRIES = [1, 1, 2, 3, 5, 8, *[15] * 1000]
-"""Seconds between tries while the API server refuses. When they run out, Kopf gives up, and the process ends."""
+
+class _Retries(Iterable[float]):
+    """Seconds between tries while the API server refuses, without end: a namespace may come back at any time."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1, 1, 2, 3, 5, 8), itertools.repeat(15))
+
+
+LEFT_OUT_SECRETS = ("helm.sh/release.v1", "kubernetes.io/service-account-token", "kubernetes.io/dockerconfigjson")
+"""Types of Secrets that no Leaderboard refers to, and of which ordinary clusters hold hundreds of megabytes."""
+
+CHUNK = 100
+"""Objects in one answer to a list."""
 
 IDENTITY: Any = MANAGER
 """In Kopf's peering, which is off. Left to itself Kopf asks for the user's name, and DNS for the host's."""
@@ -58,6 +69,10 @@ class Freshness:
         """Seconds since the watch was last in step."""
         return asyncio.get_running_loop().time() - self._in_step_at
 
+    def begin(self) -> None:
+        """Count from now on: until then nobody compared."""
+        self._in_step_at = asyncio.get_running_loop().time()
+
     def saw(self, key: Key, version: str) -> None:
         """The watch told of a version."""
         self._seen[key] = max(int(version), self._seen.get(key, 0))
@@ -72,17 +87,11 @@ class Freshness:
 
 
 class Watches:
-    """What is watched, and whom it is told: `add` puts a Leaderboard into the queue."""
+    """What is watched: `add` puts a Leaderboard into the queue."""
 
-    def __init__(
-        self,
-        add: Callable[[Key], None],
-        tell: Callable[[Key, Object | None], None],
-        users: Callable[[str, str], Collection[Key]],
-    ) -> None:
-        """`tell` hears what a Leaderboard is now; `users`: those that use a Secret, by its namespace and name."""
+    def __init__(self, add: Callable[[Key], None], users: Callable[[str, str], Collection[Key]]) -> None:
+        """`users`: the Leaderboards that use a Secret, by its namespace and name."""
         self._add = add
-        self._tell = tell
         self._users = users
         self.freshness = Freshness()
 
@@ -124,18 +133,18 @@ class Watches:
             kopf.on.event(group, version, plural, registry=found)(self._child)
         return found
 
-    async def _leaderboard(self, body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - Kopf's name
+    async def _leaderboard(self, body: kopf.Body, **_: Any) -> None:
         meta = body["metadata"]
         key = (meta["namespace"], meta["name"])
         self.freshness.saw(key, meta["resourceVersion"])
-        self._tell(key, None if type == "DELETED" else dict(body))
         self._add(key)
 
     async def _child(self, body: kopf.Body, **_: Any) -> None:
         """An object of a Leaderboard; pods, which belong to a ReplicaSet, tell by their label."""
         meta = body["metadata"]
         owners = [each["name"] for each in meta.get("ownerReferences", []) if each["kind"] == KIND]
-        name = owners[0] if owners else meta.get("labels", {}).get(NAME_LABEL)
+        labels = meta.get("labels", {})
+        name = owners[0] if owners else labels.get(NAME_LABEL) or labels.get(DROP_LABEL)
         if name:
             self._add((meta["namespace"], name))
 
@@ -189,7 +198,9 @@ def settings() -> kopf.OperatorSettings:
     found.watching.inactivity_timeout = SILENCE_SECONDS
     found.watching.server_timeout = STREAM_SECONDS
     found.networking.request_timeout = 30
-    found.networking.error_backoffs = RETRIES
+    found.networking.error_backoffs = _Retries()
+    found.watching.chunk_size = CHUNK
+    found.watching.field_selectors["secrets"] = ",".join(f"type!={each}" for each in LEFT_OUT_SECRETS)
     for plural in [*(kind.plural for kind in KINDS), "pods"]:
         found.watching.label_selectors[plural] = _MANAGED
     return found

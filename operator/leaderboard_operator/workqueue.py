@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -70,7 +71,8 @@ class WorkQueue(Generic[Key]):
                 self._hold(key)
             else:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
-                self.add(key, min(FIRST_RETRY * 2 ** (failures - 1), LAST_RETRY))
+                wait = min(FIRST_RETRY * 2 ** min(failures - 1, 20), LAST_RETRY)
+                self.add(key, wait * random.uniform(1.0, 1.25))  # noqa: S311 - spreads those of one outage
 
     def _hold(self, key: Key) -> None:
         """A wish that came meanwhile keeps to the pause as well."""

@@ -57,6 +57,8 @@ PATHS = {
     "configmap": "api/v1",
     "service": "api/v1",
     "pod": "api/v1",
+    "secret": "api/v1",
+    "job": "apis/batch/v1",
     "event": "api/v1",
     "deployment": "apis/apps/v1",
     "horizontalpodautoscaler": "apis/autoscaling/v2",
@@ -69,7 +71,7 @@ PATHS = {
 }
 PLURALS = {"networkpolicy": "networkpolicies", "ingress": "ingresses"}
 OPTIONAL = ("httproute", "servicemonitor", "prometheusrule")
-CHILDREN = [kind for kind in PATHS if kind not in ("leaderboard", "pod", "event", *OPTIONAL)]
+CHILDREN = [kind for kind in PATHS if kind not in ("leaderboard", "pod", "secret", "job", "event", *OPTIONAL)]
 OURS = "app.kubernetes.io/managed-by=leaderboard-operator"
 
 

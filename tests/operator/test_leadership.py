@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -117,23 +116,6 @@ def test_a_leader_that_is_told_to_stop_gives_its_lease_back(pair, boards):
     assert first.terminate() == 0
     assert lost_service_returns(boards) < TAKEOVER / 2
     assert leads(second)
-
-
-def test_a_new_leader_lets_no_rival_in(install, run_operator, boards):
-    """It begins with the younger one, by name, and must know of the older one all the same."""
-    installation = install(watch=(boards.namespace,))
-    first = run_operator(installation)
-    boards.apply(leaderboard("older"))
-    boards.wait(name="older")
-    born = boards.get(name="older")["metadata"]["creationTimestamp"]
-    wait_until(lambda: datetime.now(UTC).strftime("%FT%TZ") > born, what="the next second, which tells them apart")
-    boards.apply(leaderboard("a-younger"))
-    boards.wait("False", "DatabaseInUse", name="a-younger")
-    first.terminate()
-    second = run_operator(installation)
-    wait_until(lambda: counted(second, "controller_runtime_reconcile_time_seconds_count") >= 2, PATIENCE, "a look")
-    assert boards.get("deployment", "a-younger") is None
-    assert boards.condition(name="a-younger")["reason"] == "DatabaseInUse"
 
 
 def fleet(boards, count: int) -> float:

@@ -13,9 +13,12 @@ import pytest
 import yaml
 
 from leaderboard_operator.resources import KINDS
+from leaderboard_operator.resources.dropjob import KEPT, drop_job
+from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA
 from tests.operator.boards import spec
 from tests.operator.samples import BOARDS, board
 from tests.support.certificates import write_pair
+from tornado_app import ownership
 from tornado_app.config import Config
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -83,7 +86,40 @@ q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==
 
 def test_replicas_keep_to_the_autoscalers_bounds():
     scaled = {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}
-    assert [board(spec(replicas=n, **scaled)).replicas for n in (0, 3, 4, 9)] == [0, 3, 4, 5]
+    assert [board(spec(replicas=n, **scaled)).replicas for n in (0, 1, 4, 9)] == [0, 3, 4, 5]
+
+
+def test_zero_replicas_with_an_autoscaler_is_no_pod_and_no_autoscaler():
+    (build,) = (kind.build for kind in KINDS if kind.plural == "horizontalpodautoscalers")
+    scaled = {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}
+    assert build(board(spec(replicas=1, **scaled))) is not None
+    zero = board(spec(replicas=0, **scaled))
+    assert (build(zero), zero.replicas, zero.most_replicas) == (None, 0, None)
+
+
+def test_drop_job_refers_to_nothing_that_goes_with_the_leaderboard():
+    for each in BOARDS.values():
+        job = drop_job(each)
+        pod = job["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert "ownerReferences" not in job["metadata"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod.get("serviceAccountName") != each.name
+        assert container["image"] == each.image
+        assert {name["name"] for name in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+        assert not any("configMap" in volume for volume in pod["volumes"] if volume["name"] == "config")
+        (secrets,) = (volume for volume in pod["volumes"] if volume["name"] == "secrets")
+        files = {
+            item["path"] for each in secrets["projected"]["sources"] for item in next(iter(each.values()))["items"]
+        }
+        assert {MONGODB_URI} <= files <= {MONGODB_URI, TRUSTED_CA}
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        assert not labels.items() >= each.selector.items(), "neither the Service nor the budget counts it"
+        assert len(job["metadata"]["name"]) <= 63
+
+
+def test_drop_job_knows_the_exit_code_of_the_service():
+    assert KEPT == ownership.KEPT
 
 
 @pytest.mark.parametrize(("scaling", "most"), [(None, None), ((2, 5), 5), ((5, 5), None)])

@@ -9,11 +9,13 @@ from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from leaderboard_operator import VERSION
 from leaderboard_operator.conditions import Trouble
-from leaderboard_operator.pods import PATIENCE, trouble
-from leaderboard_operator.status import Observed, status, version
+from leaderboard_operator.pods import PATIENCE, PULL_GRACE, SCHEDULING_GRACE, grace_left, trouble
+from leaderboard_operator.status import Observed, failed, status, version
 from tests.operator.boards import spec
 from tests.operator.samples import board
+from tornado_app.core.model import Owner
 from tornado_app.mongo import preflight
+from tornado_app.mongo.ownership import _foreign
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MISSING = Trouble("SecretMissing", "The Secret 'arcade-mongo' does not exist")
@@ -39,6 +41,21 @@ def pod(ready="False", since=NOW, **container):
     return {"metadata": {"name": "p"}, "status": {"conditions": [condition], "containerStatuses": statuses}}
 
 
+def stamp(moment):
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def started(pod, before, seconds=0):
+    """The pod, of which the kubelet heard so long ago, and some seconds longer."""
+    pod["status"]["startTime"] = stamp(NOW - before - timedelta(seconds=seconds))
+    return pod
+
+
+def unschedulable(**rest):
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: cpu"}
+    return {"metadata": {"name": "p"}, "status": {"conditions": [{**condition, **rest}]}}
+
+
 def waiting(reason):
     return pod(state={"waiting": {"reason": reason, "message": "back-off"}})
 
@@ -47,19 +64,22 @@ def crashed(said, **rest):
     return pod(lastState={"terminated": {"exitCode": 1, "message": said, **rest}})
 
 
-UNSCHEDULABLE = {
-    "metadata": {"name": "p"},
-    "status": {
-        "conditions": [
-            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: cpu"}
-        ]
-    },
-}
+UNSCHEDULABLE = unschedulable(lastTransitionTime=stamp(NOW - SCHEDULING_GRACE))
+NO_NODE_YET = unschedulable(lastTransitionTime=stamp(NOW - SCHEDULING_GRACE + timedelta(seconds=1)))
 STANDALONE = crashed(f'{{"level": "info"}}\nerror: {preflight._STANDALONE}\n')
 QUOTA = {"status": "True", "message": 'pods "a" is forbidden: exceeded quota: small'}
 DOWN = {"there": 2, "updated": 2, "ready": 0}
 LOST = pod(since=NOW - PATIENCE, started=True, state={"running": {}})
 FRESH = pod(since=NOW - PATIENCE + timedelta(seconds=1), started=True, state={"running": {}})
+
+JUST_STARTED = pod(
+    since=NOW - timedelta(minutes=5), started=True, state={"running": {"startedAt": stamp(NOW - timedelta(seconds=1))}}
+)
+
+
+def seen(**what):
+    return Observed(**{"board": board(), "generation": 3, "now": NOW, **what})
+
 
 # fmt: off
 TABLE = {
@@ -69,51 +89,67 @@ TABLE = {
     "one of two is ready": ({"deployment": deployment(ready=1)}, "TTFTTTF", "Serving"),
     "a rollout": ({"deployment": deployment(there=3, updated=1, ready=2)}, "TTFTTTF", "Serving"),
     "a rollout that has not begun": ({"deployment": deployment(generation=2)}, "TTFTTTF", "Serving"),
+    "a deletion": (
+        {"deletion": Trouble("PodsEnding", "soon"), "deployment": deployment()}, "FTFTTTF", "PodsEnding"),
+    "a paused deletion": (
+        {"board": board(spec(paused=True)), "deletion": Trouble("PausedDeletion", "paused"),
+         "deployment": deployment()}, "TFFTTTF", "Serving"),
+    "an image that is being tried": (
+        {"deployment": deployment(**DOWN), "pods": [started(waiting("ErrImagePull"), PULL_GRACE, -1)]},
+        "FTFFUTF", "Starting"),
+    "an image that was tried for long": (
+        {"deployment": deployment(**DOWN), "pods": [started(waiting("ErrImagePull"), PULL_GRACE)]},
+        "FFTFUTT", "ImageNotPulled"),
+    "no node yet": ({"deployment": deployment(**DOWN), "pods": [NO_NODE_YET]}, "FTFFUTF", "Starting"),
+    "an image that took long to pull": (
+        {"deployment": deployment(**DOWN), "pods": [JUST_STARTED]}, "FTFFUTF", "Starting"),
+    "to nothing with an autoscaler": (
+        {"board": board(spec(replicas=0, autoscaling={"maxReplicas": 5})), "deployment": deployment(0, 0, 0, 0)},
+        "FFFFUTF", "ScaledToZero"),
     "to nothing": ({"board": board(spec(replicas=0)), "deployment": deployment(0, 0, 0, 0)}, "FFFFUTF", "ScaledToZero"),
     "paused": ({"board": board(spec(paused=True)), "deployment": deployment(generation=2)}, "TFFTTTF", "Serving"),
-    "no secret": ({"secrets": (MISSING,)}, "FTTFUFT", "SecretMissing"),
+    "no secret": ({"secrets": (MISSING,)}, "FFTFUFT", "SecretMissing"),
     "the secret goes": ({"secrets": (MISSING,), "deployment": deployment()}, "FFTTTFT", "SecretMissing"),
-    "a rival": ({"rival": "games/other"}, "FTTFFTT", "DatabaseInUse"),
+    "a foreign database": (
+        {"deployment": deployment(**DOWN),
+         "pods": [crashed("error: database 'a' belongs to games/a, and not to b/b. Use another database, or take")]},
+        "FFTFFTT", "DatabaseInUse"),
     "a child refused": ({"refusals": (Trouble("Invalid", "no"),), "deployment": deployment()}, "FFTTTTT", "Invalid"),
     "no image": (
-        {"deployment": deployment(**DOWN), "pods": [waiting("ImagePullBackOff")]}, "FTTFUTT", "ImageNotPulled"),
+        {"deployment": deployment(**DOWN), "pods": [waiting("ImagePullBackOff")]}, "FFTFUTT", "ImageNotPulled"),
     "a new image is missing": (
-        {"deployment": deployment(there=3, updated=1), "pods": [waiting("ErrImagePull")]}, "FTTTTTT", "ImageNotPulled"),
+        {"deployment": deployment(there=3, updated=1), "pods": [waiting("ErrImagePull")]}, "FFTTTTT", "ImageNotPulled"),
     "one pod of a settled two fails": (
         {"deployment": deployment(ready=1), "pods": [crashed("error: x")]}, "TTFTTTT", "Serving"),
     "no config": (
-        {"deployment": deployment(**DOWN), "pods": [waiting("CreateContainerConfigError")]}, "FTTFUTT",
+        {"deployment": deployment(**DOWN), "pods": [waiting("CreateContainerConfigError")]}, "FFTFUTT",
         "ContainerNotStarted"),
-    "standalone": ({"deployment": deployment(**DOWN), "pods": [STANDALONE]}, "FTTFFTT", "Standalone"),
+    "standalone": ({"deployment": deployment(**DOWN), "pods": [STANDALONE]}, "FFTFFTT", "Standalone"),
     "a new password is wrong": (
         {"deployment": deployment(there=3, updated=1),
          "pods": [crashed("error: MongoDB refuses the user or password of mongodb_uri; check them")]},
-        "FTTTFTT", "AccessDenied"),
+        "FFTTFTT", "AccessDenied"),
     "a wrong key": (
         {"deployment": deployment(**DOWN), "pods": [crashed("error: jwt_key_file: too short\nerror: b: c")]},
-        "FTTFUTT", "StartupFailed"),
+        "FFTFUTT", "StartupFailed"),
     "too little memory": (
-        {"deployment": deployment(**DOWN), "pods": [crashed("", reason="OOMKilled")]}, "FTTFUTT", "OutOfMemory"),
-    "the database goes": ({"deployment": deployment(**DOWN), "pods": [LOST]}, "FTTFFTT", "NotAnswering"),
+        {"deployment": deployment(**DOWN), "pods": [crashed("", reason="OOMKilled")]}, "FFTFUTT", "OutOfMemory"),
+    "the database goes": ({"deployment": deployment(**DOWN), "pods": [LOST]}, "FFTFFTT", "NotAnswering"),
     "a pod that has just started": ({"deployment": deployment(**DOWN), "pods": [FRESH]}, "FTFFUTF", "Starting"),
-    "no node": ({"deployment": deployment(**DOWN), "pods": [UNSCHEDULABLE]}, "FTTFUTT", "Unschedulable"),
-    "a quota": ({"deployment": deployment(there=0, updated=0, ready=0, ReplicaFailure=QUOTA)}, "FTTFUTT",
+    "no node": ({"deployment": deployment(**DOWN), "pods": [UNSCHEDULABLE]}, "FFTFUTT", "Unschedulable"),
+    "a quota": ({"deployment": deployment(there=0, updated=0, ready=0, ReplicaFailure=QUOTA)}, "FFTFUTT",
                 "QuotaExceeded"),
-    "a policy": ({"deployment": deployment(there=0, updated=0, ready=0, ReplicaFailure={"status": "True"})}, "FTTFUTT",
+    "a policy": ({"deployment": deployment(there=0, updated=0, ready=0, ReplicaFailure={"status": "True"})}, "FFTFUTT",
                  "PodsRefused"),
     "too slow": (
         {"deployment": deployment(**DOWN, Progressing={"status": "False", "reason": "ProgressDeadlineExceeded"})},
-        "FTTFUTT", "TooSlow"),
+        "FFTFUTT", "TooSlow"),
 }
 # fmt: on
 
 
 ELSEWHERE = ("Exposed", "UpdatePending", "AutoscalingActive")
 """Conditions that test_exposure.py, test_rollouts.py and test_autoscaling.py are about."""
-
-
-def seen(**what):
-    return Observed(**{"board": board(), "generation": 3, "now": NOW, **what})
 
 
 @pytest.mark.parametrize("case", TABLE)
@@ -127,6 +163,35 @@ def test_the_table(case):
         each for each in found["conditions"] if each["type"] in ("Ready", "SecretsReady") and each["status"] == "False"
     ]
     assert all(each["message"] for each in bad)
+    statuses = {each["type"]: each["status"] for each in found["conditions"]}
+    assert (statuses["Reconciling"], statuses["Stalled"]) != ("True", "True")
+
+
+def test_grace_left_is_the_time_until_the_next_trouble():
+    assert grace_left([NO_NODE_YET, JUST_STARTED], NOW) == timedelta(seconds=1)
+    assert grace_left([UNSCHEDULABLE, LOST], NOW) is None
+
+
+PERSISTENT = Trouble("ReconcileError", "500")
+
+
+@pytest.mark.parametrize(
+    ("before", "letters"),
+    [
+        (status(seen(deployment=deployment()), {}), "TFFTTTT"),
+        (status(seen(deployment=deployment(), generation=2), {}), "FFTTTTT"),
+        (status(seen(), {}), "FFTFUTT"),
+        ({}, "TFFT"),
+    ],
+    ids=["serving", "a newer spec", "starting", "never reconciled"],
+)
+def test_failed_reconcile_is_degraded_and_an_old_ready_does_not_stay(before, letters):
+    found = failed(PERSISTENT, 3, before, NOW)
+    assert "".join(each["status"][0] for each in found["conditions"] if each["type"] not in ELSEWHERE) == letters
+    assert found["observedGeneration"] == 3
+    degraded = {each["type"]: each for each in found["conditions"]}["Degraded"]
+    assert (degraded["reason"], degraded["message"], degraded["observedGeneration"]) == ("ReconcileError", "500", 3)
+    assert failed(PERSISTENT, 3, found, NOW + timedelta(hours=1)) == found
 
 
 def test_the_counts_are_the_deployments():
@@ -167,6 +232,7 @@ SENTENCES = {
     "NotInitiated": preflight._NOT_INITIATED,
     "NotPrimary": preflight._SECONDARY,
     "TooOld": "MongoDB 5.0.1 is too old: version 6.0 or newer is needed",
+    "DatabaseInUse": str(_foreign("arcade", Owner("a", "b", "c"), Owner("d", "e", "f"))),
     "InvalidConnectionString": "mongodb_uri_file: /etc/leaderboard/secrets/mongodb-uri does not hold a URI",
 }
 

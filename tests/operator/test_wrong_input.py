@@ -9,10 +9,12 @@ from secrets import token_urlsafe
 from typing import Any
 
 import pytest
+import yaml
 from pymongo import MongoClient
 
-from tests.operator.boards import PATIENCE, Boards, leaderboard, secret, spec
+from tests.operator.boards import PATIENCE, Boards, leaderboard, secret
 from tests.support.wait import wait_until
+from tornado_app.mongo.ownership import METADATA
 
 pytestmark = pytest.mark.usefixtures("shared_operator")
 
@@ -69,12 +71,12 @@ def test_a_secret_that_goes_leaves_what_serves(boards):
 
 def pretend(boards: Boards, container: Object, ready: str = "False") -> None:
     """The pods are in this state, as a kubelet would say."""
+    long_ago = "2026-01-01T00:00:00Z"
     statuses = [{"name": "leaderboard", "image": "i", "imageID": "", "restartCount": 1, "ready": False, **container}]
     conditions = [
-        {"type": type_, "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}
-        for type_ in ("Ready", "ContainersReady")
+        {"type": type_, "status": ready, "lastTransitionTime": long_ago} for type_ in ("Ready", "ContainersReady")
     ]
-    body = {"status": {"conditions": conditions, "containerStatuses": statuses}}
+    body = {"status": {"startTime": long_ago, "conditions": conditions, "containerStatuses": statuses}}
     for pod in boards.list("pod", "app.kubernetes.io/instance=arcade"):
         boards.patch(body, "pod", pod["metadata"]["name"], "--subresource=status")
 
@@ -85,13 +87,20 @@ def mended(boards: Boards) -> None:
     boards.wait("False", type_="Degraded")
 
 
-def ended(tmp_path: Path, uri: str) -> str:
+def ended(tmp_path: Path, uri: str, *flags: str) -> str:
     """What the service itself says of this database, as far as a kubelet keeps it."""
     (tmp_path / "uri").write_text(uri)
     for name in ("jwt", "proof"):
         (tmp_path / name).write_text(token_urlsafe(32))
     files = ["--mongodb-uri-file", "uri", "--jwt-key-file", "jwt", "--proof-key-file", "proof"]
-    command = [str(Path(sys.executable).with_name("leaderboard")), "serve", *files, "--port=0", "--metrics-port=0"]
+    command = [
+        str(Path(sys.executable).with_name("leaderboard")),
+        "serve",
+        *files,
+        *flags,
+        "--port=0",
+        "--metrics-port=0",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     return done.stderr[-2048:]
@@ -116,11 +125,29 @@ def test_a_database_that_refuses(boards, tmp_path):
     mended(boards)
 
 
+def test_a_database_of_another_leaderboard(boards, mongo_database, tmp_path):
+    """What the service says that is started with the settings of this Leaderboard in the database of another."""
+    uri, name = mongo_database
+    boards.apply(leaderboard())
+    boards.wait()
+    (settings,) = (each for (kind, _), each in boards.children().items() if kind == "configmap")
+    owner = yaml.safe_load(settings["data"]["settings.yaml"])["database_owner"]
+    assert owner == f"{boards.namespace}/arcade/{boards.get()['metadata']['uid']}"
+    with MongoClient(uri) as client:
+        client[name][METADATA].insert_one({"_id": "owner", "namespace": "a", "name": "b", "uid": "c"})
+    said = ended(tmp_path, uri, f"--mongodb-database={name}", f"--database-owner={owner}")
+    pretend(boards, {"state": {"waiting": {}}, "lastState": {"terminated": {"exitCode": 1, "message": said}}})
+    message = boards.wait("False", "DatabaseInUse", "DatabaseReady")["message"]
+    assert "belongs to a/b, and not to" in message
+    assert "spec.database.takeOverFrom" in message
+    mended(boards)
+
+
 def test_a_database_that_is_slow(boards):
     """The service has started, and is not ready: it waits for its database."""
     boards.apply(leaderboard())
     boards.wait()
-    pretend(boards, {"state": {"running": {}}, "started": True})
+    pretend(boards, {"state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, "started": True})
     assert "/readyz" in boards.wait("False", "NotAnswering", "DatabaseReady")["message"]
     mended(boards)
 
@@ -154,18 +181,6 @@ def test_a_template_that_kubernetes_refuses(boards):
     boards.wait()
 
 
-def test_two_leaderboards_on_one_database(boards):
-    boards.apply(leaderboard())
-    boards.wait()
-    boards.apply(leaderboard("second"))
-    message = boards.wait("False", "DatabaseInUse", name="second")["message"]
-    assert f"{boards.namespace}/arcade has the database 'arcade' already" in message
-    assert boards.get("deployment", "second") is None
-    assert boards.condition()["status"] == "True"
-    boards.delete()
-    boards.wait(name="second")
-
-
 def test_an_object_of_somebody_else_stays_theirs(boards):
     theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "arcade"}, "spec": {"ports": [{"port": 1}]}}
     boards.apply(theirs, leaderboard())
@@ -186,35 +201,3 @@ def test_a_namespace_that_is_deleted(boards):
     boards.apply(leaderboard())
     boards.wait()
     boards.cluster.kubectl("delete", "namespace", boards.namespace, "--timeout=50s")
-
-
-def with_database(boards: Boards, uri: str, name: str) -> Object:
-    """A Leaderboard whose database goes with it."""
-    boards.apply(secret("arcade-mongo", uri=uri))
-    reference = {"name": "arcade-mongo", "key": "uri"}
-    database = {"connectionSecretRef": reference, "name": name, "deletionPolicy": "Delete"}
-    return leaderboard(**spec(database=database))
-
-
-def test_a_database_that_goes_with_its_leaderboard(boards, mongo_database):
-    uri, name = mongo_database
-    with MongoClient(uri) as client:
-        client[name]["players"].insert_one({"_id": "a"})
-        boards.apply(with_database(boards, uri, name))
-        boards.wait()
-        assert boards.get()["metadata"]["finalizers"] == ["leaderboard.dev/drop-database"]
-        boards.delete("leaderboard", "arcade", "--timeout=50s")
-        assert name not in client.list_database_names()
-
-
-def test_a_database_that_is_to_stay_after_all(boards):
-    boards.apply(with_database(boards, "mongodb://127.0.0.1:1", "gone"))
-    boards.wait()
-    boards.patch({"spec": {"database": {"deletionPolicy": "Retain"}}})
-    wait_until(lambda: "finalizers" not in boards.get()["metadata"], PATIENCE, "no finalizer")
-    boards.patch({"spec": {"database": {"deletionPolicy": "Delete"}}})
-    wait_until(lambda: "finalizers" in boards.get()["metadata"], PATIENCE, "the finalizer")
-    boards.delete("leaderboard", "arcade", "--wait=false")
-    assert "deletionPolicy to Retain" in boards.wait("False", "DatabaseNotDropped")["message"]
-    boards.patch({"spec": {"database": {"deletionPolicy": "Retain"}}})
-    wait_until(lambda: boards.get() is None, PATIENCE, "no Leaderboard")

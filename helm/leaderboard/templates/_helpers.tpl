@@ -143,6 +143,12 @@ capabilities:
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
+- apiGroups: [batch]
+  resources: [jobs] # each drops the database of a Leaderboard that is deleted with deletionPolicy: Delete
+  verbs: [get, create, delete]
+- apiGroups: [""]
+  resources: [namespaces] # whether one is being deleted
+  verbs: [get]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

@@ -34,7 +34,7 @@ PRIVATE_NETWORKS = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0
 
 def config_map(board: Board) -> Object:
     """The ConfigMap."""
-    data = {SETTINGS: _yaml(settings(board.spec))}
+    data = {SETTINGS: _yaml({**settings(board.spec), "database_owner": board.owner})}
     if board.spec.actions.points:
         data[ACTIONS] = _yaml(board.spec.actions.points)
     digest = sha256("\0".join(f"{name}\0{text}" for name, text in data.items()).encode()).hexdigest()[:10]
@@ -55,6 +55,7 @@ def _fields(spec: Spec) -> dict[str, Any]:
         "metrics_port": METRICS_PORT,
         "mongodb_uri_file": f"{SECRETS_DIR}/{MONGODB_URI}",
         "mongodb_database": spec.database.name,
+        "database_previous_owner": spec.database.take_over_from,
         **_jwt(spec),
         **_proofs(spec),
         "rate_limit": f"{limit.updates}/{limit.window}",

@@ -12,12 +12,18 @@ from leaderboard_operator.spec import Spec
 
 Object = dict[str, Any]
 
+Key = tuple[str, str]
+"""Namespace and name of a Leaderboard."""
+
 HTTP_PORT, METRICS_PORT = 8080, 8081
 
 CONFIG_DIR, SECRETS_DIR = "/etc/leaderboard/config", "/etc/leaderboard/secrets"
 
 NAME_LABEL = f"{GROUP}/name"
 """The label of everything of a Leaderboard, by which its pods are selected: no other program sets it."""
+
+DROP_LABEL, UID_LABEL = f"{GROUP}/drop", f"{GROUP}/uid"
+"""Labels of a Job that drops a database and of its pods: name and uid of the Leaderboard."""
 
 MANAGED = {"app.kubernetes.io/managed-by": MANAGER}
 """The label of everything that the operator makes; its watches ask for it."""
@@ -55,6 +61,11 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     routing: Routing = Routing()
 
     @property
+    def owner(self) -> str:
+        """What the service records as the owner of the database."""
+        return f"{self.namespace}/{self.name}/{self.uid}"
+
+    @property
     def selector(self) -> dict[str, str]:
         """The label that the pods are found by; it never changes."""
         return {NAME_LABEL: self.name}
@@ -77,7 +88,9 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     def most_replicas(self) -> int | None:
         """Most pods that the autoscaler may ask for; None where there is none, or it has no choice."""
         scaling = self.spec.autoscaling
-        return scaling.max_replicas if scaling is not None and scaling.min_replicas < scaling.max_replicas else None
+        if scaling is None or self.spec.replicas == 0 or scaling.min_replicas == scaling.max_replicas:
+            return None
+        return scaling.max_replicas
 
     def object(self, api_version: str, kind: str, *, name: str | None = None, **rest: Any) -> Object:
         """An object that belongs to the Leaderboard and goes with it; `rest` is its content."""

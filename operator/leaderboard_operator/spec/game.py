@@ -25,6 +25,18 @@ class Database(Part, frozen=True):
         Literal["Retain", "Delete"],
         field("Whether the database is kept or dropped when the Leaderboard is deleted."),
     ] = "Retain"
+    take_over_from: (
+        Annotated[
+            str,
+            field(
+                "Leaderboard, as namespace/name, whose database this one takes over. Delete that Leaderboard first. If "
+                "unset, a database that belongs to another Leaderboard is refused.",
+                max_length=316,
+                pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z]([-a-z0-9]*[a-z0-9])?$",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Jwt(Part, frozen=True):

@@ -23,6 +23,7 @@ SERVICE: dict[str, Schema] = json.loads(files(__package__).joinpath("settings.js
 FIELDS = {
     "mongodb_uri_file": "database.connectionSecretRef",
     "mongodb_database": "database.name",
+    "database_previous_owner": "database.takeOverFrom",
     "jwt_key_file": "auth.jwt.secretRef",
     "jwt_jwks_url": "auth.jwt.jwksUrl",
     "jwt_jwks_file": "auth.jwt.jwksSecretRef",
@@ -49,7 +50,7 @@ FIELDS = {
 }
 """Settings that have a field of their own, and which."""
 
-MANAGED = ("host", "port", "metrics_host", "metrics_port", "data_dir", "log_format")
+MANAGED = ("database_owner", "host", "port", "metrics_host", "metrics_port", "data_dir", "log_format")
 """Settings that the operator decides on."""
 
 
