@@ -101,7 +101,9 @@ class Service(Serving):
         self._extra_routes = list(extra_routes)
         self._share = share
         self._newest: int | None = None
+        self._built = False
         self.metrics = Metrics()
+        self._probes = ops.Ops(self.metrics.registry, self._not_ready, self._refresh)
         self.tracing: tracing.Tracing | None = None
         self.url = ""
         self.metrics_url = ""
@@ -111,6 +113,7 @@ class Service(Serving):
         config, metrics = self.config, self.metrics
         if self._share is None:
             ports.look_at(config)
+            self._listen_for_probes()
         self.tracing = tracing.from_environment()
         if self.tracing is not None:
             self._exit.push_async_callback(self.tracing.close)
@@ -200,6 +203,7 @@ class Service(Serving):
         self.moderation = MongoModeration(self.client, config.mongodb_database, self.ledger)
         self.suspects = Suspects(self.client[config.mongodb_database])
         self.health = Health(self.board, self.feed, metrics)
+        self._built = True
 
     def _ledger_writer(self) -> LedgerWriter:
         metrics = self.metrics
@@ -293,6 +297,20 @@ class Service(Serving):
 
     # -- the ports --------------------------------------------------------------------------------
 
+    def _listen_for_probes(self) -> None:
+        """Open the port of the metrics first: a start that waits for an index is alive, and not ready."""
+        self.metrics.processes.set(1)
+        inner = Gateway(Router(self._probes.inner_routes()), metrics=self.metrics, cors=Cors())
+        self.inner_server = server.serve(Delegate(inner), idle_timeout=self.config.idle_timeout)
+        self.metrics_url = ports.bind_metrics(self.inner_server, self.config)
+
+    def _not_ready(self) -> list[str]:
+        return self.health.reasons() if self._built else ["starting"]
+
+    def _refresh(self) -> None:
+        if self._built:
+            self.health.refresh()
+
     async def _listen(self) -> None:
         config = self.config
         cors = Cors(config.allowed_origins)
@@ -306,11 +324,10 @@ class Service(Serving):
             max_connections=config.max_connections,
             max_per_address=config.max_connections_per_address,
         )
-        probes = ops.Ops(self.metrics.registry, self.health.reasons, self.health.refresh)
         record = Record(self.metrics, Suspicion(), self._suspect)
         routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
-        routes += [*pages.routes(demo=self._demo), *docs.routes(), *probes.health_routes(), *self._extra_routes]
+        routes += [*pages.routes(demo=self._demo), *docs.routes(), *self._probes.health_routes(), *self._extra_routes]
         series.begin(self.metrics, FACES, routes)
         self.gateway = Gateway(
             Router(routes),
@@ -329,11 +346,6 @@ class Service(Serving):
             ssl_context=tls.context if tls else None,
             doorman=Express(self.gateway, shedding),
         )
-        if self._share is None:
-            self.metrics.processes.set(1)
-            inner = Gateway(Router(probes.inner_routes()), metrics=self.metrics, cors=Cors())
-            self.inner_server = server.serve(Delegate(inner), idle_timeout=config.idle_timeout)
-            self.metrics_url = ports.bind_metrics(self.inner_server, config)
         self.url = ports.bind(self.server, config, shared=self._share is not None)
 
     async def _tls(self) -> ReloadingTls | None:

@@ -83,6 +83,11 @@ class RunningService:
 
     def start(self, log_path: Path) -> RunningService:
         """Start, and wait for the line that says it is ready."""
+        self.start_only(log_path)
+        return self.wait_ready()
+
+    def start_only(self, log_path: Path) -> None:
+        """Start the process."""
         self.log_path = log_path
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(
@@ -93,6 +98,10 @@ class RunningService:
                 env=self._env,
                 preexec_fn=self._prepare,
             )
+
+    def wait_ready(self) -> RunningService:
+        """Wait for the line that says it is ready."""
+        assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             match = READY.search(self.log)

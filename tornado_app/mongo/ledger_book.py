@@ -18,6 +18,7 @@ from pymongo.read_concern import ReadConcern
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.mongo.documents import Document
 from tornado_app.mongo.driver import DUPLICATE_KEY
+from tornado_app.mongo.index_build import make_index
 from tornado_app.mongo.lease import Lease, LeaseLost
 from tornado_app.mongo.ledger import LEDGER, TOLERANT, document
 from tornado_app.mongo.store import DURABLE
@@ -27,7 +28,7 @@ CHUNK = 500
 
 INDEX = [("player", 1), ("n", 1)]
 
-INDEX_SECONDS = 120.0
+LOOK_SECONDS = 10.0
 
 
 class Fenced(LeaseLost):
@@ -65,8 +66,7 @@ class Book:
 
     async def prepare(self) -> None:
         """Make the index that numbers the entries."""
-        with pymongo.timeout(INDEX_SECONDS):
-            await self.entries.create_index(INDEX, unique=True, name="chain")
+        await make_index(self.entries, INDEX, unique=True, name="chain")
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Store entries in their order, each of them durably or not at all. Raises Fenced or Reused."""
@@ -102,7 +102,7 @@ class Book:
         if details.get("writeConcernErrors") or not faults or faults[0]["code"] != DUPLICATE_KEY:
             raise error
         entry = chunk[faults[0]["index"]]
-        with pymongo.timeout(INDEX_SECONDS):
+        with pymongo.timeout(LOOK_SECONDS):
             there: Document | None = await self.entries.find_one({"_id": entry.op}, {"player": 1, "version": 1})
         if there is not None and (there["player"], there["version"]) != (entry.player, entry.version):
             raise Reused(entry.op, entry.version) from error

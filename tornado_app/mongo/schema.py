@@ -13,6 +13,7 @@ from tornado_app.core.errors import StartupError
 from tornado_app.mongo import preflight
 from tornado_app.mongo.documents import BOARD_ORDER
 from tornado_app.mongo.driver import Client
+from tornado_app.mongo.index_build import make_index
 from tornado_app.mongo.store import DURABLE
 from tornado_app.mongo.suspects import RETENTION, SUSPECTS
 
@@ -23,8 +24,8 @@ BOARD_INDEX = "board"
 HIDDEN_INDEX = "hidden"
 """Of the few players whom the board does not show; nobody else's write touches it."""
 
-PATIENCE = 120.0
-"""Seconds for making an index; a million players take about two."""
+TIMEOUT = 20.0
+"""Seconds for reading which indexes there are."""
 
 _CONFLICTS = frozenset({85, 86})
 """IndexOptionsConflict, IndexKeySpecsConflict."""
@@ -34,15 +35,15 @@ _INDIFFERENT = frozenset({"v", "key", "ns", "background"})
 
 
 async def ensure(client: Client, database: str, collection: str = "players") -> None:
-    """Make the indexes where they are missing. Raises StartupError where that cannot be."""
+    """Make the indexes where they are missing, however long that takes. Raises StartupError where that cannot be."""
     players = client[database].get_collection(collection, write_concern=DURABLE)
     try:
-        with pymongo.timeout(PATIENCE):
-            if not await _made(players, BOARD_ORDER, name=BOARD_INDEX):
+        if not await _made(players, BOARD_ORDER, name=BOARD_INDEX):
+            with pymongo.timeout(TIMEOUT):
                 _accept(await players.index_information(), f"{database}.{collection}")
-            await _made(players, [("hidden", 1)], name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
-            # Where there is one on the same field, somebody chose another time, and that is theirs to choose.
-            await _made(client[database][SUSPECTS], [("seen", 1)], expireAfterSeconds=RETENTION)
+        await _made(players, [("hidden", 1)], name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
+        # Where there is one on the same field, somebody chose another time, and that is theirs to choose.
+        await _made(client[database][SUSPECTS], [("seen", 1)], expireAfterSeconds=RETENTION)
     except PyMongoError as error:
         reason = preflight.explain(error, database)
         raise StartupError(f"the indexes of {database}.{collection} cannot be made: {reason}") from error
@@ -51,7 +52,7 @@ async def ensure(client: Client, database: str, collection: str = "players") -> 
 async def _made(collection: Any, keys: list[tuple[str, int]], **options: Any) -> bool:
     """Whether the index is there; not where one with other options is in its place."""
     try:
-        await collection.create_index(keys, **options)
+        await make_index(collection, keys, **options)
     except OperationFailure as error:
         if error.code not in _CONFLICTS:
             raise

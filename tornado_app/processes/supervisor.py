@@ -75,8 +75,8 @@ class Supervisor(Serving):
             keeper.add_done_callback(self._kept)
         self._exit.push_async_callback(self._operations.close)
         self._exit.push_async_callback(self._end_children)
-        await until(self._all_ready, self.failed)
         self.metrics_url = self._operations.listen(config)
+        await until(self._all_ready, self.failed)
         self.url = ports.service_url(config, port)
 
     async def _drain(self, deadline: float) -> None:
