@@ -60,7 +60,7 @@ async def test_the_last_write_before_the_opening_counts_as_known(desk):
     await desk.begin()
     await eventually(lambda: kinds(desk.sync, "alice"))
     assert await desk.ledger.has(mark.split('"')[3])
-    assert await desk.ledger.actions("alice") == []
+    assert [page async for page in desk.ledger.actions("alice") if page] == []
 
 
 async def test_it_opens_while_everybody_plays_on(desk):

@@ -29,7 +29,7 @@ class Books:
         return self.behind < 0
 
     async def actions(self, player, *, action_id=None, since_ms=None):
-        return [
+        yield [
             entry
             for entry in self.entries
             if (action_id is None or entry.id == action_id) and (since_ms is None or entry.at >= since_ms)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -18,9 +19,11 @@ from tornado_app.core.errors import ActionNotFound, DatabaseError, PlayerNotFoun
 from tornado_app.core.model import rfc3339
 from tornado_app.core.moderation import Case, Moderated
 from tornado_app.mongo import marks
+from tornado_app.mongo.booking import mark_of
 from tornado_app.mongo.documents import NOT_BEING_ERASED, Document
 from tornado_app.mongo.driver import Client, race_pause
 from tornado_app.mongo.erasure import Eraser
+from tornado_app.mongo.ledger import Counted
 from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.store import DURABLE, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
@@ -36,26 +39,16 @@ TRIES = 20
 """How often something is begun again because another write came between; about 3 s with the pauses."""
 
 
-class TakenBack(Protocol):
-    """What a take-back needs to know of an accepted action."""
-
-    @property
-    def op(self) -> str:
-        """The write's mark."""
-
-    @property
-    def points(self) -> int:
-        """What it added."""
-
-
 class Actions(Protocol):
     """The ledger, as moderation reads it."""
 
     async def has(self, op: str) -> bool:
         """Whether the write is in the ledger."""
 
-    async def actions(self, player: str, *, action_id: str | None = None, since_ms: int | None = None) -> list[Any]:
-        """The player's accepted actions that were not taken back, oldest first."""
+    def actions(
+        self, player: str, *, action_id: str | None = None, since_ms: int | None = None
+    ) -> AsyncGenerator[list[Counted]]:
+        """The player's accepted actions that were not taken back, oldest first, some at a time."""
 
     async def export(self, player: str) -> list[dict[str, Any]]:
         """All entries of a player."""
@@ -107,37 +100,67 @@ class MongoModeration:
         """Take back actions: the points go, the ledger keeps both. Raises ActionNotFound.
 
         Which actions there are is the ledger's word, so it must hold the player's last write; the update applies only
-        while that is still the last one.
+        while that is still the last one. Many actions are taken back in parts, each by an update of its own; where it
+        breaks off, what was taken back stays so, and the same request goes on from there.
         """
+        taken: Moderated | None = None
+        lost = 0
+        while lost < TRIES:
+            before = await self._settled_state(case.user_id)
+            async with aclosing(self._ledger.actions(case.user_id, action_id=action_id, since_ms=since)) as pages:
+                part, complete = await self._take_all(case, before, pages)
+            taken = part if taken is None else _and(taken, part)
+            if complete and taken is None:
+                raise ActionNotFound
+            if complete and taken is not None:
+                return taken
+            lost = lost + 1 if part is None else 0
+        raise DatabaseError(retry_after=1.0)
+
+    async def _take_all(
+        self, case: Case, before: Document, pages: AsyncIterator[list[Counted]]
+    ) -> tuple[Moderated | None, bool]:
+        """What was taken back, and whether that is all: not where another write came between."""
+        taken: Moderated | None = None
+        async for page in pages:
+            if not page:
+                continue
+            part = await self._take(case, before, page)
+            if part is None:
+                return taken, False
+            last, moderated = part
+            before = {**before, "last": last}
+            taken = moderated if taken is None else _and(taken, moderated)
+        return taken, True
+
+    async def _settled_state(self, user_id: str) -> Document:
+        """The player's state once the ledger holds its last write; one without a mark of ours is taken as it is."""
         deadline = asyncio.get_running_loop().time() + LEDGER_SECONDS
         while asyncio.get_running_loop().time() < deadline:
-            before = await self._state(case.user_id)
-            if await self._ledger.has(marks.decode(before["last"]).op):
-                found = await self._ledger.actions(case.user_id, action_id=action_id, since_ms=since)
-                if not found:
-                    raise ActionNotFound
-                after = await self._take(case, before, found)
-                if after is not None:
-                    return after
+            state = await self._state(user_id)
+            mark = mark_of(state.get("last"))
+            if mark is None or await self._ledger.has(mark.op):
+                return state
             await asyncio.sleep(PAUSE * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, no secret
         raise DatabaseError("The ledger is not up to date yet. Please try again in a moment.", retry_after=5.0)
 
-    async def _take(self, case: Case, before: Document, found: list[Any]) -> Moderated | None:
+    async def _take(self, case: Case, before: Document, found: list[Counted]) -> tuple[str, Moderated] | None:
+        """The mark after these actions were taken back, and how the player stands; None where `before` is no more."""
         points = sum(action.points for action in found)
         ops = [action.op for action in found]
         mark = msgspec.structs.replace(
             self._mark(Kind.TAKE_BACK, case), points=-points, on_board=not before.get("hidden"), ops=ops
         )
-        change = {"$inc": {"score": -points}, "$set": {"last": marks.encode(mark), "recent.$[taken].p": 0}}
+        last = marks.encode(mark)
         async with database_errors(self._timeout):
             document = await self._players.find_one_and_update(
-                {"_id": case.user_id, "last": before["last"]},
-                change,
+                {"_id": case.user_id, "last": before.get("last")},
+                {"$inc": {"score": -points}, "$set": {"last": last, "recent.$[taken].p": 0}},
                 projection=STATE,
                 return_document=ReturnDocument.AFTER,
                 array_filters=[{"taken.o": {"$in": ops}}],
             )
-        return None if document is None else _moderated(document, points=points, actions=len(found))
+        return None if document is None else (last, _moderated(document, points=points, actions=len(found)))
 
     async def erase(self, case: Case) -> None:
         """Forget the player: off the board first, so that ranks know the score that leaves, then gone."""
@@ -189,6 +212,13 @@ class MongoModeration:
 
 def _set(mark: Mark, **fields: Any) -> Document:
     return {"$set": {**fields, "last": marks.encode(mark)}}
+
+
+def _and(before: Moderated, part: Moderated | None) -> Moderated:
+    """How the player stands after a part, with the sums of all parts."""
+    if part is None:
+        return before
+    return msgspec.structs.replace(part, points=before.points + part.points, actions=before.actions + part.actions)
 
 
 def _moderated(document: Document, *, points: int = 0, actions: int = 0) -> Moderated:
