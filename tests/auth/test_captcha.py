@@ -7,6 +7,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from tests.support.wait import eventually
 from tornado_app.auth import captcha as module
 from tornado_app.auth.captcha import Captcha
 from tornado_app.core.errors import CaptchaRequired, CaptchaUnavailable, InvalidCaptcha
@@ -26,7 +27,7 @@ class SiteVerify(RequestHandler):
         form = {name: values[0].decode() for name, values in self.request.body_arguments.items()}
         self.application.asked.append(form)
         mood = self.application.mood
-        if mood == "slow":
+        if mood == "slow" or form.get("response", "").startswith("slow"):
             await asyncio.Event().wait()
         if mood == "broken":
             self.set_status(500)
@@ -67,8 +68,8 @@ def captcha(site):
     captcha.close()
 
 
-def submission(token="good-1", action_id="a-1", points=1):
-    return Submission(Caller("ann", 0), points=points, action_id=action_id, captcha=token, remote="203.0.113.7")
+def submission(token="good-1", action_id="a-1", points=1, player="ann"):
+    return Submission(Caller(player, 0), points=points, action_id=action_id, captcha=token, remote="203.0.113.7")
 
 
 async def test_a_solved_captcha_is_accepted(site, captcha):
@@ -109,3 +110,52 @@ async def test_when_it_cannot_be_checked_nothing_is_counted(site, captcha, monke
     site.mood = mood
     with pytest.raises(CaptchaUnavailable):
         await captcha.check(submission())
+
+
+@pytest.fixture
+async def crowd(site, captcha):
+    """Has checks begun that the site does not answer."""
+    tasks = []
+
+    async def begin(count, player=None):
+        before = len(site.asked)
+        for n in range(count):
+            slow = submission(f"slow-{player}-{n}", player=player or f"p{n}")
+            tasks.append(asyncio.ensure_future(captcha.check(slow)))
+        await eventually(lambda: len(site.asked) == before + count)
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert not captcha._asking
+
+
+async def test_checks_that_hang_queue_no_other_player(captcha, crowd):
+    """Tornado's client has ten places by default: the eleventh check waited for the first."""
+    await crowd(50)
+    async with asyncio.timeout(module.TIMEOUT / 2):
+        await captcha.check(submission())
+
+
+async def test_one_player_takes_only_a_few_places(captcha, crowd):
+    await crowd(module.MOST_PER_PLAYER, "ann")
+    with pytest.raises(CaptchaUnavailable):
+        await captcha.check(submission(action_id="one more"))
+    await captcha.check(submission(player="bob"))
+
+
+async def test_when_all_places_are_taken_a_check_is_refused_at_once(site, captcha, crowd, monkeypatch):
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 12)
+    await crowd(12)
+    with pytest.raises(CaptchaUnavailable) as caught:
+        await captcha.check(submission())
+    assert caught.value.retry_after
+    assert len(site.asked) == 12
+
+
+async def test_a_place_is_free_again_after_every_kind_of_end(site, captcha):
+    for _ in range(2 * module.MOST_PER_PLAYER):
+        with pytest.raises(InvalidCaptcha):
+            await captcha.check(submission("bad"))
+    await captcha.check(submission())

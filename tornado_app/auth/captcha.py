@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlencode
 
 import msgspec
@@ -22,6 +24,12 @@ log = logging.getLogger("leaderboard.captcha")
 
 TIMEOUT = 5.0
 """Seconds for the whole question."""
+
+MOST_AT_ONCE = 256
+"""Tokens that are checked at the same time; a further one is refused at once."""
+
+MOST_PER_PLAYER = 4
+"""The same of one player, so that nobody takes the places of all."""
 
 MAX_TOKEN = 4096
 MAX_CODES = 200
@@ -46,7 +54,9 @@ class Captcha:
     def __init__(self, url: str, secret: str) -> None:
         self._url = url
         self._secret = secret
-        self._client = AsyncHTTPClient(force_instance=True, max_body_size=MAX_ANSWER)
+        # One that has a place here never waits in the client's queue, however slow the others' answers are.
+        self._client = AsyncHTTPClient(force_instance=True, max_clients=MOST_AT_ONCE, max_body_size=MAX_ANSWER)
+        self._asking: Counter[str] = Counter()
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
 
     async def check(self, submission: Submission) -> None:
@@ -59,7 +69,8 @@ class Captcha:
         use = _use(submission, token)
         if use in self._accepted:
             return
-        answer = await self._ask(token, submission.remote)
+        with self._place(submission.caller.user_id):
+            answer = await self._ask(token, submission.remote)
         if not answer.success:
             codes = " ".join(answer.error_codes)[:MAX_CODES] or "none"
             raise InvalidCaptcha(detail=f"captcha_url did not accept it, error-codes: {codes}")
@@ -71,6 +82,20 @@ class Captcha:
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
+
+    @contextmanager
+    def _place(self, player: str) -> Iterator[None]:
+        """One of the places for checks. Raises CaptchaUnavailable where none is free."""
+        if self._asking.total() >= MOST_AT_ONCE or self._asking[player] >= MOST_PER_PLAYER:
+            detail = f"{self._asking.total()} checks are under way, {self._asking[player]} of them for this player"
+            raise CaptchaUnavailable(retry_after=1.0, detail=detail)
+        self._asking[player] += 1
+        try:
+            yield
+        finally:
+            self._asking[player] -= 1
+            if not self._asking[player]:
+                del self._asking[player]
 
     async def _ask(self, token: str, remote: str) -> _Answer:
         form = urlencode({"secret": self._secret, "response": token, "remoteip": remote})
