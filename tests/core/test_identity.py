@@ -43,6 +43,11 @@ def test_name_with_an_at_sign_is_no_email_address(text):
     assert username_of_claim(text) == text
 
 
+@pytest.mark.parametrize("text", ["ann@\0example.com", "ann\n@\nexample.com", "ann\u202e@\u202cexample.com", "a\0@b"])
+def test_email_address_with_characters_that_are_left_out_is_no_name(text):
+    assert username_of_claim(text) is None
+
+
 def test_search_for_an_email_address_is_linear():
     for unit in (" ", "a ", "(", "@", "a@ ", "a.", "( at ", "\u200b"):
         assert not looks_like_email(unit * 40_000)

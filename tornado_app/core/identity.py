@@ -76,9 +76,9 @@ def username_of_claim(text: str) -> str | None:
 
     None where nothing is left, or where the claim looks like an e-mail address, which must not become public.
     """
-    if looks_like_email(text):
-        return None
     kept = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) not in _BREAKS)
+    if looks_like_email(kept):  # not before: what is left out may stand between the parts of an address
+        return None
     return username(_DIRECTION.sub("", kept).strip()[:MAX_USERNAME])
 
 
