@@ -74,6 +74,24 @@ def test_optional_objects_come_and_go(every_kind, boards, run_operator, install)
     assert boards.get("servicemonitor")["spec"]["endpoints"][0]["port"] == "metrics"
     assert "> 14.4 * 0.005" in str(boards.get("prometheusrule")["spec"])
     assert boards.get("httproute")["spec"]["hostnames"] == ["scores.example"]
+    boards.wait("False", "NotAccepted", "Exposed")
+    route = boards.get("httproute")
+    assert route["spec"]["rules"][0]["timeouts"] == {"request": "0s"}
+    conditions = [
+        {
+            "type": type_,
+            "status": "True",
+            "reason": type_,
+            "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "observedGeneration": route["metadata"]["generation"],
+        }
+        for type_ in ("Accepted", "ResolvedRefs")
+    ]
+    parent = {"parentRef": {"name": "public"}, "controllerName": "example.com/gateway", "conditions": conditions}
+    boards.patch({"status": {"parents": [parent]}}, "httproute", "arcade", "--subresource=status")
+    boards.wait("True", "Accepted", "Exposed")
+    assert boards.get()["status"]["url"] == "https://scores.example"
     boards.patch({"spec": {"monitoring": {"slo": {"availability": "99.95"}}}})
     wait_until(lambda: "> 14.4 * 0.0005" in str(boards.get("prometheusrule")), PATIENCE, "the new objective")
     for kind in ("servicemonitor", "prometheusrule"):
