@@ -343,6 +343,7 @@ class Service(Serving):
             Delegate(self.gateway, application(FACES, self.gate, ping_interval=config.ping_interval)),
             idle_timeout=config.idle_timeout,
             body_timeout=config.body_timeout,
+            send_timeout=config.send_timeout,
             ssl_context=tls.context if tls else None,
             doorman=Express(self.gateway, shedding),
         )

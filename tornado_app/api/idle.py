@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from itertools import takewhile
 
 from tornado.iostream import IOStream
 
@@ -29,6 +30,10 @@ class Idle:
         self._since.move_to_end(stream)
         if self._timer is None:
             self._timer = loop.call_later(self._most, self._look)
+
+    def since(self, moment: float) -> list[IOStream]:
+        """The connections that have waited since this loop time or longer."""
+        return [stream for stream, _ in takewhile(lambda each: each[1] <= moment, self._since.items())]
 
     def forget(self, stream: IOStream) -> None:
         """A request has come, or the connection is closed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 SECONDS = 5.0
 """How long what the client sends is thrown away, at most."""
@@ -21,7 +22,8 @@ _CHUNK = 64 * 1024
 class Lingering:
     """The sockets whose clients may still be sending."""
 
-    def __init__(self) -> None:
+    def __init__(self, before_close: Callable[[socket.socket], None] = lambda kept: None) -> None:
+        self._before_close = before_close
         self._open: dict[socket.socket, asyncio.TimerHandle] = {}
         self._left: dict[socket.socket, int] = {}
 
@@ -61,4 +63,5 @@ class Lingering:
         asyncio.get_running_loop().remove_reader(kept)
         self._open.pop(kept).cancel()
         del self._left[kept]
+        self._before_close(kept)
         kept.close()

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-import struct
 from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
 from typing import Any
 
@@ -23,6 +22,7 @@ from tornado_app.api import errors, refusals
 from tornado_app.api.idle import Idle
 from tornado_app.api.lingering import Lingering
 from tornado_app.api.room import Room
+from tornado_app.api.sending import SEND_BUFFER, Sending, reset
 from tornado_app.api.visit import Doorman, Visit
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.turns import crowd
@@ -33,7 +33,6 @@ HARD_MAX_HEADERS = 64 * 1024
 _NO_LIMIT = 1 << 40
 """The gateway bounds bodies, and answers; Tornado's own limit would hang up."""
 
-_RESET = struct.pack("ii", 1, 0)
 _BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 _PAST_HEADERS = f"within {HARD_MAX_HEADERS} bytes"
 
@@ -43,6 +42,7 @@ def serve(
     *,
     idle_timeout: float = 75.0,
     body_timeout: float = 10.0,
+    send_timeout: float = 30.0,
     ssl_context: ssl.SSLContext | None = None,
     doorman: Doorman | None = None,
 ) -> HTTPServer:
@@ -59,6 +59,8 @@ def serve(
     )
     server.doorman = doorman
     server.waiting = Idle(idle_timeout)
+    server.sending = Sending(send_timeout, server.waiting)
+    server.lingering = Lingering(server.sending.adopt)
     server.conn_params.header_timeout = None  # `Idle` does that
     return server
 
@@ -77,6 +79,13 @@ def last_words(connection: object) -> None:
         manners.last_words = True
 
 
+def upgraded(connection: object) -> None:
+    """A Tornado connection is a WebSocket from now on, and bounds by itself what its client does not read."""
+    manners = _manners(connection)
+    if manners is not None:
+        manners.leave_sending()
+
+
 def _manners(connection: object) -> _Manners | None:
     found = getattr(getattr(connection, "stream", None), "manners", None)
     return found if isinstance(found, _Manners) else None
@@ -86,17 +95,18 @@ def cut(connection: object) -> None:
     """Close a Tornado connection at once, and give up what the client has not read."""
     stream = getattr(connection, "stream", None)
     if isinstance(stream, IOStream) and not stream.closed():
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        reset(stream.socket)
         stream.close(exc_info=ConnectionAbortedError())
 
 
 class _Server(HTTPServer):
     doorman: Doorman | None
     waiting: Idle
+    sending: Sending
+    lingering: Lingering
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
-        self._lingering = Lingering()
         self._room = Room()
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
@@ -105,7 +115,9 @@ class _Server(HTTPServer):
             return
         peer = str(address[0]) if address else ""
         visit = None if self.doorman is None else Visit(stream, peer, self.doorman, self.waiting)
-        stream.manners = _Manners(stream, peer, self._lingering, self.waiting, visit)  # type: ignore[attr-defined]
+        stream.manners = _Manners(stream, peer, self, visit)  # type: ignore[attr-defined]
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self.sending.start()
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -116,8 +128,9 @@ class _Server(HTTPServer):
 
     async def close_all_connections(self) -> None:
         await super().close_all_connections()
-        self._lingering.close()
+        self.lingering.close()
         self.waiting.close()
+        self.sending.close()
 
 
 class _Manners:
@@ -126,12 +139,14 @@ class _Manners:
     `last_words`: what was or is about to be said is not to be followed by an answer of ours.
     """
 
-    def __init__(self, stream: IOStream, peer: str, lingering: Lingering, waiting: Idle, visit: Visit | None) -> None:
+    def __init__(self, stream: IOStream, peer: str, server: _Server, visit: Visit | None) -> None:
         self.last_words = False
         self._stream = stream
         self._peer = peer
-        self._lingering = lingering
-        self._waiting = waiting
+        self._lingering = server.lingering
+        self._waiting = server.waiting
+        self._sending = server.sending
+        self._watched = True
         self._visit = visit
         self._write = stream.write
         self._close = stream.close
@@ -151,10 +166,17 @@ class _Manners:
         """Tornado has the header of a request."""
         self._waiting.forget(self._stream)
 
+    def leave_sending(self) -> None:
+        """What is written from now on is not watched."""
+        self._watched = False
+
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
         """What Tornado writes, but its bare refusal in our words, and only where nothing was said before."""
         if data != _BARE_400:
-            return self._write(data)
+            written = self._write(data)
+            if self._watched and self._stream.writing():
+                self._sending.watch(self._stream)
+            return written
         said, self.last_words = self.last_words, True
         return self._write(b"" if said else self._refusal(_MALFORMED))
 
@@ -172,6 +194,8 @@ class _Manners:
                     )
             if refused or (self.last_words and not exc_info):
                 self._lingering.adopt(self._stream.socket)
+            elif not exc_info:
+                self._sending.adopt(self._stream.socket)
         self._close(exc_info)
         if self._stream.error is not None:
             asyncio.get_running_loop().call_soon(_forget_traceback, self._stream.error)

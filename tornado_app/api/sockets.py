@@ -22,7 +22,7 @@ from tornado_app.api.gate import Gate
 from tornado_app.api.http import NotFound
 from tornado_app.api.pinger import Pinger
 from tornado_app.api.routes import SOCKET_ARGUMENTS
-from tornado_app.api.server import cut, last_words
+from tornado_app.api.server import cut, last_words, upgraded
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.core.origins import same_host
 from tornado_app.live.hub import Channel, Subscriber
@@ -117,6 +117,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         stream.set_nodelay(True)
         last_words(connection)
+        upgraded(connection)
         self._pinger.join(self)
         try:
             self._check_page()

@@ -273,6 +273,12 @@ class Settings:
         Duration(low=0.01, high=86400), 75.0, "How long a connection without a request stays open."
     )
     body_timeout: float = _limits(Duration(low=0.01, high=3600), 10.0, "Longest wait for the whole body of a request.")
+    send_timeout: float = _limits(
+        Duration(low=0.1, high=3600),
+        30.0,
+        "How long a client may take nothing of what was sent to it before it is cut off. One that reads on, however "
+        "slowly, is not.",
+    )
     drain_timeout: float = _limits(
         Duration(low=0, high=3600),
         10.0,

@@ -1,0 +1,121 @@
+"""A client that does not take its answers is cut off, and nothing of it stays in the kernel; one that reads is not."""
+
+import contextlib
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.api.wire import Wire, quietly
+from tests.support.wait import wait_until
+
+SECONDS = 1.0
+ODDLY = b"\r\n"
+"""A line break before a request, which Tornado reads over, sends it Tornado's way."""
+
+
+@pytest.fixture(scope="module")
+def impatient(run_service, module_database):
+    uri, name = module_database
+    return run_service("--send-timeout", f"{SECONDS:g}s", "--idle-timeout", "60s", uri=uri, database=name)
+
+
+@pytest.fixture
+def wire(impatient):
+    with Wire(impatient.url, receive_buffer=4096) as wire:
+        wire.held = lambda: held(urlsplit(impatient.url).port, wire.port)
+        wire.port = wire.socket.getsockname()[1]
+        yield wire
+
+
+def held(port, peer):
+    """Bytes that the kernel keeps of the service's answers on one connection; None once that is gone."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        if (int(local.partition(":")[2], 16), int(remote.partition(":")[2], 16)) == (port, peer):
+            return int(queues.partition(":")[0], 16)
+    return None
+
+
+def get(path="/docs", *headers, version="HTTP/1.1"):
+    return "\r\n".join([f"GET {path} {version}", "Host: x", *headers, "", ""]).encode()
+
+
+UNREAD = {
+    "pipelined": get() * 50,
+    "pipelined Tornado's way": (ODDLY + get()) * 50,
+    "pipelined without end": get() * 5000,
+    "one large answer": get("/openapi.json"),
+    "one large answer Tornado's way": ODDLY + get("/openapi.json"),
+    "many small answers": get("/healthz") * 5000,
+    "the last answer": get("/openapi.json", "Connection: close"),
+    "HTTP/1.0": get("/openapi.json", version="HTTP/1.0"),
+    "then malformed": get() * 20 + b"\0\r\n\r\n",
+    "then too large": get() * 20 + b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000,
+}
+
+
+@pytest.mark.parametrize("asked", UNREAD.values(), ids=UNREAD)
+def test_client_that_reads_nothing_is_cut_off(impatient, wire, asked):
+    wire.socket.settimeout(0.5)
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        wire.socket.sendall(asked)
+    wait_until(lambda: wire.held() is None, 5 + 4 * SECONDS + 5, "nothing of it is kept")  # 5 s: of lingering
+    quietly(impatient)
+
+
+def test_client_that_went_away_while_it_was_asked_to_read_leaves_nothing(impatient, wire):
+    wire.socket.sendall(get("/openapi.json") * 10)
+    wire.socket.shutdown(1)
+    wait_until(lambda: wire.held() is None, 4 * SECONDS + 5, "nothing of it is kept")
+
+
+@pytest.mark.parametrize("before", [b"", ODDLY], ids=["fast path", "Tornado"])
+def test_slow_but_steady_reader_gets_everything(impatient, wire, before):
+    """Its window is small and mostly shut, and it takes several times the timeout."""
+    count = 6
+    wire.socket.sendall((before + get("/openapi.json")) * count)
+    began = time.monotonic()
+    found = b""
+    while found.count(b'"x-errors"') < count or not found.endswith(b"}"):
+        piece = wire.socket.recv(8192)
+        assert piece, f"cut off after {len(found)} bytes"
+        found += piece
+        time.sleep(0.02)
+    assert time.monotonic() - began > 2 * SECONDS
+
+
+def test_reader_that_pauses_for_less_than_the_timeout_is_not_cut_off(impatient, wire):
+    for _ in range(4):
+        wire.socket.sendall(get("/docs"))
+        time.sleep(SECONDS * 0.7)
+        assert wire.read().status == 200
+
+
+def test_idle_connection_with_nothing_to_read_stays_open(impatient, wire):
+    wire.socket.sendall(get("/healthz"))
+    assert wire.read().status == 200
+    time.sleep(3 * SECONDS)
+    wire.socket.sendall(get("/healthz"))
+    assert wire.read().status == 200
+
+
+def test_last_answer_of_a_closed_connection_can_be_read_slowly(impatient, wire):
+    wire.socket.sendall(get("/openapi.json", "Connection: close"))
+    time.sleep(SECONDS * 0.7)
+    assert wire.read().status == 200
+    assert wire.ended()
+
+
+def test_kernel_memory_of_a_connection_is_bounded(impatient, wire):
+    """Not megabytes, as the kernel would take by itself."""
+    wire.socket.settimeout(0.3)
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        wire.socket.sendall(get() * 5000)
+    most = 0
+    wait_until(lambda: wire.held(), SECONDS, "something is held")
+    for _ in range(10):
+        most = max(most, wire.held() or 0)
+        time.sleep(0.02)
+    assert 0 < most < 1024 * 1024
