@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run observe test test-cluster test-grafana test-node cluster dashboards fuzz bench lint format clean endurance
+.PHONY: help run observe test test-cluster test-grafana test-node cluster dashboards release fuzz bench lint format clean endurance
 .SUFFIXES:
 
 help: ## show this list
@@ -44,6 +44,9 @@ cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is ins
 
 dashboards: $(VENV)/.dev ## write the Grafana dashboards' JSON anew from their code
 	$(BIN)/python -m dashboards
+
+release: $(VENV)/.dev ## build images, chart, bill of materials and checksums into dist/; needs buildah, docker or podman, and helm
+	@$(BIN)/python -m release $(ARGS)
 
 fuzz: SECONDS ?= 600
 fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof, body, request

@@ -1,0 +1,1 @@
+"""A release in `dist/`, ready for a registry: `make release`."""
