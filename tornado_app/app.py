@@ -301,7 +301,9 @@ class Service(Serving):
         """Open the port of the metrics first: a start that waits for an index is alive, and not ready."""
         self.metrics.processes.set(1)
         inner = Gateway(Router(self._probes.inner_routes()), metrics=self.metrics, cors=Cors())
-        self.inner_server = server.serve(Delegate(inner), idle_timeout=self.config.idle_timeout)
+        self.inner_server = server.serve(
+            Delegate(inner), idle_timeout=self.config.idle_timeout, send_timeout=self.config.send_timeout
+        )
         self.metrics_url = ports.bind_metrics(self.inner_server, self.config)
 
     def _not_ready(self) -> list[str]:

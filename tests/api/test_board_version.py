@@ -151,6 +151,18 @@ def test_write_is_shown_by_the_version_of_its_answer(pair, form):
         assert shown(here, user, replay)["score"] == answer.json[form.score]
 
 
+def test_moderation_is_shown_by_the_version_of_its_answer(pair):
+    here, there = pair
+    user, moderator = f"u-{uuid4().hex[:8]}", token("mod", scope="leaderboard:admin")
+    here.post("/api/score", {"score": 10**13}, token=token(user, scope="scores:write"))
+    for verb, on_board in (("hide", False), ("show", True), ("suspend", True), ("erase", False)):
+        answer = here.post(f"/api/v1/admin/players/{user}/{verb}", {"reason": "test"}, token=moderator)
+        assert answer.status in (200, 204), answer.body
+        top = there.get("/api/top-scores", headers=wants(answer))
+        assert version(top) >= version(answer), verb
+        assert (user in {row["user_id"] for row in top.json["top_scores"]}) == on_board, verb
+
+
 def shown(service, user, answer):
     """The player by a read that wants to see the answer's version."""
     for path in READS:

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 
 import msgspec
 
+from tornado_app.api import board_version
 from tornado_app.api.bodies import Decoder
 from tornado_app.api.credentials import Door
 from tornado_app.api.fields import ActionId, PlayerId, Score
 from tornado_app.api.http import JSON_TYPE, Endpoint, Request, Response, Route
 from tornado_app.api.players import path_user_id
 from tornado_app.api.refusals import cause
-from tornado_app.core.errors import LeaderboardError
+from tornado_app.core.errors import DatabaseError, LeaderboardError
 from tornado_app.core.model import Caller
 from tornado_app.core.moderation import Moderated, Moderation
 
@@ -106,7 +107,8 @@ class Admin:
             caller = await self._door.caller(request)
             with _refusals(name, request, caller):
                 user_id, reason = path_user_id(request), self._case(request).reason
-                return _answer(name, caller, reason, await verb(caller, user_id, reason))
+                answer = _answer(name, caller, reason, await verb(caller, user_id, reason))
+            return await self._versioned(answer)
 
         return endpoint
 
@@ -119,7 +121,8 @@ class Admin:
             moderated = await self._moderation.take_back(
                 caller, path_user_id(request), body.reason, action_id=body.action_id, since=since
             )
-            return _answer("take back", caller, body.reason, moderated)
+            answer = _answer("take back", caller, body.reason, moderated)
+        return await self._versioned(answer)
 
     async def erase(self, request: Request) -> Response:
         """Forget a player."""
@@ -128,7 +131,14 @@ class Admin:
             reason = self._case(request).reason
             await self._moderation.erase(caller, path_user_id(request), reason)
         _record("erase", caller, reason=reason)
-        return Response(204, headers=(NO_STORE,))
+        return await self._versioned(Response(204, headers=(NO_STORE,)))
+
+    async def _versioned(self, answer: Response) -> Response:
+        """The answer with the version that shows what was done; without it where the database no longer tells."""
+        try:
+            return answer.plus((board_version.HEADER, str(await self._moderation.version())))
+        except DatabaseError:
+            return answer  # what was done stays done
 
     async def export(self, request: Request) -> Response:
         """All that is stored of a player."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tornado_app.api.admin import Case, Export, State, TakeBack
-from tornado_app.api.openapi_operations import ANY, BODY, CREDENTIALS, Errors, Operation, Outcome
+from tornado_app.api.openapi_operations import ANY, BODY, CREDENTIALS, VERSION, Errors, Operation, Outcome
 from tornado_app.core.errors import ActionNotFound, DatabaseError, InsufficientScope, PlayerNotFound
 
 TAG = "Moderation"
@@ -29,7 +29,8 @@ def _moderation(method: str, verb: str, summary: str, outcome: tuple[int, Outcom
     )
 
 
-_DONE = 200, Outcome("How the player stands now.", State, _KEPT)
+_DONE = 200, Outcome("How the player stands now.", State, (*_KEPT, VERSION))
+_GONE = 204, Outcome("Forgotten.", None, (*_KEPT, VERSION))
 
 MODERATION = (
     _moderation("POST", "suspend", "Stop a player from scoring", _DONE, body=Case, errors=BODY),
@@ -50,5 +51,12 @@ MODERATION = (
         "All that is stored of a player, for moderators and for the player",
         (200, Outcome("In JSON, as it is stored.", Export, _KEPT)),
     ),
-    _moderation("POST", "erase", "Forget a player", (204, Outcome("Forgotten.", None, _KEPT)), body=Case, errors=BODY),
+    _moderation(
+        "POST",
+        "erase",
+        "Forget a player",
+        (204, Outcome("Forgotten.", None, (*_KEPT, VERSION))),
+        body=Case,
+        errors=BODY,
+    ),
 )

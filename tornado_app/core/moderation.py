@@ -55,6 +55,9 @@ class ModerationStore(Protocol):
     async def export(self, user_id: str) -> dict[str, Any]:
         """All that is stored of the player."""
 
+    async def version(self) -> int:
+        """A board of this version or later shows all that was done so far."""
+
 
 class Moderation:
     """The moderator's use cases. All raise InsufficientScope for anybody else."""
@@ -95,6 +98,10 @@ class Moderation:
         if caller.user_id != user_id:
             require(caller, Scope.ADMIN)
         return await self._store.export(user_id)
+
+    async def version(self) -> int:
+        """A board of this version or later shows all that was done so far."""
+        return await self._store.version()
 
 
 def _case(caller: Caller, user_id: str, reason: str) -> Case:

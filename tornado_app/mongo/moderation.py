@@ -27,6 +27,7 @@ from tornado_app.mongo.ledger import Counted
 from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.store import DURABLE, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
+from tornado_app.mongo.versions import cluster_time, version
 
 STATE = {"score": 1, "suspended": 1, "hidden": 1, "last": 1}
 
@@ -185,6 +186,11 @@ class MongoModeration:
         if document is None:
             raise PlayerNotFound
         return document
+
+    async def version(self) -> int:
+        """The database's time, which is no earlier than that of any write that it has answered."""
+        async with database_errors(self._timeout):
+            return version(await cluster_time(self._players.database))
 
     async def _change(self, case: Case, name: str, *, value: bool, update: Any) -> Moderated:
         """Apply `update`, which sets the member `name` to `value`, unless the player has that already.
