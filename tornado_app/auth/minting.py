@@ -14,6 +14,7 @@ from typing import Any
 
 from jose import jws
 
+from tornado_app import private
 from tornado_app.auth import compact, material
 from tornado_app.auth.keys import SigningKey
 from tornado_app.core import identity
@@ -84,8 +85,9 @@ def ensure_secret(path: Path) -> str:
     """The secret in the file, which is made, readable by its owner only, where there is none yet.
 
     Safe when several processes start at once: all get the same. Raises UnusableKey for a file that holds no fit secret
-    and OSError where the folder cannot be written.
+    and OSError where the folder cannot be written, and StartupError where another user has a hand in it.
     """
+    private.check_made_file(path)
     try:
         return _read_secret(path)
     except FileNotFoundError:

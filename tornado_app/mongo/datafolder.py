@@ -10,6 +10,7 @@ import os
 import secrets
 from pathlib import Path
 
+from tornado_app import private
 from tornado_app.core.errors import StartupError
 
 USER = "leaderboard"
@@ -41,6 +42,7 @@ class DataFolder:
         """Make what is missing and keep others out until `release`. Raises FolderInUse, StartupError."""
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check()
             self._take_lock()
             self.database.mkdir(mode=0o700, exist_ok=True)
             if not self.key_file.exists():
@@ -88,8 +90,15 @@ class DataFolder:
             raise StartupError(_unusable(self.home, error)) from error
         return uri
 
+    def _check(self) -> None:
+        """Raises StartupError where another user has a hand in the folder."""
+        private.check_folder(self.home)
+        files = (self.key_file, self.uri_file, self.log_file, self._port_file, self._lock_file)
+        for path in (self.database, *files):
+            private.check_within(path)
+
     def _take_lock(self) -> None:
-        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
