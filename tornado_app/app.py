@@ -60,7 +60,7 @@ from tornado_app.tls import ReloadingTls
 log = logging.getLogger("leaderboard.app")
 
 START_TIMEOUT = 60.0
-"""Seconds until a board that cannot be read is a failed start."""
+"""Seconds until a board that cannot be read is a failed start where the database does not answer either."""
 
 TLS_REFRESH = 2.0
 """Seconds between two looks at the certificate's files."""
@@ -128,6 +128,7 @@ class Service(Serving):
                 observe=metrics.command,
                 owner=config.owner,
                 previous_owner=config.database_previous_owner,
+                embedded=config.embedded,
             )
         )
         self._build()
@@ -284,16 +285,22 @@ class Service(Serving):
         reading = asyncio.ensure_future(read())
         watched: list[asyncio.Future[Any]] = [reading, self.failed]
         try:
-            async with asyncio.timeout(START_TIMEOUT):
-                await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError:
-            why = " and ".join(self.health.reasons())
-            raise StartupError(f"the board could not be read within {START_TIMEOUT:g} seconds: {why}") from None
+            while not any(future.done() for future in watched):
+                done, _ = await asyncio.wait(watched, timeout=START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    self._still_reading()
         finally:
             reading.cancel()
             await asyncio.wait([reading])
         if self.failed.done():
             self.failed.result()
+
+    def _still_reading(self) -> None:
+        """A large board on a busy database takes its time. Raises StartupError where the database does not answer."""
+        why = " and ".join(self.health.reasons())
+        if not self.health.database_answers:
+            raise StartupError(f"the board could not be read within {START_TIMEOUT:g} seconds: {why}")
+        log.warning("the board is still being read, and not served yet: %s", why)
 
     # -- the ports --------------------------------------------------------------------------------
 

@@ -28,6 +28,11 @@ class Health:
         self._worst_tick = 0.0
         self.draining = False
 
+    @property
+    def database_answers(self) -> bool:
+        """Whether the database answered when it was last asked."""
+        return self._answers
+
     def reasons(self) -> list[str]:
         """Why no traffic should come; empty when it should."""
         found = []

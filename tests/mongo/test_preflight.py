@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import date
 
 import pytest
 from pymongo import MongoClient
@@ -224,3 +225,34 @@ async def test_a_direct_connection_to_one_of_several_members_is_logged(three_mem
     await preflight.check(client, "board")
     await settled(client.close())
     assert ("does not follow a failover to another of 3 members" in caplog.text) is warned
+
+
+@pytest.mark.parametrize(
+    ("version", "today", "warned"),
+    [
+        ("6.0.5", "2025-07-31", False),
+        ("6.0.5", "2025-08-01", True),
+        ("7.0.37", "2027-08-31", False),
+        ("7.0.37", "2027-09-01", True),
+        ("7.3.4", "2026-01-01", True),
+        ("8.0.24", "2029-10-31", False),
+        ("8.2.10", "2026-08-01", True),
+        ("9.0.0", "2030-01-01", False),
+    ],
+)
+def test_a_release_past_its_end_of_life_is_logged(caplog, version, today, warned):
+    numbers = [int(part) for part in version.split(".")]
+    preflight._warn_of_age({"version": version, "versionArray": [*numbers, 0]}, date.fromisoformat(today))
+    expected = f"MongoDB {version} gets no security fixes since its end of life on "
+    assert (expected in caplog.text) is warned
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+async def test_the_age_of_an_embedded_mongod_is_not_its_users_concern(mongo_database, caplog, monkeypatch, embedded):
+    uri, name = mongo_database
+    client = preflight.open_client(uri, "pymongo", 5.0)
+    release = tuple((await client.admin.command("buildInfo"))["versionArray"][:2])
+    monkeypatch.setitem(preflight.END_OF_LIFE, release, date(2020, 1, 1))
+    await preflight.check(client, name, embedded=embedded)
+    await settled(client.close())
+    assert ("end of life on 2020-01-01" in caplog.text) is not embedded

@@ -26,19 +26,21 @@ async def open_database(
     observe: Observe | None = None,
     owner: Owner | None = None,
     previous_owner: str | None = None,
+    embedded: bool = False,
 ) -> AsyncIterator[Client]:
     """A client whose database is fit for the service: a replica set of MongoDB 6 or newer, with the board's index.
 
     `uri` None starts a mongod in `data_dir`, which ends with the context; `on_failure` is told when it is lost for
     good; `observe` is told of each command. With an `owner` the database is claimed before anything else is written, as
-    `ownership.claim` says. Raises StartupError.
+    `ownership.claim` says. `embedded`: `uri` is that of a mongod of ours. Raises StartupError.
     """
-    async with AsyncExitStack() as embedded:
+    async with AsyncExitStack() as stack:
         if uri is None:
-            uri = await embedded.enter_async_context(embedded_database(data_dir, on_failure=on_failure))
+            uri = await stack.enter_async_context(embedded_database(data_dir, on_failure=on_failure))
+            embedded = True
         client = preflight.open_client(uri, driver, timeout, observe)
         try:
-            await preflight.check(client, name)
+            await preflight.check(client, name, embedded=embedded)
             if owner is not None:
                 await ownership.claim(client, name, owner, previous=previous_owner)
             await schema.ensure(client, name)

@@ -35,13 +35,13 @@ async def open_ledger(
     also for what goes wrong inside.
     """
     async with contextlib.AsyncExitStack() as stack:
-        alone = False
+        alone, embedded = False, uri is None
         if uri is None:
             uri, alone = await _embedded(data_dir, stack)
         client = preflight.open_client(uri, driver, timeout)
         stack.push_async_callback(_close, client)
         try:
-            await preflight.check(client, name)
+            await preflight.check(client, name, embedded=embedded)
             if alone:
                 await stack.enter_async_context(_booking(client, name))
             scan = LedgerScan(client[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pymongo
@@ -17,6 +18,22 @@ from tornado_app.mongo.driver import Client, Document, DriverName, connect, sett
 log = logging.getLogger("leaderboard.database")
 
 MIN_VERSION = (6, 0)
+
+END_OF_LIFE = {
+    (6, 0): date(2025, 7, 31),
+    (6, 1): date(2023, 2, 9),
+    (6, 2): date(2023, 4, 24),
+    (6, 3): date(2023, 8, 31),
+    (7, 0): date(2027, 8, 31),
+    (7, 1): date(2024, 1, 23),
+    (7, 2): date(2024, 3, 27),
+    (7, 3): date(2024, 10, 31),
+    (8, 0): date(2029, 10, 31),
+    (8, 1): date(2025, 9, 30),
+    (8, 2): date(2026, 7, 31),
+}
+"""The day after which a release gets no fixes. Sources: mongodb.com/legal/support-policy/lifecycles, and for rapid
+releases endoflife.date/mongodb; as of May 2026."""
 
 PATIENCE = 10.0
 """Seconds for all questions together: a replica set that is electing gets to answer, a wrong address is told soon."""
@@ -79,23 +96,40 @@ def _reason(error: Exception, uri: str) -> str:
     return text
 
 
-async def check(client: Client, database: str) -> None:
-    """Raises StartupError unless the server answers, lets us in, has change streams, and is new enough."""
+async def check(client: Client, database: str, *, embedded: bool = False) -> None:
+    """Raises StartupError unless the server answers, lets us in, has change streams, and is new enough.
+
+    Logs what is allowed but unwise; `embedded`: the server is our own, whose version nobody chose.
+    """
     players = client[database]["players"]
     try:
         with pymongo.timeout(PATIENCE):
             hello = await client.admin.command("hello")
-            _fit(hello, await client.admin.command("buildInfo"))
+            build = await client.admin.command("buildInfo")
+            _fit(hello, build)
             await players.find_one({}, {"_id": 1})
             await players.update_one({"_id": ""}, {"$set": {"score": 0}})  # nobody's id: asks only for the right
             await _watch(players)
     except PyMongoError as error:
         raise StartupError(explain(error, database)) from error
+    if not embedded:
+        _warn_of_age(build, datetime.now(UTC).date())
     if client.options.direct_connection and len(hello.get("hosts", ())) > 1:
         log.warning(
             "mongodb_uri: directConnection=true: the service does not follow a failover to another of %d members, "
             "until it is left out and all members are named",
             len(hello["hosts"]),
+        )
+
+
+def _warn_of_age(build: Document, today: date) -> None:
+    ended = END_OF_LIFE.get(tuple(build["versionArray"][:2]))
+    if ended is not None and today > ended:
+        log.warning(
+            "MongoDB %s gets no security fixes since its end of life on %s: upgrade to a supported release "
+            "(docs/security.md)",
+            build["version"],
+            ended.isoformat(),
         )
 
 

@@ -1,0 +1,47 @@
+"""A board that takes long to read is waited for while the database answers; where it does not, the start has failed."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.service import KEY
+from tests.support.wait import eventually
+from tornado_app import app
+from tornado_app.config import Config
+from tornado_app.core.errors import StartupError
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """A service whose board is read once the test says so, from a database that answers for as long as it says so."""
+    monkeypatch.setattr(app, "START_TIMEOUT", 0.02)
+    service = app.Service(Config(port=0, metrics_port=0, jwt_key=KEY))
+    service.read = asyncio.Event()
+    service.board = SimpleNamespace(wait_ready=service.read.wait)
+    service.feed = SimpleNamespace(wait_open=service.read.wait)
+    service.health = SimpleNamespace(reasons=lambda: ["the ranks are being read"], database_answers=True)
+    return service
+
+
+async def test_a_board_that_takes_long_is_waited_for(service, caplog):
+    waiting = asyncio.ensure_future(service._primed())
+    line = "the board is still being read, and not served yet: the ranks are being read"
+    await eventually(lambda: caplog.text.count(line) > 2)
+    assert not waiting.done()
+    service.read.set()
+    await waiting
+
+
+async def test_a_database_that_does_not_answer_fails_the_start(service):
+    service.health.database_answers = False
+    with pytest.raises(StartupError, match=r"could not be read within 0\.02 seconds: the ranks are being read"):
+        await service._primed()
+
+
+async def test_a_part_that_fails_meanwhile_fails_the_start(service):
+    waiting = asyncio.ensure_future(service._primed())
+    await asyncio.sleep(0.05)
+    service.fail(StartupError("the feed ended"))
+    with pytest.raises(StartupError, match="the feed ended"):
+        await waiting
