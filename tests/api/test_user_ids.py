@@ -1,6 +1,7 @@
 """User ids of every form that identity providers make, wherever a user id goes: each player is found, and no other."""
 
 import json
+import os
 import subprocess
 import sys
 from urllib.parse import quote
@@ -130,6 +131,16 @@ def test_watch_prints_the_user_id(service, scores):
     assert {len(line) for line in columns} == {6}
     top = service.get("/api/top-scores").json["top_scores"]
     assert sorted(line[4] for line in columns) == sorted(player["user_id"] for player in top)
+
+
+def test_audit_finds_every_player_s_ledger_whole(service, scores, module_database):
+    uri, name = module_database
+    env = {**os.environ, "LEADERBOARD_MONGODB_URI": uri, "LEADERBOARD_MONGODB_DATABASE": name}
+    done = subprocess.run(
+        [sys.executable, "-m", "tornado_app", "audit", "--json"], capture_output=True, text=True, env=env, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_router_decodes_each_segment_once():

@@ -83,7 +83,7 @@ def test_bad_frame(arena, attack):
 def test_oversized_message_says_why(arena):
     with raw(arena.here) as wire:
         wire.socket.sendall(frame(TEXT, b"x", length=9000))
-        assert b"\x88" + bytes([2 + len("message too big")]) + struct.pack("!H", 1009) in rest(wire)
+        assert b"\x88" + bytes([2 + len("a message may have 8192 bytes")]) + struct.pack("!H", 1009) in rest(wire)
 
 
 def test_ping_flood_without_reading_the_pongs(arena):

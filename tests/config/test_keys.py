@@ -217,3 +217,10 @@ def test_a_command_may_have_defaults_of_its_own():
     defaults = {"action_proof": "optional"}
     assert Config.load({"mongodb_uri": URI}, {JWT: SECRET}, defaults=defaults).proof_policy is ProofPolicy.OPTIONAL
     assert Config.load({"action_proof": "off"}, {}, defaults=defaults).proof_policy is ProofPolicy.OFF
+
+
+def test_keys_of_a_provider_without_an_audience_are_unwise():
+    jwks = {"jwt_jwks_url": "https://id.example/jwks"}
+    (warning,) = advice(Config.load(jwks, {}))
+    assert "jwt_audience is empty" in warning
+    assert not list(advice(Config.load({**jwks, "jwt_audience": "game"}, {})))

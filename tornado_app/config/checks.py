@@ -204,5 +204,10 @@ def advice(config: Config) -> Iterator[str]:
             f"action_proof is {config.proof_policy}: whoever holds a player's token can score {most} without having "
             "played; set it to required, and have the game server sign actions"
         )
+    if config.jwt_jwks_url is not None and not config.jwt_audience:
+        yield (
+            "jwt_audience is empty: a token that the identity provider issued for another application is accepted too; "
+            "set it to the audience of this service's tokens"
+        )
     if any(network.prefixlen == 0 for network in config.trusted_proxies):
         yield "trusted_proxies holds every address, so that every client can say which address it has"

@@ -54,6 +54,9 @@ class Wire:
         return None if sending.done() else sending
 
 
+TOO_BIG = 1009
+"""The close code for a message that is too large. Source: RFC 6455, section 7.4.1."""
+
 _ALWAYS = ("something may wait in the stream",)
 
 
@@ -76,6 +79,12 @@ class _LeanProtocol(WebSocketProtocol13):
         task = asyncio.create_task(self._read())
         _reading.add(task)  # one attribute more would make the instance's dict five times as large
         task.add_done_callback(_reading.discard)
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """As Tornado's, but a message that is too large is refused with the limit: a token may be the cause."""
+        if code == TOO_BIG:
+            reason = f"a message may have {self.params.max_message_size} bytes"
+        super().close(code, reason)
 
     async def _read(self) -> None:
         try:
