@@ -109,7 +109,7 @@ def test_operator_as_a_username(arena, user, text):
         assert arena.score(user) is None
     else:
         assert answer.json["username"] == text
-        assert arena.players()[user]["username"] == text
+        assert arena.players()[user]["ownUsername"] == text
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_getting_out_of_a_suspension_by_the_profile(arena, user):
     assert arena.here.call("PUT", f"/api/v1/players/{user}", body, token=arena.token(user)).status == 200
     document = arena.players()[user]
     assert (document["suspended"], document["hidden"], document["score"]) == (True, True, 0)
-    assert document["username"] == "Bea"
+    assert document["ownUsername"] == "Bea"
 
 
 def score(arena, service, user, proof):
