@@ -323,7 +323,7 @@ class Service(Serving):
     async def _listen(self) -> None:
         config = self.config
         cors = Cors(config.allowed_origins)
-        proxies = Proxies(config.trusted_proxies)
+        proxies = Proxies(config.trusted_proxies, on_ignored=self.metrics.forwarded_ignored.inc)
         self.gate = Gate(
             self.hub,
             self.door,

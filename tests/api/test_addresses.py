@@ -37,6 +37,19 @@ def test_without_trusted_proxies_nobody_is_believed():
     assert Proxies().client("10.0.0.1", "198.51.100.1") == "10.0.0.1"
 
 
+def test_each_header_of_an_untrusted_proxy_is_counted():
+    ignored: list[int] = []
+    proxies = Proxies(TRUSTED, on_ignored=lambda: ignored.append(1))
+    for peer, forwarded in [
+        ("203.0.113.7", "1.1.1.1"),
+        ("203.0.113.7", "1.1.1.1"),
+        ("203.0.113.7", None),
+        ("10.0.0.1", "1.1.1.1"),
+    ]:
+        proxies.client(peer, forwarded)
+    assert len(ignored) == 2
+
+
 @pytest.mark.parametrize(
     ("address", "counted"),
     [

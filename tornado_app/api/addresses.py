@@ -23,7 +23,9 @@ IPV6_SITE = 64
 class Proxies:
     """Finds the client behind trusted proxies; nobody else's X-Forwarded-For is believed."""
 
-    def __init__(self, trusted: Iterable[str | Network] = ()) -> None:
+    def __init__(self, trusted: Iterable[str | Network] = (), *, on_ignored: Callable[[], None] = lambda: None) -> None:
+        """`on_ignored` is called for each X-Forwarded-For that is not believed."""
+        self._on_ignored = on_ignored
         self._trusted = tuple(ip_network(network) for network in trusted)
         self._warned = False
 
@@ -35,6 +37,7 @@ class Proxies:
         if forwarded is None:
             return peer
         if not self._trusts(peer):
+            self._on_ignored()
             self._warn(peer)
             return peer
         client = peer

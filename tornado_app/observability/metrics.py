@@ -78,6 +78,10 @@ class Metrics:
 
     def _declare_requests(self) -> None:
         self.http_requests = self._counter("http_requests", "HTTP requests answered.", method=(), route=(), code=())
+        self.forwarded_ignored = self._counter(
+            "forwarded_ignored",
+            "Requests whose X-Forwarded-For came from an address that trusted_proxies does not name.",
+        )
         self.http_duration = self._histogram(
             "http_request_duration_seconds", "Time from a request's headers to its answer.", method=(), route=()
         )

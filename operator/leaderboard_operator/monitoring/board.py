@@ -60,6 +60,24 @@ def _serving(scope: Scope) -> tuple[Alert, ...]:
         ),
         *_restarting(scope),
         *_sockets(scope),
+        _proxy(scope),
+    )
+
+
+def _proxy(scope: Scope) -> Alert:
+    """Most requests, not any: a single client may make the header up. Probes come by no proxy."""
+    ignored = _sum(scope, ("leaderboard_forwarded_ignored_total",), "rate", "15m")
+    requests = _sum(scope, ("leaderboard_http_requests_total", 'route!~"/healthz|/readyz"'), "rate", "15m")
+    return Alert(
+        name="LeaderboardProxyNotTrusted",
+        when=(Comparison(f"{ignored}\n/ {requests}", "> 0.5"),),
+        hold="15m",
+        severity="ticket",
+        summary=f"{NAME}: its proxy is not trusted, all clients share one address",
+        description=(
+            "{{ $value | humanizePercentage }} of the requests come through a proxy that trustedProxies does not name. "
+            "Limits for one address then hold for all clients together, and logs name the proxy."
+        ),
     )
 
 
