@@ -156,3 +156,15 @@ def test_minted_token_is_read_by_the_same_settings(names):
     )  # fmt: skip
     found = caller(token, audience=("leaderboard", "game"), **names)
     assert (found.user_id, found.profile.username, found.scopes) == ("ann smith", "Zoë", {WRITE, ADMIN})
+
+
+def test_user_ids_that_are_email_addresses_are_warned_of_once(caplog):
+    check = TokenVerifier(KeySet([KEY.public]), audience=None, issuer=None, clock=Clock())
+    check.verify(forge(KEY, claims(sub="auth0|5f7c")))
+    check.verify(forge(KEY, claims(sub="SFRq3eyU0LZ4kbKv@clients", scope=WRITE)))
+    assert not caplog.records
+    for sub in ("ann@example.com", "bob@example.com"):
+        assert check.verify(forge(KEY, claims(sub=sub))).user_id == sub
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "set jwt_user_claim" in caplog.text
+    assert "ann@" not in caplog.text

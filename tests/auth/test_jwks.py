@@ -101,7 +101,7 @@ def test_a_wrong_key_is_skipped_with_a_warning_and_the_others_are_used(name, cap
         parse_jwks(jwks(entry))
     assert found(jwks(entry, signing("ES256", "other", 1)), skipped=SkippedKeys()) == [("other", "ES256")]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert re.search(rf"Key 0 \(kid .*\) of the JWK Set is skipped: .*{sentence}", caplog.text)
+    assert re.search(rf"Key (number 0|.*) of the JWK Set is skipped: .*{sentence}", caplog.text)
     for member in ("d", "k"):
         assert not isinstance(entry, dict) or member not in entry or entry[member] not in caplog.text
 
@@ -119,17 +119,32 @@ def test_a_skipped_key_is_logged_once_with_its_kid_and_the_reason(caplog):
     for _ in range(3):
         parse_jwks(content, skipped=skipped)
     assert [record.levelname for record in caplog.records] == ["INFO"] * len(of_no_use)
-    for number, (kid, (_, reason)) in enumerate(of_no_use.items(), 1):
-        assert f"Key {number} (kid {json.dumps(kid)}) of the JWK Set is skipped: " in caplog.messages[number - 1]
-        assert reason in caplog.messages[number - 1]
-    parse_jwks(jwks(ES, jwk(RS, kid="new", use="enc")), skipped=skipped)
-    assert len(caplog.records) == len(of_no_use) + 1
+    for message, (kid, (_, reason)) in zip(caplog.messages, of_no_use.items(), strict=True):
+        assert message.startswith(f"Key {json.dumps(kid)} of the JWK Set is skipped: ")
+        assert reason in message
+    moved = [entry for entry, _ in reversed(of_no_use.values())]
+    parse_jwks(jwks(jwk(RS, kid="new", use="enc"), *moved, ES), skipped=skipped)
+    assert caplog.messages[len(of_no_use) :] == [
+        'Key "new" of the JWK Set is skipped: It is not for signatures (use "enc").'
+    ]
+
+
+def test_two_skipped_keys_of_one_kid_or_none_are_both_logged(caplog):
+    caplog.set_level("INFO")
+    same = [jwk(RS, kid="k", use="enc"), jwk(RS, kid="k", alg="PS256"), jwk(RS, kid=None, use="enc"), "RSA"]
+    parse_jwks(jwks(ES, *same), skipped=SkippedKeys())
+    assert [message.partition(" of the")[0] for message in caplog.messages] == [
+        'Key "k"',
+        'Key "k"',
+        "Key number 3",
+        "Key number 4",
+    ]
 
 
 def test_a_set_without_a_usable_key_says_why():
-    with pytest.raises(UnusableKey, match=r'Key 1 \(kid "p"\): It is a private key'):
+    with pytest.raises(UnusableKey, match=r'Key "p": It is a private key'):
         parse_jwks(jwks(jwk(RS, use="enc"), PRIVATE | {"kid": "p"}))
-    with pytest.raises(UnusableKey, match=r'no key for RS256 or ES256 signatures. Key 0 \(kid "r"\): It is not for'):
+    with pytest.raises(UnusableKey, match=r'no key for RS256 or ES256 signatures. Key "r": It is not for'):
         parse_jwks(jwks(jwk(RS, use="enc")))
 
 

@@ -19,6 +19,7 @@ from tornado_app.api.players import Page
 from tornado_app.api.screening import MAX_BODY
 from tornado_app.core import errors as core_errors
 from tornado_app.core.errors import LeaderboardError
+from tornado_app.core.identity import MAX_TOKEN, USER_ID_FORM
 from tornado_app.core.model import Scope
 from tornado_app.core.policies import RateLimit
 
@@ -28,8 +29,9 @@ _DESCRIPTION = f"""\
 Five front ends over one board: a point scored through any of them is seen through all of them.
 
 **Who is calling.** `Authorization: Bearer <JWT>`. The player is the token's `sub`, or `user_id` where there is no \
-`sub`. `name` or `preferred_username` and `picture` fill the player's profile. With the scope `{Scope.WRITE}` it is a \
-game server's token, which may write for any player.
+`sub`; the first of `nickname`, `preferred_username` and `name` that is no e-mail address, and `picture`, fill the \
+player's profile (settings may name other claims). A user id is {USER_ID_FORM}; in a path it is percent-encoded. \
+With the scope `{Scope.WRITE}` it is a game server's token, which may write for any player.
 
 **Exactly once.** An action with an id counts once: front ends C and D carry it in the body, the others in the header \
 `Idempotency-Key`. The same id with the same request gets the stored answer again, with `Idempotent-Replay: true`.
@@ -47,7 +49,8 @@ as `If-Board-Version` reads its own updates, and sees nothing older than it has 
 of the API comes from a cache that did not ask. The pages and their files ignore them.
 
 **Errors** have one shape everywhere, unknown paths included: `error` is a code for programs, `message` a sentence for \
-people. A body may have {MAX_BODY // 1024} KiB, the headers {MAX_HEADERS // 1024} KiB.
+people. A body may have {MAX_BODY // 1024} KiB, the headers {MAX_HEADERS // 1024} KiB, \
+a token {MAX_TOKEN} characters.
 
 **Live.** The WebSockets, for which OpenAPI has no place, are in `x-websockets`, and as AsyncAPI in \
 `/asyncapi.json`: paths, messages, close codes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ class SkippedKeys:
     def __init__(self) -> None:
         self._known: frozenset[str] = frozenset()
 
-    def report(self, skipped: dict[str, UnusableKey]) -> None:
-        """`skipped`: why, by the key's name. All keys that a set has now; those of the last time are not repeated."""
-        lines = {f"{name} of the JWK Set is skipped: {fault}": fault for name, fault in skipped.items()}
+    def report(self, skipped: Iterable[tuple[str, UnusableKey]]) -> None:
+        """`skipped`: name and fault of all keys that are skipped now; those of the last time are not repeated."""
+        lines = {f"{name} of the JWK Set is skipped: {fault}": fault for name, fault in skipped}
         for line, fault in lines.items():
             if line not in self._known:
                 _log.log(logging.INFO if isinstance(fault, _OfNoUse) else logging.WARNING, "%s", line)
@@ -60,12 +60,12 @@ def parse_jwks(content: bytes, *, secrets: bool = False, skipped: SkippedKeys | 
     if not isinstance(entries, list):
         raise UnusableKey('This is not a JWK Set, a JSON object such as {"keys": [...]}.')
     found: list[VerificationKey] = []
-    faults: dict[str, UnusableKey] = {}
+    faults: list[tuple[str, UnusableKey]] = []
     for number, entry in enumerate(entries):
         try:
             found.append(_key(entry, secrets))
         except UnusableKey as fault:
-            faults[_name(number, entry)] = fault
+            faults.append((_name(number, entry), fault))
     if not found:
         raise UnusableKey(_none_usable(faults))
     keys = KeySet(found)
@@ -82,15 +82,16 @@ def jwks_file(
 
 
 def _name(number: int, entry: object) -> str:
+    """By its kid, which stays when other keys of the set come and go."""
     kid = entry.get("kid") if isinstance(entry, dict) else None
-    return f"Key {number} (kid {shown(kid)})"
+    return f"Key number {number}" if kid in _SAYS_NOTHING else f"Key {shown(kid)}"
 
 
-def _none_usable(faults: dict[str, UnusableKey]) -> str:
+def _none_usable(faults: list[tuple[str, UnusableKey]]) -> str:
     """Why a set without a usable key has none: the first key that is wrong, else the first that is of no use."""
-    wrong = [name for name, fault in faults.items() if not isinstance(fault, _OfNoUse)]
     text = "The JWK Set has no key for RS256 or ES256 signatures."
-    return next((f"{text} {name}: {faults[name]}" for name in [*wrong, *faults]), text)
+    by_weight = sorted(faults, key=lambda each: isinstance(each[1], _OfNoUse))
+    return next((f"{text} {name}: {fault}" for name, fault in by_weight), text)
 
 
 def _key(entry: object, secrets: bool) -> VerificationKey:

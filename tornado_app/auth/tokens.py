@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from tornado_app.auth import claims as claim_values
 from tornado_app.auth import compact
 from tornado_app.auth.compact import Opened, Refused, shown
 from tornado_app.auth.keys import KeySet, KeySource
+from tornado_app.core import identity
 from tornado_app.core.errors import ExpiredToken, InvalidToken
 from tornado_app.core.identity import MAX_TOKEN
 from tornado_app.core.model import Caller
@@ -22,6 +24,8 @@ CACHE_SIZE = 32_768
 
 MAX_AHEAD = 60.0
 """Seconds that `iat` may lie ahead: it dates a token, `nbf` is what holds one back."""
+
+_log = logging.getLogger("leaderboard.auth")
 
 _TYPES: frozenset[str | None] = frozenset({None, "jwt", "at+jwt"})
 
@@ -66,6 +70,7 @@ class TokenVerifier:
         self._clock = clock
         self._cache_size = cache_size
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._warned = False
 
     def verify(self, token: str) -> Caller:
         """Whom the token speaks for; raises InvalidToken (UnknownTokenKey for an unknown key id) or ExpiredToken.
@@ -127,6 +132,11 @@ class TokenVerifier:
             claim_values.profile(claims, self._names),
             claim_values.scopes(claims, self._names),
         )
+        if not caller.scopes and not self._warned and identity.looks_like_email(caller.user_id):
+            self._warned = True
+            _log.warning(
+                "User ids are public, and those of tokens are e-mail addresses; set jwt_user_claim to another claim"
+            )
         return _Verified(caller, not_before - self._leeway, expires + self._leeway)
 
     def _check_times(self, verified: _Verified) -> None:
