@@ -45,8 +45,8 @@ wherever `GET` does.
 **Never back in time.** Answers of reads and updates carry `Board-Version`. A client that sends the greatest one seen \
 as `If-Board-Version` reads its own updates, and sees nothing older than it has seen, over any number of processes.
 
-**Query arguments** that a path does not know are refused with 400, also those that only get past a cache: no answer \
-of the API comes from a cache that did not ask. The pages and their files ignore them.
+**Query arguments** that a path does not know are refused with 400. That includes cache-busters, which the API does \
+not need: a cache has to ask again each time. The pages and their files ignore the query.
 
 **Errors** have one shape everywhere, unknown paths included: `error` is a code for programs, `message` a sentence for \
 people. A body may have {MAX_BODY // 1024} KiB, the headers {MAX_HEADERS // 1024} KiB, \
