@@ -46,7 +46,7 @@ def exposure(
 
 def inner(board: Board) -> str:
     """The URL within the cluster."""
-    return f"http://{board.name}.{board.namespace}.svc:{board.spec.exposure.service.port}"
+    return f"{_scheme(board)}://{board.name}.{board.namespace}.svc:{board.spec.exposure.service.port}"
 
 
 def _load_balancer(board: Board, service: Object | None) -> Exposure:
@@ -54,7 +54,7 @@ def _load_balancer(board: Board, service: Object | None) -> Exposure:
     if not address:
         text = f"The load balancer has no address yet; `kubectl describe service {board.name}` tells why"
         return Exposure(so=False, why=Trouble("AddressPending", text), url=inner(board))
-    url = _url("http", address, board.spec.exposure.service.port)
+    url = _url(_scheme(board), address, board.spec.exposure.service.port)
     return Exposure(so=True, why=Trouble("Accepted", f"The load balancer has the address {address}"), url=url)
 
 
@@ -115,6 +115,11 @@ def _routed(hostnames: list[str], parent: Object, gateway: Object | None) -> str
     host = next(iter(hosts), "") or listener.get("hostname", "").removeprefix("*.") or address
     scheme = "https" if listener["protocol"] in _SECURE else "http"
     return _url(scheme, host, listener["port"]) if host else ""
+
+
+def _scheme(board: Board) -> str:
+    """How the pods themselves serve."""
+    return "https" if "tls_cert" in board.spec.settings else "http"
 
 
 def _address(live: Object | None) -> str:

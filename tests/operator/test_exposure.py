@@ -54,6 +54,13 @@ PLAIN = [
         "Accepted",
         "http://lb.example",
     ),
+    (
+        {**with_service(type="LoadBalancer", port=443), "settings": {"tls_cert": "/a", "tls_key": "/b"}},
+        {"service": addressed(ip="192.0.2.7")},
+        True,
+        "Accepted",
+        "https://192.0.2.7",
+    ),
     (with_ingress(), {}, False, "NotAccepted", INNER),
     (with_ingress(), {"ingress": addressed(ip="192.0.2.7")}, True, "Accepted", "http://scores.example"),
     (with_ingress(tlsSecretName="tls"), {"ingress": addressed(ip="a")}, True, "Accepted", "https://scores.example"),

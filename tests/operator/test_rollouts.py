@@ -101,9 +101,9 @@ def test_manual_update_waits_for_the_spec():
 
 
 def test_hash_of_a_full_spec_holds_what_is_asked_and_no_defaults():
-    from leaderboard_operator.resources.deployment import asked
+    from leaderboard_operator.resources.deployment import non_defaults
 
-    found = asked(board(FULL).spec)
+    found = non_defaults(board(FULL).spec)
     assert found["rateLimit"] == {"updates": 5, "window": "1m", "maxPointsPerWindow": 1000}
     assert "replicas" not in found
     assert "paused" not in found

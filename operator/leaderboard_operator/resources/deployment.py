@@ -52,18 +52,20 @@ def _fresh(board: Board) -> Object:
     template = {"metadata": _metadata(board), "spec": _pod(board)}
     return {
         "template": template,
-        "annotations": {TEMPLATE_HASH: digest(template), ASKED_HASH: digest(asked(board.spec))},
+        "annotations": {TEMPLATE_HASH: digest(template), ASKED_HASH: digest(non_defaults(board.spec))},
     }
 
 
-def asked(part: msgspec.Struct) -> Object:
+def non_defaults(part: msgspec.Struct) -> Object:
     """The fields of a spec that are not on their default: a field that a newer operator adds changes nothing here."""
     found = {}
     for each in msgspec.structs.fields(part):
         value = getattr(part, each.name)
         default = each.default if each.default_factory is msgspec.NODEFAULT else each.default_factory()
         if value != default and each.name not in _NOT_OF_PODS:
-            found[each.encode_name] = asked(value) if isinstance(value, msgspec.Struct) else msgspec.to_builtins(value)
+            found[each.encode_name] = (
+                non_defaults(value) if isinstance(value, msgspec.Struct) else msgspec.to_builtins(value)
+            )
     return found
 
 

@@ -290,8 +290,8 @@ class PodSpec(Part, frozen=True):
     env_from: Annotated[
         list[Object],
         field(
-            "Sources of environment variables, in Kubernetes' own form. Settings of the service come from the spec: a "
-            "variable LEADERBOARD_… in a source would win over it.",
+            "Sources of environment variables, in Kubernetes' own form, read when a pod starts. Settings come "
+            "from the spec: a variable LEADERBOARD_… in a source would win over it.",
             max_length=16,
         ),
     ] = []
