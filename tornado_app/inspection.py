@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TextIO
 
+import msgspec
+
 from tornado_app import credentials
 from tornado_app.auth import compact
 from tornado_app.auth.compact import Opened
@@ -147,10 +149,7 @@ def _about_caller(caller: Caller) -> Iterator[tuple[str, str]]:
 
 def _about_proof(proof: Proof, request: Submission, config: Config) -> Iterator[tuple[str, str]]:
     caller = Caller(request.caller.user_id or proof.player, proof.expires_at)
-    submission = Submission(
-        caller, action_type=request.action_type, action_id=request.action_id, points=request.points
-    )  # fmt: skip
-    vouched = bind(proof, submission, config.action_points)
+    vouched = bind(proof, msgspec.structs.replace(request, caller=caller), config.action_points)
     yield "player", proof.player
     yield "action", f"{vouched.action_type}, id {vouched.id}, {vouched.points} points"
     yield "expires", _time(proof.expires_at)

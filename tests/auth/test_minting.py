@@ -13,6 +13,7 @@ from tornado_app.auth.keys import KeySet, signing_secret
 from tornado_app.auth.material import UnusableKey
 from tornado_app.auth.minting import ensure_secret, mint
 from tornado_app.auth.tokens import TokenVerifier
+from tornado_app.core.policies import ClaimNames
 
 KEY = signing("HS256")
 
@@ -23,6 +24,10 @@ KEY = signing("HS256")
         ({"sub": " ann", "ttl": 60}, "user id"),
         ({"sub": "Zoë", "ttl": 60}, "user id"),
         ({"sub": "ann", "ttl": 0}, "more than 0"),
+        (
+            {"sub": "ann", "ttl": 60, "scopes": ["scores:write"], "names": ClaimNames(write_scopes=())},
+            "No scope grants",
+        ),
         ({"sub": "ann", "ttl": float("nan")}, "more than 0"),
         ({"sub": "ann", "ttl": float("inf")}, "more than 0"),
         ({"sub": "ann", "ttl": 60, "name": "x" * 7168}, "at most 7168"),

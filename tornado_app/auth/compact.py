@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
 
 from tornado_app.auth.keys import ALGORITHMS, MAX_KID, MAX_TRIED, KeySet, VerificationKey
@@ -179,9 +180,8 @@ def _tried(tried: tuple[VerificationKey, ...], algorithm: str, kid: str | None) 
     return f"kid {shown(kid)}, alg {algorithm}, {len(tried)} keys tried"
 
 
-def _algorithm(had: object, wanted: object) -> Refused:
-    names = " or ".join(sorted(map(str, wanted))) if isinstance(wanted, tuple | set) else str(wanted)
-    return Refused(reason="algorithm", detail=f"had {shown(had)}, wanted {names}")
+def _algorithm(had: object, wanted: Iterable[str]) -> Refused:
+    return Refused(reason="algorithm", detail=f"had {shown(had)}, wanted {' or '.join(sorted(wanted))}")
 
 
 def _verifies(key: VerificationKey, signed: bytes, signature: bytes) -> bool:

@@ -67,8 +67,16 @@ def mint(
 
 
 def _granting(scopes: Iterable[str], names: ClaimNames) -> str | list[str] | None:
-    """What the service takes for `scopes`: text where that can hold it, as most providers write it, else a list."""
-    granted = [accepted[0] for scope in scopes if (accepted := names.granting(scope))]
+    """What the service takes for `scopes`: text where that can hold it, as most providers write it, else a list.
+
+    Raises ValueError where it takes nothing for one of them.
+    """
+    granted = []
+    for scope in scopes:
+        accepted = names.granting(scope)
+        if not accepted:
+            raise ValueError(f"No scope grants {scope}: jwt_write_scopes or jwt_admin_scopes is empty.")
+        granted.append(accepted[0])
     return granted if any(" " in scope for scope in granted) else " ".join(granted) or None
 
 
