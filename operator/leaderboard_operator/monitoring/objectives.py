@@ -182,8 +182,8 @@ def slo_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
     return (
         Group("leaderboard-slo", tuple(each for one in promises for each in one.recordings(slow=False))),
         Group("leaderboard-slo-slow", tuple(each for one in promises for each in one.recordings(slow=True)), "2m"),
-        Group("leaderboard-slo-rates", tuple(each for one in promises for each in one.rates())),
-        Group("leaderboard-slo-month", tuple(each for one in promises for each in one.monthly(scope)), "5m"),
+        Group("leaderboard-slo-rates", tuple(each for one in promises for each in one.rates()), "1m"),
+        Group("leaderboard-slo-month", tuple(each for one in promises for each in one.monthly(scope)), "2m"),
         Group("leaderboard-slo-alerts", tuple(each for one in promises for each in one.alerts(scope))),
     )
 
