@@ -76,7 +76,28 @@ def test_a_leaderboard_serves_what_its_status_says(board):
 
 
 def test_helm_test_passes(node, board):
-    node.helm("test", "lb", "--namespace", HOME, "--timeout=50s")
+    """The operator answers, and a Leaderboard of it counts a score."""
+    node.helm("test", "lb", "--namespace", HOME, "--timeout=200s", seconds=210)
+
+
+def test_commands_of_the_service_work_in_its_pods(node, board):
+    """As the documentation and the runbooks have them: the pods' environment names the settings."""
+
+    def leaderboard(*arguments: str) -> str:
+        pod = ("exec", "deploy/arcade", "--namespace", GAMES, "--")
+        return node.kubectl(*pod, "leaderboard", *arguments).stdout.strip()
+
+    assert "/etc/leaderboard/secrets/mongodb-uri" in leaderboard("check-config")
+    headers = {
+        "Authorization": f"Bearer {leaderboard('token', '--sub', 'carol')}",
+        "Action-Proof": leaderboard("sign-action", "--sub", "carol", "--type", "boss", "--points", "7"),
+        "Content-Type": "application/json",
+    }
+    connection = HTTPConnection(board.address, timeout=10)
+    connection.request("POST", "/api/score", json.dumps({"score": 7}), headers)
+    assert json.loads(connection.getresponse().read())["score"] == 7
+    connection.close()
+    assert "0 differences" in leaderboard("audit")
 
 
 def test_policies_keep_strangers_out(node, board):

@@ -109,9 +109,11 @@ class ControlPlane:
         """Run kubectl as the administrator or who `kubeconfig` is for; a refusal is an AssertionError with its text."""
         return self._run("kubectl", *arguments, stdin=stdin, kubeconfig=kubeconfig, check=check)
 
-    def helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def helm(
+        self, *arguments: str, check: bool = True, seconds: float = KUBECTL_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         """Run helm as the administrator."""
-        return self._run("helm", *arguments, check=check)
+        return self._run("helm", *arguments, check=check, seconds=seconds)
 
     def apply(self, *objects: dict[str, Any], namespace: str | None = None) -> None:
         """Create or change objects."""
@@ -165,6 +167,7 @@ class ControlPlane:
         stdin: str | None = None,
         kubeconfig: Path | None = None,
         check: bool = True,
+        seconds: float = KUBECTL_SECONDS,
     ) -> subprocess.CompletedProcess[str]:
         homes = {f"HELM_{kind}_HOME": str(self.folder / "helm") for kind in ("CACHE", "CONFIG", "DATA")}
         environment = os.environ | homes | {"KUBECONFIG": str(kubeconfig or self.kubeconfig), "NO_PROXY": "*"}
@@ -175,7 +178,7 @@ class ControlPlane:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=KUBECTL_SECONDS,
+            timeout=seconds,
         )
         assert done.returncode == 0 or not check, f"{name} {' '.join(arguments)}: {done.stderr}{done.stdout}"
         return done
