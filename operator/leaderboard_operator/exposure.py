@@ -52,7 +52,7 @@ def inner(board: Board) -> str:
 def _load_balancer(board: Board, service: Object | None) -> Exposure:
     address = _address(service)
     if not address:
-        text = f"The load balancer has no address yet; `kubectl describe service {board.name}` tells why"
+        text = f"The load balancer has no address yet; `kubectl describe service {board.name}` shows why"
         return Exposure(so=False, why=Trouble("AddressPending", text), url=inner(board))
     url = _url(_scheme(board), address, board.spec.exposure.service.port)
     return Exposure(so=True, why=Trouble("Accepted", f"The load balancer has the address {address}"), url=url)

@@ -153,7 +153,7 @@ class Reconciler:
 
     def _paced(self, board: Board, deployment: Object | None) -> tuple[Board, Trouble | None]:
         """The Leaderboard as its pods may be now, and why they may not be replaced yet."""
-        pending = None if board.spec.paused else self._rollouts.hold(board, deployment)
+        pending = self._rollouts.hold(board, deployment)
         if pending is None or deployment is None:
             return board, None
         return msgspec.structs.replace(board, kept=rollouts.kept(deployment)), pending

@@ -66,16 +66,20 @@ class Rollouts:
     def hold(self, board: Board, live: Object | None) -> Trouble | None:
         """Why the pods must stay as they are for now; None where they may be replaced, or need not."""
         key = (board.namespace, board.name)
-        self._waiting.pop(key, None)
-        if cause(board, live) is not Cause.OPERATOR or key in self._under_way:
+        if board.spec.paused or cause(board, live) is not Cause.OPERATOR:
+            self._leave(key)
+            return None
+        if key in self._under_way:
             return None
         if board.spec.update == "Manual":
+            self._leave(key)
             text = "This operator would replace the pods. They stay until the spec changes, or update is Automatic"
             return Trouble("UpdateHeld", text)
         if 0 < self._limit <= len(self._under_way):
             self._waiting[key] = None
             text = f"The pods are to be replaced after those of {len(self._under_way)} other Leaderboards"
             return Trouble("UpdateWaits", text)
+        self._waiting.pop(key, None)
         self._under_way.add(key)
         return None
 
@@ -91,6 +95,15 @@ class Rollouts:
         """A Leaderboard is gone, or its rollout over: the turn is another's."""
         self._under_way.discard(key)
         self._waiting.pop(key, None)
+        self._call_next()
+
+    def _leave(self, key: Key) -> None:
+        """One that waited does not need its turn, which may have been offered to it."""
+        if key in self._waiting:
+            del self._waiting[key]
+            self._call_next()
+
+    def _call_next(self) -> None:
         if self._waiting and (self._limit == 0 or len(self._under_way) < self._limit):
             self._enqueue(next(iter(self._waiting)))
 

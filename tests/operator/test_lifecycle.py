@@ -136,6 +136,20 @@ def test_an_autoscaler_scales_the_leaderboard_and_is_left_alone(arcade):
     assert arcade.get()["spec"]["replicas"] == 3
 
 
+def test_autoscaler_that_has_no_metrics_is_reported_and_zero_is_zero(arcade):
+    """The cluster has no metrics API: the HorizontalPodAutoscaler's controller says so, for CPU and for sockets."""
+    metrics = [{"type": "CPU", "averageUtilization": 70}, {"type": "Sockets", "averageValue": 4000}]
+    arcade.patch({"spec": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5, "metrics": metrics}}})
+    assert arcade.wait("False", type_="AutoscalingActive")["reason"].startswith("FailedGet")
+    arcade.wait("True", "Serving")
+    arcade.cluster.kubectl("scale", "lb/arcade", "--replicas=0", "--namespace", arcade.namespace)
+    arcade.wait("False", "ScaledToZero", "AutoscalingActive")
+    wait_until(lambda: arcade.get("horizontalpodautoscaler") is None, PATIENCE, "no autoscaler")
+    wait_until(lambda: arcade.get()["status"].get("replicas") == 0, PATIENCE, "no pods")
+    arcade.cluster.kubectl("scale", "lb/arcade", "--replicas=1", "--namespace", arcade.namespace)
+    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 2, PATIENCE, "the autoscaler's minimum")
+
+
 def test_a_rotated_secret_rolls_the_pods_once(arcade):
     before = arcade.get("deployment")
     arcade.apply(secret("arcade-jwt", key="c" * 44))

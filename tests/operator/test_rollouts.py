@@ -86,6 +86,22 @@ def test_turn_goes_to_one_that_waits_when_a_rollout_ends():
     assert called == [("games", "b1"), ("games", "b1")]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"paused": True}, {"update": "Manual"}, {"live": {"maxConnections": 5}}],
+    ids=lambda each: next(iter(each)),
+)
+def test_turn_that_is_not_needed_any_more_goes_to_the_next(changes):
+    called: list[tuple[str, str]] = []
+    turns, (first, second, third) = Rollouts(1, called.append), boards_of(3)
+    reasons(turns, [first, second, third])
+    turns.saw(first, over=True)
+    changed = board(spec(**changes), name="b1", image="leaderboard-app:1.3.0")
+    turns.hold(changed, deployment(board(name="b1")))
+    assert called == [("games", "b1"), ("games", "b2")]
+    assert reasons(turns, [third]) == [""]
+
+
 def test_rollout_that_a_new_leader_finds_under_way_counts():
     turns, (first, second) = Rollouts(1, print), boards_of(2)
     turns.saw(first, over=False)
