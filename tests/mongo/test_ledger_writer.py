@@ -87,8 +87,8 @@ async def test_the_ledger_tells_what_can_be_taken_back(desk):
 
     entries = {entry.op: entry for entry in await desk.ledger.history("alice", 10, None)}
     every = await left()
-    assert [(entries[action.op].id, action.points) for action in every] == [("a-0", 1), ("a-2", 3), ("a-3", 4)]
-    assert await left(since_ms=entries[every[1].op].at) == every[1:]
+    assert [(entries[action.op].id, action.points) for action in every] == [("a-3", 4), ("a-2", 3), ("a-0", 1)]
+    assert await left(since_ms=entries[every[1].op].at) == every[:2]
     assert await left(action_id="a-2") == [every[1]]
     assert await left(action_id="a-1") == []
     assert await left("nobody") == []

@@ -34,8 +34,8 @@ TOLERANT: CodecOptions[Document] = CodecOptions(
 )
 """Reads also what somebody else wrote; a document that can't be decoded would be in the way of all after it."""
 
-PAGE = 500
-"""Entries read at once: some 5 ms of work."""
+PAGE = 250
+"""Entries read at once: some 3 ms of work."""
 
 _OPTIONAL = ("id", "type", "face", "by", "reason", "ops")
 """Left out of a document where they say nothing."""
@@ -67,24 +67,26 @@ class Ledger:
     async def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
     ) -> AsyncGenerator[list[Counted]]:
-        """The player's accepted actions that were not taken back, oldest first, up to `PAGE` at a time.
+        """The player's accepted actions that were not taken back, newest first, up to `PAGE` at a time.
 
-        `action_id`: only the one of that id; `since_ms`: only those from that time on, in milliseconds.
+        `action_id`: only the one of that id; `since_ms`: only those from that time on, in milliseconds. All of the
+        player's entries are read: the database would look for the few that fit in one call, which takes too long.
         """
-        wanted: Document = {"player": player, "kind": EntryKind.ACTION.value}
-        if action_id is not None:
-            wanted["id"] = action_id
-        if since_ms is not None:
-            wanted["at"] = {"$gte": datetime.fromtimestamp(since_ms / 1000, UTC)}
+        since = None if since_ms is None else datetime.fromtimestamp(since_ms / 1000, UTC)
         gone: set[str] = set()
-        undone = self._entries.find({"player": player, "kind": EntryKind.TAKE_BACK.value}, {"ops": 1})
-        async with aclosing(self._pages(undone)) as pages:
+        fields = dict.fromkeys(("kind", "points", "id", "at", "ops"), 1)
+        async with aclosing(self._pages(self._entries.find({"player": player}, fields).sort("n", DESCENDING))) as pages:
             async for page in pages:
-                gone.update(op for document in page for op in document.get("ops", ()))
-        found = self._entries.find(wanted, {"points": 1}).sort("n", ASCENDING)
-        async with aclosing(self._pages(found)) as pages:
-            async for page in pages:
-                yield [Counted(each["_id"], int(each["points"])) for each in page if each["_id"] not in gone]
+                for document in page:  # newer than the actions that it takes back
+                    gone.update(document.get("ops", ()))
+                yield [
+                    Counted(each["_id"], int(each["points"]))
+                    for each in page
+                    if each["kind"] == EntryKind.ACTION.value
+                    and each["_id"] not in gone
+                    and (action_id is None or each.get("id") == action_id)
+                    and (since is None or each["at"] >= since)
+                ]
 
     async def _pages(self, cursor: Any) -> AsyncGenerator[list[Document]]:
         """What a cursor finds. No answer is so large that reading it would hold up the loop."""

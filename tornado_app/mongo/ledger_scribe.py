@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -17,6 +18,10 @@ from tornado_app.mongo.tap import Event
 log = logging.getLogger("leaderboard.ledger")
 
 
+TURN = 20
+"""Events after which other tasks get their turn: one that takes back many actions is some 10 KB of work."""
+
+
 class Scribe:
     """Writes into `book` what events say; `heads` are the ends of the chains as they are in it.
 
@@ -30,7 +35,7 @@ class Scribe:
 
     async def write(self, events: Sequence[Event]) -> None:
         """Book what the events say. Raises HistoryLost where that can't be told, once all before it is booked."""
-        facts, lost = _facts(events)
+        facts, lost = await _facts(events)
         while facts:
             try:
                 await self._apply(facts)
@@ -45,7 +50,9 @@ class Scribe:
     async def _apply(self, facts: list[Fact]) -> None:
         await self._heads.load({one.player for one in facts})
         entries: list[Entry] = []
-        for one in facts:
+        for place, one in enumerate(facts):
+            if place % TURN == 0:
+                await asyncio.sleep(0)
             if one.mark is not None and one.mark.kind is Kind.ERASE:
                 await self._book.append([entry for entry in entries if entry.player != one.player])
                 await self._book.erase(one.player, one.version)
@@ -67,10 +74,12 @@ class Scribe:
         self._reused.add((op, version))
 
 
-def _facts(events: Sequence[Event]) -> tuple[list[Fact], HistoryLost | None]:
+async def _facts(events: Sequence[Event]) -> tuple[list[Fact], HistoryLost | None]:
     """What the events say, up to the one after which nothing can be told from them."""
     facts: list[Fact] = []
-    for event in events:
+    for place, event in enumerate(events):
+        if place % TURN == 0:
+            await asyncio.sleep(0)
         try:
             found = fact(event)
         except HistoryLost as lost:

@@ -49,7 +49,7 @@ class Actions(Protocol):
     def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
     ) -> AsyncGenerator[list[Counted]]:
-        """The player's accepted actions that were not taken back, oldest first, some at a time."""
+        """The player's accepted actions that were not taken back, newest first, some at a time."""
 
     async def export(self, player: str) -> list[dict[str, Any]]:
         """All entries of a player."""
