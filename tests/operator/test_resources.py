@@ -77,6 +77,20 @@ def environment(board):
     return {each["name"]: each["value"] for each in container["env"] if "value" in each}
 
 
+@pytest.mark.parametrize(("name", "scheme"), [("least", None), ("routed", "HTTPS")])
+def test_only_liveness_asks_the_metrics_port(name, scheme):
+    """The metrics port opens before the board is read: a pod that counts as started then seems to have lost it."""
+    (build,) = (kind.build for kind in KINDS if kind.plural == "deployments")
+    container = build(BOARDS[name])["spec"]["template"]["spec"]["containers"][0]
+    asked = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")}
+    assert {probe: each["port"] for probe, each in asked.items()} == {
+        "startup": "http",
+        "readiness": "http",
+        "liveness": "metrics",
+    }
+    assert [each.get("scheme") for each in asked.values()] == [scheme, scheme, None]
+
+
 PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9
 q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==

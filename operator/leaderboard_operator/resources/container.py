@@ -88,15 +88,19 @@ def _environment(board: Board) -> list[Object]:
 
 
 def _probes(spec: Spec) -> Object:
-    """Liveness asks the metrics port, which has room when sockets fill the port of clients; readiness asks that one."""
+    """Liveness asks the metrics port, which has room when sockets fill the port of clients.
+
+    That port opens before the database has been read, the one of clients after it: `started`, by which pods.py tells a
+    slow start from a lost database, is about the latter.
+    """
     asked = spec.template.spec
+    clients = {"port": "http", **({"scheme": "HTTPS"} if "tls_cert" in spec.settings else {})}
     return {
-        "startupProbe": _probe("/healthz", "metrics", STARTUP, asked.startup_probe),
-        "readinessProbe": _probe("/readyz", "http", READINESS, asked.readiness_probe, tls="tls_cert" in spec.settings),
-        "livenessProbe": _probe("/healthz", "metrics", LIVENESS, asked.liveness_probe),
+        "startupProbe": _probe("/healthz", clients, STARTUP, asked.startup_probe),
+        "readinessProbe": _probe("/readyz", clients, READINESS, asked.readiness_probe),
+        "livenessProbe": _probe("/healthz", {"port": "metrics"}, LIVENESS, asked.liveness_probe),
     }
 
 
-def _probe(path: str, port: str, default: Object, asked: Probe | None, *, tls: bool = False) -> Object:
-    scheme = {"scheme": "HTTPS"} if tls else {}
-    return {"httpGet": {"path": path, "port": port, **scheme}, **default, **(present(asked) if asked else {})}
+def _probe(path: str, port: Object, default: Object, asked: Probe | None) -> Object:
+    return {"httpGet": {"path": path, **port}, **default, **(present(asked) if asked else {})}
