@@ -7,6 +7,7 @@ import pytest
 from tests.mongo.desk import open_desk
 from tests.support.wait import eventually
 from tornado_app.core.moderation import Case
+from tornado_app.mongo import tail as module
 from tornado_app.mongo.booking import WATCHED
 from tornado_app.mongo.changes import WATCHED as FEED_WATCHED
 from tornado_app.mongo.driver import settled
@@ -87,3 +88,32 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
         assert read == [("insert", "alice"), ("update", "alice"), ("delete", "alice"), ("insert", "bob")]
         await end(running)
         await settled(stream.close())
+
+
+async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_replica_set, monkeypatch):
+    """Each look at an old place that timed out began again at that place, for ever."""
+    monkeypatch.setattr(module, "CALL_TIMEOUT", 0.2)
+    member = own_replica_set.members[0]
+    async with open_desk(own_replica_set.uri, "slow") as desk:
+        players = desk.client["slow"]["players"]
+        await desk.score("zoe")
+        stream = await settled(players.watch(max_await_time_ms=1))
+        await stream.try_next()
+        place = stream.resume_token
+        await settled(stream.close())
+        await desk.score("alice", 5)
+        block = {"failCommands": ["aggregate"], "blockConnection": True, "blockTimeMS": 1000, "appName": "leaderboard"}
+        with member.client() as client:
+            client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": block})
+            try:
+                tail = Tail(players, WATCHED, place)
+                running = asyncio.ensure_future(tail.run())
+                async with asyncio.timeout(20):
+                    batch = await tail.batch()
+                    while not batch.events:
+                        batch = await tail.batch()
+            finally:
+                client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        assert [event["documentKey"]["_id"] for event in batch.events] == ["alice"]
+        assert not running.done()
+        await end(running)

@@ -25,6 +25,10 @@ log = logging.getLogger("leaderboard.ledger")
 AWAIT_MS = 1
 """How long the server holds an empty answer back."""
 
+SEEK_TIMEOUT = 300.0
+"""Seconds for one answer until the stream has come to its end once: from an old place on, the server may have to look
+through millions of other collections' events before it answers. The opening of a ledger writes as many."""
+
 REST = 0.1
 """Seconds for which the stream is left alone when it has nothing more: several events then come in one answer, and the
 ledger keeps out of the way of who waits for the write itself."""
@@ -97,11 +101,12 @@ class Tail:
 
     async def _catch_up(self, stream: Any) -> Tap:
         """Read the stream until all that a tap left out has been read."""
-        tap = None
+        tap, seconds = None, SEEK_TIMEOUT
         while True:
-            await self._read(stream)
+            await self._read(stream, seconds)
             if not self._idle:
                 continue
+            seconds = CALL_TIMEOUT
             if tap is not None and not tap.closed and self._is_past(tap.start):
                 return tap
             if tap is None or tap.closed:
@@ -144,16 +149,16 @@ class Tail:
     async def _open(self) -> Any:
         place = self._place
         start = {"start_at_operation_time": place} if isinstance(place, Timestamp) else {"resume_after": place}
-        stream = await self._watch(start)
+        stream = await self._watch(start, SEEK_TIMEOUT)
         try:
-            await self._read(stream)  # only with the first look is the place sought
+            await self._read(stream, SEEK_TIMEOUT)  # only with the first look is the place sought
         except BaseException:
             await _close(stream)
             raise
         return stream
 
-    async def _watch(self, start: Mapping[str, Any]) -> Any:
-        with pymongo.timeout(CALL_TIMEOUT):
+    async def _watch(self, start: Mapping[str, Any], seconds: float = CALL_TIMEOUT) -> Any:
+        with pymongo.timeout(seconds):
             return await settled(
                 self._collection.watch(self._pipeline, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **start)
             )
@@ -163,9 +168,9 @@ class Tail:
             self._room.clear()
             await self._room.wait()
 
-    async def _read(self, stream: Any) -> None:
+    async def _read(self, stream: Any, seconds: float) -> None:
         await self._make_room()
-        with pymongo.timeout(CALL_TIMEOUT):
+        with pymongo.timeout(seconds):
             event = await stream.try_next()
         self._idle = event is None
         if event is not None:
