@@ -32,6 +32,18 @@ def boards(crd: Cluster, namespace: str) -> Iterator[Boards]:
 
 
 @pytest.fixture
+def tenant(crd) -> Iterator[Boards]:
+    """The namespace of another tenant."""
+    name = f"tenant-{uuid4().hex[:8]}"
+    make_namespace(crd, name)
+    found = Boards(crd, name)
+    found.secrets()
+    yield found
+    found.reader.close()
+    crd.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture
 def install(crd: Cluster) -> Iterator[Callable[..., Installation]]:
     """Makes installations, each in a namespace of its own: `install()` for all namespaces, or `install(watch=(…,))`."""
     with ExitStack() as stack:

@@ -1,0 +1,83 @@
+"""Any exception in one reconcile is caught, logged with its traceback, counted, and tried again later."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from kubernetes.aio import client
+
+from leaderboard_operator.cluster import ApiError, Unreachable, _read
+from leaderboard_operator.reconcile import Defaults, Outcome
+from leaderboard_operator.run import REPORTED_ERRORS, Operator, Options
+from leaderboard_operator.watch import Freshness
+from tests.support.wait import eventually
+
+BAD, GOOD = ("tenant", "bad"), ("games", "arcade")
+
+
+class Reconciler:
+    """Fails for one Leaderboard, and keeps what is reported."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.reported: list[str] = []
+        self.done: list[tuple[str, str]] = []
+
+    async def reconcile(self, key: tuple[str, str]) -> Outcome:
+        if key == BAD:
+            raise self.error
+        self.done.append(key)
+        return Outcome()
+
+    async def report(self, key: tuple[str, str], text: str) -> None:
+        self.reported.append(text)
+        raise ApiError(403, "Forbidden", "not even the status")
+
+
+@pytest.mark.parametrize(
+    ("error", "traceback", "text"),
+    [
+        (KeyError("spec"), True, "KeyError; the log of the operator has its traceback"),
+        (ValueError("secret value"), True, "ValueError; the log of the operator has its traceback"),
+        (ApiError(500, "InternalError", "webhook"), False, "500 InternalError: webhook"),
+        (Unreachable("timeout"), False, "timeout"),
+    ],
+)
+async def test_exception_of_one_leaderboard_is_reported_and_the_others_go_on(caplog, error, traceback, text):
+    operator = Operator(Options(defaults=Defaults(app_image="app:1")), client.Configuration(), "system")
+    reconciler = operator._reconciler = Reconciler(error)
+    work = asyncio.create_task(operator._queue.run(operator._work, 2))
+    try:
+        with caplog.at_level(logging.WARNING):
+            operator._add(BAD)
+            await eventually(lambda: len(reconciler.reported) >= 2, 30)
+            operator._add(GOOD)
+            await eventually(lambda: reconciler.done == [GOOD])
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await operator._cluster.close()
+        await operator._lease_client.close()
+    assert reconciler.reported[0] == text
+    errors = operator._metrics.registry.get_sample_value(
+        "controller_runtime_reconcile_errors_total", {"controller": "leaderboard"}
+    )
+    assert errors >= REPORTED_ERRORS + 1
+    failures = [each for each in caplog.records if "reconcile failed" in each.message]
+    assert all(bool(each.exc_info) is traceback for each in failures)
+
+
+def test_answer_with_a_status_that_no_standard_knows_is_an_api_error():
+    with pytest.raises(ApiError) as caught:
+        _read(520, b"<html>")
+    assert (caught.value.status, caught.value.reason) == (520, "Unknown")
+
+
+async def test_watch_age_of_a_new_leader_begins_when_it_takes_the_lease():
+    freshness = Freshness()
+    freshness._in_step_at -= 3600
+    assert freshness.age >= 3600
+    freshness.begin()
+    assert freshness.age < 60
