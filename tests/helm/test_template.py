@@ -362,3 +362,21 @@ def test_metadata_names_the_images_and_a_working_example():
     (named,) = yaml.safe_load(notes["crds"])
     assert (named["name"], named["kind"]) == (crd["metadata"]["name"], crd["spec"]["names"]["kind"])
     assert chart["version"] == chart["appVersion"] == __version__
+
+
+def egress(values: dict) -> list[dict]:
+    (policy,) = of_kind(rendered({"networkPolicy": values}), "NetworkPolicy")
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    found: list[dict] = policy["spec"]["egress"]
+    return found
+
+
+def test_network_policy_lets_the_operator_reach_dns_and_the_api_server_alone():
+    dns, server = egress({})
+    assert {(each["port"], each["protocol"]) for each in dns["ports"]} == {(53, "UDP"), (53, "TCP")}
+    assert server == {"ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}]}
+    _, narrow = egress({"apiServer": {"ports": [6443], "networks": ["192.0.2.7/32"]}})
+    assert narrow == {
+        "ports": [{"port": 6443, "protocol": "TCP"}],
+        "to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}],
+    }
