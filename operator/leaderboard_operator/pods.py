@@ -12,7 +12,10 @@ from leaderboard_operator.conditions import Trouble
 Object = dict[str, Any]
 
 PATIENCE = timedelta(seconds=15)
-"""How long a pod that has started may be unready before its database is suspected: two readiness probes and more."""
+"""How long a pod that was ready may be unready before its database is suspected; its probe has waited for 30 s."""
+
+START_GRACE = timedelta(seconds=120)
+"""How long a pod that has never been ready since it started may take: it reads the board, or waits for an index."""
 
 PULL_GRACE = timedelta(seconds=60)
 """How long after a pod's start a failed pull of its image is no trouble yet: registries fail for moments."""
@@ -138,7 +141,7 @@ def _fault(text: str) -> Trouble:
 
 
 def _silent(pod: Object, container: Object) -> Iterator[Sign]:
-    """A service that has started has read its database; if it is not ready later, it has lost it."""
+    """A service that was ready and is no longer has lost its database; one that never was may be slow to start."""
     running = container.get("state", {}).get("running")
     since = _condition(pod, "Ready").get("lastTransitionTime")
     if container.get("started") and running is not None and since:
@@ -146,4 +149,6 @@ def _silent(pod: Object, container: Object) -> Iterator[Sign]:
             "The service runs, but its database does not answer or is far behind. Look at MongoDB, and at /readyz of a "
             "pod, which says why it is not ready"
         )
-        yield Sign(Trouble("NotAnswering", text), _after(PATIENCE, since, running.get("startedAt")))
+        started = running.get("startedAt")
+        starting = started is not None and datetime.fromisoformat(since) <= datetime.fromisoformat(started)
+        yield Sign(Trouble("NotAnswering", text), _after(START_GRACE if starting else PATIENCE, since, started))

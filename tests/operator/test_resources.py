@@ -78,17 +78,17 @@ def environment(board):
 
 
 @pytest.mark.parametrize(("name", "scheme"), [("least", None), ("routed", "HTTPS")])
-def test_only_liveness_asks_the_metrics_port(name, scheme):
-    """The metrics port opens before the board is read: a pod that counts as started then seems to have lost it."""
+def test_only_readiness_asks_the_port_of_clients(name, scheme):
+    """The metrics port opens first, so a start that waits for an index lives; full sockets cannot fail it either."""
     (build,) = (kind.build for kind in KINDS if kind.plural == "deployments")
     container = build(BOARDS[name])["spec"]["template"]["spec"]["containers"][0]
     asked = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")}
     assert {probe: each["port"] for probe, each in asked.items()} == {
-        "startup": "http",
+        "startup": "metrics",
         "readiness": "http",
         "liveness": "metrics",
     }
-    assert [each.get("scheme") for each in asked.values()] == [scheme, scheme, None]
+    assert [each.get("scheme") for each in asked.values()] == [None, scheme, None]
 
 
 PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----

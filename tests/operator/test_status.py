@@ -77,6 +77,25 @@ JUST_STARTED = pod(
 )
 
 
+def unready(since: timedelta, started: timedelta):
+    """A pod that runs, and is not ready: since when, and when its container started, both before NOW."""
+    return pod(since=NOW - since, started=True, state={"running": {"startedAt": stamp(NOW - started)}})
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (unready(timedelta(minutes=5), timedelta(seconds=119)), None),  # never ready: it reads a large board
+        (unready(timedelta(minutes=5), timedelta(seconds=120)), "NotAnswering"),
+        (unready(timedelta(seconds=14), timedelta(minutes=5)), None),  # was ready
+        (unready(timedelta(seconds=15), timedelta(minutes=5)), "NotAnswering"),
+    ],
+)
+def test_slow_start_is_given_longer_than_a_lost_database(found, reason):
+    trouble_found = trouble([found], NOW)
+    assert (trouble_found.reason if trouble_found else None) == reason
+
+
 def seen(**what):
     return Observed(**{"board": board(), "generation": 3, "now": NOW, **what})
 

@@ -88,15 +88,12 @@ def _environment(board: Board) -> list[Object]:
 
 
 def _probes(spec: Spec) -> Object:
-    """Liveness asks the metrics port, which has room when sockets fill the port of clients.
-
-    That port opens before the database has been read, the one of clients after it: `started`, by which pods.py tells a
-    slow start from a lost database, is about the latter.
-    """
+    """Startup and liveness ask the metrics port: it opens first, while an index is built or the board is read, and it
+    has room when sockets fill the port of clients. Readiness asks the port of clients."""
     asked = spec.template.spec
     clients = {"port": "http", **({"scheme": "HTTPS"} if "tls_cert" in spec.settings else {})}
     return {
-        "startupProbe": _probe("/healthz", clients, STARTUP, asked.startup_probe),
+        "startupProbe": _probe("/healthz", {"port": "metrics"}, STARTUP, asked.startup_probe),
         "readinessProbe": _probe("/readyz", clients, READINESS, asked.readiness_probe),
         "livenessProbe": _probe("/healthz", {"port": "metrics"}, LIVENESS, asked.liveness_probe),
     }
