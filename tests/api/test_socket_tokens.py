@@ -197,7 +197,9 @@ def test_no_token_is_logged_whatever_the_level(run_service, module_database):
             socket.read()
         with opened_as(chatty, bad, way) as socket:
             assert socket.ended() == (4401, "invalid_token")
-    assert chatty.get(f"/api/leaderboard?token={good}", token=good).status == 200
+    assert chatty.get("/api/leaderboard", token=good).status == 200
+    refused = chatty.get(f"/api/leaderboard?token={good}", token=good)
+    assert (refused.status, good in refused.json["message"]) == (400, False), "a token is no argument of a read"
     assert '"logger":"leaderboard.access"' in chatty.log
     for text in (good, bad):
         assert not any(part in chatty.log for part in text.split("."))
