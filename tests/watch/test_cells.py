@@ -25,7 +25,16 @@ def test_a_cut_text_never_splits_a_sign_nor_misses_its_width():
     for cells in range(1, 14):
         assert width(fit(name, cells)) == cells
     assert fit(name, 4) == "日… "
-    assert fit("Noor נ", 8).startswith("Noor נ\u200e")
+
+
+BESIDE = [("Noor נ", True), ("نور", True), ("٣٤", True), ("۳۴", False), ("Zoë", False)]
+
+
+@pytest.mark.parametrize(("name", "isolated"), BESIDE)
+def test_a_name_does_not_reorder_the_score_behind_it(name, isolated):
+    """Arabic-Indic digits (AN) pull other digits along as letters do; Persian ones are as European digits (EN)."""
+    assert (fit(name, 8).rstrip() == f"{name}\u200e") is isolated
+    assert width(fit(name, 8)) == 8
 
 
 def test_a_name_cannot_move_the_cursor_end_the_line_or_turn_the_direction():

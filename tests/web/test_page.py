@@ -163,6 +163,52 @@ async def test_picture_and_its_fallback(open_page: OpenPage, standin: StandIn, f
     await expect(avatars.nth(2).locator("img")).to_have_count(0)
 
 
+INITIALS = {
+    "\u200dAda": "A",
+    "\u0301da": "D",
+    "\u2060\ufe0fBo Bo": "BB",
+    "\u3164\u2800Cy": "C",
+    "!!!": "!",
+    "\u200d \u0301 -": "-",
+    "🦊 fox": "🦊",
+    "👩\u200d👩\u200d👧 fam": "👩\u200d👩\u200d👧",
+    "e\u0301va": "E\u0301",
+    "עברית שלום": "ע",
+}
+
+
+async def test_initial_is_the_first_sign_that_shows_something(open_page: OpenPage, standin: StandIn) -> None:
+    standin.rows = places([Player(name, 100 - n) for n, name in enumerate(INITIALS)])
+    page = await open_page()
+    await expect(names(page)).to_have_count(len(INITIALS))
+    assert await page.locator(".avatar").all_inner_texts() == list(INITIALS.values())
+    widths = "(all) => all.map((one) => { const r = document.createRange(); r.selectNodeContents(one);"
+    shown = await page.locator(".avatar").evaluate_all(f"{widths} return r.getBoundingClientRect().width; }})")
+    assert all(width > 1 for width in shown), shown
+
+
+async def test_name_that_shows_nothing_has_the_initial_of_its_id(open_page: OpenPage, standin: StandIn) -> None:
+    standin.rows = places([Player("\u3164", 9, id="zoe")])
+    page = await open_page()
+    await expect(page.locator(".avatar")).to_have_text("z")
+
+
+@pytest.mark.parametrize("name", ["\u202eabc", "שלום 12", "\u2067abc 34", "عربي ٣٤ (", "\u202eabc\u2066"])
+async def test_direction_of_a_name_stays_in_the_name(open_page: OpenPage, standin: StandIn, name: str) -> None:
+    """The rank, the badge and the score of its row are where they are in the row of a name in Latin letters."""
+    standin.rows = places([Player("Ada 12", 12), Player(name, 12)])
+    page = await open_page()
+    await expect(names(page)).to_have_count(2)
+    left = "(all) => all.map((one) => Math.round(one.getBoundingClientRect().left))"
+    for part in (".medal", ".avatar", ".points"):
+        ada, other = await page.locator(f"#board tbody {part}").evaluate_all(left)
+        assert ada == other, part
+    texts = await page.locator("#board tbody .points").all_inner_texts()
+    assert texts == ["12", "12"]
+    style = "(one) => [getComputedStyle(one).unicodeBidi, one.dir]"
+    assert await names(page).nth(1).evaluate(style) == ["isolate", "auto"]
+
+
 @pytest.mark.parametrize("width", [320, 360, 768, 1440, 3840])
 async def test_nothing_is_wider_than_the_screen(open_page: OpenPage, standin: StandIn, width: int) -> None:
     standin.session = None

@@ -99,7 +99,7 @@ class UserMismatch(Forbidden):
     """The body names a player that the token is not for."""
 
     code = "user_mismatch"
-    message = "The token does not belong to this user."
+    message = "The token is for another player. Send the token's own user id, or a token with scores:write."
 
 
 class InsufficientScope(Forbidden):
@@ -113,7 +113,7 @@ class ActionProofRequired(Forbidden):
     """A player's own token does not show that the action happened."""
 
     code = "action_proof_required"
-    message = "This update needs an action proof from the game server."
+    message = "This update needs an action proof from the game server, in the header Action-Proof."
 
 
 class InvalidActionProof(Forbidden):
@@ -141,7 +141,7 @@ class PlayerSuspended(Forbidden):
     """The player may not score until reinstated."""
 
     code = "player_suspended"
-    message = "This player is suspended."
+    message = "This player is suspended, and cannot score until a moderator reinstates the player."
 
 
 class CaptchaRequired(Forbidden):
@@ -186,7 +186,7 @@ class ActionConflict(LeaderboardError):
     """The action's id was used before, for another request."""
 
     code = "action_conflict"
-    message = "This action id was already used for a different request."
+    message = "This action id was already used for a different request. Each action needs an id of its own."
 
 
 class RateLimited(LeaderboardError):

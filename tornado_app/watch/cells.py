@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 ZWNJ, ZWJ, WIDE_EMOJI = "\u200c", "\u200d", "\ufe0f"
 LRM = "\u200e"
-"""Ends a text of right-to-left letters, so that a terminal that reorders them leaves the digits behind it in place."""
+"""Ends a text of right-to-left letters or Arabic digits, so that a terminal that reorders them leaves the digits behind
+it in place. Source: UAX #9, rules W7 and N1."""
 
 MAX_MARKS = 4
 """Combining marks shown on one letter: more would climb into the rows above and below."""
@@ -42,7 +43,7 @@ def fit(text: str, cells: int) -> str:
             signs.pop()
         signs += [("…", 1)] * (cells > 0)
     text = "".join(sign for sign, _ in signs)
-    mark = LRM if any(unicodedata.bidirectional(c) in ("R", "AL") for c in text) else ""
+    mark = LRM if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text) else ""
     return text + mark + " " * (cells - sum(wide for _, wide in signs))
 
 

@@ -14,7 +14,7 @@ export function avatar({ userId, username, avatarUrl }) {
   frame.className = "avatar";
   frame.setAttribute("aria-hidden", "true");
   frame.style.setProperty("--hue", String(hue(userId)));
-  frame.append(initials(username));
+  frame.append(initials(username, userId));
   if (/^https?:/i.test(avatarUrl ?? "")) frame.append(picture(String(avatarUrl)));
   return frame;
 }
@@ -31,15 +31,29 @@ function picture(url) {
   return image;
 }
 
+/** Shows nothing by itself: what Unicode says may be ignored, marks, controls, spaces, and the blank of Braille. */
+const INVISIBLE = /[\p{Default_Ignorable_Code_Point}\p{M}\p{C}\p{Z}\u2800]/gu;
+
+/** What stands in where neither name nor id show anything. */
+const NAMELESS = "?";
+
 /**
  * The first letter of the first word and of the last, in scripts that have capitals; others write an initial alone.
+ * Where no word has a letter, a number or a symbol, the first visible sign of the name, else of the id.
  * @param {string} name
+ * @param {string} userId
  */
-function initials(name) {
-  const words = name.split(/[\s_.-]+/u).filter((word) => /[\p{L}\p{N}\p{S}]/u.test(word));
-  const [first, ...others] = words.map((word) => firstLetter(word).toLocaleUpperCase());
+function initials(name, userId) {
+  const words = name.split(/[\s_.-]+/u).filter((word) => /[\p{L}\p{N}\p{S}]/u.test(visible(word)));
+  const [first, ...others] = words.map((word) => firstSign(word).toLocaleUpperCase());
   const last = others.at(-1);
-  return last && hasCase(first) && hasCase(last) ? first + last : (first ?? "");
+  if (last && hasCase(first) && hasCase(last)) return first + last;
+  return first || firstSign(name) || firstSign(userId) || NAMELESS;
+}
+
+/** @param {string} text */
+function visible(text) {
+  return text.replace(INVISIBLE, "");
 }
 
 /** @param {string} letter */
@@ -47,11 +61,14 @@ function hasCase(letter) {
   return letter.toLowerCase() !== letter;
 }
 
-/** @param {string} word */
-function firstLetter(word) {
-  if (!("Segmenter" in Intl)) return Array.from(word)[0] ?? "";
-  const [first] = new Intl.Segmenter().segment(word);
-  return first?.segment ?? "";
+/**
+ * The first grapheme that shows something, empty where none does. Joiners and marks within it stay.
+ * @param {string} text
+ */
+function firstSign(text) {
+  const signs = "Segmenter" in Intl ? Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment) : text;
+  for (const sign of signs) if (visible(sign)) return sign;
+  return "";
 }
 
 /**
