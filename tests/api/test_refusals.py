@@ -20,6 +20,7 @@ from tests.api.live import new_user
 from tests.support.service import token
 from tests.support.wait import wait_until
 from tornado_app import app  # noqa: F401  # it defines every error
+from tornado_app.api import refusals
 from tornado_app.auth.compact import Refused
 from tornado_app.core import errors
 
@@ -92,6 +93,7 @@ CASES = [
     case("not UTF-8", A, b'{"score": "\xff"}', PLAYER, "400 invalid_json", "not UTF-8", audit=W),
     case("long body", A, b" " * 20_000, PLAYER, "413 body_too_large", "20000 bytes, at most 16384"),
     case("long headers", A, POINT, PLAYER, "431 headers_too_large", "at most 18432", X_Long="x" * 19000),
+    case("long path", f"GET /api/{'x' * 9000}", None, None, "404 not_found", "nothing at this path"),
     case("method", "PUT /api/score", POINT, PLAYER, "405 method_not_allowed", "'PUT', allowed: OPTIONS, PATCH, POST"),
     case("path", "GET /api/nothing", None, None, "404 not_found", "nothing at this path"),
     case("argument", "GET /api/v1/leaderboard?limit=x", None, None, "400 invalid_request", "limit: use an integer"),
@@ -126,6 +128,7 @@ def test_refused_request_says_why_in_log_and_audit_line(strict, case):
     assert (line["level"], line["status"], line["error"], line["reason"]) == ("info", case.status, *causes(line)[:2])
     assert causes(line)[:2] == (case.error, case.reason)
     assert case.detail in line["detail"]
+    assert len(line["path"]) <= refusals.MAX_PATH
     audited = {event: causes(each) for event, each in found.items() if event in AUDITED}
     if case.audit is None:
         assert not audited

@@ -13,9 +13,12 @@ from tornado_app.core.errors import LeaderboardError
 
 log = logging.getLogger("leaderboard.refusals")
 
-
 MAX_SHOWN = 100
 """Characters of a client's own text in a message or a detail."""
+
+
+MAX_PATH = 512
+"""Characters of a path in a line: one that is refused for its length is as long as the client likes."""
 
 
 def clip(text: str) -> str:
@@ -29,8 +32,10 @@ def cause(refusal: LeaderboardError | Refusal) -> dict[str, str]:
     return {"error": error, "reason": refusal.reason, "detail": refusal.detail}
 
 
-def request_refused(status: int, refusal: LeaderboardError | Refusal, **asked: object) -> None:
+def request_refused(status: int, refusal: LeaderboardError | Refusal, **asked: str | None) -> None:
     """An HTTP request got an answer that is no success. `asked`: what is known of the request."""
+    if path := asked.get("path"):
+        asked["path"] = path[:MAX_PATH]
     log.info("request refused", extra={"event": "request_refused", **asked, "status": status, **cause(refusal)})
 
 
