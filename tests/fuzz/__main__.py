@@ -24,7 +24,7 @@ def main(target: str, seconds: str = "60") -> None:
     """Fuzz one target for so many seconds."""
     folder = tempfile.mkdtemp(prefix=f"leaderboard-fuzz-{target}-")
     sys.stderr.write(f"fuzzing {target} for {seconds} s; what is found is kept in {folder}\n")
-    options = [f"-max_total_time={seconds}", "-max_len=4096", f"-artifact_prefix={folder}/failed-", "-timeout=60"]
+    options = [f"-max_total_time={seconds}", "-max_len=8192", f"-artifact_prefix={folder}/failed-", "-timeout=60"]
     atheris.Setup(
         [sys.argv[0], *options, f"-dict={CORPUS}/{target}.dict", folder, str(CORPUS / target)], TARGETS[target]
     )
