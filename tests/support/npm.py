@@ -20,7 +20,7 @@ def packages(lock: Path, what: str, *, optional: bool = False) -> Path:
     """
     for name in ("node", "npm"):
         if shutil.which(name) is None:
-            missing(f"{what} needs {name}: apt-get install nodejs npm")
+            missing(f"{what} needs {name}: install Node.js 20.19 or newer, with npm")
     folder = cache_folder(lock.parent.name, lock.read_text(encoding="utf-8"))
     with one_at_a_time(folder, what):
         done = folder / "done"

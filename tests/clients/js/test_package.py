@@ -19,6 +19,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.clients.js.toolchain import CONSUMER, NAME, PACKAGE, ROOT, declarations, install, node, pack, run
 from tests.support.service import RunningService, token
+from tests.support.wait import eventually
 from tests.web.conftest import browser, chromium
 from tornado_app import __version__
 
@@ -131,7 +132,7 @@ async def page(browser: Browser, built: str, service: RunningService) -> Any:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.faults = faults  # type: ignore[attr-defined]
     await page.goto(f"{built}/#service={service.url}/&token={token('vite', name='Vité')}")
-    await page.wait_for_function("seen.states.at(-1) === 'live'")
+    await eventually(lambda: page.evaluate("seen.states.at(-1) === 'live'"), what="the page")
     yield page
     await context.close()
 
@@ -144,10 +145,31 @@ async def test_a_built_application_of_another_origin_scores_and_sees_it(page: Pa
     assert isinstance(done["version"], int)  # readable for a page of another origin, too
     again = await page.evaluate("submit(500, 'v-1')")
     assert (again["score"], again["replayed"]) == (500, True)
-    await page.wait_for_function("seen.rows.some((row) => row?.username === 'Vité') && seen.scores.includes(500)")
+    await eventually(
+        lambda: page.evaluate("seen.rows.some((row) => row?.username === 'Vité') && seen.scores.includes(500)"),
+        what="the page",
+    )
     await expect(page.get_by_role("rowheader", name="Vité")).to_be_visible()
     await expect(page.get_by_role("columnheader")).to_have_text(["Rank", "Name", "Score"])
     assert page.faults == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_page_of_an_origin_that_is_not_allowed_warns_once_and_stays_refused(
+    browser: Browser, built: str, service: RunningService
+) -> None:
+    page = await browser.new_page()
+    warnings: list[str] = []
+    page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
+    other = built.replace("127.0.0.1", "localhost")
+    await page.goto(f"{other}/#service={service.url}/")
+    await eventually(lambda: page.evaluate("connection.state.final"), what="the page")
+    await expect(page.get_by_text("The board is not available.").first).to_be_visible()
+    state = await page.evaluate("connection.state")
+    assert (state["code"], state["reason"], state["retryAt"]) == (4403, "origin_not_allowed", None)
+    assert len(warnings) == 2  # the connection's and the element's
+    assert all("allowed_origins" in warning and other in warning for warning in warnings)
+    await page.context.close()
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -180,6 +202,12 @@ def test_a_program_of_node_scores_reads_its_write_and_ends(application: Path, se
     assert (first["score"], again["score"], found["scored"]) == (again["score"], first["score"], first["score"])
     assert (first["replayed"], again["replayed"]) == (False, True)
     assert (found["player"]["username"], found["player"]["score"]) == ("Node", first["score"])
+
+
+def test_an_expired_token_is_renewed_without_a_gap(application: Path, service: RunningService) -> None:
+    soon, fresh = token("renewed", ttl=2), token("renewed")
+    states = json.loads(run(node(), "renew.mjs", service.url, soon, fresh, cwd=application))
+    assert states == [["connecting", None], ["live", None], ["disconnected", "expired_token"], ["live", None]]
 
 
 def test_require_works_or_says_what_to_do(application: Path) -> None:
