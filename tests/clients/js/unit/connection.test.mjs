@@ -188,6 +188,20 @@ for (const data of ["<html>", "null", "7", new ArrayBuffer(2)]) {
   });
 }
 
+test("what a socket reports after it was replaced or closed is ignored", async () => {
+  const { connection, states } = await connect(says(EMPTY), says(EMPTY));
+  connection.retry();
+  await settled();
+  closes(1006)(sockets[0]);
+  says("<html>")(sockets[0]);
+  await pass(60_000);
+  assert.deepEqual([sockets.length, states.map(({ name }) => name)], [2, ["connecting", "live"]]);
+  connection.close();
+  for (const act of [says(EMPTY), closes(4403, "origin_not_allowed")]) act(sockets[1]);
+  await pass(60_000);
+  assert.deepEqual([sockets.length, states.length, warnings.length], [2, 2, 0]);
+});
+
 test("a message of an unknown type is skipped", async () => {
   const { connection, states } = await connect((socket) => [says('{"type": "next.year", "version": 9}'), says(EMPTY)].forEach((say) => say(socket)));
   assert.equal(states.at(-1).name, "live");
