@@ -86,6 +86,7 @@ class Operator:
 
     async def run(self) -> None:
         """Run until a signal; raises what makes it impossible to go on."""
+        self._take_signals()
         options = self._options
         ports = (options.metrics_port, options.health_port)
         async with serving(options.host, ports, self._metrics, self._refresh, self._faults) as (metrics, health):
@@ -132,7 +133,7 @@ class Operator:
                 raise _OtherKinds(", ".join(sorted(each.plural for each in {*found} ^ {*kinds})))
 
     def _take_signals(self) -> None:
-        """From Kopf, which has just taken them: we give the lease back first."""
+        """At start, and again from Kopf, which takes them for itself: the lease is released first."""
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from kubernetes.aio import client
@@ -12,7 +19,8 @@ from leaderboard_operator.cluster import ApiError, Unreachable, _read
 from leaderboard_operator.reconcile import Defaults, Outcome
 from leaderboard_operator.run import REPORTED_ERRORS, Operator, Options
 from leaderboard_operator.watch import Freshness
-from tests.support.wait import eventually
+from tests.support.wait import eventually, wait_until
+from tornado_app.mongo.mongod import free_port
 
 BAD, GOOD = ("tenant", "bad"), ("games", "arcade")
 
@@ -81,3 +89,35 @@ async def test_watch_age_of_a_new_leader_begins_when_it_takes_the_lease():
     assert freshness.age >= 3600
     freshness.begin()
     assert freshness.age < 60
+
+
+def test_operator_that_waits_for_the_api_server_ends_on_sigterm(tmp_path):
+    port = free_port()
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{free_port()}"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "system"}}],
+        "current-context": "x",
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    command = [str(Path(sys.executable).with_name("leaderboard-operator")), "run", "--host=127.0.0.1"]
+    process = subprocess.Popen(
+        [*command, f"--metrics-port={port}", "--health-port=0"],
+        env={"PATH": os.environ["PATH"], "KUBECONFIG": str(tmp_path / "kubeconfig")},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: serves(port), 60, "the probes")
+        process.terminate()
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def serves(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
