@@ -21,6 +21,18 @@ def arcade(boards: Boards, shared_operator: Operator) -> Boards:
     return boards
 
 
+def test_kubectl_prints_and_explains_it(arcade):
+    kubectl, where = arcade.cluster.kubectl, ("--namespace", arcade.namespace)
+    heads, row = kubectl("get", "lb", *where).stdout.splitlines()
+    assert heads.split() == ["NAME", "READY", "REASON", "REPLICAS", "VERSION", "AGE"]
+    assert row.split()[:4] == ["arcade", "True", "Serving", "2"]
+    assert f"http://arcade.{arcade.namespace}.svc:8080" in kubectl("get", "lb", *where, "--output", "wide").stdout
+    assert "leaderboard.leaderboard.dev/arcade" in kubectl("get", "all", "--output", "name", *where).stdout
+    explained = " ".join(kubectl("explain", "lb.spec.database.deletionPolicy").stdout.split())
+    assert "Whether the database is kept or dropped" in explained
+    assert "ENUM: Delete Retain" in explained or "enum: Delete, Retain" in explained
+
+
 def test_it_becomes_ready_and_says_where_it_is(arcade):
     live = arcade.get()
     status = live["status"]
