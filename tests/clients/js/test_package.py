@@ -155,6 +155,24 @@ async def test_a_built_application_of_another_origin_scores_and_sees_it(page: Pa
 
 
 @pytest.mark.asyncio(loop_scope="session")
+async def test_a_page_of_an_origin_that_is_not_allowed_warns_once_and_stays_refused(
+    browser: Browser, built: str, service: RunningService
+) -> None:
+    page = await browser.new_page()
+    warnings: list[str] = []
+    page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
+    other = built.replace("127.0.0.1", "localhost")
+    await page.goto(f"{other}/#service={service.url}/")
+    await eventually(lambda: page.evaluate("connection.state.final"), what="the page")
+    await expect(page.get_by_text("The board is not available.").first).to_be_visible()
+    state = await page.evaluate("connection.state")
+    assert (state["code"], state["reason"], state["retryAt"]) == (4403, "origin_not_allowed", None)
+    assert len(warnings) == 2  # the connection's and the element's
+    assert all("allowed_origins" in warning and other in warning for warning in warnings)
+    await page.context.close()
+
+
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_refusal_is_an_error_with_the_services_code(page: Page) -> None:
     assert await page.evaluate("refused()") == [400, "unknown_action_type"]
 
