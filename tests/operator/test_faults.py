@@ -128,7 +128,7 @@ def test_an_operator_that_is_killed_at_a_step(middleman, behind, boards, step):
     behind()
     boards.wait()
     boards.wait("False", "UpToDate", "Reconciling")
-    assert len(boards.children()) == 6
+    assert len(boards.children()) == 7
 
 
 @pytest.mark.slow
