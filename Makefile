@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run observe test test-cluster test-grafana test-node cluster dashboards release fuzz bench lint format clean endurance
+.PHONY: help run observe test test-cluster test-compose test-grafana test-node cluster dashboards release fuzz bench lint format clean endurance
 .SUFFIXES:
 
 help: ## show this list
@@ -30,6 +30,9 @@ test: lint cluster ## set everything up, check style, types and layers, and run 
 
 test-cluster: lint cluster ## the long tests of the operator, among them a fleet of 200; about half an hour
 	$(BIN)/python -m pytest --numprocesses 0 -m slow $(ARGS)
+
+test-compose: $(VENV)/.dev ## start compose.yaml on the Docker engine of this machine, and score
+	$(BIN)/python -m pytest --numprocesses 0 -m compose $(ARGS)
 
 test-grafana: $(VENV)/.dev cluster ## build a real Grafana, once, and look at the dashboards in it
 	@$(BIN)/python -m tests.grafana.build
