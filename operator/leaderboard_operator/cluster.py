@@ -22,6 +22,9 @@ Query = Iterable[tuple[str, str]]
 REQUEST_SECONDS = 5.0
 """Longest wait for one answer: shorter than a lease lives on without renewal, so that no write outlives its right."""
 
+LONGEST_RETRY = 120.0
+"""Longest wait that a Retry-After is followed for."""
+
 CHUNK = 500
 """Objects in one answer to a list."""
 
@@ -31,10 +34,12 @@ _JSON, _APPLY, _MERGE = "application/json", "application/apply-patch+yaml", "app
 
 
 class ApiError(Exception):
-    """The API server refuses: `reason` is Kubernetes' own word, such as NotFound or Conflict."""
+    """The API server refuses: `reason` is Kubernetes' own word, such as NotFound or Conflict. `retry_after`: seconds
+    that it asks to wait for before the next request."""
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, retry_after: float = 0.0) -> None:
         super().__init__(f"{status} {reason}: {message}")
+        self.retry_after = retry_after
         self.status = status
         self.reason = reason
         self.message = message
@@ -163,18 +168,24 @@ class Cluster:
             self._observe(method, "<error>")
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
         self._observe(method, str(answer.status))
-        return _read(answer.status, data)
+        return _read(answer.status, data, answer.headers.get("Retry-After", ""))
 
 
-def _read(status: int, data: bytes) -> Object:
+def _read(status: int, data: bytes, retry_after: str = "") -> Object:
     try:
         body = msgspec.json.decode(data) if data else {}
     except msgspec.DecodeError:
         body = {}  # a proxy's error page
     if status >= HTTPStatus.BAD_REQUEST or not isinstance(body, dict):
         body = body if isinstance(body, dict) else {}
-        raise ApiError(status, body.get("reason") or _phrase(status), body.get("message") or "")
+        reason, message = body.get("reason") or _phrase(status), body.get("message") or ""
+        raise ApiError(status, reason, message, _seconds(retry_after))
     return body
+
+
+def _seconds(retry_after: str) -> float:
+    """A Retry-After in seconds, as an API server sends it; a date, of a proxy, is left to the backoff."""
+    return min(float(retry_after), LONGEST_RETRY) if retry_after.isascii() and retry_after.isdigit() else 0.0
 
 
 def _phrase(status: int) -> str:

@@ -203,8 +203,8 @@ class Operator:
         self._metrics.adds.inc()
         self._queue.add(key, delay)
 
-    async def _work(self, key: Key) -> bool:
-        start = time.monotonic()
+    async def _work(self, key: Key) -> float | None:
+        start, least = time.monotonic(), 0.0
         with about(key):
             try:
                 outcome = await self._reconciler.reconcile(key)
@@ -212,6 +212,7 @@ class Operator:
                 self._errors.pop(key, None)
             except Exception as error:  # noqa: BLE001 - logged by `_failed`; the other Leaderboards go on
                 await self._failed(key, error)
+                least = error.retry_after if isinstance(error, ApiError) else 0.0
                 outcome, result = Outcome(failed=True), "error"
             seconds = time.monotonic() - start
             log.debug("reconciled", extra={"event": "reconcile", "result": result, "seconds": round(seconds, 3)})
@@ -219,7 +220,7 @@ class Operator:
         self._metrics.seconds.observe(seconds)
         if outcome.again is not None:
             self._add(key, outcome.again)
-        return not outcome.failed
+        return least if outcome.failed else None
 
     async def _failed(self, key: Key, error: Exception) -> None:
         """Log an error, and report one that persists in the status of the Leaderboard."""

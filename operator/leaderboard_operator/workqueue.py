@@ -44,35 +44,38 @@ class WorkQueue(Generic[Key]):
             self._due[key] = due
             self._changed.set()
 
-    def forget(self, key: Key) -> None:
-        """Nothing is known of `key` any more."""
-        self._failures.pop(key, None)
-        self._not_before.pop(key, None)
-
-    async def run(self, work: Callable[[Key], Awaitable[bool]], workers: int) -> None:
-        """Work until cancelled. `work` tells whether it succeeded; it does not raise."""
+    async def run(self, work: Callable[[Key], Awaitable[float | None]], workers: int) -> None:
+        """Work until cancelled. `work` returns None where it succeeded, else the seconds that a retry has to wait for
+        at least; it does not raise."""
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._worker(work))
 
-    async def _worker(self, work: Callable[[Key], Awaitable[bool]]) -> None:
-        loop = asyncio.get_running_loop()
+    async def _worker(self, work: Callable[[Key], Awaitable[float | None]]) -> None:
         while True:
             key = await self._next()
             self._active.add(key)
             try:
-                done = await work(key)
+                least = await work(key)
             finally:
                 self._active.discard(key)
-                self._not_before[key] = loop.time() + PAUSE
+                self._pause(key, PAUSE)
                 self._changed.set()
-            if done:
+            if least is None:
                 self._failures.pop(key, None)
                 self._hold(key)
             else:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
-                wait = min(FIRST_RETRY * 2 ** min(failures - 1, 20), LAST_RETRY)
+                wait = max(min(FIRST_RETRY * 2 ** min(failures - 1, 20), LAST_RETRY), least)
+                self._pause(key, max(PAUSE, least))
+                self._hold(key)
                 self.add(key, wait * random.uniform(1.0, 1.25))  # noqa: S311 - spreads those of one outage
+
+    def _pause(self, key: Key, seconds: float) -> None:
+        """Leave `key` alone for so long. Pauses that are over are forgotten: most keys never come again."""
+        now = asyncio.get_running_loop().time()
+        self._not_before = {each: until for each, until in self._not_before.items() if until > now}
+        self._not_before[key] = now + seconds
 
     def _hold(self, key: Key) -> None:
         """A wish that came meanwhile keeps to the pause as well."""

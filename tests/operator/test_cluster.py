@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
+from aiohttp import web
+from kubernetes.aio import client
 from kubernetes.aio.config import kube_config
 
-from leaderboard_operator.cluster import configure
+from leaderboard_operator.cluster import ApiError, Cluster, configure
 
 PROXY = "http://proxy.example:3128"
 
@@ -58,3 +61,23 @@ async def test_the_kubeconfig_s_own_proxy_comes_first(kubeconfig, monkeypatch):
     kubeconfig(**{"proxy-url": "http://own.example:3128"})
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     assert (await configure()).proxy == "http://own.example:3128"
+
+
+async def test_retry_after_of_a_busy_api_server_is_in_the_error():
+    async def busy(_: web.Request) -> web.Response:
+        return web.json_response({"reason": "TooManyRequests"}, status=429, headers={"Retry-After": "7"})
+
+    app = web.Application()
+    app.router.add_get("/api", busy)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.SockSite(runner, socket.create_server(("127.0.0.1", 0)))
+    await site.start()
+    cluster = Cluster(client.Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))
+    try:
+        with pytest.raises(ApiError) as caught:
+            await cluster.get("/api")
+    finally:
+        await cluster.close()
+        await runner.cleanup()
+    assert (caught.value.status, caught.value.retry_after) == (429, 7.0)

@@ -83,6 +83,16 @@ def test_answer_with_a_status_that_no_standard_knows_is_an_api_error():
     assert (caught.value.status, caught.value.reason) == (520, "Unknown")
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("", 0), ("1", 1), ("30", 30), ("86400", 120), ("Sun, 29 Nov 2026 22:00:00 GMT", 0), ("-1", 0), ("²", 0)],
+)
+def test_retry_after_of_an_answer_is_what_a_retry_waits_for(header, seconds):
+    with pytest.raises(ApiError) as caught:
+        _read(429, b"{}", header)
+    assert caught.value.retry_after == seconds
+
+
 async def test_watch_age_of_a_new_leader_begins_when_it_takes_the_lease():
     freshness = Freshness()
     freshness._in_step_at -= 3600

@@ -15,7 +15,7 @@ WORKERS = 3
 
 
 @asynccontextmanager
-async def running(queue: WorkQueue[str], work: Callable[[str], Awaitable[bool]]):
+async def running(queue: WorkQueue[str], work: Callable[[str], Awaitable[float | None]]):
     task = asyncio.create_task(queue.run(work, WORKERS))
     try:
         yield
@@ -28,9 +28,9 @@ async def test_equal_keys_merge():
     queue: WorkQueue[str] = WorkQueue()
     done = []
 
-    async def work(key: str) -> bool:
+    async def work(key: str) -> float | None:
         done.append(key)
-        return True
+        return None
 
     for key in ("a", "b", "a", "a", "b"):
         queue.add(key)
@@ -45,13 +45,13 @@ async def test_a_key_is_worked_on_once_at_a_time_and_again_for_what_came_meanwhi
     busy, most, runs = 0, 0, 0
     go = asyncio.Event()
 
-    async def work(key: str) -> bool:
+    async def work(key: str) -> float | None:
         nonlocal busy, most, runs
         busy, runs = busy + 1, runs + 1
         most = max(most, busy)
         await go.wait()
         busy -= 1
-        return True
+        return None
 
     queue.add("a")
     async with running(queue, work):
@@ -68,9 +68,9 @@ async def test_different_keys_run_side_by_side():
     queue: WorkQueue[str] = WorkQueue()
     meet = asyncio.Barrier(WORKERS)
 
-    async def work(key: str) -> bool:
+    async def work(key: str) -> float | None:
         await meet.wait()
-        return True
+        return None
 
     for key in "abc":
         queue.add(key)
@@ -84,9 +84,9 @@ async def test_a_failed_key_comes_back_later_each_time_until_it_succeeds(monkeyp
     queue: WorkQueue[str] = WorkQueue()
     times = []
 
-    async def work(key: str) -> bool:
+    async def work(key: str) -> float | None:
         times.append(asyncio.get_running_loop().time())
-        return len(times) == 5
+        return None if len(times) == 5 else 0.0
 
     queue.add("a")
     async with running(queue, work):
@@ -102,3 +102,45 @@ async def test_the_earliest_wish_counts():
     queue.add("a")
     queue.add("a", 30)
     assert (len(queue), queue.depth) == (1, 1)
+
+
+async def test_retry_is_never_earlier_than_work_asks_for_also_with_an_event(monkeypatch):
+    monkeypatch.setattr(workqueue, "FIRST_RETRY", 0.01)
+    queue: WorkQueue[str] = WorkQueue()
+    times = []
+
+    async def work(key: str) -> float | None:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) > 1:
+            return None
+        queue.add(key)
+        return 0.5
+
+    queue.add("a")
+    async with running(queue, work):
+        await eventually(lambda: len(times) == 1 and not queue._active)
+        queue.add("a")
+        await eventually(lambda: len(times) == 2)
+    assert times[1] - times[0] >= 0.5
+
+
+async def test_keys_that_never_come_again_leave_nothing_behind(monkeypatch):
+    monkeypatch.setattr(workqueue, "PAUSE", 0.01)
+    queue: WorkQueue[str] = WorkQueue()
+    fails = {f"key-{n}" for n in range(100)}
+
+    async def work(key: str) -> float | None:
+        if key in fails:
+            fails.remove(key)
+            return 0.0
+        return None
+
+    monkeypatch.setattr(workqueue, "FIRST_RETRY", 0.01)
+    for n in range(200):
+        queue.add(f"key-{n}")
+    async with running(queue, work):
+        await eventually(lambda: not fails and len(queue) == 0 and not queue._active)
+        await asyncio.sleep(0.02)
+        queue.add("last")
+        await eventually(lambda: queue._not_before.keys() == {"last"})
+    assert (queue._failures, queue._due, queue._active) == ({}, {}, set())
