@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from leaderboard_operator.spec.crd import crd as made
 from leaderboard_operator.spec.crd import document
@@ -20,6 +21,10 @@ SIZE = 200_000
 def test_the_committed_copy_is_what_the_types_make():
     """After a change that is meant: `leaderboard-operator crd > helm/leaderboard/files/crd.yaml`."""
     assert (CHART / "files" / "crd.yaml").read_text(encoding="utf-8") == document()
+
+
+def test_it_has_no_anchors():
+    assert not [each for each in yaml.scan(document()) if isinstance(each, yaml.AnchorToken | yaml.AliasToken)]
 
 
 def test_it_is_small():
