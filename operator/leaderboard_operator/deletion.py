@@ -6,7 +6,7 @@ recorded in the database is this Leaderboard.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 from leaderboard_operator import API_VERSION, GROUP, PLURAL, pods
 from leaderboard_operator.cluster import ApiError, Cluster, Collection, controller_uid, terminating
 from leaderboard_operator.conditions import Trouble
+from leaderboard_operator.resources.container import CONTAINER
 from leaderboard_operator.resources.dropjob import KEPT, drop_job, drop_labels
 from leaderboard_operator.resources.names import UID_LABEL, Board
 from leaderboard_operator.secretkeys import Keys
@@ -22,6 +23,9 @@ from leaderboard_operator.secretkeys import Keys
 FINALIZER = f"{GROUP}/drop-database"
 
 Object = dict[str, Any]
+
+POD_GRACE = timedelta(seconds=30)
+"""How long a Job may have no pod before its condition says so: the Job controller takes moments."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -96,17 +100,28 @@ async def _followed(cluster: Cluster, board: Board, path: str, job: Object) -> S
     if not _ours(board, job):
         return _not_dropped(f"the Job {name} exists and is not this Leaderboard's; delete or rename it")
     ended = {each["type"]: each for each in job.get("status", {}).get("conditions", []) if each["status"] == "True"}
-    if "Complete" in ended:
+    found = await cluster.list(Collection("v1", "pods", board.namespace)(), drop_labels(board))
+    code, said = pods.outcome(found, CONTAINER)
+    if "Complete" in ended or code == 0:
         await cluster.delete(path, job["metadata"]["uid"])
         return Step(Trouble("DatabaseDropped", f"The database {board.spec.database.name!r} is dropped"), done=True)
-    found = await cluster.list(Collection("v1", "pods", board.namespace)(), drop_labels(board))
-    if "Failed" not in ended:
-        return _dropping(job, pods.trouble(found, datetime.now(UTC)))
-    code, said = pods.drop_outcome(found)
     if code == KEPT:
         await cluster.delete(path, job["metadata"]["uid"])
         return Step(Trouble("DatabaseKept", f"The database is kept: {said}"), done=True)
-    return _not_dropped(said or ended["Failed"].get("message") or f"the Job {name} failed")
+    if "Failed" not in ended and code is None:
+        return _dropping(job, _pod_trouble(job, found, datetime.now(UTC)))
+    ending = ended.get("Failed", {}).get("message") or "it failed"
+    return _not_dropped(said or f"the Job {name} says: {ending}. `kubectl events --for job/{name}` has its Events")
+
+
+def _pod_trouble(job: Object, found: list[Object], now: datetime) -> Trouble | None:
+    """What keeps the pod of a Job from running, or from being made."""
+    since = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
+    if found or now - since < POD_GRACE:
+        return pods.trouble(found, now)
+    name = job["metadata"]["name"]
+    text = f"It has no pod, which a quota or a policy may refuse; `kubectl events --for job/{name}` says why"
+    return Trouble("PodsRefused", text)
 
 
 async def _end_deployment(cluster: Cluster, board: Board) -> None:

@@ -20,6 +20,9 @@ START_GRACE = timedelta(seconds=120)
 PULL_GRACE = timedelta(seconds=60)
 """How long after a pod's start a failed pull of its image is no trouble yet: registries fail for moments."""
 
+CREATION_GRACE = timedelta(seconds=180)
+"""How long after a pod's start its container may be waited for: a large image is pulled meanwhile, volumes mounted."""
+
 SCHEDULING_GRACE = timedelta(seconds=90)
 """How long a pod may find no node before that is trouble: a cluster autoscaler takes about a minute for a new one."""
 
@@ -69,12 +72,15 @@ def _signs(pods: list[Object]) -> Iterator[Sign]:
             yield from _troubles(pod)
 
 
-def drop_outcome(pods: list[Object]) -> tuple[int | None, str]:
-    """How the pod of a Job that drops a database ended: its exit code and what it said. None where it did not run."""
+def outcome(pods: list[Object], name: str) -> tuple[int | None, str]:
+    """How a container of a Job's pod ended: its exit code and what it said; None where it has not.
+
+    The others do not count: the proxy that a service mesh adds may run on, and so may the pod and the Job.
+    """
     for pod in pods:
         for container in pod.get("status", {}).get("containerStatuses", []):
             ended = container.get("state", {}).get("terminated")
-            if ended is not None:
+            if ended is not None and container["name"] == name:
                 return ended["exitCode"], "; ".join(_ERROR.findall(ended.get("message") or ""))
     return None, ""
 
@@ -117,6 +123,14 @@ def _waiting(pod: Object, container: Object) -> Iterator[Sign]:
         )
         due = _after(PULL_GRACE, pod["status"].get("startTime")) if reason in _NOT_PULLED else None
         yield Sign(Trouble("ImageNotPulled", text), due)
+    elif reason == "ContainerCreating":
+        text = (
+            "The container is not there yet. A volume whose Secret, ConfigMap or claim is missing, or a very large "
+            "image, may be why; `kubectl describe pod` says it"
+        )
+        due = _after(CREATION_GRACE, pod["status"].get("startTime"))
+        if due is not None:
+            yield Sign(Trouble("ContainerNotStarted", text), due)
     elif reason in _NOT_STARTED:
         yield Sign(Trouble("ContainerNotStarted", f"The container cannot be started ({reason}): {said}"))
 

@@ -266,7 +266,7 @@ class Reconciler:
         count = counts(seen.board, seen.deployment)
         if seen.refusals:
             return Outcome(failed=True)
-        if seen.board.spec.paused or (count.settled and count.ready == count.wanted):
+        if seen.board.spec.paused or (count.settled and count.ready == count.wanted and not seen.secrets):
             self._looks.pop(key, None)
             return Outcome()
         looks = self._looks[key] = 0 if changed else self._looks.get(key, -1) + 1

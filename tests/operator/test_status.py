@@ -9,7 +9,7 @@ from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from leaderboard_operator import VERSION
 from leaderboard_operator.conditions import Trouble
-from leaderboard_operator.pods import PATIENCE, PULL_GRACE, SCHEDULING_GRACE, grace_left, trouble
+from leaderboard_operator.pods import CREATION_GRACE, PATIENCE, PULL_GRACE, SCHEDULING_GRACE, grace_left, trouble
 from leaderboard_operator.status import Observed, failed, status, version
 from tests.operator.boards import spec
 from tests.operator.samples import board
@@ -143,6 +143,12 @@ TABLE = {
     "no config": (
         {"deployment": deployment(**DOWN), "pods": [waiting("CreateContainerConfigError")]}, "FFTFUTT",
         "ContainerNotStarted"),
+    "no volume": (
+        {"deployment": deployment(**DOWN), "pods": [started(waiting("ContainerCreating"), CREATION_GRACE)]}, "FFTFUTT",
+        "ContainerNotStarted"),
+    "a volume that is being mounted": (
+        {"deployment": deployment(**DOWN), "pods": [started(waiting("ContainerCreating"), CREATION_GRACE, -1)]},
+        "FTFFUTF", "Starting"),
     "standalone": ({"deployment": deployment(**DOWN), "pods": [STANDALONE]}, "FFTFFTT", "Standalone"),
     "a new password is wrong": (
         {"deployment": deployment(there=3, updated=1),

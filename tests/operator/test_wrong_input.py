@@ -54,6 +54,19 @@ def test_a_secret_without_the_key(boards):
     boards.wait()
 
 
+def test_config_map_of_certificates_that_is_missing_is_a_condition(boards):
+    """The kubelet would wait for it for ever, and say so in Events alone."""
+    boards.apply(leaderboard(trustedCA={"configMapRef": {"name": "company-ca", "key": "ca.crt"}}))
+    message = boards.wait("False", "ConfigMapMissing")["message"]
+    assert "'company-ca' does not exist. Create it with the key 'ca.crt'" in message
+    assert boards.get("deployment") is None
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "company-ca"}}
+    boards.apply({**config_map, "data": {"root.pem": "x"}})
+    assert "its keys: root.pem" in boards.wait("False", "KeyMissing")["message"]
+    boards.apply({**config_map, "data": {"ca.crt": "x"}})
+    boards.wait()
+
+
 def test_a_secret_that_goes_leaves_what_serves(boards):
     boards.apply(leaderboard())
     boards.wait()

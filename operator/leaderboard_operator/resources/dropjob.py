@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from leaderboard_operator.resources.container import CA_VARIABLE, CONTAINER
 from leaderboard_operator.resources.deployment import deployment
-from leaderboard_operator.resources.names import DROP_LABEL, MANAGED, SECRETS_DIR, UID_LABEL, Board, Object
+from leaderboard_operator.resources.names import DROP_LABEL, MANAGED, NAME_LABEL, SECRETS_DIR, UID_LABEL, Board, Object
 from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA, secret_volume
 
 KEPT = 3
@@ -55,13 +55,18 @@ def drop_job(board: Board) -> Object:
             "ttlSecondsAfterFinished": KEEP_SECONDS,
             "template": {
                 "metadata": {
-                    "labels": {**board.spec.template.metadata.labels, **labels},
+                    "labels": {**_asked_labels(board), **labels},
                     "annotations": board.spec.template.metadata.annotations,
                 },
                 "spec": _pod(board, template["spec"]),
             },
         },
     }
+
+
+def _asked_labels(board: Board) -> dict[str, str]:
+    """The labels asked for the pods, without the one that Services select by."""
+    return {name: value for name, value in board.spec.template.metadata.labels.items() if name != NAME_LABEL}
 
 
 def _pod(board: Board, serving: Object) -> Object:

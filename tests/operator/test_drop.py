@@ -1,0 +1,103 @@
+"""What becomes of the Job that drops a database, by its state and that of its pods."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from leaderboard_operator.deletion import POD_GRACE, Step, drop_database
+from leaderboard_operator.resources.dropjob import KEPT, drop_job
+from leaderboard_operator.resources.names import NAME_LABEL
+from leaderboard_operator.secretkeys import Keys
+from tests.operator.boards import spec
+from tests.operator.samples import board
+
+Object = dict[str, Any]
+
+FAILED = {"type": "Failed", "status": "True", "message": "Job was active longer than specified deadline"}
+COMPLETE = {"type": "Complete", "status": "True"}
+PROXY = {"name": "istio-proxy", "state": {"running": {}}}
+"""What a service mesh adds; it does not end by itself."""
+
+
+def ended(code: int, *others: Object, said: str = "") -> Object:
+    """A pod whose service ended; the Job waits for the `others`."""
+    service = {"name": "leaderboard", "state": {"terminated": {"exitCode": code, "message": said}}}
+    return {"metadata": {}, "status": {"containerStatuses": [*others, service]}}
+
+
+class Cluster:
+    """Has a Job and its pods."""
+
+    def __init__(self, job: Object, pods: list[Object]) -> None:
+        self.job = job
+        self.pods = pods
+        self.deleted: list[str] = []
+
+    async def find(self, path: str) -> Object:
+        assert path.endswith(f"/jobs/{self.job['metadata']['name']}")
+        return self.job
+
+    async def list(self, path: str, labels: dict[str, str]) -> list[Object]:
+        assert path.endswith("/pods")
+        assert labels.items() <= self.job["metadata"]["labels"].items()
+        return self.pods
+
+    async def delete(self, path: str, uid: str) -> None:
+        self.deleted.append(uid)
+
+
+async def followed(pods: list[Object], *conditions: Object, age: timedelta = POD_GRACE) -> tuple[Step, bool]:
+    """The next step, and whether the Job was deleted."""
+    job = drop_job(board())
+    created = (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ")
+    job["metadata"] |= {"uid": "uid-of-the-job", "creationTimestamp": created}
+    cluster = Cluster({**job, "status": {"conditions": list(conditions)}}, pods)
+    step = await drop_database(cluster, board(), Keys((), ""))
+    return step, cluster.deleted == ["uid-of-the-job"]
+
+
+@pytest.mark.parametrize(
+    ("pods", "conditions", "reason"),
+    [
+        ([ended(0)], [COMPLETE], "DatabaseDropped"),
+        ([], [COMPLETE], "DatabaseDropped"),
+        ([ended(0, PROXY)], [], "DatabaseDropped"),
+        ([ended(KEPT, said="error: it is another's")], [FAILED], "DatabaseKept"),
+        ([ended(KEPT, PROXY, said="error: it is another's")], [], "DatabaseKept"),
+        ([ended(KEPT, {"name": "proxy", "state": {"terminated": {"exitCode": 0}}})], [], "DatabaseKept"),
+    ],
+)
+async def test_job_whose_service_has_ended_is_over_whatever_runs_beside_it(pods, conditions, reason):
+    step, deleted = await followed(pods, *conditions)
+    assert (step.why.reason, step.done, deleted) == (reason, True, True)
+
+
+@pytest.mark.parametrize(
+    ("pods", "conditions", "reason", "text"),
+    [
+        ([ended(1, PROXY, said="error: no database")], [], "DatabaseNotDropped", "no database"),
+        ([ended(1, said="error: no database")], [FAILED], "DatabaseNotDropped", "no database"),
+        ([], [FAILED], "DatabaseNotDropped", "longer than specified deadline. `kubectl events --for job/arcade-drop-"),
+        ([], [], "DroppingDatabase", "It has no pod, which a quota or a policy may refuse"),
+        ([{"metadata": {}, "status": {"containerStatuses": [PROXY]}}], [], "DroppingDatabase", "drops the database"),
+    ],
+)
+async def test_job_that_does_not_drop_says_why(pods, conditions, reason, text):
+    step, deleted = await followed(pods, *conditions)
+    assert (step.why.reason, step.done, deleted) == (reason, False, False)
+    assert text in step.why.message
+
+
+async def test_job_that_was_just_made_may_have_no_pod_yet():
+    step, _ = await followed([], age=timedelta(0))
+    assert "no pod" not in step.why.message
+
+
+def test_pod_of_a_drop_is_in_no_service_whatever_labels_are_asked_for():
+    labels = {NAME_LABEL: "another", "team": "games"}
+    made = drop_job(board(spec(template={"metadata": {"labels": labels}})))["spec"]["template"]["metadata"]["labels"]
+    assert NAME_LABEL not in made
+    assert made["team"] == "games"
