@@ -156,6 +156,22 @@ def test_token_and_proof_without_check_need_their_flags(capsys):
         assert (code, f"{flag}: it is missing; give it, or --check" in printed) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("command", "flag", "value"),
+    [
+        ("token", "--sub", "ann"),
+        ("token", "--name", "Ann"),
+        ("token", "--picture", "https://game.example/a.png"),
+        ("token", "--scope", "scores:write"),
+        ("token", "--ttl", "1h"),
+        ("sign-action", "--ttl", "1s"),
+    ],
+)
+def test_flag_that_check_would_ignore_is_refused(capsys, command, flag, value):
+    code, _, printed = run(capsys, command, "--check", mint(KEY, sub="bob", ttl=600), flag, value)
+    assert (code, f"{flag}: --check does not use it" in printed) == (2, True)
+
+
 def test_accepted_proof_is_described(capsys):
     proof = sign_action(PROOF_KEY, sub="ann", action_type="boss", points=7, action_id="a-1")
     code, rows, printed = run(capsys, "sign-action", "--check", proof)

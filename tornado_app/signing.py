@@ -25,6 +25,9 @@ PROOF_SETTINGS = (
 )  # fmt: skip
 """The same for an action proof."""
 
+_TOKEN_TTL = 3600.0
+"""Seconds that a token is valid for where no --ttl is given."""
+
 MAX_INPUT = 1024 * 1024
 """Characters that are read of standard input."""
 
@@ -51,12 +54,12 @@ It signs with the secret of proof_key or proof_key_file, or with the key that wa
 def add_token_options(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the flags of `leaderboard token`."""
     _add_purpose(parser, "token")
-    parser.add_argument("--sub", metavar="ID", type=_user_id, help="whom the token is for: the user id")
+    parser.add_argument("--sub", metavar="ID", type=_user_id, help="user id that the token is for")
     parser.add_argument("--name", type=_username, help="display name")
     parser.add_argument("--picture", metavar="URL", type=_avatar_url, help="avatar image, http:// or https://")
     scopes = "what it may do: scores:write (a game server), leaderboard:admin; may be repeated"
     parser.add_argument("--scope", action="append", default=[], type=_scope, help=scopes)
-    parser.add_argument("--ttl", type=_duration, default=3600.0, metavar="TIME", help="how long it holds (default: 1h)")
+    parser.add_argument("--ttl", type=_duration, metavar="TIME", help="how long it is valid (default: 1h)")
     add_some_settings(parser, TOKEN_SETTINGS)
 
 
@@ -68,8 +71,8 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
     points = "what it is worth (default: what the service's table of actions has for the type)"
     parser.add_argument("--points", type=_points, metavar="N", help=points)
     parser.add_argument("--id", help="the action's id, which makes it count once (default: a random one)")
-    held = "how long it holds (default, and most: proof_lifetime)"
-    parser.add_argument("--ttl", type=_duration, metavar="TIME", help=held)
+    valid = "how long it is valid (default and maximum: proof_lifetime)"
+    parser.add_argument("--ttl", type=_duration, metavar="TIME", help=valid)
     add_some_settings(parser, PROOF_SETTINGS)
 
 
@@ -83,6 +86,13 @@ def _require(options: argparse.Namespace, *names: str) -> None:
     missing = [f"--{name}: it is missing; give it, or --check" for name in names if getattr(options, name) is None]
     if missing:
         raise ConfigError(missing)
+
+
+def _refuse(options: argparse.Namespace, *names: str) -> None:
+    """Raises ConfigError where one of these flags was given, which only making a token or proof reads."""
+    given = [f"--{name}: --check does not use it; leave it out" for name in names if getattr(options, name)]
+    if given:
+        raise ConfigError(given)
 
 
 def _given(text: str) -> str:
@@ -99,6 +109,7 @@ def token(options: argparse.Namespace) -> int:
     """Print a bearer token, or check one."""
     config = load(options, concerned=TOKEN_SETTINGS)
     if options.check is not None:
+        _refuse(options, "sub", "name", "picture", "scope", "ttl")
         from tornado_app import inspection
 
         return inspection.check_token(config, _given(options.check))
@@ -114,7 +125,7 @@ def token(options: argparse.Namespace) -> int:
             name=options.name,
             picture=options.picture,
             scopes=" ".join(options.scope).split(),
-            ttl=options.ttl,
+            ttl=_TOKEN_TTL if options.ttl is None else options.ttl,
             audience=next(iter(config.jwt_audience), None),
             issuer=config.jwt_issuer,
             names=config.claim_names,
@@ -131,6 +142,7 @@ def sign_action(options: argparse.Namespace) -> int:
     """Print an action proof, or check one."""
     config = load(options, concerned=PROOF_SETTINGS)
     if options.check is not None:
+        _refuse(options, "ttl")
         from tornado_app import inspection
 
         caller = Caller(options.sub or "", 0.0)
