@@ -115,6 +115,27 @@ def test_a_wrong_line_is_named_and_nothing_is_written(mongo_database, tmp_path, 
         assert client[name]["players"].count_documents({}) == 0
 
 
+@pytest.mark.parametrize(
+    ("content", "uri", "error"),
+    [
+        (None, "mongodb://127.0.0.1", "players.csv cannot be read: No such file or directory"),
+        (HEADER, None, "uri cannot be read: No such file or directory"),
+        (HEADER.encode("utf-16"), "mongodb://127.0.0.1", "players.csv is not text in UTF-8"),
+        (HEADER, "mysql://127.0.0.1", "MongoDB failed: Invalid URI scheme"),
+        (HEADER, "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", "Connection refused"),
+    ],
+)
+def test_failure_of_a_file_or_the_database_is_one_line(tmp_path, content, uri, error):
+    if content is not None:
+        (tmp_path / "players.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    if uri is not None:
+        (tmp_path / "uri").write_text(uri)
+    done = run(commands()[0], tmp_path / "uri", tmp_path)
+    assert done.returncode == 1
+    assert error in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_player_inserted_after_the_first_start_is_a_difference(database, own_replica_set, tmp_path):
     service = RunningService(uri=own_replica_set.uri).start(tmp_path / "log")
     try:

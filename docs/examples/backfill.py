@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pymongo import MongoClient, ReplaceOne
 from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
 
 from tornado_app.core.identity import is_user_id, username
 from tornado_app.core.model import MAX_SCORE
@@ -96,12 +97,24 @@ def write(path: Path, players: Collection[Document], total: int) -> None:
 
 
 def main() -> None:
-    """Check the file, check that the ledger has not begun, and write."""
+    """Read the command line, and say what failed in one line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("file", type=Path)
     parser.add_argument("--mongodb-uri-file", type=Path, required=True)
     parser.add_argument("--mongodb-database", default="leaderboard")
     options = parser.parse_args()
+    try:
+        backfill(options)
+    except OSError as error:
+        raise SystemExit(f"{error.filename} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SystemExit(f"{options.file} is not text in UTF-8; save it as such") from None
+    except PyMongoError as error:
+        raise SystemExit(f"MongoDB failed: {error}; run the same command again when it is repaired") from None
+
+
+def backfill(options: argparse.Namespace) -> None:
+    """Check the file, check that the ledger has not begun, and write."""
     total = check(options.file)
     with MongoClient[Document](options.mongodb_uri_file.read_text().strip(), w="majority", journal=True) as client:
         database = client[options.mongodb_database]
