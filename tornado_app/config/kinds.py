@@ -82,17 +82,17 @@ class Text(Base, frozen=True, kw_only=True):
 
 
 class Texts(Base, frozen=True, kw_only=True):
-    """Lines of text, separated by commas or as a YAML list; at least `low` of them."""
+    """A list, separated by commas or as a YAML list, of at least `low` lines of text; subclasses have other items."""
 
     metavar: str = "TEXT,..."
     what: str = "a list of texts separated by commas"
     low: int = 0
 
-    def parse(self, text: str) -> tuple[str, ...]:
-        """Each text once, in order."""
+    def parse(self, text: str) -> tuple[Any, ...]:
+        """Each item once, in order."""
         return self.take([part.strip() for part in text.split(",")] if text.strip() else [])
 
-    def take(self, value: object) -> tuple[str, ...]:
+    def take(self, value: object) -> tuple[Any, ...]:
         """A list of text, or text that `parse` reads."""
         if isinstance(value, str):
             return self.parse(value)
@@ -100,11 +100,15 @@ class Texts(Base, frozen=True, kw_only=True):
             raise Refused
         if len(value) < self.low:
             raise Refused("it is empty")
-        return tuple(dict.fromkeys(Text().parse(part) for part in value))
+        return tuple(dict.fromkeys(self.item(part) for part in value))
+
+    def item(self, text: str) -> Any:
+        """The value of one item, else `Refused`."""
+        return Text().parse(text)
 
     def show(self, value: Any) -> str:
         """Separated by commas."""
-        return ",".join(value)
+        return ",".join(map(str, value))
 
 
 class Integer(Base, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from tornado_app.config.kinds import Base, Refused
+from tornado_app.config.kinds import Base, Refused, Texts
 from tornado_app.core.origins import host_pattern, origin_pattern
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -41,39 +41,23 @@ class Host(Base, frozen=True, kw_only=True):
         return text
 
 
-class Networks(Base, frozen=True, kw_only=True):
-    """Networks in CIDR form or single addresses, separated by commas or as a YAML list; none at all is allowed."""
+class Networks(Texts, frozen=True, kw_only=True):
+    """Networks in CIDR form or single addresses."""
 
     metavar: str = "CIDR,..."
     what: str = "a list of networks separated by commas, such as 10.0.0.0/8, 192.0.2.7 or fd00::/8"
 
-    def parse(self, text: str) -> tuple[Network, ...]:
-        """Each network once, in order."""
-        return self.take([part.strip() for part in text.split(",")]) if text.strip() else ()
-
-    def take(self, value: object) -> tuple[Network, ...]:
-        """A list of text, or text that `parse` reads."""
-        if isinstance(value, str):
-            return self.parse(value)
-        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-            raise Refused
-        return tuple(dict.fromkeys(_network(part) for part in value))
-
-    def show(self, value: Any) -> str:
-        """Separated by commas."""
-        return ",".join(map(str, value))
-
-
-def _network(text: str) -> Network:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        pass
-    try:
-        meant = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise Refused("it holds something that is no network") from None
-    raise Refused(f"an address within a network is not the network; did you mean {meant}?")
+    def item(self, text: str) -> Network:
+        """A network, else `Refused`."""
+        try:
+            return ipaddress.ip_network(text)
+        except ValueError:
+            pass
+        try:
+            meant = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise Refused("it holds something that is no network") from None
+        raise Refused(f"an address within a network is not the network; did you mean {meant}?")
 
 
 class Url(Base, frozen=True, kw_only=True):
@@ -114,25 +98,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Patterns(Base, frozen=True, kw_only=True):
-    """Names with an optional wildcard, separated by commas or as a YAML list; none at all is allowed."""
-
-    def parse(self, text: str) -> tuple[str, ...]:
-        """Each once, in order."""
-        return self.take([part.strip() for part in text.split(",")]) if text.strip() else ()
+class Patterns(Texts, frozen=True, kw_only=True):
+    """Names with an optional wildcard."""
 
     def take(self, value: object) -> tuple[str, ...]:
-        """A list of text, or text that `parse` reads."""
-        if isinstance(value, str):
-            return self.parse(value)
-        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-            raise Refused
-        if "*" in value:
-            if value != ["*"]:
-                raise Refused("* stands alone")
-            return self.any
+        """A list of text, or text that `parse` reads; a lone `*` is any name."""
+        if not isinstance(value, list) or "*" not in value:
+            return super().take(value)
+        if value != ["*"]:
+            raise Refused("* stands alone")
+        return self.any
+
+    def item(self, text: str) -> str:
+        """A pattern in its one form, else `Refused`."""
         try:
-            return tuple(dict.fromkeys(self.pattern(part) for part in value))
+            return self.pattern(text)
         except ValueError as error:
             raise Refused(str(error)) from None
 
@@ -142,12 +122,8 @@ class Patterns(Base, frozen=True, kw_only=True):
         return ("*",)
 
     def pattern(self, text: str) -> str:
-        """One of them in its one form. Raises ValueError with what is wrong."""
+        """As `item`. Raises ValueError with what is wrong."""
         raise NotImplementedError
-
-    def show(self, value: Any) -> str:
-        """Separated by commas."""
-        return ",".join(value)
 
 
 class Origins(Patterns, frozen=True, kw_only=True):

@@ -1,7 +1,6 @@
 """The settings as JSON Schema, for programs that check settings without the service: the operator's CRD is one.
 
-`python -m tornado_app.config schema` prints it. A setting whose default is a tuple is a list. A kind that this module
-does not know is text: every kind reads text.
+`python -m tornado_app.config schema` prints it. A kind that this module does not know is text: every kind reads text.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Any
 
 from tornado_app.config.declaration import Setting
 from tornado_app.config.durations import Duration, Rate, show_duration
-from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Kind, Text
+from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Kind, Text, Texts
 from tornado_app.config.network import Url
 from tornado_app.config.settings import SETTINGS
 
@@ -34,9 +33,7 @@ def render() -> str:
 def _setting(setting: Setting) -> Schema:
     declared = setting.declared
     secret = {"secret": True} if declared.secret else {}
-    many = isinstance(setting.default, tuple)
-    found = {"type": "array", "items": _text(255), "maxItems": MAX_ITEMS} if many else schema(declared.kind)
-    return {"description": declared.doc, **found, **secret}
+    return {"description": declared.doc, **schema(declared.kind), **secret}
 
 
 def schema(kind: Kind) -> Schema:
@@ -52,6 +49,8 @@ def schema(kind: Kind) -> Schema:
             return {"type": "string", "enum": list(kind.options)}
         case Duration():
             return {**_text(24, _DURATION), "from": show_duration(kind.low), "to": show_duration(kind.high)}
+        case Texts():
+            return {"type": "array", "items": _text(255), "maxItems": MAX_ITEMS}
     return _line(kind)
 
 
