@@ -6,7 +6,7 @@ import gc
 import pytest
 
 from tornado_app import tasks
-from tornado_app.tasks import end, first_of
+from tornado_app.tasks import end, first_of, jittered
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +67,9 @@ async def test_a_fault_that_a_cancellation_turns_into_is_no_line_of_asyncio_s(ca
     del both
     gc.collect()
     assert caplog.messages == []
+
+
+def test_jittered_stays_within_its_bounds_and_varies():
+    found = {jittered(10, 0.5, 1.5) for _ in range(100)}
+    assert all(5 <= each <= 15 for each in found)
+    assert len(found) > 1

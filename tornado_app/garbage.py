@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import random
 import time
+
+from tornado_app.tasks import jittered
 
 log = logging.getLogger("leaderboard.garbage")
 
@@ -29,7 +30,7 @@ async def search_seldom() -> None:
     gc.set_threshold(*young[:2], _NEVER)
     try:
         while True:
-            await asyncio.sleep(EVERY * random.uniform(0.75, 1.25))  # noqa: S311 - nobody gains by guessing it
+            await asyncio.sleep(jittered(EVERY, 0.75, 1.25))
             _search()
     finally:
         gc.set_threshold(*young)

@@ -1,9 +1,10 @@
-"""Tasks that end when they are told to, and pieces of work that live and end together."""
+"""Tasks that end when they are told to, pieces of work that live and end together, and pauses between them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Coroutine
 from typing import Any
 
@@ -17,6 +18,11 @@ HURRY = 0.2
 
 END_SECONDS = 2.0
 """How long what must be put in order gets at least, however late it is."""
+
+
+def jittered(seconds: float, least: float = 0.5, most: float = 1.0) -> float:
+    """Between `least` and `most` times `seconds`, at random: what began together does not go on together."""
+    return seconds * random.uniform(least, most)  # noqa: S311  # no secret
 
 
 async def end(*tasks: asyncio.Future[Any], again: float | None = None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import random
 import re
 import sys
 from collections.abc import Awaitable
@@ -22,6 +21,7 @@ from pymongo.uri_parser import split_options
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.commands import Commands, Observe
+from tornado_app.tasks import jittered
 
 DriverName: TypeAlias = Literal["pymongo", "motor"]
 Document: TypeAlias = dict[str, Any]
@@ -178,7 +178,7 @@ def is_transient(error: PyMongoError) -> bool:
 def race_pause(lost: int) -> float:
     """Seconds until a write is tried again before which other writes came: longer each time, with jitter."""
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(lost, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, no secret
+    return jittered(longest)
 
 
 def let_go(error: BaseException | None) -> None:

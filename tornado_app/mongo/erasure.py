@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from tornado_app.mongo.documents import BEING_ERASED, NOT_BEING_ERASED, Document
 from tornado_app.mongo.known import PROFILE
 from tornado_app.mongo.marks import Mark
 from tornado_app.mongo.suspects import Suspects
+from tornado_app.tasks import jittered
 
 log = logging.getLogger("leaderboard.moderation")
 
@@ -67,7 +67,7 @@ class Eraser:
     async def run(self) -> None:
         """Finish what was interrupted, now and then, until cancelled."""
         while True:
-            await asyncio.sleep(EVERY * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(jittered(EVERY))
             await self.try_to_finish()
 
     async def try_to_finish(self) -> None:

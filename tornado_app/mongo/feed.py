@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,6 +27,7 @@ from tornado_app.mongo.known import Known
 from tornado_app.mongo.tap import Tap
 from tornado_app.mongo.tap import moment as resume_time
 from tornado_app.mongo.versions import cluster_time, version
+from tornado_app.tasks import jittered
 
 log = logging.getLogger("leaderboard.feed")
 
@@ -160,7 +160,7 @@ class Feed:
             self._alive_at = None
             if asyncio.get_running_loop().time() - began > CALL_TIMEOUT:
                 delay = 0.0
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(jittered(delay))
             delay = min(max(2 * delay, 0.05), MAX_PAUSE)
 
     def _broken(self, error: PyMongoError) -> None:

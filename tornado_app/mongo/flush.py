@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from tornado_app.mongo.documents import OUTCOME, Attempt, Document
 from tornado_app.mongo.driver import DUPLICATE_KEY, is_transient, let_go
 from tornado_app.mongo.known import Known, State
 from tornado_app.mongo.versions import clocked, reached
+from tornado_app.tasks import jittered
 
 log = logging.getLogger("leaderboard.store")
 
@@ -81,7 +81,7 @@ class Flusher:
             let_go(error)
             for pending in batch:
                 pending.tried = True
-            await asyncio.sleep(RETRY_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(jittered(RETRY_PAUSE, 0.5, 1.5))
             return batch
         code = getattr(error, "code", None)  # as when the disk is full
         log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})

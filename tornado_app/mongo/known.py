@@ -154,10 +154,9 @@ class Known:
         if last is not None and (last == state.last or self._is_ours(last)):
             return
         touched = {*fields, *(description.get("removedFields") or ())}
-        if not touched or not touched.issubset(
-            PROFILE
-        ):  # a name alone leaves no mark; what is not shown may be the memory
-            del self._states[player]
+        if touched and touched.issubset(PROFILE):
+            return  # a name alone leaves no mark
+        del self._states[player]  # what is not shown may be the memory
 
     def _is_ours(self, last: Any) -> bool:
         """Whether this process made a write: then it knows already, or has asked."""

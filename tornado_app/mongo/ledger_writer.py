@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,7 +33,7 @@ from tornado_app.mongo.ledger_opening import Opening
 from tornado_app.mongo.ledger_scribe import Scribe
 from tornado_app.mongo.tail import Batch, NoSuchPlace, Tail
 from tornado_app.mongo.versions import cluster_time
-from tornado_app.tasks import first_of
+from tornado_app.tasks import first_of, jittered
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -132,7 +131,7 @@ class LedgerWriter:
                 log.exception("the ledger is not written for now")
                 await self._give_up()
                 pause = self.lease.pause
-            await self._rest(pause * random.uniform(0.7, 1.0))  # noqa: S311  # jitter, no secret
+            await self._rest(jittered(pause, 0.7))
         await self._give_up()
 
     async def _rest(self, seconds: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -28,6 +27,7 @@ from tornado_app.mongo.marks import Kind, Mark
 from tornado_app.mongo.store import DURABLE, database_errors, wall_clock
 from tornado_app.mongo.suspects import Suspects
 from tornado_app.mongo.versions import cluster_time, version
+from tornado_app.tasks import jittered
 
 STATE = {"score": 1, "suspended": 1, "hidden": 1, "last": 1}
 
@@ -110,10 +110,10 @@ class MongoModeration:
             before = await self._settled_state(case.user_id)
             async with aclosing(self._ledger.actions(case.user_id, action_id=action_id, since_ms=since)) as pages:
                 part, complete = await self._take_all(case, before, pages)
-            taken = part if taken is None else _and(taken, part)
-            if complete and taken is None:
-                raise ActionNotFound
-            if complete and taken is not None:
+            taken = _sum(taken, part)
+            if complete:
+                if taken is None:
+                    raise ActionNotFound
                 return taken
             lost = lost + 1 if part is None else 0
         raise DatabaseError(retry_after=1.0)
@@ -131,7 +131,7 @@ class MongoModeration:
                 return taken, False
             last, moderated = part
             before = {**before, "last": last}
-            taken = moderated if taken is None else _and(taken, moderated)
+            taken = _sum(taken, moderated)
         return taken, True
 
     async def _settled_state(self, user_id: str) -> Document:
@@ -142,7 +142,7 @@ class MongoModeration:
             mark = mark_of(state.get("last"))
             if mark is None or await self._ledger.has(mark.op):
                 return state
-            await asyncio.sleep(PAUSE * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(jittered(PAUSE, 0.5, 1.5))
         raise DatabaseError("The ledger is not up to date yet. Please try again in a moment.", retry_after=5.0)
 
     async def _take(self, case: Case, before: Document, found: list[Counted]) -> tuple[str, Moderated] | None:
@@ -220,10 +220,10 @@ def _set(mark: Mark, **fields: Any) -> Document:
     return {"$set": {**fields, "last": marks.encode(mark)}}
 
 
-def _and(before: Moderated, part: Moderated | None) -> Moderated:
-    """How the player stands after a part, with the sums of all parts."""
-    if part is None:
-        return before
+def _sum(before: Moderated | None, part: Moderated | None) -> Moderated | None:
+    """How the player stands after the last part, with the sums of all parts; None where there was none."""
+    if before is None or part is None:
+        return part or before
     return msgspec.structs.replace(part, points=before.points + part.points, actions=before.actions + part.actions)
 
 

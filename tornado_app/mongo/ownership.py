@@ -8,6 +8,8 @@ the same name takes its database back, and `uid` becomes the new one. A drop nee
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pymongo
@@ -49,41 +51,32 @@ async def claim(client: Client, database: str, owner: Owner, *, previous: str | 
     if previous is not None:
         accepted.append(dict(zip(("namespace", "name"), previous.split("/"), strict=True)))
     wanted, change = {**_OWNER, "$or": accepted}, {"$set": owner._asdict()}
-    try:
-        with pymongo.timeout(PATIENCE):
-            for _ in range(2):  # of two first starts at once one finds the document of the other, which is the same
-                try:
-                    await _metadata(client, database).update_one(wanted, change, upsert=True)
-                except DuplicateKeyError:
-                    continue
-                return
-            raise _foreign(database, await _read(client, database), owner)
-    except PyMongoError as error:
-        raise StartupError(preflight.explain(error, database)) from error
+    async with _answered(database, PATIENCE):
+        for _ in range(2):  # of two first starts at once one finds the document of the other, which is the same
+            try:
+                await _metadata(client, database).update_one(wanted, change, upsert=True)
+            except DuplicateKeyError:
+                continue
+            return
+        raise _foreign(database, await _read(client, database), owner)
 
 
 async def read(client: Client, database: str) -> Owner | None:
     """The owner of the database. Raises StartupError where the database does not answer."""
-    try:
-        with pymongo.timeout(PATIENCE):
-            return await _read(client, database)
-    except PyMongoError as error:
-        raise StartupError(preflight.explain(error, database)) from error
+    async with _answered(database, PATIENCE):
+        return await _read(client, database)
 
 
 async def release(client: Client, database: str, owner: Owner) -> bool:
     """Remove the record of `owner`; whether there was one. Raises as `claim`."""
-    try:
-        with pymongo.timeout(PATIENCE):
-            found = await _read(client, database)
-            if found is None:
-                return False
-            if found[:2] != owner[:2]:
-                raise _foreign(database, found, owner)
-            await _metadata(client, database).delete_one({**_OWNER, **found._asdict()})
-            return True
-    except PyMongoError as error:
-        raise StartupError(preflight.explain(error, database)) from error
+    async with _answered(database, PATIENCE):
+        found = await _read(client, database)
+        if found is None:
+            return False
+        if found[:2] != owner[:2]:
+            raise _foreign(database, found, owner)
+        await _metadata(client, database).delete_one({**_OWNER, **found._asdict()})
+        return True
 
 
 async def drop(client: Client, database: str, owner: Owner) -> list[str]:
@@ -92,18 +85,25 @@ async def drop(client: Client, database: str, owner: Owner) -> list[str]:
     The owner goes last, so that a drop that is cut off can be repeated. A database without any of the collections is
     dropped already. Raises ForeignDatabase unless `owner` is the owner with this uid, StartupError as `claim`.
     """
+    async with _answered(database, DROP_PATIENCE):
+        found = await _read(client, database)
+        there = set(await client[database].list_collection_names())
+        if found is None and not there & set(COLLECTIONS):
+            return sorted(there)
+        if found != owner:
+            raise _foreign(database, found, owner)
+        for each in COLLECTIONS:
+            await client[database].drop_collection(each)
+        await client[database].drop_collection(METADATA)
+        return sorted(there - {*COLLECTIONS, METADATA})
+
+
+@asynccontextmanager
+async def _answered(database: str, seconds: float) -> AsyncIterator[None]:
+    """Bounds what is done inside. Raises StartupError where the database does not answer, or refuses."""
     try:
-        with pymongo.timeout(DROP_PATIENCE):
-            found = await _read(client, database)
-            there = set(await client[database].list_collection_names())
-            if found is None and not there & set(COLLECTIONS):
-                return sorted(there)
-            if found != owner:
-                raise _foreign(database, found, owner)
-            for each in COLLECTIONS:
-                await client[database].drop_collection(each)
-            await client[database].drop_collection(METADATA)
-            return sorted(there - {*COLLECTIONS, METADATA})
+        with pymongo.timeout(seconds):
+            yield
     except PyMongoError as error:
         raise StartupError(preflight.explain(error, database)) from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from tornado_app.core.errors import DatabaseError
 from tornado_app.mongo.census import count_above
 from tornado_app.mongo.driver import Client
 from tornado_app.mongo.feed import Feed
+from tornado_app.tasks import jittered
 
 log = logging.getLogger("leaderboard.ranks")
 
@@ -65,7 +65,7 @@ class RankCheck:
     async def run(self) -> None:
         """Check until cancelled."""
         while True:
-            await asyncio.sleep(EVERY * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(jittered(EVERY))
             try:
                 await self.once()
             except (DatabaseError, PyMongoError, TimeoutError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from tornado_app.mongo.driver import Client, settled
 from tornado_app.mongo.ledger import LEDGER
+from tornado_app.tasks import jittered
 
 log = logging.getLogger("leaderboard.storage")
 
@@ -52,7 +52,7 @@ class StorageMonitor:
                     await self.measure()
             except (PyMongoError, TimeoutError) as error:
                 log.info("storage was not measured, trying again in %g s: %s", EVERY, type(error).__name__)
-            await asyncio.sleep(EVERY * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
+            await asyncio.sleep(jittered(EVERY))
 
     async def measure(self) -> None:
         """Measure once. Raises PyMongoError."""
