@@ -50,8 +50,12 @@ CRDS = {
     "prometheusrules.yaml": f"{PROMETHEUS}/monitoring.coreos.com_prometheusrules.yaml",
 }
 """Kinds of others that the operator makes objects of: a file of a module each."""
-KITS = {"cluster": CLUSTER | CRDS, "node": NODE}
-"""What is built together, and kept in one folder: a new node's program does not build the API server anew."""
+GATEWAY = {
+    "gateways.yaml": CRDS["httproutes.yaml"].replace("httproutes", "gateways"),
+}
+"""The CRD of Gateways, which the operator reads and never creates."""
+KITS = {"cluster": CLUSTER | CRDS, "gateway": GATEWAY, "node": NODE}
+"""What is built together, and kept in one folder: a new file or program of one kit does not rebuild the API server."""
 
 _VERSION = "k8s.io/component-base/version"
 _STAMP = {  # charts ask for the API server's version, which is v0.0.0 unless it is stamped
@@ -129,15 +133,17 @@ def _cache(kit: str) -> Path | None:
     version = go_version(HERE)
     if version is None:
         return None
-    modules, made_of = ["go.mod"], (CLUSTER, CRDS, FLAGS)
-    if kit == "node":
-        modules, made_of = ["go.mod", "policies/go.mod"], (NODE, FLAGS)
+    modules, made_of = {
+        "cluster": (["go.mod"], (CLUSTER, CRDS, FLAGS)),
+        "gateway": ([], (GATEWAY,)),
+        "node": (["go.mod", "policies/go.mod"], (NODE, FLAGS)),
+    }[kit]
     return cache_folder(kit, version, *((HERE / each).read_text(encoding="utf-8") for each in modules), repr(made_of))
 
 
 def main(arguments: list[str]) -> int:
     """Build, or say that the tests that need it will be skipped."""
-    kits = ["cluster", *arguments]
+    kits = ["cluster", "gateway", *arguments]
     if any(_cache(kit) is None and list(_missing(KITS[kit])) for kit in kits):
         say(f"Go {GO[0]}.{GO[1]} or newer is not installed: tests on a Kubernetes cannot run.")
         return 0

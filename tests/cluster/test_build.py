@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.build import CLUSTER, CRDS, NODE
+from tests.cluster.build import CLUSTER, CRDS, GATEWAY, NODE
 from tests.support.mongod import end_with_parent
 from tests.support.wait import wait_until
 
@@ -25,6 +25,7 @@ case "$1 $2" in
     module="$(dirname "$CALLS")/module"
     mkdir -p "$module/config/crd/standard" "$module/example/prometheus-operator-crd"
     touch "$module/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
+    touch "$module/config/crd/standard/gateway.networking.k8s.io_gateways.yaml"
     touch "$module/example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"
     touch "$module/example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"
     echo "{\\"Dir\\": \\"$module\\"}" ;;
@@ -92,7 +93,7 @@ def test_it_builds_all_once_and_says_what(machine):
     code, said = machine.build()
     assert code == 0, said
     assert f"Building kube-apiserver for the test cluster (2 of {len(CLUSTER | CRDS)}, once)" in said
-    assert set(machine.built()) == set(CLUSTER | CRDS)
+    assert (set(machine.built()), set(machine.built("gateway"))) == (set(CLUSTER | CRDS), set(GATEWAY))
     assert machine.build() == (0, "")
     assert machine.compiled() == len(CLUSTER)
 

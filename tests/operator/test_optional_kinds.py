@@ -11,17 +11,19 @@ import yaml
 
 from leaderboard_operator.resources import KINDS
 from leaderboard_operator.run import RESYNC_SECONDS
-from tests.cluster.build import CRDS, find
-from tests.operator.boards import OPTIONAL, PATIENCE, leaderboard
+from tests.cluster.build import CRDS, GATEWAY, find
+from tests.operator.boards import OPTIONAL, PATIENCE, Boards, Object, leaderboard
 from tests.operator.samples import BOARDS
 from tests.support.cluster import Cluster
+from tests.support.kubernetes import need_programs
 from tests.support.wait import wait_until
 
 
 @contextmanager
 def knowing_every_kind(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with the CRDs of the Prometheus operator and of the Gateway API."""
-    files = [f"--filename={find(name)}" for name in CRDS]
+    need_programs(*GATEWAY)
+    files = [f"--filename={find(name)}" for name in (*CRDS, *GATEWAY)]
     cluster.kubectl("apply", "--server-side", *files)
     cluster.kubectl("wait", "--for=condition=Established", *files, "--timeout=30s")
     try:
@@ -66,17 +68,9 @@ def test_the_api_server_takes_every_object(every_kind, namespace, name):
             assert done.returncode == 0, done.stderr
 
 
-def test_optional_objects_come_and_go(every_kind, boards, run_operator, install):
-    run_operator(install(watch=(boards.namespace,)))
-    gateway = {"parentRefs": [{"name": "public"}], "hostnames": ["scores.example"]}
-    boards.apply(leaderboard(exposure={"gateway": gateway}, monitoring={"slo": {"availability": "99.5"}}))
-    boards.wait()
-    assert boards.get("servicemonitor")["spec"]["endpoints"][0]["port"] == "metrics"
-    assert "> 14.4 * 0.005" in str(boards.get("prometheusrule")["spec"])
-    assert boards.get("httproute")["spec"]["hostnames"] == ["scores.example"]
-    boards.wait("False", "NotAccepted", "Exposed")
-    route = boards.get("httproute")
-    assert route["spec"]["rules"][0]["timeouts"] == {"request": "0s"}
+def take_route(boards: Boards, parent: Object) -> None:
+    """What the controller of a Gateway writes when it routes."""
+    route = wait_until(lambda: boards.get("httproute"), PATIENCE, "the HTTPRoute")
     conditions = [
         {
             "type": type_,
@@ -88,8 +82,21 @@ def test_optional_objects_come_and_go(every_kind, boards, run_operator, install)
         }
         for type_ in ("Accepted", "ResolvedRefs")
     ]
-    parent = {"parentRef": {"name": "public"}, "controllerName": "example.com/gateway", "conditions": conditions}
-    boards.patch({"status": {"parents": [parent]}}, "httproute", "arcade", "--subresource=status")
+    taken = {"parentRef": parent, "controllerName": "example.com/gateway", "conditions": conditions}
+    boards.patch({"status": {"parents": [taken]}}, "httproute", "arcade", "--subresource=status")
+
+
+def test_optional_objects_come_and_go(every_kind, boards, run_operator, install):
+    run_operator(install(watch=(boards.namespace,)))
+    gateway = {"parentRefs": [{"name": "public"}], "hostnames": ["scores.example"]}
+    boards.apply(leaderboard(exposure={"gateway": gateway}, monitoring={"slo": {"availability": "99.5"}}))
+    boards.wait()
+    assert boards.get("servicemonitor")["spec"]["endpoints"][0]["port"] == "metrics"
+    assert "> 14.4 * 0.005" in str(boards.get("prometheusrule")["spec"])
+    assert boards.get("httproute")["spec"]["hostnames"] == ["scores.example"]
+    boards.wait("False", "NotAccepted", "Exposed")
+    assert boards.get("httproute")["spec"]["rules"][0]["timeouts"] == {"request": "0s"}
+    take_route(boards, {"name": "public"})
     boards.wait("True", "Accepted", "Exposed")
     assert boards.get()["status"]["url"] == "https://scores.example"
     boards.patch({"spec": {"monitoring": {"slo": {"availability": "99.95"}}}})
@@ -100,3 +107,58 @@ def test_optional_objects_come_and_go(every_kind, boards, run_operator, install)
     switched_off = {"serviceMonitor": "Disabled", "rules": "Disabled"}
     boards.patch({"spec": {"exposure": {"gateway": None}, "monitoring": switched_off}})
     wait_until(lambda: not any(boards.get(kind) for kind in OPTIONAL), PATIENCE, "none of them")
+
+
+LISTENERS = [
+    {"name": "plain", "protocol": "HTTP", "port": 8080},
+    {"name": "secure", "protocol": "HTTPS", "port": 8443, "tls": {"certificateRefs": [{"name": "certificate"}]}},
+]
+
+
+@pytest.mark.parametrize(
+    ("hostnames", "section", "url"),
+    [
+        (["scores.example"], "", "https://scores.example:8443"),
+        (["scores.example"], "plain", "http://scores.example:8080"),
+        ([], "plain", "http://192.0.2.7:8080"),
+    ],
+)
+def test_url_is_that_of_the_gateways_listener(every_kind, boards, run_operator, install, hostnames, section, url):
+    """With the right that the chart gives in one namespace."""
+    run_operator(install(watch=(boards.namespace,)))
+    parent = {"name": "public", **({"sectionName": section} if section else {})}
+    make_gateway(boards)
+    boards.apply(leaderboard(exposure={"gateway": {"parentRefs": [parent], "hostnames": hostnames}}))
+    take_route(boards, parent)
+    boards.wait("True", "Accepted", "Exposed")
+    assert boards.get()["status"]["url"] == url
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "url"), [(True, "https://scores.example:8443"), (False, "https://scores.example")]
+)
+def test_gateway_of_another_namespace_is_read_where_it_may_be(
+    every_kind, boards, tenant, run_operator, install, everywhere, url
+):
+    run_operator(install() if everywhere else install(watch=(boards.namespace,)))
+    parent = {"name": "public", "namespace": tenant.namespace}
+    make_gateway(tenant)
+    boards.apply(leaderboard(exposure={"gateway": {"parentRefs": [parent], "hostnames": ["scores.example"]}}))
+    take_route(boards, parent)
+    boards.wait("True", "Accepted", "Exposed")
+    assert boards.get()["status"]["url"] == url
+    boards.wait()
+
+
+def make_gateway(boards: Boards) -> None:
+    """A Gateway that got an address."""
+    boards.apply(
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "Gateway",
+            "metadata": {"name": "public"},
+            "spec": {"gatewayClassName": "example", "listeners": LISTENERS},
+        }
+    )
+    address = {"type": "IPAddress", "value": "192.0.2.7"}
+    boards.patch({"status": {"addresses": [address]}}, "gateway", "public", "--subresource=status")
