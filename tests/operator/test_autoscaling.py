@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from leaderboard_operator.resources.autoscaler import autoscaler
+from leaderboard_operator.resources.autoscaler import SOCKETS, autoscaler
 from leaderboard_operator.resources.deployment import deployment
 from leaderboard_operator.status import status
 from tests.operator.boards import spec
 from tests.operator.samples import board
 from tests.operator.test_status import seen
+from tornado_app.observability.metrics import Metrics
 
 SCALED = {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}
 
@@ -75,3 +76,8 @@ def test_sockets_scale_down_with_care_unless_asked_otherwise():
     own = {"scaleDown": {"selectPolicy": "Disabled"}}
     assert autoscaler(board(spec(autoscaling={**scaled, "behavior": own})))["spec"]["behavior"] == own
     assert "behavior" not in autoscaler(board(spec(**SCALED)))["spec"]
+
+
+def test_metric_of_sockets_is_one_of_the_service():
+    (found,) = (each for each in Metrics().registry.collect() if each.name == SOCKETS)
+    assert found.type == "gauge"
