@@ -11,7 +11,7 @@ MAX_DIGITS = 20
 """Digits of an integer that is written out; int64 has 19, so a larger one is out of range whatever its digits are."""
 
 _MAX_EXPONENT_DIGITS = 6
-_FORM = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
+_FORM = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?)(?=[0-9])0*+([0-9]*))?", re.ASCII)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.ASCII | re.DOTALL)
 
 
@@ -20,13 +20,13 @@ def integer(text: str) -> int | None:
     match = _FORM.fullmatch(text)
     if match is None:
         return None
-    sign, whole, fraction, exponent = match.groups(default="")
+    sign, whole, fraction, direction, exponent = match.groups(default="")
     digits = (whole + fraction).rstrip("0")
     if not digits.strip("0"):
         return 0
     if len(exponent) > _MAX_EXPONENT_DIGITS:
         return None
-    missing = len(whole) + int(exponent or 0) - len(digits)
+    missing = len(whole) + int(f"{direction}{exponent or 0}") - len(digits)
     digits = digits.lstrip("0")
     if missing < 0 or len(digits) + missing > MAX_DIGITS:
         return None
