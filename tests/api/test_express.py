@@ -10,6 +10,7 @@ from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
+from tornado.httputil import HTTPHeaders, RequestStartLine
 from tornado.iostream import IOStream
 
 from tests.api.wire import Wire, quietly
@@ -18,6 +19,7 @@ from tests.support.wait import wait_until
 from tornado_app.api import express
 from tornado_app.api import visit as visits
 from tornado_app.api.cors import Cors
+from tornado_app.api.delegate import Delegate
 from tornado_app.api.gateway import Gateway
 from tornado_app.api.http import Router
 from tornado_app.api.visit import Visit
@@ -267,6 +269,18 @@ def test_an_answer_that_cannot_be_written_ends_the_connection(monkeypatch, caplo
     found._stream.close.assert_called_once_with()
     assert "could not be written" in caplog.text
     assert request_id.get() is None  # nothing of the request is left where the connection is read
+
+
+def test_an_answer_that_tornado_cannot_write_ends_the_connection(caplog):
+    connection = Mock(context=Mock(remote_ip="192.0.2.1"))
+    connection.write_headers.side_effect = UnicodeEncodeError("latin-1", "✓", 0, 1, "ordinal not in range")
+    gateway = Gateway(Router([]), metrics=Metrics(), cors=Cors())
+    reading = Delegate(gateway).start_request(None, connection)
+    reading.headers_received(RequestStartLine("GET", "/", "HTTP/1.1"), HTTPHeaders({"Host": "x"}))
+    reading.finish()
+    connection.close.assert_called_once_with()
+    connection.finish.assert_not_called()
+    assert "could not be written" in caplog.text
 
 
 def test_who_sends_half_of_an_update_takes_nobodys_place(run_service, module_database):

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.api.live import new_user
+from tests.api.wire import Wire
 from tests.support.service import token
 from tests.support.wait import wait_until
 from tornado_app import app  # noqa: F401  # it defines every error
@@ -280,3 +281,16 @@ def test_docs_list_the_reasons_of_the_code():
 
 def subclasses(kind):
     return {kind} | {each for child in kind.__subclasses__() for each in subclasses(child)}
+
+
+def test_claim_of_any_name_can_be_refused_on_both_ways(run_service, module_database):
+    uri, name = module_database
+    odd = run_service("--jwt-user-claim", 'Spieler-"Nr\\✓', uri=uri, database=name)
+    sentence = 'The token names no user (Spieler-"Nr\\✓).'
+    with Wire(odd.url) as wire:
+        for before in ("", "\r\n"):  # the second is Tornado's to read
+            wire.send(f"{before}GET /api/leaderboard HTTP/1.1", f"Authorization: Bearer {PLAYER}")
+            answer = wire.read()
+            assert (answer.status, json.loads(answer.body)["message"]) == (401, sentence)
+            description = 'error_description="The token names no user (Spieler-?Nr??)."'
+            assert answer.headers["www-authenticate"].endswith(description)

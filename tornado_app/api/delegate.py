@@ -7,6 +7,7 @@ They are served below `RequestHandler`, by Tornado's public `HTTPMessageDelegate
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable
 from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
@@ -27,6 +28,8 @@ from tornado_app.api.gateway import Exchange, Gateway
 from tornado_app.api.http import Response
 from tornado_app.api.server import last_words, received
 from tornado_app.core.errors import LeaderboardError, ShuttingDown
+
+log = logging.getLogger("leaderboard.http")
 
 MAX_DRAIN = 1024 * 1024
 """Bytes of an oversized body that are read and thrown away, so that the client gets to read the refusal."""
@@ -159,5 +162,10 @@ class _Reading(HTTPMessageDelegate):
             last_words(self._connection)
         body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
         start = ResponseStartLine("HTTP/1.1", response.status, PHRASES.get(response.status, "Unknown"))
-        self._connection.write_headers(start, headers, body)
+        try:
+            self._connection.write_headers(start, headers, body)
+        except ValueError:
+            log.exception("an answer could not be written")
+            self._connection.close()
+            return
         self._connection.finish()

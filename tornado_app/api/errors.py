@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import msgspec
 
@@ -110,6 +111,9 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 TRY_AGAIN_LATER = 1013
 
+_NOT_IN_CHALLENGE = re.compile(r"[^ !#-\[\]-~]")
+"""What no `error_description` may hold, and most of it no header. Source: RFC 6750, section 3."""
+
 
 def status(error: LeaderboardError) -> int:
     """The HTTP status of an error."""
@@ -140,8 +144,12 @@ def response(error: LeaderboardError) -> Response:
 
 
 def _challenge(error: LeaderboardError) -> str:
-    """Source: RFC 6750, section 3; without a token the challenge names no error."""
+    """Source: RFC 6750, section 3; without a token the challenge names no error.
+
+    The text may name a claim, which a setting can call anything.
+    """
     if isinstance(error, MissingToken):
         return 'Bearer realm="leaderboard"'
     code = "insufficient_scope" if isinstance(error, InsufficientScope) else "invalid_token"
-    return f'Bearer realm="leaderboard", error="{code}", error_description="{error.text}"'
+    description = _NOT_IN_CHALLENGE.sub("?", error.text)
+    return f'Bearer realm="leaderboard", error="{code}", error_description="{description}"'
