@@ -36,8 +36,8 @@ class Record:
         else:
             self._add(submission.face, receipt.points)
             rule = self._suspicion.accepted(receipt.user_id, receipt.points)
-        known = {"player": receipt.user_id, "points": receipt.points, "score": receipt.score}
-        _audit(f"score update {result}", {"event": f"score_{result}", **_asked(request, submission), **known})
+        fields = {**_asked(request, submission), **_counted(receipt)}
+        _audit(f"score update {result}", {"event": f"score_{result}", **fields})
         if rule is not None:
             self._suspect(receipt.user_id, rule)
 
@@ -105,6 +105,18 @@ def _audit(message: str, fields: dict[str, object]) -> None:
     """`audit.info` without looking for the line of code that calls, which no line of the log shows."""
     if audit.isEnabledFor(logging.INFO):
         audit.handle(audit.makeRecord(audit.name, logging.INFO, __file__, 0, message, (), None, extra=fields))
+
+
+def _counted(receipt: Receipt) -> dict[str, object]:
+    """What was counted; the id and the type may come from the proof, where the request names none."""
+    counted = {
+        "player": receipt.user_id,
+        "points": receipt.points,
+        "score": receipt.score,
+        "action_id": receipt.action_id,
+        "action_type": receipt.action_type,
+    }
+    return {name: value for name, value in counted.items() if value is not None}
 
 
 def _asked(request: Request, submission: Submission) -> dict[str, object]:

@@ -111,7 +111,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
     `created`: it made the player; `replayed`: it had been applied before, and added nothing now. `surpassed_at`: when
     the player came to have more, in milliseconds; None while this is the player's score. `version`: a board of this
-    version or later shows it.
+    version or later shows it. `action_id`, `action_type`: those of the action, where it has them, also from its proof.
     """
 
     user_id: str
@@ -123,6 +123,8 @@ class Receipt(msgspec.Struct, frozen=True):
     quota: Quota
     surpassed_at: int | None = None
     version: int = 0
+    action_id: str | None = None
+    action_type: str | None = None
 
 
 class Player(msgspec.Struct, frozen=True):

@@ -196,6 +196,8 @@ def applied(attempt: Attempt, state: State, rules: Rules, now: Document | None) 
         quota=quota(state.times, attempt.now, rules),
         surpassed_at=attempt.now if now is not None and now["score"] > state.score else None,
         version=attempt.version,
+        action_id=action.id,
+        action_type=action.type,
     )
 
 
@@ -243,6 +245,8 @@ def _stored(
         quota=_quota(document, attempt.now, rules),
         surpassed_at=None if newer is None else newer["t"],
         version=attempt.version,
+        action_id=attempt.action.id,
+        action_type=attempt.action.type,
     )
 
 
