@@ -19,6 +19,8 @@ PAGE = (Path(__file__).parents[1] / "docs" / "logs.md").read_text(encoding="utf-
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 ADMIN = token("mod", scope="leaderboard:admin")
+ELSEWHERE = {"eviction", "shedding", "cut_off"}
+"""Events of clients that stall and of overload, which other tests cause."""
 ALWAYS = {"ts", "level", "logger", "message", "request_id", "event"}
 
 
@@ -72,7 +74,7 @@ def everything_happens(service):
 
 def test_a_service_writes_the_events_with_the_fields_that_are_told(service):
     everything_happens(service)
-    expected = {event: row for event, row in told().items() if event not in ("eviction", "shedding")}
+    expected = {event: row for event, row in told().items() if event not in ELSEWHERE}
     assert len(expected) == 14
     fields = defaultdict(set)
     for line in of_event(service, *expected):

@@ -1,6 +1,7 @@
 """A client that does not take its answers is cut off, and nothing of it stays in the kernel; one that reads is not."""
 
 import contextlib
+import json
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -63,6 +64,14 @@ def test_client_that_reads_nothing_is_cut_off(impatient, wire, asked):
         wire.socket.sendall(asked)
     wait_until(lambda: wire.held() is None, 5 + 4 * SECONDS + 5, "nothing of it is kept")  # 5 s: of lingering
     quietly(impatient)
+
+
+def test_cut_off_client_is_one_line_of_the_log(impatient, wire):
+    before = impatient.log.count('"cut_off"')
+    wire.socket.sendall(get("/openapi.json") * 10)
+    wait_until(lambda: impatient.log.count('"cut_off"') > before, 4 * SECONDS + 5, "the line")
+    *_, line = (json.loads(line) for line in impatient.log.splitlines() if '"cut_off"' in line)
+    assert (line["level"], line["logger"], line["reason"]) == ("info", "leaderboard.http", "send_timeout")
 
 
 def test_client_that_went_away_while_it_was_asked_to_read_leaves_nothing(impatient, wire):
