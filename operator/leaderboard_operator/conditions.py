@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+LONGEST_MESSAGE = 4096
+"""Characters of a message. What it cites is of any length, such as the keys of a Secret, and the CRD has a bound."""
+
 
 class Trouble(msgspec.Struct, frozen=True):
     """Something that keeps a Leaderboard from what was asked for. `message` names the cause and what to do."""
@@ -26,7 +29,10 @@ class Condition(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, type_: str, why: Trouble, *, so: bool | None) -> Condition:
         """A condition that is so, is not so, or (None) is not known."""
-        return cls(type_, {True: "True", False: "False", None: "Unknown"}[so], why.reason, why.message)
+        message = why.message
+        if len(message) > LONGEST_MESSAGE:
+            message = message[: LONGEST_MESSAGE - 1] + "…"
+        return cls(type_, {True: "True", False: "False", None: "Unknown"}[so], why.reason, message)
 
 
 def dated(found: list[Condition], before: list[dict[str, Any]], generation: int, now: datetime) -> list[dict[str, Any]]:

@@ -87,23 +87,25 @@ class Reconciler:
         try:
             board = self._board(live)
         except msgspec.ValidationError as error:
+            self._rollouts.forget(key)
             return await self._invalid(live, error)
         self._secrets[key] = {ref.name for ref in secret_keys(board.spec).values()}
         keys = await secretkeys.read(self._cluster, board.namespace, board.spec)
         board = msgspec.structs.replace(board, secrets_hash=keys.digest)
         if "deletionTimestamp" in live["metadata"]:
+            self._rollouts.forget(key)
             return await self._delete(live, board, keys)
         if not board.spec.paused:
             await deletion.set_finalizer(self._cluster, live, wanted=board.spec.database.deletion_policy == "Delete")
         seen = await self._bring(live, board, keys)
-        if not board.spec.paused:
-            self._rollouts.saw(board, over=over(seen))
+        self._rollouts.saw(board, over=board.spec.paused or over(seen))
         self._show(key, board, seen)
         changed = await self._tell(live, status(seen, live.get("status", {})))
         return self._outcome(key, seen, changed=changed)
 
     async def report(self, key: Key, text: str) -> None:
-        """Write into the status that reconciles of a Leaderboard fail."""
+        """Write into the status that reconciles of a Leaderboard fail, which keeps no other from its rollout."""
+        self._rollouts.forget(key)
         live = await self._cluster.find(_path(key)(key[1]))
         if live is not None:
             await self._tell_failure(live, Trouble("ReconcileError", f"The operator cannot finish its work: {text}"))

@@ -101,3 +101,19 @@ def test_pod_of_a_drop_is_in_no_service_whatever_labels_are_asked_for():
     made = drop_job(board(spec(template={"metadata": {"labels": labels}})))["spec"]["template"]["metadata"]["labels"]
     assert NAME_LABEL not in made
     assert made["team"] == "games"
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        {"sidecars": [{"name": "leaderboard", "image": "proxy:1"}]},
+        {"sidecars": [{}], "initContainers": [{}]},
+        {"volumes": [{}]},
+        {"volumeMounts": [{}]},
+    ],
+    ids=lambda each: next(iter(each)),
+)
+def test_drop_is_made_of_a_template_that_kubernetes_refuses(pod):
+    """The Leaderboard never had pods, and can be deleted."""
+    (container,) = drop_job(board(spec(template={"spec": pod})))["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["leaderboard", "database", "drop"]

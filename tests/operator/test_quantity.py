@@ -44,3 +44,7 @@ def test_numbers_are_those_of_cpu_and_memory_that_kubernetes_accepts():
         requests={"cpu": "250m", "memory": "1Gi", "nvidia.com/gpu": "1"}, limits={"memory": "2 Gi", "cpu": "1"}
     )
     assert numbers(asked) == {("cpu", "request"): 0.25, ("memory", "request"): 2**30, ("cpu", "limit"): 1.0}
+
+
+def test_quantity_that_is_no_number_of_this_world_is_left_out():
+    assert numbers(Resources(requests={"cpu": "1E999999999"}, limits={"cpu": "1"})) == {("cpu", "limit"): 1.0}

@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from leaderboard_operator import deletion
+from leaderboard_operator.metrics import Metrics
+from leaderboard_operator.reconcile import Defaults, Reconciler
 from leaderboard_operator.resources.deployment import deployment
 from leaderboard_operator.resources.names import Board
 from leaderboard_operator.rollouts import Cause, Rollouts, cause, kept
-from tests.operator.boards import PATIENCE, Boards, leaderboard, spec
-from tests.operator.samples import FULL, board
+from tests.operator.boards import PATIENCE, Boards, leaderboard, secret, spec
+from tests.operator.samples import FULL, UID, board
 from tests.support.operator import Operator
 from tests.support.wait import wait_until
 
@@ -106,6 +109,65 @@ def test_rollout_that_a_new_leader_finds_under_way_counts():
     turns, (first, second) = Rollouts(1, print), boards_of(2)
     turns.saw(first, over=False)
     assert reasons(turns, [second]) == ["UpdateWaits"]
+
+
+class OneLeaderboard:
+    """An API server that has one Leaderboard, its Secrets, and nothing else."""
+
+    def __init__(self, **live: Any) -> None:
+        meta = {"namespace": "games", "name": "arcade", "uid": UID, "generation": 2, "resourceVersion": "1"}
+        self.live: Object = {**leaderboard(), **live}
+        self.live["metadata"] = {**meta, **live.get("metadata", {})}
+
+    async def find(self, path: str) -> Object | None:
+        if path.endswith("/leaderboards/arcade"):
+            return self.live
+        if path == "/api/v1/namespaces/games":
+            return {"metadata": {}}
+        return secret("any", uri="x", key="x") if "/secrets/" in path else None
+
+    async def list(self, *_: Any) -> list[Object]:
+        return []
+
+    async def _write(self, _: str, written: Object) -> Object:
+        return written
+
+    apply = create = merge = _write
+
+
+DELETED = {"deletionTimestamp": "2026-11-29T20:00:00Z", "finalizers": [deletion.FINALIZER]}
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        {"spec": spec(paused=True)},
+        {"spec": spec(replicas="many")},
+        {"metadata": DELETED, "spec": spec(database={**spec()["database"], "deletionPolicy": "Delete"})},
+    ],
+    ids=["paused", "invalid", "being deleted"],
+)
+async def test_turn_of_a_leaderboard_that_does_not_go_on_is_the_next_ones(live):
+    called: list[tuple[str, str]] = []
+    reconciler = Reconciler(
+        OneLeaderboard(**live), Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=called.append
+    )
+    reconciler._rollouts.saw(board(), over=False)
+    assert reasons(reconciler._rollouts, boards_of(1)) == ["UpdateWaits"]
+    await reconciler.reconcile(("games", "arcade"))
+    assert called == [("games", "b0")]
+    assert reasons(reconciler._rollouts, boards_of(1)) == [""]
+
+
+async def test_turn_of_a_leaderboard_whose_reconciles_fail_is_the_next_ones():
+    called: list[tuple[str, str]] = []
+    reconciler = Reconciler(
+        OneLeaderboard(), Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=called.append
+    )
+    reconciler._rollouts.saw(board(), over=False)
+    assert reasons(reconciler._rollouts, boards_of(1)) == ["UpdateWaits"]
+    await reconciler.report(("games", "arcade"), "500 InternalError: webhook")
+    assert called == [("games", "b0")]
 
 
 def test_manual_update_waits_for_the_spec():

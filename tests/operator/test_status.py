@@ -8,7 +8,7 @@ import pytest
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from leaderboard_operator import VERSION
-from leaderboard_operator.conditions import Trouble
+from leaderboard_operator.conditions import LONGEST_MESSAGE, Trouble
 from leaderboard_operator.pods import CREATION_GRACE, PATIENCE, PULL_GRACE, SCHEDULING_GRACE, grace_left, trouble
 from leaderboard_operator.status import Observed, failed, status, version
 from tests.operator.boards import spec
@@ -217,6 +217,12 @@ def test_failed_reconcile_is_degraded_and_an_old_ready_does_not_stay(before, let
     degraded = {each["type"]: each for each in found["conditions"]}["Degraded"]
     assert (degraded["reason"], degraded["message"], degraded["observedGeneration"]) == ("ReconcileError", "500", 3)
     assert failed(PERSISTENT, 3, found, NOW + timedelta(hours=1)) == found
+
+
+def test_message_that_cites_a_megabyte_stays_within_the_bound_of_the_crd():
+    found = status(seen(secrets=(Trouble("KeyMissing", "its keys: " + "k" * 1_000_000),)), {})
+    assert max(len(each["message"]) for each in found["conditions"]) == LONGEST_MESSAGE
+    assert failed(Trouble("ReconcileError", "x" * 50_000), 3, {}, NOW)["conditions"][0]["message"].endswith("x…")
 
 
 def test_the_counts_are_the_deployments():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from leaderboard_operator.resources.container import CA_VARIABLE, CONTAINER
+from leaderboard_operator.resources.container import CA_VARIABLE
 from leaderboard_operator.resources.deployment import deployment
 from leaderboard_operator.resources.names import DROP_LABEL, MANAGED, NAME_LABEL, SECRETS_DIR, UID_LABEL, Board, Object
 from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA, secret_volume
@@ -74,13 +74,12 @@ def _pod(board: Board, serving: Object) -> Object:
     pod = {name: value for name, value in serving.items() if name not in _OF_BOARD}
     if pod.get("serviceAccountName") == board.name:
         del pod["serviceAccountName"]
-    (container,) = (each for each in serving["containers"] if each["name"] == CONTAINER)
-    others = [each for each in serving["volumes"] if each["name"] not in ("config", "secrets")]
+    others = [each for each in serving["volumes"] if each.get("name") not in ("config", "secrets")]
     return {
         **pod,
         "automountServiceAccountToken": False,
         "restartPolicy": "Never",
-        "containers": [_container(board, container)],
+        "containers": [_container(board, serving["containers"][0])],  # the rest are sidecars, of any form
         "volumes": [_secrets(board), *others],
     }
 
@@ -107,5 +106,5 @@ def _container(board: Board, serving: Object) -> Object:
             {"name": "LEADERBOARD_DATABASE_OWNER", "value": board.owner},
             *(each for each in serving["env"] if each["name"] == CA_VARIABLE),
         ],
-        "volumeMounts": [each for each in serving["volumeMounts"] if each["name"] != "config"],
+        "volumeMounts": [each for each in serving["volumeMounts"] if each.get("name") != "config"],
     }

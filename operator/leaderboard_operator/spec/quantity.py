@@ -35,6 +35,6 @@ def numbers(asked: Resources) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for kind, quantities in (("request", asked.requests), ("limit", asked.limits)):
         for resource in quantities.keys() & {"cpu", "memory"}:
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):
                 found[resource, kind] = number(quantities[resource])
     return found
