@@ -70,6 +70,7 @@ def test_the_bounds_of_the_objectives_are_edges():
         ("websocket_opened_total", {"face": "C"}),
         ("websocket_evictions_total", {"reason": "stalled"}),
         ("websocket_refusals_total", {"reason": "origin_not_allowed"}),
+        ("websocket_refusals_total", {"reason": "invalid_request"}),
         ("change_stream_restarts_total", {"reason": "history_lost"}),
         ("rank_checks_total", {"result": "differed"}),
         ("suspicious_total", {"rule": "replay_storm"}),

@@ -51,12 +51,5 @@ MODERATION = (
         "All that is stored of a player, for moderators and for the player",
         (200, Outcome("In JSON, as it is stored.", Export, _KEPT)),
     ),
-    _moderation(
-        "POST",
-        "erase",
-        "Forget a player",
-        (204, Outcome("Forgotten.", None, (*_KEPT, VERSION))),
-        body=Case,
-        errors=BODY,
-    ),
+    _moderation("POST", "erase", "Forget a player", _GONE, body=Case, errors=BODY),
 )

@@ -11,6 +11,7 @@ from tornado_app.api.face import Face
 from tornado_app.api.openapi_operations import CREDENTIALS, Errors, tag
 from tornado_app.api.openapi_schemas import Json, Schemas
 from tornado_app.core.errors import LeaderboardError, RateLimited, TooManyConnections
+from tornado_app.live.wire import TOO_BIG
 
 ABOUT = (
     "Any query argument but `token` closes the socket with 4400. "
@@ -22,7 +23,6 @@ ABOUT = (
 REFUSALS: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, TooManyConnections)
 """What closes a socket with 44 and the last two digits of the status."""
 
-MESSAGE_TOO_BIG = 1009
 _PASSING = (RateLimited, TooManyConnections)
 
 
@@ -52,7 +52,7 @@ def _closes() -> Iterator[Json]:
     busy = errors.close_code(LeaderboardError())
     too_big = f"A message of more than {sockets.MAX_MESSAGE // 1024} KiB."
     yield _close(gate.GOING_AWAY, "going away", "The service restarts: connect again.", retry=True)
-    yield _close(MESSAGE_TOO_BIG, "", too_big, retry=False)
+    yield _close(TOO_BIG, "", too_big, retry=False)
     yield _close(busy, "", "The service cannot serve now: connect again later.", retry=True)
     for kind in REFUSALS:
         message = "Too many failed attempts from this address." if kind is RateLimited else kind.message

@@ -6,9 +6,7 @@ from collections.abc import Collection
 from urllib.parse import parse_qsl
 
 from tornado_app.api.errors import BadRequest
-
-_SHOWN = 64
-"""Characters of an unknown name that the refusal repeats."""
+from tornado_app.api.refusals import clip
 
 
 def check(query: str, known: Collection[str]) -> None:
@@ -16,11 +14,9 @@ def check(query: str, known: Collection[str]) -> None:
     names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
     for name in names:
         if name not in known:
-            message = f"Unknown query argument {name[:_SHOWN]!a}. {_known(known)}"
-            raise BadRequest(message, reason="query_argument", detail=message)
+            raise BadRequest(f"Unknown query argument {clip(name)}. {_known(known)}", reason="query_argument")
     if len(set(names)) < len(names):
-        message = "A query argument is named twice."
-        raise BadRequest(message, reason="query_argument", detail=message)
+        raise BadRequest("A query argument is named twice.", reason="query_argument")
 
 
 def _known(known: Collection[str]) -> str:

@@ -16,7 +16,6 @@ log = logging.getLogger("leaderboard.refusals")
 MAX_SHOWN = 100
 """Characters of a client's own text in a message or a detail."""
 
-
 MAX_PATH = 512
 """Characters of a path in a line: one that is refused for its length is as long as the client likes."""
 

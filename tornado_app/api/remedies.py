@@ -14,9 +14,10 @@ from typing import NamedTuple
 from tornado_app.api import errors
 from tornado_app.api.gate import GOING_AWAY
 from tornado_app.api.http import MethodNotAllowed, NotFound
-from tornado_app.api.openapi_sockets import MESSAGE_TOO_BIG, REFUSALS
+from tornado_app.api.openapi_sockets import REFUSALS
 from tornado_app.core import errors as core
 from tornado_app.core.errors import LeaderboardError
+from tornado_app.live.wire import TOO_BIG
 
 ABNORMAL = 1006
 BEGIN, END = "<!-- generated: python -m tornado_app.api.remedies -->", "<!-- end of what is generated -->"
@@ -170,7 +171,7 @@ CLOSES: dict[int, tuple[str, Remedy]] = {
             "Connect again. If it is regular, set the proxy's read timeout above `ping_interval`.",
         ),
     ),
-    MESSAGE_TOO_BIG: ("", Remedy("The client sent a message over the limit.", "Send nothing but the token's message.")),
+    TOO_BIG: ("", Remedy("The client sent a message over the limit.", "Send nothing but the token's message.")),
     errors.TRY_AGAIN_LATER: ("a code of 5xx", Remedy("The service cannot serve now.", "Connect again later.")),
 }
 

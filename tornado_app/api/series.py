@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tornado_app.api.errors import OriginNotAllowed
+from tornado_app.api import openapi_sockets
 from tornado_app.api.face import Face
 from tornado_app.api.http import Route
-from tornado_app.api.openapi_operations import CREDENTIALS, WRITE, Errors
-from tornado_app.core.errors import PlayerNotFound, TooManyConnections
+from tornado_app.api.openapi_operations import WRITE, Errors
+from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.suspicion import Rule
 from tornado_app.observability.metrics import Metrics
 
 _REFUSED: Errors = (*WRITE, PlayerNotFound)
-_CLOSED: Errors = (*CREDENTIALS, OriginNotAllowed, TooManyConnections)
 
 RESULTS = ("accepted", "replayed", *sorted({kind.code for kind in _REFUSED}))
 """What becomes of a score update."""
 
-REFUSALS = sorted({kind.code for kind in _CLOSED})
+REFUSALS = sorted({kind.code for kind in openapi_sockets.REFUSALS})
 """Why a socket is closed."""
 
 CODES = ("200", "500", "503")
