@@ -35,6 +35,12 @@ class Condition(msgspec.Struct, frozen=True):
         return cls(type_, {True: "True", False: "False", None: "Unknown"}[so], why.reason, message)
 
 
+def condition(live: dict[str, Any] | None, type_: str) -> dict[str, Any]:
+    """A condition of a live object, as its controller reports it; empty where there is none."""
+    found: list[dict[str, Any]] = (live or {}).get("status", {}).get("conditions", [])
+    return next((each for each in found if each["type"] == type_), {})
+
+
 def dated(found: list[Condition], before: list[dict[str, Any]], generation: int, now: datetime) -> list[dict[str, Any]]:
     """The conditions as the status holds them; a status that stays keeps its time."""
     known = {each["type"]: each for each in before}

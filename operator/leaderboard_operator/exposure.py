@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import msgspec
 
 from leaderboard_operator.conditions import Trouble
-from leaderboard_operator.resources import Board
+from leaderboard_operator.resources.names import Board, Object
 from leaderboard_operator.spec.runtime import Ingress, ParentRef
-
-Object = dict[str, Any]
 
 _PORTS = {"http": 80, "https": 443}
 _SECURE = ("HTTPS", "TLS")
@@ -46,7 +41,7 @@ def exposure(
 
 def inner(board: Board) -> str:
     """The URL within the cluster."""
-    return f"{_scheme(board)}://{board.name}.{board.namespace}.svc:{board.spec.exposure.service.port}"
+    return f"{board.scheme}://{board.name}.{board.namespace}.svc:{board.spec.exposure.service.port}"
 
 
 def _load_balancer(board: Board, service: Object | None) -> Exposure:
@@ -54,7 +49,7 @@ def _load_balancer(board: Board, service: Object | None) -> Exposure:
     if not address:
         text = f"The load balancer has no address yet; `kubectl describe service {board.name}` shows why"
         return Exposure(so=False, why=Trouble("AddressPending", text), url=inner(board))
-    url = _url(_scheme(board), address, board.spec.exposure.service.port)
+    url = _url(board.scheme, address, board.spec.exposure.service.port)
     return Exposure(so=True, why=Trouble("Accepted", f"The load balancer has the address {address}"), url=url)
 
 
@@ -69,12 +64,11 @@ def _ingress(board: Board, asked: Ingress, ingress: Object | None) -> Exposure:
 def _route(board: Board, hostnames: list[str], route: Object | None, gateways: dict[ParentRef, Object]) -> Exposure:
     parents = (route or {}).get("status", {}).get("parents", [])
     generation = (route or {}).get("metadata", {}).get("generation", 0)
-    refusals = list(_refusals(parents, generation))
-    if len(refusals) < len(parents):  # one Gateway that routes is enough
-        accepted = [each for each in parents if not list(_refusals([each], generation))]
-        text = f"The Gateway {accepted[0]['parentRef']['name']} routes to the service"
-        gateway = _gateway(board, accepted[0]["parentRef"], gateways)
-        url = _routed(hostnames, accepted[0]["parentRef"], gateway) or inner(board)
+    refusals = [_refusal(each, generation) for each in parents]
+    if "" in refusals:  # one Gateway that routes is enough
+        parent = parents[refusals.index("")]["parentRef"]
+        text = f"The Gateway {parent['name']} routes to the service"
+        url = _routed(hostnames, parent, _gateway(board, parent, gateways)) or inner(board)
         return Exposure(so=True, why=Trouble("Accepted", text), url=url)
     if refusals:
         return Exposure(so=False, why=Trouble("RouteRefused", refusals[0]), url=inner(board))
@@ -82,17 +76,16 @@ def _route(board: Board, hostnames: list[str], route: Object | None, gateways: d
     return Exposure(so=False, why=Trouble("NotAccepted", f"{text}controller"), url=inner(board))
 
 
-def _refusals(parents: list[Object], generation: int) -> Iterator[str]:
-    """What each parent that does not route says, or waits for."""
-    for parent in parents:
-        name = parent["parentRef"]["name"]
-        current = [each for each in parent.get("conditions", []) if each.get("observedGeneration", 0) >= generation]
-        status = {each["type"]: each for each in current}
-        bad = [each for each in current if each["type"] in ("Accepted", "ResolvedRefs") and each["status"] != "True"]
-        if bad:
-            yield f"The Gateway {name} does not route to the service: {bad[0]['reason']}: {bad[0].get('message', '')}"
-        elif "Accepted" not in status:
-            yield f"The Gateway {name} has not looked at the HTTPRoute yet"
+def _refusal(parent: Object, generation: int) -> str:
+    """What a parent that does not route says, or waits for; empty where it routes."""
+    name = parent["parentRef"]["name"]
+    current = [each for each in parent.get("conditions", []) if each.get("observedGeneration", 0) >= generation]
+    bad = [each for each in current if each["type"] in ("Accepted", "ResolvedRefs") and each["status"] != "True"]
+    if bad:
+        return f"The Gateway {name} does not route to the service: {bad[0]['reason']}: {bad[0].get('message', '')}"
+    if all(each["type"] != "Accepted" for each in current):
+        return f"The Gateway {name} has not looked at the HTTPRoute yet"
+    return ""
 
 
 def _gateway(board: Board, parent: Object, gateways: dict[ParentRef, Object]) -> Object | None:
@@ -115,11 +108,6 @@ def _routed(hostnames: list[str], parent: Object, gateway: Object | None) -> str
     host = next(iter(hosts), "") or listener.get("hostname", "").removeprefix("*.") or address
     scheme = "https" if listener["protocol"] in _SECURE else "http"
     return _url(scheme, host, listener["port"]) if host else ""
-
-
-def _scheme(board: Board) -> str:
-    """How the pods themselves serve."""
-    return "https" if "tls_cert" in board.spec.settings else "http"
 
 
 def _address(live: Object | None) -> str:

@@ -17,6 +17,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        self._each: list[Gauge] = []
         ProcessCollector(registry=registry)
         self._requests = Counter(
             "rest_client_requests",
@@ -162,25 +163,15 @@ class Metrics:
 
     def forget(self, key: tuple[str, str]) -> None:
         """A Leaderboard is gone."""
-        for each in (
-            self._conditions,
-            self._generation,
-            self._observed_generation,
-            self._version,
-            self._replicas,
-            self._max_replicas,
-            self._min_replicas,
-            self._autoscaler_active,
-            self._objectives,
-            self._thresholds,
-            self._resources,
-        ):
+        for each in self._each:
             self._forget(each, key)
 
     def _of_each(self, name: str, text: str, *labels: str) -> Gauge:
-        """A gauge of each Leaderboard."""
+        """A gauge of each Leaderboard, whose series `forget` removes."""
         names = ["namespace", "leaderboard", *labels]
-        return Gauge(f"leaderboard_operator_{name}", text, names, registry=self.registry)
+        found = Gauge(f"leaderboard_operator_{name}", text, names, registry=self.registry)
+        self._each.append(found)
+        return found
 
     def _replace(self, metric: Gauge, key: tuple[str, str], values: Mapping[Any, float]) -> None:
         """Show these series of a Leaderboard, by their labels, and no others."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from leaderboard_operator.conditions import Trouble
+from leaderboard_operator.conditions import Trouble, condition
 
 Object = dict[str, Any]
 
@@ -68,7 +68,7 @@ def grace_left(pods: list[Object], now: datetime) -> timedelta | None:
 
 def _signs(pods: list[Object]) -> Iterator[Sign]:
     for pod in pods:
-        if _condition(pod, "Ready").get("status") != "True" and not pod["metadata"].get("deletionTimestamp"):
+        if condition(pod, "Ready").get("status") != "True" and not pod["metadata"].get("deletionTimestamp"):
             yield from _troubles(pod)
 
 
@@ -91,13 +91,8 @@ def database_trouble(pods: list[Object], now: datetime) -> Trouble | None:
     return found if found is not None and found.reason in DATABASE_REASONS else None
 
 
-def _condition(pod: Object, type_: str) -> Object:
-    conditions: list[Object] = pod.get("status", {}).get("conditions", [])
-    return next((each for each in conditions if each["type"] == type_), {})
-
-
 def _troubles(pod: Object) -> Iterator[Sign]:
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = condition(pod, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":
         text = f"No node takes the pods: {scheduled.get('message', '')}"
         yield Sign(Trouble("Unschedulable", text), _after(SCHEDULING_GRACE, scheduled.get("lastTransitionTime")))
@@ -157,7 +152,7 @@ def _fault(text: str) -> Trouble:
 def _silent(pod: Object, container: Object) -> Iterator[Sign]:
     """A service that was ready and is no longer has lost its database; one that never was may be slow to start."""
     running = container.get("state", {}).get("running")
-    since = _condition(pod, "Ready").get("lastTransitionTime")
+    since = condition(pod, "Ready").get("lastTransitionTime")
     if container.get("started") and running is not None and since:
         text = (
             "The service runs, but its database does not answer or is far behind. Look at MongoDB, and at /readyz of a "

@@ -17,14 +17,13 @@ from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.monitoring import Routing, promised
 from leaderboard_operator.resources import Board
-from leaderboard_operator.resources.autoscaler import scaling_active
 from leaderboard_operator.resources.container import resources
 from leaderboard_operator.resources.names import Key
 from leaderboard_operator.resources.secrets import secret_keys
 from leaderboard_operator.rollouts import Rollouts
 from leaderboard_operator.secretkeys import Keys
 from leaderboard_operator.spec import Spec, quantity
-from leaderboard_operator.status import Observed, counts, failed, over, status
+from leaderboard_operator.status import Observed, counts, failed, over, scaling_active, status
 
 log = logging.getLogger(__name__)
 

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from leaderboard_operator.conditions import Trouble
-from leaderboard_operator.resources import Board
 from leaderboard_operator.resources.deployment import ASKED_HASH, SECRETS_HASH, TEMPLATE_HASH, deployment
-
-Object = dict[str, Any]
-Key = tuple[str, str]
+from leaderboard_operator.resources.names import Board, Key, Object
 
 _NOTES = (TEMPLATE_HASH, ASKED_HASH)
 

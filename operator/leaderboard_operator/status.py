@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from leaderboard_operator import exposure, pods
-from leaderboard_operator.conditions import Condition, Trouble, dated
+from leaderboard_operator.conditions import Condition, Trouble, condition, dated
 from leaderboard_operator.exposure import Exposure
 from leaderboard_operator.resources.names import Board, Object
 
@@ -55,6 +55,12 @@ def counts(board: Board, deployment: Object | None) -> Counts:
     current = status.get("observedGeneration", 0) >= found.get("metadata", {}).get("generation", 1)
     settled = current and updated == there == found.get("spec", {}).get("replicas")
     return Counts(board.replicas, there, updated, status.get("readyReplicas", 0), settled)
+
+
+def scaling_active(live: Object | None) -> bool | None:
+    """Whether the HorizontalPodAutoscaler can compute a number of pods; None until its controller has reported."""
+    found = condition(live, "ScalingActive")
+    return found["status"] == "True" if found else None
 
 
 def over(seen: Observed) -> bool:
@@ -119,7 +125,7 @@ def _autoscaling(seen: Observed) -> list[Condition]:
     if seen.board.replicas == 0:
         why = Trouble("ScaledToZero", "spec.replicas is 0, which switches the autoscaler off; set it to 1 or more")
         return [Condition.of("AutoscalingActive", why, so=False)]
-    found = _condition(seen.autoscaler, "ScalingActive")
+    found = condition(seen.autoscaler, "ScalingActive")
     if not found:
         why = Trouble("NotLooked", "The HorizontalPodAutoscaler's controller has not looked at it yet")
         return [Condition.of("AutoscalingActive", why, so=None)]
@@ -190,7 +196,7 @@ def _database(seen: Observed, count: Counts) -> Condition:
 
 def _refused_pods(deployment: Object | None) -> Trouble | None:
     """Pods that the API server refuses to make: a quota, a policy."""
-    failure = _condition(deployment, "ReplicaFailure")
+    failure = condition(deployment, "ReplicaFailure")
     if failure.get("status") != "True":
         return None
     text = failure.get("message", "")
@@ -200,11 +206,6 @@ def _refused_pods(deployment: Object | None) -> Trouble | None:
 
 
 def _late(deployment: Object | None) -> Trouble | None:
-    if _condition(deployment, "Progressing").get("reason") != "ProgressDeadlineExceeded":
+    if condition(deployment, "Progressing").get("reason") != "ProgressDeadlineExceeded":
         return None
     return Trouble("TooSlow", "The pods do not become ready. Look at `kubectl describe pod` and their logs")
-
-
-def _condition(deployment: Object | None, type_: str) -> Object:
-    found: list[Object] = (deployment or {}).get("status", {}).get("conditions", [])
-    return next((each for each in found if each["type"] == type_), {})

@@ -6,9 +6,9 @@ import pytest
 
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.monitoring import promised
-from leaderboard_operator.resources.autoscaler import scaling_active
 from leaderboard_operator.spec.quantity import numbers
 from leaderboard_operator.spec.runtime import Resources, Slo
+from leaderboard_operator.status import scaling_active
 
 KEY = ("games", "arcade")
 RESOURCES = Resources(limits={"memory": "512Mi"})

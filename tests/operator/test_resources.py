@@ -15,6 +15,7 @@ import yaml
 from leaderboard_operator.resources import KINDS
 from leaderboard_operator.resources.dropjob import KEPT, drop_job
 from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA
+from leaderboard_operator.resources.service import METRICS_SUFFIX, metrics_service
 from tests.operator.boards import spec
 from tests.operator.samples import BOARDS, board
 from tests.support.certificates import write_pair
@@ -27,7 +28,8 @@ CASES = [(name, kind) for name in BOARDS for kind in KINDS]
 
 
 def golden(name: str, kind) -> str:
-    return f"{name}-{kind.plural}{kind.suffix}"
+    suffix = METRICS_SUFFIX if kind.build is metrics_service else ""
+    return f"{name}-{kind.plural}{suffix}"
 
 
 def text(name: str, kind) -> str:

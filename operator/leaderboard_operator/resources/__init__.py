@@ -15,23 +15,19 @@ from leaderboard_operator.resources.ingress import ingress
 from leaderboard_operator.resources.names import Board, Object
 from leaderboard_operator.resources.networkpolicy import network_policy
 from leaderboard_operator.resources.prometheusrule import prometheus_rule
-from leaderboard_operator.resources.service import METRICS_SUFFIX, metrics_service, service
+from leaderboard_operator.resources.service import metrics_service, service
 from leaderboard_operator.resources.serviceaccount import service_account
 from leaderboard_operator.resources.servicemonitor import service_monitor
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of object that Leaderboards have. `optional`: not every cluster knows it.
-
-    `suffix`: what its name has after the Leaderboard's, where a Leaderboard has several objects of the kind.
-    """
+    """A kind of object that Leaderboards have. `optional`: not every cluster knows it."""
 
     group: str
     version: str
     plural: str
     build: Callable[[Board], Object | None]
     optional: bool = False
-    suffix: str = ""
 
     @property
     def api_version(self) -> str:
@@ -44,7 +40,7 @@ KINDS = (
     Kind("", "v1", "configmaps", config_map),
     Kind("apps", "v1", "deployments", deployment),
     Kind("", "v1", "services", service),
-    Kind("", "v1", "services", metrics_service, suffix=METRICS_SUFFIX),
+    Kind("", "v1", "services", metrics_service),
     Kind("autoscaling", "v2", "horizontalpodautoscalers", autoscaler),
     Kind("policy", "v1", "poddisruptionbudgets", disruption_budget),
     Kind("networking.k8s.io", "v1", "networkpolicies", network_policy),

@@ -44,9 +44,3 @@ def _metric(board: Board, asked: ScalingMetric) -> Object:
         metric = {"name": SOCKETS, "selector": {"matchLabels": labels}}
         return {"type": "External", "external": {"metric": metric, "target": target}}
     return {"type": "Pods", "pods": {"metric": {"name": SOCKETS}, "target": target}}
-
-
-def scaling_active(live: Object | None) -> bool | None:
-    """Whether the HorizontalPodAutoscaler can compute a number of pods; None until its controller has reported."""
-    found = (live or {}).get("status", {}).get("conditions", [])
-    return next((each["status"] == "True" for each in found if each["type"] == "ScalingActive"), None)

@@ -15,7 +15,6 @@ from leaderboard_operator.resources.names import (
     present,
 )
 from leaderboard_operator.resources.secrets import TRUSTED_CA
-from leaderboard_operator.spec import Spec
 from leaderboard_operator.spec.runtime import Probe, Resources
 
 CONTAINER = "leaderboard"
@@ -54,7 +53,7 @@ def container(board: Board) -> Object:
             "readOnlyRootFilesystem": True,
             **asked.container_security_context,
         },
-        **_probes(board.spec),
+        **_probes(board),
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the error that it ended with: status.py reads it
         "volumeMounts": [
@@ -87,11 +86,11 @@ def _environment(board: Board) -> list[Object]:
     return [*found, *(present(each) for each in asked)]
 
 
-def _probes(spec: Spec) -> Object:
+def _probes(board: Board) -> Object:
     """Startup and liveness ask the metrics port: it opens first, while an index is built or the board is read, and it
     has room when sockets fill the port of clients. Readiness asks the port of clients."""
-    asked = spec.template.spec
-    clients = {"port": "http", **({"scheme": "HTTPS"} if "tls_cert" in spec.settings else {})}
+    asked = board.spec.template.spec
+    clients = {"port": "http", **({"scheme": "HTTPS"} if board.scheme == "https" else {})}
     return {
         "startupProbe": _probe("/healthz", {"port": "metrics"}, STARTUP, asked.startup_probe),
         "readinessProbe": _probe("/readyz", clients, READINESS, asked.readiness_probe),

@@ -30,9 +30,10 @@ def deployment(board: Board) -> Object:
     asked = board.spec.rollout
     bounds = {"maxUnavailable": asked.max_unavailable, "maxSurge": asked.max_surge}
     kept = board.kept or _fresh(board)
-    found = board.object(
+    return board.object(
         "apps/v1",
         "Deployment",
+        annotations=kept["annotations"],
         spec={
             "replicas": board.replicas,
             "revisionHistoryLimit": 3,
@@ -43,8 +44,6 @@ def deployment(board: Board) -> Object:
             "template": kept["template"],
         },
     )
-    found["metadata"]["annotations"] = kept["annotations"]
-    return found
 
 
 def _fresh(board: Board) -> Object:

@@ -18,7 +18,4 @@ def http_route(board: Board) -> Object | None:
     spec: Object = {"parentRefs": [present(each) for each in asked.parent_refs], "rules": [rule]}
     if asked.hostnames:
         spec["hostnames"] = asked.hostnames
-    found = board.object(GATEWAY_API, "HTTPRoute", spec=spec)
-    if asked.annotations:
-        found["metadata"]["annotations"] = asked.annotations
-    return found
+    return board.object(GATEWAY_API, "HTTPRoute", annotations=asked.annotations, spec=spec)

@@ -28,7 +28,5 @@ def ingress(board: Board) -> Object | None:
         spec["ingressClassName"] = asked.class_name
     if asked.tls_secret_name:
         spec["tls"] = [{"hosts": [asked.host], "secretName": asked.tls_secret_name}]
-    found = board.object("networking.k8s.io/v1", "Ingress", spec=spec)
-    sockets = {**SOCKETS, "nginx.org/websocket-services": board.name}
-    found["metadata"]["annotations"] = {**sockets, **asked.annotations}
-    return found
+    annotations = {**SOCKETS, "nginx.org/websocket-services": board.name, **asked.annotations}
+    return board.object("networking.k8s.io/v1", "Ingress", annotations=annotations, spec=spec)

@@ -92,15 +92,33 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return scaling.max_replicas
 
-    def object(self, api_version: str, kind: str, *, name: str | None = None, **rest: Any) -> Object:
-        """An object that belongs to the Leaderboard and goes with it; `rest` is its content."""
+    @property
+    def scheme(self) -> str:
+        """How the pods serve: with a certificate of their own, or not."""
+        return "https" if "tls_cert" in self.spec.settings else "http"
+
+    def object(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        name: str | None = None,
+        labels: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+        **rest: Any,
+    ) -> Object:
+        """An object that belongs to the Leaderboard and goes with it. `labels` are more than every object has.
+
+        `rest` is its content.
+        """
         return {
             "apiVersion": api_version,
             "kind": kind,
             "metadata": {
                 "name": name or self.name,
                 "namespace": self.namespace,
-                "labels": self.labels,
+                "labels": {**self.labels, **(labels or {})},
+                **({"annotations": annotations} if annotations else {}),
                 "ownerReferences": [self._owner()],
             },
             **rest,
@@ -108,9 +126,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
 
     def monitoring_object(self, kind: str, **rest: Any) -> Object:
         """An object of the Prometheus operator's."""
-        found = self.object("monitoring.coreos.com/v1", kind, **rest)
-        found["metadata"]["labels"] = {**self.monitoring_labels, **self.labels}
-        return found
+        labels = {**self.monitoring_labels, **self.labels}
+        return self.object("monitoring.coreos.com/v1", kind, labels=labels, **rest)
 
     def _owner(self) -> Object:
         return {

@@ -17,9 +17,10 @@ def service(board: Board) -> Object:
         "loadBalancerClass": asked.load_balancer_class,
         "loadBalancerSourceRanges": asked.load_balancer_source_ranges,
     }
-    found = board.object(
+    return board.object(
         "v1",
         "Service",
+        annotations=asked.annotations,
         spec={
             "type": asked.type,
             "ipFamilyPolicy": asked.ip_family_policy,
@@ -36,17 +37,15 @@ def service(board: Board) -> Object:
             ],
         },
     )
-    if asked.annotations:
-        found["metadata"]["annotations"] = asked.annotations
-    return found
 
 
 def metrics_service(board: Board) -> Object:
     """The Service for scraping: within the cluster only, with pods that are not ready too."""
-    found = board.object(
+    return board.object(
         "v1",
         "Service",
         name=board.name + METRICS_SUFFIX,
+        labels=METRICS_LABEL,
         spec={
             "type": "ClusterIP",
             "clusterIP": "None",
@@ -56,5 +55,3 @@ def metrics_service(board: Board) -> Object:
             "ports": [{"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics", "protocol": "TCP"}],
         },
     )
-    found["metadata"]["labels"] = {**board.labels, **METRICS_LABEL}
-    return found
