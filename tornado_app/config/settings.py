@@ -36,7 +36,7 @@ class Settings:
     config: Path | None = _serving(File(metavar="FILE"), None, "YAML file of settings.", key=False)
     host: str = _serving(Host(), "127.0.0.1", "Address to serve on; :: is every interface, 0.0.0.0 every one of IPv4.")
     port: int = _serving(Integer(low=0, high=65535), 8000, "Port to serve on; 0 picks a free one.")
-    metrics_host: str | None = _serving(Host(), None, "Address to serve /metrics on; none is that of `host`.")
+    metrics_host: str | None = _serving(Host(), None, "Address to serve /metrics on. If unset, that of `host`.")
     metrics_port: int = _serving(Integer(low=0, high=65535), 8001, "Port of /metrics; 0 picks a free one.")
     processes: int | Literal["auto"] = _serving(
         Count(low=1, high=256),
@@ -55,8 +55,8 @@ class Settings:
     mongodb_uri: str | None = _database(
         MongodbUri(),
         None,
-        "MongoDB to use, a replica set or sharded cluster; none starts an embedded one. Other users of the machine "
-        "can read a flag: give a URI with a password by variable or file.",
+        "MongoDB to use, a replica set or sharded cluster. If unset, the service starts an embedded one. Other users "
+        "of the machine can read a flag: give a URI with a password by variable or file.",
         secret=True,
     )
     mongodb_uri_file: Path | None = _database(File(), None, "File that holds `mongodb_uri`, such as a mounted secret.")
@@ -88,7 +88,7 @@ class Settings:
         "MongoDB driver; motor needs the extra `motor`.",
     )
     mongodb_timeout: float = _database(
-        Duration(low=0.01, high=300), 5.0, "Longest wait for the database's answer to one operation."
+        Duration(low=0.01, high=300), 5.0, "Maximum wait for the database's answer to one operation."
     )
 
     jwt_key: str | None = _tokens(
@@ -105,11 +105,11 @@ class Settings:
     jwt_jwks_url: str | None = _tokens(
         Url(),
         None,
-        "Address of the identity provider's JWK Set, in place of a key; fetched in the background, and once more for a "
-        "key id that is not known yet.",
+        "Address of the identity provider's JWK Set, instead of a key; fetched in the background, and again when a "
+        "token names an unknown key id.",
     )
     jwt_jwks_file: Path | None = _tokens(
-        File(), None, "File that holds a JWK Set, in place of a key; read again when it changes."
+        File(), None, "File that holds a JWK Set, instead of a key; read again when it changes."
     )
     jwt_algorithm: Literal["HS256", "RS256", "ES256"] = _tokens(
         _ALGORITHM,
@@ -124,7 +124,7 @@ class Settings:
         ("aud",),
         "Claims that may hold the audience. Amazon Cognito's access tokens have it in `client_id`, Clerk's in `azp`.",
     )
-    jwt_issuer: str | None = _tokens(Text(), None, "The `iss` that a token must carry; none asks for none.")
+    jwt_issuer: str | None = _tokens(Text(), None, "Required `iss` claim. If unset, the issuer is not checked.")
     jwt_user_claim: str | None = _tokens(
         Text(),
         None,
@@ -134,8 +134,8 @@ class Settings:
     jwt_name_claims: tuple[str, ...] = _tokens(
         Texts(),
         ("nickname", "preferred_username", "name"),
-        "Claims whose first usable value is the display name, which everybody can see; a value that looks like an "
-        "e-mail address is skipped. If empty, tokens name nobody.",
+        "Claims whose first usable value is the display name, which is public; a value that looks like an e-mail "
+        "address is skipped. If empty, tokens set no name.",
     )
     jwt_scope_claims: tuple[str, ...] = _tokens(
         Texts(low=1),
@@ -152,14 +152,16 @@ class Settings:
         Texts(), (Scope.ADMIN.value,), "Scopes that make the bearer a moderator. If empty, no token does."
     )
     jwt_leeway: float = _tokens(
-        Duration(low=0, high=60), 5.0, "How far the clocks of this service and of the token's issuer may differ."
+        Duration(low=0, high=60),
+        5.0,
+        "Maximum difference between the clocks of this service and of the token's issuer.",
     )
 
     action_proof: Literal["required", "optional", "off"] | None = _proofs(
         Choice(metavar="POLICY", options=("required", "optional", "off")),
         None,
-        "Whether a player's own update needs the game server's proof of the action. None is `optional` on the embedded "
-        "database and `required` with a MongoDB of one's own.",
+        "Whether a player's own update needs the game server's proof of the action. If unset, `optional` on the "
+        "embedded database and `required` with a MongoDB of your own.",
     )
     proof_key: str | None = _proofs(
         _KEY,
@@ -174,7 +176,7 @@ class Settings:
         File(), None, "File that holds `proof_key`, such as a mounted secret; a line break at its end does not count."
     )
     proof_jwks_file: Path | None = _proofs(
-        File(), None, "File that holds a JWK Set, in place of `proof_key`; read again when it changes."
+        File(), None, "File that holds a JWK Set, instead of `proof_key`; read again when it changes."
     )
     proof_algorithm: Literal["HS256", "RS256", "ES256"] = _proofs(
         _ALGORITHM,
@@ -182,58 +184,64 @@ class Settings:
         "The one algorithm that action proofs may be signed with. With a JWK Set it is not used: each key has its own.",
     )
     proof_lifetime: float = _proofs(
-        Duration(low=1, high=86400), 60.0, "Longest life of an action proof; action ids are remembered for longer."
+        Duration(low=1, high=86400),
+        60.0,
+        "Maximum time from `iat` to `exp` of an action proof; action ids are remembered for longer.",
     )
 
     rate_limit: RateLimit = _rules(
-        Rate(), RateLimit(), "Accepted updates of one player in any window of time, over all processes."
+        Rate(), RateLimit(), "Maximum accepted updates of one player in any window of time, over all processes."
     )
     max_points_per_window: int | None = _rules(
-        Integer(low=1, high=MAX_SCORE), None, "Most points of one player in any window; none is no cap."
+        Integer(low=1, high=MAX_SCORE),
+        None,
+        "Maximum points of one player in any window of `rate_limit`. If unset, there is no maximum.",
     )
     max_increment: int = _rules(
         Integer(low=1, high=MAX_SCORE),
         1000,
-        "Most points of one update that nothing but the player's token vouches for.",
+        "Maximum points of one update with a player's token and no action proof.",
     )
     auto_register: bool = _rules(
-        Flag(), default=False, doc="Make a player who is not known, where the front end would answer 404."
+        Flag(), default=False, doc="Create an unknown player where the front end would answer 404."
     )
     actions: Path | None = _rules(
-        File(metavar="FILE"), None, "YAML file of points by action type; none is a small built-in table."
+        File(metavar="FILE"), None, "YAML file of points by action type. If unset, a small built-in table."
     )
 
     trusted_proxies: tuple[Network, ...] = _abuse(
         Networks(),
         (),
-        "Networks of the proxies in front of the service, whose X-Forwarded-For is believed. Empty: a client's address "
-        "is that of its connection, so that behind a proxy all clients count as one.",
+        "Networks of the proxies in front of the service, whose X-Forwarded-For is trusted. If empty, a client's "
+        "address is that of its connection, so that behind a proxy all clients count as one.",
     )
     max_failures_per_address: RateLimit = _abuse(
         Rate(counted="requests", most=1_000_000),
         RateLimit(60, 60.0),
-        "Requests without a token, or with one that is refused, that one address may make to what needs a token, in "
-        "this process.",
+        "Maximum requests of one address, in this process, that need a token and come without one, or with one that "
+        "is refused.",
     )
     max_connections_per_address: int = _abuse(
-        Integer(low=1, high=1_000_000), 100, "Most sockets that one address may have open at once in this process."
+        Integer(low=1, high=1_000_000), 100, "Maximum sockets that one address may have open at once in this process."
     )
     suspend_suspicious: bool = _abuse(
         Flag(),
         default=False,
-        doc="Suspend a player who is held suspicious, until an administrator reinstates them; else it is only told.",
+        doc=(
+            "Suspend a player who breaks an abuse rule, until a moderator reinstates the player. If false, the "
+            "service only logs it."
+        ),
     )
     captcha_url: str | None = _abuse(
         Url(),
         None,
-        "Address that says whether a captcha was solved (hCaptcha's or Turnstile's siteverify). With it, an update "
-        "without an action proof needs one.",
+        "Address that verifies a solved captcha (hCaptcha's or Turnstile's siteverify). If set, an update without an "
+        "action proof needs a captcha. If unset, no update does.",
     )
     captcha_secret: str | None = _abuse(
         Text(),
         None,
-        "Secret that `captcha_url` knows this service by. Not taken as a flag, which other users of the machine can "
-        "read.",
+        "Secret of this service at `captcha_url`. Not taken as a flag, which other users of the machine can read.",
         secret=True,
         flag=False,
     )
@@ -242,22 +250,24 @@ class Settings:
     )
 
     broadcast_interval: float = _live(
-        Duration(low=0.01, high=60), 0.1, "Time between two looks at a top 10 that changes all the time, on average."
+        Duration(low=0.01, high=60), 0.1, "Average time between two messages of a top 10 that changes all the time."
     )
     max_messages_per_second: int = _live(
-        Integer(low=1, high=1000), 10, "Most messages a second to one socket; the newest state wins."
+        Integer(low=1, high=1000), 10, "Maximum messages a second to one socket; the newest state wins."
     )
-    max_connections: int = _live(Integer(low=1, high=1_000_000), 20_000, "Most sockets open at once in this process.")
+    max_connections: int = _live(
+        Integer(low=1, high=1_000_000), 20_000, "Maximum sockets open at once in this process."
+    )
     allowed_origins: tuple[str, ...] = _live(
         Origins(),
         (),
-        "Origins of other web pages that may open sockets and read answers; * is any. Empty: only "
-        "pages of this service itself.",
+        "Origins of other web pages that may open sockets and read answers; * is any. If empty, only pages of this "
+        "service itself may.",
     )
     allowed_hosts: tuple[str, ...] = _live(
         HostNames(),
         (),
-        "Host names that requests may address, whatever the port; any other is refused with 421. Empty: any. "
+        "Host names that requests may address, whatever the port; any other is refused with 421. If empty, any. "
         "`/healthz`, `/readyz` and the metrics port answer under any name. `leaderboard demo` on a loopback address "
         "allows the names of the loopback.",
     )
@@ -266,28 +276,28 @@ class Settings:
     max_waiting_writes: int = _limits(
         Integer(low=1, high=1_000_000),
         10_000,
-        "Most updates waiting for the database before new ones are refused; fewer where the last flush was so slow "
-        "that they would wait for more than half of mongodb_timeout.",
+        "Maximum updates that wait for the database before new ones are refused; fewer where the last batch was so "
+        "slow that they would wait for more than half of `mongodb_timeout`.",
     )
     idle_timeout: float = _limits(
         Duration(low=0.01, high=86400), 75.0, "How long a connection without a request stays open."
     )
-    body_timeout: float = _limits(Duration(low=0.01, high=3600), 10.0, "Longest wait for the whole body of a request.")
+    body_timeout: float = _limits(Duration(low=0.01, high=3600), 10.0, "Maximum wait for the whole body of a request.")
     send_timeout: float = _limits(
         Duration(low=0.1, high=3600),
         30.0,
-        "How long a client may take nothing of what was sent to it before it is cut off. One that reads on, however "
-        "slowly, is not.",
+        "Maximum time in which a client reads nothing of what was sent to it; then the connection is reset. A client "
+        "that reads on, however slowly, is not affected.",
     )
     drain_timeout: float = _limits(
         Duration(low=0, high=3600),
         10.0,
-        "Longest time from being told to stop to the end, in which requests under way are answered and everything is "
-        "closed in order; what is left is cut off some 2 seconds later.",
+        "Maximum time from the signal to stop to the end, in which requests under way are answered and everything is "
+        "closed in order; what is left is cut off about 2 seconds later.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = _logs(
-        Choice(metavar="LEVEL", options=("debug", "info", "warning", "error")), "info", "Least severe level to log."
+        Choice(metavar="LEVEL", options=("debug", "info", "warning", "error")), "info", "Lowest level to log."
     )
     log_format: Literal["auto", "json", "text"] = _logs(
         Choice(metavar="FORMAT", options=("auto", "json", "text")),
@@ -297,7 +307,7 @@ class Settings:
     access_log: bool = _logs(
         Flag(),
         default=False,
-        doc="Log each request that is answered and each socket that ends, beside what goes wrong.",
+        doc="Log each answered request and each closed socket. If false, only requests with a 5xx answer.",
     )
 
 

@@ -132,7 +132,7 @@ class Actions(Part, frozen=True):
         ),
     ] = {}
     max_increment: Annotated[
-        int, field("Most points of one update that nothing but the player's token vouches for.", ge=1, le=MAX_POINTS)
+        int, field("Maximum points of one update with a player's token and no action proof.", ge=1, le=MAX_POINTS)
     ] = 1000
 
 
@@ -150,7 +150,15 @@ class RateLimit(Part, frozen=True):
     updates: Annotated[int, field("Accepted updates of one player in any window.", ge=1, le=1000)] = 10
     window: Annotated[Duration, field("The window, which slides."), within("10ms", "24h")] = "60s"
     max_points_per_window: (
-        Annotated[int, field("Most points of one player in any window.", ge=1, le=MAX_POINTS)] | None
+        Annotated[
+            int,
+            field(
+                "Maximum points of one player in any window of the rate limit. If unset, there is no maximum.",
+                ge=1,
+                le=MAX_POINTS,
+            ),
+        ]
+        | None
     ) = None
 
 
@@ -163,10 +171,10 @@ class Live(Part, frozen=True):
 
     broadcast_interval: Annotated[
         Duration,
-        field("Time between two looks at a top 10 that changes all the time, on average."),
+        field("Average time between two messages of a top 10 that changes all the time."),
         within("10ms", "60s"),
     ] = "100ms"
-    max_connections: Annotated[int, field("Most sockets of one pod.", ge=1, le=1_000_000)] = 20_000
+    max_connections: Annotated[int, field("Maximum sockets of one pod.", ge=1, le=1_000_000)] = 20_000
     allowed_origins: Annotated[
         list[Annotated[str, field("An origin.", max_length=255, pattern=ORIGIN)]],
         field("Origins of other web pages that may open sockets and read answers; '*' alone is any.", max_length=32),
@@ -179,6 +187,6 @@ class Logging(Part, frozen=True):
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        field("Least severe level. From warning on, the record of who did what is left out."),
+        field("Lowest level to log. From warning on, the record of who did what is left out."),
     ] = "info"
     access: Annotated[bool, field("Log each request that is answered and each socket that ends.")] = False
