@@ -9,7 +9,6 @@ from leaderboard_operator.resources.names import Board, Object
 from leaderboard_operator.spec.runtime import Ingress, ParentRef
 
 _PORTS = {"http": 80, "https": 443}
-_SECURE = ("HTTPS", "TLS")
 
 
 class Exposure(msgspec.Struct, frozen=True):
@@ -65,10 +64,11 @@ def _route(board: Board, hostnames: list[str], route: Object | None, gateways: d
     parents = (route or {}).get("status", {}).get("parents", [])
     generation = (route or {}).get("metadata", {}).get("generation", 0)
     refusals = [_refusal(each, generation) for each in parents]
-    if "" in refusals:  # one Gateway that routes is enough
-        parent = parents[refusals.index("")]["parentRef"]
-        text = f"The Gateway {parent['name']} routes to the service"
-        url = _routed(hostnames, parent, _gateway(board, parent, gateways)) or inner(board)
+    accepted = [each["parentRef"] for each, refusal in zip(parents, refusals, strict=True) if not refusal]
+    if accepted:  # one Gateway that routes is enough
+        text = f"The Gateway {accepted[0]['name']} routes to the service"
+        urls = [_routed(hostnames, each, _gateway(board, each, gateways)) for each in accepted]
+        url = min(filter(None, urls), key=lambda each: not each.startswith("https:"), default=inner(board))
         return Exposure(so=True, why=Trouble("Accepted", text), url=url)
     if refusals:
         return Exposure(so=False, why=Trouble("RouteRefused", refusals[0]), url=inner(board))
@@ -99,15 +99,37 @@ def _routed(hostnames: list[str], parent: Object, gateway: Object | None) -> str
     hosts = [each for each in hostnames if not each.startswith("*")]
     if gateway is None:  # not readable: a route for a host of one's own is for the world, and that is https
         return f"https://{hosts[0]}" if hosts else ""
-    section = parent.get("sectionName")
-    listeners = [each for each in gateway["spec"]["listeners"] if section in (None, each["name"])]
-    listener = min(listeners, key=lambda each: each["protocol"] not in _SECURE, default=None)
-    if listener is None:
-        return ""
+    listeners = [each for each in gateway["spec"]["listeners"] if _takes(each, parent.get("sectionName"))]
     address = next((each["value"] for each in gateway.get("status", {}).get("addresses", [])), "")
-    host = next(iter(hosts), "") or listener.get("hostname", "").removeprefix("*.") or address
-    scheme = "https" if listener["protocol"] in _SECURE else "http"
-    return _url(scheme, host, listener["port"]) if host else ""
+    for listener in sorted(listeners, key=lambda each: each["protocol"] != "HTTPS"):
+        host = _host(hostnames, listener.get("hostname", ""), address)
+        if host:
+            return _url(listener["protocol"].lower(), host, listener["port"])
+    return ""
+
+
+def _takes(listener: Object, section: str | None) -> bool:
+    """Whether a listener takes an HTTPRoute, which one of TCP or TLS does not, and is the one that is named."""
+    return listener["protocol"] in ("HTTP", "HTTPS") and section in (None, listener["name"])
+
+
+def _host(hostnames: list[str], served: str, address: str) -> str:
+    """A host that both the route and a listener have; the address if neither names one, empty if there is none."""
+    if not hostnames and not served:
+        return address
+    names = [_narrower(served or each, each) for each in hostnames] or [served]
+    return next((each for each in names if each and not each.startswith("*")), "")
+
+
+def _narrower(one: str, other: str) -> str:
+    """The one of two names that the other covers, as `*.example` does `a.example`; empty if neither does."""
+    if _covers(one, other):
+        return other
+    return one if _covers(other, one) else ""
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return pattern == name or (pattern.startswith("*.") and name.endswith(pattern[1:]))
 
 
 def _address(live: Object | None) -> str:

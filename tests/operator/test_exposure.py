@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from leaderboard_operator.exposure import exposure
@@ -90,12 +91,18 @@ def route(generation: int = 1, seen: int = 1, section: str = "", **conditions: s
 TAKEN = {"Accepted": "True", "ResolvedRefs": "True"}
 PLAIN_HTTP = {"name": "web-tls", "protocol": "HTTP", "port": 80}
 SECURE = {"name": "plain", "protocol": "HTTPS", "port": 443, "hostname": "*.games.example"}
+OTHERS = {"name": "others", "protocol": "HTTPS", "port": 7443, "hostname": "*.other.test"}
+NAMED = {"name": "named", "protocol": "HTTPS", "port": 9443, "hostname": "a.example"}
+TCP = {"name": "mongo", "protocol": "TCP", "port": 27017}
+TLS = {"name": "passed", "protocol": "TLS", "port": 6443}
 ODD_PORT = {"name": "odd", "protocol": "HTTPS", "port": 8443}
 
 
 def gateway(*listeners: Object, address: str = "") -> Object:
     return {"spec": {"listeners": list(listeners)}, "status": {"addresses": [{"value": address}] if address else []}}
 
+
+A_GAME = "https://a.games.example"
 
 ROUTES = [
     # spec, route, Gateway: whether, reason, url
@@ -107,7 +114,7 @@ ROUTES = [
     (with_gateway("a.example"), route(**TAKEN), None, True, "Accepted", "https://a.example"),
     (with_gateway(), route(**TAKEN), None, True, "Accepted", INNER),
     (with_gateway("a.example"), route(**TAKEN), gateway(PLAIN_HTTP), True, "Accepted", "http://a.example"),
-    (with_gateway("a.example"), route(**TAKEN), gateway(PLAIN_HTTP, SECURE), True, "Accepted", "https://a.example"),
+    (with_gateway("a.games.example"), route(**TAKEN), gateway(PLAIN_HTTP, SECURE), True, "Accepted", A_GAME),
     (with_gateway("a.example"), route(**TAKEN), gateway(ODD_PORT), True, "Accepted", "https://a.example:8443"),
     (
         with_gateway("a.example", sectionName="web-tls"),
@@ -117,7 +124,30 @@ ROUTES = [
         "Accepted",
         "http://a.example",
     ),
-    (with_gateway("*.example"), route(**TAKEN), gateway(SECURE), True, "Accepted", "https://games.example"),
+    (with_gateway("*.example"), route(**TAKEN), gateway(SECURE), True, "Accepted", INNER),
+    (with_gateway("*.example"), route(**TAKEN), gateway(PLAIN_HTTP, address="192.0.2.7"), True, "Accepted", INNER),
+    (with_gateway("*.example"), route(**TAKEN), gateway(OTHERS, NAMED), True, "Accepted", "https://a.example:9443"),
+    (with_gateway(), route(**TAKEN), gateway(SECURE, address="192.0.2.7"), True, "Accepted", INNER),
+    (with_gateway(), route(**TAKEN), gateway(SECURE, NAMED), True, "Accepted", "https://a.example:9443"),
+    (with_gateway("a.example"), route(**TAKEN), gateway(OTHERS, NAMED), True, "Accepted", "https://a.example:9443"),
+    (with_gateway("a.example"), route(**TAKEN), gateway(OTHERS, PLAIN_HTTP), True, "Accepted", "http://a.example"),
+    (
+        with_gateway("a.example"),
+        route(**TAKEN),
+        gateway(TCP, TLS, ODD_PORT),
+        True,
+        "Accepted",
+        "https://a.example:8443",
+    ),
+    (with_gateway("a.example"), route(**TAKEN), gateway(TCP, TLS, PLAIN_HTTP), True, "Accepted", "http://a.example"),
+    (
+        with_gateway("b.games.example"),
+        route(**TAKEN),
+        gateway(OTHERS, SECURE),
+        True,
+        "Accepted",
+        "https://b.games.example",
+    ),
     (with_gateway(), route(**TAKEN), gateway(PLAIN_HTTP, address="192.0.2.7"), True, "Accepted", "http://192.0.2.7"),
 ]
 
@@ -135,3 +165,16 @@ def test_one_gateway_of_two_that_routes_is_enough():
     refused, taken = route(Accepted="False"), route(**TAKEN)
     refused["status"]["parents"] += taken["status"]["parents"]
     assert exposure(board(with_gateway("a.example")), route=refused).so
+
+
+@pytest.mark.parametrize("sections", [("web-tls", "odd"), ("odd", "web-tls"), ("mongo", "odd")])
+def test_url_is_the_secure_one_of_several_parents(sections):
+    """A route is often on the listener of HTTP too, to redirect."""
+    refs = [ParentRef("public", None, each) for each in sections]
+    content = spec(
+        exposure={"gateway": {"parentRefs": [msgspec.to_builtins(each) for each in refs], "hostnames": ["a.example"]}}
+    )
+    first, second = (route(section=each, **TAKEN) for each in sections)
+    first["status"]["parents"] += second["status"]["parents"]
+    gateways = dict.fromkeys(refs, gateway(PLAIN_HTTP, ODD_PORT, TCP))
+    assert exposure(board(content), route=first, gateways=gateways).url == "https://a.example:8443"
