@@ -100,6 +100,7 @@ def _troubles(pod: Object) -> Iterator[Sign]:
         yield from _waiting(pod, container)
         yield from (Sign(each) for each in _ended(container))
         yield from _silent(pod, container)
+        yield from _crashing(container)
 
 
 def _after(grace: timedelta, *since: str | None) -> datetime | None:
@@ -141,6 +142,17 @@ def _ended(container: Object) -> Iterator[Trouble]:
         faults = _ERROR.findall(ended.get("message") or "")
         if faults:
             yield _fault("; ".join(faults))
+
+
+def _crashing(container: Object) -> Iterator[Sign]:
+    """A container that ends again and again; comes after `_ended`, which knows more where it said why."""
+    if container.get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff":
+        ended = container.get("lastState", {}).get("terminated", {})
+        text = (
+            f"The container {container['name']} ends again and again, with exit code {ended.get('exitCode')}. "
+            "`kubectl logs --previous` of the pod may say why"
+        )
+        yield Sign(Trouble("Crashing", text))
 
 
 def _fault(text: str) -> Trouble:

@@ -10,7 +10,7 @@ from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 from leaderboard_operator import VERSION
 from leaderboard_operator.conditions import LONGEST_MESSAGE, Trouble
 from leaderboard_operator.pods import CREATION_GRACE, PATIENCE, PULL_GRACE, SCHEDULING_GRACE, grace_left, trouble
-from leaderboard_operator.status import Observed, failed, status, version
+from leaderboard_operator.status import Observed, failed, over, status, version
 from tests.operator.boards import spec
 from tests.operator.samples import board
 from tornado_app.core.model import Owner
@@ -62,6 +62,12 @@ def waiting(reason):
 
 def crashed(said, **rest):
     return pod(lastState={"terminated": {"exitCode": 1, "message": said, **rest}})
+
+
+def looping(said):
+    """A pod whose container the kubelet starts later and later."""
+    ended = {"terminated": {"exitCode": 139, "message": said}}
+    return pod(name="leaderboard", state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ended)
 
 
 UNSCHEDULABLE = unschedulable(lastTransitionTime=stamp(NOW - SCHEDULING_GRACE))
@@ -157,6 +163,11 @@ TABLE = {
     "a wrong key": (
         {"deployment": deployment(**DOWN), "pods": [crashed("error: jwt_key_file: too short\nerror: b: c")]},
         "FFTFUTT", "StartupFailed"),
+    "a crash without a word": (
+        {"deployment": deployment(**DOWN), "pods": [looping("Segmentation fault")]}, "FFTFUTT", "Crashing"),
+    "a crash with a word": (
+        {"deployment": deployment(**DOWN), "pods": [looping("error: jwt_key_file: too short")]}, "FFTFUTT",
+        "StartupFailed"),
     "too little memory": (
         {"deployment": deployment(**DOWN), "pods": [crashed("", reason="OOMKilled")]}, "FFTFUTT", "OutOfMemory"),
     "the database goes": ({"deployment": deployment(**DOWN), "pods": [LOST]}, "FFTFFTT", "NotAnswering"),
@@ -190,6 +201,11 @@ def test_the_table(case):
     assert all(each["message"] for each in bad)
     statuses = {each["type"]: each["status"] for each in found["conditions"]}
     assert (statuses["Reconciling"], statuses["Stalled"]) != ("True", "True")
+
+
+def test_leaderboard_that_crashes_after_its_rollout_keeps_no_other_from_theirs():
+    assert over(seen(deployment=deployment(**DOWN), pods=[looping("Segmentation fault")]))
+    assert not over(seen(deployment=deployment(there=3, updated=1), pods=[]))
 
 
 def test_grace_left_is_the_time_until_the_next_trouble():
