@@ -35,7 +35,7 @@ def render(config: Config, url: str, metrics_url: str, token: str, players: int,
         f"  Metrics   {reachable(metrics_url)}",
         f"  Data      {_data(config)}",
         f"  Token     {token}",
-        f'            (for the player {CURL.user_id}, "{CURL.name}"; holds for 12 hours)',
+        f'            (for the player {CURL.user_id}, "{CURL.name}"; valid for 12 hours)',
         "",
         "Score through any of the five front ends; each line works as it is:",
     ]
@@ -78,7 +78,7 @@ def _is_loopback(url: str, host: str) -> bool:
 def _data(config: Config) -> str:
     if not config.embedded:
         return f"database {config.mongodb_database}, which keeps the board"
-    return f"{config.data_dir} (kept for the next time; delete it to begin anew)"
+    return f"{config.data_dir} (kept for the next run; delete it to start from scratch)"
 
 
 def _command() -> str:
