@@ -7,22 +7,10 @@ import re
 import subprocess
 import sys
 from configparser import ConfigParser
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-
-def normal(name: str) -> str:
-    """Source: PEP 503."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def pinned() -> dict[str, str]:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
-    return {normal(name): version for name, version in pairs}
+from tests.support.project import ROOT, normal, pinned
 
 
 def required() -> set[str]:

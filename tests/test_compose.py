@@ -16,8 +16,8 @@ import yaml
 from compose_spec import PyCompose
 
 from tests.support.chart import CHART
+from tests.support.project import ROOT
 from tests.support.wait import wait_until
-from tests.test_ci import ROOT
 from tornado_app import __version__
 from tornado_app.cli import main
 

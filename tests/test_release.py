@@ -17,7 +17,7 @@ import pytest
 from release.__main__ import main
 from tests.cluster.build import find
 from tests.support.kubernetes import need_programs
-from tests.test_ci import normal, pinned
+from tests.support.project import normal, pinned
 from tornado_app import __version__
 
 BUILDAH = """#!/bin/sh

@@ -6,7 +6,7 @@ import ast
 import re
 from functools import cache
 
-from tests.test_ci import ROOT
+from tests.support.project import ROOT
 from tornado_app.config.settings import SETTINGS
 
 TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")

@@ -11,16 +11,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.api.live import PATHS, add, best, fill, lead, opened, register
-from tests.api.wire import Wire, quietly
+from tests.api.wire import HANDSHAKE, Wire, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
 
 MAX_MESSAGE = 8 * 1024
-HANDSHAKE = (
-    "GET /ws/scoreboard HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-)  # fmt: skip
-
 each_path = pytest.mark.parametrize("path", PATHS)
 
 

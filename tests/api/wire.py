@@ -9,6 +9,11 @@ from urllib.parse import urlsplit
 
 PATIENCE = 10.0
 
+HANDSHAKE = (
+    "GET /ws/scoreboard HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)  # fmt: skip
+
 
 class Answer(NamedTuple):
     """One answer as it was read off the wire."""

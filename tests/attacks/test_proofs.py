@@ -10,8 +10,7 @@ import pytest
 from jose import jwe
 
 from tests.attacks.arena import Arena, HeardWire, new_user, vouched
-from tests.auth.forgery import as_json, b64, forge, public_der, signing
-from tests.auth.test_token_attacks import hmac_with
+from tests.auth.forgery import as_json, b64, forge, hmac_with, public_der, signing
 from tests.support.faces import WRITES
 from tornado_app.auth import proofs
 from tornado_app.core.identity import MAX_TOKEN

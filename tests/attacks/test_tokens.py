@@ -14,8 +14,7 @@ from jose import jwe
 
 from tests.api.live import opened
 from tests.attacks.arena import Arena, HeardWire, new_user
-from tests.auth.forgery import as_json, b64, forge, public_der, public_pem, rsa_private_pem, signing
-from tests.auth.test_token_attacks import hmac_with
+from tests.auth.forgery import as_json, b64, forge, hmac_with, public_der, public_pem, rsa_private_pem, signing
 
 Build = Callable[[Arena, str], str]
 INVALID, EXPIRED = "invalid_token", "expired_token"

@@ -90,3 +90,10 @@ def _ec(curve: type[ec.EllipticCurve], number: int) -> bytes:
 def _pem(private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     form = serialization.PrivateFormat.PKCS8
     return private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+
+
+def hmac_with(material: bytes) -> SigningKey:
+    """Signs by HMAC with a public key's bytes, which our own builders (and python-jose's, for PEM) refuse to do."""
+    key = signing_secret(SECRET)
+    key.key.prepared_key = material
+    return key

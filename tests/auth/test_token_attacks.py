@@ -22,12 +22,13 @@ from tests.auth.forgery import (
     claims,
     ec_private_pem,
     forge,
+    hmac_with,
     public_der,
     public_pem,
     rsa_private_pem,
     signing,
 )
-from tornado_app.auth.keys import KeySet, SigningKey, signing_secret
+from tornado_app.auth.keys import KeySet
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core.errors import ExpiredToken, InvalidToken
 from tornado_app.core.identity import MAX_TOKEN
@@ -39,13 +40,6 @@ GOOD = forge(HS, claims())
 def verifier() -> TokenVerifier:
     keys = KeySet([HS.public, RS.public, ES.public])
     return TokenVerifier(keys, audience="leaderboard", issuer="https://id.example", clock=Clock())
-
-
-def hmac_with(material: bytes) -> SigningKey:
-    """Signs by HMAC with a public key's bytes, which our own builders (and python-jose's, for PEM) refuse to do."""
-    key = signing_secret(SECRET)
-    key.key.prepared_key = material
-    return key
 
 
 def claims_text(text: str) -> str:

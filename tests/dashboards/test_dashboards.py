@@ -13,9 +13,9 @@ import yaml
 from dashboards.__main__ import DASHBOARDS, HERE, rendered
 from leaderboard_operator.metrics import Metrics as OperatorMetrics
 from leaderboard_operator.monitoring.rules import DASHBOARDS as RULES
-from tests.monitoring.test_rules import RECORDINGS
 from tests.support.dashboards import NAMES, Expression, everything, expressions, layers, load, panels
 from tests.support.prometheus import promtool
+from tests.support.rules import RECORDINGS
 from tornado_app.observability.metrics import Metrics
 
 KINDS = {"bargauge", "heatmap", "stat", "state-timeline", "table", "timeseries"}

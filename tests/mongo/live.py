@@ -102,3 +102,24 @@ async def running(uri, name, driver="pymongo", *, start=True):
         yield live
     finally:
         await live.stop()
+
+
+@asynccontextmanager
+async def failing(replica_set, *commands, until, **how):
+    """These commands of the service's clients fail in this way until `until`, which is a condition or so many times.
+
+    Source: MongoDB's fail point `failCommand`.
+    """
+    mode = {"times": until} if isinstance(until, int) else "alwaysOn"
+    data = {"failCommands": list(commands), "appName": "leaderboard", **how}
+    with MongoClient(replica_set.uri) as client:
+        set_up = client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+        try:
+            yield
+            if isinstance(until, int):
+                wait = {"waitForFailPoint": "failCommand", "timesEntered": set_up["count"] + until, "maxTimeMS": 15_000}
+                await asyncio.to_thread(client.admin.command, wait)
+            else:
+                await eventually(until)
+        finally:
+            client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})

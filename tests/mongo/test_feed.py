@@ -5,14 +5,13 @@ import logging
 import random
 import shutil
 from collections import Counter
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
 from bson import DatetimeMS, ObjectId, Timestamp
 from pymongo import MongoClient
 
-from tests.mongo.live import Live, running
+from tests.mongo.live import Live, failing, running
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import ProfileChange
@@ -28,27 +27,6 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 async def live(request, mongo_database):
     async with running(*mongo_database, request.param) as live:
         yield live
-
-
-@asynccontextmanager
-async def failing(replica_set, *commands, until, **how):
-    """These commands of the service's clients fail in this way until `until`, which is a condition or so many times.
-
-    Source: MongoDB's fail point `failCommand`.
-    """
-    mode = {"times": until} if isinstance(until, int) else "alwaysOn"
-    data = {"failCommands": list(commands), "appName": "leaderboard", **how}
-    with MongoClient(replica_set.uri) as client:
-        set_up = client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
-        try:
-            yield
-            if isinstance(until, int):
-                wait = {"waitForFailPoint": "failCommand", "timesEntered": set_up["count"] + until, "maxTimeMS": 15_000}
-                await asyncio.to_thread(client.admin.command, wait)
-            else:
-                await eventually(until)
-        finally:
-            client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
 
 
 # -- what is told -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mongo.desk import Nobody
-from tests.mongo.test_feed import failing
+from tests.mongo.live import failing
 from tests.support.wait import eventually
 from tornado_app.core.errors import PlayerNotFound, PlayerSuspended, RateLimited
 from tornado_app.core.model import MAX_SCORE, Action, Profile

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from bson import Int64, Timestamp
 
-from tests.mongo.test_feed import failing
+from tests.mongo.live import failing
 from tornado_app.core.errors import (
     ActionConflict,
     DatabaseError,

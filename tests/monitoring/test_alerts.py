@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.monitoring.test_rules import ALERTS, WRITTEN
 from tests.support.prometheus import promtool
+from tests.support.rules import ALERTS, WRITTEN
 
 HERE = Path(__file__).parent
 CASES = sorted((HERE / "rules").glob("*.yaml"))

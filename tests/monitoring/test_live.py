@@ -8,12 +8,12 @@ from __future__ import annotations
 import pytest
 
 from leaderboard_operator.monitoring.fleet import LEADER
-from tests.monitoring.test_rules import ALERTS, RECORDINGS
 from tests.monitoring.test_runbooks import queries
 from tests.monitoring.world import World
 from tests.operator.boards import PATIENCE
 from tests.support.dashboards import expressions
 from tests.support.operator import install_crd
+from tests.support.rules import ALERTS, RECORDINGS
 from tests.support.wait import wait_until
 
 EMPTY = {f"absent({LEADER})": "an operator runs; test_an_operator_that_is_gone ends it"}

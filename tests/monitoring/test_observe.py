@@ -11,10 +11,10 @@ from urllib.error import URLError
 import pytest
 
 from dashboards import observe
-from tests.monitoring.test_rules import ALERTS
 from tests.support.chart import ROOT
 from tests.support.program import Program
 from tests.support.prometheus import need
+from tests.support.rules import ALERTS
 from tests.support.wait import wait_until
 from tornado_app.config import Config
 from tornado_app.mongo.mongod import free_port

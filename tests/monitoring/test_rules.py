@@ -9,22 +9,15 @@ import pytest
 import yaml
 
 from leaderboard_operator.cli import main
-from leaderboard_operator.monitoring import Alert, Recording, Routing, Scope, board_groups, fleet_groups
+from leaderboard_operator.monitoring import Routing, Scope, board_groups
 from leaderboard_operator.resources.prometheusrule import prometheus_rule
 from leaderboard_operator.spec.runtime import Limit, Slo
 from tests.operator.boards import spec
 from tests.operator.samples import board
-from tests.support.chart import CHART, ROOT
 from tests.support.dashboards import expressions
 from tests.support.prometheus import promtool
+from tests.support.rules import ALERTS, FILES, RECORDINGS
 from tornado_app.observability.metrics import FAST
-
-FILES = {ROOT / "dashboards" / "rules.yaml": (), CHART / "files" / "rules.yaml": ("--fleet",)}
-GROUPS = (*board_groups(Slo(), Scope()), *fleet_groups())
-ALERTS = [rule for group in GROUPS for rule in group.rules if isinstance(rule, Alert)]
-WRITTEN = [group for path in FILES for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
-"""The groups of the committed files."""
-RECORDINGS = [rule for group in GROUPS for rule in group.rules if isinstance(rule, Recording)]
 
 
 def check(path) -> str:

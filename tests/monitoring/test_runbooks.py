@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from leaderboard_operator.monitoring.objectives import BURNS
-from tests.monitoring.test_rules import ALERTS, RECORDINGS
 from tests.operator.samples import board
 from tests.operator.test_docs import DOC
 from tests.support.chart import CHART, ROOT
+from tests.support.rules import ALERTS, RECORDINGS
 
 RUNBOOKS = {path.stem: path for path in (ROOT / "docs" / "runbooks").iterdir()}
 MONITORING = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")

@@ -21,10 +21,9 @@ from pymongo import MongoClient
 from websockets.exceptions import WebSocketException
 
 from tests.api.live import PATHS, add, fill, opened, register
-from tests.api.test_socket_limits import HANDSHAKE
-from tests.api.wire import Wire
+from tests.api.wire import HANDSHAKE, Wire
+from tests.auth.forgery import signing
 from tests.auth.provider import jwks
-from tests.monitoring.test_rules import WRITTEN
 from tests.operator.boards import PATIENCE, Boards, leaderboard
 from tests.support.cluster import Cluster
 from tests.support.jwks import Provider
@@ -32,9 +31,9 @@ from tests.support.kubernetes import make_namespace
 from tests.support.mongod import ReplicaSet
 from tests.support.operator import Installation, Operator
 from tests.support.prometheus import Prometheus
+from tests.support.rules import WRITTEN
 from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
-from tests.test_identity_provider import FIRST
 
 WRITES: tuple[tuple[str, Any], ...] = (
     ("/api/score", {"score": 5}),
@@ -73,7 +72,7 @@ class World:
     def _start(self) -> None:
         enter, callback = self._exit.enter_context, self._exit.callback
         self.replica_set = enter(ReplicaSet())
-        self.provider = Provider(jwks(FIRST))
+        self.provider = Provider(jwks(signing("RS256", "first")))
         callback(self.provider.down)
         hasty = ("--broadcast-interval", "10ms", "--max-messages-per-second", "1000", "--mongodb-timeout", "1s")
         self.arcade = self._service("arcade", *hasty, "--rate-limit", "600/60s", "--auto-register")

@@ -16,7 +16,7 @@ from leaderboard_operator.spec.document import inserted
 from tests.operator.test_status import TABLE, seen
 from tests.support.chart import of_kind, rendered
 from tests.support.kubernetes import need_programs
-from tests.test_ci import ROOT
+from tests.support.project import ROOT
 
 DOC = (ROOT / "docs" / "operator.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "operator" / "leaderboard_operator"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.test_ci import ROOT
+from tests.support.project import ROOT
 
 
 def test_every_package_is_installed():

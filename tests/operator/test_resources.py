@@ -17,7 +17,7 @@ from leaderboard_operator.resources.dropjob import KEPT, drop_job
 from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA
 from leaderboard_operator.resources.service import METRICS_SUFFIX, metrics_service
 from tests.operator.boards import spec
-from tests.operator.samples import BOARDS, board
+from tests.operator.samples import BOARDS, PUBLIC_KEY, board
 from tests.support.certificates import write_pair
 from tornado_app import ownership
 from tornado_app.config import Config
@@ -91,13 +91,6 @@ def test_only_readiness_asks_the_port_of_clients(name, scheme):
         "liveness": "metrics",
     }
     assert [each.get("scheme") for each in asked.values()] == [None, scheme, None]
-
-
-PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
-MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9
-q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==
------END PUBLIC KEY-----
-"""
 
 
 def test_replicas_keep_to_the_autoscalers_bounds():

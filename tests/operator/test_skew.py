@@ -22,8 +22,7 @@ import yaml
 from leaderboard_operator.pods import trouble
 from leaderboard_operator.resources.configmap import settings
 from tests.operator.boards import spec
-from tests.operator.samples import BOARDS, board
-from tests.operator.test_resources import PUBLIC_KEY
+from tests.operator.samples import BOARDS, PUBLIC_KEY, board
 from tornado_app import __version__
 from tornado_app.config import SETTINGS, Config
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.cluster.build import KUBERNETES, find
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "leaderboard"
 EXAMPLES = CHART / "examples"
 RBAC = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")

@@ -20,10 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from tests.support.project import ROOT
 from tests.support.wait import wait_until
 from tornado_app.mongo import leash
 
-ROOT = Path(__file__).parents[2]
 HOST, NODE = "10.99.0.1", "10.99.0.2"
 """The two ends of the link between this machine and the node."""
 LINK = "leaderboard0"

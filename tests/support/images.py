@@ -17,8 +17,8 @@ from uuid import uuid4
 
 from tests.conftest import missing
 from tests.support.program import Program
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).parents[2]
 TOOLS = ("buildah", "debootstrap", "runc")
 TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 BASE = "localhost/base:test"
