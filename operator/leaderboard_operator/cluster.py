@@ -166,7 +166,7 @@ class Cluster:
             data = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
             self._observe(method, "<error>")
-            raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
+            raise Unreachable(f"{method} {path}: {str(error) or type(error).__name__}") from error
         self._observe(method, str(answer.status))
         return _read(answer.status, data, answer.headers.get("Retry-After", ""))
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from kubernetes.aio import client
 from kubernetes.aio.config import kube_config
 
-from leaderboard_operator.cluster import ApiError, Cluster, configure
+from leaderboard_operator.cluster import ApiError, Cluster, Unreachable, configure
 
 PROXY = "http://proxy.example:3128"
 
@@ -81,3 +81,14 @@ async def test_retry_after_of_a_busy_api_server_is_in_the_error():
         await cluster.close()
         await runner.cleanup()
     assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
+
+
+async def test_api_server_that_does_not_answer_in_time_is_named_with_the_cause(monkeypatch):
+    monkeypatch.setattr("leaderboard_operator.cluster.REQUEST_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        cluster = Cluster(client.Configuration(host=f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        try:
+            with pytest.raises(Unreachable, match=r"^GET /api: TimeoutError$"):
+                await cluster.get("/api")
+        finally:
+            await cluster.close()
