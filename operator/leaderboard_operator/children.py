@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from leaderboard_operator import KIND
-from leaderboard_operator.cluster import ApiError, Cluster, Collection, controller_uid, terminating
+from leaderboard_operator.cluster import ApiError, Cluster, Collection, controller_uid, refused, terminating
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources import KINDS, Board, Kind, Object
 from leaderboard_operator.resources.httproute import GATEWAY_API
@@ -216,6 +216,6 @@ def _refusal(kind: str, error: ApiError) -> Trouble | None:
             "Forbidden",
             f"The {kind} is refused: {error.message}. Check the operator's role, and policies of the cluster",
         )
-    if error.status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST):
+    if refused(error):
         return Trouble("Invalid", f"The {kind} that spec asks for is refused: {error.message}")
     return None

@@ -50,6 +50,19 @@ def terminating(error: ApiError) -> bool:
     return error.status == HTTPStatus.FORBIDDEN and "being terminated" in error.message
 
 
+_REFUSALS = (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST)
+_MALFORMED = ("failed to create typed patch object", "failed to convert new object")
+
+
+def refused(error: ApiError) -> bool:
+    """Whether the API server will never accept this object, because of its content or a policy.
+
+    Server-side apply answers 500 to a field that the schema does not have, or has with another type (Kubernetes 1.35).
+    """
+    malformed = error.status == HTTPStatus.INTERNAL_SERVER_ERROR and error.message.startswith(_MALFORMED)
+    return malformed or error.status in _REFUSALS
+
+
 class Unreachable(Exception):
     """The API server does not answer."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from leaderboard_operator import API_VERSION, GROUP, PLURAL, pods
-from leaderboard_operator.cluster import ApiError, Cluster, Collection, controller_uid, terminating
+from leaderboard_operator.cluster import ApiError, Cluster, Collection, controller_uid, refused, terminating
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources.container import CONTAINER
 from leaderboard_operator.resources.dropjob import KEPT, drop_job, drop_labels
@@ -147,7 +147,7 @@ def _dropping(job: Object, trouble: Trouble | None = None) -> Step:
 def _refused(board: Board, error: ApiError) -> Step:
     if terminating(error):
         return Step(kept_with_namespace(board), done=True)
-    if error.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST):
+    if refused(error):
         return _not_dropped(f"its Job is refused: {error.message}")
     raise error
 

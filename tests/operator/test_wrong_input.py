@@ -214,3 +214,27 @@ def test_a_namespace_that_is_deleted(boards):
     boards.apply(leaderboard())
     boards.wait()
     boards.cluster.kubectl("delete", "namespace", boards.namespace, "--timeout=50s")
+
+
+def scaled(**wrong: Any) -> Object:
+    return {"autoscaling": {"maxReplicas": 3, **wrong}}
+
+
+REFUSED = {
+    "no quantity": (scaled(metrics=[{"type": "Sockets", "averageValue": "lots"}]), "HorizontalPodAutoscaler"),
+    "too little": (scaled(metrics=[{"type": "Sockets", "averageValue": 0}]), "HorizontalPodAutoscaler"),
+    "another type": (scaled(behavior={"scaleDown": "quickly"}), "HorizontalPodAutoscaler"),
+    "no such field": (scaled(behavior={"scaleSideways": {}}), "HorizontalPodAutoscaler"),
+    "no resource": ({"template": {"spec": {"resources": {"limits": {"memory": "lots"}}}}}, "Deployment"),
+    "no affinity": ({"template": {"spec": {"affinity": {"nodeAfinity": {}}}}}, "Deployment"),
+    "no peer": ({"networkPolicy": {"allowFrom": [{"pods": {}}]}}, "NetworkPolicy"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "kind"), REFUSED.values(), ids=REFUSED)
+def test_object_that_the_api_server_refuses_is_a_condition(boards, wrong, kind):
+    """Server-side apply says of some that they are errors of the server: they are none of the operator's."""
+    boards.apply(leaderboard(**wrong))
+    assert f"The {kind} that spec asks for is refused" in boards.wait("False", "Invalid")["message"]
+    boards.patch({"spec": dict.fromkeys(wrong)})
+    boards.wait()
