@@ -45,7 +45,7 @@ test-node: $(VENV)/.dev ## build the images and a real Kubernetes node, and run 
 cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is installed; once, about five minutes
 	@$(BIN)/python -m tests.cluster.build
 
-dashboards: $(VENV)/.dev ## write the Grafana dashboards' JSON anew from their code
+dashboards: $(VENV)/.dev ## write the Grafana dashboards' JSON from their code
 	$(BIN)/python -m dashboards
 
 release: $(VENV)/.dev ## build images, chart, bill of materials and checksums into dist/; needs buildah, docker or podman, and helm
