@@ -35,6 +35,12 @@ class Found(msgspec.Struct, frozen=True):
         """The Deployment."""
         return self.objects.get(("deployments", name))
 
+    def has_settings(self, deployment: Object) -> bool:
+        """Whether the ConfigMap that the pods of a Deployment mount is there."""
+        volumes = deployment["spec"]["template"]["spec"].get("volumes", [])
+        names = [each.get("configMap", {}).get("name") for each in volumes if each["name"] == "config"]
+        return all(("configmaps", name) in self.objects for name in names)
+
     def exposed(self, plural: str, name: str) -> Object | None:
         """A Service, an Ingress or an HTTPRoute."""
         return self.objects.get((plural, name))

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, exposure, pods, rollouts, secretkeys
-from leaderboard_operator.children import Children, Kinds
+from leaderboard_operator.children import Children, Found, Kinds
 from leaderboard_operator.cluster import Cluster, Collection, controller_uid
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.metrics import Metrics
@@ -152,8 +152,14 @@ class Reconciler:
             routing=self._defaults.routing,
         )
 
-    def _paced(self, board: Board, deployment: Object | None) -> tuple[Board, Trouble | None]:
-        """The Leaderboard as its pods may be now, and why they may not be replaced yet."""
+    def _paced(self, board: Board, found: Found) -> tuple[Board, Trouble | None]:
+        """The Leaderboard as its pods may be now, and why they may not be replaced yet.
+
+        Pods whose ConfigMap is gone cannot start again: they are replaced at once, by ones that have the new ConfigMap.
+        """
+        deployment = found.deployment(board.name)
+        if deployment is not None and not found.has_settings(deployment):
+            return board, None
         pending = self._rollouts.hold(board, deployment)
         if pending is None or deployment is None:
             return board, None
@@ -161,7 +167,7 @@ class Reconciler:
 
     async def _bring(self, live: Object, board: Board, keys: Keys) -> Observed:
         found = await self._children.find(board)
-        board, pending = self._paced(board, found.deployment(board.name))
+        board, pending = self._paced(board, found)
         refusals: list[Trouble] = []
         if not board.spec.paused:
             held = bool(keys.troubles)

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from leaderboard_operator import deletion
+from leaderboard_operator.children import Found
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.reconcile import Defaults, Reconciler
+from leaderboard_operator.resources.configmap import config_map
 from leaderboard_operator.resources.deployment import deployment
 from leaderboard_operator.resources.names import Board
 from leaderboard_operator.rollouts import Cause, Rollouts, cause, kept
@@ -168,6 +170,16 @@ async def test_turn_of_a_leaderboard_whose_reconciles_fail_is_the_next_ones():
     assert reasons(reconciler._rollouts, boards_of(1)) == ["UpdateWaits"]
     await reconciler.report(("games", "arcade"), "500 InternalError: webhook")
     assert called == [("games", "b0")]
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_pods_whose_config_map_is_gone_are_updated_at_once(there):
+    """They could not start again, on another node or after an eviction."""
+    reconciler = Reconciler(OneLeaderboard(), Metrics(), Defaults(app_image="a:2"), enqueue=print)
+    settings = config_map(board())["metadata"]["name"]
+    found = Found((), {("deployments", "arcade"): LIVE, **({("configmaps", settings): {}} if there else {})})
+    made, pending = reconciler._paced(board(spec(update="Manual"), image="leaderboard-app:1.3.0"), found)
+    assert (pending is not None, made.kept is not None) == (there, there)
 
 
 def test_manual_update_waits_for_the_spec():
