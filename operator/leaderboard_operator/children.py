@@ -14,7 +14,7 @@ from leaderboard_operator.cluster import ApiError, Cluster, Collection, controll
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources import KINDS, Board, Kind, Object
 from leaderboard_operator.resources.httproute import GATEWAY_API
-from leaderboard_operator.spec.runtime import ParentRef
+from leaderboard_operator.spec.exposure import ParentRef
 
 _OF_THE_SERVER = ("managedFields", "resourceVersion", "generation")
 

@@ -6,7 +6,7 @@ import msgspec
 
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources.names import Board, Object
-from leaderboard_operator.spec.runtime import Ingress, ParentRef
+from leaderboard_operator.spec.exposure import Ingress, ParentRef
 
 _PORTS = {"http": 80, "https": 443}
 

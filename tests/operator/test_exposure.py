@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from leaderboard_operator.exposure import exposure
-from leaderboard_operator.spec.runtime import ParentRef
+from leaderboard_operator.spec.exposure import ParentRef
 from tests.operator.boards import spec
 from tests.operator.samples import board
 

@@ -57,6 +57,7 @@ Annotations = Annotated[
     dict[Annotated[str, Meta(max_length=317)], Annotated[str, Meta(max_length=4096)]], Meta(max_length=64)
 ]
 Object = Annotated[dict[str, Any], RAW]
+Short = Annotated[str, Meta(max_length=317)]
 IntOrText = Annotated[str | int, Meta(extra_json_schema={"x-kubernetes-int-or-string": True})]
 
 

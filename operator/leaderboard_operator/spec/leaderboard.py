@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from leaderboard_operator.spec.exposure import Exposure
 from leaderboard_operator.spec.game import Actions, Auth, Database, Live, Logging, RateLimit
 from leaderboard_operator.spec.kinds import LocalName, Part, field
 from leaderboard_operator.spec.runtime import (
     Autoscaling,
     CertificateSource,
     Disruption,
-    Exposure,
     Monitoring,
     NetworkPolicy,
     Rollout,
