@@ -39,9 +39,9 @@ async def test_a_database_that_does_not_answer_fails_the_start(service):
         await service._primed()
 
 
-async def test_a_part_that_fails_meanwhile_fails_the_start(service):
+async def test_a_part_that_fails_meanwhile_fails_the_start(service, caplog):
     waiting = asyncio.ensure_future(service._primed())
-    await asyncio.sleep(0.05)
+    await eventually(lambda: "still being read" in caplog.text)
     service.fail(StartupError("the feed ended"))
     with pytest.raises(StartupError, match="the feed ended"):
         await waiting

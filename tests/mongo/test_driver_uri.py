@@ -10,6 +10,7 @@ from pymongo import MongoClient
 from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 from pymongo.read_preferences import Primary
 
+from tornado_app.config import document
 from tornado_app.mongo.driver import OVERRIDDEN, REPORTED, connect, settled
 
 both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
@@ -36,6 +37,8 @@ WEAK = {
     "uuidRepresentation": "standard",
 }
 """Each option that is overridden, with a value that would do harm."""
+
+UNSAFE_TLS = ("tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames")
 
 HARMLESS = {
     "appname", "authmechanism", "authmechanismproperties", "authsource", "compressors", "connect", "directconnection",
@@ -66,6 +69,12 @@ def test_every_option_of_the_driver_is_judged():
     assert set(URI_OPTIONS_VALIDATOR_MAP) == {*OVERRIDDEN, *REPORTED, *HARMLESS}
 
 
+def test_the_settings_page_names_every_option_that_is_judged():
+    page = document.render()
+    assert [name for name in (*WEAK, *UNSAFE_TLS) if f"`{name}`" not in page] == []
+    assert {name.lower() for name in UNSAFE_TLS} == set(REPORTED)
+
+
 @both_drivers
 @pytest.mark.parametrize("separator", ["&", ";"])
 async def test_weak_options_together_leave_the_client_strong(open_with, driver, separator):
@@ -90,7 +99,7 @@ async def test_a_weak_option_is_logged_with_what_is_done_instead(open_with, capl
     assert line == f"mongodb_uri: {spelled}={WEAK[name]} is not used: {OVERRIDDEN[name.lower()].instead}"
 
 
-@pytest.mark.parametrize("option", ["tlsInsecure", "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames"])
+@pytest.mark.parametrize("option", UNSAFE_TLS)
 async def test_a_tls_option_that_checks_nothing_is_logged(open_with, caplog, option):
     open_with(f"tls=true&{option}=true")
     assert "whoever is on the network path can read and change the scores" in caplog.text
