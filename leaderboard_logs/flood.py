@@ -20,10 +20,10 @@ MOST_AUDITED = 100
 """Audit lines of refusals of one kind in a second."""
 
 MOST_OF_ONE = 5
-"""Refusals of one kind and one client in a second, so that one who floods the log leaves room for others."""
+"""Refusals of one kind and one client in a second, so that a client that floods the log leaves room for others."""
 
 KINDS = 5000
-"""Kinds, and clients of each, that are told apart at once; libraries may put what they like into a message."""
+"""Kinds, and clients of each, that are counted at once; libraries may put anything into a message."""
 
 
 class Flood(logging.Filter):
@@ -73,6 +73,6 @@ class Flood(logging.Filter):
 
 
 def _client(record: logging.LogRecord) -> Hashable:
-    """Who was refused, as far as that is known: the token's player, else the address."""
+    """The client that was refused: the player of its token, else its address; None where neither is known."""
     found: Hashable = getattr(record, "caller", None) or getattr(record, "remote", None)
     return found

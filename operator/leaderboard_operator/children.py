@@ -160,7 +160,7 @@ class Children:
         return made
 
     async def _refuse_foreign(self, path: str, wanted: Object, board: Board) -> None:
-        """An object of another owner stays theirs; one of ours that lost its owner is adopted."""
+        """Raise _Taken for an object of another owner. An object of this Leaderboard that lost its owner is adopted."""
         live = await self._cluster.find(path)
         if live is None or _adoptable(live, board):
             return

@@ -107,7 +107,7 @@ class Reconciler:
         self._rollouts.forget(key)
         live = await self._cluster.find(_path(key)(key[1]))
         if live is not None:
-            await self._tell_failure(live, Trouble("ReconcileError", f"The operator cannot finish its work: {text}"))
+            await self._report_failure(live, Trouble("ReconcileError", f"The operator cannot finish its work: {text}"))
 
     def _know(self, key: Key, live: Object) -> None:
         uid = live["metadata"]["uid"]
@@ -124,10 +124,10 @@ class Reconciler:
         if "deletionTimestamp" in meta and await deletion.namespace_ends(self._cluster, meta["namespace"]):
             await deletion.set_finalizer(self._cluster, live, wanted=False)
             return Outcome()
-        await self._tell_failure(live, Trouble("Invalid", f"The spec cannot be read: {error}. Correct it"))
+        await self._report_failure(live, Trouble("Invalid", f"The spec cannot be read: {error}. Correct it"))
         return Outcome()
 
-    async def _tell_failure(self, live: Object, why: Trouble) -> None:
+    async def _report_failure(self, live: Object, why: Trouble) -> None:
         before, generation = live.get("status", {}), live["metadata"]["generation"]
         await self._tell(live, failed(why, generation, before, datetime.now(UTC)))
 
@@ -225,7 +225,7 @@ class Reconciler:
             return await self._release(live, deletion.kept_with_namespace(board))
         if board.spec.paused:
             why = Trouble("PausedDeletion", "spec.paused is set: the deletion goes on once it is false")
-            await self._tell_deletion(live, board, keys, why)
+            await self._report_deletion(live, board, keys, why)
             return Outcome()
         if board.spec.database.deletion_policy != "Delete":
             await deletion.keep_database(self._cluster, board)
@@ -233,7 +233,7 @@ class Reconciler:
         step = await deletion.drop_database(self._cluster, board, keys)
         if step.done:
             return await self._release(live, step.why)
-        await self._tell_deletion(live, board, keys, step.why, stuck=step.stuck)
+        await self._report_deletion(live, board, keys, step.why, stuck=step.stuck)
         return Outcome(failed=True)
 
     async def _release(self, live: Object, why: Trouble | None = None) -> Outcome:
@@ -245,7 +245,7 @@ class Reconciler:
         await deletion.set_finalizer(self._cluster, live, wanted=False)
         return Outcome()
 
-    async def _tell_deletion(
+    async def _report_deletion(
         self, live: Object, board: Board, keys: Keys, why: Trouble, *, stuck: bool = False
     ) -> None:
         """Write what a deletion waits for, beside what still serves; `stuck`: it takes a person."""

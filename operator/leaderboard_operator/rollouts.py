@@ -16,7 +16,7 @@ from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources.deployment import ASKED_HASH, SECRETS_HASH, TEMPLATE_HASH, deployment
 from leaderboard_operator.resources.names import Board, Key, Object
 
-_NOTES = (TEMPLATE_HASH, ASKED_HASH)
+_OF_DEPLOYMENT = (TEMPLATE_HASH, ASKED_HASH)
 
 
 class Cause(enum.Enum):
@@ -32,7 +32,7 @@ def cause(board: Board, live: Object | None) -> Cause:
     if live is None:
         return Cause.OWN
     wanted = deployment(board)
-    have, want = _notes(live), _notes(wanted)
+    have, want = _annotations(live), _annotations(wanted)
     if have.get(TEMPLATE_HASH) == want[TEMPLATE_HASH]:
         return Cause.NONE
     same_spec = have.get(ASKED_HASH, want[ASKED_HASH]) == want[ASKED_HASH]
@@ -43,8 +43,8 @@ def kept(live: Object) -> Object:
     """What stays of a live Deployment whose pods are not to be replaced yet: `Board.kept`."""
     template = msgspec.json.decode(msgspec.json.encode(live["spec"]["template"]))
     template["metadata"].pop("creationTimestamp", None)
-    notes = _notes(live)
-    return {"template": template, "annotations": {name: notes[name] for name in _NOTES if name in notes}}
+    annotations = {name: value for name, value in _annotations(live).items() if name in _OF_DEPLOYMENT}
+    return {"template": template, "annotations": annotations}
 
 
 class Rollouts:
@@ -104,11 +104,11 @@ class Rollouts:
             self._enqueue(next(iter(self._waiting)))
 
 
-def _notes(found: Object) -> dict[str, str]:
-    notes: dict[str, str] = found["metadata"].get("annotations", {})
-    return notes
+def _annotations(found: Object) -> dict[str, str]:
+    annotations: dict[str, str] = found["metadata"].get("annotations", {})
+    return annotations
 
 
 def _secrets(found: Object) -> str | None:
-    notes: dict[str, str] = found["spec"]["template"]["metadata"].get("annotations", {})
-    return notes.get(SECRETS_HASH)
+    annotations: dict[str, str] = found["spec"]["template"]["metadata"].get("annotations", {})
+    return annotations.get(SECRETS_HASH)

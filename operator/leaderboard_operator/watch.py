@@ -70,7 +70,7 @@ class Freshness:
         return asyncio.get_running_loop().time() - self._in_step_at
 
     def begin(self) -> None:
-        """Count from now on: until then nobody compared."""
+        """Count from now on: no version was compared before."""
         self._in_step_at = asyncio.get_running_loop().time()
 
     def saw(self, key: Key, version: str) -> None:

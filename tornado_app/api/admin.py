@@ -152,7 +152,7 @@ class Admin:
 
 @contextlib.contextmanager
 def _refusals(verb: str, request: Request, caller: Caller) -> Iterator[None]:
-    """Puts on record whom something was refused to: a token without the scope that tries it is a finding."""
+    """Writes an audit line for each refusal: an attempt without the scope is a finding."""
     try:
         yield
     except LeaderboardError as refusal:

@@ -39,7 +39,7 @@ def request_refused(status: int, refusal: LeaderboardError | Refusal, **asked: s
 
 
 def socket_refused(face: str, remote: str, code: int, refusal: LeaderboardError) -> None:
-    """A WebSocket was closed with a close code of ours."""
+    """A WebSocket was closed with a close code of the service."""
     log.info(
         "socket refused",
         extra={"event": "socket_refused", "face": face, "remote": remote, "close_code": code, **cause(refusal)},

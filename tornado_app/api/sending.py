@@ -74,7 +74,7 @@ class _Sent:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to take, or nobody to take it."""
+        """Whether nothing is left to take, or the client is gone."""
         if self.stream is not None and (self.stream.closed() or self.stream.writing()):
             return self.stream.closed()
         return unsent(self.socket) == 0

@@ -29,7 +29,7 @@ MOST_AT_ONCE = 256
 """Tokens that are checked at the same time; a further one is refused at once."""
 
 MOST_PER_PLAYER = 4
-"""The same of one player, so that nobody takes the places of all."""
+"""The same of one player, so that one player cannot use up the limit of all."""
 
 MAX_TOKEN = 4096
 MAX_CODES = 200

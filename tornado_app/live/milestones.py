@@ -1,4 +1,4 @@
-"""Who waits for the board to show a version: the lowest one first, so that most events cost one comparison."""
+"""Requests that wait for the board to show a version, the lowest first, so that most events cost one comparison."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Milestones:
         passed = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, (version, next(self._numbers), passed))
         await asyncio.wait([passed], timeout=seconds)
-        passed.cancel()  # who is not waited for any more takes no place
+        passed.cancel()  # a request that no longer waits takes no place
 
     def pass_while(self, passed: Callable[[int], bool]) -> None:
         """Wake all whose version is `passed`, which holds for every lower version too."""

@@ -32,7 +32,7 @@ async def open_database(
 
     `uri` None starts a mongod in `data_dir`, which ends with the context; `on_failure` is told when it is lost for
     good; `observe` is told of each command. With an `owner` the database is claimed before anything else is written, as
-    `ownership.claim` says. `embedded`: `uri` is that of a mongod of ours. Raises StartupError.
+    `ownership.claim` says. `embedded`: `uri` is that of the service's own mongod. Raises StartupError.
     """
     async with AsyncExitStack() as stack:
         if uri is None:

@@ -135,7 +135,7 @@ class MongoModeration:
         return taken, True
 
     async def _settled_state(self, user_id: str) -> Document:
-        """The player's state once the ledger holds its last write; one without a mark of ours is taken as it is."""
+        """The state once the ledger holds the last write. One without a mark of the service is returned as it is."""
         deadline = asyncio.get_running_loop().time() + LEDGER_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             state = await self._state(user_id)

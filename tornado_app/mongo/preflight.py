@@ -99,7 +99,7 @@ def _reason(error: Exception, uri: str) -> str:
 async def check(client: Client, database: str, *, embedded: bool = False) -> None:
     """Raises StartupError unless the server answers, lets us in, has change streams, and is new enough.
 
-    Logs what is allowed but unwise; `embedded`: the server is our own, whose version nobody chose.
+    Logs what is allowed but unwise; `embedded`: the service's own server, whose version no user chose.
     """
     players = client[database]["players"]
     try:

@@ -42,7 +42,7 @@ async def ensure(client: Client, database: str, collection: str = "players") -> 
             with pymongo.timeout(TIMEOUT):
                 _accept(await players.index_information(), f"{database}.{collection}")
         await _made(players, [("hidden", 1)], name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
-        # Where there is one on the same field, somebody chose another time, and that is theirs to choose.
+        # An index on the same field with another time is an operator's choice, and stays.
         await _made(client[database][SUSPECTS], [("seen", 1)], expireAfterSeconds=RETENTION)
     except PyMongoError as error:
         reason = preflight.explain(error, database)

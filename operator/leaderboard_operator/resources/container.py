@@ -69,7 +69,7 @@ def resources(board: Board) -> Resources:
     """Requests and limits as asked for, with defaults for what is left out."""
     asked = board.spec.template.spec.resources
     requests = {"cpu": SCALED_CPU if board.spec.autoscaling else "100m", "memory": "128Mi", **asked.requests}
-    free = "memory" in asked.requests  # a limit of ours could be less than the request
+    free = "memory" in asked.requests  # the default limit could be less than the request
     limits = {**({} if free else {"memory": "512Mi"}), **asked.limits}
     return Resources(requests=requests, limits=limits)
 

@@ -12,7 +12,7 @@ METRICS_LABEL = {f"{GROUP}/service": "metrics"}
 def service(board: Board) -> Object:
     """The Service of clients."""
     asked = board.spec.exposure.service
-    wishes = {
+    optional = {
         "externalTrafficPolicy": asked.external_traffic_policy,
         "loadBalancerClass": asked.load_balancer_class,
         "loadBalancerSourceRanges": asked.load_balancer_source_ranges,
@@ -24,7 +24,7 @@ def service(board: Board) -> Object:
         spec={
             "type": asked.type,
             "ipFamilyPolicy": asked.ip_family_policy,
-            **{name: value for name, value in wishes.items() if value},
+            **{name: value for name, value in optional.items() if value},
             "selector": board.selector,
             "ports": [
                 {
