@@ -77,6 +77,7 @@ class Rollouts:
             return Trouble("UpdateWaits", text)
         self._waiting.pop(key, None)
         self._under_way.add(key)
+        self._call_next()  # of two turns that came free at once, both were offered to this one
         return None
 
     def saw(self, board: Board, *, over: bool) -> None:

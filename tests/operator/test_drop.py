@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from leaderboard_operator.deletion import POD_GRACE, Step, drop_database
+from leaderboard_operator.deletion import POD_GRACE, Step, drop_database, keep_database
 from leaderboard_operator.resources.dropjob import KEPT, drop_job
-from leaderboard_operator.resources.names import NAME_LABEL
+from leaderboard_operator.resources.names import NAME_LABEL, UID_LABEL
 from leaderboard_operator.secretkeys import Keys
 from tests.operator.boards import spec
 from tests.operator.samples import board
@@ -89,6 +89,18 @@ async def test_job_that_does_not_drop_says_why(pods, conditions, reason, text):
     step, deleted = await followed(pods, *conditions)
     assert (step.why.reason, step.done, deleted) == (reason, False, False)
     assert text in step.why.message
+
+
+@pytest.mark.parametrize("labels", [{}, {UID_LABEL: "uid-of-an-earlier-leaderboard"}])
+async def test_foreign_job_of_the_name_is_neither_followed_nor_deleted(labels):
+    job = drop_job(board())
+    job["metadata"] |= {"uid": "uid-of-the-job", "labels": labels}
+    cluster = Cluster({**job, "status": {"conditions": [COMPLETE]}}, [])
+    step = await drop_database(cluster, board(), Keys((), ""))
+    assert (step.why.reason, step.done, step.stuck) == ("DatabaseNotDropped", False, True)
+    assert "exists and is not this Leaderboard's" in step.why.message
+    await keep_database(cluster, board())
+    assert cluster.deleted == []
 
 
 async def test_job_that_was_just_made_may_have_no_pod_yet():

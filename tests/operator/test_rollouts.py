@@ -91,6 +91,17 @@ def test_turn_goes_to_one_that_waits_when_a_rollout_ends():
     assert called == [("games", "b1"), ("games", "b1")]
 
 
+def test_two_turns_that_come_free_at_once_go_to_two():
+    called: list[tuple[str, str]] = []
+    turns, (first, second, third, fourth) = Rollouts(2, called.append), boards_of(4)
+    assert reasons(turns, [first, second, third, fourth]) == ["", "", "UpdateWaits", "UpdateWaits"]
+    turns.saw(first, over=True)
+    turns.saw(second, over=True)
+    assert set(called) == {("games", "b2")}
+    assert reasons(turns, [third]) == [""]
+    assert called[-1] == ("games", "b3")
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"paused": True}, {"update": "Manual"}, {"live": {"maxConnections": 5}}],
