@@ -72,6 +72,7 @@ def test_cut_off_client_is_one_line_of_the_log(impatient, wire):
     wait_until(lambda: impatient.log.count('"cut_off"') > before, 4 * SECONDS + 5, "the line")
     *_, line = (json.loads(line) for line in impatient.log.splitlines() if '"cut_off"' in line)
     assert (line["level"], line["logger"], line["reason"]) == ("info", "leaderboard.http", "send_timeout")
+    assert line["remote"] == "127.0.0.1"
 
 
 def test_client_that_went_away_while_it_was_asked_to_read_leaves_nothing(impatient, wire):

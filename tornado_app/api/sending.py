@@ -56,6 +56,14 @@ def taken(of: socket.socket) -> int:
     return -unsent(of)
 
 
+def peer(of: socket.socket) -> str | None:
+    """The address at the other end of the connection, None where it has ended."""
+    try:
+        return str(of.getpeername()[0])
+    except OSError:
+        return None
+
+
 def reset(closing: socket.socket) -> None:
     """Have the coming `close` give up what the other side has not taken."""
     closing.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -172,8 +180,9 @@ class Sending:
                 sent.taken, sent.since = found, now
             elif now - sent.since >= self._timeout:
                 self._forget(key, sent)
+                about = {"event": "cut_off", "reason": "send_timeout", "remote": peer(sent.socket)}
                 sent.end()
-                log.info("a client did not read its answers", extra={"event": "cut_off", "reason": "send_timeout"})
+                log.info("a client did not read its answers", extra=about)
 
     def _forget(self, key: IOStream | socket.socket, sent: _Sent) -> None:
         del self._watched[key]
