@@ -102,13 +102,28 @@ def watched(service):
         client.recv(timeout=20)
 
 
+def handshake(target):
+    lines = [f"GET {target} HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade"]
+    lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC==", "", ""]
+    return "\r\n".join(lines).encode()
+
+
 def cut(service):
-    handshake = ["GET /ws/scoreboard HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade"]
-    handshake += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC==", "", ""]
     with raw(service) as client:
-        client.sendall("\r\n".join(handshake).encode())
+        client.sendall(handshake("/ws/scoreboard"))
         while b"top_scores" not in client.recv(10_000):
             pass
+
+
+def gone_before_it_is_turned_away(service):
+    """What the service writes last finds no client any more."""
+    with raw(service) as client:
+        client.sendall(handshake("/ws/scoreboard?token=x"))
+
+
+def gone_before_it_is_let_in(service):
+    with raw(service) as client:
+        client.sendall(handshake("/ws/scoreboard"))
 
 
 def turned_away(service):
@@ -123,7 +138,7 @@ def no_handshake(service):
 
 ACTS = (
     *(post, refused, limited, oddly, read, reset, malformed, gone_in_the_middle),
-    *(watched, cut, turned_away, no_handshake),
+    *(watched, cut, turned_away, no_handshake, gone_before_it_is_turned_away, gone_before_it_is_let_in),
 )
 
 

@@ -4,6 +4,7 @@ import gc
 import signal
 import sys
 
+from tornado_app.api import room
 from tornado_app.entry import main
 
 OURS = "tornado"
@@ -23,5 +24,6 @@ def _tell(*_: object) -> None:
 
 if __name__ == "__main__":
     gc.disable()
+    room.SWEEP = 1  # else it holds the last connections, and what they hold is no garbage yet
     signal.signal(signal.SIGUSR1, _tell)
     sys.exit(main())

@@ -198,7 +198,7 @@ class _Manners:
                 self._sending.adopt(self._stream.socket)
         self._close(exc_info)
         if self._stream.error is not None:
-            asyncio.get_running_loop().call_soon(_forget_traceback, self._stream.error)
+            asyncio.get_running_loop().call_soon(_forget_origin, self._stream.error)
         for name in ("write", "close", "read_from_fd", "manners"):
             # A closed stream that holds itself only the collector would free.
             self._stream.__dict__.pop(name, None)
@@ -209,12 +209,13 @@ class _Manners:
         return _raw(error)
 
 
-def _forget_traceback(error: BaseException) -> None:
-    """It leads to the frames that read the stream, and so to the stream that holds it, which only the collector frees.
+def _forget_origin(error: BaseException) -> None:
+    """It leads to the frames that used the stream, and so to the stream that holds it, which only the collector frees.
 
-    Not before the frames have ended, as what they raise again gets another.
+    So does a refusal that was being written when it was raised. Not before the frames have ended, as what they raise
+    again gets another traceback.
     """
-    error.__traceback__ = None
+    error.__traceback__ = error.__context__ = None
 
 
 def _raw(error: LeaderboardError) -> bytes:
