@@ -75,6 +75,18 @@ def test_unknown_variables_get_a_suggestion(environ, question):
         ("config: other.yaml", '"config" (c.yaml, line 1): there is no such setting; take it out'),
         ("1: 2", "1 (c.yaml): there is no such setting; take it out"),
         ("port:", "port (c.yaml, line 1): it is set to nothing; give a value, or leave it out for the default"),
+        (
+            "jwt_admin_scopes: 114002",
+            "jwt_admin_scopes (c.yaml, line 1): 114002 is not a list of texts separated by commas; put it in quotes",
+        ),
+        (
+            "jwt_audience: [a, 7]",
+            'jwt_audience (c.yaml, line 1): ["a", 7] is not a list of texts separated by commas; put it in quotes',
+        ),
+        (
+            "jwt_audience: [a, [b]]",
+            'jwt_audience (c.yaml, line 1): ["a", ["b"]] is not a list of texts separated by commas',
+        ),
         ("jwt_issuer: 5", "jwt_issuer (c.yaml, line 1): 5 is not text without control characters; put it in quotes"),
         ("log_level: off", "log_level (c.yaml, line 1): false is not one of debug, info, warning, error"),
         ("auto_register: 1", "auto_register (c.yaml, line 1): 1 is not true or false; put it in quotes"),

@@ -94,10 +94,11 @@ class Texts(Base, frozen=True, kw_only=True):
 
     def take(self, value: object) -> tuple[Any, ...]:
         """A list of text, or text that `parse` reads."""
-        if isinstance(value, str):
-            return self.parse(value)
-        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-            raise Refused
+        if not isinstance(value, list):
+            found: tuple[Any, ...] = super().take(value)
+            return found
+        for number in (part for part in value if not isinstance(part, str)):
+            super().take(number)  # raises: it is no text, though its digits in quotes may be
         if len(value) < self.low:
             raise Refused("it is empty")
         return tuple(dict.fromkeys(self.item(part) for part in value))
