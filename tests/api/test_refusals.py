@@ -294,3 +294,13 @@ def test_claim_of_any_name_can_be_refused_on_both_ways(run_service, module_datab
             assert (answer.status, json.loads(answer.body)["message"]) == (401, sentence)
             description = 'error_description="The token names no user (Spieler-?Nr??)."'
             assert answer.headers["www-authenticate"].endswith(description)
+
+
+def test_refused_handshake_names_the_client_behind_the_proxy(run_service, module_database):
+    uri, name = module_database
+    behind = run_service("--trusted-proxies", "127.0.0.1", uri=uri, database=name)
+    for path, status in (("/ws/score", 426), ("/ws/none", 404)):
+        headers = {"Upgrade": "websocket", "X-Forwarded-For": "198.51.100.7"}
+        assert behind.get(path, headers=headers).status == status
+        found = [json.loads(line) for line in behind.log.splitlines() if f'"{path}"' in line]
+        assert [line["remote"] for line in found if line.get("event") == "request_refused"] == ["198.51.100.7"]

@@ -56,6 +56,8 @@ _decode = msgspec.json.Decoder(Authenticate).decode
 class _JsonRefusals(RequestHandler):
     """Answers a handshake that comes to nothing in the API's own shape, not in Tornado's HTML."""
 
+    _address: str
+
     def set_default_headers(self) -> None:
         """The request's id, and none that tells the version of Tornado."""
         self.clear_header("Server")
@@ -64,7 +66,7 @@ class _JsonRefusals(RequestHandler):
     def refuse(self, refusal: LeaderboardError) -> None:
         """Answer with an error."""
         answer = errors.response(refusal)
-        asked = {"method": self.request.method, "path": self.request.path, "remote": self.request.remote_ip}
+        asked = {"method": self.request.method, "path": self.request.path, "remote": self._address}
         refusals.request_refused(answer.status, refusal, **asked)
         self.set_status(answer.status)
         for name, value in answer.headers:
@@ -255,6 +257,10 @@ class _Connection(Wire):
 class _NoSocket(_JsonRefusals):
     """An upgrade at a path that has no socket."""
 
+    def initialize(self, gate: Gate) -> None:
+        """Called by Tornado with the route's arguments."""
+        self._address = gate.address(self.request)
+
     def prepare(self) -> None:
         """Whatever the method."""
         self.refuse(NotFound())
@@ -266,6 +272,7 @@ def application(faces: tuple[Face, ...], gate: Gate, *, ping_interval: float = 3
     return Application(
         [(path, SocketHandler, shared | {"channel": channel}) for face in faces for path, channel in face.sockets],
         default_handler_class=_NoSocket,
+        default_handler_args={"gate": gate},
         websocket_max_message_size=MAX_MESSAGE,
         log_function=lambda handler: None,  # its lines would hold the URL, and that the token
     )
