@@ -117,6 +117,8 @@ def test_canonical_form_is_stable(text):
         ("http://h", "h:80", True),
         ("http://H:8000", "h:8000", True),
         ("https://[::1]", "[0:0::1]:443", True),
+        ("https://h", "h:", True),
+        ("https://[::1]", "[::1]:", True),
         ("http://127.0.0.1:1", "127.0.0.1:1", True),
         ("https://h", "h:80", False),
         ("http://h", "h:443", False),
@@ -140,7 +142,7 @@ HOSTS = HostPatterns(["play.example.com", "*.games.example", "127.0.0.1", "::1",
     "host",
     [
         "play.example.com", "PLAY.example.com:8443", "play.example.com.", "a.games.example", "127.0.0.1:8000",
-        "[::1]:8000", "[0:0::1]", "[::1]", "localhost", "localhost.:8000",
+        "[::1]:8000", "[0:0::1]", "[::1]", "[::1]:", "localhost", "localhost:", "localhost.:8000",
     ],
 )  # fmt: skip
 def test_host_matches_by_name_whatever_the_port(host):
@@ -152,7 +154,7 @@ def test_host_matches_by_name_whatever_the_port(host):
     [
         "games.example", "a.b.games.example", ".games.example", "evil.com", "play.example.com.evil.com",
         "evil.com/play.example.com", "u@play.example.com", "play.example.com:x", "", None, "::1", "127.0.0.2", "a b",
-        "play.example.com,evil.com", "[::2]",
+        "play.example.com,evil.com", "[::2]", ":", "localhost::", "::1:",
     ],
 )  # fmt: skip
 def test_other_host_does_not_match(host):

@@ -49,8 +49,11 @@ def canonical(origin: str) -> str | None:
 
 
 def host_name(host: str) -> str | None:
-    """The name or address of a `Host` header in its one form, without the port; None where it is none."""
-    origin = canonical(f"http://{host}")
+    """The name or address of a `Host` header in its one form, without the port; None where it is none.
+
+    A port may be empty (RFC 3986, section 3.2.3).
+    """
+    origin = canonical(f"http://{host.removesuffix(':')}")
     if origin is None:
         return None
     name = origin.removeprefix("http://")
@@ -61,7 +64,7 @@ def same_host(origin: str, host: str) -> bool:
     """Whether a page of this origin comes from the host of a `Host` header, a default port written or not."""
     found = canonical(origin)
     scheme = "" if found is None else found.partition("://")[0]
-    return scheme in DEFAULT_PORTS and found == canonical(f"{scheme}://{host}")
+    return scheme in DEFAULT_PORTS and found == canonical(f"{scheme}://{host.removesuffix(':')}")
 
 
 class OriginPatterns:

@@ -119,7 +119,10 @@ async def _read(client: Client, database: str) -> Owner | None:
 
 def _foreign(database: str, found: Owner | None, wanted: Owner) -> ForeignDatabase:
     if found is None:
-        return ForeignDatabase(f"database {database!r} belongs to no installation, although it holds data")
+        return ForeignDatabase(
+            f"database {database!r} belongs to no installation, although it holds data: a service that starts with "
+            "database_owner makes it that owner's"
+        )
     if found[:2] == wanted[:2]:
         return ForeignDatabase(f"database {database!r} belongs to {found} of uid {found.uid}, and not {wanted.uid}")
     return ForeignDatabase(
