@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from secrets import token_urlsafe
+from secrets import token_hex, token_urlsafe
 from typing import Any
 
 import pytest
@@ -140,7 +140,7 @@ def test_a_copy_of_the_collections_without_the_leases_is_the_same_board(replica_
 def guarded(tmp_path: Path) -> Iterator[ReplicaSet]:
     """One that asks for credentials, with the user `root`."""
     key = tmp_path / "keyfile"
-    key.write_text(token_urlsafe(32))
+    key.write_text(token_hex(32))  # a keyfile is base64, without the - and _ of URLs
     key.chmod(0o600)
     with ReplicaSet(options=("--auth", f"--keyFile={key}")) as running:
         with running.members[0].client() as client:

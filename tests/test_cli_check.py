@@ -68,7 +68,7 @@ REFUSED = {
     "issuer": ({}, ("--jwt-issuer", "https://other"), 'had "https://id.example", wanted "https://other"'),
     "user_id": ({}, ("--jwt-user-claim", "uid"), "claim uid is absent"),
     "invalid_claim": ({"exp": ...}, (), "exp is absent"),
-    "not_yet_valid": ({"nbf": time.time() + 600}, (), "valid in"),
+    "not_yet_valid": ({"nbf": time.time() + 86_400}, (), "valid in"),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 from pymongo import AsyncMongoClient, MongoClient
 
 from tests.support.service import RunningService
+from tests.support.wait import wait_until
 from tornado_app import ownership as command
 from tornado_app.cli import main
 from tornado_app.core.errors import StartupError
@@ -139,8 +140,9 @@ def test_service_claims_its_database_and_does_not_start_in_a_foreign_one(mongo_d
     try:
         with MongoClient(uri) as client:
             assert client[name][METADATA].find_one()["uid"] == "uid-1"
-            collections = set(client[name].list_collection_names())
-            assert {"players", "ledger", "leases"} <= collections <= {*COLLECTIONS, METADATA}, "the drop knows them all"
+            of_service = {"players", "ledger", "leases"}
+            wait_until(lambda: of_service <= set(client[name].list_collection_names()), 30, "the ledger's collection")
+            assert set(client[name].list_collection_names()) <= {*COLLECTIONS, METADATA}, "the drop knows them all"
         with pytest.raises(AssertionError, match=r"error: database '.*' belongs to games/arcade"):
             service(mongo_database, RIVAL).start(tmp_path / "rival.log")
     finally:

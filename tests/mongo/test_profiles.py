@@ -158,6 +158,7 @@ async def test_hiding_and_showing_keep_the_choice_and_no_new_name_shows_a_hidden
     tasks = [asyncio.ensure_future(part.run()) for part in (feed, board)]
     try:
         await feed.wait_open()
+        await board.wait_ready()
         await processes.score("Token")
         await eventually(lambda: [s.player.username for s in board.top.standings] == ["Token"])
         await processes.one.register("alice", ProfileChange(username="Own"))
