@@ -14,6 +14,7 @@ import pytest
 from tests.support.mongod import Mongod, ReplicaSet
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.mongod import find_binary
+from tornado_app.observability.logs import request_id, trace_id
 
 pytest_plugins = ["tests.support.ci", "tests.support.kubernetes", "tests.support.logs"]
 
@@ -34,6 +35,14 @@ def missing(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)
+
+
+@pytest.fixture(autouse=True)
+def nothing_at_hand() -> Iterator[None]:
+    """A test that is no coroutine handles requests in the context that all tests share."""
+    yield
+    request_id.set(None)
+    trace_id.set(None)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ from tornado_app.api.faces import FACES
 
 POST = "POST /api/score HTTP/1.1"
 BODY = b'{"score": 5}'
-AUTHORISED = ("Content-Type: application/json", f"Authorization: Bearer {token()}")
+JSON = "Content-Type: application/json"
+AUTHORISED = (JSON, f"Authorization: Bearer {token()}")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,10 @@ def wire(service):
 
 
 def ask(wire, *headers, line=POST, body=BODY):
-    wire.send(line, f"Content-Length: {len(body)}", *AUTHORISED, *headers, body=body)
+    """The answer to an update of a player who asks for nothing else: `shed` counts audit lines, which are bounded for
+    each player."""
+    credentials = f"Authorization: Bearer {token(uuid4().hex)}"
+    wire.send(line, f"Content-Length: {len(body)}", JSON, credentials, *headers, body=body)
     return wire.read()
 
 

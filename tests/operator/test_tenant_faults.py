@@ -83,7 +83,8 @@ def test_error_that_persists_is_in_the_status_and_counted_and_stops_no_other(mid
     tenant.patch({"spec": {"exposure": {"service": {"annotations": {"a.example/b": "c"}}}}})
     assert "refused by the test" in tenant.wait("False", "ReconcileError")["message"]
     tenant.wait("True", "ReconcileError", "Degraded")
-    assert float(metric(behind, "controller_runtime_reconcile_errors_total")) >= 3
+    errors = "controller_runtime_reconcile_errors_total"
+    wait_until(lambda: float(metric(behind, errors)) >= 3, PATIENCE, "the third error")
     key = f'{{leaderboard="arcade",namespace="{tenant.namespace}"}}'
     observed = metric(behind, f"leaderboard_operator_observed_generation{key}")
     assert observed == metric(behind, f"leaderboard_operator_generation{key}") == "2.0"
