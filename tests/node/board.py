@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.chart import CHART, example
+from tests.support.cluster import SERVICES
 from tests.support.kubernetes import make_namespace
 from tests.support.node import NodeCluster
 from tests.support.service import KEY
@@ -39,7 +40,10 @@ Object = dict[str, Any]
 def install(node: NodeCluster) -> None:
     """The chart, with its MongoDB for trying out, in a namespace that runs only what the restricted standard allows."""
     make_namespace(node, HOME)
-    node.helm("install", "lb", str(CHART), "--namespace", HOME, "--set-json", json.dumps(IMAGES))
+    address = urlsplit(node.url)  # policies see the API server behind its Service, at a port that was free
+    server = {"ports": [443, address.port], "networks": [SERVICES, f"{address.hostname}/32"]}
+    values = IMAGES | {"networkPolicy": {"apiServer": server}}
+    node.helm("install", "lb", str(CHART), "--namespace", HOME, "--set-json", json.dumps(values))
     wait_for(node, HOME, f"statefulset/{MONGODB}", "jsonpath={.status.readyReplicas}=1")
     wait_for(node, HOME, f"deployment/{OPERATOR}", "condition=Available")
 
