@@ -62,7 +62,8 @@ def soon_over(account: Account, since: float) -> None:
 
 
 def test_a_leaderboard_serves_what_its_status_says(board):
-    status = board.status
+    # Ready is there with the first pod that takes requests.
+    status = wait_until(lambda: board.status.get("readyReplicas") == 2 and board.status, 60, "both pods are ready")
     conditions = {each["type"]: each["status"] for each in status["conditions"]}
     assert (conditions["Ready"], conditions["Stalled"], status["readyReplicas"]) == ("True", "False", 2)
     connection = HTTPConnection(board.address, timeout=10)
