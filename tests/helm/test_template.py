@@ -374,7 +374,7 @@ def egress(values: dict) -> list[dict]:
 def test_network_policy_lets_the_operator_reach_dns_and_the_api_server_alone():
     dns, server = egress({})
     assert {(each["port"], each["protocol"]) for each in dns["ports"]} == {(53, "UDP"), (53, "TCP")}
-    assert server == {"ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}]}
+    assert server == {"ports": [{"port": port, "protocol": "TCP"} for port in (443, 6443, 8443, 16443)]}
     _, narrow = egress({"apiServer": {"ports": [6443], "networks": ["192.0.2.7/32"]}})
     assert narrow == {
         "ports": [{"port": 6443, "protocol": "TCP"}],
