@@ -5,6 +5,7 @@ Keycloak with 120 roles makes one of 4.5 KB.
 
 import json
 import secrets
+from contextlib import contextmanager
 
 import pytest
 
@@ -44,6 +45,17 @@ def too_long(user):
     return f"{head}.{claims}{'A' * (MAX_TOKEN + 1 - len(good))}.{signature}"
 
 
+@contextmanager
+def authenticated(service, text, open_as):
+    """A socket whose token came in one of the three ways."""
+    query = f"?token={text}" if open_as == "query" else ""
+    headers = {"Authorization": f"Bearer {text}"} if open_as == "header" else None
+    with opened(service, f"/ws/leaderboard{query}", headers=headers) as socket:
+        if open_as == "message":
+            socket.send(json.dumps({"type": "authenticate", "token": text}))
+        yield socket
+
+
 def test_token_of_the_largest_size_is_let_in_everywhere(service):
     user = register(service)
     large = padded(user)
@@ -51,11 +63,7 @@ def test_token_of_the_largest_size_is_let_in_everywhere(service):
     assert service.get("/api/leaderboard", token=large).json["userRank"]["score"] == 0
     assert service.post("/api/score", {"score": 1}, token=large).status == 200
     for open_as in ("header", "query", "message"):
-        query = f"?token={large}" if open_as == "query" else ""
-        headers = {"Authorization": f"Bearer {large}"} if open_as == "header" else None
-        with opened(service, f"/ws/leaderboard{query}", headers=headers) as socket:
-            if open_as == "message":
-                socket.send(json.dumps({"type": "authenticate", "token": large}))
+        with authenticated(service, large, open_as) as socket:
             socket.client.ping().wait(10)
             add(service, user, 1)
             socket.read_until(lambda message: message["type"] == "user.scoreUpdate")
@@ -71,11 +79,7 @@ def test_token_over_the_limit_is_refused_with_a_sentence_that_names_it(service):
         assert (answer.status, answer.json["error"]) == (401, "invalid_token")
         assert answer.json["message"] == f"The token has {len(large)} characters; at most {MAX_TOKEN} are accepted."
     for open_as in ("header", "query", "message"):
-        query = f"?token={large}" if open_as == "query" else ""
-        headers = {"Authorization": f"Bearer {large}"} if open_as == "header" else None
-        with opened(service, f"/ws/leaderboard{query}", headers=headers) as socket:
-            if open_as == "message":
-                socket.send(json.dumps({"type": "authenticate", "token": large}))
+        with authenticated(service, large, open_as) as socket:
             assert socket.ended() == (4401, "invalid_token")
 
 
