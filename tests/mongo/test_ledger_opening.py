@@ -205,3 +205,23 @@ async def test_players_inserted_before_the_first_start_are_booked_as_opening(eit
     }
     await either.score("bob", 5)
     await eventually(lambda: kinds(either.sync, "bob") == [("opening", 0), ("action", 5)])
+
+
+async def test_begin_without_players_the_first_actions_are_actions(either):
+    for _ in range(2):
+        await ledger_opening.begin_without_players(either.client, either.name)
+    await either.score(points=5)
+    await either.score(points=2)
+    await either.begin()
+    await eventually(lambda: kinds(either.sync, "alice") == [("action", 5), ("action", 2)])
+    taken = await either.moderation.take_back(case(), action_id=None, since=0)
+    assert taken.points == 7
+    await either.whole()
+
+
+@pytest.mark.parametrize("what", ["players", "ledger", "leases"])
+async def test_begin_without_players_leaves_a_board_with_data_as_it_is(desk, what):
+    there = {"_id": "ledger", "term": 3} if what == "leases" else {"_id": "somebody"}
+    desk.sync[what].insert_one(there)
+    await ledger_opening.begin_without_players(desk.client, desk.name)
+    assert list(desk.sync["leases"].find()) == ([there] if what == "leases" else [])

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tornado_app.core.model import Owner
-from tornado_app.mongo import ownership, preflight, schema
+from tornado_app.mongo import ledger_opening, ownership, preflight, schema
 from tornado_app.mongo.commands import Observe
 from tornado_app.mongo.driver import Client, DriverName, settled
 from tornado_app.mongo.embedded import EmbeddedMongod
@@ -44,6 +44,7 @@ async def open_database(
             if owner is not None:
                 await ownership.claim(client, name, owner, previous=previous_owner)
             await schema.ensure(client, name)
+            await ledger_opening.begin_without_players(client, name)
             yield client
         finally:
             await settled(client.close())

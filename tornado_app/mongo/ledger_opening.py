@@ -8,6 +8,7 @@ already is told by the entry's version (booking.py). So no long snapshot is need
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -15,15 +16,21 @@ from typing import Any
 import msgspec
 import pymongo
 from bson import Timestamp
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from tornado_app.core.errors import StartupError
 from tornado_app.core.ledger import ERASURES, Entry, EntryKind
+from tornado_app.mongo import preflight
 from tornado_app.mongo.booking import INT64, NOTHING, Fact, Head, book, head_of, mark_of, marked, score_of
 from tornado_app.mongo.documents import Document
-from tornado_app.mongo.lease import Lease
+from tornado_app.mongo.driver import Client
+from tornado_app.mongo.lease import LEASES, Lease
+from tornado_app.mongo.ledger import LEDGER
 from tornado_app.mongo.ledger_book import Book
 from tornado_app.mongo.ledger_heads import TIMEOUT, Heads
 from tornado_app.mongo.marks import Kind, Mark
-from tornado_app.mongo.versions import version
+from tornado_app.mongo.store import DURABLE
+from tornado_app.mongo.versions import cluster_time, version
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -37,6 +44,25 @@ REASON = {
     EntryKind.OPENING: "the score when the ledger began",
     EntryKind.RECONCILED: "the change stream's history was lost",
 }
+
+
+async def begin_without_players(client: Client, database: str) -> None:
+    """Let the ledger of a new board follow the change stream from now on, before anybody scores.
+
+    Otherwise the first actions and the comparison run at the same time, and what the comparison finds first becomes an
+    entry OPENING, which cannot be taken back. A board that has players or a ledger stays as it is. Raises StartupError.
+    """
+    try:
+        with pymongo.timeout(TIMEOUT):
+            now = await cluster_time(client[database])
+            for name in ("players", LEDGER):
+                if await client[database][name].find_one({}, {"_id": 1}) is not None:
+                    return
+            leases = client[database].get_collection(LEASES, write_concern=DURABLE)
+            with contextlib.suppress(DuplicateKeyError):  # another process began it
+                await leases.update_one({"_id": LEDGER}, {"$setOnInsert": {"place": now, "opened": True}}, upsert=True)
+    except PyMongoError as error:
+        raise StartupError(f"the ledger cannot be begun: {preflight.explain(error, database)}") from error
 
 
 class Opening:
