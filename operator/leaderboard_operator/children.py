@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import KIND
+from leaderboard_operator import API_VERSION, KIND, PLURAL
 from leaderboard_operator.cluster import ApiError, Cluster, Collection, controller_uid, refused, terminating
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources import KINDS, Board, Kind, Object
@@ -162,12 +162,25 @@ class Children:
     async def _refuse_foreign(self, path: str, wanted: Object, board: Board) -> None:
         """Raise _Taken for an object of another owner. An object of this Leaderboard that lost its owner is adopted."""
         live = await self._cluster.find(path)
-        if live is None or _adoptable(live, board):
+        if live is None or controller_uid(live) == board.uid:
+            return
+        if _adoptable(live, board):
+            if not await self._remains(board):
+                raise _Ending
             return
         if _left_by_namesake(live, board):
             raise _Ending
         what = f"{wanted['kind']} {wanted['metadata']['name']}"
         raise _Taken(f"There is a {what} already that is not this Leaderboard's. Delete or rename one of the two")
+
+    async def _remains(self, board: Board) -> bool:
+        """Whether the Leaderboard is still there and stays, read again before an adoption.
+
+        A Leaderboard that is deleted with `--cascade=orphan` leaves its objects to the next one of its name. An owner
+        that is gone by the time of the adoption would have them garbage collected.
+        """
+        live = await self._cluster.find(Collection(API_VERSION, PLURAL, board.namespace)(board.name))
+        return live is not None and live["metadata"]["uid"] == board.uid and not _ending(live)
 
 
 class _Taken(Exception):
@@ -183,10 +196,9 @@ def _path(kind: Kind, board: Board) -> Collection:
 
 
 def _adoptable(live: Object, board: Board) -> bool:
-    """Whether an object is this Leaderboard's, or was made for one of its name and has no owner any more."""
-    owner = controller_uid(live)
+    """Whether an object was made for a Leaderboard of this name, and has no owner any more."""
     labels = live["metadata"].get("labels", {})
-    return owner == board.uid or (owner is None and labels.items() >= board.labels.items())
+    return controller_uid(live) is None and labels.items() >= board.labels.items()
 
 
 def _left_by_namesake(live: Object, board: Board) -> bool:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+import msgspec
 import pytest
+from kubernetes.aio import client
 
-from tests.operator.boards import PATIENCE, leaderboard
+from leaderboard_operator.children import Children
+from leaderboard_operator.cluster import Cluster as ApiServer
+from tests.operator.boards import CHILDREN, OURS, PATIENCE, leaderboard
+from tests.operator.samples import board
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("shared_operator")
@@ -51,6 +56,34 @@ def test_orphaned_objects_are_adopted_by_the_next_leaderboard_of_the_name(boards
     after = boards.get("service")["metadata"]
     assert after["uid"] == before
     assert [each["uid"] for each in after["ownerReferences"]] == [boards.get()["metadata"]["uid"]]
+
+
+async def test_reconcile_that_a_deletion_overtakes_adopts_no_orphan(boards):
+    """It read the Leaderboard before, and comes to the orphans after: with an owner that is gone they would end."""
+    boards.apply(leaderboard())
+    boards.wait()
+    gone = boards.get()["metadata"]
+    boards.delete("leaderboard", "arcade", "--cascade=orphan")
+    wait_until(lambda: "ownerReferences" not in boards.get("service")["metadata"], PATIENCE, "no owner")
+    folder = boards.cluster.folder
+    cluster = ApiServer(
+        client.Configuration(
+            host=boards.cluster.url,
+            ssl_ca_cert=str(folder / "ca.crt"),
+            cert_file=str(folder / "admin.crt"),
+            key_file=str(folder / "admin.key"),
+        )
+    )
+    try:
+        children = Children(cluster)
+        await children.discover()
+        overtaken = msgspec.structs.replace(board(), namespace=gone["namespace"], name="arcade", uid=gone["uid"])
+        assert await children.apply(overtaken, await children.find(overtaken), held=False) == []
+    finally:
+        await cluster.close()
+    left = [each["metadata"] for kind in CHILDREN for each in boards.list(kind, OURS)]
+    assert len(left) >= 5
+    assert not [each for each in left if "ownerReferences" in each]
 
 
 def test_leaderboard_that_is_applied_again_waits_for_the_objects_of_its_predecessor(boards):
