@@ -1,4 +1,4 @@
-"""The Markdown pages: every link between them leads to a page and a heading, and the README leads to every page."""
+"""The Markdown pages: every link between them leads to a page and a heading, and the index leads to every page."""
 
 import re
 from functools import cache
@@ -65,6 +65,8 @@ def test_dead_link_and_dead_anchor_are_found():
     assert headings("# A `b`: c!\n## Twice\n## Twice\n") == {"a-b-c", "twice", "twice-1"}
 
 
-def test_readme_leads_to_every_page_of_the_docs():
-    linked = {(ROOT / target.partition("#")[0]).resolve() for target in links(read(ROOT / "README.md"))}
-    assert not [page.name for page in sorted((ROOT / "docs").glob("*.md")) if page not in linked]
+def test_readme_leads_to_the_index_and_the_index_to_every_page_of_the_docs():
+    index = ROOT / "docs" / "README.md"
+    assert "docs/README.md" in links(read(ROOT / "README.md"))
+    linked = {(index.parent / target.partition("#")[0]).resolve() for target in links(read(index))}
+    assert not [page.name for page in sorted(index.parent.glob("*.md")) if page not in {*linked, index}]
