@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run observe test test-cluster test-compose test-grafana test-node cluster dashboards release fuzz bench lint format clean endurance
+.PHONY: help run observe test test-cluster test-compose test-grafana test-node cluster dashboards docs release fuzz bench lint format clean endurance
 .SUFFIXES:
 
 help: ## show this list
@@ -44,6 +44,10 @@ test-node: $(VENV)/.dev ## build the images and a real Kubernetes node, and run 
 
 cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is installed; once, about five minutes
 	@$(BIN)/python -m tests.cluster.build
+
+docs: $(VENV)/.dev ## build the documentation site from docs/ into build/docs, checking every link and anchor
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo 'Open build/docs/index.html, or serve it: $(BIN)/python -m http.server --directory build/docs'
 
 dashboards: $(VENV)/.dev ## write the Grafana dashboards' JSON from their code
 	$(BIN)/python -m dashboards
