@@ -14,9 +14,9 @@ from bench.processes import START_SECONDS, Failed, Program, until
 from tornado_app.config import Config
 from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Action, Profile
-from tornado_app.mongo.documents import BOARD_ORDER, Attempt, update
-from tornado_app.mongo.mongod import find_binary, free_port
-from tornado_app.mongo.schema import BOARD_INDEX
+from tornado_app.mongo.embedded.mongod import find_binary, free_port
+from tornado_app.mongo.players.documents import BOARD_ORDER, Attempt, update
+from tornado_app.mongo.players.indexes import BOARD_INDEX
 
 REPLICA_SET = "bench"
 DATABASE = "leaderboard"

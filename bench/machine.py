@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.bench import WARMUP, Bench
 from bench.generator import CACHE, MOST_GENERATOR
 from tornado_app import __version__
-from tornado_app.mongo.mongod import find_binary
+from tornado_app.mongo.embedded.mongod import find_binary
 
 LIBRARIES = ("tornado", "pymongo", "motor", "python-jose", "msgspec", "websockets")
 

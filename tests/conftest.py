@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.mongod import Mongod, ReplicaSet
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.mongod import find_binary
+from tornado_app.mongo.embedded.mongod import find_binary
 from tornado_app.observability.logs import request_id, trace_id
 
 pytest_plugins = ["tests.support.ci", "tests.support.kubernetes", "tests.support.logs"]

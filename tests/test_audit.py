@@ -20,12 +20,12 @@ from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 from tornado_app import audit
 from tornado_app.audit import examination, report
-from tornado_app.cli import main
+from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
 from tornado_app.core.suspicion import Rule
-from tornado_app.mongo.ledger_scan import LedgerScan
-from tornado_app.mongo.suspects import Suspects
-from tornado_app.tasks import end
+from tornado_app.mongo.ledger.audit_scan import LedgerScan
+from tornado_app.mongo.players.suspects import Suspects
+from tornado_app.runtime.tasks import end
 
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -243,9 +243,9 @@ async def test_an_erasure_that_was_not_finished_is_told_of(desk):
 
 
 async def test_it_is_clean_on_a_board_that_is_played_on(desk, monkeypatch):
-    from tornado_app.mongo import ledger_scan
+    from tornado_app.mongo.ledger import audit_scan
 
-    monkeypatch.setattr(ledger_scan, "PAGE", 20)
+    monkeypatch.setattr(audit_scan, "PAGE", 20)
     playing = asyncio.ensure_future(_play(desk))
     await eventually(lambda: desk.sync["players"].estimated_document_count() > 60)
     try:

@@ -19,7 +19,7 @@ from tests.support.mongod import Mongod, ReplicaSet
 from tests.support.service import Answer, RunningService, token
 from tests.support.wait import wait_until
 from tornado_app.auth import keys, proofs
-from tornado_app.cli import main
+from tornado_app.cli.main import main
 
 PROOF_KEY = token_urlsafe(32)
 START = Callable[..., RunningService]

@@ -9,8 +9,9 @@ from types import ModuleType
 import pytest
 
 import tornado_app
-from tornado_app import __version__, api
-from tornado_app.cli import main
+from tornado_app import __version__, service
+from tornado_app.api import openapi
+from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS, Config
 from tornado_app.core.errors import StartupError
 
@@ -43,7 +44,7 @@ class Part(ModuleType):
 @pytest.fixture
 def part(monkeypatch: pytest.MonkeyPatch) -> Part:
     part = Part()
-    for package, name in ((tornado_app, "app"), (tornado_app, "demo"), (tornado_app, "watch"), (api, "openapi")):
+    for package, name in ((service, "service"), (tornado_app, "demo"), (tornado_app, "watch"), (openapi, "document")):
         monkeypatch.setitem(sys.modules, f"{package.__name__}.{name}", part)
         monkeypatch.setattr(package, name, part, raising=False)
     return part

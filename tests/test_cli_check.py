@@ -12,11 +12,11 @@ import pytest
 from tests.auth.forgery import claims, forge, public_pem, rsa_private_pem, signing
 from tests.auth.provider import jwk, jwks
 from tests.support.jwks import Provider
-from tornado_app import inspection
 from tornado_app.auth.keys import signing_key, signing_secret
 from tornado_app.auth.minting import mint
 from tornado_app.auth.proofs import sign_action
-from tornado_app.cli import main
+from tornado_app.cli import check
+from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
 
 PROJECT = Path(__file__).parents[1]
@@ -80,7 +80,7 @@ def test_refused_token_says_why_and_what_to_do(capsys, reason):
     assert (code, rows["verdict"], rows["reason"]) == (1, "refused", reason)
     assert re.search(detail, rows["detail"])
     assert rows["error"] == ("expired_token" if reason == "expired" else "invalid_token")
-    assert rows["remedy"] == inspection.REMEDIES[reason]
+    assert rows["remedy"] == check.REMEDIES[reason]
     assert rows["key"] == "no kid, HS256", "the signature is good"
     assert "not verified" not in printed
     assert token.split(".")[1] not in printed
@@ -213,4 +213,4 @@ def test_every_reason_of_a_token_or_proof_has_a_remedy():
     )
     reasons = {reason for cell, _ in rows for reason in re.findall(r"\w+", cell)}
     of_requests = {"malformed_header", "no_proof_key"}
-    assert reasons - of_requests == set(inspection.REMEDIES) - {"unknown_action_type"}
+    assert reasons - of_requests == set(check.REMEDIES) - {"unknown_action_type"}

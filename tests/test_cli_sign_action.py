@@ -9,7 +9,7 @@ import pytest
 from tests.auth.forgery import ec_private_pem, public_pem
 from tornado_app.auth.keys import KeySet, secret_key
 from tornado_app.auth.proofs import Proof, ProofVerifier
-from tornado_app.cli import main
+from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
 
 PROJECT = Path(__file__).parents[1]
@@ -124,7 +124,7 @@ def test_it_says_why_it_cannot_sign(capsys, monkeypatch, tmp_path):
 
 def test_it_loads_neither_server_nor_driver(tmp_path):
     code = (
-        "import sys; from tornado_app.cli import main;"
+        "import sys; from tornado_app.cli.main import main;"
         "main(['sign-action', '--sub', 'a', '--type', 'daily_login', '--data-dir', 'd']);"
         "print({'tornado', 'pymongo', 'bson', 'asyncio', 'prometheus_client'} & set(sys.modules))"
     )

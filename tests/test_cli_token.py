@@ -9,7 +9,7 @@ from jose import jwt
 
 from tests.support.certificates import make_pair
 from tests.support.subjects import SUBJECTS
-from tornado_app.cli import main
+from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
 
 PROJECT = Path(__file__).parents[1]
@@ -92,7 +92,7 @@ def test_token_does_not_sign_for_an_identity_provider(capsys):
 
 def test_token_loads_neither_server_nor_driver(tmp_path):
     code = (
-        "import sys; from tornado_app.cli import main; main(['token', '--sub', 'a', '--data-dir', 'd']);"
+        "import sys; from tornado_app.cli.main import main; main(['token', '--sub', 'a', '--data-dir', 'd']);"
         "print({'tornado', 'pymongo', 'bson', 'asyncio', 'prometheus_client'} & set(sys.modules))"
     )
     done = subprocess.run(

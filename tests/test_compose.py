@@ -19,7 +19,7 @@ from tests.support.chart import CHART
 from tests.support.project import ROOT
 from tests.support.wait import wait_until
 from tornado_app import __version__
-from tornado_app.cli import main
+from tornado_app.cli.main import main
 
 FILE = ROOT / "compose.yaml"
 CONTENT = yaml.safe_load(FILE.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from tornado_app.auth.proofs import sign_action
 from tornado_app.auth.remote import RemoteKeys
 from tornado_app.config import Config
 from tornado_app.core.errors import InvalidActionProof, InvalidToken, StartupError
-from tornado_app.credentials import Apart, TokenKeys, authenticator, proof_verifier, token_keys
+from tornado_app.service.keys import Apart, TokenKeys, authenticator, proof_verifier, token_keys
 
 SECRET = "correct-horse-battery-staple-0123456789"
 OTHER = "another-horse-another-battery-9876543210"

@@ -11,8 +11,8 @@ from aiohttp import ClientSession
 
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.probes import serving
-from tornado_app import ports
 from tornado_app.config import Config
+from tornado_app.service import listeners
 
 ADDRESSES = ["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6"))]
 
@@ -33,8 +33,8 @@ def no_ipv6(monkeypatch):
 
 @pytest.fixture
 def listening() -> Iterator[int]:
-    sockets = ports._open(0, "::", "port")
-    yield ports._number(sockets)
+    sockets = listeners._open(0, "::", "port")
+    yield listeners._number(sockets)
     for each in sockets:
         each.close()
 
@@ -45,9 +45,9 @@ def test_service_is_reached_by_both_families_on_one_port(listening, address):
 
 
 def test_processes_that_share_a_port_share_it_in_both_families():
-    with ports.reserved(Config(host="::", port=0)) as port:
+    with listeners.reserved(Config(host="::", port=0)) as port:
         for _ in range(2):
-            sockets = ports._open(port, "::", "port", shared=True)
+            sockets = listeners._open(port, "::", "port", shared=True)
             assert {each.family for each in sockets} >= {socket.AF_INET}
             for each in sockets:
                 each.close()
@@ -55,7 +55,7 @@ def test_processes_that_share_a_port_share_it_in_both_families():
 
 def test_service_serves_ipv4_where_there_is_no_ipv6(no_ipv6, monkeypatch):
     monkeypatch.setattr(socket, "has_ipv6", False)
-    sockets = ports._open(0, "::", "port")
+    sockets = listeners._open(0, "::", "port")
     assert [each.family for each in sockets] == [socket.AF_INET]
     sockets[0].close()
 

@@ -14,8 +14,8 @@ from websockets.sync.client import connect
 
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
-from tornado_app import garbage
-from tornado_app.tasks import end
+from tornado_app.runtime import gc_policy
+from tornado_app.runtime.tasks import end
 
 TIMES = 5
 
@@ -151,10 +151,10 @@ def test_what_ends_leaves_no_cycles(service, act):
 
 
 async def test_full_searches_come_at_their_own_times_only(monkeypatch):
-    monkeypatch.setattr(garbage, "EVERY", 0.01)
+    monkeypatch.setattr(gc_policy, "EVERY", 0.01)
     before, searches = gc.get_threshold(), []
-    monkeypatch.setattr(garbage, "_search", lambda: searches.append(gc.get_threshold()))
-    task = asyncio.ensure_future(garbage.search_seldom())
+    monkeypatch.setattr(gc_policy, "_search", lambda: searches.append(gc.get_threshold()))
+    task = asyncio.ensure_future(gc_policy.search_seldom())
     await eventually(lambda: len(searches) > 2)
     assert {(young, middle) for young, middle, _ in searches} == {before[:2]}
     assert min(full for _, _, full in searches) > 1_000_000

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from tests.support.wait import eventually
-from tornado_app import health as module
 from tornado_app.core.errors import DatabaseError
-from tornado_app.health import MAX_LAG, Health
 from tornado_app.observability.metrics import Metrics
+from tornado_app.service import health as module
+from tornado_app.service.health import MAX_LAG, Health
 
 
 class Board:

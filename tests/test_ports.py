@@ -3,7 +3,7 @@
 import contextlib
 import socket
 
-from tornado_app.ports import PER_TURN, Listener
+from tornado_app.service.listeners import PER_TURN, Listener
 
 
 def test_a_rush_is_taken_in_turns():

@@ -6,10 +6,10 @@ import pwd
 
 import pytest
 
-from tornado_app import private
 from tornado_app.auth.minting import ensure_secret
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.datafolder import DataFolder
+from tornado_app.mongo.embedded.data_dir import DataFolder
+from tornado_app.runtime import private_files
 
 OTHER = 54_321
 FILES = ["mongod.key", "mongodb.uri", "mongod.log", "mongod.port", "lock", "mongodb"]
@@ -124,9 +124,9 @@ def test_a_group_that_can_write_is_refused_where_it_has_other_members(folder, mo
             raise KeyError
         return _group(members, primary)[0]
 
-    monkeypatch.setattr(private.grp, "getgrgid", getgrgid)
-    monkeypatch.setattr(private.pwd, "getpwall", lambda: _group([], primary)[1])
-    monkeypatch.setattr(private, "_has_others", lambda group, real=private._has_others: real(4_242))
+    monkeypatch.setattr(private_files.grp, "getgrgid", getgrgid)
+    monkeypatch.setattr(private_files.pwd, "getpwall", lambda: _group([], primary)[1])
+    monkeypatch.setattr(private_files, "_has_others", lambda group, real=private_files._has_others: real(4_242))
     folder.chmod(0o2775)
     if refused:
         assert "other users of group team can write to" in refusal(folder)
@@ -167,7 +167,7 @@ def test_what_belongs_to_root_is_accepted_as_another_user(folder, monkeypatch):
     """As a volume in a container: root's, and its group may write."""
     if folder.stat().st_uid != 0:
         pytest.skip("the test's own files must be root's")
-    monkeypatch.setattr(private.os, "geteuid", lambda: OTHER)
-    monkeypatch.setattr(private.grp, "getgrgid", {}.__getitem__)
+    monkeypatch.setattr(private_files.os, "geteuid", lambda: OTHER)
+    monkeypatch.setattr(private_files.grp, "getgrgid", {}.__getitem__)
     folder.chmod(0o2775)
-    private.check_folder(folder)
+    private_files.check_folder(folder)

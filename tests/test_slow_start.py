@@ -7,9 +7,9 @@ import pytest
 
 from tests.support.service import KEY
 from tests.support.wait import eventually
-from tornado_app import app
 from tornado_app.config import Config
 from tornado_app.core.errors import StartupError
+from tornado_app.service import service as app
 
 
 @pytest.fixture

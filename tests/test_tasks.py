@@ -5,8 +5,8 @@ import gc
 
 import pytest
 
-from tornado_app import tasks
-from tornado_app.tasks import end, first_of, jittered
+from tornado_app.runtime import tasks
+from tornado_app.runtime.tasks import end, first_of, jittered
 
 
 @pytest.fixture(autouse=True)

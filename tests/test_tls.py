@@ -16,7 +16,7 @@ from tornado.web import Application
 
 from tests.support.certificates import make_pair, write_pair
 from tornado_app.core.errors import StartupError
-from tornado_app.tls import ReloadingTls, server_context
+from tornado_app.runtime.tls import ReloadingTls, server_context
 
 
 @pytest.fixture

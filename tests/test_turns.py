@@ -8,8 +8,8 @@ import socket
 import pytest
 
 from tests.support.wait import eventually
-from tornado_app import turns
-from tornado_app.turns import PER_TURN, Turns, run
+from tornado_app.runtime import event_loop as turns
+from tornado_app.runtime.event_loop import PER_TURN, Turns, run
 
 CROWD = 3 * PER_TURN + 5
 

@@ -9,9 +9,9 @@ from bench.bench import YARDSTICK_CONNECTIONS, Bench
 from bench.generator import Result
 from bench.measures import read
 from bench.report import Column, Report, Target, ratio
-from tornado_app.api.cors import Cors
-from tornado_app.api.gateway import Gateway
-from tornado_app.api.http import Router
+from tornado_app.http.cors import Cors
+from tornado_app.http.dispatcher import Gateway
+from tornado_app.http.messages import Router
 from tornado_app.observability.metrics import Metrics
 
 HOW = """\

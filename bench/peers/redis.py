@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.processes import START_SECONDS, Failed, Program, until
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 KEY = "board"
 ADDED_AT_ONCE = 1000

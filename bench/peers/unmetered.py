@@ -12,11 +12,11 @@ from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from tornado_app import app
-from tornado_app.entry import main
+from tornado_app.__main__ import main
+from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.database import open_database
-from tornado_app.mongo.driver import Client
 from tornado_app.observability.metrics import Metrics
+from tornado_app.service import service
 
 
 class Deaf:
@@ -60,5 +60,5 @@ def _without_listener(*args: Any, **options: Any) -> AbstractAsyncContextManager
 
 
 if __name__ == "__main__":
-    vars(app).update(Metrics=Unmetered, open_database=_without_listener)
+    vars(service).update(Metrics=Unmetered, open_database=_without_listener)
     sys.exit(main())

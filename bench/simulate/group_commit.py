@@ -20,7 +20,7 @@ squares of their relative errors. They do not come near: 7.8 ms for 6.0 at half 
 """
 
 MAX_BATCH = 512
-"""That of mongo/commit.py."""
+"""That of mongo/players/group_commit.py."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tornado_app.api import addresses
-from tornado_app.api.addresses import Failures, Proxies, site
+from tornado_app.http import client_address
+from tornado_app.http.client_address import Failures, Proxies, site
 
 TRUSTED = ["10.0.0.0/8", "fd00::/8"]
 
@@ -84,7 +84,7 @@ def test_failures_are_bounded_in_a_sliding_window():
 
 
 def test_the_memory_of_addresses_is_bounded(monkeypatch):
-    monkeypatch.setattr(addresses, "MAX_ADDRESSES", 10)
+    monkeypatch.setattr(client_address, "MAX_ADDRESSES", 10)
     failures = Failures(1, 60)
     for n in range(100):
         failures.note(f"10.0.0.{n}")

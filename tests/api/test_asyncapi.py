@@ -11,8 +11,8 @@ from jsonschema import Draft7Validator
 from tests.clients.js.toolchain import ROOT, consumer_packages, node, run
 from tests.support.openapi import DOCUMENT as OPENAPI
 from tests.support.openapi import SOCKETS, nodes
-from tornado_app.api import asyncapi
-from tornado_app.cli import main
+from tornado_app.api.openapi import asyncapi
+from tornado_app.cli.main import main
 
 DOCUMENT = asyncapi.document()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tornado_app.api.faces.a import ScoreChannel
-from tornado_app.api.faces.b import ScoreboardChannel
-from tornado_app.api.faces.c import LeaderboardChannel
+from tornado_app.api.frontends.a import ScoreChannel
+from tornado_app.api.frontends.b import ScoreboardChannel
+from tornado_app.api.frontends.c import LeaderboardChannel
 from tornado_app.core.model import Player, Top, standings
 from tornado_app.live.hub import News
 

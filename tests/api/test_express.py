@@ -16,13 +16,13 @@ from tornado.iostream import IOStream
 from tests.api.wire import Wire, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
-from tornado_app.api import express
-from tornado_app.api import visit as visits
-from tornado_app.api.cors import Cors
-from tornado_app.api.delegate import Delegate
-from tornado_app.api.gateway import Gateway
-from tornado_app.api.http import Router
-from tornado_app.api.visit import Visit
+from tornado_app.http import fast_connection as visits
+from tornado_app.http import fast_path
+from tornado_app.http.cors import Cors
+from tornado_app.http.dispatcher import Gateway
+from tornado_app.http.fast_connection import Visit
+from tornado_app.http.messages import Router
+from tornado_app.http.tornado_delegate import Delegate
 from tornado_app.observability.logs import request_id
 from tornado_app.observability.metrics import Metrics
 
@@ -214,8 +214,8 @@ def test_a_websocket_after_plain_requests_on_one_connection(wire):
 def test_no_header_can_hold_a_line_break():
     for value in ("a\r\nb", "a\nb", "a\rb"):
         with pytest.raises(ValueError, match="line break"):
-            express.message(200, [("A", value)])
-    assert express.message(204, [("A", "b")]) == b"HTTP/1.1 204 No Content\r\nA: b\r\n\r\n"
+            fast_path.message(200, [("A", value)])
+    assert fast_path.message(204, [("A", "b")]) == b"HTTP/1.1 204 No Content\r\nA: b\r\n\r\n"
 
 
 # -- the parts ----------------------------------------------------------------------------------------
@@ -261,9 +261,9 @@ def test_an_answer_that_cannot_be_written_ends_the_connection(monkeypatch, caplo
     def broken(status, headers):
         raise ValueError
 
-    monkeypatch.setattr(express, "message", broken)
+    monkeypatch.setattr(fast_path, "message", broken)
     gateway = Gateway(Router([]), metrics=Metrics(), cors=Cors())
-    doorman = express.Express(gateway, Mock(update=lambda data: None))
+    doorman = fast_path.Express(gateway, Mock(update=lambda data: None))
     found = visit([request("GET /")], doorman)
     assert found.read(bytearray(1000)) is None
     found._stream.close.assert_called_once_with()

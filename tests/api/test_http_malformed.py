@@ -13,7 +13,7 @@ from tornado import http1connection, iostream
 from tests.api.wire import Wire, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
-from tornado_app.api import server
+from tornado_app.http import server
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.wait import eventually
-from tornado_app.api.idle import Idle
+from tornado_app.http.idle_timeout import Idle
 
 PATIENCE = 10.0
 MOST = 0.05

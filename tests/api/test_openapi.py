@@ -11,15 +11,16 @@ from tornado.httputil import HTTPHeaders
 
 from tests.support.openapi import DOCUMENT, OPERATIONS, SOCKETS, check, nodes, resolve
 from tornado_app import __version__
-from tornado_app.api import docs, ops
-from tornado_app.api.admin import Admin
-from tornado_app.api.faces import FACES
-from tornado_app.api.history import History
-from tornado_app.api.http import Request
-from tornado_app.api.routes import rest_routes
-from tornado_app.cli import main
+from tornado_app.api.frontends import FACES
+from tornado_app.api.pages import openapi
+from tornado_app.api.rest import probes
+from tornado_app.api.rest.history import History
+from tornado_app.api.rest.moderation import Admin
+from tornado_app.api.rest.routes import rest_routes
+from tornado_app.cli.main import main
 from tornado_app.core.model import Caller
 from tornado_app.core.policies import RateLimit
+from tornado_app.http.messages import Request
 from tornado_app.observability.metrics import Metrics
 
 CONTRACT = {
@@ -64,7 +65,7 @@ def test_every_route_is_described_and_nothing_else():
     nobody = Mock()
     routes = rest_routes(FACES, nobody, nobody, RateLimit(), Metrics())
     routes += Admin(nobody, nobody).routes() + History(nobody, nobody).routes()
-    routes += ops.Ops(Metrics().registry, list, lambda: None).health_routes()
+    routes += probes.Ops(Metrics().registry, list, lambda: None).health_routes()
     served = {(method, route.path) for route in routes for method in route.methods}
     assert {(method, path) for method, path, _ in OPERATIONS.values()} == served
 
@@ -128,4 +129,4 @@ def test_numbers_say_their_size():
 
 
 def test_the_routes_are_these():
-    assert {route.path for route in docs.routes()} == {"/openapi.json", "/asyncapi.json", "/docs"}
+    assert {route.path for route in openapi.routes()} == {"/openapi.json", "/asyncapi.json", "/docs"}

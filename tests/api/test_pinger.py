@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from tests.support.wait import eventually
-from tornado_app.api import pinger as module
-from tornado_app.api.pinger import Pinger
+from tornado_app.api.websocket import heartbeat as module
+from tornado_app.api.websocket.heartbeat import Pinger
 
 PATIENCE = 10.0
 

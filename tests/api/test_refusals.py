@@ -20,10 +20,9 @@ from tests.api.live import new_user
 from tests.api.wire import Wire
 from tests.support.service import token
 from tests.support.wait import wait_until
-from tornado_app import app  # noqa: F401  # it defines every error
-from tornado_app.api import refusals
 from tornado_app.auth.compact import Refused
 from tornado_app.core import errors
+from tornado_app.http import refusal_log as refusals
 
 PROJECT = Path(__file__).parents[2]
 USER = "refused-1"

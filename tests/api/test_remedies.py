@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tornado_app import cli
-from tornado_app.api import openapi, remedies
+from tornado_app.api import remedies
+from tornado_app.api.openapi import document
+from tornado_app.cli import main
 from tornado_app.config import SETTINGS
 from tornado_app.observability.metrics import Metrics
 
@@ -25,14 +26,14 @@ def test_document_is_up_to_date():
 
 
 def test_each_error_has_a_remedy():
-    assert set(remedies.REMEDIES) == openapi._codes()
+    assert set(remedies.REMEDIES) == document._codes()
     for cause, remedy in remedies.REMEDIES.values():
         assert re.fullmatch(r"\S.*\.", cause)
         assert re.fullmatch(r"\S.*\.", remedy)
 
 
 def test_each_close_code_of_a_socket_has_a_row():
-    (socket, *_) = openapi.document()["x-websockets"]
+    (socket, *_) = document.document()["x-websockets"]
     rows = re.findall(r"(?m)^\| (\d{4}) \| (.*?) \|", DOCUMENT.partition("### Close codes")[2])
     documented = {int(code) for code, _ in rows} - {remedies.ABNORMAL}
     assert documented == {close["code"] for close in socket["closes"]}
@@ -61,7 +62,7 @@ def test_it_names_only_what_there_is():
 
 
 def test_its_commands_are_there():
-    parser = cli._parser()
+    parser = main._parser()
     (subparsers,) = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
     commands = set(re.findall(r"leaderboard ([a-z]+(?:-[a-z]+)*) (?=-|URL)|leaderboard (check-config)", DOCUMENT))
     assert {one or other for one, other in commands} <= set(subparsers.choices)

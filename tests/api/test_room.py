@@ -4,7 +4,7 @@ import resource
 import socket
 
 from tests.support.wait import wait_until
-from tornado_app.api.room import Room, descriptors
+from tornado_app.http.connection_limit import Room, descriptors
 
 
 class Stream:

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 
 from tests.support.service import token
-from tornado_app.api import openapi
+from tornado_app.api.openapi import document
 
 EXAMPLES = 20
 """Random requests to an operation; as many again go just beyond its bounds."""
@@ -23,7 +23,7 @@ CONFIG = SchemathesisConfig.from_dict(
         },
     }
 )
-SCHEMA = schemathesis.openapi.from_dict(openapi.document(), config=CONFIG)
+SCHEMA = schemathesis.openapi.from_dict(document.document(), config=CONFIG)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.api.test_http_malformed import MALFORMED
 from tests.api.wire import Wire, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
-from tornado_app.api.faces import FACES
+from tornado_app.api.frontends import FACES
 
 POST = "POST /api/score HTTP/1.1"
 BODY = b'{"score": 5}'

@@ -12,7 +12,7 @@ from tests.api.live import opened
 from tests.support.service import token
 from tests.support.subjects import SUBJECTS
 from tests.support.wait import wait_until
-from tornado_app.api.http import Route, Router
+from tornado_app.http.messages import Route, Router
 
 SERVER = token("game-1", scope="scores:write")
 MODERATOR = token("moderator", scope="leaderboard:admin")

@@ -19,7 +19,7 @@ from tornado_app.auth.keys import KeySet
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core.errors import ExpiredActionProof, ExpiredToken, InvalidActionProof, RateLimited
 from tornado_app.core.model import Action, Profile
-from tornado_app.mongo.store import MongoStore
+from tornado_app.mongo.players.store import MongoStore
 
 EXPIRED = "expired_action_proof"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tornado_app.config import Config, Refused, advice
+from tornado_app.config import Refused, advice, load_config
 from tornado_app.config.network import Networks, Url
 from tornado_app.core.errors import ConfigError
 from tornado_app.core.policies import RateLimit
@@ -15,13 +15,13 @@ CAPTCHA = "https://hcaptcha.com/siteverify"
 
 def fault(flags: dict[str, str] | None = None, environ: dict[str, str] | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
-        Config.load(flags or {}, environ or {})
+        load_config(flags or {}, environ or {})
     (only,) = caught.value.faults
     return only
 
 
 def test_the_defaults_are_safe():
-    config = Config.load({}, {})
+    config = load_config({}, {})
     assert config.trusted_proxies == ()
     assert config.max_failures_per_address == RateLimit(60, 60.0)
     assert config.max_connections_per_address == 100
@@ -36,7 +36,7 @@ def test_proxies_are_networks_or_addresses(tmp_path: Path):
     assert kind.parse("10.0.0.0/8, 192.0.2.7 ,fd00::/8,10.0.0.0/8") == networks
     assert kind.parse(kind.show(networks)) == networks
     (tmp_path / "c.yaml").write_text("trusted_proxies: [10.0.0.0/8, 192.0.2.7, 'fd00::/8']\n")
-    assert Config.load({"config": str(tmp_path / "c.yaml")}, {}).trusted_proxies == networks
+    assert load_config({"config": str(tmp_path / "c.yaml")}, {}).trusted_proxies == networks
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_no_networks(text: str, hint: str):
 
 
 def test_trusting_everybody_is_allowed_but_unwise():
-    (warning,) = advice(Config.load({"trusted_proxies": "0.0.0.0/0"}, {}))
+    (warning,) = advice(load_config({"trusted_proxies": "0.0.0.0/0"}, {}))
     assert "trusted_proxies holds every address" in warning
 
 
@@ -95,10 +95,10 @@ def test_a_captcha_needs_address_and_secret(tmp_path: Path):
     assert fault({}, {"LEADERBOARD_CAPTCHA_SECRET": "0x1"}).startswith("captcha_secret (LEADERBOARD_CAPTCHA_SECRET)")
     assert fault({"captcha_url": CAPTCHA, "captcha_secret_file": str(secret)}).endswith("No such file or directory")
     secret.write_text("0xabc\n")
-    config = Config.load({"captcha_url": CAPTCHA, "captcha_secret_file": str(secret)}, {})
+    config = load_config({"captcha_url": CAPTCHA, "captcha_secret_file": str(secret)}, {})
     assert config.read_captcha_secret() == "0xabc"
     both = fault({"captcha_url": CAPTCHA, "captcha_secret_file": str(secret)}, {"LEADERBOARD_CAPTCHA_SECRET": "0x1"})
     assert "captcha_secret is set too" in both
-    config = Config.load({"captcha_url": CAPTCHA}, {"LEADERBOARD_CAPTCHA_SECRET": "0x1"})
+    config = load_config({"captcha_url": CAPTCHA}, {"LEADERBOARD_CAPTCHA_SECRET": "0x1"})
     assert config.read_captcha_secret() == "0x1"
     assert "0x1" not in repr(config) + str(list(config.describe()))

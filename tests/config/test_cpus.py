@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tornado_app.config import cpus
+from tornado_app.runtime import cpu_quota
 
 HERE = 8
 
@@ -23,7 +23,7 @@ def told(tmp_path, groups, files):
         path = tmp_path / "mount" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return cpus.available(tmp_path / "cgroup", tmp_path / "mount")
+    return cpu_quota.available(tmp_path / "cgroup", tmp_path / "mount")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_version_1(tmp_path, quota, count):
 
 
 def test_no_control_groups_or_none_that_can_be_read(tmp_path):
-    assert cpus.available(tmp_path / "none", tmp_path) == HERE
+    assert cpu_quota.available(tmp_path / "none", tmp_path) == HERE
     assert told(tmp_path, "0::/\n", {"cpu.max": "nonsense\n"}) == HERE
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tornado_app.auth.proofs import LEEWAY
-from tornado_app.config import SETTINGS, Config, advice
+from tornado_app.config import SETTINGS, advice, load_config
 from tornado_app.core.errors import ConfigError
 from tornado_app.core.policies import RateLimit
 
@@ -19,7 +19,7 @@ URI = "mongodb://db.example/?replicaSet=rs0"
 
 def faults(flags: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        Config.load(flags or {}, environ or {})
+        load_config(flags or {}, environ or {})
     return caught.value.faults
 
 
@@ -171,7 +171,7 @@ def test_a_database_of_one_s_own_needs_a_key(tmp_path: Path):
         assert "LEADERBOARD_JWT_JWKS_URL" in fault(flags, PROOF)
         assert fault(flags, PROOF).startswith("jwt_key: it is missing")
         assert [line.partition(":")[0] for line in faults(flags)] == ["jwt_key", "proof_key"]
-    assert not Config.load({"mongodb_uri": URI}, KEYS).embedded
+    assert not load_config({"mongodb_uri": URI}, KEYS).embedded
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
@@ -202,7 +202,7 @@ def test_the_key_must_fit_the_algorithm():
     environ = {"LEADERBOARD_JWT_KEY": pem}
     assert "whoever has the public key could sign" in fault({}, environ)
     assert fault({"jwt_algorithm": "RS256"}, environ).endswith("it holds a key for ES256, and jwt_algorithm is RS256")
-    assert Config.load({"jwt_algorithm": "ES256"}, environ).jwt_key == pem
+    assert load_config({"jwt_algorithm": "ES256"}, environ).jwt_key == pem
     assert "PEM" in fault({"jwt_algorithm": "ES256"}, {"LEADERBOARD_JWT_KEY": SECRET})
 
 
@@ -228,8 +228,8 @@ def test_metrics_need_a_port_of_their_own():
         "metrics_port (--metrics-port): 9 is the port of the service"
     )
     assert fault({"port": "9", "metrics_port": "9", "host": "0.0.0.0", "metrics_host": "10.0.0.1"})
-    assert Config.load({"port": "9", "metrics_port": "9", "metrics_host": "10.0.0.1"}, {}).metrics_port == 9
-    assert Config.load({"port": "0", "metrics_port": "0"}, {}).port == 0
+    assert load_config({"port": "9", "metrics_port": "9", "metrics_host": "10.0.0.1"}, {}).metrics_port == 9
+    assert load_config({"port": "0", "metrics_port": "0"}, {}).port == 0
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_too_long_a_memory_is_refused_with_the_largest_that_fits(rate: str, life
     for hint in allowed:
         value = hint.split(" ")[0]
         changed = {"rate_limit": value} if "/" in value else {"proof_lifetime": value}
-        config = Config.load({"rate_limit": rate, "proof_lifetime": f"{lifetime}s", **changed}, {})
+        config = load_config({"rate_limit": rate, "proof_lifetime": f"{lifetime}s", **changed}, {})
         if "/" in value:
             more = RateLimit(config.rate_limit.updates + 1, config.rate_limit.window)
             assert more.remembered(lifetime + LEEWAY) > 2000
@@ -272,10 +272,10 @@ def test_each_wrong_action_is_a_fault(tmp_path: Path):
 
 
 def test_a_password_in_a_flag_is_allowed_but_unwise():
-    (warning,) = advice(Config.load({"mongodb_uri": "mongodb://u:p@db"}, KEYS))
+    (warning,) = advice(load_config({"mongodb_uri": "mongodb://u:p@db"}, KEYS))
     assert "--mongodb-uri-file" in warning
-    assert not list(advice(Config.load({"mongodb_uri": URI}, KEYS)))
-    assert not list(advice(Config.load({}, {**KEYS, "LEADERBOARD_MONGODB_URI": "mongodb://u:p@db"})))
+    assert not list(advice(load_config({"mongodb_uri": URI}, KEYS)))
+    assert not list(advice(load_config({}, {**KEYS, "LEADERBOARD_MONGODB_URI": "mongodb://u:p@db"})))
 
 
 @pytest.mark.parametrize("size", ["1", "2", "9"])
@@ -293,7 +293,7 @@ def test_too_small_a_pool_is_refused_with_the_reason(tmp_path: Path, option: str
 
 @pytest.mark.parametrize("size", ["0", "10", "100"])
 def test_a_pool_that_is_large_enough_or_without_a_bound_is_no_fault(size: str):
-    Config.load({"mongodb_uri": f"{URI}&maxPoolSize={size}"}, KEYS)
+    load_config({"mongodb_uri": f"{URI}&maxPoolSize={size}"}, KEYS)
 
 
 @pytest.mark.parametrize(
@@ -302,8 +302,8 @@ def test_a_pool_that_is_large_enough_or_without_a_bound_is_no_fault(size: str):
 )
 def test_a_database_timeout_beyond_the_memory_of_ids_is_refused(rate: str, lifetime: str, most: str):
     given = {"rate_limit": rate, "proof_lifetime": lifetime}
-    assert Config.load({**given, "mongodb_timeout": most}, {}).mongodb_timeout
+    assert load_config({**given, "mongodb_timeout": most}, {}).mongodb_timeout
     text = fault({**given, "mongodb_timeout": f"{float(most[:-1]) + 0.01}s"})
     assert text.startswith("mongodb_timeout")
     assert f"could count twice; give at most {most}, or a longer proof_lifetime" in text
-    Config.load({**given, "mongodb_timeout": f"{float(most[:-1]) + 0.01}s", "proof_lifetime": "150s"}, {})
+    load_config({**given, "mongodb_timeout": f"{float(most[:-1]) + 0.01}s", "proof_lifetime": "150s"}, {})

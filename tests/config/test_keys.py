@@ -8,7 +8,7 @@ import pytest
 from tests.auth.forgery import ec_private_pem, public_pem, rsa_private_pem, signing
 from tests.auth.provider import jwks
 from tornado_app.auth import proofs
-from tornado_app.config import Config, advice
+from tornado_app.config import Config, advice, load_config
 from tornado_app.core.errors import ConfigError
 from tornado_app.core.policies import PROOF_LEEWAY, ProofPolicy
 
@@ -21,7 +21,7 @@ JWT, PROOF = "LEADERBOARD_JWT_KEY", "LEADERBOARD_PROOF_KEY"
 
 def faults(flags: dict[str, str] | None = None, environ: dict[str, str] | None = None) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        Config.load(flags or {}, environ or {})
+        load_config(flags or {}, environ or {})
     return caught.value.faults
 
 
@@ -48,16 +48,16 @@ def oct_key(kid: str) -> dict[str, str]:
 
 
 def test_proofs_are_required_with_a_database_of_one_s_own_and_optional_with_the_embedded_one():
-    assert Config.load({}, {}).proof_policy is ProofPolicy.OPTIONAL
-    assert Config.load({"mongodb_uri": URI}, {JWT: SECRET, PROOF: OTHER}).proof_policy is ProofPolicy.REQUIRED
+    assert load_config({}, {}).proof_policy is ProofPolicy.OPTIONAL
+    assert load_config({"mongodb_uri": URI}, {JWT: SECRET, PROOF: OTHER}).proof_policy is ProofPolicy.REQUIRED
     for policy in ProofPolicy:
-        assert Config.load({"action_proof": policy.value}, {}).proof_policy is policy
+        assert load_config({"action_proof": policy.value}, {}).proof_policy is policy
 
 
 def test_the_policy_in_force_is_shown():
-    rows = {row.name: row for row in Config.load({}, {}).describe()}
+    rows = {row.name: row for row in load_config({}, {}).describe()}
     assert rows["action_proof"][1:] == ("optional", "default")
-    rows = {row.name: row for row in Config.load({"action_proof": "off"}, {}).describe()}
+    rows = {row.name: row for row in load_config({"action_proof": "off"}, {}).describe()}
     assert rows["action_proof"][1:] == ("off", "--action-proof")
 
 
@@ -65,7 +65,7 @@ def test_a_bare_off_in_the_file_is_off_and_not_false(tmp_path: Path):
     path = tmp_path / "c.yaml"
     for text, policy in (("off", ProofPolicy.OFF), ("'off'", ProofPolicy.OFF), ("required", ProofPolicy.REQUIRED)):
         path.write_text(f"action_proof: {text}\n")
-        assert Config.load({"config": str(path)}, {}).proof_policy is policy
+        assert load_config({"config": str(path)}, {}).proof_policy is policy
     for text in ("on", "0", "false "):
         path.write_text(f"action_proof: {text}\n" if text != "false " else "action_proof: [off]\n")
         assert "one of required, optional, off" in fault({"config": str(path)})
@@ -80,25 +80,25 @@ def test_required_proofs_need_a_key():
     assert "LEADERBOARD_PROOF_KEY" in text
     assert "optional" not in text
     for policy in ("optional", "off"):
-        Config.load({"mongodb_uri": URI, "action_proof": policy}, {JWT: SECRET})
-    Config.load({"action_proof": "required"}, {})
+        load_config({"mongodb_uri": URI, "action_proof": policy}, {JWT: SECRET})
+    load_config({"action_proof": "required"}, {})
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
 def test_a_public_key_of_the_game_server_cannot_be_made_here(algorithm: str):
     assert f"{algorithm} needs one" in fault({"proof_algorithm": algorithm})
-    assert not Config.load({"proof_algorithm": algorithm, "action_proof": "off"}, {}).proof_key
+    assert not load_config({"proof_algorithm": algorithm, "action_proof": "off"}, {}).proof_key
     private = rsa_private_pem() if algorithm == "RS256" else ec_private_pem()
-    Config.load({"proof_algorithm": algorithm}, {PROOF: public_pem(private).decode()})
+    load_config({"proof_algorithm": algorithm}, {PROOF: public_pem(private).decode()})
     assert "private key" in fault({"proof_algorithm": algorithm}, {PROOF: private.decode()})
 
 
 def test_taking_players_at_their_word_is_allowed_but_unwise():
     for policy, most in (("optional", "1000 points an update"), ("off", "any points")):
-        (warning,) = advice(Config.load({"mongodb_uri": URI, "action_proof": policy}, {JWT: SECRET}))
+        (warning,) = advice(load_config({"mongodb_uri": URI, "action_proof": policy}, {JWT: SECRET}))
         assert f"action_proof is {policy}" in warning
         assert most in warning
-    assert not list(advice(Config.load({}, {})))
+    assert not list(advice(load_config({}, {})))
 
 
 # -- sources --------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_token_keys_have_one_source(tmp_path: Path, key_set: str):
         for other in ways:
             if one != other:
                 assert "is set too; set only one of them" in fault({one: ways[one], other: ways[other]})
-        Config.load({one: ways[one], "mongodb_uri": URI}, {PROOF: OTHER})
+        load_config({one: ways[one], "mongodb_uri": URI}, {PROOF: OTHER})
 
 
 def test_proof_keys_have_one_source(tmp_path: Path, key_set: str):
@@ -122,7 +122,7 @@ def test_proof_keys_have_one_source(tmp_path: Path, key_set: str):
     ways = {"proof_key_file": str(file), "proof_jwks_file": key_set}
     for one in ways:
         assert "proof_key is set too" in fault({one: ways[one]}, {PROOF: SECRET})
-        Config.load({one: ways[one], "mongodb_uri": URI}, {JWT: OTHER})
+        load_config({one: ways[one], "mongodb_uri": URI}, {JWT: OTHER})
     assert "is set too" in fault(ways)
 
 
@@ -155,7 +155,7 @@ def test_what_the_url_kind_takes_can_be_fetched_from():
     from tornado_app.auth.remote import checked_url
 
     for url in (URL, "http://localhost:1/x", "http://127.0.0.1/x", "http://[::1]:8080/x?y=z"):
-        Config.load({"jwt_jwks_url": url}, {})
+        load_config({"jwt_jwks_url": url}, {})
         assert checked_url(url) == url
 
 
@@ -166,7 +166,7 @@ def test_the_proof_key_must_fit_its_algorithm(tmp_path: Path):
     path = tmp_path / "key"
     assert fault({"proof_key_file": str(path)}).endswith(f"{path} cannot be read: No such file or directory")
     path.write_text(f"{OTHER}\n")
-    config = Config.load({"proof_key_file": str(path)}, {})
+    config = load_config({"proof_key_file": str(path)}, {})
     assert config.read_proof_key() == OTHER
     path.write_text(SECRET)
     assert config.read_proof_key() == SECRET
@@ -185,7 +185,7 @@ def test_tokens_and_proofs_share_no_key(tmp_path: Path, key_set: str):
     assert fault({"proof_jwks_file": key_set}, {JWT: SECRET}).startswith("proof_jwks_file ")
     pem = public_pem(rsa_private_pem()).decode()
     assert fault({"jwt_jwks_file": key_set, "proof_algorithm": "RS256"}, {PROOF: pem}).startswith("proof_key ")
-    Config.load({"jwt_jwks_file": key_set}, {PROOF: OTHER})
+    load_config({"jwt_jwks_file": key_set}, {PROOF: OTHER})
 
 
 def test_an_unusable_key_is_told_once():
@@ -207,20 +207,20 @@ def test_ids_are_remembered_for_as_long_as_a_proof_is_accepted():
 
 def test_who_is_not_concerned_is_not_asked():
     names = ("jwt_key", "jwt_key_file", "mongodb_uri", "proof_key")
-    config = Config.load({"mongodb_uri": URI}, {JWT: SECRET, PROOF: SECRET}, concerned=names)
+    config = load_config({"mongodb_uri": URI}, {JWT: SECRET, PROOF: SECRET}, concerned=names)
     assert config.proof_key == SECRET
     with pytest.raises(ConfigError):
-        Config.load({"port": "x"}, {}, concerned=names)
+        load_config({"port": "x"}, {}, concerned=names)
 
 
 def test_a_command_may_have_defaults_of_its_own():
     defaults = {"action_proof": "optional"}
-    assert Config.load({"mongodb_uri": URI}, {JWT: SECRET}, defaults=defaults).proof_policy is ProofPolicy.OPTIONAL
-    assert Config.load({"action_proof": "off"}, {}, defaults=defaults).proof_policy is ProofPolicy.OFF
+    assert load_config({"mongodb_uri": URI}, {JWT: SECRET}, defaults=defaults).proof_policy is ProofPolicy.OPTIONAL
+    assert load_config({"action_proof": "off"}, {}, defaults=defaults).proof_policy is ProofPolicy.OFF
 
 
 def test_keys_of_a_provider_without_an_audience_are_unwise():
     jwks = {"jwt_jwks_url": "https://id.example/jwks"}
-    (warning,) = advice(Config.load(jwks, {}))
+    (warning,) = advice(load_config(jwks, {}))
     assert "jwt_audience is empty" in warning
-    assert not list(advice(Config.load({**jwks, "jwt_audience": "game"}, {})))
+    assert not list(advice(load_config({**jwks, "jwt_audience": "game"}, {})))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tornado_app.config import SETTINGS, Config
+from tornado_app.config import SETTINGS, Config, load_config
 from tornado_app.core.errors import ConfigError
 from tornado_app.core.policies import DEFAULT_ACTIONS, RateLimit
 
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_without_anything_every_setting_has_its_default():
-    config = Config.load({}, {})
+    config = load_config({}, {})
     assert config == Config()
     assert (config.host, config.port, config.rate_limit) == ("127.0.0.1", 8000, RateLimit(10, 60.0))
     assert config.action_points == DEFAULT_ACTIONS
@@ -40,7 +40,7 @@ def test_without_anything_every_setting_has_its_default():
 def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(file: Path):
     file.write_text("port: 1\nhost: 0.0.0.0\nlog_level: error\n")
     environ = {"LEADERBOARD_CONFIG": str(file), "LEADERBOARD_PORT": "2", "LEADERBOARD_HOST": "::1"}
-    config = Config.load({"port": "3"}, environ)
+    config = load_config({"port": "3"}, environ)
     assert (config.port, config.host, config.log_level, config.metrics_port) == (3, "::1", "error", 8001)
     sources = {row.name: row.source for row in config.describe()}
     assert sources["port"] == "--port"
@@ -51,7 +51,7 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(file: Path):
 
 def test_the_flag_names_the_file_before_the_variable_does(file: Path):
     file.write_text("port: 5")
-    assert Config.load({"config": str(file)}, {"LEADERBOARD_CONFIG": "/nowhere"}).port == 5
+    assert load_config({"config": str(file)}, {"LEADERBOARD_CONFIG": "/nowhere"}).port == 5
 
 
 FILES = (
@@ -81,26 +81,26 @@ def test_each_setting_can_be_a_flag_a_variable_and_a_key(setting, tmp_path: Path
     path = tmp_path / "c.yaml"
     path.write_text(f"{setting.name}: '{text}'\n")
     for flags, environ in (({setting.name: text}, {}), ({}, {setting.variable: text}), ({"config": str(path)}, {})):
-        assert getattr(Config.load(flags, {**key, **environ}), setting.name) == value
+        assert getattr(load_config(flags, {**key, **environ}), setting.name) == value
 
 
 def test_the_file_takes_values_in_yaml_s_own_types(file: Path):
     file.write_text(
         "port: 0\nauto_register: yes\nidle_timeout: 7.5\nallowed_origins: [https://a.example, 'http://b:1']\n"
     )
-    config = Config.load({"config": str(file)}, {})
+    config = load_config({"config": str(file)}, {})
     assert (config.port, config.auto_register, config.idle_timeout) == (0, True, 7.5)
     assert config.allowed_origins == ("https://a.example", "http://b:1")
 
 
 def test_an_empty_file_sets_nothing(file: Path):
     file.write_text("# all commented out\n")
-    assert Config.load({"config": str(file)}, {}).port == 8000
+    assert load_config({"config": str(file)}, {}).port == 8000
 
 
 def test_the_file_may_begin_with_a_byte_order_mark(file: Path):
     file.write_bytes(b"\xef\xbb\xbfport: 9\n")
-    assert Config.load({"config": str(file)}, {}).port == 9
+    assert load_config({"config": str(file)}, {}).port == 9
 
 
 def test_kubernetes_service_links_are_no_settings():
@@ -114,28 +114,28 @@ def test_kubernetes_service_links_are_no_settings():
         "LEADERBOARD_METRICS_PORT": "tcp://10.0.0.8:8001",
         "LEADERBOARD_METRICS_SERVICE_HOST": "10.0.0.8",
     }
-    assert Config.load({}, links) == Config()
+    assert load_config({}, links) == Config()
 
 
 def test_other_programs_variables_are_nobody_s_business():
-    assert Config.load({}, {"PORT": "x", "leaderboard_port": "x", "LEADERBOARDS": "x"}) == Config()
+    assert load_config({}, {"PORT": "x", "leaderboard_port": "x", "LEADERBOARDS": "x"}) == Config()
 
 
 def test_no_color_is_heeded():
-    assert not Config.load({}, {"NO_COLOR": "1"}).color
-    assert Config.load({}, {"NO_COLOR": ""}).color
+    assert not load_config({}, {"NO_COLOR": "1"}).color
+    assert load_config({}, {"NO_COLOR": ""}).color
 
 
 def test_the_process_environment_counts_where_none_is_given(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LEADERBOARD_MAX_INCREMENT", "77")
-    assert Config.load().max_increment == 77
+    assert load_config().max_increment == 77
 
 
 def test_secrets_from_files_are_read_anew(tmp_path: Path):
     key, uri = tmp_path / "key", tmp_path / "uri"
     key.write_text(f"{SECRET}\n")
     uri.write_text("mongodb://user:pass@db/\n")
-    config = Config.load({"jwt_key_file": str(key), "mongodb_uri_file": str(uri)}, {"LEADERBOARD_PROOF_KEY": OTHER})
+    config = load_config({"jwt_key_file": str(key), "mongodb_uri_file": str(uri)}, {"LEADERBOARD_PROOF_KEY": OTHER})
     assert not config.embedded
     assert config.read_jwt_key() == SECRET
     assert config.read_mongodb_uri() == "mongodb://user:pass@db/"
@@ -149,12 +149,12 @@ def test_secrets_from_files_are_read_anew(tmp_path: Path):
 def test_actions_come_from_their_file(tmp_path: Path):
     table = tmp_path / "actions.yaml"
     table.write_text("win: 10\n'2048': 5\nbig.one-a_b: 9223372036854775807\n")
-    config = Config.load({"actions": str(table)}, {})
+    config = load_config({"actions": str(table)}, {})
     assert config.action_points == {"win": 10, "2048": 5, "big.one-a_b": 2**63 - 1}
 
 
 def test_rules_follow_from_rate_and_lifetime():
-    rules = Config.load({"rate_limit": "5/20s", "proof_lifetime": "1m", "max_points_per_window": "9"}, {}).rules
+    rules = load_config({"rate_limit": "5/20s", "proof_lifetime": "1m", "max_points_per_window": "9"}, {}).rules
     assert (rules.limit, rules.remember, rules.max_points) == (RateLimit(5, 20.0), 25, 9)
     assert Config().rules.remember == 20
 

@@ -4,37 +4,38 @@ import platform
 
 import pytest
 
-from tornado_app.config import Config, cpus
+from tornado_app.config import load_config
 from tornado_app.core.errors import ConfigError
+from tornado_app.runtime import cpu_quota
 
 
 @pytest.mark.parametrize(("text", "count"), [("1", 1), ("2", 2), ("256", 256), ("auto", 6)])
 def test_how_many(monkeypatch, text, count):
-    monkeypatch.setattr(cpus, "available", lambda: 6)
-    assert Config.load({"processes": text}, {}).process_count == count
-    assert Config.load({}, {"LEADERBOARD_PROCESSES": text}).process_count == count
+    monkeypatch.setattr(cpu_quota, "available", lambda: 6)
+    assert load_config({"processes": text}, {}).process_count == count
+    assert load_config({}, {"LEADERBOARD_PROCESSES": text}).process_count == count
 
 
 def test_in_a_file_it_is_a_number_or_the_word(tmp_path):
     for line, processes in (("processes: 3", 3), ("processes: auto", "auto"), ('processes: "3"', 3)):
         path = tmp_path / "settings.yaml"
         path.write_text(line)
-        assert Config.load({"config": str(path)}, {}).processes == processes
+        assert load_config({"config": str(path)}, {}).processes == processes
 
 
 def test_one_by_default():
-    assert Config.load({}, {}).process_count == 1
+    assert load_config({}, {}).process_count == 1
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "257", "1.5", "two", "AUTO"])
 def test_what_is_none_is_refused(text):
     with pytest.raises(ConfigError, match=r"^processes \(--processes\): .*a whole number of 1 to 256, or auto"):
-        Config.load({"processes": text}, {})
+        load_config({"processes": text}, {})
 
 
 def test_where_the_kernel_does_not_share_a_port_out(monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     with pytest.raises(ConfigError, match="only Linux deals the connections to one port out among processes"):
-        Config.load({"processes": "2"}, {})
-    assert Config.load({"processes": "auto"}, {}).process_count == 1
-    assert Config.load({"processes": "1"}, {}).process_count == 1
+        load_config({"processes": "2"}, {})
+    assert load_config({"processes": "auto"}, {}).process_count == 1
+    assert load_config({"processes": "1"}, {}).process_count == 1

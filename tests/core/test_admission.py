@@ -2,7 +2,6 @@
 
 import pytest
 
-from tornado_app.core.admission import Admission, fingerprint
 from tornado_app.core.errors import (
     ActionProofRequired,
     InvalidActionProof,
@@ -12,6 +11,7 @@ from tornado_app.core.errors import (
 )
 from tornado_app.core.model import Caller, Profile, Submission, Vouched
 from tornado_app.core.policies import ProofPolicy
+from tornado_app.core.validation import Admission, fingerprint
 
 ALICE = Caller("alice", 0, Profile("Alice"))
 SERVER = Caller("server", 0, Profile("Server"), frozenset({"scores:write"}))

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tornado_app.core.admission import Admission
 from tornado_app.core.model import Caller, Player, Receipt, Submission
 from tornado_app.core.ranks import Ranks
 from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.core.validation import Admission
 
 ANN = Caller("ann", 0)
 

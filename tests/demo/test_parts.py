@@ -9,8 +9,7 @@ import unicodedata
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from tornado_app.api.faces import FACES
-from tornado_app.api.http import Request
+from tornado_app.api.frontends import FACES
 from tornado_app.auth.keys import KeySet, secret_key
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.config import Config
@@ -19,6 +18,7 @@ from tornado_app.core.errors import RateLimited
 from tornado_app.demo import guide, people
 from tornado_app.demo.games import GAMES
 from tornado_app.demo.tokens import SESSIONS_PER_MINUTE, Sessions, minter
+from tornado_app.http.messages import Request
 
 KEY = "a key for the tests of the demo, long enough"
 

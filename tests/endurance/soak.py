@@ -27,7 +27,7 @@ from bench.processes import START_SECONDS, Cores, python, until
 from bench.systems import System
 from tests.endurance.stage import open_files
 from tornado_app.config.durations import parse_duration
-from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD
+from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD
 
 MINUTE = 60.0
 CONNECTIONS = 64

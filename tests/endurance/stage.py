@@ -24,8 +24,8 @@ from tests.support.mongod import ReplicaSet
 from tests.support.proxy import Proxy
 from tests.support.service import RunningService
 from tests.support.wait import wait_until
-from tornado_app.mongo.datafolder import DataFolder
-from tornado_app.mongo.embedded import STABLE_SECONDS
+from tornado_app.mongo.embedded.data_dir import DataFolder
+from tornado_app.mongo.embedded.supervisor import STABLE_SECONDS
 
 Ground = Literal["linked", "three", "embedded"]
 """Two services, each over a proxy of its own on one mongod; two on a set of three; one on its embedded mongod."""

@@ -13,7 +13,14 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["json", "jose", "tornado_app.api.bodies", "tornado_app.api.plain", "tornado_app.auth", "tornado_app.core"]
+    include=[
+        "json",
+        "jose",
+        "tornado_app.api.schema.decoding",
+        "tornado_app.http.fast_parser",
+        "tornado_app.auth",
+        "tornado_app.core",
+    ]
 ):
     from tests.fuzz.targets import TARGETS
 

@@ -23,19 +23,15 @@ from tornado.http1connection import HTTP1Connection, parse_int
 from tornado.httputil import HTTPHeaders, parse_request_start_line
 
 from tests.auth.forgery import NOW, SECRET, Clock, b64, signing
-from tornado_app.api import admin, players
-from tornado_app.api.bodies import Decoder
-from tornado_app.api.faces import a, b, c, d, e
-from tornado_app.api.http import Request
-from tornado_app.api.plain import plain
-from tornado_app.api.screening import content_length, is_handshake, refusal
+from tornado_app.api.frontends import a, b, c, d, e
+from tornado_app.api.rest import moderation, players
+from tornado_app.api.schema.decoding import Decoder
 from tornado_app.auth.compact import MAX_DATE
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.minting import mint
 from tornado_app.auth.proofs import LIFETIME, ProofVerifier, sign_action
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core import identity
-from tornado_app.core.admission import fingerprint
 from tornado_app.core.errors import (
     ExpiredActionProof,
     ExpiredToken,
@@ -47,6 +43,10 @@ from tornado_app.core.errors import (
     LeaderboardError,
 )
 from tornado_app.core.model import MAX_SCORE, Caller, Scope, Submission
+from tornado_app.core.validation import fingerprint
+from tornado_app.http.fast_parser import plain
+from tornado_app.http.messages import Request
+from tornado_app.http.request_limits import content_length, is_handshake, refusal
 
 KEY = signing("HS256")
 MAX_BODY = 16 * 1024
@@ -69,8 +69,8 @@ _decoders: dict[bytes, Decoder[Any]] = {
     b"d": d._decode,
     b"e": e._decode,
     b"profile": Decoder(players.ProfileBody, optional=True),
-    b"case": Decoder(admin.Case),
-    b"take-back": Decoder(admin.TakeBack),
+    b"case": Decoder(moderation.Case),
+    b"take-back": Decoder(moderation.TakeBack),
 }
 
 
@@ -158,7 +158,7 @@ def body(data: bytes) -> None:
             assert getattr(value, member) == given
     since = getattr(value, "since", None)
     if since is not None:
-        assert datetime.fromtimestamp(admin.milliseconds(since) / 1000, UTC).year <= LAST_YEAR
+        assert datetime.fromtimestamp(moderation.milliseconds(since) / 1000, UTC).year <= LAST_YEAR
 
 
 def request(data: bytes) -> bool:

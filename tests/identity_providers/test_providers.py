@@ -18,7 +18,7 @@ from tests.identity_providers.samples import EMAIL, REAL_NAME, SAMPLES, Sample, 
 from tests.support.jwks import Provider
 from tests.support.service import RunningService
 from tests.support.wait import wait_until
-from tornado_app.config import Config
+from tornado_app.config import load_config
 from tornado_app.core.identity import MAX_TOKEN
 
 DOCS = Path(__file__).parents[2] / "docs" / "tokens.md"
@@ -157,7 +157,7 @@ def test_docs_have_the_settings_that_were_tested(sample, tmp_path):
     section = DOCS.read_text(encoding="utf-8").partition(f"### {sample.provider}\n")[2].partition("\n### ")[0]
     file = tmp_path / "leaderboard.yaml"
     file.write_text(section.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
-    documented, tested = Config.load({"config": str(file)}, {}), Config.load(dict(sample.settings), {})
+    documented, tested = load_config({"config": str(file)}, {}), load_config(dict(sample.settings), {})
     assert documented.jwt_jwks_url
     assert set(documented.sources) == {*sample.settings, "jwt_jwks_url", "config"}
     for name in sample.settings:

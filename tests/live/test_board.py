@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
+from tornado_app.core.interfaces import Census, Change, OutOfStep
 from tornado_app.core.model import Player, Top, standings
-from tornado_app.core.ports import Census, Change, OutOfStep
 from tornado_app.live import board as module
 from tornado_app.live.board import Board
 

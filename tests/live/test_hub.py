@@ -6,8 +6,8 @@ import json
 import pytest
 
 from tests.support.wait import eventually
+from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Player, Standing, Top
-from tornado_app.core.ports import Change
 from tornado_app.live import hub as module
 from tornado_app.live.frames import text_frame
 from tornado_app.live.hub import Hub, Subscriber

@@ -11,8 +11,8 @@ from tornado.web import Application
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_connect
 
 from tests.support.wait import eventually
-from tornado_app.live import wire
-from tornado_app.live.wire import lean
+from tornado_app.http import direct_write
+from tornado_app.http.direct_write import lean
 
 PATIENCE = 10.0
 
@@ -52,12 +52,12 @@ async def client(monkeypatch):
 
 
 async def all_gone():
-    await eventually(lambda: not wire._reading, PATIENCE, "nobody reads any more")
+    await eventually(lambda: not direct_write._reading, PATIENCE, "nobody reads any more")
 
 
 async def test_nothing_of_the_handshake_is_kept(client):
     (handler,) = Echo.opened
-    assert type(handler.ws_connection) is wire._LeanProtocol
+    assert type(handler.ws_connection) is direct_write._LeanProtocol
     connection = weakref.ref(handler.request.connection)
     handler.request.connection = None
     await eventually(lambda: connection() is None, PATIENCE, "the HTTP connection is let go of")
@@ -94,8 +94,8 @@ async def test_a_malformed_close_ends_the_connection_quietly(client, caplog):
 
 
 async def test_a_reader_that_is_cancelled_closes_the_connection(client):
-    await eventually(lambda: wire._reading, PATIENCE)
-    next(iter(wire._reading)).cancel()
+    await eventually(lambda: direct_write._reading, PATIENCE)
+    next(iter(direct_write._reading)).cancel()
     async with asyncio.timeout(PATIENCE):
         assert await client.read_message() is None
     await all_gone()

@@ -11,8 +11,8 @@ from tornado.iostream import IOStream, SSLIOStream
 
 from tests.support.certificates import write_pair
 from tests.support.wait import eventually
+from tornado_app.http.direct_write import Wire
 from tornado_app.live.frames import text_frame
-from tornado_app.live.wire import Wire
 
 PATIENCE = 10.0
 SMALL_BUFFER = 4096

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tornado_app.mongo.embedded import EmbeddedMongod
+from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from tests.support.wait import eventually
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo import schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.feed import Feed
-from tornado_app.mongo.ledger import Ledger
-from tornado_app.mongo.ledger_writer import LedgerWriter
-from tornado_app.mongo.moderation import MongoModeration
-from tornado_app.mongo.store import MongoStore
-from tornado_app.tasks import end
+from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.ledger.reader import Ledger
+from tornado_app.mongo.ledger.writer import LedgerWriter
+from tornado_app.mongo.players import indexes
+from tornado_app.mongo.players.moderation import MongoModeration
+from tornado_app.mongo.players.store import MongoStore
+from tornado_app.runtime.tasks import end
 
 ROOMY = Rules(limit=RateLimit(updates=100_000, window=60), remember=50)
 
@@ -107,7 +107,7 @@ def case(player="alice", reason="speed hack"):
 @asynccontextmanager
 async def open_desk(uri, name, driver="pymongo", *, tapped=False):
     client = connect(uri, driver)
-    await schema.ensure(client, name)
+    await indexes.ensure(client, name)
     await settled(client.close())
     desk = Desk(uri, name, driver, tapped=tapped)
     try:

@@ -9,11 +9,11 @@ from tests.support.wait import eventually
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.live.board import Board
-from tornado_app.mongo import schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.feed import Feed
-from tornado_app.mongo.store import MongoStore
-from tornado_app.tasks import end
+from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.players import indexes
+from tornado_app.mongo.players.store import MongoStore
+from tornado_app.runtime.tasks import end
 
 ROOMY = Rules(limit=RateLimit(updates=1000, window=60), remember=2000)
 
@@ -95,7 +95,7 @@ class Live:
 @asynccontextmanager
 async def running(uri, name, driver="pymongo", *, start=True):
     live = Live(uri, name, driver)
-    await schema.ensure(live.client, name)
+    await indexes.ensure(live.client, name)
     try:
         if start:
             await live.start()

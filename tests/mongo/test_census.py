@@ -7,9 +7,10 @@ import pytest
 from bson import DatetimeMS, Int64
 
 from tornado_app.core.model import MAX_SCORE
-from tornado_app.mongo import census, schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.versions import version
+from tornado_app.mongo.change_stream import snapshot
+from tornado_app.mongo.client.cluster_time import version
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.players import indexes
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -31,7 +32,7 @@ def player(name, score, **members):
 
 
 async def take(client, players):
-    moment, taken = await census.take_census(client, players)
+    moment, taken = await snapshot.take_census(client, players)
     assert taken.version == version(moment)
     return dict(taken.counts), taken
 
@@ -63,10 +64,10 @@ async def test_what_somebody_else_put_there_is_no_score(client, players):
 
 
 async def test_only_the_boards_index_is_read(client, players):
-    await schema.ensure(client, players.database.name)
+    await indexes.ensure(client, players.database.name)
     await players.insert_many([player(f"p{n}", n % 7, hidden=n < 3) for n in range(500)])
-    for match, index in ((census._RANGES, "board"), ({"hidden": True, **census._RANGES}, "hidden")):
-        command = {"aggregate": "players", "pipeline": census._grouped(match), "cursor": {}}
+    for match, index in ((snapshot._RANGES, "board"), ({"hidden": True, **snapshot._RANGES}, "hidden")):
+        command = {"aggregate": "players", "pipeline": snapshot._grouped(match), "cursor": {}}
         plan = str(await players.database.command("explain", command, verbosity="executionStats"))
         assert f"'indexName': '{index}'" in plan
         assert ("'totalDocsExamined': 0" in plan) == (index == "board")
@@ -75,7 +76,7 @@ async def test_only_the_boards_index_is_read(client, players):
 
 
 async def test_more_than_one_answer_holds(client, players, monkeypatch):
-    monkeypatch.setattr(census, "BATCH", 7)
+    monkeypatch.setattr(snapshot, "BATCH", 7)
     await players.insert_many([player(str(n), n % 50) for n in range(200)])
     counts, _ = await take(client, players)
     assert counts == dict(Counter(n % 50 for n in range(200)))

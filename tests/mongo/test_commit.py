@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError, Overloaded
-from tornado_app.mongo.commit import MIN_BATCH, GroupCommit
+from tornado_app.mongo.players.group_commit import MIN_BATCH, GroupCommit
 
 
 class Database:

@@ -8,8 +8,8 @@ import pymongo
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
-from tornado_app.mongo.driver import connect
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.client.driver import connect
+from tornado_app.mongo.embedded.mongod import free_port
 
 SECONDS = 4.0
 

@@ -11,7 +11,7 @@ from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 from pymongo.read_preferences import Primary
 
 from tornado_app.config import document
-from tornado_app.mongo.driver import OVERRIDDEN, REPORTED, connect, settled
+from tornado_app.mongo.client.driver import OVERRIDDEN, REPORTED, connect, settled
 
 both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
 

@@ -9,7 +9,7 @@ from pymongo.errors import OperationFailure
 
 from tests.support.embedded import alive, mode, notes, port_of, put
 from tests.support.wait import eventually
-from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, settled
 
 # -- in good order --------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from tests.support.embedded import alive, mode, notes, parent, put
 from tests.support.mongod import Mongod
 from tests.support.wait import eventually, wait_until
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo import embedded, mongod, mongodlog
+from tornado_app.mongo.embedded import log_file, mongod, supervisor
 
 # -- when something dies --------------------------------------------------------------------------------
 
@@ -33,7 +33,7 @@ async def test_killed_it_comes_back_at_the_same_address(run, caplog):
 
 
 async def test_it_is_given_up_when_it_keeps_ending(run, fake_mongod, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(embedded, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
     fake_mongod(f'[ -e {tmp_path}/broken ] && echo "no more" && exit 3\nexec "$REAL" "$@"')
     mongod = run()
     await mongod.start()
@@ -67,9 +67,9 @@ async def test_its_log_is_bounded(run, tmp_path, monkeypatch):
     uri = await running.start()
     log, old = tmp_path / "data" / "mongod.log", tmp_path / "data" / "mongod.log.1"
     size = log.stat().st_size
-    monkeypatch.setattr(mongodlog, "MAX_BYTES", size - 1)
+    monkeypatch.setattr(log_file, "MAX_BYTES", size - 1)
     await eventually(lambda: old.exists() and log.exists(), what="it was put aside and opened anew")
-    monkeypatch.setattr(mongodlog, "MAX_BYTES", 2**30)
+    monkeypatch.setattr(log_file, "MAX_BYTES", 2**30)
     assert old.stat().st_size >= size
     assert mode(log) == 0o600
     await put(uri, "still there")
@@ -96,7 +96,7 @@ async def test_a_folder_of_another_process(run, tmp_path):
 
 
 async def test_a_mongod_that_somebody_else_runs_on_the_folder(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedded, "LEFTOVER_SECONDS", 0.2)
+    monkeypatch.setattr(supervisor, "LEFTOVER_SECONDS", 0.2)
     other = Mongod(tmp_path / "data" / "mongodb")
     try:
         other.start()
@@ -149,7 +149,7 @@ async def test_a_folder_that_takes_nothing(run, monkeypatch, number, text):
     def refuse(*arguments):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(embedded.DataFolder, "_take_lock", refuse)  # root, who may run this, is refused nothing
+    monkeypatch.setattr(supervisor.DataFolder, "_take_lock", refuse)  # root, who may run this, is refused nothing
     with pytest.raises(StartupError, match=text):
         await run().start()
 
@@ -175,7 +175,7 @@ async def test_a_full_disk_is_told_though_the_log_cannot_say_so(run, fake_mongod
 
 
 async def test_a_start_that_takes_too_long_is_ended(run, monkeypatch, fake_mongod, tmp_path):
-    monkeypatch.setattr(embedded, "START_SECONDS", 0.3)
+    monkeypatch.setattr(supervisor, "START_SECONDS", 0.3)
     fake_mongod(f"echo $$ > {tmp_path}/pid; exec sleep 60")
     with pytest.raises(StartupError, match=r"not ready within 0\.3 seconds"):
         await run().start()

@@ -12,11 +12,11 @@ from tornado_app.core.errors import DatabaseError, PlayerNotFound, PlayerSuspend
 from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import Case
 from tornado_app.core.suspicion import Rule
-from tornado_app.mongo import erasure, schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.ledger import Ledger
-from tornado_app.mongo.moderation import MongoModeration
-from tornado_app.mongo.store import MongoStore
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.ledger.reader import Ledger
+from tornado_app.mongo.players import erasure, indexes
+from tornado_app.mongo.players.moderation import MongoModeration
+from tornado_app.mongo.players.store import MongoStore
 
 WHY = Case("alice", "mod", "asked by letter")
 ADMIN = token("mod", scope="leaderboard:admin")
@@ -42,7 +42,7 @@ class Broken:
 async def board(request, mongo_database):
     uri, name = mongo_database
     client = connect(uri, request.param)
-    await schema.ensure(client, name)
+    await indexes.ensure(client, name)
     store = MongoStore(client, name)
     made = SimpleNamespace(
         store=store,

@@ -15,10 +15,10 @@ from tests.mongo.live import Live, failing, running
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import ProfileChange
-from tornado_app.mongo import feed as module
-from tornado_app.mongo.documents import BOARD_ORDER
-from tornado_app.mongo.driver import settled
-from tornado_app.mongo.feed import Feed
+from tornado_app.mongo.change_stream import feed as module
+from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.players.documents import BOARD_ORDER
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

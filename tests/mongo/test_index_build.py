@@ -10,9 +10,10 @@ from pymongo.errors import OperationFailure
 from tests.support.service import RunningService
 from tests.support.wait import eventually, wait_until
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo import index_build, schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.client import index_build
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.embedded.mongod import free_port
+from tornado_app.mongo.players import indexes
 
 HANG = "hangAfterStartingIndexBuild"
 
@@ -45,7 +46,7 @@ async def client(request, own_replica_set):
 async def test_a_long_build_is_awaited_and_reported(client, own_replica_set, caplog):
     caplog.set_level("INFO")
     with hanging(own_replica_set.members[0]):
-        ensuring = asyncio.ensure_future(schema.ensure(client, "board"))
+        ensuring = asyncio.ensure_future(indexes.ensure(client, "board"))
         await eventually(lambda: caplog.text.count("the server builds an index of board.players") > 2)
         assert not ensuring.done()
     await ensuring
@@ -55,7 +56,7 @@ async def test_a_long_build_is_awaited_and_reported(client, own_replica_set, cap
 async def test_a_second_process_waits_for_the_same_build(client, own_replica_set, caplog):
     caplog.set_level("INFO")
     with hanging(own_replica_set.members[0]):
-        both = [asyncio.ensure_future(schema.ensure(client, "board")) for _ in range(2)]
+        both = [asyncio.ensure_future(indexes.ensure(client, "board")) for _ in range(2)]
         await eventually(lambda: caplog.text.count("the server builds") > 4)
     await asyncio.gather(*both)
 
@@ -64,7 +65,7 @@ async def test_a_primary_that_is_killed_while_it_builds_goes_on_after_its_start(
     member = own_replica_set.members[0]
     with member.client() as direct:
         direct.admin.command({"configureFailPoint": HANG, "mode": "alwaysOn"})
-    ensuring = asyncio.ensure_future(schema.ensure(client, "board"))
+    ensuring = asyncio.ensure_future(indexes.ensure(client, "board"))
     caplog.set_level("INFO")
     await eventually(lambda: "the server builds" in caplog.text)
     await asyncio.to_thread(member.kill)
@@ -82,7 +83,7 @@ async def test_a_server_that_stays_away_is_given_up(client, own_replica_set, mon
     own_replica_set.members[0].freeze()
     try:
         with pytest.raises(StartupError, match=r"the indexes of board\.players cannot be made"):
-            await schema.ensure(client, "board")
+            await indexes.ensure(client, "board")
     finally:
         own_replica_set.members[0].thaw()
 

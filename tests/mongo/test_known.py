@@ -19,18 +19,18 @@ from tornado_app.core.errors import PlayerNotFound, PlayerSuspended, RateLimited
 from tornado_app.core.model import MAX_SCORE, Action, Profile
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo import documents, marks, schema
-from tornado_app.mongo import known as module
-from tornado_app.mongo.documents import Attempt
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.feed import Feed
-from tornado_app.mongo.known import Known, State, id_hash, quota
-from tornado_app.mongo.ledger import Ledger
-from tornado_app.mongo.ledger_writer import LedgerWriter
-from tornado_app.mongo.marks import Kind, Mark
-from tornado_app.mongo.moderation import MongoModeration
-from tornado_app.mongo.store import MongoStore
-from tornado_app.tasks import end
+from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.ledger.reader import Ledger
+from tornado_app.mongo.ledger.writer import LedgerWriter
+from tornado_app.mongo.players import cache as module
+from tornado_app.mongo.players import documents, indexes, write_marker
+from tornado_app.mongo.players.cache import Known, State, id_hash, quota
+from tornado_app.mongo.players.documents import Attempt
+from tornado_app.mongo.players.moderation import MongoModeration
+from tornado_app.mongo.players.store import MongoStore
+from tornado_app.mongo.players.write_marker import Kind, Mark
+from tornado_app.runtime.tasks import end
 
 NOW = 1_800_000_000_000
 RULES = Rules(limit=RateLimit(updates=3, window=60), remember=6)
@@ -45,7 +45,7 @@ def action(user="alice", points=5, action_id=None, *, create=True):
 # -- the state, by itself -----------------------------------------------------------------------------
 
 
-LAST = marks.encode(Mark(Kind.ACTION, 5, "theirs.0", at=NOW))
+LAST = write_marker.encode(Mark(Kind.ACTION, 5, "theirs.0", at=NOW))
 
 
 def document(entries, **more):
@@ -121,7 +121,7 @@ def event(kind="update", player="alice", removed=(), **fields):
 
 
 def written(op, kind=Kind.ACTION):
-    return event(last=marks.encode(Mark(kind, 5, op, at=NOW + 1)), score=15)
+    return event(last=write_marker.encode(Mark(kind, 5, op, at=NOW + 1)), score=15)
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def commands():
 async def client(request, mongo_database, commands):
     uri, name = mongo_database
     client = connect(uri, request.param, observe=commands)
-    await schema.ensure(client, name)
+    await indexes.ensure(client, name)
     yield client
     await settled(client.close())
 

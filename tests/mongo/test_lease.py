@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.support.wait import eventually
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.lease import Lease, LeaseLost
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.ledger.lease import Lease, LeaseLost
 
 
 @pytest.fixture(params=["pymongo", "motor"])

@@ -10,12 +10,12 @@ import pytest
 from tests.support.embedded import alive
 from tests.support.mongod import end_with_parent
 from tests.support.wait import wait_until
-from tornado_app.mongo import leash
+from tornado_app.runtime import parent_death
 
-ELSEWHERE = f"import sys; sys.platform = 'elsewhere'; sys.path.insert(0, {str(Path(leash.__file__).parent)!r}); "
-ELSEWHERE += "import leash; leash.main(sys.argv[1:])"
+ELSEWHERE = f"import sys; sys.platform = 'elsewhere'; sys.path.insert(0, {str(Path(parent_death.__file__).parent)!r}); "
+ELSEWHERE += "import parent_death; parent_death.main(sys.argv[1:])"
 
-STARTS = {"kernel": ["-I", "-S", leash.__file__], "watcher": ["-I", "-S", "-c", ELSEWHERE]}
+STARTS = {"kernel": ["-I", "-S", parent_death.__file__], "watcher": ["-I", "-S", "-c", ELSEWHERE]}
 
 PARENT = """
 import os, subprocess, sys

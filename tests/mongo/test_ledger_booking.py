@@ -5,11 +5,11 @@ from bson import Timestamp
 
 from tests.support.ledger import recomputed
 from tornado_app.core.ledger import EntryKind
-from tornado_app.mongo import marks
-from tornado_app.mongo.booking import INT64, NOTHING, book, fact, head_in, head_of
-from tornado_app.mongo.changes import HistoryLost
-from tornado_app.mongo.ledger import document
-from tornado_app.mongo.marks import Kind, Mark
+from tornado_app.mongo.change_stream.events import HistoryLost
+from tornado_app.mongo.ledger.entries import NOTHING, book, fact, head_in, head_of
+from tornado_app.mongo.ledger.reader import document
+from tornado_app.mongo.players import write_marker
+from tornado_app.mongo.players.write_marker import INT64, Kind, Mark
 
 AT = 1_800_000_000_000
 
@@ -45,7 +45,7 @@ def stream():
 
 
 def text(mark):
-    return mark if isinstance(mark, str) else marks.encode(mark)
+    return mark if isinstance(mark, str) else write_marker.encode(mark)
 
 
 def action(points=5, op="op-1", **more):

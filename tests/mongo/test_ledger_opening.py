@@ -9,7 +9,7 @@ from tests.mongo.desk import case, open_desk
 from tests.support.ledger import chains, kinds, problems
 from tests.support.wait import eventually
 from tornado_app.core.ledger import EntryKind
-from tornado_app.mongo import ledger_opening
+from tornado_app.mongo.ledger import reconciliation
 
 UNUSABLE = {"_data": "00"}
 """A place that MongoDB can't find."""
@@ -29,7 +29,7 @@ async def desk(mongo_database):
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch):
-    monkeypatch.setattr(ledger_opening, "PAGE", 7)
+    monkeypatch.setattr(reconciliation, "PAGE", 7)
 
 
 def lose_history(desk, place=UNUSABLE):
@@ -209,7 +209,7 @@ async def test_players_inserted_before_the_first_start_are_booked_as_opening(eit
 
 async def test_begin_without_players_the_first_actions_are_actions(either):
     for _ in range(2):
-        await ledger_opening.begin_without_players(either.client, either.name)
+        await reconciliation.begin_without_players(either.client, either.name)
     await either.score(points=5)
     await either.score(points=2)
     await either.begin()
@@ -223,5 +223,5 @@ async def test_begin_without_players_the_first_actions_are_actions(either):
 async def test_begin_without_players_leaves_a_board_with_data_as_it_is(desk, what):
     there = {"_id": "ledger", "term": 3} if what == "leases" else {"_id": "somebody"}
     desk.sync[what].insert_one(there)
-    await ledger_opening.begin_without_players(desk.client, desk.name)
+    await reconciliation.begin_without_players(desk.client, desk.name)
     assert list(desk.sync["leases"].find()) == ([there] if what == "leases" else [])

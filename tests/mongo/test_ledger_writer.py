@@ -11,8 +11,8 @@ from tests.mongo.desk import case, open_desk
 from tests.support.ledger import chains, kinds, problems
 from tests.support.wait import eventually
 from tornado_app.core.errors import LeaderboardError
-from tornado_app.mongo import marks
-from tornado_app.mongo.marks import Kind, Mark
+from tornado_app.mongo.players import write_marker
+from tornado_app.mongo.players.write_marker import Kind, Mark
 
 PATIENCE = 60.0
 
@@ -241,7 +241,7 @@ async def test_an_unreadable_event_or_entry_does_not_end_the_task(desk):
     writer = await desk.begin()
     await desk.score()
     await desk.whole()
-    mark = marks.encode(Mark(Kind.TAKE_BACK, -1, "x" * 2000, at=10**17, ops=["\0"] * 50))
+    mark = write_marker.encode(Mark(Kind.TAKE_BACK, -1, "x" * 2000, at=10**17, ops=["\0"] * 50))
     desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": 2**63 - 1, "last": mark}})
     desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": -(2**63)}})
     desk.sync["players"].insert_one({"_id": 7, "score": 1})

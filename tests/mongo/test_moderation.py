@@ -9,11 +9,11 @@ from tornado_app.core.errors import ActionNotFound, PlayerNotFound, PlayerSuspen
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo import marks, schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.marks import Kind
-from tornado_app.mongo.moderation import MongoModeration
-from tornado_app.mongo.store import MongoStore
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.players import indexes, write_marker
+from tornado_app.mongo.players.moderation import MongoModeration
+from tornado_app.mongo.players.store import MongoStore
+from tornado_app.mongo.players.write_marker import Kind
 
 WHY = Case("alice", "mod", "speed hack")
 
@@ -43,7 +43,7 @@ class Books:
 async def board(mongo_database):
     uri, name = mongo_database
     client = connect(uri)
-    await schema.ensure(client, name)
+    await indexes.ensure(client, name)
     books = Books()
     store = MongoStore(client, name, rules=Rules(limit=RateLimit(100, 60), remember=200))
     moderation = MongoModeration(client, name, books)
@@ -51,7 +51,7 @@ async def board(mongo_database):
 
     async def score(points, action_id=None):
         receipt = await store.apply(Action("alice", points, action_id, b"f", Profile("Alice"), create=True))
-        mark = marks.decode((await documents.find_one({"_id": "alice"}))["last"])
+        mark = write_marker.decode((await documents.find_one({"_id": "alice"}))["last"])
         books.entries.append(SimpleNamespace(op=mark.op, points=points, id=action_id, at=mark.at))
         return receipt
 
@@ -61,7 +61,7 @@ async def board(mongo_database):
 
 
 async def mark(board):
-    return marks.decode((await board.documents.find_one({"_id": "alice"}))["last"])
+    return write_marker.decode((await board.documents.find_one({"_id": "alice"}))["last"])
 
 
 async def test_a_suspended_player_is_refused_until_reinstated(board):

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo import mongod
-from tornado_app.mongo.mongodlog import MongodLog
+from tornado_app.mongo.embedded import mongod
+from tornado_app.mongo.embedded.log_file import MongodLog
 
 
 @pytest.fixture

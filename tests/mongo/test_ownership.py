@@ -9,8 +9,8 @@ from pymongo import AsyncMongoClient, MongoClient
 
 from tests.support.service import RunningService
 from tests.support.wait import wait_until
-from tornado_app import ownership as command
-from tornado_app.cli import main
+from tornado_app.cli import database as command
+from tornado_app.cli.main import main
 from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Owner
 from tornado_app.mongo import ownership

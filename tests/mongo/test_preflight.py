@@ -10,9 +10,10 @@ from pymongo import MongoClient
 from tests.support.mongod import Mongod
 from tests.support.service import RunningService
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo import preflight, schema
-from tornado_app.mongo.driver import settled
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.client import preflight
+from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.embedded.mongod import free_port
+from tornado_app.mongo.players import indexes
 
 SECRET = "hunter2"
 PATIENCE = 1.5
@@ -39,7 +40,7 @@ async def start_with(uri, driver, database):
     client = preflight.open_client(uri, driver, 1.0)
     try:
         await preflight.check(client, database)
-        await schema.ensure(client, database)
+        await indexes.ensure(client, database)
     finally:
         await settled(client.close())
 

@@ -9,8 +9,8 @@ from tests.support.certificates import write_pair
 from tests.support.mongod import Mongod
 from tests.support.wait import wait_until
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo import preflight
-from tornado_app.mongo.driver import settled
+from tornado_app.mongo.client import preflight
+from tornado_app.mongo.client.driver import settled
 
 pytestmark = pytest.mark.usefixtures("lost_sockets")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo import preflight
+from tornado_app.mongo.client import preflight
 
 SECRET = "hunter2"
 

@@ -12,15 +12,15 @@ from tornado_app.core.errors import DatabaseError, Overloaded, RateLimited
 from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import PROFILE_LIMIT, RateLimit, Rules
-from tornado_app.mongo import marks, schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.feed import Feed
-from tornado_app.mongo.ledger import Ledger
-from tornado_app.mongo.marks import Kind, Mark
-from tornado_app.mongo.moderation import MongoModeration
-from tornado_app.mongo.profiles import MAX_UNDER_WAY
-from tornado_app.mongo.store import MongoStore
-from tornado_app.tasks import end
+from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.ledger.reader import Ledger
+from tornado_app.mongo.players import indexes, write_marker
+from tornado_app.mongo.players.moderation import MongoModeration
+from tornado_app.mongo.players.profiles import MAX_UNDER_WAY
+from tornado_app.mongo.players.store import MongoStore
+from tornado_app.mongo.players.write_marker import Kind, Mark
+from tornado_app.runtime.tasks import end
 
 NOW = 1_800_000_000_000
 RULES = Rules(limit=RateLimit(updates=100, window=60), remember=200)
@@ -50,7 +50,7 @@ class Processes:
 async def processes(request, mongo_database):
     uri, name = mongo_database
     client = connect(uri, request.param)
-    await schema.ensure(client, name)
+    await indexes.ensure(client, name)
     made = Processes(client, name)
     yield made
     for store in (made.one, made.other):
@@ -138,7 +138,7 @@ async def test_creation_at_once_makes_one_player(processes):
 
 async def test_an_erasure_that_is_under_way_is_not_revived(processes):
     await processes.score("Token")
-    mark = marks.encode(Mark(Kind.ERASE, 1, "e.1", by="mod"))
+    mark = write_marker.encode(Mark(Kind.ERASE, 1, "e.1", by="mod"))
     await processes.players.update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": mark}})
     with pytest.raises(DatabaseError):
         await processes.one.register("alice", ProfileChange(username="Back"))

@@ -8,8 +8,8 @@ import pytest
 
 from tests.mongo.live import running
 from tests.support.wait import eventually
-from tornado_app.mongo import rank_check
-from tornado_app.mongo.rank_check import RankCheck
+from tornado_app.mongo.change_stream import rank_check
+from tornado_app.mongo.change_stream.rank_check import RankCheck
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

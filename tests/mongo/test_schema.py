@@ -4,9 +4,9 @@ import pytest
 from pymongo import ASCENDING
 
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo import schema
-from tornado_app.mongo.documents import BOARD_ORDER, ON_BOARD
-from tornado_app.mongo.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.players import indexes as schema
+from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD
 
 
 @pytest.fixture(params=["pymongo", "motor"])

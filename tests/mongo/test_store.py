@@ -19,9 +19,9 @@ from tornado_app.core.errors import (
 )
 from tornado_app.core.model import MAX_SCORE, Action, Profile, ProfileChange
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo import marks, schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.store import MongoStore
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.players import indexes, write_marker
+from tornado_app.mongo.players.store import MongoStore
 
 LIMIT = RateLimit(updates=3, window=60)
 RULES = Rules(limit=LIMIT, remember=6)
@@ -77,7 +77,7 @@ async def make_store(request, clock):
     else:
         uri, name = request.getfixturevalue("mongo_database")
         client = connect(uri, request.param)
-        await schema.ensure(client, name)
+        await indexes.ensure(client, name)
     stores = []
 
     def make(rules=RULES, **options):
@@ -379,7 +379,7 @@ async def test_a_hidden_player_scores_off_the_board(real):
     await store.documents.update_one({"_id": "alice"}, {"$set": {"hidden": True}})
     assert (await store.apply(action())).score == 10
     document = await store.documents.find_one({"_id": "alice"})
-    assert not marks.decode(document["last"]).on_board
+    assert not write_marker.decode(document["last"]).on_board
     assert (await store.top()).standings == ()
 
 

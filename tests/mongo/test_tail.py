@@ -7,13 +7,13 @@ import pytest
 from tests.mongo.desk import open_desk
 from tests.support.wait import eventually
 from tornado_app.core.moderation import Case
-from tornado_app.mongo import tail as module
-from tornado_app.mongo.booking import WATCHED
-from tornado_app.mongo.changes import WATCHED as FEED_WATCHED
-from tornado_app.mongo.driver import settled
-from tornado_app.mongo.tail import Tail
-from tornado_app.mongo.tap import Tap, comes_after
-from tornado_app.tasks import end
+from tornado_app.mongo.change_stream import reader as module
+from tornado_app.mongo.change_stream.events import WATCHED as FEED_WATCHED
+from tornado_app.mongo.change_stream.reader import Tail
+from tornado_app.mongo.change_stream.subscription import Tap, comes_after
+from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.ledger.entries import WATCHED
+from tornado_app.runtime.tasks import end
 
 
 @pytest.mark.parametrize(

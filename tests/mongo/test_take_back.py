@@ -8,14 +8,14 @@ import pytest
 from tests.mongo.desk import case, open_desk
 from tests.support.ledger import kinds
 from tornado_app.core.errors import ActionNotFound, DatabaseError
-from tornado_app.mongo import ledger
+from tornado_app.mongo.ledger import reader
 
 ACTIONS, PAGE = 90, 10
 
 
 @pytest.fixture(params=["pymongo", "motor"])
 async def desk(request, mongo_database, monkeypatch):
-    monkeypatch.setattr(ledger, "PAGE", PAGE)
+    monkeypatch.setattr(reader, "PAGE", PAGE)
     async with open_desk(*mongo_database, request.param) as desk:
         await desk.begin()
         for start in range(0, ACTIONS, 40):  # the desk's rules remember 50

@@ -11,8 +11,8 @@ from bson import Timestamp
 from tests.mongo.desk import open_desk
 from tests.support.ledger import chains
 from tests.support.wait import eventually
-from tornado_app.mongo import tap as module
-from tornado_app.mongo.tap import Tap, moment
+from tornado_app.mongo.change_stream import subscription as module
+from tornado_app.mongo.change_stream.subscription import Tap, moment
 
 PATIENCE = 30.0
 

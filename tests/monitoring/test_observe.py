@@ -17,7 +17,7 @@ from tests.support.prometheus import need
 from tests.support.rules import ALERTS
 from tests.support.wait import wait_until
 from tornado_app.config import Config
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 
 @pytest.fixture

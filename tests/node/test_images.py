@@ -18,7 +18,7 @@ from tests.support.operator import Installation, install_crd
 from tests.support.service import KEY, token
 from tests.support.wait import wait_until
 from tornado_app import __version__
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(900)]
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tornado_app.observability.joining import Family, Joined, families, join
+from tornado_app.observability.aggregation import Family, Joined, families, join
 from tornado_app.observability.metrics import Metrics
 
 

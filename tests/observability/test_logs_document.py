@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from tornado_app.api.gateway import trace_id
+from tornado_app.http.dispatcher import trace_id
 
 PROJECT = Path(__file__).parents[2]
 RESULTS = ("accepted", "replayed")

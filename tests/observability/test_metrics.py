@@ -13,12 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from leaderboard_operator.metrics import Metrics as OperatorMetrics
 from tests.conftest import missing
-from tornado_app.api import series
-from tornado_app.api.cors import Cors
-from tornado_app.api.faces import FACES
-from tornado_app.api.gateway import Gateway
-from tornado_app.api.http import Request, Response, Route, Router
-from tornado_app.observability.joining import Joined, families
+from tornado_app.api import metric_series
+from tornado_app.api.frontends import FACES
+from tornado_app.http.cors import Cors
+from tornado_app.http.dispatcher import Gateway
+from tornado_app.http.messages import Request, Response, Route, Router
+from tornado_app.observability.aggregation import Joined, families
 from tornado_app.observability.metrics import COMMANDS, FAST, Metrics
 
 
@@ -41,7 +41,7 @@ ROUTES = [Route("/api/score", {"POST": nothing})]
 def begun() -> Metrics:
     """As the service has them when it begins to listen."""
     metrics = Metrics()
-    series.begin(metrics, FACES, ROUTES)
+    metric_series.begin(metrics, FACES, ROUTES)
     return metrics
 
 

@@ -10,10 +10,10 @@ from tests.support.collector import Collector
 from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo import schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.store import MongoStore
-from tornado_app.observability import tracing
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.players import indexes
+from tornado_app.mongo.players.store import MongoStore
+from tornado_app.observability import otel_setup
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ async def requested(spans, work):
 async def test_two_requests_in_one_batch_are_one_commit_linked_to_both(collector, mongo_database):
     uri, name = mongo_database
     client = connect(uri)
-    await schema.ensure(client, name)
-    spans = tracing.from_environment()
+    await indexes.ensure(client, name)
+    spans = otel_setup.from_environment()
     store = MongoStore(client, name, rules=Rules(limit=RateLimit(10, 60), remember=20), tracing=spans)
     actions = [Action(user, 5, None, b"f", Profile(), create=True, face="A") for user in ("ann", "bob")]
     await asyncio.gather(*(asyncio.create_task(requested(spans, store.apply(each))) for each in actions))
@@ -55,7 +55,7 @@ async def test_two_requests_in_one_batch_are_one_commit_linked_to_both(collector
 
 
 async def test_what_fails_is_marked_and_tells_only_the_kind_of_error(collector):
-    spans = tracing.from_environment()
+    spans = otel_setup.from_environment()
 
     async def fail():
         spans.submission("op", "A", asyncio.get_running_loop().create_future())
@@ -80,7 +80,7 @@ async def test_what_fails_is_marked_and_tells_only_the_kind_of_error(collector):
 
 
 async def test_an_answer_of_the_services_own_fault_is_a_failed_span(collector):
-    spans = tracing.from_environment()
+    spans = otel_setup.from_environment()
     for status in (404, 503):
         spans.request("GET", None, "r")("/api/top-scores", status)
     await spans.close()
@@ -88,7 +88,7 @@ async def test_an_answer_of_the_services_own_fault_is_a_failed_span(collector):
 
 
 async def test_changes_that_come_together_are_one_refresh_linked_to_what_made_them(collector):
-    spans = tracing.from_environment()
+    spans = otel_setup.from_environment()
 
     async def commit(op):
         answer = asyncio.get_running_loop().create_future()
@@ -124,7 +124,7 @@ async def test_what_is_not_understood_is_said_and_ignored(collector, monkeypatch
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with caplog.at_level(logging.WARNING):
-        spans = tracing.from_environment()
+        spans = otel_setup.from_environment()
     assert (spans is not None) == on
     assert caplog.messages == ([] if said is None else [said])
     if spans is not None:
@@ -134,4 +134,4 @@ async def test_what_is_not_understood_is_said_and_ignored(collector, monkeypatch
 def test_a_wrong_value_is_a_failed_start(collector, monkeypatch):
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
     with pytest.raises(StartupError, match="max_queue_size must be a positive integer"):
-        tracing.from_environment()
+        otel_setup.from_environment()

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from tests.support.collector import Collector
 from tests.support.service import KEY, RunningService, token
 from tests.support.wait import wait_until
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 INTERNAL, SERVER, CLIENT = 1, 2, 3
 WAY = ["POST /api/score", "submit", "group commit", "board refresh", "broadcast"]
@@ -242,7 +242,7 @@ def test_a_collector_that_is_down_harms_nobody(tmp_path, mongo_database, refuses
 )
 def test_opentelemetry_is_imported_only_where_it_is_wanted(tmp_path, mongo_database, env, imported):
     program = (
-        "import atexit, sys; from tornado_app.entry import main;"
+        "import atexit, sys; from tornado_app.__main__ import main;"
         "atexit.register(lambda: print('imported:', 'opentelemetry' in sys.modules)); main()"
     )
     with running(tmp_path, mongo_database, env, program=("-c", program)) as service:
@@ -254,7 +254,8 @@ def test_opentelemetry_is_imported_only_where_it_is_wanted(tmp_path, mongo_datab
 def test_without_the_extra_it_says_what_to_install(mongo_database):
     uri, name = mongo_database
     program = (
-        "import sys; sys.modules['opentelemetry'] = None; from tornado_app.cli import main; sys.exit(main(['serve']))"
+        "import sys; sys.modules['opentelemetry'] = None; "
+        "from tornado_app.cli.main import main; sys.exit(main(['serve']))"
     )
     env = {"LEADERBOARD_MONGODB_URI": uri, "LEADERBOARD_MONGODB_DATABASE": name, "LEADERBOARD_JWT_KEY": KEY}
     done = subprocess.run(

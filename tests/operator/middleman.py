@@ -14,7 +14,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 
 from tests.support.cluster import HOST, Cluster
 from tests.support.operator import Operator
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 HOP_BY_HOP = ("host", "transfer-encoding", "content-length", "connection", "content-encoding")

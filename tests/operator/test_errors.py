@@ -20,7 +20,7 @@ from leaderboard_operator.reconcile import Defaults, Outcome
 from leaderboard_operator.run import REPORTED_ERRORS, Operator, Options
 from leaderboard_operator.watch import Freshness
 from tests.support.wait import eventually, wait_until
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 BAD, GOOD = ("tenant", "bad"), ("games", "arcade")
 

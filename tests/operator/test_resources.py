@@ -19,8 +19,8 @@ from leaderboard_operator.resources.service import METRICS_SUFFIX, metrics_servi
 from tests.operator.boards import spec
 from tests.operator.samples import BOARDS, PUBLIC_KEY, board
 from tests.support.certificates import write_pair
-from tornado_app import ownership
-from tornado_app.config import Config
+from tornado_app.cli import database
+from tornado_app.config import load_config
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -67,7 +67,7 @@ def test_the_service_takes_its_settings(name, tmp_path):
         for inside, here in moves:
             content = content.replace(inside, here)
         (tmp_path / file).write_text(content)
-    config = Config.load({}, {"LEADERBOARD_CONFIG": environment(BOARDS[name])["LEADERBOARD_CONFIG"].replace(*moves[0])})
+    config = load_config({}, {"LEADERBOARD_CONFIG": environment(BOARDS[name])["LEADERBOARD_CONFIG"].replace(*moves[0])})
     assert config.action_points.get("level_complete") == 50
     assert (config.port, config.metrics_port) == (8080, 8081)
 
@@ -128,7 +128,7 @@ def test_drop_job_refers_to_nothing_that_goes_with_the_leaderboard():
 
 
 def test_drop_job_knows_the_exit_code_of_the_service():
-    assert KEPT == ownership.KEPT
+    assert KEPT == database.KEPT
 
 
 @pytest.mark.parametrize(("scaling", "most"), [(None, None), ((2, 5), 5), ((5, 5), None)])

@@ -20,13 +20,11 @@ import pytest
 import yaml
 
 from leaderboard_operator.pods import trouble
-from leaderboard_operator.resources import Board
-from leaderboard_operator.resources.configmap import SETTINGS as FILE
-from leaderboard_operator.resources.configmap import config_map
+from leaderboard_operator.resources.configmap import settings
 from tests.operator.boards import spec
 from tests.operator.samples import BOARDS, PUBLIC_KEY, board
 from tornado_app import __version__
-from tornado_app.config import SETTINGS, Config
+from tornado_app.config import SETTINGS, load_config
 
 SKEW = Path(__file__).parent / "skew"
 
@@ -36,14 +34,8 @@ VERSIONS = sorted(path.stem for path in SKEW.glob("*.json"))
 def current() -> dict[str, Any]:
     return {
         "knows": sorted(each.name for each in SETTINGS if each.declared.key),
-        "writes": {name: written_settings(each) for name, each in BOARDS.items()},
+        "writes": {name: settings(each.spec) for name, each in BOARDS.items()},
     }
-
-
-def written_settings(board: Board) -> dict[str, Any]:
-    """The settings file that the ConfigMap holds."""
-    found: dict[str, Any] = yaml.safe_load(config_map(board)["data"][FILE])
-    return found
 
 
 def recorded(version: str) -> dict[str, Any]:
@@ -61,7 +53,7 @@ def test_record_of_this_version_is_up_to_date():
 @pytest.mark.parametrize("version", VERSIONS)
 def test_older_image_knows_what_this_operator_writes(version):
     """The operator may write a new setting by itself only once every supported image knows it."""
-    written = set(written_settings(board(spec(settings={}))))
+    written = set(settings(board(spec(settings={})).spec))
     assert written <= set(recorded(version)["knows"])
 
 
@@ -76,7 +68,7 @@ def test_newer_image_accepts_what_an_older_operator_wrote(version, name, tmp_pat
     if "captcha_url" not in without:
         del without["captcha_secret"]
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(without))
-    config = Config.load({"config": str(tmp_path / "settings.yaml")}, {})
+    config = load_config({"config": str(tmp_path / "settings.yaml")}, {})
     assert config.port == written["port"]
 
 

@@ -14,7 +14,7 @@ from leaderboard_operator.status import Observed, failed, over, status, version
 from tests.operator.boards import spec
 from tests.operator.samples import board
 from tornado_app.core.model import Owner
-from tornado_app.mongo import preflight
+from tornado_app.mongo.client import preflight
 from tornado_app.mongo.ownership import _foreign
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -9,10 +9,10 @@ import pytest
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import Case
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.ledger import Ledger
-from tornado_app.mongo.moderation import MongoModeration
-from tornado_app.mongo.store import MongoStore
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.ledger.reader import Ledger
+from tornado_app.mongo.players.moderation import MongoModeration
+from tornado_app.mongo.players.store import MongoStore
 
 WHY = Case("ann", "mod", "why")
 

@@ -16,12 +16,12 @@ from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo import marks, schema
-from tornado_app.mongo.driver import connect, settled
-from tornado_app.mongo.ledger import Ledger
-from tornado_app.mongo.ledger_writer import LedgerWriter
-from tornado_app.mongo.moderation import MongoModeration
-from tornado_app.mongo.store import MongoStore
+from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.ledger.reader import Ledger
+from tornado_app.mongo.ledger.writer import LedgerWriter
+from tornado_app.mongo.players import indexes, write_marker
+from tornado_app.mongo.players.moderation import MongoModeration
+from tornado_app.mongo.players.store import MongoStore
 
 START = 1_800_000_000_000
 """Milliseconds since the epoch."""
@@ -36,7 +36,7 @@ class Service:
 
     async def open(self) -> None:
         self.clients = [connect(self._uri) for _ in range(2)]
-        await schema.ensure(self.clients[0], self.database)
+        await indexes.ensure(self.clients[0], self.database)
         self.documents = self.clients[0][self.database]["players"]
         self.ledger = Ledger(self.clients[0][self.database])
         self._writer = LedgerWriter(self.clients[0], self.database)
@@ -216,7 +216,7 @@ class World:
         if document is None:
             await eventually(lambda: self._gone(player), 30, f"the ledger forgets {player}")
             return []
-        op = marks.decode(document["last"]).op
+        op = write_marker.decode(document["last"]).op
         await eventually(lambda: ledger.has(op), 30, f"the ledger holds {op}")
         return (await ledger.history(player, 10_000, None))[::-1]
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.cluster.build import find
 from tests.support.pki import Authority, base64_of, write_key
 from tests.support.program import Program
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 HOST = "127.0.0.1"
 SERVICES, API_SERVICE = "10.96.0.0/16", "10.96.0.1"

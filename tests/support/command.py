@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.conftest import missing
 from tests.support.mongod import end_with_parent
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.mongod import find_binary
+from tornado_app.mongo.embedded.mongod import find_binary
 
 
 def need_mongod() -> None:

@@ -16,7 +16,7 @@ from tests.support.mongod import end_with_parent
 
 PARENT = """
 import asyncio, pathlib, sys
-from tornado_app.mongo.embedded import EmbeddedMongod
+from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 
 async def main():
     mongod = EmbeddedMongod(pathlib.Path(sys.argv[1]))

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from tests.support.project import ROOT
 from tests.support.wait import wait_until
-from tornado_app.mongo import leash
+from tornado_app.runtime import parent_death
 
 HOST, NODE = "10.99.0.1", "10.99.0.2"
 """The two ends of the link between this machine and the node."""
@@ -121,7 +121,7 @@ def _namespaces(folder: Path) -> Iterator[int]:
     unshare = ["unshare", "--mount", "--propagation=private", "--net", "--pid", "--fork", "--mount-proc"]
     inner = [sys.executable, "-m", "tests.support.enclosure", "--inside", str(folder)]
     program = shutil.which("unshare") or "unshare"
-    command = leash.command(program, *unshare[1:], "--kill-child=SIGKILL", *inner)
+    command = parent_death.command(program, *unshare[1:], "--kill-child=SIGKILL", *inner)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as outer:
         try:
             assert outer.stdout is not None

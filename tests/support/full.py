@@ -4,10 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-from tornado_app.mongo.commit import GroupCommit
+from tornado_app.mongo.players.group_commit import GroupCommit
 
 if __name__ == "__main__":
-    from tornado_app.cli import main
+    from tornado_app.cli.main import main
 
     GroupCommit.room = property(
         lambda self: 0 if Path(os.environ["FULL"]).exists() else 10_000, lambda self, value: None

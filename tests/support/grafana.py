@@ -12,7 +12,7 @@ import yaml
 
 from tests.grafana.build import home
 from tests.support.program import Program
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 HOST = "127.0.0.1"
 DATASOURCE = "tests"

@@ -2,11 +2,11 @@
 
 import sys
 
-from tornado_app.mongo import lease
+from tornado_app.mongo.ledger import lease
 
 lease.TTL = 1.0
 
 if __name__ == "__main__":
-    from tornado_app.cli import main  # takes the lease's time over when it is imported
+    from tornado_app.cli.main import main  # takes the lease's time over when it is imported
 
     sys.exit(main())

@@ -15,8 +15,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from tests.support.wait import wait_until
-from tornado_app.mongo import leash
-from tornado_app.mongo.mongod import find_binary, free_port
+from tornado_app.mongo.embedded.mongod import find_binary, free_port
+from tornado_app.runtime import parent_death
 
 REPLICA_SET = "rs0"
 START_SECONDS = 60
@@ -47,7 +47,7 @@ class Mongod:
         """Start the process; `wait` tells when it answers. It ends with the thread that calls this."""
         assert self.process is None
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(find_binary())]
+        command = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), str(find_binary())]
         command += ["--dbpath", str(self.folder), "--bind_ip", "127.0.0.1", "--port", str(self.port)]
         command += ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128"]
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]

@@ -7,9 +7,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from tornado_app.api import openapi
+from tornado_app.api.openapi import document
 
-DOCUMENT = openapi.document()
+DOCUMENT = document.document()
 OPERATIONS = {
     operation["operationId"]: (method.upper(), path, operation)
     for path, item in DOCUMENT["paths"].items()

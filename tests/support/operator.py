@@ -13,7 +13,7 @@ from tests.support.chart import RBAC, of_kind, rendered
 from tests.support.cluster import HOST, Cluster
 from tests.support.crds import wait_served
 from tests.support.program import Program
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 RELEASE = "lb"
 ACCOUNT = "lb-leaderboard-operator"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.wait import wait_until
-from tornado_app.mongo import leash
+from tornado_app.runtime import parent_death
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -49,7 +49,7 @@ class Program:
     def spawn(self) -> None:
         """Start the process; `wait` tells when it serves. It ends with the thread that calls this."""
         assert self.process is None
-        leashed = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *self.command]
+        leashed = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *self.command]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 leashed, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self.environment, start_new_session=True

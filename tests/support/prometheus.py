@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import yaml
 
 from tests.support.program import Program
-from tornado_app.mongo.mongod import free_port
+from tornado_app.mongo.embedded.mongod import free_port
 
 HOST = "127.0.0.1"
 INTERVAL = "1s"

@@ -4,8 +4,8 @@ import gc
 import signal
 import sys
 
-from tornado_app.api import room
-from tornado_app.entry import main
+from tornado_app.__main__ import main
+from tornado_app.http import connection_limit
 
 OURS = "tornado"
 """What the names of Tornado's modules and of ours begin with."""
@@ -24,6 +24,6 @@ def _tell(*_: object) -> None:
 
 if __name__ == "__main__":
     gc.disable()
-    room.SWEEP = 1  # else it holds the last connections, and what they hold is no garbage yet
+    connection_limit.SWEEP = 1  # else it holds the last connections, and what they hold is no garbage yet
     signal.signal(signal.SIGUSR1, _tell)
     sys.exit(main())

@@ -41,6 +41,6 @@ if __name__ == "__main__":
     time.time_ns = lambda: _time_ns() + _now().get("clock", 0) * 1_000_000_000
     socket.getaddrinfo = _resolve
     from tests.support import hasty  # noqa: F401  # what it imports takes the time's functions over
-    from tornado_app.cli import main
+    from tornado_app.cli.main import main
 
     sys.exit(main())

@@ -11,12 +11,14 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 from tornado.httputil import HTTPHeaders
 
-from tornado_app.api import docs, openapi, pages
-from tornado_app.api.http import NotFound, Request, Router
+from tornado_app.api.openapi import document
+from tornado_app.api.pages import openapi as docs
+from tornado_app.api.pages import static
+from tornado_app.http.messages import NotFound, Request, Router
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-DOCUMENT = openapi.document()
+DOCUMENT = document.document()
 ORIGIN = "https://leaderboard.test"
 PHONE = {"viewport": {"width": 360, "height": 800}}
 
@@ -26,7 +28,7 @@ async def answer(route: Route) -> None:
     path = route.request.url.removeprefix(ORIGIN).partition("?")[0]
     request = Request("GET", path, "", HTTPHeaders(), "127.0.0.1", "id")
     try:
-        found, _ = Router([*docs.routes(), *pages.routes()]).find(path)
+        found, _ = Router([*docs.routes(), *static.routes()]).find(path)
     except NotFound:
         await route.fulfill(status=404)
         return

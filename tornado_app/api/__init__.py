@@ -1,1 +1,1 @@
-"""The HTTP and WebSocket surface: it translates, it decides nothing."""
+"""The API of the leaderboard over the HTTP engine. It translates and decides nothing."""

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tornado_app.api import errors
-from tornado_app.api.gate import GOING_AWAY
-from tornado_app.api.http import MethodNotAllowed, NotFound
-from tornado_app.api.openapi_sockets import REFUSALS
+from tornado_app.api.openapi.sockets import REFUSALS
+from tornado_app.api.websocket.connections import GOING_AWAY
 from tornado_app.core import errors as core
 from tornado_app.core.errors import LeaderboardError
-from tornado_app.live.wire import TOO_BIG
+from tornado_app.http import errors
+from tornado_app.http.direct_write import TOO_BIG
+from tornado_app.http.messages import MethodNotAllowed, NotFound
 
 ABNORMAL = 1006
 BEGIN, END = "<!-- generated: python -m tornado_app.api.remedies -->", "<!-- end of what is generated -->"

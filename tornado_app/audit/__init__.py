@@ -49,7 +49,7 @@ async def _audit(config: Config, options: argparse.Namespace, out: TextIO, err: 
     from tornado_app.audit.examination import Examination
     from tornado_app.audit.progress import Progress
     from tornado_app.audit.report import Report
-    from tornado_app.mongo.ledger_access import open_ledger
+    from tornado_app.mongo.ledger.audit_session import open_ledger
 
     async with open_ledger(
         config.read_mongodb_uri(),

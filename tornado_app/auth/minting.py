@@ -14,12 +14,12 @@ from typing import Any
 
 from jose import jws
 
-from tornado_app import private
 from tornado_app.auth import compact, material
 from tornado_app.auth.keys import SigningKey
 from tornado_app.core import identity
 from tornado_app.core.identity import MAX_TOKEN
 from tornado_app.core.policies import DEFAULT_CLAIMS, ClaimNames
+from tornado_app.runtime import private_files
 
 MAX_SECRET = 4096
 """Bytes that are read of a secret's file."""
@@ -95,7 +95,7 @@ def ensure_secret(path: Path) -> str:
     Safe when several processes start at once: all get the same. Raises UnusableKey for a file that holds no fit secret
     and OSError where the folder cannot be written, and StartupError where another user has a hand in it.
     """
-    private.check_made_file(path)
+    private_files.check_made_file(path)
     try:
         return _read_secret(path)
     except FileNotFoundError:

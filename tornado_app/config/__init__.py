@@ -5,6 +5,7 @@ from tornado_app.config.configuration import Config, Effective
 from tornado_app.config.declaration import Setting
 from tornado_app.config.durations import parse_duration
 from tornado_app.config.kinds import Refused
+from tornado_app.config.loading import load_config
 from tornado_app.config.settings import SETTINGS
 
-__all__ = ["SETTINGS", "Config", "Effective", "Refused", "Setting", "advice", "parse_duration"]
+__all__ = ["SETTINGS", "Config", "Effective", "Refused", "Setting", "advice", "load_config", "parse_duration"]

@@ -136,7 +136,7 @@ def _tls(config: Config) -> Iterator[Fault]:
         given, missing = ("tls_key", "tls_cert") if cert is None else ("tls_cert", "tls_key")
         yield given, f"{missing} is missing; HTTPS needs both"
         return
-    from tornado_app.tls import server_context  # ssl is slow to import, and most processes serve plain HTTP
+    from tornado_app.runtime.tls import server_context  # ssl is slow to import, and most processes serve plain HTTP
 
     try:
         server_context(cert, key)

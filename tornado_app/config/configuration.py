@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import platform
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
-from tornado_app.config import cpus
-from tornado_app.config.checks import check
-from tornado_app.config.files import read_actions, read_secret
+from tornado_app.config.files import read_secret
 from tornado_app.config.settings import SETTINGS, Settings
-from tornado_app.config.sources import Gathered, gather
-from tornado_app.core.errors import ConfigError
 from tornado_app.core.model import Owner
 from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ClaimNames, ProofPolicy, Rules
+from tornado_app.runtime import cpu_quota
 
 
 class Effective(NamedTuple):
@@ -32,7 +27,7 @@ class Effective(NamedTuple):
 class Config(Settings):
     """The settings in force. Durations are seconds.
 
-    `Config.load` reads and validates them; `Config(...)` as such takes what it is given, for tests.
+    `load_config` reads and validates them; `Config(...)` as such takes what it is given, for tests.
     """
 
     action_points: Mapping[str, int] = field(default_factory=lambda: DEFAULT_ACTIONS, hash=False)
@@ -43,27 +38,6 @@ class Config(Settings):
 
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Where each value that is no default comes from, by setting."""
-
-    @classmethod
-    def load(
-        cls,
-        flags: Mapping[str, str] | None = None,
-        environ: Mapping[str, str] | None = None,
-        *,
-        defaults: Mapping[str, object] | None = None,
-        concerned: Collection[str] | None = None,
-    ) -> Config:
-        """The settings from flags (by setting's name, as text), environment, file and defaults, in that precedence.
-
-        `environ` None is the process's own. `defaults`: values in place of the declared ones. `concerned`: the settings
-        that matter to the caller, so that what only others lack is no fault; None is all. Raises ConfigError with every
-        fault there is.
-        """
-        variables = os.environ if environ is None else environ
-        gathered = gather(SETTINGS, flags or {}, variables)
-        values = {**(defaults or {}), **gathered.values}
-        config = cls(**values, color=not variables.get("NO_COLOR"), sources=gathered.sources)
-        return _checked(config, gathered, concerned)
 
     @property
     def embedded(self) -> bool:
@@ -80,7 +54,7 @@ class Config(Settings):
         """How many processes share the port."""
         if self.processes != "auto":
             return self.processes
-        return cpus.available() if platform.system() == "Linux" else 1
+        return cpu_quota.available() if platform.system() == "Linux" else 1
 
     @property
     def proof_policy(self) -> ProofPolicy:
@@ -143,17 +117,3 @@ class Config(Settings):
         for each in SETTINGS:
             value = each.show(derived.get(each.name, getattr(self, each.name)))
             yield Effective(each.name, value, self.sources.get(each.name, "default"))
-
-
-def _checked(config: Config, gathered: Gathered, concerned: Collection[str] | None) -> Config:
-    """`config` with its actions, once everything about it is known to be good; else ConfigError."""
-    if config.actions is not None:
-        try:
-            config = replace(config, action_points=MappingProxyType(read_actions(config.actions)))
-        except ConfigError as error:
-            for fault in error.faults:
-                gathered.refuse("actions", fault)
-    check(config, gathered, concerned)
-    if gathered.faults:
-        raise ConfigError(gathered.faults)
-    return config

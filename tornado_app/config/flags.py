@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Mapping, Sequence
 
+from tornado_app.config import load_config
 from tornado_app.config.configuration import Config
 from tornado_app.config.declaration import Setting
 from tornado_app.config.settings import SETTINGS
@@ -34,7 +35,7 @@ def load(
     """The settings with what was given on the command line; the rest, and what it raises, as `Config.load`."""
     given = {setting.name: getattr(options, setting.name, None) for setting in SETTINGS}
     flags = {name: text for name, text in given.items() if text is not None}
-    return Config.load(flags, defaults=defaults, concerned=concerned)
+    return load_config(flags, defaults=defaults, concerned=concerned)
 
 
 def _add_group(parser: argparse.ArgumentParser, title: str, note: str | None, settings: Sequence[Setting]) -> None:

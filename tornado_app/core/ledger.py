@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 
@@ -94,3 +95,10 @@ def digest(entry: Entry) -> bytes:
 def sealed(entry: Entry) -> Entry:
     """The entry with its hash."""
     return msgspec.structs.replace(entry, hash=digest(entry))
+
+
+class Counted(NamedTuple):
+    """An accepted action: the mark of its write, and what it added."""
+
+    op: str
+    points: int

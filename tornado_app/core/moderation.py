@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tornado_app.core.admission import require
 from tornado_app.core.errors import InvalidBody
 from tornado_app.core.model import Caller, Scope
+from tornado_app.core.validation import require
 
 
 class Case(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tornado_app.core.admission import Admission, subject
+from tornado_app.core.interfaces import Store
 from tornado_app.core.model import (
     Caller,
     Player,
@@ -16,7 +16,7 @@ from tornado_app.core.model import (
     Top,
     standings,
 )
-from tornado_app.core.ports import Store
+from tornado_app.core.validation import Admission, subject
 
 
 class Standings(Protocol):

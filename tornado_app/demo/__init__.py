@@ -13,14 +13,15 @@ from urllib.parse import quote
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
-from tornado_app import app, turns
 from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.demo import guide, people
 from tornado_app.demo.crowd import Crowd, Mint
 from tornado_app.demo.tokens import VISIT, Sessions, minter
 from tornado_app.observability import logs
-from tornado_app.running import serve_until_stopped
+from tornado_app.runtime import event_loop
+from tornado_app.runtime.lifecycle import serve_until_stopped
+from tornado_app.service.service import Service, announce
 
 log = logging.getLogger("leaderboard.demo")
 
@@ -39,7 +40,7 @@ def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
         # An audit line for each simulated move would push what the demo says off the screen.
         config = replace(config, log_level="warning")
     logs.configure(config.log_level, config.log_format, color=config.color, access=config.access_log)
-    return turns.run(Demo(config, players, out or sys.stdout).run())
+    return event_loop.run(Demo(config, players, out or sys.stdout).run())
 
 
 class Demo:
@@ -55,20 +56,20 @@ class Demo:
         mint = minter(self._config)
 
         @contextlib.asynccontextmanager
-        async def ready(service: app.Service) -> AsyncIterator[None]:
+        async def ready(service: Service) -> AsyncIterator[None]:
             url = guide.reachable(service.url)
             await self._announce(service, url, mint)
             async with self._playing(url, mint):
                 yield
 
         sessions = Sessions(mint, self._config.action_points).route()
-        return await serve_until_stopped(app.Service(self._config, demo=True, extra_routes=[sessions]), ready)
+        return await serve_until_stopped(Service(self._config, demo=True, extra_routes=[sessions]), ready)
 
-    async def _announce(self, service: app.Service, url: str, mint: Mint) -> None:
+    async def _announce(self, service: Service, url: str, mint: Mint) -> None:
         """Print the guide, once all that it says is true."""
         token = mint(people.CURL, VISIT)
         await _register(url, people.CURL.user_id, token)
-        app.announce(service.url, service.metrics_url, self._out)
+        announce(service.url, service.metrics_url, self._out)
         bold = self._out.isatty() and self._config.color
         self._out.write(guide.render(self._config, url, service.metrics_url, token, len(self._people), bold=bold))
         self._out.flush()

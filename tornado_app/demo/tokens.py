@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from tornado_app.api.http import JSON_TYPE, Request, Response, Route
 from tornado_app.auth import keys, material, minting
 from tornado_app.config import Config
 from tornado_app.core.errors import RateLimited, StartupError
 from tornado_app.demo import people
 from tornado_app.demo.crowd import Mint
 from tornado_app.demo.people import Person
+from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 
 VISIT = 12 * 3600.0
 """Seconds that a visitor's token holds."""

@@ -14,8 +14,8 @@ from contextlib import nullcontext
 from typing import Protocol
 
 from tornado_app.core.errors import DatabaseError
+from tornado_app.core.interfaces import Census, Change, OutOfStep
 from tornado_app.core.model import TOP, Top
-from tornado_app.core.ports import Census, Change, OutOfStep
 from tornado_app.core.ranks import Ranks
 from tornado_app.live.milestones import Milestones
 from tornado_app.live.pace import Pace

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Protocol
 
+from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Top
-from tornado_app.core.ports import Change
 from tornado_app.live.frames import text_frame
 from tornado_app.live.pace import Pace
 from tornado_app.observability.tracing import Tracing

@@ -8,10 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tornado_app.core.model import Owner
-from tornado_app.mongo import ledger_opening, ownership, preflight, schema
-from tornado_app.mongo.commands import Observe
-from tornado_app.mongo.driver import Client, DriverName, settled
-from tornado_app.mongo.embedded import EmbeddedMongod
+from tornado_app.mongo import ownership
+from tornado_app.mongo.client import preflight
+from tornado_app.mongo.client.command_metrics import Observe
+from tornado_app.mongo.client.driver import Client, DriverName, settled
+from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
+from tornado_app.mongo.ledger import reconciliation
+from tornado_app.mongo.players import indexes
 
 
 @asynccontextmanager
@@ -43,8 +46,8 @@ async def open_database(
             await preflight.check(client, name, embedded=embedded)
             if owner is not None:
                 await ownership.claim(client, name, owner, previous=previous_owner)
-            await schema.ensure(client, name)
-            await ledger_opening.begin_without_players(client, name)
+            await indexes.ensure(client, name)
+            await reconciliation.begin_without_players(client, name)
             yield client
         finally:
             await settled(client.close())

@@ -17,12 +17,11 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Owner
-from tornado_app.mongo import preflight
-from tornado_app.mongo.driver import Client, Document
-from tornado_app.mongo.lease import LEASES
-from tornado_app.mongo.ledger import LEDGER
-from tornado_app.mongo.store import DURABLE
-from tornado_app.mongo.suspects import SUSPECTS
+from tornado_app.mongo.client import preflight
+from tornado_app.mongo.client.driver import DURABLE, Client, Document
+from tornado_app.mongo.ledger.lease import LEASES
+from tornado_app.mongo.ledger.reader import LEDGER
+from tornado_app.mongo.players.suspects import SUSPECTS
 
 METADATA = "leaderboard_metadata"
 

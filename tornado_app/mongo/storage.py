@@ -9,9 +9,9 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tornado_app.mongo.driver import Client, settled
-from tornado_app.mongo.ledger import LEDGER
-from tornado_app.tasks import jittered
+from tornado_app.mongo.client.driver import Client, settled
+from tornado_app.mongo.ledger.reader import LEDGER
+from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.storage")
 

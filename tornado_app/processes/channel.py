@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tornado_app.observability.joining import Family
+from tornado_app.observability.aggregation import Family
 
 Topic: TypeAlias = Literal["metrics", "readiness"]
 

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable
 
 from tornado_app.core.errors import ConfigError, StartupError
-from tornado_app.mongo import leash
-from tornado_app.observability.joining import Family
+from tornado_app.observability.aggregation import Family
 from tornado_app.processes.channel import Ask, Channel, Drain, Fault, Measured, Orders, Readiness, Ready, Topic
+from tornado_app.runtime import parent_death
 
 ASK_SECONDS = 2.0
 """How long an answer is waited for; a process whose event loop is held up is not."""
@@ -52,7 +52,7 @@ class Child:
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            command = leash.command(*_python(), "-m", _WORKER, str(theirs.fileno()))
+            command = parent_death.command(*_python(), "-m", _WORKER, str(theirs.fileno()))
             try:
                 process = await asyncio.create_subprocess_exec(
                     *command, stdin=asyncio.subprocess.PIPE, pass_fds=[theirs.fileno()], start_new_session=True

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
-from tornado_app import ports
-from tornado_app.api import server
-from tornado_app.api.cors import Cors
-from tornado_app.api.delegate import Delegate
-from tornado_app.api.gateway import Gateway
-from tornado_app.api.http import Request, Response, Route, Router
-from tornado_app.api.ops import Ops
+from tornado_app.api.rest.probes import Ops
 from tornado_app.config import Config
-from tornado_app.observability.joining import Joined, families
+from tornado_app.http import server
+from tornado_app.http.cors import Cors
+from tornado_app.http.dispatcher import Gateway
+from tornado_app.http.messages import Request, Response, Route, Router
+from tornado_app.http.tornado_delegate import Delegate
+from tornado_app.observability.aggregation import Joined, families
 from tornado_app.observability.metrics import Metrics
 from tornado_app.processes.channel import Topic
 from tornado_app.processes.child import Child
+from tornado_app.service import listeners
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that open connections get to end."""
@@ -55,7 +55,7 @@ class Operations:
 
     def listen(self, config: Config) -> str:
         """Open the port; the URL of the metrics. Raises StartupError."""
-        return ports.bind_metrics(self._server, config)
+        return listeners.bind_metrics(self._server, config)
 
     async def close(self) -> None:
         """Close the port."""

@@ -14,8 +14,6 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from tornado_app import ports
-from tornado_app.app import announce
 from tornado_app.config import Config, advice
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.database import embedded_database
@@ -24,7 +22,9 @@ from tornado_app.processes.backoff import Backoff
 from tornado_app.processes.channel import Orders
 from tornado_app.processes.child import Child
 from tornado_app.processes.operations import Operations
-from tornado_app.running import Serving, serve_until_stopped, until
+from tornado_app.runtime.lifecycle import Serving, serve_until_stopped, until
+from tornado_app.service import listeners
+from tornado_app.service.service import announce
 
 log = logging.getLogger("leaderboard.processes")
 
@@ -62,8 +62,8 @@ class Supervisor(Serving):
     async def _start(self) -> None:
         """Everything until all processes serve. Raises what kept the first of them that failed from it."""
         config = self._config
-        ports.look_at(config)
-        port = self._exit.enter_context(ports.reserved(config))
+        listeners.look_at(config)
+        port = self._exit.enter_context(listeners.reserved(config))
         uri = None
         if config.embedded:
             uri = await self._exit.enter_async_context(embedded_database(config.data_dir, on_failure=self.fail))
@@ -77,7 +77,7 @@ class Supervisor(Serving):
         self._exit.push_async_callback(self._end_children)
         self.metrics_url = self._operations.listen(config)
         await until(self._all_ready, self.failed)
-        self.url = ports.service_url(config, port)
+        self.url = listeners.service_url(config, port)
 
     async def _drain(self, deadline: float) -> None:
         """Have all processes finish what is under way and end."""

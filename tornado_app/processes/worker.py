@@ -14,14 +14,14 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 
-from tornado_app import turns
-from tornado_app.app import Service, Share
 from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.observability import logs
-from tornado_app.observability.joining import families
+from tornado_app.observability.aggregation import families
 from tornado_app.processes.channel import Ask, Channel, Drain, Fault, Measured, Orders, Readiness, Ready
-from tornado_app.running import serve_until
+from tornado_app.runtime import event_loop
+from tornado_app.runtime.lifecycle import serve_until
+from tornado_app.service.service import Service, Share
 
 FAILED = 1
 
@@ -79,4 +79,4 @@ async def _obey(channel: Channel, service: Service, stop: asyncio.Event) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(turns.run(work(socket.socket(fileno=int(sys.argv[1])))))
+    sys.exit(event_loop.run(work(socket.socket(fileno=int(sys.argv[1])))))

@@ -9,7 +9,7 @@ import sys
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from tornado_app.signals import on_signals
+from tornado_app.runtime.lifecycle import on_signals
 from tornado_app.watch.address import socket_address
 from tornado_app.watch.connection import View, follow
 from tornado_app.watch.lines import Lines

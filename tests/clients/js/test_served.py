@@ -12,15 +12,15 @@ import pytest
 from tornado.httputil import HTTPHeaders
 
 from tests.clients.js.toolchain import PACKAGE, ROOT
-from tornado_app.api import pages
-from tornado_app.api.http import Request, Response
+from tornado_app.api.pages import static
+from tornado_app.http.messages import Request, Response
 
 SOURCE = sorted((PACKAGE / "src").iterdir())
 
 
 @pytest.mark.parametrize("file", SOURCE, ids=lambda file: file.name)
 def test_module_is_served_beside_its_types(file: Path) -> None:
-    [route] = [route for route in pages.routes() if route.path == f"/static/{file.name}"]
+    [route] = [route for route in static.routes() if route.path == f"/static/{file.name}"]
     answer = route.methods["GET"](Request("GET", route.path, "", HTTPHeaders(), "127.0.0.1", "id"))
     assert isinstance(answer, Response)
     headers = dict(answer.headers)
@@ -30,7 +30,7 @@ def test_module_is_served_beside_its_types(file: Path) -> None:
 
 
 def test_every_import_of_a_served_module_is_served() -> None:
-    paths = {route.path for route in pages.routes()}
+    paths = {route.path for route in static.routes()}
     modules = [file for folder in (PACKAGE / "src", ROOT / "tornado_app" / "web") for file in folder.glob("*.js")]
     for module in modules:
         for name in re.findall(r'(?:from|^import) "\./([\w.-]+)";', module.read_text(encoding="utf-8"), re.MULTILINE):

@@ -1,0 +1,120 @@
+"""Front end A: `/api/score` and `/ws/score`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tornado_app.api.frontends.base import Face, Write
+from tornado_app.api.schema.decoding import Decoder, idempotency_key
+from tornado_app.api.schema.fields import (
+    Name,
+    OptionalProof,
+    OptionalUserId,
+    PlayerId,
+    Points,
+    Rank,
+    Score,
+    Time,
+    Version,
+)
+from tornado_app.core.model import Caller, Receipt, Submission, Top, rfc3339
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.http.messages import Request
+from tornado_app.live.hub import News
+
+
+class Body(msgspec.Struct):
+    """Points to add."""
+
+    score: Points
+    user_id: OptionalUserId = None
+    proof: OptionalProof = None
+
+
+class Answer(msgspec.Struct):
+    """The player's score after the update."""
+
+    user_id: PlayerId
+    score: Score
+    updated_at: Time
+
+
+class Row(msgspec.Struct):
+    """One place of the board."""
+
+    user_id: PlayerId
+    username: Name
+    score: Score
+    rank: Rank
+    updated_at: Time
+
+
+class Rows(msgspec.Struct):
+    """The top 10."""
+
+    leaderboard: list[Row]
+
+
+class Message(msgspec.Struct):
+    """Sent at first, and on every change of the top 10."""
+
+    event: Literal["leaderboard:update"]
+    data: Rows
+    version: Version
+
+
+_decode = Decoder(Body, points="score")
+
+
+def read(request: Request, caller: Caller) -> Submission:
+    """`PATCH`: an unknown player is refused."""
+    body = _decode(request)
+    return Submission(
+        caller, user_id=body.user_id, points=body.score, action_id=idempotency_key(request), proof=body.proof
+    )
+
+
+def read_creating(request: Request, caller: Caller) -> Submission:
+    """`POST`: an unknown player is made."""
+    return msgspec.structs.replace(read(request, caller), create=True)
+
+
+def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
+    """The answer to an accepted update."""
+    return Answer(receipt.user_id, receipt.score, rfc3339(receipt.updated_at))
+
+
+class ScoreChannel:
+    """`/ws/score`: the whole top 10 each time."""
+
+    name = "A"
+
+    def message(self, seen: Top | None, top: Top) -> bytes:
+        """The whole top 10."""
+        rows = [
+            Row(p.user_id, p.username, p.score, standing.rank, rfc3339(p.updated_at))
+            for standing in top.standings
+            for p in [standing.player]
+        ]
+        return msgspec.json.encode(Message("leaderboard:update", Rows(rows), top.version))
+
+    def personal(self, news: News, version: int) -> None:
+        """This front end has no such message."""
+
+
+_SUMMARY = "Add points to the caller's score"
+
+FACE = Face(
+    "A",
+    writes=(
+        Write(
+            "POST", "/api/score", f"{_SUMMARY}; an unknown player is created", Body, Answer, read_creating, render,
+            creates=True, created_status=201,
+        ),
+        Write("PATCH", "/api/score", f"{_SUMMARY}; an unknown player is refused", Body, Answer, read, render),
+    ),
+    sockets=(("/ws/score", ScoreChannel()),),
+    messages=(Message,),
+)  # fmt: skip

@@ -1,0 +1,123 @@
+"""Front end B: `/api/update-score`, `/api/top-scores` and `/ws/scoreboard`, which D and E use too."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from tornado_app.api.frontends.base import Face, Read, Write
+from tornado_app.api.schema.decoding import Decoder, idempotency_key
+from tornado_app.api.schema.fields import (
+    ActionType,
+    Name,
+    OptionalProof,
+    OptionalUserId,
+    PlayerId,
+    Points,
+    Score,
+    Version,
+)
+from tornado_app.core.model import Caller, Receipt, Submission, Top
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.http.messages import Request
+from tornado_app.live.hub import News
+
+
+class Body(msgspec.Struct):
+    """Points to add; with an action's type, the points are the server's for it."""
+
+    increment: Annotated[Points, msgspec.Meta(examples=[1], extra_json_schema={"default": 1})] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+    action_type: ActionType | None = None
+    user_id: OptionalUserId = None
+    proof: OptionalProof = None
+
+
+class Answer(msgspec.Struct):
+    """The player's score after the update."""
+
+    status: Literal["success"]
+    new_score: Score
+
+
+class Row(msgspec.Struct):
+    """One place of the board."""
+
+    user_id: PlayerId
+    username: Name
+    score: Score
+
+
+class TopScores(msgspec.Struct):
+    """The top 10, best first."""
+
+    top_scores: list[Row]
+
+
+class Message(msgspec.Struct):
+    """Sent at first, and on every change of the top 10."""
+
+    event: Literal["update"]
+    top_scores: list[Row]
+    version: Version
+
+
+_decode = Decoder(Body, points="increment", optional=True)
+
+
+def read(request: Request, caller: Caller) -> Submission:
+    """The body may be left out: one point."""
+    body = _decode(request)
+    return Submission(
+        caller,
+        user_id=body.user_id,
+        points=None if body.increment is msgspec.UNSET else body.increment,
+        action_type=body.action_type,
+        action_id=idempotency_key(request),
+        proof=body.proof,
+        fallback=1,
+    )
+
+
+def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
+    """The answer to an accepted update."""
+    return Answer("success", receipt.score)
+
+
+def rows(top: Top) -> list[Row]:
+    """The top 10 in this front end's shape."""
+    return [Row(s.player.user_id, s.player.username, s.player.score) for s in top.standings]
+
+
+def top_scores(scoreboard: Scoreboard) -> TopScores:
+    """The answer to `GET /api/top-scores`."""
+    return TopScores(rows(scoreboard.board.top))
+
+
+class ScoreboardChannel:
+    """`/ws/scoreboard`: the whole top 10 each time."""
+
+    name = "B"
+
+    def message(self, seen: Top | None, top: Top) -> bytes:
+        """The whole top 10."""
+        return msgspec.json.encode(Message("update", rows(top), top.version))
+
+    def personal(self, news: News, version: int) -> None:
+        """This front end has no such message."""
+
+
+FACE = Face(
+    "B",
+    writes=(
+        Write(
+            "POST", "/api/update-score", "Add points to the caller's score", Body, Answer, read, render,
+            optional_body=True,
+        ),
+    ),
+    reads=(Read("/api/top-scores", "The top 10", TopScores, top_scores),),
+    sockets=(("/ws/scoreboard", ScoreboardChannel()),),
+    messages=(Message,),
+)  # fmt: skip

@@ -1,0 +1,190 @@
+"""Front end C: `/api/scores/update`, `/api/leaderboard` and `/ws/leaderboard`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from tornado_app.api.frontends.base import Face, Read, Write
+from tornado_app.api.schema.decoding import Decoder
+from tornado_app.api.schema.fields import (
+    ActionId,
+    ActionType,
+    AvatarUrl,
+    Name,
+    OptionalProof,
+    OptionalUserId,
+    PlayerId,
+    Rank,
+    Score,
+    Time,
+    Version,
+)
+from tornado_app.core.model import TOP, Caller, Receipt, Standing, Submission, Top, rfc3339
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.http.messages import Request
+from tornado_app.live.hub import News
+
+
+class Body(msgspec.Struct):
+    """An action, with its id, which makes it count once. `user_id` may be spelt `userId`."""
+
+    action_id: ActionId = msgspec.field(name="actionId")
+    action_type: ActionType = msgspec.field(name="actionType")
+    user_id: OptionalUserId = None
+    camel_user_id: OptionalUserId = msgspec.field(default=None, name="userId")
+    proof: OptionalProof = None
+
+
+class Answer(msgspec.Struct, rename="camel"):
+    """The player's score and position after the update."""
+
+    success: bool
+    new_score: Score
+    leaderboard_position: Rank
+    message: Annotated[str, msgspec.Meta(description="A sentence for a person.", examples=["Score updated."])]
+
+
+class Row(msgspec.Struct, rename="camel"):
+    """One place of the board."""
+
+    user_id: PlayerId
+    username: Name
+    avatar_url: AvatarUrl | None
+    score: Score
+    rank: Rank
+
+
+class UserRank(msgspec.Struct):
+    """The caller's own place."""
+
+    rank: Rank
+    score: Score
+
+
+class Leaderboard(msgspec.Struct, rename="camel"):
+    """The top 10, how many play, and the caller's own place where a token came along."""
+
+    leaderboard: list[Row]
+    total_users: Annotated[int, msgspec.Meta(description="How many players are on the board.", examples=[1204])]
+    last_updated: Time | None
+    user_rank: UserRank | msgspec.UnsetType = msgspec.UNSET
+
+
+class Position(msgspec.Struct, rename="camel"):
+    """A changed place of the board; of one that became empty, all but `position` is null."""
+
+    user_id: PlayerId | None
+    username: Name | None
+    avatar_url: AvatarUrl | None
+    score: Score | None
+    rank: Rank | None
+    position: Annotated[int, msgspec.Meta(ge=1, le=TOP, description="The place, counted from above.", examples=[1])]
+
+
+class Positions(msgspec.Struct, rename="camel"):
+    """The changed places; in the first message all of them."""
+
+    updated_positions: list[Position]
+
+
+class Update(msgspec.Struct):
+    """Sent at first, and on every change of the top 10."""
+
+    type: Literal["leaderboard.update"]
+    data: Positions
+    version: Version
+
+
+class ScoreUpdateData(msgspec.Struct, rename="camel"):
+    """The player's own score and position; `change` is how many points came since the last message."""
+
+    new_score: Score
+    leaderboard_position: Rank
+    change: Annotated[int, msgspec.Meta(examples=[50])]
+
+
+class ScoreUpdate(msgspec.Struct):
+    """Sent to a player for changes of the own score, whichever front end made them."""
+
+    type: Literal["user.scoreUpdate"]
+    data: ScoreUpdateData
+    version: Version
+
+
+_decode = Decoder(Body)
+
+
+def read(request: Request, caller: Caller) -> Submission:
+    """The action's id is the body's; an unknown player is made."""
+    body = _decode(request)
+    return Submission(
+        caller,
+        user_id=body.user_id or body.camel_user_id,
+        action_type=body.action_type,
+        action_id=body.action_id,
+        create=True,
+        proof=body.proof,
+    )
+
+
+def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
+    """The answer to an accepted update; the position is that of the answered score now, one's later ones aside."""
+    position = scoreboard.board.rank_of(receipt.user_id, receipt.score, receipt.surpassed_at)
+    return Answer(True, receipt.score, position, "Score updated.")  # noqa: FBT003  # in order
+
+
+def row(standing: Standing) -> Row:
+    """One place in this front end's shape."""
+    player = standing.player
+    return Row(player.user_id, player.username, player.avatar_url, player.score, standing.rank)
+
+
+def leaderboard(scoreboard: Scoreboard) -> Leaderboard:
+    """The public part of the answer to `GET /api/leaderboard`."""
+    board = scoreboard.board
+    updated = rfc3339(board.last_updated) if board.last_updated else None
+    return Leaderboard([row(standing) for standing in board.top.standings], board.total, updated)
+
+
+def with_user_rank(public: Leaderboard, standing: Standing) -> Leaderboard:
+    """The same for a known player."""
+    return msgspec.structs.replace(public, user_rank=UserRank(standing.rank, standing.player.score))
+
+
+class LeaderboardChannel:
+    """`/ws/leaderboard`: the whole top 10 first, then only what changed; and players' own scores."""
+
+    name = "C"
+
+    def message(self, seen: Top | None, top: Top) -> bytes:
+        """The places in which `top` differs from what was seen."""
+        before = [] if seen is None else positions(seen)
+        now = positions(top)
+        changed = [place for place in now if place not in before]
+        changed += [Position(None, None, None, None, None, n + 1) for n in range(len(now), len(before))]
+        return msgspec.json.encode(Update("leaderboard.update", Positions(changed), top.version))
+
+    def personal(self, news: News, version: int) -> bytes:
+        """A player's own change."""
+        data = ScoreUpdateData(news.score, news.rank, news.change)
+        return msgspec.json.encode(ScoreUpdate("user.scoreUpdate", data, version))
+
+
+def positions(top: Top) -> list[Position]:
+    """The places of a top 10, in order."""
+    places = [(n, standing, standing.player) for n, standing in enumerate(top.standings[:TOP], start=1)]
+    return [Position(p.user_id, p.username, p.avatar_url, p.score, s.rank, n) for n, s, p in places]
+
+
+FACE = Face(
+    "C",
+    writes=(
+        Write("POST", "/api/scores/update", "Report an action, which counts once", Body, Answer, read, render,
+              creates=True, idempotency_key=False),
+    ),
+    reads=(Read("/api/leaderboard", "The top 10, and the caller's place", Leaderboard, leaderboard, with_user_rank),),
+    sockets=(("/ws/leaderboard", LeaderboardChannel()),),
+    messages=(Update, ScoreUpdate),
+)  # fmt: skip

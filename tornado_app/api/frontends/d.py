@@ -1,0 +1,64 @@
+"""Front end D: `/api/actions`. Its socket is `/ws/scoreboard`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from tornado_app.api.frontends.base import Face, Write
+from tornado_app.api.schema.decoding import Decoder, idempotency_key
+from tornado_app.api.schema.fields import ActionId, OptionalProof, Score, UserId
+from tornado_app.core.model import Caller, Receipt, Submission
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.http.messages import Request
+
+
+class Body(msgspec.Struct):
+    """An action: `<type>`, or `<type>:<unique part>`, which is the action's id and makes it count once."""
+
+    user_id: UserId
+    action_id: Annotated[
+        ActionId,
+        msgspec.Meta(
+            description="A row of the server's actions table; `:` and a unique part make the action count once.",
+            examples=["level_complete:8c1f"],
+        ),
+    ]
+    proof: OptionalProof = None
+
+
+class Answer(msgspec.Struct):
+    """The player's score after the update."""
+
+    success: bool
+    new_score: Score
+
+
+_decode = Decoder(Body)
+
+
+def read(request: Request, caller: Caller) -> Submission:
+    """With a unique part the body's id is the action's, else the header's."""
+    body, key = _decode(request), idempotency_key(request)
+    action_type, colon, unique = body.action_id.partition(":")
+    action_id = body.action_id if colon and unique else key
+    return Submission(
+        caller,
+        user_id=body.user_id,
+        action_type=action_type,
+        action_id=action_id,
+        create=True,
+        proof=body.proof,
+    )
+
+
+def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
+    """The answer to an accepted update."""
+    return Answer(success=True, new_score=receipt.score)
+
+
+FACE = Face(
+    "D",
+    writes=(Write("POST", "/api/actions", "Report an action", Body, Answer, read, render, creates=True),),
+)

@@ -1,0 +1,56 @@
+"""Front end E: `/api/v1/score`. It has no socket of its own: `/ws/scoreboard` serves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from tornado_app.api.frontends.base import Face, Write
+from tornado_app.api.schema.decoding import Decoder, idempotency_key
+from tornado_app.api.schema.fields import OptionalProof, PlayerId, Points, Score, UserId
+from tornado_app.core.model import Caller, Receipt, Submission
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.http.messages import Request
+
+
+class Body(msgspec.Struct):
+    """Points to add, and the player."""
+
+    user_id: UserId
+    score_increase: Annotated[Points, msgspec.Meta(examples=[100])]
+    proof: OptionalProof = None
+
+
+class Answer(msgspec.Struct):
+    """The player's score after the update."""
+
+    message: Literal["Score updated successfully."]
+    user_id: PlayerId
+    new_score: Score
+
+
+_decode = Decoder(Body, points="score_increase")
+
+
+def read(request: Request, caller: Caller) -> Submission:
+    """An unknown player is refused."""
+    body = _decode(request)
+    return Submission(
+        caller,
+        user_id=body.user_id,
+        points=body.score_increase,
+        action_id=idempotency_key(request),
+        proof=body.proof,
+    )
+
+
+def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
+    """The answer to an accepted update."""
+    return Answer("Score updated successfully.", receipt.user_id, receipt.score)
+
+
+FACE = Face(
+    "E",
+    writes=(Write("POST", "/api/v1/score", "Add points to a player's score", Body, Answer, read, render),),
+)

@@ -1,0 +1,44 @@
+"""The label values that the API knows, so that their series are there before anything is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tornado_app.api.frontends.base import Face
+from tornado_app.api.openapi import sockets
+from tornado_app.api.openapi.operations import WRITE, Errors
+from tornado_app.core.errors import PlayerNotFound
+from tornado_app.core.suspicion import Rule
+from tornado_app.http.messages import Route
+from tornado_app.observability.metrics import Metrics
+
+_REFUSED: Errors = (*WRITE, PlayerNotFound)
+
+RESULTS = ("accepted", "replayed", *sorted({kind.code for kind in _REFUSED}))
+"""What becomes of a score update."""
+
+REFUSALS = sorted({kind.code for kind in sockets.REFUSALS})
+"""Why a socket is closed."""
+
+CODES = ("200", "500", "503")
+"""The answers that objectives look at; the others have a series once there is one."""
+
+
+def begin(metrics: Metrics, faces: Iterable[Face], routes: Iterable[Route]) -> None:
+    """Make the series."""
+    for face in faces:
+        metrics.points.labels(face.name)
+        for result in RESULTS:
+            metrics.submissions.labels(face.name, result)
+        for _, channel in face.sockets:
+            for metric in (metrics.sockets, metrics.sockets_opened, metrics.socket_messages):
+                metric.labels(channel.name)
+    for reason in REFUSALS:
+        metrics.socket_refusals.labels(reason)
+    for rule in Rule:
+        metrics.suspicious.labels(rule)
+    for route in routes:
+        for method in route.methods:
+            metrics.http_duration.labels(method, route.path)
+            for code in CODES:
+                metrics.http_requests.labels(method, route.path, code)

@@ -1,0 +1,1 @@
+"""The OpenAPI and AsyncAPI documents, made from the types of the code."""

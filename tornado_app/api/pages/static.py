@@ -1,0 +1,48 @@
+"""The live page and its files, from memory, with a strict Content-Security-Policy."""
+
+from __future__ import annotations
+
+import mimetypes
+from importlib.resources import files
+
+from tornado_app.http.conditional import etag_of, fresh
+from tornado_app.http.messages import Request, Response, Route
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
+    "img-src 'self' https: http: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+_DEMO_MARK = b"<!--demo-->"
+_DEMO_META = b'<meta name="leaderboard-demo" content="true">'
+_SERVED = (".js", ".d.ts", ".css", ".svg", ".png", ".ico", ".webmanifest")
+
+mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("text/plain", ".ts")  # by default a video; TypeScript has no registered type
+
+
+def routes(*, demo: bool = False) -> list[Route]:
+    """`/` and `/static/<file>`; on the demo the page may offer to play."""
+    folder = files("tornado_app.web")
+    index = (folder / "index.html").read_bytes()
+    found = [page("/", index.replace(_DEMO_MARK, _DEMO_META if demo else b""), "text/html; charset=utf-8")]
+    for entry in (*folder.iterdir(), *(folder / "client").iterdir()):
+        if entry.name.endswith(_SERVED):
+            kind = mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
+            charset = "; charset=utf-8" if kind.startswith("text/") else ""
+            found.append(page(f"/static/{entry.name}", entry.read_bytes(), kind + charset))
+    return found
+
+
+def page(path: str, body: bytes, content_type: str) -> Route:
+    """A file that stays as it is for as long as the process runs."""
+    etag = etag_of(body)
+    headers = [("Content-Type", content_type), ("ETag", etag), ("Cache-Control", "no-cache")]
+    headers += [("Content-Security-Policy", CSP), ("Referrer-Policy", "no-referrer")]
+    if path.startswith("/static/"):
+        headers.append(("Access-Control-Allow-Origin", "*"))  # any frontend may import the client module
+    response = Response(200, body, tuple(headers))
+
+    def get(request: Request) -> Response:
+        return fresh(request, response, etag)
+
+    return Route(path, {"GET": get})

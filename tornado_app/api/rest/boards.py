@@ -1,0 +1,74 @@
+"""The board's public views: rendered once for each change, answered from memory, with ETag and 304."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable
+
+import msgspec
+
+from tornado_app.api.authentication import Door, offered
+from tornado_app.api.frontends.base import Read
+from tornado_app.api.rest import board_version
+from tornado_app.api.rest.board_version import Shown
+from tornado_app.core.errors import PlayerNotFound
+from tornado_app.core.model import Standing
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.http.conditional import PRIVATE, PUBLIC, etag_of, fresh, tagged
+from tornado_app.http.messages import JSON_TYPE, Request, Response
+
+
+class ReadEndpoint:
+    """Serves one `Read` of a face; the bytes are made when the board changed, not when somebody asks."""
+
+    def __init__(self, read: Read, scoreboard: Scoreboard, door: Door) -> None:
+        self._read = read
+        self._scoreboard = scoreboard
+        self._door = door
+        self._revision = -1
+        self._response = Response(200)
+        self._etag = ""
+
+    def __call__(self, request: Request) -> Response | Awaitable[Response]:
+        """Answer from memory; only a caller's own place may need the database."""
+        if self._read.personal is not None and offered(request.headers):
+            return self._personal(request)
+        version = board_version.wanted(request)
+        if version is None:
+            return self._public(request, board_version.ANY)
+        if self._scoreboard.board.can_show(version):
+            return self._public(request, Shown(version, reached=True))
+        return self._wait(request)
+
+    def _public(self, request: Request, shown: Shown) -> Response:
+        board = self._scoreboard.board
+        if self._revision != board.revision:
+            self._render()
+        response = fresh(request, self._response, self._etag)
+        return response if shown.wanted is None else response.replacing(shown.header(board.version))
+
+    async def _wait(self, request: Request) -> Response:
+        return self._public(request, await board_version.wait(request, self._scoreboard.board))
+
+    def _render(self) -> None:
+        revision = self._scoreboard.board.revision
+        body = msgspec.json.encode(self._read.render(self._scoreboard))
+        self._etag = etag_of(body)
+        vary = () if self._read.personal is None else (("Vary", "Authorization"),)
+        version = board_version.ANY.header(self._scoreboard.board.version)
+        self._response = Response(200, body, (JSON_TYPE, ("ETag", self._etag), PUBLIC, *vary, version))
+        self._revision = revision
+
+    async def _personal(self, request: Request) -> Response:
+        assert self._read.personal is not None  # noqa: S101  # only called where it is
+        user_id = (await self._door.caller(request)).user_id
+        board = self._scoreboard.board
+        shown = await board_version.wait(request, board)
+        own: Standing | None = None
+        with contextlib.suppress(PlayerNotFound):  # somebody who never scored gets the public answer
+            own = await self._scoreboard.standing(user_id)
+        answer = self._read.render(self._scoreboard)
+        if own is not None:
+            answer = self._read.personal(answer, own)
+        version = shown.header(board.version if own is None else max(board.version, own.player.version))
+        return tagged(request, msgspec.json.encode(answer), PRIVATE, ("Vary", "Authorization"), version)

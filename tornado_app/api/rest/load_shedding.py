@@ -1,0 +1,112 @@
+"""Load shedding: while too many score updates wait, further ones are refused before they are read as HTTP.
+
+Refusing in the ordinary way costs the service a third of what an update costs it, so at twice its capacity it would do
+little else (docs/reliability.md). A score update that has arrived whole, which nearly all do, is answered from its
+bytes instead, by a few searches in them. What is odd in any way is left to the ordinary way, which refuses it as well:
+neither looks at the token, as nothing can be done for anybody.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import NamedTuple
+
+from tornado_app.api.frontends.base import Face
+from tornado_app.api.rest.submission_log import Record
+from tornado_app.api.rest.submit import policy
+from tornado_app.core.errors import Overloaded
+from tornado_app.core.policies import RateLimit
+from tornado_app.http import errors
+from tornado_app.http.dispatcher import Gateway
+from tornado_app.http.messages import Fields, Request
+
+log = logging.getLogger("leaderboard.http")
+
+TELL_EVERY = 1.0
+"""Seconds between two lines in the log."""
+
+MOST_ORIGINS = 64
+"""Pages of so many sites have their answer at hand."""
+
+
+class Update(NamedTuple):
+    """A kind of score update: its front end's name, and its place in the API."""
+
+    face: str
+    method: str
+    path: str
+
+
+class Shedding:
+    """Lets in as many score updates as there is `room` for, and refuses the others; all else it lets pass.
+
+    It counts those that are under way and have arrived whole: who sends half of one takes nobody's place.
+    """
+
+    def __init__(
+        self, gateway: Gateway, record: Record, faces: Iterable[Face], limit: RateLimit, room: Callable[[], int]
+    ) -> None:
+        self._gateway = gateway
+        self._record = record
+        self._policy = policy(limit)
+        self._room = room
+        self._inside = 0
+        self._updates = {
+            f"{write.method} {write.path} HTTP/1.1".encode(): Update(face.name, write.method, write.path)
+            for face in faces
+            for write in face.writes
+        }
+        self._answers: dict[str | None, tuple[bytes, bytes]] = {}
+        self._refused = 0
+        self._told = -TELL_EVERY
+
+    @property
+    def full(self) -> bool:
+        """Whether one more is to be refused."""
+        return self._inside >= self._room()
+
+    def update(self, data: bytes) -> Update | None:
+        """The score update that a request asks for, told by its first line."""
+        return self._updates.get(data[: data.find(b"\r\n")])
+
+    def enter(self) -> None:
+        """An update is under way."""
+        self._inside += 1
+
+    def leave(self) -> None:
+        """An update was answered."""
+        self._inside -= 1
+
+    def refuse(self, update: Update, headers: Fields, began: float) -> bytes:
+        """The answer to an update that there is no room for. `began`: by `time.perf_counter`."""
+        request_id = self._gateway.request_id(headers.get("X-Request-Id"))
+        before, after = self._answer(headers.get("Origin"))
+        self._record.unread(update.face, Overloaded.code)
+        seconds = time.perf_counter() - began
+        self._gateway.count(update.method, update.path, HTTPStatus.SERVICE_UNAVAILABLE, seconds, request_id)
+        self._tell(began)
+        return b"%b%b%b" % (before, request_id.encode(), after)
+
+    def _answer(self, origin: str | None) -> tuple[bytes, bytes]:
+        """The whole answer to a page of this origin, but for the request's id between the two parts."""
+        found = self._answers.get(origin)
+        if found is None:
+            response = errors.response(Overloaded(retry_after=1.0)).plus(self._policy)
+            asked = Request("", "", "", {} if origin is None else {"Origin": origin}, "", "")
+            status = HTTPStatus(response.status)
+            head = [f"HTTP/1.1 {status.value} {status.phrase}"]
+            head += [f"{name}: {value}" for name, value in (*response.headers, *self._gateway.cors.headers(asked))]
+            head += ["X-Content-Type-Options: nosniff", f"Content-Length: {len(response.body)}", "X-Request-Id: "]
+            found = "\r\n".join(head).encode("latin-1"), b"\r\n\r\n" + response.body
+            if len(self._answers) < MOST_ORIGINS:
+                self._answers[origin] = found
+        return found
+
+    def _tell(self, now: float) -> None:
+        self._refused += 1
+        if now - self._told >= TELL_EVERY:
+            log.warning("too many score updates wait", extra={"event": "shedding", "refused": self._refused})
+            self._refused, self._told = 0, now

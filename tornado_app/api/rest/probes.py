@@ -1,0 +1,60 @@
+"""What an orchestrator and a Prometheus ask: is it alive, is it ready, how is it doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
+
+NO_STORE = ("Cache-Control", "no-store")
+
+
+class Health(msgspec.Struct, omit_defaults=True):
+    """`status` is `ok`, or `unavailable` with the reasons."""
+
+    status: Literal["ok", "unavailable"]
+    reasons: list[str] = []
+
+
+class Ops:
+    """`/healthz`, `/readyz` and `/metrics`. `not_ready` gives the reasons why no traffic should come, if any."""
+
+    def __init__(
+        self, registry: CollectorRegistry, not_ready: Callable[[], list[str]], refresh: Callable[[], None]
+    ) -> None:
+        self._registry = registry
+        self._not_ready = not_ready
+        self._refresh = refresh
+
+    def health_routes(self) -> list[Route]:
+        """For the public port. A kubelet probes a pod by its address, so that the name does not matter."""
+        return [
+            Route("/healthz", {"GET": self.healthz}, any_host=True),
+            Route("/readyz", {"GET": self.readyz}, any_host=True),
+        ]
+
+    def inner_routes(self) -> list[Route]:
+        """For the metrics port."""
+        return [*self.health_routes(), Route("/metrics", {"GET": self.metrics})]
+
+    def healthz(self, request: Request) -> Response:
+        """The loop turns: otherwise nobody would answer."""
+        return Response(200, msgspec.json.encode(Health("ok")), (JSON_TYPE, NO_STORE))
+
+    def readyz(self, request: Request) -> Response:
+        """Whether traffic should come, and why not."""
+        reasons = self._not_ready()
+        if reasons:
+            return Response(503, msgspec.json.encode(Health("unavailable", reasons)), (JSON_TYPE, NO_STORE))
+        return Response(200, msgspec.json.encode(Health("ok")), (JSON_TYPE, NO_STORE))
+
+    def metrics(self, request: Request) -> Response:
+        """All metrics in the format that the scraper asks for."""
+        self._refresh()
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return Response(200, encode(self._registry), (("Content-Type", content_type),))

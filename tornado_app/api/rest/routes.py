@@ -1,0 +1,45 @@
+"""All REST routes of the API: the faces' and the players', and what a socket's path says without a handshake."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from tornado_app.api.authentication import Door
+from tornado_app.api.frontends.base import Face
+from tornado_app.api.rest.boards import ReadEndpoint
+from tornado_app.api.rest.players import Players
+from tornado_app.api.rest.submission_log import Record
+from tornado_app.api.rest.submit import WriteEndpoint
+from tornado_app.core.policies import RateLimit
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.http.errors import WITHOUT_UPGRADE, UpgradeRequired
+from tornado_app.http.messages import Endpoint, Request, Response, Route
+
+SOCKET_ARGUMENTS = frozenset({"token"})
+
+
+def rest_routes(
+    faces: Collection[Face], scoreboard: Scoreboard, door: Door, limit: RateLimit, record: Record
+) -> list[Route]:
+    """Each path once, with what answers its methods."""
+    methods: dict[str, dict[str, Endpoint]] = defaultdict(dict)
+    for face in faces:
+        for write in face.writes:
+            methods[write.path][write.method] = WriteEndpoint(face, write, scoreboard, door, limit, record)
+        for read in face.reads:
+            methods[read.path]["GET"] = ReadEndpoint(read, scoreboard, door)
+        for path, _ in face.sockets:
+            methods[path]["GET"] = _upgrade_required
+    sockets = {path for face in faces for path, _ in face.sockets}
+    routes = [
+        Route(path, endpoints, SOCKET_ARGUMENTS if path in sockets else frozenset())
+        for path, endpoints in methods.items()
+    ]
+    return routes + Players(scoreboard, door).routes()
+
+
+def _upgrade_required(request: Request) -> Response:
+    if "Sec-WebSocket-Key" in request.headers:
+        raise UpgradeRequired(WITHOUT_UPGRADE, reason="no_upgrade_header", detail="the handshake has no Upgrade")
+    raise UpgradeRequired

@@ -1,0 +1,134 @@
+"""What is kept of each submission: counters, an audit line, and the eye of the rules of suspicion."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+from tornado_app.core.errors import LeaderboardError
+from tornado_app.core.model import Caller, Receipt, Registration, Submission
+from tornado_app.core.suspicion import Rule, Suspicion
+from tornado_app.http.messages import Request
+from tornado_app.http.refusal_log import cause
+from tornado_app.observability.metrics import Metrics
+
+audit = logging.getLogger("leaderboard.audit")
+
+
+class Record:
+    """Told of every submission. `suspect` is called with a player who broke a rule."""
+
+    def __init__(self, metrics: Metrics, suspicion: Suspicion, suspect: Callable[[str, Rule], None]) -> None:
+        self._metrics = metrics
+        self._submissions: dict[tuple[str, str], Counter] = {}
+        self._points: dict[str, Counter] = {}
+        self._suspicion = suspicion
+        self._suspect_player = suspect
+
+    def accepted(self, request: Request, submission: Submission, receipt: Receipt) -> None:
+        """It was counted, now or before."""
+        result = "replayed" if receipt.replayed else "accepted"
+        self._count(submission.face, result)
+        if receipt.replayed:
+            rule = self._suspicion.replayed(receipt.user_id)
+        else:
+            self._add(submission.face, receipt.points)
+            rule = self._suspicion.accepted(receipt.user_id, receipt.points)
+        fields = {**_asked(request, submission), **_counted(receipt)}
+        _audit(f"score update {result}", {"event": f"score_{result}", **fields})
+        if rule is not None:
+            self._suspect(receipt.user_id, rule)
+
+    def refused(
+        self,
+        face: str,
+        request: Request,
+        caller: Caller | None,
+        submission: Submission | None,
+        refusal: LeaderboardError,
+    ) -> None:
+        """It was refused; `submission` is None where it could not even be read."""
+        self._count(face, refusal.code)
+        fields: dict[str, object] = {"face": face, "caller": caller and caller.user_id, "remote": request.remote}
+        if submission is not None:
+            fields = _asked(request, submission)
+        _audit("score update refused", {"event": "score_refused", **fields, **cause(refusal)})
+        if caller is not None and not caller.trusted:
+            rule = self._suspicion.refused(caller.user_id, refusal)
+            if rule is not None:
+                self._suspect(caller.user_id, rule)
+
+    def unread(self, face: str, code: str) -> None:
+        """It was refused unread, so that nobody knows whose it was. It has no audit line: there may be thousands."""
+        self._count(face, code)
+
+    def _count(self, face: str, result: str) -> None:
+        counter = self._submissions.get((face, result))
+        if counter is None:
+            counter = self._submissions[face, result] = self._metrics.submissions.labels(face, result)
+        counter.inc()
+
+    def _add(self, face: str, points: int) -> None:
+        counter = self._points.get(face)
+        if counter is None:
+            counter = self._points[face] = self._metrics.points.labels(face)
+        counter.inc(points)
+
+    def _suspect(self, player: str, rule: Rule) -> None:
+        self._metrics.suspicious.labels(rule).inc()
+        audit.warning("suspicious player", extra={"event": "suspicion", "player": player, "rule": rule.value})
+        self._suspect_player(player, rule)
+
+
+def profile_changed(request: Request, caller: Caller, done: Registration) -> None:
+    """A player was created, or changed name or picture; nothing is written of what was so already."""
+    if done.created or done.changed:
+        fields = _profile(request, caller, done.player.user_id)
+        changed = {"new_player": done.created, "changed": list(done.changed)}
+        _audit("profile changed", {"event": "profile_changed", **fields, **changed})
+
+
+def profile_refused(request: Request, caller: Caller, user_id: str, refusal: LeaderboardError) -> None:
+    """A profile change was refused."""
+    _audit(
+        "profile change refused", {"event": "profile_refused", **_profile(request, caller, user_id), **cause(refusal)}
+    )
+
+
+def _profile(request: Request, caller: Caller, user_id: str) -> dict[str, object]:
+    return {"caller": caller.user_id, "player": user_id, "remote": request.remote}
+
+
+def _audit(message: str, fields: dict[str, object]) -> None:
+    """`audit.info` without looking for the line of code that calls, which no line of the log shows."""
+    if audit.isEnabledFor(logging.INFO):
+        audit.handle(audit.makeRecord(audit.name, logging.INFO, __file__, 0, message, (), None, extra=fields))
+
+
+def _counted(receipt: Receipt) -> dict[str, object]:
+    """What was counted; the id and the type may come from the proof, where the request names none."""
+    counted = {
+        "player": receipt.user_id,
+        "points": receipt.points,
+        "score": receipt.score,
+        "action_id": receipt.action_id,
+        "action_type": receipt.action_type,
+    }
+    return {name: value for name, value in counted.items() if value is not None}
+
+
+def _asked(request: Request, submission: Submission) -> dict[str, object]:
+    """What the request says of itself, for the audit line; what it leaves out is left out."""
+    caller = submission.caller.user_id
+    asked = {
+        "face": submission.face,
+        "caller": caller,
+        "player": submission.user_id or caller,
+        "points": submission.points,
+        "action_id": submission.action_id,
+        "action_type": submission.action_type,
+        "remote": request.remote,
+    }
+    return {name: value for name, value in asked.items() if value is not None}

@@ -1,0 +1,88 @@
+"""What all score updates have in common: who calls, what vouches for it, the answer's headers, the record."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from tornado_app.api.authentication import Door
+from tornado_app.api.frontends.base import Face, Write
+from tornado_app.api.rest import board_version
+from tornado_app.api.rest.submission_log import Record
+from tornado_app.core.errors import LeaderboardError
+from tornado_app.core.model import Caller, Quota, Receipt, Submission
+from tornado_app.core.policies import RateLimit
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.http import errors
+from tornado_app.http.messages import JSON_TYPE, Request, Response
+
+POLICY_NAME = "updates"
+
+
+def policy(limit: RateLimit) -> tuple[str, str]:
+    """The header that tells the rate limit. Source: draft-ietf-httpapi-ratelimit-headers-10."""
+    return ("RateLimit-Policy", f'"{POLICY_NAME}";q={limit.updates};w={math.ceil(limit.window)}')
+
+
+class WriteEndpoint:
+    """Serves one `Write` of a face."""
+
+    def __init__(
+        self,
+        face: Face,
+        write: Write,
+        scoreboard: Scoreboard,
+        door: Door,
+        limit: RateLimit,
+        record: Record,
+    ) -> None:
+        self._face = face.name
+        self._write = write
+        self._scoreboard = scoreboard
+        self._door = door
+        self._policy = policy(limit)
+        self._record = record
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request; whatever the API refuses is an answer too."""
+        caller: Caller | None = None
+        submission: Submission | None = None
+        try:
+            caller = await self._door.caller(request)
+            submission = self._submission(request, caller)
+            receipt = await self._scoreboard.submit(submission)
+            answer = self._accept(receipt)
+        except LeaderboardError as refusal:
+            self._record.refused(self._face, request, caller, submission, refusal)
+            return errors.response(refusal).plus(*self._limits(refusal.quota))
+        self._record.accepted(request, submission, receipt)
+        return answer
+
+    def _submission(self, request: Request, caller: Caller) -> Submission:
+        submission = self._write.read(request, caller)
+        proof = request.headers.get("Action-Proof") or submission.proof
+        return msgspec.structs.replace(
+            submission,
+            proof=proof,
+            captcha=request.headers.get("Captcha-Token"),
+            remote=request.remote,
+            face=self._face,
+        )
+
+    def _accept(self, receipt: Receipt) -> Response:
+        status = self._write.created_status if receipt.created else 200
+        body = msgspec.json.encode(self._write.render(receipt, self._scoreboard))
+        headers = [JSON_TYPE, *self._limits(receipt.quota)]
+        if receipt.version:
+            headers.append((board_version.HEADER, str(receipt.version)))
+        if receipt.replayed:
+            headers.append(("Idempotent-Replay", "true"))
+        return Response(status, body, tuple(headers))
+
+    def _limits(self, quota: Quota | None) -> list[tuple[str, str]]:
+        """The policy, and what is left of it; `t` is when one more update is free."""
+        if quota is None:
+            return [self._policy]
+        state = f'"{POLICY_NAME}";r={quota.remaining};t={max(0, math.ceil(quota.reset))}'
+        return [self._policy, ("RateLimit", state)]

@@ -1,0 +1,1 @@
+"""Fields of requests, responses and messages, and how a request body is decoded."""

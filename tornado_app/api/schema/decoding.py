@@ -1,0 +1,126 @@
+"""A request's body as a typed value, or the error that names what is wrong with it."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import Any, Generic, NoReturn, TypeVar
+
+import msgspec
+
+from tornado_app.api.schema.fields import ACTION_ID, WHOLE
+from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
+from tornado_app.core.identity import USER_ID, USER_ID_FORM, is_action_id
+from tornado_app.core.model import MAX_SCORE
+from tornado_app.core.numbers import with_plain_integers
+from tornado_app.http.errors import BadRequest, UnsupportedMediaType
+from tornado_app.http.messages import Request
+from tornado_app.http.refusal_log import clip
+
+T = TypeVar("T")
+
+_PLACE = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
+_NO_NUMBER = re.compile(r"Expected .*, got `(?!float)")
+_FLOAT = "got `float`"
+_FORMS = {
+    repr(USER_ID + WHOLE): f"use {USER_ID_FORM}",
+    repr(ACTION_ID + WHOLE): "use 1 to 128 visible ASCII characters",
+}
+"""Words for a person instead of a pattern."""
+
+
+class Decoder(Generic[T]):
+    """Decodes JSON bodies to `kind`; `points` is the member whose wrong numbers are InvalidIncrement."""
+
+    def __init__(self, kind: type[T], *, points: str | None = None, optional: bool = False) -> None:
+        self._decode = msgspec.json.Decoder(kind).decode
+        self._points = points
+        self._optional = optional
+
+    def __call__(self, request: Request) -> T:
+        """The request's body. Raises InvalidJson, InvalidBody, InvalidIncrement or UnsupportedMediaType."""
+        body = request.body.removeprefix(codecs.BOM_UTF8)
+        if not body and self._optional:
+            return self._decode(b"{}")
+        _check_media_type(request)
+        try:
+            text = body.decode()
+            _SYNTAX.decode(text)  # whole: what msgspec skips, it does not look into
+            return self._value(text)
+        except msgspec.ValidationError as error:
+            raise self._wrong_shape(str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            raise InvalidJson(f"The request body is not valid JSON: {_cause(error)}.") from None
+        except RecursionError:
+            raise InvalidJson("The request body is nested too deeply.") from None
+
+    def _value(self, text: str) -> T:
+        """A valid JSON text as `kind`. Raises msgspec.ValidationError; msgspec takes `5.0` for no integer, we do."""
+        try:
+            return self._decode(text)
+        except msgspec.ValidationError as error:
+            if _FLOAT not in str(error):
+                raise
+            return self._decode(with_plain_integers(text))
+
+    def _wrong_shape(self, text: str) -> InvalidBody | InvalidIncrement:
+        match = _PLACE.fullmatch(text)
+        reason, field = (match[1], match[2]) if match else (text, None)
+        reason = next((words for pattern, words in _FORMS.items() if pattern in reason), reason.replace("`", "'"))
+        sentence = f"{field}: {reason}." if field else f"{reason}."
+        if field is not None and field == self._points and not _NO_NUMBER.match(text):
+            return InvalidIncrement(f"{field}: the points to add must be an integer from 1 to {MAX_SCORE}.")
+        return InvalidBody(sentence)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is named twice")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_SYNTAX = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates,
+    parse_constant=_no_constant,  # NaN and the infinities
+    parse_int=len,  # the number's value is msgspec's to judge; Python's own refuses 4300 digits and more
+    parse_float=len,
+)
+"""Raises ValueError for what is not JSON, and for members that are named twice."""
+
+
+def _check_media_type(request: Request) -> None:
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedMediaType(
+            "Send the body as it is, without a Content-Encoding.",
+            reason="content_encoding",
+            detail=f"Content-Encoding {clip(request.headers.get('Content-Encoding', ''))}",
+        )
+    given = request.headers.get("Content-Type")
+    if given is None or given == "application/json":
+        return
+    kind, *parameters = [part.strip().lower() for part in given.split(";")]
+    charset = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
+    if kind != "application/json" or any(c not in ("utf-8", "utf8") for c in charset):
+        raise UnsupportedMediaType(
+            f"Send the body as application/json in UTF-8, not as {clip(given)}.", detail=f"Content-Type {clip(given)}"
+        )
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The header Idempotency-Key. Raises BadRequest where it is no action id."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not is_action_id(key):
+        raise BadRequest("Idempotency-Key: use 1 to 128 visible ASCII characters.")
+    return key

@@ -1,0 +1,1 @@
+"""The WebSockets: handshake, connections, heartbeat."""

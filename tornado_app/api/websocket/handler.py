@@ -1,0 +1,278 @@
+"""The WebSockets: who may connect, who they are, and the wire that the hub writes to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from typing import Annotated, Any, Literal
+
+import msgspec
+from tornado.httputil import HTTPHeaders, HTTPServerConnectionDelegate
+from tornado.iostream import IOStream
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
+
+from tornado_app.api.authentication import bearer, offered
+from tornado_app.api.frontends.base import Face
+from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
+from tornado_app.api.websocket.connections import Gate
+from tornado_app.api.websocket.heartbeat import Pinger
+from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
+from tornado_app.core.origins import same_host
+from tornado_app.http import access_log, errors, query, refusal_log
+from tornado_app.http.direct_write import Wire, lean
+from tornado_app.http.messages import NotFound
+from tornado_app.http.server import cut, last_words, upgraded
+from tornado_app.live.hub import Channel, Subscriber
+from tornado_app.observability import logs
+
+log = logging.getLogger("leaderboard.sockets")
+
+MAX_MESSAGE = 8 * 1024
+"""Bytes of a client's message: an `authenticate` message with a token of MAX_TOKEN characters is smaller."""
+
+SEND_BUFFER = 64 * 1024
+"""Bytes that the kernel may hold for one client: what is older than that is never sent."""
+
+MAX_TIMER = 86_400.0
+"""Seconds; whoever holds a token that lives longer authenticates again after a day."""
+
+
+class Authenticate(msgspec.Struct):
+    """The only message that a client has to send."""
+
+    type: Literal["authenticate"]  # no tag: msgspec takes a tagged message without its tag
+    token: Annotated[str, msgspec.Meta(description="A JSON Web Token.", examples=["eyJhbGciOiJIUzI1NiIs…"])]
+
+
+_NO_HEADERS = HTTPHeaders()
+
+_decode = msgspec.json.Decoder(Authenticate).decode
+
+
+class _JsonRefusals(RequestHandler):
+    """Answers a handshake that comes to nothing in the API's own shape, not in Tornado's HTML."""
+
+    _address: str
+
+    def set_default_headers(self) -> None:
+        """The request's id, and none that tells the version of Tornado."""
+        self.clear_header("Server")
+        self.set_header("X-Request-Id", logs.request_id.get() or "")
+
+    def refuse(self, refusal: LeaderboardError) -> None:
+        """Answer with an error."""
+        answer = errors.response(refusal)
+        asked = {"method": self.request.method, "path": self.request.path, "remote": self._address}
+        refusal_log.request_refused(answer.status, refusal, **asked)
+        self.set_status(answer.status)
+        for name, value in answer.headers:
+            self.set_header(name, value)
+        self.finish(answer.body)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """What Tornado does not let through, and what fails."""
+        self.refuse(errors.BadRequest() if status_code < 500 else LeaderboardError())
+
+
+class SocketHandler(_JsonRefusals, WebSocketHandler):
+    """One client of one channel."""
+
+    def initialize(self, gate: Gate, pinger: Pinger, channel: Channel) -> None:
+        """Called by Tornado with the route's arguments."""
+        self.pong = False
+        self._gate = gate
+        self._pinger = pinger
+        self._channel = channel
+        self._address = gate.address(self.request)
+        self._subscriber: Subscriber | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._page: tuple[str | None, str | None] = (None, None)
+        self._began = time.monotonic()
+
+    def prepare(self) -> None:
+        """Refuse what is no handshake, and keep what tells whose page asks for `open`, which a script can hear from.
+
+        Tornado would judge these headers itself, by 403 in plain text, and by 500 where they are malformed.
+        """
+        headers = self.request.headers
+        self._page = headers.pop("Origin", None), headers.pop("Sec-Fetch-Site", None)
+        connection = [option.strip().lower() for option in headers.get("Connection", "").split(",")]
+        version = headers.get("Sec-WebSocket-Version")
+        if "upgrade" not in connection or version != "13" or not headers.get("Sec-WebSocket-Key"):
+            self.refuse(errors.UpgradeRequired())
+
+    def check_origin(self, origin: str) -> bool:
+        """Refusals come as close codes, once the socket is open."""
+        return True
+
+    async def open(self, *args: str, **kwargs: str) -> None:
+        """Let the client in, or say why not."""
+        gate = self._gate
+        connection: Any = self.ws_connection
+        stream: IOStream = connection.stream
+        if stream.closed():
+            return  # a client that went away at once
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        stream.set_nodelay(True)
+        last_words(connection)
+        upgraded(connection)
+        self._pinger.join(self)
+        try:
+            self._check_page()
+            query.check(self.request.query, SOCKET_ARGUMENTS)
+            gate.check_room(self._address)
+            token = self._offered_token()
+            self._subscriber = subscriber = Subscriber(self._channel, _Connection(stream, self))
+            if token is not None:
+                await self._authenticate(token)
+        except LeaderboardError as refusal:
+            self._refuse(refusal)
+            return
+        if connection.is_closing():
+            return  # gone meanwhile
+        gate.enter(self, self._channel.name, self._address)
+        gate.hub.join(subscriber)
+        self._forget_handshake()
+
+    async def on_message(self, message: str | bytes) -> None:
+        """A token, as first message or to replace an expiring one; anything else has no meaning here."""
+        if self.ws_connection is None:
+            return  # refused, and the client has yet to hear of it
+        try:
+            token = _decode(message.removeprefix("\ufeff") if isinstance(message, str) else message).token
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        try:
+            await self._authenticate(token)
+        except LeaderboardError as refusal:
+            self._refuse(refusal)
+
+    def on_close(self) -> None:
+        """The client is gone."""
+        access_log.socket_ended(self._channel.name, self._address, self.close_code, time.monotonic() - self._began)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._pinger.leave(self)
+        self._gate.leave(self, self._channel.name, self._address)
+        if self._subscriber is not None:
+            self._gate.hub.leave(self._subscriber)
+            self._subscriber = None  # it holds us
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Say goodbye; nothing may be sent after it."""
+        self._pinger.leave(self)
+        if self._subscriber is not None:
+            self._gate.hub.leave(self._subscriber)
+        super().close(code, reason)
+
+    def evict(self, reason: str) -> None:
+        """Cut off a client that does not read: it would not read a close frame either."""
+        self._gate.metrics.evictions.labels(reason).inc()
+        log.info("a socket was cut off", extra={"event": "eviction", "reason": reason, "face": self._channel.name})
+        cut(self.ws_connection)
+
+    # -- pinger.Pinged ----------------------------------------------------------------------------
+
+    def send_ping(self) -> None:
+        """Ask for a pong."""
+        with contextlib.suppress(WebSocketClosedError):  # on_close follows
+            self.ping()
+
+    def on_pong(self, data: bytes) -> None:
+        """The client is there."""
+        self.pong = True
+
+    def timed_out(self) -> None:
+        """The client is gone, or as good as."""
+        self._gate.metrics.evictions.labels("silent").inc()
+        self.close(reason="ping timed out")
+
+    # ---------------------------------------------------------------------------------------------
+
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        """Called by Tornado."""
+        return lean(super().get_websocket_protocol())
+
+    def _forget_handshake(self) -> None:
+        """Let go of headers that nobody reads again, and of the connection that brought them."""
+        request: Any = self.request
+        request.headers = _NO_HEADERS
+        request.connection = None
+
+    def _check_page(self) -> None:
+        """Sources: RFC 6455, section 10.2; W3C Fetch Metadata, which browsers don't let a page forge."""
+        origin, site = self._page
+        if origin is None or site == "same-origin" or self._gate.cors.allows(origin):
+            return
+        host = self.request.headers.get("Host", "")
+        if not same_host(origin, host):
+            shown, here = refusal_log.clip(origin), refusal_log.clip(host)
+            raise errors.OriginNotAllowed(detail=f"origin {shown} is not in allowed_origins, nor this host, {here}")
+
+    def _offered_token(self) -> str | None:
+        tokens = self.request.query_arguments.get("token")
+        if tokens:
+            return tokens[-1].decode("ascii", "replace")
+        return bearer(self.request.headers) if offered(self.request.headers) else None
+
+    async def _authenticate(self, token: str) -> None:
+        caller = await self._gate.door.verify(token, self._address)
+        if self.ws_connection is None:
+            return  # gone while the token's key was fetched; nobody would ever take it off the hub again
+        if self._subscriber is None:
+            raise InvalidToken
+        self._gate.hub.identify(self._subscriber, caller.user_id)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        loop = asyncio.get_running_loop()
+        remaining = caller.expires_at - time.time()
+        expired = ExpiredToken(reason="expired", detail="while the socket was open, and no new token came")
+        self._expiry = loop.call_later(min(max(remaining, 0.0), MAX_TIMER), self._refuse, expired)
+
+    def _refuse(self, refusal: LeaderboardError) -> None:
+        self._gate.metrics.socket_refusals.labels(refusal.code).inc()
+        code = errors.close_code(refusal)
+        refusal_log.socket_refused(self._channel.name, self._address, code, refusal)
+        self.close(code, refusal.code)
+
+
+class _Connection(Wire):
+    """live.hub.Connection"""
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, stream: IOStream, handler: SocketHandler) -> None:
+        super().__init__(stream)
+        self._handler = handler
+
+    def evict(self, reason: str) -> None:
+        """Cut the client off."""
+        self._handler.evict(reason)
+
+
+class _NoSocket(_JsonRefusals):
+    """An upgrade at a path that has no socket."""
+
+    def initialize(self, gate: Gate) -> None:
+        """Called by Tornado with the route's arguments."""
+        self._address = gate.address(self.request)
+
+    def prepare(self) -> None:
+        """Whatever the method."""
+        self.refuse(NotFound())
+
+
+def application(faces: tuple[Face, ...], gate: Gate, *, ping_interval: float = 30.0) -> HTTPServerConnectionDelegate:
+    """What serves the upgrades. A client that answers no ping for `ping_interval` seconds is gone."""
+    shared = {"gate": gate, "pinger": Pinger(ping_interval)}
+    return Application(
+        [(path, SocketHandler, shared | {"channel": channel}) for face in faces for path, channel in face.sockets],
+        default_handler_class=_NoSocket,
+        default_handler_args={"gate": gate},
+        websocket_max_message_size=MAX_MESSAGE,
+        log_function=lambda handler: None,  # its lines would hold the URL, and that the token
+    )

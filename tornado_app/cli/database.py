@@ -1,0 +1,89 @@
+"""`leaderboard database`: shows, releases and drops the database of an installation, by the owner recorded in it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from tornado_app.config import Config
+from tornado_app.config.flags import add_some_settings, load
+from tornado_app.core.errors import ConfigError
+
+if TYPE_CHECKING:  # the driver is loaded when the command runs
+    from tornado_app.mongo.client.driver import Client
+
+SETTINGS = (
+    "config", "mongodb_uri", "mongodb_uri_file", "mongodb_database", "mongo_driver", "mongodb_timeout",
+    "database_owner",
+)  # fmt: skip
+"""The settings that say where the database is, and on whose behalf the command acts."""
+
+ACTIONS = ("show", "release", "drop")
+
+NO_OWNER = "no owner is recorded"
+
+KEPT = 3
+"""Exit code of a command that changed nothing, because the database belongs to another installation."""
+
+EXAMPLES = """examples:
+  leaderboard database show --mongodb-uri-file /run/secrets/uri
+      the owner that is recorded in the database
+  leaderboard database release --database-owner games/arcade/5d0c0f7c-6f0c-4c35-9d5f-8f2d4a1b7c11
+      the next service that claims the database becomes its owner; end the old ones first
+  leaderboard database drop --database-owner games/arcade/5d0c0f7c-6f0c-4c35-9d5f-8f2d4a1b7c11
+      players, ledger and all else that the service keeps; collections of others stay
+
+The exit code is 0 on success, 1 where MongoDB cannot be used, 2 where a setting is wrong, and 3 where nothing was
+changed because the database belongs to another installation."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the actions and flags of `leaderboard database`."""
+    parser.add_argument("action", choices=ACTIONS, help="what to do with the database")
+    add_some_settings(parser, SETTINGS)
+
+
+def run(options: argparse.Namespace, *, out: TextIO | None = None, err: TextIO | None = None) -> int:
+    """Carry out one action; the exit code. Raises ConfigError and StartupError."""
+    import asyncio
+
+    from tornado_app.mongo.ownership import ForeignDatabase
+
+    config = load(options, concerned=SETTINGS)
+    if config.embedded:
+        raise ConfigError(["mongodb_uri: name the MongoDB; an embedded database has no owner"])
+    if config.owner is None and options.action != "show":
+        raise ConfigError(["database_owner: name the owner, as namespace/name/uid"])
+    try:
+        sentence = asyncio.run(_connected(config, options.action))
+    except ForeignDatabase as error:
+        (err or sys.stderr).write(f"error: {error}; nothing was changed\n")
+        return KEPT
+    (out or sys.stdout).write(f"{sentence}\n")
+    return 0
+
+
+async def _connected(config: Config, action: str) -> str:
+    from tornado_app.mongo.client import preflight
+    from tornado_app.mongo.client.driver import settled
+
+    client = preflight.open_client(config.read_mongodb_uri() or "", config.mongo_driver, config.mongodb_timeout)
+    try:
+        return await _act(client, config, action)
+    finally:
+        await settled(client.close())
+
+
+async def _act(client: Client, config: Config, action: str) -> str:
+    """Carry out an action; the sentence that reports it."""
+    from tornado_app.mongo import ownership
+
+    owner, database = config.owner, config.mongodb_database
+    if action == "show" or owner is None:
+        found = await ownership.read(client, database)
+        return NO_OWNER if found is None else f"{found} (uid {found.uid})"
+    if action == "release":
+        return f"released from {owner}" if await ownership.release(client, database, owner) else NO_OWNER
+    left = await ownership.drop(client, database, owner)
+    return "dropped" + (f"; collections that stay: {', '.join(left)}" if left else "")

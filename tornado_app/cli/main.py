@@ -1,0 +1,187 @@
+"""The command `leaderboard`: reads the command line and hands over. A command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from tornado_app import __version__, audit
+from tornado_app.cli import database, tokens
+from tornado_app.config import SETTINGS, advice
+from tornado_app.config.flags import add_settings, load
+from tornado_app.config.network import LOOPBACK, is_loopback
+from tornado_app.core.errors import ConfigError, StartupError
+from tornado_app.core.policies import ProofPolicy
+
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+"""Exit codes: it did not work; the command or the settings are wrong; Ctrl-C (128 + SIGINT)."""
+
+Command = Callable[[argparse.Namespace], int]
+
+_SERVE = """examples:
+  leaderboard serve
+      a MongoDB of its own, data in ./leaderboard-data, the page at http://127.0.0.1:8000
+  leaderboard serve --mongodb-uri-file /run/secrets/uri --jwt-key-file /run/secrets/jwt \\
+                    --proof-key-file /run/secrets/proof --host 0.0.0.0
+      a MongoDB of yours, as in production
+  leaderboard serve --config leaderboard.yaml --rate-limit 100/1h
+      a flag beats an environment variable, which beats the file
+
+Each setting is also an environment variable, LEADERBOARD_ and the name in capitals, and a key of the file."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers a mistyped flag with the right one, and never repeats the value of one, which may be secret."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2 and one line, in place of the base's page of usage."""
+        self.exit(MISUSED, f"error: {message} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As the base, but what is not known is an error here, where the flags of this command are known."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(self._unknown([word.partition("=")[0] for word in rest if word.startswith("-")]))
+        return found, rest
+
+    def _unknown(self, flags: list[str]) -> str:
+        if not flags:
+            return "there is an argument too many"
+        secret = next((each for each in SETTINGS if each.flag == flags[0] and not each.declared.flag), None)
+        if secret is not None:
+            why = "a secret is not taken as a flag, which other users can read"
+            return f"{why}: set {secret.variable} or {secret.flag}-file"
+        close = get_close_matches(flags[0], list(self._option_string_actions), n=1)
+        return f"there is no flag {flags[0]}" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. `argv` None is the process's own arguments."""
+    options = _parser().parse_args(argv)
+    run: Command = options.run
+    try:
+        return run(options)
+    except ConfigError as error:
+        return _fail(MISUSED, *error.faults)
+    except StartupError as error:
+        return _fail(FAILED, str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who reads our output has gone (`| head`); the interpreter would complain about it when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _fail(code: int, *lines: str) -> int:
+    sys.stderr.writelines(f"error: {line}\n" for line in lines)
+    return code
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _serve(options: argparse.Namespace) -> int:
+    config = load(options)
+    if (count := config.process_count) > 1:
+        from tornado_app.processes import supervisor
+
+        return supervisor.serve(config, count)
+    from tornado_app.service import service
+
+    return service.serve(config)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    config = load(options, defaults={"action_proof": "optional"})
+    if "allowed_hosts" not in config.sources and is_loopback(config.host):
+        config = replace(config, allowed_hosts=(*LOOPBACK, config.host))  # no page of a rebound name gets a token
+    tokens.refuse_foreign_tokens(config)
+    if config.proof_policy is ProofPolicy.REQUIRED:
+        raise ConfigError(["action_proof: the demo's players have no game server that signs for them; use optional"])
+    from tornado_app import demo
+
+    return demo.run(config, options.players)
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from tornado_app import watch
+
+    return watch.run(options.url)
+
+
+def _openapi(_options: argparse.Namespace) -> int:
+    from tornado_app.api.openapi import document
+
+    _print(json.dumps(document.document(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _asyncapi(_options: argparse.Namespace) -> int:
+    from tornado_app.api.openapi import asyncapi
+
+    _print(json.dumps(asyncapi.document(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    config = load(options)
+    rows = list(config.describe())
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for row in rows:
+        _print(f"{row.name:{widths[0]}}  {row.value:{widths[1]}}  {row.source}")
+    for sentence in advice(config):
+        sys.stderr.write(f"warning: {sentence}\n")
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="leaderboard", description="A live top 10 over MongoDB, with WebSockets.")
+    parser.add_argument("--version", action="version", version=f"leaderboard {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+
+    def add(name: str, run: Command, summary: str, *, settings: bool = False, epilog: str | None = None) -> Parser:
+        usage = "%(prog)s [FLAG ...]" if settings else None
+        about = f"{summary[0].upper()}{summary[1:]}."
+        command = commands.add_parser(name, help=summary, description=about, usage=usage, epilog=epilog)
+        command.set_defaults(run=run)
+        if settings:
+            add_settings(command)
+        return command
+
+    add("serve", _serve, "run the service", settings=True, epilog=_SERVE)
+    demo = add("demo", _demo, "run the service with simulated players on it", settings=True)
+    demo.add_argument("--players", type=_count, default=50, metavar="N", help="simulated players (default: 50)")
+    about = "print a bearer token for a player or a game server, or check one"
+    tokens.add_token_options(add("token", tokens.token, about, epilog=tokens.MINTING_EXAMPLES))
+    about = "print an action proof, as a game server signs it for a player's update, or check one"
+    tokens.add_proof_options(add("sign-action", tokens.sign_action, about, epilog=tokens.SIGNING_EXAMPLES))
+    about = "prove that each score is the sum of its ledger; exit 1 where one is not"
+    audit.add_options(add("audit", audit.run, about, epilog=audit.EXAMPLES))
+    about = "show, release or drop the database of an installation, by the owner recorded in it"
+    database.add_options(add("database", database.run, about, epilog=database.EXAMPLES))
+    watch = add("watch", _watch, "show the board live in this terminal")
+    address = "the service's address (default: http://127.0.0.1:8000)"
+    watch.add_argument("url", nargs="?", default="http://127.0.0.1:8000", metavar="URL", help=address)
+    checked = "print each setting in force and where it comes from, secrets masked; exit 2 where one is wrong"
+    add("check-config", _check_config, checked, settings=True)
+    add("openapi", _openapi, "print the OpenAPI 3.1 description of the HTTP interface as JSON")
+    add("asyncapi", _asyncapi, "print the AsyncAPI 3.0 description of the WebSockets as JSON")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:9]) <= 100_000 or len(text) > 6:
+        raise argparse.ArgumentTypeError("give a whole number of 1 to 100000")
+    return int(text)

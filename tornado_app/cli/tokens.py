@@ -1,0 +1,256 @@
+"""`leaderboard token` and `leaderboard sign-action`: what they take, what they sign with, what they print."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tornado_app.config import Config, Refused, parse_duration
+from tornado_app.config.flags import add_some_settings, load
+from tornado_app.core import identity
+from tornado_app.core.errors import ConfigError, StartupError
+from tornado_app.core.model import MAX_SCORE, Caller, Scope, Submission
+
+TOKEN_SETTINGS = (
+    "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "jwt_key", "jwt_key_file", "jwt_jwks_url",
+    "jwt_jwks_file", "jwt_algorithm", "jwt_audience", "jwt_audience_claims", "jwt_issuer", "jwt_user_claim",
+    "jwt_name_claims", "jwt_scope_claims", "jwt_write_scopes", "jwt_admin_scopes", "jwt_leeway",
+)  # fmt: skip
+"""The settings that say how a token is signed, and with what."""
+
+PROOF_SETTINGS = (
+    "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "proof_key", "proof_key_file", "proof_jwks_file",
+    "proof_algorithm", "proof_lifetime", "actions", "action_proof",
+)  # fmt: skip
+"""The same for an action proof."""
+
+_TOKEN_TTL = 3600.0
+"""Seconds that a token is valid for where no --ttl is given."""
+
+MAX_INPUT = 1024 * 1024
+"""Characters that are read of standard input."""
+
+MINTING_EXAMPLES = """examples:
+  leaderboard token --sub alice --name "Zoë"
+  leaderboard token --sub game-1 --scope scores:write --ttl 12h
+  curl -H "Authorization: Bearer $(leaderboard token --sub alice)" --json '{"score": 5}' http://127.0.0.1:8000/api/score
+  leaderboard token --check - --jwt-jwks-url https://id.example.com/jwks < token.txt
+      whether the service accepts a token, as which player, and why not
+
+It signs with the secret of jwt_key or jwt_key_file, or with the key that was made in the data folder."""
+SIGNING_EXAMPLES = """examples:
+  leaderboard sign-action --sub alice --type level_complete
+  leaderboard sign-action --sub alice --type boss --points 5000 --id boss-8c1f --ttl 30s
+  curl -H "Authorization: Bearer $(leaderboard token --sub alice)" \\
+       -H "Action-Proof: $(leaderboard sign-action --sub alice --type level_complete --points 50)" \\
+       --json '{"score": 50}' http://127.0.0.1:8000/api/score
+  leaderboard sign-action --check - --sub alice --points 50 < proof.txt
+      whether the service accepts a proof of this request, and why not
+
+It signs with the secret of proof_key or proof_key_file, or with the key that was made in the data folder."""
+
+
+def add_token_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the flags of `leaderboard token`."""
+    _add_purpose(parser, "token")
+    parser.add_argument("--sub", metavar="ID", type=_user_id, help="user id that the token is for")
+    parser.add_argument("--name", type=_username, help="display name")
+    parser.add_argument("--picture", metavar="URL", type=_avatar_url, help="avatar image, http:// or https://")
+    scopes = "what it may do: scores:write (a game server), leaderboard:admin; may be repeated"
+    parser.add_argument("--scope", action="append", default=[], type=_scope, help=scopes)
+    parser.add_argument("--ttl", type=_duration, metavar="TIME", help="how long it is valid (default: 1h)")
+    add_some_settings(parser, TOKEN_SETTINGS)
+
+
+def add_proof_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the flags of `leaderboard sign-action`."""
+    _add_purpose(parser, "action proof")
+    parser.add_argument("--sub", metavar="ID", type=_user_id, help="whose action it is: the user id")
+    parser.add_argument("--type", help="what was done, such as level_complete")
+    points = "what it is worth (default: what the service's table of actions has for the type)"
+    parser.add_argument("--points", type=_points, metavar="N", help=points)
+    parser.add_argument("--id", help="the action's id, which makes it count once (default: a random one)")
+    valid = "how long it is valid (default and maximum: proof_lifetime)"
+    parser.add_argument("--ttl", type=_duration, metavar="TIME", help=valid)
+    add_some_settings(parser, PROOF_SETTINGS)
+
+
+def _add_purpose(parser: argparse.ArgumentParser, what: str) -> None:
+    about = f"check this {what} with the service's settings instead of making one; - reads it from standard input"
+    parser.add_argument("--check", metavar="TEXT|-", help=f"{about}; exit 0 if it is accepted, 1 if not")
+
+
+def _require(options: argparse.Namespace, *names: str) -> None:
+    """Raises ConfigError where one of these flags is missing, which only checking does without."""
+    missing = [f"--{name}: it is missing; give it, or --check" for name in names if getattr(options, name) is None]
+    if missing:
+        raise ConfigError(missing)
+
+
+def _refuse(options: argparse.Namespace, *names: str) -> None:
+    """Raises ConfigError where one of these flags was given, which only making a token or proof reads."""
+    given = [f"--{name}: --check does not use it; leave it out" for name in names if getattr(options, name)]
+    if given:
+        raise ConfigError(given)
+
+
+def _given(text: str) -> str:
+    """The token or proof to check, also as it is copied out of a header."""
+    found = (sys.stdin.read(MAX_INPUT) if text == "-" else text).strip()
+    scheme, _, rest = found.partition(" ")
+    found = rest.strip() if scheme.lower() == "bearer" else found
+    if not found:
+        raise ConfigError(["--check: it is empty; give the text, or - and the text on standard input"])
+    return found
+
+
+def token(options: argparse.Namespace) -> int:
+    """Print a bearer token, or check one."""
+    config = load(options, concerned=TOKEN_SETTINGS)
+    if options.check is not None:
+        _refuse(options, "sub", "name", "picture", "scope", "ttl")
+        from tornado_app.cli import check
+
+        return check.check_token(config, _given(options.check))
+    _require(options, "sub")
+    refuse_foreign_tokens(config)
+    from tornado_app.auth import keys, material, minting
+
+    try:
+        key = keys.signing_secret(config.read_jwt_key() or _made_key(config.made_key_path, "token"))
+        text = minting.mint(
+            key,
+            sub=options.sub,
+            name=options.name,
+            picture=options.picture,
+            scopes=" ".join(options.scope).split(),
+            ttl=_TOKEN_TTL if options.ttl is None else options.ttl,
+            audience=next(iter(config.jwt_audience), None),
+            issuer=config.jwt_issuer,
+            names=config.claim_names,
+        )
+    except material.UnusableKey as error:
+        raise StartupError(str(error)) from None
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+    _print(text)
+    return 0
+
+
+def sign_action(options: argparse.Namespace) -> int:
+    """Print an action proof, or check one."""
+    config = load(options, concerned=PROOF_SETTINGS)
+    if options.check is not None:
+        _refuse(options, "ttl")
+        from tornado_app.cli import check
+
+        caller = Caller(options.sub or "", 0.0)
+        request = Submission(caller, action_type=options.type, action_id=options.id, points=options.points)
+        return check.check_proof(config, _given(options.check), request)
+    _require(options, "sub", "type")
+    _refuse_foreign_proofs(config)
+    ttl = config.proof_lifetime if options.ttl is None else options.ttl
+    if ttl > config.proof_lifetime:
+        raise ConfigError([f"--ttl: the service takes proofs of at most {config.proof_lifetime:g} s (proof_lifetime)"])
+    from tornado_app.auth import keys, material, proofs
+
+    try:
+        key = keys.signing_secret(config.read_proof_key() or _made_key(config.made_proof_key_path, "action proof"))
+        text = proofs.sign_action(
+            key, sub=options.sub, action_type=options.type, points=options.points, action_id=options.id, ttl=ttl
+        )
+    except material.UnusableKey as error:
+        raise StartupError(str(error)) from None
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+    if options.points is None and options.type not in config.action_points:
+        known = ", ".join(config.action_points)
+        sys.stderr.write(f"warning: {options.type} is not in the table of actions ({known}); name its --points\n")
+    _print(text)
+    return 0
+
+
+def refuse_foreign_tokens(config: Config) -> None:
+    """Raises ConfigError where only an identity provider can sign tokens."""
+    jwks = next((name for name in ("jwt_jwks_url", "jwt_jwks_file") if getattr(config, name) is not None), None)
+    if jwks is not None:
+        raise ConfigError([f"{jwks}: tokens cannot be signed here: your identity provider has the keys"])
+    if config.jwt_algorithm != "HS256":
+        signer = "whoever issues your tokens has the private key"
+        raise ConfigError([f"jwt_algorithm: {config.jwt_algorithm} tokens cannot be signed here: {signer}"])
+
+
+def _refuse_foreign_proofs(config: Config) -> None:
+    signer = "the game server has the private key"
+    if config.proof_jwks_file is not None:
+        raise ConfigError([f"proof_jwks_file: actions cannot be signed here: {signer}"])
+    if config.proof_algorithm != "HS256":
+        raise ConfigError([f"proof_algorithm: {config.proof_algorithm} proofs cannot be signed here: {signer}"])
+    if not config.embedded and config.proof_key is None and config.proof_key_file is None:
+        ways = "set LEADERBOARD_PROOF_KEY, or LEADERBOARD_PROOF_KEY_FILE to its file"
+        raise ConfigError([f"proof_key: it is missing, and with a MongoDB of your own no key is made; {ways}"])
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _made_key(path: Path, what: str) -> str:
+    """The key in the data folder, made where the service has not made it yet."""
+    from tornado_app.auth import minting
+
+    try:
+        is_new = not path.exists()
+        secret = minting.ensure_secret(path)
+    except OSError as error:
+        raise StartupError(f"{path} cannot be read or made: {error.strerror}. Name another --data-dir.") from None
+    if is_new:
+        sys.stderr.write(f"A new key was made: {path}. A service with the same --data-dir accepts this {what}.\n")
+    return secret
+
+
+def _scope(text: str) -> str:
+    unknown = set(text.split()) - set(Scope)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no scope {min(unknown)}; there are {' and '.join(Scope)}")
+    return text
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except Refused:
+        seconds = 0.0
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError("give a duration such as 90s, 15m or 12h")
+    return seconds
+
+
+def _points(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and 1 <= int(text) <= MAX_SCORE):
+        raise argparse.ArgumentTypeError(f"give a whole number of 1 to {MAX_SCORE}")
+    return int(text)
+
+
+def _user_id(text: str) -> str:
+    if not identity.is_user_id(text):
+        raise argparse.ArgumentTypeError(f"a user id has {identity.USER_ID_FORM}")
+    return text
+
+
+def _username(text: str) -> str:
+    name = identity.username(text)
+    if name is None:
+        raise argparse.ArgumentTypeError(
+            "a name has 1 to 64 characters, one visible at least, none a control character"
+        )
+    return name
+
+
+def _avatar_url(text: str) -> str:
+    url = identity.avatar_url(text)
+    if url is None:
+        raise argparse.ArgumentTypeError("give an http:// or https:// address of at most 2048 characters")
+    return url

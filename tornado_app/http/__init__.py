@@ -1,0 +1,1 @@
+"""The HTTP engine: connections, parsing, limits, dispatch. It knows no leaderboard."""

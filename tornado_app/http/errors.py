@@ -1,0 +1,155 @@
+"""What each error is on the wire: one shape, one table of statuses."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import msgspec
+
+from tornado_app.core import errors
+from tornado_app.core.errors import InsufficientScope, LeaderboardError, MissingToken, Unauthenticated
+from tornado_app.http import messages
+from tornado_app.http.messages import JSON_TYPE, Refusal, Response
+
+
+class BodyTooLarge(LeaderboardError):
+    """More body than any request needs."""
+
+    code = "body_too_large"
+    message = "The request body is too large."
+
+
+class HeadersTooLarge(LeaderboardError):
+    """More headers than any request needs."""
+
+    code = "headers_too_large"
+    message = "The request headers are too large."
+
+
+class UnsupportedMediaType(LeaderboardError):
+    """The body is not said to be JSON in UTF-8."""
+
+    code = "unsupported_media_type"
+    message = "Send the body as application/json in UTF-8."
+
+
+class BadRequest(LeaderboardError):
+    """A request that is not HTTP, or a header or argument that makes no sense."""
+
+    code = "invalid_request"
+    message = "The request is malformed."
+
+
+class OriginNotAllowed(errors.Forbidden):
+    """A page of another site asks for a socket."""
+
+    code = "origin_not_allowed"
+    message = "Pages of this origin may not connect."
+
+
+class HostNotAllowed(LeaderboardError):
+    """The request addresses a name that is not this service's, as after DNS rebinding."""
+
+    code = "host_not_allowed"
+    message = "This host name is not served here. If it should be, add it to the setting allowed_hosts."
+
+
+class UpgradeRequired(LeaderboardError):
+    """A path of a WebSocket, asked without a WebSocket's handshake."""
+
+    code = "upgrade_required"
+    message = "Connect here with a WebSocket, version 13."
+
+
+OVER_HTTP_1_0 = (
+    "A WebSocket needs HTTP/1.1, and this handshake came over HTTP/1.0: in nginx, set proxy_http_version 1.1."
+)
+WITHOUT_UPGRADE = (
+    "The handshake came without its header Upgrade, which a proxy has to pass on: in nginx, set "
+    "proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade and proxy_set_header Connection upgrade."
+)
+
+STATUS: tuple[tuple[type[LeaderboardError], int], ...] = (
+    (errors.InvalidJson, 400),
+    (errors.InvalidBody, 400),
+    (errors.InvalidIncrement, 400),
+    (errors.UnknownActionType, 400),
+    (BadRequest, 400),
+    (errors.Unauthenticated, 401),
+    (errors.Forbidden, 403),
+    (errors.PlayerNotFound, 404),
+    (errors.ActionNotFound, 404),
+    (messages.NotFound, 404),
+    (messages.MethodNotAllowed, 405),
+    (errors.ActionConflict, 409),
+    (BodyTooLarge, 413),
+    (UnsupportedMediaType, 415),
+    (HostNotAllowed, 421),
+    (UpgradeRequired, 426),
+    (errors.RateLimited, 429),
+    (errors.TooManyConnections, 429),
+    (HeadersTooLarge, 431),
+    (errors.DatabaseError, 500),
+    (errors.CaptchaUnavailable, 503),
+    (errors.Overloaded, 503),
+    (errors.ShuttingDown, 503),
+    (LeaderboardError, 500),
+)
+
+
+_PASSING = (errors.DatabaseError, errors.Overloaded, errors.ShuttingDown)
+"""What is over soon: its answer says when to try again."""
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """Every answer that is not a success."""
+
+    error: str
+    message: str
+
+
+TRY_AGAIN_LATER = 1013
+
+_NOT_IN_CHALLENGE = re.compile(r"[^ !#-\[\]-~]")
+"""What no `error_description` may hold, and most of it no header. Source: RFC 6750, section 3."""
+
+
+def status(error: LeaderboardError) -> int:
+    """The HTTP status of an error."""
+    return next(code for kind, code in STATUS if isinstance(error, kind))
+
+
+def close_code(error: LeaderboardError) -> int:
+    """The WebSocket close code of an error: 44 and the last two digits of the status.
+
+    What is no fault of the client is 1013, try again later (the IANA registry of close codes).
+    """
+    found = status(error)
+    return 4400 + found % 100 if found < 500 else TRY_AGAIN_LATER
+
+
+def response(error: LeaderboardError) -> Response:
+    """An error as an answer, with the headers that tell a client what to do next."""
+    headers = [JSON_TYPE]
+    wait = 1.0 if error.retry_after is None and isinstance(error, _PASSING) else error.retry_after
+    if wait is not None:
+        headers.append(("Retry-After", str(max(1, math.ceil(wait)))))
+    if isinstance(error, Unauthenticated | InsufficientScope):
+        headers.append(("WWW-Authenticate", _challenge(error)))
+    if isinstance(error, UpgradeRequired):
+        headers += [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
+    body = msgspec.json.encode(ErrorBody(error.code, error.text))
+    return Response(status(error), body, tuple(headers), Refusal(error.code, error.reason, error.detail))
+
+
+def _challenge(error: LeaderboardError) -> str:
+    """Source: RFC 6750, section 3; without a token the challenge names no error.
+
+    The text may name a claim, which a setting can call anything.
+    """
+    if isinstance(error, MissingToken):
+        return 'Bearer realm="leaderboard"'
+    code = "insufficient_scope" if isinstance(error, InsufficientScope) else "invalid_token"
+    description = _NOT_IN_CHALLENGE.sub("?", error.text)
+    return f'Bearer realm="leaderboard", error="{code}", error_description="{description}"'

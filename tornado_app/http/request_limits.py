@@ -1,0 +1,86 @@
+"""What a request's line and headers alone tell: what it asks for, and whether it is refused before any body is read."""
+
+from __future__ import annotations
+
+from tornado.httputil import HTTPHeaders, RequestStartLine
+
+from tornado_app.core.errors import LeaderboardError
+from tornado_app.http.errors import BadRequest, BodyTooLarge, HeadersTooLarge
+from tornado_app.http.messages import MAX_HEADERS
+
+MAX_BODY = 16 * 1024
+
+SINGLE = (
+    "Idempotency-Key",
+    "Action-Proof",
+    "Captcha-Token",
+    "Authorization",
+    "Content-Type",
+    "Content-Length",
+    "If-Board-Version",
+    "Origin",
+    "Sec-WebSocket-Key",
+)
+"""Headers with one value. Tornado joins two lines by a comma, which makes a third value of the two."""
+
+_MANY_DIGITS = 18
+"""More than any length that is taken; Python refuses to read some thousand."""
+
+
+def origin_form(target: str) -> str:
+    """The target without the scheme and host that a client may send along. Source: RFC 9112, section 3.2.2."""
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        return target
+    slash = rest.find("/")
+    return rest[slash:] if slash >= 0 else "/"
+
+
+def authority(target: str) -> str | None:
+    """The host that a target in absolute form names, which then counts instead of the header Host."""
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        return None
+    return rest.partition("/")[0].partition("?")[0]
+
+
+def content_length(headers: HTTPHeaders) -> int:
+    """The body's size as declared, 0 where it is not; one that makes no sense is Tornado's to refuse."""
+    digits = headers.get("Content-Length", "").lstrip("0")
+    return int(digits[:_MANY_DIGITS]) if digits.isascii() and digits.isdigit() else 0
+
+
+def is_handshake(line: RequestStartLine, headers: HTTPHeaders) -> bool:
+    """Whether a WebSocket is asked for. With a body it is not: Tornado would collect that without a bound."""
+    upgrade = headers.get("Upgrade")
+    if upgrade is None or upgrade.lower() != "websocket" or line.method != "GET":
+        return False
+    return headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in headers
+
+
+def refusal(line: RequestStartLine, headers: HTTPHeaders, length: int) -> LeaderboardError | None:
+    """Why the request is refused whatever it asks for, if it is."""
+    hosts = len(headers.get_list("Host"))
+    if line.version != "HTTP/1.0" and hosts != 1:
+        return _header_count("Host", hosts)
+    for name in SINGLE:
+        if (found := len(headers.get_list(name))) > 1:
+            return _header_count(name, found)
+    size = sum(len(name) + len(value) for name, value in headers.get_all()) + len(line.path)
+    if size > MAX_HEADERS:
+        return HeadersTooLarge(
+            f"The request's target and headers are larger than {MAX_HEADERS} bytes.",
+            detail=f"{size} bytes, at most {MAX_HEADERS}",
+        )
+    return body_too_large(length) if length > MAX_BODY else None
+
+
+def _header_count(name: str, found: int) -> BadRequest:
+    return BadRequest(f"Send one {name} header.", reason="header_count", detail=f"{found} {name} headers")
+
+
+def body_too_large(size: int) -> BodyTooLarge:
+    """The refusal of a body of `size` bytes, or of that many so far."""
+    return BodyTooLarge(
+        f"The request body is larger than {MAX_BODY} bytes.", detail=f"{size} bytes, at most {MAX_BODY}"
+    )

@@ -1,0 +1,171 @@
+"""Requests as Tornado's HTTP server reads them, on their way to the gateway and back.
+
+They are served below `RequestHandler`, by Tornado's public `HTTPMessageDelegate`: half the CPU of a handler
+(docs/performance.md), and one place that answers every error in the API's own shape. WebSocket upgrades go on to a
+`tornado.web.Application`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable
+from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
+from typing import Any
+
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerConnectionDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+
+from tornado_app.core.errors import LeaderboardError, ShuttingDown
+from tornado_app.http import errors, request_limits
+from tornado_app.http.dispatcher import Exchange, Gateway
+from tornado_app.http.errors import OVER_HTTP_1_0, HostNotAllowed, UpgradeRequired
+from tornado_app.http.messages import Response
+from tornado_app.http.server import last_words, received
+
+log = logging.getLogger("leaderboard.http")
+
+MAX_DRAIN = 1024 * 1024
+"""Bytes of an oversized body that are read and thrown away, so that the client gets to read the refusal."""
+
+
+class Delegate(HTTPServerConnectionDelegate):
+    """Hands requests to `gateway`, and upgrades to `sockets`."""
+
+    def __init__(self, gateway: Gateway, sockets: HTTPServerConnectionDelegate | None = None) -> None:
+        self._gateway = gateway
+        self._sockets = sockets
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """Called by Tornado for each request."""
+        return _Reading(self._gateway, self._sockets, server_conn, request_conn)
+
+
+class _Reading(HTTPMessageDelegate):
+    """One request as it comes in."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        sockets: HTTPServerConnectionDelegate | None,
+        server_conn: object,
+        connection: HTTPConnection,
+    ) -> None:
+        self._gateway = gateway
+        self._sockets = sockets
+        self._server_conn = server_conn
+        self._connection: Any = connection
+        self._exchange: Exchange | None = None
+        self._inner: HTTPMessageDelegate | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._refusal: LeaderboardError | None = None
+        self._answered = False
+        self._early = False
+        self._gone = False
+
+    def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Awaitable[None] | None:
+        """Decide what this is, and whether it is too large, before any body is read."""
+        began = time.perf_counter()  # not before: a connection may have been idle for long
+        received(self._connection)
+        line: RequestStartLine = start_line
+        gateway = self._gateway
+        length = request_limits.content_length(headers)
+        self._refusal = request_limits.refusal(line, headers, length)
+        target = request_limits.origin_form(line.path)
+        request = gateway.request(line.method, target, headers, self._connection.context.remote_ip)
+        handshake = self._sockets is not None and request_limits.is_handshake(line, headers)
+        if self._refusal is None:
+            self._refusal = self._refused(line, headers, handshake=handshake)
+        if handshake and self._sockets is not None and self._refusal is None:
+            self._inner = self._sockets.start_request(self._server_conn, self._connection)
+            return self._inner.headers_received(start_line, headers)
+        self._exchange = Exchange(gateway, request, began, self._say)
+        if self._refusal is not None and (length > MAX_DRAIN or "Expect" in headers):
+            self._refuse_early(self._refusal)
+        return None
+
+    def _refused(self, line: RequestStartLine, headers: HTTPHeaders, *, handshake: bool) -> LeaderboardError | None:
+        """Why the request is refused before it is routed; a handshake never comes to the gateway's own routes."""
+        named = request_limits.authority(line.path)
+        try:
+            if handshake or named is not None:
+                self._gateway.check_host(headers.get("Host") if named is None else named)
+        except HostNotAllowed as refusal:
+            return refusal
+        if handshake and line.version == "HTTP/1.0":
+            return UpgradeRequired(OVER_HTTP_1_0, reason="http_1_0", detail="the handshake came over HTTP/1.0")
+        return ShuttingDown() if handshake and self._gateway.draining else None
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Collect the body within its bound."""
+        if self._inner is not None:
+            return self._inner.data_received(chunk)
+        self._size += len(chunk)
+        if self._size > request_limits.MAX_BODY:
+            self._chunks.clear()
+            self._refusal = self._refusal or request_limits.body_too_large(self._size)
+            if self._size > MAX_DRAIN and not self._answered:
+                self._refuse_early(self._refusal)
+        else:
+            self._chunks.append(chunk)
+        return None
+
+    def finish(self) -> None:
+        """The request is whole: answer it."""
+        if self._inner is not None:
+            self._inner.finish()
+            return
+        exchange = self._exchange
+        if exchange is None:
+            return
+        exchange.request.body = b"".join(self._chunks)
+        if self._refusal is not None:
+            exchange.answer(errors.response(self._refusal))
+        else:
+            exchange.run()
+
+    def on_connection_close(self) -> None:
+        """The client went away; what it asked for is done all the same."""
+        self._gone = True
+        self._exchange = None
+        if self._inner is not None:
+            self._inner.on_connection_close()
+
+    def _refuse_early(self, refusal: LeaderboardError) -> None:
+        """Answer before the request was read whole: what is left of it is not worth reading."""
+        self._early = True
+        if self._exchange is not None:
+            self._exchange.answer(errors.response(refusal))
+
+    def _say(self, response: Response) -> None:
+        self._answered = True
+        exchange, self._exchange = self._exchange, None  # it holds us, and only the collector would free a cycle
+        if self._gone or exchange is None:
+            return
+        request = exchange.request
+        headers = HTTPHeaders()
+        for name, value in self._gateway.headers(request, response):
+            if name == "Vary":
+                headers.add(name, value)
+            else:
+                headers[name] = value  # none comes twice, and `add` costs twice as much
+        if self._early or self._gateway.draining:
+            headers["Connection"] = "close"
+        if self._early:
+            last_words(self._connection)
+        body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
+        start = ResponseStartLine("HTTP/1.1", response.status, PHRASES.get(response.status, "Unknown"))
+        try:
+            self._connection.write_headers(start, headers, body)
+        except ValueError:
+            log.exception("an answer could not be written")
+            self._connection.close()
+            return
+        self._connection.finish()

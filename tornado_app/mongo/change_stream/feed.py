@@ -1,0 +1,295 @@
+"""The change feed: one change stream for each process, and what every event says about a player's score.
+
+The feed starts with a census of all scores at cluster time T, then watches what comes after T. The resume token is
+kept in memory and taken after each batch, so that an idle stream ages well. When the history is lost, the collection
+dropped, renamed or replaced, or an event does not say what changed, the census is taken anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pymongo
+from bson import Timestamp
+from pymongo.errors import CursorNotFound, OperationFailure, PyMongoError
+
+from tornado_app.core.errors import DatabaseError, StartupError
+from tornado_app.core.interfaces import FeedListener, OutOfStep
+from tornado_app.mongo.change_stream.events import WATCHED, HistoryLost, Interpreter
+from tornado_app.mongo.change_stream.snapshot import take_census
+from tornado_app.mongo.change_stream.subscription import Tap
+from tornado_app.mongo.change_stream.subscription import moment as resume_time
+from tornado_app.mongo.client.cluster_time import cluster_time, version
+from tornado_app.mongo.client.driver import Client, is_transient, settled
+from tornado_app.mongo.players import indexes
+from tornado_app.mongo.players.cache import Known
+from tornado_app.runtime.tasks import jittered
+
+log = logging.getLogger("leaderboard.feed")
+
+AWAIT_MS = 100
+"""How long the server holds an empty answer back: also how often an idle stream shows that it is alive, and how far it
+has come, which a read with `If-Board-Version` may wait for."""
+
+BATCH = 200
+"""Events in one answer: what is read at once is worked through at once, and holds up the loop for some ms."""
+
+PROBE_TIMEOUT = 2.0
+"""Seconds within which a database that is well answers a ping."""
+
+CALL_TIMEOUT = 10.0
+"""Seconds after which a silent connection is given up."""
+
+MAX_PAUSE = 1.0
+"""Seconds between two tries to open the stream, at most."""
+
+LOST_HISTORY = frozenset({136, 237, 260, 280, 286})
+"""CappedPositionLost, CursorKilled, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
+
+RESUMABLE = "ResumableChangeStreamError"
+
+COLLECTION_GONE = frozenset({"drop", "rename", "invalidate", "replaced"})
+
+
+class Feed:
+    """Reads the players' change stream into a listener until cancelled.
+
+    `on_restart` is told why the stream is opened again; `known` is told of every event, and void with the history.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        listener: FeedListener,
+        *,
+        collection: str = "players",
+        on_restart: Callable[[str], None] = lambda reason: None,
+        known: Known | None = None,
+    ) -> None:
+        self._client = client
+        self._database = database
+        self._players = client[database][collection]
+        self._listener = listener
+        self._on_restart = on_restart
+        self._known = known
+        self._token: Mapping[str, Any] | None = None
+        self._start: Timestamp | None = None
+        self._interpreter = Interpreter()
+        self._alive_at: float | None = None
+        self._awaited: tuple[Timestamp, float] | None = None
+        self._index_gone = False
+        self._collection: object = None
+        self._replaced = False
+        self._doubted = False
+        self._followers: list[tuple[Timestamp, asyncio.Future[None]]] = []
+        self._opened = asyncio.Event()
+        self._tap: Tap | None = None
+
+    def tap(self) -> Tap | None:
+        """All that the stream reads from now on, until it ends; None while there is none. A new one closes the last."""
+        self._untap()
+        if self._alive_at is not None and self._token is not None:
+            self._tap = Tap(self._token)
+        return self._tap
+
+    def _untap(self) -> None:
+        if self._tap is not None:
+            self._tap.closed = True
+        self._tap = None
+
+    async def wait_open(self) -> None:
+        """Wait until the stream is open for the first time."""
+        await self._opened.wait()
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the stream's last sign of life, or since it is behind the database, whichever is more.
+
+        Infinite while the stream is down.
+        """
+        if self._alive_at is None:
+            return float("inf")
+        now = asyncio.get_running_loop().time()
+        since = self._alive_at if self._awaited is None else min(self._alive_at, self._awaited[1])
+        return now - since
+
+    async def probe(self) -> None:
+        """Ask the database how far it is, and whether it is still the same one. Raises DatabaseError.
+
+        The stream is behind until it has got that far too.
+        """
+        try:
+            with pymongo.timeout(PROBE_TIMEOUT):
+                moment = await cluster_time(self._players.database)
+                self._replaced = await self._find() != self._collection is not None
+        except PyMongoError as error:
+            raise DatabaseError from error
+        if self._awaited is None:
+            self._awaited = moment, asyncio.get_running_loop().time()
+
+    async def caught_up(self) -> None:
+        """Wait until the listener has been told all that is in the database now. Raises PyMongoError."""
+        with pymongo.timeout(PROBE_TIMEOUT):
+            moment = await cluster_time(self._players.database)
+        told = asyncio.get_running_loop().create_future()
+        self._followers.append((moment, told))
+        await told
+
+    def doubt(self) -> None:
+        """What the listener knows is not right: have it read anew."""
+        self._doubted = True
+
+    async def run(self) -> None:
+        """Feed the listener, over every fault, until cancelled."""
+        delay = 0.0
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._follow()
+            except HistoryLost as lost:
+                self._forget(str(lost))
+            except OutOfStep:
+                self._forget("out_of_step")
+            except PyMongoError as error:
+                self._broken(error)
+            self._alive_at = None
+            if asyncio.get_running_loop().time() - began > CALL_TIMEOUT:
+                delay = 0.0
+            await asyncio.sleep(jittered(delay))
+            delay = min(max(2 * delay, 0.05), MAX_PAUSE)
+
+    def _broken(self, error: PyMongoError) -> None:
+        if isinstance(error, OperationFailure) and error.code in LOST_HISTORY:
+            self._forget("history_lost")
+        elif isinstance(error, OperationFailure) and not _passes(error):
+            self._forget("refused")
+        else:
+            reason = type(error).__name__
+            log.warning("the change stream ended and is opened again: %s", reason)
+            self._on_restart(reason)
+
+    def _forget(self, reason: str) -> None:
+        log.warning("the change stream's history cannot be used (%s): the board is read anew", reason)
+        self._on_restart(reason)
+        self._token = self._start = None
+        self._interpreter = Interpreter()
+        self._index_gone = reason in COLLECTION_GONE
+        if self._known is not None:
+            self._known.clear()
+        self._listener.lost()
+
+    async def _follow(self) -> None:
+        if self._token is None and self._start is None:
+            await self._read_anew()
+        stream = await self._open()
+        try:
+            while True:
+                with pymongo.timeout(CALL_TIMEOUT):  # for many events: it costs as much as one
+                    await self._read(stream, CALL_TIMEOUT / 2)
+        finally:
+            self._untap()
+            await _close(stream)
+
+    async def _read(self, stream: Any, seconds: float) -> None:
+        """Tell what comes in, for about so long."""
+        time = asyncio.get_running_loop().time
+        end = time() + seconds
+        while time() < end:
+            event = await stream.try_next()
+            if self._replaced or self._doubted:
+                raise HistoryLost("replaced" if self._replaced else "ranks_differ")
+            self._lives(event)
+            if event is not None:
+                self._tell(event)
+            elif not stream.alive:  # it would say so for ever, and never let another task run
+                raise HistoryLost("invalidate")
+            self._token = stream.resume_token or self._token
+            self._reach(event)
+            if self._tap is not None:
+                self._tap.put(event, self._token)
+
+    def _reach(self, event: Mapping[str, Any] | None) -> None:
+        """Report how far the stream has come. An empty answer tells it too, so that an idle board is no old one."""
+        moment = resume_time(self._token) if event is None else event["clusterTime"]
+        if moment is not None:
+            self._listener.reached(version(moment))
+
+    async def _read_anew(self) -> None:
+        """The board by a census. A collection that was dropped or put aside has taken its index with it."""
+        if self._index_gone:
+            try:
+                await indexes.ensure(self._client, self._database, self._players.name)
+            except StartupError as error:
+                log.error("%s", error)  # the board is right without an index, but slow
+            self._index_gone = False
+        with pymongo.timeout(CALL_TIMEOUT):
+            self._collection, self._replaced = await self._find(), False
+            self._doubted = False
+        moment, census = await take_census(self._client, self._players)
+        # The events at the moment itself are in the census. One of them may be the end of the collection before this
+        # one, with which a stream from there on would end at once.
+        self._start = Timestamp(moment.time, moment.inc + 1)
+        self._listener.rebuilt(census)
+
+    async def _find(self) -> object:
+        """What tells this collection from another of the same name, None where there is none.
+
+        A stream goes on in silence when a backup or an empty data folder has taken the database's place.
+        """
+        command = {"listCollections": 1, "filter": {"name": self._players.name}}
+        found = (await self._players.database.command(command))["cursor"]["firstBatch"]
+        return found[0]["info"]["uuid"] if found else None
+
+    def _lives(self, event: Mapping[str, Any] | None) -> None:
+        """Note a sign of life, and whether the stream has got where the database was when it was last asked."""
+        self._alive_at = asyncio.get_running_loop().time()
+        self._opened.set()
+        if self._awaited is not None and (event is None or event["clusterTime"] >= self._awaited[0]):
+            self._awaited = None
+        if self._followers:
+            self._followers = [follower for follower in self._followers if not _arrived(*follower, event)]
+
+    async def _open(self) -> Any:
+        place: dict[str, Any] = {"start_at_operation_time": self._start}
+        if self._token is not None:
+            place = {"resume_after": self._token}
+        with pymongo.timeout(CALL_TIMEOUT):
+            opening = self._players.watch(WATCHED, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **place)
+            stream = await settled(opening)
+        if inspect.isawaitable(opening):  # Motor asks the server only with the first look at the stream
+            self._lives(None)
+        return stream
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        if self._known is not None:
+            self._known.told(event)
+        change = self._interpreter.change(event)
+        if change is not None:
+            self._listener.changed(change)
+
+
+def _arrived(moment: Timestamp, told: asyncio.Future[None], event: Mapping[str, Any] | None) -> bool:
+    """Whether the stream is past a moment: what comes next is told after it, or there is nothing more."""
+    if event is not None and event["clusterTime"] <= moment:
+        return told.done()
+    if not told.done():
+        told.set_result(None)
+    return True
+
+
+def _passes(error: OperationFailure) -> bool:
+    """Whether the stream can go on where it was. Any other refusal is for the place that we ask it to go on from."""
+    return is_transient(error) or isinstance(error, CursorNotFound) or error.has_error_label(RESUMABLE)
+
+
+async def _close(stream: Any) -> None:
+    try:
+        with pymongo.timeout(1.0):
+            await settled(stream.close())
+    except PyMongoError as error:
+        log.debug("a change stream's cursor was left to the server: %s", type(error).__name__)

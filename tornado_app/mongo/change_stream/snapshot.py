@@ -1,0 +1,84 @@
+"""Every score on the board at one cluster time, counted by the database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pymongo
+from bson import Timestamp
+
+from tornado_app.core.interfaces import Census
+from tornado_app.mongo.client.cluster_time import cluster_time, version
+from tornado_app.mongo.client.driver import Client, Document, settled
+from tornado_app.mongo.players.documents import ON_BOARD, milliseconds
+
+BATCH = 5_000
+"""Rows in one answer, which holds up the loop for some ms while it is decoded."""
+
+TIMEOUT = 120.0
+"""Seconds; a million players take about half of one."""
+
+_RANGES: Document = {name: ON_BOARD[name] for name in ("score", "updatedAt")}
+
+_KINDS = [("int", "date", "string"), ("long", "date", "string")]
+"""The types of a score, its time and the user id, as `documents.ON_BOARD` has them."""
+
+
+def _grouped(match: Document) -> list[Document]:
+    """Counts by score, and by the types of what is stored.
+
+    Ranges in the match and everything else in the key, so that the board's index alone answers: a seventh of the time
+    that the players' documents take (docs/decisions.md). That is why the hidden are counted with all others first.
+    """
+    kinds = {name: {"$type": field} for name, field in (("s", "$score"), ("u", "$updatedAt"), ("i", "$_id"))}
+    key = {"score": "$score", **kinds}
+    return [{"$match": match}, {"$group": {"_id": key, "players": {"$sum": 1}, "updated": {"$max": "$updatedAt"}}}]
+
+
+async def take_census(client: Client, players: Any) -> tuple[Timestamp, Census]:
+    """The scores at cluster time T, and T: whoever watches what comes after T misses nothing."""
+    moment, everybody, hidden = await _read(client, players, _RANGES)
+    counts = _counts(everybody)
+    counts.subtract(_counts(hidden))
+    latest = max((row["updated"] for row in everybody), default=None)
+    shown = [(score, count) for score, count in counts.items() if count]
+    return moment, Census(shown, version(moment), milliseconds(latest) or 0)
+
+
+async def count_above(client: Client, players: Any, score: int) -> int:
+    """How many on the board have a greater score, at one moment."""
+    above = {**_RANGES, "score": {**_RANGES["score"], "$gt": score}}
+    _, everybody, hidden = await _read(client, players, above)
+    return _counts(everybody).total() - _counts(hidden).total()
+
+
+async def _read(client: Client, players: Any, ranges: Document) -> tuple[Timestamp, list[Document], list[Document]]:
+    """A moment, the groups of all players within the ranges at it, and those of the hidden among them."""
+    with pymongo.timeout(TIMEOUT):
+        moment = await cluster_time(players.database)
+        everybody = await _rows(client, players, moment, ranges)
+        return moment, everybody, await _rows(client, players, moment, {"hidden": True, **ranges})
+
+
+async def _rows(client: Client, players: Any, moment: Timestamp, match: Document) -> list[Document]:
+    """The groups, at the moment, of whatever can be on the board."""
+    database = players.database
+    command = {
+        "aggregate": players.name,
+        "pipeline": _grouped(match),
+        "cursor": {"batchSize": BATCH},
+        "allowDiskUse": True,
+        "readConcern": {"level": "snapshot", "atClusterTime": moment},
+    }
+    async with await settled(client.start_session(causal_consistency=False)) as session:
+        cursor = await database.cursor_command(command, session=session, codec_options=players.codec_options)
+        rows: list[Document] = await cursor.batch_size(BATCH).to_list(None)
+    return [row for row in rows if tuple(row["_id"][name] for name in "sui") in _KINDS]
+
+
+def _counts(rows: list[Document]) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for row in rows:
+        counts[row["_id"]["score"]] += row["players"]
+    return counts

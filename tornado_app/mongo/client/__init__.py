@@ -1,0 +1,1 @@
+"""The MongoDB client: driver, start-up checks, cluster time, index builds, errors."""

@@ -1,0 +1,61 @@
+"""The clocks: the cluster's, as one integer that JavaScript can hold, and this machine's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from bson import Timestamp
+
+from tornado_app.mongo.client.driver import settled
+
+PAUSE = 0.02
+"""Seconds until a server that has no cluster time yet is asked again."""
+
+_SHIFT = 21
+_MAX_INCREMENT = (1 << _SHIFT) - 1
+
+
+def wall_clock() -> int:
+    """Now, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def version(moment: Timestamp) -> int:
+    """Seconds · 2²¹ + increment: grows with the cluster time, the same in every process, below 2⁵³ until 2106.
+
+    More than two million operations in one second share a version; that is more than a replica set does.
+    """
+    return int(moment.time) << _SHIFT | min(int(moment.inc), _MAX_INCREMENT)
+
+
+@contextlib.asynccontextmanager
+async def clocked(collection: Any) -> AsyncIterator[Any]:
+    """A session that keeps the time of what is done in it: `reached` tells."""
+    session = await settled(collection.database.client.start_session(causal_consistency=False))
+    async with session:
+        yield session
+
+
+def reached(session: Any) -> int:
+    """The version that shows all that was written and read in a session so far; 0 where the server has no time yet.
+
+    The server's `operationTime`: of a write the write's own; of a read at majority the moment that it may have seen.
+    """
+    moment: Timestamp | None = session.operation_time
+    return 0 if moment is None else version(moment)
+
+
+async def cluster_time(database: Any) -> Timestamp:
+    """The database's time now, bounded by the caller's `pymongo.timeout`.
+
+    For some tenths of a second after its start a server with access control answers, and has none.
+    """
+    while True:
+        moment: Timestamp | None = (await database.command("ping")).get("operationTime")
+        if moment is not None:
+            return moment
+        await asyncio.sleep(PAUSE)

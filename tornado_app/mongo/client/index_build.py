@@ -1,0 +1,80 @@
+"""Makes an index and waits for it, for as long as the server works on it: on a large collection that takes minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pymongo
+from pymongo.errors import OperationFailure, PyMongoError
+
+from tornado_app.mongo.client.driver import is_transient, settled
+from tornado_app.runtime.tasks import end
+
+log = logging.getLogger("leaderboard.schema")
+
+REPORT_EVERY = 5.0
+"""Seconds between two looks at how far the server is."""
+
+CALL_TIMEOUT = 5.0
+"""Seconds for such a look."""
+
+PATIENCE = 60.0
+"""Seconds for which the server may not answer, until the index is given up: an election takes 12."""
+
+
+async def make_index(collection: Any, keys: list[tuple[str, int]], **options: Any) -> None:
+    """Make an index, or wait for the same one that is being built, and log the progress.
+
+    After an election the new primary goes on with the build. Raises PyMongoError where the server refuses it, or does
+    not answer any more. Not bounded by `pymongo.timeout`: the driver would hand that to the server, which then aborts.
+    """
+    loop = asyncio.get_running_loop()
+    began = answered = loop.time()
+    building = _start(collection, keys, options)
+    try:
+        while True:
+            await asyncio.wait([building], timeout=REPORT_EVERY)
+            try:
+                if building.done():
+                    building.result()
+                    return
+                progress = await _progress(collection)
+            except PyMongoError as error:
+                if not is_transient(error) or loop.time() - answered > PATIENCE:
+                    raise
+                log.warning("the index of %s is still awaited: %s", collection.full_name, type(error).__name__)
+                await asyncio.sleep(min(1.0, REPORT_EVERY))
+            else:
+                answered = loop.time()
+                text = "the server builds an index of %s, %s; %.0f s so far"
+                log.info(text, collection.full_name, progress, answered - began)
+            if building.done() and building.exception() is not None:
+                building = _start(collection, keys, options)
+    finally:
+        await end(building)
+
+
+def _start(collection: Any, keys: list[tuple[str, int]], options: dict[str, Any]) -> asyncio.Future[Any]:
+    return asyncio.ensure_future(settled(collection.create_index(keys, **options)))
+
+
+async def _progress(collection: Any) -> str:
+    """How far the server is, in words; a user with the role readWrite alone may not see that."""
+    stages = [
+        {"$currentOp": {"allUsers": True}},
+        {"$match": {"command.createIndexes": collection.name, "command.$db": collection.database.name}},
+    ]
+    try:
+        with pymongo.timeout(CALL_TIMEOUT):
+            found = await settled(collection.database.client.admin.aggregate(stages))
+            operations = await found.to_list(None)
+    except OperationFailure as error:
+        if is_transient(error):
+            raise
+        return "whose progress this user may not see"
+    for progress in (operation.get("progress") or {} for operation in operations):
+        if progress.get("total"):
+            return f"{progress['done']:,} of {progress['total']:,}"
+    return "which has not begun to count yet"

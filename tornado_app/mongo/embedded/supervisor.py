@@ -1,0 +1,164 @@
+"""The embedded MongoDB: a real mongod as a one-member replica set on loopback, for development and small boards.
+
+Only who can read the data folder gets in: mongod runs with a key file, and the service's password is derived from it.
+It starts again by itself when it dies, and ends with this process, also when that is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo.embedded.bootstrap import make_writable
+from tornado_app.mongo.embedded.data_dir import DataFolder, FolderInUse
+from tornado_app.mongo.embedded.log_file import MongodLog
+from tornado_app.mongo.embedded.mongod import ADDRESS_IN_USE, FOLDER_IN_USE, REPLICA_SET, Mongod, find_binary, free_port
+
+log = logging.getLogger("leaderboard.mongod")
+
+START_SECONDS = 60.0
+"""Until mongod takes writes; recovery after a power cut included."""
+
+LEFTOVER_SECONDS = 3.0
+"""How long a service that was just killed, or its mongod, may still hold the folder."""
+
+MAX_ENDS, STABLE_SECONDS = 5, 5.0
+"""So many ends of mongod, none after it had run so long, and it is given up."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before it is started again; doubled each time."""
+
+
+class EmbeddedMongod:
+    """A mongod on `<data_dir>/mongodb`, for one `start` and one `stop`; needs a running event loop.
+
+    `cache_gb` is WiredTiger's cache in GiB, 0.25 at least. `failed` is completed with a StartupError when mongod is
+    lost for good.
+    """
+
+    def __init__(self, data_dir: Path, *, cache_gb: float = 0.5) -> None:
+        self._folder = DataFolder(data_dir)
+        self._log = MongodLog(self._folder.log_file)
+        self._cache_gb = cache_gb
+        self._port = 0
+        self._mongod: Mongod | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of mongod."""
+        return self._mongod.pid if self._mongod is not None else None
+
+    async def start(self) -> str:
+        """Start, and give the URI once it takes writes; it holds the password. Raises StartupError."""
+        find_binary()
+        try:
+            leftover = asyncio.get_running_loop().time() + LEFTOVER_SECONDS
+            await self._lock(leftover)
+            await self._first_run(leftover)
+            uri = self._folder.publish(self._port, REPLICA_SET)
+        except BaseException:
+            await self.stop()
+            raise
+        self._keeper = asyncio.create_task(self._keep_alive())
+        self._keeper.add_done_callback(self._keeper_ended)
+        log.info(
+            "the embedded MongoDB runs", extra={"pid": self.pid, "port": self._port, "data": str(self._folder.home)}
+        )
+        return uri
+
+    async def stop(self) -> None:
+        """End mongod, and wait for it; it takes about a second."""
+        try:
+            if self._keeper is not None:
+                self._keeper.cancel()
+                await asyncio.wait([self._keeper])
+            if self._mongod is not None:
+                await self._mongod.stop()
+        finally:
+            self._folder.release()
+            if self.failed.done():
+                _ = self.failed.cancelled() or self.failed.exception()  # whoever wanted to know has been told
+            self.failed.cancel()
+
+    async def _lock(self, leftover: float) -> None:
+        while True:
+            try:
+                return self._folder.lock()
+            except FolderInUse:
+                if asyncio.get_running_loop().time() > leftover:
+                    raise
+            await asyncio.sleep(FIRST_PAUSE)
+
+    async def _first_run(self, leftover: float) -> None:
+        """Run on the port of last time, or on another where that is taken, also between our look and mongod's."""
+        last = self._folder.last_port
+        self._port = free_port(last)
+        if last not in (None, self._port):
+            slow = "the port of last time is taken: MongoDB moves to another, which may take half a minute"
+            log.warning(slow, extra={"taken": last, "port": self._port})
+        while True:
+            try:
+                return await self._run()
+            except StartupError:
+                code = self._mongod.code if self._mongod is not None else None
+                if code not in (ADDRESS_IN_USE, FOLDER_IN_USE) or asyncio.get_running_loop().time() > leftover:
+                    raise
+            if code == ADDRESS_IN_USE:
+                self._port = free_port()
+            await asyncio.sleep(FIRST_PAUSE)
+
+    async def _run(self) -> None:
+        """Start mongod and wait until it takes writes. Raises StartupError, and mongod has ended then."""
+        mongod = self._mongod = await Mongod.spawn(self._folder, self._port, self._log, cache_gb=self._cache_gb)
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        ended = asyncio.ensure_future(mongod.ended())
+        ready = asyncio.ensure_future(
+            make_writable(self._port, self._folder.key, self._folder.password, deadline=deadline)
+        )
+        try:
+            await asyncio.wait([ended, ready], return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                raise StartupError(f"the embedded MongoDB ended at its start: {mongod.why()}")
+            ready.result()
+        except TimeoutError as error:
+            text = f"the embedded MongoDB was not ready within {START_SECONDS:g} seconds ({error}): {mongod.why()}"
+            await mongod.stop()
+            raise StartupError(text) from error
+        finally:
+            for waiting in (ended, ready):
+                waiting.cancel()
+            await asyncio.wait([ended, ready])
+
+    async def _keep_alive(self) -> None:
+        loop = asyncio.get_running_loop()
+        ends = 0
+        while self._mongod is not None:
+            since = loop.time()
+            code = await self._mongod.ended()
+            ends = 1 if loop.time() - since > STABLE_SECONDS else ends + 1
+            reason = self._mongod.why()
+            if ends >= MAX_ENDS:
+                raise StartupError(f"the embedded MongoDB keeps ending and was given up after {ends} times: {reason}")
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (ends - 1))
+            facts = {"pid": self.pid, "code": code, "reason": reason, "pause": pause}
+            log.error("the embedded MongoDB ended by itself and is started again", extra=facts)
+            await asyncio.sleep(pause)
+            try:
+                await self._run()
+            except StartupError as error:  # its process, if there is a new one, has ended: that counts as one more end
+                log.error("the embedded MongoDB did not start again", extra={"reason": str(error)})
+            else:
+                log.warning("the embedded MongoDB runs again", extra={"pid": self.pid, "port": self._port})
+
+    def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        if keeper.cancelled() or self.failed.done():
+            return
+        error = keeper.exception()
+        if error is not None:
+            unexpected = None if isinstance(error, StartupError) else error
+            log.error("the embedded MongoDB is lost: %s", error, exc_info=unexpected)
+            self.failed.set_exception(error)

@@ -1,0 +1,108 @@
+"""The ledger as it is written: appended to, in order, and only for as long as the lease is ours.
+
+What holds when two processes write after all, as one was stopped for longer than its lease: the index
+{player, n} lets one of two entries with a number in, and whoever is refused gives up. An erasure takes out only what
+is older than itself, so it may come late, or twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pymongo
+from pymongo.errors import BulkWriteError
+from pymongo.read_concern import ReadConcern
+
+from tornado_app.core.ledger import Entry, EntryKind
+from tornado_app.mongo.client.driver import DUPLICATE_KEY, DURABLE
+from tornado_app.mongo.client.index_build import make_index
+from tornado_app.mongo.ledger.lease import Lease, LeaseLost
+from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, document
+from tornado_app.mongo.players.documents import Document
+
+CHUNK = 500
+"""Entries in one insert: MongoDB's own unit of work."""
+
+INDEX = [("player", 1), ("n", 1)]
+
+LOOK_SECONDS = 10.0
+
+
+class Fenced(LeaseLost):
+    """Another process writes the ledger."""
+
+
+class Reused(Exception):
+    """The entry's op is that of another write: somebody copied a mark."""
+
+    def __init__(self, op: str, version: int) -> None:
+        self.op = op
+        self.version = version
+        super().__init__(op)
+
+
+class Book:
+    """Appends entries. `booked` is told how many of which kind are safely stored.
+
+    All methods raise LeaseLost where the lease is not ours, and PyMongoError.
+    """
+
+    def __init__(
+        self,
+        database: Any,
+        lease: Lease,
+        *,
+        collection: str = LEDGER,
+        booked: Callable[[EntryKind, int], None] = lambda kind, count: None,
+    ) -> None:
+        self.entries = database.get_collection(
+            collection, write_concern=DURABLE, read_concern=ReadConcern("majority"), codec_options=TOLERANT
+        )
+        self._lease = lease
+        self._booked = booked
+
+    async def prepare(self) -> None:
+        """Make the index that numbers the entries."""
+        await make_index(self.entries, INDEX, unique=True, name="chain")
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Store entries in their order, each of them durably or not at all. Raises Fenced or Reused."""
+        for start in range(0, len(entries), CHUNK):
+            chunk = entries[start : start + CHUNK]
+            try:
+                with self._while_held():
+                    await self.entries.insert_many([document(entry) for entry in chunk], ordered=True)
+            except BulkWriteError as error:
+                await self._refused(error, chunk)
+            for kind, count in Counter(entry.kind for entry in chunk).items():
+                self._booked(kind, count)
+
+    async def has(self, op: str) -> bool:
+        """Whether there is an entry with this op."""
+        with self._while_held():
+            return await self.entries.find_one({"_id": op}, {"_id": 1}) is not None
+
+    async def erase(self, player: str, version: int) -> None:
+        """Take out the player's entries that are older than the erasure."""
+        with self._while_held():
+            await self.entries.delete_many({"player": player, "version": {"$lt": version}})
+
+    def _while_held(self) -> Any:
+        left = self._lease.left
+        if left == 0:
+            raise LeaseLost
+        return pymongo.timeout(left)
+
+    async def _refused(self, error: BulkWriteError, chunk: Sequence[Entry]) -> None:
+        details: Mapping[str, Any] = error.details
+        faults = details.get("writeErrors") or ()
+        if details.get("writeConcernErrors") or not faults or faults[0]["code"] != DUPLICATE_KEY:
+            raise error
+        entry = chunk[faults[0]["index"]]
+        with pymongo.timeout(LOOK_SECONDS):
+            there: Document | None = await self.entries.find_one({"_id": entry.op}, {"player": 1, "version": 1})
+        if there is not None and (there["player"], there["version"]) != (entry.player, entry.version):
+            raise Reused(entry.op, entry.version) from error
+        raise Fenced from error

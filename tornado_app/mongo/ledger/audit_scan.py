@@ -1,0 +1,148 @@
+"""Players and ledger as an audit reads them: in the same order, and a bounded piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pymongo
+from bson import MinKey, Timestamp
+from pymongo.read_concern import ReadConcern
+
+from tornado_app.core.ledger import Account, Entry
+from tornado_app.core.suspicion import Suspect
+from tornado_app.mongo.client.cluster_time import version
+from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.ledger.appender import INDEX
+from tornado_app.mongo.ledger.entries import score_of
+from tornado_app.mongo.ledger.lease import LEASES
+from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, entry
+from tornado_app.mongo.players.documents import Document
+from tornado_app.mongo.players.suspects import Suspects
+from tornado_app.mongo.players.write_marker import Kind, mark_of
+
+PAGE = 1000
+"""Players read at once."""
+
+TIMEOUT = 20.0
+"""Seconds for one question."""
+
+MOST_STRANGERS = 10_000
+"""Documents that can't be a player's are counted up to here."""
+
+
+class LedgerScan:
+    """Reads one board for an audit. All methods raise PyMongoError."""
+
+    def __init__(self, database: Any, *, collection: str = LEDGER, players: str = "players") -> None:
+        self._database = database
+        options = {"read_concern": ReadConcern("majority"), "codec_options": TOLERANT}
+        self._entries = database.get_collection(collection, **options)
+        self._players = database.get_collection(players, **options)
+        self._leases = database.get_collection(LEASES, **options)
+        self._lease = collection
+        self._suspects = Suspects(database)
+
+    async def sizes(self) -> tuple[int, int]:
+        """About how many players and entries there are."""
+        with pymongo.timeout(TIMEOUT):
+            return await self._players.estimated_document_count(), await self._entries.estimated_document_count()
+
+    async def begun(self) -> bool:
+        """Whether there is a ledger."""
+        return bool((await self._state()).get("opened"))
+
+    async def through(self) -> int:
+        """The time up to which everything is booked, as a version; −1 where nothing ever was."""
+        moment = (await self._state()).get("through")
+        return version(moment) if isinstance(moment, Timestamp) else -1
+
+    async def _state(self) -> Document:
+        with pymongo.timeout(TIMEOUT):
+            return await self._leases.find_one({"_id": self._lease}) or {}
+
+    async def moment(self) -> int:
+        """The database's time now, as a version."""
+        with pymongo.timeout(TIMEOUT):
+            return version((await self._database.command("ping"))["operationTime"])
+
+    async def accounts(self, after: str) -> Sequence[Account]:
+        """A page of players, from the one after `after` on; none at the end."""
+        with pymongo.timeout(TIMEOUT):
+            found = self._players.find({"_id": {"$gt": after}}, {"score": 1, "last": 1}).sort("_id", 1).limit(PAGE)
+            return [_account(document) for document in await found.to_list(None)]
+
+    async def account(self, player: str) -> Account | None:
+        """One player, as it is now."""
+        with pymongo.timeout(TIMEOUT):
+            document = await self._players.find_one({"_id": player}, {"score": 1, "last": 1})
+        return None if document is None else _account(document)
+
+    def lines(self, after: str, last: str | None) -> AsyncIterator[tuple[str, Any, Entry | None]]:
+        """The entries of the players after `after` up to `last`, None being no bound."""
+        return self._lines({"$gt": after} if last is None else {"$gt": after, "$lte": last})
+
+    def lines_of(self, player: str) -> AsyncIterator[tuple[str, Any, Entry | None]]:
+        """The entries of one player."""
+        return self._lines({"$eq": player})
+
+    async def _lines(self, players: Document) -> AsyncIterator[tuple[str, Any, Entry | None]]:
+        cursor = self._entries.find({"player": players}).sort([("player", 1), ("n", 1)])
+        try:
+            documents: list[Document] = [{}]
+            while documents:
+                with pymongo.timeout(TIMEOUT):
+                    documents = await cursor.to_list(PAGE)
+                for document in documents:
+                    yield document["player"], document.get("n"), _entry(document)
+        finally:
+            await settled(cursor.close())
+
+    async def suspects(self, since: int) -> AsyncIterator[Suspect]:
+        """Whoever broke a rule of suspicion at or after a moment (ms)."""
+        with pymongo.timeout(TIMEOUT):
+            async for suspect in self._suspects.since(since):
+                yield suspect
+
+    async def strangers(self) -> Sequence[str]:
+        """What is in either collection and can't be a player's, in words."""
+        with pymongo.timeout(TIMEOUT):
+            players = await self._players.count_documents({"_id": ""})
+            players += await _no_text(self._players, [("_id", 1)])
+            entries = await _no_text(self._entries, INDEX)
+            if await self._has_arrays():
+                entries += await self._entries.count_documents({"player": {"$type": "array", "$ne": []}})
+        found = ((players, "players", "whose _id is no user id"), (entries, self._lease, "that belong to no player"))
+        return [f"{count} documents in collection {name} {what}" for count, name, what in found if count]
+
+    async def _has_arrays(self) -> bool:
+        """Whether an entry ever had an array for a player: its index remembers that, and only reading all finds it."""
+        find = {"find": self._lease, "hint": dict(INDEX), "limit": 1}
+        plan = await self._database.command({"explain": find, "verbosity": "queryPlanner"})
+        return "'isMultiKey': True" in str(plan["queryPlanner"]["winningPlan"])
+
+
+async def _no_text(collection: Any, index: list[tuple[str, int]]) -> int:
+    """How many documents have no text in the first field of an index, by that index: reading all would take too long.
+
+    In the order of an index all text comes after the empty text, and before the empty document.
+    Source: MongoDB manual, "Comparison/Sort Order".
+    """
+    (field, _), *others = index
+    least = [(name, MinKey()) for name, _ in others]
+    before = collection.find({}, {"_id": 1}).hint(index).max([(field, ""), *least]).limit(MOST_STRANGERS)
+    behind = collection.find({}, {"_id": 1}).hint(index).min([(field, {}), *least]).limit(MOST_STRANGERS)
+    return len(await before.to_list(None)) + len(await behind.to_list(None))
+
+
+def _account(document: Document) -> Account:
+    mark = mark_of(document.get("last"))
+    erased = mark is not None and mark.kind is Kind.ERASE
+    return Account(document["_id"], score_of(document), None if mark is None else mark.op, erased)
+
+
+def _entry(document: Document) -> Entry | None:
+    try:
+        return entry(document)
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,84 @@
+"""The last entry of each player's chain: looked up when the player is first written of, then kept in mind."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+
+import pymongo
+
+from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.ledger.entries import NOTHING, Head, head_in
+from tornado_app.mongo.players.documents import Document
+
+MAX_HEADS = 50_000
+"""Players kept in mind, at about 400 bytes each; past that the one that was quiet the longest is looked up again."""
+
+CHUNK = 500
+"""Players in one question."""
+
+TIMEOUT = 10.0
+"""Seconds for one question."""
+
+
+class Heads:
+    """A bounded memory of chains' ends. It is right for as long as nobody else writes the ledger."""
+
+    def __init__(self, entries: Any, *, most: int = MAX_HEADS) -> None:
+        self._entries = entries
+        self._most = most
+        self._known: OrderedDict[str, Head] = OrderedDict()
+
+    def __getitem__(self, player: str) -> Head:
+        """The end of a chain that was loaded or set since the last `load`. Raises KeyError for another."""
+        return self._known[player]
+
+    def __setitem__(self, player: str, head: Head) -> None:
+        self._known[player] = head
+        self._known.move_to_end(player)
+
+    def forget(self) -> None:
+        """Somebody else may have written."""
+        self._known.clear()
+
+    async def load(self, players: Collection[str]) -> None:
+        """Have these players' ends in mind, and not too many others."""
+        for player in players:
+            if player in self._known:
+                self._known.move_to_end(player)
+        missing = [player for player in players if player not in self._known]
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            found = {player: head async for player, head in self.read({"$in": chunk})}
+            for player in chunk:
+                self[player] = found.get(player, NOTHING)
+        while len(self._known) > max(self._most, len(players)):
+            self._known.popitem(last=False)
+
+    async def reload(self, player: str) -> None:
+        """Look a player's end up again."""
+        self._known.pop(player, None)
+        await self.load([player])
+
+    async def read(self, players: Document) -> AsyncIterator[tuple[str, Head]]:
+        """The ends of all chains whose player fits the condition, from the database.
+
+        Sorted this way MongoDB looks at one entry of each player only (DISTINCT_SCAN backwards on the index).
+        """
+        pipeline = [
+            {"$match": {"player": players}},
+            {"$sort": {"player": -1, "n": -1}},
+            {"$group": {"_id": "$player", "last": {"$first": "$$ROOT"}}},
+        ]
+        with pymongo.timeout(TIMEOUT):
+            cursor = await settled(self._entries.aggregate(pipeline))
+        try:
+            documents: list[Document] = [{}]
+            while documents:
+                with pymongo.timeout(TIMEOUT):
+                    documents = await cursor.to_list(CHUNK)
+                for document in documents:
+                    yield document["_id"], head_in(document["last"])
+        finally:
+            await settled(cursor.close())

@@ -1,0 +1,199 @@
+"""The ledger as it is read: what was done to a player's score, newest or oldest first.
+
+    ledger: {_id: op, player, n, kind, points, score, at, version, id?, type?, face?, by?, reason?, ops?, prev, hash}
+    index:  {player: 1, n: 1}, unique
+
+It is written by one process at a time (writer.py) and holds what the change stream told so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import ASCENDING, DESCENDING
+from pymongo.read_concern import ReadConcern
+
+from tornado_app.core.ledger import Counted, Entry, EntryKind
+from tornado_app.core.model import rfc3339
+from tornado_app.mongo.client.driver import DURABLE, settled
+from tornado_app.mongo.client.errors import database_errors
+from tornado_app.mongo.players.documents import Document, milliseconds
+
+log = logging.getLogger("leaderboard.ledger")
+
+LEDGER = "ledger"
+
+TOLERANT: CodecOptions[Document] = CodecOptions(
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+)
+"""Reads also what somebody else wrote; a document that can't be decoded would be in the way of all after it."""
+
+PAGE = 250
+"""Entries read at once: some 3 ms of work."""
+
+_OPTIONAL = ("id", "type", "face", "by", "reason", "ops")
+"""Left out of a document where they say nothing."""
+
+
+class Ledger:
+    """Reads one board's ledger. Every method raises DatabaseError when the database does not answer in `timeout`."""
+
+    def __init__(
+        self, database: Any, *, collection: str = LEDGER, players: str = "players", timeout: float = 5.0
+    ) -> None:
+        options = {"write_concern": DURABLE, "read_concern": ReadConcern("majority"), "codec_options": TOLERANT}
+        self._entries = database.get_collection(collection, **options)
+        self._players = database.get_collection(players, **options)
+        self._timeout = timeout
+
+    async def has(self, op: str) -> bool:
+        """Whether the write with this mark is in the ledger."""
+        async with database_errors(self._timeout):
+            return await self._entries.find_one({"_id": op}, {"_id": 1}) is not None
+
+    async def actions(
+        self, player: str, *, action_id: str | None = None, since_ms: int | None = None
+    ) -> AsyncGenerator[list[Counted]]:
+        """The player's accepted actions that were not taken back, newest first, up to `PAGE` at a time.
+
+        `action_id`: only the one of that id; `since_ms`: only those from that time on, in milliseconds. All of the
+        player's entries are read: the database would look for the few that fit in one call, which takes too long.
+        """
+        since = None if since_ms is None else datetime.fromtimestamp(since_ms / 1000, UTC)
+        gone: set[str] = set()
+        fields = dict.fromkeys(("kind", "points", "id", "at", "ops"), 1)
+        async with aclosing(self._pages(self._entries.find({"player": player}, fields).sort("n", DESCENDING))) as pages:
+            async for page in pages:
+                for document in page:  # newer than the actions that it takes back
+                    gone.update(document.get("ops", ()))
+                yield [
+                    Counted(each["_id"], int(each["points"]))
+                    for each in page
+                    if each["kind"] == EntryKind.ACTION.value
+                    and each["_id"] not in gone
+                    and (action_id is None or each.get("id") == action_id)
+                    and (since is None or each["at"] >= since)
+                ]
+
+    async def _pages(self, cursor: Any) -> AsyncGenerator[list[Document]]:
+        """What a cursor finds. No answer is so large that reading it would hold up the loop."""
+        cursor = cursor.batch_size(PAGE)
+        try:
+            while True:
+                async with database_errors(self._timeout):
+                    page = await cursor.to_list(PAGE)
+                if not page:
+                    return
+                yield page
+                await asyncio.sleep(0)  # a page that has come already would let no other task run
+        finally:
+            await settled(cursor.close())
+
+    async def history(self, player: str, limit: int, before_n: int | None) -> list[Entry]:
+        """Up to `limit` entries of the player, newest first, from the one before number `before_n` on."""
+        wanted: Document = {"player": player}
+        if before_n is not None:
+            wanted["n"] = {"$lt": before_n}
+        async with database_errors(self._timeout):
+            found = await self._entries.find(wanted).sort("n", DESCENDING).limit(limit).to_list(None)
+        return _readable(found)
+
+    async def knows(self, player: str) -> bool:
+        """Whether there is such a player, on the board or hidden, or was one that left entries."""
+        async with database_errors(self._timeout):
+            if await self._players.find_one({"_id": player}, {"_id": 1}) is not None:
+                return True
+            return await self._entries.find_one({"player": player}, {"_id": 1}) is not None
+
+    async def export(self, player: str) -> list[dict[str, Any]]:
+        """All entries of the player in JSON's types, oldest first."""
+        found: list[dict[str, Any]] = []
+        async with aclosing(self._pages(self._entries.find({"player": player}).sort("n", ASCENDING))) as pages:
+            async for page in pages:
+                found += map(_plain, _readable(page))
+        return found
+
+
+def _readable(documents: list[Document]) -> list[Entry]:
+    """The entries; what somebody else made of one is left to the audit to tell."""
+    found = []
+    for document in documents:
+        try:
+            found.append(entry(document))
+        except (KeyError, TypeError, ValueError):
+            log.error("an entry of the ledger is none any more: run `leaderboard audit`", extra={"op": document["_id"]})
+    return found
+
+
+def entry(document: Document) -> Entry:
+    """A stored entry. Raises KeyError, TypeError or ValueError for what is none."""
+    optional = {name: document[name] for name in _OPTIONAL if name in document}
+    if "ops" in optional:
+        optional["ops"] = tuple(optional["ops"])
+    return Entry(
+        op=document["_id"],
+        player=document["player"],
+        n=_integer(document["n"]),
+        kind=EntryKind(document["kind"]),
+        points=_integer(document["points"]),
+        score=_integer(document["score"]),
+        at=_moment(document["at"]),
+        version=_integer(document["version"]),
+        prev=_hash(document["prev"]),
+        hash=_hash(document["hash"]),
+        **optional,
+    )
+
+
+def _integer(value: Any) -> int:
+    """The number; BSON's int64 comes as a class of its own, which JSON encoders refuse."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return int(value)
+
+
+def _moment(value: Any) -> int:
+    if not isinstance(value, datetime):
+        raise TypeError
+    return milliseconds(value) or 0
+
+
+def _hash(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError
+    return bytes(value)
+
+
+def document(entry: Entry) -> Document:
+    """An entry as it is stored."""
+    optional = {name: value for name in _OPTIONAL if (value := getattr(entry, name)) not in (None, "", ())}
+    return {
+        "_id": entry.op,
+        "player": entry.player,
+        "n": entry.n,
+        "kind": entry.kind.value,
+        "points": entry.points,
+        "score": entry.score,
+        "at": datetime.fromtimestamp(entry.at / 1000, UTC),
+        "version": entry.version,
+        **optional,
+        "prev": entry.prev,
+        "hash": entry.hash,
+    }
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    found = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    return found | {
+        "kind": entry.kind.value,
+        "at": rfc3339(entry.at),
+        "ops": list(entry.ops),
+        "prev": entry.prev.hex(),
+        "hash": entry.hash.hex(),
+    }

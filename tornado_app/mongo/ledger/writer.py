@@ -1,0 +1,246 @@
+"""Writes the ledger from the players' change stream, in one process at a time, without gaps and without doubles.
+
+    leases: {_id: "ledger", holder, until, term, place?, through?, begun?, opened?}
+
+`place` is the resume token up to which everything is booked, `through` the cluster time for those who want to know how
+far the ledger is; both are written with each renewal of the lease. After a crash the stream is read from `place` again,
+and what is in the ledger already is told by the entries' versions (entries.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pymongo
+from bson import Timestamp
+from pymongo.errors import OperationFailure, PyMongoError
+
+from tornado_app.core.ledger import EntryKind
+from tornado_app.mongo.change_stream.events import HistoryLost
+from tornado_app.mongo.change_stream.feed import BATCH, LOST_HISTORY, Feed
+from tornado_app.mongo.change_stream.reader import Batch, NoSuchPlace, Tail
+from tornado_app.mongo.client.cluster_time import cluster_time
+from tornado_app.mongo.client.driver import Client
+from tornado_app.mongo.ledger.appender import Book
+from tornado_app.mongo.ledger.chain_heads import Heads
+from tornado_app.mongo.ledger.entries import WATCHED
+from tornado_app.mongo.ledger.lease import CALL_TIMEOUT, TTL, Lease, LeaseLost
+from tornado_app.mongo.ledger.reader import LEDGER
+from tornado_app.mongo.ledger.reconciliation import Opening
+from tornado_app.mongo.ledger.scribe import Scribe
+from tornado_app.mongo.players.documents import Document
+from tornado_app.runtime.tasks import first_of, jittered
+
+log = logging.getLogger("leaderboard.ledger")
+
+END_SECONDS = 3.0
+"""How long a process that ends goes on booking what is there already, and gives the lease up."""
+
+MAX_PAUSE = 1.0
+"""Seconds between two tries after a fault, at most."""
+
+
+GATHER = 0.05
+"""Seconds for which few events are left to become more: an insert of ten costs the database little more than of one."""
+
+
+class LedgerWriter:
+    """Keeps one board's ledger, whenever the lease is this process's. `ttl`: the lease's, in seconds.
+
+    `booked` is told how many entries of which kind are safely stored. `feed`: that of the same players in this process.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        *,
+        collection: str = "players",
+        ledger: str = LEDGER,
+        ttl: float = TTL,
+        booked: Callable[[EntryKind, int], None] = lambda kind, count: None,
+        feed: Feed | None = None,
+    ) -> None:
+        self._feed = feed
+        self._players = client[database][collection]
+        self.lease = Lease(client[database], ledger, ttl=ttl)
+        self._book = Book(client[database], self.lease, collection=ledger, booked=booked)
+        self._heads = Heads(self._book.entries)
+        self._scribe = Scribe(self._book, self._heads)
+        self._place: Any = None
+        self._ending = asyncio.Event()
+        self._ends_at = 0.0
+        self._idle = asyncio.Event()
+        self._current = asyncio.Event()
+        self._through: Timestamp | None = None
+        self._awaited: tuple[Timestamp | None, float] | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether this process writes the ledger now."""
+        return self.lease.left > 0
+
+    @property
+    def lag(self) -> float:
+        """Seconds for which the ledger may lack something: where this process writes it, or where nobody does."""
+        if self.holds:
+            return 0.0 if self._awaited is None else time.monotonic() - self._awaited[1]
+        vacant = self.lease.vacant_since
+        return 0.0 if vacant is None else time.monotonic() - vacant
+
+    async def run(self) -> None:
+        """Write, over every fault, until cancelled; after `close` it does nothing any more."""
+        await self._work()
+        self._idle.set()
+        await asyncio.get_running_loop().create_future()
+
+    async def caught_up(self) -> None:
+        """Wait until everything is booked that was there when this process took the lease."""
+        await self._current.wait()
+
+    async def close(self) -> None:
+        """Book what is there already and let another process go on, within `END_SECONDS`."""
+        self._ends_at = time.monotonic() + END_SECONDS / 2
+        self._ending.set()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("the ledger is left as it is: the next process goes on from there")
+
+    async def _work(self) -> None:
+        delay = 0.0
+        while not self._ending.is_set():
+            try:
+                state = await self.lease.take()
+                if state is not None:
+                    delay = 0.0
+                    await self._hold(state)
+                pause = self.lease.pause
+            except LeaseLost as lost:
+                log.warning("the ledger's lease is lost: %s", type(lost).__name__)
+                pause = self.lease.pause
+            except PyMongoError as error:
+                log.warning("the ledger is not written for now: %s", type(error).__name__)
+                delay = pause = min(max(2 * delay, 0.05), MAX_PAUSE)
+            except Exception:  # the board goes on without its bookkeeping, and the lag tells of it
+                log.exception("the ledger is not written for now")
+                await self._give_up()
+                pause = self.lease.pause
+            await self._rest(jittered(pause, 0.7))
+        await self._give_up()
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        except TimeoutError:
+            return
+
+    async def _give_up(self) -> None:
+        try:
+            await self.lease.release()
+        except PyMongoError as error:
+            log.warning("the ledger's lease is left to run out: %s", type(error).__name__)
+
+    # -- while the lease is ours ------------------------------------------------------------------
+
+    async def _hold(self, state: Document) -> None:
+        """Follow the stream and renew the lease; returns only when the service ends."""
+        log.info("this process writes the ledger", extra={"term": state["term"]})
+        self._heads.forget()
+        self._place = self._through = None
+        self._awaited = None, time.monotonic()
+        await first_of(self._renew(), self._follow(state))
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self.lease.pause)
+            try:
+                if await self.lease.take(self._progress()) is None:
+                    raise LeaseLost
+                await self._probe()
+            except PyMongoError as error:
+                if self.lease.left == 0:
+                    raise LeaseLost from error
+
+    def _progress(self) -> dict[str, Any]:
+        kept = {"place": self._place, "through": self._through}
+        return {name: value for name, value in kept.items() if value is not None}
+
+    async def _probe(self) -> None:
+        """Ask the database how far it is: the ledger is behind until it has got there too."""
+        moment = await self._moment()
+        if self._awaited is None or self._awaited[0] is None:
+            since = time.monotonic() if self._awaited is None else self._awaited[1]
+            self._awaited = moment, since
+
+    async def _moment(self) -> Timestamp:
+        """How far the database is."""
+        with pymongo.timeout(CALL_TIMEOUT):
+            return await cluster_time(self._players.database)
+
+    async def _follow(self, state: Document) -> None:
+        await self._book.prepare()
+        try:
+            place = state.get("place")
+            if not isinstance(place, Mapping | Timestamp):
+                place = await self._open(state)
+            tail = Tail(self._players, WATCHED, place, (lambda: None) if self._feed is None else self._feed.tap)
+            await first_of(tail.run(), self._consume(tail))
+        except HistoryLost as lost:
+            await self._lost(str(lost))
+        except NoSuchPlace:
+            await self._lost("no_such_place")
+        except OperationFailure as error:
+            if error.code not in LOST_HISTORY:
+                raise
+            await self._lost("history_lost")
+
+    async def _open(self, state: Document) -> Any:
+        first = not state.get("opened")
+        opening = Opening(self._players, self._book, self._heads, self.lease, first=first)
+        begun = await opening.run(state.get("begun"))
+        self._heads.forget()
+        await self.lease.keep({"place": begun, "begun": None, "opened": True})
+        return begun
+
+    async def _lost(self, reason: str) -> None:
+        """Compare everybody the next time."""
+        log.error("the ledger's place in the change stream cannot be used: all players are compared with it",
+                  extra={"reason": reason})  # fmt: skip
+        self._place = None
+        await self.lease.keep({"place": None, "begun": None})
+
+    async def _consume(self, tail: Tail) -> None:
+        """Book what comes in; returns when the service ends and all is booked that was there by then."""
+        first, last = await self._moment(), None
+        while True:
+            batch = await tail.batch()
+            await self._scribe.write(batch.events)
+            self._reached(batch)
+            if self._has(first):
+                self._current.set()
+            if self._ending.is_set():
+                last = last or await self._moment()
+                if self._has(last) or time.monotonic() > self._ends_at:
+                    await self.lease.keep(self._progress())
+                    return
+            if 0 < len(batch.events) < BATCH:
+                await self._rest(GATHER)
+
+    def _reached(self, batch: Batch) -> None:
+        """Note how far the ledger is, once a batch is booked."""
+        self._place = batch.token
+        self._through = batch.moment or self._through
+        moment = None if self._awaited is None else self._awaited[0]
+        if moment is not None and self._has(moment):
+            self._awaited = None
+
+    def _has(self, moment: Timestamp) -> bool:
+        """Whether everything up to a moment is booked. That a look found nothing more does not tell."""
+        return self._through is not None and self._through >= moment

@@ -1,0 +1,1 @@
+"""The collection `players`: score updates, moderation, profiles, and the cache of players."""

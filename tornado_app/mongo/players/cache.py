@@ -1,0 +1,166 @@
+"""What is known of players who have just played, so that their next update need not be asked back.
+
+A state is what a player's document was after one of its writes: as it was read, or as a write made it of the state
+before. An update that its rules admit is made on the condition that the document is still so: its `last` differs after
+each write, so whatever came between makes the condition miss, and the update goes the long way, by the rules in the
+filter (documents.py). So a state may be old, and nothing is wrong but the time. Nobody is refused by it, and no replay
+is answered from it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Self
+
+import msgspec
+
+from tornado_app.core.model import MAX_SCORE, Quota
+from tornado_app.core.policies import Rules
+from tornado_app.mongo.players import write_marker
+
+MAX_KNOWN = 32_768
+MAX_BYTES = 36 * 1024 * 1024
+"""Players kept in mind, and what they may take; past that the one that was quiet the longest is forgotten."""
+
+STATE_BYTES, ENTRY_BYTES = 550, 28
+"""A player, and each action that is remembered of it: 1.1 KB with the default of 20."""
+
+MOST_REMEMBERED = 100
+"""With more to remember than this for each player nobody is known: reading it all back costs more than it saves."""
+
+ID_SIZE = 12
+
+PROFILE = ("username", "avatarUrl", "ownUsername", "ownAvatarUrl")
+"""The members that say how a player is shown: of the token, and the player's own choice, which wins."""
+
+
+def id_hash(action_id: str | None, op: str) -> bytes:
+    """12 bytes for the action's id; without one the op stands in, which no other action has."""
+    return blake2b((action_id or f"\0{op}").encode(), digest_size=ID_SIZE).digest()
+
+
+def quota(times: Sequence[int], now: int, rules: Rules) -> Quota:
+    """Updates left, and when the next one is free: once the entry that fills the limit has left the window.
+
+    Told from the places of the entries (`times`, in milliseconds, newest first), as the filter of the write does it,
+    not from their number: with clocks that differ, or step, one that still counts can stand behind others that do not.
+    """
+    horizon = now - rules.limit.window_ms
+    for place in range(min(len(times), rules.limit.updates), 0, -1):
+        if times[place - 1] > horizon:
+            reset = times[place - 1] - horizon  # longer than the window where another clock is ahead
+            return Quota(rules.limit.updates - place, min(reset, rules.limit.window_ms) / 1000)
+    return Quota(rules.limit.updates, 0.0)
+
+
+class State:
+    """A player's document, as far as an update is decided by it.
+
+    `ids`: the hashes of the remembered actions, one after the other; `times` and `points` are theirs. All are newest
+    first.
+    """
+
+    __slots__ = ("ids", "last", "points", "score", "times")
+
+    def __init__(self, score: int, last: str, ids: bytes, times: array[int], points: array[int]) -> None:
+        self.score = score
+        self.last = last
+        self.ids = ids
+        self.times = times
+        self.points = points
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self | None:
+        """That of a document; None where updates of this player need a closer look.
+
+        Raises what an entry that is none raises: KeyError, TypeError or OverflowError.
+        """
+        score, last, recent = document.get("score"), document.get("last"), document.get("recent", ())
+        if document.get("suspended") or document.get("hidden") or not isinstance(last, str):
+            return None
+        if not isinstance(score, int) or isinstance(score, bool):
+            return None
+        ids = b"".join(entry["i"] for entry in recent)
+        times, points = (array("q", [entry[name] for entry in recent]) for name in ("t", "p"))
+        return cls(int(score), last, ids, times, points)
+
+    def admits(self, points: int, hashed: bytes, now: int, rules: Rules) -> bool:
+        """Whether nothing stands against an action: what the filter in documents.py asks, of what is known."""
+        if self.score > MAX_SCORE - points or hashed in self.ids:
+            return False
+        limit = rules.limit
+        horizon = now - limit.window_ms
+        if len(self.times) >= limit.updates and self.times[limit.updates - 1] > horizon:
+            return False
+        if rules.max_points is None:
+            return True
+        spent = sum(p for p, t in zip(self.points, self.times, strict=True) if t > horizon)
+        return spent + points <= rules.max_points
+
+    def after(self, points: int, hashed: bytes, now: int, last: str, rules: Rules) -> State:
+        """The state after an action."""
+        kept = rules.remember - 1
+        return State(
+            self.score + points,
+            last,
+            hashed + self.ids[: ID_SIZE * kept],
+            array("q", [now]) + self.times[:kept],
+            array("q", [points]) + self.points[:kept],
+        )
+
+
+class Known:
+    """The states of players, by their ids; `own` is what the ops of this process begin with."""
+
+    def __init__(self, rules: Rules, own: str, *, most: int = MAX_KNOWN) -> None:
+        fit = MAX_BYTES // (STATE_BYTES + ENTRY_BYTES * rules.remember)
+        self._most = 0 if rules.remember > MOST_REMEMBERED else min(most, fit)
+        self._own = own
+        self._states: OrderedDict[str, State] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def take(self, player: str) -> State | None:
+        """What is known of a player, who is about to play: it is known no more until it is noted again."""
+        return self._states.pop(player, None)
+
+    def note(self, player: str, state: State) -> None:
+        """The player has just played."""
+        self._states[player] = state
+        self._states.move_to_end(player)
+        if len(self._states) > self._most:
+            self._states.popitem(last=False)
+
+    def clear(self) -> None:
+        """What is known is of no use any more."""
+        self._states.clear()
+
+    def told(self, event: Mapping[str, Any]) -> None:
+        """An event of the change stream: a player whom somebody else changed is known no more.
+
+        That saves an update that would miss, and sees a hand in the memory of actions, which the condition does not.
+        """
+        player = event.get("documentKey", {}).get("_id")
+        state = self._states.get(player) if isinstance(player, str) else None
+        if state is None:
+            return
+        description = event.get("updateDescription") or {}
+        fields = description.get("updatedFields") or event.get("fullDocument") or {}
+        last = fields.get("last")
+        if last is not None and (last == state.last or self._is_ours(last)):
+            return
+        touched = {*fields, *(description.get("removedFields") or ())}
+        if touched and touched.issubset(PROFILE):
+            return  # a name alone leaves no mark
+        del self._states[player]  # what is not shown may be the memory
+
+    def _is_ours(self, last: Any) -> bool:
+        """Whether this process made a write: then it knows already, or has asked."""
+        try:
+            return write_marker.decode(last).op.startswith(self._own)
+        except (msgspec.DecodeError, TypeError):
+            return False

@@ -1,0 +1,316 @@
+"""The rule of a write: a player's document, and the one update that checks and changes it.
+
+    players: {_id, score, updatedAt, createdAt, createdBy?, username?, avatarUrl?, ownUsername?, ownAvatarUrl?,
+              suspended?, hidden?, profileAt?: [ms],
+              recent: [{i: id hash, p: points, t: ms, o: op, r: request hash}], last: mark}
+
+`recent` is newest first, so that the entry which decides the rate limit stands at a fixed path. `op` is unique for each
+submission: who reads it back knows that its own write won; `createdBy` is the op that made the player. `last` tells
+what the last write did (write_marker.py). `username` and `avatarUrl` are the token's; `ownUsername` and `ownAvatarUrl`
+are the player's own choice and win, also where they are null, which shows none. `profileAt`: when the profile was
+changed, newest first. Source: docs/decisions.md.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tornado_app.core.errors import (
+    ActionConflict,
+    InvalidIncrement,
+    LeaderboardError,
+    PlayerNotFound,
+    PlayerSuspended,
+    RateLimited,
+    SuspiciousActivity,
+)
+from tornado_app.core.model import MAX_SCORE, Action, Player, Profile, Quota, Receipt
+from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.mongo.players import write_marker
+from tornado_app.mongo.players.cache import MOST_REMEMBERED, PROFILE, State, id_hash, quota
+from tornado_app.mongo.players.write_marker import Kind, Mark
+
+Document = dict[str, Any]
+
+BOARD_ORDER = [("score", -1), ("updatedAt", 1), ("_id", 1)]
+"""Higher score first; among equals, who reached it first; then the user id."""
+
+ON_BOARD: Document = {
+    "hidden": {"$ne": True},
+    "score": {"$gte": -MAX_SCORE - 1, "$lte": MAX_SCORE},
+    "updatedAt": {"$gte": datetime(1970, 1, 1, tzinfo=UTC), "$lt": datetime(9999, 1, 1, tzinfo=UTC)},
+    "$nor": [
+        *({"score": {"$type": kind}} for kind in ("double", "decimal", "array")),
+        {"updatedAt": {"$type": "array"}},
+        {"_id": {"$not": {"$type": "string"}}},
+    ],
+}
+"""Which players the board shows: what somebody else put into the collection must not end the service.
+
+A range holds values of its own kind only, but looks at the members of an array.
+"""
+
+_ERASE_MARK = r'^\["e",'
+"""How the mark of an erasure begins (write_marker.py)."""
+
+BEING_ERASED: Document = {"last": {"$regex": _ERASE_MARK}}
+NOT_BEING_ERASED: Document = {"last": {"$not": {"$regex": _ERASE_MARK}}}
+"""Whether an erasure has begun that deletes the document: nothing else may change it any more (erasure.py)."""
+
+PLAYER_FIELDS: Document = {"score": 1, "updatedAt": 1, **dict.fromkeys(PROFILE, 1)}
+"""What `player` needs of a document."""
+
+OUTCOME: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1, "last": 1}
+"""What `receipt` and `State.of` need of a document."""
+
+MADE: Document = {"last": 1}
+"""What tells of an attempt that relied on a state whether it was made."""
+
+
+def outcome_fields(rules: Rules) -> Document:
+    """What `receipt` needs of nearly every document. Of a long memory that is what decides the limit: an id may stand
+    further back; `reaches_back` tells."""
+    return OUTCOME if rules.remember <= MOST_REMEMBERED else {**OUTCOME, "recent": {"$slice": rules.limit.updates}}
+
+
+def reaches_back(document: Document, attempt: Attempt, rules: Rules) -> bool:
+    """Whether the attempt's id may stand further back in the memory than `outcome_fields` shows."""
+    recent = document.get("recent", ())
+    cut = rules.remember > MOST_REMEMBERED and len(recent) >= rules.limit.updates
+    return cut and all(entry["i"] != attempt.id_hash for entry in recent)
+
+
+class Attempt:
+    """One try to apply an action. `op` is the submission's own mark, kept when it is tried again; `now`: ms.
+
+    `absent`, `hidden`: the try before found no such player, or one that the board does not show. `state`: what the
+    player's document is believed to be, where that admits the action: then the update is made on that condition.
+    `version`: a board of this version or later shows what became of it.
+    """
+
+    __slots__ = ("absent", "action", "hidden", "id_hash", "last", "now", "op", "state", "version")
+
+    def __init__(
+        self,
+        action: Action,
+        op: str,
+        now: int,
+        rules: Rules,
+        *,
+        absent: bool = False,
+        hidden: bool = False,
+        state: State | None = None,
+    ) -> None:
+        self.action = action
+        self.op = op
+        self.now = now
+        self.absent = absent
+        self.hidden = hidden
+        self.version = 0
+        self.id_hash = id_hash(action.id, op)
+        self.state = None
+        if state is not None and state.admits(action.points, self.id_hash, now, rules):
+            self.state = state
+        self.last = write_marker.encode(_mark(self))
+
+
+def selector(attempt: Attempt, rules: Rules) -> Document:
+    """The filter that lets exactly those attempts through that may be applied."""
+    known = attempt.state
+    if known is not None:  # `last` alone would do, were it not for hands that write to the database
+        is_so = {"last": known.last, "score": known.score, "suspended": {"$ne": True}, "hidden": {"$ne": True}}
+        return {"_id": attempt.action.user_id, **is_so}
+    if attempt.absent and not rules.upsert_at_once:
+        return {"_id": attempt.action.user_id, "score": {"$exists": False}}
+    action, horizon = attempt.action, attempt.now - rules.limit.window_ms
+    chosen: Document = {
+        "_id": action.user_id,
+        "score": {"$lte": MAX_SCORE - action.points},
+        "recent.i": {"$ne": attempt.id_hash},
+        "$nor": [{f"recent.{rules.limit.updates - 1}.t": {"$gt": horizon}}],
+        "suspended": {"$ne": True},
+        "hidden": True if attempt.hidden else {"$ne": True},
+    }
+    if rules.max_points is not None:
+        chosen["$expr"] = {"$lte": [_window_sum(horizon), rules.max_points - action.points]}
+    return chosen
+
+
+def upsert(attempt: Attempt, rules: Rules) -> bool:
+    """Whether the update may make the player. MongoDB takes no `$expr` with an upsert: a capped one comes second."""
+    new = attempt.action.create and not attempt.hidden and attempt.state is None
+    return new and (rules.upsert_at_once or attempt.absent)
+
+
+def _window_sum(horizon: int) -> Document:
+    entries = {"$filter": {"input": {"$ifNull": ["$recent", []]}, "as": "e", "cond": {"$gt": ["$$e.t", horizon]}}}
+    return {"$sum": {"$map": {"input": entries, "as": "e", "in": "$$e.p"}}}
+
+
+def update(attempt: Attempt, rules: Rules) -> Document:
+    """The change itself: points, mark and memory in one."""
+    action = attempt.action
+    moment = datetime.fromtimestamp(attempt.now / 1000, UTC)
+    entry = {
+        "i": attempt.id_hash,
+        "p": action.points,
+        "t": attempt.now,
+        "o": attempt.op,
+        "r": action.fingerprint,
+    }
+    change: Document = {
+        "$inc": {"score": action.points},
+        "$set": {"updatedAt": moment, "last": attempt.last, **profile_fields(action.profile)},
+        "$push": {"recent": {"$each": [entry], "$position": 0, "$slice": rules.remember}},
+    }
+    if action.create and attempt.state is None:
+        change["$setOnInsert"] = {"createdAt": moment, "createdBy": attempt.op}
+    return change
+
+
+def _mark(attempt: Attempt) -> Mark:
+    action = attempt.action
+    return Mark(
+        Kind.ACTION, action.points, attempt.op, not attempt.hidden, attempt.now, action.caller, action.id, action.type,
+        action.face,
+    )  # fmt: skip
+
+
+def profile_fields(profile: Profile) -> Document:
+    """The members of a profile that are given, under their stored names."""
+    fields = {"username": profile.username, "avatarUrl": profile.avatar_url}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def applied(attempt: Attempt, state: State, rules: Rules, now: Document | None) -> Receipt:
+    """The receipt of an attempt that was made on a known state. `state`: that after it; `now`: the document since."""
+    action = attempt.action
+    return Receipt(
+        user_id=action.user_id,
+        points=action.points,
+        score=state.score,
+        updated_at=attempt.now,
+        created=False,
+        replayed=False,
+        quota=quota(state.times, attempt.now, rules),
+        surpassed_at=attempt.now if now is not None and now["score"] > state.score else None,
+        version=attempt.version,
+        action_id=action.id,
+        action_type=action.type,
+    )
+
+
+def receipt(document: Document | None, attempt: Attempt, rules: Rules) -> Receipt | None:
+    """What became of an attempt, told from the document as it is after it.
+
+    None: nothing stands against the attempt, it merely lost a race and must be tried again. Raises what refused it.
+    """
+    if document is None:
+        if rules.max_points is not None and attempt.action.points > rules.max_points:
+            raise _above_cap(0, attempt, rules, Quota(rules.limit.updates, 0.0))
+        if attempt.action.create:
+            return None
+        raise PlayerNotFound(
+            quota=Quota(rules.limit.updates, 0.0),
+            detail=f"no player {attempt.action.user_id!r}, and this API creates none while auto_register is off",
+        )
+    since, newer = 0, None
+    for entry in document.get("recent", ()):
+        if entry["i"] == attempt.id_hash:
+            if entry["r"] != attempt.action.fingerprint:
+                raise ActionConflict(
+                    quota=_quota(document, attempt.now, rules),
+                    detail=f"action id {attempt.action.id!r} was used for other points or another type",
+                )
+            return _stored(document, entry, since, newer, attempt, rules)
+        since, newer = since + entry["p"], entry
+    refusal = _refusal(document, attempt, rules)
+    if refusal is not None:
+        raise refusal
+    return None
+
+
+def _stored(
+    document: Document, entry: Document, since: int, newer: Document | None, attempt: Attempt, rules: Rules
+) -> Receipt:
+    """The receipt of a stored action. `newer`: the entry after it, and `since` the points of all after it."""
+    return Receipt(
+        user_id=attempt.action.user_id,
+        points=int(entry["p"]),
+        score=int(document["score"]) - since,
+        updated_at=entry["t"],
+        created=document.get("createdBy") == entry["o"],
+        replayed=entry["o"] != attempt.op,
+        quota=_quota(document, attempt.now, rules),
+        surpassed_at=None if newer is None else newer["t"],
+        version=attempt.version,
+        action_id=attempt.action.id,
+        action_type=attempt.action.type,
+    )
+
+
+def _refusal(document: Document, attempt: Attempt, rules: Rules) -> LeaderboardError | None:
+    quota = _quota(document, attempt.now, rules)
+    if document.get("suspended"):
+        return PlayerSuspended(quota=quota)
+    if document["score"] > MAX_SCORE - attempt.action.points:
+        return InvalidIncrement(
+            f"The score would pass the largest possible score, {MAX_SCORE}.",
+            quota=quota,
+            reason="score_overflow",
+            detail=f"score {document['score']}, points {attempt.action.points}",
+        )
+    if quota.remaining == 0:
+        return rate_limited("score updates", "rate_limit", quota, rules.limit)
+    if rules.max_points is not None:
+        spent = sum(entry["p"] for entry in _in_window(document, attempt.now, rules))
+        if spent + attempt.action.points > rules.max_points:
+            return _above_cap(spent, attempt, rules, quota)
+    return None
+
+
+def rate_limited(what: str, setting: str, quota: Quota, limit: RateLimit) -> RateLimited:
+    """The refusal of a player whose updates of the window are used up."""
+    return RateLimited(
+        f"Too many {what}: at most {limit.updates} in {limit.window:g} seconds. Please wait a moment.",
+        quota=quota,
+        retry_after=quota.reset,
+        detail=f"{setting} {limit.updates}/{limit.window:g}s is used up, the next in {quota.reset:.1f} s",
+    )
+
+
+def _above_cap(spent: int, attempt: Attempt, rules: Rules, quota: Quota) -> SuspiciousActivity:
+    points = f"{spent} points in the window and {attempt.action.points} now"
+    return SuspiciousActivity(
+        quota=quota, reason="points_cap", detail=f"{points}, max_points_per_window {rules.max_points}"
+    )
+
+
+def _in_window(document: Document, now: int, rules: Rules) -> list[Document]:
+    horizon = now - rules.limit.window_ms
+    return [entry for entry in document.get("recent", ()) if entry["t"] > horizon]
+
+
+def _quota(document: Document, now: int, rules: Rules) -> Quota:
+    return quota([entry["t"] for entry in document.get("recent", ())[: rules.limit.updates]], now, rules)
+
+
+def milliseconds(moment: datetime | None) -> int | None:
+    """Milliseconds since the epoch; BSON keeps no more. Raw command replies carry naive times, which are UTC."""
+    if moment is None:
+        return None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def player(document: Document, version: int = 0) -> Player:
+    """A player as the rest of the service knows it; its score a plain int, as no encoder takes BSON's Int64."""
+    user_id = document["_id"]
+    return Player(
+        user_id=user_id,
+        score=int(document["score"]),
+        updated_at=milliseconds(document["updatedAt"]) or 0,
+        username=document.get("ownUsername", document.get("username")) or user_id,
+        avatar_url=document.get("ownAvatarUrl", document.get("avatarUrl")),
+        version=version,
+    )

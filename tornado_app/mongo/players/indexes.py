@@ -1,0 +1,77 @@
+"""The indexes that the service relies on: made, and checked, at start."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pymongo
+from pymongo.errors import OperationFailure, PyMongoError
+
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo.client import preflight
+from tornado_app.mongo.client.driver import DURABLE, Client
+from tornado_app.mongo.client.index_build import make_index
+from tornado_app.mongo.players.documents import BOARD_ORDER
+from tornado_app.mongo.players.suspects import RETENTION, SUSPECTS
+
+log = logging.getLogger("leaderboard.schema")
+
+BOARD_INDEX = "board"
+
+HIDDEN_INDEX = "hidden"
+"""Of the few players whom the board does not show; nobody else's write touches it."""
+
+TIMEOUT = 20.0
+"""Seconds for reading which indexes there are."""
+
+_CONFLICTS = frozenset({85, 86})
+"""IndexOptionsConflict, IndexKeySpecsConflict."""
+
+_INDIFFERENT = frozenset({"v", "key", "ns", "background"})
+"""What an index may be besides its keys, and still hold every player in our order."""
+
+
+async def ensure(client: Client, database: str, collection: str = "players") -> None:
+    """Make the indexes where they are missing, however long that takes. Raises StartupError where that cannot be."""
+    players = client[database].get_collection(collection, write_concern=DURABLE)
+    try:
+        if not await _made(players, BOARD_ORDER, name=BOARD_INDEX):
+            with pymongo.timeout(TIMEOUT):
+                _accept(await players.index_information(), f"{database}.{collection}")
+        await _made(players, [("hidden", 1)], name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
+        # An index on the same field with another time is an operator's choice, and stays.
+        await _made(client[database][SUSPECTS], [("seen", 1)], expireAfterSeconds=RETENTION)
+    except PyMongoError as error:
+        reason = preflight.explain(error, database)
+        raise StartupError(f"the indexes of {database}.{collection} cannot be made: {reason}") from error
+
+
+async def _made(collection: Any, keys: list[tuple[str, int]], **options: Any) -> bool:
+    """Whether the index is there; not where one with other options is in its place."""
+    try:
+        await make_index(collection, keys, **options)
+    except OperationFailure as error:
+        if error.code not in _CONFLICTS:
+            raise
+        return False
+    return True
+
+
+def _accept(indexes: Mapping[str, Any], place: str) -> None:
+    """Be content with an index of our keys under another name. Raises StartupError for one that is in the way."""
+    suspects = {name: index for name, index in indexes.items() if name == BOARD_INDEX or _same_keys(index)}
+    for name, index in suspects.items():
+        if _same_keys(index) and set(index) <= _INDIFFERENT:
+            log.info("the board's index has another name", extra={"index": name})
+            return
+    found = next(iter(suspects), BOARD_INDEX)
+    raise StartupError(
+        f"collection {place} has an index {found!r} that is in the way of the board's, {dict(BOARD_ORDER)}: drop it "
+        f"with db.{place.partition('.')[2]}.dropIndex({found!r}), then start again"
+    )
+
+
+def _same_keys(index: Any) -> bool:
+    return [(field, int(order)) for field, order in index["key"]] == BOARD_ORDER

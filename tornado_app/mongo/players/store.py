@@ -1,0 +1,182 @@
+"""The players in MongoDB: the store of the use cases, on PyMongo Async or Motor."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from pymongo.read_concern import ReadConcern
+
+from tornado_app.core.errors import PlayerNotFound
+from tornado_app.core.model import TOP, Action, Player, ProfileChange, Receipt, Registration, Top, standings
+from tornado_app.core.policies import Rules
+from tornado_app.mongo.client.cluster_time import clocked, reached, version, wall_clock
+from tornado_app.mongo.client.driver import DURABLE, Client
+from tornado_app.mongo.client.errors import database_errors
+from tornado_app.mongo.players import documents
+from tornado_app.mongo.players.batch_writer import Flusher
+from tornado_app.mongo.players.cache import Known
+from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD, PLAYER_FIELDS, Document
+from tornado_app.mongo.players.group_commit import GroupCommit, Pending
+from tornado_app.mongo.players.profiles import ProfileWriter
+from tornado_app.observability.tracing import Tracing
+
+
+class MongoStore:
+    """The players of one board in one collection.
+
+    Every accepted action is one single-document update with `$inc`; its filter holds exactly-once, the rate limit and
+    the points cap (documents.py), so that no process, replica or crash can come between. Concurrent actions share a
+    flush (group_commit.py, batch_writer.py).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        *,
+        collection: str = "players",
+        rules: Rules | None = None,
+        timeout: float = 5.0,
+        max_waiting: int = 10_000,
+        max_batch: int = 512,
+        clock: Callable[[], int] = wall_clock,
+        observe_batch: Callable[[int], None] = lambda size: None,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._database = client[database]
+        self._collection = collection
+        self._players = self._database.get_collection(
+            collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
+        )
+        self._rules = rules or Rules()
+        self._timeout = timeout
+        self._clock = clock
+        self._tracing = tracing
+        prefix = secrets.token_hex(5) + "."
+        self._ops = (f"{prefix}{n:x}" for n in count())
+        self.known = Known(self._rules, prefix)
+        self._flusher = Flusher(self._players, self._rules, self.known, clock)
+        self._commit = GroupCommit(
+            self._flush, timeout=timeout, max_waiting=max_waiting, max_batch=max_batch, observe=observe_batch
+        )
+
+        self._profiles = ProfileWriter(
+            self._players, clock=clock, next_op=lambda: next(self._ops), full=lambda: self.waiting >= self.room
+        )
+
+    @property
+    def rules(self) -> Rules:
+        """The rules that each write is held against."""
+        return self._rules
+
+    @property
+    def waiting(self) -> int:
+        """Actions that wait for a flush."""
+        return self._commit.waiting
+
+    @property
+    def busy(self) -> bool:
+        """Whether actions are being written."""
+        return self._commit.busy
+
+    @property
+    def room(self) -> int:
+        """How many actions may wait before one more is refused with Overloaded."""
+        return self._commit.room
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    async def apply(self, action: Action) -> Receipt:
+        """Apply an action exactly once; see `core.ports.Store.apply` for what it raises."""
+        op = next(self._ops)
+        answer = self._commit.submit(action, op)
+        if self._tracing is not None:
+            self._tracing.submission(op, action.face, answer)
+        try:
+            return await answer
+        finally:
+            del answer  # it holds the error that is raised, and that this frame
+
+    async def close(self) -> None:
+        """Answer all who wait, and take no more."""
+        await self._commit.close()
+
+    async def _flush(self, batch: Sequence[Pending], seconds: float) -> Sequence[Pending]:
+        if self._tracing is None:
+            return await self._flusher(batch, seconds)
+        with self._tracing.commit([pending.op for pending in batch]):
+            return await self._flusher(batch, seconds)
+
+    async def register(self, user_id: str, change: ProfileChange, *, by: str = "") -> Registration:
+        """Create the player or change the profile; see `profiles.ProfileWriter.write` for what it raises."""
+        async with database_errors(self._timeout), clocked(self._players) as session:
+            done = await self._profiles.write(user_id, change, by, session)
+        self.known.take(user_id)  # its mark is not the last any more
+        return done
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    async def ping(self) -> None:
+        """Whether the database answers. Raises DatabaseError."""
+        async with database_errors(self._timeout):
+            await self._database.command("ping")
+
+    async def player(self, user_id: str) -> Player:
+        """One player. Raises PlayerNotFound."""
+        async with database_errors(self._timeout), clocked(self._players) as session:
+            document = await self._players.find_one({"_id": user_id, **ON_BOARD}, PLAYER_FIELDS, session=session)
+        if document is None:
+            raise PlayerNotFound
+        return documents.player(document, reached(session))
+
+    async def top(self) -> Top:
+        """The head of the board from one majority-committed moment, which is its version."""
+        command = {
+            "find": self._collection,
+            "filter": ON_BOARD,
+            "sort": dict(BOARD_ORDER),
+            "limit": TOP,
+            "projection": PLAYER_FIELDS,
+            "readConcern": {"level": "snapshot"},
+        }
+        async with database_errors(self._timeout):
+            reply = await self._database.command(command)
+        cursor = reply["cursor"]
+        players = [documents.player(document) for document in cursor["firstBatch"]]
+        moment = cursor.get("atClusterTime") or reply["operationTime"]  # of a collection that is not there it has none
+        return Top(version(moment), standings(players))
+
+    async def around(self, player: Player, limit: int) -> tuple[list[Player], list[Player]]:
+        """Up to `limit` players just above and just below, both in board order."""
+        async with database_errors(self._timeout), clocked(self._players) as session:
+            above = await self._walk(_beyond(player, ahead=True), limit, session, backwards=True)
+            below = await self._walk(_beyond(player, ahead=False), limit, session)
+        return above[::-1], below
+
+    async def page(self, limit: int, after: Player | None) -> list[Player]:
+        """Up to `limit` players in board order, from the one after `after` on."""
+        async with database_errors(self._timeout), clocked(self._players) as session:
+            return await self._walk({} if after is None else _beyond(after, ahead=False), limit, session)
+
+    async def _walk(self, place: Document, limit: int, session: Any, *, backwards: bool = False) -> list[Player]:
+        order = [(field, -direction) for field, direction in BOARD_ORDER] if backwards else BOARD_ORDER
+        cursor = self._players.find({**ON_BOARD, **place}, PLAYER_FIELDS, session=session).sort(order).limit(limit)
+        found = await cursor.to_list(None)
+        return [documents.player(document, reached(session)) for document in found]
+
+
+def _beyond(player: Player, *, ahead: bool) -> Document:
+    """The filter for all who stand before (`ahead`) or after a place on the board."""
+    more, less = ("$gt", "$lt") if ahead else ("$lt", "$gt")
+    moment = datetime.fromtimestamp(player.updated_at / 1000, UTC)
+    return {
+        "$or": [
+            {"score": {more: player.score}},
+            {"score": player.score, "updatedAt": {less: moment}},
+            {"score": player.score, "updatedAt": moment, "_id": {less: player.user_id}},
+        ]
+    }

@@ -1,0 +1,1 @@
+"""The Python process: event loop, garbage collection, tasks, signals, TLS, private files. It knows no leaderboard."""
