@@ -114,7 +114,7 @@ def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any
     for number in range(players):
         action = Action(
             user_id=player(number), points=number, id="opening", fingerprint=bytes(8), profile=Profile(), create=True,
-            type=None, face="A", caller=player(number),
+            type=None, frontend="A", caller=player(number),
         )  # fmt: skip
         change = update(Attempt(action, f"bench.{number:x}", long_ago, RULES), RULES)
         (entry,) = change["$push"]["recent"]["$each"]

@@ -198,7 +198,7 @@ def replicas(state: str) -> str:
 
 def fullness() -> str:
     """The share of its sockets that each pod has."""
-    used = f"sum without (face) ({series('leaderboard_websocket_connections')})"
+    used = f"sum without (frontend) ({series('leaderboard_websocket_connections')})"
     return f"{used} / {series('leaderboard_websocket_connections_limit')}"
 
 

@@ -183,7 +183,7 @@ def trust() -> list[Panel]:
             "Points",
             "Do scores rise faster than they should? A step without more updates: some action gives too much.",
             "suffix: points/s",
-            query(total(rate("leaderboard_score_points_total"), "face"), "{{face}}"),
+            query(total(rate("leaderboard_score_points_total"), "frontend"), "{{frontend}}"),
             stacked=True,
         ),
         lines(

@@ -120,7 +120,7 @@ def test_a_socket_has_the_ids_of_its_handshake(service):
         socket.recv()
         socket.close(4000, "bye")
     (line,) = wait_until(lambda: [each for each in of_event(service, "socket_ended") if each["request_id"] == "hand-1"])
-    assert (line["face"], line["code"], line["trace_id"]) == ("A", 4000, TRACE)
+    assert (line["frontend"], line["code"], line["trace_id"]) == ("A", 4000, TRACE)
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

@@ -148,7 +148,7 @@ async def test_a_write_that_never_came_to_the_ledger(unattended):
         {"points": True},
         {"at": DatetimeMS(-(2**60))},
         {"by": ["alice"]},
-        {"face": {"$gt": ""}},
+        {"frontend": {"$gt": ""}},
     ],
 )
 async def test_a_changed_entry(desk, change):

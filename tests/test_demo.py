@@ -121,10 +121,10 @@ async def test_the_top_10_moves(newcomer):
 
 def test_all_five_front_ends_are_played(newcomer):
     def accepted() -> set[str]:
-        found = re.findall(r'submissions_total\{face="(.)",result="accepted"\} (\d+)', fetch(newcomer.metrics_url))
-        return {face for face, count in found if int(count) > 5}
+        found = re.findall(r'submissions_total\{frontend="(.)",result="accepted"\} (\d+)', fetch(newcomer.metrics_url))
+        return {frontend for frontend, count in found if int(count) > 5}
 
-    wait_until(lambda: accepted() == {"A", "B", "C", "D", "E"}, 60, "each front end has taken some updates")
+    wait_until(lambda: accepted() == {"A", "B", "C", "D", "E"}, 60, "each frontend has taken some updates")
 
 
 def test_a_visitor_gets_an_identity_that_can_score(newcomer):

@@ -1,4 +1,4 @@
-"""The table of bad input: for each front end the requests that must be refused, and how."""
+"""The table of bad input: for each frontend the requests that must be refused, and how."""
 
 import gzip
 import json
@@ -7,7 +7,7 @@ import time
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tests.support.faces import WriteForm
+from tests.support.frontends import WriteForm
 from tests.support.service import token
 
 VICTIM = "victim"
@@ -17,7 +17,7 @@ AUTHORIZED = "AUTHORIZED"
 PLAYERS = WriteForm(
     "players", "PUT", f"/api/v1/players/{VICTIM}", lambda user: {"username": "Zoë"}, 0, "", creates=True
 )
-"""No front end of its own, but what players' names come in by."""
+"""No frontend of its own, but what players' names come in by."""
 
 STRINGS = {
     "A-post": ("user_id", "proof"), "A-patch": ("user_id", "proof"), "B": ("action_type", "user_id", "proof"),
@@ -33,7 +33,7 @@ TAKES_KEY = ("A-post", "A-patch", "B", "D", "E")
 
 
 class Row(NamedTuple):
-    """A request and its refusal. `says` must be in the message; None of method or path is the front end's own."""
+    """A request and its refusal. `says` must be in the message; None of method or path is the frontend's own."""
 
     name: str
     status: int
@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 
 def raw(form, **members):
-    """The front end's body with these members' JSON texts put in, or left out where None."""
+    """The frontend's body with these members' JSON texts put in, or left out where None."""
     parts = {name: json.dumps(value) for name, value in form.body(VICTIM).items()} | members
     return ("{" + ",".join(f'"{name}":{text}' for name, text in parts.items() if text is not None) + "}").encode()
 

@@ -95,7 +95,7 @@ def top(service):
 
 
 def best(message):
-    """The user at the top of a message of any front end, None where it does not say."""
+    """The user at the top of a message of any frontend, None where it does not say."""
     if message.get("event") == "update":
         return message["top_scores"][0]["user_id"]
     if message.get("event") == "leaderboard:update":

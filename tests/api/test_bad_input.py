@@ -1,4 +1,4 @@
-"""Whatever a client sends, through whichever front end: the API's own error, nothing else, and the board unchanged.
+"""Whatever a client sends, through whichever frontend: the API's own error, nothing else, and the board unchanged.
 
 The table is in bad_input.py; it is held row by row on one connection that stays open. Source: the API contract,
 section 5.
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.bad_input import ALLOWED, AUTHORIZED, PLAYERS, SCORE, VICTIM, rows
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 from tests.support.service import token
 from tests.support.wait import wait_until
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.wire import Wire
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 from tests.support.service import token
 from tests.support.wait import wait_until
 

@@ -1,4 +1,4 @@
-"""What each front end's socket says of a change of the top 10, as values. Source: the API contract, section 4."""
+"""What each frontend's socket says of a change of the top 10, as values. Source: the API contract, section 4."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The contract of each front end over real HTTP, on a real mongod. Source: the API contract, sections 2, 3 and 5."""
+"""The contract of each frontend over real HTTP, on a real mongod. Source: the API contract, sections 2, 3 and 5."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 from tests.support.service import token
 from tests.support.wait import wait_until
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
-each_face = pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
+each_frontend = pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
 
 
 def new_user():
@@ -59,7 +59,7 @@ def assert_shape(found, shape):
             assert found[name] == value
 
 
-@each_face
+@each_frontend
 def test_a_known_player_scores(service, form):
     user = new_user()
     register(service, user)
@@ -71,7 +71,7 @@ def test_a_known_player_scores(service, form):
     assert score_of(service, user) == 2 * form.points
 
 
-@each_face
+@each_frontend
 def test_an_unknown_player_is_made_or_refused(service, form):
     user = new_user()
     answer = write(service, form, user)
@@ -84,7 +84,7 @@ def test_an_unknown_player_is_made_or_refused(service, form):
         assert service.get(f"/api/v1/players/{user}").status == 404
 
 
-@each_face
+@each_frontend
 def test_with_auto_register_every_front_end_makes_players(open_service, form):
     user = new_user()
     assert write(open_service, form, user).status in (200, 201)
@@ -130,7 +130,7 @@ def test_an_unknown_action_type_is_refused(service, path, body):
     assert (answer.status, answer.json["error"]) == (400, "unknown_action_type")
 
 
-@each_face
+@each_frontend
 def test_nobody_scores_for_another(service, form):
     alice, mallory = new_user(), new_user()
     register(service, alice)
@@ -140,7 +140,7 @@ def test_nobody_scores_for_another(service, form):
     assert service.get(f"/api/v1/players/{mallory}").status == 404
 
 
-@each_face
+@each_frontend
 def test_a_game_server_scores_for_any_player(service, form):
     user, server = new_user(), token("game-1", scope="scores:write", name="The Game Server")
     register(service, user, username="Zoë")
@@ -158,7 +158,7 @@ def identified(form, user):
     return {"body": body, "headers": {} if form.carries_id else {"Idempotency-Key": f"k-{uuid4()}"}}
 
 
-@each_face
+@each_frontend
 def test_the_same_id_gets_the_stored_answer_and_adds_nothing(service, form):
     user = new_user()
     register(service, user)
@@ -173,7 +173,7 @@ def test_the_same_id_gets_the_stored_answer_and_adds_nothing(service, form):
     assert score_of(service, user) == 2 * form.points
 
 
-@each_face
+@each_frontend
 def test_the_same_id_50_times_at_once_over_two_processes_adds_once(service, twin, form):
     user = new_user()
     register(service, user)
@@ -186,7 +186,7 @@ def test_the_same_id_50_times_at_once_over_two_processes_adds_once(service, twin
     assert score_of(service, user) == form.points
 
 
-@each_face
+@each_frontend
 def test_the_same_id_for_another_request_is_a_conflict(service, form):
     user = new_user()
     register(service, user)
@@ -197,7 +197,7 @@ def test_the_same_id_for_another_request_is_a_conflict(service, form):
         body[form.field] += 1
     elif form.name == "C":
         body["actionType"] = "enemy_defeated"
-    else:  # here the type is a part of the id: only another front end can use it for another request
+    else:  # here the type is a part of the id: only another frontend can use it for another request
         other = {"actionId": body["action_id"], "actionType": "daily_login"}
         answer = service.post("/api/scores/update", other, token=token(user))
         assert (answer.status, answer.json["error"]) == (409, "action_conflict")
@@ -218,7 +218,7 @@ def test_a_bare_action_type_takes_its_id_from_the_header(service):
 # -- limits -----------------------------------------------------------------------------------------------
 
 
-@each_face
+@each_frontend
 def test_the_rate_limit_is_exact_over_two_processes(service, twin, form):
     user = new_user()
     register(service, user)
@@ -234,7 +234,7 @@ def test_the_rate_limit_is_exact_over_two_processes(service, twin, form):
     assert score_of(service, user) == 10 * form.points
 
 
-@each_face
+@each_frontend
 def test_every_write_tells_its_limits(service, form):
     user = new_user()
     register(service, user)

@@ -1,4 +1,4 @@
-"""Scores and points past 31 bits, which BSON keeps as another type: every front end shows them, and none falls over."""
+"""Scores and points past 31 bits, which BSON keeps as another type: every frontend shows them, and none falls over."""
 
 import json
 

@@ -11,7 +11,7 @@ from tornado.httputil import HTTPHeaders
 
 from tests.support.openapi import DOCUMENT, OPERATIONS, SOCKETS, check, nodes, resolve
 from tornado_app import __version__
-from tornado_app.api.frontends import FACES
+from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.pages import openapi
 from tornado_app.api.rest import probes
 from tornado_app.api.rest.history import History
@@ -63,7 +63,7 @@ def test_the_command_prints_it(capsys):
 
 def test_every_route_is_described_and_nothing_else():
     nobody = Mock()
-    routes = rest_routes(FACES, nobody, nobody, RateLimit(), Metrics())
+    routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
     routes += Admin(nobody, nobody).routes() + History(nobody, nobody).routes()
     routes += probes.Ops(Metrics().registry, list, lambda: None).health_routes()
     served = {(method, route.path) for route in routes for method in route.methods}
@@ -71,7 +71,7 @@ def test_every_route_is_described_and_nothing_else():
 
 
 def test_every_socket_is_described_and_nothing_else():
-    assert set(SOCKETS) == {path for face in FACES for path, _ in face.sockets}
+    assert set(SOCKETS) == {path for frontend in FRONTENDS for path, _ in frontend.sockets}
 
 
 def test_operations_have_what_clients_are_generated_from():
@@ -108,7 +108,9 @@ def test_every_example_is_what_its_schema_says():
             check(example["value"], content["schema"])
 
 
-@pytest.mark.parametrize("write", [w for face in FACES for w in face.writes], ids=lambda w: f"{w.method} {w.path}")
+@pytest.mark.parametrize(
+    "write", [w for frontend in FRONTENDS for w in frontend.writes], ids=lambda w: f"{w.method} {w.path}"
+)
 def test_the_front_ends_read_their_examples(write):
     operation = DOCUMENT["paths"][write.path][write.method.lower()]
     headers = HTTPHeaders()

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 from tests.support.service import token
 from tornado_app.auth import keys, proofs
 

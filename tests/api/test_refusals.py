@@ -196,7 +196,7 @@ SOCKETS = [
 def test_refused_socket_says_why_in_the_log(strict, options, code, error, reason, detail):
     assert refused(strict, **options) == (code, error)
     line = last_socket_line(strict, reason)
-    assert (line["error"], line["close_code"], line["face"], line["remote"]) == (error, code, "A", "127.0.0.1")
+    assert (line["error"], line["close_code"], line["frontend"], line["remote"]) == (error, code, "A", "127.0.0.1")
     assert detail in line["detail"]
 
 
@@ -242,7 +242,7 @@ def test_a_flood_of_refusals_is_bounded_and_counted(strict):
     while "held_back" not in found[-1]:  # until one is of a later second; a line tells of those before itself
         found, sent = asked_and_written(), sent + 1
     assert len(found) + sum(line.get("held_back", 0) for line in found) == sent
-    refusals = strict.metric("leaderboard_score_submissions_total", face="C", result="unknown_action_type")
+    refusals = strict.metric("leaderboard_score_submissions_total", frontend="C", result="unknown_action_type")
     assert refusals >= sent
 
 

@@ -13,7 +13,7 @@ from tests.api.test_http_malformed import MALFORMED
 from tests.api.wire import Wire, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
-from tornado_app.api.frontends import FACES
+from tornado_app.api.frontends import FRONTENDS
 
 POST = "POST /api/score HTTP/1.1"
 BODY = b'{"score": 5}'
@@ -60,7 +60,7 @@ def ask(wire, *headers, line=POST, body=BODY):
 def shed(service):
     """How many were refused unread: no request of theirs has an audit line, which each other refusal has."""
     audited = [line for line in service.log.splitlines() if "leaderboard.audit" in line and '"overloaded"' in line]
-    return service.metric("leaderboard_score_submissions_total", face="A", result="overloaded") - len(audited)
+    return service.metric("leaderboard_score_submissions_total", frontend="A", result="overloaded") - len(audited)
 
 
 def test_an_update_is_refused_unread_and_the_next_is_served(full, fullness, wire):
@@ -105,7 +105,7 @@ def test_everything_else_is_served(full, wire):
     assert ask(wire, line="POST /api/nothing HTTP/1.1").status == 404
 
 
-@pytest.mark.parametrize("path", [write.path for face in FACES for write in face.writes])
+@pytest.mark.parametrize("path", [write.path for frontend in FRONTENDS for write in frontend.writes])
 def test_each_front_end_sheds(full, wire, path):
     answer = ask(wire, line=f"POST {path} HTTP/1.1")
     assert answer.error == "overloaded"

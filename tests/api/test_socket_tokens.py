@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.live import PATHS, add, best, fill, lead, new_user, opened, register
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 from tests.support.service import token
 
 each_way = pytest.mark.parametrize("way", ["query", "header", "message"])

@@ -30,7 +30,7 @@ def settled(service, crowd):
 
 
 def standings(service):
-    """The top 10 with every member that any front end shows."""
+    """The top 10 with every member that any frontend shows."""
     return service.get("/api/v1/leaderboard?limit=10").json["players"]
 
 
@@ -177,7 +177,7 @@ def test_an_unknown_path_is_404_at_the_handshake(service):
 
 def test_sockets_are_counted_while_they_are_open(service):
     def count():
-        return service.metric("leaderboard_websocket_connections", face="A")
+        return service.metric("leaderboard_websocket_connections", frontend="A")
 
     wait_until(lambda: count() == 0, what="all others are gone")
     with opened(service, "/ws/score") as one, opened(service, "/ws/score") as two:

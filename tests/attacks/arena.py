@@ -22,7 +22,7 @@ from tests.attacks.witness import Witness
 from tests.auth import forgery
 from tests.auth.forgery import forge
 from tests.auth.provider import jwks
-from tests.support.faces import WriteForm
+from tests.support.frontends import WriteForm
 from tests.support.service import Answer, RunningService
 from tornado_app.auth import proofs
 from tornado_app.auth.keys import SigningKey, signing_secret
@@ -212,7 +212,7 @@ def new_user() -> str:
 
 
 def vouched(arena: Arena, form: WriteForm, user: str, **proof: Any) -> tuple[dict[str, Any], str]:
-    """A front end's body for `user`, and the proof that goes with it."""
+    """A frontend's body for `user`, and the proof that goes with it."""
     body = form.body(user)
     names = {"act": "level_complete", "jti": body.get("actionId") or body.get("action_id")} if form.carries_id else {}
     return body, arena.proof(user, **{"pts": form.points, **names, **proof})

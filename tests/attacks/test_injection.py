@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.attacks.arena import HeardWire, new_user
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 
 OPERATORS = [
     {"$gt": ""}, {"$ne": None}, {"$inc": {"score": 900}}, {"$where": "1"}, {"$regex": ".*"}, ["$score"],
@@ -39,7 +39,7 @@ def test_operator_in_a_body(arena, server, form):
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
 def test_operator_as_the_name_of_a_member(arena, form):
-    """Members that no front end knows mean nothing, whatever they are called."""
+    """Members that no frontend knows mean nothing, whatever they are called."""
     user = new_user()
     token = arena.token(user)
     for member in ("$set", "$inc", "score.$", "recent.0.p", "last", "suspended", "hidden", "createdBy", "_id", "a\0b"):

@@ -10,7 +10,7 @@ from itertools import cycle
 import pytest
 
 from tests.attacks.arena import LIMIT, HeardWire, new_user, vouched
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 
 
 def attempt(arena, service, form, user, token, **headers):
@@ -19,7 +19,7 @@ def attempt(arena, service, form, user, token, **headers):
 
 
 def test_every_front_end_and_both_processes_at_once(arena, user):
-    """60 good updates, with a token of their own each, through all front ends of two processes: the limit holds."""
+    """60 good updates, with a token of their own each, through all frontends of two processes: the limit holds."""
     jobs = [(service, form) for service in (arena.here, arena.there) for form in WRITES] * 5
     tokens = [arena.token(user, jti=secrets.token_hex(8)) for _ in jobs]
 

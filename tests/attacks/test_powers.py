@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.attacks.arena import new_user, vouched
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 
 VERBS = ("suspend", "reinstate", "hide", "show", "take-back", "erase")
 
@@ -98,7 +98,7 @@ def test_moderating_without_the_scope(arena, verb):
 
 
 def test_scoring_while_suspended(arena, user):
-    """Through every front end of both processes, with proofs, as oneself and by the game server."""
+    """Through every frontend of both processes, with proofs, as oneself and by the game server."""
     token, server = arena.token(user), arena.token("game-1", scope="scores:write")
     first = {"Action-Proof": arena.proof(user)}
     assert arena.here.post("/api/score", {"score": 7}, token=token, headers=first).status == 201

@@ -11,7 +11,7 @@ from jose import jwe
 
 from tests.attacks.arena import Arena, HeardWire, new_user, vouched
 from tests.auth.forgery import as_json, b64, forge, hmac_with, public_der, signing
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 from tornado_app.auth import proofs
 from tornado_app.core.identity import MAX_TOKEN
 

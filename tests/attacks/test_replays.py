@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 
 from tests.attacks.test_proofs import write
 from tests.auth.forgery import NOW, Clock, claims, forge, signing
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 from tests.support.wait import wait_until
 from tornado_app.auth import proofs
 from tornado_app.auth.keys import KeySet

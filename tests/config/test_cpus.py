@@ -58,6 +58,6 @@ def test_the_affinity_of_a_real_process():
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("only Linux has affinities")
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    code += "from tornado_app.config import cpus; print(cpus.available())"
+    code += "from tornado_app.runtime import cpu_quota; print(cpu_quota.available())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "1\n"

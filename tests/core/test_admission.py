@@ -96,7 +96,7 @@ def test_auto_register_makes_players_everywhere():
 
 
 def test_one_request_has_one_fingerprint_through_every_front_end():
-    same = [Submission(ALICE, points=1, face="A"), Submission(ALICE, fallback=1, face="B", create=True)]
+    same = [Submission(ALICE, points=1, frontend="A"), Submission(ALICE, fallback=1, frontend="B", create=True)]
     assert len({fingerprint(s) for s in same}) == 1
     table = [Submission(ALICE, action_type="level", points=p) for p in (None, 1)]
     assert len({fingerprint(s) for s in table}) == 1

@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from tornado_app.api.frontends import FACES
+from tornado_app.api.frontends import FRONTENDS
 from tornado_app.auth.keys import KeySet, secret_key
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.config import Config
@@ -39,9 +39,9 @@ def test_the_first_players_names_are_of_many_scripts_and_both_directions():
 
 
 def test_the_demo_speaks_each_front_end_as_the_api_has_it():
-    writes = {(face.name, write.method, write.path) for face in FACES for write in face.writes}
-    assert {(game.face, game.method, game.path) for game in GAMES} <= writes
-    assert [game.face for game in GAMES] == ["A", "B", "C", "D", "E"]
+    writes = {(frontend.name, write.method, write.path) for frontend in FRONTENDS for write in frontend.writes}
+    assert {(game.frontend, game.method, game.path) for game in GAMES} <= writes
+    assert [game.frontend for game in GAMES] == ["A", "B", "C", "D", "E"]
 
 
 def session_of(sessions: Sessions):

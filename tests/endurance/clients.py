@@ -1,4 +1,4 @@
-"""The clients: they write through all five front ends, read, and listen on every kind of socket."""
+"""The clients: they write through all five frontends, read, and listen on every kind of socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uuid import uuid4
 import aiohttp
 
 from tests.endurance.account import Account, Sent
-from tests.support.faces import WRITES, WriteForm
+from tests.support.frontends import WRITES, WriteForm
 from tests.support.service import RunningService, token
 
 ANSWER_SECONDS = 12.0

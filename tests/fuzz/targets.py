@@ -1,7 +1,7 @@
 """What the fuzzer calls: each target takes any bytes, and asserts what must hold of whatever comes out.
 
 token, proof: either the text as a stranger sends it (`!` in front), or a header and claims, one to a line, that are
-signed here, so that mutations reach what lies behind the signature. body: the front end's name, a line end, the body.
+signed here, so that mutations reach what lies behind the signature. body: the frontend's name, a line end, the body.
 request: the request's bytes.
 """
 

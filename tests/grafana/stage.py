@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from tests.operator.boards import Boards, leaderboard
 from tests.support.cluster import Cluster
-from tests.support.faces import WRITES
+from tests.support.frontends import WRITES
 from tests.support.kubernetes import make_namespace
 from tests.support.mongod import ReplicaSet
 from tests.support.operator import Installation, Operator, install_crd

@@ -65,7 +65,9 @@ class Desk:
         return writer
 
     async def score(self, player="alice", points=5, action_id=None):
-        action = Action(player, points, action_id, b"f", Profile(), create=True, type="level", face="C", caller=player)
+        action = Action(
+            player, points, action_id, b"f", Profile(), create=True, type="level", frontend="C", caller=player
+        )
         return await self.store.apply(action)
 
     async def whole(self, seconds=20):

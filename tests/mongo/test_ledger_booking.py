@@ -49,7 +49,7 @@ def text(mark):
 
 
 def action(points=5, op="op-1", **more):
-    return Mark(Kind.ACTION, points, op, on_board=True, at=AT, by="alice", id="a-1", type="level", face="C", **more)
+    return Mark(Kind.ACTION, points, op, on_board=True, at=AT, by="alice", id="a-1", type="level", frontend="C", **more)
 
 
 def booked(*events, head=NOTHING, reused=()):
@@ -73,7 +73,7 @@ def test_an_action_keeps_all_that_its_mark_tells(stream):
     (entry,) = booked(stream.insert(action(), score=5))
     assert (entry.op, entry.player, entry.n, entry.kind) == ("op-1", "alice", 1, EntryKind.ACTION)
     assert (entry.points, entry.score, entry.at) == (5, 5, AT)
-    assert (entry.by, entry.id, entry.type, entry.face) == ("alice", "a-1", "level", "C")
+    assert (entry.by, entry.id, entry.type, entry.frontend) == ("alice", "a-1", "level", "C")
     assert entry.prev == b""
     assert entry.hash == recomputed(document(entry))
 

@@ -41,7 +41,7 @@ async def test_actions_are_booked_as_they_happen(either):
     await either.score(points=7)
     await either.whole()
     first, second = chains(either.sync)["alice"]
-    assert (first["id"], first["type"], first["face"], first["by"]) == ("a-1", "level", "C", "alice")
+    assert (first["id"], first["type"], first["frontend"], first["by"]) == ("a-1", "level", "C", "alice")
     assert (second["n"], second["score"], second["prev"]) == (2, 12, first["hash"])
     assert "id" not in second
     assert writer.holds

@@ -39,7 +39,7 @@ class Processes:
 
     async def score(self, name=None, picture=None, user="alice", store=None):
         profile = Profile(name, picture)
-        return await (store or self.one).apply(Action(user, 1, None, b"f", profile, create=True, face="C"))
+        return await (store or self.one).apply(Action(user, 1, None, b"f", profile, create=True, frontend="C"))
 
     async def shown(self, user="alice"):
         player = await self.one.player(user)

@@ -139,7 +139,7 @@ class World:
     # -- what happens -------------------------------------------------------------------------------
 
     def _play(self) -> None:
-        """Players score through every front end, read, and come to watch and leave; some with a forged token.
+        """Players score through every frontend, read, and come to watch and leave; some with a forged token.
 
         Who is turned away comes again.
         """

@@ -61,8 +61,8 @@ def test_counters_are_added_up_label_by_label(two, joined):
     other.points.labels("A").inc(7)
     other.points.labels("B").inc(2)
     put(joined, *two)
-    assert value(joined, "score_points_total", face="A") == 12
-    assert value(joined, "score_points_total", face="B") == 2
+    assert value(joined, "score_points_total", frontend="A") == 12
+    assert value(joined, "score_points_total", frontend="B") == 2
 
 
 def test_histograms_are_added_up_bucket_by_bucket(two, joined):
@@ -84,7 +84,7 @@ def test_gauges_are_joined_by_what_they_mean(two, joined):
         metrics.ranked.set(1000)
     one.ledger_writer.set_function(lambda: True)
     put(joined, *two)
-    assert value(joined, "websocket_connections", face="A") == 7
+    assert value(joined, "websocket_connections", frontend="A") == 7
     assert value(joined, "change_stream_lag_seconds") == math.inf
     assert value(joined, "ranked_players") == 1000
     assert value(joined, "ledger_writer") == 1
@@ -98,12 +98,12 @@ def test_what_a_process_had_counted_outlives_it_and_its_gauges_do_not(two, joine
     put(joined, *two)
     for life in range(1, 4):
         joined.end(1)
-        assert value(joined, "score_points_total", face="A") == 10 * (life + 1)
+        assert value(joined, "score_points_total", frontend="A") == 10 * (life + 1)
         assert value(joined, "group_commit_size_count") == life + 1
-        assert value(joined, "websocket_connections", face="A") == 5
+        assert value(joined, "websocket_connections", frontend="A") == 5
         one = Metrics()
         joined.put(1, families(one))  # its next life begins at nothing
-        assert value(joined, "score_points_total", face="A") == 10 * (life + 1)
+        assert value(joined, "score_points_total", frontend="A") == 10 * (life + 1)
         one.points.labels("A").inc(10)
         one.commit_size.observe(3)
         joined.put(1, families(one))

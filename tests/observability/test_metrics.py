@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from leaderboard_operator.metrics import Metrics as OperatorMetrics
 from tests.conftest import missing
 from tornado_app.api import metric_series
-from tornado_app.api.frontends import FACES
+from tornado_app.api.frontends import FRONTENDS
 from tornado_app.http.cors import Cors
 from tornado_app.http.dispatcher import Gateway
 from tornado_app.http.messages import Request, Response, Route, Router
@@ -41,7 +41,7 @@ ROUTES = [Route("/api/score", {"POST": nothing})]
 def begun() -> Metrics:
     """As the service has them when it begins to listen."""
     metrics = Metrics()
-    metric_series.begin(metrics, FACES, ROUTES)
+    metric_series.begin(metrics, FRONTENDS, ROUTES)
     return metrics
 
 
@@ -63,11 +63,11 @@ def test_the_bounds_of_the_objectives_are_edges():
 @pytest.mark.parametrize(
     ("name", "labels"),
     [
-        ("score_submissions_total", {"face": "A", "result": "accepted"}),
-        ("score_submissions_total", {"face": "E", "result": "rate_limited"}),
-        ("score_submissions_total", {"face": "C", "result": "overloaded"}),
-        ("score_points_total", {"face": "B"}),
-        ("websocket_opened_total", {"face": "C"}),
+        ("score_submissions_total", {"frontend": "A", "result": "accepted"}),
+        ("score_submissions_total", {"frontend": "E", "result": "rate_limited"}),
+        ("score_submissions_total", {"frontend": "C", "result": "overloaded"}),
+        ("score_points_total", {"frontend": "B"}),
+        ("websocket_opened_total", {"frontend": "C"}),
         ("websocket_evictions_total", {"reason": "stalled"}),
         ("websocket_refusals_total", {"reason": "origin_not_allowed"}),
         ("websocket_refusals_total", {"reason": "invalid_request"}),

@@ -78,7 +78,7 @@ def test_a_score_update_from_its_request_to_its_frame_in_the_callers_trace(tmp_p
             "http.response.status_code": 201,
             "http.response.header.x-request-id": [answer.headers["X-Request-Id"]],
         },
-        {"leaderboard.face": "A", "leaderboard.result": "accepted"},
+        {"leaderboard.frontend": "A", "leaderboard.result": "accepted"},
         {"db.system.name": "mongodb", "leaderboard.batch.size": 1},
         {},
         {"leaderboard.clients": 1},

@@ -45,14 +45,14 @@ class Sockets:
         self._one_at_a_time = threading.Lock()
 
     def page(self, _: str) -> str:
-        """The metrics of all pods, in two front ends each."""
+        """The metrics of all pods, in two frontends each."""
         lines = []
         for name, total in self.open.items():
             with self._one_at_a_time:
                 pods = self._boards.list("pod", PODS.format(name))
             for pod in pods:
                 labels = f'namespace="{self._boards.namespace}",leaderboard="{name}",pod="{pod["metadata"]["name"]}"'
-                lines += [f'{SOCKETS}{{{labels},face="{face}"}} {total / len(pods) / 2}' for face in "AE"]
+                lines += [f'{SOCKETS}{{{labels},frontend="{frontend}"}} {total / len(pods) / 2}' for frontend in "AE"]
         return "".join(f"{each}\n" for each in lines)
 
     def close(self) -> None:

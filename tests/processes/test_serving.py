@@ -54,7 +54,7 @@ def test_one_scrape_adds_up_what_both_have_counted(start, mongo_database):
         for _ in range(20):
             sockets.enter_context(connect(f"{service.ws_url}/ws/score"))
         assert service.metric("leaderboard_websocket_connections") == 20
-    assert service.metric(UPDATES, face="A", result="accepted") == 40
+    assert service.metric(UPDATES, frontend="A", result="accepted") == 40
     assert service.metric("leaderboard_score_points_total") == 40
     assert service.metric("leaderboard_http_requests_total", route="/api/score") == 40
     assert service.metric("leaderboard_processes") == 2

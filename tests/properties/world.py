@@ -151,7 +151,7 @@ class World:
 
     async def _part(self, n: int, part: steps.Submit | steps.Moderate) -> Any:
         if isinstance(part, steps.Submit):
-            return await outcome(self.stores[part.store].apply(self._action(part.wanted, face=str(n))))
+            return await outcome(self.stores[part.store].apply(self._action(part.wanted, frontend=str(n))))
         return await outcome(getattr(self.moderation, part.verb)(self._case(part.user, by=str(n))))
 
     def _linear(
@@ -161,7 +161,7 @@ class World:
         moments = [copy.deepcopy(self.model.players.get(user))]
         changed = set()
         for entry in entries:
-            n = int(entry.face if entry.kind is EntryKind.ACTION else entry.by)
+            n = int(entry.frontend if entry.kind is EntryKind.ACTION else entry.by)
             changed.add(n)
             assert told(found[n]) == self._step(parts[n]), f"part {n} at place {len(moments)}"
             moments.append(copy.deepcopy(self.model.players.get(user)))
@@ -231,9 +231,9 @@ class World:
     def _case(self, user: str, by: str = "mod") -> Case:
         return Case(self._prefix + user, by, "why")
 
-    def _action(self, wanted: Wanted, face: str = "") -> Action:
+    def _action(self, wanted: Wanted, frontend: str = "") -> Action:
         user, profile = self._prefix + wanted.user, Profile(wanted.name)
-        return Action(user, wanted.points, wanted.id, wanted.request, profile, wanted.create, face=face)
+        return Action(user, wanted.points, wanted.id, wanted.request, profile, wanted.create, frontend=frontend)
 
 
 def _user(part: steps.Submit | steps.Moderate) -> str:

@@ -1,4 +1,4 @@
-"""Messages as front end C's socket sends them."""
+"""Messages as frontend C's socket sends them."""
 
 from __future__ import annotations
 

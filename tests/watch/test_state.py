@@ -1,4 +1,4 @@
-"""Messages of front end C become a board and what changed on it."""
+"""Messages of frontend C become a board and what changed on it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tornado_app.api.frontends.base import Face
+from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi import sockets
 from tornado_app.api.openapi.operations import WRITE, Errors
 from tornado_app.core.errors import PlayerNotFound
@@ -24,13 +24,13 @@ CODES = ("200", "500", "503")
 """The answers that objectives look at; the others have a series once there is one."""
 
 
-def begin(metrics: Metrics, faces: Iterable[Face], routes: Iterable[Route]) -> None:
+def begin(metrics: Metrics, frontends: Iterable[Frontend], routes: Iterable[Route]) -> None:
     """Make the series."""
-    for face in faces:
-        metrics.points.labels(face.name)
+    for frontend in frontends:
+        metrics.points.labels(frontend.name)
         for result in RESULTS:
-            metrics.submissions.labels(face.name, result)
-        for _, channel in face.sockets:
+            metrics.submissions.labels(frontend.name, result)
+        for _, channel in frontend.sockets:
             for metric in (metrics.sockets, metrics.sockets_opened, metrics.socket_messages):
                 metric.labels(channel.name)
     for reason in REFUSALS:

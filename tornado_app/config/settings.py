@@ -203,7 +203,7 @@ class Settings:
         "Maximum points of one update with a player's token and no action proof.",
     )
     auto_register: bool = _rules(
-        Flag(), default=False, doc="Create an unknown player where the front end would answer 404."
+        Flag(), default=False, doc="Create an unknown player where the frontend would answer 404."
     )
     actions: Path | None = _rules(
         File(metavar="FILE"), None, "YAML file of points by action type. If unset, a small built-in table."

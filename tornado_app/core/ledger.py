@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     `op`: the mark of the write, unique. `points`: what it added to the score; `score`: the sum so far. `at`:
     milliseconds since the epoch, by the clock of the process that wrote; `version`: the database's cluster time. `by`:
-    who caused it. `id`, `type`, `face`: of an action. `reason`: of a moderation; of a
+    who caused it. `id`, `type`, `frontend`: of an action. `reason`: of a moderation; of a
     profile change, the members that changed. `ops`: the actions that a take-back
     takes back. `prev`, `hash`: 32 bytes each; `prev` of the first is empty.
     """
@@ -60,7 +60,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     id: str | None = None
     type: str | None = None
-    face: str = ""
+    frontend: str = ""
     by: str = ""
     reason: str = ""
     ops: tuple[str, ...] = ()
@@ -87,7 +87,8 @@ def digest(entry: Entry) -> bytes:
     """SHA-256 of the entry without its hash, as a JSON array in UTF-8 without spaces; `prev` is in hexadecimal."""
     e = entry
     return sha256(_encode((
-        FORMAT, e.op, e.player, e.n, e.kind, e.points, e.score, e.at, e.version, e.id, e.type, e.face, e.by, e.reason,
+        FORMAT, e.op, e.player, e.n, e.kind, e.points, e.score, e.at, e.version, e.id, e.type, e.frontend,
+        e.by, e.reason,
         e.ops, e.prev.hex(),
     ))).digest()  # fmt: skip
 

@@ -52,12 +52,12 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """A score update as a front end reads it from a request, before any rule is applied.
+    """A score update as a frontend reads it from a request, before any rule is applied.
 
     `user_id` None means the caller. The points come from `action_type`'s row in the actions table where a type is
     given, else from `points`, else from `fallback`. `action_id` None makes the request an action of its own. `proof` is
     the game server's word for it, in its compact form; `captcha` a solved captcha's token; `remote` the client's
-    address; `face` the front end's name, for the record.
+    address; `frontend` the frontend's name, for the record.
     """
 
     caller: Caller
@@ -70,7 +70,7 @@ class Submission(msgspec.Struct, frozen=True):
     fallback: int | None = None
     captcha: str | None = None
     remote: str = ""
-    face: str = ""
+    frontend: str = ""
 
 
 class Vouched(msgspec.Struct, frozen=True):
@@ -85,7 +85,7 @@ class Action(msgspec.Struct, frozen=True):
     """What the store applies, exactly once for each (`user_id`, `id`).
 
     `id` None: no other action can be meant. `fingerprint` tells whether two uses of an id are the same request.
-    `create`: an unknown player is made, not refused. `type`, `face` and `caller` are for the record.
+    `create`: an unknown player is made, not refused. `type`, `frontend` and `caller` are for the record.
     """
 
     user_id: str
@@ -95,7 +95,7 @@ class Action(msgspec.Struct, frozen=True):
     profile: Profile
     create: bool
     type: str | None = None
-    face: str = ""
+    frontend: str = ""
     caller: str = ""
 
 

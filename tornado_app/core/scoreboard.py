@@ -1,4 +1,4 @@
-"""The use cases: the one door that every front end goes through."""
+"""The use cases: the one door that every frontend goes through."""
 
 from __future__ import annotations
 

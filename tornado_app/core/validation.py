@@ -79,7 +79,7 @@ class Admission:
             profile=caller.profile if user_id == caller.user_id else Profile(),
             create=submission.create or self._auto_register,
             type=submission.action_type,
-            face=submission.face,
+            frontend=submission.frontend,
             caller=caller.user_id,
         )
 
@@ -150,7 +150,7 @@ def require(caller: Caller, scope: Scope) -> None:
 
 
 def fingerprint(submission: Submission) -> bytes:
-    """8 bytes that tell whether two uses of an action id are the same request, through whichever front end.
+    """8 bytes that tell whether two uses of an action id are the same request, through whichever frontend.
 
     Points that the table gives are no part of it: it is the same request after the table changed.
     """

@@ -100,7 +100,7 @@ def _crowd_ended(task: asyncio.Task[None]) -> None:
 
 
 async def _register(url: str, user_id: str, token: str) -> None:
-    """Make the player whom the curl lines score for: two of the front ends refuse unknown ones."""
+    """Make the player whom the curl lines score for: two of the frontends refuse unknown ones."""
     client = AsyncHTTPClient(force_instance=True, defaults={"validate_cert": False})
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     name = people.CURL.name

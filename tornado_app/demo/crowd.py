@@ -68,7 +68,7 @@ class Crowd:
         self._url = url
         self._mint = mint
         self._actions = list(actions)
-        # Cheap actions are frequent, dear ones rare, so that every front end is worth about the same.
+        # Cheap actions are frequent, dear ones rare, so that every frontend is worth about the same.
         self._weights = [1 / points for points in actions.values()]
         self._most = most
         self._dice = random.Random()
@@ -113,12 +113,12 @@ class Crowd:
             log.error("a simulated player stumbled", exc_info=error)
 
     async def _turn(self, client: AsyncHTTPClient, player: Player) -> None:
-        """One move through one of the front ends; what the service answers is taken as a player would."""
+        """One move through one of the frontends; what the service answers is taken as a player would."""
         game = self._dice.choice(GAMES)
         move = Move(player.person.user_id, self._points(player), self._action(), str(uuid4()))
         try:
             response = await self._call(client, player, game.method, game.path, game.body(move))
-            if response.code == 404:  # this front end wants players to be known
+            if response.code == 404:  # this frontend wants players to be known
                 place = f"/api/v1/players/{quote(player.person.user_id, safe='')}"
                 await self._call(client, player, "PUT", place, {})
                 response = await self._call(client, player, game.method, game.path, game.body(move))

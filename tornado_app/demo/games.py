@@ -1,4 +1,4 @@
-"""The five front ends as their clients see them: what a game sends to score, once for the crowd and the curl lines."""
+"""The five frontends as their clients see them: what a game sends to score, once for the crowd and the curl lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 class Move(NamedTuple):
-    """Something a player did: worth `points` where a front end takes points, else an action of the server's table."""
+    """Something a player did: worth `points` where a frontend takes points, else an action of the server's table."""
 
     user_id: str
     points: int
@@ -20,9 +20,9 @@ class Move(NamedTuple):
 
 
 class Game(NamedTuple):
-    """How one front end is told of a move. `score` is where the answer holds the new score."""
+    """How one frontend is told of a move. `score` is where the answer holds the new score."""
 
-    face: str
+    frontend: str
     method: str
     path: str
     body: Callable[[Move], Json]

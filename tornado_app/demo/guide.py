@@ -37,10 +37,10 @@ def render(config: Config, url: str, metrics_url: str, token: str, players: int,
         f"  Token     {token}",
         f'            (for the player {CURL.user_id}, "{CURL.name}"; valid for 12 hours)',
         "",
-        "Score through any of the five front ends; each line works as it is:",
+        "Score through any of the five frontends; each line works as it is:",
     ]
     for game, line in zip(GAMES, _curl_lines(config, url, token), strict=True):
-        lines += ["", f"  {strong}{game.face}{plain}  {game.note}", line]
+        lines += ["", f"  {strong}{game.frontend}{plain}  {game.note}", line]
     limit = f"{config.rate_limit.updates} updates in {config.rate_limit.window:g} seconds"
     lines += ["", f"A player may make {limit}; then the answer is 429.", "", f"{strong}Ctrl-C stops it.{plain}", ""]
     return "\n".join(lines)
@@ -52,7 +52,7 @@ def _curl_lines(config: Config, url: str, token: str) -> list[str]:
     points = min(EXAMPLE_POINTS, config.max_increment)
     lines = []
     for game in GAMES:
-        unique = f"curl-{uuid4().hex[:8]}" if game.face == "C" else ""
+        unique = f"curl-{uuid4().hex[:8]}" if game.frontend == "C" else ""
         lines.append(curl(game, url, token, Move(CURL.user_id, points, action, unique)))
     return lines
 

@@ -22,8 +22,8 @@ def answered(request: Request, route: str, status: int, size: int, seconds: floa
         log.log(level, "request", extra={"event": "request", **fields, **rest})
 
 
-def socket_ended(face: str, remote: str, code: int | None, seconds: float) -> None:
+def socket_ended(frontend: str, remote: str, code: int | None, seconds: float) -> None:
     """A socket is closed; `code` is what its client said last, if anything."""
     if log.isEnabledFor(logging.INFO):
-        fields = {"face": face, "remote": remote, "code": code, "seconds": round(seconds, 3)}
+        fields = {"frontend": frontend, "remote": remote, "code": code, "seconds": round(seconds, 3)}
         log.info("a socket ended", extra={"event": "socket_ended", **fields})

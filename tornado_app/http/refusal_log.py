@@ -38,9 +38,9 @@ def request_refused(status: int, refusal: LeaderboardError | Refusal, **asked: s
     log.info("request refused", extra={"event": "request_refused", **asked, "status": status, **cause(refusal)})
 
 
-def socket_refused(face: str, remote: str, code: int, refusal: LeaderboardError) -> None:
+def socket_refused(frontend: str, remote: str, code: int, refusal: LeaderboardError) -> None:
     """A WebSocket was closed with a close code of the service."""
     log.info(
         "socket refused",
-        extra={"event": "socket_refused", "face": face, "remote": remote, "close_code": code, **cause(refusal)},
+        extra={"event": "socket_refused", "frontend": frontend, "remote": remote, "close_code": code, **cause(refusal)},
     )

@@ -42,17 +42,17 @@ EVICTIONS = 16
 
 
 class Channel(Protocol):
-    """One front end's socket: its name, and its messages."""
+    """One frontend's socket: its name, and its messages."""
 
     @property
     def name(self) -> str:
-        """The front end's name, as in metrics."""
+        """The frontend's name, as in metrics."""
 
     def message(self, seen: Top | None, top: Top) -> bytes | None:
         """What one who saw `seen` (None: nothing) is told of `top`; None where that is nothing."""
 
     def personal(self, news: News, version: int) -> bytes | None:
-        """What a player is told of a change of the own score; None where the front end has no such message."""
+        """What a player is told of a change of the own score; None where the frontend has no such message."""
 
 
 class News:

@@ -86,10 +86,10 @@ class Metrics:
             "http_request_duration_seconds", "Time from a request's headers to its answer.", method=(), route=()
         )
         self.submissions = self._counter(
-            "score_submissions", "Score updates by front end and result: accepted, replayed or an error code.",
-            face=(), result=(),
+            "score_submissions", "Score updates by frontend and result: accepted, replayed or an error code.",
+            frontend=(), result=(),
         )  # fmt: skip
-        self.points = self._counter("score_points", "Points added by accepted score updates.", face=())
+        self.points = self._counter("score_points", "Points added by accepted score updates.", frontend=())
         self.suspicious = self._counter("suspicious", "Submissions that a rule held suspicious.", rule=())
         self.jwks_refreshes = self._counter(
             "jwks_refreshes", "Fetches of the identity provider's keys: changed, unchanged or failed.", result=()
@@ -101,13 +101,13 @@ class Metrics:
         )
 
     def _declare_sockets(self) -> None:
-        self.sockets = self._gauge("websocket_connections", "Open WebSockets.", face=(), join="sum")
+        self.sockets = self._gauge("websocket_connections", "Open WebSockets.", frontend=(), join="sum")
         self.socket_limit = self._gauge("websocket_connections_limit", "WebSockets that may be open.", join="sum")
-        self.sockets_opened = self._counter("websocket_opened", "WebSockets that were let in.", face=())
+        self.sockets_opened = self._counter("websocket_opened", "WebSockets that were let in.", frontend=())
         self.socket_refusals = self._counter(
             "websocket_refusals", "WebSockets closed with an error, when they came or later, by its code.", reason=()
         )
-        self.socket_messages = self._counter("websocket_messages", "Messages handed to WebSockets.", face=())
+        self.socket_messages = self._counter("websocket_messages", "Messages handed to WebSockets.", frontend=())
         self.evictions = self._counter(
             "websocket_evictions",
             "WebSockets cut off: stalled, for they did not read; silent, for they answered no ping.",

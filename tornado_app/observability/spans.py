@@ -107,10 +107,10 @@ class Spans:
 
     # -- a score update ---------------------------------------------------------------------------
 
-    def submission(self, op: str, face: str, answer: asyncio.Future[Receipt]) -> None:
+    def submission(self, op: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
         """Begin the span of a score update, below that of the request which this task serves."""
         if get_current_span().is_recording():
-            self._submissions[op] = self._tracer.start_span("submit", attributes={"leaderboard.face": face})
+            self._submissions[op] = self._tracer.start_span("submit", attributes={"leaderboard.frontend": frontend})
             answer.add_done_callback(partial(self._submitted, op))
 
     def _submitted(self, op: str, answer: asyncio.Future[Receipt]) -> None:

@@ -26,7 +26,7 @@ class Tracing(Protocol):
     def request(self, method: str, traceparent: str | None, request_id: str) -> Answered:
         """The headers of a request have come; what follows in this task belongs to it. Sets the logs' `trace_id`."""
 
-    def submission(self, op: str, face: str, answer: asyncio.Future[Receipt]) -> None:
+    def submission(self, op: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
         """This task's request waits for a score update, which `op` marks."""
 
     def commit(self, ops: Sequence[str]) -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TextIO, get_args
 
 from tornado_app.api import metric_series
 from tornado_app.api.authentication import Door
-from tornado_app.api.frontends import FACES
+from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.pages import openapi, static
 from tornado_app.api.rest import probes
 from tornado_app.api.rest.history import History
@@ -340,7 +340,7 @@ class Service(Serving):
             max_per_address=config.max_connections_per_address,
         )
         record = Record(self.metrics, Suspicion(), self._suspect)
-        routes = rest_routes(FACES, self.scoreboard, self.door, config.rate_limit, record)
+        routes = rest_routes(FRONTENDS, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
         routes += [
             *static.routes(demo=self._demo),
@@ -348,7 +348,7 @@ class Service(Serving):
             *self._probes.health_routes(),
             *self._extra_routes,
         ]
-        metric_series.begin(self.metrics, FACES, routes)
+        metric_series.begin(self.metrics, FRONTENDS, routes)
         self.gateway = Gateway(
             Router(routes),
             metrics=self.metrics,
@@ -358,9 +358,9 @@ class Service(Serving):
             tracing=self.tracing,
         )
         tls = await self._tls()
-        shedding = Shedding(self.gateway, record, FACES, config.rate_limit, lambda: self.store.room)
+        shedding = Shedding(self.gateway, record, FRONTENDS, config.rate_limit, lambda: self.store.room)
         self.server = server.serve(
-            Delegate(self.gateway, application(FACES, self.gate, ping_interval=config.ping_interval)),
+            Delegate(self.gateway, application(FRONTENDS, self.gate, ping_interval=config.ping_interval)),
             idle_timeout=config.idle_timeout,
             body_timeout=config.body_timeout,
             send_timeout=config.send_timeout,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from tornado_app.core.errors import StartupError
 
 SOCKET = "/ws/leaderboard"
-"""Front end C's socket. Source: the API contract, section 4."""
+"""Frontend C's socket. Source: the API contract, section 4."""
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 

@@ -1,4 +1,4 @@
-"""The board as the socket of front end C tells it, and what each message changed."""
+"""The board as the socket of frontend C tells it, and what each message changed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 /**
- * Draws openapi.json for people: operations by front end, sockets, headers and errors, each with a line to copy.
+ * Draws openapi.json for people: operations by frontend, sockets, headers and errors, each with a line to copy.
  * Only text nodes are made of what the document says, never markup.
  */
 

@@ -105,7 +105,7 @@ def _restarting(scope: Scope) -> tuple[Alert, ...]:
 
 def _sockets(scope: Scope) -> tuple[Alert, ...]:
     """By pod, since a client cannot choose another: the fullest one turns clients away first."""
-    used = f"sum without (face) ({scope.series('leaderboard_websocket_connections')})"
+    used = f"sum without (frontend) ({scope.series('leaderboard_websocket_connections')})"
     fullest = f"max {BY} (\n  {used}\n  / {scope.series('leaderboard_websocket_connections_limit')}\n)"
     name, summary = "LeaderboardSocketsNearLimit", f"{NAME}: sockets are near their limit"
     text = "The fullest pod has {{ $value | humanizePercentage }} of the sockets that it may have. "

@@ -1,6 +1,6 @@
-"""One module per front end of the API contract; a new one is a new module and a line here."""
+"""One module per frontend of the API contract; a new one is a new module and a line here."""
 
 from tornado_app.api.frontends import a, b, c, d, e
-from tornado_app.api.frontends.base import Face
+from tornado_app.api.frontends.base import Frontend
 
-FACES: tuple[Face, ...] = (a.FACE, b.FACE, c.FACE, d.FACE, e.FACE)
+FRONTENDS: tuple[Frontend, ...] = (a.FRONTEND, b.FRONTEND, c.FRONTEND, d.FRONTEND, e.FRONTEND)

@@ -1,4 +1,4 @@
-"""Front end A: `/api/score` and `/ws/score`."""
+"""Frontend A: `/api/score` and `/ws/score`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Face, Write
+from tornado_app.api.frontends.base import Frontend, Write
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
 from tornado_app.api.schema.fields import (
     Name,
@@ -101,12 +101,12 @@ class ScoreChannel:
         return msgspec.json.encode(Message("leaderboard:update", Rows(rows), top.version))
 
     def personal(self, news: News, version: int) -> None:
-        """This front end has no such message."""
+        """This frontend has no such message."""
 
 
 _SUMMARY = "Add points to the caller's score"
 
-FACE = Face(
+FRONTEND = Frontend(
     "A",
     writes=(
         Write(

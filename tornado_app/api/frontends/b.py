@@ -1,4 +1,4 @@
-"""Front end B: `/api/update-score`, `/api/top-scores` and `/ws/scoreboard`, which D and E use too."""
+"""Frontend B: `/api/update-score`, `/api/top-scores` and `/ws/scoreboard`, which D and E use too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Face, Read, Write
+from tornado_app.api.frontends.base import Frontend, Read, Write
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
 from tornado_app.api.schema.fields import (
     ActionType,
@@ -87,7 +87,7 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 
 def rows(top: Top) -> list[Row]:
-    """The top 10 in this front end's shape."""
+    """The top 10 in this frontend's shape."""
     return [Row(s.player.user_id, s.player.username, s.player.score) for s in top.standings]
 
 
@@ -106,10 +106,10 @@ class ScoreboardChannel:
         return msgspec.json.encode(Message("update", rows(top), top.version))
 
     def personal(self, news: News, version: int) -> None:
-        """This front end has no such message."""
+        """This frontend has no such message."""
 
 
-FACE = Face(
+FRONTEND = Frontend(
     "B",
     writes=(
         Write(

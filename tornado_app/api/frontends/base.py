@@ -1,6 +1,6 @@
-"""What a front end is made of; each is one module in faces/, and they all go through these few shapes.
+"""What a frontend is made of; each is one module in frontends/, and they all go through these few shapes.
 
-A face translates: a request to a Submission, a Receipt to its own answer, a Top to its own messages. It decides
+A frontend translates: a request to a Submission, a Receipt to its own answer, a Top to its own messages. It decides
 nothing.
 """
 
@@ -50,8 +50,8 @@ class Read(msgspec.Struct, frozen=True):
     personal: Callable[[Any, Standing], Any] | None = None
 
 
-class Face(msgspec.Struct, frozen=True):
-    """A front end of the API contract, by its letter; `messages` are the types that its sockets send."""
+class Frontend(msgspec.Struct, frozen=True):
+    """A frontend of the API contract, by its letter; `messages` are the types that its sockets send."""
 
     name: str
     writes: tuple[Write, ...] = ()

@@ -1,4 +1,4 @@
-"""Front end C: `/api/scores/update`, `/api/leaderboard` and `/ws/leaderboard`."""
+"""Frontend C: `/api/scores/update`, `/api/leaderboard` and `/ws/leaderboard`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Face, Read, Write
+from tornado_app.api.frontends.base import Frontend, Read, Write
 from tornado_app.api.schema.decoding import Decoder
 from tornado_app.api.schema.fields import (
     ActionId,
@@ -106,7 +106,7 @@ class ScoreUpdateData(msgspec.Struct, rename="camel"):
 
 
 class ScoreUpdate(msgspec.Struct):
-    """Sent to a player for changes of the own score, whichever front end made them."""
+    """Sent to a player for changes of the own score, whichever frontend made them."""
 
     type: Literal["user.scoreUpdate"]
     data: ScoreUpdateData
@@ -136,7 +136,7 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 
 def row(standing: Standing) -> Row:
-    """One place in this front end's shape."""
+    """One place in this frontend's shape."""
     player = standing.player
     return Row(player.user_id, player.username, player.avatar_url, player.score, standing.rank)
 
@@ -178,7 +178,7 @@ def positions(top: Top) -> list[Position]:
     return [Position(p.user_id, p.username, p.avatar_url, p.score, s.rank, n) for n, s, p in places]
 
 
-FACE = Face(
+FRONTEND = Frontend(
     "C",
     writes=(
         Write("POST", "/api/scores/update", "Report an action, which counts once", Body, Answer, read, render,

@@ -1,4 +1,4 @@
-"""Front end D: `/api/actions`. Its socket is `/ws/scoreboard`."""
+"""Frontend D: `/api/actions`. Its socket is `/ws/scoreboard`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from tornado_app.api.frontends.base import Face, Write
+from tornado_app.api.frontends.base import Frontend, Write
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
 from tornado_app.api.schema.fields import ActionId, OptionalProof, Score, UserId
 from tornado_app.core.model import Caller, Receipt, Submission
@@ -58,7 +58,7 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
     return Answer(success=True, new_score=receipt.score)
 
 
-FACE = Face(
+FRONTEND = Frontend(
     "D",
     writes=(Write("POST", "/api/actions", "Report an action", Body, Answer, read, render, creates=True),),
 )

@@ -1,4 +1,4 @@
-"""Front end E: `/api/v1/score`. It has no socket of its own: `/ws/scoreboard` serves."""
+"""Frontend E: `/api/v1/score`. It has no socket of its own: `/ws/scoreboard` serves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Face, Write
+from tornado_app.api.frontends.base import Frontend, Write
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
 from tornado_app.api.schema.fields import OptionalProof, PlayerId, Points, Score, UserId
 from tornado_app.core.model import Caller, Receipt, Submission
@@ -50,7 +50,7 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
     return Answer("Score updated successfully.", receipt.user_id, receipt.score)
 
 
-FACE = Face(
+FRONTEND = Frontend(
     "E",
     writes=(Write("POST", "/api/v1/score", "Add points to a player's score", Body, Answer, read, render),),
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tornado_app import __version__
-from tornado_app.api.frontends import FACES
+from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.openapi import sockets as openapi_sockets
 from tornado_app.api.openapi.schemas import PLACE, Json, Schemas
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
@@ -23,8 +23,10 @@ _TOKEN = {
 
 def document() -> Json:
     """The whole description, as what `json.dumps` takes. Needs no server and no database."""
-    schemas = Schemas(FACES)
-    sockets = [openapi_sockets.socket(face, path, schemas) for face in FACES for path, _ in face.sockets]
+    schemas = Schemas(FRONTENDS)
+    sockets = [
+        openapi_sockets.socket(frontend, path, schemas) for frontend in FRONTENDS for path, _ in frontend.sockets
+    ]
     messages = {_name(message): message for socket in sockets for message in socket["sends"] + socket["receives"]}
     return {
         "asyncapi": "3.0.0",

@@ -7,8 +7,8 @@ Source: https://spec.openapis.org/oas/v3.1.0
 from __future__ import annotations
 
 from tornado_app import __version__
-from tornado_app.api.frontends import FACES
-from tornado_app.api.frontends.base import Face
+from tornado_app.api.frontends import FRONTENDS
+from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi import sockets
 from tornado_app.api.openapi.moderation import MODERATION, TAG
 from tornado_app.api.openapi.operations import Operation, operations, tag
@@ -27,14 +27,14 @@ from tornado_app.http.request_limits import MAX_BODY
 _LIMIT = RateLimit()
 
 _DESCRIPTION = f"""\
-Five front ends over one board: a point scored through any of them is seen through all of them.
+Five frontends over one board: a point scored through any of them is seen through all of them.
 
 **Who is calling.** `Authorization: Bearer <JWT>`. The player is the token's `sub`, or `user_id` where there is no \
 `sub`; the first of `nickname`, `preferred_username` and `name` that is no e-mail address, and `picture`, fill the \
 player's profile (settings may name other claims). A user id is {USER_ID_FORM}; in a path it is percent-encoded. \
 With the scope `{Scope.WRITE}` it is a game server's token, which may write for any player.
 
-**Exactly once.** An action with an id counts once: front ends C and D carry it in the body, the others in the header \
+**Exactly once.** An action with an id counts once: frontends C and D carry it in the body, the others in the header \
 `Idempotency-Key`. The same id with the same request gets the stored answer again, with `Idempotent-Replay: true`.
 
 **Rate limit.** {_LIMIT.updates} accepted updates for each player in any {_LIMIT.window:.0f} seconds, unless set \
@@ -67,23 +67,23 @@ _SECURITY: dict[str, list[Json]] = {"none": [], "optional": [{}, {"bearerAuth": 
 
 def document() -> Json:
     """The whole description, as what `json.dumps` takes. Needs no server and no database."""
-    schemas = Schemas(FACES)
+    schemas = Schemas(FRONTENDS)
     responses = Responses(schemas)
     paths: Json = {}
-    for operation in [*operations(FACES), *MODERATION]:
+    for operation in [*operations(FRONTENDS), *MODERATION]:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, responses)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Leaderboard",
-            "summary": "A live top 10 through five front ends.",
+            "summary": "A live top 10 through five frontends.",
             "description": _DESCRIPTION,
             "version": __version__,
             "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/", "description": "Where this document came from."}],
         "tags": [
-            *(_tag(face) for face in FACES),
+            *(_tag(frontend) for frontend in FRONTENDS),
             {"name": "Players", "description": "The board beyond its top 10, and how a player is made."},
             {"name": TAG, "description": f"For tokens with the scope `{Scope.ADMIN}`; each request goes on record."},
             {"name": "Operations", "description": "What an orchestrator asks. `/metrics` has a port of its own."},
@@ -96,14 +96,16 @@ def document() -> Json:
             "headers": HEADERS,
             "securitySchemes": {"bearerAuth": _BEARER},
         },
-        "x-websockets": [sockets.socket(face, path, schemas) for face in FACES for path, _ in face.sockets],
+        "x-websockets": [
+            sockets.socket(frontend, path, schemas) for frontend in FRONTENDS for path, _ in frontend.sockets
+        ],
         "x-errors": [_error(kind) for kind in sorted(_codes(), key=_order)],
     }
 
 
-def _tag(face: Face) -> Json:
-    live = " and ".join(f"`{path}`" for path, _ in face.sockets)
-    return {"name": tag(face), "description": f"Live: {live or '`/ws/scoreboard`, having no socket of its own'}."}
+def _tag(frontend: Frontend) -> Json:
+    live = " and ".join(f"`{path}`" for path, _ in frontend.sockets)
+    return {"name": tag(frontend), "description": f"Live: {live or '`/ws/scoreboard`, having no socket of its own'}."}
 
 
 def _operation(operation: Operation, schemas: Schemas, responses: Responses) -> Json:

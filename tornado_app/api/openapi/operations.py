@@ -1,4 +1,4 @@
-"""Every request of the API as a value, for its description: the front ends' from their own, the others as a table."""
+"""Every request of the API as a value, for its description: the frontends' from their own, the others as a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Face, Read, Write
+from tornado_app.api.frontends.base import Frontend, Read, Write
 from tornado_app.api.rest.history import HistoryPage
 from tornado_app.api.rest.players import Around, Page, PlayerAnswer, ProfileBody
 from tornado_app.api.rest.probes import Health
@@ -93,19 +93,19 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         return self.method.lower() + "".join(word.capitalize() for word in re.findall(r"\w+", words))
 
 
-def operations(faces: Iterable[Face]) -> list[Operation]:
-    """All of them, front end by front end."""
+def operations(frontends: Iterable[Frontend]) -> list[Operation]:
+    """All of them, frontend by frontend."""
     found: list[Operation] = []
-    for face in faces:
-        found += [_of_write(tag(face), write) for write in face.writes]
-        found += [_of_read(tag(face), read) for read in face.reads]
-        found += [_of_socket(tag(face), path) for path, _ in face.sockets]
+    for frontend in frontends:
+        found += [_of_write(tag(frontend), write) for write in frontend.writes]
+        found += [_of_read(tag(frontend), read) for read in frontend.reads]
+        found += [_of_socket(tag(frontend), path) for path, _ in frontend.sockets]
     return [*found, *PLAYERS, *PROBES]
 
 
-def tag(face: Face) -> str:
-    """A front end's name for readers."""
-    return f"Front end {face.name}"
+def tag(frontend: Frontend) -> str:
+    """A frontend's name for readers."""
+    return f"Frontend {frontend.name}"
 
 
 def _of_write(name: str, write: Write) -> Operation:

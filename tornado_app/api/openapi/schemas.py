@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from tornado_app.api.frontends.base import Face
+from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest import history, moderation, players, probes
 from tornado_app.api.schema.fields import WHOLE
 from tornado_app.api.websocket import handler
@@ -26,7 +26,7 @@ SHARED: tuple[type[Any], ...] = (
     errors.ErrorBody,
     handler.Authenticate,
 )
-"""What belongs to no front end."""
+"""What belongs to no frontend."""
 
 MODERATION: tuple[type[Any], ...] = (moderation.Case, moderation.TakeBack, moderation.State, moderation.Export)
 
@@ -34,12 +34,12 @@ MODERATION: tuple[type[Any], ...] = (moderation.Case, moderation.TakeBack, moder
 class Schemas:
     """Every type on the wire under one name, which begins with whose it is: `ABody`, `ModerationCase`."""
 
-    def __init__(self, faces: Iterable[Face]) -> None:
+    def __init__(self, frontends: Iterable[Frontend]) -> None:
         self.components: Json = {}
         self._references: dict[type[Any], Json] = {}
-        for face in faces:
-            kinds = [kind for write in face.writes for kind in (write.body, write.answer)]
-            self._add(face.name, [*kinds, *(read.answer for read in face.reads), *face.messages])
+        for frontend in frontends:
+            kinds = [kind for write in frontend.writes for kind in (write.body, write.answer)]
+            self._add(frontend.name, [*kinds, *(read.answer for read in frontend.reads), *frontend.messages])
         self._add("", SHARED)
         self._add("Moderation", MODERATION)
 

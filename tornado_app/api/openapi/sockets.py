@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tornado_app.api.frontends.base import Face
+from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi.operations import CREDENTIALS, Errors, tag
 from tornado_app.api.openapi.schemas import Json, Schemas
 from tornado_app.api.websocket import connections, handler
@@ -27,15 +27,15 @@ REFUSALS: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, TooManyConnectio
 _PASSING = (RateLimited, TooManyConnections)
 
 
-def socket(face: Face, path: str, schemas: Schemas) -> Json:
+def socket(frontend: Frontend, path: str, schemas: Schemas) -> Json:
     """One socket, as an item of `x-websockets`."""
     return {
         "path": path,
-        "tags": [tag(face)],
+        "tags": [tag(frontend)],
         "summary": "The top 10, live",
         "description": ABOUT,
         "security": [{}, {"bearerAuth": []}],
-        "sends": [_message(kind, schemas) for kind in face.messages],
+        "sends": [_message(kind, schemas) for kind in frontend.messages],
         "receives": [_message(handler.Authenticate, schemas)],
         "closes": list(_closes()),
     }

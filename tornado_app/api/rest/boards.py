@@ -19,7 +19,7 @@ from tornado_app.http.messages import JSON_TYPE, Request, Response
 
 
 class ReadEndpoint:
-    """Serves one `Read` of a face; the bytes are made when the board changed, not when somebody asks."""
+    """Serves one `Read` of a frontend; the bytes are made when the board changed, not when somebody asks."""
 
     def __init__(self, read: Read, scoreboard: Scoreboard, door: Door) -> None:
         self._read = read

@@ -38,7 +38,7 @@ class HistoryEntry(msgspec.Struct):
     at: Time
     action_id: Annotated[str | None, msgspec.Meta(examples=["a-1"])]
     action_type: Annotated[str | None, msgspec.Meta(examples=["level_complete"])]
-    front_end: Annotated[str | None, msgspec.Meta(examples=["C"])]
+    frontend: Annotated[str | None, msgspec.Meta(examples=["C"])]
     by: Annotated[str | None, msgspec.Meta(description=_BY, examples=["alice"])]
     reason: Annotated[
         str | None,
@@ -103,7 +103,7 @@ def _shown(entry: Entry, *, moderates: bool) -> HistoryEntry:
         at=rfc3339(entry.at),
         action_id=entry.id,
         action_type=entry.type,
-        front_end=entry.face or None,
+        frontend=entry.frontend or None,
         by=(entry.by or None) if moderates or entry.kind in _BY_PLAYERS else None,
         reason=entry.reason or None,
         takes_back=list(entry.ops),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
-from tornado_app.api.frontends.base import Face
+from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.submission_log import Record
 from tornado_app.api.rest.submit import policy
 from tornado_app.core.errors import Overloaded
@@ -33,9 +33,9 @@ MOST_ORIGINS = 64
 
 
 class Update(NamedTuple):
-    """A kind of score update: its front end's name, and its place in the API."""
+    """A kind of score update: its frontend's name, and its place in the API."""
 
-    face: str
+    frontend: str
     method: str
     path: str
 
@@ -47,7 +47,7 @@ class Shedding:
     """
 
     def __init__(
-        self, gateway: Gateway, record: Record, faces: Iterable[Face], limit: RateLimit, room: Callable[[], int]
+        self, gateway: Gateway, record: Record, frontends: Iterable[Frontend], limit: RateLimit, room: Callable[[], int]
     ) -> None:
         self._gateway = gateway
         self._record = record
@@ -55,9 +55,9 @@ class Shedding:
         self._room = room
         self._inside = 0
         self._updates = {
-            f"{write.method} {write.path} HTTP/1.1".encode(): Update(face.name, write.method, write.path)
-            for face in faces
-            for write in face.writes
+            f"{write.method} {write.path} HTTP/1.1".encode(): Update(frontend.name, write.method, write.path)
+            for frontend in frontends
+            for write in frontend.writes
         }
         self._answers: dict[str | None, tuple[bytes, bytes]] = {}
         self._refused = 0
@@ -84,7 +84,7 @@ class Shedding:
         """The answer to an update that there is no room for. `began`: by `time.perf_counter`."""
         request_id = self._gateway.request_id(headers.get("X-Request-Id"))
         before, after = self._answer(headers.get("Origin"))
-        self._record.unread(update.face, Overloaded.code)
+        self._record.unread(update.frontend, Overloaded.code)
         seconds = time.perf_counter() - began
         self._gateway.count(update.method, update.path, HTTPStatus.SERVICE_UNAVAILABLE, seconds, request_id)
         self._tell(began)

@@ -1,4 +1,4 @@
-"""All REST routes of the API: the faces' and the players', and what a socket's path says without a handshake."""
+"""All REST routes of the API: the frontends' and the players', and what a socket's path says without a handshake."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from tornado_app.api.authentication import Door
-from tornado_app.api.frontends.base import Face
+from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.boards import ReadEndpoint
 from tornado_app.api.rest.players import Players
 from tornado_app.api.rest.submission_log import Record
@@ -20,18 +20,18 @@ SOCKET_ARGUMENTS = frozenset({"token"})
 
 
 def rest_routes(
-    faces: Collection[Face], scoreboard: Scoreboard, door: Door, limit: RateLimit, record: Record
+    frontends: Collection[Frontend], scoreboard: Scoreboard, door: Door, limit: RateLimit, record: Record
 ) -> list[Route]:
     """Each path once, with what answers its methods."""
     methods: dict[str, dict[str, Endpoint]] = defaultdict(dict)
-    for face in faces:
-        for write in face.writes:
-            methods[write.path][write.method] = WriteEndpoint(face, write, scoreboard, door, limit, record)
-        for read in face.reads:
+    for frontend in frontends:
+        for write in frontend.writes:
+            methods[write.path][write.method] = WriteEndpoint(frontend, write, scoreboard, door, limit, record)
+        for read in frontend.reads:
             methods[read.path]["GET"] = ReadEndpoint(read, scoreboard, door)
-        for path, _ in face.sockets:
+        for path, _ in frontend.sockets:
             methods[path]["GET"] = _upgrade_required
-    sockets = {path for face in faces for path, _ in face.sockets}
+    sockets = {path for frontend in frontends for path, _ in frontend.sockets}
     routes = [
         Route(path, endpoints, SOCKET_ARGUMENTS if path in sockets else frozenset())
         for path, endpoints in methods.items()

@@ -30,11 +30,11 @@ class Record:
     def accepted(self, request: Request, submission: Submission, receipt: Receipt) -> None:
         """It was counted, now or before."""
         result = "replayed" if receipt.replayed else "accepted"
-        self._count(submission.face, result)
+        self._count(submission.frontend, result)
         if receipt.replayed:
             rule = self._suspicion.replayed(receipt.user_id)
         else:
-            self._add(submission.face, receipt.points)
+            self._add(submission.frontend, receipt.points)
             rule = self._suspicion.accepted(receipt.user_id, receipt.points)
         fields = {**_asked(request, submission), **_counted(receipt)}
         _audit(f"score update {result}", {"event": f"score_{result}", **fields})
@@ -43,15 +43,19 @@ class Record:
 
     def refused(
         self,
-        face: str,
+        frontend: str,
         request: Request,
         caller: Caller | None,
         submission: Submission | None,
         refusal: LeaderboardError,
     ) -> None:
         """It was refused; `submission` is None where it could not even be read."""
-        self._count(face, refusal.code)
-        fields: dict[str, object] = {"face": face, "caller": caller and caller.user_id, "remote": request.remote}
+        self._count(frontend, refusal.code)
+        fields: dict[str, object] = {
+            "frontend": frontend,
+            "caller": caller and caller.user_id,
+            "remote": request.remote,
+        }
         if submission is not None:
             fields = _asked(request, submission)
         _audit("score update refused", {"event": "score_refused", **fields, **cause(refusal)})
@@ -60,20 +64,20 @@ class Record:
             if rule is not None:
                 self._suspect(caller.user_id, rule)
 
-    def unread(self, face: str, code: str) -> None:
+    def unread(self, frontend: str, code: str) -> None:
         """It was refused unread, so that nobody knows whose it was. It has no audit line: there may be thousands."""
-        self._count(face, code)
+        self._count(frontend, code)
 
-    def _count(self, face: str, result: str) -> None:
-        counter = self._submissions.get((face, result))
+    def _count(self, frontend: str, result: str) -> None:
+        counter = self._submissions.get((frontend, result))
         if counter is None:
-            counter = self._submissions[face, result] = self._metrics.submissions.labels(face, result)
+            counter = self._submissions[frontend, result] = self._metrics.submissions.labels(frontend, result)
         counter.inc()
 
-    def _add(self, face: str, points: int) -> None:
-        counter = self._points.get(face)
+    def _add(self, frontend: str, points: int) -> None:
+        counter = self._points.get(frontend)
         if counter is None:
-            counter = self._points[face] = self._metrics.points.labels(face)
+            counter = self._points[frontend] = self._metrics.points.labels(frontend)
         counter.inc(points)
 
     def _suspect(self, player: str, rule: Rule) -> None:
@@ -123,7 +127,7 @@ def _asked(request: Request, submission: Submission) -> dict[str, object]:
     """What the request says of itself, for the audit line; what it leaves out is left out."""
     caller = submission.caller.user_id
     asked = {
-        "face": submission.face,
+        "frontend": submission.frontend,
         "caller": caller,
         "player": submission.user_id or caller,
         "points": submission.points,

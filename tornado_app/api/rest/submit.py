@@ -7,7 +7,7 @@ import math
 import msgspec
 
 from tornado_app.api.authentication import Door
-from tornado_app.api.frontends.base import Face, Write
+from tornado_app.api.frontends.base import Frontend, Write
 from tornado_app.api.rest import board_version
 from tornado_app.api.rest.submission_log import Record
 from tornado_app.core.errors import LeaderboardError
@@ -26,18 +26,18 @@ def policy(limit: RateLimit) -> tuple[str, str]:
 
 
 class WriteEndpoint:
-    """Serves one `Write` of a face."""
+    """Serves one `Write` of a frontend."""
 
     def __init__(
         self,
-        face: Face,
+        frontend: Frontend,
         write: Write,
         scoreboard: Scoreboard,
         door: Door,
         limit: RateLimit,
         record: Record,
     ) -> None:
-        self._face = face.name
+        self._frontend = frontend.name
         self._write = write
         self._scoreboard = scoreboard
         self._door = door
@@ -54,7 +54,7 @@ class WriteEndpoint:
             receipt = await self._scoreboard.submit(submission)
             answer = self._accept(receipt)
         except LeaderboardError as refusal:
-            self._record.refused(self._face, request, caller, submission, refusal)
+            self._record.refused(self._frontend, request, caller, submission, refusal)
             return errors.response(refusal).plus(*self._limits(refusal.quota))
         self._record.accepted(request, submission, receipt)
         return answer
@@ -67,7 +67,7 @@ class WriteEndpoint:
             proof=proof,
             captcha=request.headers.get("Captcha-Token"),
             remote=request.remote,
-            face=self._face,
+            frontend=self._frontend,
         )
 
     def _accept(self, receipt: Receipt) -> Response:

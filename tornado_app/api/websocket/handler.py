@@ -16,7 +16,7 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
 from tornado_app.api.authentication import bearer, offered
-from tornado_app.api.frontends.base import Face
+from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
 from tornado_app.api.websocket.connections import Gate
 from tornado_app.api.websocket.heartbeat import Pinger
@@ -172,7 +172,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     def evict(self, reason: str) -> None:
         """Cut off a client that does not read: it would not read a close frame either."""
         self._gate.metrics.evictions.labels(reason).inc()
-        log.info("a socket was cut off", extra={"event": "eviction", "reason": reason, "face": self._channel.name})
+        log.info("a socket was cut off", extra={"event": "eviction", "reason": reason, "frontend": self._channel.name})
         cut(self.ws_connection)
 
     # -- pinger.Pinged ----------------------------------------------------------------------------
@@ -266,11 +266,17 @@ class _NoSocket(_JsonRefusals):
         self.refuse(NotFound())
 
 
-def application(faces: tuple[Face, ...], gate: Gate, *, ping_interval: float = 30.0) -> HTTPServerConnectionDelegate:
+def application(
+    frontends: tuple[Frontend, ...], gate: Gate, *, ping_interval: float = 30.0
+) -> HTTPServerConnectionDelegate:
     """What serves the upgrades. A client that answers no ping for `ping_interval` seconds is gone."""
     shared = {"gate": gate, "pinger": Pinger(ping_interval)}
     return Application(
-        [(path, SocketHandler, shared | {"channel": channel}) for face in faces for path, channel in face.sockets],
+        [
+            (path, SocketHandler, shared | {"channel": channel})
+            for frontend in frontends
+            for path, channel in frontend.sockets
+        ],
         default_handler_class=_NoSocket,
         default_handler_args={"gate": gate},
         websocket_max_message_size=MAX_MESSAGE,

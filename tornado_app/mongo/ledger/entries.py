@@ -202,7 +202,7 @@ def marked(fact: Fact, mark: Mark, points: int, head: Head, kind: EntryKind | No
             version=fact.version,
             id=mark.id,
             type=mark.type,
-            face=mark.face,
+            frontend=mark.frontend,
             by=mark.by,
             reason=mark.reason,
             ops=tuple(mark.ops),

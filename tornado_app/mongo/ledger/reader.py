@@ -1,7 +1,7 @@
 """The ledger as it is read: what was done to a player's score, newest or oldest first.
 
-    ledger: {_id: op, player, n, kind, points, score, at, version, id?, type?, face?, by?, reason?, ops?, prev, hash}
-    index:  {player: 1, n: 1}, unique
+    ledger: {_id: op, player, n, kind, points, score, at, version, id?, type?, frontend?, by?, reason?, ops?, prev,
+    hash} index:  {player: 1, n: 1}, unique
 
 It is written by one process at a time (writer.py) and holds what the change stream told so far.
 """
@@ -37,7 +37,7 @@ TOLERANT: CodecOptions[Document] = CodecOptions(
 PAGE = 250
 """Entries read at once: some 3 ms of work."""
 
-_OPTIONAL = ("id", "type", "face", "by", "reason", "ops")
+_OPTIONAL = ("id", "type", "frontend", "by", "reason", "ops")
 """Left out of a document where they say nothing."""
 
 

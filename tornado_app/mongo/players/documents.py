@@ -173,7 +173,7 @@ def _mark(attempt: Attempt) -> Mark:
     action = attempt.action
     return Mark(
         Kind.ACTION, action.points, attempt.op, not attempt.hidden, attempt.now, action.caller, action.id, action.type,
-        action.face,
+        action.frontend,
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ class MongoStore:
         op = next(self._ops)
         answer = self._commit.submit(action, op)
         if self._tracing is not None:
-            self._tracing.submission(op, action.face, answer)
+            self._tracing.submission(op, action.frontend, answer)
         try:
             return await answer
         finally:

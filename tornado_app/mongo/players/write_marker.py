@@ -33,8 +33,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
     `points`: what it added to the score; for hide, show and erase, the score itself. `on_board`: whether the board
     shows the player (for hide, show and erase: did before or does after). `at`: milliseconds since the epoch. `by`: who
-    caused it. For an action `id`, `type` and `face`; for a moderation `reason`, and the `ops` that it takes back; for
-    a profile change the `reason` names its members.
+    caused it. For an action `id`, `type` and `frontend`; for a moderation `reason`, and the `ops` that it takes back;
+    for a profile change the `reason` names its members.
     """
 
     kind: Kind
@@ -45,7 +45,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     by: str = ""
     id: str | None = None
     type: str | None = None
-    face: str = ""
+    frontend: str = ""
     reason: str = ""
     ops: list[str] = []
 

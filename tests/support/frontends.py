@@ -1,4 +1,4 @@
-"""The five front ends as a test needs them: how each adds points, and where its answer holds the new score."""
+"""The five frontends as a test needs them: how each adds points, and where its answer holds the new score."""
 
 from __future__ import annotations
 
