@@ -70,3 +70,9 @@ def test_readme_leads_to_the_index_and_the_index_to_every_page_of_the_docs():
     assert "docs/README.md" in links(read(ROOT / "README.md"))
     linked = {(index.parent / target.partition("#")[0]).resolve() for target in links(read(index))}
     assert not [page.name for page in sorted(index.parent.glob("*.md")) if page not in {*linked, index}]
+
+
+def test_every_path_that_contributing_names_exists():
+    named = re.findall(r"`([\w.-]+/[\w./-]*)`", read(ROOT / "CONTRIBUTING.md"))
+    assert len(named) > 40
+    assert not [path for path in named if not (ROOT / path).exists()]
