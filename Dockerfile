@@ -22,10 +22,11 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/src/const
 FROM build AS build-app
 RUN /opt/tools/bin/pip --python /opt/leaderboard/bin/python install '.[tracing]'
 
-# The operator connects to no database: its image holds no driver.
+# The operator connects to no database and draws on no terminal: its image holds no driver and no rich.
 FROM build-app AS build-operator
 RUN /opt/tools/bin/pip --python /opt/leaderboard/bin/python install '.[operator]' \
-    && /opt/tools/bin/pip --python /opt/leaderboard/bin/python uninstall --yes pymongo dnspython
+    && /opt/tools/bin/pip --python /opt/leaderboard/bin/python uninstall --yes \
+        pymongo dnspython rich pygments markdown-it-py mdurl
 
 FROM ${BASE} AS run
 ENV PATH=/opt/leaderboard/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Command, need_mongod
-from tests.support.paper import Paper
+from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
-from tornado_app.watch.terminal import ENTER, LEAVE
 
 PORTS = ("--port", "0", "--metrics-port", "0")
+ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+SHOW_CURSOR, WRAP = "\x1b[?25h", "\x1b[?7h"
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,20 @@ def url(tmp_path_factory):
         yield demo.expect(r"ready at (\S+)", 60)[1]
 
 
-def test_in_a_pipe_it_prints_a_line_for_each_change(url, tmp_path):
+@pytest.fixture(scope="module")
+def still_url(tmp_path_factory, module_database):
+    """A board of ten players that does not change: p01 has 914 points, p02 904, to p10 with 824."""
+    uri, name = module_database
+    service = RunningService(uri=uri, database=name)
+    service.start(tmp_path_factory.mktemp("service") / "log")
+    for n in range(1, 11):
+        service.post("/api/score", {"score": 924 - 10 * n}, token=token(f"p{n:02}"))
+    yield service.url
+    service.close()
+
+
+def test_in_a_pipe_it_prints_a_line_for_each_change(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # does not make a pipe a terminal
     with Command("watch", url, folder=tmp_path) as watch:
         line = r"[0-9-]{10}T[0-9:.]{12}Z\t(\d+)\t\d+\t\d+\t[\w-]+\t[^\t\n\x1b]+\n"
         positions = set()
@@ -33,27 +47,76 @@ def test_in_a_pipe_it_prints_a_line_for_each_change(url, tmp_path):
         assert watch.errors == ""
 
 
-def test_on_a_terminal_it_draws_in_place_follows_the_size_and_leaves_it_as_it_was(url, tmp_path):
-    with Command("watch", url, folder=tmp_path, terminal=(80, 24)) as watch:
+@pytest.mark.parametrize(
+    ("columns", "rows", "first", "last"),
+    [
+        (20, 6, [" 1    914  p01", " 2    904  p02", " 3    894  p03", " 4    884  p04"], "… 6 more, q quits"),
+        (
+            40,
+            12,
+            [" #  Score  Change          Player", " 1    914                  p01"],
+            "10    824                  p10",
+        ),
+        (80, 24, ["", " #  Score  Change          Player", " 1    914                  p01"], "q quits"),
+        (120, 40, ["", " #  Score  Change          Player", " 1    914                  p01"], "q quits"),
+    ],
+)
+def test_terminals_of_any_size_show_whole_scores(still_url, tmp_path, columns, rows, first, last, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "99")  # of another terminal: the terminal's own size counts
+    with Command("watch", still_url, folder=tmp_path, terminal=(columns, rows)) as watch:
+        watch.expect("live")
+        lines = [line for line in watch.screen(columns, rows) if not line.startswith("Leaderboard ")]
+        assert lines[0] == "live"
+        assert lines[1 : 1 + len(first)] == first
+        assert [line for line in lines if line][-1] == last
+        assert len(lines) <= rows
+
+
+@pytest.mark.parametrize("end", ["q", "\x04", "\x03", signal.SIGTERM])
+def test_each_way_to_end_it_restores_the_terminal(still_url, tmp_path, end):
+    with Command("watch", still_url, folder=tmp_path, terminal=(80, 24)) as watch:
         watch.expect(re.escape(ENTER))
+        watch.expect("live")
         assert not watch.echoes()
-        watch.expect(r"Leaderboard  127\.0\.0\.1:\d+.*live")
-        watch.expect("▲|▼|new|\\+")
-        paper = Paper(80, 24)
-        paper.write(watch.expect(r"\x1b\[H(?:(?!\x1b\[H).)*10 [^\x1b]*.*?\x1b\[J")[0])
-        assert paper.lines[3].split() == ["#", "Player", "Score"]
-        assert [int(line.split()[0]) for line in paper.lines[4:14]] == sorted(
-            int(line.split()[0]) for line in paper.lines[4:14]
-        )
-        watch.resize(30, 6)
-        watch.expect(r"\x1b\[H(?:(?!\x1b\[J).)*\x1b\[J")
-        small = Paper(30, 6)
-        small.write(watch.expect(r"\x1b\[H(?:(?!\x1b\[J).)*\x1b\[J")[0])
-        watch.type("\x03")
-        assert watch.rest().endswith(LEAVE)
+        if isinstance(end, str):
+            watch.type(end)
+        else:
+            watch.process.send_signal(end)
+        rest = watch.rest()
+        assert all(sequence in rest for sequence in (LEAVE, SHOW_CURSOR, WRAP))
         assert watch.process.wait(10) == 0
         assert watch.echoes()
         assert watch.errors == ""
+
+
+def test_other_keys_do_nothing(still_url, tmp_path):
+    with Command("watch", still_url, folder=tmp_path, terminal=(80, 24)) as watch:
+        watch.expect("live")
+        watch.type("x\r \x1b[Aj")
+        watch.resize(30, 6)
+        watch.expect("4 more|5 more|6 more")
+        assert watch.process.poll() is None
+        watch.type("q")
+        assert watch.process.wait(10) == 0
+
+
+def test_it_draws_changes_in_place_and_follows_the_size(url, tmp_path):
+    with Command("watch", url, folder=tmp_path, terminal=(80, 24)) as watch:
+        watch.expect(r"Leaderboard  127\.0\.0\.1:\d+.*live")
+        watch.expect("▲|▼|new|\\+")
+        ranks = [int(line.split()[0]) for line in watch.screen(80, 24)[4:14]]
+        assert ranks == sorted(ranks)
+        watch.resize(30, 6)
+        watch.expect("… 6 more, q quits")
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_colours_are_off_with_no_color(url, tmp_path, no_color, monkeypatch):
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    with Command("watch", url, folder=tmp_path, terminal=(80, 24)) as watch:
+        change = watch.expect(r"(\x1b\[[\d;]*m)[▲▼+]\d|(\x1b\[[\d;]*m)new")
+        assert bool(re.search(r"[;\[]3[12]m", change[1] or change[2])) is not no_color
 
 
 def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(url, tmp_path):
@@ -100,3 +163,9 @@ def test_the_end_of_the_pipe_ends_it(url, tmp_path):
         watch.hang_up()
         assert watch.process.wait(20) == 1
         assert watch.errors == ""
+
+
+def test_a_terminal_that_cannot_place_the_cursor_gets_lines(url, tmp_path):
+    with Command("watch", url, folder=tmp_path, terminal=(80, 24), term="dumb") as watch:
+        watch.expect(r"Z\t1\t1\t\d+\t")
+        assert "\x1b" not in watch.rest(0.5)

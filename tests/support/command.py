@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from tests.conftest import missing
+from tests.support.fake_terminal import shown
 from tests.support.mongod import end_with_parent
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.embedded.mongod import find_binary
@@ -32,11 +33,14 @@ def need_mongod() -> None:
 class Command:
     """A running command; a context manager that ends it. On a `terminal` of columns and rows, else with pipes."""
 
-    def __init__(self, *arguments: str, folder: Path, terminal: tuple[int, int] | None = None):
+    def __init__(
+        self, *arguments: str, folder: Path, terminal: tuple[int, int] | None = None, term: str = "xterm-256color"
+    ):
         self._errors = folder / "stderr"
         self.output = ""
+        self._written = ""
         environment = {name: text for name, text in os.environ.items() if not name.startswith("LEADERBOARD_")}
-        environment |= {"TERM": "xterm-256color", "PYTHONPATH": str(Path(__file__).parents[2])}
+        environment |= {"TERM": term, "PYTHONPATH": str(Path(__file__).parents[2])}
         command = [sys.executable, "-m", "tornado_app", *arguments]
         with self._errors.open("wb") as errors:
             outer, inner = os.pipe() if terminal is None else os.openpty()
@@ -116,8 +120,16 @@ class Command:
             data = os.read(self._reading, 65536)
         except OSError:  # a terminal whose last user has gone
             return False
-        self.output += data.decode("utf-8", "replace")
+        text = data.decode("utf-8", "replace")
+        self.output += text
+        self._written += text
         return bool(data)
+
+    def screen(self, columns: int, rows: int) -> list[str]:
+        """The lines on its terminal, of this size from the start, once it has written nothing for a moment."""
+        while self._read(0.1) and select.select([self._reading], [], [], 0.1)[0]:
+            pass
+        return shown(columns, rows, self._written)
 
     def type(self, text: str) -> None:
         """Keys, on a terminal."""

@@ -36,6 +36,15 @@ _SERVE = """examples:
 Each setting is also an environment variable, LEADERBOARD_ and the name in capitals, and a key of the file."""
 
 
+_WATCH = """On a terminal, q, Ctrl-D and Ctrl-C quit. Colours are off if NO_COLOR is set.
+
+In a pipe or a file, and with TERM=dumb, it prints a line for each position that changed, the whole board first:
+time, position, rank, score, user id and name, separated by tabs. A position that became empty has - in the last four.
+Messages about the connection go to standard error.
+
+A connection that breaks is made again, until the command is ended; the first one must work."""
+
+
 class Parser(argparse.ArgumentParser):
     """Answers a mistyped flag with the right one, and never repeats the value of one, which may be secret."""
 
@@ -171,7 +180,7 @@ def _parser() -> Parser:
     audit.add_options(add("audit", audit.run, about, epilog=audit.EXAMPLES))
     about = "show, release or drop the database of an installation, by the owner recorded in it"
     database.add_options(add("database", database.run, about, epilog=database.EXAMPLES))
-    watch = add("watch", _watch, "show the board live in this terminal")
+    watch = add("watch", _watch, "show the board live in this terminal, or as lines in a pipe", epilog=_WATCH)
     address = "the service's address (default: http://127.0.0.1:8000)"
     watch.add_argument("url", nargs="?", default="http://127.0.0.1:8000", metavar="URL", help=address)
     checked = "print each setting in force and where it comes from, secrets masked; exit 2 where one is wrong"

@@ -13,8 +13,7 @@ from tornado_app.runtime.lifecycle import on_signals
 from tornado_app.watch.address import socket_address
 from tornado_app.watch.connection import View, follow
 from tornado_app.watch.lines import Lines
-from tornado_app.watch.screen import Screen
-from tornado_app.watch.terminal import Terminal, can_draw
+from tornado_app.watch.screen import Screen, can_draw
 
 
 def run(url: str) -> int:
@@ -35,7 +34,7 @@ async def _run(address: str) -> int:
     on_signals(stop)
     if not can_draw(sys.stdout):
         return await _until(stop, address, Lines(sys.stdout, sys.stderr))
-    screen = Screen(Terminal(sys.stdout, sys.stdin), title=urlsplit(address).netloc)
+    screen = Screen(sys.stdout, sys.stdin, title=urlsplit(address).netloc, quit_=stop.set)
     async with screen.shown() as drawing:
         return await _until(stop, address, screen, drawing)
 

@@ -6,8 +6,8 @@ import time
 from typing import TextIO
 
 from tornado_app.core.model import rfc3339
-from tornado_app.watch.cells import clean
 from tornado_app.watch.state import Board, Change, Place
+from tornado_app.watch.text import printable
 
 
 class Lines:
@@ -41,5 +41,5 @@ class Lines:
 def _columns(place: Place) -> str:
     if place.user_id is None:
         return f"{place.position}\t-\t-\t-\t-"
-    name = clean(place.username or place.user_id)
-    return f"{place.position}\t{place.rank}\t{place.score}\t{clean(place.user_id)}\t{name}"
+    name = printable(place.username or place.user_id)
+    return f"{place.position}\t{place.rank}\t{place.score}\t{printable(place.user_id)}\t{name}"

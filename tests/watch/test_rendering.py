@@ -1,0 +1,145 @@
+"""The board on terminals of any size: numbers are complete or absent."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console, Group
+from rich.screen import Screen
+from rich.text import Text
+
+from tests.support.fake_terminal import shown
+from tornado_app.watch import rendering
+from tornado_app.watch.state import Change, Place
+
+NAMES = [
+    "Zoë",
+    "さくら",
+    "김민준",
+    "עברית",
+    "🏄🏽\u200d♂️ Kai",
+    "W" * 64,
+    "王" * 40,
+    "a\x1b[31mb",
+    "e" + "\u0301" * 40,
+    "अनन्या शर्मा",
+]
+LARGE = {n: Place(n, f"u{n}", name, 10 ** (20 - 2 * n), n) for n, name in enumerate(NAMES, start=1)}
+SMALL = {n: Place(n, f"u{n}", name, 924 - 10 * n, n) for n, name in enumerate(NAMES, start=1)}
+CHANGES = {1: Change(LARGE[1], 1_234_567, 2), 2: Change(LARGE[2], None, 0), 3: Change(LARGE[3], 5, -1)}
+COLUMNS = [1, 2, 5, 8, 12, 18, 20, 24, 26, 30, 40, 60, 80, 120, 200]
+
+
+def written(content: Group, columns: int, rows: int, **options) -> str:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=columns, height=rows, **options)
+    console.print(Screen(content), end="")
+    return out.getvalue().replace("\n", "\r\n")  # as a terminal does (onlcr)
+
+
+def drawn(columns: int, rows: int, places=LARGE, changes=CHANGES, status="live") -> list[str]:
+    content = rendering.board("host:8000", places, changes, Text(status), (columns, rows))
+    return shown(columns, rows, "\x1b[?7l" + written(content, columns, rows))
+
+
+def numbers(line: str) -> list[int]:
+    """Rank and score: the numbers before the name."""
+    return [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", re.match(r"[\d, ]*", line)[0])]
+
+
+def test_a_wide_terminal_shows_everything():
+    lines = drawn(120, 40)
+    assert lines[:2] == ["Leaderboard  host:8000", "live"]
+    assert lines[3].split() == ["#", "Score", "Change", "Player"]
+    assert [numbers(line)[:2] for line in lines[4:14]] == [[n, place.score] for n, place in LARGE.items()]
+    assert lines[4].endswith("+1,234,567 ▲2   Zoë")
+    assert re.search(r"new +さくら$", lines[5])
+    assert re.search(r"\+5 ▼1 +김민준$", lines[6])
+    assert lines[15] == "q quits"
+
+
+def test_scores_stand_one_below_the_other_whatever_the_names_are():
+    ends = {re.match(r" *\d+ +[\d,]+", line).end() for line in drawn(100, 24)[4:14]}
+    assert len(ends) == 1
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("rows", [1, 2, 3, 6, 10, 12, 16, 24])
+@pytest.mark.parametrize("places", [LARGE, SMALL], ids=["large", "small"])
+def test_each_number_is_complete_at_any_size(columns, rows, places):
+    """Rows that are missing are counted."""
+    lines = drawn(columns, rows, places, {})
+    table = [found for line in lines if (found := numbers(line))]
+    for position, found in enumerate(table, start=1):
+        assert found[-1] == places[position].score, lines
+        assert found[:-1] in ([], [position]), lines
+    if not table:
+        assert columns < len(str(places[1].score)) or rows <= 2
+    elif len(table) < len(places):
+        assert lines[len(table) + 1].startswith(f"… {len(places) - len(table)} more"[:columns].rstrip()[: columns - 1])
+
+
+def test_at_20_columns_a_score_of_three_digits_has_three_digits():
+    assert drawn(20, 6, SMALL, {}) == [
+        "live",
+        " 1    914  Zoë",
+        " 2    904  さくら",
+        " 3    894  김민준",
+        " 4    884  עברית",
+        "… 6 more, q quits",
+    ]
+
+
+def test_all_ten_rows_fit_in_12():
+    lines = drawn(40, 12, SMALL, {})
+    assert [line.split()[0] for line in lines] == ["live", "#", *(str(n) for n in range(1, 11))]
+
+
+def test_a_narrow_terminal_drops_changes_then_names_then_separators_then_ranks():
+    top = {1: LARGE[1]}  # 1,000,000,000,000,000,000
+    cases = {
+        60: " 1  1,000,000,000,000,000,000  +1,234,567 ▲2   Zoë",
+        40: " 1  1,000,000,000,000,000,000  Zoë",
+        30: " 1  1,000,000,000,000,000,000",
+        28: " 1  1000000000000000000",
+        20: "1000000000000000000",
+    }
+    for columns, line in cases.items():
+        assert line in drawn(columns, 24, top), columns
+    assert "".join(drawn(18, 24, top)[1:3]) == "Too narrow for thescores."
+
+
+def test_a_change_that_is_too_long_is_left_out_instead_of_cut():
+    change = {1: Change(SMALL[1], 10**12, 2)}
+    assert " 1    914  ▲2              Zoë" in drawn(80, 24, SMALL, change)
+
+
+def test_an_empty_board_says_so():
+    assert "No scores yet." in drawn(80, 24, {}, {})
+    assert drawn(20, 1, {}, {}) == ["live"]
+
+
+def test_markup_and_control_characters_of_names_have_no_effect():
+    places = {1: Place(1, "u", "[red]x[/red]\x1b[2J\u202e", 7, 1)}
+    content = rendering.board("[bold]host", places, {}, Text("live"), (80, 24))
+    text = written(content, 80, 24)
+    assert "[red]x[/red]\ufffd[2J " in text
+    assert "[bold]host" in text
+    assert "\u202e" not in text
+
+
+def test_no_color_leaves_bold_and_dim():
+    content = rendering.board("host", LARGE, CHANGES, rendering.disconnected(0, 1, "x"), (80, 24))
+    assert re.search(r"\x1b\[[\d;]*3[1-3]", written(content, 80, 24, color_system="standard"))
+    plain = written(content, 80, 24, color_system="standard", no_color=True)
+    assert set(re.findall(r"\x1b\[([\d;]+)m", plain)) == {"0", "1", "2"}
+
+
+def test_a_lost_connection_says_since_when_and_why():
+    text = rendering.disconnected(1000.0, 1042.5, "the service was \x1bstopped").plain
+    assert re.fullmatch(
+        r"disconnected since \d\d:\d\d:\d\d \(42 s\), trying again: the service was \ufffdstopped", text
+    )
+    assert "(5 min)" in rendering.disconnected(1000.0, 1300.0, "x").plain

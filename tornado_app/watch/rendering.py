@@ -1,0 +1,126 @@
+"""The board as lines of text that fit a terminal of some size.
+
+The name is the last column. Programs disagree on how many cells a name takes, so nothing stands behind it that a wide
+name could move or cut off. Numbers are complete or absent, never cut.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rich.console import Group
+from rich.text import Text
+
+from tornado_app.watch.state import Change, Place
+from tornado_app.watch.text import printable
+
+GAP = 2
+CHANGE = 14
+"""Cells of `+1,234,567 ▲3`; the column is left out where names would become too short."""
+
+SHORT_NAME, SHORTEST_NAME = 12, 4
+"""Cells: with less than the first there is no column of changes; with less than the second, no names."""
+
+QUIT = "q quits"
+
+
+class _Columns(NamedTuple):
+    """Cells of each column; 0 is a column that is left out."""
+
+    rank: int
+    score: int
+    change: int
+    name: int
+    separator: str
+
+    def row(self, rank: str, score: str, change: Text, name: str) -> Text:
+        cells = [Text(f"{rank:>{self.rank}}")] * (self.rank > 0)
+        cells.append(Text(f"{score:>{self.score}}"))
+        if self.change:
+            change.pad_right(self.change - len(change))
+            cells.append(change)
+        cells += [Text(name)] * (self.name > 0)
+        return _line(Text(" " * GAP).join(cells))
+
+
+def board(
+    title: str,
+    places: Mapping[int, Place],
+    changes: Mapping[int, Change],
+    status: Text,
+    size: tuple[int, int],
+) -> Group:
+    """Title, status, table and hint in at most `columns × rows`; `changes` by position are the ones to highlight."""
+    columns, rows = size
+    layout = _layout(columns, list(places.values()))
+    if layout is None:
+        return Group(_line(status), Text("Too narrow for the scores."))
+    table = [_row(layout, place, changes.get(position)) for position, place in places.items()]
+    table = table or [_line(Text("No scores yet."))]
+    heading = layout.row("#", "Score", Text("Change"), "Player")
+    heading.stylize("dim")
+    spare = rows - 1 - len(table)  # the status is always shown
+    if spare < 0:
+        shown = max(0, rows - 2)
+        more = _line(Text(f"… {len(table) - shown} more, {QUIT}", "dim"))
+        return Group(*[_line(status), *table[:shown], more][:rows])
+    above = [_line(Text(f"Leaderboard  {printable(title)}", "bold"))] * (spare >= 2)
+    above.append(_line(status))
+    above += [Text("")] * (spare >= 4)
+    above += [heading] * (spare >= 1)
+    below = [Text("")] * (spare >= 5) + [Text(QUIT, "dim")] * (spare >= 3)
+    return Group(*above, *table, *below)
+
+
+def disconnected(since: float, now: float, reason: str) -> Text:
+    """The status while there is no connection."""
+    clock = time.strftime("%H:%M:%S", time.localtime(since))
+    seconds = int(max(0, now - since))
+    ago = f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+    return Text(f"disconnected since {clock} ({ago}), trying again: {printable(reason)}", "yellow")
+
+
+def _layout(columns: int, places: list[Place]) -> _Columns | None:
+    """The columns that fit; None where a score does not, even by itself."""
+    rank = max([2, *(len(str(place.rank)) for place in places)])
+    for separator, has_rank in ((",", True), ("", True), ("", False)):
+        score = max([5, *(len(_number(place.score, separator)) for place in places)])
+        left = columns - score - (rank + GAP) * has_rank
+        if left < 0:
+            continue
+        left -= GAP
+        change = CHANGE if left - CHANGE - GAP >= SHORT_NAME else 0
+        left -= change + GAP if change else 0
+        return _Columns(rank * has_rank, score, change, left if left >= SHORTEST_NAME else 0, separator)
+    return None
+
+
+def _row(layout: _Columns, place: Place, change: Change | None) -> Text:
+    score = _number(place.score, layout.separator)
+    name = printable(place.username or place.user_id or "")
+    row = layout.row(str(place.rank), score, _change(change, layout.change), name)
+    if change is not None:
+        row.stylize("bold")
+    return row
+
+
+def _change(change: Change | None, cells: int) -> Text:
+    """What changed, as much as fits whole."""
+    if change is None:
+        return Text("")
+    gained = f"+{change.gained:,}" if change.gained and change.gained > 0 else ""
+    arrow = f"▲{change.climbed}" if change.climbed > 0 else f"▼{-change.climbed}" if change.climbed < 0 else ""
+    both = " ".join(filter(None, (gained, arrow))) or ("new" if change.gained is None else "")
+    return Text(both if len(both) <= cells else arrow, "red" if change.climbed < 0 else "green")
+
+
+def _number(score: int | None, separator: str) -> str:
+    return f"{score or 0:,}".replace(",", separator)
+
+
+def _line(text: Text) -> Text:
+    text.no_wrap = True
+    text.overflow = "ellipsis"
+    return text
