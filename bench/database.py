@@ -15,7 +15,7 @@ from tornado_app.config import Config
 from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Action, Profile
 from tornado_app.mongo.embedded.mongod import find_binary, free_port
-from tornado_app.mongo.players.documents import BOARD_ORDER, Attempt, update
+from tornado_app.mongo.players.documents import BOARD_ORDER, WriteAttempt, update
 from tornado_app.mongo.players.indexes import BOARD_INDEX
 
 REPLICA_SET = "bench"
@@ -116,7 +116,7 @@ def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any
             user_id=player(number), points=number, id="opening", fingerprint=bytes(8), profile=Profile(), create=True,
             type=None, frontend="A", caller=player(number),
         )  # fmt: skip
-        change = update(Attempt(action, f"bench.{number:x}", long_ago, RULES), RULES)
+        change = update(WriteAttempt(action, f"bench.{number:x}", long_ago, RULES), RULES)
         (entry,) = change["$push"]["recent"]["$each"]
         memory = [entry | {"i": place.to_bytes(12, "big"), "p": 0} for place in range(RULES.remember - 1)]
         yield {

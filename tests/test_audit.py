@@ -19,10 +19,10 @@ from tests.support.ledger import kinds, recomputed
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 from tornado_app import audit
-from tornado_app.audit import examination, report
+from tornado_app.audit import auditor, report
 from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
-from tornado_app.core.suspicion import Rule
+from tornado_app.core.abuse import AbuseRule
 from tornado_app.mongo.ledger.audit_scan import LedgerScan
 from tornado_app.mongo.players.suspects import Suspects
 from tornado_app.runtime.tasks import end
@@ -39,8 +39,8 @@ def clean_environment(monkeypatch, tmp_path):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(examination, "SOON", 0.3)
-    monkeypatch.setattr(examination, "PATIENCE", 60.0)  # the writer's lease of a second may be lost on a busy machine
+    monkeypatch.setattr(auditor, "SOON", 0.3)
+    monkeypatch.setattr(auditor, "PATIENCE", 60.0)  # the writer's lease of a second may be lost on a busy machine
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def desk(mongo_database):
 async def unattended(desk, monkeypatch):
     """The same, and nobody writes the ledger any more."""
     await desk.abandon(desk.running[0])
-    monkeypatch.setattr(examination, "PATIENCE", 1.0)
+    monkeypatch.setattr(auditor, "PATIENCE", 1.0)
     return desk
 
 
@@ -220,7 +220,7 @@ async def test_strangers_are_found_without_reading_all(unattended):
     """Once there were some millions of entries, that took longer than a question may."""
     database = unattended.sync
     database.command("profile", 2)
-    assert await LedgerScan(unattended.client[unattended.name]).strangers() == []
+    assert await LedgerScan(unattended.client[unattended.name]).unknown_documents() == []
     database.command("profile", 0)
     looks = list(database["system.profile"].find({"ns": f"{database.name}.ledger", "keysExamined": {"$exists": True}}))
     assert len(looks) == 2
@@ -287,11 +287,11 @@ async def test_unlikely_points_and_paces_are_told_and_are_no_difference(desk):
 async def test_rules_that_were_broken_are_told_until_they_are_old(desk):
     now = [1_800_000_000_000]
     suspects = Suspects(desk.client[desk.name], clock=lambda: now[0])
-    await suspects.note("bob", Rule.REPLAY_STORM)
+    await suspects.note("bob", AbuseRule.REPLAY_STORM)
     now[0] += 60_000
-    await suspects.note("bob", Rule.REPLAY_STORM)
-    await suspects.note("alice", Rule.POINTS_CAP)
-    await suspects.note("carol", Rule.REFUSED_PROOFS)
+    await suspects.note("bob", AbuseRule.REPLAY_STORM)
+    await suspects.note("alice", AbuseRule.POINTS_CAP)
+    await suspects.note("carol", AbuseRule.REFUSED_PROOFS)
     await desk.moderation.erase(case("carol"))
     code, lines = await audited(desk)
     told = {line["player"]: line["message"] for line in lines if line.get("kind") == "rule"}
@@ -374,7 +374,7 @@ def _command(folder: Path) -> str:
 
 def test_on_a_terminal_it_draws_a_bar_and_elsewhere_lines(monkeypatch):
     from tornado_app.audit import progress
-    from tornado_app.audit.examination import Counts
+    from tornado_app.audit.auditor import Counts
 
     class Tty(io.StringIO):
         def isatty(self):

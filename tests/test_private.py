@@ -8,7 +8,7 @@ import pytest
 
 from tornado_app.auth.minting import ensure_secret
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.embedded.data_dir import DataFolder
+from tornado_app.mongo.embedded.data_dir import DataDirectory
 from tornado_app.runtime import private_files
 
 OTHER = 54_321
@@ -20,7 +20,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fil
 @pytest.fixture
 def folder(tmp_path):
     home = tmp_path / "data"
-    used = DataFolder(home)
+    used = DataDirectory(home)
     used.lock()
     used.publish(1, "rs")
     used.release()
@@ -31,7 +31,7 @@ def folder(tmp_path):
 
 
 def refusal(home):
-    folder = DataFolder(home)
+    folder = DataDirectory(home)
     try:
         with pytest.raises(StartupError) as caught:
             folder.lock()
@@ -42,7 +42,7 @@ def refusal(home):
 
 
 def accepted(home):
-    folder = DataFolder(home)
+    folder = DataDirectory(home)
     folder.lock()
     folder.release()
     ensure_secret(home / "jwt.key")

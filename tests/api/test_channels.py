@@ -8,7 +8,7 @@ from tornado_app.api.frontends.a import ScoreChannel
 from tornado_app.api.frontends.b import ScoreboardChannel
 from tornado_app.api.frontends.c import LeaderboardChannel
 from tornado_app.core.model import Player, Top, standings
-from tornado_app.live.hub import News
+from tornado_app.live.hub import PersonalUpdate
 
 C = LeaderboardChannel()
 EMPTY = {"userId": None, "username": None, "avatarUrl": None, "score": None, "rank": None}
@@ -139,7 +139,7 @@ def test_b_shows_the_whole_top_10_each_time():
 
 
 def test_c_tells_a_player_the_own_change():
-    assert json.loads(C.personal(News(score=42, rank=3, change=5), 9)) == {
+    assert json.loads(C.personal(PersonalUpdate(score=42, rank=3, change=5), 9)) == {
         "type": "user.scoreUpdate",
         "data": {"newScore": 42, "leaderboardPosition": 3, "change": 5},
         "version": 9,
@@ -148,4 +148,4 @@ def test_c_tells_a_player_the_own_change():
 
 @pytest.mark.parametrize("channel", [ScoreChannel(), ScoreboardChannel()])
 def test_the_others_have_no_such_message(channel):
-    assert channel.personal(News(42, 3, 5), 9) is None
+    assert channel.personal(PersonalUpdate(42, 3, 5), 9) is None

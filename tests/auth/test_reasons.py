@@ -142,6 +142,8 @@ def test_refused_proof_says_why(name):
     text, reason, detail = PROOFS[name]
     check = ProofVerifier(KeySet([HS.public]), clock=Clock())
     with pytest.raises(LeaderboardError) as refusal:
-        check.vouch(Submission(REQUEST.caller, action_type="boss", action_id="a-1", points=7, proof=text), {})
+        check.verify_submission(
+            Submission(REQUEST.caller, action_type="boss", action_id="a-1", points=7, proof=text), {}
+        )
     assert refusal.value.reason == reason
     assert re.search(detail, refusal.value.detail), refusal.value.detail

@@ -5,7 +5,7 @@ import pytest
 from tornado_app.core.model import Caller, Player, Receipt, Submission
 from tornado_app.core.ranks import Ranks
 from tornado_app.core.scoreboard import Scoreboard
-from tornado_app.core.validation import Admission
+from tornado_app.core.validation import SubmissionValidator
 
 ANN = Caller("ann", 0)
 
@@ -41,7 +41,7 @@ PLAYERS = [player("a", 90), player("b", 80), player("c", 80), player("d", 70), p
 
 def scoreboard(ranks, captcha=None):
     books = Books(*PLAYERS)
-    return Scoreboard(books, ranks, Admission(), captcha), books
+    return Scoreboard(books, ranks, SubmissionValidator(), captcha), books
 
 
 def ranked(standings):

@@ -24,7 +24,7 @@ from tests.support.mongod import ReplicaSet
 from tests.support.proxy import Proxy
 from tests.support.service import RunningService
 from tests.support.wait import wait_until
-from tornado_app.mongo.embedded.data_dir import DataFolder
+from tornado_app.mongo.embedded.data_dir import DataDirectory
 from tornado_app.mongo.embedded.supervisor import STABLE_SECONDS
 
 Ground = Literal["linked", "three", "embedded"]
@@ -172,7 +172,7 @@ class Stage:
         if self.replica_set is not None:
             uri = self.replica_set.uri
         else:
-            uri = DataFolder(self.folder / "data").uri_file.read_text()
+            uri = DataDirectory(self.folder / "data").uri_file.read_text()
         with MongoClient(uri, serverSelectionTimeoutMS=20_000, tz_aware=True) as client:
             yield client["leaderboard"]
 

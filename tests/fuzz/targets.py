@@ -139,7 +139,7 @@ def proof(data: bytes) -> None:
     renewed = _proofs.verify(again)
     assert msgspec.structs.replace(found, issued_at=NOW, expires_at=NOW + LIFETIME) == renewed
     submission = Submission(Caller(found.player, NOW), action_type=found.action_type, proof=text)
-    assert _proofs.vouch(submission, {found.action_type: 5}).points == (found.points or 5)
+    assert _proofs.verify_submission(submission, {found.action_type: 5}).points == (found.points or 5)
     assert len(fingerprint(submission)) == 8
     assert found.action_type.encode().decode() == found.action_type
 

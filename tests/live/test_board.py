@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
-from tornado_app.core.interfaces import Census, Change, OutOfStep
+from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
 from tornado_app.core.model import Player, Top, standings
 from tornado_app.live import board as module
 from tornado_app.live.board import Board
@@ -29,8 +29,8 @@ class Database:
         order = sorted(self.scores.items(), key=lambda item: (-item[1], item[0]))[:10]
         return Top(self.version, standings([Player(u, s, 0, self.names.get(u, u)) for u, s in order]))
 
-    def census(self):
-        return Census([(score, 1) for score in self.scores.values()], self.version, last_updated=7)
+    def snapshot(self):
+        return ScoreSnapshot([(score, 1) for score in self.scores.values()], self.version, last_updated=7)
 
 
 class Watcher:
@@ -39,10 +39,10 @@ class Watcher:
     def __init__(self):
         self.tops, self.moves = [], []
 
-    def show(self, top):
+    def publish_top(self, top):
         self.tops.append([standing.player.user_id for standing in top.standings])
 
-    def moved(self, change, rank):
+    def publish_change(self, change, rank):
         self.moves.append((change.user_id, change.old, change.new, rank))
 
 
@@ -58,7 +58,7 @@ class Scene:
         old = self.database.scores.get(user)
         self.database.scores[user] = score
         self.database.version += 1
-        self.board.changed(Change(user, old, score, self.database.version, at))
+        self.board.on_change(Change(user, old, score, self.database.version, at))
 
     async def settle(self):
         """Until the board has nothing more to do."""
@@ -81,7 +81,7 @@ async def scene():
 async def full(scene):
     """Twelve players, p1 with 10 points up to p12 with 120; the tenth has 30."""
     scene.database.scores = {f"p{n}": 10 * n for n in range(1, 13)}
-    scene.board.rebuilt(scene.database.census())
+    scene.board.on_snapshot(scene.database.snapshot())
     await scene.board.wait_ready()
     await scene.settle()
     return scene
@@ -122,11 +122,11 @@ async def test_only_what_can_change_the_top_makes_it_look(full, user, score, loo
 
 async def test_a_profile_counts_for_those_on_the_board_only(full):
     full.database.names["p12"] = "Zoë"
-    full.board.changed(Change("p1", None, None, 50, 0))
+    full.board.on_change(Change("p1", None, None, 50, 0))
     await full.settle()
     assert full.database.reads == 1
     full.database.version = 51
-    full.board.changed(Change("p12", None, None, 51, 0))
+    full.board.on_change(Change("p12", None, None, 51, 0))
     await full.settle()
     assert full.board.top.standings[0].player.username == "Zoë"
     assert len(full.watcher.tops) == 2
@@ -134,7 +134,7 @@ async def test_a_profile_counts_for_those_on_the_board_only(full):
 
 
 async def test_with_fewer_than_ten_everybody_counts(scene):
-    scene.board.rebuilt(scene.database.census())
+    scene.board.on_snapshot(scene.database.snapshot())
     await scene.board.wait_ready()
     scene.put("a", 1)
     scene.put("b", 0)
@@ -172,7 +172,7 @@ async def test_players_hear_of_their_own_changes_with_the_new_rank(full):
 async def test_a_view_older_than_the_change_is_looked_at_again(full):
     """As on a new primary, whose majority view still lags behind what the old one's stream told."""
     full.database.scores["p1"] = 999
-    full.board.changed(Change("p1", 10, 999, 40, 1))
+    full.board.on_change(Change("p1", 10, 999, 40, 1))
     await eventually(lambda: full.database.reads > 4)
     assert full.watcher.tops[-1][0] == "p1"
     full.database.version = 40
@@ -201,13 +201,13 @@ async def test_a_database_that_does_not_answer_is_asked_again(full, monkeypatch)
 
 async def test_when_the_history_is_lost_ranks_and_top_stay_but_no_traffic_should_come(full):
     rank = full.board.rank(5)
-    full.board.lost()
+    full.board.on_history_lost()
     assert not full.board.ready
     assert full.board.top.standings[0].player.user_id == "p12"
     assert full.board.rank(5) == rank
     full.database.scores = {"only": 3}
     full.database.version += 1
-    full.board.rebuilt(full.database.census())
+    full.board.on_snapshot(full.database.snapshot())
     assert full.board.ready
     await full.settle()
     assert full.watcher.tops[-1] == ["only"]
@@ -219,9 +219,9 @@ async def test_another_history_counts_from_the_start(full):
     full.database.version = 500
     full.put("p12", 121)
     await full.settle()
-    full.board.lost()
+    full.board.on_history_lost()
     full.database.scores, full.database.version = {"old": 3}, 20
-    full.board.rebuilt(full.database.census())
+    full.board.on_snapshot(full.database.snapshot())
     assert not full.board.ready
     await full.settle()
     assert full.board.ready
@@ -230,8 +230,8 @@ async def test_another_history_counts_from_the_start(full):
 
 
 async def test_a_change_from_a_score_that_nobody_has_is_out_of_step(full):
-    with pytest.raises(OutOfStep):
-        full.board.changed(Change("p1", 11, 12, 50, 1))
+    with pytest.raises(InconsistentChange):
+        full.board.on_change(Change("p1", 11, 12, 50, 1))
     assert full.board.rank(11) == 12
 
 
@@ -262,7 +262,7 @@ async def test_whatever_the_database_holds_the_board_goes_on(full, monkeypatch, 
 
 
 def score_changed(board, user, old, new, *, at=100, version=100):
-    board.changed(Change(user, old, new, version, at))
+    board.on_change(Change(user, old, new, version, at))
 
 
 async def test_rank_of_a_new_score_does_not_count_the_old_one(full):
@@ -272,12 +272,12 @@ async def test_rank_of_a_new_score_does_not_count_the_old_one(full):
 
 async def test_rank_of_a_surpassed_score_leaves_the_players_later_score_out(full):
     """The feed has seen the later score, or has not seen it yet: the rank is the same."""
-    assert full.board.rank_of("p1", 125, surpassed_at=100) == 1
+    assert full.board.rank_of("p1", 125, superseded_at=100) == 1
     score_changed(full.board, "p1", 10, 125)
-    assert full.board.rank_of("p1", 125, surpassed_at=101) == 1
+    assert full.board.rank_of("p1", 125, superseded_at=101) == 1
     score_changed(full.board, "p1", 125, 130, at=101)
     assert full.board.rank(125) == 2
-    assert full.board.rank_of("p1", 125, surpassed_at=101) == 1
+    assert full.board.rank_of("p1", 125, superseded_at=101) == 1
 
 
 async def test_rank_of_a_score_after_a_take_back_leaves_the_taken_score_out(full):
@@ -288,23 +288,23 @@ async def test_rank_of_a_score_after_a_take_back_leaves_the_taken_score_out(full
 
 
 async def test_rank_of_a_score_surpassed_long_ago_counts_by_time(full, monkeypatch):
-    """Nothing is remembered of the player: the census or a later change tells that the later score is there."""
+    """Nothing is remembered of the player: the snapshot or a later change tells that the later score is there."""
     monkeypatch.setattr(module, "MOST_RECENT", 1)
-    assert full.board.rank_of("p12", 115, surpassed_at=7) == 1  # the census was at 7
-    assert full.board.rank_of("p12", 115, surpassed_at=8) == 2
+    assert full.board.rank_of("p12", 115, superseded_at=7) == 1  # the snapshot was at 7
+    assert full.board.rank_of("p12", 115, superseded_at=8) == 2
     score_changed(full.board, "p11", 110, 112, at=9)
-    assert full.board.rank_of("p12", 115, surpassed_at=8) == 1
+    assert full.board.rank_of("p12", 115, superseded_at=8) == 1
 
 
 async def test_rank_of_is_never_below_1(full):
-    assert full.board.rank_of("p1", 999, surpassed_at=0) == 1
+    assert full.board.rank_of("p1", 999, superseded_at=0) == 1
 
 
 async def test_board_can_show_what_the_feed_has_reached(full):
     board, now = full.board, full.database.version
     assert board.can_show(now)
     assert not board.can_show(now + 5)
-    board.reached(now + 5)  # an idle stream moves on: the same top 10 is now that of a later time
+    board.on_progress(now + 5)  # an idle stream moves on: the same top 10 is now that of a later time
     assert board.can_show(now + 5)
     assert board.version == now
 
@@ -312,7 +312,7 @@ async def test_board_can_show_what_the_feed_has_reached(full):
 async def test_board_cannot_show_a_change_before_its_top_10_is_read(scene, full):
     board, version = full.board, full.database.version + 1
     full.put("p1", 500)
-    board.reached(version)
+    board.on_progress(version)
     assert not board.can_show(version)
     assert await board.wait_until_shown(version, 5)
     assert board.top.standings[0].player.user_id == "p1"
@@ -322,7 +322,7 @@ async def test_board_cannot_show_a_change_before_its_top_10_is_read(scene, full)
 async def test_board_shows_a_change_below_its_top_10_at_once(full):
     version = full.database.version + 1
     full.put("p1", 11)
-    full.board.reached(version)
+    full.board.on_progress(version)
     assert full.board.can_show(version)
     assert full.board.version == version
 

@@ -74,26 +74,26 @@ def join(hub, channel=None, **options):
 
 
 async def test_a_newcomer_is_shown_the_present_state_at_once(hub):
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     client, _ = join(hub)
     assert client.frames == [[None, 1]]
 
 
 async def test_one_message_is_encoded_once_for_all(hub):
     channel = EchoChannel()
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     clients = [join(hub, channel)[0] for _ in range(50)]
-    hub.show(top(2, 6))
+    hub.publish_top(top(2, 6))
     await until(lambda: all(len(c.frames) == 2 for c in clients))
     assert channel.encoded == 2
 
 
 async def test_a_slow_client_gets_the_newest_state_and_nothing_between(hub):
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     slow, _ = join(hub, holding=True)
     quick, _ = join(hub)
     for version in (2, 3, 4):
-        hub.show(top(version, 5 + version))
+        hub.publish_top(top(version, 5 + version))
         await until(lambda version=version: quick.frames[-1][1] == version)
     assert slow.frames == [[None, 1]]
     slow.holding = False
@@ -103,23 +103,23 @@ async def test_a_slow_client_gets_the_newest_state_and_nothing_between(hub):
 
 
 async def test_a_player_hears_of_the_own_score_only(hub):
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     alice, subscriber = join(hub)
     bob, other = join(hub)
     hub.identify(subscriber, "alice")
     hub.identify(other, "bob")
-    hub.moved(Change("alice", 10, 15, 2, 0), 3)
+    hub.publish_change(Change("alice", 10, 15, 2, 0), 3)
     await until(lambda: len(alice.frames) == 2)
     assert alice.frames[1] == {"score": 15, "rank": 3, "change": 5}
     assert len(bob.frames) == 1
 
 
 async def test_own_changes_are_summed_while_they_wait(hub):
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     client, subscriber = join(hub, holding=True)
     hub.identify(subscriber, "alice")
     for old in (0, 5, 10):
-        hub.moved(Change("alice", old, old + 5, 2, 0), 9 - old // 5)
+        hub.publish_change(Change("alice", old, old + 5, 2, 0), 9 - old // 5)
     client.holding = False
     client.held.set_result(None)
     await until(lambda: len(client.frames) == 2)
@@ -127,24 +127,24 @@ async def test_own_changes_are_summed_while_they_wait(hub):
 
 
 async def test_neither_the_board_nor_the_own_score_starves_the_other(hub):
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     client, subscriber = join(hub)
     hub.identify(subscriber, "alice")
     for version in range(2, 12):
-        hub.show(top(version, version))
-        hub.moved(Change("alice", version, version + 1, version, 0), 1)
-        await until(lambda: not hub._behind)
+        hub.publish_top(top(version, version))
+        hub.publish_change(Change("alice", version, version + 1, version, 0), 1)
+        await until(lambda: not hub._pending)
     assert sum(isinstance(f, dict) for f in client.frames) >= 5
     assert sum(isinstance(f, list) for f in client.frames) >= 5
 
 
 async def test_who_left_is_sent_nothing(hub):
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     client, subscriber = join(hub)
     hub.identify(subscriber, "alice")
     hub.leave(subscriber)
-    hub.show(top(2, 6))
-    hub.moved(Change("alice", 1, 2, 2, 0), 1)
+    hub.publish_top(top(2, 6))
+    hub.publish_change(Change("alice", 1, 2, 2, 0), 1)
     other, _ = join(hub)
     assert other.frames == [[None, 2]]
     assert client.frames == [[None, 1]]
@@ -155,7 +155,7 @@ async def test_a_client_that_stops_reading_is_cut_off(monkeypatch):
     monkeypatch.setattr(module, "STALL_SECONDS", 0.02)
     hub = Hub(gap=0.001)
     task = asyncio.ensure_future(hub.run())
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     stalled, _ = join(hub, holding=True)
     healthy, _ = join(hub)
     await until(lambda: stalled.evicted == "stalled")
@@ -166,17 +166,17 @@ async def test_a_client_that_stops_reading_is_cut_off(monkeypatch):
 
 async def test_a_stalled_client_makes_no_work_and_others_lose_nothing(hub):
     """Own news that wait for a client which takes nothing do not keep the hub awake."""
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     stalled, subscriber = join(hub, holding=True)
     hub.identify(subscriber, "alice")
     healthy = [join(hub)[0] for _ in range(20)]
     for version in range(2, 12):
-        hub.show(top(version, version))
-        hub.moved(Change("alice", version, version + 1, version, 0), 1)
+        hub.publish_top(top(version, version))
+        hub.publish_change(Change("alice", version, version + 1, version, 0), 1)
         await until(lambda version=version: all(c.frames[-1][1] == version for c in healthy))
     assert [c.frames for c in healthy] == [[[None, 1], *([n - 1, n] for n in range(2, 12))]] * 20
     assert len(stalled.frames) == 1
-    await until(lambda: not hub._behind and not hub._wake.is_set())
+    await until(lambda: not hub._pending and not hub._wake.is_set())
     stalled.holding = False
     stalled.held.set_result(None)
     await until(lambda: len(stalled.frames) == 3)
@@ -206,7 +206,7 @@ async def test_what_fails_for_one_is_sent_to_all_others(hub, caplog, fails):
     hub.join(Subscriber(failing, failing))
     others = [join(hub)[0] for _ in range(3)]
     for version in (1, 2):
-        hub.show(top(version, version))
+        hub.publish_top(top(version, version))
         await until(lambda version=version: all(c.frames and c.frames[-1][1] == version for c in others))
     assert "as told" in caplog.text
 
@@ -214,11 +214,11 @@ async def test_what_fails_for_one_is_sent_to_all_others(hub, caplog, fails):
 async def test_what_is_sent_is_counted_by_channel():
     counted = []
     hub = Hub(gap=0.001, observe=lambda channel, messages: counted.append((channel, messages)))
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     for _ in range(3):
         join(hub)
     assert counted == [("T", 1)] * 3
-    hub.show(top(2, 6))
+    hub.publish_top(top(2, 6))
     await hub._pass()
     assert counted[3:] == [("T", 3)]
 
@@ -226,9 +226,9 @@ async def test_what_is_sent_is_counted_by_channel():
 async def test_a_broadcast_to_many_leaves_the_loop_its_turns(monkeypatch):
     monkeypatch.setattr(module, "CHUNK_SECONDS", 0.0)
     hub, turns = Hub(gap=0.001), []
-    hub.show(top(1, 5))
+    hub.publish_top(top(1, 5))
     clients = [join(hub)[0] for _ in range(3 * module.BATCH)]
-    hub.show(top(2, 6))
+    hub.publish_top(top(2, 6))
     passing = asyncio.ensure_future(hub._pass())
     while not passing.done():
         await asyncio.sleep(0)
@@ -244,15 +244,15 @@ async def test_a_broadcast_rests_while_others_wait_but_not_for_ever(monkeypatch,
         rests.append(seconds)
 
     monkeypatch.setattr(module, "CHUNK_SECONDS", -1.0)  # each batch is a chunk, and earns nothing
-    monkeypatch.setattr(module, "MOST_GIVEN_WAY", 0.0)
-    hub = Hub(gap=0.001, others_first=lambda: busy)
-    hub.show(top(1, 5))
+    monkeypatch.setattr(module, "MAX_YIELD_SHARE", 0.0)
+    hub = Hub(gap=0.001, should_yield=lambda: busy)
+    hub.publish_top(top(1, 5))
     for _ in range(6 * module.BATCH):
         join(hub)
-    hub.show(top(2, 6))
+    hub.publish_top(top(2, 6))
     monkeypatch.setattr(module.asyncio, "sleep", sleep)
     await hub._pass()
-    given = module.GIVEN_WAY if busy else 0.0
+    given = module.YIELD_SECONDS if busy else 0.0
     assert rests == [given] * 3 + [0.0] * 3
 
 

@@ -11,7 +11,7 @@ from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.mongo.change_stream.feed import Feed
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.players import indexes
@@ -25,16 +25,16 @@ ROOMY = Rules(limit=RateLimit(updates=100_000, window=60), remember=50)
 class Nobody:
     """A board that keeps nothing."""
 
-    def rebuilt(self, census):
+    def on_snapshot(self, snapshot):
         """Nothing to keep."""
 
-    def changed(self, change):
+    def on_change(self, change):
         """Nothing to keep."""
 
-    def reached(self, version):
+    def on_progress(self, version):
         """Nothing to keep."""
 
-    def lost(self):
+    def on_history_lost(self):
         """Nothing to lose."""
 
 
@@ -98,7 +98,7 @@ class Desk:
             await asyncio.wait([writer.task])
             assert writer.task.cancelled()
         await self.store.close()
-        await settled(self.client.close())
+        await maybe_await(self.client.close())
         self.sync.client.close()
 
 
@@ -110,7 +110,7 @@ def case(player="alice", reason="speed hack"):
 async def open_desk(uri, name, driver="pymongo", *, tapped=False):
     client = connect(uri, driver)
     await indexes.ensure(client, name)
-    await settled(client.close())
+    await maybe_await(client.close())
     desk = Desk(uri, name, driver, tapped=tapped)
     try:
         yield desk

@@ -10,7 +10,7 @@ from tornado_app.core.model import Action, Profile
 from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.live.board import Board
 from tornado_app.mongo.change_stream.feed import Feed
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.runtime.tasks import end
@@ -25,11 +25,11 @@ class Tape(Board):
         super().__init__(read_top, self, interval=0.01)
         self.changes, self.rebuilds, self.moves = [], 0, []
 
-    def rebuilt(self, census):
+    def on_snapshot(self, snapshot):
         self.rebuilds += 1
-        super().rebuilt(census)
+        super().on_snapshot(snapshot)
 
-    def changed(self, change):
+    def on_change(self, change):
         super().changed(change)
         self.changes.append(change)
 
@@ -67,7 +67,7 @@ class Live:
         await end(*self.tasks)
         assert all(task.cancelled() for task in self.tasks), [t.exception() for t in self.tasks if not t.cancelled()]
         await self.store.close()
-        await settled(self.client.close())
+        await maybe_await(self.client.close())
 
     async def score(self, user, points):
         return await self.store.apply(Action(user, points, None, b"f", Profile(), create=True))

@@ -1,4 +1,4 @@
-"""The census: every score on the board at one moment, and nothing that is no score."""
+"""The snapshot: every score on the board at one moment, and nothing that is no score."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from bson import DatetimeMS, Int64
 from tornado_app.core.model import MAX_SCORE
 from tornado_app.mongo.change_stream import snapshot
 from tornado_app.mongo.client.cluster_time import version
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 async def client(request, mongo_database):
     client = connect(mongo_database[0], request.param)
     yield client
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def player(name, score, **members):
 
 
 async def take(client, players):
-    moment, taken = await snapshot.take_census(client, players)
+    moment, taken = await snapshot.read_snapshot(client, players)
     assert taken.version == version(moment)
     return dict(taken.counts), taken
 

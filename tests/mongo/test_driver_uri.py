@@ -11,7 +11,7 @@ from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 from pymongo.read_preferences import Primary
 
 from tornado_app.config import document
-from tornado_app.mongo.client.driver import OVERRIDDEN, REPORTED, connect, settled
+from tornado_app.mongo.client.driver import OVERRIDDEN, REPORTED, connect, maybe_await
 
 both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
 
@@ -61,7 +61,7 @@ async def open_with():
 
     yield make
     for client in clients:
-        await settled(client.close())
+        await maybe_await(client.close())
 
 
 def test_every_option_of_the_driver_is_judged():

@@ -9,7 +9,7 @@ from pymongo.errors import OperationFailure
 
 from tests.support.embedded import alive, mode, notes, port_of, put
 from tests.support.wait import eventually
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 
 # -- in good order --------------------------------------------------------------------------------------
 
@@ -19,14 +19,14 @@ async def test_it_takes_writes_and_tells_of_them(run, driver):
     client = connect(await run().start(), driver)
     try:
         players = client["board"]["players"]
-        stream = await settled(players.watch(max_await_time_ms=100))
+        stream = await maybe_await(players.watch(max_await_time_ms=100))
         assert await stream.try_next() is None
         await players.insert_one({"_id": "alice"})
         change = await eventually(stream.try_next, what="the change arrives")
         assert change["documentKey"] == {"_id": "alice"}
-        await settled(stream.close())
+        await maybe_await(stream.close())
     finally:
-        await settled(client.close())
+        await maybe_await(client.close())
 
 
 async def test_data_and_address_survive_a_restart(run):

@@ -149,7 +149,7 @@ async def test_a_folder_that_takes_nothing(run, monkeypatch, number, text):
     def refuse(*arguments):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(supervisor.DataFolder, "_take_lock", refuse)  # root, who may run this, is refused nothing
+    monkeypatch.setattr(supervisor.DataDirectory, "_take_lock", refuse)  # root, who may run this, is refused nothing
     with pytest.raises(StartupError, match=text):
         await run().start()
 

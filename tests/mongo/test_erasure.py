@@ -8,11 +8,11 @@ from pymongo.errors import AutoReconnect
 
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
+from tornado_app.core.abuse import Rule
 from tornado_app.core.errors import DatabaseError, PlayerNotFound, PlayerSuspended
 from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import Case
-from tornado_app.core.suspicion import Rule
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.players import erasure, indexes
 from tornado_app.mongo.players.moderation import MongoModeration
@@ -52,7 +52,7 @@ async def board(request, mongo_database):
     )
     yield made
     await store.close()
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 async def score(board):

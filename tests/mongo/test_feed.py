@@ -17,7 +17,7 @@ from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import ProfileChange
 from tornado_app.mongo.change_stream import feed as module
 from tornado_app.mongo.change_stream.feed import Feed
-from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.players.documents import BOARD_ORDER
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -200,7 +200,7 @@ FOREIGN = {
     "another mark": lambda players: players.update_one({"_id": "p3"}, {"$set": {"score": 7, "last": "mine"}}),
     "another time": lambda players: players.update_one({"_id": "p3"}, {"$set": {"updatedAt": NOON}}),
     "drop": lambda players: players.drop(),
-    "drop database": lambda players: settled(players.database.client.drop_database(players.database.name)),
+    "drop database": lambda players: maybe_await(players.database.client.drop_database(players.database.name)),
     "rename": lambda players: players.rename("elsewhere"),
 }
 

@@ -11,7 +11,7 @@ from tests.support.service import RunningService
 from tests.support.wait import eventually, wait_until
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import index_build
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.embedded.mongod import free_port
 from tornado_app.mongo.players import indexes
 
@@ -39,7 +39,7 @@ async def client(request, own_replica_set):
     client = connect(own_replica_set.uri, getattr(request, "param", "pymongo"))
     await client["board"]["players"].insert_many([{"_id": str(n), "score": n} for n in range(100)])
     yield client
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 @pytest.mark.parametrize("client", ["pymongo", "motor"], indirect=True)

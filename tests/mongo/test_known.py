@@ -20,13 +20,13 @@ from tornado_app.core.model import MAX_SCORE, Action, Profile
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
 from tornado_app.mongo.change_stream.feed import Feed
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.players import cache as module
 from tornado_app.mongo.players import documents, indexes, write_marker
 from tornado_app.mongo.players.cache import Known, State, id_hash, quota
-from tornado_app.mongo.players.documents import Attempt
+from tornado_app.mongo.players.documents import WriteAttempt
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.mongo.players.write_marker import Kind, Mark
@@ -62,7 +62,7 @@ ENTRIES = st.lists(
 def test_what_it_admits_nothing_in_the_document_refuses(entries, action_id, points, rules, full):
     """`documents.receipt` is the other reader of the same rules: None says that nothing stands against the attempt."""
     found = document(entries, score=MAX_SCORE - 5 if full else 10)
-    attempt = Attempt(action(points=points, action_id=action_id), "op", NOW, RULES)
+    attempt = WriteAttempt(action(points=points, action_id=action_id), "op", NOW, RULES)
     try:
         verdict = documents.receipt(found, attempt, rules)
     except documents.LeaderboardError:
@@ -73,7 +73,7 @@ def test_what_it_admits_nothing_in_the_document_refuses(entries, action_id, poin
 @given(ENTRIES, st.integers(1, 12))
 def test_the_state_after_an_action_is_that_of_the_document_after_it(entries, points):
     before = document(entries)
-    attempt = Attempt(action(points=points, action_id="new"), "op", NOW, RULES)
+    attempt = WriteAttempt(action(points=points, action_id="new"), "op", NOW, RULES)
     entry = documents.update(attempt, RULES)["$push"]["recent"]["$each"][0]
     after = before | {
         "score": 10 + points,
@@ -191,7 +191,7 @@ def test_it_has_a_bound_and_is_used_once(known):
 # -- the store, on a real mongod -----------------------------------------------------------------------
 
 
-class Commands:
+class CommandMetrics:
     """Which commands were answered."""
 
     def __init__(self):
@@ -208,7 +208,7 @@ class Commands:
 
 @pytest.fixture
 def commands():
-    return Commands()
+    return CommandMetrics()
 
 
 @pytest.fixture(params=["pymongo", "motor"])
@@ -217,7 +217,7 @@ async def client(request, mongo_database, commands):
     client = connect(uri, request.param, observe=commands)
     await indexes.ensure(client, name)
     yield client
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 @pytest.fixture
@@ -263,7 +263,7 @@ async def test_of_two_updates_at_once_each_gets_its_own_answer(make_store):
     await scores(store, action())
     both = [action("bob"), action(points=1), action(points=1)]
     receipts = await asyncio.gather(*map(store.apply, both))
-    found = sorted((receipt.score, receipt.surpassed_at is not None) for receipt in receipts)
+    found = sorted((receipt.score, receipt.superseded_at is not None) for receipt in receipts)
     assert found == [(5, False), (6, True), (7, False)]
 
 

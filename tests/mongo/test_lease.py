@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.support.wait import eventually
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.lease import Lease, LeaseLost
 
 
@@ -13,7 +13,7 @@ from tornado_app.mongo.ledger.lease import Lease, LeaseLost
 async def database(request, mongo_database):
     client = connect(mongo_database[0], request.param)
     yield client[mongo_database[1]]
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 async def test_the_first_gets_it_and_the_second_waits(database):

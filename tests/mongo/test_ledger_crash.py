@@ -95,7 +95,7 @@ def wait_for_entries(database, more):
     wait_until(lambda: database["ledger"].estimated_document_count() >= wanted, 60)
 
 
-def settled(database):
+def wait_until_settled(database):
     last = []
 
     def right():
@@ -119,7 +119,7 @@ def test_the_writer_is_killed_again_and_again(start, database):
             services[services.index(writer)] = start()
         enough = len(load.accepted) + 100
         wait_until(lambda: len(load.accepted) >= enough, 30)
-    settled(database)
+    wait_until_settled(database)
     booked = Counter(
         (entry["player"], entry["id"]) for own in chains(database).values() for entry in own if "id" in entry
     )
@@ -169,5 +169,5 @@ def test_of_two_services_one_writes_and_the_other_takes_over_from_one_that_stops
         wait_until(lambda: second.metric("leaderboard_ledger_writer") == 1, 60)
         assert time.monotonic() - began < 60
         wait_until(lambda: second.metric("leaderboard_ledger_entries_total", kind="action") > 50, 60)
-    settled(database)
+    wait_until_settled(database)
     wait_until(lambda: second.metric("leaderboard_ledger_lag_seconds") < 1, 10)

@@ -9,7 +9,7 @@ from tornado_app.core.errors import ActionNotFound, PlayerNotFound, PlayerSuspen
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes, write_marker
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
@@ -57,7 +57,7 @@ async def board(mongo_database):
 
     yield SimpleNamespace(store=store, moderation=moderation, documents=documents, books=books, score=score)
     await store.close()
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 async def mark(board):

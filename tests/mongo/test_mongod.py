@@ -11,7 +11,7 @@ import pytest
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.embedded import mongod
-from tornado_app.mongo.embedded.log_file import MongodLog
+from tornado_app.mongo.embedded.log_file import LogFile
 
 
 @pytest.fixture
@@ -93,11 +93,11 @@ def entry(severity, component, text, /, **attributes):
 )
 def test_what_a_line_of_its_log_says_is_wrong(tmp_path, line, text):
     (tmp_path / "log").write_text(line + "\n")
-    assert MongodLog(tmp_path / "log").complaints() == text
+    assert LogFile(tmp_path / "log").complaints() == text
 
 
 def test_only_the_last_few_complaints_of_this_run_count(tmp_path):
-    log = MongodLog(tmp_path / "log")
+    log = LogFile(tmp_path / "log")
     assert log.complaints() == ""
     log.path.write_text(entry("E", "STORAGE", "of the last run") + "\n")
     descriptor = log.open()

@@ -11,7 +11,7 @@ from tests.support.mongod import Mongod
 from tests.support.service import RunningService
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
-from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.embedded.mongod import free_port
 from tornado_app.mongo.players import indexes
 
@@ -42,7 +42,7 @@ async def start_with(uri, driver, database):
         await preflight.check(client, database)
         await indexes.ensure(client, database)
     finally:
-        await settled(client.close())
+        await maybe_await(client.close())
 
 
 # -- fit ------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ async def test_a_direct_connection_to_one_of_several_members_is_logged(three_mem
     primary = three_members.wait_primary()
     client = preflight.open_client(f"mongodb://127.0.0.1:{primary.port}/?{option}", "pymongo", 5.0)
     await preflight.check(client, "board")
-    await settled(client.close())
+    await maybe_await(client.close())
     assert ("does not follow a failover to another of 3 members" in caplog.text) is warned
 
 
@@ -255,5 +255,5 @@ async def test_the_age_of_an_embedded_mongod_is_not_its_users_concern(mongo_data
     release = tuple((await client.admin.command("buildInfo"))["versionArray"][:2])
     monkeypatch.setitem(preflight.END_OF_LIFE, release, date(2020, 1, 1))
     await preflight.check(client, name, embedded=embedded)
-    await settled(client.close())
+    await maybe_await(client.close())
     assert ("end of life on 2020-01-01" in caplog.text) is not embedded

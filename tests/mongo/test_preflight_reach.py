@@ -10,7 +10,7 @@ from tests.support.mongod import Mongod
 from tests.support.wait import wait_until
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
-from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.client.driver import maybe_await
 
 pytestmark = pytest.mark.usefixtures("lost_sockets")
 
@@ -29,7 +29,7 @@ async def complaint(uri, driver):
             await preflight.check(client, "board")
         return str(caught.value)
     finally:
-        await settled(client.close())
+        await maybe_await(client.close())
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import PROFILE_LIMIT, RateLimit, Rules
 from tornado_app.mongo.change_stream.feed import Feed
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.players import indexes, write_marker
 from tornado_app.mongo.players.moderation import MongoModeration
@@ -55,7 +55,7 @@ async def processes(request, mongo_database):
     yield made
     for store in (made.one, made.other):
         await store.close()
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 async def scored_each_way(processes, name, picture=None):

@@ -46,7 +46,7 @@ async def test_while_all_play_right_ranks_agree(live, check, found):
         await check.once()
     await asyncio.gather(*playing)
     assert found == ["agreed"] * 20
-    assert live.board.censuses == 1
+    assert live.board.snapshots == 1
 
 
 async def test_who_is_hidden_or_no_player_of_ours_is_not_counted(live, check, found):
@@ -66,7 +66,7 @@ async def test_a_wrong_rank_is_found_and_mended(live, check, found, caplog):
         await check.once()
     assert found == ["differed"]
     assert caplog.records[0].rank == caplog.records[0].counted + 1
-    await eventually(lambda: live.board.censuses == 2)
+    await eventually(lambda: live.board.snapshots == 2)
     assert live.restarts == ["ranks_differ"]
     await live.settles()
     await check.once()

@@ -4,7 +4,7 @@ import pytest
 from pymongo import ASCENDING
 
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes as schema
 from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD
 
@@ -13,7 +13,7 @@ from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD
 async def client(request, mongo_database):
     client = connect(mongo_database[0], request.param)
     yield client
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 @pytest.fixture

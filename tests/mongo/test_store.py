@@ -19,7 +19,7 @@ from tornado_app.core.errors import (
 )
 from tornado_app.core.model import MAX_SCORE, Action, Profile, ProfileChange
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes, write_marker
 from tornado_app.mongo.players.store import MongoStore
 
@@ -90,7 +90,7 @@ async def make_store(request, clock):
     yield make
     for store in stores:
         await store.close()
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 @pytest.fixture

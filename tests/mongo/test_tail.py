@@ -9,9 +9,9 @@ from tests.support.wait import eventually
 from tornado_app.core.moderation import Case
 from tornado_app.mongo.change_stream import reader as module
 from tornado_app.mongo.change_stream.events import WATCHED as FEED_WATCHED
-from tornado_app.mongo.change_stream.reader import Tail
+from tornado_app.mongo.change_stream.reader import ChangeStreamReader
 from tornado_app.mongo.change_stream.subscription import Tap, comes_after
-from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.ledger.entries import WATCHED
 from tornado_app.runtime.tasks import end
 
@@ -52,7 +52,7 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
     async with open_desk(*mongo_database, driver) as desk:
         players = desk.client[desk.name]["players"]
         await desk.score("zoe")
-        stream = await settled(players.watch(FEED_WATCHED, max_await_time_ms=1))
+        stream = await maybe_await(players.watch(FEED_WATCHED, max_await_time_ms=1))
         await stream.try_next()
         recorder = Recorder(stream)
         taps = []
@@ -61,7 +61,7 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
             taps.append(Tap(recorder.start))
             return taps[-1]
 
-        tail = Tail(players, WATCHED, recorder.start, tap)
+        tail = ChangeStreamReader(players, WATCHED, recorder.start, tap)
         running = asyncio.ensure_future(tail.run())
         await desk.score("alice", 5)
         await desk.moderation.erase(Case("alice", "mod", "why"))
@@ -87,7 +87,7 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
         assert tail._events == []
         assert read == [("insert", "alice"), ("update", "alice"), ("delete", "alice"), ("insert", "bob")]
         await end(running)
-        await settled(stream.close())
+        await maybe_await(stream.close())
 
 
 async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_replica_set, monkeypatch):
@@ -97,16 +97,16 @@ async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_repl
     async with open_desk(own_replica_set.uri, "slow") as desk:
         players = desk.client["slow"]["players"]
         await desk.score("zoe")
-        stream = await settled(players.watch(max_await_time_ms=1))
+        stream = await maybe_await(players.watch(max_await_time_ms=1))
         await stream.try_next()
         place = stream.resume_token
-        await settled(stream.close())
+        await maybe_await(stream.close())
         await desk.score("alice", 5)
         block = {"failCommands": ["aggregate"], "blockConnection": True, "blockTimeMS": 1000, "appName": "leaderboard"}
         with member.client() as client:
             client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": block})
             try:
-                tail = Tail(players, WATCHED, place)
+                tail = ChangeStreamReader(players, WATCHED, place)
                 running = asyncio.ensure_future(tail.run())
                 async with asyncio.timeout(20):
                     batch = await tail.batch()

@@ -84,7 +84,7 @@ async def test_the_ledger_goes_on_by_itself_when_the_feed_starts_anew(mongo_data
         for _ in range(3):
             await single(desk)
             scoring = asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(50)))
-            desk.feed.doubt()
+            desk.feed.request_resync()
             await scoring
             await desk.whole()
         assert desk.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 150

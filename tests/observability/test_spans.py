@@ -10,7 +10,7 @@ from tests.support.collector import Collector
 from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.observability import otel_setup
@@ -43,7 +43,7 @@ async def test_two_requests_in_one_batch_are_one_commit_linked_to_both(collector
     await asyncio.gather(*(asyncio.create_task(requested(spans, store.apply(each))) for each in actions))
     await store.apply(actions[0])  # whom no request asked for
     await store.close()
-    await settled(client.close())
+    await maybe_await(client.close())
     await spans.close()
     (commit,) = collector.named("group commit")
     submits = collector.named("submit")

@@ -7,7 +7,7 @@ from typing import Any
 from tests.properties.model import Answer, State
 from tornado_app.core.errors import LeaderboardError, PlayerNotFound
 from tornado_app.core.model import Receipt
-from tornado_app.core.moderation import Moderated
+from tornado_app.core.moderation import ModerationResult
 
 
 async def outcome(awaitable: Any) -> Any:
@@ -24,7 +24,7 @@ def answer(found: Receipt | LeaderboardError) -> Answer:
     return Answer("", found.score, found.points, found.updated_at, found.created, found.replayed)
 
 
-def state(found: Moderated | LeaderboardError | None) -> State | str:
+def state(found: ModerationResult | LeaderboardError | None) -> State | str:
     if found is None:
         return ""
     if isinstance(found, LeaderboardError):
@@ -33,5 +33,5 @@ def state(found: Moderated | LeaderboardError | None) -> State | str:
 
 
 def told(found: Any) -> Answer | State | str:
-    moderated = isinstance(found, Moderated) or (type(found) is PlayerNotFound and found.quota is None)
+    moderated = isinstance(found, ModerationResult) or (type(found) is PlayerNotFound and found.quota is None)
     return state(found) if moderated else answer(found)

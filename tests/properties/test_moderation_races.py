@@ -9,7 +9,7 @@ import pytest
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import Case
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
@@ -36,7 +36,7 @@ class Between:
 async def client(mongo_database):
     client = connect(mongo_database[0])
     yield client
-    await settled(client.close())
+    await maybe_await(client.close())
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import Case
 from tornado_app.core.policies import RateLimit, Rules
-from tornado_app.mongo.client.driver import connect, settled
+from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.players import indexes, write_marker
@@ -48,7 +48,7 @@ class Service:
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
         for client in self.clients:
-            await settled(client.close())
+            await maybe_await(client.close())
 
     async def _opened(self) -> bool:
         lease = await self.clients[0][self.database]["leases"].find_one({"_id": "ledger"})

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi import sockets
 from tornado_app.api.openapi.operations import WRITE, Errors
+from tornado_app.core.abuse import AbuseRule
 from tornado_app.core.errors import PlayerNotFound
-from tornado_app.core.suspicion import Rule
 from tornado_app.http.messages import Route
 from tornado_app.observability.metrics import Metrics
 
@@ -35,7 +35,7 @@ def begin(metrics: Metrics, frontends: Iterable[Frontend], routes: Iterable[Rout
                 metric.labels(channel.name)
     for reason in REFUSALS:
         metrics.socket_refusals.labels(reason)
-    for rule in Rule:
+    for rule in AbuseRule:
         metrics.suspicious.labels(rule)
     for route in routes:
         for method in route.methods:

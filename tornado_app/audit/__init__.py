@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, *, out: TextIO | None = None, err: TextIO |
 
 
 async def _audit(config: Config, options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
-    from tornado_app.audit.examination import Examination
+    from tornado_app.audit.auditor import Auditor
     from tornado_app.audit.progress import Progress
     from tornado_app.audit.report import Report
     from tornado_app.mongo.ledger.audit_session import open_ledger
@@ -60,10 +60,10 @@ async def _audit(config: Config, options: argparse.Namespace, out: TextIO, err: 
     ) as scan:
         progress = Progress(err, *await scan.sizes())
         report = Report(out, progress, lines_of_json=options.json)
-        examination = Examination(
+        auditor = Auditor(
             scan, report.tell, limit=config.rate_limit, since=options.since, progress=progress
         )  # fmt: skip
-        report.close(await examination.run())
+        report.close(await auditor.run())
     return 1 if report.differences else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tornado_app.audit.findings import Finding, Kind
-from tornado_app.core.ledger import Account, Entry, EntryKind, digest
+from tornado_app.core.ledger import Entry, EntryKind, PlayerBalance, entry_hash
 
 MOST = 5
 """Faults that are told of one chain; where one is broken, more say nothing new."""
@@ -23,7 +23,7 @@ class Chain:
     `since`: milliseconds; exceptions that are older are not told again. `booked`: the last write is there.
     """
 
-    def __init__(self, player: str, account: Account | None = None, *, since: int = 0) -> None:
+    def __init__(self, player: str, account: PlayerBalance | None = None, *, since: int = 0) -> None:
         self.player = player
         self.account = account
         self.booked = False
@@ -70,7 +70,7 @@ class Chain:
         return entry.op == op if op is not None else entry.kind is EntryKind.OPENING
 
     def _linked(self, entry: Entry) -> None:
-        if digest(entry) != entry.hash:
+        if entry_hash(entry) != entry.hash:
             self._fault(Kind.CHANGED, "its content is not what its hash says", entry.n)
         if entry.n != self._n + 1:
             first = self._n + 1

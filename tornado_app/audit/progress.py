@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TextIO
 
-from tornado_app.audit.examination import Counts
+from tornado_app.audit.auditor import Counts
 
 BAR = 24
 """Cells."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-from tornado_app.audit.examination import Counts
+from tornado_app.audit.auditor import Counts
 from tornado_app.audit.findings import Finding
 from tornado_app.audit.progress import Progress
 

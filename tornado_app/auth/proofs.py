@@ -18,7 +18,7 @@ from tornado_app.auth.minting import sign
 from tornado_app.core import identity
 from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, UnknownActionType
 from tornado_app.core.identity import MAX_TOKEN
-from tornado_app.core.model import MAX_SCORE, Submission, Vouched
+from tornado_app.core.model import MAX_SCORE, Submission, VerifiedProof
 
 TYPE = "action-proof+jwt"
 """The header's `typ`: no token has it, and no proof lacks it."""
@@ -95,7 +95,7 @@ class ProofVerifier:
         except Refused as refusal:
             raise _invalid(refusal) from None
 
-    def vouch(self, submission: Submission, actions: Mapping[str, int]) -> Vouched:
+    def verify_submission(self, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
         """What the submission's proof says, once it is known to be for it; raises as `verify` and `bind` do."""
         if submission.proof is None:
             raise InvalidActionProof(detail="no proof")
@@ -124,7 +124,7 @@ class ProofVerifier:
             raise ExpiredActionProof(reason="expired", detail=f"{now - proof.expires_at:.0f} s ago")
 
 
-def bind(proof: Proof, submission: Submission, actions: Mapping[str, int]) -> Vouched:
+def bind(proof: Proof, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
     """What the proof vouches for, where it is for this submission and for no other.
 
     Whatever the request names (player, type, points, id) must be what the proof names; what it leaves out, the proof
@@ -143,7 +143,7 @@ def bind(proof: Proof, submission: Submission, actions: Mapping[str, int]) -> Vo
         raise UnknownActionType(detail=f"type {shown(proof.action_type)}, of a proof without points")
     if submission.points not in (None, points):
         raise _other("number of points", points, submission.points, reason="other_points")
-    return Vouched(proof.id, proof.action_type, points)
+    return VerifiedProof(proof.id, proof.action_type, points)
 
 
 def _other(what: str, had: object, wanted: object, *, reason: str) -> InvalidActionProof:

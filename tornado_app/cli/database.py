@@ -66,13 +66,13 @@ def run(options: argparse.Namespace, *, out: TextIO | None = None, err: TextIO |
 
 async def _connected(config: Config, action: str) -> str:
     from tornado_app.mongo.client import preflight
-    from tornado_app.mongo.client.driver import settled
+    from tornado_app.mongo.client.driver import maybe_await
 
     client = preflight.open_client(config.read_mongodb_uri() or "", config.mongo_driver, config.mongodb_timeout)
     try:
         return await _act(client, config, action)
     finally:
-        await settled(client.close())
+        await maybe_await(client.close())
 
 
 async def _act(client: Client, config: Config, action: str) -> str:

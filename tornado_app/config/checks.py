@@ -13,7 +13,7 @@ from tornado_app.config.files import read_secret
 from tornado_app.config.kinds import Refused
 from tornado_app.config.network import MongodbUri, uri_option
 from tornado_app.core.errors import ConfigError, StartupError
-from tornado_app.core.policies import CLOCKS_APART, MAX_REMEMBERED, PROOF_LEEWAY, ProofPolicy, RateLimit
+from tornado_app.core.policies import MAX_CLOCK_SKEW, MAX_REMEMBERED, PROOF_LEEWAY, ProofPolicy, RateLimit
 
 if TYPE_CHECKING:
     from tornado_app.config.configuration import Config
@@ -89,7 +89,7 @@ def _pool(config: Config) -> Iterator[Fault]:
 
 def _timeout(config: Config) -> Iterator[Fault]:
     limit = config.rate_limit
-    remembered = limit.windows(config.proof_lifetime + PROOF_LEEWAY) * limit.window - CLOCKS_APART
+    remembered = limit.windows(config.proof_lifetime + PROOF_LEEWAY) * limit.window - MAX_CLOCK_SKEW
     if config.mongodb_timeout > remembered:
         yield (
             "mongodb_timeout",
@@ -122,7 +122,7 @@ def _longest_proof(limit: RateLimit) -> float:
     """The longest `proof_lifetime` in seconds, of whole milliseconds, that goes with this limit; 0 where none does."""
     if limit.remembered(0) > MAX_REMEMBERED:
         return 0.0
-    ms = math.floor((MAX_REMEMBERED // limit.updates * limit.window - PROOF_LEEWAY - CLOCKS_APART) * 1000)
+    ms = math.floor((MAX_REMEMBERED // limit.updates * limit.window - PROOF_LEEWAY - MAX_CLOCK_SKEW) * 1000)
     while limit.remembered(ms / 1000 + PROOF_LEEWAY) > MAX_REMEMBERED:
         ms -= 1  # once at most: the division by the window may round up
     return ms / 1000

@@ -26,7 +26,7 @@ class Change(msgspec.Struct, frozen=True):
     op: str = ""
 
 
-class Census(msgspec.Struct, frozen=True):
+class ScoreSnapshot(msgspec.Struct, frozen=True):
     """Every score on the board at one moment, as (score, how many players have it)."""
 
     counts: Iterable[tuple[int, int]]
@@ -34,23 +34,23 @@ class Census(msgspec.Struct, frozen=True):
     last_updated: int
 
 
-class OutOfStep(Exception):
-    """A change that does not fit what is known: only a new census can tell the truth."""
+class InconsistentChange(Exception):
+    """A change that does not fit what is known: only a new snapshot can tell the truth."""
 
 
 class FeedListener(Protocol):
     """Who is told what happened to the players; calls come in the order of the database."""
 
-    def rebuilt(self, census: Census) -> None:
+    def on_snapshot(self, snapshot: ScoreSnapshot) -> None:
         """Everything known so far is void: this is the board now."""
 
-    def changed(self, change: Change) -> None:
-        """One player changed after the last census. Raises OutOfStep."""
+    def on_change(self, change: Change) -> None:
+        """One player changed after the last snapshot. Raises InconsistentChange."""
 
-    def reached(self, version: int) -> None:
+    def on_progress(self, version: int) -> None:
         """All that happened up to this version was reported."""
 
-    def lost(self) -> None:
+    def on_history_lost(self) -> None:
         """The history is gone; `rebuilt` follows as soon as it can."""
 
 

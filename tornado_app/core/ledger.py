@@ -68,7 +68,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes = b""
 
 
-class Account(msgspec.Struct, frozen=True):
+class PlayerBalance(msgspec.Struct, frozen=True):
     """What a player's document says. None: somebody put there what is no score, or no mark. `op`: the last write's.
 
     `erased`: the last write was an erasure, and the delete that follows it did not come.
@@ -83,7 +83,7 @@ class Account(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def digest(entry: Entry) -> bytes:
+def entry_hash(entry: Entry) -> bytes:
     """SHA-256 of the entry without its hash, as a JSON array in UTF-8 without spaces; `prev` is in hexadecimal."""
     e = entry
     return sha256(_encode((
@@ -93,12 +93,12 @@ def digest(entry: Entry) -> bytes:
     ))).digest()  # fmt: skip
 
 
-def sealed(entry: Entry) -> Entry:
+def with_hash(entry: Entry) -> Entry:
     """The entry with its hash."""
-    return msgspec.structs.replace(entry, hash=digest(entry))
+    return msgspec.structs.replace(entry, hash=entry_hash(entry))
 
 
-class Counted(NamedTuple):
+class AcceptedAction(NamedTuple):
     """An accepted action: the mark of its write, and what it added."""
 
     op: str

@@ -73,7 +73,7 @@ class Submission(msgspec.Struct, frozen=True):
     frontend: str = ""
 
 
-class Vouched(msgspec.Struct, frozen=True):
+class VerifiedProof(msgspec.Struct, frozen=True):
     """What a proof says of a submission: the action's id, its type and its points."""
 
     id: str
@@ -109,7 +109,7 @@ class Quota(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True):
     """The answer to an accepted action: the score right after it, and when.
 
-    `created`: it made the player; `replayed`: it had been applied before, and added nothing now. `surpassed_at`: when
+    `created`: it made the player; `replayed`: it had been applied before, and added nothing now. `superseded_at`: when
     the player came to have more, in milliseconds; None while this is the player's score. `version`: a board of this
     version or later shows it. `action_id`, `action_type`: those of the action, where it has them, also from its proof.
     """
@@ -121,7 +121,7 @@ class Receipt(msgspec.Struct, frozen=True):
     created: bool
     replayed: bool
     quota: Quota
-    surpassed_at: int | None = None
+    superseded_at: int | None = None
     version: int = 0
     action_id: str | None = None
     action_type: str | None = None

@@ -19,7 +19,7 @@ class Case(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Moderated(msgspec.Struct, frozen=True):
+class ModerationResult(msgspec.Struct, frozen=True):
     """How a player stands after it. `changed`: whether anything was done; `points`: what was taken back."""
 
     user_id: str
@@ -34,19 +34,19 @@ class Moderated(msgspec.Struct, frozen=True):
 class ModerationStore(Protocol):
     """What moderation needs of the store. All raise PlayerNotFound, and DatabaseError."""
 
-    async def suspend(self, case: Case) -> Moderated:
+    async def suspend(self, case: Case) -> ModerationResult:
         """The player can't score until reinstated."""
 
-    async def reinstate(self, case: Case) -> Moderated:
+    async def reinstate(self, case: Case) -> ModerationResult:
         """The player can score again."""
 
-    async def hide(self, case: Case) -> Moderated:
+    async def hide(self, case: Case) -> ModerationResult:
         """The player is off the board and unranked, and can score on."""
 
-    async def show(self, case: Case) -> Moderated:
+    async def show(self, case: Case) -> ModerationResult:
         """The player is on the board again."""
 
-    async def take_back(self, case: Case, *, action_id: str | None, since: int | None) -> Moderated:
+    async def take_back(self, case: Case, *, action_id: str | None, since: int | None) -> ModerationResult:
         """Take back one action, or all since a time (ms). Raises ActionNotFound."""
 
     async def erase(self, case: Case) -> None:
@@ -65,25 +65,25 @@ class Moderation:
     def __init__(self, store: ModerationStore) -> None:
         self._store = store
 
-    async def suspend(self, caller: Caller, user_id: str, reason: str) -> Moderated:
+    async def suspend(self, caller: Caller, user_id: str, reason: str) -> ModerationResult:
         """Stop a player from scoring."""
         return await self._store.suspend(_case(caller, user_id, reason))
 
-    async def reinstate(self, caller: Caller, user_id: str, reason: str) -> Moderated:
+    async def reinstate(self, caller: Caller, user_id: str, reason: str) -> ModerationResult:
         """Let a suspended player score again."""
         return await self._store.reinstate(_case(caller, user_id, reason))
 
-    async def hide(self, caller: Caller, user_id: str, reason: str) -> Moderated:
+    async def hide(self, caller: Caller, user_id: str, reason: str) -> ModerationResult:
         """Take a player off the board."""
         return await self._store.hide(_case(caller, user_id, reason))
 
-    async def show(self, caller: Caller, user_id: str, reason: str) -> Moderated:
+    async def show(self, caller: Caller, user_id: str, reason: str) -> ModerationResult:
         """Put a hidden player on the board again."""
         return await self._store.show(_case(caller, user_id, reason))
 
     async def take_back(
         self, caller: Caller, user_id: str, reason: str, *, action_id: str | None = None, since: int | None = None
-    ) -> Moderated:
+    ) -> ModerationResult:
         """Take back one action (by id) or all since a time (milliseconds). Raises InvalidBody, ActionNotFound."""
         if (action_id is None) == (since is None):
             raise InvalidBody("Name either action_id or since.")

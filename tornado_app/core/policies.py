@@ -33,7 +33,7 @@ class ProofPolicy(StrEnum):
     OFF = "off"
 
 
-CLOCKS_APART = 30.0
+MAX_CLOCK_SKEW = 30.0
 """Seconds that the clocks of the service's processes may differ, before an id is forgotten too early."""
 
 
@@ -54,7 +54,7 @@ class RateLimit(msgspec.Struct, frozen=True):
 
     def windows(self, lifetime: float) -> int:
         """For how many windows an id must be remembered: two at least, and so that clocks may differ."""
-        return max(2, math.ceil((lifetime + CLOCKS_APART) / self.window))
+        return max(2, math.ceil((lifetime + MAX_CLOCK_SKEW) / self.window))
 
 
 PROFILE_LIMIT = RateLimit(10, 60.0)

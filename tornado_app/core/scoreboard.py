@@ -16,10 +16,10 @@ from tornado_app.core.model import (
     Top,
     standings,
 )
-from tornado_app.core.validation import Admission, subject
+from tornado_app.core.validation import SubmissionValidator, subject
 
 
-class Standings(Protocol):
+class BoardView(Protocol):
     """What the board in memory knows. Its members raise DatabaseError while it is being read."""
 
     @property
@@ -51,10 +51,10 @@ class Standings(Protocol):
     def rank(self, score: int) -> int:
         """1 + how many players have a greater score."""
 
-    def rank_of(self, user_id: str, score: int, surpassed_at: int | None = None) -> int:
+    def rank_of(self, user_id: str, score: int, superseded_at: int | None = None) -> int:
         """The rank of a player with this score, which the board need not show yet.
 
-        1 + how many others have a greater score. `surpassed_at`: when the player came to have more, if so.
+        1 + how many others have a greater score. `superseded_at`: when the player came to have more, if so.
         """
 
 
@@ -69,20 +69,20 @@ class Scoreboard:
     """One board: scores go in through `submit`, and come out by rank."""
 
     def __init__(
-        self, store: Store, board: Standings, admission: Admission, captcha: CaptchaCheck | None = None
+        self, store: Store, board: BoardView, validator: SubmissionValidator, captcha: CaptchaCheck | None = None
     ) -> None:
         self._store = store
-        self._admission = admission
+        self._validator = validator
         self._captcha = captcha
         self.board = board
 
     async def submit(self, submission: Submission) -> Receipt:
         """Apply a score update exactly once.
 
-        Raises what `Admission.admit`, `CaptchaCheck.check` and `Store.apply` raise.
+        Raises what `SubmissionValidator.validate`, `CaptchaCheck.check` and `Store.apply` raise.
         """
-        action = self._admission.admit(submission)
-        if self._captcha is not None and not self._admission.vouches(submission):
+        action = self._validator.validate(submission)
+        if self._captcha is not None and not self._validator.is_verified(submission):
             await self._captcha.check(submission)
         return await self._store.apply(action)
 

@@ -16,18 +16,18 @@ from tornado_app.core.errors import (
     UnknownActionType,
     UserMismatch,
 )
-from tornado_app.core.model import Action, Caller, Profile, Scope, Submission, Vouched
+from tornado_app.core.model import Action, Caller, Profile, Scope, Submission, VerifiedProof
 from tornado_app.core.policies import DEFAULT_ACTIONS, ProofPolicy
 
 
-class Proofs(Protocol):
+class ProofVerifier(Protocol):
     """Who checks action proofs."""
 
-    def vouch(self, submission: Submission, actions: Mapping[str, int]) -> Vouched:
+    def verify_submission(self, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
         """What the submission's proof says. Raises InvalidActionProof, ExpiredActionProof or UnknownActionType."""
 
 
-class Admission:
+class SubmissionValidator:
     """The rules between a request and the store.
 
     `actions`: points by action type. `max_increment`: the most points that nothing but the player's token vouches for.
@@ -41,7 +41,7 @@ class Admission:
         max_increment: int = 1000,
         auto_register: bool = False,
         policy: ProofPolicy = ProofPolicy.OPTIONAL,
-        proofs: Proofs | None = None,
+        proofs: ProofVerifier | None = None,
     ) -> None:
         self.actions = actions
         self._max_increment = max_increment
@@ -49,7 +49,7 @@ class Admission:
         self._policy = policy
         self._proofs = proofs
 
-    def admit(self, submission: Submission) -> Action:
+    def validate(self, submission: Submission) -> Action:
         """The action that a submission may become.
 
         Raises UserMismatch, UnknownActionType, InvalidIncrement, ActionProofRequired, InvalidActionProof or
@@ -63,7 +63,7 @@ class Admission:
             )
         return self._action(user_id, submission, self._points(submission) if vouched is None else vouched.points)
 
-    def vouches(self, submission: Submission) -> bool:
+    def is_verified(self, submission: Submission) -> bool:
         """Whether something better than the player's own word stands behind a submission that was admitted."""
         if submission.caller.trusted:
             return True
@@ -83,7 +83,7 @@ class Admission:
             caller=caller.user_id,
         )
 
-    def _vouched(self, submission: Submission) -> Vouched | None:
+    def _vouched(self, submission: Submission) -> VerifiedProof | None:
         """What the game server's proof says; None where none is needed."""
         if self._policy is ProofPolicy.OFF or submission.caller.trusted:
             return None
@@ -99,7 +99,7 @@ class Admission:
                 reason="no_proof_key",
                 detail="neither proof_key, proof_key_file nor proof_jwks_file is set",
             )
-        return self._proofs.vouch(submission, self.actions)
+        return self._proofs.verify_submission(submission, self.actions)
 
     def _points(self, submission: Submission) -> int:
         if submission.action_type is not None:

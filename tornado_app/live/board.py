@@ -14,11 +14,11 @@ from contextlib import nullcontext
 from typing import Protocol
 
 from tornado_app.core.errors import DatabaseError
-from tornado_app.core.interfaces import Census, Change, OutOfStep
+from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
 from tornado_app.core.model import TOP, Top
 from tornado_app.core.ranks import Ranks
 from tornado_app.live.milestones import Milestones
-from tornado_app.live.pace import Pace
+from tornado_app.live.ticker import Ticker
 from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.board")
@@ -33,13 +33,13 @@ MOST_RECENT = 8192
 """Players whose last change is remembered, for the rank of a score that the board does not show yet."""
 
 
-class Audience(Protocol):
+class BoardListener(Protocol):
     """Who is shown what the board shows."""
 
-    def show(self, top: Top) -> None:
+    def publish_top(self, top: Top) -> None:
         """The top 10 changed."""
 
-    def moved(self, change: Change, rank: int) -> None:
+    def publish_change(self, change: Change, rank: int) -> None:
         """One player's score changed; `rank` is that of the new score."""
 
 
@@ -52,14 +52,14 @@ class Board:
     def __init__(
         self,
         read_top: Callable[[], Awaitable[Top]],
-        audience: Audience,
+        listener: BoardListener,
         *,
         interval: float = 0.1,
         tracing: Tracing | None = None,
     ) -> None:
         self._read_top = read_top
-        self._audience = audience
-        self._pace = Pace(interval)
+        self._listener = listener
+        self._ticker = Ticker(interval)
         self._tracing = tracing
         self._ranks: Ranks | None = None
         self._current = False
@@ -70,11 +70,11 @@ class Board:
         self._position = 0
         self._read_at = 0
         self._recent: OrderedDict[str, int | None] = OrderedDict()
-        self._census_at = 0
+        self._snapshot_at = 0
         self._milestones = Milestones()
         self._watched: frozenset[str] = frozenset()
         self.revision = 0
-        self.censuses = 0
+        self.snapshots = 0
         self._latest: int | None = None
         self.last_updated = 0
         self.version = 0
@@ -104,7 +104,7 @@ class Board:
         """1 + how many players have a greater score. Raises DatabaseError while the ranks are being read."""
         return self._known().rank(score)
 
-    def rank_of(self, user_id: str, score: int, surpassed_at: int | None = None) -> int:
+    def rank_of(self, user_id: str, score: int, superseded_at: int | None = None) -> int:
         """The rank of a player with this score, which the ranks need not hold yet. See `core.scoreboard.Standings`.
 
         The player's own entry may lie above it: a later score, or an earlier one that was taken back. Which entry that
@@ -114,7 +114,9 @@ class Board:
             own = self._recent[user_id]
             above = own is not None and own > score
         else:
-            above = surpassed_at is not None and (surpassed_at <= self._census_at or surpassed_at < self.last_updated)
+            above = superseded_at is not None and (
+                superseded_at <= self._snapshot_at or superseded_at < self.last_updated
+            )
         return max(1, self._known().rank(score) - above)
 
     def can_show(self, version: int) -> bool:
@@ -142,35 +144,35 @@ class Board:
 
     # -- what the feed tells ----------------------------------------------------------------------
 
-    def rebuilt(self, census: Census) -> None:
+    def on_snapshot(self, snapshot: ScoreSnapshot) -> None:
         """Everything known so far is void: this is the board now."""
-        if self._top is not None and census.version < self._top.version:
+        if self._top is not None and snapshot.version < self._top.version:
             self._top = None  # another history, as from a backup: its clock decides from now on
             self._wanted = self._read_at = self.version = 0
-        self._ranks = Ranks(census.counts)
+        self._ranks = Ranks(snapshot.counts)
         self._current = True
-        self.censuses += 1
-        self.last_updated = self._census_at = census.last_updated
+        self.snapshots += 1
+        self.last_updated = self._snapshot_at = snapshot.last_updated
         self._recent.clear()
         self.revision += 1
-        self._position = census.version
-        self.version = max(self.version, census.version)
-        self._ask(census.version)
+        self._position = snapshot.version
+        self.version = max(self.version, snapshot.version)
+        self._ask(snapshot.version)
         log.info("the board has %d players", len(self._ranks))
 
-    def lost(self) -> None:
-        """Ranks and top 10 stay as they were last known until the next census; no traffic should come meanwhile."""
+    def on_history_lost(self) -> None:
+        """Ranks and top 10 stay as they were last known until the next snapshot; no traffic should come meanwhile."""
         self._current = False
 
-    def reached(self, version: int) -> None:
+    def on_progress(self, version: int) -> None:
         """All that happened up to this version was reported."""
         if version > self._position:
             self._position = version
         if self._milestones:
             self._milestones.pass_while(self.can_show)
 
-    def changed(self, change: Change) -> None:
-        """One player changed. Raises OutOfStep where nobody has the score it starts from."""
+    def on_change(self, change: Change) -> None:
+        """One player changed. Raises InconsistentChange where nobody has the score it starts from."""
         ranks = self._known()
         self.revision += 1
         self.version = max(self.version, change.version)
@@ -178,12 +180,12 @@ class Board:
             try:
                 ranks.move(change.old, change.new)
             except KeyError as unknown:
-                raise OutOfStep from unknown
+                raise InconsistentChange from unknown
             self._remember(change.user_id, change.new)
             self.last_updated = max(self.last_updated, change.at)
             if change.new is not None:
                 self._latest = change.new
-                self._audience.moved(change, ranks.rank(change.new))
+                self._listener.publish_change(change, ranks.rank(change.new))
         if self._matters(change):
             if self._tracing is not None:
                 self._tracing.changed(change.op)
@@ -212,17 +214,17 @@ class Board:
         """Keep the top 10 until cancelled."""
         while True:
             await self._dirty.wait()
-            await self._pace.turn()
+            await self._ticker.tick()
             self._dirty.clear()
             try:
                 with nullcontext() if self._tracing is None else self._tracing.refresh():
                     await self._refresh()
             except DatabaseError:
-                self._pace.rest(RETRY_PAUSE)
+                self._ticker.delay(RETRY_PAUSE)
                 self._dirty.set()
             except Exception:  # whatever somebody put into the database, the board goes on
                 log.exception("the top 10 could not be read")
-                self._pace.rest(UNEXPECTED_PAUSE)
+                self._ticker.delay(UNEXPECTED_PAUSE)
                 self._dirty.set()
 
     async def _refresh(self) -> None:
@@ -242,4 +244,4 @@ class Board:
         self._watched = frozenset(standing.player.user_id for standing in top.standings)
         self.revision += 1
         self._shown.set()
-        self._audience.show(top)
+        self._listener.publish_top(top)

@@ -17,7 +17,7 @@ from typing import Protocol
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Top
 from tornado_app.live.frames import text_frame
-from tornado_app.live.pace import Pace
+from tornado_app.live.ticker import Ticker
 from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.hub")
@@ -28,10 +28,10 @@ CHUNK_SECONDS = 0.0005
 BATCH = 32
 """Subscribers that are served between two looks at the time: about a quarter of a millisecond's work."""
 
-GIVEN_WAY = 0.001
+YIELD_SECONDS = 0.001
 """Seconds for which a broadcast rests after each chunk while others go first: the database may share our core."""
 
-MOST_GIVEN_WAY = 0.3
+MAX_YIELD_SHARE = 0.3
 """Rest in a broadcast, beside a little at its beginning, as a part of its work: it must not starve either."""
 
 STALL_SECONDS = 10.0
@@ -51,11 +51,11 @@ class Channel(Protocol):
     def message(self, seen: Top | None, top: Top) -> bytes | None:
         """What one who saw `seen` (None: nothing) is told of `top`; None where that is nothing."""
 
-    def personal(self, news: News, version: int) -> bytes | None:
+    def personal(self, update: PersonalUpdate, version: int) -> bytes | None:
         """What a player is told of a change of the own score; None where the frontend has no such message."""
 
 
-class News:
+class PersonalUpdate:
     """A player's own score, with what was added since the last message."""
 
     __slots__ = ("change", "rank", "score")
@@ -79,14 +79,14 @@ class Connection(Protocol):
 class Subscriber:
     """One client, and what it has seen. `user_id` is set once it has authenticated."""
 
-    __slots__ = ("channel", "connection", "news", "personal_last", "seen", "user_id")
+    __slots__ = ("channel", "connection", "personal_last", "seen", "update", "user_id")
 
     def __init__(self, channel: Channel, connection: Connection) -> None:
         self.channel = channel
         self.connection = connection
         self.user_id: str | None = None
         self.seen: Top | None = None
-        self.news: News | None = None
+        self.update: PersonalUpdate | None = None
         self.personal_last = False
 
 
@@ -94,7 +94,7 @@ class Hub:
     """Shows each subscriber the newest top 10, and players their own scores.
 
     `gap`: seconds between two messages to one client at least. `observe(channel, messages)` counts what was sent,
-    `shown(top)` is called when a broadcast has reached everybody who could take it. `others_first` tells whether
+    `shown(top)` is called when a broadcast has reached everybody who could take it. `should_yield` tells whether
     somebody waits for an answer that a broadcast would hold up.
     """
 
@@ -104,18 +104,18 @@ class Hub:
         gap: float = 0.1,
         observe: Callable[[str, int], None] = lambda channel, messages: None,
         shown: Callable[[Top], None] = lambda top: None,
-        others_first: Callable[[], bool] = lambda: False,
+        should_yield: Callable[[], bool] = lambda: False,
         tracing: Tracing | None = None,
     ) -> None:
-        self._others_first = others_first
-        self._pace = Pace(gap)
+        self._should_yield = should_yield
+        self._ticker = Ticker(gap)
         self._observe = observe
         self._shown = shown
         self._tracing = tracing
         self._subscribers: dict[Subscriber, None] = {}  # in the order they came: a fifth less CPU than by hash
         self._players: dict[str, set[Subscriber]] = {}
-        self._behind: set[Subscriber] = set()
-        self._blocked: dict[Subscriber, float] = {}
+        self._pending: set[Subscriber] = set()
+        self._backpressured: dict[Subscriber, float] = {}
         self._frames: dict[tuple[str, int], bytes | None] = {}
         self._wake = asyncio.Event()
         self._everyone = False
@@ -139,8 +139,8 @@ class Hub:
     def leave(self, subscriber: Subscriber) -> None:
         """The subscriber is gone."""
         self._subscribers.pop(subscriber, None)
-        self._behind.discard(subscriber)
-        self._blocked.pop(subscriber, None)
+        self._pending.discard(subscriber)
+        self._backpressured.pop(subscriber, None)
         self._forget_player(subscriber)
 
     def _forget_player(self, subscriber: Subscriber) -> None:
@@ -153,7 +153,7 @@ class Hub:
 
     # -- what the board tells ---------------------------------------------------------------------
 
-    def show(self, top: Top) -> None:
+    def publish_top(self, top: Top) -> None:
         """The top 10 changed."""
         self._top = top
         self._frames.clear()
@@ -162,14 +162,14 @@ class Hub:
             self._tracing.shown()
         self._wake.set()
 
-    def moved(self, change: Change, rank: int) -> None:
+    def publish_change(self, change: Change, rank: int) -> None:
         """One player's score changed."""
         if change.new is None:
             return
         for subscriber in self._players.get(change.user_id, ()):
-            before = subscriber.news.change if subscriber.news else 0
-            subscriber.news = News(change.new, rank, before + change.new - (change.old or 0))
-            self._behind.add(subscriber)
+            before = subscriber.update.change if subscriber.update else 0
+            subscriber.update = PersonalUpdate(change.new, rank, before + change.new - (change.old or 0))
+            self._pending.add(subscriber)
             self._wake.set()
 
     # -- sending ----------------------------------------------------------------------------------
@@ -183,31 +183,31 @@ class Hub:
             except TimeoutError:
                 await self._evict_stalled()
                 continue
-            await self._pace.turn()
+            await self._ticker.tick()
             self._wake.clear()
             await self._pass()
             await self._evict_stalled()
 
     async def _pass(self) -> None:
         everyone, self._everyone = self._everyone, False
-        due = list(self._subscribers if everyone else self._behind)
+        due = list(self._subscribers if everyone else self._pending)
         top = self._top
         traced = None if self._tracing is None or not everyone else self._tracing.broadcast(len(due))
         with traced or nullcontext():
             await self._serve_all(due)
         if everyone and top is not None:
             self._shown(top)
-        if self._behind:
+        if self._pending:
             self._wake.set()
 
     async def _serve_all(self, due: list[Subscriber]) -> None:
         until = time.monotonic() + CHUNK_SECONDS
-        left = 3 * GIVEN_WAY
+        left = 3 * YIELD_SECONDS
         for start in range(0, len(due), BATCH):
             self._serve(due[start : start + BATCH])
             if time.monotonic() > until:
-                pause = GIVEN_WAY if left >= GIVEN_WAY and self._others_first() else 0.0
-                left += MOST_GIVEN_WAY * CHUNK_SECONDS - pause
+                pause = YIELD_SECONDS if left >= YIELD_SECONDS and self._should_yield() else 0.0
+                left += MAX_YIELD_SHARE * CHUNK_SECONDS - pause
                 await asyncio.sleep(pause)
                 until = time.monotonic() + CHUNK_SECONDS
 
@@ -230,29 +230,29 @@ class Hub:
 
     def _due(self, subscriber: Subscriber) -> bytes | None:
         """The frame that is to be sent now, after which the subscriber has seen it."""
-        if subscriber in self._blocked or subscriber not in self._subscribers:
-            self._behind.discard(subscriber)  # who has taken the rest of a message will be behind again
+        if subscriber in self._backpressured or subscriber not in self._subscribers:
+            self._pending.discard(subscriber)  # who has taken the rest of a message will be behind again
             return None
         try:
             frame = self._next_frame(subscriber)
         except Exception:  # one message that cannot be made must not keep all others from theirs
             log.exception("a message could not be made")
             frame = None
-        if frame is None or (subscriber.seen is self._top and subscriber.news is None):
-            self._behind.discard(subscriber)
+        if frame is None or (subscriber.seen is self._top and subscriber.update is None):
+            self._pending.discard(subscriber)
         else:
-            self._behind.add(subscriber)
+            self._pending.add(subscriber)
         return frame
 
     def _block(self, subscriber: Subscriber, sending: asyncio.Future[None]) -> None:
         """The client has not taken all of it: nothing more is due to it until it has."""
-        self._behind.discard(subscriber)
-        self._blocked[subscriber] = time.monotonic()
+        self._pending.discard(subscriber)
+        self._backpressured[subscriber] = time.monotonic()
         sending.add_done_callback(lambda done: self._sent_whole(subscriber, done))
 
     def _next_frame(self, subscriber: Subscriber) -> bytes | None:
-        """The board's news and the player's own in turn, so that neither waits for ever."""
-        if subscriber.news is None:
+        """The board's update and the player's own in turn, so that neither waits for ever."""
+        if subscriber.update is None:
             return self._board_frame(subscriber)
         personal_first = not subscriber.personal_last
         frame = self._personal_frame(subscriber) if personal_first else None
@@ -260,12 +260,12 @@ class Hub:
         return frame or self._personal_frame(subscriber)
 
     def _personal_frame(self, subscriber: Subscriber) -> bytes | None:
-        news = subscriber.news
-        if news is None or self._top is None or subscriber.seen is None:
+        update = subscriber.update
+        if update is None or self._top is None or subscriber.seen is None:
             return None
-        subscriber.news = None
+        subscriber.update = None
         subscriber.personal_last = True
-        payload = subscriber.channel.personal(news, self._top.version)
+        payload = subscriber.channel.personal(update, self._top.version)
         return None if payload is None else text_frame(payload)
 
     def _board_frame(self, subscriber: Subscriber) -> bytes | None:
@@ -283,17 +283,17 @@ class Hub:
     def _sent_whole(self, subscriber: Subscriber, done: asyncio.Future[None]) -> None:
         if not done.cancelled():
             done.exception()  # a closed connection reports itself by on_close
-        self._blocked.pop(subscriber, None)
-        if subscriber in self._subscribers and (subscriber.seen is not self._top or subscriber.news is not None):
-            self._behind.add(subscriber)
+        self._backpressured.pop(subscriber, None)
+        if subscriber in self._subscribers and (subscriber.seen is not self._top or subscriber.update is not None):
+            self._pending.add(subscriber)
             self._wake.set()
 
     async def _evict_stalled(self) -> None:
         """Cut off those for whom a message has been waiting for too long."""
         latest = time.monotonic() - STALL_SECONDS
-        stalled = [subscriber for subscriber, since in self._blocked.items() if since < latest]
+        stalled = [subscriber for subscriber, since in self._backpressured.items() if since < latest]
         for number, subscriber in enumerate(stalled, 1):
-            if subscriber in self._blocked:
+            if subscriber in self._backpressured:
                 subscriber.connection.evict("stalled")
             if number % EVICTIONS == 0:
                 await asyncio.sleep(0)

@@ -11,7 +11,7 @@ from tornado_app.core.model import Owner
 from tornado_app.mongo import ownership
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.command_metrics import Observe
-from tornado_app.mongo.client.driver import Client, DriverName, settled
+from tornado_app.mongo.client.driver import Client, DriverName, maybe_await
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 from tornado_app.mongo.ledger import reconciliation
 from tornado_app.mongo.players import indexes
@@ -50,7 +50,7 @@ async def open_database(
             await reconciliation.begin_without_players(client, name)
             yield client
         finally:
-            await settled(client.close())
+            await maybe_await(client.close())
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tornado_app.mongo.client.driver import Client, settled
+from tornado_app.mongo.client.driver import Client, maybe_await
 from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.runtime.tasks import jittered
 
@@ -69,7 +69,7 @@ class StorageMonitor:
             {"$project": {"size": {"$add": ["$storageStats.storageSize", "$storageStats.totalIndexSize"]}}},
         ]
         try:
-            cursor = await settled(self._database[collection].aggregate(stages))
+            cursor = await maybe_await(self._database[collection].aggregate(stages))
             return float(sum([each["size"] async for each in cursor]))
         except OperationFailure as error:
             if error.code == NAMESPACE_NOT_FOUND:  # nothing was written yet

@@ -25,14 +25,14 @@ from tornado_app.api.websocket.handler import application
 from tornado_app.auth.captcha import Captcha
 from tornado_app.auth.remote import Outcome, RemoteKeys
 from tornado_app.config import Config, advice
+from tornado_app.core.abuse import AbuseDetector, AbuseRule
 from tornado_app.core.errors import LeaderboardError, StartupError
 from tornado_app.core.ledger import EntryKind
 from tornado_app.core.model import Top
 from tornado_app.core.moderation import Case, Moderation
 from tornado_app.core.origins import HostPatterns
 from tornado_app.core.scoreboard import Scoreboard
-from tornado_app.core.suspicion import Rule, Suspicion
-from tornado_app.core.validation import Admission
+from tornado_app.core.validation import SubmissionValidator
 from tornado_app.http import server
 from tornado_app.http.client_address import Failures, Proxies
 from tornado_app.http.cors import Cors
@@ -169,7 +169,7 @@ class Service(Serving):
             gap=1 / config.max_messages_per_second,
             observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
             shown=self._shown,
-            others_first=lambda: self.store.busy,
+            should_yield=lambda: self.store.busy,
             tracing=self.tracing,
         )
         self.board = Board(self.store.top, self.hub, interval=config.broadcast_interval, tracing=self.tracing)
@@ -191,14 +191,14 @@ class Service(Serving):
         verifier = keys.authenticator(config, self.token_keys)
         worst = config.max_failures_per_address
         self.door = Door(verifier, Failures(worst.updates, worst.window))
-        admission = Admission(
+        validator = SubmissionValidator(
             actions=config.action_points,
             max_increment=config.max_increment,
             auto_register=config.auto_register,
             policy=config.proof_policy,
             proofs=keys.proof_verifier(config, self.token_keys),
         )
-        self.scoreboard = Scoreboard(self.store, self.board, admission, self._captcha())
+        self.scoreboard = Scoreboard(self.store, self.board, validator, self._captcha())
         self.ledger = Ledger(self.client[config.mongodb_database])
         self.ledger_writer = self._ledger_writer()
         self.storage = StorageMonitor(
@@ -226,13 +226,13 @@ class Service(Serving):
         metrics.ledger_writer.set_function(lambda: writer.holds)
         return writer
 
-    def _suspect(self, player: str, rule: Rule) -> None:
+    def _suspect(self, player: str, rule: AbuseRule) -> None:
         """Note who broke a rule, and stop the player where that is configured; the submission is answered meanwhile."""
         self.gateway.work(self._note(player, rule))
         if self.config.suspend_suspicious:
             self.gateway.work(self._suspend(Case(player, f"rule:{rule}", "suspended until reviewed")))
 
-    async def _note(self, player: str, rule: Rule) -> None:
+    async def _note(self, player: str, rule: AbuseRule) -> None:
         try:
             async with database_errors(self.config.mongodb_timeout):
                 await self.suspects.note(player, rule)
@@ -339,7 +339,7 @@ class Service(Serving):
             max_connections=config.max_connections,
             max_per_address=config.max_connections_per_address,
         )
-        record = Record(self.metrics, Suspicion(), self._suspect)
+        record = Record(self.metrics, AbuseDetector(), self._suspect)
         routes = rest_routes(FRONTENDS, self.scoreboard, self.door, config.rate_limit, record)
         routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
         routes += [

@@ -22,7 +22,7 @@ from tornado_app.api.schema.fields import (
 from tornado_app.core.model import Caller, Receipt, Submission, Top, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
-from tornado_app.live.hub import News
+from tornado_app.live.hub import PersonalUpdate
 
 
 class Body(msgspec.Struct):
@@ -100,7 +100,7 @@ class ScoreChannel:
         ]
         return msgspec.json.encode(Message("leaderboard:update", Rows(rows), top.version))
 
-    def personal(self, news: News, version: int) -> None:
+    def personal(self, update: PersonalUpdate, version: int) -> None:
         """This frontend has no such message."""
 
 

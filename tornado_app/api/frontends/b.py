@@ -21,7 +21,7 @@ from tornado_app.api.schema.fields import (
 from tornado_app.core.model import Caller, Receipt, Submission, Top
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
-from tornado_app.live.hub import News
+from tornado_app.live.hub import PersonalUpdate
 
 
 class Body(msgspec.Struct):
@@ -105,7 +105,7 @@ class ScoreboardChannel:
         """The whole top 10."""
         return msgspec.json.encode(Message("update", rows(top), top.version))
 
-    def personal(self, news: News, version: int) -> None:
+    def personal(self, update: PersonalUpdate, version: int) -> None:
         """This frontend has no such message."""
 
 

@@ -24,7 +24,7 @@ from tornado_app.api.schema.fields import (
 from tornado_app.core.model import TOP, Caller, Receipt, Standing, Submission, Top, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
-from tornado_app.live.hub import News
+from tornado_app.live.hub import PersonalUpdate
 
 
 class Body(msgspec.Struct):
@@ -131,7 +131,7 @@ def read(request: Request, caller: Caller) -> Submission:
 
 def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
     """The answer to an accepted update; the position is that of the answered score now, one's later ones aside."""
-    position = scoreboard.board.rank_of(receipt.user_id, receipt.score, receipt.surpassed_at)
+    position = scoreboard.board.rank_of(receipt.user_id, receipt.score, receipt.superseded_at)
     return Answer(True, receipt.score, position, "Score updated.")  # noqa: FBT003  # in order
 
 
@@ -166,9 +166,9 @@ class LeaderboardChannel:
         changed += [Position(None, None, None, None, None, n + 1) for n in range(len(now), len(before))]
         return msgspec.json.encode(Update("leaderboard.update", Positions(changed), top.version))
 
-    def personal(self, news: News, version: int) -> bytes:
+    def personal(self, update: PersonalUpdate, version: int) -> bytes:
         """A player's own change."""
-        data = ScoreUpdateData(news.score, news.rank, news.change)
+        data = ScoreUpdateData(update.score, update.rank, update.change)
         return msgspec.json.encode(ScoreUpdate("user.scoreUpdate", data, version))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from tornado_app.core.scoreboard import Standings
+from tornado_app.core.scoreboard import BoardView
 from tornado_app.http import refusal_log
 from tornado_app.http.errors import BadRequest
 from tornado_app.http.messages import Request
@@ -54,7 +54,7 @@ def wanted(request: Request) -> int | None:
     return int(text)
 
 
-async def wait(request: Request, board: Standings) -> Shown:
+async def wait(request: Request, board: BoardView) -> Shown:
     """Wait until the board can show what the request wants, at most PATIENCE. Raises BadRequest."""
     version = wanted(request)
     if version is None:

@@ -17,7 +17,7 @@ from tornado_app.api.schema.decoding import Decoder
 from tornado_app.api.schema.fields import ActionId, PlayerId, Score
 from tornado_app.core.errors import DatabaseError, LeaderboardError
 from tornado_app.core.model import Caller
-from tornado_app.core.moderation import Moderated, Moderation
+from tornado_app.core.moderation import Moderation, ModerationResult
 from tornado_app.http.messages import JSON_TYPE, Endpoint, Request, Response, Route
 from tornado_app.http.refusal_log import cause
 
@@ -76,7 +76,7 @@ class Export(msgspec.Struct):
     rules_broken: dict[str, Any]
 
 
-Verb = Callable[[Caller, str, str], Awaitable[Moderated]]
+Verb = Callable[[Caller, str, str], Awaitable[ModerationResult]]
 
 
 class Admin:
@@ -166,7 +166,7 @@ def _record(verb: str, caller: Caller, **fields: object) -> None:
     audit.info("moderation", extra={"event": "moderation", "verb": verb, "by": caller.user_id, **fields})
 
 
-def _answer(verb: str, caller: Caller, reason: str, moderated: Moderated) -> Response:
+def _answer(verb: str, caller: Caller, reason: str, moderated: ModerationResult) -> Response:
     outcome = {"changed": moderated.changed, "points": moderated.points}
     _record(verb, caller, player=moderated.user_id, reason=reason, **outcome)
     state = State(

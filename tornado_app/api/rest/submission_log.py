@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
+from tornado_app.core.abuse import AbuseDetector, AbuseRule
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Caller, Receipt, Registration, Submission
-from tornado_app.core.suspicion import Rule, Suspicion
 from tornado_app.http.messages import Request
 from tornado_app.http.refusal_log import cause
 from tornado_app.observability.metrics import Metrics
@@ -20,7 +20,7 @@ audit = logging.getLogger("leaderboard.audit")
 class Record:
     """Told of every submission. `suspect` is called with a player who broke a rule."""
 
-    def __init__(self, metrics: Metrics, suspicion: Suspicion, suspect: Callable[[str, Rule], None]) -> None:
+    def __init__(self, metrics: Metrics, suspicion: AbuseDetector, suspect: Callable[[str, AbuseRule], None]) -> None:
         self._metrics = metrics
         self._submissions: dict[tuple[str, str], Counter] = {}
         self._points: dict[str, Counter] = {}
@@ -80,7 +80,7 @@ class Record:
             counter = self._points[frontend] = self._metrics.points.labels(frontend)
         counter.inc(points)
 
-    def _suspect(self, player: str, rule: Rule) -> None:
+    def _suspect(self, player: str, rule: AbuseRule) -> None:
         self._metrics.suspicious.labels(rule).inc()
         audit.warning("suspicious player", extra={"event": "suspicion", "player": player, "rule": rule.value})
         self._suspect_player(player, rule)

@@ -37,10 +37,10 @@ _PLACE = frozenset({"score", "updatedAt", "hidden"})
 
 
 class HistoryLost(Exception):
-    """The stream can't say what happened; only a new census can. The message is the reason, for log and metric."""
+    """The stream can't say what happened; only a new snapshot can. The message is the reason, for log and metric."""
 
 
-class Interpreter:
+class EventDecoder:
     """Reads events in their order. It remembers who was erased until the delete that follows is seen."""
 
     def __init__(self) -> None:

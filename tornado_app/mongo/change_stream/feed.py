@@ -1,8 +1,8 @@
 """The change feed: one change stream for each process, and what every event says about a player's score.
 
-The feed starts with a census of all scores at cluster time T, then watches what comes after T. The resume token is
+The feed starts with a snapshot of all scores at cluster time T, then watches what comes after T. The resume token is
 kept in memory and taken after each batch, so that an idle stream ages well. When the history is lost, the collection
-dropped, renamed or replaced, or an event does not say what changed, the census is taken anew.
+dropped, renamed or replaced, or an event does not say what changed, the snapshot is taken anew.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from bson import Timestamp
 from pymongo.errors import CursorNotFound, OperationFailure, PyMongoError
 
 from tornado_app.core.errors import DatabaseError, StartupError
-from tornado_app.core.interfaces import FeedListener, OutOfStep
-from tornado_app.mongo.change_stream.events import WATCHED, HistoryLost, Interpreter
-from tornado_app.mongo.change_stream.snapshot import take_census
+from tornado_app.core.interfaces import FeedListener, InconsistentChange
+from tornado_app.mongo.change_stream.events import WATCHED, EventDecoder, HistoryLost
+from tornado_app.mongo.change_stream.snapshot import read_snapshot
 from tornado_app.mongo.change_stream.subscription import Tap
 from tornado_app.mongo.change_stream.subscription import moment as resume_time
 from tornado_app.mongo.client.cluster_time import cluster_time, version
-from tornado_app.mongo.client.driver import Client, is_transient, settled
+from tornado_app.mongo.client.driver import Client, is_transient, maybe_await
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.cache import Known
 from tornado_app.runtime.tasks import jittered
@@ -79,13 +79,13 @@ class Feed:
         self._known = known
         self._token: Mapping[str, Any] | None = None
         self._start: Timestamp | None = None
-        self._interpreter = Interpreter()
+        self._interpreter = EventDecoder()
         self._alive_at: float | None = None
         self._awaited: tuple[Timestamp, float] | None = None
         self._index_gone = False
         self._collection: object = None
         self._replaced = False
-        self._doubted = False
+        self._resync_requested = False
         self._followers: list[tuple[Timestamp, asyncio.Future[None]]] = []
         self._opened = asyncio.Event()
         self._tap: Tap | None = None
@@ -140,9 +140,9 @@ class Feed:
         self._followers.append((moment, told))
         await told
 
-    def doubt(self) -> None:
+    def request_resync(self) -> None:
         """What the listener knows is not right: have it read anew."""
-        self._doubted = True
+        self._resync_requested = True
 
     async def run(self) -> None:
         """Feed the listener, over every fault, until cancelled."""
@@ -153,7 +153,7 @@ class Feed:
                 await self._follow()
             except HistoryLost as lost:
                 self._forget(str(lost))
-            except OutOfStep:
+            except InconsistentChange:
                 self._forget("out_of_step")
             except PyMongoError as error:
                 self._broken(error)
@@ -177,11 +177,11 @@ class Feed:
         log.warning("the change stream's history cannot be used (%s): the board is read anew", reason)
         self._on_restart(reason)
         self._token = self._start = None
-        self._interpreter = Interpreter()
+        self._interpreter = EventDecoder()
         self._index_gone = reason in COLLECTION_GONE
         if self._known is not None:
             self._known.clear()
-        self._listener.lost()
+        self._listener.on_history_lost()
 
     async def _follow(self) -> None:
         if self._token is None and self._start is None:
@@ -201,7 +201,7 @@ class Feed:
         end = time() + seconds
         while time() < end:
             event = await stream.try_next()
-            if self._replaced or self._doubted:
+            if self._replaced or self._resync_requested:
                 raise HistoryLost("replaced" if self._replaced else "ranks_differ")
             self._lives(event)
             if event is not None:
@@ -217,10 +217,10 @@ class Feed:
         """Report how far the stream has come. An empty answer tells it too, so that an idle board is no old one."""
         moment = resume_time(self._token) if event is None else event["clusterTime"]
         if moment is not None:
-            self._listener.reached(version(moment))
+            self._listener.on_progress(version(moment))
 
     async def _read_anew(self) -> None:
-        """The board by a census. A collection that was dropped or put aside has taken its index with it."""
+        """The board by a snapshot. A collection that was dropped or put aside has taken its index with it."""
         if self._index_gone:
             try:
                 await indexes.ensure(self._client, self._database, self._players.name)
@@ -229,12 +229,12 @@ class Feed:
             self._index_gone = False
         with pymongo.timeout(CALL_TIMEOUT):
             self._collection, self._replaced = await self._find(), False
-            self._doubted = False
-        moment, census = await take_census(self._client, self._players)
-        # The events at the moment itself are in the census. One of them may be the end of the collection before this
+            self._resync_requested = False
+        moment, snapshot = await read_snapshot(self._client, self._players)
+        # The events at the moment itself are in the snapshot. One of them may be the end of the collection before this
         # one, with which a stream from there on would end at once.
         self._start = Timestamp(moment.time, moment.inc + 1)
-        self._listener.rebuilt(census)
+        self._listener.on_snapshot(snapshot)
 
     async def _find(self) -> object:
         """What tells this collection from another of the same name, None where there is none.
@@ -260,7 +260,7 @@ class Feed:
             place = {"resume_after": self._token}
         with pymongo.timeout(CALL_TIMEOUT):
             opening = self._players.watch(WATCHED, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **place)
-            stream = await settled(opening)
+            stream = await maybe_await(opening)
         if inspect.isawaitable(opening):  # Motor asks the server only with the first look at the stream
             self._lives(None)
         return stream
@@ -270,7 +270,7 @@ class Feed:
             self._known.told(event)
         change = self._interpreter.change(event)
         if change is not None:
-            self._listener.changed(change)
+            self._listener.on_change(change)
 
 
 def _arrived(moment: Timestamp, told: asyncio.Future[None], event: Mapping[str, Any] | None) -> bool:
@@ -290,6 +290,6 @@ def _passes(error: OperationFailure) -> bool:
 async def _close(stream: Any) -> None:
     try:
         with pymongo.timeout(1.0):
-            await settled(stream.close())
+            await maybe_await(stream.close())
     except PyMongoError as error:
         log.debug("a change stream's cursor was left to the server: %s", type(error).__name__)

@@ -28,9 +28,9 @@ DEEPEST = 100_000
 
 
 class Ranked(Protocol):
-    """The board in memory. `revision` grows with every change, `censuses` when all was read anew."""
+    """The board in memory. `revision` grows with every change, `snapshots` when all was read anew."""
 
-    censuses: int
+    snapshots: int
     revision: int
 
     def sample(self) -> list[int]:
@@ -81,16 +81,16 @@ class RankCheck:
         score = next((score for score in board.sample() if board.rank(score) <= DEEPEST), None)
         if score is None:
             return
-        censuses, before = board.censuses, board.revision
+        snapshots, before = board.snapshots, board.revision
         counted = 1 + await count_above(self._client, self._players, score)
         async with asyncio.timeout(PATIENCE):
             await self._feed.caught_up()
         rank = board.rank(score)
-        if board.censuses != censuses:
+        if board.snapshots != snapshots:
             return
         if abs(rank - counted) <= board.revision - before:
             self._observe("agreed")
             return
         self._observe("differed")
         log.error("a rank in memory is not the database's: all are read anew", extra={"rank": rank, "counted": counted})
-        self._feed.doubt()
+        self._feed.request_resync()

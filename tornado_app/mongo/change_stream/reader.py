@@ -18,7 +18,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from tornado_app.mongo.change_stream.events import HistoryLost
 from tornado_app.mongo.change_stream.feed import BATCH, CALL_TIMEOUT
 from tornado_app.mongo.change_stream.subscription import Event, Tap, Token, comes_after, moment
-from tornado_app.mongo.client.driver import is_transient, settled
+from tornado_app.mongo.client.driver import is_transient, maybe_await
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -42,7 +42,7 @@ MOST = 5 * BATCH
 Place = Mapping[str, Any] | Timestamp
 
 
-class NoSuchPlace(Exception):
+class ResumePointInvalid(Exception):
     """The stream can't be read from that place on."""
 
 
@@ -61,7 +61,7 @@ class Batch:
         return moment(self.token)
 
 
-class Tail:
+class ChangeStreamReader:
     """Reads `collection`'s change stream from a place on: a resume token, or a cluster time, which is included.
 
     `tap`: what the feed of the same collection reads from now on; its events must tell what `pipeline` leaves of them.
@@ -85,14 +85,14 @@ class Tail:
         self._idle = False
 
     async def run(self) -> None:
-        """Read until cancelled. Raises PyMongoError, and NoSuchPlace where the place is what is wrong."""
+        """Read until cancelled. Raises PyMongoError, and ResumePointInvalid where the place is what is wrong."""
         while True:
             try:
                 stream = await self._open()
             except OperationFailure as error:
                 if is_transient(error) or not await self._can_watch():
                     raise
-                raise NoSuchPlace from error
+                raise ResumePointInvalid from error
             try:
                 tap = await self._catch_up(stream)
             finally:
@@ -159,7 +159,7 @@ class Tail:
 
     async def _watch(self, start: Mapping[str, Any], seconds: float = CALL_TIMEOUT) -> Any:
         with pymongo.timeout(seconds):
-            return await settled(
+            return await maybe_await(
                 self._collection.watch(self._pipeline, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **start)
             )
 
@@ -199,6 +199,6 @@ class Tail:
 async def _close(stream: Any) -> None:
     try:
         with pymongo.timeout(1.0):
-            await settled(stream.close())
+            await maybe_await(stream.close())
     except PyMongoError as error:
         log.debug("a change stream's cursor was left to the server: %s", type(error).__name__)

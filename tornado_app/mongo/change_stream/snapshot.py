@@ -8,9 +8,9 @@ from typing import Any
 import pymongo
 from bson import Timestamp
 
-from tornado_app.core.interfaces import Census
+from tornado_app.core.interfaces import ScoreSnapshot
 from tornado_app.mongo.client.cluster_time import cluster_time, version
-from tornado_app.mongo.client.driver import Client, Document, settled
+from tornado_app.mongo.client.driver import Client, Document, maybe_await
 from tornado_app.mongo.players.documents import ON_BOARD, milliseconds
 
 BATCH = 5_000
@@ -36,14 +36,14 @@ def _grouped(match: Document) -> list[Document]:
     return [{"$match": match}, {"$group": {"_id": key, "players": {"$sum": 1}, "updated": {"$max": "$updatedAt"}}}]
 
 
-async def take_census(client: Client, players: Any) -> tuple[Timestamp, Census]:
+async def read_snapshot(client: Client, players: Any) -> tuple[Timestamp, ScoreSnapshot]:
     """The scores at cluster time T, and T: whoever watches what comes after T misses nothing."""
     moment, everybody, hidden = await _read(client, players, _RANGES)
     counts = _counts(everybody)
     counts.subtract(_counts(hidden))
     latest = max((row["updated"] for row in everybody), default=None)
     shown = [(score, count) for score, count in counts.items() if count]
-    return moment, Census(shown, version(moment), milliseconds(latest) or 0)
+    return moment, ScoreSnapshot(shown, version(moment), milliseconds(latest) or 0)
 
 
 async def count_above(client: Client, players: Any, score: int) -> int:
@@ -71,7 +71,7 @@ async def _rows(client: Client, players: Any, moment: Timestamp, match: Document
         "allowDiskUse": True,
         "readConcern": {"level": "snapshot", "atClusterTime": moment},
     }
-    async with await settled(client.start_session(causal_consistency=False)) as session:
+    async with await maybe_await(client.start_session(causal_consistency=False)) as session:
         cursor = await database.cursor_command(command, session=session, codec_options=players.codec_options)
         rows: list[Document] = await cursor.batch_size(BATCH).to_list(None)
     return [row for row in rows if tuple(row["_id"][name] for name in "sui") in _KINDS]

@@ -10,7 +10,7 @@ from typing import Any
 
 from bson import Timestamp
 
-from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.client.driver import maybe_await
 
 PAUSE = 0.02
 """Seconds until a server that has no cluster time yet is asked again."""
@@ -35,7 +35,7 @@ def version(moment: Timestamp) -> int:
 @contextlib.asynccontextmanager
 async def clocked(collection: Any) -> AsyncIterator[Any]:
     """A session that keeps the time of what is done in it: `reached` tells."""
-    session = await settled(collection.database.client.start_session(causal_consistency=False))
+    session = await maybe_await(collection.database.client.start_session(causal_consistency=False))
     async with session:
         yield session
 

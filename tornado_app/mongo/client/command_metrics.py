@@ -13,7 +13,7 @@ WAITING = frozenset({"getMore"})
 """Commands whose time says nothing: the server holds the answer back until there is something to tell."""
 
 
-class Commands(CommandListener):
+class CommandMetrics(CommandListener):
     """Hands the driver's events on. Motor calls it in threads of its own."""
 
     def __init__(self, observe: Observe) -> None:

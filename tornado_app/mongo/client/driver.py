@@ -1,7 +1,7 @@
 """What PyMongo's Async API and Motor share, and the little in which they differ.
 
 PyMongo Async is the default; Motor, past its end of life, stays as the extra `[motor]`. Where PyMongo returns an
-awaitable and Motor a plain value (`aggregate`, `watch`, `close`, `start_session`), `settled` takes both.
+awaitable and Motor a plain value (`aggregate`, `watch`, `close`, `start_session`), `maybe_await` takes both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pymongo.uri_parser import split_options
 from pymongo.write_concern import WriteConcern
 
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.client.command_metrics import Commands, Observe
+from tornado_app.mongo.client.command_metrics import CommandMetrics, Observe
 from tornado_app.runtime.tasks import jittered
 
 DriverName: TypeAlias = Literal["pymongo", "motor"]
@@ -106,7 +106,7 @@ def connect(
     if all(name.lower() != "appname" for name, _ in given):
         options["appname"] = "leaderboard"
     if observe is not None:
-        options["event_listeners"] = [Commands(observe)]
+        options["event_listeners"] = [CommandMetrics(observe)]
     kept = "&".join(f"{name}={value}" for name, value in given if name.lower() not in OVERRIDDEN)
     client = _client_class(driver)(f"{address}?{kept}" if kept else address, **options)
     for name, value in given:  # only now: of a URI that cannot be read, a value may be a piece of the password
@@ -163,7 +163,7 @@ if sys.version_info < (3, 12):
     pymongo.lock.wait_for = _wait_for  # type: ignore[attr-defined, assignment]
 
 
-async def settled(value: Any) -> Any:
+async def maybe_await(value: Any) -> Any:
     """The value itself, awaited where the driver made it awaitable."""
     return await value if inspect.isawaitable(value) else value
 
@@ -183,7 +183,7 @@ def race_pause(lost: int) -> float:
     return jittered(longest)
 
 
-def let_go(error: BaseException | None) -> None:
+def drop_tracebacks(error: BaseException | None) -> None:
     """Forget where an error that was dealt with came from.
 
     The driver keeps a command's last error beside the frames that it leads to, and only the collector frees such a

@@ -9,7 +9,7 @@ from typing import Any
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tornado_app.mongo.client.driver import is_transient, settled
+from tornado_app.mongo.client.driver import is_transient, maybe_await
 from tornado_app.runtime.tasks import end
 
 log = logging.getLogger("leaderboard.schema")
@@ -57,7 +57,7 @@ async def make_index(collection: Any, keys: list[tuple[str, int]], **options: An
 
 
 def _start(collection: Any, keys: list[tuple[str, int]], options: dict[str, Any]) -> asyncio.Future[Any]:
-    return asyncio.ensure_future(settled(collection.create_index(keys, **options)))
+    return asyncio.ensure_future(maybe_await(collection.create_index(keys, **options)))
 
 
 async def _progress(collection: Any) -> str:
@@ -68,7 +68,7 @@ async def _progress(collection: Any) -> str:
     ]
     try:
         with pymongo.timeout(CALL_TIMEOUT):
-            found = await settled(collection.database.client.admin.aggregate(stages))
+            found = await maybe_await(collection.database.client.admin.aggregate(stages))
             operations = await found.to_list(None)
     except OperationFailure as error:
         if is_transient(error):

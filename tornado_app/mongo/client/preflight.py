@@ -13,7 +13,7 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client.command_metrics import Observe
-from tornado_app.mongo.client.driver import Client, Document, DriverName, connect, settled
+from tornado_app.mongo.client.driver import Client, Document, DriverName, connect, maybe_await
 
 log = logging.getLogger("leaderboard.database")
 
@@ -144,11 +144,11 @@ def _fit(hello: Document, build: Document) -> None:
 
 async def _watch(players: Any) -> None:
     """Whether the user may watch what the service lives on; readWrite holds that right, a role of one's own may not."""
-    stream = await settled(players.watch([], max_await_time_ms=1))
+    stream = await maybe_await(players.watch([], max_await_time_ms=1))
     try:
         await stream.try_next()  # Motor asks the server only now
     finally:
-        await settled(stream.close())
+        await maybe_await(stream.close())
 
 
 def explain(error: PyMongoError, database: str) -> str:

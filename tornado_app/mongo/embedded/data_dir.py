@@ -21,7 +21,7 @@ class FolderInUse(StartupError):
     """Another service has the folder."""
 
 
-class DataFolder:
+class DataDirectory:
     """`home` and what is in it. Take it with `lock`, and give it back with `release`.
 
     `database` is MongoDB's own folder. Folders are made for their owner alone, as are `key_file`, which opens the

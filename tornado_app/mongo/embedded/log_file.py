@@ -21,7 +21,7 @@ _LAST_WORDS = 6384300
 """The id of what mongod writes for a signal; its reason stands in the lines before."""
 
 
-class MongodLog:
+class LogFile:
     """The log at `path`, which mongod appends to, as does whatever fails before mongod has a log."""
 
     def __init__(self, path: Path) -> None:
@@ -30,12 +30,12 @@ class MongodLog:
 
     def open(self) -> int:
         """A descriptor to append to, for a mongod that is about to start; only its owner can read the file."""
-        self.make_room()
+        self.rotate()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._begin = os.fstat(descriptor).st_size
         return descriptor
 
-    def make_room(self) -> bool:
+    def rotate(self) -> bool:
         """Put the file aside when it has grown too large; True asks for mongod to open a new one (SIGUSR1)."""
         if not self.path.exists() or self.path.stat().st_size <= MAX_BYTES:
             return False

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.embedded.data_dir import DataFolder
-from tornado_app.mongo.embedded.log_file import MongodLog
+from tornado_app.mongo.embedded.data_dir import DataDirectory
+from tornado_app.mongo.embedded.log_file import LogFile
 from tornado_app.runtime import parent_death
 
 REPLICA_SET = "leaderboard"
@@ -90,14 +90,14 @@ def free_port(wanted: int | None = None) -> int:
 class Mongod:
     """A running mongod; `spawn` makes one. `pid` is its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, leash_end: int, log: MongodLog) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, leash_end: int, log: LogFile) -> None:
         self._process = process
         self._leash_end = leash_end
         self._log = log
         self.pid = process.pid
 
     @classmethod
-    async def spawn(cls, folder: DataFolder, port: int, log: MongodLog, *, cache_gb: float) -> Mongod:
+    async def spawn(cls, folder: DataDirectory, port: int, log: LogFile, *, cache_gb: float) -> Mongod:
         """Start mongod on `folder`; it answers some time later. Raises StartupError.
 
         It has a session of its own, so that Ctrl-C leaves it to us, and it ends with us, also when we are killed.
@@ -135,7 +135,7 @@ class Mongod:
                     code = await self._process.wait()
                     self._let_go()
                     return code
-            if self._log.make_room():
+            if self._log.rotate():
                 self._signal(signal.SIGUSR1)  # it opens a new file
 
     async def stop(self) -> None:
@@ -173,7 +173,7 @@ class Mongod:
             self._leash_end = -1
 
 
-def _command(binary: Path, folder: DataFolder, port: int, log: Path, cache_gb: float) -> list[str]:
+def _command(binary: Path, folder: DataDirectory, port: int, log: Path, cache_gb: float) -> list[str]:
     """Loopback only, no way in without the key, and no more disk and memory than a small board needs.
 
     No compression: mongod inflates messages of anybody before it asks who that is, and up to 6.0.26 its zlib answers

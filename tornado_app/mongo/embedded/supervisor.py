@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.embedded.bootstrap import make_writable
-from tornado_app.mongo.embedded.data_dir import DataFolder, FolderInUse
-from tornado_app.mongo.embedded.log_file import MongodLog
+from tornado_app.mongo.embedded.data_dir import DataDirectory, FolderInUse
+from tornado_app.mongo.embedded.log_file import LogFile
 from tornado_app.mongo.embedded.mongod import ADDRESS_IN_USE, FOLDER_IN_USE, REPLICA_SET, Mongod, find_binary, free_port
 
 log = logging.getLogger("leaderboard.mongod")
@@ -39,8 +39,8 @@ class EmbeddedMongod:
     """
 
     def __init__(self, data_dir: Path, *, cache_gb: float = 0.5) -> None:
-        self._folder = DataFolder(data_dir)
-        self._log = MongodLog(self._folder.log_file)
+        self._folder = DataDirectory(data_dir)
+        self._log = LogFile(self._folder.log_file)
         self._cache_gb = cache_gb
         self._port = 0
         self._mongod: Mongod | None = None

@@ -34,7 +34,7 @@ class Fenced(LeaseLost):
     """Another process writes the ledger."""
 
 
-class Reused(Exception):
+class DuplicateWriteId(Exception):
     """The entry's op is that of another write: somebody copied a mark."""
 
     def __init__(self, op: str, version: int) -> None:
@@ -68,7 +68,7 @@ class Book:
         await make_index(self.entries, INDEX, unique=True, name="chain")
 
     async def append(self, entries: Sequence[Entry]) -> None:
-        """Store entries in their order, each of them durably or not at all. Raises Fenced or Reused."""
+        """Store entries in their order, each of them durably or not at all. Raises Fenced or DuplicateWriteId."""
         for start in range(0, len(entries), CHUNK):
             chunk = entries[start : start + CHUNK]
             try:
@@ -104,5 +104,5 @@ class Book:
         with pymongo.timeout(LOOK_SECONDS):
             there: Document | None = await self.entries.find_one({"_id": entry.op}, {"player": 1, "version": 1})
         if there is not None and (there["player"], there["version"]) != (entry.player, entry.version):
-            raise Reused(entry.op, entry.version) from error
+            raise DuplicateWriteId(entry.op, entry.version) from error
         raise Fenced from error

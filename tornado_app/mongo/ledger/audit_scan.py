@@ -9,10 +9,10 @@ import pymongo
 from bson import MinKey, Timestamp
 from pymongo.read_concern import ReadConcern
 
-from tornado_app.core.ledger import Account, Entry
-from tornado_app.core.suspicion import Suspect
+from tornado_app.core.abuse import Suspect
+from tornado_app.core.ledger import Entry, PlayerBalance
 from tornado_app.mongo.client.cluster_time import version
-from tornado_app.mongo.client.driver import settled
+from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.ledger.appender import INDEX
 from tornado_app.mongo.ledger.entries import score_of
 from tornado_app.mongo.ledger.lease import LEASES
@@ -27,7 +27,7 @@ PAGE = 1000
 TIMEOUT = 20.0
 """Seconds for one question."""
 
-MOST_STRANGERS = 10_000
+MAX_UNKNOWN_DOCUMENTS = 10_000
 """Documents that can't be a player's are counted up to here."""
 
 
@@ -66,13 +66,13 @@ class LedgerScan:
         with pymongo.timeout(TIMEOUT):
             return version((await self._database.command("ping"))["operationTime"])
 
-    async def accounts(self, after: str) -> Sequence[Account]:
+    async def accounts(self, after: str) -> Sequence[PlayerBalance]:
         """A page of players, from the one after `after` on; none at the end."""
         with pymongo.timeout(TIMEOUT):
             found = self._players.find({"_id": {"$gt": after}}, {"score": 1, "last": 1}).sort("_id", 1).limit(PAGE)
             return [_account(document) for document in await found.to_list(None)]
 
-    async def account(self, player: str) -> Account | None:
+    async def account(self, player: str) -> PlayerBalance | None:
         """One player, as it is now."""
         with pymongo.timeout(TIMEOUT):
             document = await self._players.find_one({"_id": player}, {"score": 1, "last": 1})
@@ -96,7 +96,7 @@ class LedgerScan:
                 for document in documents:
                     yield document["player"], document.get("n"), _entry(document)
         finally:
-            await settled(cursor.close())
+            await maybe_await(cursor.close())
 
     async def suspects(self, since: int) -> AsyncIterator[Suspect]:
         """Whoever broke a rule of suspicion at or after a moment (ms)."""
@@ -104,7 +104,7 @@ class LedgerScan:
             async for suspect in self._suspects.since(since):
                 yield suspect
 
-    async def strangers(self) -> Sequence[str]:
+    async def unknown_documents(self) -> Sequence[str]:
         """What is in either collection and can't be a player's, in words."""
         with pymongo.timeout(TIMEOUT):
             players = await self._players.count_documents({"_id": ""})
@@ -130,15 +130,15 @@ async def _no_text(collection: Any, index: list[tuple[str, int]]) -> int:
     """
     (field, _), *others = index
     least = [(name, MinKey()) for name, _ in others]
-    before = collection.find({}, {"_id": 1}).hint(index).max([(field, ""), *least]).limit(MOST_STRANGERS)
-    behind = collection.find({}, {"_id": 1}).hint(index).min([(field, {}), *least]).limit(MOST_STRANGERS)
+    before = collection.find({}, {"_id": 1}).hint(index).max([(field, ""), *least]).limit(MAX_UNKNOWN_DOCUMENTS)
+    behind = collection.find({}, {"_id": 1}).hint(index).min([(field, {}), *least]).limit(MAX_UNKNOWN_DOCUMENTS)
     return len(await before.to_list(None)) + len(await behind.to_list(None))
 
 
-def _account(document: Document) -> Account:
+def _account(document: Document) -> PlayerBalance:
     mark = mark_of(document.get("last"))
     erased = mark is not None and mark.kind is Kind.ERASE
-    return Account(document["_id"], score_of(document), None if mark is None else mark.op, erased)
+    return PlayerBalance(document["_id"], score_of(document), None if mark is None else mark.op, erased)
 
 
 def _entry(document: Document) -> Entry | None:

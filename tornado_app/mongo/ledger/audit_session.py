@@ -12,8 +12,8 @@ from pymongo.errors import PyMongoError
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
-from tornado_app.mongo.client.driver import Client, DriverName, settled
-from tornado_app.mongo.embedded.data_dir import DataFolder, FolderInUse
+from tornado_app.mongo.client.driver import Client, DriverName, maybe_await
+from tornado_app.mongo.embedded.data_dir import DataDirectory, FolderInUse
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 from tornado_app.mongo.ledger.audit_scan import LedgerScan
 from tornado_app.mongo.ledger.writer import LedgerWriter
@@ -56,7 +56,7 @@ async def open_ledger(
 
 async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> tuple[str, bool]:
     """The URI of the database in the folder, and whether it is us who started it."""
-    folder = DataFolder(data_dir)
+    folder = DataDirectory(data_dir)
     if not folder.database.is_dir():
         raise StartupError(
             f"there is no database in {data_dir}: name its folder with --data-dir, or --mongodb-uri-file"
@@ -86,4 +86,4 @@ async def _booking(client: Client, name: str) -> AsyncIterator[None]:
 
 
 async def _close(client: Client) -> None:
-    await settled(client.close())
+    await maybe_await(client.close())

@@ -8,8 +8,8 @@ from typing import Any
 
 import pymongo
 
-from tornado_app.mongo.client.driver import settled
-from tornado_app.mongo.ledger.entries import NOTHING, Head, head_in
+from tornado_app.mongo.client.driver import maybe_await
+from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, head_in
 from tornado_app.mongo.players.documents import Document
 
 MAX_HEADS = 50_000
@@ -22,19 +22,19 @@ TIMEOUT = 10.0
 """Seconds for one question."""
 
 
-class Heads:
+class ChainHeads:
     """A bounded memory of chains' ends. It is right for as long as nobody else writes the ledger."""
 
     def __init__(self, entries: Any, *, most: int = MAX_HEADS) -> None:
         self._entries = entries
         self._most = most
-        self._known: OrderedDict[str, Head] = OrderedDict()
+        self._known: OrderedDict[str, ChainHead] = OrderedDict()
 
-    def __getitem__(self, player: str) -> Head:
+    def __getitem__(self, player: str) -> ChainHead:
         """The end of a chain that was loaded or set since the last `load`. Raises KeyError for another."""
         return self._known[player]
 
-    def __setitem__(self, player: str, head: Head) -> None:
+    def __setitem__(self, player: str, head: ChainHead) -> None:
         self._known[player] = head
         self._known.move_to_end(player)
 
@@ -61,7 +61,7 @@ class Heads:
         self._known.pop(player, None)
         await self.load([player])
 
-    async def read(self, players: Document) -> AsyncIterator[tuple[str, Head]]:
+    async def read(self, players: Document) -> AsyncIterator[tuple[str, ChainHead]]:
         """The ends of all chains whose player fits the condition, from the database.
 
         Sorted this way MongoDB looks at one entry of each player only (DISTINCT_SCAN backwards on the index).
@@ -72,7 +72,7 @@ class Heads:
             {"$group": {"_id": "$player", "last": {"$first": "$$ROOT"}}},
         ]
         with pymongo.timeout(TIMEOUT):
-            cursor = await settled(self._entries.aggregate(pipeline))
+            cursor = await maybe_await(self._entries.aggregate(pipeline))
         try:
             documents: list[Document] = [{}]
             while documents:
@@ -81,4 +81,4 @@ class Heads:
                 for document in documents:
                     yield document["_id"], head_in(document["last"])
         finally:
-            await settled(cursor.close())
+            await maybe_await(cursor.close())

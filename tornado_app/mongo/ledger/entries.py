@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from bson import Timestamp
 
-from tornado_app.core.ledger import Entry, EntryKind, sealed
+from tornado_app.core.ledger import Entry, EntryKind, with_hash
 from tornado_app.mongo.change_stream.events import HistoryLost
 from tornado_app.mongo.client.cluster_time import version
 from tornado_app.mongo.players.write_marker import INT64, Kind, Mark, mark_of
@@ -41,7 +41,7 @@ _UP_TO = (EntryKind.OPENING, EntryKind.RECONCILED)
 """Entries that stand for all that was before their version, and at it."""
 
 
-class Head(msgspec.Struct, frozen=True):
+class ChainHead(msgspec.Struct, frozen=True):
     """A player's last entry, as far as the next one needs it."""
 
     n: int = 0
@@ -52,7 +52,7 @@ class Head(msgspec.Struct, frozen=True):
     kind: EntryKind | None = None
 
 
-def head_in(document: Mapping[str, Any]) -> Head:
+def head_in(document: Mapping[str, Any]) -> ChainHead:
     """The same of a stored entry, whatever somebody did to it: the next one shows that the chain is broken."""
 
     def kept(name: str, kind: type[Any], otherwise: Any) -> Any:
@@ -60,7 +60,7 @@ def head_in(document: Mapping[str, Any]) -> Head:
         return value if isinstance(value, kind) else otherwise
 
     kind = document.get("kind")
-    return Head(
+    return ChainHead(
         kept("n", int, 0),
         kept("score", int, 0),
         kept("version", int, -1),
@@ -70,16 +70,16 @@ def head_in(document: Mapping[str, Any]) -> Head:
     )
 
 
-NOTHING = Head()
+NOTHING = ChainHead()
 """The head of a chain without entries."""
 
 
-def head_of(entry: Entry) -> Head:
+def head_of(entry: Entry) -> ChainHead:
     """What the entry after this one needs of it."""
-    return Head(entry.n, entry.score, entry.version, entry.hash, entry.op, entry.kind)
+    return ChainHead(entry.n, entry.score, entry.version, entry.hash, entry.op, entry.kind)
 
 
-class Fact(msgspec.Struct, frozen=True):
+class LedgerEvent(msgspec.Struct, frozen=True):
     """What an event says. `mark` None: it has none, or none of ours. `score` None: it does not tell the score.
 
     `at`: the cluster time's second, in milliseconds since the epoch. `touched`: the score is not what it was.
@@ -94,7 +94,7 @@ class Fact(msgspec.Struct, frozen=True):
     deleted: bool = False
 
 
-def fact(event: Mapping[str, Any]) -> Fact | None:
+def fact(event: Mapping[str, Any]) -> LedgerEvent | None:
     """What an event says; None where it does not concern the ledger. Raises HistoryLost: it can't be told from it."""
     kind = event["operationType"]
     if kind not in ("insert", "update", "replace", "delete"):
@@ -103,7 +103,7 @@ def fact(event: Mapping[str, Any]) -> Fact | None:
     if not isinstance(player, str) or not player:  # not a player of ours; the audit names such documents
         return None
     moment: Timestamp = event["clusterTime"]
-    known = Fact(player, version(moment), int(moment.time) * 1000)
+    known = LedgerEvent(player, version(moment), int(moment.time) * 1000)
     if kind == "delete":
         return msgspec.structs.replace(known, deleted=True)
     if kind == "update":
@@ -113,7 +113,7 @@ def fact(event: Mapping[str, Any]) -> Fact | None:
     return msgspec.structs.replace(known, mark=mark, score=score_of(document))
 
 
-def _updated(known: Fact, description: Mapping[str, Any]) -> Fact | None:
+def _updated(known: LedgerEvent, description: Mapping[str, Any]) -> LedgerEvent | None:
     fields = description.get("updatedFields") or {}
     removed = description.get("removedFields") or ()
     touched = "score" in fields or "score" in removed
@@ -134,7 +134,7 @@ def score_of(fields: Mapping[str, Any]) -> int | None:
     return score if isinstance(score, int) and not isinstance(score, bool) else None
 
 
-def book(fact: Fact, head: Head, reused: Collection[tuple[str, int]] = ()) -> list[Entry]:
+def book(fact: LedgerEvent, head: ChainHead, reused: Collection[tuple[str, int]] = ()) -> list[Entry]:
     """The entries that a fact adds to the chain that ends with `head`; none where they are in it already.
 
     `reused`: (op, version) of marks whose op the ledger has for another write. An erasure is not booked here.
@@ -158,7 +158,7 @@ def book(fact: Fact, head: Head, reused: Collection[tuple[str, int]] = ()) -> li
     return entries
 
 
-def _booked(fact: Fact, head: Head) -> bool:
+def _booked(fact: LedgerEvent, head: ChainHead) -> bool:
     if fact.version != head.version:
         return fact.version < head.version
     if head.kind in _UP_TO:
@@ -168,7 +168,7 @@ def _booked(fact: Fact, head: Head) -> bool:
     return head.kind is EntryKind.FOREIGN and (fact.deleted or fact.score in (None, head.score))
 
 
-def _foreign(fact: Fact, head: Head) -> list[Entry]:
+def _foreign(fact: LedgerEvent, head: ChainHead) -> list[Entry]:
     """A write without a mark of ours, or a delete that no erasure announced."""
     if fact.deleted:
         return [_unexplained(fact, head, -head.score, "the player was deleted, not erased")] if head.n else []
@@ -183,14 +183,14 @@ def _foreign(fact: Fact, head: Head) -> list[Entry]:
     return entries
 
 
-def _unexplained(fact: Fact, head: Head, points: int, reason: str) -> Entry:
+def _unexplained(fact: LedgerEvent, head: ChainHead, points: int, reason: str) -> Entry:
     mark = Mark(Kind.ACTION, points, f"{EntryKind.FOREIGN}.{fact.player}.{head.n + 1}.{fact.version}", reason=reason)
     return marked(fact, mark, points, head, EntryKind.FOREIGN)
 
 
-def marked(fact: Fact, mark: Mark, points: int, head: Head, kind: EntryKind | None = None) -> Entry:
+def marked(fact: LedgerEvent, mark: Mark, points: int, head: ChainHead, kind: EntryKind | None = None) -> Entry:
     """The entry after `head` that holds what a mark says; the fact's time stands in for one that is no time."""
-    return sealed(
+    return with_hash(
         Entry(
             op=mark.op,
             player=fact.player,

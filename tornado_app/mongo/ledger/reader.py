@@ -19,9 +19,9 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ASCENDING, DESCENDING
 from pymongo.read_concern import ReadConcern
 
-from tornado_app.core.ledger import Counted, Entry, EntryKind
+from tornado_app.core.ledger import AcceptedAction, Entry, EntryKind
 from tornado_app.core.model import rfc3339
-from tornado_app.mongo.client.driver import DURABLE, settled
+from tornado_app.mongo.client.driver import DURABLE, maybe_await
 from tornado_app.mongo.client.errors import database_errors
 from tornado_app.mongo.players.documents import Document, milliseconds
 
@@ -59,7 +59,7 @@ class Ledger:
 
     async def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
-    ) -> AsyncGenerator[list[Counted]]:
+    ) -> AsyncGenerator[list[AcceptedAction]]:
         """The player's accepted actions that were not taken back, newest first, up to `PAGE` at a time.
 
         `action_id`: only the one of that id; `since_ms`: only those from that time on, in milliseconds. All of the
@@ -73,7 +73,7 @@ class Ledger:
                 for document in page:  # newer than the actions that it takes back
                     gone.update(document.get("ops", ()))
                 yield [
-                    Counted(each["_id"], int(each["points"]))
+                    AcceptedAction(each["_id"], int(each["points"]))
                     for each in page
                     if each["kind"] == EntryKind.ACTION.value
                     and each["_id"] not in gone
@@ -93,7 +93,7 @@ class Ledger:
                 yield page
                 await asyncio.sleep(0)  # a page that has come already would let no other task run
         finally:
-            await settled(cursor.close())
+            await maybe_await(cursor.close())
 
     async def history(self, player: str, limit: int, before_n: int | None) -> list[Entry]:
         """Up to `limit` entries of the player, newest first, from the one before number `before_n` on."""

@@ -24,8 +24,8 @@ from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.cluster_time import cluster_time, version
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.ledger.appender import Book
-from tornado_app.mongo.ledger.chain_heads import TIMEOUT, Heads
-from tornado_app.mongo.ledger.entries import NOTHING, Fact, Head, book, head_of, marked, score_of
+from tornado_app.mongo.ledger.chain_heads import TIMEOUT, ChainHeads
+from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, LedgerEvent, book, head_of, marked, score_of
 from tornado_app.mongo.ledger.lease import LEASES, Lease
 from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.players.documents import Document
@@ -64,10 +64,10 @@ async def begin_without_players(client: Client, database: str) -> None:
         raise StartupError(f"the ledger cannot be begun: {preflight.explain(error, database)}") from error
 
 
-class Opening:
+class Reconciliation:
     """One comparison of all players with the ledger. `first`: the ledger never followed the stream before."""
 
-    def __init__(self, players: Any, book: Book, heads: Heads, lease: Lease, *, first: bool) -> None:
+    def __init__(self, players: Any, book: Book, heads: ChainHeads, lease: Lease, *, first: bool) -> None:
         self._players = players
         self._book = book
         self._heads = heads
@@ -129,7 +129,7 @@ class Opening:
                 return cursor["atClusterTime"], cursor["firstBatch"]
             await asyncio.sleep(0.05)  # a new primary that has not yet caught up with the old one
 
-    async def _known(self, documents: Sequence[Document], heads: dict[str, Head]) -> set[str]:
+    async def _known(self, documents: Sequence[Document], heads: dict[str, ChainHead]) -> set[str]:
         """The players' last writes that are in the ledger."""
         ops = {d["_id"]: mark.op for d in documents if (mark := mark_of(d.get("last"))) is not None}
         known = {op for player, op in ops.items() if heads.get(player, NOTHING).op == op}
@@ -138,13 +138,13 @@ class Opening:
             found = await self._book.entries.find({"_id": {"$in": unsure}}, {"_id": 1}).to_list(None)
         return known | {document["_id"] for document in found}
 
-    async def _compare(self, document: Document, head: Head, known: set[str], moment: Timestamp) -> list[Entry]:
+    async def _compare(self, document: Document, head: ChainHead, known: set[str], moment: Timestamp) -> list[Entry]:
         """The entry that makes a chain say what the document does; none where it does so already."""
         assert self._begun is not None  # noqa: S101  # set with the first page
         if head.version >= version(self._begun):
             return []  # compared before this comparison broke off; the stream tells what came after
         mark, score = mark_of(document.get("last")), score_of(document)
-        fact = Fact(document["_id"], version(moment), int(moment.time) * 1000)
+        fact = LedgerEvent(document["_id"], version(moment), int(moment.time) * 1000)
         unseen = mark is not None and mark.op not in known
         if mark is not None and mark.kind is Kind.ERASE:
             return await self._erase(fact, mark) if unseen else []
@@ -163,7 +163,7 @@ class Opening:
         reason = REASON[self._kind]
         return [marked(fact, Mark(Kind.ACTION, difference, op, reason=reason), difference, head, self._kind)]
 
-    async def _erase(self, fact: Fact, mark: Mark) -> list[Entry]:
+    async def _erase(self, fact: LedgerEvent, mark: Mark) -> list[Entry]:
         """An erasure that nobody saw: the player's entries go, and its record stays."""
         assert self._begun is not None  # noqa: S101  # set with the first page
         await self._book.erase(fact.player, fact.version)
@@ -171,7 +171,7 @@ class Opening:
         return await erasure(msgspec.structs.replace(fact, mark=mark, version=version(self._begun)), self._heads)
 
 
-async def erasure(fact: Fact, heads: Heads) -> list[Entry]:
+async def erasure(fact: LedgerEvent, heads: ChainHeads) -> list[Entry]:
     """The entry that is left of an erased player, in a chain of its own and under no name."""
     await heads.load([ERASURES])
     nameless = msgspec.structs.replace(fact, player=ERASURES, score=None, touched=False)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from tornado_app.core.ledger import Entry
 from tornado_app.mongo.change_stream.events import HistoryLost
 from tornado_app.mongo.change_stream.subscription import Event
-from tornado_app.mongo.ledger.appender import Book, Reused
-from tornado_app.mongo.ledger.chain_heads import Heads
-from tornado_app.mongo.ledger.entries import Fact, book, fact, head_of
+from tornado_app.mongo.ledger.appender import Book, DuplicateWriteId
+from tornado_app.mongo.ledger.chain_heads import ChainHeads
+from tornado_app.mongo.ledger.entries import LedgerEvent, book, fact, head_of
 from tornado_app.mongo.ledger.reconciliation import erasure
 from tornado_app.mongo.players.write_marker import Kind
 
@@ -22,13 +22,13 @@ TURN = 20
 """Events after which other tasks get their turn: one that takes back many actions is some 10 KB of work."""
 
 
-class Scribe:
+class EventWriter:
     """Writes into `book` what events say; `heads` are the ends of the chains as they are in it.
 
     A batch may be booked again, whole or in part: what is there already is not written twice. Raises what Book does.
     """
 
-    def __init__(self, book: Book, heads: Heads) -> None:
+    def __init__(self, book: Book, heads: ChainHeads) -> None:
         self._book = book
         self._heads = heads
         self._reused: set[tuple[str, int]] = set()
@@ -39,7 +39,7 @@ class Scribe:
         while facts:
             try:
                 await self._apply(facts)
-            except Reused as copied:
+            except DuplicateWriteId as copied:
                 self._heads.forget()
                 self._copied(copied.op, copied.version)
             else:
@@ -47,7 +47,7 @@ class Scribe:
         if lost is not None:
             raise lost
 
-    async def _apply(self, facts: list[Fact]) -> None:
+    async def _apply(self, facts: list[LedgerEvent]) -> None:
         await self._heads.load({one.player for one in facts})
         entries: list[Entry] = []
         for place, one in enumerate(facts):
@@ -74,9 +74,9 @@ class Scribe:
         self._reused.add((op, version))
 
 
-async def _facts(events: Sequence[Event]) -> tuple[list[Fact], HistoryLost | None]:
+async def _facts(events: Sequence[Event]) -> tuple[list[LedgerEvent], HistoryLost | None]:
     """What the events say, up to the one after which nothing can be told from them."""
-    facts: list[Fact] = []
+    facts: list[LedgerEvent] = []
     for place, event in enumerate(events):
         if place % TURN == 0:
             await asyncio.sleep(0)

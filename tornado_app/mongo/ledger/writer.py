@@ -22,16 +22,16 @@ from pymongo.errors import OperationFailure, PyMongoError
 from tornado_app.core.ledger import EntryKind
 from tornado_app.mongo.change_stream.events import HistoryLost
 from tornado_app.mongo.change_stream.feed import BATCH, LOST_HISTORY, Feed
-from tornado_app.mongo.change_stream.reader import Batch, NoSuchPlace, Tail
+from tornado_app.mongo.change_stream.reader import Batch, ChangeStreamReader, ResumePointInvalid
 from tornado_app.mongo.client.cluster_time import cluster_time
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.ledger.appender import Book
-from tornado_app.mongo.ledger.chain_heads import Heads
+from tornado_app.mongo.ledger.chain_heads import ChainHeads
 from tornado_app.mongo.ledger.entries import WATCHED
 from tornado_app.mongo.ledger.lease import CALL_TIMEOUT, TTL, Lease, LeaseLost
 from tornado_app.mongo.ledger.reader import LEDGER
-from tornado_app.mongo.ledger.reconciliation import Opening
-from tornado_app.mongo.ledger.scribe import Scribe
+from tornado_app.mongo.ledger.reconciliation import Reconciliation
+from tornado_app.mongo.ledger.scribe import EventWriter
 from tornado_app.mongo.players.documents import Document
 from tornado_app.runtime.tasks import first_of, jittered
 
@@ -69,8 +69,8 @@ class LedgerWriter:
         self._players = client[database][collection]
         self.lease = Lease(client[database], ledger, ttl=ttl)
         self._book = Book(client[database], self.lease, collection=ledger, booked=booked)
-        self._heads = Heads(self._book.entries)
-        self._scribe = Scribe(self._book, self._heads)
+        self._heads = ChainHeads(self._book.entries)
+        self._scribe = EventWriter(self._book, self._heads)
         self._place: Any = None
         self._ending = asyncio.Event()
         self._ends_at = 0.0
@@ -190,11 +190,13 @@ class LedgerWriter:
             place = state.get("place")
             if not isinstance(place, Mapping | Timestamp):
                 place = await self._open(state)
-            tail = Tail(self._players, WATCHED, place, (lambda: None) if self._feed is None else self._feed.tap)
+            tail = ChangeStreamReader(
+                self._players, WATCHED, place, (lambda: None) if self._feed is None else self._feed.tap
+            )
             await first_of(tail.run(), self._consume(tail))
         except HistoryLost as lost:
             await self._lost(str(lost))
-        except NoSuchPlace:
+        except ResumePointInvalid:
             await self._lost("no_such_place")
         except OperationFailure as error:
             if error.code not in LOST_HISTORY:
@@ -203,7 +205,7 @@ class LedgerWriter:
 
     async def _open(self, state: Document) -> Any:
         first = not state.get("opened")
-        opening = Opening(self._players, self._book, self._heads, self.lease, first=first)
+        opening = Reconciliation(self._players, self._book, self._heads, self.lease, first=first)
         begun = await opening.run(state.get("begun"))
         self._heads.forget()
         await self.lease.keep({"place": begun, "begun": None, "opened": True})
@@ -216,7 +218,7 @@ class LedgerWriter:
         self._place = None
         await self.lease.keep({"place": None, "begun": None})
 
-    async def _consume(self, tail: Tail) -> None:
+    async def _consume(self, tail: ChangeStreamReader) -> None:
         """Book what comes in; returns when the service ends and all is booked that was there by then."""
         first, last = await self._moment(), None
         while True:

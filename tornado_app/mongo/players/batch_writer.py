@@ -16,11 +16,11 @@ from tornado_app.core.errors import DatabaseError, LeaderboardError
 from tornado_app.core.model import Receipt
 from tornado_app.core.policies import Rules
 from tornado_app.mongo.client.cluster_time import clocked, reached
-from tornado_app.mongo.client.driver import DUPLICATE_KEY, is_transient, let_go
+from tornado_app.mongo.client.driver import DUPLICATE_KEY, drop_tracebacks, is_transient
 from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.cache import Known, State
-from tornado_app.mongo.players.documents import OUTCOME, Attempt, Document
-from tornado_app.mongo.players.group_commit import Pending
+from tornado_app.mongo.players.documents import OUTCOME, Document, WriteAttempt
+from tornado_app.mongo.players.group_commit import PendingWrite
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.store")
@@ -29,7 +29,7 @@ RETRY_PAUSE = 0.05
 """Seconds, before jitter, after a flush that a transient fault ended."""
 
 
-class Flusher:
+class BatchWriter:
     """Writes to `players`. Whom it has just written of is `known`, and need not be read back."""
 
     def __init__(self, players: Any, rules: Rules, known: Known, clock: Callable[[], int]) -> None:
@@ -39,7 +39,7 @@ class Flusher:
         self._known = known
         self._clock = clock
 
-    async def __call__(self, batch: Sequence[Pending], seconds: float) -> Sequence[Pending]:
+    async def __call__(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
         """As `commit.Flush`."""
         tries = self._tries(batch)
         attempts = [attempt for _, attempt in tries]
@@ -64,21 +64,21 @@ class Flusher:
                 pending.fail(DatabaseError())
         return [pending for pending in again if pending.op not in refused]
 
-    def _tries(self, batch: Sequence[Pending]) -> list[tuple[Pending, Attempt]]:
+    def _tries(self, batch: Sequence[PendingWrite]) -> list[tuple[PendingWrite, WriteAttempt]]:
         """An attempt for each. What is known of a player is used up by the first; the answers tell it anew."""
         now, tries = self._clock(), []
         for pending in batch:
             known = self._known.take(pending.action.user_id)
             state = None if pending.tried else known
             found = {"absent": pending.absent, "hidden": pending.hidden}
-            tries.append((pending, Attempt(pending.action, pending.op, now, self._rules, state=state, **found)))
+            tries.append((pending, WriteAttempt(pending.action, pending.op, now, self._rules, state=state, **found)))
         return tries
 
-    async def _failed(self, batch: Sequence[Pending], error: PyMongoError) -> Sequence[Pending]:
+    async def _failed(self, batch: Sequence[PendingWrite], error: PyMongoError) -> Sequence[PendingWrite]:
         """The batch, to be tried again after a fault that passes; else raises DatabaseError."""
         if is_transient(error):
             log.warning("a flush of %d is tried again: %s", len(batch), type(error).__name__)
-            let_go(error)
+            drop_tracebacks(error)
             for pending in batch:
                 pending.tried = True
             await asyncio.sleep(jittered(RETRY_PAUSE, 0.5, 1.5))
@@ -87,7 +87,7 @@ class Flusher:
         log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})
         raise DatabaseError(retry_after=1.0) from error
 
-    def _answer(self, pending: Pending, attempt: Attempt, found: dict[str, Document], made: set[str]) -> bool:
+    def _answer(self, pending: PendingWrite, attempt: WriteAttempt, found: dict[str, Document], made: set[str]) -> bool:
         """Whether the submission is answered. `made`: the ops of those whose state was right."""
         document = found.get(attempt.action.user_id)
         try:
@@ -111,7 +111,7 @@ class Flusher:
         pending.succeed(receipt)
         return True
 
-    def _applied(self, attempt: Attempt, state: State, document: Document | None) -> Receipt:
+    def _applied(self, attempt: WriteAttempt, state: State, document: Document | None) -> Receipt:
         action, rules = attempt.action, self._rules
         after = state.after(action.points, attempt.id_hash, attempt.now, attempt.last, rules)
         self._known.note(action.user_id, after)
@@ -124,7 +124,7 @@ class Flusher:
                 if (state := State.of(document)) is not None:
                     self._known.note(player, state)
 
-    async def _write_one(self, attempt: Attempt, found: dict[str, Document], session: Any) -> set[str]:
+    async def _write_one(self, attempt: WriteAttempt, found: dict[str, Document], session: Any) -> set[str]:
         """The attempt's op, if it was made on its state; else the player's document is put into `found`."""
         user_id, change = attempt.action.user_id, documents.update(attempt, self._rules)
         document: Document | None = None
@@ -143,7 +143,7 @@ class Flusher:
                     session=session,
                 )
             except DuplicateKeyError as error:  # an upsert whose filter refused the document that is there
-                let_go(error)
+                drop_tracebacks(error)
         if document is None:
             document = await self._players.find_one({"_id": user_id}, OUTCOME, session=session)
         if document is not None:
@@ -151,7 +151,7 @@ class Flusher:
         return set()
 
     async def _write_many(
-        self, attempts: list[Attempt], found: dict[str, Document], session: Any
+        self, attempts: list[WriteAttempt], found: dict[str, Document], session: Any
     ) -> tuple[set[str], set[str]]:
         """By op, who was made on its state, and whom the database would not have. All other documents are `found`."""
         rules = self._rules
@@ -166,7 +166,7 @@ class Flusher:
             all_made = result.matched_count + result.upserted_count == len(attempts)
         except BulkWriteError as error:
             refused = {attempts[index].op for index in _refused(error)}
-            let_go(error)
+            drop_tracebacks(error)
             all_made = False
         if not all_made:  # by whose mark is the last
             marked = await self._read({one.action.user_id for one in relied}, documents.MADE, session)

@@ -74,14 +74,14 @@ def outcome_fields(rules: Rules) -> Document:
     return OUTCOME if rules.remember <= MOST_REMEMBERED else {**OUTCOME, "recent": {"$slice": rules.limit.updates}}
 
 
-def reaches_back(document: Document, attempt: Attempt, rules: Rules) -> bool:
+def reaches_back(document: Document, attempt: WriteAttempt, rules: Rules) -> bool:
     """Whether the attempt's id may stand further back in the memory than `outcome_fields` shows."""
     recent = document.get("recent", ())
     cut = rules.remember > MOST_REMEMBERED and len(recent) >= rules.limit.updates
     return cut and all(entry["i"] != attempt.id_hash for entry in recent)
 
 
-class Attempt:
+class WriteAttempt:
     """One try to apply an action. `op` is the submission's own mark, kept when it is tried again; `now`: ms.
 
     `absent`, `hidden`: the try before found no such player, or one that the board does not show. `state`: what the
@@ -115,7 +115,7 @@ class Attempt:
         self.last = write_marker.encode(_mark(self))
 
 
-def selector(attempt: Attempt, rules: Rules) -> Document:
+def selector(attempt: WriteAttempt, rules: Rules) -> Document:
     """The filter that lets exactly those attempts through that may be applied."""
     known = attempt.state
     if known is not None:  # `last` alone would do, were it not for hands that write to the database
@@ -137,7 +137,7 @@ def selector(attempt: Attempt, rules: Rules) -> Document:
     return chosen
 
 
-def upsert(attempt: Attempt, rules: Rules) -> bool:
+def upsert(attempt: WriteAttempt, rules: Rules) -> bool:
     """Whether the update may make the player. MongoDB takes no `$expr` with an upsert: a capped one comes second."""
     new = attempt.action.create and not attempt.hidden and attempt.state is None
     return new and (rules.upsert_at_once or attempt.absent)
@@ -148,7 +148,7 @@ def _window_sum(horizon: int) -> Document:
     return {"$sum": {"$map": {"input": entries, "as": "e", "in": "$$e.p"}}}
 
 
-def update(attempt: Attempt, rules: Rules) -> Document:
+def update(attempt: WriteAttempt, rules: Rules) -> Document:
     """The change itself: points, mark and memory in one."""
     action = attempt.action
     moment = datetime.fromtimestamp(attempt.now / 1000, UTC)
@@ -169,7 +169,7 @@ def update(attempt: Attempt, rules: Rules) -> Document:
     return change
 
 
-def _mark(attempt: Attempt) -> Mark:
+def _mark(attempt: WriteAttempt) -> Mark:
     action = attempt.action
     return Mark(
         Kind.ACTION, action.points, attempt.op, not attempt.hidden, attempt.now, action.caller, action.id, action.type,
@@ -183,7 +183,7 @@ def profile_fields(profile: Profile) -> Document:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def applied(attempt: Attempt, state: State, rules: Rules, now: Document | None) -> Receipt:
+def applied(attempt: WriteAttempt, state: State, rules: Rules, now: Document | None) -> Receipt:
     """The receipt of an attempt that was made on a known state. `state`: that after it; `now`: the document since."""
     action = attempt.action
     return Receipt(
@@ -194,14 +194,14 @@ def applied(attempt: Attempt, state: State, rules: Rules, now: Document | None) 
         created=False,
         replayed=False,
         quota=quota(state.times, attempt.now, rules),
-        surpassed_at=attempt.now if now is not None and now["score"] > state.score else None,
+        superseded_at=attempt.now if now is not None and now["score"] > state.score else None,
         version=attempt.version,
         action_id=action.id,
         action_type=action.type,
     )
 
 
-def receipt(document: Document | None, attempt: Attempt, rules: Rules) -> Receipt | None:
+def receipt(document: Document | None, attempt: WriteAttempt, rules: Rules) -> Receipt | None:
     """What became of an attempt, told from the document as it is after it.
 
     None: nothing stands against the attempt, it merely lost a race and must be tried again. Raises what refused it.
@@ -232,7 +232,7 @@ def receipt(document: Document | None, attempt: Attempt, rules: Rules) -> Receip
 
 
 def _stored(
-    document: Document, entry: Document, since: int, newer: Document | None, attempt: Attempt, rules: Rules
+    document: Document, entry: Document, since: int, newer: Document | None, attempt: WriteAttempt, rules: Rules
 ) -> Receipt:
     """The receipt of a stored action. `newer`: the entry after it, and `since` the points of all after it."""
     return Receipt(
@@ -243,14 +243,14 @@ def _stored(
         created=document.get("createdBy") == entry["o"],
         replayed=entry["o"] != attempt.op,
         quota=_quota(document, attempt.now, rules),
-        surpassed_at=None if newer is None else newer["t"],
+        superseded_at=None if newer is None else newer["t"],
         version=attempt.version,
         action_id=attempt.action.id,
         action_type=attempt.action.type,
     )
 
 
-def _refusal(document: Document, attempt: Attempt, rules: Rules) -> LeaderboardError | None:
+def _refusal(document: Document, attempt: WriteAttempt, rules: Rules) -> LeaderboardError | None:
     quota = _quota(document, attempt.now, rules)
     if document.get("suspended"):
         return PlayerSuspended(quota=quota)
@@ -280,7 +280,7 @@ def rate_limited(what: str, setting: str, quota: Quota, limit: RateLimit) -> Rat
     )
 
 
-def _above_cap(spent: int, attempt: Attempt, rules: Rules, quota: Quota) -> SuspiciousActivity:
+def _above_cap(spent: int, attempt: WriteAttempt, rules: Rules, quota: Quota) -> SuspiciousActivity:
     points = f"{spent} points in the window and {attempt.action.points} now"
     return SuspiciousActivity(
         quota=quota, reason="points_cap", detail=f"{points}, max_points_per_window {rules.max_points}"

@@ -30,7 +30,7 @@ CLOSE_PAUSE = 0.005
 """Seconds between two looks at what still rests, where no flush is under way."""
 
 
-class Pending:
+class PendingWrite:
     """An action on its way, and the future of its answer.
 
     `op` marks this submission however often it is tried; `deadline` is in loop time; `tried` tells that it was, and
@@ -73,7 +73,7 @@ class Flush(Protocol):
     the database would not, which it has logged.
     """
 
-    def __call__(self, batch: Sequence[Pending], seconds: float, /) -> Awaitable[Sequence[Pending]]:
+    def __call__(self, batch: Sequence[PendingWrite], seconds: float, /) -> Awaitable[Sequence[PendingWrite]]:
         """Apply the batch."""
 
 
@@ -99,8 +99,8 @@ class GroupCommit:
         self._max_waiting = self.room = max_waiting
         self._max_batch = self._reach = max_batch
         self._observe = observe
-        self._waiting: deque[Pending] = deque()
-        self._paused: set[Pending] = set()
+        self._waiting: deque[PendingWrite] = deque()
+        self._paused: set[PendingWrite] = set()
         self._running: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -114,7 +114,7 @@ class GroupCommit:
         if self.waiting >= self.room:
             raise Overloaded(retry_after=1.0)
         loop = asyncio.get_running_loop()
-        pending = Pending(action, op, loop.create_future(), loop.time() + self._timeout)
+        pending = PendingWrite(action, op, loop.create_future(), loop.time() + self._timeout)
         self._waiting.append(pending)
         self._work()
         return pending.answer
@@ -148,7 +148,7 @@ class GroupCommit:
         finally:
             self._running = None
 
-    async def _flush_one(self, batch: list[Pending]) -> Sequence[Pending]:
+    async def _flush_one(self, batch: list[PendingWrite]) -> Sequence[PendingWrite]:
         loop = asyncio.get_running_loop()
         began = loop.time()
         remaining = min(pending.deadline for pending in batch) - began
@@ -170,7 +170,7 @@ class GroupCommit:
         self._reach = min(self._max_batch, max(MIN_BATCH, in_time // 4))
         self.room = min(self._max_waiting, max(self._max_batch, in_time // 2))
 
-    def _requeue(self, again: Sequence[Pending]) -> None:
+    def _requeue(self, again: Sequence[PendingWrite]) -> None:
         """Put those to repeat in front, in their order, and let go of all whose time is up.
 
         One that keeps losing rests first, and the others do not wait for it.
@@ -185,7 +185,7 @@ class GroupCommit:
         while self._waiting and self._waiting[0].deadline <= loop.time():
             self._waiting.popleft().fail(DatabaseError(retry_after=1.0))
 
-    def _resume(self, pending: Pending) -> None:
+    def _resume(self, pending: PendingWrite) -> None:
         self._paused.remove(pending)
         if pending.deadline <= asyncio.get_running_loop().time():
             pending.fail(DatabaseError(retry_after=1.0))

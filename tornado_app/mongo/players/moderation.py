@@ -15,9 +15,9 @@ from pymongo import ReturnDocument
 from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.errors import ActionNotFound, DatabaseError, PlayerNotFound
-from tornado_app.core.ledger import Counted
+from tornado_app.core.ledger import AcceptedAction
 from tornado_app.core.model import rfc3339
-from tornado_app.core.moderation import Case, Moderated
+from tornado_app.core.moderation import Case, ModerationResult
 from tornado_app.mongo.client.cluster_time import cluster_time, version, wall_clock
 from tornado_app.mongo.client.driver import DURABLE, Client, race_pause
 from tornado_app.mongo.client.errors import database_errors
@@ -47,7 +47,7 @@ class Actions(Protocol):
 
     def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
-    ) -> AsyncGenerator[list[Counted]]:
+    ) -> AsyncGenerator[list[AcceptedAction]]:
         """The player's accepted actions that were not taken back, newest first, some at a time."""
 
     async def export(self, player: str) -> list[dict[str, Any]]:
@@ -76,34 +76,34 @@ class MongoModeration:
         self._timeout = timeout
         self._clock = clock
 
-    async def suspend(self, case: Case) -> Moderated:
+    async def suspend(self, case: Case) -> ModerationResult:
         """The player can't score until reinstated."""
         mark = self._mark(Kind.SUSPEND, case)
         return await self._change(case, "suspended", value=True, update=_set(mark, suspended=True))
 
-    async def reinstate(self, case: Case) -> Moderated:
+    async def reinstate(self, case: Case) -> ModerationResult:
         """The player can score again."""
         mark = self._mark(Kind.REINSTATE, case)
         return await self._change(case, "suspended", value=False, update={**_set(mark), "$unset": {"suspended": ""}})
 
-    async def hide(self, case: Case) -> Moderated:
+    async def hide(self, case: Case) -> ModerationResult:
         """The player is off the board and unranked, and can score on."""
         last = write_marker.with_score(self._mark(Kind.HIDE, case))
         return await self._change(case, "hidden", value=True, update=[{"$set": {"hidden": True, "last": last}}])
 
-    async def show(self, case: Case) -> Moderated:
+    async def show(self, case: Case) -> ModerationResult:
         """The player is on the board again."""
         last = write_marker.with_score(self._mark(Kind.SHOW, case))
         return await self._change(case, "hidden", value=False, update=[{"$set": {"last": last}}, {"$unset": "hidden"}])
 
-    async def take_back(self, case: Case, *, action_id: str | None, since: int | None) -> Moderated:
+    async def take_back(self, case: Case, *, action_id: str | None, since: int | None) -> ModerationResult:
         """Take back actions: the points go, the ledger keeps both. Raises ActionNotFound.
 
         Which actions there are is the ledger's word, so it must hold the player's last write; the update applies only
         while that is still the last one. Many actions are taken back in parts, each by an update of its own; where it
         breaks off, what was taken back stays so, and the same request goes on from there.
         """
-        taken: Moderated | None = None
+        taken: ModerationResult | None = None
         lost = 0
         while lost < TRIES:
             before = await self._settled_state(case.user_id)
@@ -118,10 +118,10 @@ class MongoModeration:
         raise DatabaseError(retry_after=1.0)
 
     async def _take_all(
-        self, case: Case, before: Document, pages: AsyncIterator[list[Counted]]
-    ) -> tuple[Moderated | None, bool]:
+        self, case: Case, before: Document, pages: AsyncIterator[list[AcceptedAction]]
+    ) -> tuple[ModerationResult | None, bool]:
         """What was taken back, and whether that is all: not where another write came between."""
-        taken: Moderated | None = None
+        taken: ModerationResult | None = None
         async for page in pages:
             if not page:
                 continue
@@ -144,7 +144,9 @@ class MongoModeration:
             await asyncio.sleep(jittered(PAUSE, 0.5, 1.5))
         raise DatabaseError("The ledger is not up to date yet. Please try again in a moment.", retry_after=5.0)
 
-    async def _take(self, case: Case, before: Document, found: list[Counted]) -> tuple[str, Moderated] | None:
+    async def _take(
+        self, case: Case, before: Document, found: list[AcceptedAction]
+    ) -> tuple[str, ModerationResult] | None:
         """The mark after these actions were taken back, and how the player stands; None where `before` is no more."""
         points = sum(action.points for action in found)
         ops = [action.op for action in found]
@@ -191,7 +193,7 @@ class MongoModeration:
         async with database_errors(self._timeout):
             return version(await cluster_time(self._players.database))
 
-    async def _change(self, case: Case, name: str, *, value: bool, update: Any) -> Moderated:
+    async def _change(self, case: Case, name: str, *, value: bool, update: Any) -> ModerationResult:
         """Apply `update`, which sets the member `name` to `value`, unless the player has that already.
 
         A player that appeared or was changed between the two looks has it neither way: that is looked at again.
@@ -219,15 +221,15 @@ def _set(mark: Mark, **fields: Any) -> Document:
     return {"$set": {**fields, "last": write_marker.encode(mark)}}
 
 
-def _sum(before: Moderated | None, part: Moderated | None) -> Moderated | None:
+def _sum(before: ModerationResult | None, part: ModerationResult | None) -> ModerationResult | None:
     """How the player stands after the last part, with the sums of all parts; None where there was none."""
     if before is None or part is None:
         return part or before
     return msgspec.structs.replace(part, points=before.points + part.points, actions=before.actions + part.actions)
 
 
-def _moderated(document: Document, *, points: int = 0, actions: int = 0) -> Moderated:
-    return Moderated(
+def _moderated(document: Document, *, points: int = 0, actions: int = 0) -> ModerationResult:
+    return ModerationResult(
         user_id=document["_id"],
         score=int(document["score"]),
         suspended=bool(document.get("suspended")),

@@ -21,7 +21,7 @@ from tornado_app.core.errors import DatabaseError, LeaderboardError, Overloaded
 from tornado_app.core.model import ProfileChange, Registration
 from tornado_app.core.policies import PROFILE_LIMIT, Rules
 from tornado_app.mongo.client.cluster_time import reached
-from tornado_app.mongo.client.driver import let_go, race_pause
+from tornado_app.mongo.client.driver import drop_tracebacks, race_pause
 from tornado_app.mongo.players import documents, write_marker
 from tornado_app.mongo.players.cache import quota
 from tornado_app.mongo.players.documents import PLAYER_FIELDS, Document
@@ -91,7 +91,7 @@ class ProfileWriter:
         try:
             await self._players.insert_one(born, session=session)
         except DuplicateKeyError as error:
-            let_go(error)
+            drop_tracebacks(error)
             return None
         return Registration(documents.player(born, reached(session)), created=True, changed=tuple(given))
 

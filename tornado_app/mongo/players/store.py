@@ -17,10 +17,10 @@ from tornado_app.mongo.client.cluster_time import clocked, reached, version, wal
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.client.errors import database_errors
 from tornado_app.mongo.players import documents
-from tornado_app.mongo.players.batch_writer import Flusher
+from tornado_app.mongo.players.batch_writer import BatchWriter
 from tornado_app.mongo.players.cache import Known
 from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD, PLAYER_FIELDS, Document
-from tornado_app.mongo.players.group_commit import GroupCommit, Pending
+from tornado_app.mongo.players.group_commit import GroupCommit, PendingWrite
 from tornado_app.mongo.players.profiles import ProfileWriter
 from tornado_app.observability.tracing import Tracing
 
@@ -59,7 +59,7 @@ class MongoStore:
         prefix = secrets.token_hex(5) + "."
         self._ops = (f"{prefix}{n:x}" for n in count())
         self.known = Known(self._rules, prefix)
-        self._flusher = Flusher(self._players, self._rules, self.known, clock)
+        self._writer = BatchWriter(self._players, self._rules, self.known, clock)
         self._commit = GroupCommit(
             self._flush, timeout=timeout, max_waiting=max_waiting, max_batch=max_batch, observe=observe_batch
         )
@@ -105,11 +105,11 @@ class MongoStore:
         """Answer all who wait, and take no more."""
         await self._commit.close()
 
-    async def _flush(self, batch: Sequence[Pending], seconds: float) -> Sequence[Pending]:
+    async def _flush(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
         if self._tracing is None:
-            return await self._flusher(batch, seconds)
+            return await self._writer(batch, seconds)
         with self._tracing.commit([pending.op for pending in batch]):
-            return await self._flusher(batch, seconds)
+            return await self._writer(batch, seconds)
 
     async def register(self, user_id: str, change: ProfileChange, *, by: str = "") -> Registration:
         """Create the player or change the profile; see `profiles.ProfileWriter.write` for what it raises."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from tornado_app.core.suspicion import Rule, Suspect
+from tornado_app.core.abuse import AbuseRule, Suspect
 from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.mongo.players.documents import Document, milliseconds
 
@@ -27,7 +27,7 @@ class Suspects:
         self._suspects = database[SUSPECTS]
         self._clock = clock
 
-    async def note(self, player: str, rule: Rule) -> None:
+    async def note(self, player: str, rule: AbuseRule) -> None:
         """The player broke the rule once more."""
         now = datetime.fromtimestamp(self._clock() / 1000, UTC)
         change = {
@@ -49,7 +49,7 @@ class Suspects:
         """Whoever broke a rule at or after a moment (ms), in the order of the players."""
         seen = {"seen": {"$gte": datetime.fromtimestamp(moment / 1000, UTC)}}
         async for document in self._suspects.find(seen).sort("_id", 1):
-            for rule in Rule:
+            for rule in AbuseRule:
                 kept = document.get(rule)
                 last = milliseconds(kept["last"]) if kept else None
                 if last is not None and last >= moment:

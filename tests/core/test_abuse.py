@@ -2,9 +2,9 @@
 
 import pytest
 
-from tornado_app.core import suspicion as module
+from tornado_app.core import abuse as module
+from tornado_app.core.abuse import AbuseDetector, AbuseRule, Thresholds
 from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, RateLimited, SuspiciousActivity
-from tornado_app.core.suspicion import Rule, Suspicion, Thresholds
 
 LIMITS = Thresholds(window=60, refused_proofs=3, replays=4, jump=10, history=5)
 
@@ -23,14 +23,14 @@ def clock():
 
 @pytest.fixture
 def watch(clock):
-    return Suspicion(LIMITS, clock=clock)
+    return AbuseDetector(LIMITS, clock=clock)
 
 
 def test_a_jump_is_against_the_players_own_past(watch):
     assert [watch.accepted("a", 5) for _ in range(5)] == [None] * 5
     assert watch.accepted("a", 50) is None
     assert watch.accepted("b", 5000) is None  # no past yet
-    assert watch.accepted("a", 1000) is Rule.JUMP
+    assert watch.accepted("a", 1000) is AbuseRule.JUMP
 
 
 def test_who_scores_more_and_more_is_no_jump(watch):
@@ -42,19 +42,19 @@ def test_refused_proofs_in_a_window(watch, clock):
         assert watch.refused("a", InvalidActionProof()) is None
         clock.now += 31  # never three in one minute
     assert watch.refused("a", ExpiredActionProof()) is None
-    assert watch.refused("a", InvalidActionProof()) is Rule.REFUSED_PROOFS
+    assert watch.refused("a", InvalidActionProof()) is AbuseRule.REFUSED_PROOFS
 
 
 def test_a_replay_storm(watch):
-    assert [watch.replayed("a") for _ in range(5)] == [None, None, None, Rule.REPLAY_STORM, None]
+    assert [watch.replayed("a") for _ in range(5)] == [None, None, None, AbuseRule.REPLAY_STORM, None]
     assert watch.replayed("b") is None
 
 
 def test_a_rule_speaks_once_in_a_window(watch, clock):
-    assert watch.refused("a", SuspiciousActivity()) is Rule.POINTS_CAP
+    assert watch.refused("a", SuspiciousActivity()) is AbuseRule.POINTS_CAP
     assert watch.refused("a", SuspiciousActivity()) is None
     clock.now += 60
-    assert watch.refused("a", SuspiciousActivity()) is Rule.POINTS_CAP
+    assert watch.refused("a", SuspiciousActivity()) is AbuseRule.POINTS_CAP
 
 
 def test_other_refusals_are_no_suspicion(watch):

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterator
 
 from tornado_app.audit.findings import Finding, Kind
+from tornado_app.core.abuse import Thresholds
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.core.model import rfc3339
 from tornado_app.core.policies import RateLimit
-from tornado_app.core.suspicion import Thresholds
 
 WINDOWS = 10
 """Windows in a row at the rate limit that no person keeps up."""
@@ -18,7 +18,7 @@ MOST_TIMES = 2000
 """Times kept of one player; a limit beyond that is not judged."""
 
 
-class Patterns:
+class Anomalies:
     """One player's actions as they are read. `limit` is the rate limit that was in force; `since`: milliseconds."""
 
     def __init__(self, player: str, limit: RateLimit, *, since: int = 0, thresholds: Thresholds | None = None) -> None:

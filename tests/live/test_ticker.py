@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from tornado_app.live import pace as module
-from tornado_app.live.pace import EARLY, Pace
+from tornado_app.live import ticker as module
+from tornado_app.live.ticker import EARLY, Ticker
 
 INTERVAL = 0.1
 
@@ -28,11 +28,11 @@ async def clock(monkeypatch):
     return Clock(monkeypatch)
 
 
-async def turns(pace, clock, count, work=0.0):
+async def turns(ticker, clock, count, work=0.0):
     """When so many turns began, one right after the other."""
     found = []
     for _ in range(count):
-        await pace.turn()
+        await ticker.tick()
         found.append(clock.now)
         clock.now += work
     return found
@@ -43,26 +43,26 @@ def gaps(moments):
 
 
 async def test_the_first_turn_comes_at_once(clock):
-    assert await turns(Pace(INTERVAL), clock, 1) == [1000.0]
+    assert await turns(Ticker(INTERVAL), clock, 1) == [1000.0]
 
 
 @pytest.mark.parametrize("late", [0.0, 0.01])
 @pytest.mark.parametrize("work", [0.0, 0.05])
 async def test_neither_work_nor_late_timers_slow_it_down(clock, late, work):
     clock.late = late
-    found = await turns(Pace(INTERVAL), clock, 101, work)
+    found = await turns(Ticker(INTERVAL), clock, 101, work)
     assert found[-1] - found[0] == pytest.approx(100 * INTERVAL, rel=0.01)
 
 
 async def test_what_took_too_long_is_not_made_up_for(clock):
-    pace = Pace(INTERVAL)
-    await turns(pace, clock, 1, work=10 * INTERVAL)
-    assert gaps(await turns(pace, clock, 4)) == pytest.approx([INTERVAL * (1 - EARLY), INTERVAL, INTERVAL])
+    ticker = Ticker(INTERVAL)
+    await turns(ticker, clock, 1, work=10 * INTERVAL)
+    assert gaps(await turns(ticker, clock, 4)) == pytest.approx([INTERVAL * (1 - EARLY), INTERVAL, INTERVAL])
 
 
 async def test_a_rest_is_kept(clock):
-    pace = Pace(INTERVAL)
-    await turns(pace, clock, 1)
-    pace.rest(5.0)
+    ticker = Ticker(INTERVAL)
+    await turns(ticker, clock, 1)
+    ticker.delay(5.0)
     began = clock.now
-    assert await turns(pace, clock, 1) == [pytest.approx(began + 5.0)]
+    assert await turns(ticker, clock, 1) == [pytest.approx(began + 5.0)]

@@ -19,7 +19,7 @@ MAX_PLAYERS = 50_000
 """Players kept in mind; past that the one that was quiet the longest is forgotten."""
 
 
-class Rule(StrEnum):
+class AbuseRule(StrEnum):
     """A reason to look at a player."""
 
     POINTS_CAP = "points_cap"
@@ -32,7 +32,7 @@ class Suspect(msgspec.Struct, frozen=True):
     """A player who broke a rule: how often, and when last (milliseconds)."""
 
     player: str
-    rule: Rule
+    rule: AbuseRule
     times: int
     last: int
 
@@ -50,49 +50,49 @@ class Thresholds(msgspec.Struct, frozen=True):
     history: int = 20
 
 
-class _Watched:
+class _PlayerActivity:
     """What is known of one player."""
 
-    __slots__ = ("mean", "proofs", "replays", "spoken", "updates")
+    __slots__ = ("mean", "proofs", "replays", "reported", "updates")
 
     def __init__(self, thresholds: Thresholds) -> None:
         self.proofs: deque[float] = deque(maxlen=thresholds.refused_proofs)
         self.replays: deque[float] = deque(maxlen=thresholds.replays)
-        self.spoken: dict[Rule, float] = {}
+        self.reported: dict[AbuseRule, float] = {}
         self.updates = 0
         self.mean = 0.0
 
 
-class Suspicion:
+class AbuseDetector:
     """Listens to what became of submissions, and tells which rules that breaks."""
 
     def __init__(self, thresholds: Thresholds | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._thresholds = thresholds or Thresholds()
         self._clock = clock
-        self._players: OrderedDict[str, _Watched] = OrderedDict()
+        self._players: OrderedDict[str, _PlayerActivity] = OrderedDict()
 
-    def accepted(self, player: str, points: int) -> Rule | None:
+    def accepted(self, player: str, points: int) -> AbuseRule | None:
         """An update was counted."""
-        watched = self._watched(player)
+        activity = self._activity(player)
         limits = self._thresholds
-        jumped = watched.updates >= limits.history and points > limits.jump * watched.mean
-        watched.updates += 1
-        weight = 1 / min(watched.updates, 5 * limits.history)  # a mean over the last hundred or so
-        watched.mean += (points - watched.mean) * weight
-        return self._speak(watched, Rule.JUMP) if jumped else None
+        jumped = activity.updates >= limits.history and points > limits.jump * activity.mean
+        activity.updates += 1
+        weight = 1 / min(activity.updates, 5 * limits.history)  # a mean over the last hundred or so
+        activity.mean += (points - activity.mean) * weight
+        return self._report(activity, AbuseRule.JUMP) if jumped else None
 
-    def replayed(self, player: str) -> Rule | None:
+    def replayed(self, player: str) -> AbuseRule | None:
         """An update was counted before."""
-        watched = self._watched(player)
-        return self._speak(watched, Rule.REPLAY_STORM) if self._full(watched.replays) else None
+        activity = self._activity(player)
+        return self._report(activity, AbuseRule.REPLAY_STORM) if self._full(activity.replays) else None
 
-    def refused(self, player: str, refusal: LeaderboardError) -> Rule | None:
+    def refused(self, player: str, refusal: LeaderboardError) -> AbuseRule | None:
         """An update was refused."""
         if isinstance(refusal, SuspiciousActivity):
-            return self._speak(self._watched(player), Rule.POINTS_CAP)
+            return self._report(self._activity(player), AbuseRule.POINTS_CAP)
         if isinstance(refusal, InvalidActionProof | ExpiredActionProof):
-            watched = self._watched(player)
-            return self._speak(watched, Rule.REFUSED_PROOFS) if self._full(watched.proofs) else None
+            activity = self._activity(player)
+            return self._report(activity, AbuseRule.REFUSED_PROOFS) if self._full(activity.proofs) else None
         return None
 
     def _full(self, times: deque[float]) -> bool:
@@ -101,20 +101,20 @@ class Suspicion:
         times.append(now)
         return len(times) == times.maxlen and now - times[0] <= self._thresholds.window
 
-    def _speak(self, watched: _Watched, rule: Rule) -> Rule | None:
+    def _report(self, activity: _PlayerActivity, rule: AbuseRule) -> AbuseRule | None:
         now = self._clock()
-        last = watched.spoken.get(rule)
+        last = activity.reported.get(rule)
         if last is not None and now - last < self._thresholds.window:
             return None
-        watched.spoken[rule] = now
+        activity.reported[rule] = now
         return rule
 
-    def _watched(self, player: str) -> _Watched:
-        watched = self._players.get(player)
-        if watched is None:
-            watched = self._players[player] = _Watched(self._thresholds)
+    def _activity(self, player: str) -> _PlayerActivity:
+        activity = self._players.get(player)
+        if activity is None:
+            activity = self._players[player] = _PlayerActivity(self._thresholds)
             if len(self._players) > MAX_PLAYERS:
                 self._players.popitem(last=False)
         else:
             self._players.move_to_end(player)
-        return watched
+        return activity

@@ -9,9 +9,9 @@ from tornado_app.core.errors import (
     UnknownActionType,
     UserMismatch,
 )
-from tornado_app.core.model import Caller, Profile, Submission, Vouched
+from tornado_app.core.model import Caller, Profile, Submission, VerifiedProof
 from tornado_app.core.policies import ProofPolicy
-from tornado_app.core.validation import Admission, fingerprint
+from tornado_app.core.validation import SubmissionValidator, fingerprint
 
 ALICE = Caller("alice", 0, Profile("Alice"))
 SERVER = Caller("server", 0, Profile("Server"), frozenset({"scores:write"}))
@@ -20,18 +20,20 @@ SERVER = Caller("server", 0, Profile("Server"), frozenset({"scores:write"}))
 class Words:
     """Vouches for whatever it is asked, with 7 points, unless the proof is bad."""
 
-    def vouch(self, submission, actions):
+    def verify_submission(self, submission, actions):
         if submission.proof == "bad":
             raise InvalidActionProof
-        return Vouched("proof-id", "boss_beaten", 7)
+        return VerifiedProof("proof-id", "boss_beaten", 7)
 
 
-def admission(policy=ProofPolicy.OPTIONAL, **options):
-    return Admission(actions={"level": 50, "huge": 5000}, max_increment=1000, policy=policy, proofs=Words(), **options)
+def validator(policy=ProofPolicy.OPTIONAL, **options):
+    return SubmissionValidator(
+        actions={"level": 50, "huge": 5000}, max_increment=1000, policy=policy, proofs=Words(), **options
+    )
 
 
 def admit(caller=ALICE, policy=ProofPolicy.OPTIONAL, **request):
-    return admission(policy).admit(Submission(caller, **request))
+    return validator(policy).validate(Submission(caller, **request))
 
 
 def test_points_are_the_requests_or_the_tables():
@@ -87,12 +89,12 @@ def test_with_proofs_off_none_is_looked_at():
 
 def test_a_service_without_a_proof_key_refuses_proofs():
     with pytest.raises(InvalidActionProof):
-        Admission().admit(Submission(ALICE, points=1, proof="good"))
+        SubmissionValidator().validate(Submission(ALICE, points=1, proof="good"))
 
 
 def test_auto_register_makes_players_everywhere():
     assert not admit(points=1).create
-    assert admission(auto_register=True).admit(Submission(ALICE, points=1)).create
+    assert validator(auto_register=True).validate(Submission(ALICE, points=1)).create
 
 
 def test_one_request_has_one_fingerprint_through_every_front_end():

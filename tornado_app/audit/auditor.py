@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tornado_app.audit.anomalies import Anomalies
 from tornado_app.audit.chain import Chain
 from tornado_app.audit.findings import Finding, Kind
-from tornado_app.audit.patterns import Patterns
-from tornado_app.core.ledger import ERASURES, Account, Entry
+from tornado_app.core.abuse import Suspect
+from tornado_app.core.ledger import ERASURES, Entry, PlayerBalance
 from tornado_app.core.model import rfc3339
 from tornado_app.core.policies import RateLimit
-from tornado_app.core.suspicion import Suspect
 
 Line = tuple[str, Any, Entry | None]
 """A stored entry: its player, its number, and what it holds; None where that is no entry of ours."""
@@ -33,7 +33,7 @@ PATIENCE = 20.0
 
 PAUSE = 0.1
 
-LOOKS = 5
+MAX_RECHECKS = 5
 """How often a player who does not fit is read anew: an erasure may have come between any two readings."""
 
 TOGETHER = 1000
@@ -43,7 +43,7 @@ TOGETHER = 1000
 class Source(Protocol):
     """The database as an audit reads it, players and entries in the same order."""
 
-    async def accounts(self, after: str) -> Sequence[Account]:
+    async def accounts(self, after: str) -> Sequence[PlayerBalance]:
         """A page of players, from the one after `after` on; none at the end."""
 
     def lines(self, after: str, last: str | None) -> AsyncIterator[Line]:
@@ -52,7 +52,7 @@ class Source(Protocol):
     def lines_of(self, player: str) -> AsyncIterator[Line]:
         """The entries of one player."""
 
-    async def account(self, player: str) -> Account | None:
+    async def account(self, player: str) -> PlayerBalance | None:
         """One player, as it is now."""
 
     async def moment(self) -> int:
@@ -64,24 +64,24 @@ class Source(Protocol):
     def suspects(self, since: int) -> AsyncIterator[Suspect]:
         """Whoever broke a rule of suspicion at or after a moment (ms)."""
 
-    async def strangers(self) -> Sequence[str]:
+    async def unknown_documents(self) -> Sequence[str]:
         """What is in either collection and can't be a player's, in words."""
 
 
-class Past:
+class PlayerAudit:
     """What one player's entries say, read one by one."""
 
-    __slots__ = ("chain", "patterns")
+    __slots__ = ("anomalies", "chain")
 
-    def __init__(self, chain: Chain, patterns: Patterns) -> None:
+    def __init__(self, chain: Chain, anomalies: Anomalies) -> None:
         self.chain = chain
-        self.patterns = patterns
+        self.anomalies = anomalies
 
     def add(self, entry: Entry | None, n: Any) -> None:
         """The next entry; None for a document that is none, with what its number is."""
         self.chain.add(entry, n)
         if entry is not None:
-            self.patterns.add(entry)
+            self.anomalies.add(entry)
 
 
 class Counts(msgspec.Struct):
@@ -92,7 +92,7 @@ class Counts(msgspec.Struct):
     erasures: int = 0
 
 
-class Examination:
+class Auditor:
     """One audit. `tell` is told each finding, `progress` how far it is."""
 
     def __init__(
@@ -109,7 +109,7 @@ class Examination:
         self._limit = limit
         self._since = since
         self._progress = progress
-        self._second_look = SecondLook(source, self._open, self._report)
+        self._recheck = Recheck(source, self._open, self._report)
         self.counts = Counts()
 
     async def run(self) -> Counts:
@@ -121,7 +121,7 @@ class Examination:
         async for one in self._source.suspects(self._since):
             text = f"broke the rule {one.rule}, {one.times} times in all, last at {rfc3339(one.last)}"
             self._tell(Finding(Kind.RULE, one.player, text))
-        for text in await self._source.strangers():
+        for text in await self._source.unknown_documents():
             self._tell(Finding(Kind.NOT_OURS, "", text))
         return self.counts
 
@@ -147,12 +147,14 @@ class Examination:
                 doubtful.append(past.chain.player)
         self.counts.players += len(accounts)
         self._progress(self.counts)
-        await self._second_look.at([*doubtful, *waiting])
+        await self._recheck.run([*doubtful, *waiting])
         return last
 
-    async def _pasts(self, after: str, last: str | None, waiting: dict[str, Account]) -> AsyncIterator[Past]:
+    async def _pasts(
+        self, after: str, last: str | None, waiting: dict[str, PlayerBalance]
+    ) -> AsyncIterator[PlayerAudit]:
         """Every chain of the range, read to its end; takes its account out of `waiting`."""
-        past: Past | None = None
+        past: PlayerAudit | None = None
         async for player, n, entry in self._source.lines(after, last):
             if past is None or past.chain.player != player:
                 if past is not None:
@@ -165,30 +167,33 @@ class Examination:
         if past is not None:
             yield past
 
-    def _open(self, player: str, account: Account | None) -> Past:
+    def _open(self, player: str, account: PlayerBalance | None) -> PlayerAudit:
         chain = Chain(player, account, since=self._since)
-        return Past(chain, Patterns(player, self._limit, since=self._since))
+        return PlayerAudit(chain, Anomalies(player, self._limit, since=self._since))
 
-    def _report(self, past: Past) -> None:
-        for finding in (*past.chain.findings(), *past.patterns.findings()):
+    def _report(self, past: PlayerAudit) -> None:
+        for finding in (*past.chain.findings(), *past.anomalies.findings()):
             self._tell(finding)
 
 
-class SecondLook:
+class Recheck:
     """Looks again at players who did not fit, by themselves, until they do or there is nothing left to wait for.
 
     `open_past` begins a player's past, `report` is handed each that is complete.
     """
 
     def __init__(
-        self, source: Source, open_past: Callable[[str, Account | None], Past], report: Callable[[Past], None]
+        self,
+        source: Source,
+        open_past: Callable[[str, PlayerBalance | None], PlayerAudit],
+        report: Callable[[PlayerAudit], None],
     ) -> None:
         self._source = source
         self._open_past = open_past
         self._report = report
         self._patience = PATIENCE
 
-    async def at(self, players: Sequence[str]) -> None:
+    async def run(self, players: Sequence[str]) -> None:
         """Look, and report each of them."""
         loop = asyncio.get_running_loop()
         until = loop.time() + min(SOON, self._patience)
@@ -198,7 +203,7 @@ class SecondLook:
                 await asyncio.sleep(PAUSE)
         for start in range(0, len(players), TOGETHER):
             left: Sequence[str] = players[start : start + TOGETHER]
-            for looks_left in reversed(range(LOOKS)):
+            for looks_left in reversed(range(MAX_RECHECKS)):
                 left = await self._once_more(left, last=not looks_left)
 
     async def _right(self, player: str) -> bool:
@@ -240,7 +245,7 @@ class SecondLook:
             elif loop.time() - since > self._patience:
                 self._patience = 0.0
 
-    async def _read(self, player: str, account: Account | None) -> Past:
+    async def _read(self, player: str, account: PlayerBalance | None) -> PlayerAudit:
         past = self._open_past(player, account)
         async for _, n, entry in self._source.lines_of(player):
             past.add(entry, n)
