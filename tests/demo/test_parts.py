@@ -93,5 +93,5 @@ def test_curl_lines_fit_other_actions_small_increments_and_tls():
 
 def test_an_address_on_every_interface_is_shown_as_one_to_open():
     assert guide.reachable("http://0.0.0.0:8000") == "http://127.0.0.1:8000"
-    assert guide.reachable("https://[::]:8000") == "https://[::1]:8000"
+    assert guide.reachable("https://[::]:8000") == "https://127.0.0.1:8000"
     assert guide.reachable("http://10.0.0.7:8000") == "http://10.0.0.7:8000"

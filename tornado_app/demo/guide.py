@@ -17,8 +17,8 @@ EXAMPLE_POINTS = 5
 
 
 def reachable(url: str) -> str:
-    """An address to open: a service on every interface is on loopback too."""
-    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    """An address to open: a service on every interface is on loopback too, and IPv6 may be switched off there."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
 
 
 def render(config: Config, url: str, metrics_url: str, token: str, players: int, *, bold: bool) -> str:
