@@ -124,9 +124,9 @@ def test_watch_gets_the_address(part):
 
 
 def test_every_fault_of_the_settings_is_a_line_and_nothing_starts(part, capsys):
-    assert main(["serve", "--port", "x", "--host", "a b", "--tls-cert", "c"]) == 2
+    assert main(["serve", "--port", "x", "--host", "a b", "--tls-cert-file", "c"]) == 2
     output = capsys.readouterr()
-    assert [line.split(" ")[1] for line in output.err.splitlines()] == ["host", "port", "tls_cert"]
+    assert [line.split(" ")[1] for line in output.err.splitlines()] == ["host", "port", "tls_cert_file"]
     assert all(line.startswith("error: ") for line in output.err.splitlines())
     assert not part.given
 

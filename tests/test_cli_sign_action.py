@@ -86,7 +86,7 @@ def test_a_type_that_has_no_points_is_signed_with_a_warning(capsys, monkeypatch,
     assert main(boss) == 0
     assert "boss is not in the table of actions (level_complete," in capsys.readouterr().err
     (tmp_path / "actions.yaml").write_text("boss: 7\n")
-    for known in ([*boss, "--actions", "actions.yaml"], [*boss, "--points", "5"]):
+    for known in ([*boss, "--actions-file", "actions.yaml"], [*boss, "--points", "5"]):
         assert main(known) == 0
         assert not capsys.readouterr().err
 

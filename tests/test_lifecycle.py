@@ -34,7 +34,7 @@ def start(tmp_path):
 
 def test_motor_serves_the_same(start, mongo_database):
     uri, name = mongo_database
-    one = start("--mongo-driver", "motor", uri=uri, database=name)
+    one = start("--mongodb-driver", "motor", uri=uri, database=name)
     other = start(uri=uri, database=name)
     body, headers = {"score": 5}, {"Idempotency-Key": "x"}
     assert one.post("/api/score", body, token=token("ann"), headers=headers).status == 201
@@ -102,7 +102,7 @@ def test_tls_and_its_renewal(start, mongo_database, tmp_path):
     uri, name = mongo_database
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     write_pair(cert, key, 1)
-    service = start("--tls-cert", str(cert), "--tls-key", str(key), uri=uri, database=name)
+    service = start("--tls-cert-file", str(cert), "--tls-key-file", str(key), uri=uri, database=name)
     assert service.url.startswith("https://")
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -9,7 +9,7 @@ from websockets.sync.client import connect
 from tests.support.service import token
 
 STRICT = (
-    "--max-failures-per-address",
+    "--auth-failure-limit",
     "5/1m",
     "--max-connections-per-address",
     "2",
@@ -22,7 +22,7 @@ STRICT = (
 def strict(run_service, module_database):
     """Loopback is a trusted proxy here, so that a test can come from any address."""
     uri, name = module_database
-    room = {"LEADERBOARD_MAX_FAILURES_PER_ADDRESS": "5/1m", "LEADERBOARD_MAX_CONNECTIONS_PER_ADDRESS": "2"}
+    room = {"LEADERBOARD_AUTH_FAILURE_LIMIT": "5/1m", "LEADERBOARD_MAX_CONNECTIONS_PER_ADDRESS": "2"}
     return run_service(*STRICT, uri=uri, database=name, env=room)
 
 

@@ -285,7 +285,7 @@ def test_an_answer_that_tornado_cannot_write_ends_the_connection(caplog):
 
 def test_who_sends_half_of_an_update_takes_nobodys_place(run_service, module_database):
     uri, name = module_database
-    small = run_service("--max-waiting-writes", "20", uri=uri, database=name)
+    small = run_service("--max-pending-writes", "20", uri=uri, database=name)
     with contextlib.ExitStack() as stack:
         for _ in range(30):
             half = stack.enter_context(Wire(small.url))

@@ -171,7 +171,7 @@ def test_who_does_not_read_gets_no_pile_of_answers(full):
 def test_points_are_what_was_accepted_when_some_are_refused(run_service, module_database):
     """The real thing: one update may wait."""
     uri, name = module_database
-    service = run_service("--max-waiting-writes", "1", "--rate-limit", "1000/1m", uri=uri, database=name)
+    service = run_service("--max-pending-writes", "1", "--rate-limit", "1000/1m", uri=uri, database=name)
     user = f"u-{uuid4().hex[:8]}"
     assert service.post("/api/score", {"score": 1}, token=token(user)).status in (200, 201)
 

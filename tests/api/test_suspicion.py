@@ -10,7 +10,7 @@ from tests.support.wait import wait_until
 @pytest.fixture(scope="module")
 def strict(run_service, module_database):
     uri, name = module_database
-    flags = ("--max-points-per-window", "100", "--suspend-suspicious", "--rate-limit", "100/1m")
+    flags = ("--max-points-per-window", "100", "--auto-suspend", "--rate-limit", "100/1m")
     return run_service(*flags, uri=uri, database=name)
 
 

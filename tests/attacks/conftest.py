@@ -34,7 +34,7 @@ def strict(arena):
         "--trusted-proxies", "127.0.0.0/8", "--idle-timeout", "500ms", "--body-timeout", "500ms",
         "--ping-interval", "300ms", "--log-format", "text", "--log-level", "debug",
         env={
-            "LEADERBOARD_MAX_FAILURES_PER_ADDRESS": "5/1m",
+            "LEADERBOARD_AUTH_FAILURE_LIMIT": "5/1m",
             "LEADERBOARD_MAX_CONNECTIONS_PER_ADDRESS": "2",
         },
     )  # fmt: skip

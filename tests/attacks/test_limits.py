@@ -101,7 +101,7 @@ def guess(service, *forwarded: str):
 @pytest.fixture(scope="module")
 def bare(arena):
     """A service that clients reach without a proxy, and that has little patience."""
-    return arena.run(env={"LEADERBOARD_MAX_FAILURES_PER_ADDRESS": "5/1m"})
+    return arena.run(env={"LEADERBOARD_AUTH_FAILURE_LIMIT": "5/1m"})
 
 
 def test_forged_x_forwarded_for_without_a_proxy(arena, bare):

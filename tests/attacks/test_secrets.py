@@ -43,7 +43,7 @@ def test_secrets_in_check_config(arena):
         ["check-config", "--port", "99999"],
         ["check-config", "--jwt-algorithm", "RS256"],
         ["check-config", "--no-such-flag"],
-        ["serve", "--port", "0", "--metrics-port", "0", "--tls-cert", "/no/such"],
+        ["serve", "--port", "0", "--metrics-port", "0", "--tls-cert-file", "/no/such"],
     ],
     ids=lambda arguments: " ".join(arguments)[:40],
 )

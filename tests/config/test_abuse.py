@@ -23,9 +23,9 @@ def fault(flags: dict[str, str] | None = None, environ: dict[str, str] | None = 
 def test_the_defaults_are_safe():
     config = load_config({}, {})
     assert config.trusted_proxies == ()
-    assert config.max_failures_per_address == RateLimit(60, 60.0)
+    assert config.auth_failure_limit == RateLimit(60, 60.0)
     assert config.max_connections_per_address == 100
-    assert not config.suspend_suspicious
+    assert not config.auto_suspend
     assert config.captcha_url is None
 
 

@@ -39,10 +39,10 @@ def test_all_faults_are_listed_at_once(tmp_path: Path):
     path.write_text("log_level: loud\nnonsense: 1\n")
     found = faults(
         {"config": str(path), "port": "80000"},
-        {"LEADERBOARD_RATE_LIMIT": "often", "LEADERBOARD_HSOT": "x", "LEADERBOARD_TLS_CERT": "/c.pem"},
+        {"LEADERBOARD_RATE_LIMIT": "often", "LEADERBOARD_HSOT": "x", "LEADERBOARD_TLS_CERT_FILE": "/c.pem"},
     )
     assert [line.split(" ")[0] for line in found] == [
-        "port", "rate_limit", "log_level", "LEADERBOARD_HSOT", '"nonsense"', "tls_cert",
+        "port", "rate_limit", "log_level", "LEADERBOARD_HSOT", '"nonsense"', "tls_cert_file",
     ]  # fmt: skip
     assert all("\n" not in line for line in found)
 
@@ -158,9 +158,11 @@ def test_a_wrong_value_is_quoted_on_one_line_and_cut():
 
 
 def test_tls_needs_both_files(tmp_path: Path):
-    assert fault({"tls_cert": "/c"}) == "tls_cert (--tls-cert): tls_key is missing; HTTPS needs both"
-    assert fault({"tls_key": "/c"}) == "tls_key (--tls-key): tls_cert is missing; HTTPS needs both"
-    assert "/c cannot be read: No such file" in fault({"tls_cert": "/c", "tls_key": "/c"})
+    assert (
+        fault({"tls_cert_file": "/c"}) == "tls_cert_file (--tls-cert-file): tls_key_file is missing; HTTPS needs both"
+    )
+    assert fault({"tls_key_file": "/c"}) == "tls_key_file (--tls-key-file): tls_cert_file is missing; HTTPS needs both"
+    assert "/c cannot be read: No such file" in fault({"tls_cert_file": "/c", "tls_key_file": "/c"})
 
 
 def test_a_database_of_one_s_own_needs_a_key(tmp_path: Path):
@@ -190,7 +192,7 @@ def test_a_bad_key_is_not_also_a_missing_one():
 
 
 def test_what_an_unreadable_file_may_hold_is_not_called_missing():
-    assert "/no/such.yaml" in fault({"config": "/no/such.yaml", "mongodb_uri": URI, "tls_cert": "/c"})
+    assert "/no/such.yaml" in fault({"config": "/no/such.yaml", "mongodb_uri": URI, "tls_cert_file": "/c"})
 
 
 def test_the_key_must_fit_the_algorithm():
@@ -261,14 +263,14 @@ def test_each_wrong_action_is_a_fault(tmp_path: Path):
         f"ok: 1\nwith space: 1\n{'x' * 65}: 1\n7: 1\nzero: 0\n"
         "bool: true\nfloat: 1.0\nhuge: 9223372036854775808\ntext: '5'\n"
     )
-    found = faults({"actions": str(table)})
+    found = faults({"actions_file": str(table)})
     assert [line.split(", line ")[1][0] for line in found] == list("23456789")
-    assert all(line.startswith("actions (--actions): ") for line in found)
+    assert all(line.startswith("actions_file (--actions-file): ") for line in found)
     table.write_text("a: 1\na: 2\n")
-    assert "the same key stands here twice" in fault({"actions": str(table)})
+    assert "the same key stands here twice" in fault({"actions_file": str(table)})
     table.write_text("")
-    assert "holds no action" in fault({"actions": str(table)})
-    assert "No such file" in fault({"actions": str(tmp_path / "gone")})
+    assert "holds no action" in fault({"actions_file": str(table)})
+    assert "No such file" in fault({"actions_file": str(tmp_path / "gone")})
 
 
 def test_a_password_in_a_flag_is_allowed_but_unwise():

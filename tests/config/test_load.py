@@ -55,8 +55,8 @@ def test_the_flag_names_the_file_before_the_variable_does(file: Path):
 
 
 FILES = (
-    "config", "tls_cert", "tls_key", "mongodb_uri_file", "jwt_key_file", "jwt_jwks_file", "proof_key_file",
-    "proof_jwks_file", "captcha_secret_file", "actions",
+    "config", "tls_cert_file", "tls_key_file", "mongodb_uri_file", "jwt_key_file", "jwt_jwks_file", "proof_key_file",
+    "proof_jwks_file", "captcha_secret_file", "actions_file",
 )  # fmt: skip
 """What names a file that must be there; tests below give them."""
 
@@ -67,9 +67,9 @@ SAMPLES = {
     "jwt_audience": "game", "jwt_issuer": "https://id.example.com", "max_points_per_window": "7",
     "allowed_origins": "https://a.example,http://localhost:3000", "auto_register": "true", "rate_limit": "3/5s",
     "log_level": "debug", "log_format": "json", "mongodb_database": "other", "data_dir": "/some/where",
-    "mongo_driver": "motor", "jwt_jwks_url": "https://id.example.com/jwks", "action_proof": "required",
+    "mongodb_driver": "motor", "jwt_jwks_url": "https://id.example.com/jwks", "action_proof": "required",
     "proof_key": OTHER, "trusted_proxies": "10.0.0.0/8,::1/128", "captcha_url": "https://captcha.example/siteverify",
-    "captcha_secret": "0x1234", "suspend_suspicious": "true", "max_failures_per_address": "6/h",
+    "captcha_secret": "0x1234", "auto_suspend": "true", "auth_failure_limit": "6/h",
 }  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def test_secrets_from_files_are_read_anew(tmp_path: Path):
 def test_actions_come_from_their_file(tmp_path: Path):
     table = tmp_path / "actions.yaml"
     table.write_text("win: 10\n'2048': 5\nbig.one-a_b: 9223372036854775807\n")
-    config = load_config({"actions": str(table)}, {})
+    config = load_config({"actions_file": str(table)}, {})
     assert config.action_points == {"win": 10, "2048": 5, "big.one-a_b": 2**63 - 1}
 
 

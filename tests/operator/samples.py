@@ -122,7 +122,7 @@ ROUTED = spec(
         }
     },
     autoscaling={"maxReplicas": 4, "metrics": [{"type": "Sockets", "averageValue": "4k", "api": "External"}]},
-    settings={"tls_cert": "/etc/tls/tls.crt", "tls_key": "/etc/tls/tls.key"},
+    settings={"tls_cert_file": "/etc/tls/tls.crt", "tls_key_file": "/etc/tls/tls.key"},
     trustedCA={"configMapRef": {"name": "authorities", "key": "bundle.pem"}},
 )
 

@@ -56,7 +56,7 @@ PLAIN = [
         "http://lb.example",
     ),
     (
-        {**with_service(type="LoadBalancer", port=443), "settings": {"tls_cert": "/a", "tls_key": "/b"}},
+        {**with_service(type="LoadBalancer", port=443), "settings": {"tls_cert_file": "/a", "tls_key_file": "/b"}},
         {"service": addressed(ip="192.0.2.7")},
         True,
         "Accepted",

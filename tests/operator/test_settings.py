@@ -83,7 +83,7 @@ def test_drain_ends_before_the_pod_must():
     assert settings(board(spec(**long)).spec)["drain_timeout"] == "100s"
 
 
-SHARED = {"max_connections_per_address": 20_000, "max_failures_per_address": "1000000/60s"}
+SHARED = {"max_connections_per_address": 20_000, "auth_failure_limit": "1000000/60s"}
 
 
 @pytest.mark.parametrize(

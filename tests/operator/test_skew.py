@@ -61,8 +61,8 @@ def test_older_image_knows_what_this_operator_writes(version):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_newer_image_accepts_what_an_older_operator_wrote(version, name, tmp_path):
     written = recorded(version)["writes"][name]
-    files = ("mongodb_uri_file", "jwt_key_file", "jwt_jwks_file", "proof_key_file", "proof_jwks_file", "tls_cert")
-    without = {key: value for key, value in written.items() if key not in (*files, "tls_key", "actions")}
+    files = ("mongodb_uri_file", "jwt_key_file", "jwt_jwks_file", "proof_key_file", "proof_jwks_file", "tls_cert_file")
+    without = {key: value for key, value in written.items() if key not in (*files, "tls_key_file", "actions_file")}
     without |= {"mongodb_uri": "mongodb://h/?replicaSet=r", "captcha_secret": "c"} | _keys(written)
     without.pop("captcha_secret_file", None)
     if "captcha_url" not in without:

@@ -177,7 +177,7 @@ def test_tls(start, mongo_database, tmp_path):
     uri, name = mongo_database
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     write_pair(cert, key, 1)
-    service = start("--tls-cert", str(cert), "--tls-key", str(key), uri=uri, database=name)
+    service = start("--tls-cert-file", str(cert), "--tls-key-file", str(key), uri=uri, database=name)
     assert service.url.startswith("https://")
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

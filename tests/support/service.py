@@ -24,7 +24,7 @@ KEY = secrets.token_urlsafe(32)
 READY = re.compile(r"leaderboard ready at (\S+) \(metrics at (\S+)\)")
 START_SECONDS = 60
 ROOM_FOR_TESTS = {  # all tests come from one address
-    "LEADERBOARD_MAX_FAILURES_PER_ADDRESS": "2000/1s",
+    "LEADERBOARD_AUTH_FAILURE_LIMIT": "2000/1s",
     "LEADERBOARD_MAX_CONNECTIONS_PER_ADDRESS": "1000000",
 }
 

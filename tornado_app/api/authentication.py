@@ -92,5 +92,5 @@ class Door:
             "Too many failed attempts from this address. Please wait a moment.",
             retry_after=wait,
             reason="too_many_failures",
-            detail=f"max_failures_per_address {self._failures.limit} is used up for {site(address)}",
+            detail=f"auth_failure_limit {self._failures.limit} is used up for {site(address)}",
         )

@@ -45,8 +45,8 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "Send an action proof, or raise `max_increment`. The reason says which of the three it is.",
     ),
     core.UnknownActionType: Remedy(
-        "`actions` has no row for the action type.",
-        "Add it to the file that `actions` names, or correct the client.",
+        "`actions_file` has no row for the action type.",
+        "Add it to `actions_file`, or correct the client.",
     ),
     errors.BadRequest: Remedy(
         "The request is not HTTP, or a header or a query argument has no meaning here.",
@@ -90,7 +90,7 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "Look at the player's history. If players can earn as much, raise the setting.",
     ),
     core.PlayerSuspended: Remedy(
-        "A moderator or, with `suspend_suspicious`, a rule of suspicion suspended the player.",
+        "A moderator or, with `auto_suspend`, a rule of suspicion suspended the player.",
         "`GET /api/v1/players/{user_id}/history` has the reason; a moderator may reinstate the player.",
     ),
     core.CaptchaRequired: Remedy(
@@ -135,7 +135,7 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
     core.RateLimited: Remedy(
         "The player has used up the updates or profile changes of the window, or the address has sent too many bad "
         "credentials.",
-        "Wait for `Retry-After`. Limits: `rate_limit`, `max_failures_per_address`.",
+        "Wait for `Retry-After`. Limits: `rate_limit`, `auth_failure_limit`.",
     ),
     core.TooManyConnections: Remedy(
         "The address has `max_connections_per_address` sockets open, or the process `max_connections`.",
@@ -156,7 +156,7 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
     ),
     core.Overloaded: Remedy(
         "More work waits than can be done in time.",
-        "Repeat after `Retry-After`. If it lasts: the database's latency, `max_waiting_writes`, more replicas.",
+        "Repeat after `Retry-After`. If it lasts: the database's latency, `max_pending_writes`, more replicas.",
     ),
     core.ShuttingDown: Remedy("The process is draining.", "Connect again: another process serves."),
 }

@@ -12,7 +12,7 @@ from tornado_app.config import Config, Refused, parse_duration
 from tornado_app.config.flags import add_some_settings, load
 
 SETTINGS = (
-    "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "mongodb_database", "mongo_driver", "mongodb_timeout",
+    "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "mongodb_database", "mongodb_driver", "mongodb_timeout",
     "rate_limit",
 )  # fmt: skip
 """The settings that say where the ledger is, and which pace was allowed."""
@@ -55,7 +55,7 @@ async def _audit(config: Config, options: argparse.Namespace, out: TextIO, err: 
         config.read_mongodb_uri(),
         config.mongodb_database,
         data_dir=config.data_dir,
-        driver=config.mongo_driver,
+        driver=config.mongodb_driver,
         timeout=config.mongodb_timeout,
     ) as scan:
         progress = Progress(err, *await scan.sizes())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the driver is loaded when the command runs
     from tornado_app.mongo.client.driver import Client
 
 SETTINGS = (
-    "config", "mongodb_uri", "mongodb_uri_file", "mongodb_database", "mongo_driver", "mongodb_timeout",
+    "config", "mongodb_uri", "mongodb_uri_file", "mongodb_database", "mongodb_driver", "mongodb_timeout",
     "database_owner",
 )  # fmt: skip
 """The settings that say where the database is, and on whose behalf the command acts."""
@@ -68,7 +68,7 @@ async def _connected(config: Config, action: str) -> str:
     from tornado_app.mongo.client import preflight
     from tornado_app.mongo.client.driver import maybe_await
 
-    client = preflight.open_client(config.read_mongodb_uri() or "", config.mongo_driver, config.mongodb_timeout)
+    client = preflight.open_client(config.read_mongodb_uri() or "", config.mongodb_driver, config.mongodb_timeout)
     try:
         return await _act(client, config, action)
     finally:

@@ -21,7 +21,7 @@ TOKEN_SETTINGS = (
 
 PROOF_SETTINGS = (
     "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "proof_key", "proof_key_file", "proof_jwks_file",
-    "proof_algorithm", "proof_lifetime", "actions", "action_proof",
+    "proof_algorithm", "proof_lifetime", "actions_file", "action_proof",
 )  # fmt: skip
 """The same for an action proof."""
 

@@ -129,11 +129,11 @@ def _longest_proof(limit: RateLimit) -> float:
 
 
 def _tls(config: Config) -> Iterator[Fault]:
-    cert, key = config.tls_cert, config.tls_key
+    cert, key = config.tls_cert_file, config.tls_key_file
     if cert is None and key is None:
         return
     if cert is None or key is None:
-        given, missing = ("tls_key", "tls_cert") if cert is None else ("tls_cert", "tls_key")
+        given, missing = ("tls_key_file", "tls_cert_file") if cert is None else ("tls_cert_file", "tls_key_file")
         yield given, f"{missing} is missing; HTTPS needs both"
         return
     from tornado_app.runtime.tls import server_context  # ssl is slow to import, and most processes serve plain HTTP
@@ -141,7 +141,7 @@ def _tls(config: Config) -> Iterator[Fault]:
     try:
         server_context(cert, key)
     except StartupError as error:
-        yield "tls_cert", str(error)
+        yield "tls_cert_file", str(error)
 
 
 def _captcha(config: Config) -> Iterator[Fault]:
@@ -187,7 +187,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Config], Iterator[Fault]]], ...]
     (("mongodb_timeout", "rate_limit", "proof_lifetime"), _timeout),
     (("rate_limit", "proof_lifetime"), _memory),
     (("config", *_CAPTCHA), _captcha),
-    (("config", "tls_cert", "tls_key"), _tls),
+    (("config", "tls_cert_file", "tls_key_file"), _tls),
     (("data_dir",), _data_dir),
 )
 

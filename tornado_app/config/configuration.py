@@ -31,7 +31,7 @@ class Config(Settings):
     """
 
     action_points: Mapping[str, int] = field(default_factory=lambda: DEFAULT_ACTIONS, hash=False)
-    """Points by action type: what the file `actions` holds."""
+    """Points by action type: what `actions_file` holds."""
 
     color: bool = True
     """Whether logs on a terminal may be coloured: false where the variable NO_COLOR is set (no-color.org)."""

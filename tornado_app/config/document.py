@@ -154,8 +154,8 @@ def _actions() -> str:
     rows = "\n".join(f"{name}: {points}" for name, points in DEFAULT_ACTIONS.items())
     return f"""### The table of actions
 
-The file that `actions` names holds the points of each action type, in YAML. A type is 1 to 64 of `A-Z a-z 0-9 _ . -`,
-points are a whole number of 1 or more. Without a file, the table is
+`actions_file` names a YAML file with the points of each action type. A type is 1 to 64 of `A-Z a-z 0-9 _ . -`, points
+are a whole number of 1 or more. Without a file, the table is
 
 ```yaml
 {rows}

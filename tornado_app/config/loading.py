@@ -37,12 +37,12 @@ def load_config(
 
 def _checked(config: Config, gathered: Gathered, concerned: Collection[str] | None) -> Config:
     """`config` with its actions, once everything about it is known to be good; else ConfigError."""
-    if config.actions is not None:
+    if config.actions_file is not None:
         try:
-            config = replace(config, action_points=MappingProxyType(read_actions(config.actions)))
+            config = replace(config, action_points=MappingProxyType(read_actions(config.actions_file)))
         except ConfigError as error:
             for fault in error.faults:
-                gathered.refuse("actions", fault)
+                gathered.refuse("actions_file", fault)
     check(config, gathered, concerned)
     if gathered.faults:
         raise ConfigError(gathered.faults)

@@ -44,10 +44,12 @@ class Settings:
         "Processes that share the port; auto is one for each processor that the service may use. A limit that is said "
         "to be of a process holds in each. More than one needs Linux; elsewhere auto is 1.",
     )
-    tls_cert: Path | None = _serving(
+    tls_cert_file: Path | None = _serving(
         File(), None, "Certificate chain (PEM) to serve HTTPS with; read again when it changes."
     )
-    tls_key: Path | None = _serving(File(), None, "Private key (PEM) of `tls_cert`; read again when it changes.")
+    tls_key_file: Path | None = _serving(
+        File(), None, "Private key (PEM) of `tls_cert_file`; read again when it changes."
+    )
 
     data_dir: Path = _database(
         File(), Path("leaderboard-data"), "Folder of the embedded database and of the keys made for it."
@@ -82,7 +84,7 @@ class Settings:
         "Owner, as namespace/name, that `database_owner` takes the database over from. If unset, a database of another "
         "owner is refused.",
     )
-    mongo_driver: Literal["pymongo", "motor"] = _database(
+    mongodb_driver: Literal["pymongo", "motor"] = _database(
         Choice(metavar="NAME", options=("pymongo", "motor")),
         "pymongo",
         "MongoDB driver; motor needs the extra `motor`.",
@@ -205,7 +207,7 @@ class Settings:
     auto_register: bool = _rules(
         Flag(), default=False, doc="Create an unknown player where the frontend would answer 404."
     )
-    actions: Path | None = _rules(
+    actions_file: Path | None = _rules(
         File(metavar="FILE"), None, "YAML file of points by action type. If unset, a small built-in table."
     )
 
@@ -215,7 +217,7 @@ class Settings:
         "Networks of the proxies in front of the service, whose X-Forwarded-For is trusted. If empty, a client's "
         "address is that of its connection, so that behind a proxy all clients count as one.",
     )
-    max_failures_per_address: RateLimit = _abuse(
+    auth_failure_limit: RateLimit = _abuse(
         Rate(counted="requests", most=1_000_000),
         RateLimit(60, 60.0),
         "Maximum requests of one address, in this process, that need a token and come without one, or with one that "
@@ -224,7 +226,7 @@ class Settings:
     max_connections_per_address: int = _abuse(
         Integer(low=1, high=1_000_000), 100, "Maximum sockets that one address may have open at once in this process."
     )
-    suspend_suspicious: bool = _abuse(
+    auto_suspend: bool = _abuse(
         Flag(),
         default=False,
         doc=(
@@ -273,7 +275,7 @@ class Settings:
     )
     ping_interval: float = _live(Duration(low=0.01, high=3600), 30.0, "Time between two pings to a socket.")
 
-    max_waiting_writes: int = _limits(
+    max_pending_writes: int = _limits(
         Integer(low=1, high=1_000_000),
         10_000,
         "Maximum updates that wait for the database before new ones are refused; fewer where the last batch was so "

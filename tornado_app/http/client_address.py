@@ -57,7 +57,7 @@ class Proxies:
         self._warned = True
         log.warning(
             "X-Forwarded-For from %s is ignored, as trusted_proxies does not name that address. If it is your proxy, "
-            "all clients behind it count as one address for max_connections_per_address and max_failures_per_address: "
+            "all clients behind it count as one address for max_connections_per_address and auth_failure_limit: "
             "add the proxy to trusted_proxies",
             peer,
             extra={"event": "proxy_not_trusted", "remote": peer},

@@ -105,7 +105,7 @@ def reserved(config: Config) -> Iterator[int]:
 
 def service_url(config: Config, port: int) -> str:
     """Where the service is, on this port."""
-    return f"{'http' if config.tls_cert is None else 'https'}://{_authority(config.host, port)}"
+    return f"{'http' if config.tls_cert_file is None else 'https'}://{_authority(config.host, port)}"
 
 
 def _authority(host: str, port: int) -> str:

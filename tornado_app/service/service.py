@@ -128,7 +128,7 @@ class Service(Serving):
                 (self._share.uri if self._share else None) or config.read_mongodb_uri(),
                 config.mongodb_database,
                 data_dir=config.data_dir,
-                driver=config.mongo_driver,
+                driver=config.mongodb_driver,
                 timeout=config.mongodb_timeout,
                 on_failure=self.fail,
                 observe=metrics.command,
@@ -160,7 +160,7 @@ class Service(Serving):
             config.mongodb_database,
             rules=config.rules,
             timeout=config.mongodb_timeout,
-            max_waiting=config.max_waiting_writes,
+            max_waiting=config.max_pending_writes,
             observe_batch=metrics.commit_size.observe,
             tracing=self.tracing,
         )
@@ -189,7 +189,7 @@ class Service(Serving):
         )
         self.token_keys = keys.token_keys(config, lambda result: metrics.jwks_refreshes.labels(result).inc())
         verifier = keys.authenticator(config, self.token_keys)
-        worst = config.max_failures_per_address
+        worst = config.auth_failure_limit
         self.door = Door(verifier, Failures(worst.updates, worst.window))
         validator = SubmissionValidator(
             actions=config.action_points,
@@ -229,7 +229,7 @@ class Service(Serving):
     def _suspect(self, player: str, rule: AbuseRule) -> None:
         """Note who broke a rule, and stop the player where that is configured; the submission is answered meanwhile."""
         self.gateway.work(self._note(player, rule))
-        if self.config.suspend_suspicious:
+        if self.config.auto_suspend:
             self.gateway.work(self._suspend(Case(player, f"rule:{rule}", "suspended until reviewed")))
 
     async def _note(self, player: str, rule: AbuseRule) -> None:
@@ -370,9 +370,9 @@ class Service(Serving):
         self.url = listeners.bind(self.server, config, shared=self._share is not None)
 
     async def _tls(self) -> ReloadingTls | None:
-        if self.config.tls_cert is None or self.config.tls_key is None:
+        if self.config.tls_cert_file is None or self.config.tls_key_file is None:
             return None
-        tls = ReloadingTls(self.config.tls_cert, self.config.tls_key)
+        tls = ReloadingTls(self.config.tls_cert_file, self.config.tls_key_file)
 
         async def refresh() -> None:
             while True:

@@ -17,7 +17,7 @@ const REMEDIES = new Map([
   ["invalid_token", "The service does not accept the token. The service's log names the reason; its settings jwt_* say what it expects."],
   ["expired_token", "The token has expired. Pass a function as `token` that returns a fresh one."],
   ["invalid_request", "The socket's address has a query argument other than token, which the service does not know."],
-  ["rate_limited", "Too many tokens from this address were refused (setting max_failures_per_address). Check the token."],
+  ["rate_limited", "Too many tokens from this address were refused (setting auth_failure_limit). Check the token."],
   [
     "too_many_connections",
     "Too many sockets are open from this address or on this server (settings max_connections_per_address and max_connections). " +

@@ -61,7 +61,7 @@ def _fields(spec: Spec) -> dict[str, Any]:
         "rate_limit": f"{limit.updates}/{limit.window}",
         "max_points_per_window": limit.max_points_per_window,
         "max_increment": spec.actions.max_increment,
-        "actions": f"{CONFIG_DIR}/{ACTIONS}" if spec.actions.points else None,
+        "actions_file": f"{CONFIG_DIR}/{ACTIONS}" if spec.actions.points else None,
         "broadcast_interval": live.broadcast_interval,
         "max_connections": live.max_connections,
         "allowed_origins": live.allowed_origins,
@@ -102,7 +102,7 @@ def _address_limits(spec: Spec) -> dict[str, Any]:
     """No limit for one address where all clients may share one: their own addresses are not known to the service."""
     if knows_addresses(spec):
         return {}
-    return {"max_connections_per_address": spec.live.max_connections, "max_failures_per_address": "1000000/60s"}
+    return {"max_connections_per_address": spec.live.max_connections, "auth_failure_limit": "1000000/60s"}
 
 
 def knows_addresses(spec: Spec) -> bool:

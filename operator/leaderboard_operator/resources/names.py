@@ -95,7 +95,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def scheme(self) -> str:
         """How the pods serve: with a certificate of their own, or not."""
-        return "https" if "tls_cert" in self.spec.settings else "http"
+        return "https" if "tls_cert_file" in self.spec.settings else "http"
 
     def object(
         self,

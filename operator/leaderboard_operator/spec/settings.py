@@ -34,7 +34,7 @@ FIELDS = {
     "proof_key_file": "actions.proofKeySecretRef",
     "proof_jwks_file": "actions.proofJwksSecretRef",
     "proof_algorithm": "actions.proofAlgorithm",
-    "actions": "actions.points",
+    "actions_file": "actions.points",
     "max_increment": "actions.maxIncrement",
     "captcha_url": "actions.captcha.url",
     "captcha_secret_file": "actions.captcha.secretRef",

@@ -121,7 +121,7 @@ def _client_class(driver: DriverName) -> Any:
         from motor.motor_asyncio import AsyncIOMotorClient
     except ModuleNotFoundError as missing:
         raise StartupError(
-            "mongo_driver=motor needs Motor: install the extra `motor` (in this project's folder: pip install .[motor])"
+            "mongodb_driver=motor needs the extra `motor`; in this project's folder, run: pip install .[motor]"
         ) from missing
     return AsyncIOMotorClient
 
