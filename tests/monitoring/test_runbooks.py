@@ -94,7 +94,7 @@ def test_the_documentation_lists_each_alert_with_its_severity():
 
 
 def test_the_documentation_tells_how_fast_a_budget_may_be_burnt():
-    table = MONITORING.partition("| Burns |")[2].partition("\n\n")[0]
+    table = MONITORING.partition("| Burn rate |")[2].partition("\n\n")[0]
     for burn in BURNS:
         windows = " | ".join(re.sub(r"([0-9]+)m$", r"\1 min", re.sub(r"([hd])$", r" \1", each)) for each in (
             burn.long, burn.short, burn.hold,

@@ -14,18 +14,18 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 HEAD = """# Metrics
 
 Prometheus scrapes the service at `/metrics` on `metrics_port`, and the operator on its port 8080. With OpenMetrics
-(Prometheus asks for it where `exemplar-storage` is on), buckets of `leaderboard_http_request_duration_seconds` carry
-exemplars with `request_id`: of requests of 250 ms and more, and of one each second of the others.
+(which Prometheus requests if `exemplar-storage` is on), buckets of `leaderboard_http_request_duration_seconds` have
+exemplars with `request_id`: of requests of 250 ms and more, and of one of the others each second.
 
-No label has a value from outside: a path that is not known is the route `none`, a method that is not known is `other`,
-and no player is ever a label. Series of known values are there from the start, at 0.
+No label has a value from a client: an unknown path is the route `none`, an unknown method is `other`, and no player is
+ever a label. Series of known values exist from the start, at 0.
 
-With `--processes N` one scrape tells about all processes. Counters and histograms are added up, and what an ended
-process had counted stays. Of a gauge it is the sum, the greatest or the least, as the column *Together* says.
-Exemplars are the newest of any process.
+With `--processes N` one scrape returns all processes. Counters and histograms are added up, and the counts of a process
+that ended are kept. A gauge is the sum, the maximum or the minimum, as the column *Together* says. Exemplars are the
+newest ones of any process.
 
-`process_*` and `python_gc_*` are the Prometheus client library's. With several processes, memory is the sum, open files
-those of the process that has most, and the start that of the newest.
+`process_*` and `python_gc_*` come from the Prometheus client library. With several processes, memory is the sum, open
+files are those of the process with most of them, and the start time is that of the newest.
 """
 
 
