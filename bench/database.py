@@ -25,7 +25,7 @@ LOADED_AT_ONCE = 5000
 SELECTION_MS = 5000
 PREFIX = "player-"
 
-RULES = Config().rules
+POLICY = Config().write_policy
 """Those of the default settings, which the service runs with."""
 
 
@@ -113,12 +113,14 @@ def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any
     moment = datetime.fromtimestamp(long_ago / 1000, UTC)
     for number in range(players):
         action = Action(
-            user_id=player(number), points=number, id="opening", fingerprint=bytes(8), profile=Profile(), create=True,
-            type=None, frontend="A", caller=player(number),
+            user_id=player(number), points=number, id="opening", fingerprint=bytes(8), profile=Profile(),
+            create_player=True, type=None, frontend="A", caller=player(number),
         )  # fmt: skip
-        change = update(WriteAttempt(action, f"bench.{number:x}", long_ago, RULES), RULES)
+        change = update(WriteAttempt(action, f"bench.{number:x}", long_ago, POLICY), POLICY)
         (entry,) = change["$push"]["recent"]["$each"]
-        memory = [entry | {"i": place.to_bytes(12, "big"), "p": 0} for place in range(RULES.remember - 1)]
+        memory = [
+            entry | {"i": place.to_bytes(12, "big"), "p": 0} for place in range(POLICY.idempotency_history_size - 1)
+        ]
         yield {
             "_id": player(number), "username": name.format(number), "score": number,
             "updatedAt": moment, "recent": [entry, *memory], "last": change["$set"]["last"], **change["$setOnInsert"],

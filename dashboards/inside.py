@@ -201,11 +201,11 @@ def trust() -> list[Panel]:
         colour(
             lines(
                 "Ledger entries",
-                "Is each score vouched for? `foreign` and `reconciled` ones were changed past the service.",
+                "Is each score vouched for? `external` and `reconciled` ones were changed past the service.",
                 "none",
                 query(total(increase("leaderboard_ledger_entries_total"), "kind"), "{{kind}}"),
             ),
-            foreign=RED,
+            external=RED,
             reconciled=ORANGE,
         ),
         lines(

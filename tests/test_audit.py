@@ -45,7 +45,7 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 async def desk(mongo_database):
-    """Three players with ten entries each, all booked, and the writer at work."""
+    """Three players with ten entries each, all recorded, and the writer at work."""
     async with open_desk(*mongo_database) as desk:
         await desk.begin()
         for n in range(30):
@@ -112,9 +112,9 @@ async def test_moderation_is_no_difference(desk):
 
 async def test_a_tampered_score(desk):
     desk.sync["players"].update_one({"_id": "bob"}, {"$set": {"score": 1_000_000}})
-    assert await differences(desk) == [("foreign", "bob", 11)]
+    assert await differences(desk) == [("external", "bob", 11)]
     await desk.score("bob", 1)
-    assert await differences(desk) == [("foreign", "bob", 11)]
+    assert await differences(desk) == [("external", "bob", 11)]
     assert await differences(desk, "--since", "0s") == []
 
 
@@ -127,7 +127,7 @@ async def test_a_tampered_score_while_nobody_writes_the_ledger(unattended):
 async def test_a_write_that_never_came_to_the_ledger(unattended):
     desk = unattended
     await desk.score("bob", 1)
-    assert await differences(desk) == [("not_booked", "bob", None)]
+    assert await differences(desk) == [("not_recorded", "bob", None)]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ async def test_a_write_that_never_came_to_the_ledger(unattended):
         {"hash": "x"},
         {"kind": "gift"},
         {"version": 1.5},
-        {"ops": 5},
+        {"takes_back": 5},
         {"points": True},
         {"at": DatetimeMS(-(2**60))},
         {"by": ["alice"]},
@@ -170,12 +170,12 @@ async def test_a_deleted_entry(desk, gone, told):
 
 async def test_the_last_entry_deleted(desk):
     desk.sync["ledger"].delete_one({"player": "bob", "n": 10})
-    assert await differences(desk) == [("not_booked", "bob", None)]
+    assert await differences(desk) == [("not_recorded", "bob", None)]
 
 
 async def test_a_whole_chain_deleted(desk):
     desk.sync["ledger"].delete_many({"player": "bob"})
-    assert await differences(desk) == [("not_booked", "bob", None)]
+    assert await differences(desk) == [("not_recorded", "bob", None)]
 
 
 async def test_swapped_hashes(desk):
@@ -200,7 +200,7 @@ async def test_a_player_who_was_deleted_or_never_was_one(desk):
     desk.sync["players"].delete_one({"_id": "bob"})
     desk.sync["players"].insert_many([{"_id": 7, "score": 1}, {"_id": "odd", "score": "9"}])
     found = await differences(desk)
-    assert ("foreign", "bob", 11) in found
+    assert ("external", "bob", 11) in found
     assert ("not_ours", "odd", None) in found
     assert ("not_ours", None, None) in found
 
@@ -398,5 +398,5 @@ def test_nothing_that_it_prints_moves_a_terminal():
 
     out = io.StringIO()
     printed = report.Report(out, progress.Progress(io.StringIO(), 1, 1), lines_of_json=False)
-    printed.tell(Finding(Kind.FOREIGN, "a\x1b[2Jb", "x\n\u202ey", 3))
+    printed.tell(Finding(Kind.EXTERNAL, "a\x1b[2Jb", "x\n\u202ey", 3))
     assert out.getvalue() == "difference    a\\x1b[2Jb: entry 3: x\\n\\u202ey\n"

@@ -46,7 +46,7 @@ def write(folder, *lines):
 
 
 def _wait_for_ledger(database):
-    wait_until(lambda: database["leases"].find_one({"place": {"$ne": None}}), 60, "the ledger has begun")
+    wait_until(lambda: database["leases"].find_one({"resume_token": {"$ne": None}}), 60, "the ledger has begun")
 
 
 def test_the_documented_commands_move_players_with_names_and_times(database, own_replica_set, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from tornado_app.api.frontends.a import ScoreChannel
 from tornado_app.api.frontends.b import ScoreboardChannel
 from tornado_app.api.frontends.c import LeaderboardChannel
-from tornado_app.core.model import Player, Top, standings
+from tornado_app.core.model import Player, TopPlayers, standings
 from tornado_app.live.hub import PersonalUpdate
 
 C = LeaderboardChannel()
@@ -19,7 +19,7 @@ def player(name, score):
 
 
 def top(version, **scores):
-    return Top(version, standings([player(name, score) for name, score in scores.items()]))
+    return TopPlayers(version, standings([player(name, score) for name, score in scores.items()]))
 
 
 def place(position, name, score, rank):
@@ -63,7 +63,7 @@ def test_c_shows_a_rank_that_changed_without_its_score():
 def test_c_shows_a_changed_name():
     before, after = top(1, ada=30, bob=20), top(2, ada=30, bob=20)
     renamed = Player("bob", 20, 1_767_323_045_678, "Robert", None)
-    after = Top(2, standings([after.standings[0].player, renamed]))
+    after = TopPlayers(2, standings([after.standings[0].player, renamed]))
     assert changed(before, after) == [
         {"userId": "bob", "username": "Robert", "avatarUrl": None, "score": 20, "rank": 2, "position": 2}
     ]

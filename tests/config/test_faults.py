@@ -248,7 +248,7 @@ def test_too_long_a_memory_is_refused_with_the_largest_that_fits(rate: str, life
         config = load_config({"rate_limit": rate, "proof_lifetime": f"{lifetime}s", **changed}, {})
         if "/" in value:
             more = RateLimit(config.rate_limit.updates + 1, config.rate_limit.window)
-            assert more.remembered(lifetime + LEEWAY) > 2000
+            assert more.idempotency_history_size(lifetime + LEEWAY) > 2000
 
 
 def test_the_data_folder_must_not_be_a_file(tmp_path: Path):

@@ -200,9 +200,9 @@ def test_an_unusable_key_is_told_once():
 def test_ids_are_remembered_for_as_long_as_a_proof_is_accepted():
     assert proofs.LEEWAY == PROOF_LEEWAY
     limit = Config().rate_limit
-    assert Config().rules.remember == limit.remembered(60 + PROOF_LEEWAY)
-    assert Config(proof_lifetime=85).rules.remember == 2 * limit.updates
-    assert Config(proof_lifetime=85.1).rules.remember == 3 * limit.updates
+    assert Config().write_policy.idempotency_history_size == limit.idempotency_history_size(60 + PROOF_LEEWAY)
+    assert Config(proof_lifetime=85).write_policy.idempotency_history_size == 2 * limit.updates
+    assert Config(proof_lifetime=85.1).write_policy.idempotency_history_size == 3 * limit.updates
 
 
 def test_who_is_not_concerned_is_not_asked():

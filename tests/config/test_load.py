@@ -153,10 +153,10 @@ def test_actions_come_from_their_file(tmp_path: Path):
     assert config.action_points == {"win": 10, "2048": 5, "big.one-a_b": 2**63 - 1}
 
 
-def test_rules_follow_from_rate_and_lifetime():
-    rules = load_config({"rate_limit": "5/20s", "proof_lifetime": "1m", "max_points_per_window": "9"}, {}).rules
-    assert (rules.limit, rules.remember, rules.max_points) == (RateLimit(5, 20.0), 25, 9)
-    assert Config().rules.remember == 20
+def test_write_policy_follows_from_rate_and_lifetime():
+    policy = load_config({"rate_limit": "5/20s", "proof_lifetime": "1m", "max_points_per_window": "9"}, {}).write_policy
+    assert (policy.limit, policy.idempotency_history_size, policy.max_points) == (RateLimit(5, 20.0), 25, 9)
+    assert Config().write_policy.idempotency_history_size == 20
 
 
 def test_a_config_does_not_change_and_does_not_show_its_secrets():

@@ -4,7 +4,7 @@ import pytest
 
 from tornado_app.core.errors import InsufficientScope, InvalidBody
 from tornado_app.core.model import Caller
-from tornado_app.core.moderation import Case, Moderation
+from tornado_app.core.moderation import Moderation, ModerationRequest
 
 MODERATOR = Caller("mod", 0, scopes=frozenset({"leaderboard:admin"}))
 OTHERS = [Caller("ann", 0), Caller("server", 0, scopes=frozenset({"scores:write"}))]
@@ -39,7 +39,7 @@ async def test_only_a_moderator_moderates(caller, verb):
 async def test_who_did_it_and_why_goes_on_record(verb):
     books = Books()
     await getattr(Moderation(books), verb)(MODERATOR, "ann", "why")
-    assert books.asked == [(verb, Case("ann", "mod", "why"), {})]
+    assert books.asked == [(verb, ModerationRequest("ann", "mod", "why"), {})]
 
 
 @pytest.mark.parametrize("named", [{}, {"action_id": "x", "since": 1}])

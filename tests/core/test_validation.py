@@ -39,7 +39,7 @@ def admit(caller=ALICE, policy=ProofPolicy.OPTIONAL, **request):
 def test_points_are_the_requests_or_the_tables():
     assert admit(points=5).points == 5
     assert admit(points=5, action_type="level").points == 50
-    assert admit(fallback=1).points == 1
+    assert admit(default_points=1).points == 1
     assert admit(action_type="huge").points == 5000  # the server's own table is no claim of the player's
 
 
@@ -77,7 +77,7 @@ def test_with_proofs_required_a_player_needs_one_and_a_game_server_none():
 
 @pytest.mark.parametrize("policy", [ProofPolicy.REQUIRED, ProofPolicy.OPTIONAL])
 def test_a_proof_names_the_action(policy):
-    action = admit(policy=policy, proof="good", fallback=1)
+    action = admit(policy=policy, proof="good", default_points=1)
     assert (action.id, action.type, action.points) == ("proof-id", "boss_beaten", 7)
     with pytest.raises(InvalidActionProof):
         admit(policy=policy, proof="bad", points=1)
@@ -93,12 +93,15 @@ def test_a_service_without_a_proof_key_refuses_proofs():
 
 
 def test_auto_register_makes_players_everywhere():
-    assert not admit(points=1).create
-    assert validator(auto_register=True).validate(Submission(ALICE, points=1)).create
+    assert not admit(points=1).create_player
+    assert validator(auto_register=True).validate(Submission(ALICE, points=1)).create_player
 
 
 def test_one_request_has_one_fingerprint_through_every_front_end():
-    same = [Submission(ALICE, points=1, frontend="A"), Submission(ALICE, fallback=1, frontend="B", create=True)]
+    same = [
+        Submission(ALICE, points=1, frontend="A"),
+        Submission(ALICE, default_points=1, frontend="B", create_player=True),
+    ]
     assert len({fingerprint(s) for s in same}) == 1
     table = [Submission(ALICE, action_type="level", points=p) for p in (None, 1)]
     assert len({fingerprint(s) for s in table}) == 1

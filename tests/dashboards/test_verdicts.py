@@ -40,7 +40,7 @@ def objective(leaderboard: str, name: str, share: float, *threshold: str) -> dic
 
 
 def firing(leaderboard: str, severity: str) -> dict[str, str]:
-    labels = ('alertname="LeaderboardForeignScores"', 'alertstate="firing"', f'severity="{severity}"')
+    labels = ('alertname="LeaderboardExternalChanges"', 'alertstate="firing"', f'severity="{severity}"')
     return series("ALERTS", "1x20", leaderboard, *labels)
 
 

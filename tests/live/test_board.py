@@ -7,7 +7,7 @@ import pytest
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
-from tornado_app.core.model import Player, Top, standings
+from tornado_app.core.model import Player, TopPlayers, standings
 from tornado_app.live import board as module
 from tornado_app.live.board import Board
 
@@ -27,7 +27,7 @@ class Database:
             self.faults -= 1
             raise DatabaseError
         order = sorted(self.scores.items(), key=lambda item: (-item[1], item[0]))[:10]
-        return Top(self.version, standings([Player(u, s, 0, self.names.get(u, u)) for u, s in order]))
+        return TopPlayers(self.version, standings([Player(u, s, 0, self.names.get(u, u)) for u, s in order]))
 
     def snapshot(self):
         return ScoreSnapshot([(score, 1) for score in self.scores.values()], self.version, last_updated=7)

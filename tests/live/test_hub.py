@@ -7,14 +7,14 @@ import pytest
 
 from tests.support.wait import eventually
 from tornado_app.core.interfaces import Change
-from tornado_app.core.model import Player, Standing, Top
+from tornado_app.core.model import Player, Standing, TopPlayers
 from tornado_app.live import hub as module
 from tornado_app.live.frames import text_frame
 from tornado_app.live.hub import Hub, Subscriber
 
 
 def top(version, *scores):
-    return Top(version, tuple(Standing(n, Player(f"p{n}", s, 0, f"p{n}")) for n, s in enumerate(scores, 1)))
+    return TopPlayers(version, tuple(Standing(n, Player(f"p{n}", s, 0, f"p{n}")) for n, s in enumerate(scores, 1)))
 
 
 class EchoChannel:

@@ -8,8 +8,8 @@ from pymongo import MongoClient
 from tests.support.ledger import problems
 from tests.support.wait import eventually
 from tornado_app.core.model import Action, Profile
-from tornado_app.core.moderation import Case
-from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.core.moderation import ModerationRequest
+from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
@@ -19,7 +19,7 @@ from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.runtime.tasks import end
 
-ROOMY = Rules(limit=RateLimit(updates=100_000, window=60), remember=50)
+ROOMY = WritePolicy(limit=RateLimit(updates=100_000, window=60), idempotency_history_size=50)
 
 
 class Nobody:
@@ -44,7 +44,7 @@ class Desk:
     def __init__(self, uri, name, driver="pymongo", *, tapped=False):
         self.client = connect(uri, driver)
         self.name = name
-        self.store = MongoStore(self.client, name, rules=ROOMY, timeout=20)
+        self.store = MongoStore(self.client, name, policy=ROOMY, timeout=20)
         self.ledger = Ledger(self.client[name])
         self.moderation = MongoModeration(self.client, name, self.ledger)
         self.sync = MongoClient(uri, tz_aware=True)[name]
@@ -61,12 +61,12 @@ class Desk:
     async def begin(self):
         """A writer that follows the stream already, so that nothing is part of the opening."""
         writer = self.writer()
-        await eventually(lambda: self.sync["leases"].find_one({"place": {"$ne": None}}))
+        await eventually(lambda: self.sync["leases"].find_one({"resume_token": {"$ne": None}}))
         return writer
 
     async def score(self, player="alice", points=5, action_id=None):
         action = Action(
-            player, points, action_id, b"f", Profile(), create=True, type="level", frontend="C", caller=player
+            player, points, action_id, b"f", Profile(), create_player=True, type="level", frontend="C", caller=player
         )
         return await self.store.apply(action)
 
@@ -103,7 +103,7 @@ class Desk:
 
 
 def case(player="alice", reason="speed hack"):
-    return Case(player, "mod", reason)
+    return ModerationRequest(player, "mod", reason)
 
 
 @asynccontextmanager

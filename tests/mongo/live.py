@@ -7,7 +7,7 @@ from pymongo import MongoClient
 
 from tests.support.wait import eventually
 from tornado_app.core.model import Action, Profile
-from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.live.board import Board
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import connect, maybe_await
@@ -15,7 +15,7 @@ from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.runtime.tasks import end
 
-ROOMY = Rules(limit=RateLimit(updates=1000, window=60), remember=2000)
+ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60), idempotency_history_size=2000)
 
 
 class Tape(Board):
@@ -47,7 +47,7 @@ class Live:
         self.uri, self.name = uri, name
         self.client = connect(uri, driver)
         self.players = self.client[name]["players"]
-        self.store = MongoStore(self.client, name, rules=ROOMY, timeout=10)
+        self.store = MongoStore(self.client, name, policy=ROOMY, timeout=10)
         self.board = Tape(self.store.top)
         self.restarts = []
         self.feed = Feed(self.client, name, self.board, on_restart=self.restarts.append)
@@ -70,7 +70,7 @@ class Live:
         await maybe_await(self.client.close())
 
     async def score(self, user, points):
-        return await self.store.apply(Action(user, points, None, b"f", Profile(), create=True))
+        return await self.store.apply(Action(user, points, None, b"f", Profile(), create_player=True))
 
     async def scores(self):
         """The scores on the board, as the database has them."""

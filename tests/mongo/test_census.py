@@ -8,7 +8,7 @@ from bson import DatetimeMS, Int64
 
 from tornado_app.core.model import MAX_SCORE
 from tornado_app.mongo.change_stream import snapshot
-from tornado_app.mongo.client.cluster_time import version
+from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes
 
@@ -33,7 +33,7 @@ def player(name, score, **members):
 
 async def take(client, players):
     moment, taken = await snapshot.read_snapshot(client, players)
-    assert taken.version == version(moment)
+    assert taken.version == cluster_time_to_int(moment)
     return dict(taken.counts), taken
 
 

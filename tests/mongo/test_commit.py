@@ -60,11 +60,11 @@ async def test_more_than_are_answered_in_time_may_not_wait(database):
     commit = GroupCommit(database, timeout=4.0, max_batch=512)
     await submit(commit, 1)
     await submit(commit, 2000)
-    assert commit.room == 10_000
+    assert commit.capacity == 10_000
     await database.flushed(0.001)
     await database.flushed(2.0)
     assert database.sizes == [1, 512, 256]
-    assert commit.room == 512
+    assert commit.capacity == 512
     with pytest.raises(Overloaded):
         commit.submit(0, "one more")
 
@@ -75,9 +75,9 @@ async def test_there_is_room_again_once_it_goes_faster(database):
     await submit(commit, 1500)
     await database.flushed(0.001)
     await database.flushed(2.0)
-    assert commit.room == 512
+    assert commit.capacity == 512
     await database.flushed(0.25)
-    assert commit.room == 2048
+    assert commit.capacity == 2048
     assert database.sizes == [1, 512, 256, 512]
 
 
@@ -86,7 +86,7 @@ async def test_a_slow_moment_of_one_alone_closes_no_door(database):
     await submit(commit, 1)
     await submit(commit, 500)
     await database.flushed(3.0)
-    assert commit.room == 512
+    assert commit.capacity == 512
     commit.submit(0, "one more")
     assert database.sizes == [1, MIN_BATCH]
 
@@ -121,7 +121,7 @@ async def test_a_lost_race_is_repeated_with_growing_pauses_until_its_time_is_up(
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=0.5)
     with pytest.raises(DatabaseError):
-        await commit.submit("unlucky", "op")
+        await commit.submit("unlucky", "write_id")
     assert 3 <= len(database.flushes) <= 12
     await commit.close()
 
@@ -142,7 +142,7 @@ async def test_the_others_do_not_wait_for_an_action_that_keeps_losing():
 async def test_a_commit_that_closes_answers_those_that_rest():
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=30.0)
-    answer = commit.submit("unlucky", "op")
+    answer = commit.submit("unlucky", "write_id")
     await eventually(lambda: len(database.flushes) > 3)
     closing = asyncio.ensure_future(commit.close())
     await asyncio.sleep(0)
@@ -153,9 +153,9 @@ async def test_a_commit_that_closes_answers_those_that_rest():
 
 async def test_those_that_rest_count_among_those_that_wait():
     commit = GroupCommit(Contested("unlucky"), timeout=30.0, max_waiting=1)
-    commit.submit("unlucky", "op")
+    commit.submit("unlucky", "write_id")
     await eventually(lambda: commit._paused)
-    commit.room = 1  # what a slow database leaves
+    commit.capacity = 1  # what a slow database leaves
     with pytest.raises(Overloaded):
         commit.submit("other", "op 2")
     commit._flush.losers = ()

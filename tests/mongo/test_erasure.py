@@ -11,14 +11,14 @@ from tests.support.wait import eventually, wait_until
 from tornado_app.core.abuse import Rule
 from tornado_app.core.errors import DatabaseError, PlayerNotFound, PlayerSuspended
 from tornado_app.core.model import Action, Profile, ProfileChange
-from tornado_app.core.moderation import Case
+from tornado_app.core.moderation import ModerationRequest
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.players import erasure, indexes
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 
-WHY = Case("alice", "mod", "asked by letter")
+WHY = ModerationRequest("alice", "mod", "asked by letter")
 ADMIN = token("mod", scope="leaderboard:admin")
 STEPS = ["find_one_and_update", "forget", "delete_one"]
 
@@ -56,7 +56,7 @@ async def board(request, mongo_database):
 
 
 async def score(board):
-    return await board.store.apply(Action("alice", 5, None, b"f", Profile("Alice"), create=True))
+    return await board.store.apply(Action("alice", 5, None, b"f", Profile("Alice"), create_player=True))
 
 
 async def interrupt(board, step, *, after=False):

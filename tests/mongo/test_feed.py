@@ -189,7 +189,7 @@ SPOILT = [
 """What is no player, and would be at the head of the board."""
 
 
-FOREIGN = {
+EXTERNAL = {
     "set": lambda players: players.update_one({"_id": "p3"}, {"$set": {"score": 99}}),
     "inc": lambda players: players.update_many({}, {"$inc": {"score": 1}}),
     "by pipeline": lambda players: players.update_many({}, [{"$set": {"score": {"$multiply": ["$score", 2]}}}]),
@@ -197,7 +197,7 @@ FOREIGN = {
     "delete": lambda players: players.delete_one({"_id": "p3"}),
     "delete all": lambda players: players.delete_many({}),
     "hide": lambda players: players.update_one({"_id": "p3"}, {"$set": {"hidden": True}}),
-    "another mark": lambda players: players.update_one({"_id": "p3"}, {"$set": {"score": 7, "last": "mine"}}),
+    "another marker": lambda players: players.update_one({"_id": "p3"}, {"$set": {"score": 7, "last": "mine"}}),
     "another time": lambda players: players.update_one({"_id": "p3"}, {"$set": {"updatedAt": NOON}}),
     "drop": lambda players: players.drop(),
     "drop database": lambda players: maybe_await(players.database.client.drop_database(players.database.name)),
@@ -205,7 +205,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("act", FOREIGN.values(), ids=FOREIGN.keys())
+@pytest.mark.parametrize("act", EXTERNAL.values(), ids=EXTERNAL.keys())
 async def test_a_write_that_leaves_no_mark_is_found_out(live, act):
     await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
     await live.settles()

@@ -17,35 +17,35 @@ from tests.mongo.live import failing
 from tests.support.wait import eventually
 from tornado_app.core.errors import PlayerNotFound, PlayerSuspended, RateLimited
 from tornado_app.core.model import MAX_SCORE, Action, Profile
-from tornado_app.core.moderation import Case
-from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.core.moderation import ModerationRequest
+from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.players import cache as module
 from tornado_app.mongo.players import documents, indexes, write_marker
-from tornado_app.mongo.players.cache import Known, State, id_hash, quota
+from tornado_app.mongo.players.cache import CachedPlayer, PlayerCache, id_hash, rate_limit_state
 from tornado_app.mongo.players.documents import WriteAttempt
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
-from tornado_app.mongo.players.write_marker import Kind, Mark
+from tornado_app.mongo.players.write_marker import Kind, WriteMarker
 from tornado_app.runtime.tasks import end
 
 NOW = 1_800_000_000_000
-RULES = Rules(limit=RateLimit(updates=3, window=60), remember=6)
-CAPPED = Rules(limit=RateLimit(updates=3, window=60), remember=6, max_points=20)
+POLICY = WritePolicy(limit=RateLimit(updates=3, window=60), idempotency_history_size=6)
+CAPPED = WritePolicy(limit=RateLimit(updates=3, window=60), idempotency_history_size=6, max_points=20)
 PATIENCE = 20.0
 
 
-def action(user="alice", points=5, action_id=None, *, create=True):
-    return Action(user, points, action_id, b"f", Profile(), create)
+def action(user="alice", points=5, action_id=None, *, create_player=True):
+    return Action(user, points, action_id, b"f", Profile(), create_player)
 
 
 # -- the state, by itself -----------------------------------------------------------------------------
 
 
-LAST = write_marker.encode(Mark(Kind.ACTION, 5, "theirs.0", at=NOW))
+LAST = write_marker.encode(WriteMarker(Kind.ACTION, 5, "theirs.0", at=NOW))
 
 
 def document(entries, **more):
@@ -58,39 +58,39 @@ ENTRIES = st.lists(
 ).map(lambda found: list(enumerate(found)))
 
 
-@given(ENTRIES, st.sampled_from("abcdefgh"), st.integers(1, 12), st.sampled_from([RULES, CAPPED]), st.booleans())
-def test_what_it_admits_nothing_in_the_document_refuses(entries, action_id, points, rules, full):
-    """`documents.receipt` is the other reader of the same rules: None says that nothing stands against the attempt."""
+@given(ENTRIES, st.sampled_from("abcdefgh"), st.integers(1, 12), st.sampled_from([POLICY, CAPPED]), st.booleans())
+def test_what_it_admits_nothing_in_the_document_refuses(entries, action_id, points, policy, full):
+    """`documents.receipt` is the other reader of the same policy: None says that nothing stands against the attempt."""
     found = document(entries, score=MAX_SCORE - 5 if full else 10)
-    attempt = WriteAttempt(action(points=points, action_id=action_id), "op", NOW, RULES)
+    attempt = WriteAttempt(action(points=points, action_id=action_id), "write_id", NOW, POLICY)
     try:
-        verdict = documents.receipt(found, attempt, rules)
+        verdict = documents.receipt(found, attempt, policy)
     except documents.LeaderboardError:
         verdict = "refused"
-    assert State.of(found).admits(points, attempt.id_hash, NOW, rules) == (verdict is None)
+    assert CachedPlayer.of(found).allows(points, attempt.id_hash, NOW, policy) == (verdict is None)
 
 
 @given(ENTRIES, st.integers(1, 12))
 def test_the_state_after_an_action_is_that_of_the_document_after_it(entries, points):
     before = document(entries)
-    attempt = WriteAttempt(action(points=points, action_id="new"), "op", NOW, RULES)
-    entry = documents.update(attempt, RULES)["$push"]["recent"]["$each"][0]
+    attempt = WriteAttempt(action(points=points, action_id="new"), "write_id", NOW, POLICY)
+    entry = documents.update(attempt, POLICY)["$push"]["recent"]["$each"][0]
     after = before | {
         "score": 10 + points,
         "last": attempt.last,
-        "recent": [entry, *before["recent"]][: RULES.remember],
+        "recent": [entry, *before["recent"]][: POLICY.idempotency_history_size],
     }
-    one = State.of(before).after(points, attempt.id_hash, NOW, attempt.last, RULES)
-    other = State.of(after)
-    assert all(getattr(one, name) == getattr(other, name) for name in State.__slots__)
-    assert documents.applied(attempt, one, RULES, None) == documents.receipt(after, attempt, RULES)
+    one = CachedPlayer.of(before).apply(points, attempt.id_hash, NOW, attempt.last, POLICY)
+    other = CachedPlayer.of(after)
+    assert all(getattr(one, name) == getattr(other, name) for name in CachedPlayer.__slots__)
+    assert documents.applied(attempt, one, POLICY, None) == documents.receipt(after, attempt, POLICY)
 
 
 @pytest.mark.parametrize(
     "more", [{"suspended": True}, {"hidden": True}, {"score": 1.0}, {"score": True}, {"score": None}, {"last": None}]
 )
 def test_players_who_need_a_closer_look_have_none(more):
-    assert State.of(document([], **more)) is None
+    assert CachedPlayer.of(document([], **more)) is None
 
 
 @pytest.mark.parametrize(
@@ -99,16 +99,16 @@ def test_players_who_need_a_closer_look_have_none(more):
 )
 def test_what_somebody_else_wrote_raises_what_the_store_expects(more):
     with pytest.raises((KeyError, TypeError, OverflowError)):
-        State.of(document([], **more))
+        CachedPlayer.of(document([], **more))
 
 
 def test_a_score_past_31_bits_is_a_plain_number():
-    assert type(State.of(document([], score=Int64(2**40))).score) is int
+    assert type(CachedPlayer.of(document([], score=Int64(2**40))).score) is int
 
 
 def test_the_quota_is_told_from_the_places():
-    assert quota(array("q"), NOW, RULES).remaining == 3
-    used = quota(array("q", [NOW - 1000, NOW - 61_000, NOW - 2000, NOW]), NOW, RULES)
+    assert rate_limit_state(array("q"), NOW, POLICY).remaining == 3
+    used = rate_limit_state(array("q", [NOW - 1000, NOW - 61_000, NOW - 2000, NOW]), NOW, POLICY)
     assert (used.remaining, used.reset) == (0, 58.0)
 
 
@@ -120,14 +120,14 @@ def event(kind="update", player="alice", removed=(), **fields):
     return {"operationType": kind, "documentKey": {"_id": player}, "updateDescription": description}
 
 
-def written(op, kind=Kind.ACTION):
-    return event(last=write_marker.encode(Mark(kind, 5, op, at=NOW + 1)), score=15)
+def written(write_id, kind=Kind.ACTION):
+    return event(last=write_marker.encode(WriteMarker(kind, 5, write_id, at=NOW + 1)), score=15)
 
 
 @pytest.fixture
 def known():
-    found = Known(RULES, own="ours.", most=3)
-    found.note("alice", State.of(document([(0, ("a", 5, NOW))])))
+    found = PlayerCache(POLICY, own="ours.", most=3)
+    found.put("alice", CachedPlayer.of(document([(0, ("a", 5, NOW))])))
     return found
 
 
@@ -144,11 +144,11 @@ KEPT = {
 GONE = {
     "a write of another process": written("theirs.1"),
     "moderation": written("mod.1", Kind.TAKE_BACK),
-    "a mark that is none": event(last="nonsense", score=15),
-    "a mark of another kind": event(last=7, score=15),
-    "a score without a mark": event(score=12),
+    "a marker that is none": event(last="nonsense", score=15),
+    "a marker of another kind": event(last=7, score=15),
+    "a score without a marker": event(score=12),
     "a hand in its memory, which is not shown": event(),
-    "its mark is gone": event(removed=["last"]),
+    "its marker is gone": event(removed=["last"]),
     "another birth": {**INSERTED, "fullDocument": {"last": "y", "score": 10}},
     "a replacement": {**event(), "operationType": "replace"},
     "the end": {"operationType": "delete", "documentKey": {"_id": "alice"}},
@@ -157,33 +157,35 @@ GONE = {
 
 @pytest.mark.parametrize("told", KEPT.values(), ids=KEPT)
 def test_what_changes_nothing_leaves_it(known, told):
-    known.told(told)
-    assert known.take("alice").score == 10
+    known.on_event(told)
+    assert known.pop("alice").score == 10
 
 
 @pytest.mark.parametrize("told", GONE.values(), ids=GONE)
 def test_what_somebody_else_did_ends_it(known, told):
-    known.told(told)
-    assert known.take("alice") is None
+    known.on_event(told)
+    assert known.pop("alice") is None
 
 
-@pytest.mark.parametrize(("remember", "most"), [(20, 32_768), (100, 11_300), (2000, 0)])
-def test_its_bound_is_in_bytes(remember, most):
-    rules = Rules(limit=RateLimit(updates=remember // 2), remember=remember)
-    entries = [(k, (f"id-{k}", k, NOW - k)) for k in range(remember)]
-    known = Known(rules, own="ours.")
+@pytest.mark.parametrize(("idempotency_history_size", "most"), [(20, 32_768), (100, 11_300), (2000, 0)])
+def test_its_bound_is_in_bytes(idempotency_history_size, most):
+    policy = WritePolicy(
+        limit=RateLimit(updates=idempotency_history_size // 2), idempotency_history_size=idempotency_history_size
+    )
+    entries = [(k, (f"id-{k}", k, NOW - k)) for k in range(idempotency_history_size)]
+    known = PlayerCache(policy, own="ours.")
     assert abs(known._most - most) <= most * 0.01
-    state = State.of(document(entries))
+    state = CachedPlayer.of(document(entries))
     held = sum(map(sys.getsizeof, (state, state.last, state.ids, state.times, state.points, state.score)))
     assert held * known._most < 1.1 * module.MAX_BYTES
 
 
 def test_it_has_a_bound_and_is_used_once(known):
     for name in ("bob", "carol", "dave"):
-        known.note(name, State.of(document([])))
-    assert (len(known), known.take("alice")) == (3, None)
-    assert known.take("dave") is not None
-    assert known.take("dave") is None
+        known.put(name, CachedPlayer.of(document([])))
+    assert (len(known), known.pop("alice")) == (3, None)
+    assert known.pop("dave") is not None
+    assert known.pop("dave") is None
     known.clear()
     assert len(known) == 0
 
@@ -224,8 +226,8 @@ async def client(request, mongo_database, commands):
 async def make_store(client, mongo_database):
     made = []
 
-    def make(rules=RULES, clock=lambda: NOW):
-        made.append(MongoStore(client, mongo_database[1], rules=rules, clock=clock))
+    def make(policy=POLICY, clock=lambda: NOW):
+        made.append(MongoStore(client, mongo_database[1], policy=policy, clock=clock))
         return made[-1]
 
     yield make
@@ -239,7 +241,7 @@ async def scores(store, *actions):
 
 @contextlib.asynccontextmanager
 async def following(store, client, name):
-    feed = Feed(client, name, Nobody(), known=store.known)
+    feed = Feed(client, name, Nobody(), cache=store.cache)
     task = asyncio.create_task(feed.run())
     try:
         await feed.wait_open()
@@ -304,7 +306,7 @@ async def test_moderation_meanwhile_counts(make_store, client, mongo_database):
     database = client[mongo_database[1]]
     moderation = MongoModeration(client, mongo_database[1], Ledger(database))
     await scores(store, action())
-    await moderation.suspend(Case("alice", "mod", "cheats"))
+    await moderation.suspend(ModerationRequest("alice", "mod", "cheats"))
     with pytest.raises(PlayerSuspended):
         await store.apply(action())
 
@@ -339,7 +341,7 @@ async def test_times_that_are_no_integers_are_read_all_the_same(make_store, clie
     await client[mongo_database[1]]["players"].update_one({"_id": "alice"}, {"$set": {"recent.0.t": float(NOW)}})
     for score, left in ((10, 1), (15, 0)):
         receipt = await store.apply(action())
-        assert (receipt.score, receipt.quota.remaining) == (score, left)
+        assert (receipt.score, receipt.rate_limit_state.remaining) == (score, left)
 
 
 async def test_a_document_of_somebody_else_does_not_end_the_feed(make_store, client, mongo_database):
@@ -357,18 +359,18 @@ async def test_writes_that_add_up_to_nothing_are_no_gap(make_store, client, mong
     writer = LedgerWriter(client, mongo_database[1])
 
     async def opened():
-        return await database["leases"].find_one({"opened": True})
+        return await database["leases"].find_one({"initialised": True})
 
     writing = asyncio.create_task(writer.run())
     try:
         await scores(ours, action(points=1), action("bob"))
         await eventually(opened, PATIENCE, "the ledger is opened")
         async with following(ours, client, mongo_database[1]) as feed:
-            state = ours.known.take("alice")  # as while an update of ours is under way
+            state = ours.cache.pop("alice")  # as while an update of ours is under way
             await scores(theirs, action(points=7, action_id="w-1"))
-            await moderation.take_back(Case("alice", "mod", "undo"), action_id="w-1", since=None)
+            await moderation.take_back(ModerationRequest("alice", "mod", "undo"), action_id="w-1", since=None)
             await feed.caught_up()
-            ours.known.note("alice", state)
+            ours.cache.put("alice", state)
             await scores(theirs, action(points=1, action_id="w-2"))
             await feed.caught_up()
             assert (await ours.apply(action(points=7, action_id="w-1"))).replayed
@@ -379,7 +381,7 @@ async def test_writes_that_add_up_to_nothing_are_no_gap(make_store, client, mong
 
 async def test_an_id_that_a_longer_memory_holds_counts_once(make_store, client, mongo_database):
     now = [NOW]
-    few, many = RULES, Rules(limit=RateLimit(updates=30, window=60), remember=60)
+    few, many = POLICY, WritePolicy(limit=RateLimit(updates=30, window=60), idempotency_history_size=60)
     one, other = make_store(few, clock=lambda: now[0]), make_store(many, clock=lambda: now[0])
     async with following(one, client, mongo_database[1]) as feed:
         await scores(one, action(action_id="first"))
@@ -395,7 +397,7 @@ async def test_a_player_who_was_erased_is_unknown(make_store, client, mongo_data
     await scores(store, action())
     await client[mongo_database[1]]["players"].delete_one({"_id": "alice"})
     with pytest.raises(PlayerNotFound):
-        await store.apply(action(create=False))
+        await store.apply(action(create_player=False))
     assert (await store.apply(action())).created
 
 
@@ -410,7 +412,7 @@ async def test_the_limit_and_the_memory_hold_on_what_is_known(make_store, comman
     now[0] += 60_000
     commands.since()
     receipt = await store.apply(action(action_id="b"))
-    assert (receipt.score, receipt.quota.remaining, commands.since()) == (20, 2, ["update"])
+    assert (receipt.score, receipt.rate_limit_state.remaining, commands.since()) == (20, 2, ["update"])
     replay = await store.apply(action(action_id="a-1"))
     assert (replay.score, replay.replayed) == (10, True)
 
@@ -448,10 +450,10 @@ async def test_whom_another_process_wrote_of_is_known_no_more(make_store, client
     async with following(one, client, mongo_database[1]) as feed:
         await scores(other, action(points=7))
         await feed.caught_up()
-        assert len(one.known) == 1
+        assert len(one.cache) == 1
         commands.since()
         receipt = await one.apply(action(points=1))
-        assert (receipt.score, receipt.quota.remaining, commands.since()) == (13, 0, ["findAndModify"])
+        assert (receipt.score, receipt.rate_limit_state.remaining, commands.since()) == (13, 0, ["findAndModify"])
         await client[mongo_database[1]]["players"].update_one({"_id": "bob"}, {"$set": {"score": 50}})
-        await eventually(lambda: len(one.known) == 0, PATIENCE, "a foreign write makes everything void")
+        await eventually(lambda: len(one.cache) == 0, PATIENCE, "a external write makes everything void")
     assert await scores(one, action("bob")) == [55]

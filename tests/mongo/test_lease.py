@@ -40,24 +40,24 @@ async def test_names_are_leases_of_their_own(database):
 
 async def test_it_is_held_for_longer_and_keeps_its_values_and_term(database):
     lease = Lease(database, "x", holder="one")
-    first = await lease.take({"place": 1})
-    assert "place" not in first  # it was not ours yet
-    second = await lease.take({"place": {"$deep": ["$score"]}})
+    first = await lease.take({"resume_token": 1})
+    assert "resume_token" not in first  # it was not ours yet
+    second = await lease.take({"resume_token": {"$deep": ["$score"]}})
     assert second["until"] > first["until"]
-    assert (second["term"], second["place"]) == (1, {"$deep": ["$score"]})
+    assert (second["term"], second["resume_token"]) == (1, {"$deep": ["$score"]})
 
 
 async def test_after_silence_another_takes_it_and_finds_the_values(database):
     one, two = Lease(database, "x", ttl=0.4, holder="one"), Lease(database, "x", ttl=0.4, holder="two")
     await one.take()
-    await one.take({"place": 7})
+    await one.take({"resume_token": 7})
     state = await eventually(two.take, 5)
-    assert (state["holder"], state["term"], state["place"]) == ("two", 2, 7)
+    assert (state["holder"], state["term"], state["resume_token"]) == ("two", 2, 7)
     assert one.left == 0
-    assert await one.take({"place": 0}) is None
+    assert await one.take({"resume_token": 0}) is None
     with pytest.raises(LeaseLost):
-        await one.keep({"place": 0})
-    assert (await database["leases"].find_one({"_id": "x"}))["place"] == 7
+        await one.keep({"resume_token": 0})
+    assert (await database["leases"].find_one({"_id": "x"}))["resume_token"] == 7
 
 
 async def test_who_comes_back_after_another_term_does_not_put_old_values_back(database):
@@ -65,10 +65,10 @@ async def test_who_comes_back_after_another_term_does_not_put_old_values_back(da
     await one.take()
     await one.release()
     await two.take()
-    await two.keep({"place": 9})
+    await two.keep({"resume_token": 9})
     await two.release()
-    state = await one.take({"place": 1})
-    assert (state["holder"], state["term"], state["place"]) == ("one", 3, 9)
+    state = await one.take({"resume_token": 1})
+    assert (state["holder"], state["term"], state["resume_token"]) == ("one", 3, 9)
 
 
 async def test_a_release_lets_another_in_at_once(database):

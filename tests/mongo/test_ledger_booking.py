@@ -6,10 +6,10 @@ from bson import Timestamp
 from tests.support.ledger import recomputed
 from tornado_app.core.ledger import EntryKind
 from tornado_app.mongo.change_stream.events import HistoryLost
-from tornado_app.mongo.ledger.entries import NOTHING, book, fact, head_in, head_of
+from tornado_app.mongo.ledger.entries import NOTHING, entries_for, fact, head_in, head_of
 from tornado_app.mongo.ledger.reader import document
 from tornado_app.mongo.players import write_marker
-from tornado_app.mongo.players.write_marker import INT64, Kind, Mark
+from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker
 
 AT = 1_800_000_000_000
 
@@ -25,11 +25,11 @@ class Stream:
         moment = Timestamp(self.now, 1)
         return {"operationType": kind, "documentKey": {"_id": "alice"}, "clusterTime": moment, **more}
 
-    def insert(self, mark, **fields):
-        return self._event("insert", fullDocument={"last": text(mark), **fields})
+    def insert(self, marker, **fields):
+        return self._event("insert", fullDocument={"last": text(marker), **fields})
 
-    def update(self, mark=None, removed=(), **fields):
-        fields |= {} if mark is None else {"last": text(mark)}
+    def update(self, marker=None, removed=(), **fields):
+        fields |= {} if marker is None else {"last": text(marker)}
         return self._event("update", updateDescription={"updatedFields": fields, "removedFields": list(removed)})
 
     def replace(self, **fields):
@@ -44,21 +44,23 @@ def stream():
     return Stream()
 
 
-def text(mark):
-    return mark if isinstance(mark, str) else write_marker.encode(mark)
+def text(marker):
+    return marker if isinstance(marker, str) else write_marker.encode(marker)
 
 
-def action(points=5, op="op-1", **more):
-    return Mark(Kind.ACTION, points, op, on_board=True, at=AT, by="alice", id="a-1", type="level", frontend="C", **more)
+def action(points=5, write_id="op-1", **more):
+    return WriteMarker(
+        Kind.ACTION, points, write_id, on_board=True, at=AT, by="alice", id="a-1", type="level", frontend="C", **more
+    )
 
 
-def booked(*events, head=NOTHING, reused=()):
+def recorded(*events, head=NOTHING, reused=()):
     """All that a row of events becomes; read twice, it becomes no more."""
     entries = []
     for event in events:
         told = fact(event)
         for again in (False, True):
-            new = [] if told is None else book(told, head, reused)
+            new = [] if told is None else entries_for(told, head, reused)
             assert not (again and new)
             entries += new
             head = head_of(new[-1]) if new else head
@@ -70,8 +72,8 @@ def lines(entries):
 
 
 def test_an_action_keeps_all_that_its_mark_tells(stream):
-    (entry,) = booked(stream.insert(action(), score=5))
-    assert (entry.op, entry.player, entry.n, entry.kind) == ("op-1", "alice", 1, EntryKind.ACTION)
+    (entry,) = recorded(stream.insert(action(), score=5))
+    assert (entry.write_id, entry.player, entry.n, entry.kind) == ("op-1", "alice", 1, EntryKind.ACTION)
     assert (entry.points, entry.score, entry.at) == (5, 5, AT)
     assert (entry.by, entry.id, entry.type, entry.frontend) == ("alice", "a-1", "level", "C")
     assert entry.prev == b""
@@ -79,25 +81,25 @@ def test_an_action_keeps_all_that_its_mark_tells(stream):
 
 
 def test_entries_are_numbered_and_chained(stream):
-    entries = booked(stream.insert(action(), score=5), stream.update(action(7, "op-2"), score=12))
+    entries = recorded(stream.insert(action(), score=5), stream.update(action(7, "op-2"), score=12))
     assert [entry.n for entry in entries] == [1, 2]
     assert entries[1].prev == entries[0].hash
     assert all(entry.hash == recomputed(document(entry)) for entry in entries)
 
 
 def test_moderation_keeps_who_and_why_and_moves_no_points_but_a_take_back(stream):
-    def by(kind, points, op, **more):
-        return Mark(kind, points, op, at=AT, by="mod", reason="speed hack — 速すぎる", **more)
+    def by(kind, points, write_id, **more):
+        return WriteMarker(kind, points, write_id, at=AT, by="mod", reason="speed hack — 速すぎる", **more)
 
-    entries = booked(
-        stream.insert(Mark(Kind.REGISTER, 0, "r"), score=0),
+    entries = recorded(
+        stream.insert(WriteMarker(Kind.REGISTER, 0, "r"), score=0),
         stream.update(action(), score=5),
-        stream.update(Mark(Kind.PROFILE, 0, "p", at=AT, by="alice", reason="username")),
+        stream.update(WriteMarker(Kind.PROFILE, 0, "p", at=AT, by="alice", reason="username")),
         stream.update(by(Kind.SUSPEND, 0, "s")),
         stream.update(by(Kind.REINSTATE, 0, "i"), removed=["suspended"]),
         stream.update(by(Kind.HIDE, 5, "h")),
         stream.update(by(Kind.SHOW, 5, "u"), removed=["hidden"]),
-        stream.update(by(Kind.TAKE_BACK, -5, "t", ops=["op-1"]), score=0),
+        stream.update(by(Kind.TAKE_BACK, -5, "t", takes_back=["op-1"]), score=0),
     )
     assert lines(entries) == [
         ("register", 0, 0), ("action", 5, 5), ("profile", 0, 5), ("suspend", 0, 5), ("reinstate", 0, 5),
@@ -105,91 +107,101 @@ def test_moderation_keeps_who_and_why_and_moves_no_points_but_a_take_back(stream
     ]  # fmt: skip
     assert (entries[2].by, entries[2].reason) == ("alice", "username")
     assert {(entry.by, entry.reason) for entry in entries[3:]} == {("mod", "speed hack — 速すぎる")}
-    assert entries[-1].ops == ("op-1",)
+    assert entries[-1].takes_back == ("op-1",)
 
 
 def test_what_does_not_concern_a_score_is_no_entry(stream):
-    assert booked(stream.update(username="Zoë")) == []
+    assert recorded(stream.update(username="Zoë")) == []
 
 
 def test_a_score_written_without_a_mark_is_foreign(stream):
-    entries = booked(
+    entries = recorded(
         stream.insert(action(), score=5), stream.update(score=999), stream.update(action(1, "b"), score=1000)
     )
-    assert lines(entries) == [("action", 5, 5), ("foreign", 994, 999), ("action", 1, 1000)]
+    assert lines(entries) == [("action", 5, 5), ("external", 994, 999), ("action", 1, 1000)]
 
 
 def test_so_is_what_a_replaced_document_changes_although_it_has_a_mark(stream):
-    entries = booked(stream.insert(action(), score=5), stream.replace(last=text(action()), score=50))
-    assert lines(entries) == [("action", 5, 5), ("foreign", 45, 50)]
-    assert booked(stream.replace(last="x", score=50), head=head_of(entries[-1])) == []
+    entries = recorded(stream.insert(action(), score=5), stream.replace(last=text(action()), score=50))
+    assert lines(entries) == [("action", 5, 5), ("external", 45, 50)]
+    assert recorded(stream.replace(last="x", score=50), head=head_of(entries[-1])) == []
 
 
 def test_and_points_that_no_mark_explains(stream):
-    entries = booked(stream.insert(action(), score=5), stream.update(action(5, "b"), score=1000))
-    assert lines(entries) == [("action", 5, 5), ("foreign", 990, 995), ("action", 5, 1000)]
+    entries = recorded(stream.insert(action(), score=5), stream.update(action(5, "b"), score=1000))
+    assert lines(entries) == [("action", 5, 5), ("external", 990, 995), ("action", 5, 1000)]
 
 
 def test_a_crash_between_the_two_entries_of_one_event_loses_neither(stream):
-    first = booked(stream.insert(action(), score=5))
+    first = recorded(stream.insert(action(), score=5))
     told = fact(stream.update(action(5, "b"), score=1000))
-    foreign, marked = book(told, head_of(first[-1]))
-    assert book(told, head_of(foreign)) == [marked]
+    external, marked = entries_for(told, head_of(first[-1]))
+    assert entries_for(told, head_of(external)) == [marked]
 
 
 @pytest.mark.parametrize("score", [None, 1.5, "9", True, {"x": 1}])
 def test_a_score_that_is_none_is_told_of(stream, score):
-    head = head_of(booked(stream.insert(action(), score=5))[-1])
-    (entry,) = booked(stream.update(score=score), head=head)
-    assert (entry.kind, entry.points) == (EntryKind.FOREIGN, 0)
+    head = head_of(recorded(stream.insert(action(), score=5))[-1])
+    (entry,) = recorded(stream.update(score=score), head=head)
+    assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 0)
     assert "whole number" in entry.reason
 
 
 @pytest.mark.parametrize("removed", ["score", "last"])
 def test_so_is_one_that_is_taken_away(stream, removed):
-    head = head_of(booked(stream.insert(action(), score=5))[-1])
-    (entry,) = booked(stream.update(removed=[removed]), head=head)
-    assert entry.kind is EntryKind.FOREIGN
+    head = head_of(recorded(stream.insert(action(), score=5))[-1])
+    (entry,) = recorded(stream.update(removed=[removed]), head=head)
+    assert entry.kind is EntryKind.EXTERNAL
 
 
 @pytest.mark.parametrize(
-    "mark", ["", "[]", "x", '["z",5,"op"]', '["a",5,""]', f'["a",{2**64},"op"]', '["a","5","op"]', "[" * 2000]
+    "marker",
+    [
+        "",
+        "[]",
+        "x",
+        '["z",5,"write_id"]',
+        '["a",5,""]',
+        f'["a",{2**64},"write_id"]',
+        '["a","5","write_id"]',
+        "[" * 2000,
+    ],
 )
-def test_a_mark_that_is_none_of_ours_is_foreign(stream, mark):
-    (entry,) = booked(stream.insert(mark, score=5))
-    assert (entry.kind, entry.points) == (EntryKind.FOREIGN, 5)
+def test_a_mark_that_is_none_of_ours_is_foreign(stream, marker):
+    (entry,) = recorded(stream.insert(marker, score=5))
+    assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 5)
 
 
 def test_a_mark_of_points_without_a_score_moves_nothing(stream):
-    head = head_of(booked(stream.insert(action(), score=5))[-1])
-    (entry,) = booked(stream.update(action(100, "b")), head=head)
-    assert (entry.kind, entry.points) == (EntryKind.FOREIGN, 0)
+    head = head_of(recorded(stream.insert(action(), score=5))[-1])
+    (entry,) = recorded(stream.update(action(100, "b")), head=head)
+    assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 0)
 
 
 def test_a_copied_mark_is_foreign(stream):
-    entries = booked(stream.insert(action(), score=5))
+    entries = recorded(stream.insert(action(), score=5))
     told = fact(stream.update(action(), score=10))
-    (entry,) = book(told, head_of(entries[-1]), {("op-1", told.version)})
-    assert (entry.kind, entry.points) == (EntryKind.FOREIGN, 5)
-    assert book(told, head_of(entry), {("op-1", told.version)}) == []
+    (entry,) = entries_for(told, head_of(entries[-1]), {("op-1", told.version)})
+    assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 5)
+    assert entries_for(told, head_of(entry), {("op-1", told.version)}) == []
 
 
 def test_a_player_who_was_deleted_leaves_nothing_over(stream):
-    entries = booked(stream.insert(action(), score=5), stream.delete(), stream.insert(action(3, "b"), score=3))
-    assert lines(entries) == [("action", 5, 5), ("foreign", -5, 0), ("action", 3, 3)]
-    assert booked(stream.delete()) == []
+    entries = recorded(stream.insert(action(), score=5), stream.delete(), stream.insert(action(3, "b"), score=3))
+    assert lines(entries) == [("action", 5, 5), ("external", -5, 0), ("action", 3, 3)]
+    assert recorded(stream.delete()) == []
 
 
 def test_scores_at_the_ends_of_int64(stream):
     low, high = INT64[0], INT64[-1]
-    entries = booked(stream.insert(action(), score=high), stream.update(score=low), stream.update(score=low + 1))
+    entries = recorded(stream.insert(action(), score=high), stream.update(score=low), stream.update(score=low + 1))
     assert all(entry.points in INT64 and entry.score in INT64 for entry in entries)
     assert entries[-1].score == low + 1
 
 
 def test_a_mark_from_no_time_gets_the_databases(stream):
     for at in (0, -1, 10**18):
-        (entry,) = booked(stream.insert(Mark(Kind.ACTION, 5, "a", at=at), score=5))
+        (entry,) = recorded(stream.insert(WriteMarker(Kind.ACTION, 5, "a", at=at), score=5))
         assert entry.at == stream.now * 1000
 
 
@@ -206,10 +218,10 @@ def test_documents_that_are_no_players_are_left_to_the_audit(stream):
 
 
 def test_a_stored_entry_that_somebody_broke_is_still_followed(stream):
-    (entry,) = booked(stream.insert(action(), score=5))
+    (entry,) = recorded(stream.insert(action(), score=5))
     whole = document(entry)
     assert head_in(whole) == head_of(entry)
     for name in ("hash", "version", "at", "kind", "player"):
         for junk in (None, [], {"$gt": ""}, 1.5):
             broken = head_in(whole | {name: junk})
-            assert (broken.n, broken.score, broken.op) == (1, 5, "op-1")
+            assert (broken.n, broken.score, broken.write_id) == (1, 5, "op-1")

@@ -120,12 +120,12 @@ def test_the_writer_is_killed_again_and_again(start, database):
         enough = len(load.accepted) + 100
         wait_until(lambda: len(load.accepted) >= enough, 30)
     wait_until_settled(database)
-    booked = Counter(
+    recorded = Counter(
         (entry["player"], entry["id"]) for own in chains(database).values() for entry in own if "id" in entry
     )
-    assert [action for action in load.accepted if booked[action] != 1] == []
-    assert set(booked.values()) == {1}
-    assert database["ledger"].count_documents({"kind": {"$in": ["foreign", "reconciled"]}}) == 0
+    assert [action for action in load.accepted if recorded[action] != 1] == []
+    assert set(recorded.values()) == {1}
+    assert database["ledger"].count_documents({"kind": {"$in": ["external", "reconciled"]}}) == 0
     assert database["leases"].find_one({"_id": "ledger"})["term"] >= ROUNDS
 
 

@@ -33,7 +33,7 @@ def small_pages(monkeypatch):
 
 
 def lose_history(desk, place=UNUSABLE):
-    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+    desk.sync["leases"].update_one({}, {"$set": {"resume_token": place}, "$unset": {"until": ""}})
 
 
 def elsewhere(place):
@@ -56,10 +56,10 @@ async def test_players_who_were_there_get_an_opening_entry(either):
 
 async def test_the_last_write_before_the_opening_counts_as_known(desk):
     await desk.score(action_id="a-1")
-    mark = desk.sync["players"].find_one()["last"]
+    marker = desk.sync["players"].find_one()["last"]
     await desk.begin()
     await eventually(lambda: kinds(desk.sync, "alice"))
-    assert await desk.ledger.has(mark.split('"')[3])
+    assert await desk.ledger.has(marker.split('"')[3])
     assert [page async for page in desk.ledger.actions("alice") if page] == []
 
 
@@ -70,7 +70,7 @@ async def test_it_opens_while_everybody_plays_on(desk):
     await desk.begin()
     await playing
     await desk.whole()
-    assert desk.sync["ledger"].count_documents({"kind": "foreign"}) == 0
+    assert desk.sync["ledger"].count_documents({"kind": "external"}) == 0
     assert desk.sync["ledger"].count_documents({"kind": "opening"}) >= 60
 
 
@@ -83,7 +83,7 @@ async def test_an_opening_that_broke_off_is_gone_on_with(desk, monkeypatch):
     for n in range(30):
         await desk.score(f"p{n:02}", 1)
     broken = desk.writer()
-    append, appended = broken._book.append, []
+    append, appended = broken._appender.append, []
 
     async def once(entries):
         if appended:
@@ -91,7 +91,7 @@ async def test_an_opening_that_broke_off_is_gone_on_with(desk, monkeypatch):
         appended.append(entries)
         await append(entries)
 
-    monkeypatch.setattr(broken._book, "append", once)
+    monkeypatch.setattr(broken._appender, "append", once)
     await eventually(lambda: len(chains(desk.sync)) == 7)
     for n in range(30):
         await desk.score(f"p{n:02}", 2)
@@ -116,7 +116,7 @@ async def test_when_the_history_is_lost_entries_take_the_differences(either, cap
     with caplog.at_level(logging.ERROR, "leaderboard.ledger"):
         counted = []
         second = either.writer()
-        second._book._booked = lambda kind, count: counted.append((kind, count))
+        second._appender._on_appended = lambda kind, count: counted.append((kind, count))
         await either.whole()
     assert kinds(either.sync, "p03") == [("action", 5), ("reconciled", 7)]
     assert kinds(either.sync, "p04") == [("action", 5), ("reconciled", 0)]
@@ -131,7 +131,7 @@ async def test_when_the_history_is_lost_entries_take_the_differences(either, cap
 
 
 @pytest.mark.parametrize(
-    "place",
+    "resume_token",
     [elsewhere, {"_data": ""}, {"_data": "82"}, {"_data": 5}, {}, "x", 7, None],
     ids=lambda place: getattr(place, "__name__", None) or repr(place),
 )
@@ -140,12 +140,14 @@ async def test_history_is_lost_and_nothing_was_missed(desk, place):
     for n in range(20):
         await desk.score(f"p{n:02}", 5)
     await desk.whole()
-    token = (await eventually(lambda: desk.sync["leases"].find_one({"place": {"$type": "object"}})))["place"]
+    token = (await eventually(lambda: desk.sync["leases"].find_one({"resume_token": {"$type": "object"}})))[
+        "resume_token"
+    ]
     await desk.abandon(first)
     place = place(token) if callable(place) else place
     lose_history(desk, place)
     desk.writer()
-    await eventually(lambda: desk.sync["leases"].find_one()["place"] not in (place, None))
+    await eventually(lambda: desk.sync["leases"].find_one()["resume_token"] not in (place, None))
     await desk.score("p00", 1)
     await desk.whole()
     assert desk.sync["ledger"].count_documents({"kind": {"$ne": "action"}}) == 0
@@ -167,13 +169,13 @@ async def test_the_collection_is_dropped_under_the_writer(desk):
 
 
 async def test_an_erasure_that_nobody_saw_is_made_up_for(desk):
-    """The mark is there, its event is lost, and the delete did not come."""
+    """The marker is there, its event is lost, and the delete did not come."""
     first = await desk.begin()
     await desk.score(points=5)
     await desk.whole()
     await desk.abandon(first)
-    mark = '["e",5,"e.1",true,1800000000000,"mod",null,null,"","asked",[]]'
-    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": mark}})
+    marker = '["e",5,"e.1",true,1800000000000,"mod",null,null,"","asked",[]]'
+    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": marker}})
     lose_history(desk)
     desk.writer()
     await eventually(lambda: chains(desk.sync).get(""))
@@ -195,7 +197,7 @@ async def test_what_is_in_the_way_is_no_end(desk, what):
 
 
 async def test_players_inserted_before_the_first_start_are_booked_as_opening(either):
-    """Not by the service, so without a mark: with a score, without one point, with what is no score."""
+    """Not by the service, so without a marker: with a score, without one point, with what is no score."""
     scores = {"ann": 7, "bob": 0, "cat": -3, "dan": 2**62, "odd": "9"}
     either.sync["players"].insert_many([{"_id": name, "score": score} for name, score in scores.items()])
     await either.begin()

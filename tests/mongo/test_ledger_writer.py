@@ -12,7 +12,7 @@ from tests.support.ledger import chains, kinds, problems
 from tests.support.wait import eventually
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.mongo.players import write_marker
-from tornado_app.mongo.players.write_marker import Kind, Mark
+from tornado_app.mongo.players.write_marker import Kind, WriteMarker
 
 PATIENCE = 60.0
 
@@ -85,14 +85,14 @@ async def test_the_ledger_tells_what_can_be_taken_back(desk):
     async def left(player="alice", **which):
         return [action async for page in desk.ledger.actions(player, **which) for action in page]
 
-    entries = {entry.op: entry for entry in await desk.ledger.history("alice", 10, None)}
+    entries = {entry.write_id: entry for entry in await desk.ledger.history("alice", 10, None)}
     every = await left()
-    assert [(entries[action.op].id, action.points) for action in every] == [("a-3", 4), ("a-2", 3), ("a-0", 1)]
-    assert await left(since_ms=entries[every[1].op].at) == every[:2]
+    assert [(entries[action.write_id].id, action.points) for action in every] == [("a-3", 4), ("a-2", 3), ("a-0", 1)]
+    assert await left(since_ms=entries[every[1].write_id].at) == every[:2]
     assert await left(action_id="a-2") == [every[1]]
     assert await left(action_id="a-1") == []
     assert await left("nobody") == []
-    assert await desk.ledger.has(every[0].op)
+    assert await desk.ledger.has(every[0].write_id)
     assert not await desk.ledger.has("x")
     with pytest.raises(LeaderboardError):
         await desk.moderation.take_back(case(), action_id="a-1", since=None)
@@ -140,7 +140,7 @@ async def test_an_erasure_is_read_again_without_harm(desk):
     first = await desk.begin()
     await desk.score(points=1)
     await desk.whole()
-    place = desk.sync["leases"].find_one()["place"]
+    place = desk.sync["leases"].find_one()["resume_token"]
     await desk.score(points=5)
     await desk.moderation.erase(case())
     await desk.score(points=2)
@@ -148,7 +148,7 @@ async def test_an_erasure_is_read_again_without_harm(desk):
     await desk.whole()
     before = list(desk.sync["ledger"].find().sort("_id"))
     await desk.abandon(first)
-    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+    desk.sync["leases"].update_one({}, {"$set": {"resume_token": place}, "$unset": {"until": ""}})
     await desk.begin()
     await desk.score("bob")
     await desk.whole()
@@ -159,7 +159,7 @@ async def test_an_erasure_is_read_again_without_harm(desk):
 async def test_the_stream_read_twice_from_the_start_adds_nothing(desk):
     first = await desk.begin()
     await desk.whole()
-    place = desk.sync["leases"].find_one()["place"]
+    place = desk.sync["leases"].find_one()["resume_token"]
     for n in range(300):
         await desk.score(f"p{n % 7}", n + 1)
     await desk.moderation.hide(case("p1"))
@@ -168,7 +168,7 @@ async def test_the_stream_read_twice_from_the_start_adds_nothing(desk):
     await desk.whole()
     before = list(desk.sync["ledger"].find().sort("_id"))
     await desk.abandon(first)
-    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+    desk.sync["leases"].update_one({}, {"$set": {"resume_token": place}, "$unset": {"until": ""}})
     await desk.begin()
     await desk.score("last")
     await desk.whole()
@@ -179,13 +179,13 @@ async def test_the_stream_read_twice_from_the_start_adds_nothing(desk):
 async def test_a_batch_that_was_stored_in_part_is_completed(desk, lost):
     first = await desk.begin()
     await desk.whole()
-    place = desk.sync["leases"].find_one()["place"]
+    place = desk.sync["leases"].find_one()["resume_token"]
     for n in range(5):
         await desk.score(points=n + 1)
     await desk.whole()
     await desk.abandon(first)
     desk.sync["ledger"].delete_many({"n": {"$gt": 5 - lost}})
-    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+    desk.sync["leases"].update_one({}, {"$set": {"resume_token": place}, "$unset": {"until": ""}})
     desk.writer()
     await desk.whole()
     assert [points for _, points in kinds(desk.sync, "alice")] == [1, 2, 3, 4, 5]
@@ -200,7 +200,7 @@ async def test_a_foreign_score_is_booked_as_what_it_is(desk):
     desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": 1_000_000}})
     await desk.score()
     await desk.whole()
-    assert kinds(desk.sync, "alice") == [("action", 5), ("foreign", 999_995), ("action", 5)]
+    assert kinds(desk.sync, "alice") == [("action", 5), ("external", 999_995), ("action", 5)]
 
 
 async def test_a_deleted_player_is_not_an_erased_one(desk):
@@ -209,12 +209,12 @@ async def test_a_deleted_player_is_not_an_erased_one(desk):
     desk.sync["players"].delete_one({"_id": "alice"})
     await desk.score(points=1)
     await desk.whole()
-    assert kinds(desk.sync, "alice") == [("action", 5), ("foreign", -5), ("action", 1)]
+    assert kinds(desk.sync, "alice") == [("action", 5), ("external", -5), ("action", 1)]
 
 
 async def test_a_copied_document_or_mark_does_not_stop_the_ledger(desk, caplog):
     writer = await desk.begin()
-    place = desk.sync["leases"].find_one()["place"]
+    place = desk.sync["leases"].find_one()["resume_token"]
     await desk.score(points=5)
     old = desk.sync["players"].find_one({"_id": "alice"})
     await desk.score(points=7)
@@ -225,12 +225,12 @@ async def test_a_copied_document_or_mark_does_not_stop_the_ledger(desk, caplog):
     for player, own, more in (("mallory", [], 500), ("alice", [("action", 5), ("action", 7)], 88)):
         found = kinds(desk.sync, player)
         assert found[: len(own)] == own
-        assert {kind for kind, _ in found[len(own) :]} == {"foreign"}
+        assert {kind for kind, _ in found[len(own) :]} == {"external"}
         assert sum(points for _, points in found[len(own) :]) == more
-    assert "a mark was copied from another write" in caplog.text
+    assert "a marker was copied from another write" in caplog.text
     await desk.abandon(writer)
     before = list(desk.sync["ledger"].find().sort("_id"))
-    desk.sync["leases"].update_one({}, {"$set": {"place": place}, "$unset": {"until": ""}})
+    desk.sync["leases"].update_one({}, {"$set": {"resume_token": place}, "$unset": {"until": ""}})
     desk.writer()
     await desk.score("carol")
     await eventually(lambda: kinds(desk.sync, "carol") == [("action", 5)])
@@ -241,8 +241,8 @@ async def test_an_unreadable_event_or_entry_does_not_end_the_task(desk):
     writer = await desk.begin()
     await desk.score()
     await desk.whole()
-    mark = write_marker.encode(Mark(Kind.TAKE_BACK, -1, "x" * 2000, at=10**17, ops=["\0"] * 50))
-    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": 2**63 - 1, "last": mark}})
+    marker = write_marker.encode(WriteMarker(Kind.TAKE_BACK, -1, "x" * 2000, at=10**17, takes_back=["\0"] * 50))
+    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": 2**63 - 1, "last": marker}})
     desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": -(2**63)}})
     desk.sync["players"].insert_one({"_id": 7, "score": 1})
     desk.sync["players"].insert_one({"_id": "bare"})
@@ -306,4 +306,4 @@ async def test_two_writers_forced_at_once_make_no_fork(desk, monkeypatch, caplog
     forced["on"] = False
     await desk.whole()
     assert desk.sync["ledger"].count_documents({"kind": "action"}) == 1 + 25 * rounds
-    assert desk.sync["ledger"].count_documents({"kind": "foreign"}) == 0
+    assert desk.sync["ledger"].count_documents({"kind": "external"}) == 0

@@ -7,15 +7,15 @@ import pytest
 
 from tornado_app.core.errors import ActionNotFound, PlayerNotFound, PlayerSuspended
 from tornado_app.core.model import Action, Profile
-from tornado_app.core.moderation import Case
-from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.core.moderation import ModerationRequest
+from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes, write_marker
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.mongo.players.write_marker import Kind
 
-WHY = Case("alice", "mod", "speed hack")
+WHY = ModerationRequest("alice", "mod", "speed hack")
 
 
 class Books:
@@ -24,7 +24,7 @@ class Books:
     def __init__(self):
         self.entries, self.behind = [], 0
 
-    async def has(self, op):
+    async def has(self, write_id):
         self.behind -= 1
         return self.behind < 0
 
@@ -45,14 +45,14 @@ async def board(mongo_database):
     client = connect(uri)
     await indexes.ensure(client, name)
     books = Books()
-    store = MongoStore(client, name, rules=Rules(limit=RateLimit(100, 60), remember=200))
+    store = MongoStore(client, name, policy=WritePolicy(limit=RateLimit(100, 60), idempotency_history_size=200))
     moderation = MongoModeration(client, name, books)
     documents = client[name]["players"]
 
     async def score(points, action_id=None):
-        receipt = await store.apply(Action("alice", points, action_id, b"f", Profile("Alice"), create=True))
-        mark = write_marker.decode((await documents.find_one({"_id": "alice"}))["last"])
-        books.entries.append(SimpleNamespace(op=mark.op, points=points, id=action_id, at=mark.at))
+        receipt = await store.apply(Action("alice", points, action_id, b"f", Profile("Alice"), create_player=True))
+        marker = write_marker.decode((await documents.find_one({"_id": "alice"}))["last"])
+        books.entries.append(SimpleNamespace(write_id=marker.write_id, points=points, id=action_id, at=marker.at))
         return receipt
 
     yield SimpleNamespace(store=store, moderation=moderation, documents=documents, books=books, score=score)
@@ -60,7 +60,7 @@ async def board(mongo_database):
     await maybe_await(client.close())
 
 
-async def mark(board):
+async def marker(board):
     return write_marker.decode((await board.documents.find_one({"_id": "alice"}))["last"])
 
 
@@ -68,7 +68,7 @@ async def test_a_suspended_player_is_refused_until_reinstated(board):
     await board.score(5)
     state = await board.moderation.suspend(WHY)
     assert (state.suspended, state.changed, state.score) == (True, True, 5)
-    found = await mark(board)
+    found = await marker(board)
     assert (found.kind, found.by, found.reason) == (Kind.SUSPEND, "mod", "speed hack")
     with pytest.raises(PlayerSuspended):
         await board.score(5)
@@ -80,13 +80,13 @@ async def test_a_suspended_player_is_refused_until_reinstated(board):
 async def test_a_hidden_player_leaves_the_top_and_comes_back(board):
     await board.score(5)
     assert (await board.moderation.hide(WHY)).hidden
-    found = await mark(board)
+    found = await marker(board)
     assert (found.kind, found.points, found.on_board) == (Kind.HIDE, 5, True)
     assert (await board.store.top()).standings == ()
     await board.score(5)
-    assert not (await mark(board)).on_board
+    assert not (await marker(board)).on_board
     assert not (await board.moderation.show(WHY)).hidden
-    assert (await mark(board)).points == 10
+    assert (await marker(board)).points == 10
     assert [s.player.score for s in (await board.store.top()).standings] == [10]
 
 
@@ -95,8 +95,8 @@ async def test_one_action_is_taken_back_once_its_points_go(board):
     await board.score(7, "a-2")
     state = await board.moderation.take_back(WHY, action_id="a-1", since=None)
     assert (state.score, state.points, state.actions) == (7, 5, 1)
-    found = await mark(board)
-    assert (found.kind, found.points, found.ops) == (Kind.TAKE_BACK, -5, [board.books.entries[0].op])
+    found = await marker(board)
+    assert (found.kind, found.points, found.takes_back) == (Kind.TAKE_BACK, -5, [board.books.entries[0].write_id])
     replay = await board.score(7, "a-2")
     assert (replay.replayed, replay.score) == (True, 7)
 
@@ -121,7 +121,7 @@ async def test_a_take_back_waits_for_the_ledger_and_loses_to_no_write(board):
     board.books.behind = 3
     taking = asyncio.ensure_future(board.moderation.take_back(WHY, action_id="a-1", since=None))
     for _ in range(5):
-        await board.store.apply(Action("alice", 10, None, b"f", Profile(), create=False))
+        await board.store.apply(Action("alice", 10, None, b"f", Profile(), create_player=False))
     assert (await taking).points == 5
     assert (await board.store.player("alice")).score == 50
 
@@ -147,4 +147,4 @@ async def test_an_export_is_all_that_is_stored(board):
 @pytest.mark.parametrize("verb", ["suspend", "reinstate", "hide", "show", "erase"])
 async def test_nobody_is_moderated_who_is_not_there(board, verb):
     with pytest.raises(PlayerNotFound):
-        await getattr(board.moderation, verb)(Case("nobody", "mod", "why"))
+        await getattr(board.moderation, verb)(ModerationRequest("nobody", "mod", "why"))

@@ -93,15 +93,15 @@ def entry(severity, component, text, /, **attributes):
 )
 def test_what_a_line_of_its_log_says_is_wrong(tmp_path, line, text):
     (tmp_path / "log").write_text(line + "\n")
-    assert LogFile(tmp_path / "log").complaints() == text
+    assert LogFile(tmp_path / "log").recent_errors() == text
 
 
 def test_only_the_last_few_complaints_of_this_run_count(tmp_path):
     log = LogFile(tmp_path / "log")
-    assert log.complaints() == ""
+    assert log.recent_errors() == ""
     log.path.write_text(entry("E", "STORAGE", "of the last run") + "\n")
     descriptor = log.open()
     for number in (1, 1, 2, 3, 4, 5):
         os.write(descriptor, f"{entry('E', 'STORAGE', f'no {number}')}\n".encode())
     os.close(descriptor)
-    assert log.complaints() == "no 2; no 3; no 4; no 5"
+    assert log.recent_errors() == "no 2; no 3; no 4; no 5"

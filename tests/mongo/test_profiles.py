@@ -10,8 +10,8 @@ from tests.mongo.live import Tape
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError, Overloaded, RateLimited
 from tornado_app.core.model import Action, Profile, ProfileChange
-from tornado_app.core.moderation import Case
-from tornado_app.core.policies import PROFILE_LIMIT, RateLimit, Rules
+from tornado_app.core.moderation import ModerationRequest
+from tornado_app.core.policies import PROFILE_LIMIT, RateLimit, WritePolicy
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
@@ -19,11 +19,11 @@ from tornado_app.mongo.players import indexes, write_marker
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.profiles import MAX_UNDER_WAY
 from tornado_app.mongo.players.store import MongoStore
-from tornado_app.mongo.players.write_marker import Kind, Mark
+from tornado_app.mongo.players.write_marker import Kind, WriteMarker
 from tornado_app.runtime.tasks import end
 
 NOW = 1_800_000_000_000
-RULES = Rules(limit=RateLimit(updates=100, window=60), remember=200)
+POLICY = WritePolicy(limit=RateLimit(updates=100, window=60), idempotency_history_size=200)
 URL = "https://x.test/{}.png"
 
 
@@ -34,12 +34,12 @@ class Processes:
         self.now = NOW
         self.client, self.name = client, name
         self.players = client[name]["players"]
-        self.one, self.other = (MongoStore(client, name, rules=RULES, clock=lambda: self.now) for _ in range(2))
+        self.one, self.other = (MongoStore(client, name, policy=POLICY, clock=lambda: self.now) for _ in range(2))
         self.moderation = MongoModeration(client, name, Ledger(client[name]))
 
     async def score(self, name=None, picture=None, user="alice", store=None):
         profile = Profile(name, picture)
-        return await (store or self.one).apply(Action(user, 1, None, b"f", profile, create=True, frontend="C"))
+        return await (store or self.one).apply(Action(user, 1, None, b"f", profile, create_player=True, frontend="C"))
 
     async def shown(self, user="alice"):
         player = await self.one.player(user)
@@ -115,7 +115,7 @@ async def test_the_limit_is_exact_over_processes(processes):
     assert all(not isinstance(each, Exception) or isinstance(each, RateLimited) for each in found)
     assert refused[0].retry_after == PROFILE_LIMIT.window
     assert refused[0].detail == "the limit 10/60s is used up, the next in 60.0 s"
-    assert (await processes.score()).quota.remaining == RULES.limit.updates - 1
+    assert (await processes.score()).rate_limit_state.remaining == POLICY.limit.updates - 1
     processes.now += PROFILE_LIMIT.window_ms
     assert (await processes.other.register("alice", ProfileChange(username="Later"))).changed
 
@@ -138,16 +138,16 @@ async def test_creation_at_once_makes_one_player(processes):
 
 async def test_an_erasure_that_is_under_way_is_not_revived(processes):
     await processes.score("Token")
-    mark = write_marker.encode(Mark(Kind.ERASE, 1, "e.1", by="mod"))
-    await processes.players.update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": mark}})
+    marker = write_marker.encode(WriteMarker(Kind.ERASE, 1, "e.1", by="mod"))
+    await processes.players.update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": marker}})
     with pytest.raises(DatabaseError):
         await processes.one.register("alice", ProfileChange(username="Back"))
-    assert (await processes.players.find_one({"_id": "alice"}))["last"] == mark
+    assert (await processes.players.find_one({"_id": "alice"}))["last"] == marker
 
 
 async def test_an_erasure_takes_the_own_choice_along(processes):
     await processes.one.register("alice", ProfileChange(username="Own", avatar_url=None))
-    await processes.moderation.erase(Case("alice", "mod", "asked"))
+    await processes.moderation.erase(ModerationRequest("alice", "mod", "asked"))
     await processes.score("Token", URL.format("token"))
     assert await processes.shown() == ("Token", URL.format("token"))
 
@@ -163,12 +163,12 @@ async def test_hiding_and_showing_keep_the_choice_and_no_new_name_shows_a_hidden
         await eventually(lambda: [s.player.username for s in board.top.standings] == ["Token"])
         await processes.one.register("alice", ProfileChange(username="Own"))
         await eventually(lambda: [s.player.username for s in board.top.standings] == ["Own"])
-        await processes.moderation.hide(Case("alice", "mod", "a look"))
+        await processes.moderation.hide(ModerationRequest("alice", "mod", "a look"))
         await processes.one.register("alice", ProfileChange(username="Hidden"))
         await processes.score("Token", user="bob")
         await eventually(lambda: [s.player.user_id for s in board.top.standings] == ["bob"])
         await processes.score("Token")  # a hidden player's write goes a way of its own
-        await processes.moderation.show(Case("alice", "mod", "it is fine"))
+        await processes.moderation.show(ModerationRequest("alice", "mod", "it is fine"))
         await eventually(lambda: [s.player.username for s in board.top.standings] == ["Hidden", "Token"])
         assert board.rebuilds == 1
     finally:

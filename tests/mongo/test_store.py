@@ -18,14 +18,14 @@ from tornado_app.core.errors import (
     SuspiciousActivity,
 )
 from tornado_app.core.model import MAX_SCORE, Action, Profile, ProfileChange
-from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes, write_marker
 from tornado_app.mongo.players.store import MongoStore
 
 LIMIT = RateLimit(updates=3, window=60)
-RULES = Rules(limit=LIMIT, remember=6)
-ROOMY = Rules(limit=RateLimit(updates=1000, window=60), remember=2000)
+POLICY = WritePolicy(limit=LIMIT, idempotency_history_size=6)
+ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60), idempotency_history_size=2000)
 
 
 class Clock:
@@ -80,9 +80,9 @@ async def make_store(request, clock):
         await indexes.ensure(client, name)
     stores = []
 
-    def make(rules=RULES, **options):
+    def make(policy=POLICY, **options):
         batch = 1 if request.param == "mongomock" else 512  # it has no bulk_write with this PyMongo
-        store = MongoStore(client, name, rules=rules, clock=clock, **{"max_batch": batch, **options})
+        store = MongoStore(client, name, policy=policy, clock=clock, **{"max_batch": batch, **options})
         store.client, store.documents = client, client[name]["players"]
         stores.append(store)
         return store
@@ -104,8 +104,8 @@ def real(make_store):
     return make_store
 
 
-def action(user="alice", points=5, action_id=None, *, create=True, fingerprint=b"f", profile=None):
-    return Action(user, points, action_id, fingerprint, profile or Profile(), create)
+def action(user="alice", points=5, action_id=None, *, create_player=True, fingerprint=b"f", profile=None):
+    return Action(user, points, action_id, fingerprint, profile or Profile(), create_player)
 
 
 async def refusal(awaitable, kind):
@@ -122,8 +122,8 @@ async def test_the_first_action_makes_the_player(store, clock):
 
 
 async def test_an_unknown_player_is_refused_where_none_may_be_made(store):
-    error = await refusal(store.apply(action(create=False)), PlayerNotFound)
-    assert error.quota.remaining == 3
+    error = await refusal(store.apply(action(create_player=False)), PlayerNotFound)
+    assert error.rate_limit_state.remaining == 3
     await refusal(store.player("alice"), PlayerNotFound)
 
 
@@ -159,7 +159,7 @@ async def test_the_rate_limit_slides(store, clock):
         clock.now += 10_000
     error = await refusal(store.apply(action()), RateLimited)
     assert error.retry_after == pytest.approx(30)  # the first of three, at 0 s, leaves the window at 60 s
-    assert error.quota.remaining == 0
+    assert error.rate_limit_state.remaining == 0
     clock.now += 29_999
     await refusal(store.apply(action()), RateLimited)
     clock.now += 1
@@ -177,7 +177,7 @@ async def test_a_replay_is_answered_though_the_limit_is_used_up(store):
 async def test_the_quota_counts_down(store, clock):
     quotas = []
     for _ in range(3):
-        quotas.append((await store.apply(action())).quota)
+        quotas.append((await store.apply(action())).rate_limit_state)
         clock.now += 1000
     assert [(q.remaining, q.reset) for q in quotas] == [(2, 60), (1, 59), (0, 58)]
 
@@ -206,7 +206,7 @@ async def test_a_suspended_player_cannot_score(store):
 
 
 async def test_the_points_cap_counts_the_window(real, clock):
-    store = real(Rules(limit=RateLimit(10, 60), remember=20, max_points=100))
+    store = real(WritePolicy(limit=RateLimit(10, 60), idempotency_history_size=20, max_points=100))
     await refusal(store.apply(action("bob", points=101)), SuspiciousActivity)
     await store.apply(action(points=60))
     await refusal(store.apply(action(points=41)), SuspiciousActivity)
@@ -221,7 +221,7 @@ async def test_register_makes_and_changes_a_player(store):
     done = await store.register("alice", ProfileChange(username="Zoë"))
     assert (done.player.username, done.player.avatar_url, done.created) == ("Zoë", None, False)
     assert done.changed == ("username",)
-    assert not (await store.apply(action(create=False))).created
+    assert not (await store.apply(action(create_player=False))).created
 
 
 async def test_a_closed_store_takes_no_more(store):
@@ -239,7 +239,7 @@ async def test_a_batch_answers_each_with_its_own(real):
         store.apply(action("new", points=1)),
         store.apply(action("known", action_id="seen")),
         store.apply(action("known", action_id="seen", fingerprint=b"g")),
-        store.apply(action("nobody", create=False)),
+        store.apply(action("nobody", create_player=False)),
         *(store.apply(action("hot", points=1)) for _ in range(5)),
         return_exceptions=True,
     )

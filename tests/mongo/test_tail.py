@@ -6,11 +6,11 @@ import pytest
 
 from tests.mongo.desk import open_desk
 from tests.support.wait import eventually
-from tornado_app.core.moderation import Case
+from tornado_app.core.moderation import ModerationRequest
 from tornado_app.mongo.change_stream import reader as module
 from tornado_app.mongo.change_stream.events import WATCHED as FEED_WATCHED
 from tornado_app.mongo.change_stream.reader import ChangeStreamReader
-from tornado_app.mongo.change_stream.subscription import Tap, comes_after
+from tornado_app.mongo.change_stream.subscription import Subscription, comes_after
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.ledger.entries import WATCHED
 from tornado_app.runtime.tasks import end
@@ -48,7 +48,7 @@ class Recorder:
 
 @pytest.mark.parametrize("driver", ["pymongo", "motor"])
 async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mongo_database, driver):
-    """Those of a player who was erased since would be booked again: the ledger has nothing left to know them by."""
+    """Those of a player who was erased since would be recorded again: the ledger has nothing left to know them by."""
     async with open_desk(*mongo_database, driver) as desk:
         players = desk.client[desk.name]["players"]
         await desk.score("zoe")
@@ -57,14 +57,14 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
         recorder = Recorder(stream)
         taps = []
 
-        def tap():
-            taps.append(Tap(recorder.start))
+        def subscription():
+            taps.append(Subscription(recorder.start))
             return taps[-1]
 
-        tail = ChangeStreamReader(players, WATCHED, recorder.start, tap)
+        tail = ChangeStreamReader(players, WATCHED, recorder.start, subscription)
         running = asyncio.ensure_future(tail.run())
         await desk.score("alice", 5)
-        await desk.moderation.erase(Case("alice", "mod", "why"))
+        await desk.moderation.erase(ModerationRequest("alice", "mod", "why"))
         read = []
 
         async def read_on():
@@ -74,16 +74,16 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
         async with asyncio.timeout(20):
             while len(read) < 3:
                 await read_on()
-        await eventually(lambda: taps, 20, "the tail asks for a tap")
+        await eventually(lambda: taps, 20, "the tail asks for a subscription")
         for event, token in await recorder.rest():
             taps[-1].put(event, token)
         await desk.score("bob", 7)
         async with asyncio.timeout(20):
-            while len(read) < 4:  # by its own stream or by the tap, as it comes
+            while len(read) < 4:  # by its own stream or by the subscription, as it comes
                 for event, token in await recorder.rest():
                     taps[-1].put(event, token)
                 await read_on()
-        await eventually(lambda: not taps[-1]._events, 20, "the tail takes what the tap holds")
+        await eventually(lambda: not taps[-1]._events, 20, "the tail takes what the subscription holds")
         assert tail._events == []
         assert read == [("insert", "alice"), ("update", "alice"), ("delete", "alice"), ("insert", "bob")]
         await end(running)

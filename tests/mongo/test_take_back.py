@@ -18,7 +18,7 @@ async def desk(request, mongo_database, monkeypatch):
     monkeypatch.setattr(reader, "PAGE", PAGE)
     async with open_desk(*mongo_database, request.param) as desk:
         await desk.begin()
-        for start in range(0, ACTIONS, 40):  # the desk's rules remember 50
+        for start in range(0, ACTIONS, 40):  # the desk's policy idempotency_history_size 50
             await asyncio.gather(*(desk.score(points=n % 5 + 1) for n in range(start, min(start + 40, ACTIONS))))
         await desk.whole()
         yield desk
@@ -66,8 +66,10 @@ async def test_many_actions_are_taken_back_in_small_parts(desk, monkeypatch):
     await desk.whole()
     assert sum(taken(desk)) == -total
     assert len(taken(desk)) == len(parts)
-    ops = [op for entry in desk.sync["ledger"].find({"kind": "take_back"}) for op in entry["ops"]]
-    assert len(ops) == len(set(ops)) == ACTIONS
+    takes_back = [
+        write_id for entry in desk.sync["ledger"].find({"kind": "take_back"}) for write_id in entry["takes_back"]
+    ]
+    assert len(takes_back) == len(set(takes_back)) == ACTIONS
     with pytest.raises(ActionNotFound):
         await desk.moderation.take_back(case(), action_id=None, since=0)
 
@@ -85,8 +87,10 @@ async def test_a_reversal_that_broke_off_goes_on_where_it_was(desk, monkeypatch)
     moderated = await desk.moderation.take_back(case(), action_id=None, since=0)
     assert (moderated.actions, moderated.score) == (ACTIONS - 3 * PAGE, 0)
     await desk.whole()
-    ops = [op for entry in desk.sync["ledger"].find({"kind": "take_back"}) for op in entry["ops"]]
-    assert len(ops) == len(set(ops)) == ACTIONS
+    takes_back = [
+        write_id for entry in desk.sync["ledger"].find({"kind": "take_back"}) for write_id in entry["takes_back"]
+    ]
+    assert len(takes_back) == len(set(takes_back)) == ACTIONS
 
 
 async def test_a_player_who_scores_between_the_parts_loses_all_that_was_before(desk, monkeypatch):

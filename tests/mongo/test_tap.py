@@ -12,7 +12,7 @@ from tests.mongo.desk import open_desk
 from tests.support.ledger import chains
 from tests.support.wait import eventually
 from tornado_app.mongo.change_stream import subscription as module
-from tornado_app.mongo.change_stream.subscription import Tap, moment
+from tornado_app.mongo.change_stream.subscription import Subscription, moment
 
 PATIENCE = 30.0
 
@@ -23,29 +23,29 @@ def test_the_time_of_a_token():
 
 
 def test_what_was_put_is_taken_once_with_the_place_after_it():
-    tap = Tap({"_data": "0"})
-    assert tap.take() == ([], None)
-    tap.put({"n": 1}, {"_data": "1"})
-    tap.put(None, {"_data": "2"})
-    tap.put({"n": 3}, None)
-    assert tap.take() == ([{"n": 1}, {"n": 3}], {"_data": "2"})
-    assert tap.take() == ([], {"_data": "2"})
+    subscription = Subscription({"_data": "0"})
+    assert subscription.take() == ([], None)
+    subscription.put({"n": 1}, {"_data": "1"})
+    subscription.put(None, {"_data": "2"})
+    subscription.put({"n": 3}, None)
+    assert subscription.take() == ([{"n": 1}, {"n": 3}], {"_data": "2"})
+    assert subscription.take() == ([], {"_data": "2"})
 
 
 def test_it_closes_before_it_grows_without_end(monkeypatch):
     monkeypatch.setattr(module, "MOST", 2)
-    tap = Tap({})
+    subscription = Subscription({})
     for number in range(4):
-        tap.put({"n": number}, {"_data": str(number)})
-    assert tap.closed
-    assert tap.take() == ([{"n": 0}, {"n": 1}], {"_data": "1"})
+        subscription.put({"n": number}, {"_data": str(number)})
+    assert subscription.closed
+    assert subscription.take() == ([{"n": 0}, {"n": 1}], {"_data": "1"})
 
 
 @asynccontextmanager
 async def tapped(mongo_database):
     async with open_desk(*mongo_database, tapped=True) as desk:
         await desk.begin()
-        await eventually(lambda: desk.feed._tap or streams(desk) == 2, PATIENCE, "the ledger has begun")
+        await eventually(lambda: desk.feed._subscription or streams(desk) == 2, PATIENCE, "the ledger has begun")
         yield desk
 
 
@@ -62,15 +62,15 @@ async def single(desk):
 
     async def one_stream():
         await desk.score("bob", 1)  # time goes on by what is written
-        tap = desk.feed._tap
-        return tap is not None and not tap.closed and streams(desk) == 1
+        subscription = desk.feed._subscription
+        return subscription is not None and not subscription.closed and streams(desk) == 1
 
     await eventually(one_stream, PATIENCE, "one stream is left")
 
 
 async def test_ledger_and_feed_read_one_stream(mongo_database):
     async with tapped(mongo_database) as desk:
-        desk.feed.tap()  # not the ledger's any more
+        desk.feed.subscribe()  # not the ledger's any more
         await eventually(lambda: streams(desk) == 2, PATIENCE, "the ledger reads a stream of its own meanwhile")
         await single(desk)
         await asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(100)))
@@ -94,9 +94,9 @@ async def test_more_than_a_tap_holds_is_read_by_a_stream_of_its_own(mongo_databa
     async with tapped(mongo_database) as desk:
         await single(desk)
         monkeypatch.setattr(module, "MOST", 3)
-        tap = desk.feed._tap
+        subscription = desk.feed._subscription
         await asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(200)))
-        await eventually(lambda: tap.closed, PATIENCE, "the tap is full")
+        await eventually(lambda: subscription.closed, PATIENCE, "the subscription is full")
         await desk.whole()
         assert desk.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 200
 

@@ -71,7 +71,7 @@ def firing(world, name: str) -> list[dict[str, str]]:
     return [each["metric"] for each in world.prometheus.query(f'ALERTS{{alertname="{name}",alertstate="firing"}}')]
 
 
-@pytest.mark.parametrize("name", ["LeaderboardForeignScores", "LeaderboardSuspiciousPlayers"])
+@pytest.mark.parametrize("name", ["LeaderboardExternalChanges", "LeaderboardSuspiciousPlayers"])
 def test_what_was_done_to_the_board_is_told(world, name):
     (told,) = wait_until(lambda: firing(world, name), PATIENCE, name)
     assert (told["namespace"], told["leaderboard"]) == (world.namespace, "arcade")

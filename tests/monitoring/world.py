@@ -207,9 +207,9 @@ class World:
         with MongoClient(self.replica_set.uri) as client:
             changed = client[self.database]["players"].update_one({"_id": PLAYERS[0]}, {"$inc": {"score": 1000}})
             assert changed.modified_count == 1
-        foreign = {"kind": "foreign"}
+        external = {"kind": "external"}
         wait_until(
-            lambda: self.arcade.metric("leaderboard_ledger_entries_total", **foreign) > 0, PATIENCE, "it is booked"
+            lambda: self.arcade.metric("leaderboard_ledger_entries_total", **external) > 0, PATIENCE, "it is recorded"
         )
 
     def _counted(self, metric: str, least: float, **labels: str) -> None:

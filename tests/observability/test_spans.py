@@ -9,7 +9,7 @@ import pytest
 from tests.support.collector import Collector
 from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Action, Profile
-from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.store import MongoStore
@@ -38,7 +38,9 @@ async def test_two_requests_in_one_batch_are_one_commit_linked_to_both(collector
     client = connect(uri)
     await indexes.ensure(client, name)
     spans = otel_setup.from_environment()
-    store = MongoStore(client, name, rules=Rules(limit=RateLimit(10, 60), remember=20), tracing=spans)
+    store = MongoStore(
+        client, name, policy=WritePolicy(limit=RateLimit(10, 60), idempotency_history_size=20), tracing=spans
+    )
     actions = [Action(user, 5, None, b"f", Profile(), create=True, frontend="A") for user in ("ann", "bob")]
     await asyncio.gather(*(asyncio.create_task(requested(spans, store.apply(each))) for each in actions))
     await store.apply(actions[0])  # whom no request asked for
@@ -58,9 +60,9 @@ async def test_what_fails_is_marked_and_tells_only_the_kind_of_error(collector):
     spans = otel_setup.from_environment()
 
     async def fail():
-        spans.submission("op", "A", asyncio.get_running_loop().create_future())
-        with spans.commit(["op"]):
-            spans.changed("op")
+        spans.submission("write_id", "A", asyncio.get_running_loop().create_future())
+        with spans.commit(["write_id"]):
+            spans.changed("write_id")
             raise ValueError("a secret")
 
     with contextlib.suppress(ValueError):
@@ -90,15 +92,15 @@ async def test_an_answer_of_the_services_own_fault_is_a_failed_span(collector):
 async def test_changes_that_come_together_are_one_refresh_linked_to_what_made_them(collector):
     spans = otel_setup.from_environment()
 
-    async def commit(op):
+    async def commit(write_id):
         answer = asyncio.get_running_loop().create_future()
-        spans.submission(op, "A", answer)
-        with spans.commit([op]):
+        spans.submission(write_id, "A", answer)
+        with spans.commit([write_id]):
             answer.cancel()
 
-    for op in ("a", "b"):
-        await asyncio.create_task(requested(spans, commit(op)))
-        spans.changed(op)
+    for write_id in ("a", "b"):
+        await asyncio.create_task(requested(spans, commit(write_id)))
+        spans.changed(write_id)
     spans.changed("of another process")
     with spans.refresh():
         spans.shown()

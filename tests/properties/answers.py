@@ -33,5 +33,7 @@ def state(found: ModerationResult | LeaderboardError | None) -> State | str:
 
 
 def told(found: Any) -> Answer | State | str:
-    moderated = isinstance(found, ModerationResult) or (type(found) is PlayerNotFound and found.quota is None)
+    moderated = isinstance(found, ModerationResult) or (
+        type(found) is PlayerNotFound and found.rate_limit_state is None
+    )
     return state(found) if moderated else answer(found)

@@ -16,7 +16,7 @@ class Rules(NamedTuple):
 
     updates: int
     window: int
-    remember: int
+    history_size: int
     cap: int | None
 
 
@@ -46,7 +46,7 @@ PROFILES, PROFILE_WINDOW = 10, 60_000
 """Profile changes of a player in any window of so many milliseconds."""
 
 
-class Quota(NamedTuple):
+class RateLimitState(NamedTuple):
     """Updates left, and milliseconds until there is one more."""
 
     remaining: int
@@ -122,7 +122,7 @@ class Model:
             if not wanted.create:
                 return Answer("PlayerNotFound")
             return Answer("", wanted.points, wanted.points, now, created=True)
-        remembered = player.done[-self.rules.remember :]
+        remembered = player.done[-self.rules.history_size :]
         for one in reversed(remembered):
             if wanted.id is not None and one.id == wanted.id:
                 return self._again(player, one, wanted)
@@ -143,7 +143,7 @@ class Model:
             return "InvalidIncrement"
         if not self._free([one.at for one in player.done], now):
             return "RateLimited"
-        remembered = player.done[-self.rules.remember :]
+        remembered = player.done[-self.rules.history_size :]
         spent = sum(one.points for one in remembered if one.at > now - self.rules.window)
         return "SuspiciousActivity" if self.rules.cap is not None and spent + points > self.rules.cap else ""
 
@@ -151,14 +151,14 @@ class Model:
         """Of the last `updates` that were counted, the first must have left the window, whatever the clocks did."""
         return len(times) < self.rules.updates or times[-self.rules.updates] <= now - self.rules.window
 
-    def quota(self, user: str, now: int) -> Quota:
+    def rate_limit_state(self, user: str, now: int) -> RateLimitState:
         """How many more would be counted if they came now, and after how long it is one more."""
         times = [one.at for one in self.players[user].done] if user in self.players else []
         left = self._left(times, now)
         if left == self.rules.updates:
-            return Quota(left, 0)
+            return RateLimitState(left, 0)
         waits = sorted(at + self.rules.window - now for at in times if at + self.rules.window > now)
-        return Quota(left, min(next(d for d in waits if self._left(times, now + d) > left), self.rules.window))
+        return RateLimitState(left, min(next(d for d in waits if self._left(times, now + d) > left), self.rules.window))
 
     def _left(self, times: list[int], now: int) -> int:
         times = times.copy()

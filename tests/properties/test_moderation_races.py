@@ -8,13 +8,13 @@ import pytest
 
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Action, Profile
-from tornado_app.core.moderation import Case
+from tornado_app.core.moderation import ModerationRequest
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 
-WHY = Case("ann", "mod", "why")
+WHY = ModerationRequest("ann", "mod", "why")
 
 
 class Between:

@@ -9,13 +9,13 @@ from typing import Any
 
 from tests.properties import model, steps
 from tests.properties.answers import answer, outcome, state, told
-from tests.properties.model import Answer, Model, Player, Quota, State, Wanted
+from tests.properties.model import Answer, Model, Player, RateLimitState, State, Wanted
 from tests.support.wait import eventually
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.core.model import Action, Profile, ProfileChange
-from tornado_app.core.moderation import Case
-from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.core.moderation import ModerationRequest
+from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
@@ -52,7 +52,7 @@ class Service:
 
     async def _opened(self) -> bool:
         lease = await self.clients[0][self.database]["leases"].find_one({"_id": "ledger"})
-        return bool(lease and lease.get("opened"))
+        return bool(lease and lease.get("initialised"))
 
     async def play(self, rules: model.Rules, script: list[steps.Step]) -> None:
         """Take each step on the board and on the model, which must agree; the board is empty before and after."""
@@ -72,7 +72,7 @@ class World:
     def __init__(self, service: Service, rules: model.Rules, prefix: str) -> None:
         self.service, self.model, self._prefix = service, Model(rules), prefix
         self.now, self.skews = START, [0, 0]
-        limits = Rules(RateLimit(rules.updates, rules.window / 1000), rules.remember, rules.cap)
+        limits = WritePolicy(RateLimit(rules.updates, rules.window / 1000), rules.history_size, rules.cap)
         self.stores = [
             MongoStore(
                 client, service.database, rules=limits, timeout=30, clock=lambda n=n: self.clock(n)
@@ -134,8 +134,10 @@ class World:
         found = await outcome(self.stores[step.store].apply(self._action(step.wanted)))
         assert answer(found) == self.model.submit(step.wanted, now)
         if not (isinstance(found, LeaderboardError) and user not in self.model.players):
-            quota = found.quota
-            assert Quota(quota.remaining, round(quota.reset * 1000)) == self.model.quota(user, now)
+            rate_limit_state = found.rate_limit_state
+            assert RateLimitState(
+                rate_limit_state.remaining, round(rate_limit_state.reset * 1000)
+            ) == self.model.rate_limit_state(user, now)
 
     # -- many at once -----------------------------------------------------------------------------------
 
@@ -205,7 +207,7 @@ class World:
             assert sum(e.points for e in entries) == sum(one.points for one in done)
             counted = [(e.id, e.at) for e in entries if e.kind is EntryKind.ACTION]
             assert counted == [(one.id, one.at) for one in done]
-            assert not any(e.kind in (EntryKind.FOREIGN, EntryKind.RECONCILED) for e in entries)
+            assert not any(e.kind in (EntryKind.EXTERNAL, EntryKind.RECONCILED) for e in entries)
             document = await self.service.documents.find_one({"_id": self._prefix + user})
             assert (document is None) == (player is None)
 
@@ -216,8 +218,8 @@ class World:
         if document is None:
             await eventually(lambda: self._gone(player), 30, f"the ledger forgets {player}")
             return []
-        op = write_marker.decode(document["last"]).op
-        await eventually(lambda: ledger.has(op), 30, f"the ledger holds {op}")
+        write_id = write_marker.decode(document["last"]).write_id
+        await eventually(lambda: ledger.has(write_id), 30, f"the ledger holds {write_id}")
         return (await ledger.history(player, 10_000, None))[::-1]
 
     async def _gone(self, player: str) -> bool:
@@ -228,8 +230,8 @@ class World:
         name = player.own or player.name
         return player.score, self._prefix + user if name == user else name
 
-    def _case(self, user: str, by: str = "mod") -> Case:
-        return Case(self._prefix + user, by, "why")
+    def _case(self, user: str, by: str = "mod") -> ModerationRequest:
+        return ModerationRequest(self._prefix + user, by, "why")
 
     def _action(self, wanted: Wanted, frontend: str = "") -> Action:
         user, profile = self._prefix + wanted.user, Profile(wanted.name)

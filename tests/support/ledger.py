@@ -19,7 +19,8 @@ def recomputed(e: dict[str, Any]) -> bytes:
     ms = round((at - EPOCH).total_seconds() * 1000)
     fields = [
         1, e["_id"], e["player"], e["n"], e["kind"], e["points"], e["score"], ms, e["version"], e.get("id"),
-        e.get("type"), e.get("frontend", ""), e.get("by", ""), e.get("reason", ""), e.get("ops", []), e["prev"].hex(),
+        e.get("type"), e.get("frontend", ""), e.get("by", ""), e.get("reason", ""),
+        e.get("takes_back", []), e["prev"].hex(),
     ]  # fmt: skip
     return sha256(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()).digest()
 

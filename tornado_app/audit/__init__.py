@@ -31,7 +31,9 @@ The exit code is 1 where there is a difference, 0 where there is none. An irregu
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the flags of `leaderboard audit`."""
-    since = "tell of foreign and reconciled points, and of irregularities, only from then on: 24h, 2026-01-02T03:04:05Z"
+    since = (
+        "tell of external and reconciled points, and of irregularities, only from then on: 24h, 2026-01-02T03:04:05Z"
+    )
     parser.add_argument("--since", type=_since, default=0, metavar="TIME", help=since)
     parser.add_argument("--json", action="store_true", help="print a JSON object a line instead of sentences")
     add_some_settings(parser, SETTINGS)

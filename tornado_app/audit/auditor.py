@@ -58,8 +58,8 @@ class Source(Protocol):
     async def moment(self) -> int:
         """The database's time now, as a version."""
 
-    async def through(self) -> int:
-        """The time up to which everything is booked, as a version; −1 where nothing ever was."""
+    async def watermark(self) -> int:
+        """The time up to which everything is recorded, as a version; −1 where nothing ever was."""
 
     def suspects(self, since: int) -> AsyncIterator[Suspect]:
         """Whoever broke a rule of suspicion at or after a moment (ms)."""
@@ -234,13 +234,13 @@ class Recheck:
         return left
 
     async def _caught_up(self, moment: int) -> None:
-        """Wait until everything up to a moment is booked. A ledger that stands still is not waited for again."""
+        """Wait until everything up to a moment is recorded. A ledger that stands still is not waited for again."""
         loop = asyncio.get_running_loop()
-        through, since = await self._source.through(), loop.time()
-        while self._patience and through < moment:
+        watermark, since = await self._source.watermark(), loop.time()
+        while self._patience and watermark < moment:
             await asyncio.sleep(PAUSE)
-            before, through = through, await self._source.through()
-            if through > before:
+            before, watermark = watermark, await self._source.watermark()
+            if watermark > before:
                 since = loop.time()
             elif loop.time() - since > self._patience:
                 self._patience = 0.0

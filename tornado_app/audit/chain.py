@@ -11,7 +11,7 @@ MOST = 5
 """Faults that are told of one chain; where one is broken, more say nothing new."""
 
 _EXCEPTIONS = {
-    EntryKind.FOREIGN: (Kind.FOREIGN, "{:+} points that the service did not give: {}"),
+    EntryKind.EXTERNAL: (Kind.EXTERNAL, "{:+} points that the service did not give: {}"),
     EntryKind.RECONCILED: (Kind.RECONCILED, "{:+} points from a time that the ledger did not see"),
 }
 
@@ -20,13 +20,13 @@ class Chain:
     """One player's entries as they are read, held against the account where there is one.
 
     The account was read before the entries. So its score must be the sum at its last write's entry, or at one after it.
-    `since`: milliseconds; exceptions that are older are not told again. `booked`: the last write is there.
+    `since`: milliseconds; exceptions that are older are not told again. `recorded`: the last write is there.
     """
 
     def __init__(self, player: str, account: PlayerBalance | None = None, *, since: int = 0) -> None:
         self.player = player
         self.account = account
-        self.booked = False
+        self.recorded = False
         self.length = 0
         self.sum = 0
         self._faults: list[Finding] = []
@@ -52,8 +52,8 @@ class Chain:
             kind, text = _EXCEPTIONS[entry.kind]
             self._exceptions.append(Finding(kind, self.player, text.format(entry.points, entry.reason), entry.n))
         if self.account is not None:
-            self.booked = self.booked or self._is_last_write(entry, self.account.op)
-            self._agrees = self._agrees or (self.booked and self.sum == self.account.score)
+            self.recorded = self.recorded or self._is_last_write(entry, self.account.write_id)
+            self._agrees = self._agrees or (self.recorded and self.sum == self.account.score)
 
     def findings(self) -> list[Finding]:
         """What is wrong, once all entries are there."""
@@ -65,9 +65,9 @@ class Chain:
         return not self._faults and not self._against_account()
 
     @staticmethod
-    def _is_last_write(entry: Entry, op: str | None) -> bool:
+    def _is_last_write(entry: Entry, write_id: str | None) -> bool:
         """A player who was inserted before the ledger began has no mark: the opening stands for it."""
-        return entry.op == op if op is not None else entry.kind is EntryKind.OPENING
+        return entry.write_id == write_id if write_id is not None else entry.kind is EntryKind.OPENING
 
     def _linked(self, entry: Entry) -> None:
         if entry_hash(entry) != entry.hash:
@@ -90,11 +90,11 @@ class Chain:
         if account.erased:
             text = "the erasure is not finished: a running service does that within 15 s"
             return [Finding(Kind.UNFINISHED, self.player, text)]
-        if account.score is None or (account.op is None and not self.booked):
+        if account.score is None or (account.write_id is None and not self.recorded):
             text = "the document has no score" if account.score is None else "the last write has no mark of ours"
             return [Finding(Kind.NOT_OURS, self.player, text)]
-        if not self.booked:
-            return [Finding(Kind.NOT_BOOKED, self.player, "the last write is not in the ledger")]
+        if not self.recorded:
+            return [Finding(Kind.NOT_RECORDED, self.player, "the last write is not in the ledger")]
         if self._agrees:
             return []
         return [Finding(Kind.SCORE, self.player, f"the score is {account.score}, the ledger adds up to {self.sum}")]

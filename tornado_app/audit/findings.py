@@ -11,14 +11,14 @@ class Kind(StrEnum):
     """What is found. Those of the first group are differences."""
 
     SCORE = "score"
-    NOT_BOOKED = "not_booked"
+    NOT_RECORDED = "not_recorded"
     NO_PLAYER = "no_player"
     NOT_OURS = "not_ours"
     MISSING = "missing_entry"
     CHANGED = "changed_entry"
     UNCHAINED = "unchained_entry"
     SUM = "wrong_sum"
-    FOREIGN = "foreign"
+    EXTERNAL = "external"
     RECONCILED = "reconciled"
 
     BURST = "burst"

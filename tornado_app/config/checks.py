@@ -13,7 +13,7 @@ from tornado_app.config.files import read_secret
 from tornado_app.config.kinds import Refused
 from tornado_app.config.network import MongodbUri, uri_option
 from tornado_app.core.errors import ConfigError, StartupError
-from tornado_app.core.policies import MAX_CLOCK_SKEW, MAX_REMEMBERED, PROOF_LEEWAY, ProofPolicy, RateLimit
+from tornado_app.core.policies import MAX_CLOCK_SKEW, MAX_IDEMPOTENCY_HISTORY, PROOF_LEEWAY, ProofPolicy, RateLimit
 
 if TYPE_CHECKING:
     from tornado_app.config.configuration import Config
@@ -103,16 +103,16 @@ def _timeout(config: Config) -> Iterator[Fault]:
 
 def _memory(config: Config) -> Iterator[Fault]:
     limit, lifetime = config.rate_limit, config.proof_lifetime + PROOF_LEEWAY
-    remembered = limit.remembered(lifetime)
-    if remembered > MAX_REMEMBERED:
-        most, longest = MAX_REMEMBERED // limit.windows(lifetime), _longest_proof(limit)
+    remembered = limit.idempotency_history_size(lifetime)
+    if remembered > MAX_IDEMPOTENCY_HISTORY:
+        most, longest = MAX_IDEMPOTENCY_HISTORY // limit.windows(lifetime), _longest_proof(limit)
         ways = [f"at most {most}/{show_duration(limit.window)} with this proof_lifetime"] if most else []
         if longest >= 1:
             ways.append(f"a proof_lifetime of at most {show_duration(longest)} with this rate_limit")
         yield (
             "rate_limit",
             (
-                f"each player would have to remember {remembered} actions, and {MAX_REMEMBERED} is the most; "
+                f"each player would have to remember {remembered} actions, and {MAX_IDEMPOTENCY_HISTORY} is the most; "
                 f"set {' or '.join(ways) or 'a longer window and fewer updates'}"
             ),
         )
@@ -120,10 +120,10 @@ def _memory(config: Config) -> Iterator[Fault]:
 
 def _longest_proof(limit: RateLimit) -> float:
     """The longest `proof_lifetime` in seconds, of whole milliseconds, that goes with this limit; 0 where none does."""
-    if limit.remembered(0) > MAX_REMEMBERED:
+    if limit.idempotency_history_size(0) > MAX_IDEMPOTENCY_HISTORY:
         return 0.0
-    ms = math.floor((MAX_REMEMBERED // limit.updates * limit.window - PROOF_LEEWAY - MAX_CLOCK_SKEW) * 1000)
-    while limit.remembered(ms / 1000 + PROOF_LEEWAY) > MAX_REMEMBERED:
+    ms = math.floor((MAX_IDEMPOTENCY_HISTORY // limit.updates * limit.window - PROOF_LEEWAY - MAX_CLOCK_SKEW) * 1000)
+    while limit.idempotency_history_size(ms / 1000 + PROOF_LEEWAY) > MAX_IDEMPOTENCY_HISTORY:
         ms -= 1  # once at most: the division by the window may round up
     return ms / 1000
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tornado_app.config.files import read_secret
 from tornado_app.config.settings import SETTINGS, Settings
 from tornado_app.core.model import Owner
-from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ClaimNames, ProofPolicy, Rules
+from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ClaimNames, ProofPolicy, WritePolicy
 from tornado_app.runtime import cpu_quota
 
 
@@ -74,10 +74,13 @@ class Config(Settings):
         return self.data_dir / "proof.key"
 
     @property
-    def rules(self) -> Rules:
+    def write_policy(self) -> WritePolicy:
         """What the store enforces. An action's id is remembered for as long as a proof of it could be accepted."""
-        remember = self.rate_limit.remembered(self.proof_lifetime + PROOF_LEEWAY)
-        return Rules(limit=self.rate_limit, remember=remember, max_points=self.max_points_per_window)
+        return WritePolicy(
+            limit=self.rate_limit,
+            idempotency_history_size=self.rate_limit.idempotency_history_size(self.proof_lifetime + PROOF_LEEWAY),
+            max_points=self.max_points_per_window,
+        )
 
     @property
     def claim_names(self) -> ClaimNames:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tornado_app.config.configuration import Config
 from tornado_app.config.declaration import Setting
 from tornado_app.config.settings import SETTINGS
-from tornado_app.core.policies import DEFAULT_ACTIONS, MAX_CLOCK_SKEW, MAX_REMEMBERED, PROOF_LEEWAY
+from tornado_app.core.policies import DEFAULT_ACTIONS, MAX_CLOCK_SKEW, MAX_IDEMPOTENCY_HISTORY, PROOF_LEEWAY
 
 _INTRODUCTION = """# Settings
 
@@ -130,9 +130,9 @@ def _escaped(text: str) -> str:
 
 def _memory() -> str:
     config = Config()
-    limit, remember = config.rate_limit, config.rules.remember
-    leeway = PROOF_LEEWAY + MAX_CLOCK_SKEW
-    minutes = remember // limit.updates * limit.window / 60
+    limit, kept = config.rate_limit, config.write_policy.idempotency_history_size
+    leeway, most = PROOF_LEEWAY + MAX_CLOCK_SKEW, MAX_IDEMPOTENCY_HISTORY
+    minutes = kept // limit.updates * limit.window / 60
     return f"""### How long an action's id is remembered
 
 A player's document holds the ids of the last accepted actions, so that an id that comes again adds nothing. How many is
@@ -140,12 +140,12 @@ derived from two settings: `remember = updates × windows`, with the updates and
 `windows = ⌈(proof_lifetime + {leeway:.0f} s) ÷ window⌉`, but two at least. No more than `updates` are accepted in any
 window, so an id is remembered for that many windows at least. That is longer than an action proof can be accepted:
 {PROOF_LEEWAY:.0f} s are how far a game server's clock may be ahead, {MAX_CLOCK_SKEW:.0f} s how far the clocks of the
-service's own processes may differ. By default that is {remember} ids and **at least {minutes:.0f} minutes**, longer for
+service's own processes may differ. By default that is {kept} ids and **at least {minutes:.0f} minutes**, longer for
 a player who scores more seldom. Within that time a client may safely repeat a request with the same id. The service
 itself repeats an update whose answer was lost, for up to `mongodb_timeout`: one that is longer than that memory less
 {MAX_CLOCK_SKEW:.0f} s is a fault.
 
-Each id is paid for in every write of that player, about 85 bytes in the document. At most {MAX_REMEMBERED} may be
+Each id is paid for in every write of that player, about 85 bytes in the document. At most {most} may be
 remembered; settings that ask for more are a fault, which names the largest values that fit.
 """
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tornado_app.config.kinds import Base, Refused
-from tornado_app.core.policies import MAX_REMEMBERED, RateLimit
+from tornado_app.core.policies import MAX_IDEMPOTENCY_HISTORY, RateLimit
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)?")
@@ -68,7 +68,7 @@ class Rate(Base, frozen=True, kw_only=True):
 
     metavar: str = "N/TIME"
     counted: str = "updates"
-    most: int = MAX_REMEMBERED
+    most: int = MAX_IDEMPOTENCY_HISTORY
     shortest: float = 0.01
     longest: float = 86400.0
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tornado_app.core.model import Quota
+from tornado_app.core.model import RateLimitState
 
 
 class LeaderboardError(Exception):
     """Base of everything that is refused or fails on purpose.
 
-    `quota` is the player's rate-limit state where the store was asked, `retry_after` seconds where waiting helps.
-    `reason` and `detail` are for the log and the audit line, not for the client: a stable snake_case word for the cause
-    (`code` if not given), and the values that differ (had and wanted; the sentence if not given), never a secret.
+    `rate_limit_state` is the player's rate-limit state where the store was asked, `retry_after` seconds where waiting
+    helps. `reason` and `detail` are for the log and the audit line, not for the client: a stable snake_case word for
+    the cause (`code` if not given), and the values that differ (had and wanted; the sentence if not given), never a
+    secret.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -25,13 +26,13 @@ class LeaderboardError(Exception):
         self,
         message: str | None = None,
         *,
-        quota: Quota | None = None,
+        rate_limit_state: RateLimitState | None = None,
         retry_after: float | None = None,
         reason: str | None = None,
         detail: str = "",
     ) -> None:
         self.text = message or self.message
-        self.quota = quota
+        self.rate_limit_state = rate_limit_state
         self.retry_after = retry_after
         self.reason = reason or self.code
         self.detail = detail or self.text

@@ -7,15 +7,15 @@ from typing import Protocol
 
 import msgspec
 
-from tornado_app.core.model import Action, Player, ProfileChange, Receipt, Registration, Top
+from tornado_app.core.model import Action, Player, ProfileChange, Receipt, Registration, TopPlayers
 
 
 class Change(msgspec.Struct, frozen=True):
     """One change of one player, in the order of the database.
 
-    `old` and `new` are the scores before and after; None means that the player is not on the board.
-    `version` is comparable with `Top.version`; `at` is the player's new `updated_at`, 0 where that did not change.
-    `op` marks the write that added points or made the player; it is empty for any other.
+    `old` and `new` are the scores before and after; None means that the player is not on the board. `version` is
+    comparable with `TopPlayers.version`; `at` is the player's new `updated_at`, 0 where that did not change. `write_id`
+    marks the write that added points or made the player; it is empty for any other.
     """
 
     user_id: str
@@ -23,7 +23,7 @@ class Change(msgspec.Struct, frozen=True):
     new: int | None
     version: int
     at: int
-    op: str = ""
+    write_id: str = ""
 
 
 class ScoreSnapshot(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ class Store(Protocol):
     async def player(self, user_id: str) -> Player:
         """One player. Raises PlayerNotFound."""
 
-    async def top(self) -> Top:
+    async def top(self) -> TopPlayers:
         """The head of the board, from one moment."""
 
     async def around(self, player: Player, limit: int) -> tuple[list[Player], list[Player]]:

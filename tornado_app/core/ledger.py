@@ -23,7 +23,7 @@ class EntryKind(StrEnum):
     """What an entry records.
 
     OPENING: the score that was there when the ledger began. RECONCILED: what was missed while the change stream's
-    history was lost. FOREIGN: a change of a score that the service did not make.
+    history was lost. EXTERNAL: a change of a score that the service did not make.
     """
 
     ACTION = "action"
@@ -37,20 +37,20 @@ class EntryKind(StrEnum):
     ERASE = "erase"
     OPENING = "opening"
     RECONCILED = "reconciled"
-    FOREIGN = "foreign"
+    EXTERNAL = "external"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the ledger: the `n`th of its player, from 1.
 
-    `op`: the mark of the write, unique. `points`: what it added to the score; `score`: the sum so far. `at`:
+    `write_id`: the mark of the write, unique. `points`: what it added to the score; `score`: the sum so far. `at`:
     milliseconds since the epoch, by the clock of the process that wrote; `version`: the database's cluster time. `by`:
     who caused it. `id`, `type`, `frontend`: of an action. `reason`: of a moderation; of a
-    profile change, the members that changed. `ops`: the actions that a take-back
+    profile change, the members that changed. `takes_back`: the actions that a take-back
     takes back. `prev`, `hash`: 32 bytes each; `prev` of the first is empty.
     """
 
-    op: str
+    write_id: str
     player: str
     n: int
     kind: EntryKind
@@ -63,20 +63,21 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     frontend: str = ""
     by: str = ""
     reason: str = ""
-    ops: tuple[str, ...] = ()
+    takes_back: tuple[str, ...] = ()
     prev: bytes = b""
     hash: bytes = b""
 
 
 class PlayerBalance(msgspec.Struct, frozen=True):
-    """What a player's document says. None: somebody put there what is no score, or no mark. `op`: the last write's.
+    """What a player's document says. None: somebody put there what is no score, or no mark. `write_id`: the last
+    write's.
 
     `erased`: the last write was an erasure, and the delete that follows it did not come.
     """
 
     player: str
     score: int | None
-    op: str | None
+    write_id: str | None
     erased: bool = False
 
 
@@ -87,9 +88,9 @@ def entry_hash(entry: Entry) -> bytes:
     """SHA-256 of the entry without its hash, as a JSON array in UTF-8 without spaces; `prev` is in hexadecimal."""
     e = entry
     return sha256(_encode((
-        FORMAT, e.op, e.player, e.n, e.kind, e.points, e.score, e.at, e.version, e.id, e.type, e.frontend,
+        FORMAT, e.write_id, e.player, e.n, e.kind, e.points, e.score, e.at, e.version, e.id, e.type, e.frontend,
         e.by, e.reason,
-        e.ops, e.prev.hex(),
+        e.takes_back, e.prev.hex(),
     ))).digest()  # fmt: skip
 
 
@@ -101,5 +102,5 @@ def with_hash(entry: Entry) -> Entry:
 class AcceptedAction(NamedTuple):
     """An accepted action: the mark of its write, and what it added."""
 
-    op: str
+    write_id: str
     points: int

@@ -55,9 +55,9 @@ class Submission(msgspec.Struct, frozen=True):
     """A score update as a frontend reads it from a request, before any rule is applied.
 
     `user_id` None means the caller. The points come from `action_type`'s row in the actions table where a type is
-    given, else from `points`, else from `fallback`. `action_id` None makes the request an action of its own. `proof` is
-    the game server's word for it, in its compact form; `captcha` a solved captcha's token; `remote` the client's
-    address; `frontend` the frontend's name, for the record.
+    given, else from `points`, else from `default_points`. `action_id` None makes the request an action of its own.
+    `proof` is the game server's word for it, in its compact form; `captcha` a solved captcha's token; `remote` the
+    client's address; `frontend` the frontend's name, for the record.
     """
 
     caller: Caller
@@ -65,9 +65,9 @@ class Submission(msgspec.Struct, frozen=True):
     points: int | None = None
     action_type: str | None = None
     action_id: str | None = None
-    create: bool = False
+    create_player: bool = False
     proof: str | None = None
-    fallback: int | None = None
+    default_points: int | None = None
     captcha: str | None = None
     remote: str = ""
     frontend: str = ""
@@ -85,7 +85,7 @@ class Action(msgspec.Struct, frozen=True):
     """What the store applies, exactly once for each (`user_id`, `id`).
 
     `id` None: no other action can be meant. `fingerprint` tells whether two uses of an id are the same request.
-    `create`: an unknown player is made, not refused. `type`, `frontend` and `caller` are for the record.
+    `create_player`: an unknown player is made, not refused. `type`, `frontend` and `caller` are for the record.
     """
 
     user_id: str
@@ -93,13 +93,13 @@ class Action(msgspec.Struct, frozen=True):
     id: str | None
     fingerprint: bytes
     profile: Profile
-    create: bool
+    create_player: bool
     type: str | None = None
     frontend: str = ""
     caller: str = ""
 
 
-class Quota(msgspec.Struct, frozen=True):
+class RateLimitState(msgspec.Struct, frozen=True):
     """A player's rate-limit state: updates left now, and seconds until one more is free (0 when none is used)."""
 
     remaining: int
@@ -120,7 +120,7 @@ class Receipt(msgspec.Struct, frozen=True):
     updated_at: int
     created: bool
     replayed: bool
-    quota: Quota
+    rate_limit_state: RateLimitState
     superseded_at: int | None = None
     version: int = 0
     action_id: str | None = None
@@ -156,7 +156,7 @@ class Standing(msgspec.Struct, frozen=True):
     player: Player
 
 
-class Top(msgspec.Struct, frozen=True):
+class TopPlayers(msgspec.Struct, frozen=True):
     """The best players at one moment, in board order.
 
     `version` grows with the database's cluster time, so that it compares across processes, and fits a double.

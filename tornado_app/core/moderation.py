@@ -11,7 +11,7 @@ from tornado_app.core.model import Caller, Scope
 from tornado_app.core.validation import require
 
 
-class Case(msgspec.Struct, frozen=True):
+class ModerationRequest(msgspec.Struct, frozen=True):
     """Who moderates whom, and why."""
 
     user_id: str
@@ -34,22 +34,22 @@ class ModerationResult(msgspec.Struct, frozen=True):
 class ModerationStore(Protocol):
     """What moderation needs of the store. All raise PlayerNotFound, and DatabaseError."""
 
-    async def suspend(self, case: Case) -> ModerationResult:
+    async def suspend(self, case: ModerationRequest) -> ModerationResult:
         """The player can't score until reinstated."""
 
-    async def reinstate(self, case: Case) -> ModerationResult:
+    async def reinstate(self, case: ModerationRequest) -> ModerationResult:
         """The player can score again."""
 
-    async def hide(self, case: Case) -> ModerationResult:
+    async def hide(self, case: ModerationRequest) -> ModerationResult:
         """The player is off the board and unranked, and can score on."""
 
-    async def show(self, case: Case) -> ModerationResult:
+    async def show(self, case: ModerationRequest) -> ModerationResult:
         """The player is on the board again."""
 
-    async def take_back(self, case: Case, *, action_id: str | None, since: int | None) -> ModerationResult:
+    async def take_back(self, case: ModerationRequest, *, action_id: str | None, since: int | None) -> ModerationResult:
         """Take back one action, or all since a time (ms). Raises ActionNotFound."""
 
-    async def erase(self, case: Case) -> None:
+    async def erase(self, case: ModerationRequest) -> None:
         """Forget the player."""
 
     async def export(self, user_id: str) -> dict[str, Any]:
@@ -104,6 +104,6 @@ class Moderation:
         return await self._store.version()
 
 
-def _case(caller: Caller, user_id: str, reason: str) -> Case:
+def _case(caller: Caller, user_id: str, reason: str) -> ModerationRequest:
     require(caller, Scope.ADMIN)
-    return Case(user_id, caller.user_id, reason)
+    return ModerationRequest(user_id, caller.user_id, reason)

@@ -11,7 +11,7 @@ import msgspec
 
 from tornado_app.core.model import Scope
 
-MAX_REMEMBERED = 2000
+MAX_IDEMPOTENCY_HISTORY = 2000
 """Entries a player's document may hold: at about 85 bytes each, far below MongoDB's 16 MiB."""
 
 DEFAULT_ACTIONS: Mapping[str, int] = MappingProxyType({"level_complete": 50, "enemy_defeated": 5, "daily_login": 1})
@@ -48,7 +48,7 @@ class RateLimit(msgspec.Struct, frozen=True):
         """The window in milliseconds."""
         return round(self.window * 1000)
 
-    def remembered(self, lifetime: float) -> int:
+    def idempotency_history_size(self, lifetime: float) -> int:
         """How many accepted actions a document must hold so that none younger than `lifetime` seconds is forgotten."""
         return self.updates * self.windows(lifetime)
 
@@ -61,15 +61,15 @@ PROFILE_LIMIT = RateLimit(10, 60.0)
 """Profile changes of a player. No setting: however fast a game scores, its players need no more names than this."""
 
 
-class Rules(msgspec.Struct, frozen=True):
+class WritePolicy(msgspec.Struct, frozen=True):
     """What the store enforces in the one atomic update.
 
-    `max_points`: a player's points in any window, None for no cap. `remember`: entries kept in a document; an action's
-    id is remembered for at least `remember ÷ updates` windows.
+    `max_points`: a player's points in any window, None for no cap. `idempotency_history_size`: entries kept in a
+    document; an action's id is remembered for at least `idempotency_history_size ÷ updates` windows.
     """
 
     limit: RateLimit = RateLimit()
-    remember: int = 20
+    idempotency_history_size: int = 20
     max_points: int | None = None
 
     @property

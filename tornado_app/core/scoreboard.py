@@ -13,7 +13,7 @@ from tornado_app.core.model import (
     Registration,
     Standing,
     Submission,
-    Top,
+    TopPlayers,
     standings,
 )
 from tornado_app.core.validation import SubmissionValidator, subject
@@ -23,7 +23,7 @@ class BoardView(Protocol):
     """What the board in memory knows. Its members raise DatabaseError while it is being read."""
 
     @property
-    def top(self) -> Top:
+    def top(self) -> TopPlayers:
         """The top 10."""
 
     @property

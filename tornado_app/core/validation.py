@@ -77,7 +77,7 @@ class SubmissionValidator:
             id=submission.action_id,
             fingerprint=fingerprint(submission),
             profile=caller.profile if user_id == caller.user_id else Profile(),
-            create=submission.create or self._auto_register,
+            create_player=submission.create_player or self._auto_register,
             type=submission.action_type,
             frontend=submission.frontend,
             caller=caller.user_id,
@@ -110,7 +110,7 @@ class SubmissionValidator:
                     f"The action type {submission.action_type!r} is not in the server's table.",
                     detail=f"{submission.action_type!r} is not one of the {len(self.actions)} types of actions",
                 ) from None
-        points = submission.fallback if submission.points is None else submission.points
+        points = submission.default_points if submission.points is None else submission.points
         if points is None:
             raise InvalidIncrement(detail="neither points nor an action type")
         if points > self._max_increment and not submission.caller.trusted:
@@ -154,7 +154,7 @@ def fingerprint(submission: Submission) -> bytes:
 
     Points that the table gives are no part of it: it is the same request after the table changed.
     """
-    claimed = submission.fallback if submission.points is None else submission.points
+    claimed = submission.default_points if submission.points is None else submission.points
     tabled = submission.action_type is not None and submission.proof is None
     request = msgspec.json.encode((None if tabled else claimed, submission.action_type))
     return blake2b(request, digest_size=8).digest()

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
-from tornado_app.core.model import TOP, Top
+from tornado_app.core.model import TOP, TopPlayers
 from tornado_app.core.ranks import Ranks
 from tornado_app.live.milestones import Milestones
 from tornado_app.live.ticker import Ticker
@@ -36,7 +36,7 @@ MOST_RECENT = 8192
 class BoardListener(Protocol):
     """Who is shown what the board shows."""
 
-    def publish_top(self, top: Top) -> None:
+    def publish_top(self, top: TopPlayers) -> None:
         """The top 10 changed."""
 
     def publish_change(self, change: Change, rank: int) -> None:
@@ -51,7 +51,7 @@ class Board:
 
     def __init__(
         self,
-        read_top: Callable[[], Awaitable[Top]],
+        read_top: Callable[[], Awaitable[TopPlayers]],
         listener: BoardListener,
         *,
         interval: float = 0.1,
@@ -63,7 +63,7 @@ class Board:
         self._tracing = tracing
         self._ranks: Ranks | None = None
         self._current = False
-        self._top: Top | None = None
+        self._top: TopPlayers | None = None
         self._dirty = asyncio.Event()
         self._shown = asyncio.Event()
         self._wanted = 0
@@ -89,7 +89,7 @@ class Board:
         await self._shown.wait()
 
     @property
-    def top(self) -> Top:
+    def top(self) -> TopPlayers:
         """The top 10 as last read. Raises DatabaseError before the first."""
         if self._top is None:
             raise DatabaseError("The board is being read. Please try again in a moment.", retry_after=1.0)
@@ -188,7 +188,7 @@ class Board:
                 self._listener.publish_change(change, ranks.rank(change.new))
         if self._matters(change):
             if self._tracing is not None:
-                self._tracing.changed(change.op)
+                self._tracing.changed(change.write_id)
             self._ask(change.version)
 
     def _remember(self, user_id: str, score: int | None) -> None:
@@ -235,7 +235,7 @@ class Board:
         self._show(top)
         self._milestones.pass_while(self.can_show)
 
-    def _show(self, top: Top) -> None:
+    def _show(self, top: TopPlayers) -> None:
         shown = self._top
         if shown is not None and (top.version < shown.version or top.standings == shown.standings):
             return

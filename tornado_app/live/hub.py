@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import Protocol
 
 from tornado_app.core.interfaces import Change
-from tornado_app.core.model import Top
+from tornado_app.core.model import TopPlayers
 from tornado_app.live.frames import text_frame
 from tornado_app.live.ticker import Ticker
 from tornado_app.observability.tracing import Tracing
@@ -48,7 +48,7 @@ class Channel(Protocol):
     def name(self) -> str:
         """The frontend's name, as in metrics."""
 
-    def message(self, seen: Top | None, top: Top) -> bytes | None:
+    def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes | None:
         """What one who saw `seen` (None: nothing) is told of `top`; None where that is nothing."""
 
     def personal(self, update: PersonalUpdate, version: int) -> bytes | None:
@@ -85,7 +85,7 @@ class Subscriber:
         self.channel = channel
         self.connection = connection
         self.user_id: str | None = None
-        self.seen: Top | None = None
+        self.seen: TopPlayers | None = None
         self.update: PersonalUpdate | None = None
         self.personal_last = False
 
@@ -103,7 +103,7 @@ class Hub:
         *,
         gap: float = 0.1,
         observe: Callable[[str, int], None] = lambda channel, messages: None,
-        shown: Callable[[Top], None] = lambda top: None,
+        shown: Callable[[TopPlayers], None] = lambda top: None,
         should_yield: Callable[[], bool] = lambda: False,
         tracing: Tracing | None = None,
     ) -> None:
@@ -119,7 +119,7 @@ class Hub:
         self._frames: dict[tuple[str, int], bytes | None] = {}
         self._wake = asyncio.Event()
         self._everyone = False
-        self._top: Top | None = None
+        self._top: TopPlayers | None = None
 
     def __len__(self) -> int:
         return len(self._subscribers)
@@ -153,7 +153,7 @@ class Hub:
 
     # -- what the board tells ---------------------------------------------------------------------
 
-    def publish_top(self, top: Top) -> None:
+    def publish_top(self, top: TopPlayers) -> None:
         """The top 10 changed."""
         self._top = top
         self._frames.clear()

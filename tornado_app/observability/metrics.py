@@ -48,8 +48,8 @@ COMMANDS = ("find", "findAndModify", "update", "insert", "delete", "aggregate", 
 
 RESTARTS = (
     "AutoReconnect", "NetworkTimeout", "ServerSelectionTimeoutError", "NotPrimaryError", "CursorNotFound",
-    "delete", "drop", "dropDatabase", "foreign_write", "history_lost", "invalidate", "out_of_step", "ranks_differ",
-    "refused", "rename", "replace", "replaced", OTHER,
+    "delete", "drop", "dropDatabase", "external_write", "history_lost", "invalidate", "inconsistent_change",
+    "ranks_differ", "refused", "rename", "replace", "replaced", OTHER,
 )  # fmt: skip
 """Why a change stream is opened again: the driver's error, or why the board has to be read anew."""
 
@@ -146,7 +146,7 @@ class Metrics:
         )
         self.waiting = self._gauge("group_commit_waiting", "Score updates that wait for a flush.", join="sum")
         self.ledger_entries = self._counter(
-            "ledger_entries", "Ledger entries by kind; foreign and reconciled: nobody vouches for them.", kind=()
+            "ledger_entries", "Ledger entries by kind; external and reconciled: nobody vouches for them.", kind=()
         )
         self.ledger_lag = self._gauge(
             "ledger_lag_seconds",

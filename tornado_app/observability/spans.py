@@ -107,26 +107,28 @@ class Spans:
 
     # -- a score update ---------------------------------------------------------------------------
 
-    def submission(self, op: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
+    def submission(self, write_id: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
         """Begin the span of a score update, below that of the request which this task serves."""
         if get_current_span().is_recording():
-            self._submissions[op] = self._tracer.start_span("submit", attributes={"leaderboard.frontend": frontend})
-            answer.add_done_callback(partial(self._submitted, op))
+            self._submissions[write_id] = self._tracer.start_span(
+                "submit", attributes={"leaderboard.frontend": frontend}
+            )
+            answer.add_done_callback(partial(self._submitted, write_id))
 
-    def _submitted(self, op: str, answer: asyncio.Future[Receipt]) -> None:
-        span = self._submissions.pop(op)
+    def _submitted(self, write_id: str, answer: asyncio.Future[Receipt]) -> None:
+        span = self._submissions.pop(write_id)
         span.set_attribute("leaderboard.result", _result(answer))
         span.end()
 
     @contextlib.contextmanager
-    def commit(self, ops: Sequence[str]) -> Iterator[None]:
+    def commit(self, write_ids: Sequence[str]) -> Iterator[None]:
         """One span for the batch, linked to its members, and they to it. It hangs below the first of them."""
-        members = {op: span for op in ops if (span := self._submissions.get(op)) is not None}
+        members = {write_id: span for write_id in write_ids if (span := self._submissions.get(write_id)) is not None}
         if not members:
             yield
             return
         first, *others = members.values()
-        attributes: dict[str, str | int] = {"db.system.name": "mongodb", "leaderboard.batch.size": len(ops)}
+        attributes: dict[str, str | int] = {"db.system.name": "mongodb", "leaderboard.batch.size": len(write_ids)}
         links = [Link(member.get_span_context()) for member in members.values()]
         span = self._tracer.start_span("group commit", set_span_in_context(first), SpanKind.CLIENT, attributes, links)
         here = span.get_span_context()
@@ -136,17 +138,17 @@ class Spans:
         with _ended(span):
             yield
 
-    def _remember(self, ops: Iterable[str], commit: SpanContext) -> None:
-        for op in ops:
-            self._commits[op] = commit
+    def _remember(self, write_ids: Iterable[str], commit: SpanContext) -> None:
+        for write_id in write_ids:
+            self._commits[write_id] = commit
         while len(self._commits) > MAX_COMMITS:
             del self._commits[next(iter(self._commits))]
 
     # -- the board --------------------------------------------------------------------------------
 
-    def changed(self, op: str) -> None:
+    def changed(self, write_id: str) -> None:
         """Begin the span of what the board does about a change; it also tells how long the change waited."""
-        commit = self._commits.pop(op, None)
+        commit = self._commits.pop(write_id, None)
         if commit is not None:
             self._change = self._from(self._change, "board refresh", commit)
 

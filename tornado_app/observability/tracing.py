@@ -26,14 +26,14 @@ class Tracing(Protocol):
     def request(self, method: str, traceparent: str | None, request_id: str) -> Answered:
         """The headers of a request have come; what follows in this task belongs to it. Sets the logs' `trace_id`."""
 
-    def submission(self, op: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
-        """This task's request waits for a score update, which `op` marks."""
+    def submission(self, write_id: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
+        """This task's request waits for a score update, which `write_id` marks."""
 
-    def commit(self, ops: Sequence[str]) -> AbstractContextManager[None]:
+    def commit(self, write_ids: Sequence[str]) -> AbstractContextManager[None]:
         """What is inside applies these score updates together."""
 
-    def changed(self, op: str) -> None:
-        """The change that `op` marks may change the top 10."""
+    def changed(self, write_id: str) -> None:
+        """The change that `write_id` marks may change the top 10."""
 
     def refresh(self) -> AbstractContextManager[None]:
         """What is inside reads the top 10 anew."""

@@ -28,8 +28,8 @@ from tornado_app.config import Config, advice
 from tornado_app.core.abuse import AbuseDetector, AbuseRule
 from tornado_app.core.errors import LeaderboardError, StartupError
 from tornado_app.core.ledger import EntryKind
-from tornado_app.core.model import Top
-from tornado_app.core.moderation import Case, Moderation
+from tornado_app.core.model import TopPlayers
+from tornado_app.core.moderation import Moderation, ModerationRequest
 from tornado_app.core.origins import HostPatterns
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.core.validation import SubmissionValidator
@@ -158,7 +158,7 @@ class Service(Serving):
         self.store = MongoStore(
             self.client,
             config.mongodb_database,
-            rules=config.rules,
+            policy=config.write_policy,
             timeout=config.mongodb_timeout,
             max_waiting=config.max_pending_writes,
             observe_batch=metrics.commit_size.observe,
@@ -178,7 +178,7 @@ class Service(Serving):
             config.mongodb_database,
             self.board,
             on_restart=lambda reason: metrics.feed_restarts.labels(known(reason, RESTARTS)).inc(),
-            known=self.store.known,
+            cache=self.store.cache,
         )
         self.rank_check = RankCheck(
             self.client,
@@ -219,7 +219,7 @@ class Service(Serving):
         writer = LedgerWriter(
             self.client,
             self.config.mongodb_database,
-            booked=lambda kind, count: metrics.ledger_entries.labels(kind).inc(count),
+            on_appended=lambda kind, count: metrics.ledger_entries.labels(kind).inc(count),
             feed=self.feed,
         )
         metrics.ledger_lag.set_function(lambda: writer.lag)
@@ -230,7 +230,7 @@ class Service(Serving):
         """Note who broke a rule, and stop the player where that is configured; the submission is answered meanwhile."""
         self.gateway.work(self._note(player, rule))
         if self.config.auto_suspend:
-            self.gateway.work(self._suspend(Case(player, f"rule:{rule}", "suspended until reviewed")))
+            self.gateway.work(self._suspend(ModerationRequest(player, f"rule:{rule}", "suspended until reviewed")))
 
     async def _note(self, player: str, rule: AbuseRule) -> None:
         try:
@@ -239,7 +239,7 @@ class Service(Serving):
         except LeaderboardError as error:
             log.error("a broken rule could not be noted", extra={"player": player, "rule": rule, "error": error.code})
 
-    async def _suspend(self, case: Case) -> None:
+    async def _suspend(self, case: ModerationRequest) -> None:
         try:
             await self.moderation.suspend(case)
         except LeaderboardError as error:
@@ -262,7 +262,7 @@ class Service(Serving):
         self._exit.push_async_callback(remote.aclose)
         await remote.start()
 
-    def _shown(self, top: Top) -> None:
+    def _shown(self, top: TopPlayers) -> None:
         """A broadcast has reached all; what was there when we came, or before somebody was hidden, is no news."""
         newest = max((standing.player.updated_at for standing in top.standings), default=0)
         before, self._newest = self._newest, max(newest, self._newest or 0)
@@ -358,7 +358,7 @@ class Service(Serving):
             tracing=self.tracing,
         )
         tls = await self._tls()
-        shedding = Shedding(self.gateway, record, FRONTENDS, config.rate_limit, lambda: self.store.room)
+        shedding = Shedding(self.gateway, record, FRONTENDS, config.rate_limit, lambda: self.store.capacity)
         self.server = server.serve(
             Delegate(self.gateway, application(FRONTENDS, self.gate, ping_interval=config.ping_interval)),
             idle_timeout=config.idle_timeout,

@@ -134,7 +134,7 @@ def _fair_play(scope: Scope) -> tuple[Alert, ...]:
     updates = ("leaderboard_score_submissions_total", 'result="accepted"')
     per_day = scope.series("leaderboard:score_points:mean1d")
     suspicious = _sum(scope, ("leaderboard_suspicious_total",), "increase", "15m", "by (namespace, leaderboard, rule)")
-    foreign = _sum(scope, ("leaderboard_ledger_entries_total", 'kind="foreign"'), "increase", "1h")
+    external = _sum(scope, ("leaderboard_ledger_entries_total", 'kind="external"'), "increase", "1h")
     return (
         Alert(
             name="LeaderboardScoreSpike",
@@ -158,8 +158,8 @@ def _fair_play(scope: Scope) -> tuple[Alert, ...]:
             description="The rule was broken {{ $value | humanize }} times in the last 15 minutes.",
         ),
         Alert(
-            name="LeaderboardForeignScores",
-            when=(Comparison(foreign, "> 0"),),
+            name="LeaderboardExternalChanges",
+            when=(Comparison(external, "> 0"),),
             severity="page",
             summary=f"{NAME}: scores were changed behind the service's back",
             description=(

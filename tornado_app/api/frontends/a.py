@@ -19,7 +19,7 @@ from tornado_app.api.schema.fields import (
     Time,
     Version,
 )
-from tornado_app.core.model import Caller, Receipt, Submission, Top, rfc3339
+from tornado_app.core.model import Caller, Receipt, Submission, TopPlayers, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
@@ -78,7 +78,7 @@ def read(request: Request, caller: Caller) -> Submission:
 
 def read_creating(request: Request, caller: Caller) -> Submission:
     """`POST`: an unknown player is made."""
-    return msgspec.structs.replace(read(request, caller), create=True)
+    return msgspec.structs.replace(read(request, caller), create_player=True)
 
 
 def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
@@ -91,7 +91,7 @@ class ScoreChannel:
 
     name = "A"
 
-    def message(self, seen: Top | None, top: Top) -> bytes:
+    def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes:
         """The whole top 10."""
         rows = [
             Row(p.user_id, p.username, p.score, standing.rank, rfc3339(p.updated_at))

@@ -18,7 +18,7 @@ from tornado_app.api.schema.fields import (
     Score,
     Version,
 )
-from tornado_app.core.model import Caller, Receipt, Submission, Top
+from tornado_app.core.model import Caller, Receipt, Submission, TopPlayers
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
@@ -77,7 +77,7 @@ def read(request: Request, caller: Caller) -> Submission:
         action_type=body.action_type,
         action_id=idempotency_key(request),
         proof=body.proof,
-        fallback=1,
+        default_points=1,
     )
 
 
@@ -86,7 +86,7 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
     return Answer("success", receipt.score)
 
 
-def rows(top: Top) -> list[Row]:
+def rows(top: TopPlayers) -> list[Row]:
     """The top 10 in this frontend's shape."""
     return [Row(s.player.user_id, s.player.username, s.player.score) for s in top.standings]
 
@@ -101,7 +101,7 @@ class ScoreboardChannel:
 
     name = "B"
 
-    def message(self, seen: Top | None, top: Top) -> bytes:
+    def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes:
         """The whole top 10."""
         return msgspec.json.encode(Message("update", rows(top), top.version))
 

@@ -21,7 +21,7 @@ from tornado_app.api.schema.fields import (
     Time,
     Version,
 )
-from tornado_app.core.model import TOP, Caller, Receipt, Standing, Submission, Top, rfc3339
+from tornado_app.core.model import TOP, Caller, Receipt, Standing, Submission, TopPlayers, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
@@ -124,7 +124,7 @@ def read(request: Request, caller: Caller) -> Submission:
         user_id=body.user_id or body.camel_user_id,
         action_type=body.action_type,
         action_id=body.action_id,
-        create=True,
+        create_player=True,
         proof=body.proof,
     )
 
@@ -158,7 +158,7 @@ class LeaderboardChannel:
 
     name = "C"
 
-    def message(self, seen: Top | None, top: Top) -> bytes:
+    def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes:
         """The places in which `top` differs from what was seen."""
         before = [] if seen is None else positions(seen)
         now = positions(top)
@@ -172,7 +172,7 @@ class LeaderboardChannel:
         return msgspec.json.encode(ScoreUpdate("user.scoreUpdate", data, version))
 
 
-def positions(top: Top) -> list[Position]:
+def positions(top: TopPlayers) -> list[Position]:
     """The places of a top 10, in order."""
     places = [(n, standing, standing.player) for n, standing in enumerate(top.standings[:TOP], start=1)]
     return [Position(p.user_id, p.username, p.avatar_url, p.score, s.rank, n) for n, s, p in places]

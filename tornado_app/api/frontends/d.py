@@ -48,7 +48,7 @@ def read(request: Request, caller: Caller) -> Submission:
         user_id=body.user_id,
         action_type=action_type,
         action_id=action_id,
-        create=True,
+        create_player=True,
         proof=body.proof,
     )
 

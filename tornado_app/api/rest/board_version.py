@@ -1,6 +1,6 @@
 """`Board-Version` on answers, and reads that wait for one: a client reads its own write, and never goes back in time.
 
-The number is `Top.version`: it grows with the database's time, and means the same in every process.
+The number is `TopPlayers.version`: it grows with the database's time, and means the same in every process.
 """
 
 from __future__ import annotations

@@ -24,14 +24,14 @@ _BY_PLAYERS = (EntryKind.ACTION, EntryKind.REGISTER, EntryKind.PROFILE)
 
 _EARLIER = "The `before` of the next, older page; null where the first entry was reached."
 _BY = "Who caused it. A player is not told which moderator."
-_TAKEN = "Of a take-back: the `op`s that no longer count."
+_TAKEN = "Of a take-back: the `write_id`s that no longer count."
 
 
 class HistoryEntry(msgspec.Struct):
     """One entry of a player's ledger."""
 
     n: Annotated[int, msgspec.Meta(ge=1, description="The player's first is 1.", examples=[7])]
-    op: Annotated[str, msgspec.Meta(description="Names this write.", examples=["5bbc7d4d06.1"])]
+    write_id: Annotated[str, msgspec.Meta(description="Names this write.", examples=["5bbc7d4d06.1"])]
     kind: EntryKind
     points: Annotated[int, msgspec.Meta(description="What it added to the score.", examples=[5])]
     score: Score
@@ -96,7 +96,7 @@ class History:
 def _shown(entry: Entry, *, moderates: bool) -> HistoryEntry:
     return HistoryEntry(
         n=entry.n,
-        op=entry.op,
+        write_id=entry.write_id,
         kind=entry.kind,
         points=entry.points,
         score=entry.score,
@@ -106,6 +106,6 @@ def _shown(entry: Entry, *, moderates: bool) -> HistoryEntry:
         frontend=entry.frontend or None,
         by=(entry.by or None) if moderates or entry.kind in _BY_PLAYERS else None,
         reason=entry.reason or None,
-        takes_back=list(entry.ops),
+        takes_back=list(entry.takes_back),
         hash=entry.hash.hex(),
     )

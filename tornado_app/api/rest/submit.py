@@ -11,7 +11,7 @@ from tornado_app.api.frontends.base import Frontend, Write
 from tornado_app.api.rest import board_version
 from tornado_app.api.rest.submission_log import Record
 from tornado_app.core.errors import LeaderboardError
-from tornado_app.core.model import Caller, Quota, Receipt, Submission
+from tornado_app.core.model import Caller, RateLimitState, Receipt, Submission
 from tornado_app.core.policies import RateLimit
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http import errors
@@ -55,7 +55,7 @@ class WriteEndpoint:
             answer = self._accept(receipt)
         except LeaderboardError as refusal:
             self._record.refused(self._frontend, request, caller, submission, refusal)
-            return errors.response(refusal).plus(*self._limits(refusal.quota))
+            return errors.response(refusal).plus(*self._limits(refusal.rate_limit_state))
         self._record.accepted(request, submission, receipt)
         return answer
 
@@ -73,16 +73,16 @@ class WriteEndpoint:
     def _accept(self, receipt: Receipt) -> Response:
         status = self._write.created_status if receipt.created else 200
         body = msgspec.json.encode(self._write.render(receipt, self._scoreboard))
-        headers = [JSON_TYPE, *self._limits(receipt.quota)]
+        headers = [JSON_TYPE, *self._limits(receipt.rate_limit_state)]
         if receipt.version:
             headers.append((board_version.HEADER, str(receipt.version)))
         if receipt.replayed:
             headers.append(("Idempotent-Replay", "true"))
         return Response(status, body, tuple(headers))
 
-    def _limits(self, quota: Quota | None) -> list[tuple[str, str]]:
+    def _limits(self, rate_limit_state: RateLimitState | None) -> list[tuple[str, str]]:
         """The policy, and what is left of it; `t` is when one more update is free."""
-        if quota is None:
+        if rate_limit_state is None:
             return [self._policy]
-        state = f'"{POLICY_NAME}";r={quota.remaining};t={max(0, math.ceil(quota.reset))}'
+        state = f'"{POLICY_NAME}";r={rate_limit_state.remaining};t={max(0, math.ceil(rate_limit_state.reset))}'
         return [self._policy, ("RateLimit", state)]

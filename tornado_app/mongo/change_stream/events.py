@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from tornado_app.core.interfaces import Change
-from tornado_app.mongo.client.cluster_time import version
+from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.players import write_marker
 from tornado_app.mongo.players.cache import PROFILE
 from tornado_app.mongo.players.documents import milliseconds
-from tornado_app.mongo.players.write_marker import Kind, Mark
+from tornado_app.mongo.players.write_marker import Kind, WriteMarker
 
 WATCHED: list[Mapping[str, Any]] = [
     {
@@ -33,7 +33,7 @@ WATCHED: list[Mapping[str, Any]] = [
 """What is needed of an event; the rest of a document stays in the database."""
 
 _PLACE = frozenset({"score", "updatedAt", "hidden"})
-"""What decides a player's place: a write that changes it and leaves no mark is not one of ours."""
+"""What decides a player's place: a write that changes it and leaves no marker is not one of ours."""
 
 
 class HistoryLost(Exception):
@@ -70,30 +70,30 @@ class EventDecoder:
     def _update(self, event: Mapping[str, Any], description: Mapping[str, Any]) -> Change | None:
         fields = description.get("updatedFields") or {}
         if "last" in fields:
-            return self._marked(event, fields, _mark(fields["last"]))
+            return self._marked(event, fields, _marker(fields["last"]))
         touched = {*fields, *(description.get("removedFields") or ())}
         if not touched.isdisjoint(_PLACE):
-            raise HistoryLost("foreign_write")
+            raise HistoryLost("external_write")
         if not touched.isdisjoint(PROFILE):
             return _change(event, fields, None, None)
         return None
 
-    def _marked(self, event: Mapping[str, Any], fields: Mapping[str, Any], mark: Mark) -> Change | None:
-        if mark.kind is Kind.ERASE:
+    def _marked(self, event: Mapping[str, Any], fields: Mapping[str, Any], marker: WriteMarker) -> Change | None:
+        if marker.kind is Kind.ERASE:
             self._erased.add(event["documentKey"]["_id"])
-        if not mark.on_board:
+        if not marker.on_board:
             return None
-        if mark.kind is Kind.PROFILE:
+        if marker.kind is Kind.PROFILE:
             return _change(event, fields, None, None)
-        if mark.kind in (Kind.HIDE, Kind.ERASE):
-            return _change(event, fields, mark.points, None)
-        if mark.kind is Kind.SHOW:
-            return _change(event, fields, None, mark.points)
-        if mark.kind in (Kind.ACTION, Kind.TAKE_BACK):
+        if marker.kind in (Kind.HIDE, Kind.ERASE):
+            return _change(event, fields, marker.points, None)
+        if marker.kind is Kind.SHOW:
+            return _change(event, fields, None, marker.points)
+        if marker.kind in (Kind.ACTION, Kind.TAKE_BACK):
             if "score" not in fields:
-                raise HistoryLost("foreign_write")
+                raise HistoryLost("external_write")
             score = _score(fields)
-            return _change(event, fields, None if score is None else score - mark.points, score, mark.op)
+            return _change(event, fields, None if score is None else score - marker.points, score, marker.write_id)
         return None
 
 
@@ -103,31 +103,31 @@ def _score(fields: Mapping[str, Any]) -> int | None:
     return score if isinstance(score, int) and not isinstance(score, bool) else None
 
 
-def _mark(text: Any) -> Mark:
+def _marker(text: Any) -> WriteMarker:
     try:
         return write_marker.decode(text)
     except (msgspec.DecodeError, TypeError):
-        raise HistoryLost("foreign_write") from None
+        raise HistoryLost("external_write") from None
 
 
 def _op(text: Any) -> str:
-    """Which write of ours a new document comes from; somebody else's need not have a mark."""
+    """Which write of ours a new document comes from; somebody else's need not have a marker."""
     try:
-        return write_marker.decode(text).op
+        return write_marker.decode(text).write_id
     except (msgspec.DecodeError, TypeError):
         return ""
 
 
 def _change(
-    event: Mapping[str, Any], fields: Mapping[str, Any], old: int | None, new: int | None, op: str = ""
+    event: Mapping[str, Any], fields: Mapping[str, Any], old: int | None, new: int | None, write_id: str = ""
 ) -> Change:
     return Change(
         user_id=event["documentKey"]["_id"],
         old=None if old is None else int(old),  # past 31 bits it is BSON's Int64, which no encoder takes
         new=None if new is None else int(new),
-        version=version(event["clusterTime"]),
+        version=cluster_time_to_int(event["clusterTime"]),
         at=_moment(fields.get("updatedAt")),
-        op=op,
+        write_id=write_id,
     )
 
 

@@ -21,12 +21,12 @@ from tornado_app.core.errors import DatabaseError, StartupError
 from tornado_app.core.interfaces import FeedListener, InconsistentChange
 from tornado_app.mongo.change_stream.events import WATCHED, EventDecoder, HistoryLost
 from tornado_app.mongo.change_stream.snapshot import read_snapshot
-from tornado_app.mongo.change_stream.subscription import Tap
+from tornado_app.mongo.change_stream.subscription import Subscription
 from tornado_app.mongo.change_stream.subscription import moment as resume_time
-from tornado_app.mongo.client.cluster_time import cluster_time, version
+from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import Client, is_transient, maybe_await
 from tornado_app.mongo.players import indexes
-from tornado_app.mongo.players.cache import Known
+from tornado_app.mongo.players.cache import PlayerCache
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.feed")
@@ -69,14 +69,14 @@ class Feed:
         *,
         collection: str = "players",
         on_restart: Callable[[str], None] = lambda reason: None,
-        known: Known | None = None,
+        cache: PlayerCache | None = None,
     ) -> None:
         self._client = client
         self._database = database
         self._players = client[database][collection]
         self._listener = listener
         self._on_restart = on_restart
-        self._known = known
+        self._cache = cache
         self._token: Mapping[str, Any] | None = None
         self._start: Timestamp | None = None
         self._interpreter = EventDecoder()
@@ -88,19 +88,19 @@ class Feed:
         self._resync_requested = False
         self._followers: list[tuple[Timestamp, asyncio.Future[None]]] = []
         self._opened = asyncio.Event()
-        self._tap: Tap | None = None
+        self._subscription: Subscription | None = None
 
-    def tap(self) -> Tap | None:
+    def subscribe(self) -> Subscription | None:
         """All that the stream reads from now on, until it ends; None while there is none. A new one closes the last."""
-        self._untap()
+        self._close_subscription()
         if self._alive_at is not None and self._token is not None:
-            self._tap = Tap(self._token)
-        return self._tap
+            self._subscription = Subscription(self._token)
+        return self._subscription
 
-    def _untap(self) -> None:
-        if self._tap is not None:
-            self._tap.closed = True
-        self._tap = None
+    def _close_subscription(self) -> None:
+        if self._subscription is not None:
+            self._subscription.closed = True
+        self._subscription = None
 
     async def wait_open(self) -> None:
         """Wait until the stream is open for the first time."""
@@ -154,7 +154,7 @@ class Feed:
             except HistoryLost as lost:
                 self._forget(str(lost))
             except InconsistentChange:
-                self._forget("out_of_step")
+                self._forget("inconsistent_change")
             except PyMongoError as error:
                 self._broken(error)
             self._alive_at = None
@@ -179,8 +179,8 @@ class Feed:
         self._token = self._start = None
         self._interpreter = EventDecoder()
         self._index_gone = reason in COLLECTION_GONE
-        if self._known is not None:
-            self._known.clear()
+        if self._cache is not None:
+            self._cache.clear()
         self._listener.on_history_lost()
 
     async def _follow(self) -> None:
@@ -192,7 +192,7 @@ class Feed:
                 with pymongo.timeout(CALL_TIMEOUT):  # for many events: it costs as much as one
                     await self._read(stream, CALL_TIMEOUT / 2)
         finally:
-            self._untap()
+            self._close_subscription()
             await _close(stream)
 
     async def _read(self, stream: Any, seconds: float) -> None:
@@ -210,14 +210,14 @@ class Feed:
                 raise HistoryLost("invalidate")
             self._token = stream.resume_token or self._token
             self._reach(event)
-            if self._tap is not None:
-                self._tap.put(event, self._token)
+            if self._subscription is not None:
+                self._subscription.put(event, self._token)
 
     def _reach(self, event: Mapping[str, Any] | None) -> None:
         """Report how far the stream has come. An empty answer tells it too, so that an idle board is no old one."""
         moment = resume_time(self._token) if event is None else event["clusterTime"]
         if moment is not None:
-            self._listener.on_progress(version(moment))
+            self._listener.on_progress(cluster_time_to_int(moment))
 
     async def _read_anew(self) -> None:
         """The board by a snapshot. A collection that was dropped or put aside has taken its index with it."""
@@ -266,8 +266,8 @@ class Feed:
         return stream
 
     def _tell(self, event: Mapping[str, Any]) -> None:
-        if self._known is not None:
-            self._known.told(event)
+        if self._cache is not None:
+            self._cache.on_event(event)
         change = self._interpreter.change(event)
         if change is not None:
             self._listener.on_change(change)

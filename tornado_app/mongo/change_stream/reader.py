@@ -17,7 +17,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from tornado_app.mongo.change_stream.events import HistoryLost
 from tornado_app.mongo.change_stream.feed import BATCH, CALL_TIMEOUT
-from tornado_app.mongo.change_stream.subscription import Event, Tap, Token, comes_after, moment
+from tornado_app.mongo.change_stream.subscription import Event, Subscription, Token, comes_after, moment
 from tornado_app.mongo.client.driver import is_transient, maybe_await
 
 log = logging.getLogger("leaderboard.ledger")
@@ -39,7 +39,7 @@ LAST_READ = 5.0
 MOST = 5 * BATCH
 """Events read ahead, at most."""
 
-Place = Mapping[str, Any] | Timestamp
+ResumePoint = Mapping[str, Any] | Timestamp
 
 
 class ResumePointInvalid(Exception):
@@ -64,20 +64,21 @@ class Batch:
 class ChangeStreamReader:
     """Reads `collection`'s change stream from a place on: a resume token, or a cluster time, which is included.
 
-    `tap`: what the feed of the same collection reads from now on; its events must tell what `pipeline` leaves of them.
+    `subscribe`: what the feed of the same collection reads from now on; its events must tell what `pipeline` leaves of
+    them.
     """
 
     def __init__(
         self,
         collection: Any,
         pipeline: Sequence[Mapping[str, Any]],
-        place: Place,
-        tap: Callable[[], Tap | None] = lambda: None,
+        resume_point: ResumePoint,
+        subscribe: Callable[[], Subscription | None] = lambda: None,
     ) -> None:
-        self._tap = tap
+        self._subscribe = subscribe
         self._collection = collection
         self._pipeline = pipeline
-        self._place = place
+        self._resume_point = resume_point
         self._events: list[Event] = []
         self._token: Mapping[str, Any] | None = None
         self._news = asyncio.Event()
@@ -94,23 +95,23 @@ class ChangeStreamReader:
                     raise
                 raise ResumePointInvalid from error
             try:
-                tap = await self._catch_up(stream)
+                subscription = await self._catch_up(stream)
             finally:
                 await _close(stream)
-            await self._follow(tap)
+            await self._follow(subscription)
 
-    async def _catch_up(self, stream: Any) -> Tap:
-        """Read the stream until all that a tap left out has been read."""
-        tap, seconds = None, SEEK_TIMEOUT
+    async def _catch_up(self, stream: Any) -> Subscription:
+        """Read the stream until all that a subscription left out has been read."""
+        subscription, seconds = None, SEEK_TIMEOUT
         while True:
             await self._read(stream, seconds)
             if not self._idle:
                 continue
             seconds = CALL_TIMEOUT
-            if tap is not None and not tap.closed and self._is_past(tap.start):
-                return tap
-            if tap is None or tap.closed:
-                tap = self._tap()
+            if subscription is not None and not subscription.closed and self._is_past(subscription.start):
+                return subscription
+            if subscription is None or subscription.closed:
+                subscription = self._subscribe()
             await asyncio.sleep(REST)
 
     def _is_past(self, place: Token) -> bool:
@@ -118,20 +119,20 @@ class ChangeStreamReader:
         here, there = moment(self._token), moment(place)
         return here is not None and there is not None and here > there
 
-    async def _follow(self, tap: Tap) -> None:
+    async def _follow(self, subscription: Subscription) -> None:
         """Take what the feed reads until that ends. It begins before our place: what was read already is left out."""
         ended, place = False, self._token
         while not ended:
             await asyncio.sleep(REST)
             await self._make_room()
-            ended = tap.closed
-            events, token = tap.take()
+            ended = subscription.closed
+            events, token = subscription.take()
             self._events += [event for event in events if comes_after(event.get("_id"), place)]
             if token is not None and not self._is_past(token):
                 self._token = token
             if token is not None:
                 self._news.set()
-        self._place = self._token or self._place
+        self._resume_point = self._token or self._resume_point
 
     async def _can_watch(self) -> bool:
         """Whether the stream can be opened where it is now, so that nothing but the place stood in the way."""
@@ -147,7 +148,7 @@ class ChangeStreamReader:
         return True
 
     async def _open(self) -> Any:
-        place = self._place
+        place = self._resume_point
         start = {"start_at_operation_time": place} if isinstance(place, Timestamp) else {"resume_after": place}
         stream = await self._watch(start, SEEK_TIMEOUT)
         try:

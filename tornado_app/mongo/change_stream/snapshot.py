@@ -9,7 +9,7 @@ import pymongo
 from bson import Timestamp
 
 from tornado_app.core.interfaces import ScoreSnapshot
-from tornado_app.mongo.client.cluster_time import cluster_time, version
+from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import Client, Document, maybe_await
 from tornado_app.mongo.players.documents import ON_BOARD, milliseconds
 
@@ -43,7 +43,7 @@ async def read_snapshot(client: Client, players: Any) -> tuple[Timestamp, ScoreS
     counts.subtract(_counts(hidden))
     latest = max((row["updated"] for row in everybody), default=None)
     shown = [(score, count) for score, count in counts.items() if count]
-    return moment, ScoreSnapshot(shown, version(moment), milliseconds(latest) or 0)
+    return moment, ScoreSnapshot(shown, cluster_time_to_int(moment), milliseconds(latest) or 0)
 
 
 async def count_above(client: Client, players: Any, score: int) -> int:

@@ -37,7 +37,7 @@ def comes_after(token: Token | None, place: Token | None) -> bool:
     return not (isinstance(here, str) and isinstance(there, str)) or here > there
 
 
-class Tap:
+class Subscription:
     """All that a stream reads after `start`, a resume token, until it is `closed`."""
 
     __slots__ = ("_events", "_token", "closed", "start")

@@ -24,7 +24,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def version(moment: Timestamp) -> int:
+def cluster_time_to_int(moment: Timestamp) -> int:
     """Seconds · 2²¹ + increment: grows with the cluster time, the same in every process, below 2⁵³ until 2106.
 
     More than two million operations in one second share a version; that is more than a replica set does.
@@ -46,7 +46,7 @@ def reached(session: Any) -> int:
     The server's `operationTime`: of a write the write's own; of a read at majority the moment that it may have seen.
     """
     moment: Timestamp | None = session.operation_time
-    return 0 if moment is None else version(moment)
+    return 0 if moment is None else cluster_time_to_int(moment)
 
 
 async def cluster_time(database: Any) -> Timestamp:

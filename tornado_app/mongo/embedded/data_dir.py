@@ -17,7 +17,7 @@ USER = "leaderboard"
 """Whom the service logs in as; the password is derived from the key file, so there is one secret to keep."""
 
 
-class FolderInUse(StartupError):
+class DirectoryInUse(StartupError):
     """Another service has the folder."""
 
 
@@ -39,7 +39,7 @@ class DataDirectory:
         self._lock: int | None = None
 
     def lock(self) -> None:
-        """Make what is missing and keep others out until `release`. Raises FolderInUse, StartupError."""
+        """Make what is missing and keep others out until `release`. Raises DirectoryInUse, StartupError."""
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check()
@@ -104,7 +104,7 @@ class DataDirectory:
         except BlockingIOError:
             owner = os.read(descriptor, 32).decode("ascii", "replace") or "unknown"
             os.close(descriptor)
-            raise FolderInUse(
+            raise DirectoryInUse(
                 f"the data folder {self.home} is in use by process {owner}. To run a second service on the same "
                 f"database: --mongodb-uri-file {self.uri_file} --jwt-key-file {self.home / 'jwt.key'} "
                 f"--proof-key-file {self.home / 'proof.key'} --action-proof optional --port 0 --metrics-port 0; for "

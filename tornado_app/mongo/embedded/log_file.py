@@ -43,7 +43,7 @@ class LogFile:
         self._begin = 0
         return True
 
-    def complaints(self) -> str:
+    def recent_errors(self) -> str:
         """The last errors since `open`, in short; they tell why mongod ended."""
         if not self.path.exists():
             return ""

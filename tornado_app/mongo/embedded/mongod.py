@@ -90,9 +90,9 @@ def free_port(wanted: int | None = None) -> int:
 class Mongod:
     """A running mongod; `spawn` makes one. `pid` is its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, leash_end: int, log: LogFile) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, watchdog: int, log: LogFile) -> None:
         self._process = process
-        self._leash_end = leash_end
+        self._watchdog = watchdog
         self._log = log
         self.pid = process.pid
 
@@ -133,7 +133,7 @@ class Mongod:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOG_CHECK_SECONDS):
                     code = await self._process.wait()
-                    self._let_go()
+                    self._close_watchdog()
                     return code
             if self._log.rotate():
                 self._signal(signal.SIGUSR1)  # it opens a new file
@@ -148,29 +148,29 @@ class Mongod:
         finally:
             self._signal(signal.SIGKILL)
             await self._process.wait()
-            self._let_go()
+            self._close_watchdog()
 
-    def why(self) -> str:
+    def failure_reason(self) -> str:
         """Why it ended, or does not answer: its exit code, what to do about it, and its last errors."""
         parts = [f"exit code {self.code}" if self.code is not None else "it still runs"]
         if self.code in _ADVICE:
             parts.append(_ADVICE[self.code])
-        complaints = self._log.complaints()
+        recent_errors = self._log.recent_errors()
         free = shutil.disk_usage(self._log.path.parent).free
         if free < LITTLE_SPACE:  # first, for a full disk looks like damage too
             parts.append(f"only {free // 2**20} MiB are free on its disk: free some space")
-        elif _DAMAGE.search(complaints):
+        elif _DAMAGE.search(recent_errors):
             parts.append("the data are damaged: restore a backup, or name another --data-dir")
-        return "; ".join([*parts, *([complaints] if complaints else []), f"its log: {self._log.path}"])
+        return "; ".join([*parts, *([recent_errors] if recent_errors else []), f"its log: {self._log.path}"])
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             self._process.send_signal(number)
 
-    def _let_go(self) -> None:
-        if self._leash_end >= 0:
-            os.close(self._leash_end)
-            self._leash_end = -1
+    def _close_watchdog(self) -> None:
+        if self._watchdog >= 0:
+            os.close(self._watchdog)
+            self._watchdog = -1
 
 
 def _command(binary: Path, folder: DataDirectory, port: int, log: Path, cache_gb: float) -> list[str]:

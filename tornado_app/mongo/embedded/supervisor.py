@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.embedded.bootstrap import make_writable
-from tornado_app.mongo.embedded.data_dir import DataDirectory, FolderInUse
+from tornado_app.mongo.embedded.data_dir import DataDirectory, DirectoryInUse
 from tornado_app.mongo.embedded.log_file import LogFile
 from tornado_app.mongo.embedded.mongod import ADDRESS_IN_USE, FOLDER_IN_USE, REPLICA_SET, Mongod, find_binary, free_port
 
@@ -88,7 +88,7 @@ class EmbeddedMongod:
         while True:
             try:
                 return self._folder.lock()
-            except FolderInUse:
+            except DirectoryInUse:
                 if asyncio.get_running_loop().time() > leftover:
                     raise
             await asyncio.sleep(FIRST_PAUSE)
@@ -122,10 +122,11 @@ class EmbeddedMongod:
         try:
             await asyncio.wait([ended, ready], return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                raise StartupError(f"the embedded MongoDB ended at its start: {mongod.why()}")
+                raise StartupError(f"the embedded MongoDB ended at its start: {mongod.failure_reason()}")
             ready.result()
         except TimeoutError as error:
-            text = f"the embedded MongoDB was not ready within {START_SECONDS:g} seconds ({error}): {mongod.why()}"
+            reason = mongod.failure_reason()
+            text = f"the embedded MongoDB was not ready within {START_SECONDS:g} seconds ({error}): {reason}"
             await mongod.stop()
             raise StartupError(text) from error
         finally:
@@ -140,7 +141,7 @@ class EmbeddedMongod:
             since = loop.time()
             code = await self._mongod.ended()
             ends = 1 if loop.time() - since > STABLE_SECONDS else ends + 1
-            reason = self._mongod.why()
+            reason = self._mongod.failure_reason()
             if ends >= MAX_ENDS:
                 raise StartupError(f"the embedded MongoDB keeps ending and was given up after {ends} times: {reason}")
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (ends - 1))

@@ -35,16 +35,16 @@ class Fenced(LeaseLost):
 
 
 class DuplicateWriteId(Exception):
-    """The entry's op is that of another write: somebody copied a mark."""
+    """The entry's write_id is that of another write: somebody copied a marker."""
 
-    def __init__(self, op: str, version: int) -> None:
-        self.op = op
+    def __init__(self, write_id: str, version: int) -> None:
+        self.write_id = write_id
         self.version = version
-        super().__init__(op)
+        super().__init__(write_id)
 
 
-class Book:
-    """Appends entries. `booked` is told how many of which kind are safely stored.
+class LedgerAppender:
+    """Appends entries. `on_appended` is told how many of which kind are safely stored.
 
     All methods raise LeaseLost where the lease is not ours, and PyMongoError.
     """
@@ -55,13 +55,13 @@ class Book:
         lease: Lease,
         *,
         collection: str = LEDGER,
-        booked: Callable[[EntryKind, int], None] = lambda kind, count: None,
+        on_appended: Callable[[EntryKind, int], None] = lambda kind, count: None,
     ) -> None:
         self.entries = database.get_collection(
             collection, write_concern=DURABLE, read_concern=ReadConcern("majority"), codec_options=TOLERANT
         )
         self._lease = lease
-        self._booked = booked
+        self._on_appended = on_appended
 
     async def prepare(self) -> None:
         """Make the index that numbers the entries."""
@@ -77,12 +77,12 @@ class Book:
             except BulkWriteError as error:
                 await self._refused(error, chunk)
             for kind, count in Counter(entry.kind for entry in chunk).items():
-                self._booked(kind, count)
+                self._on_appended(kind, count)
 
-    async def has(self, op: str) -> bool:
-        """Whether there is an entry with this op."""
+    async def has(self, write_id: str) -> bool:
+        """Whether there is an entry with this write_id."""
         with self._while_held():
-            return await self.entries.find_one({"_id": op}, {"_id": 1}) is not None
+            return await self.entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
     async def erase(self, player: str, version: int) -> None:
         """Take out the player's entries that are older than the erasure."""
@@ -102,7 +102,7 @@ class Book:
             raise error
         entry = chunk[faults[0]["index"]]
         with pymongo.timeout(LOOK_SECONDS):
-            there: Document | None = await self.entries.find_one({"_id": entry.op}, {"player": 1, "version": 1})
+            there: Document | None = await self.entries.find_one({"_id": entry.write_id}, {"player": 1, "version": 1})
         if there is not None and (there["player"], there["version"]) != (entry.player, entry.version):
-            raise DuplicateWriteId(entry.op, entry.version) from error
+            raise DuplicateWriteId(entry.write_id, entry.version) from error
         raise Fenced from error

@@ -11,7 +11,7 @@ from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.abuse import Suspect
 from tornado_app.core.ledger import Entry, PlayerBalance
-from tornado_app.mongo.client.cluster_time import version
+from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.ledger.appender import INDEX
 from tornado_app.mongo.ledger.entries import score_of
@@ -19,7 +19,7 @@ from tornado_app.mongo.ledger.lease import LEASES
 from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, entry
 from tornado_app.mongo.players.documents import Document
 from tornado_app.mongo.players.suspects import Suspects
-from tornado_app.mongo.players.write_marker import Kind, mark_of
+from tornado_app.mongo.players.write_marker import Kind, marker_of
 
 PAGE = 1000
 """Players read at once."""
@@ -48,14 +48,14 @@ class LedgerScan:
         with pymongo.timeout(TIMEOUT):
             return await self._players.estimated_document_count(), await self._entries.estimated_document_count()
 
-    async def begun(self) -> bool:
+    async def exists(self) -> bool:
         """Whether there is a ledger."""
-        return bool((await self._state()).get("opened"))
+        return bool((await self._state()).get("initialised"))
 
-    async def through(self) -> int:
-        """The time up to which everything is booked, as a version; −1 where nothing ever was."""
-        moment = (await self._state()).get("through")
-        return version(moment) if isinstance(moment, Timestamp) else -1
+    async def watermark(self) -> int:
+        """The time up to which everything is recorded, as a version; −1 where nothing ever was."""
+        moment = (await self._state()).get("watermark")
+        return cluster_time_to_int(moment) if isinstance(moment, Timestamp) else -1
 
     async def _state(self) -> Document:
         with pymongo.timeout(TIMEOUT):
@@ -64,7 +64,7 @@ class LedgerScan:
     async def moment(self) -> int:
         """The database's time now, as a version."""
         with pymongo.timeout(TIMEOUT):
-            return version((await self._database.command("ping"))["operationTime"])
+            return cluster_time_to_int((await self._database.command("ping"))["operationTime"])
 
     async def accounts(self, after: str) -> Sequence[PlayerBalance]:
         """A page of players, from the one after `after` on; none at the end."""
@@ -136,9 +136,9 @@ async def _no_text(collection: Any, index: list[tuple[str, int]]) -> int:
 
 
 def _account(document: Document) -> PlayerBalance:
-    mark = mark_of(document.get("last"))
-    erased = mark is not None and mark.kind is Kind.ERASE
-    return PlayerBalance(document["_id"], score_of(document), None if mark is None else mark.op, erased)
+    marker = marker_of(document.get("last"))
+    erased = marker is not None and marker.kind is Kind.ERASE
+    return PlayerBalance(document["_id"], score_of(document), None if marker is None else marker.write_id, erased)
 
 
 def _entry(document: Document) -> Entry | None:

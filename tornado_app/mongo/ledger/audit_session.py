@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import Client, DriverName, maybe_await
-from tornado_app.mongo.embedded.data_dir import DataDirectory, FolderInUse
+from tornado_app.mongo.embedded.data_dir import DataDirectory, DirectoryInUse
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 from tornado_app.mongo.ledger.audit_scan import LedgerScan
 from tornado_app.mongo.ledger.writer import LedgerWriter
@@ -31,7 +31,7 @@ async def open_ledger(
 ) -> AsyncIterator[LedgerScan]:
     """Database `name` as an audit reads it; `uri` None is the embedded one in `data_dir`, running or not.
 
-    Where nothing runs on `data_dir`, what the last service did not get to book is booked here. Raises StartupError,
+    Where nothing runs on `data_dir`, what the last service did not get to book is recorded here. Raises StartupError,
     also for what goes wrong inside.
     """
     async with contextlib.AsyncExitStack() as stack:
@@ -43,9 +43,9 @@ async def open_ledger(
         try:
             await preflight.check(client, name, embedded=embedded)
             if alone:
-                await stack.enter_async_context(_booking(client, name))
+                await stack.enter_async_context(_writing(client, name))
             scan = LedgerScan(client[name])
-            if not await scan.begun():
+            if not await scan.exists():
                 raise StartupError(
                     f"database {name!r} has no ledger yet: it begins with the first start of the service"
                 )
@@ -64,7 +64,7 @@ async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> tuple[s
     mongod = EmbeddedMongod(data_dir)
     try:
         uri = await mongod.start()
-    except FolderInUse as used:
+    except DirectoryInUse as used:
         try:
             return folder.uri_file.read_text(encoding="ascii"), False
         except OSError:
@@ -74,7 +74,7 @@ async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> tuple[s
 
 
 @asynccontextmanager
-async def _booking(client: Client, name: str) -> AsyncIterator[None]:
+async def _writing(client: Client, name: str) -> AsyncIterator[None]:
     writer = LedgerWriter(client, name)
     task = asyncio.ensure_future(writer.run())
     try:

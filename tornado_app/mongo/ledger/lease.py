@@ -2,9 +2,9 @@
 
     leases: {_id: name, holder, until, term, …}
 
-Time is the database's ($$NOW), so that the processes' clocks don't matter. `term` grows with each new holder. What
-the work has to remember (the ledger's place in the change stream) is kept in the same document, and only the holder
-can change it: one who was superseded without noticing can't put it back.
+Time is the database's ($$NOW), so that the processes' clocks don't matter. `term` grows with each new holder. What the
+work has to remember (the ledger's place in the change stream) is kept in the same document, and only
+the holder can change it: one who was superseded without noticing can't put it back.
 """
 
 from __future__ import annotations

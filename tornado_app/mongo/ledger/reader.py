@@ -1,7 +1,7 @@
 """The ledger as it is read: what was done to a player's score, newest or oldest first.
 
-    ledger: {_id: op, player, n, kind, points, score, at, version, id?, type?, frontend?, by?, reason?, ops?, prev,
-    hash} index:  {player: 1, n: 1}, unique
+    ledger: {_id: write_id, player, n, kind, points, score, at, version, id?, type?, frontend?, by?, reason?,
+    takes_back?, prev, hash} index:  {player: 1, n: 1}, unique
 
 It is written by one process at a time (writer.py) and holds what the change stream told so far.
 """
@@ -37,7 +37,7 @@ TOLERANT: CodecOptions[Document] = CodecOptions(
 PAGE = 250
 """Entries read at once: some 3 ms of work."""
 
-_OPTIONAL = ("id", "type", "frontend", "by", "reason", "ops")
+_OPTIONAL = ("id", "type", "frontend", "by", "reason", "takes_back")
 """Left out of a document where they say nothing."""
 
 
@@ -52,10 +52,10 @@ class Ledger:
         self._players = database.get_collection(players, **options)
         self._timeout = timeout
 
-    async def has(self, op: str) -> bool:
-        """Whether the write with this mark is in the ledger."""
+    async def has(self, write_id: str) -> bool:
+        """Whether the write with this marker is in the ledger."""
         async with database_errors(self._timeout):
-            return await self._entries.find_one({"_id": op}, {"_id": 1}) is not None
+            return await self._entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
     async def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
@@ -67,11 +67,11 @@ class Ledger:
         """
         since = None if since_ms is None else datetime.fromtimestamp(since_ms / 1000, UTC)
         gone: set[str] = set()
-        fields = dict.fromkeys(("kind", "points", "id", "at", "ops"), 1)
+        fields = dict.fromkeys(("kind", "points", "id", "at", "takes_back"), 1)
         async with aclosing(self._pages(self._entries.find({"player": player}, fields).sort("n", DESCENDING))) as pages:
             async for page in pages:
                 for document in page:  # newer than the actions that it takes back
-                    gone.update(document.get("ops", ()))
+                    gone.update(document.get("takes_back", ()))
                 yield [
                     AcceptedAction(each["_id"], int(each["points"]))
                     for each in page
@@ -127,17 +127,19 @@ def _readable(documents: list[Document]) -> list[Entry]:
         try:
             found.append(entry(document))
         except (KeyError, TypeError, ValueError):
-            log.error("an entry of the ledger is none any more: run `leaderboard audit`", extra={"op": document["_id"]})
+            log.error(
+                "an entry of the ledger is none any more: run `leaderboard audit`", extra={"write_id": document["_id"]}
+            )
     return found
 
 
 def entry(document: Document) -> Entry:
     """A stored entry. Raises KeyError, TypeError or ValueError for what is none."""
     optional = {name: document[name] for name in _OPTIONAL if name in document}
-    if "ops" in optional:
-        optional["ops"] = tuple(optional["ops"])
+    if "takes_back" in optional:
+        optional["takes_back"] = tuple(optional["takes_back"])
     return Entry(
-        op=document["_id"],
+        write_id=document["_id"],
         player=document["player"],
         n=_integer(document["n"]),
         kind=EntryKind(document["kind"]),
@@ -174,7 +176,7 @@ def document(entry: Entry) -> Document:
     """An entry as it is stored."""
     optional = {name: value for name in _OPTIONAL if (value := getattr(entry, name)) not in (None, "", ())}
     return {
-        "_id": entry.op,
+        "_id": entry.write_id,
         "player": entry.player,
         "n": entry.n,
         "kind": entry.kind.value,
@@ -193,7 +195,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
     return found | {
         "kind": entry.kind.value,
         "at": rfc3339(entry.at),
-        "ops": list(entry.ops),
+        "takes_back": list(entry.takes_back),
         "prev": entry.prev.hex(),
         "hash": entry.hash.hex(),
     }

@@ -21,15 +21,15 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from tornado_app.core.errors import StartupError
 from tornado_app.core.ledger import ERASURES, Entry, EntryKind
 from tornado_app.mongo.client import preflight
-from tornado_app.mongo.client.cluster_time import cluster_time, version
+from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import DURABLE, Client
-from tornado_app.mongo.ledger.appender import Book
+from tornado_app.mongo.ledger.appender import LedgerAppender
 from tornado_app.mongo.ledger.chain_heads import TIMEOUT, ChainHeads
-from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, LedgerEvent, book, head_of, marked, score_of
+from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, LedgerEvent, entries_for, head_of, marked, score_of
 from tornado_app.mongo.ledger.lease import LEASES, Lease
 from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.players.documents import Document
-from tornado_app.mongo.players.write_marker import INT64, Kind, Mark, mark_of
+from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker, marker_of
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -59,7 +59,9 @@ async def begin_without_players(client: Client, database: str) -> None:
                     return
             leases = client[database].get_collection(LEASES, write_concern=DURABLE)
             with contextlib.suppress(DuplicateKeyError):  # another process began it
-                await leases.update_one({"_id": LEDGER}, {"$setOnInsert": {"place": now, "opened": True}}, upsert=True)
+                await leases.update_one(
+                    {"_id": LEDGER}, {"$setOnInsert": {"resume_token": now, "initialised": True}}, upsert=True
+                )
     except PyMongoError as error:
         raise StartupError(f"the ledger cannot be begun: {preflight.explain(error, database)}") from error
 
@@ -67,36 +69,36 @@ async def begin_without_players(client: Client, database: str) -> None:
 class Reconciliation:
     """One comparison of all players with the ledger. `first`: the ledger never followed the stream before."""
 
-    def __init__(self, players: Any, book: Book, heads: ChainHeads, lease: Lease, *, first: bool) -> None:
+    def __init__(self, players: Any, appender: LedgerAppender, heads: ChainHeads, lease: Lease, *, first: bool) -> None:
         self._players = players
-        self._book = book
+        self._appender = appender
         self._heads = heads
         self._lease = lease
         self._kind = EntryKind.OPENING if first else EntryKind.RECONCILED
-        self._begun: Timestamp | None = None
+        self._started: Timestamp | None = None
         self._written = 0
 
-    async def run(self, begun: Timestamp | None) -> Timestamp:
-        """Compare everybody; the moment from which the stream goes on. `begun`: that of a comparison that broke off.
+    async def run(self, started: Timestamp | None) -> Timestamp:
+        """Compare everybody; the moment from which the stream goes on. `started`: that of a comparison that broke off.
 
         Raises LeaseLost and PyMongoError.
         """
-        self._begun = begun
+        self._started = started
         after: str | None = ""
         while after is not None:
             after = await self._page(after)
-        assert self._begun is not None  # noqa: S101  # the first page has set it
+        assert self._started is not None  # noqa: S101  # the first page has set it
         if self._written:
             level = logging.INFO if self._kind is EntryKind.OPENING else logging.ERROR
             log.log(level, "the ledger took over what it had not seen", extra={"players": self._written})
-        return self._begun
+        return self._started
 
     async def _page(self, after: str) -> str | None:
         """Compare the players after that one; the last of them, None where there are no more."""
         moment, documents = await self._read(after)
-        if self._begun is None:
-            await self._lease.keep({"begun": moment})
-            self._begun = moment
+        if self._started is None:
+            await self._lease.keep({"reconcile_started": moment})
+            self._started = moment
         last = documents[-1]["_id"] if documents else None
         bounds = {"$gt": after} if last is None else {"$gt": after, "$lte": last}
         heads = {player: head async for player, head in self._heads.read(bounds)}
@@ -107,8 +109,8 @@ class Reconciliation:
             entries += await self._compare(document, head, known, moment)
         for player, head in heads.items():  # chains whose player is no more; the stream may yet tell why
             gone = {"_id": player, "score": 0}
-            entries += await self._compare(gone, head, known, self._begun)
-        await self._book.append(entries)
+            entries += await self._compare(gone, head, known, self._started)
+        await self._appender.append(entries)
         return last
 
     async def _read(self, after: str) -> tuple[Timestamp, Sequence[Document]]:
@@ -125,57 +127,61 @@ class Reconciliation:
         while True:
             with pymongo.timeout(TIMEOUT):
                 cursor = (await self._players.database.command(command))["cursor"]
-            if self._begun is None or cursor["atClusterTime"] >= self._begun:
+            if self._started is None or cursor["atClusterTime"] >= self._started:
                 return cursor["atClusterTime"], cursor["firstBatch"]
             await asyncio.sleep(0.05)  # a new primary that has not yet caught up with the old one
 
     async def _known(self, documents: Sequence[Document], heads: dict[str, ChainHead]) -> set[str]:
         """The players' last writes that are in the ledger."""
-        ops = {d["_id"]: mark.op for d in documents if (mark := mark_of(d.get("last"))) is not None}
-        known = {op for player, op in ops.items() if heads.get(player, NOTHING).op == op}
-        unsure = [op for op in ops.values() if op not in known]
+        takes_back = {d["_id"]: marker.write_id for d in documents if (marker := marker_of(d.get("last"))) is not None}
+        known = {write_id for player, write_id in takes_back.items() if heads.get(player, NOTHING).write_id == write_id}
+        unsure = [write_id for write_id in takes_back.values() if write_id not in known]
         with pymongo.timeout(TIMEOUT):
-            found = await self._book.entries.find({"_id": {"$in": unsure}}, {"_id": 1}).to_list(None)
+            found = await self._appender.entries.find({"_id": {"$in": unsure}}, {"_id": 1}).to_list(None)
         return known | {document["_id"] for document in found}
 
     async def _compare(self, document: Document, head: ChainHead, known: set[str], moment: Timestamp) -> list[Entry]:
         """The entry that makes a chain say what the document does; none where it does so already."""
-        assert self._begun is not None  # noqa: S101  # set with the first page
-        if head.version >= version(self._begun):
+        assert self._started is not None  # noqa: S101  # set with the first page
+        if head.version >= cluster_time_to_int(self._started):
             return []  # compared before this comparison broke off; the stream tells what came after
-        mark, score = mark_of(document.get("last")), score_of(document)
-        fact = LedgerEvent(document["_id"], version(moment), int(moment.time) * 1000)
-        unseen = mark is not None and mark.op not in known
-        if mark is not None and mark.kind is Kind.ERASE:
-            return await self._erase(fact, mark) if unseen else []
+        marker, score = marker_of(document.get("last")), score_of(document)
+        event = LedgerEvent(document["_id"], cluster_time_to_int(moment), int(moment.time) * 1000)
+        unseen = marker is not None and marker.write_id not in known
+        if marker is not None and marker.kind is Kind.ERASE:
+            return await self._erase(event, marker) if unseen else []
         difference = max(INT64[0], min(INT64[-1], (head.score if score is None else score) - head.score))
-        inserted = mark is None and score is not None and not head.n and self._kind is EntryKind.OPENING
+        inserted = marker is None and score is not None and not head.n and self._kind is EntryKind.OPENING
         if difference == 0 and not unseen and not inserted:
             return []
-        op = f"{self._kind}.{fact.player}.{fact.version}"
-        if mark is not None and unseen:
-            op = mark.op
-            known.add(op)
+        write_id = f"{self._kind}.{event.player}.{event.version}"
+        if marker is not None and unseen:
+            write_id = marker.write_id
+            known.add(write_id)
         self._written += 1
         if self._kind is EntryKind.RECONCILED and self._written <= NAMED:
-            facts = {"player": fact.player, "points": difference}
+            facts = {"player": event.player, "points": difference}
             log.error("the ledger missed what happened to a player's score; an entry takes the difference", extra=facts)
         reason = REASON[self._kind]
-        return [marked(fact, Mark(Kind.ACTION, difference, op, reason=reason), difference, head, self._kind)]
+        return [
+            marked(event, WriteMarker(Kind.ACTION, difference, write_id, reason=reason), difference, head, self._kind)
+        ]
 
-    async def _erase(self, fact: LedgerEvent, mark: Mark) -> list[Entry]:
+    async def _erase(self, event: LedgerEvent, marker: WriteMarker) -> list[Entry]:
         """An erasure that nobody saw: the player's entries go, and its record stays."""
-        assert self._begun is not None  # noqa: S101  # set with the first page
-        await self._book.erase(fact.player, fact.version)
+        assert self._started is not None  # noqa: S101  # set with the first page
+        await self._appender.erase(event.player, event.version)
         # Not later than what the stream is going to tell of others' erasures.
-        return await erasure(msgspec.structs.replace(fact, mark=mark, version=version(self._begun)), self._heads)
+        return await erasure(
+            msgspec.structs.replace(event, marker=marker, version=cluster_time_to_int(self._started)), self._heads
+        )
 
 
-async def erasure(fact: LedgerEvent, heads: ChainHeads) -> list[Entry]:
+async def erasure(event: LedgerEvent, heads: ChainHeads) -> list[Entry]:
     """The entry that is left of an erased player, in a chain of its own and under no name."""
     await heads.load([ERASURES])
-    nameless = msgspec.structs.replace(fact, player=ERASURES, score=None, touched=False)
-    entries = book(nameless, heads[ERASURES])
+    nameless = msgspec.structs.replace(event, player=ERASURES, score=None, touched=False)
+    entries = entries_for(nameless, heads[ERASURES])
     if entries:
         heads[ERASURES] = head_of(entries[-1])
     return entries

@@ -1,4 +1,4 @@
-"""Books the events of the players' change stream, batch by batch."""
+"""Appends the events of the players' change stream, batch by batch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from tornado_app.core.ledger import Entry
 from tornado_app.mongo.change_stream.events import HistoryLost
 from tornado_app.mongo.change_stream.subscription import Event
-from tornado_app.mongo.ledger.appender import Book, DuplicateWriteId
+from tornado_app.mongo.ledger.appender import DuplicateWriteId, LedgerAppender
 from tornado_app.mongo.ledger.chain_heads import ChainHeads
-from tornado_app.mongo.ledger.entries import LedgerEvent, book, fact, head_of
+from tornado_app.mongo.ledger.entries import LedgerEvent, entries_for, fact, head_of
 from tornado_app.mongo.ledger.reconciliation import erasure
 from tornado_app.mongo.players.write_marker import Kind
 
@@ -25,23 +25,24 @@ TURN = 20
 class EventWriter:
     """Writes into `book` what events say; `heads` are the ends of the chains as they are in it.
 
-    A batch may be booked again, whole or in part: what is there already is not written twice. Raises what Book does.
+    A batch may be recorded again, whole or in part: what is there already is not written twice. Raises what
+    LedgerAppender does.
     """
 
-    def __init__(self, book: Book, heads: ChainHeads) -> None:
-        self._book = book
+    def __init__(self, appender: LedgerAppender, heads: ChainHeads) -> None:
+        self._appender = appender
         self._heads = heads
         self._reused: set[tuple[str, int]] = set()
 
     async def write(self, events: Sequence[Event]) -> None:
-        """Book what the events say. Raises HistoryLost where that can't be told, once all before it is booked."""
+        """Append what the events say. Raises HistoryLost at the first that cannot be decoded, after those before it."""
         facts, lost = await _facts(events)
         while facts:
             try:
                 await self._apply(facts)
             except DuplicateWriteId as copied:
                 self._heads.forget()
-                self._copied(copied.op, copied.version)
+                self._copied(copied.write_id, copied.version)
             else:
                 break
         if lost is not None:
@@ -53,25 +54,27 @@ class EventWriter:
         for place, one in enumerate(facts):
             if place % TURN == 0:
                 await asyncio.sleep(0)
-            if one.mark is not None and one.mark.kind is Kind.ERASE:
-                await self._book.append([entry for entry in entries if entry.player != one.player])
-                await self._book.erase(one.player, one.version)
+            if one.marker is not None and one.marker.kind is Kind.ERASE:
+                await self._appender.append([entry for entry in entries if entry.player != one.player])
+                await self._appender.erase(one.player, one.version)
                 entries = await erasure(one, self._heads)
                 await self._heads.reload(one.player)  # where it is read again, what came after it is there already
                 continue
-            new = book(one, self._heads[one.player], self._reused)
-            if len(new) > 1 and await self._book.has(new[-1].op):  # seldom: the score is odd, and so may the mark be
-                self._copied(new[-1].op, one.version)
-                new = book(one, self._heads[one.player], self._reused)
+            new = entries_for(one, self._heads[one.player], self._reused)
+            if len(new) > 1 and await self._appender.has(
+                new[-1].write_id
+            ):  # seldom: the score is odd, and so may the marker be
+                self._copied(new[-1].write_id, one.version)
+                new = entries_for(one, self._heads[one.player], self._reused)
             if new:
                 self._heads[one.player] = head_of(new[-1])
                 entries += new
-        await self._book.append(entries)
+        await self._appender.append(entries)
         self._reused.clear()
 
-    def _copied(self, op: str, version: int) -> None:
-        log.error("a mark was copied from another write", extra={"op": op})
-        self._reused.add((op, version))
+    def _copied(self, write_id: str, version: int) -> None:
+        log.error("a marker was copied from another write", extra={"write_id": write_id})
+        self._reused.add((write_id, version))
 
 
 async def _facts(events: Sequence[Event]) -> tuple[list[LedgerEvent], HistoryLost | None]:

@@ -1,10 +1,10 @@
 """Writes the ledger from the players' change stream, in one process at a time, without gaps and without doubles.
 
-    leases: {_id: "ledger", holder, until, term, place?, through?, begun?, opened?}
+    leases: {_id: "ledger", holder, until, term, resume_token?, watermark?, reconcile_started?, initialised?}
 
-`place` is the resume token up to which everything is booked, `through` the cluster time for those who want to know how
-far the ledger is; both are written with each renewal of the lease. After a crash the stream is read from `place` again,
-and what is in the ledger already is told by the entries' versions (entries.py).
+`place` is the resume token up to which everything is recorded, `through` the cluster time for those who want to know
+how far the ledger is; both are written with each renewal of the lease. After a crash the stream is read from `place`
+again, and what is in the ledger already is told by the entries' versions (entries.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tornado_app.mongo.change_stream.feed import BATCH, LOST_HISTORY, Feed
 from tornado_app.mongo.change_stream.reader import Batch, ChangeStreamReader, ResumePointInvalid
 from tornado_app.mongo.client.cluster_time import cluster_time
 from tornado_app.mongo.client.driver import Client
-from tornado_app.mongo.ledger.appender import Book
+from tornado_app.mongo.ledger.appender import LedgerAppender
 from tornado_app.mongo.ledger.chain_heads import ChainHeads
 from tornado_app.mongo.ledger.entries import WATCHED
 from tornado_app.mongo.ledger.lease import CALL_TIMEOUT, TTL, Lease, LeaseLost
@@ -38,7 +38,7 @@ from tornado_app.runtime.tasks import first_of, jittered
 log = logging.getLogger("leaderboard.ledger")
 
 END_SECONDS = 3.0
-"""How long a process that ends goes on booking what is there already, and gives the lease up."""
+"""How long a process that ends goes on appending what is there already, and gives the lease up."""
 
 MAX_PAUSE = 1.0
 """Seconds between two tries after a fault, at most."""
@@ -51,7 +51,8 @@ GATHER = 0.05
 class LedgerWriter:
     """Keeps one board's ledger, whenever the lease is this process's. `ttl`: the lease's, in seconds.
 
-    `booked` is told how many entries of which kind are safely stored. `feed`: that of the same players in this process.
+    `on_appended` is told how many entries of which kind are safely stored. `feed`: that of the same players in this
+    process.
     """
 
     def __init__(
@@ -62,21 +63,21 @@ class LedgerWriter:
         collection: str = "players",
         ledger: str = LEDGER,
         ttl: float = TTL,
-        booked: Callable[[EntryKind, int], None] = lambda kind, count: None,
+        on_appended: Callable[[EntryKind, int], None] = lambda kind, count: None,
         feed: Feed | None = None,
     ) -> None:
         self._feed = feed
         self._players = client[database][collection]
         self.lease = Lease(client[database], ledger, ttl=ttl)
-        self._book = Book(client[database], self.lease, collection=ledger, booked=booked)
-        self._heads = ChainHeads(self._book.entries)
-        self._scribe = EventWriter(self._book, self._heads)
-        self._place: Any = None
+        self._appender = LedgerAppender(client[database], self.lease, collection=ledger, on_appended=on_appended)
+        self._heads = ChainHeads(self._appender.entries)
+        self._scribe = EventWriter(self._appender, self._heads)
+        self._resume_token: Any = None
         self._ending = asyncio.Event()
         self._ends_at = 0.0
         self._idle = asyncio.Event()
         self._current = asyncio.Event()
-        self._through: Timestamp | None = None
+        self._watermark: Timestamp | None = None
         self._awaited: tuple[Timestamp | None, float] | None = None
 
     @property
@@ -99,11 +100,11 @@ class LedgerWriter:
         await asyncio.get_running_loop().create_future()
 
     async def caught_up(self) -> None:
-        """Wait until everything is booked that was there when this process took the lease."""
+        """Wait until everything is recorded that was there when this process took the lease."""
         await self._current.wait()
 
     async def close(self) -> None:
-        """Book what is there already and let another process go on, within `END_SECONDS`."""
+        """Append what is there already and let another process go on, within `END_SECONDS`."""
         self._ends_at = time.monotonic() + END_SECONDS / 2
         self._ending.set()
         try:
@@ -127,7 +128,7 @@ class LedgerWriter:
             except PyMongoError as error:
                 log.warning("the ledger is not written for now: %s", type(error).__name__)
                 delay = pause = min(max(2 * delay, 0.05), MAX_PAUSE)
-            except Exception:  # the board goes on without its bookkeeping, and the lag tells of it
+            except Exception:  # the board goes on without its ledger, and the lag tells of it
                 log.exception("the ledger is not written for now")
                 await self._give_up()
                 pause = self.lease.pause
@@ -153,7 +154,7 @@ class LedgerWriter:
         """Follow the stream and renew the lease; returns only when the service ends."""
         log.info("this process writes the ledger", extra={"term": state["term"]})
         self._heads.forget()
-        self._place = self._through = None
+        self._resume_token = self._watermark = None
         self._awaited = None, time.monotonic()
         await first_of(self._renew(), self._follow(state))
 
@@ -169,7 +170,7 @@ class LedgerWriter:
                     raise LeaseLost from error
 
     def _progress(self) -> dict[str, Any]:
-        kept = {"place": self._place, "through": self._through}
+        kept = {"resume_token": self._resume_token, "watermark": self._watermark}
         return {name: value for name, value in kept.items() if value is not None}
 
     async def _probe(self) -> None:
@@ -185,44 +186,44 @@ class LedgerWriter:
             return await cluster_time(self._players.database)
 
     async def _follow(self, state: Document) -> None:
-        await self._book.prepare()
+        await self._appender.prepare()
         try:
-            place = state.get("place")
+            place = state.get("resume_token")
             if not isinstance(place, Mapping | Timestamp):
                 place = await self._open(state)
-            tail = ChangeStreamReader(
-                self._players, WATCHED, place, (lambda: None) if self._feed is None else self._feed.tap
+            reader = ChangeStreamReader(
+                self._players, WATCHED, place, (lambda: None) if self._feed is None else self._feed.subscribe
             )
-            await first_of(tail.run(), self._consume(tail))
+            await first_of(reader.run(), self._consume(reader))
         except HistoryLost as lost:
             await self._lost(str(lost))
         except ResumePointInvalid:
-            await self._lost("no_such_place")
+            await self._lost("resume_point_invalid")
         except OperationFailure as error:
             if error.code not in LOST_HISTORY:
                 raise
             await self._lost("history_lost")
 
     async def _open(self, state: Document) -> Any:
-        first = not state.get("opened")
-        opening = Reconciliation(self._players, self._book, self._heads, self.lease, first=first)
-        begun = await opening.run(state.get("begun"))
+        first = not state.get("initialised")
+        opening = Reconciliation(self._players, self._appender, self._heads, self.lease, first=first)
+        started = await opening.run(state.get("reconcile_started"))
         self._heads.forget()
-        await self.lease.keep({"place": begun, "begun": None, "opened": True})
-        return begun
+        await self.lease.keep({"resume_token": started, "reconcile_started": None, "initialised": True})
+        return started
 
     async def _lost(self, reason: str) -> None:
         """Compare everybody the next time."""
         log.error("the ledger's place in the change stream cannot be used: all players are compared with it",
                   extra={"reason": reason})  # fmt: skip
-        self._place = None
-        await self.lease.keep({"place": None, "begun": None})
+        self._resume_token = None
+        await self.lease.keep({"resume_token": None, "reconcile_started": None})
 
-    async def _consume(self, tail: ChangeStreamReader) -> None:
-        """Book what comes in; returns when the service ends and all is booked that was there by then."""
+    async def _consume(self, reader: ChangeStreamReader) -> None:
+        """Append what comes in; returns when the service ends and all is recorded that was there by then."""
         first, last = await self._moment(), None
         while True:
-            batch = await tail.batch()
+            batch = await reader.batch()
             await self._scribe.write(batch.events)
             self._reached(batch)
             if self._has(first):
@@ -236,13 +237,13 @@ class LedgerWriter:
                 await self._rest(GATHER)
 
     def _reached(self, batch: Batch) -> None:
-        """Note how far the ledger is, once a batch is booked."""
-        self._place = batch.token
-        self._through = batch.moment or self._through
+        """Note how far the ledger is, once a batch is recorded."""
+        self._resume_token = batch.token
+        self._watermark = batch.moment or self._watermark
         moment = None if self._awaited is None else self._awaited[0]
         if moment is not None and self._has(moment):
             self._awaited = None
 
     def _has(self, moment: Timestamp) -> bool:
-        """Whether everything up to a moment is booked. That a look found nothing more does not tell."""
-        return self._through is not None and self._through >= moment
+        """Whether everything up to a moment is recorded. That a look found nothing more does not tell."""
+        return self._watermark is not None and self._watermark >= moment

@@ -14,12 +14,12 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from tornado_app.core.errors import DatabaseError, LeaderboardError
 from tornado_app.core.model import Receipt
-from tornado_app.core.policies import Rules
+from tornado_app.core.policies import WritePolicy
 from tornado_app.mongo.client.cluster_time import clocked, reached
 from tornado_app.mongo.client.driver import DUPLICATE_KEY, drop_tracebacks, is_transient
 from tornado_app.mongo.players import documents
-from tornado_app.mongo.players.cache import Known, State
-from tornado_app.mongo.players.documents import OUTCOME, Document, WriteAttempt
+from tornado_app.mongo.players.cache import CachedPlayer, PlayerCache
+from tornado_app.mongo.players.documents import RECEIPT_FIELDS, Document, WriteAttempt
 from tornado_app.mongo.players.group_commit import PendingWrite
 from tornado_app.runtime.tasks import jittered
 
@@ -32,16 +32,16 @@ RETRY_PAUSE = 0.05
 class BatchWriter:
     """Writes to `players`. Whom it has just written of is `known`, and need not be read back."""
 
-    def __init__(self, players: Any, rules: Rules, known: Known, clock: Callable[[], int]) -> None:
+    def __init__(self, players: Any, policy: WritePolicy, cache: PlayerCache, clock: Callable[[], int]) -> None:
         self._players = players
-        self._rules = rules
-        self._outcome = documents.outcome_fields(rules)
-        self._known = known
+        self._policy = policy
+        self._receipt_fields = documents.receipt_fields(policy)
+        self._cache = cache
         self._clock = clock
 
     async def __call__(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
         """As `commit.Flush`."""
-        tries = self._tries(batch)
+        tries = self._attempts(batch)
         attempts = [attempt for _, attempt in tries]
         refused: set[str] = set()
         found: dict[str, Document] = {}
@@ -49,29 +49,31 @@ class BatchWriter:
             with pymongo.timeout(seconds):
                 async with clocked(self._players) as session:
                     if len(attempts) == 1:
-                        made = await self._write_one(attempts[0], found, session)
+                        applied = await self._write_one(attempts[0], found, session)
                     else:
-                        made, refused = await self._write_many(attempts, found, session)
+                        applied, refused = await self._write_many(attempts, found, session)
                     moment = reached(session)
         except PyMongoError as error:
             return await self._failed(batch, error)
         for attempt in attempts:
             attempt.version = moment
-        again = [pending for pending, attempt in tries if not self._answer(pending, attempt, found, made)]
+        again = [pending for pending, attempt in tries if not self._answer(pending, attempt, found, applied)]
         self._learn(found)
         for pending in again:
-            if pending.op in refused:
+            if pending.write_id in refused:
                 pending.fail(DatabaseError())
-        return [pending for pending in again if pending.op not in refused]
+        return [pending for pending in again if pending.write_id not in refused]
 
-    def _tries(self, batch: Sequence[PendingWrite]) -> list[tuple[PendingWrite, WriteAttempt]]:
+    def _attempts(self, batch: Sequence[PendingWrite]) -> list[tuple[PendingWrite, WriteAttempt]]:
         """An attempt for each. What is known of a player is used up by the first; the answers tell it anew."""
         now, tries = self._clock(), []
         for pending in batch:
-            known = self._known.take(pending.action.user_id)
+            known = self._cache.pop(pending.action.user_id)
             state = None if pending.tried else known
             found = {"absent": pending.absent, "hidden": pending.hidden}
-            tries.append((pending, WriteAttempt(pending.action, pending.op, now, self._rules, state=state, **found)))
+            tries.append(
+                (pending, WriteAttempt(pending.action, pending.write_id, now, self._policy, state=state, **found))
+            )
         return tries
 
     async def _failed(self, batch: Sequence[PendingWrite], error: PyMongoError) -> Sequence[PendingWrite]:
@@ -87,14 +89,16 @@ class BatchWriter:
         log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})
         raise DatabaseError(retry_after=1.0) from error
 
-    def _answer(self, pending: PendingWrite, attempt: WriteAttempt, found: dict[str, Document], made: set[str]) -> bool:
-        """Whether the submission is answered. `made`: the ops of those whose state was right."""
+    def _answer(
+        self, pending: PendingWrite, attempt: WriteAttempt, found: dict[str, Document], applied: set[str]
+    ) -> bool:
+        """Whether the submission is answered. `applied`: the ops of those whose state was right."""
         document = found.get(attempt.action.user_id)
         try:
-            if attempt.state is not None and attempt.op in made:
+            if attempt.state is not None and attempt.write_id in applied:
                 pending.succeed(self._applied(attempt, attempt.state, document))
                 return True
-            receipt = documents.receipt(document, attempt, self._rules)
+            receipt = documents.receipt(document, attempt, self._policy)
         except LeaderboardError as refusal:
             pending.fail(refusal)
             return True
@@ -104,48 +108,48 @@ class BatchWriter:
             return True
         if receipt is None:
             pending.tried = True
-            pending.lost += 1
+            pending.lost_races += 1
             pending.absent = document is None
             pending.hidden = document is not None and bool(document.get("hidden"))
             return False
         pending.succeed(receipt)
         return True
 
-    def _applied(self, attempt: WriteAttempt, state: State, document: Document | None) -> Receipt:
-        action, rules = attempt.action, self._rules
-        after = state.after(action.points, attempt.id_hash, attempt.now, attempt.last, rules)
-        self._known.note(action.user_id, after)
-        return documents.applied(attempt, after, rules, document)
+    def _applied(self, attempt: WriteAttempt, state: CachedPlayer, document: Document | None) -> Receipt:
+        action, policy = attempt.action, self._policy
+        after = state.apply(action.points, attempt.id_hash, attempt.now, attempt.last, policy)
+        self._cache.put(action.user_id, after)
+        return documents.applied(attempt, after, policy, document)
 
     def _learn(self, found: dict[str, Document]) -> None:
         """Know the players as they were found."""
         for player, document in found.items():
             with contextlib.suppress(KeyError, TypeError, OverflowError):  # somebody else's doing
-                if (state := State.of(document)) is not None:
-                    self._known.note(player, state)
+                if (state := CachedPlayer.of(document)) is not None:
+                    self._cache.put(player, state)
 
     async def _write_one(self, attempt: WriteAttempt, found: dict[str, Document], session: Any) -> set[str]:
-        """The attempt's op, if it was made on its state; else the player's document is put into `found`."""
-        user_id, change = attempt.action.user_id, documents.update(attempt, self._rules)
+        """The attempt's write_id, if it was made on its state; else the player's document is put into `found`."""
+        user_id, change = attempt.action.user_id, documents.update(attempt, self._policy)
         document: Document | None = None
         if attempt.state is not None:
-            done = await self._players.update_one(documents.selector(attempt, self._rules), change, session=session)
+            done = await self._players.update_one(documents.selector(attempt, self._policy), change, session=session)
             if done.matched_count:
-                return {attempt.op}
+                return {attempt.write_id}
         else:
             try:
                 document = await self._players.find_one_and_update(
-                    documents.selector(attempt, self._rules),
+                    documents.selector(attempt, self._policy),
                     change,
-                    projection=self._outcome,
-                    upsert=documents.upsert(attempt, self._rules),
+                    projection=self._receipt_fields,
+                    upsert=documents.upsert(attempt, self._policy),
                     return_document=ReturnDocument.AFTER,
                     session=session,
                 )
             except DuplicateKeyError as error:  # an upsert whose filter refused the document that is there
                 drop_tracebacks(error)
         if document is None:
-            document = await self._players.find_one({"_id": user_id}, OUTCOME, session=session)
+            document = await self._players.find_one({"_id": user_id}, RECEIPT_FIELDS, session=session)
         if document is not None:
             found[user_id] = document
         return set()
@@ -153,34 +157,40 @@ class BatchWriter:
     async def _write_many(
         self, attempts: list[WriteAttempt], found: dict[str, Document], session: Any
     ) -> tuple[set[str], set[str]]:
-        """By op, who was made on its state, and whom the database would not have. All other documents are `found`."""
-        rules = self._rules
+        """Write ids of the attempts that were applied to their cached state, and of those that the database refused.
+
+        The documents of all others are put into `found`.
+        """
+        policy = self._policy
         refused: set[str] = set()
         relied = [one for one in attempts if one.state is not None]
         writes = [
-            UpdateOne(documents.selector(one, rules), documents.update(one, rules), upsert=documents.upsert(one, rules))
+            UpdateOne(
+                documents.selector(one, policy), documents.update(one, policy), upsert=documents.upsert(one, policy)
+            )
             for one in attempts
         ]
         try:
             result = await self._players.bulk_write(writes, ordered=False, session=session)
-            all_made = result.matched_count + result.upserted_count == len(attempts)
+            all_applied = result.matched_count + result.upserted_count == len(attempts)
         except BulkWriteError as error:
-            refused = {attempts[index].op for index in _refused(error)}
+            refused = {attempts[index].write_id for index in _refused(error)}
             drop_tracebacks(error)
-            all_made = False
-        if not all_made:  # by whose mark is the last
-            marked = await self._read({one.action.user_id for one in relied}, documents.MADE, session)
+            all_applied = False
+        if not all_applied:  # by whose marker is the last
+            marked = await self._read({one.action.user_id for one in relied}, documents.MARKER_FIELDS, session)
             relied = [one for one in relied if marked.get(one.action.user_id, {}).get("last") == one.last]
-        made = {one.op for one in relied}
-        asked = [one for one in attempts if one.op not in made]
-        found |= await self._read({one.action.user_id for one in asked}, self._outcome, session)
+        applied = {one.write_id for one in relied}
+        asked = [one for one in attempts if one.write_id not in applied]
+        found |= await self._read({one.action.user_id for one in asked}, self._receipt_fields, session)
         unclear = {
             one.action.user_id
             for one in asked
-            if (document := found.get(one.action.user_id)) is not None and documents.reaches_back(document, one, rules)
+            if (document := found.get(one.action.user_id)) is not None
+            and documents.needs_full_history(document, one, policy)
         }
-        found |= await self._read(unclear, OUTCOME, session)
-        return made, refused
+        found |= await self._read(unclear, RECEIPT_FIELDS, session)
+        return applied, refused
 
     async def _read(self, players: set[str], fields: Document, session: Any) -> dict[str, Document]:
         if not players:
@@ -193,7 +203,7 @@ def _refused(error: BulkWriteError) -> set[int]:
     """Which updates of a batch the database refused, by their places. Raises what concerns the whole batch.
 
     A refused upsert is a duplicate key, which is all in a day's work and shows in the read that follows. Any other
-    error is of that update alone (a document that somebody else wrote or has rules for, one that has grown too large):
+    error is of that update alone (a document that somebody else wrote or has policy for, one that has grown too large):
     all others have their own answers.
     """
     details: Any = error.details

@@ -1,8 +1,8 @@
 """What is known of players who have just played, so that their next update need not be asked back.
 
 A state is what a player's document was after one of its writes: as it was read, or as a write made it of the state
-before. An update that its rules admit is made on the condition that the document is still so: its `last` differs after
-each write, so whatever came between makes the condition miss, and the update goes the long way, by the rules in the
+before. An update that its policy admit is made on the condition that the document is still so: its `last` differs after
+each write, so whatever came between makes the condition miss, and the update goes the long way, by the policy in the
 filter (documents.py). So a state may be old, and nothing is wrong but the time. Nobody is refused by it, and no replay
 is answered from it.
 """
@@ -17,19 +17,19 @@ from typing import Any, Self
 
 import msgspec
 
-from tornado_app.core.model import MAX_SCORE, Quota
-from tornado_app.core.policies import Rules
+from tornado_app.core.model import MAX_SCORE, RateLimitState
+from tornado_app.core.policies import WritePolicy
 from tornado_app.mongo.players import write_marker
 
-MAX_KNOWN = 32_768
+MAX_CACHED_PLAYERS = 32_768
 MAX_BYTES = 36 * 1024 * 1024
 """Players kept in mind, and what they may take; past that the one that was quiet the longest is forgotten."""
 
-STATE_BYTES, ENTRY_BYTES = 550, 28
+PLAYER_BYTES, ENTRY_BYTES = 550, 28
 """A player, and each action that is remembered of it: 1.1 KB with the default of 20."""
 
-MOST_REMEMBERED = 100
-"""With more to remember than this for each player nobody is known: reading it all back costs more than it saves."""
+MAX_CACHED_HISTORY = 100
+"""With a longer history no player is cached: reading it back costs more than the cache saves."""
 
 ID_SIZE = 12
 
@@ -37,26 +37,26 @@ PROFILE = ("username", "avatarUrl", "ownUsername", "ownAvatarUrl")
 """The members that say how a player is shown: of the token, and the player's own choice, which wins."""
 
 
-def id_hash(action_id: str | None, op: str) -> bytes:
-    """12 bytes for the action's id; without one the op stands in, which no other action has."""
-    return blake2b((action_id or f"\0{op}").encode(), digest_size=ID_SIZE).digest()
+def id_hash(action_id: str | None, write_id: str) -> bytes:
+    """12 bytes for the action's id; without one the write_id stands in, which no other action has."""
+    return blake2b((action_id or f"\0{write_id}").encode(), digest_size=ID_SIZE).digest()
 
 
-def quota(times: Sequence[int], now: int, rules: Rules) -> Quota:
+def rate_limit_state(times: Sequence[int], now: int, policy: WritePolicy) -> RateLimitState:
     """Updates left, and when the next one is free: once the entry that fills the limit has left the window.
 
     Told from the places of the entries (`times`, in milliseconds, newest first), as the filter of the write does it,
     not from their number: with clocks that differ, or step, one that still counts can stand behind others that do not.
     """
-    horizon = now - rules.limit.window_ms
-    for place in range(min(len(times), rules.limit.updates), 0, -1):
+    horizon = now - policy.limit.window_ms
+    for place in range(min(len(times), policy.limit.updates), 0, -1):
         if times[place - 1] > horizon:
             reset = times[place - 1] - horizon  # longer than the window where another clock is ahead
-            return Quota(rules.limit.updates - place, min(reset, rules.limit.window_ms) / 1000)
-    return Quota(rules.limit.updates, 0.0)
+            return RateLimitState(policy.limit.updates - place, min(reset, policy.limit.window_ms) / 1000)
+    return RateLimitState(policy.limit.updates, 0.0)
 
 
-class State:
+class CachedPlayer:
     """A player's document, as far as an update is decided by it.
 
     `ids`: the hashes of the remembered actions, one after the other; `times` and `points` are theirs. All are newest
@@ -87,23 +87,23 @@ class State:
         times, points = (array("q", [entry[name] for entry in recent]) for name in ("t", "p"))
         return cls(int(score), last, ids, times, points)
 
-    def admits(self, points: int, hashed: bytes, now: int, rules: Rules) -> bool:
+    def allows(self, points: int, hashed: bytes, now: int, policy: WritePolicy) -> bool:
         """Whether nothing stands against an action: what the filter in documents.py asks, of what is known."""
         if self.score > MAX_SCORE - points or hashed in self.ids:
             return False
-        limit = rules.limit
+        limit = policy.limit
         horizon = now - limit.window_ms
         if len(self.times) >= limit.updates and self.times[limit.updates - 1] > horizon:
             return False
-        if rules.max_points is None:
+        if policy.max_points is None:
             return True
         spent = sum(p for p, t in zip(self.points, self.times, strict=True) if t > horizon)
-        return spent + points <= rules.max_points
+        return spent + points <= policy.max_points
 
-    def after(self, points: int, hashed: bytes, now: int, last: str, rules: Rules) -> State:
+    def apply(self, points: int, hashed: bytes, now: int, last: str, policy: WritePolicy) -> CachedPlayer:
         """The state after an action."""
-        kept = rules.remember - 1
-        return State(
+        kept = policy.idempotency_history_size - 1
+        return CachedPlayer(
             self.score + points,
             last,
             hashed + self.ids[: ID_SIZE * kept],
@@ -112,23 +112,23 @@ class State:
         )
 
 
-class Known:
+class PlayerCache:
     """The states of players, by their ids; `own` is what the ops of this process begin with."""
 
-    def __init__(self, rules: Rules, own: str, *, most: int = MAX_KNOWN) -> None:
-        fit = MAX_BYTES // (STATE_BYTES + ENTRY_BYTES * rules.remember)
-        self._most = 0 if rules.remember > MOST_REMEMBERED else min(most, fit)
+    def __init__(self, policy: WritePolicy, own: str, *, most: int = MAX_CACHED_PLAYERS) -> None:
+        fit = MAX_BYTES // (PLAYER_BYTES + ENTRY_BYTES * policy.idempotency_history_size)
+        self._most = 0 if policy.idempotency_history_size > MAX_CACHED_HISTORY else min(most, fit)
         self._own = own
-        self._states: OrderedDict[str, State] = OrderedDict()
+        self._states: OrderedDict[str, CachedPlayer] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._states)
 
-    def take(self, player: str) -> State | None:
+    def pop(self, player: str) -> CachedPlayer | None:
         """What is known of a player, who is about to play: it is known no more until it is noted again."""
         return self._states.pop(player, None)
 
-    def note(self, player: str, state: State) -> None:
+    def put(self, player: str, state: CachedPlayer) -> None:
         """The player has just played."""
         self._states[player] = state
         self._states.move_to_end(player)
@@ -139,7 +139,7 @@ class Known:
         """What is known is of no use any more."""
         self._states.clear()
 
-    def told(self, event: Mapping[str, Any]) -> None:
+    def on_event(self, event: Mapping[str, Any]) -> None:
         """An event of the change stream: a player whom somebody else changed is known no more.
 
         That saves an update that would miss, and sees a hand in the memory of actions, which the condition does not.
@@ -155,12 +155,12 @@ class Known:
             return
         touched = {*fields, *(description.get("removedFields") or ())}
         if touched and touched.issubset(PROFILE):
-            return  # a name alone leaves no mark
+            return  # a name alone leaves no marker
         del self._states[player]  # what is not shown may be the memory
 
     def _is_ours(self, last: Any) -> bool:
         """Whether this process made a write: then it knows already, or has asked."""
         try:
-            return write_marker.decode(last).op.startswith(self._own)
+            return write_marker.decode(last).write_id.startswith(self._own)
         except (msgspec.DecodeError, TypeError):
             return False

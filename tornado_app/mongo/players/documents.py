@@ -2,13 +2,13 @@
 
     players: {_id, score, updatedAt, createdAt, createdBy?, username?, avatarUrl?, ownUsername?, ownAvatarUrl?,
               suspended?, hidden?, profileAt?: [ms],
-              recent: [{i: id hash, p: points, t: ms, o: op, r: request hash}], last: mark}
+              recent: [{i: id hash, p: points, t: ms, o: write_id, r: request hash}], last: marker}
 
-`recent` is newest first, so that the entry which decides the rate limit stands at a fixed path. `op` is unique for each
-submission: who reads it back knows that its own write won; `createdBy` is the op that made the player. `last` tells
-what the last write did (write_marker.py). `username` and `avatarUrl` are the token's; `ownUsername` and `ownAvatarUrl`
-are the player's own choice and win, also where they are null, which shows none. `profileAt`: when the profile was
-changed, newest first. Source: docs/decisions.md.
+`recent` is newest first, so that the entry which decides the rate limit stands at a fixed path. `write_id` is unique
+for each submission: who reads it back knows that its own write won; `createdBy` is the write_id that made the player.
+`last` tells what the last write did (write_marker.py). `username` and `avatarUrl` are the token's; `ownUsername` and
+`ownAvatarUrl` are the player's own choice and win, also where they are null, which shows none. `profileAt`: when the
+profile was changed, newest first. Source: docs/decisions.md.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tornado_app.core.errors import (
     RateLimited,
     SuspiciousActivity,
 )
-from tornado_app.core.model import MAX_SCORE, Action, Player, Profile, Quota, Receipt
-from tornado_app.core.policies import RateLimit, Rules
+from tornado_app.core.model import MAX_SCORE, Action, Player, Profile, RateLimitState, Receipt
+from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.players import write_marker
-from tornado_app.mongo.players.cache import MOST_REMEMBERED, PROFILE, State, id_hash, quota
-from tornado_app.mongo.players.write_marker import Kind, Mark
+from tornado_app.mongo.players.cache import MAX_CACHED_HISTORY, PROFILE, CachedPlayer, id_hash, rate_limit_state
+from tornado_app.mongo.players.write_marker import Kind, WriteMarker
 
 Document = dict[str, Any]
 
@@ -51,96 +51,100 @@ ON_BOARD: Document = {
 A range holds values of its own kind only, but looks at the members of an array.
 """
 
-_ERASE_MARK = r'^\["e",'
-"""How the mark of an erasure begins (write_marker.py)."""
+_ERASE_MARKER = r'^\["e",'
+"""How the marker of an erasure begins (write_marker.py)."""
 
-BEING_ERASED: Document = {"last": {"$regex": _ERASE_MARK}}
-NOT_BEING_ERASED: Document = {"last": {"$not": {"$regex": _ERASE_MARK}}}
+BEING_ERASED: Document = {"last": {"$regex": _ERASE_MARKER}}
+NOT_BEING_ERASED: Document = {"last": {"$not": {"$regex": _ERASE_MARKER}}}
 """Whether an erasure has begun that deletes the document: nothing else may change it any more (erasure.py)."""
 
 PLAYER_FIELDS: Document = {"score": 1, "updatedAt": 1, **dict.fromkeys(PROFILE, 1)}
 """What `player` needs of a document."""
 
-OUTCOME: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1, "last": 1}
-"""What `receipt` and `State.of` need of a document."""
+RECEIPT_FIELDS: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1, "last": 1}
+"""What `receipt` and `CachedPlayer.of` need of a document."""
 
-MADE: Document = {"last": 1}
+MARKER_FIELDS: Document = {"last": 1}
 """What tells of an attempt that relied on a state whether it was made."""
 
 
-def outcome_fields(rules: Rules) -> Document:
+def receipt_fields(policy: WritePolicy) -> Document:
     """What `receipt` needs of nearly every document. Of a long memory that is what decides the limit: an id may stand
-    further back; `reaches_back` tells."""
-    return OUTCOME if rules.remember <= MOST_REMEMBERED else {**OUTCOME, "recent": {"$slice": rules.limit.updates}}
+    further back; `needs_full_history` tells."""
+    return (
+        RECEIPT_FIELDS
+        if policy.idempotency_history_size <= MAX_CACHED_HISTORY
+        else {**RECEIPT_FIELDS, "recent": {"$slice": policy.limit.updates}}
+    )
 
 
-def reaches_back(document: Document, attempt: WriteAttempt, rules: Rules) -> bool:
-    """Whether the attempt's id may stand further back in the memory than `outcome_fields` shows."""
+def needs_full_history(document: Document, attempt: WriteAttempt, policy: WritePolicy) -> bool:
+    """Whether the attempt's id may stand further back in the memory than `receipt_fields` shows."""
     recent = document.get("recent", ())
-    cut = rules.remember > MOST_REMEMBERED and len(recent) >= rules.limit.updates
+    cut = policy.idempotency_history_size > MAX_CACHED_HISTORY and len(recent) >= policy.limit.updates
     return cut and all(entry["i"] != attempt.id_hash for entry in recent)
 
 
 class WriteAttempt:
-    """One try to apply an action. `op` is the submission's own mark, kept when it is tried again; `now`: ms.
+    """One try to apply an action. `write_id` is the submission's own marker, kept when it is tried again; `now`: ms.
 
     `absent`, `hidden`: the try before found no such player, or one that the board does not show. `state`: what the
     player's document is believed to be, where that admits the action: then the update is made on that condition.
     `version`: a board of this version or later shows what became of it.
     """
 
-    __slots__ = ("absent", "action", "hidden", "id_hash", "last", "now", "op", "state", "version")
+    __slots__ = ("absent", "action", "hidden", "id_hash", "last", "now", "state", "version", "write_id")
 
     def __init__(
         self,
         action: Action,
-        op: str,
+        write_id: str,
         now: int,
-        rules: Rules,
+        policy: WritePolicy,
         *,
         absent: bool = False,
         hidden: bool = False,
-        state: State | None = None,
+        state: CachedPlayer | None = None,
     ) -> None:
         self.action = action
-        self.op = op
+        self.write_id = write_id
         self.now = now
         self.absent = absent
         self.hidden = hidden
         self.version = 0
-        self.id_hash = id_hash(action.id, op)
+        self.id_hash = id_hash(action.id, write_id)
         self.state = None
-        if state is not None and state.admits(action.points, self.id_hash, now, rules):
+        if state is not None and state.allows(action.points, self.id_hash, now, policy):
             self.state = state
-        self.last = write_marker.encode(_mark(self))
+        self.last = write_marker.encode(_marker(self))
 
 
-def selector(attempt: WriteAttempt, rules: Rules) -> Document:
+def selector(attempt: WriteAttempt, policy: WritePolicy) -> Document:
     """The filter that lets exactly those attempts through that may be applied."""
     known = attempt.state
     if known is not None:  # `last` alone would do, were it not for hands that write to the database
         is_so = {"last": known.last, "score": known.score, "suspended": {"$ne": True}, "hidden": {"$ne": True}}
         return {"_id": attempt.action.user_id, **is_so}
-    if attempt.absent and not rules.upsert_at_once:
+    if attempt.absent and not policy.upsert_at_once:
         return {"_id": attempt.action.user_id, "score": {"$exists": False}}
-    action, horizon = attempt.action, attempt.now - rules.limit.window_ms
+    action, horizon = attempt.action, attempt.now - policy.limit.window_ms
     chosen: Document = {
         "_id": action.user_id,
         "score": {"$lte": MAX_SCORE - action.points},
         "recent.i": {"$ne": attempt.id_hash},
-        "$nor": [{f"recent.{rules.limit.updates - 1}.t": {"$gt": horizon}}],
+        "$nor": [{f"recent.{policy.limit.updates - 1}.t": {"$gt": horizon}}],
         "suspended": {"$ne": True},
         "hidden": True if attempt.hidden else {"$ne": True},
     }
-    if rules.max_points is not None:
-        chosen["$expr"] = {"$lte": [_window_sum(horizon), rules.max_points - action.points]}
+    if policy.max_points is not None:
+        chosen["$expr"] = {"$lte": [_window_sum(horizon), policy.max_points - action.points]}
     return chosen
 
 
-def upsert(attempt: WriteAttempt, rules: Rules) -> bool:
+def upsert(attempt: WriteAttempt, policy: WritePolicy) -> bool:
     """Whether the update may make the player. MongoDB takes no `$expr` with an upsert: a capped one comes second."""
-    new = attempt.action.create and not attempt.hidden and attempt.state is None
-    return new and (rules.upsert_at_once or attempt.absent)
+    new = attempt.action.create_player and not attempt.hidden and attempt.state is None
+    return new and (policy.upsert_at_once or attempt.absent)
 
 
 def _window_sum(horizon: int) -> Document:
@@ -148,32 +152,32 @@ def _window_sum(horizon: int) -> Document:
     return {"$sum": {"$map": {"input": entries, "as": "e", "in": "$$e.p"}}}
 
 
-def update(attempt: WriteAttempt, rules: Rules) -> Document:
-    """The change itself: points, mark and memory in one."""
+def update(attempt: WriteAttempt, policy: WritePolicy) -> Document:
+    """The change itself: points, marker and memory in one."""
     action = attempt.action
     moment = datetime.fromtimestamp(attempt.now / 1000, UTC)
     entry = {
         "i": attempt.id_hash,
         "p": action.points,
         "t": attempt.now,
-        "o": attempt.op,
+        "o": attempt.write_id,
         "r": action.fingerprint,
     }
     change: Document = {
         "$inc": {"score": action.points},
         "$set": {"updatedAt": moment, "last": attempt.last, **profile_fields(action.profile)},
-        "$push": {"recent": {"$each": [entry], "$position": 0, "$slice": rules.remember}},
+        "$push": {"recent": {"$each": [entry], "$position": 0, "$slice": policy.idempotency_history_size}},
     }
-    if action.create and attempt.state is None:
-        change["$setOnInsert"] = {"createdAt": moment, "createdBy": attempt.op}
+    if action.create_player and attempt.state is None:
+        change["$setOnInsert"] = {"createdAt": moment, "createdBy": attempt.write_id}
     return change
 
 
-def _mark(attempt: WriteAttempt) -> Mark:
+def _marker(attempt: WriteAttempt) -> WriteMarker:
     action = attempt.action
-    return Mark(
-        Kind.ACTION, action.points, attempt.op, not attempt.hidden, attempt.now, action.caller, action.id, action.type,
-        action.frontend,
+    return WriteMarker(
+        Kind.ACTION, action.points, attempt.write_id, not attempt.hidden, attempt.now, action.caller, action.id,
+        action.type, action.frontend,
     )  # fmt: skip
 
 
@@ -183,7 +187,7 @@ def profile_fields(profile: Profile) -> Document:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def applied(attempt: WriteAttempt, state: State, rules: Rules, now: Document | None) -> Receipt:
+def applied(attempt: WriteAttempt, state: CachedPlayer, policy: WritePolicy, now: Document | None) -> Receipt:
     """The receipt of an attempt that was made on a known state. `state`: that after it; `now`: the document since."""
     action = attempt.action
     return Receipt(
@@ -193,7 +197,7 @@ def applied(attempt: WriteAttempt, state: State, rules: Rules, now: Document | N
         updated_at=attempt.now,
         created=False,
         replayed=False,
-        quota=quota(state.times, attempt.now, rules),
+        rate_limit_state=rate_limit_state(state.times, attempt.now, policy),
         superseded_at=attempt.now if now is not None and now["score"] > state.score else None,
         version=attempt.version,
         action_id=action.id,
@@ -201,18 +205,18 @@ def applied(attempt: WriteAttempt, state: State, rules: Rules, now: Document | N
     )
 
 
-def receipt(document: Document | None, attempt: WriteAttempt, rules: Rules) -> Receipt | None:
+def receipt(document: Document | None, attempt: WriteAttempt, policy: WritePolicy) -> Receipt | None:
     """What became of an attempt, told from the document as it is after it.
 
     None: nothing stands against the attempt, it merely lost a race and must be tried again. Raises what refused it.
     """
     if document is None:
-        if rules.max_points is not None and attempt.action.points > rules.max_points:
-            raise _above_cap(0, attempt, rules, Quota(rules.limit.updates, 0.0))
-        if attempt.action.create:
+        if policy.max_points is not None and attempt.action.points > policy.max_points:
+            raise _above_cap(0, attempt, policy, RateLimitState(policy.limit.updates, 0.0))
+        if attempt.action.create_player:
             return None
         raise PlayerNotFound(
-            quota=Quota(rules.limit.updates, 0.0),
+            rate_limit_state=RateLimitState(policy.limit.updates, 0.0),
             detail=f"no player {attempt.action.user_id!r}, and this API creates none while auto_register is off",
         )
     since, newer = 0, None
@@ -220,19 +224,19 @@ def receipt(document: Document | None, attempt: WriteAttempt, rules: Rules) -> R
         if entry["i"] == attempt.id_hash:
             if entry["r"] != attempt.action.fingerprint:
                 raise ActionConflict(
-                    quota=_quota(document, attempt.now, rules),
+                    rate_limit_state=_rate_limit_state(document, attempt.now, policy),
                     detail=f"action id {attempt.action.id!r} was used for other points or another type",
                 )
-            return _stored(document, entry, since, newer, attempt, rules)
+            return _stored(document, entry, since, newer, attempt, policy)
         since, newer = since + entry["p"], entry
-    refusal = _refusal(document, attempt, rules)
+    refusal = _refusal(document, attempt, policy)
     if refusal is not None:
         raise refusal
     return None
 
 
 def _stored(
-    document: Document, entry: Document, since: int, newer: Document | None, attempt: WriteAttempt, rules: Rules
+    document: Document, entry: Document, since: int, newer: Document | None, attempt: WriteAttempt, policy: WritePolicy
 ) -> Receipt:
     """The receipt of a stored action. `newer`: the entry after it, and `since` the points of all after it."""
     return Receipt(
@@ -241,8 +245,8 @@ def _stored(
         score=int(document["score"]) - since,
         updated_at=entry["t"],
         created=document.get("createdBy") == entry["o"],
-        replayed=entry["o"] != attempt.op,
-        quota=_quota(document, attempt.now, rules),
+        replayed=entry["o"] != attempt.write_id,
+        rate_limit_state=_rate_limit_state(document, attempt.now, policy),
         superseded_at=None if newer is None else newer["t"],
         version=attempt.version,
         action_id=attempt.action.id,
@@ -250,50 +254,54 @@ def _stored(
     )
 
 
-def _refusal(document: Document, attempt: WriteAttempt, rules: Rules) -> LeaderboardError | None:
-    quota = _quota(document, attempt.now, rules)
+def _refusal(document: Document, attempt: WriteAttempt, policy: WritePolicy) -> LeaderboardError | None:
+    rate_limit_state = _rate_limit_state(document, attempt.now, policy)
     if document.get("suspended"):
-        return PlayerSuspended(quota=quota)
+        return PlayerSuspended(rate_limit_state=rate_limit_state)
     if document["score"] > MAX_SCORE - attempt.action.points:
         return InvalidIncrement(
             f"The score would pass the largest possible score, {MAX_SCORE}.",
-            quota=quota,
+            rate_limit_state=rate_limit_state,
             reason="score_overflow",
             detail=f"score {document['score']}, points {attempt.action.points}",
         )
-    if quota.remaining == 0:
-        return rate_limited("score updates", "rate_limit", quota, rules.limit)
-    if rules.max_points is not None:
-        spent = sum(entry["p"] for entry in _in_window(document, attempt.now, rules))
-        if spent + attempt.action.points > rules.max_points:
-            return _above_cap(spent, attempt, rules, quota)
+    if rate_limit_state.remaining == 0:
+        return rate_limited("score updates", "rate_limit", rate_limit_state, policy.limit)
+    if policy.max_points is not None:
+        spent = sum(entry["p"] for entry in _in_window(document, attempt.now, policy))
+        if spent + attempt.action.points > policy.max_points:
+            return _above_cap(spent, attempt, policy, rate_limit_state)
     return None
 
 
-def rate_limited(what: str, setting: str, quota: Quota, limit: RateLimit) -> RateLimited:
+def rate_limited(what: str, setting: str, rate_limit_state: RateLimitState, limit: RateLimit) -> RateLimited:
     """The refusal of a player whose updates of the window are used up."""
     return RateLimited(
         f"Too many {what}: at most {limit.updates} in {limit.window:g} seconds. Please wait a moment.",
-        quota=quota,
-        retry_after=quota.reset,
-        detail=f"{setting} {limit.updates}/{limit.window:g}s is used up, the next in {quota.reset:.1f} s",
+        rate_limit_state=rate_limit_state,
+        retry_after=rate_limit_state.reset,
+        detail=f"{setting} {limit.updates}/{limit.window:g}s is used up, the next in {rate_limit_state.reset:.1f} s",
     )
 
 
-def _above_cap(spent: int, attempt: WriteAttempt, rules: Rules, quota: Quota) -> SuspiciousActivity:
+def _above_cap(
+    spent: int, attempt: WriteAttempt, policy: WritePolicy, rate_limit_state: RateLimitState
+) -> SuspiciousActivity:
     points = f"{spent} points in the window and {attempt.action.points} now"
     return SuspiciousActivity(
-        quota=quota, reason="points_cap", detail=f"{points}, max_points_per_window {rules.max_points}"
+        rate_limit_state=rate_limit_state,
+        reason="points_cap",
+        detail=f"{points}, max_points_per_window {policy.max_points}",
     )
 
 
-def _in_window(document: Document, now: int, rules: Rules) -> list[Document]:
-    horizon = now - rules.limit.window_ms
+def _in_window(document: Document, now: int, policy: WritePolicy) -> list[Document]:
+    horizon = now - policy.limit.window_ms
     return [entry for entry in document.get("recent", ()) if entry["t"] > horizon]
 
 
-def _quota(document: Document, now: int, rules: Rules) -> Quota:
-    return quota([entry["t"] for entry in document.get("recent", ())[: rules.limit.updates]], now, rules)
+def _rate_limit_state(document: Document, now: int, policy: WritePolicy) -> RateLimitState:
+    return rate_limit_state([entry["t"] for entry in document.get("recent", ())[: policy.limit.updates]], now, policy)
 
 
 def milliseconds(moment: datetime | None) -> int | None:

@@ -1,8 +1,8 @@
 """Erases players, and finishes every erasure that was interrupted.
 
-An erasure has three steps: one update takes the player off the board, removes the profile and writes the mark; what is
-known of broken rules is deleted; the document is deleted. The mark stays in the document until the last step, so that
-any process can finish what another one began. Until then no other write changes the document.
+An erasure has three steps: one update takes the player off the board, removes the profile and writes the marker; what
+is known of broken rules is deleted; the document is deleted. The marker stays in the document until the last step, so
+that any process can finish what another one began. Until then no other write changes the document.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tornado_app.mongo.players import write_marker
 from tornado_app.mongo.players.cache import PROFILE
 from tornado_app.mongo.players.documents import BEING_ERASED, NOT_BEING_ERASED, Document
 from tornado_app.mongo.players.suspects import Suspects
-from tornado_app.mongo.players.write_marker import Mark
+from tornado_app.mongo.players.write_marker import WriteMarker
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.moderation")
@@ -39,11 +39,11 @@ class Eraser:
         self._players = players
         self._suspects = suspects
 
-    async def erase(self, player: str, mark: Mark) -> bool:
+    async def erase(self, player: str, marker: WriteMarker) -> bool:
         """Erase the player; whether there was one. One that is being erased is erased to the end."""
         document = await self._players.find_one_and_update(
             {"_id": player, **NOT_BEING_ERASED},
-            [{"$set": _leaving(mark)}, {"$unset": list(PROFILE)}],
+            [{"$set": _leaving(marker)}, {"$unset": list(PROFILE)}],
             projection={"last": 1},
             return_document=ReturnDocument.AFTER,
         )
@@ -81,11 +81,13 @@ class Eraser:
             log.warning("finished erasures that were interrupted", extra={"players": count})
 
     async def _finish(self, document: Document) -> None:
-        """The steps after the mark. Of several that do it at once, each may believe that it was the one."""
+        """The steps after the marker. Of several that do it at once, each may believe that it was the one."""
         await self._suspects.forget(document["_id"])
         await self._players.delete_one({"_id": document["_id"], "last": document["last"]})
 
 
-def _leaving(mark: Mark) -> Document:
-    shown, hidden = (write_marker.with_score(msgspec.structs.replace(mark, on_board=value)) for value in (True, False))
+def _leaving(marker: WriteMarker) -> Document:
+    shown, hidden = (
+        write_marker.with_score(msgspec.structs.replace(marker, on_board=value)) for value in (True, False)
+    )
     return {"hidden": True, "suspended": True, "last": {"$cond": [{"$eq": ["$hidden", True]}, hidden, shown]}}

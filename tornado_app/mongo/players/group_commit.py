@@ -33,26 +33,27 @@ CLOSE_PAUSE = 0.005
 class PendingWrite:
     """An action on its way, and the future of its answer.
 
-    `op` marks this submission however often it is tried; `deadline` is in loop time; `tried` tells that it was, and
-    `absent` and `hidden` what that found of the player. `lost` counts the tries that another write came before.
+    `write_id` markers this submission however often it is tried; `deadline` is in loop time; `tried` tells that it was,
+    and `absent` and `hidden` what that found of the player. `lost_races` counts the tries that another write came
+    before.
     """
 
-    __slots__ = ("absent", "action", "answer", "deadline", "hidden", "lost", "op", "tried")
+    __slots__ = ("absent", "action", "answer", "deadline", "hidden", "lost_races", "tried", "write_id")
 
-    def __init__(self, action: Action, op: str, answer: asyncio.Future[Receipt], deadline: float) -> None:
+    def __init__(self, action: Action, write_id: str, answer: asyncio.Future[Receipt], deadline: float) -> None:
         self.action = action
-        self.op = op
+        self.write_id = write_id
         self.answer = answer
         self.deadline = deadline
         self.absent = False
         self.hidden = False
         self.tried = False
-        self.lost = 0
+        self.lost_races = 0
 
     @property
     def pause(self) -> float:
         """Seconds until the next try. The second one often knows better than the first, and follows at once."""
-        return 0.0 if self.lost < 2 else race_pause(self.lost - 2)
+        return 0.0 if self.lost_races < 2 else race_pause(self.lost_races - 2)
 
     def succeed(self, receipt: Receipt) -> None:
         """Answer, unless nobody waits any more."""
@@ -82,7 +83,7 @@ class GroupCommit:
 
     `max_waiting` bounds the memory, `max_batch` a flush, and `timeout` (seconds) the wait for an answer. So that it is
     kept, a flush carries what the pace of the one before does in a quarter of it, and as many may wait as that does in
-    half of it, `room`: more is refused with Overloaded. `observe` is told the size of each flush.
+    half of it, `capacity`: more is refused with Overloaded. `observe` is told the size of each flush.
     """
 
     def __init__(
@@ -96,25 +97,25 @@ class GroupCommit:
     ) -> None:
         self._flush = flush
         self._timeout = timeout
-        self._max_waiting = self.room = max_waiting
-        self._max_batch = self._reach = max_batch
+        self._max_waiting = self.capacity = max_waiting
+        self._max_batch = self._batch_limit = max_batch
         self._observe = observe
         self._waiting: deque[PendingWrite] = deque()
         self._paused: set[PendingWrite] = set()
         self._running: asyncio.Task[None] | None = None
         self._closing = False
 
-    def submit(self, action: Action, op: str) -> asyncio.Future[Receipt]:
+    def submit(self, action: Action, write_id: str) -> asyncio.Future[Receipt]:
         """The future of the action's answer. Raises Overloaded when too many wait, ShuttingDown once closed.
 
         Cancelling the future gives up the answer, not the action.
         """
         if self._closing:
             raise ShuttingDown(retry_after=1.0)
-        if self.waiting >= self.room:
+        if self.waiting >= self.capacity:
             raise Overloaded(retry_after=1.0)
         loop = asyncio.get_running_loop()
-        pending = PendingWrite(action, op, loop.create_future(), loop.time() + self._timeout)
+        pending = PendingWrite(action, write_id, loop.create_future(), loop.time() + self._timeout)
         self._waiting.append(pending)
         self._work()
         return pending.answer
@@ -142,7 +143,7 @@ class GroupCommit:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                size = min(len(self._waiting), self._reach)
+                size = min(len(self._waiting), self._batch_limit)
                 batch = [self._waiting.popleft() for _ in range(size)]
                 self._requeue(await self._flush_one(batch))
         finally:
@@ -162,13 +163,13 @@ class GroupCommit:
                 pending.fail(DatabaseError(retry_after=1.0))
             return ()
         finally:
-            self._keep_pace(len(batch) / max(loop.time() - began, MIN_MEASURED))
+            self._adapt_limits(len(batch) / max(loop.time() - began, MIN_MEASURED))
 
-    def _keep_pace(self, pace: float) -> None:
+    def _adapt_limits(self, pace: float) -> None:
         """Bound flushes and those who wait by `pace`, submissions a second; a slow moment alone closes no door."""
         in_time = int(pace * self._timeout)
-        self._reach = min(self._max_batch, max(MIN_BATCH, in_time // 4))
-        self.room = min(self._max_waiting, max(self._max_batch, in_time // 2))
+        self._batch_limit = min(self._max_batch, max(MIN_BATCH, in_time // 4))
+        self.capacity = min(self._max_waiting, max(self._max_batch, in_time // 2))
 
     def _requeue(self, again: Sequence[PendingWrite]) -> None:
         """Put those to repeat in front, in their order, and let go of all whose time is up.

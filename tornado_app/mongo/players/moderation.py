@@ -1,4 +1,4 @@
-"""Moderation in MongoDB: each is one atomic update of the player's document, whose mark tells feed and ledger of it."""
+"""Moderation in MongoDB: each action is one atomic update, whose write marker reaches feed and ledger."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pymongo.read_concern import ReadConcern
 from tornado_app.core.errors import ActionNotFound, DatabaseError, PlayerNotFound
 from tornado_app.core.ledger import AcceptedAction
 from tornado_app.core.model import rfc3339
-from tornado_app.core.moderation import Case, ModerationResult
-from tornado_app.mongo.client.cluster_time import cluster_time, version, wall_clock
+from tornado_app.core.moderation import ModerationRequest, ModerationResult
+from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int, wall_clock
 from tornado_app.mongo.client.driver import DURABLE, Client, race_pause
 from tornado_app.mongo.client.errors import database_errors
 from tornado_app.mongo.players import write_marker
 from tornado_app.mongo.players.documents import NOT_BEING_ERASED, Document
 from tornado_app.mongo.players.erasure import Eraser
 from tornado_app.mongo.players.suspects import Suspects
-from tornado_app.mongo.players.write_marker import Kind, Mark, mark_of
+from tornado_app.mongo.players.write_marker import Kind, WriteMarker, marker_of
 from tornado_app.runtime.tasks import jittered
 
 STATE = {"score": 1, "suspended": 1, "hidden": 1, "last": 1}
@@ -42,7 +42,7 @@ TRIES = 20
 class Actions(Protocol):
     """The ledger, as moderation reads it."""
 
-    async def has(self, op: str) -> bool:
+    async def has(self, write_id: str) -> bool:
         """Whether the write is in the ledger."""
 
     def actions(
@@ -76,27 +76,27 @@ class MongoModeration:
         self._timeout = timeout
         self._clock = clock
 
-    async def suspend(self, case: Case) -> ModerationResult:
+    async def suspend(self, case: ModerationRequest) -> ModerationResult:
         """The player can't score until reinstated."""
-        mark = self._mark(Kind.SUSPEND, case)
-        return await self._change(case, "suspended", value=True, update=_set(mark, suspended=True))
+        marker = self._marker(Kind.SUSPEND, case)
+        return await self._change(case, "suspended", value=True, update=_set(marker, suspended=True))
 
-    async def reinstate(self, case: Case) -> ModerationResult:
+    async def reinstate(self, case: ModerationRequest) -> ModerationResult:
         """The player can score again."""
-        mark = self._mark(Kind.REINSTATE, case)
-        return await self._change(case, "suspended", value=False, update={**_set(mark), "$unset": {"suspended": ""}})
+        marker = self._marker(Kind.REINSTATE, case)
+        return await self._change(case, "suspended", value=False, update={**_set(marker), "$unset": {"suspended": ""}})
 
-    async def hide(self, case: Case) -> ModerationResult:
+    async def hide(self, case: ModerationRequest) -> ModerationResult:
         """The player is off the board and unranked, and can score on."""
-        last = write_marker.with_score(self._mark(Kind.HIDE, case))
+        last = write_marker.with_score(self._marker(Kind.HIDE, case))
         return await self._change(case, "hidden", value=True, update=[{"$set": {"hidden": True, "last": last}}])
 
-    async def show(self, case: Case) -> ModerationResult:
+    async def show(self, case: ModerationRequest) -> ModerationResult:
         """The player is on the board again."""
-        last = write_marker.with_score(self._mark(Kind.SHOW, case))
+        last = write_marker.with_score(self._marker(Kind.SHOW, case))
         return await self._change(case, "hidden", value=False, update=[{"$set": {"last": last}}, {"$unset": "hidden"}])
 
-    async def take_back(self, case: Case, *, action_id: str | None, since: int | None) -> ModerationResult:
+    async def take_back(self, case: ModerationRequest, *, action_id: str | None, since: int | None) -> ModerationResult:
         """Take back actions: the points go, the ledger keeps both. Raises ActionNotFound.
 
         Which actions there are is the ledger's word, so it must hold the player's last write; the update applies only
@@ -118,7 +118,7 @@ class MongoModeration:
         raise DatabaseError(retry_after=1.0)
 
     async def _take_all(
-        self, case: Case, before: Document, pages: AsyncIterator[list[AcceptedAction]]
+        self, case: ModerationRequest, before: Document, pages: AsyncIterator[list[AcceptedAction]]
     ) -> tuple[ModerationResult | None, bool]:
         """What was taken back, and whether that is all: not where another write came between."""
         taken: ModerationResult | None = None
@@ -134,26 +134,26 @@ class MongoModeration:
         return taken, True
 
     async def _settled_state(self, user_id: str) -> Document:
-        """The state once the ledger holds the last write. One without a mark of the service is returned as it is."""
+        """The state once the ledger holds the last write. One without a marker of the service is returned as it is."""
         deadline = asyncio.get_running_loop().time() + LEDGER_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             state = await self._state(user_id)
-            mark = mark_of(state.get("last"))
-            if mark is None or await self._ledger.has(mark.op):
+            marker = marker_of(state.get("last"))
+            if marker is None or await self._ledger.has(marker.write_id):
                 return state
             await asyncio.sleep(jittered(PAUSE, 0.5, 1.5))
         raise DatabaseError("The ledger is not up to date yet. Please try again in a moment.", retry_after=5.0)
 
     async def _take(
-        self, case: Case, before: Document, found: list[AcceptedAction]
+        self, case: ModerationRequest, before: Document, found: list[AcceptedAction]
     ) -> tuple[str, ModerationResult] | None:
-        """The mark after these actions were taken back, and how the player stands; None where `before` is no more."""
+        """The marker after these actions were taken back, and how the player stands; None where `before` is no more."""
         points = sum(action.points for action in found)
-        ops = [action.op for action in found]
-        mark = msgspec.structs.replace(
-            self._mark(Kind.TAKE_BACK, case), points=-points, on_board=not before.get("hidden"), ops=ops
+        ops = [action.write_id for action in found]
+        marker = msgspec.structs.replace(
+            self._marker(Kind.TAKE_BACK, case), points=-points, on_board=not before.get("hidden"), ops=ops
         )
-        last = write_marker.encode(mark)
+        last = write_marker.encode(marker)
         async with database_errors(self._timeout):
             document = await self._players.find_one_and_update(
                 {"_id": case.user_id, "last": before.get("last")},
@@ -164,10 +164,10 @@ class MongoModeration:
             )
         return None if document is None else (last, _moderated(document, points=points, actions=len(found)))
 
-    async def erase(self, case: Case) -> None:
+    async def erase(self, case: ModerationRequest) -> None:
         """Forget the player: off the board first, so that ranks know the score that leaves, then gone."""
         async with database_errors(self._timeout):
-            found = await self.eraser.erase(case.user_id, self._mark(Kind.ERASE, case))
+            found = await self.eraser.erase(case.user_id, self._marker(Kind.ERASE, case))
         if not found:
             raise PlayerNotFound
 
@@ -191,9 +191,9 @@ class MongoModeration:
     async def version(self) -> int:
         """The database's time, which is no earlier than that of any write that it has answered."""
         async with database_errors(self._timeout):
-            return version(await cluster_time(self._players.database))
+            return cluster_time_to_int(await cluster_time(self._players.database))
 
-    async def _change(self, case: Case, name: str, *, value: bool, update: Any) -> ModerationResult:
+    async def _change(self, case: ModerationRequest, name: str, *, value: bool, update: Any) -> ModerationResult:
         """Apply `update`, which sets the member `name` to `value`, unless the player has that already.
 
         A player that appeared or was changed between the two looks has it neither way: that is looked at again.
@@ -212,13 +212,13 @@ class MongoModeration:
             await asyncio.sleep(race_pause(lost))
         raise DatabaseError(retry_after=1.0)
 
-    def _mark(self, kind: Kind, case: Case) -> Mark:
-        op = f"{kind}.{secrets.token_hex(8)}"
-        return Mark(kind, 0, op, at=self._clock(), by=case.by, reason=case.reason)
+    def _marker(self, kind: Kind, case: ModerationRequest) -> WriteMarker:
+        write_id = f"{kind}.{secrets.token_hex(8)}"
+        return WriteMarker(kind, 0, write_id, at=self._clock(), by=case.by, reason=case.reason)
 
 
-def _set(mark: Mark, **fields: Any) -> Document:
-    return {"$set": {**fields, "last": write_marker.encode(mark)}}
+def _set(marker: WriteMarker, **fields: Any) -> Document:
+    return {"$set": {**fields, "last": write_marker.encode(marker)}}
 
 
 def _sum(before: ModerationResult | None, part: ModerationResult | None) -> ModerationResult | None:

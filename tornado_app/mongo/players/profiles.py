@@ -1,4 +1,4 @@
-"""Profile writes: a player is created, or chooses a name or a picture. Each is one atomic update with a mark.
+"""Profile writes: a player is created, or chooses a name or a picture. Each is one atomic update with a marker.
 
 The limit is in the update's filter, as that of scores is (documents.py), and so exact over all processes; it counts on
 its own, so that a new name costs no score update. Profile writes do not share batches with score updates: they are
@@ -19,13 +19,13 @@ from pymongo.errors import DuplicateKeyError
 
 from tornado_app.core.errors import DatabaseError, LeaderboardError, Overloaded
 from tornado_app.core.model import ProfileChange, Registration
-from tornado_app.core.policies import PROFILE_LIMIT, Rules
+from tornado_app.core.policies import PROFILE_LIMIT, WritePolicy
 from tornado_app.mongo.client.cluster_time import reached
 from tornado_app.mongo.client.driver import drop_tracebacks, race_pause
 from tornado_app.mongo.players import documents, write_marker
-from tornado_app.mongo.players.cache import quota
+from tornado_app.mongo.players.cache import rate_limit_state
 from tornado_app.mongo.players.documents import PLAYER_FIELDS, Document
-from tornado_app.mongo.players.write_marker import Kind, Mark
+from tornado_app.mongo.players.write_marker import Kind, WriteMarker
 
 MAX_UNDER_WAY = 32
 """More would take the driver's connections from the score updates."""
@@ -36,20 +36,20 @@ TRIES = 20
 Given = dict[str, str | None]
 """The members of a change that are not UNSET."""
 
-_RULES = Rules(limit=PROFILE_LIMIT)
+_POLICY = WritePolicy(limit=PROFILE_LIMIT)
 _FIELDS = {**PLAYER_FIELDS, "profileAt": 1, "last": 1}
 _STORED = {"username": "ownUsername", "avatar_url": "ownAvatarUrl"}
 
 
 class ProfileWriter:
-    """Writes profiles to `players`. `next_op` makes the marks' ops; `full` tells that no more work is taken."""
+    """Writes profiles to `players`. `next_write_id` makes the markers' ops; `full` tells that no more work is taken."""
 
     def __init__(
-        self, players: Any, *, clock: Callable[[], int], next_op: Callable[[], str], full: Callable[[], bool]
+        self, players: Any, *, clock: Callable[[], int], next_write_id: Callable[[], str], full: Callable[[], bool]
     ) -> None:
         self._players = players
         self._clock = clock
-        self._next_op = next_op
+        self._next_op = next_write_id
         self._full = full
         self._under_way = 0
 
@@ -87,7 +87,7 @@ class ProfileWriter:
         now = self._clock()
         moment = datetime.fromtimestamp(now / 1000, UTC)
         born: Document = {"_id": user_id, "score": 0, "updatedAt": moment, "createdAt": moment, "recent": []}
-        born |= {"last": self._mark(Kind.REGISTER, given, now, by), "profileAt": [now], **_stored(given)}
+        born |= {"last": self._marker(Kind.REGISTER, given, now, by), "profileAt": [now], **_stored(given)}
         try:
             await self._players.insert_one(born, session=session)
         except DuplicateKeyError as error:
@@ -102,7 +102,7 @@ class ProfileWriter:
             return Registration(documents.player(before, reached(session)), created=False, changed=())
         now = self._clock()
         change = {
-            "$set": {"last": self._mark(Kind.PROFILE, given, now, by), **_stored(given)},
+            "$set": {"last": self._marker(Kind.PROFILE, given, now, by), **_stored(given)},
             "$push": {"profileAt": {"$each": [now], "$position": 0, "$slice": PROFILE_LIMIT.updates}},
         }
         after = await self._players.find_one_and_update(
@@ -118,8 +118,8 @@ class ProfileWriter:
             return None
         return Registration(documents.player(after, reached(session)), created=False, changed=tuple(given))
 
-    def _mark(self, kind: Kind, given: Given, now: int, by: str) -> str:
-        return write_marker.encode(Mark(kind, 0, self._next_op(), at=now, by=by, reason=", ".join(given)))
+    def _marker(self, kind: Kind, given: Given, now: int, by: str) -> str:
+        return write_marker.encode(WriteMarker(kind, 0, self._next_op(), at=now, by=by, reason=", ".join(given)))
 
 
 def _selector(user_id: str, now: int) -> Document:
@@ -133,7 +133,7 @@ def _selector(user_id: str, now: int) -> Document:
 
 
 def _refusal(document: Document, now: int) -> LeaderboardError | None:
-    left = quota(document.get("profileAt", ()), now, _RULES)
+    left = rate_limit_state(document.get("profileAt", ()), now, _POLICY)
     return None if left.remaining else documents.rate_limited("profile changes", "the limit", left, PROFILE_LIMIT)
 
 

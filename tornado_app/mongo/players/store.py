@@ -11,14 +11,14 @@ from typing import Any
 from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.errors import PlayerNotFound
-from tornado_app.core.model import TOP, Action, Player, ProfileChange, Receipt, Registration, Top, standings
-from tornado_app.core.policies import Rules
-from tornado_app.mongo.client.cluster_time import clocked, reached, version, wall_clock
+from tornado_app.core.model import TOP, Action, Player, ProfileChange, Receipt, Registration, TopPlayers, standings
+from tornado_app.core.policies import WritePolicy
+from tornado_app.mongo.client.cluster_time import clocked, cluster_time_to_int, reached, wall_clock
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.client.errors import database_errors
 from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.batch_writer import BatchWriter
-from tornado_app.mongo.players.cache import Known
+from tornado_app.mongo.players.cache import PlayerCache
 from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD, PLAYER_FIELDS, Document
 from tornado_app.mongo.players.group_commit import GroupCommit, PendingWrite
 from tornado_app.mongo.players.profiles import ProfileWriter
@@ -39,7 +39,7 @@ class MongoStore:
         database: str,
         *,
         collection: str = "players",
-        rules: Rules | None = None,
+        policy: WritePolicy | None = None,
         timeout: float = 5.0,
         max_waiting: int = 10_000,
         max_batch: int = 512,
@@ -52,26 +52,29 @@ class MongoStore:
         self._players = self._database.get_collection(
             collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
         )
-        self._rules = rules or Rules()
+        self._policy = policy or WritePolicy()
         self._timeout = timeout
         self._clock = clock
         self._tracing = tracing
         prefix = secrets.token_hex(5) + "."
-        self._ops = (f"{prefix}{n:x}" for n in count())
-        self.known = Known(self._rules, prefix)
-        self._writer = BatchWriter(self._players, self._rules, self.known, clock)
+        self._write_ids = (f"{prefix}{n:x}" for n in count())
+        self.cache = PlayerCache(self._policy, prefix)
+        self._writer = BatchWriter(self._players, self._policy, self.cache, clock)
         self._commit = GroupCommit(
             self._flush, timeout=timeout, max_waiting=max_waiting, max_batch=max_batch, observe=observe_batch
         )
 
         self._profiles = ProfileWriter(
-            self._players, clock=clock, next_op=lambda: next(self._ops), full=lambda: self.waiting >= self.room
+            self._players,
+            clock=clock,
+            next_write_id=lambda: next(self._write_ids),
+            full=lambda: self.waiting >= self.capacity,
         )
 
     @property
-    def rules(self) -> Rules:
-        """The rules that each write is held against."""
-        return self._rules
+    def policy(self) -> WritePolicy:
+        """The policy that each write is held against."""
+        return self._policy
 
     @property
     def waiting(self) -> int:
@@ -84,18 +87,18 @@ class MongoStore:
         return self._commit.busy
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many actions may wait before one more is refused with Overloaded."""
-        return self._commit.room
+        return self._commit.capacity
 
     # -- writing ----------------------------------------------------------------------------------
 
     async def apply(self, action: Action) -> Receipt:
         """Apply an action exactly once; see `core.ports.Store.apply` for what it raises."""
-        op = next(self._ops)
-        answer = self._commit.submit(action, op)
+        write_id = next(self._write_ids)
+        answer = self._commit.submit(action, write_id)
         if self._tracing is not None:
-            self._tracing.submission(op, action.frontend, answer)
+            self._tracing.submission(write_id, action.frontend, answer)
         try:
             return await answer
         finally:
@@ -108,14 +111,14 @@ class MongoStore:
     async def _flush(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
         if self._tracing is None:
             return await self._writer(batch, seconds)
-        with self._tracing.commit([pending.op for pending in batch]):
+        with self._tracing.commit([pending.write_id for pending in batch]):
             return await self._writer(batch, seconds)
 
     async def register(self, user_id: str, change: ProfileChange, *, by: str = "") -> Registration:
         """Create the player or change the profile; see `profiles.ProfileWriter.write` for what it raises."""
         async with database_errors(self._timeout), clocked(self._players) as session:
             done = await self._profiles.write(user_id, change, by, session)
-        self.known.take(user_id)  # its mark is not the last any more
+        self.cache.pop(user_id)  # its marker is not the last any more
         return done
 
     # -- reading ----------------------------------------------------------------------------------
@@ -133,7 +136,7 @@ class MongoStore:
             raise PlayerNotFound
         return documents.player(document, reached(session))
 
-    async def top(self) -> Top:
+    async def top(self) -> TopPlayers:
         """The head of the board from one majority-committed moment, which is its version."""
         command = {
             "find": self._collection,
@@ -148,7 +151,7 @@ class MongoStore:
         cursor = reply["cursor"]
         players = [documents.player(document) for document in cursor["firstBatch"]]
         moment = cursor.get("atClusterTime") or reply["operationTime"]  # of a collection that is not there it has none
-        return Top(version(moment), standings(players))
+        return TopPlayers(cluster_time_to_int(moment), standings(players))
 
     async def around(self, player: Player, limit: int) -> tuple[list[Player], list[Player]]:
         """Up to `limit` players just above and just below, both in board order."""

@@ -28,18 +28,18 @@ class Kind(StrEnum):
     ERASE = "e"
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class WriteMarker(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """One write of one player.
 
     `points`: what it added to the score; for hide, show and erase, the score itself. `on_board`: whether the board
     shows the player (for hide, show and erase: did before or does after). `at`: milliseconds since the epoch. `by`: who
-    caused it. For an action `id`, `type` and `frontend`; for a moderation `reason`, and the `ops` that it takes back;
-    for a profile change the `reason` names its members.
+    caused it. For an action `id`, `type` and `frontend`; for a moderation `reason`, and the `takes_back` that it takes
+    back; for a profile change the `reason` names its members.
     """
 
     kind: Kind
     points: int
-    op: str
+    write_id: str
     on_board: bool = True
     at: int = 0
     by: str = ""
@@ -47,33 +47,33 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     type: str | None = None
     frontend: str = ""
     reason: str = ""
-    ops: list[str] = []
+    takes_back: list[str] = []
 
 
-_decode = msgspec.json.Decoder(Mark).decode
+_decode = msgspec.json.Decoder(WriteMarker).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def encode(mark: Mark) -> str:
+def encode(marker: WriteMarker) -> str:
     """The text that is stored."""
-    return _encode(mark).decode()
+    return _encode(marker).decode()
 
 
-def decode(text: str) -> Mark:
-    """The mark of a stored text. Raises msgspec.DecodeError for one that is none of ours."""
+def decode(text: str) -> WriteMarker:
+    """The marker of a stored text. Raises msgspec.DecodeError for one that is none of ours."""
     return _decode(text)
 
 
-def mark_of(text: Any) -> Mark | None:
-    """The mark of a player's document; None where it is none of ours."""
+def marker_of(text: Any) -> WriteMarker | None:
+    """The marker of a player's document; None where it is none of ours."""
     try:
-        mark = decode(text)
+        marker = decode(text)
     except (msgspec.DecodeError, TypeError):
         return None
-    return mark if mark.op and mark.points in INT64 else None
+    return marker if marker.write_id and marker.points in INT64 else None
 
 
-def with_score(mark: Mark) -> dict[str, Any]:
-    """An aggregation expression for `mark` whose points are the document's score, for updates that don't know it."""
-    head, tail = encode(msgspec.structs.replace(mark, points=0)).split(",0,", 1)
+def with_score(marker: WriteMarker) -> dict[str, Any]:
+    """An aggregation expression for `marker` whose points are the document's score, for updates that don't know it."""
+    head, tail = encode(msgspec.structs.replace(marker, points=0)).split(",0,", 1)
     return {"$concat": [head + ",", {"$toString": "$score"}, ",", {"$literal": tail}]}
