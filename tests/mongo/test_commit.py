@@ -111,7 +111,7 @@ class Contested:
         lost = [pending for pending in batch if pending.action in self.losers]
         for pending in batch:
             if pending in lost:
-                pending.lost += 1
+                pending.lost_races += 1
             else:
                 pending.succeed(pending.action)
         return lost
