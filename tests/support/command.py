@@ -31,17 +31,25 @@ def need_mongod() -> None:
 
 
 class Command:
-    """A running command; a context manager that ends it. On a `terminal` of columns and rows, else with pipes."""
+    """A running command; a context manager that ends it. On a `terminal` of columns and rows, else with pipes.
+
+    `program`: another one than `leaderboard`, whose errors go to the terminal as well.
+    """
 
     def __init__(
-        self, *arguments: str, folder: Path, terminal: tuple[int, int] | None = None, term: str = "xterm-256color"
+        self,
+        *arguments: str,
+        folder: Path,
+        terminal: tuple[int, int] | None = None,
+        term: str = "xterm-256color",
+        program: tuple[str, ...] = (),
     ):
         self._errors = folder / "stderr"
         self.output = ""
         self._written = ""
         environment = {name: text for name, text in os.environ.items() if not name.startswith("LEADERBOARD_")}
         environment |= {"TERM": term, "PYTHONPATH": str(Path(__file__).parents[2])}
-        command = [sys.executable, "-m", "tornado_app", *arguments]
+        command = [*(program or (sys.executable, "-m", "tornado_app")), *arguments]
         with self._errors.open("wb") as errors:
             outer, inner = os.pipe() if terminal is None else os.openpty()
             self._reading: int | None = outer
@@ -59,7 +67,7 @@ class Command:
                 env=environment,
                 stdin=subprocess.DEVNULL if terminal is None else inner,
                 stdout=inner,
-                stderr=errors,
+                stderr=inner if program else errors,
                 start_new_session=True,
                 preexec_fn=prepare,
             )

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from tornado_app import __version__, audit
-from tornado_app.cli import database, tokens
+from tornado_app.cli import completion, database, tokens
 from tornado_app.config import SETTINGS, advice
 from tornado_app.config.flags import add_settings, load
 from tornado_app.config.network import LOOPBACK, is_loopback
@@ -155,9 +155,14 @@ def _check_config(options: argparse.Namespace) -> int:
     return 0
 
 
+def _completion(options: argparse.Namespace) -> int:
+    _print(completion.script(_parser(), options.shell).rstrip())
+    return 0
+
+
 def _parser() -> Parser:
     parser = Parser(prog="leaderboard", description="A live top 10 over MongoDB, with WebSockets.")
-    parser.add_argument("--version", action="version", version=f"leaderboard {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"leaderboard {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
 
     def add(name: str, run: Command, summary: str, *, settings: bool = False, epilog: str | None = None) -> Parser:
@@ -187,6 +192,9 @@ def _parser() -> Parser:
     add("check-config", _check_config, checked, settings=True)
     add("openapi", _openapi, "print the OpenAPI 3.1 description of the HTTP interface as JSON")
     add("asyncapi", _asyncapi, "print the AsyncAPI 3.0 description of the WebSockets as JSON")
+    about = "print a script that completes commands and flags in a shell"
+    shells = add("completion", _completion, about, epilog=completion.EXAMPLES)
+    shells.add_argument("shell", choices=completion.SHELLS, metavar="SHELL", help=", ".join(completion.SHELLS))
     return parser
 
 
