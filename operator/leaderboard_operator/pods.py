@@ -157,7 +157,7 @@ def _crashing(container: Object) -> Iterator[Sign]:
 
 def _fault(text: str) -> Trouble:
     reason = next((reason for sign, reason in _DATABASE_FAULTS.items() if re.search(sign, text)), "StartupFailed")
-    remedy = " (spec.database.takeOverFrom)" if reason == "DatabaseInUse" else ""
+    remedy = " (spec.database.takeOverFrom)" if "database_previous_owner" in text else ""
     return Trouble(reason, f"The service cannot start: {text}{remedy}")
 
 

@@ -63,6 +63,29 @@ async def test_claim_with_a_previous_owner_takes_over_from_it_alone(database, pr
     assert await ownership.read(*database) == (RIVAL if taken else GAMES)
 
 
+async def test_owners_that_name_each_other_do_not_swap_the_database(database):
+    await ownership.claim(*database, GAMES, previous="rivals/arcade")
+    await ownership.claim(*database, RIVAL, previous="games/arcade")
+    with pytest.raises(ForeignDatabase, match=r"belongs to rivals/arcade, and not to games/arcade, which it was taken"):
+        await ownership.claim(*database, GAMES, previous="rivals/arcade")
+    await ownership.claim(*database, RIVAL, previous="games/arcade")
+    assert await ownership.read(*database) == RIVAL
+    await ownership.claim(*database, AGAIN, previous="rivals/arcade")
+    assert await ownership.read(*database) == AGAIN, "created again, it takes the database back"
+    with pytest.raises(ForeignDatabase):
+        await ownership.claim(*database, RIVAL, previous="games/arcade")
+
+
+async def test_take_overs_at_once_have_one_winner(database):
+    await ownership.claim(*database, GAMES)
+    owners = [Owner("games", f"board-{n % 4}", f"uid-{n % 4}") for n in range(32)]
+    claims = (ownership.claim(*database, each, previous="games/arcade") for each in owners)
+    results = await asyncio.gather(*claims, return_exceptions=True)
+    winner = await ownership.read(*database)
+    assert {str(owner) for owner, result in zip(owners, results, strict=True) if result is None} == {str(winner)}
+    assert sum(result is None for result in results) == 8
+
+
 async def test_claims_at_once_have_one_winner(database):
     owners = [Owner("games", f"board-{n % 4}", f"uid-{n}") for n in range(32)]
     results = await asyncio.gather(*(ownership.claim(*database, each) for each in owners), return_exceptions=True)

@@ -1,9 +1,11 @@
 """Which installation owns a database: one document, written by the first service that uses the database.
 
-    leaderboard_metadata: {_id: "owner", uid, namespace, name}
+    leaderboard_metadata: {_id: "owner", uid, namespace, name, handed_over: [uid, ...]}
 
 `namespace` and `name` identify the owner, `uid` its current incarnation: an installation that is created again under
-the same name takes its database back, and `uid` becomes the new one. A drop needs the very `uid`.
+the same name takes its database back, and `uid` becomes the new one. A drop needs the very `uid`. `handed_over` lists
+the uids that the database was taken over from. They never take it over again: two installations that name each other as
+the previous owner would otherwise swap the database at each start.
 """
 
 from __future__ import annotations
@@ -46,18 +48,34 @@ async def claim(client: Client, database: str, owner: Owner, *, previous: str | 
 
     Raises ForeignDatabase where another installation is the owner, StartupError where the database does not answer.
     """
-    accepted = [{"namespace": owner.namespace, "name": owner.name}]
-    if previous is not None:
-        accepted.append(dict(zip(("namespace", "name"), previous.split("/"), strict=True)))
-    wanted, change = {**_OWNER, "$or": accepted}, {"$set": owner._asdict()}
+    wanted = {**_OWNER, "namespace": owner.namespace, "name": owner.name}
     async with _answered(database, PATIENCE):
         for _ in range(2):  # of two first starts at once one finds the document of the other, which is the same
             try:
-                await _metadata(client, database).update_one(wanted, change, upsert=True)
+                await _metadata(client, database).update_one(wanted, {"$set": owner._asdict()}, upsert=True)
             except DuplicateKeyError:
-                continue
+                if previous is None or not await _take_over(client, database, owner, previous):
+                    continue
             return
         raise _foreign(database, await _read(client, database), owner)
+
+
+async def _take_over(client: Client, database: str, owner: Owner, previous: str) -> bool:
+    """Make `owner` the owner if `previous` is; whether it is done. Raises ForeignDatabase if `owner` was it before."""
+    found = await _read(client, database)
+    if found is None or str(found) != previous:
+        return False
+    unchanged = {**_OWNER, **found._asdict(), "handed_over": {"$ne": owner.uid}}
+    change = {"$set": owner._asdict(), "$addToSet": {"handed_over": found.uid}}
+    metadata = _metadata(client, database)
+    if (await metadata.update_one(unchanged, change)).matched_count:
+        return True
+    if await metadata.find_one({**_OWNER, "handed_over": owner.uid}):
+        raise ForeignDatabase(
+            f"database {database!r} belongs to {found}, and not to {owner}, which it was taken over from. Use another "
+            f"database, or delete {owner} and create it again to take this one back"
+        )
+    return False
 
 
 async def read(client: Client, database: str) -> Owner | None:
