@@ -76,3 +76,7 @@ def test_every_path_that_contributing_names_exists():
     named = re.findall(r"`([\w.-]+/[\w./-]*)`", read(ROOT / "CONTRIBUTING.md"))
     assert len(named) > 40
     assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_no_page_has_the_marks_of_a_merge_conflict():
+    assert not [page for page in PAGES if re.search(r"^(<<<<<<<|>>>>>>>) ", read(page), re.MULTILINE)]
