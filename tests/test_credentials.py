@@ -15,7 +15,7 @@ from tornado_app.auth.proofs import sign_action
 from tornado_app.auth.remote import RemoteKeys
 from tornado_app.config import Config
 from tornado_app.core.errors import InvalidActionProof, InvalidToken, StartupError
-from tornado_app.service.keys import Apart, TokenKeys, authenticator, proof_verifier, token_keys
+from tornado_app.service.keys import Apart, TokenKeys, proof_verifier, refreshing_verifier, token_keys
 
 SECRET = "correct-horse-battery-staple-0123456789"
 OTHER = "another-horse-another-battery-9876543210"
@@ -65,20 +65,20 @@ async def test_tokens_are_checked_with_what_is_configured(tmp_path: Path, way: s
         key = signing_secret(config.made_key_path.read_text())
     assert keys.remote is None
     text = forge(key, claims(exp=4e9, iat=...), {"alg": key.algorithm.value, "kid": key.kid or "x"})
-    assert (await authenticator(config, keys).verify(text)).user_id == "ann"
+    assert (await refreshing_verifier(config, keys).verify(text)).user_id == "ann"
     stranger = forge(signing("HS256", number=9), claims(exp=4e9, iat=...))
     with pytest.raises(InvalidToken):
-        await authenticator(config, keys).verify(stranger)
+        await refreshing_verifier(config, keys).verify(stranger)
 
 
 async def test_audience_issuer_and_leeway_are_those_of_the_settings():
     key = signing_secret(SECRET)
     config = Config(jwt_key=SECRET, jwt_audience=("leaderboard", "game"), jwt_issuer="https://id.example")
-    door = authenticator(config, token_keys(config))
-    await door.verify(forge(key, claims(exp=4e9, iat=...)))
+    tokens = refreshing_verifier(config, token_keys(config))
+    await tokens.verify(forge(key, claims(exp=4e9, iat=...)))
     for change in ({"aud": "other"}, {"iss": "https://evil.example"}, {"aud": ...}, {"iss": ...}):
         with pytest.raises(InvalidToken):
-            await door.verify(forge(key, claims(exp=4e9, iat=..., **change)))
+            await tokens.verify(forge(key, claims(exp=4e9, iat=..., **change)))
 
 
 def test_keys_at_a_url_are_fetched_by_whoever_starts_them():
@@ -204,12 +204,12 @@ def test_a_key_that_a_rotation_makes_common_signs_no_more_proofs(caplog):
 async def test_neither_is_accepted_as_the_other():
     config = Config(jwt_key=SECRET, proof_key=OTHER)
     keys = token_keys(config)
-    door, verifier = authenticator(config, keys), proof_verifier(config, keys)
+    tokens, verifier = refreshing_verifier(config, keys), proof_verifier(config, keys)
     assert verifier is not None
     token = forge(signing_secret(SECRET), claims(exp=4e9, iat=...))
-    await door.verify(token)
+    await tokens.verify(token)
     with pytest.raises(InvalidActionProof):
         verifier.verify(token)
     for secret in (SECRET, OTHER):
         with pytest.raises(InvalidToken):
-            await door.verify(proof(signing_secret(secret), clock=Clock(Clock().now)))
+            await tokens.verify(proof(signing_secret(secret), clock=Clock(Clock().now)))

@@ -10,7 +10,7 @@ from bench.generator import Result
 from bench.measures import read
 from bench.report import Column, Report, Target, ratio
 from tornado_app.http.cors import Cors
-from tornado_app.http.dispatcher import Gateway
+from tornado_app.http.dispatcher import Dispatcher
 from tornado_app.http.messages import Router
 from tornado_app.observability.metrics import Metrics
 
@@ -63,15 +63,15 @@ def run(bench: Bench) -> Report:
 
 def recorded(metrics: Metrics) -> dict[str, Callable[[], None]]:
     """What a read and an update record."""
-    gateway = Gateway(Router([]), metrics=metrics, cors=Cors())
+    dispatcher = Dispatcher(Router([]), metrics=metrics, cors=Cors())
     accepted = metrics.submissions.labels("A", "accepted")
     points = metrics.points.labels("A")
 
     def reading() -> None:
-        gateway.count("GET", read.PATH, 200, 0.002, "0123456789-1f")
+        dispatcher.count("GET", read.PATH, 200, 0.002, "0123456789-1f")
 
     def updating() -> None:
-        gateway.count("POST", "/api/score", 200, 0.02, "0123456789-1f")
+        dispatcher.count("POST", "/api/score", 200, 0.02, "0123456789-1f")
         accepted.inc()
         points.inc(5)
         metrics.commit_size.observe(1)

@@ -3,7 +3,7 @@
 import pytest
 
 from tornado_app.http import client_address
-from tornado_app.http.client_address import Failures, Proxies, site
+from tornado_app.http.client_address import FailureLimiter, TrustedProxies, rate_limit_key
 
 TRUSTED = ["10.0.0.0/8", "fd00::/8"]
 
@@ -30,23 +30,23 @@ TRUSTED = ["10.0.0.0/8", "fd00::/8"]
     ],
 )
 def test_only_trusted_proxies_are_believed(peer, forwarded, client):
-    assert Proxies(TRUSTED).client(peer, forwarded) == client
+    assert TrustedProxies(TRUSTED).client_address(peer, forwarded) == client
 
 
 def test_without_trusted_proxies_nobody_is_believed():
-    assert Proxies().client("10.0.0.1", "198.51.100.1") == "10.0.0.1"
+    assert TrustedProxies().client_address("10.0.0.1", "198.51.100.1") == "10.0.0.1"
 
 
 def test_each_header_of_an_untrusted_proxy_is_counted():
     ignored: list[int] = []
-    proxies = Proxies(TRUSTED, on_ignored=lambda: ignored.append(1))
+    proxies = TrustedProxies(TRUSTED, on_ignored=lambda: ignored.append(1))
     for peer, forwarded in [
         ("203.0.113.7", "1.1.1.1"),
         ("203.0.113.7", "1.1.1.1"),
         ("203.0.113.7", None),
         ("10.0.0.1", "1.1.1.1"),
     ]:
-        proxies.client(peer, forwarded)
+        proxies.client_address(peer, forwarded)
     assert len(ignored) == 2
 
 
@@ -60,7 +60,7 @@ def test_each_header_of_an_untrusted_proxy_is_counted():
     ],
 )
 def test_an_ipv6_site_is_one_address(address, counted):
-    assert site(address) == counted
+    assert rate_limit_key(address) == counted
 
 
 class Clock:
@@ -72,22 +72,22 @@ class Clock:
 
 def test_failures_are_bounded_in_a_sliding_window():
     clock = Clock()
-    failures = Failures(3, 60, clock=clock)
+    failures = FailureLimiter(3, 60, clock=clock)
     for _ in range(3):
-        assert failures.wait("a") == 0
-        failures.note("a")
+        assert failures.retry_after("a") == 0
+        failures.record("a")
         clock.now += 10
-    assert failures.wait("a") == 30  # the first, at 100, leaves the window at 160
-    assert failures.wait("b") == 0
+    assert failures.retry_after("a") == 30  # the first, at 100, leaves the window at 160
+    assert failures.retry_after("b") == 0
     clock.now = 160
-    assert failures.wait("a") == 0
+    assert failures.retry_after("a") == 0
 
 
 def test_the_memory_of_addresses_is_bounded(monkeypatch):
     monkeypatch.setattr(client_address, "MAX_ADDRESSES", 10)
-    failures = Failures(1, 60)
+    failures = FailureLimiter(1, 60)
     for n in range(100):
-        failures.note(f"10.0.0.{n}")
+        failures.record(f"10.0.0.{n}")
     assert len(failures._times) == 10
-    assert failures.wait("10.0.0.99") > 0
-    assert failures.wait("10.0.0.1") == 0
+    assert failures.retry_after("10.0.0.99") > 0
+    assert failures.retry_after("10.0.0.1") == 0

@@ -19,8 +19,8 @@ from tests.support.wait import wait_until
 from tornado_app.http import fast_connection as visits
 from tornado_app.http import fast_path
 from tornado_app.http.cors import Cors
-from tornado_app.http.dispatcher import Gateway
-from tornado_app.http.fast_connection import Visit
+from tornado_app.http.dispatcher import Dispatcher
+from tornado_app.http.fast_connection import FastPathConnection
 from tornado_app.http.messages import Router
 from tornado_app.http.tornado_delegate import Delegate
 from tornado_app.observability.logs import request_id
@@ -221,12 +221,12 @@ def test_no_header_can_hold_a_line_break():
 # -- the parts ----------------------------------------------------------------------------------------
 
 
-def visit(chunks, doorman):
+def connection(chunks, interceptor):
     stream = Mock(_read_buffer_size=0)
     stream.closed.return_value = stream.writing.return_value = False
     stream.read_from_fd = lambda buf: _into(buf, chunks.pop(0)) if chunks else None
-    found = Visit(stream, "192.0.2.1", doorman, Mock())
-    found.between_requests()
+    found = FastPathConnection(stream, "192.0.2.1", interceptor, Mock())
+    found.on_idle()
     return found
 
 
@@ -238,7 +238,7 @@ def _into(buf, chunk):
 def test_only_the_beginning_of_a_request_is_looked_at():
     """Not what follows one that began while an answer was on its way out: it may be a body that looks like one."""
     asked, chunks = [], [b"POST /api/score HTTP/1.1\r\n", b"POST /api/score HTTP/1.1\r\n"]
-    found = visit(chunks, Mock(ask=lambda *all: bool(asked.append(all))))
+    found = connection(chunks, Mock(try_handle=lambda *all: bool(asked.append(all))))
     for writing in (True, False):
         found._stream.writing.return_value = writing
         found.read(bytearray(100))
@@ -246,15 +246,15 @@ def test_only_the_beginning_of_a_request_is_looked_at():
 
 
 async def test_who_is_still_taking_an_answer_is_not_idle(monkeypatch):
-    found = visit([], Mock())
-    calls = found._waiting.method_calls
+    found = connection([], Mock())
+    calls = found._idle_timeouts.method_calls
     sending = asyncio.get_running_loop().create_future()
-    monkeypatch.setattr(visits, "Wire", lambda stream: Mock(send=lambda data: sending))
+    monkeypatch.setattr(visits, "DirectWriter", lambda stream: Mock(send=lambda data: sending))
     found.answer(b"much")
-    assert [name for name, *_ in calls] == ["forget"]
+    assert [name for name, *_ in calls] == ["untrack"]
     sending.set_result(None)
     await asyncio.sleep(0)
-    assert [name for name, *_ in calls] == ["forget", "wait"]
+    assert [name for name, *_ in calls] == ["untrack", "track"]
 
 
 def test_an_answer_that_cannot_be_written_ends_the_connection(monkeypatch, caplog):
@@ -262,9 +262,9 @@ def test_an_answer_that_cannot_be_written_ends_the_connection(monkeypatch, caplo
         raise ValueError
 
     monkeypatch.setattr(fast_path, "message", broken)
-    gateway = Gateway(Router([]), metrics=Metrics(), cors=Cors())
-    doorman = fast_path.Express(gateway, Mock(update=lambda data: None))
-    found = visit([request("GET /")], doorman)
+    dispatcher = Dispatcher(Router([]), metrics=Metrics(), cors=Cors())
+    interceptor = fast_path.FastPath(dispatcher, Mock(update=lambda data: None))
+    found = connection([request("GET /")], interceptor)
     assert found.read(bytearray(1000)) is None
     found._stream.close.assert_called_once_with()
     assert "could not be written" in caplog.text
@@ -274,8 +274,8 @@ def test_an_answer_that_cannot_be_written_ends_the_connection(monkeypatch, caplo
 def test_an_answer_that_tornado_cannot_write_ends_the_connection(caplog):
     connection = Mock(context=Mock(remote_ip="192.0.2.1"))
     connection.write_headers.side_effect = UnicodeEncodeError("latin-1", "✓", 0, 1, "ordinal not in range")
-    gateway = Gateway(Router([]), metrics=Metrics(), cors=Cors())
-    reading = Delegate(gateway).start_request(None, connection)
+    dispatcher = Dispatcher(Router([]), metrics=Metrics(), cors=Cors())
+    reading = Delegate(dispatcher).start_request(None, connection)
     reading.headers_received(RequestStartLine("GET", "/", "HTTP/1.1"), HTTPHeaders({"Host": "x"}))
     reading.finish()
     connection.close.assert_called_once_with()

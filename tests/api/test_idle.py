@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.wait import eventually
-from tornado_app.http.idle_timeout import Idle
+from tornado_app.http.idle_timeout import IdleTimeouts
 
 PATIENCE = 10.0
 MOST = 0.05
@@ -21,10 +21,10 @@ class Stream:
 
 
 async def test_each_is_closed_when_its_own_time_is_up():
-    loop, idle = asyncio.get_running_loop(), Idle(MOST)
+    loop, idle = asyncio.get_running_loop(), IdleTimeouts(MOST)
     streams, since = [Stream(), Stream()], []
     for stream in streams:
-        idle.wait(stream)
+        idle.track(stream)
         since.append(loop.time())
         await asyncio.sleep(MOST / 2)
     await eventually(lambda: all(stream.closed_at for stream in streams), PATIENCE)
@@ -33,13 +33,13 @@ async def test_each_is_closed_when_its_own_time_is_up():
 
 
 async def test_the_time_begins_anew_with_each_request():
-    loop, idle, busy, other = asyncio.get_running_loop(), Idle(MOST), Stream(), Stream()
-    idle.wait(busy)
-    idle.wait(other)
+    loop, idle, busy, other = asyncio.get_running_loop(), IdleTimeouts(MOST), Stream(), Stream()
+    idle.track(busy)
+    idle.track(other)
     last = 0.0
     while other.closed_at is None:
-        idle.forget(busy)
-        idle.wait(busy)
+        idle.untrack(busy)
+        idle.track(busy)
         last = loop.time()
         await asyncio.sleep(MOST / 10)
     await eventually(lambda: busy.closed_at is not None, PATIENCE)
@@ -47,18 +47,18 @@ async def test_the_time_begins_anew_with_each_request():
 
 
 async def test_who_was_forgotten_is_left_open():
-    idle, asked, other = Idle(MOST), Stream(), Stream()
-    idle.wait(asked)
-    idle.forget(asked)
-    idle.forget(asked)
-    idle.wait(other)
+    idle, asked, other = IdleTimeouts(MOST), Stream(), Stream()
+    idle.track(asked)
+    idle.untrack(asked)
+    idle.untrack(asked)
+    idle.track(other)
     await eventually(lambda: other.closed_at is not None, PATIENCE)
     assert asked.closed_at is None
 
 
 async def test_nobody_is_closed_after_the_end():
-    idle, stream = Idle(MOST), Stream()
-    idle.wait(stream)
+    idle, stream = IdleTimeouts(MOST), Stream()
+    idle.track(stream)
     timer = idle._timer
     idle.close()
     assert timer.cancelled()

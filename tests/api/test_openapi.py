@@ -14,8 +14,8 @@ from tornado_app import __version__
 from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.pages import openapi
 from tornado_app.api.rest import probes
-from tornado_app.api.rest.history import History
-from tornado_app.api.rest.moderation import Admin
+from tornado_app.api.rest.history import HistoryEndpoints
+from tornado_app.api.rest.moderation import ModerationEndpoints
 from tornado_app.api.rest.routes import rest_routes
 from tornado_app.cli.main import main
 from tornado_app.core.model import Caller
@@ -64,8 +64,8 @@ def test_the_command_prints_it(capsys):
 def test_every_route_is_described_and_nothing_else():
     nobody = Mock()
     routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
-    routes += Admin(nobody, nobody).routes() + History(nobody, nobody).routes()
-    routes += probes.Ops(Metrics().registry, list, lambda: None).health_routes()
+    routes += ModerationEndpoints(nobody, nobody).routes() + HistoryEndpoints(nobody, nobody).routes()
+    routes += probes.ProbeEndpoints(Metrics().registry, list, lambda: None).health_routes()
     served = {(method, route.path) for route in routes for method in route.methods}
     assert {(method, path) for method, path, _ in OPERATIONS.values()} == served
 

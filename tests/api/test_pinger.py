@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.wait import eventually
 from tornado_app.api.websocket import heartbeat as module
-from tornado_app.api.websocket.heartbeat import Pinger
+from tornado_app.api.websocket.heartbeat import Heartbeat
 
 PATIENCE = 10.0
 
@@ -28,68 +28,68 @@ class Client:
 
 
 async def test_who_answers_is_pinged_again_and_again():
-    pinger, client = Pinger(0.02), Client()
+    heartbeat, client = Heartbeat(0.02), Client()
     joined = asyncio.get_running_loop().time()
-    pinger.join(client)
+    heartbeat.join(client)
     await eventually(lambda: len(client.pings) >= 3, PATIENCE)
     times = [joined, *client.pings]
     assert all(after - before >= 0.019 for before, after in pairwise(times))
     assert not client.gone
-    pinger.leave(client)
+    heartbeat.leave(client)
 
 
 async def test_who_does_not_answer_is_given_up_after_one_ping():
-    pinger, dead, alive = Pinger(0.02), Client(answers=False), Client()
-    pinger.join(dead)
-    pinger.join(alive)
+    heartbeat, dead, alive = Heartbeat(0.02), Client(answers=False), Client()
+    heartbeat.join(dead)
+    heartbeat.join(alive)
     await eventually(lambda: dead.gone, PATIENCE)
     assert len(dead.pings) == 1
-    assert len(pinger) == 1
+    assert len(heartbeat) == 1
     await eventually(lambda: len(alive.pings) >= 3, PATIENCE)
     assert not alive.gone
-    pinger.leave(alive)
+    heartbeat.leave(alive)
 
 
 async def test_who_has_left_is_not_pinged_and_no_timer_stays():
-    pinger, client, other = Pinger(0.02), Client(), Client()
-    pinger.join(client)
-    pinger.leave(client)
-    pinger.leave(client)
-    assert pinger._timer is None
-    pinger.join(other)
+    heartbeat, client, other = Heartbeat(0.02), Client(), Client()
+    heartbeat.join(client)
+    heartbeat.leave(client)
+    heartbeat.leave(client)
+    assert heartbeat._timer is None
+    heartbeat.join(other)
     await eventually(lambda: len(other.pings) >= 2, PATIENCE)
     assert client.pings == []
-    pinger.leave(other)
-    assert pinger._timer is None
+    heartbeat.leave(other)
+    assert heartbeat._timer is None
 
 
 async def test_many_are_pinged_in_parts(monkeypatch):
     """Others get their turn between two parts."""
     monkeypatch.setattr(module, "CHUNK", 2)
-    pinger, clients, seen = Pinger(0.05), [Client() for _ in range(5)], []
+    heartbeat, clients, seen = Heartbeat(0.05), [Client() for _ in range(5)], []
     for client in clients:
-        pinger.join(client)
+        heartbeat.join(client)
     while not seen or seen[-1] < 5:
         async with asyncio.timeout(PATIENCE):
             await asyncio.sleep(0)
         seen.append(sum(bool(client.pings) for client in clients))
     assert max(after - before for before, after in pairwise([0, *seen])) <= module.CHUNK
     for client in clients:
-        pinger.leave(client)
+        heartbeat.leave(client)
 
 
 @pytest.mark.parametrize("leaves", ["send_ping", "timed_out"])
 async def test_a_client_may_leave_while_it_is_served(leaves):
     """As one does whose connection turns out to be closed."""
-    pinger, client = Pinger(0.01), Client(answers=False)
-    setattr(client, leaves, lambda: (pinger.leave(client), setattr(client, "gone", True)))
-    pinger.join(client)
+    heartbeat, client = Heartbeat(0.01), Client(answers=False)
+    setattr(client, leaves, lambda: (heartbeat.leave(client), setattr(client, "gone", True)))
+    heartbeat.join(client)
     await eventually(lambda: client.gone, PATIENCE)
-    assert len(pinger) == 0
-    assert pinger._timer is None
+    assert len(heartbeat) == 0
+    assert heartbeat._timer is None
 
 
 async def test_no_interval_is_no_pings():
-    pinger, client = Pinger(0), Client()
-    pinger.join(client)
-    assert len(pinger) == 0
+    heartbeat, client = Heartbeat(0), Client()
+    heartbeat.join(client)
+    assert len(heartbeat) == 0

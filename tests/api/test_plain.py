@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.fuzz.targets import request as same_as_tornado
-from tornado_app.http.fast_parser import plain
+from tornado_app.http.fast_parser import parse_simple_request
 from tornado_app.http.messages import MAX_HEADERS
 from tornado_app.http.request_limits import MAX_BODY
 
@@ -15,7 +15,7 @@ HEAD = b"POST /api/score?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nX-Mixed
 
 
 def test_a_plain_request():
-    found = plain(HEAD + b"{}")
+    found = parse_simple_request(HEAD + b"{}")
     assert (found.method, found.target, found.body) == ("POST", "/api/score?x=1", b"{}")
     assert dict(found.headers) == {"host": "x", "content-length": "2", "x-mixed": "a b\xe9", "empty": ""}
     assert found.headers.get("X-MIXED") == found.headers["x-Mixed"] == "a b\xe9"
@@ -52,7 +52,7 @@ ODD = {
 
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
 def test_what_is_odd_is_left_to_tornado(data):
-    assert plain(data) is None
+    assert parse_simple_request(data) is None
 
 
 PIECES = st.sampled_from([

@@ -4,7 +4,7 @@ import resource
 import socket
 
 from tests.support.wait import wait_until
-from tornado_app.http.connection_limit import Room, descriptors
+from tornado_app.http.connection_limit import ConnectionLimiter, max_open_files
 
 
 class Stream:
@@ -16,21 +16,21 @@ class Stream:
 
 
 def test_there_is_room_until_there_is_none_and_again_when_one_leaves(caplog):
-    room = Room(3)
+    room = ConnectionLimiter(3)
     streams = [Stream() for _ in range(3)]
-    assert all(room.admit(stream) for stream in streams)
-    assert not room.admit(Stream())
-    assert not room.admit(Stream())
+    assert all(room.try_acquire(stream) for stream in streams)
+    assert not room.try_acquire(Stream())
+    assert not room.try_acquire(Stream())
     assert caplog.text.count("no room") == 1
     streams[1].ended = True
-    assert room.admit(Stream())
-    assert not room.admit(Stream())
+    assert room.try_acquire(Stream())
+    assert not room.try_acquire(Stream())
 
 
 def test_as_many_descriptors_as_may_be_had():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        found = descriptors()
+        found = max_open_files()
         assert found >= soft
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(found, hard)
     finally:

@@ -11,10 +11,10 @@ import pytest
 
 from tests.auth.forgery import Clock, claims, forge, signing
 from tests.auth.provider import Provider, jwk, jwks, until
-from tornado_app.auth.authenticator import Authenticator
 from tornado_app.auth.keyfiles import MAX_BYTES
 from tornado_app.auth.keys import JoinedKeys, KeySet
 from tornado_app.auth.material import UnusableKey
+from tornado_app.auth.refreshing_verifier import RefreshingTokenVerifier
 from tornado_app.auth.remote import MAX_WAITING, RemoteKeys, checked_url
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core.errors import InvalidToken
@@ -53,51 +53,51 @@ async def remote(provider, clock, outcomes):
 
 
 @pytest.fixture
-def door(remote):
-    return Authenticator(TokenVerifier(remote, audience=None, issuer=None, clock=Clock()), [remote])
+def token_verifier(remote):
+    return RefreshingTokenVerifier(TokenVerifier(remote, audience=None, issuer=None, clock=Clock()), [remote])
 
 
 def kids(remote) -> list[str | None]:
     return [key.kid for key in remote.current().keys]
 
 
-async def test_the_set_is_fetched_once_and_never_per_token(provider, remote, door, outcomes):
+async def test_the_set_is_fetched_once_and_never_per_token(provider, remote, token_verifier, outcomes):
     await remote.start()
     for _ in range(100):
-        assert (await door.verify(token(OLD))).user_id == "ann"
+        assert (await token_verifier.verify(token(OLD))).user_id == "ann"
     assert provider.asked == ["/jwks"]
     assert outcomes == {"changed": 1}
 
 
-async def test_a_rotation_is_followed_at_the_first_token_of_the_new_key(provider, remote, door, clock):
+async def test_a_rotation_is_followed_at_the_first_token_of_the_new_key(provider, remote, token_verifier, clock):
     await remote.start()
     provider.body = jwks(OLD, NEW)
     clock.now = 60
-    assert (await door.verify(token(NEW))).user_id == "ann"
-    assert (await door.verify(token(OLD))).user_id == "ann"
+    assert (await token_verifier.verify(token(NEW))).user_id == "ann"
+    assert (await token_verifier.verify(token(OLD))).user_id == "ann"
     provider.body = jwks(NEW)
     await remote.refresh()
     with pytest.raises(InvalidToken):
-        await door.verify(token(OLD))
+        await token_verifier.verify(token(OLD))
 
 
-async def test_a_flood_of_unknown_keys_causes_one_fetch_a_minute(provider, remote, door, clock):
+async def test_a_flood_of_unknown_keys_causes_one_fetch_a_minute(provider, remote, token_verifier, clock):
     await remote.start()
     provider.asked.clear()
     for second in range(0, 301, 3):
         clock.now = float(second)
         for n in range(20):
             with pytest.raises(InvalidToken):
-                await door.verify(token(NEW, f"kid-{second}-{n}"))
+                await token_verifier.verify(token(NEW, f"kid-{second}-{n}"))
     assert len(provider.asked) == 5
 
 
-async def test_a_flood_at_once_shares_one_fetch_and_does_not_pile_up(provider, remote, door, clock):
+async def test_a_flood_at_once_shares_one_fetch_and_does_not_pile_up(provider, remote, token_verifier, clock):
     await remote.start()
     provider.asked.clear()
     provider.gate.clear()
     clock.now = 60
-    flood = [asyncio.create_task(door.verify(token(NEW, f"kid-{n}"))) for n in range(MAX_WAITING + 50)]
+    flood = [asyncio.create_task(token_verifier.verify(token(NEW, f"kid-{n}"))) for n in range(MAX_WAITING + 50)]
     await until(lambda: sum(task.done() for task in flood) == 50)
     provider.gate.set()
     results = await asyncio.gather(*flood, return_exceptions=True)
@@ -105,26 +105,26 @@ async def test_a_flood_at_once_shares_one_fetch_and_does_not_pile_up(provider, r
     assert len(provider.asked) == 1
 
 
-async def test_a_good_token_is_never_held_up_by_a_slow_provider(provider, remote, door, clock):
+async def test_a_good_token_is_never_held_up_by_a_slow_provider(provider, remote, token_verifier, clock):
     await remote.start()
     provider.gate.clear()
     clock.now = 60
-    stranger = asyncio.create_task(door.verify(token(NEW)))
+    stranger = asyncio.create_task(token_verifier.verify(token(NEW)))
     await until(lambda: len(provider.asked) == 2)
     start = time.perf_counter()
-    assert (await door.verify(token(OLD))).user_id == "ann"
+    assert (await token_verifier.verify(token(OLD))).user_id == "ann"
     assert not stranger.done()
     with pytest.raises(InvalidToken):
         await stranger
     assert time.perf_counter() - start < 2.0, "a request waits for its patience, not for the fetch"
 
 
-async def test_a_request_that_is_cut_off_does_not_end_the_fetch_of_the_others(provider, remote, door, clock):
+async def test_a_request_that_is_cut_off_does_not_end_the_fetch_of_the_others(provider, remote, token_verifier, clock):
     await remote.start()
     provider.body = jwks(OLD, NEW)
     provider.gate.clear()
     clock.now = 60
-    first, second = (asyncio.create_task(door.verify(token(NEW))) for _ in range(2))
+    first, second = (asyncio.create_task(token_verifier.verify(token(NEW))) for _ in range(2))
     await until(lambda: len(provider.asked) == 2)
     first.cancel()
     provider.gate.set()
@@ -146,7 +146,9 @@ BAD_ANSWERS = {
 
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
-async def test_the_last_good_set_goes_on_when_the_provider_is_bad(name, provider, remote, door, outcomes, caplog):
+async def test_the_last_good_set_goes_on_when_the_provider_is_bad(
+    name, provider, remote, token_verifier, outcomes, caplog
+):
     provider.status, provider.headers, provider.body, sentence = BAD_ANSWERS[name]
     good, bad = (200, {}, jwks(OLD)), (provider.status, provider.headers, provider.body)
     provider.status, provider.headers, provider.body = good
@@ -154,7 +156,7 @@ async def test_the_last_good_set_goes_on_when_the_provider_is_bad(name, provider
     provider.status, provider.headers, provider.body = bad
     for _ in range(3):
         await remote.refresh()
-    assert (await door.verify(token(OLD))).user_id == "ann"
+    assert (await token_verifier.verify(token(OLD))).user_id == "ann"
     assert set(provider.asked) == {"/jwks"}
     assert outcomes == {"changed": 1, "failed": 3}
     warnings = [r.getMessage() for r in caplog.records if r.name == "leaderboard.auth" and r.levelno == logging.WARNING]
@@ -273,11 +275,11 @@ async def test_a_set_is_fetched_again_when_its_age_is_up(provider, monkeypatch):
     await remote.aclose()
 
 
-async def test_it_ends_in_the_middle_of_a_fetch(provider, remote, door, clock):
+async def test_it_ends_in_the_middle_of_a_fetch(provider, remote, token_verifier, clock):
     await remote.start()
     provider.gate.clear()
     clock.now = 60
-    waiting = asyncio.create_task(door.verify(token(NEW)))
+    waiting = asyncio.create_task(token_verifier.verify(token(NEW)))
     await until(lambda: len(provider.asked) == 2)
     await remote.aclose()
     with pytest.raises(InvalidToken):
@@ -288,19 +290,21 @@ async def test_it_ends_in_the_middle_of_a_fetch(provider, remote, door, clock):
 async def test_a_static_key_beside_the_provider_does_not_hide_a_new_key_of_it(provider, remote, clock):
     pem = signing("ES256", number=3)
     keys = JoinedKeys([KeySet([pem.public]), remote])
-    door = Authenticator(TokenVerifier(keys, audience=None, issuer=None, clock=Clock()), [remote])
+    token_verifier = RefreshingTokenVerifier(TokenVerifier(keys, audience=None, issuer=None, clock=Clock()), [remote])
     await remote.start()
     provider.body = jwks(NEW)
     clock.now = 60
-    assert (await door.verify(token(pem, "its own name"))).user_id == "ann"
-    assert (await door.verify(token(NEW))).user_id == "ann"
+    assert (await token_verifier.verify(token(pem, "its own name"))).user_id == "ann"
+    assert (await token_verifier.verify(token(NEW))).user_id == "ann"
 
 
 async def test_without_a_provider_an_unknown_key_is_refused_at_once():
-    door = Authenticator(TokenVerifier(KeySet([OLD.public]), audience=None, issuer=None, clock=Clock()))
-    assert (await door.verify(token(OLD))).user_id == "ann"
+    token_verifier = RefreshingTokenVerifier(
+        TokenVerifier(KeySet([OLD.public]), audience=None, issuer=None, clock=Clock())
+    )
+    assert (await token_verifier.verify(token(OLD))).user_id == "ann"
     with pytest.raises(InvalidToken):
-        await door.verify(token(NEW))
+        await token_verifier.verify(token(NEW))
 
 
 @pytest.mark.parametrize(

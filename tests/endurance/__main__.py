@@ -28,7 +28,7 @@ from tornado_app.http import connection_limit
 def main() -> int:
     """Run what the arguments ask for; the exit code."""
     options = _arguments()
-    connection_limit.descriptors()  # as many as may be had: some faults are a thousand connections
+    connection_limit.max_open_files()  # as many as may be had: some faults are a thousand connections
     seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
     if options.pairs:
         plans = [(pair(Random(seed + number)), [seed + number]) for number in range(options.pairs)]

@@ -44,9 +44,9 @@ from tornado_app.core.errors import (
 )
 from tornado_app.core.model import MAX_SCORE, Caller, Scope, Submission
 from tornado_app.core.validation import fingerprint
-from tornado_app.http.fast_parser import plain
+from tornado_app.http.fast_parser import parse_simple_request
 from tornado_app.http.messages import Request
-from tornado_app.http.request_limits import content_length, is_handshake, refusal
+from tornado_app.http.request_limits import check, content_length, is_handshake
 
 KEY = signing("HS256")
 MAX_BODY = 16 * 1024
@@ -69,7 +69,7 @@ _decoders: dict[bytes, Decoder[Any]] = {
     b"d": d._decode,
     b"e": e._decode,
     b"profile": Decoder(players.ProfileBody, optional=True),
-    b"case": Decoder(moderation.Case),
+    b"case": Decoder(moderation.ModerationRequest),
     b"take-back": Decoder(moderation.TakeBack),
 }
 
@@ -163,7 +163,7 @@ def body(data: bytes) -> None:
 
 def request(data: bytes) -> bool:
     """A request's bytes: what is taken from them is what Tornado's parser finds. Whether something is."""
-    found = counted(lambda: plain(data), len(data))
+    found = counted(lambda: parse_simple_request(data), len(data))
     if found is None:
         return False
     end = re.search(rb"\r?\n\r?\n", data)
@@ -176,7 +176,7 @@ def request(data: bytes) -> bool:
     assert found.body == data[end.end() :]
     length = parse_int(headers["Content-Length"]) if "Content-Length" in headers else 0
     assert len(found.body) == length == content_length(headers)
-    assert refusal(line, headers, length) is None
+    assert check(line, headers, length) is None
     assert not is_handshake(line, headers)
     return True
 

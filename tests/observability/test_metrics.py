@@ -16,7 +16,7 @@ from tests.conftest import missing
 from tornado_app.api import metric_series
 from tornado_app.api.frontends import FRONTENDS
 from tornado_app.http.cors import Cors
-from tornado_app.http.dispatcher import Gateway
+from tornado_app.http.dispatcher import Dispatcher
 from tornado_app.http.messages import Request, Response, Route, Router
 from tornado_app.observability.aggregation import Joined, families
 from tornado_app.observability.metrics import COMMANDS, FAST, Metrics
@@ -41,7 +41,7 @@ ROUTES = [Route("/api/score", {"POST": nothing})]
 def begun() -> Metrics:
     """As the service has them when it begins to listen."""
     metrics = Metrics()
-    metric_series.begin(metrics, FRONTENDS, ROUTES)
+    metric_series.initialise(metrics, FRONTENDS, ROUTES)
     return metrics
 
 
@@ -90,12 +90,12 @@ def count_of_series(metrics: Metrics) -> int:
 
 
 def test_what_a_client_sends_makes_no_series(begun):
-    gateway = Gateway(Router(ROUTES), metrics=begun, cors=Cors())
-    gateway.count("BREW", "none", 404, 0.1, "r-1")
+    dispatcher = Dispatcher(Router(ROUTES), metrics=begun, cors=Cors())
+    dispatcher.count("BREW", "none", 404, 0.1, "r-1")
     begun.command("ping", 0.1)
     before = count_of_series(begun)
     for number in range(100):
-        gateway.count(f"BREW{number}", "none", 404, 0.1, f"r-{number}")
+        dispatcher.count(f"BREW{number}", "none", 404, 0.1, f"r-{number}")
         begun.command(f"command{number}", 0.1)
         begun.command(f"command{number}", None)
     assert count_of_series(begun) == before
@@ -112,9 +112,9 @@ def test_a_command_of_the_database_is_counted_by_its_outcome():
 
 
 def test_openmetrics_shows_the_requests_that_were_slow_and_one_that_was_not(begun):
-    gateway = Gateway(Router(ROUTES), metrics=begun, cors=Cors())
+    dispatcher = Dispatcher(Router(ROUTES), metrics=begun, cors=Cors())
     for number, seconds in enumerate((0.002, 0.002, 0.3, 0.4, 0.7)):
-        gateway.count("POST", "/api/score", 200, seconds, f"r-{number}")
+        dispatcher.count("POST", "/api/score", 200, seconds, f"r-{number}")
     joined = Joined()
     joined.put(1, families(begun))
     registry = CollectorRegistry()

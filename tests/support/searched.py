@@ -24,6 +24,6 @@ def _tell(*_: object) -> None:
 
 if __name__ == "__main__":
     gc.disable()
-    connection_limit.SWEEP = 1  # else it holds the last connections, and what they hold is no garbage yet
+    connection_limit.PURGE_INTERVAL = 1  # else it holds the last connections, and what they hold is no garbage yet
     signal.signal(signal.SIGUSR1, _tell)
     sys.exit(main())

@@ -24,7 +24,7 @@ CODES = ("200", "500", "503")
 """The answers that objectives look at; the others have a series once there is one."""
 
 
-def begin(metrics: Metrics, frontends: Iterable[Frontend], routes: Iterable[Route]) -> None:
+def initialise(metrics: Metrics, frontends: Iterable[Frontend], routes: Iterable[Route]) -> None:
     """Make the series."""
     for frontend in frontends:
         metrics.points.labels(frontend.name)

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from tornado_app.api.openapi.sockets import REFUSALS
 from tornado_app.api.websocket.connections import GOING_AWAY
+from tornado_app.api.websocket.protocol import TOO_BIG
 from tornado_app.core import errors as core
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.http import errors
-from tornado_app.http.direct_write import TOO_BIG
 from tornado_app.http.messages import MethodNotAllowed, NotFound
 
 ABNORMAL = 1006

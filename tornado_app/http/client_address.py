@@ -20,7 +20,7 @@ IPV6_SITE = 64
 """Bits of an IPv6 address that one customer usually has to itself; the rest can be made up at will."""
 
 
-class Proxies:
+class TrustedProxies:
     """Finds the client behind trusted proxies; nobody else's X-Forwarded-For is believed."""
 
     def __init__(self, trusted: Iterable[str | Network] = (), *, on_ignored: Callable[[], None] = lambda: None) -> None:
@@ -29,7 +29,7 @@ class Proxies:
         self._trusted = tuple(ip_network(network) for network in trusted)
         self._warned = False
 
-    def client(self, peer: str, forwarded: str | None) -> str:
+    def client_address(self, peer: str, forwarded: str | None) -> str:
         """The address of the client. `peer`: the connection's; `forwarded`: the header X-Forwarded-For.
 
         Each proxy appends whom it saw, so the list is read from its end for as long as its members are trusted.
@@ -84,7 +84,7 @@ def _plain(hop: str) -> str | None:
 
 
 @lru_cache(maxsize=MAX_ADDRESSES)
-def site(address: str) -> str:
+def rate_limit_key(address: str) -> str:
     """What is counted as one address: an IPv4 address, or an IPv6 network of one site."""
     try:
         found = ip_address(address)
@@ -97,7 +97,7 @@ def site(address: str) -> str:
     return address
 
 
-class Failures:
+class FailureLimiter:
     """Counts what each address got wrong: at most `most` in any `window` seconds."""
 
     def __init__(self, most: int, window: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -111,16 +111,16 @@ class Failures:
         """The bound, as the setting writes it."""
         return f"{self._most}/{self._window:g}s"
 
-    def wait(self, address: str) -> float:
+    def retry_after(self, address: str) -> float:
         """Seconds until the address may try again; 0 when it may now."""
-        times = self._times.get(site(address))
+        times = self._times.get(rate_limit_key(address))
         if times is None or len(times) < self._most:
             return 0.0
         return max(0.0, times[0] + self._window - self._clock())
 
-    def note(self, address: str) -> None:
+    def record(self, address: str) -> None:
         """The address got something wrong."""
-        key = site(address)
+        key = rate_limit_key(address)
         times = self._times.get(key)
         if times is None:
             times = self._times[key] = deque(maxlen=self._most)

@@ -13,20 +13,20 @@ from tornado.iostream import IOStream
 
 log = logging.getLogger("leaderboard.http")
 
-RESERVE = 128
+RESERVED_FDS = 128
 """Descriptors for the database, the metrics port, files and logs."""
 
-MOST_DESCRIPTORS = 1 << 20
-SWEEP = 256
+MAX_OPEN_FILES = 1 << 20
+PURGE_INTERVAL = 256
 """Connections accepted between two looks at which of them have ended."""
 
-COMPLAIN_EVERY = 60.0
+LOG_INTERVAL = 60.0
 
 
-def descriptors() -> int:
+def max_open_files() -> int:
     """How many file descriptors this process may have, after asking for as many as it may ask for."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
@@ -36,28 +36,28 @@ def descriptors() -> int:
     return wanted if soft == resource.RLIM_INFINITY else max(soft, wanted)
 
 
-class Room:
+class ConnectionLimiter:
     """Counts open connections; `most` None is what the descriptors allow."""
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = max(16, descriptors() - RESERVE) if most is None else most
+        self._most = max(16, max_open_files() - RESERVED_FDS) if most is None else most
         self._streams: set[IOStream] = set()
         self._accepted = 0
-        self._complained = -COMPLAIN_EVERY
+        self._logged_at = -LOG_INTERVAL
 
-    def admit(self, stream: IOStream) -> bool:
+    def try_acquire(self, stream: IOStream) -> bool:
         """Whether there is room for one more."""
         self._accepted += 1
-        if self._accepted % SWEEP == 0 or len(self._streams) >= self._most:
+        if self._accepted % PURGE_INTERVAL == 0 or len(self._streams) >= self._most:
             self._streams = {each for each in self._streams if not each.closed()}
         if len(self._streams) >= self._most:
-            self._complain()
+            self._log_refusal()
             return False
         self._streams.add(stream)
         return True
 
-    def _complain(self) -> None:
+    def _log_refusal(self) -> None:
         now = time.monotonic()
-        if now - self._complained >= COMPLAIN_EVERY:
-            self._complained = now
+        if now - self._logged_at >= LOG_INTERVAL:
+            self._logged_at = now
             log.error("no room for more connections", extra={"open": len(self._streams)})

@@ -19,9 +19,9 @@ from prometheus_client import Counter
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.origins import HostPatterns
 from tornado_app.http import access_log, errors, query, refusal_log
-from tornado_app.http.client_address import Proxies
+from tornado_app.http.client_address import TrustedProxies
 from tornado_app.http.cors import Cors
-from tornado_app.http.messages import Fields, MethodNotAllowed, Request, Response, Route, Router
+from tornado_app.http.messages import Headers, MethodNotAllowed, Request, Response, Route, Router
 from tornado_app.observability.logs import request_id as current_request_id
 from tornado_app.observability.logs import trace_id as current_trace_id
 from tornado_app.observability.metrics import Exemplary, Metrics
@@ -37,7 +37,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
-def trace_id(headers: Fields) -> str | None:
+def trace_id(headers: Headers) -> str | None:
     """The trace that the caller is in. Source: W3C Trace Context, section 3.2; a version 00 has no fifth part."""
     given = headers.get("traceparent")
     match = _TRACEPARENT.fullmatch(given) if given else None
@@ -46,7 +46,7 @@ def trace_id(headers: Fields) -> str | None:
     return match[1]
 
 
-class Gateway:
+class Dispatcher:
     """What all requests go through. `draining` asks clients to come back elsewhere. Without `proxies` no
     X-Forwarded-For is read."""
 
@@ -56,7 +56,7 @@ class Gateway:
         *,
         metrics: Metrics,
         cors: Cors,
-        proxies: Proxies | None = None,
+        proxies: TrustedProxies | None = None,
         hosts: HostPatterns | None = None,
         tracing: Tracing | None = None,
     ) -> None:
@@ -71,24 +71,24 @@ class Gateway:
         self._meters: dict[tuple[str, str, int], tuple[Counter, Exemplary]] = {}
         self._ids = (f"{prefix}{n:x}" for prefix in [secrets.token_hex(5) + "-"] for n in count())
 
-    async def idle(self) -> None:
+    async def drained(self) -> None:
         """Wait until no answer is owed."""
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    def work(self, answering: Awaitable[None]) -> None:
+    def spawn(self, answering: Awaitable[None]) -> None:
         """Go on with an answer that takes time."""
         task = asyncio.ensure_future(answering)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    def request(self, method: str, target: str, headers: Fields, peer: str) -> Request:
+    def request(self, method: str, target: str, headers: Headers, peer: str) -> Request:
         """A request, without its body, and what the log is told of it. `peer`: the connection's address."""
         path, _, query = target.partition("?")
         request_id = self.request_id(headers.get("X-Request-Id"))
         current_request_id.set(request_id)
         current_trace_id.set(trace_id(headers))
-        remote = peer if self._proxies is None else self._proxies.client(peer, headers.get("X-Forwarded-For"))
+        remote = peer if self._proxies is None else self._proxies.client_address(peer, headers.get("X-Forwarded-For"))
         return Request(method, path, query, headers, remote, request_id)
 
     def count(self, method: str, route: str, status: int, seconds: float, request: str) -> None:
@@ -124,20 +124,22 @@ class Gateway:
         return found
 
 
-class Exchange:
-    """One request and its answer, which `say` is given once. `began`: by `time.perf_counter`."""
+class RequestCycle:
+    """One request and its answer, which `send` is given once. `began`: by `time.perf_counter`."""
 
-    __slots__ = ("_began", "_gateway", "_route", "_say", "_traced", "request")
+    __slots__ = ("_began", "_dispatcher", "_route", "_send", "_traced", "request")
 
-    def __init__(self, gateway: Gateway, request: Request, began: float, say: Callable[[Response], None]) -> None:
-        self._gateway = gateway
+    def __init__(
+        self, dispatcher: Dispatcher, request: Request, began: float, send: Callable[[Response], None]
+    ) -> None:
+        self._dispatcher = dispatcher
         self._began = began
-        self._say = say
+        self._send = send
         self._route: Route | None = None
         self.request = request
         self._traced = None
-        if gateway.tracing is not None:
-            self._traced = gateway.tracing.request(request.method, request.headers.get("traceparent"), request.id)
+        if dispatcher.tracing is not None:
+            self._traced = dispatcher.tracing.request(request.method, request.headers.get("traceparent"), request.id)
 
     def run(self) -> None:
         """The request is whole: have it answered, now or later."""
@@ -148,36 +150,38 @@ class Exchange:
         if isinstance(outcome, Response):
             self.answer(outcome)
         else:
-            self._gateway.work(self._await_and_answer(outcome))
+            self._dispatcher.spawn(self._await_and_answer(outcome))
 
     def answer(self, response: Response) -> None:
         """Put it on record, and say it."""
         request, route = self.request, self._route
         name = "none" if route is None else route.path
         seconds = time.perf_counter() - self._began
-        self._gateway.count(request.method, name, response.status, seconds, request.id)
+        self._dispatcher.count(request.method, name, response.status, seconds, request.id)
         if self._traced is not None:
             self._traced(None if route is None else route.path, response.status)
         access_log.answered(request, name, response.status, len(response.body), seconds)
         if response.refusal is not None:
             asked = {"method": request.method, "route": name, "path": request.path, "remote": request.remote}
             refusal_log.request_refused(response.status, response.refusal, **asked)
-        self._say(response)
+        self._send(response)
 
     def _dispatch(self) -> Response | Awaitable[Response]:
         request = self.request
-        route, params = self._gateway.router.find(request.path)
+        route, params = self._dispatcher.router.find(request.path)
         self._route = route
         request.params = params
         if not route.any_host:
-            self._gateway.check_host(request.headers.get("Host"))
+            self._dispatcher.check_host(request.headers.get("Host"))
         endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
         if endpoint is not None:
             if request.query and route.arguments is not None:
                 query.check(request.query, route.arguments)
             return endpoint(request)
         if request.method == "OPTIONS":
-            return Response(204, headers=(("Allow", route.allow), *self._gateway.cors.preflight(request, route.allow)))
+            return Response(
+                204, headers=(("Allow", route.allow), *self._dispatcher.cors.preflight(request, route.allow))
+            )
         raise MethodNotAllowed(
             f"This path takes {route.allow}.", detail=f"{refusal_log.clip(request.method)}, allowed: {route.allow}"
         )

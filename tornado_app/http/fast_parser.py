@@ -23,7 +23,7 @@ _ODD = ("transfer-encoding", "expect", "upgrade")
 """Headers that make more of a request than its bytes."""
 
 
-class PlainFields(Mapping[str, str]):
+class UniqueHeaders(Mapping[str, str]):
     """Headers none of which comes twice."""
 
     __slots__ = ("_found",)
@@ -48,16 +48,16 @@ class PlainFields(Mapping[str, str]):
         return self._found.get(name.lower(), default)
 
 
-class Plain(NamedTuple):
+class ParsedRequest(NamedTuple):
     """A request. `target`: path and query."""
 
     method: str
     target: str
-    headers: PlainFields
+    headers: UniqueHeaders
     body: bytes
 
 
-def plain(data: bytes) -> Plain | None:
+def parse_simple_request(data: bytes) -> ParsedRequest | None:
     """The one request that `data` is; None where it is not whole, more than one, or in any way odd."""
     match = _HEAD.match(data)
     if match is None or match.end() > MAX_HEADERS:
@@ -79,4 +79,4 @@ def plain(data: bytes) -> Plain | None:
     body = data[match.end() :]
     if len(body) > MAX_BODY or found.get("content-length", "0" if not body else None) != str(len(body)):
         return None
-    return Plain(method.decode("ascii"), target.decode("ascii"), PlainFields(found), body)
+    return ParsedRequest(method.decode("ascii"), target.decode("ascii"), UniqueHeaders(found), body)

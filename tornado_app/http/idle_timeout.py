@@ -12,7 +12,7 @@ from itertools import takewhile
 from tornado.iostream import IOStream
 
 
-class Idle:
+class IdleTimeouts:
     """The connections on which a request is waited for, the one that has waited the longest first. `most`: seconds."""
 
     def __init__(self, most: float) -> None:
@@ -23,7 +23,7 @@ class Idle:
     def __len__(self) -> int:
         return len(self._since)
 
-    def wait(self, stream: IOStream) -> None:
+    def track(self, stream: IOStream) -> None:
         """From now on its next request is waited for."""
         loop = asyncio.get_running_loop()
         self._since[stream] = loop.time()
@@ -35,7 +35,7 @@ class Idle:
         """The connections that have waited since this loop time or longer."""
         return [stream for stream, _ in takewhile(lambda each: each[1] <= moment, self._since.items())]
 
-    def forget(self, stream: IOStream) -> None:
+    def untrack(self, stream: IOStream) -> None:
         """A request has come, or the connection is closed."""
         self._since.pop(stream, None)
 
@@ -55,5 +55,5 @@ class Idle:
             if left > 0:
                 self._timer = loop.call_later(left, self._look)
                 return
-            self.forget(stream)
+            self.untrack(stream)
             stream.close()

@@ -19,7 +19,7 @@ BYTES = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
 
 
-class Lingering:
+class LingeringCloser:
     """The sockets whose clients may still be sending."""
 
     def __init__(self, before_close: Callable[[socket.socket], None] = lambda kept: None) -> None:
@@ -30,7 +30,7 @@ class Lingering:
     def __len__(self) -> int:
         return len(self._open)
 
-    def adopt(self, closing: socket.socket) -> None:
+    def take_over(self, closing: socket.socket) -> None:
         """Keep the connection half open beyond the `close` of this socket, which is about to come."""
         try:
             closing.shutdown(socket.SHUT_WR)

@@ -17,7 +17,7 @@ MAX_HEADERS = 2 * MAX_TOKEN + 4 * 1024
 
 JSON_TYPE = ("Content-Type", "application/json")
 
-Fields: TypeAlias = Mapping[str, str]
+Headers: TypeAlias = Mapping[str, str]
 """A message's headers, looked up by name in any case."""
 
 
@@ -26,7 +26,7 @@ class Request:
 
     __slots__ = ("body", "headers", "id", "method", "params", "path", "query", "remote")
 
-    def __init__(self, method: str, path: str, query: str, headers: Fields, remote: str, request_id: str) -> None:
+    def __init__(self, method: str, path: str, query: str, headers: Headers, remote: str, request_id: str) -> None:
         self.method = method
         self.path = path
         self.query = query

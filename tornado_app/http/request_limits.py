@@ -58,7 +58,7 @@ def is_handshake(line: RequestStartLine, headers: HTTPHeaders) -> bool:
     return headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in headers
 
 
-def refusal(line: RequestStartLine, headers: HTTPHeaders, length: int) -> LeaderboardError | None:
+def check(line: RequestStartLine, headers: HTTPHeaders, length: int) -> LeaderboardError | None:
     """Why the request is refused whatever it asks for, if it is."""
     hosts = len(headers.get_list("Host"))
     if line.version != "HTTP/1.0" and hosts != 1:

@@ -18,14 +18,14 @@ from collections.abc import Iterator
 
 from tornado.iostream import IOStream
 
-from tornado_app.http.idle_timeout import Idle
+from tornado_app.http.idle_timeout import IdleTimeouts
 
 log = logging.getLogger("leaderboard.http")
 
 SEND_BUFFER = 128 * 1024
 """Bytes of one connection that the kernel may hold, which doubles it for its own needs."""
 
-MAX_ADOPTED = 1000
+MAX_TAKEN_OVER = 1000
 """Closed connections that are kept for their last answer; of further ones the kernel looks after, less exactly."""
 
 SLICE = 500
@@ -97,15 +97,15 @@ class _Sent:
             self.stream.close(exc_info=ConnectionAbortedError())
 
 
-class Sending:
+class SendTimeouts:
     """The connections on which something waits to be taken. `timeout`: seconds without progress until the end.
 
     `waiting`: the connections whose next request is waited for; the kernel may still hold their last answer.
     """
 
-    def __init__(self, timeout: float, waiting: Idle) -> None:
+    def __init__(self, timeout: float, waiting: IdleTimeouts) -> None:
         self._timeout = timeout
-        self._waiting = waiting
+        self._idle_timeouts = waiting
         self._watched: dict[IOStream | socket.socket, _Sent] = {}
         self._adopted = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -124,11 +124,11 @@ class Sending:
         if stream not in self._watched:
             self._watched[stream] = _Sent(stream.socket, stream, asyncio.get_running_loop().time())
 
-    def adopt(self, closing: socket.socket) -> None:
+    def take_over(self, closing: socket.socket) -> None:
         """Keep the connection beyond the `close` of this socket, which is about to come, until all was taken."""
         if not unsent(closing):
             return
-        if self._closed or self._adopted >= MAX_ADOPTED:
+        if self._closed or self._adopted >= MAX_TAKEN_OVER:
             self._leave_to_kernel(closing)
             return
         try:
@@ -160,7 +160,7 @@ class Sending:
         now = loop.time()
         if rest is None:
             self._check(now)
-            rest = iter(self._waiting.since(now - self._timeout / 2))
+            rest = iter(self._idle_timeouts.since(now - self._timeout / 2))
         looked = 0
         for looked, stream in enumerate(rest, 1):
             if stream not in self._watched and not stream.closed() and unsent(stream.socket):

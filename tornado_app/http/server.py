@@ -21,18 +21,18 @@ from tornado.iostream import IOStream, UnsatisfiableReadError
 
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.http import errors, refusal_log
-from tornado_app.http.connection_limit import Room
-from tornado_app.http.fast_connection import Doorman, Visit
-from tornado_app.http.idle_timeout import Idle
-from tornado_app.http.lingering_close import Lingering
-from tornado_app.http.send_timeout import SEND_BUFFER, Sending, reset
+from tornado_app.http.connection_limit import ConnectionLimiter
+from tornado_app.http.fast_connection import FastPathConnection, RequestInterceptor
+from tornado_app.http.idle_timeout import IdleTimeouts
+from tornado_app.http.lingering_close import LingeringCloser
+from tornado_app.http.send_timeout import SEND_BUFFER, SendTimeouts, reset
 from tornado_app.runtime.event_loop import crowd
 
 HARD_MAX_HEADERS = 64 * 1024
-"""What Tornado reads of headers at all; the API's own, lower limit gets its answer in the gateway."""
+"""What Tornado reads of headers at all; the API's own, lower limit gets its answer in the dispatcher."""
 
 _NO_LIMIT = 1 << 40
-"""The gateway bounds bodies, and answers; Tornado's own limit would hang up."""
+"""The dispatcher bounds bodies, and answers; Tornado's own limit would hang up."""
 
 _BARE_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 _PAST_HEADERS = f"within {HARD_MAX_HEADERS} bytes"
@@ -45,11 +45,11 @@ def serve(
     body_timeout: float = 10.0,
     send_timeout: float = 30.0,
     ssl_context: ssl.SSLContext | None = None,
-    doorman: Doorman | None = None,
+    interceptor: RequestInterceptor | None = None,
 ) -> HTTPServer:
     """An HTTP server for `delegate`, not yet listening. Timeouts are in seconds.
 
-    `doorman` is shown what clients send.
+    `interceptor` is shown what clients send.
     """
     server = _Server(
         delegate,
@@ -58,41 +58,41 @@ def serve(
         max_header_size=HARD_MAX_HEADERS,
         ssl_options=ssl_context,
     )
-    server.doorman = doorman
-    server.waiting = Idle(idle_timeout)
-    server.sending = Sending(send_timeout, server.waiting)
-    server.lingering = Lingering(server.sending.adopt)
-    server.conn_params.header_timeout = None  # `Idle` does that
+    server.interceptor = interceptor
+    server.waiting = IdleTimeouts(idle_timeout)
+    server.sending = SendTimeouts(send_timeout, server.waiting)
+    server.lingering = LingeringCloser(server.sending.take_over)
+    server.conn_params.header_timeout = None  # `IdleTimeouts` does that
     return server
 
 
-def received(connection: object) -> None:
+def request_started(connection: object) -> None:
     """A request of this Tornado connection has begun: its header is here."""
-    manners = _manners(connection)
-    if manners is not None:
-        manners.begun()
+    policy = _policy_of(connection)
+    if policy is not None:
+        policy.begun()
 
 
-def last_words(connection: object) -> None:
+def final_response_sent(connection: object) -> None:
     """What is written to a Tornado connection now is the last, and comes while the client may still be sending."""
-    manners = _manners(connection)
-    if manners is not None:
-        manners.last_words = True
+    policy = _policy_of(connection)
+    if policy is not None:
+        policy.final_response_sent = True
 
 
 def upgraded(connection: object) -> None:
     """A Tornado connection is a WebSocket from now on, and bounds by itself what its client does not read."""
-    manners = _manners(connection)
-    if manners is not None:
-        manners.leave_sending()
+    policy = _policy_of(connection)
+    if policy is not None:
+        policy.leave_sending()
 
 
-def _manners(connection: object) -> _Manners | None:
-    found = getattr(getattr(connection, "stream", None), "manners", None)
-    return found if isinstance(found, _Manners) else None
+def _policy_of(connection: object) -> _ConnectionPolicy | None:
+    found = getattr(getattr(connection, "stream", None), "policy", None)
+    return found if isinstance(found, _ConnectionPolicy) else None
 
 
-def cut(connection: object) -> None:
+def abort(connection: object) -> None:
     """Close a Tornado connection at once, and give up what the client has not read."""
     stream = getattr(connection, "stream", None)
     if isinstance(stream, IOStream) and not stream.closed():
@@ -101,30 +101,32 @@ def cut(connection: object) -> None:
 
 
 class _Server(HTTPServer):
-    doorman: Doorman | None
-    waiting: Idle
-    sending: Sending
-    lingering: Lingering
+    interceptor: RequestInterceptor | None
+    waiting: IdleTimeouts
+    sending: SendTimeouts
+    lingering: LingeringCloser
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
-        self._room = Room()
+        self._limiter = ConnectionLimiter()
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        if not self._room.admit(stream):
+        if not self._limiter.try_acquire(stream):
             stream.close()
             return
         peer = str(address[0]) if address else ""
-        visit = None if self.doorman is None else Visit(stream, peer, self.doorman, self.waiting)
-        stream.manners = _Manners(stream, peer, self, visit)  # type: ignore[attr-defined]
+        fast_connection = (
+            None if self.interceptor is None else FastPathConnection(stream, peer, self.interceptor, self.waiting)
+        )
+        stream.policy = _ConnectionPolicy(stream, peer, self, fast_connection)  # type: ignore[attr-defined]
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.sending.start()
         super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        manners = _manners(request_conn)
-        if manners is not None:
-            manners.between_requests()
+        policy = _policy_of(request_conn)
+        if policy is not None:
+            policy.on_idle()
         return super().start_request(server_conn, request_conn)
 
     async def close_all_connections(self) -> None:
@@ -134,38 +136,40 @@ class _Server(HTTPServer):
         self.sending.close()
 
 
-class _Manners:
+class _ConnectionPolicy:
     """How one stream speaks and parts: in the API's error shape, and so that the last answer arrives.
 
-    `last_words`: what was or is about to be said is not to be followed by an answer of ours.
+    `final_response_sent`: what was or is about to be said is not to be followed by an answer of ours.
     """
 
-    def __init__(self, stream: IOStream, peer: str, server: _Server, visit: Visit | None) -> None:
-        self.last_words = False
+    def __init__(
+        self, stream: IOStream, peer: str, server: _Server, fast_connection: FastPathConnection | None
+    ) -> None:
+        self.final_response_sent = False
         self._stream = stream
         self._peer = peer
         self._lingering = server.lingering
-        self._waiting = server.waiting
+        self._idle_timeouts = server.waiting
         self._sending = server.sending
         self._watched = True
-        self._visit = visit
+        self._fast_connection = fast_connection
         self._write = stream.write
         self._close = stream.close
         stream.write = self.write  # type: ignore[method-assign]
         stream.close = self.close  # type: ignore[method-assign]
-        if visit is not None:
-            stream.read_from_fd = visit.read  # type: ignore[method-assign]
+        if fast_connection is not None:
+            stream.read_from_fd = fast_connection.read  # type: ignore[method-assign]
         crowd.add(stream.socket.fileno())
 
-    def between_requests(self) -> None:
+    def on_idle(self) -> None:
         """All that Tornado was asked is answered."""
-        self._waiting.wait(self._stream)
-        if self._visit is not None:
-            self._visit.between_requests()
+        self._idle_timeouts.track(self._stream)
+        if self._fast_connection is not None:
+            self._fast_connection.on_idle()
 
     def begun(self) -> None:
         """Tornado has the header of a request."""
-        self._waiting.forget(self._stream)
+        self._idle_timeouts.untrack(self._stream)
 
     def leave_sending(self) -> None:
         """What is written from now on is not watched."""
@@ -178,29 +182,29 @@ class _Manners:
             if self._watched and self._stream.writing():
                 self._sending.watch(self._stream)
             return written
-        said, self.last_words = self.last_words, True
+        said, self.final_response_sent = self.final_response_sent, True
         return self._write(b"" if said else self._refusal(_MALFORMED))
 
     def close(self, exc_info: Any = False) -> None:
         """Close, after an answer where one is due; where the client may still be sending, so that it arrives."""
         if not self._stream.closed():
             crowd.discard(self._stream.socket.fileno())
-            self._waiting.forget(self._stream)
+            self._idle_timeouts.untrack(self._stream)
             refused = isinstance(exc_info, UnsatisfiableReadError)
-            if refused and not self.last_words:
-                self.last_words = True
+            if refused and not self.final_response_sent:
+                self.final_response_sent = True
                 with contextlib.suppress(OSError):  # the client may be gone already, and nothing is owed to it then
                     self._stream.socket.send(
                         self._refusal(_OVERSIZED if _PAST_HEADERS in str(exc_info) else _MALFORMED)
                     )
-            if refused or (self.last_words and not exc_info):
-                self._lingering.adopt(self._stream.socket)
+            if refused or (self.final_response_sent and not exc_info):
+                self._lingering.take_over(self._stream.socket)
             elif not exc_info:
-                self._sending.adopt(self._stream.socket)
+                self._sending.take_over(self._stream.socket)
         self._close(exc_info)
         if self._stream.error is not None:
             asyncio.get_running_loop().call_soon(_forget_origin, self._stream.error)
-        for name in ("write", "close", "read_from_fd", "manners"):
+        for name in ("write", "close", "read_from_fd", "policy"):
             # A closed stream that holds itself only the collector would free.
             self._stream.__dict__.pop(name, None)
 

@@ -1,4 +1,4 @@
-"""Requests as Tornado's HTTP server reads them, on their way to the gateway and back.
+"""Requests as Tornado's HTTP server reads them, on their way to the dispatcher and back.
 
 They are served below `RequestHandler`, by Tornado's public `HTTPMessageDelegate`: half the CPU of a handler
 (docs/performance.md), and one place that answers every error in the API's own shape. WebSocket upgrades go on to a
@@ -24,10 +24,10 @@ from tornado.httputil import (
 
 from tornado_app.core.errors import LeaderboardError, ShuttingDown
 from tornado_app.http import errors, request_limits
-from tornado_app.http.dispatcher import Exchange, Gateway
+from tornado_app.http.dispatcher import Dispatcher, RequestCycle
 from tornado_app.http.errors import OVER_HTTP_1_0, HostNotAllowed, UpgradeRequired
 from tornado_app.http.messages import Response
-from tornado_app.http.server import last_words, received
+from tornado_app.http.server import final_response_sent, request_started
 
 log = logging.getLogger("leaderboard.http")
 
@@ -36,15 +36,15 @@ MAX_DRAIN = 1024 * 1024
 
 
 class Delegate(HTTPServerConnectionDelegate):
-    """Hands requests to `gateway`, and upgrades to `sockets`."""
+    """Hands requests to `dispatcher`, and upgrades to `sockets`."""
 
-    def __init__(self, gateway: Gateway, sockets: HTTPServerConnectionDelegate | None = None) -> None:
-        self._gateway = gateway
+    def __init__(self, dispatcher: Dispatcher, sockets: HTTPServerConnectionDelegate | None = None) -> None:
+        self._dispatcher = dispatcher
         self._sockets = sockets
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Called by Tornado for each request."""
-        return _Reading(self._gateway, self._sockets, server_conn, request_conn)
+        return _Reading(self._dispatcher, self._sockets, server_conn, request_conn)
 
 
 class _Reading(HTTPMessageDelegate):
@@ -52,16 +52,16 @@ class _Reading(HTTPMessageDelegate):
 
     def __init__(
         self,
-        gateway: Gateway,
+        dispatcher: Dispatcher,
         sockets: HTTPServerConnectionDelegate | None,
         server_conn: object,
         connection: HTTPConnection,
     ) -> None:
-        self._gateway = gateway
+        self._dispatcher = dispatcher
         self._sockets = sockets
         self._server_conn = server_conn
         self._connection: Any = connection
-        self._exchange: Exchange | None = None
+        self._cycle: RequestCycle | None = None
         self._inner: HTTPMessageDelegate | None = None
         self._chunks: list[bytes] = []
         self._size = 0
@@ -73,35 +73,35 @@ class _Reading(HTTPMessageDelegate):
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Awaitable[None] | None:
         """Decide what this is, and whether it is too large, before any body is read."""
         began = time.perf_counter()  # not before: a connection may have been idle for long
-        received(self._connection)
+        request_started(self._connection)
         line: RequestStartLine = start_line
-        gateway = self._gateway
+        dispatcher = self._dispatcher
         length = request_limits.content_length(headers)
-        self._refusal = request_limits.refusal(line, headers, length)
+        self._refusal = request_limits.check(line, headers, length)
         target = request_limits.origin_form(line.path)
-        request = gateway.request(line.method, target, headers, self._connection.context.remote_ip)
+        request = dispatcher.request(line.method, target, headers, self._connection.context.remote_ip)
         handshake = self._sockets is not None and request_limits.is_handshake(line, headers)
         if self._refusal is None:
             self._refusal = self._refused(line, headers, handshake=handshake)
         if handshake and self._sockets is not None and self._refusal is None:
             self._inner = self._sockets.start_request(self._server_conn, self._connection)
             return self._inner.headers_received(start_line, headers)
-        self._exchange = Exchange(gateway, request, began, self._say)
+        self._cycle = RequestCycle(dispatcher, request, began, self._send)
         if self._refusal is not None and (length > MAX_DRAIN or "Expect" in headers):
             self._refuse_early(self._refusal)
         return None
 
     def _refused(self, line: RequestStartLine, headers: HTTPHeaders, *, handshake: bool) -> LeaderboardError | None:
-        """Why the request is refused before it is routed; a handshake never comes to the gateway's own routes."""
+        """Why the request is refused before it is routed; a handshake never comes to the dispatcher's own routes."""
         named = request_limits.authority(line.path)
         try:
             if handshake or named is not None:
-                self._gateway.check_host(headers.get("Host") if named is None else named)
+                self._dispatcher.check_host(headers.get("Host") if named is None else named)
         except HostNotAllowed as refusal:
             return refusal
         if handshake and line.version == "HTTP/1.0":
             return UpgradeRequired(OVER_HTTP_1_0, reason="http_1_0", detail="the handshake came over HTTP/1.0")
-        return ShuttingDown() if handshake and self._gateway.draining else None
+        return ShuttingDown() if handshake and self._dispatcher.draining else None
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """Collect the body within its bound."""
@@ -122,44 +122,44 @@ class _Reading(HTTPMessageDelegate):
         if self._inner is not None:
             self._inner.finish()
             return
-        exchange = self._exchange
-        if exchange is None:
+        cycle = self._cycle
+        if cycle is None:
             return
-        exchange.request.body = b"".join(self._chunks)
+        cycle.request.body = b"".join(self._chunks)
         if self._refusal is not None:
-            exchange.answer(errors.response(self._refusal))
+            cycle.answer(errors.response(self._refusal))
         else:
-            exchange.run()
+            cycle.run()
 
     def on_connection_close(self) -> None:
         """The client went away; what it asked for is done all the same."""
         self._gone = True
-        self._exchange = None
+        self._cycle = None
         if self._inner is not None:
             self._inner.on_connection_close()
 
     def _refuse_early(self, refusal: LeaderboardError) -> None:
         """Answer before the request was read whole: what is left of it is not worth reading."""
         self._early = True
-        if self._exchange is not None:
-            self._exchange.answer(errors.response(refusal))
+        if self._cycle is not None:
+            self._cycle.answer(errors.response(refusal))
 
-    def _say(self, response: Response) -> None:
+    def _send(self, response: Response) -> None:
         self._answered = True
-        exchange, self._exchange = self._exchange, None  # it holds us, and only the collector would free a cycle
-        if self._gone or exchange is None:
+        cycle, self._cycle = self._cycle, None  # it holds us, and only the collector would free a cycle
+        if self._gone or cycle is None:
             return
-        request = exchange.request
+        request = cycle.request
         headers = HTTPHeaders()
-        for name, value in self._gateway.headers(request, response):
+        for name, value in self._dispatcher.headers(request, response):
             if name == "Vary":
                 headers.add(name, value)
             else:
                 headers[name] = value  # none comes twice, and `add` costs twice as much
-        if self._early or self._gateway.draining:
+        if self._early or self._dispatcher.draining:
             headers["Connection"] = "close"
         if self._early:
-            last_words(self._connection)
+            final_response_sent(self._connection)
         body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
         start = ResponseStartLine("HTTP/1.1", response.status, PHRASES.get(response.status, "Unknown"))
         try:

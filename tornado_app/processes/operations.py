@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
-from tornado_app.api.rest.probes import Ops
+from tornado_app.api.rest.probes import ProbeEndpoints
 from tornado_app.config import Config
 from tornado_app.http import server
 from tornado_app.http.cors import Cors
-from tornado_app.http.dispatcher import Gateway
+from tornado_app.http.dispatcher import Dispatcher
 from tornado_app.http.messages import Request, Response, Route, Router
 from tornado_app.http.tornado_delegate import Delegate
 from tornado_app.observability.aggregation import Joined, families
@@ -44,14 +44,14 @@ class Operations:
         self._children = children
         registry = CollectorRegistry()
         registry.register(self.joined)
-        self._ops = Ops(registry, self._reasons, self._measure)
+        self._probes = ProbeEndpoints(registry, self._reasons, self._measure)
         routes = [
-            Route("/healthz", {"GET": self._ops.healthz}),
+            Route("/healthz", {"GET": self._probes.healthz}),
             Route("/readyz", {"GET": self._readyz}),
             Route("/metrics", {"GET": self._all_metrics}),
         ]
-        gateway = Gateway(Router(routes), metrics=self.metrics, cors=Cors())
-        self._server = server.serve(Delegate(gateway))
+        dispatcher = Dispatcher(Router(routes), metrics=self.metrics, cors=Cors())
+        self._server = server.serve(Delegate(dispatcher))
 
     def listen(self, config: Config) -> str:
         """Open the port; the URL of the metrics. Raises StartupError."""
@@ -69,11 +69,11 @@ class Operations:
     async def _all_metrics(self, request: Request) -> Response:
         """From who does not answer in time, what it told last."""
         await self._ask("metrics")
-        return self._ops.metrics(request)
+        return self._probes.metrics(request)
 
     async def _readyz(self, request: Request) -> Response:
         await self._ask("readiness")
-        return self._ops.readyz(request)
+        return self._probes.readyz(request)
 
     async def _ask(self, topic: Topic) -> None:
         await asyncio.gather(*(child.ask(topic) for child in self._serving()))

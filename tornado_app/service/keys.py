@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tornado_app.auth.authenticator import Authenticator
 from tornado_app.auth.jwks import SkippedKeys, jwks_file
 from tornado_app.auth.keyfiles import public_key_file, secret_file
 from tornado_app.auth.keys import KeySet, KeySource, public_keys, secret_key, shared_keys
 from tornado_app.auth.material import UnusableKey
 from tornado_app.auth.minting import ensure_secret
 from tornado_app.auth.proofs import ProofVerifier
+from tornado_app.auth.refreshing_verifier import RefreshingTokenVerifier
 from tornado_app.auth.remote import Outcome, RemoteKeys
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.config import Config
@@ -84,9 +84,9 @@ def token_keys(config: Config, count: Callable[[Outcome], None] = lambda outcome
         raise StartupError(f"the key that tokens are verified with cannot be used: {error}") from None
 
 
-def authenticator(config: Config, keys: TokenKeys) -> Authenticator:
+def refreshing_verifier(config: Config, keys: TokenKeys) -> RefreshingTokenVerifier:
     """Who checks bearer tokens."""
-    return Authenticator(token_verifier(config, keys), () if keys.remote is None else (keys.remote,))
+    return RefreshingTokenVerifier(token_verifier(config, keys), () if keys.remote is None else (keys.remote,))
 
 
 def token_verifier(config: Config, keys: TokenKeys) -> TokenVerifier:

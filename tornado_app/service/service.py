@@ -11,16 +11,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TextIO, get_args
 
 from tornado_app.api import metric_series
-from tornado_app.api.authentication import Door
+from tornado_app.api.authentication import Authenticator
 from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.pages import openapi, static
 from tornado_app.api.rest import probes
-from tornado_app.api.rest.history import History
-from tornado_app.api.rest.load_shedding import Shedding
-from tornado_app.api.rest.moderation import Admin
+from tornado_app.api.rest.history import HistoryEndpoints
+from tornado_app.api.rest.load_shedding import LoadShedder
+from tornado_app.api.rest.moderation import ModerationEndpoints
 from tornado_app.api.rest.routes import rest_routes
-from tornado_app.api.rest.submission_log import Record
-from tornado_app.api.websocket.connections import Gate
+from tornado_app.api.rest.submission_log import SubmissionRecorder
+from tornado_app.api.websocket.connections import ConnectionRegistry
 from tornado_app.api.websocket.handler import application
 from tornado_app.auth.captcha import Captcha
 from tornado_app.auth.remote import Outcome, RemoteKeys
@@ -34,10 +34,10 @@ from tornado_app.core.origins import HostPatterns
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.core.validation import SubmissionValidator
 from tornado_app.http import server
-from tornado_app.http.client_address import Failures, Proxies
+from tornado_app.http.client_address import FailureLimiter, TrustedProxies
 from tornado_app.http.cors import Cors
-from tornado_app.http.dispatcher import Gateway
-from tornado_app.http.fast_path import Express
+from tornado_app.http.dispatcher import Dispatcher
+from tornado_app.http.fast_path import FastPath
 from tornado_app.http.messages import Route, Router
 from tornado_app.http.tornado_delegate import Delegate
 from tornado_app.live.board import Board
@@ -109,7 +109,7 @@ class Service(Serving):
         self._newest: int | None = None
         self._built = False
         self.metrics = Metrics()
-        self._probes = probes.Ops(self.metrics.registry, self._not_ready, self._refresh)
+        self._probes = probes.ProbeEndpoints(self.metrics.registry, self._not_ready, self._refresh)
         self.tracing: tracing.Tracing | None = None
         self.url = ""
         self.metrics_url = ""
@@ -188,9 +188,9 @@ class Service(Serving):
             observe=lambda result: metrics.rank_checks.labels(result).inc(),
         )
         self.token_keys = keys.token_keys(config, lambda result: metrics.jwks_refreshes.labels(result).inc())
-        verifier = keys.authenticator(config, self.token_keys)
+        verifier = keys.refreshing_verifier(config, self.token_keys)
         worst = config.auth_failure_limit
-        self.door = Door(verifier, Failures(worst.updates, worst.window))
+        self.authenticator = Authenticator(verifier, FailureLimiter(worst.updates, worst.window))
         validator = SubmissionValidator(
             actions=config.action_points,
             max_increment=config.max_increment,
@@ -228,9 +228,9 @@ class Service(Serving):
 
     def _suspect(self, player: str, rule: AbuseRule) -> None:
         """Note who broke a rule, and stop the player where that is configured; the submission is answered meanwhile."""
-        self.gateway.work(self._note(player, rule))
+        self.dispatcher.spawn(self._note(player, rule))
         if self.config.auto_suspend:
-            self.gateway.work(self._suspend(ModerationRequest(player, f"rule:{rule}", "suspended until reviewed")))
+            self.dispatcher.spawn(self._suspend(ModerationRequest(player, f"rule:{rule}", "suspended until reviewed")))
 
     async def _note(self, player: str, rule: AbuseRule) -> None:
         try:
@@ -313,7 +313,7 @@ class Service(Serving):
     def _listen_for_probes(self) -> None:
         """Open the port of the metrics first: a start that waits for an index is alive, and not ready."""
         self.metrics.processes.set(1)
-        inner = Gateway(Router(self._probes.inner_routes()), metrics=self.metrics, cors=Cors())
+        inner = Dispatcher(Router(self._probes.inner_routes()), metrics=self.metrics, cors=Cors())
         self.inner_server = server.serve(
             Delegate(inner), idle_timeout=self.config.idle_timeout, send_timeout=self.config.send_timeout
         )
@@ -329,27 +329,28 @@ class Service(Serving):
     async def _listen(self) -> None:
         config = self.config
         cors = Cors(config.allowed_origins)
-        proxies = Proxies(config.trusted_proxies, on_ignored=self.metrics.forwarded_ignored.inc)
-        self.gate = Gate(
+        proxies = TrustedProxies(config.trusted_proxies, on_ignored=self.metrics.forwarded_ignored.inc)
+        self.registry = ConnectionRegistry(
             self.hub,
-            self.door,
+            self.authenticator,
             cors,
             self.metrics,
             proxies=proxies,
             max_connections=config.max_connections,
             max_per_address=config.max_connections_per_address,
         )
-        record = Record(self.metrics, AbuseDetector(), self._suspect)
-        routes = rest_routes(FRONTENDS, self.scoreboard, self.door, config.rate_limit, record)
-        routes += Admin(Moderation(self.moderation), self.door).routes() + History(self.ledger, self.door).routes()
+        recorder = SubmissionRecorder(self.metrics, AbuseDetector(), self._suspect)
+        routes = rest_routes(FRONTENDS, self.scoreboard, self.authenticator, config.rate_limit, recorder)
+        routes += ModerationEndpoints(Moderation(self.moderation), self.authenticator).routes()
+        routes += HistoryEndpoints(self.ledger, self.authenticator).routes()
         routes += [
             *static.routes(demo=self._demo),
             *openapi.routes(),
             *self._probes.health_routes(),
             *self._extra_routes,
         ]
-        metric_series.begin(self.metrics, FRONTENDS, routes)
-        self.gateway = Gateway(
+        metric_series.initialise(self.metrics, FRONTENDS, routes)
+        self.dispatcher = Dispatcher(
             Router(routes),
             metrics=self.metrics,
             cors=cors,
@@ -358,14 +359,14 @@ class Service(Serving):
             tracing=self.tracing,
         )
         tls = await self._tls()
-        shedding = Shedding(self.gateway, record, FRONTENDS, config.rate_limit, lambda: self.store.capacity)
+        shedder = LoadShedder(self.dispatcher, recorder, FRONTENDS, config.rate_limit, lambda: self.store.capacity)
         self.server = server.serve(
-            Delegate(self.gateway, application(FRONTENDS, self.gate, ping_interval=config.ping_interval)),
+            Delegate(self.dispatcher, application(FRONTENDS, self.registry, ping_interval=config.ping_interval)),
             idle_timeout=config.idle_timeout,
             body_timeout=config.body_timeout,
             send_timeout=config.send_timeout,
             ssl_context=tls.context if tls else None,
-            doorman=Express(self.gateway, shedding),
+            interceptor=FastPath(self.dispatcher, shedder),
         )
         self.url = listeners.bind(self.server, config, shared=self._share is not None)
 
@@ -388,12 +389,12 @@ class Service(Serving):
         """Take no new connections, tell the sockets, and finish what is under way."""
         log.info("draining")
         self.health.draining = True
-        self.gateway.draining = True
+        self.dispatcher.draining = True
         self.server.stop()
         try:
             async with asyncio.timeout_at(deadline):
-                await self.gate.close(0 if self._demo else SOCKET_SPREAD)
-                await self.gateway.idle()
+                await self.registry.close(0 if self._demo else SOCKET_SPREAD)
+                await self.dispatcher.drained()
                 await self.store.close()
         except TimeoutError:
             log.warning("some requests under way were not answered in time")

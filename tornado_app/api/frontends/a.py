@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Frontend, Write
+from tornado_app.api.frontends.base import Frontend, ScoreEndpoint
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
 from tornado_app.api.schema.fields import (
     Name,
@@ -109,11 +109,11 @@ _SUMMARY = "Add points to the caller's score"
 FRONTEND = Frontend(
     "A",
     writes=(
-        Write(
+        ScoreEndpoint(
             "POST", "/api/score", f"{_SUMMARY}; an unknown player is created", Body, Answer, read_creating, render,
             creates=True, created_status=201,
         ),
-        Write("PATCH", "/api/score", f"{_SUMMARY}; an unknown player is refused", Body, Answer, read, render),
+        ScoreEndpoint("PATCH", "/api/score", f"{_SUMMARY}; an unknown player is refused", Body, Answer, read, render),
     ),
     sockets=(("/ws/score", ScoreChannel()),),
     messages=(Message,),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Frontend, Read, Write
+from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
 from tornado_app.api.schema.fields import (
     ActionType,
@@ -112,12 +112,12 @@ class ScoreboardChannel:
 FRONTEND = Frontend(
     "B",
     writes=(
-        Write(
+        ScoreEndpoint(
             "POST", "/api/update-score", "Add points to the caller's score", Body, Answer, read, render,
             optional_body=True,
         ),
     ),
-    reads=(Read("/api/top-scores", "The top 10", TopScores, top_scores),),
+    reads=(BoardEndpoint("/api/top-scores", "The top 10", TopScores, top_scores),),
     sockets=(("/ws/scoreboard", ScoreboardChannel()),),
     messages=(Message,),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from tornado_app.http.messages import Request
 from tornado_app.live.hub import Channel
 
 
-class Write(msgspec.Struct, frozen=True):
+class ScoreEndpoint(msgspec.Struct, frozen=True):
     """One request that raises a score: what reads it, and what answers it.
 
     `body` and `answer` are the types on the wire; they are there for the OpenAPI document, as is `idempotency_key`:
@@ -37,7 +37,7 @@ class Write(msgspec.Struct, frozen=True):
     idempotency_key: bool = True
 
 
-class Read(msgspec.Struct, frozen=True):
+class BoardEndpoint(msgspec.Struct, frozen=True):
     """One public view of the board, rendered once for each change.
 
     `personal` adds a known caller's own place to the rendered value.
@@ -54,7 +54,7 @@ class Frontend(msgspec.Struct, frozen=True):
     """A frontend of the API contract, by its letter; `messages` are the types that its sockets send."""
 
     name: str
-    writes: tuple[Write, ...] = ()
-    reads: tuple[Read, ...] = ()
+    writes: tuple[ScoreEndpoint, ...] = ()
+    reads: tuple[BoardEndpoint, ...] = ()
     sockets: tuple[tuple[str, Channel], ...] = ()
     messages: tuple[type[Any], ...] = ()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Frontend, Read, Write
+from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
 from tornado_app.api.schema.decoding import Decoder
 from tornado_app.api.schema.fields import (
     ActionId,
@@ -181,10 +181,13 @@ def positions(top: TopPlayers) -> list[Position]:
 FRONTEND = Frontend(
     "C",
     writes=(
-        Write("POST", "/api/scores/update", "Report an action, which counts once", Body, Answer, read, render,
+        ScoreEndpoint("POST", "/api/scores/update", "Report an action, which counts once", Body, Answer, read, render,
               creates=True, idempotency_key=False),
     ),
-    reads=(Read("/api/leaderboard", "The top 10, and the caller's place", Leaderboard, leaderboard, with_user_rank),),
+    reads=(
+        BoardEndpoint("/api/leaderboard", "The top 10, and the caller's place", Leaderboard, leaderboard,
+                      with_user_rank),
+    ),
     sockets=(("/ws/leaderboard", LeaderboardChannel()),),
     messages=(Update, ScoreUpdate),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from tornado_app.api.frontends.base import Frontend, Write
+from tornado_app.api.frontends.base import Frontend, ScoreEndpoint
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
 from tornado_app.api.schema.fields import ActionId, OptionalProof, Score, UserId
 from tornado_app.core.model import Caller, Receipt, Submission
@@ -60,5 +60,5 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 FRONTEND = Frontend(
     "D",
-    writes=(Write("POST", "/api/actions", "Report an action", Body, Answer, read, render, creates=True),),
+    writes=(ScoreEndpoint("POST", "/api/actions", "Report an action", Body, Answer, read, render, creates=True),),
 )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Frontend, Write
+from tornado_app.api.frontends.base import Frontend, ScoreEndpoint
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
 from tornado_app.api.schema.fields import OptionalProof, PlayerId, Points, Score, UserId
 from tornado_app.core.model import Caller, Receipt, Submission
@@ -52,5 +52,5 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 FRONTEND = Frontend(
     "E",
-    writes=(Write("POST", "/api/v1/score", "Add points to a player's score", Body, Answer, read, render),),
+    writes=(ScoreEndpoint("POST", "/api/v1/score", "Add points to a player's score", Body, Answer, read, render),),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tornado_app.api.openapi.operations import ANY, BODY, CREDENTIALS, VERSION, Errors, Operation, Outcome
-from tornado_app.api.rest.moderation import Case, Export, State, TakeBack
+from tornado_app.api.rest.moderation import Export, ModerationRequest, State, TakeBack
 from tornado_app.core.errors import ActionNotFound, DatabaseError, InsufficientScope, PlayerNotFound
 
 TAG = "Moderation"
@@ -33,10 +33,12 @@ _DONE = 200, Outcome("How the player stands now.", State, (*_KEPT, VERSION))
 _GONE = 204, Outcome("Forgotten.", None, (*_KEPT, VERSION))
 
 MODERATION = (
-    _moderation("POST", "suspend", "Stop a player from scoring", _DONE, body=Case, errors=BODY),
-    _moderation("POST", "reinstate", "Let a suspended player score again", _DONE, body=Case, errors=BODY),
-    _moderation("POST", "hide", "Take a player off the board, who can score on", _DONE, body=Case, errors=BODY),
-    _moderation("POST", "show", "Put a hidden player on the board again", _DONE, body=Case, errors=BODY),
+    _moderation("POST", "suspend", "Stop a player from scoring", _DONE, body=ModerationRequest, errors=BODY),
+    _moderation("POST", "reinstate", "Let a suspended player score again", _DONE, body=ModerationRequest, errors=BODY),
+    _moderation(
+        "POST", "hide", "Take a player off the board, who can score on", _DONE, body=ModerationRequest, errors=BODY
+    ),
+    _moderation("POST", "show", "Put a hidden player on the board again", _DONE, body=ModerationRequest, errors=BODY),
     _moderation(
         "POST",
         "take-back",
@@ -51,5 +53,5 @@ MODERATION = (
         "All that is stored of a player, for moderators and for the player",
         (200, Outcome("In JSON, as it is stored.", Export, _KEPT)),
     ),
-    _moderation("POST", "erase", "Forget a player", _GONE, body=Case, errors=BODY),
+    _moderation("POST", "erase", "Forget a player", _GONE, body=ModerationRequest, errors=BODY),
 )

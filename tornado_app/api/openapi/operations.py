@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tornado_app.api.frontends.base import Frontend, Read, Write
+from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
 from tornado_app.api.rest.history import HistoryPage
 from tornado_app.api.rest.players import Around, Page, PlayerAnswer, ProfileBody
 from tornado_app.api.rest.probes import Health
@@ -108,7 +108,7 @@ def tag(frontend: Frontend) -> str:
     return f"Frontend {frontend.name}"
 
 
-def _of_write(name: str, write: Write) -> Operation:
+def _of_write(name: str, write: ScoreEndpoint) -> Operation:
     counted = Outcome("Counted.", write.answer, (*LIMITS, VERSION, "Idempotent-Replay"))
     outcomes = {HTTPStatus.OK.value: counted}
     if write.creates and write.created_status != HTTPStatus.OK:
@@ -131,7 +131,7 @@ def _of_write(name: str, write: Write) -> Operation:
     )
 
 
-def _of_read(name: str, read: Read) -> Operation:
+def _of_read(name: str, read: BoardEndpoint) -> Operation:
     personal = read.personal is not None
     return Operation(
         method="GET",

@@ -28,7 +28,12 @@ SHARED: tuple[type[Any], ...] = (
 )
 """What belongs to no frontend."""
 
-MODERATION: tuple[type[Any], ...] = (moderation.Case, moderation.TakeBack, moderation.State, moderation.Export)
+MODERATION: tuple[type[Any], ...] = (
+    moderation.ModerationRequest,
+    moderation.TakeBack,
+    moderation.State,
+    moderation.Export,
+)
 
 
 class Schemas:

@@ -9,9 +9,9 @@ from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi.operations import CREDENTIALS, Errors, tag
 from tornado_app.api.openapi.schemas import Json, Schemas
 from tornado_app.api.websocket import connections, handler
+from tornado_app.api.websocket.protocol import TOO_BIG
 from tornado_app.core.errors import LeaderboardError, RateLimited, TooManyConnections
 from tornado_app.http import errors
-from tornado_app.http.direct_write import TOO_BIG
 from tornado_app.http.errors import BadRequest, OriginNotAllowed
 
 ABOUT = (

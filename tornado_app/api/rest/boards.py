@@ -7,8 +7,8 @@ from collections.abc import Awaitable
 
 import msgspec
 
-from tornado_app.api.authentication import Door, offered
-from tornado_app.api.frontends.base import Read
+from tornado_app.api.authentication import Authenticator, has_credentials
+from tornado_app.api.frontends.base import BoardEndpoint
 from tornado_app.api.rest import board_version
 from tornado_app.api.rest.board_version import Shown
 from tornado_app.core.errors import PlayerNotFound
@@ -18,20 +18,20 @@ from tornado_app.http.conditional import PRIVATE, PUBLIC, etag_of, fresh, tagged
 from tornado_app.http.messages import JSON_TYPE, Request, Response
 
 
-class ReadEndpoint:
-    """Serves one `Read` of a frontend; the bytes are made when the board changed, not when somebody asks."""
+class BoardHandler:
+    """Serves one `BoardEndpoint` of a frontend; the bytes are made when the board changed, not when somebody asks."""
 
-    def __init__(self, read: Read, scoreboard: Scoreboard, door: Door) -> None:
+    def __init__(self, read: BoardEndpoint, scoreboard: Scoreboard, authenticator: Authenticator) -> None:
         self._read = read
         self._scoreboard = scoreboard
-        self._door = door
+        self._authenticator = authenticator
         self._revision = -1
         self._response = Response(200)
         self._etag = ""
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
         """Answer from memory; only a caller's own place may need the database."""
-        if self._read.personal is not None and offered(request.headers):
+        if self._read.personal is not None and has_credentials(request.headers):
             return self._personal(request)
         version = board_version.wanted(request)
         if version is None:
@@ -61,7 +61,7 @@ class ReadEndpoint:
 
     async def _personal(self, request: Request) -> Response:
         assert self._read.personal is not None  # noqa: S101  # only called where it is
-        user_id = (await self._door.caller(request)).user_id
+        user_id = (await self._authenticator.authenticate(request)).user_id
         board = self._scoreboard.board
         shown = await board_version.wait(request, board)
         own: Standing | None = None

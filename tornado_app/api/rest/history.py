@@ -6,8 +6,8 @@ from typing import Annotated, Protocol
 
 import msgspec
 
-from tornado_app.api.authentication import Door
-from tornado_app.api.rest.players import number, path_user_id
+from tornado_app.api.authentication import Authenticator
+from tornado_app.api.rest.params import int_query_param, path_user_id
 from tornado_app.api.schema.fields import Score, Time
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.ledger import Entry, EntryKind
@@ -55,7 +55,7 @@ class HistoryPage(msgspec.Struct):
     next: Annotated[int | None, msgspec.Meta(description=_EARLIER, examples=[7])]
 
 
-class Past(Protocol):
+class LedgerReader(Protocol):
     """The ledger. Both raise DatabaseError."""
 
     async def history(self, player: str, limit: int, before_n: int | None) -> list[Entry]:
@@ -65,12 +65,12 @@ class Past(Protocol):
         """Whether there is such a player, on the board or not."""
 
 
-class History:
+class HistoryEndpoints:
     """The endpoint `/api/v1/players/{user_id}/history`."""
 
-    def __init__(self, past: Past, door: Door) -> None:
-        self._past = past
-        self._door = door
+    def __init__(self, ledger: LedgerReader, authenticator: Authenticator) -> None:
+        self._ledger = ledger
+        self._authenticator = authenticator
 
     def routes(self) -> list[Route]:
         """Paths, and what answers on them."""
@@ -78,15 +78,15 @@ class History:
 
     async def get(self, request: Request) -> Response:
         """One page, for the player and for moderators."""
-        caller = await self._door.caller(request)
+        caller = await self._authenticator.authenticate(request)
         moderates = Scope.ADMIN in caller.scopes
         user_id = path_user_id(request)
         if caller.user_id != user_id:
             require(caller, Scope.ADMIN)
-        limit = number(request, "limit", LIMIT, MAX_LIMIT)
-        before = number(request, "before", None, MAX_NUMBER)
-        found = await self._past.history(user_id, limit, before)
-        if not found and not await self._past.knows(user_id):
+        limit = int_query_param(request, "limit", LIMIT, MAX_LIMIT)
+        before = int_query_param(request, "before", None, MAX_NUMBER)
+        found = await self._ledger.history(user_id, limit, before)
+        if not found and not await self._ledger.knows(user_id):
             raise PlayerNotFound
         entries = [_shown(entry, moderates=moderates) for entry in found]
         page = HistoryPage(entries, found[-1].n if len(found) == limit and found[-1].n > 1 else None)

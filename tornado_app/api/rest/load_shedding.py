@@ -15,20 +15,20 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from tornado_app.api.frontends.base import Frontend
-from tornado_app.api.rest.submission_log import Record
-from tornado_app.api.rest.submit import policy
+from tornado_app.api.rest.submission_log import SubmissionRecorder
+from tornado_app.api.rest.submit import rate_limit_policy_header
 from tornado_app.core.errors import Overloaded
 from tornado_app.core.policies import RateLimit
 from tornado_app.http import errors
-from tornado_app.http.dispatcher import Gateway
-from tornado_app.http.messages import Fields, Request
+from tornado_app.http.dispatcher import Dispatcher
+from tornado_app.http.messages import Headers, Request
 
 log = logging.getLogger("leaderboard.http")
 
-TELL_EVERY = 1.0
+LOG_INTERVAL = 1.0
 """Seconds between two lines in the log."""
 
-MOST_ORIGINS = 64
+MAX_CACHED_ORIGINS = 64
 """Pages of so many sites have their answer at hand."""
 
 
@@ -40,19 +40,24 @@ class Update(NamedTuple):
     path: str
 
 
-class Shedding:
-    """Lets in as many score updates as there is `room` for, and refuses the others; all else it lets pass.
+class LoadShedder:
+    """Lets in as many score updates as there is `capacity` for, and refuses the others; all else it lets pass.
 
     It counts those that are under way and have arrived whole: who sends half of one takes nobody's place.
     """
 
     def __init__(
-        self, gateway: Gateway, record: Record, frontends: Iterable[Frontend], limit: RateLimit, room: Callable[[], int]
+        self,
+        dispatcher: Dispatcher,
+        recorder: SubmissionRecorder,
+        frontends: Iterable[Frontend],
+        limit: RateLimit,
+        capacity: Callable[[], int],
     ) -> None:
-        self._gateway = gateway
-        self._record = record
-        self._policy = policy(limit)
-        self._room = room
+        self._dispatcher = dispatcher
+        self._recorder = recorder
+        self._policy = rate_limit_policy_header(limit)
+        self._capacity = capacity
         self._inside = 0
         self._updates = {
             f"{write.method} {write.path} HTTP/1.1".encode(): Update(frontend.name, write.method, write.path)
@@ -61,33 +66,33 @@ class Shedding:
         }
         self._answers: dict[str | None, tuple[bytes, bytes]] = {}
         self._refused = 0
-        self._told = -TELL_EVERY
+        self._logged_at = -LOG_INTERVAL
 
     @property
     def full(self) -> bool:
         """Whether one more is to be refused."""
-        return self._inside >= self._room()
+        return self._inside >= self._capacity()
 
     def update(self, data: bytes) -> Update | None:
         """The score update that a request asks for, told by its first line."""
         return self._updates.get(data[: data.find(b"\r\n")])
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         """An update is under way."""
         self._inside += 1
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """An update was answered."""
         self._inside -= 1
 
-    def refuse(self, update: Update, headers: Fields, began: float) -> bytes:
+    def refuse(self, update: Update, headers: Headers, began: float) -> bytes:
         """The answer to an update that there is no room for. `began`: by `time.perf_counter`."""
-        request_id = self._gateway.request_id(headers.get("X-Request-Id"))
+        request_id = self._dispatcher.request_id(headers.get("X-Request-Id"))
         before, after = self._answer(headers.get("Origin"))
-        self._record.unread(update.frontend, Overloaded.code)
+        self._recorder.unread(update.frontend, Overloaded.code)
         seconds = time.perf_counter() - began
-        self._gateway.count(update.method, update.path, HTTPStatus.SERVICE_UNAVAILABLE, seconds, request_id)
-        self._tell(began)
+        self._dispatcher.count(update.method, update.path, HTTPStatus.SERVICE_UNAVAILABLE, seconds, request_id)
+        self._log(began)
         return b"%b%b%b" % (before, request_id.encode(), after)
 
     def _answer(self, origin: str | None) -> tuple[bytes, bytes]:
@@ -98,15 +103,15 @@ class Shedding:
             asked = Request("", "", "", {} if origin is None else {"Origin": origin}, "", "")
             status = HTTPStatus(response.status)
             head = [f"HTTP/1.1 {status.value} {status.phrase}"]
-            head += [f"{name}: {value}" for name, value in (*response.headers, *self._gateway.cors.headers(asked))]
+            head += [f"{name}: {value}" for name, value in (*response.headers, *self._dispatcher.cors.headers(asked))]
             head += ["X-Content-Type-Options: nosniff", f"Content-Length: {len(response.body)}", "X-Request-Id: "]
             found = "\r\n".join(head).encode("latin-1"), b"\r\n\r\n" + response.body
-            if len(self._answers) < MOST_ORIGINS:
+            if len(self._answers) < MAX_CACHED_ORIGINS:
                 self._answers[origin] = found
         return found
 
-    def _tell(self, now: float) -> None:
+    def _log(self, now: float) -> None:
         self._refused += 1
-        if now - self._told >= TELL_EVERY:
+        if now - self._logged_at >= LOG_INTERVAL:
             log.warning("too many score updates wait", extra={"event": "shedding", "refused": self._refused})
-            self._refused, self._told = 0, now
+            self._refused, self._logged_at = 0, now

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tornado_app.api.authentication import Door
+from tornado_app.api.authentication import Authenticator
 from tornado_app.api.rest import board_version
-from tornado_app.api.rest.players import path_user_id
+from tornado_app.api.rest.params import path_user_id
 from tornado_app.api.schema.decoding import Decoder
 from tornado_app.api.schema.fields import ActionId, PlayerId, Score
 from tornado_app.core.errors import DatabaseError, LeaderboardError
@@ -42,7 +42,7 @@ def milliseconds(since: datetime) -> int:
     return min(max(round(since.timestamp() * 1000), 0), LAST_MOMENT)
 
 
-class Case(msgspec.Struct):
+class ModerationRequest(msgspec.Struct):
     """Why it is done."""
 
     reason: Reason
@@ -76,16 +76,16 @@ class Export(msgspec.Struct):
     rules_broken: dict[str, Any]
 
 
-Verb = Callable[[Caller, str, str], Awaitable[ModerationResult]]
+ModerationAction = Callable[[Caller, str, str], Awaitable[ModerationResult]]
 
 
-class Admin:
+class ModerationEndpoints:
     """The moderator's endpoints; each leaves an audit line."""
 
-    def __init__(self, moderation: Moderation, door: Door) -> None:
+    def __init__(self, moderation: Moderation, authenticator: Authenticator) -> None:
         self._moderation = moderation
-        self._door = door
-        self._case = Decoder(Case)
+        self._authenticator = authenticator
+        self._case = Decoder(ModerationRequest)
         self._take_back = Decoder(TakeBack)
 
     def routes(self) -> list[Route]:
@@ -101,10 +101,10 @@ class Admin:
         ]
 
     def _verb(self, name: str) -> Endpoint:
-        verb: Verb = getattr(self._moderation, name)
+        verb: ModerationAction = getattr(self._moderation, name)
 
         async def endpoint(request: Request) -> Response:
-            caller = await self._door.caller(request)
+            caller = await self._authenticator.authenticate(request)
             with _refusals(name, request, caller):
                 user_id, reason = path_user_id(request), self._case(request).reason
                 answer = _answer(name, caller, reason, await verb(caller, user_id, reason))
@@ -114,19 +114,19 @@ class Admin:
 
     async def take_back(self, request: Request) -> Response:
         """Take back one action, or all since a time."""
-        caller = await self._door.caller(request)
-        with _refusals("take back", request, caller):
+        caller = await self._authenticator.authenticate(request)
+        with _refusals("take_back", request, caller):
             body = self._take_back(request)
             since = None if body.since is None else milliseconds(body.since)
             moderated = await self._moderation.take_back(
                 caller, path_user_id(request), body.reason, action_id=body.action_id, since=since
             )
-            answer = _answer("take back", caller, body.reason, moderated)
+            answer = _answer("take_back", caller, body.reason, moderated)
         return await self._versioned(answer)
 
     async def erase(self, request: Request) -> Response:
         """Forget a player."""
-        caller = await self._door.caller(request)
+        caller = await self._authenticator.authenticate(request)
         with _refusals("erase", request, caller):
             reason = self._case(request).reason
             await self._moderation.erase(caller, path_user_id(request), reason)
@@ -142,7 +142,7 @@ class Admin:
 
     async def export(self, request: Request) -> Response:
         """All that is stored of a player."""
-        caller = await self._door.caller(request)
+        caller = await self._authenticator.authenticate(request)
         with _refusals("export", request, caller):
             user_id = path_user_id(request)
             found = await self._moderation.export(caller, user_id)

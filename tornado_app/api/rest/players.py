@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-from typing import Annotated, overload
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tornado_app.api.authentication import Door
+from tornado_app.api.authentication import Authenticator
 from tornado_app.api.rest import board_version, submission_log
 from tornado_app.api.rest.board_version import Shown
+from tornado_app.api.rest.params import decode_cursor, encode_cursor, int_query_param, path_user_id
 from tornado_app.api.schema.decoding import Decoder
 from tornado_app.api.schema.fields import AvatarUrl, Name, NewAvatarUrl, NewName, PlayerId, Rank, Score, Time
 from tornado_app.core import identity
-from tornado_app.core.errors import InvalidBody, LeaderboardError, PlayerNotFound
-from tornado_app.core.model import Player, ProfileChange, Standing, rfc3339
-from tornado_app.core.numbers import integer
+from tornado_app.core.errors import InvalidBody, LeaderboardError
+from tornado_app.core.model import ProfileChange, Standing, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.conditional import PRIVATE, tagged
-from tornado_app.http.errors import BadRequest
 from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 
 AROUND, MAX_AROUND = 5, 50
@@ -62,12 +60,12 @@ class ProfileBody(msgspec.Struct):
     avatar_url: NewAvatarUrl | UnsetType = UNSET
 
 
-class Players:
+class PlayerEndpoints:
     """The endpoints under `/api/v1/players` and `/api/v1/leaderboard`."""
 
-    def __init__(self, scoreboard: Scoreboard, door: Door) -> None:
+    def __init__(self, scoreboard: Scoreboard, authenticator: Authenticator) -> None:
         self._scoreboard = scoreboard
-        self._door = door
+        self._authenticator = authenticator
         self._decode = Decoder(ProfileBody, optional=True)
 
     def routes(self) -> list[Route]:
@@ -83,7 +81,7 @@ class Players:
         user_id = path_user_id(request)
         shown = await board_version.wait(request, self._scoreboard.board)
         standing = await self._scoreboard.standing(user_id)
-        return tagged(request, msgspec.json.encode(answer(standing)), PRIVATE, self._version(shown, standing))
+        return tagged(request, msgspec.json.encode(to_response(standing)), PRIVATE, self._version(shown, standing))
 
     def _version(self, shown: Shown, *standings: Standing) -> tuple[str, str]:
         """The header for these standings, whose ranks are of the board as it is now."""
@@ -92,7 +90,7 @@ class Players:
 
     async def put(self, request: Request) -> Response:
         """Create a player, or change name and picture: 201 where it was created."""
-        caller = await self._door.caller(request)
+        caller = await self._authenticator.authenticate(request)
         user_id = path_user_id(request)
         try:
             change = _change(self._decode(request))
@@ -104,74 +102,34 @@ class Players:
         player = done.player
         standing = Standing(self._scoreboard.board.rank_of(user_id, player.score), player)
         headers = (JSON_TYPE, (board_version.HEADER, str(player.version)))
-        return Response(201 if done.created else 200, msgspec.json.encode(answer(standing)), headers)
+        return Response(201 if done.created else 200, msgspec.json.encode(to_response(standing)), headers)
 
     async def around(self, request: Request) -> Response:
         """The players just above and below one."""
-        limit = number(request, "limit", AROUND, MAX_AROUND)
+        limit = int_query_param(request, "limit", AROUND, MAX_AROUND)
         user_id = path_user_id(request)
         shown = await board_version.wait(request, self._scoreboard.board)
         above, standing, below = await self._scoreboard.around(user_id, limit)
-        body = Around(list(map(answer, above)), answer(standing), list(map(answer, below)))
+        body = Around(list(map(to_response, above)), to_response(standing), list(map(to_response, below)))
         version = self._version(shown, *above, standing, *below)
         return tagged(request, msgspec.json.encode(body), PRIVATE, version)
 
     async def page(self, request: Request) -> Response:
         """One page of the whole board."""
-        limit = number(request, "limit", PAGE, MAX_PAGE)
+        limit = int_query_param(request, "limit", PAGE, MAX_PAGE)
         after = request.arguments().get("after")
-        start = None if after is None else place(after)
+        start = None if after is None else decode_cursor(after)
         shown = await board_version.wait(request, self._scoreboard.board)
         standings = await self._scoreboard.page(limit, start)
-        more = cursor(standings[-1].player) if len(standings) == limit else None
-        body = Page(list(map(answer, standings)), more, self._scoreboard.board.total)
+        more = encode_cursor(standings[-1].player) if len(standings) == limit else None
+        body = Page(list(map(to_response, standings)), more, self._scoreboard.board.total)
         return tagged(request, msgspec.json.encode(body), PRIVATE, self._version(shown, *standings))
 
 
-def answer(standing: Standing) -> PlayerAnswer:
+def to_response(standing: Standing) -> PlayerAnswer:
     """A standing on the wire."""
     p = standing.player
     return PlayerAnswer(p.user_id, p.username, p.avatar_url, p.score, standing.rank, rfc3339(p.updated_at))
-
-
-def cursor(player: Player) -> str:
-    """A place on the board as an opaque text."""
-    return base64.urlsafe_b64encode(msgspec.json.encode((player.score, player.updated_at, player.user_id))).decode()
-
-
-def place(text: str) -> Player:
-    """The place that a cursor stands for. Raises BadRequest for anything that `cursor` did not make."""
-    try:
-        raw = base64.b64decode(text, altchars=b"-_", validate=True)
-        score, updated_at, user_id = msgspec.json.decode(raw, type=tuple[int, int, str])
-    except (ValueError, msgspec.DecodeError):
-        raise BadRequest("after: pass on the value of 'next' as it is.") from None
-    if not (-(2**63) <= score < 2**63 and 0 <= updated_at < 2**47):
-        raise BadRequest("after: pass on the value of 'next' as it is.")
-    return Player(user_id, score, updated_at, username=user_id)
-
-
-def path_user_id(request: Request) -> str:
-    """The path's player. What can't be a user id is nobody's."""
-    user_id = request.params["user_id"]
-    if not identity.is_user_id(user_id):
-        raise PlayerNotFound(reason="no_user_id", detail="what the path names cannot be a user id")
-    return user_id
-
-
-@overload
-def number(request: Request, name: str, default: int, most: int) -> int: ...
-@overload
-def number(request: Request, name: str, default: None, most: int) -> int | None: ...
-def number(request: Request, name: str, default: int | None, most: int) -> int | None:
-    """The query's argument `name`, from 1 to `most`. Raises BadRequest for anything else."""
-    text = request.arguments().get(name)
-    if text is None:
-        return default
-    value = integer(text)
-    if value is None or not 1 <= value <= most:
-        raise BadRequest(f"{name}: use an integer from 1 to {most}.")
-    return value
 
 
 def _change(body: ProfileBody) -> ProfileChange:

@@ -21,7 +21,7 @@ class Health(msgspec.Struct, omit_defaults=True):
     reasons: list[str] = []
 
 
-class Ops:
+class ProbeEndpoints:
     """`/healthz`, `/readyz` and `/metrics`. `not_ready` gives the reasons why no traffic should come, if any."""
 
     def __init__(

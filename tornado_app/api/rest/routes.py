@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
-from tornado_app.api.authentication import Door
+from tornado_app.api.authentication import Authenticator
 from tornado_app.api.frontends.base import Frontend
-from tornado_app.api.rest.boards import ReadEndpoint
-from tornado_app.api.rest.players import Players
-from tornado_app.api.rest.submission_log import Record
-from tornado_app.api.rest.submit import WriteEndpoint
+from tornado_app.api.rest.boards import BoardHandler
+from tornado_app.api.rest.players import PlayerEndpoints
+from tornado_app.api.rest.submission_log import SubmissionRecorder
+from tornado_app.api.rest.submit import ScoreHandler
 from tornado_app.core.policies import RateLimit
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.errors import WITHOUT_UPGRADE, UpgradeRequired
@@ -20,15 +20,21 @@ SOCKET_ARGUMENTS = frozenset({"token"})
 
 
 def rest_routes(
-    frontends: Collection[Frontend], scoreboard: Scoreboard, door: Door, limit: RateLimit, record: Record
+    frontends: Collection[Frontend],
+    scoreboard: Scoreboard,
+    authenticator: Authenticator,
+    limit: RateLimit,
+    recorder: SubmissionRecorder,
 ) -> list[Route]:
     """Each path once, with what answers its methods."""
     methods: dict[str, dict[str, Endpoint]] = defaultdict(dict)
     for frontend in frontends:
         for write in frontend.writes:
-            methods[write.path][write.method] = WriteEndpoint(frontend, write, scoreboard, door, limit, record)
+            methods[write.path][write.method] = ScoreHandler(
+                frontend, write, scoreboard, authenticator, limit, recorder
+            )
         for read in frontend.reads:
-            methods[read.path]["GET"] = ReadEndpoint(read, scoreboard, door)
+            methods[read.path]["GET"] = BoardHandler(read, scoreboard, authenticator)
         for path, _ in frontend.sockets:
             methods[path]["GET"] = _upgrade_required
     sockets = {path for frontend in frontends for path, _ in frontend.sockets}
@@ -36,7 +42,7 @@ def rest_routes(
         Route(path, endpoints, SOCKET_ARGUMENTS if path in sockets else frozenset())
         for path, endpoints in methods.items()
     ]
-    return routes + Players(scoreboard, door).routes()
+    return routes + PlayerEndpoints(scoreboard, authenticator).routes()
 
 
 def _upgrade_required(request: Request) -> Response:

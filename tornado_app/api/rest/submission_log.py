@@ -17,7 +17,7 @@ from tornado_app.observability.metrics import Metrics
 audit = logging.getLogger("leaderboard.audit")
 
 
-class Record:
+class SubmissionRecorder:
     """Told of every submission. `suspect` is called with a player who broke a rule."""
 
     def __init__(self, metrics: Metrics, suspicion: AbuseDetector, suspect: Callable[[str, AbuseRule], None]) -> None:

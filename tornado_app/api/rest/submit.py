@@ -6,10 +6,10 @@ import math
 
 import msgspec
 
-from tornado_app.api.authentication import Door
-from tornado_app.api.frontends.base import Frontend, Write
+from tornado_app.api.authentication import Authenticator
+from tornado_app.api.frontends.base import Frontend, ScoreEndpoint
 from tornado_app.api.rest import board_version
-from tornado_app.api.rest.submission_log import Record
+from tornado_app.api.rest.submission_log import SubmissionRecorder
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Caller, RateLimitState, Receipt, Submission
 from tornado_app.core.policies import RateLimit
@@ -20,43 +20,43 @@ from tornado_app.http.messages import JSON_TYPE, Request, Response
 POLICY_NAME = "updates"
 
 
-def policy(limit: RateLimit) -> tuple[str, str]:
+def rate_limit_policy_header(limit: RateLimit) -> tuple[str, str]:
     """The header that tells the rate limit. Source: draft-ietf-httpapi-ratelimit-headers-10."""
     return ("RateLimit-Policy", f'"{POLICY_NAME}";q={limit.updates};w={math.ceil(limit.window)}')
 
 
-class WriteEndpoint:
-    """Serves one `Write` of a frontend."""
+class ScoreHandler:
+    """Serves one `ScoreEndpoint` of a frontend."""
 
     def __init__(
         self,
         frontend: Frontend,
-        write: Write,
+        write: ScoreEndpoint,
         scoreboard: Scoreboard,
-        door: Door,
+        authenticator: Authenticator,
         limit: RateLimit,
-        record: Record,
+        recorder: SubmissionRecorder,
     ) -> None:
         self._frontend = frontend.name
         self._write = write
         self._scoreboard = scoreboard
-        self._door = door
-        self._policy = policy(limit)
-        self._record = record
+        self._authenticator = authenticator
+        self._policy = rate_limit_policy_header(limit)
+        self._recorder = recorder
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request; whatever the API refuses is an answer too."""
         caller: Caller | None = None
         submission: Submission | None = None
         try:
-            caller = await self._door.caller(request)
+            caller = await self._authenticator.authenticate(request)
             submission = self._submission(request, caller)
             receipt = await self._scoreboard.submit(submission)
             answer = self._accept(receipt)
         except LeaderboardError as refusal:
-            self._record.refused(self._frontend, request, caller, submission, refusal)
+            self._recorder.refused(self._frontend, request, caller, submission, refusal)
             return errors.response(refusal).plus(*self._limits(refusal.rate_limit_state))
-        self._record.accepted(request, submission, receipt)
+        self._recorder.accepted(request, submission, receipt)
         return answer
 
     def _submission(self, request: Request, caller: Caller) -> Submission:

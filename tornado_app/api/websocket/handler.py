@@ -15,17 +15,18 @@ from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
-from tornado_app.api.authentication import bearer, offered
+from tornado_app.api.authentication import bearer, has_credentials
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
-from tornado_app.api.websocket.connections import Gate
-from tornado_app.api.websocket.heartbeat import Pinger
+from tornado_app.api.websocket.connections import ConnectionRegistry
+from tornado_app.api.websocket.heartbeat import Heartbeat
+from tornado_app.api.websocket.protocol import low_memory_protocol
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.core.origins import same_host
 from tornado_app.http import access_log, errors, query, refusal_log
-from tornado_app.http.direct_write import Wire, lean
+from tornado_app.http.direct_write import DirectWriter
 from tornado_app.http.messages import NotFound
-from tornado_app.http.server import cut, last_words, upgraded
+from tornado_app.http.server import abort, final_response_sent, upgraded
 from tornado_app.live.hub import Channel, Subscriber
 from tornado_app.observability import logs
 
@@ -81,13 +82,13 @@ class _JsonRefusals(RequestHandler):
 class SocketHandler(_JsonRefusals, WebSocketHandler):
     """One client of one channel."""
 
-    def initialize(self, gate: Gate, pinger: Pinger, channel: Channel) -> None:
+    def initialize(self, registry: ConnectionRegistry, heartbeat: Heartbeat, channel: Channel) -> None:
         """Called by Tornado with the route's arguments."""
         self.pong = False
-        self._gate = gate
-        self._pinger = pinger
+        self._registry = registry
+        self._heartbeat = heartbeat
         self._channel = channel
-        self._address = gate.address(self.request)
+        self._address = registry.address(self.request)
         self._subscriber: Subscriber | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._page: tuple[str | None, str | None] = (None, None)
@@ -111,21 +112,21 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     async def open(self, *args: str, **kwargs: str) -> None:
         """Let the client in, or say why not."""
-        gate = self._gate
+        registry = self._registry
         connection: Any = self.ws_connection
         stream: IOStream = connection.stream
         if stream.closed():
             return  # a client that went away at once
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         stream.set_nodelay(True)
-        last_words(connection)
+        final_response_sent(connection)
         upgraded(connection)
-        self._pinger.join(self)
+        self._heartbeat.join(self)
         try:
             self._check_page()
             query.check(self.request.query, SOCKET_ARGUMENTS)
-            gate.check_room(self._address)
-            token = self._offered_token()
+            registry.check_limits(self._address)
+            token = self._handshake_token()
             self._subscriber = subscriber = Subscriber(self._channel, _Connection(stream, self))
             if token is not None:
                 await self._authenticate(token)
@@ -134,8 +135,8 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             return
         if connection.is_closing():
             return  # gone meanwhile
-        gate.enter(self, self._channel.name, self._address)
-        gate.hub.join(subscriber)
+        registry.add(self, self._channel.name, self._address)
+        registry.hub.join(subscriber)
         self._forget_handshake()
 
     async def on_message(self, message: str | bytes) -> None:
@@ -156,26 +157,26 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         access_log.socket_ended(self._channel.name, self._address, self.close_code, time.monotonic() - self._began)
         if self._expiry is not None:
             self._expiry.cancel()
-        self._pinger.leave(self)
-        self._gate.leave(self, self._channel.name, self._address)
+        self._heartbeat.leave(self)
+        self._registry.remove(self, self._channel.name, self._address)
         if self._subscriber is not None:
-            self._gate.hub.leave(self._subscriber)
+            self._registry.hub.leave(self._subscriber)
             self._subscriber = None  # it holds us
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Say goodbye; nothing may be sent after it."""
-        self._pinger.leave(self)
+        self._heartbeat.leave(self)
         if self._subscriber is not None:
-            self._gate.hub.leave(self._subscriber)
+            self._registry.hub.leave(self._subscriber)
         super().close(code, reason)
 
     def evict(self, reason: str) -> None:
         """Cut off a client that does not read: it would not read a close frame either."""
-        self._gate.metrics.evictions.labels(reason).inc()
+        self._registry.metrics.evictions.labels(reason).inc()
         log.info("a socket was cut off", extra={"event": "eviction", "reason": reason, "frontend": self._channel.name})
-        cut(self.ws_connection)
+        abort(self.ws_connection)
 
-    # -- pinger.Pinged ----------------------------------------------------------------------------
+    # -- heartbeat.HeartbeatClient ----------------------------------------------------------------------------
 
     def send_ping(self) -> None:
         """Ask for a pong."""
@@ -188,14 +189,14 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
     def timed_out(self) -> None:
         """The client is gone, or as good as."""
-        self._gate.metrics.evictions.labels("silent").inc()
+        self._registry.metrics.evictions.labels("silent").inc()
         self.close(reason="ping timed out")
 
     # ---------------------------------------------------------------------------------------------
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         """Called by Tornado."""
-        return lean(super().get_websocket_protocol())
+        return low_memory_protocol(super().get_websocket_protocol())
 
     def _forget_handshake(self) -> None:
         """Let go of headers that nobody reads again, and of the connection that brought them."""
@@ -206,26 +207,26 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     def _check_page(self) -> None:
         """Sources: RFC 6455, section 10.2; W3C Fetch Metadata, which browsers don't let a page forge."""
         origin, site = self._page
-        if origin is None or site == "same-origin" or self._gate.cors.allows(origin):
+        if origin is None or site == "same-origin" or self._registry.cors.allows(origin):
             return
         host = self.request.headers.get("Host", "")
         if not same_host(origin, host):
             shown, here = refusal_log.clip(origin), refusal_log.clip(host)
             raise errors.OriginNotAllowed(detail=f"origin {shown} is not in allowed_origins, nor this host, {here}")
 
-    def _offered_token(self) -> str | None:
+    def _handshake_token(self) -> str | None:
         tokens = self.request.query_arguments.get("token")
         if tokens:
             return tokens[-1].decode("ascii", "replace")
-        return bearer(self.request.headers) if offered(self.request.headers) else None
+        return bearer(self.request.headers) if has_credentials(self.request.headers) else None
 
     async def _authenticate(self, token: str) -> None:
-        caller = await self._gate.door.verify(token, self._address)
+        caller = await self._registry.authenticator.verify(token, self._address)
         if self.ws_connection is None:
             return  # gone while the token's key was fetched; nobody would ever take it off the hub again
         if self._subscriber is None:
             raise InvalidToken
-        self._gate.hub.identify(self._subscriber, caller.user_id)
+        self._registry.hub.identify(self._subscriber, caller.user_id)
         if self._expiry is not None:
             self._expiry.cancel()
         loop = asyncio.get_running_loop()
@@ -234,13 +235,13 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._expiry = loop.call_later(min(max(remaining, 0.0), MAX_TIMER), self._refuse, expired)
 
     def _refuse(self, refusal: LeaderboardError) -> None:
-        self._gate.metrics.socket_refusals.labels(refusal.code).inc()
+        self._registry.metrics.socket_refusals.labels(refusal.code).inc()
         code = errors.close_code(refusal)
         refusal_log.socket_refused(self._channel.name, self._address, code, refusal)
         self.close(code, refusal.code)
 
 
-class _Connection(Wire):
+class _Connection(DirectWriter):
     """live.hub.Connection"""
 
     __slots__ = ("_handler",)
@@ -257,9 +258,9 @@ class _Connection(Wire):
 class _NoSocket(_JsonRefusals):
     """An upgrade at a path that has no socket."""
 
-    def initialize(self, gate: Gate) -> None:
+    def initialize(self, registry: ConnectionRegistry) -> None:
         """Called by Tornado with the route's arguments."""
-        self._address = gate.address(self.request)
+        self._address = registry.address(self.request)
 
     def prepare(self) -> None:
         """Whatever the method."""
@@ -267,10 +268,10 @@ class _NoSocket(_JsonRefusals):
 
 
 def application(
-    frontends: tuple[Frontend, ...], gate: Gate, *, ping_interval: float = 30.0
+    frontends: tuple[Frontend, ...], registry: ConnectionRegistry, *, ping_interval: float = 30.0
 ) -> HTTPServerConnectionDelegate:
     """What serves the upgrades. A client that answers no ping for `ping_interval` seconds is gone."""
-    shared = {"gate": gate, "pinger": Pinger(ping_interval)}
+    shared = {"registry": registry, "heartbeat": Heartbeat(ping_interval)}
     return Application(
         [
             (path, SocketHandler, shared | {"channel": channel})
@@ -278,7 +279,7 @@ def application(
             for path, channel in frontend.sockets
         ],
         default_handler_class=_NoSocket,
-        default_handler_args={"gate": gate},
+        default_handler_args={"registry": registry},
         websocket_max_message_size=MAX_MESSAGE,
         log_function=lambda handler: None,  # its lines would hold the URL, and that the token
     )

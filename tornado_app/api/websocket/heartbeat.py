@@ -10,7 +10,7 @@ CHUNK = 100
 """Clients that are pinged before others get their turn: a few milliseconds' work."""
 
 
-class Pinged(Protocol):
+class HeartbeatClient(Protocol):
     """A client that is pinged; `pong` is set false with each ping, and true by the client's answer."""
 
     pong: bool
@@ -22,7 +22,7 @@ class Pinged(Protocol):
         """The client has not answered in time, and is pinged no more."""
 
 
-class Pinger:
+class Heartbeat:
     """Pings each client `interval` seconds after it joined and after each ping; it has as long to answer.
 
     0 seconds: never. Since the interval is the same for all, they fall due in the order in which they joined or were
@@ -31,13 +31,13 @@ class Pinger:
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._due: OrderedDict[Pinged, float] = OrderedDict()
+        self._due: OrderedDict[HeartbeatClient, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def join(self, client: Pinged) -> None:
+    def join(self, client: HeartbeatClient) -> None:
         """From now on the client is pinged."""
         if self._interval <= 0:
             return
@@ -46,7 +46,7 @@ class Pinger:
         if self._timer is None:
             self._wait()
 
-    def leave(self, client: Pinged) -> None:
+    def leave(self, client: HeartbeatClient) -> None:
         """The client is pinged no more, if it was."""
         self._due.pop(client, None)
         if not self._due and self._timer is not None:

@@ -11,7 +11,7 @@ from tornado.iostream import IOStream, SSLIOStream
 
 from tests.support.certificates import write_pair
 from tests.support.wait import eventually
-from tornado_app.http.direct_write import Wire
+from tornado_app.http.direct_write import DirectWriter
 from tornado_app.live.frames import text_frame
 
 PATIENCE = 10.0
@@ -68,14 +68,14 @@ def fill(wire):
 
 async def test_what_the_kernel_takes_does_not_touch_the_stream(ends, written):
     stream, client = ends
-    assert Wire(stream).send(frame(1, 100)) is None
+    assert DirectWriter(stream).send(frame(1, 100)) is None
     assert await read(client, len(frame(1, 100))) == frame(1, 100)
     assert written == []
 
 
 async def test_a_frame_that_is_taken_in_part_arrives_whole(ends, written):
     stream, client = ends
-    frames, sending = fill(Wire(stream))
+    frames, sending = fill(DirectWriter(stream))
     assert frames[-1].endswith(written[-1])
     sent = b"".join(frames)
     assert await read(client, len(sent)) == sent
@@ -87,14 +87,14 @@ async def test_a_frame_that_is_taken_in_part_arrives_whole(ends, written):
 async def test_the_part_that_is_left_is_less_than_the_frame(ends, written):
     stream, _ = ends
     large = frame(1, 10 * 1024 * 1024)
-    assert Wire(stream).send(large) is not None
+    assert DirectWriter(stream).send(large) is not None
     assert 0 < len(written[0]) < len(large)
     assert large.endswith(written[0])
 
 
 async def test_order_is_kept_whichever_way_a_frame_goes(ends, written):
     stream, client = ends
-    wire = Wire(stream)
+    wire = DirectWriter(stream)
     frames, _ = fill(wire)
     stream.write(b"\x89\0")  # a ping of Tornado's own, which has to wait
     frames += [b"\x89\0", frame(1, 50), frame(2, 5000)]
@@ -113,7 +113,7 @@ async def test_order_is_kept_whichever_way_a_frame_goes(ends, written):
 async def test_nothing_is_sent_past_bytes_that_wait_in_the_stream(ends):
     """Not even where the kernel has room again, and the loop has not noticed yet."""
     stream, client = ends
-    wire = Wire(stream)
+    wire = DirectWriter(stream)
     frames, _ = fill(wire)
     sent = b"".join(frames)
     found = bytearray()
@@ -130,7 +130,7 @@ async def test_nothing_is_sent_past_bytes_that_wait_in_the_stream(ends):
 
 async def test_a_client_that_is_gone_is_an_end_of_the_stream_and_no_error(ends):
     stream, client = ends
-    wire = Wire(stream)
+    wire = DirectWriter(stream)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
     await eventually(lambda: wire.send(frame(1)) is None and stream.closed(), PATIENCE)
@@ -139,12 +139,12 @@ async def test_a_client_that_is_gone_is_an_end_of_the_stream_and_no_error(ends):
 
 async def test_a_closed_stream_takes_nothing(ends):
     stream, _ = ends
-    early = Wire(stream)
+    early = DirectWriter(stream)
     _, sending = fill(early)
     stream.close()
     assert isinstance(sending.exception(), tornado.iostream.StreamClosedError)
     assert early.send(frame(1)) is None
-    assert Wire(stream).send(frame(1)) is None
+    assert DirectWriter(stream).send(frame(1)) is None
 
 
 async def test_tls_goes_through_the_stream(tmp_path, monkeypatch):
@@ -165,7 +165,7 @@ async def test_tls_goes_through_the_stream(tmp_path, monkeypatch):
     written = []
     write = stream.write
     monkeypatch.setattr(stream, "write", lambda data: written.append(data) or write(data))
-    wire = Wire(stream)
+    wire = DirectWriter(stream)
     frames = [frame(number) for number in range(3)]
     for each in frames:
         wire.send(each)
@@ -183,7 +183,7 @@ async def test_another_tornado_is_written_to_by_its_public_api(ends, written, ot
         del stream._write_futures
     else:
         stream._write_futures = other
-    wire = Wire(stream)
+    wire = DirectWriter(stream)
     stream._write_futures = deque()  # as its own code needs it
     wire.send(frame(1))
     assert written == [frame(1)]
@@ -196,7 +196,7 @@ async def test_the_pinned_tornado_is_as_the_wire_expects(ends):
     waiting = stream._write_futures
     assert type(waiting) is deque
     assert type(stream.socket) is socket.socket
-    frames, sending = fill(Wire(stream))
+    frames, sending = fill(DirectWriter(stream))
     assert waiting
     assert stream._write_futures is waiting
     await read(client, len(b"".join(frames)))

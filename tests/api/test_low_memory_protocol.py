@@ -11,8 +11,8 @@ from tornado.web import Application
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13, websocket_connect
 
 from tests.support.wait import eventually
-from tornado_app.http import direct_write
-from tornado_app.http.direct_write import lean
+from tornado_app.api.websocket import protocol
+from tornado_app.api.websocket.protocol import low_memory_protocol
 
 PATIENCE = 10.0
 
@@ -23,7 +23,7 @@ class Echo(WebSocketHandler):
     opened: ClassVar = []
 
     def get_websocket_protocol(self):
-        return lean(super().get_websocket_protocol())
+        return low_memory_protocol(super().get_websocket_protocol())
 
     def open(self):
         self.opened.append(self)
@@ -52,18 +52,18 @@ async def client(monkeypatch):
 
 
 async def all_gone():
-    await eventually(lambda: not direct_write._reading, PATIENCE, "nobody reads any more")
+    await eventually(lambda: not protocol._reading, PATIENCE, "nobody reads any more")
 
 
 async def test_nothing_of_the_handshake_is_kept(client):
     (handler,) = Echo.opened
-    assert type(handler.ws_connection) is direct_write._LeanProtocol
+    assert type(handler.ws_connection) is protocol.LowMemoryProtocol
     connection = weakref.ref(handler.request.connection)
     handler.request.connection = None
     await eventually(lambda: connection() is None, PATIENCE, "the HTTP connection is let go of")
     running = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]
     assert "RequestHandler._execute" not in running
-    assert "_LeanProtocol._read" in running
+    assert "LowMemoryProtocol._read" in running
 
 
 async def test_messages_go_both_ways_and_the_end_is_in_good_order(client):
@@ -94,8 +94,8 @@ async def test_a_malformed_close_ends_the_connection_quietly(client, caplog):
 
 
 async def test_a_reader_that_is_cancelled_closes_the_connection(client):
-    await eventually(lambda: direct_write._reading, PATIENCE)
-    next(iter(direct_write._reading)).cancel()
+    await eventually(lambda: protocol._reading, PATIENCE)
+    next(iter(protocol._reading)).cancel()
     async with asyncio.timeout(PATIENCE):
         assert await client.read_message() is None
     await all_gone()
@@ -106,5 +106,5 @@ def test_another_protocol_is_left_as_it_is():
         pass
 
     newer = object.__new__(Newer)
-    assert lean(newer) is newer
-    assert lean(None) is None
+    assert low_memory_protocol(newer) is newer
+    assert low_memory_protocol(None) is None

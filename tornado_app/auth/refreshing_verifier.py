@@ -9,7 +9,7 @@ from tornado_app.auth.tokens import TokenVerifier, UnknownTokenKey
 from tornado_app.core.model import Caller
 
 
-class Authenticator:
+class RefreshingTokenVerifier:
     """A TokenVerifier that asks the identity provider once for a key that it does not know.
 
     `remotes`: those of the verifier's sources that are fetched; with none, it never waits.
