@@ -149,7 +149,8 @@ def test_lifetime_and_memory_agree():
     verifier = proof_verifier(config, TOKENS)
     assert verifier is not None
     assert verifier.remember_for == 25
-    assert config.write_policy.remember == config.rate_limit.idempotency_history_size(verifier.remember_for)
+    size = config.rate_limit.idempotency_history_size(verifier.remember_for)
+    assert config.write_policy.idempotency_history_size == size
     with pytest.raises(InvalidActionProof):
         verifier.verify(proof(signing_secret(OTHER), ttl=21))
     verifier.verify(proof(signing_secret(OTHER), ttl=20))
