@@ -14,7 +14,7 @@ MAX_LAG = 5.0
 def database() -> list[Panel]:
     """Where scores are kept, and changes come from."""
     commands = "leaderboard_mongodb_command_duration_seconds"
-    size = "leaderboard_group_commit_size"
+    size = "leaderboard_batch_write_size"
     return [
         lines(
             "Change stream lag",
@@ -54,7 +54,7 @@ def database() -> list[Panel]:
             "Updates that wait",
             "Do updates pile up before MongoDB? They should wait no longer than one write takes.",
             "none",
-            query(total(series("leaderboard_group_commit_waiting"), "pod"), "{{pod}}"),
+            query(total(series("leaderboard_pending_writes"), "pod"), "{{pod}}"),
         ),
         lines(
             "Updates in one write",
@@ -177,7 +177,7 @@ def trust() -> list[Panel]:
             "Suspicious updates",
             "Does somebody try to cheat, and how? Who it is stands in the log, as `suspicious player`.",
             "none",
-            query(total(increase("leaderboard_suspicious_total"), "rule"), "{{rule}}"),
+            query(total(increase("leaderboard_abuse_reports_total"), "rule"), "{{rule}}"),
         ),
         lines(
             "Points",

@@ -30,7 +30,7 @@ class Flood(logging.Filter):
     """Holds back what is more than `MOST` a second of one kind: the same logger and the same message before formatting,
     or of refusals the same logger, event and reason.
 
-    The next line of that kind that passes says how many were `held_back`.
+    The next line of that kind that passes says how many were `suppressed`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +58,7 @@ class Flood(logging.Filter):
             self._held[kind] = self._held.get(kind, 0) + 1
             return False
         if kind in self._held:
-            record.__dict__["held_back"] = self._held.pop(kind)
+            record.__dict__["suppressed"] = self._held.pop(kind)
         return True
 
     def _passes(self, kind: Hashable, most: int, client: Hashable) -> bool:

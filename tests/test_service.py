@@ -220,7 +220,7 @@ def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
     os.kill(mongod, signal.SIGSTOP)
     asking = threading.Thread(target=ask_in_vain, args=(service,))
     asking.start()
-    wait_until(lambda: service.metric("leaderboard_group_commit_size_count") == 2, what="an update waits")
+    wait_until(lambda: service.metric("leaderboard_batch_write_size_count") == 2, what="an update waits")
     began = time.monotonic()
     service.signal(signal.SIGTERM)
     assert service.wait(20) == 0

@@ -26,7 +26,7 @@ def service(monkeypatch):
 
 async def test_a_board_that_takes_long_is_waited_for(service, caplog):
     waiting = asyncio.ensure_future(service._primed())
-    line = "the board is still being read, and not served yet: the ranks are being read"
+    line = "board is still loading, not serving yet: the ranks are being read"
     await eventually(lambda: caplog.text.count(line) > 2)
     assert not waiting.done()
     service.read.set()
@@ -41,7 +41,7 @@ async def test_a_database_that_does_not_answer_fails_the_start(service):
 
 async def test_a_part_that_fails_meanwhile_fails_the_start(service, caplog):
     waiting = asyncio.ensure_future(service._primed())
-    await eventually(lambda: "still being read" in caplog.text)
+    await eventually(lambda: "still loading" in caplog.text)
     service.fail(StartupError("the feed ended"))
     with pytest.raises(StartupError, match="the feed ended"):
         await waiting

@@ -239,9 +239,9 @@ def test_a_flood_of_refusals_is_bounded_and_counted(strict):
         found = asked_and_written()
     sent = 60
     assert len(found) <= 5 * (int(time.monotonic() - began) + 2)
-    while "held_back" not in found[-1]:  # until one is of a later second; a line tells of those before itself
+    while "suppressed" not in found[-1]:  # until one is of a later second; a line tells of those before itself
         found, sent = asked_and_written(), sent + 1
-    assert len(found) + sum(line.get("held_back", 0) for line in found) == sent
+    assert len(found) + sum(line.get("suppressed", 0) for line in found) == sent
     refusals = strict.metric("leaderboard_score_submissions_total", frontend="C", result="unknown_action_type")
     assert refusals >= sent
 

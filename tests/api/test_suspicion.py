@@ -23,7 +23,7 @@ def test_points_past_the_cap_are_refused_told_and_suspend(strict):
     refused = score(strict, "greedy", 60)
     assert (refused.status, refused.json["error"]) == (403, "suspicious_activity")
     assert strict.get("/api/v1/players/greedy").json["score"] == 60
-    assert strict.metric("leaderboard_suspicious_total", rule="points_cap") == 1
+    assert strict.metric("leaderboard_abuse_reports_total", rule="points_cap") == 1
     wait_until(lambda: score(strict, "greedy", 1).json.get("error") == "player_suspended", what="suspended")
     assert any('"rule":"points_cap"' in line and "greedy" in line for line in strict.log.splitlines())
     admin = token("mod", scope="leaderboard:admin")
@@ -41,7 +41,7 @@ def test_a_storm_of_refused_proofs(strict):
     for _ in range(5):
         answer = score(strict, "forger", 1, headers={"Action-Proof": "a.b.c"})
         assert answer.json["error"] == "invalid_action_proof"
-    assert strict.metric("leaderboard_suspicious_total", rule="refused_proofs") == 1
+    assert strict.metric("leaderboard_abuse_reports_total", rule="refused_proofs") == 1
 
 
 def test_a_broken_rule_is_kept_for_audits(strict, module_database):

@@ -74,7 +74,7 @@ def test_unknown_variables_get_a_suggestion(environ, question):
         ("Port: 1", '"Port" (c.yaml, line 1): there is no such setting; did you mean port?'),
         ("config: other.yaml", '"config" (c.yaml, line 1): there is no such setting; take it out'),
         ("1: 2", "1 (c.yaml): there is no such setting; take it out"),
-        ("port:", "port (c.yaml, line 1): it is set to nothing; give a value, or leave it out for the default"),
+        ("port:", "port (c.yaml, line 1): the value is empty; set a value, or omit the setting to use its default"),
         (
             "jwt_admin_scopes: 114002",
             "jwt_admin_scopes (c.yaml, line 1): 114002 is not a list of texts separated by commas; put it in quotes",
@@ -124,7 +124,7 @@ MAY_BE_EMPTY = (
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.name not in MAY_BE_EMPTY], ids=lambda s: s.name)
 def test_an_empty_value_is_a_fault(setting):
-    assert "it is set to nothing" in fault({}, {setting.variable: ""})
+    assert "the value is empty" in fault({}, {setting.variable: ""})
 
 
 def test_no_fault_shows_a_secret(tmp_path: Path):

@@ -29,7 +29,7 @@ def passes(clock):
 
     def passes(message="a request failed", level=logging.WARNING):
         record = logging.LogRecord("leaderboard.http", level, "", 0, message, (), None)
-        return getattr(record, "held_back", 0) if flood.filter(record) else None
+        return getattr(record, "suppressed", 0) if flood.filter(record) else None
 
     return passes
 
@@ -66,7 +66,7 @@ def test_refusals_of_one_reason_are_bounded_also_in_the_audit_log(clock, logger,
     clock.now += 1
     after = refusal(logger=logger)
     assert flood.filter(after)
-    assert after.held_back == 7
+    assert after.suppressed == 7
 
 
 @pytest.mark.parametrize("caller", ["mallory", None])
@@ -87,4 +87,4 @@ def test_the_service_s_log_says_what_was_held_back(logging_as_before, monkeypatc
     logging.getLogger("leaderboard.http").warning("request")
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert len(lines) == MOST + 1
-    assert lines[-1]["held_back"] == 3
+    assert lines[-1]["suppressed"] == 3

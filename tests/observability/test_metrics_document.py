@@ -13,19 +13,20 @@ from tornado_app.observability.metrics import Metrics
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 HEAD = """# Metrics
 
-Prometheus scrapes the service at `/metrics` on `metrics_port`, and the operator on its port 8080. With OpenMetrics
-(which Prometheus requests if `exemplar-storage` is on), buckets of `leaderboard_http_request_duration_seconds` have
-exemplars with `request_id`: of requests of 250 ms and more, and of one of the others each second.
+Prometheus scrapes the service at `/metrics` on `metrics_port`, and the operator on its port 8080. In the OpenMetrics
+format (which Prometheus requests if `exemplar-storage` is on), the buckets of
+`leaderboard_http_request_duration_seconds` carry exemplars with `request_id`: of every request of 250 ms or more, and
+of one faster request a second.
 
-No label has a value from a client: an unknown path is the route `none`, an unknown method is `other`, and no player is
-ever a label. Series of known values exist from the start, at 0.
+Label values are never taken from a request: an unknown path has the route `none`, an unknown method is `other`, and no
+label names a player. The series of known label values exist from the start, with the value 0.
 
-With `--processes N` one scrape returns all processes. Counters and histograms are added up, and the counts of a process
-that ended are kept. A gauge is the sum, the maximum or the minimum, as the column *Together* says. Exemplars are the
-newest ones of any process.
+With `--processes N`, one scrape covers all processes. Counters and histograms are summed, and the counts of an exited
+process are kept. The column *Aggregation* says how a gauge is aggregated: sum, maximum or minimum. An exemplar is the
+newest of all processes.
 
-`process_*` and `python_gc_*` come from the Prometheus client library. With several processes, memory is the sum, open
-files are those of the process with most of them, and the start time is that of the newest.
+`process_*` and `python_gc_*` come from the Prometheus client library. With several processes, memory is the sum, the
+number of open files is the maximum, and the start time is the newest.
 """
 
 
@@ -44,7 +45,7 @@ def rows(registry: CollectorRegistry, joins: dict[str, str]) -> Iterator[str]:
 
 
 def table(registry: CollectorRegistry, joins: dict[str, str]) -> list[str]:
-    names = ["Name", "Type", "Labels", *(["Together"] if joins else []), "What it is"]
+    names = ["Name", "Type", "Labels", *(["Aggregation"] if joins else []), "Description"]
     return ["| " + " | ".join(names) + " |", "|" + "---|" * len(names), *rows(registry, joins)]
 
 

@@ -117,8 +117,8 @@ async def test_changes_that_come_together_are_one_refresh_linked_to_what_made_th
 @pytest.mark.parametrize(
     ("variables", "on", "said"),
     [
-        ({"OTEL_TRACES_EXPORTER": "console"}, False, "tracing is off: OTEL_TRACES_EXPORTER may be otlp or none"),
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, True, "spans are sent as http/protobuf, whatever was asked for"),
+        ({"OTEL_TRACES_EXPORTER": "console"}, False, "tracing is disabled: OTEL_TRACES_EXPORTER must be otlp or none"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, True, "OTLP protocol is not supported, sending http/protobuf"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True, None),
     ],
 )

@@ -209,9 +209,9 @@ def test_each_process_has_its_own(tmp_path, mongo_database, collector):
 @pytest.mark.parametrize(
     ("refuses", "drain_timeout", "last_words"),
     [
-        (True, "10s", "the collector did not take the last spans in time"),
-        (False, "10s", "the collector did not take the last spans in time"),
-        (False, "1s", "the time for ending in order is over"),
+        (True, "10s", "sending the last spans timed out"),
+        (False, "10s", "sending the last spans timed out"),
+        (False, "1s", "shutdown deadline exceeded"),
     ],
     ids=["refuses", "is silent", "is silent and there is no time"],
 )

@@ -71,4 +71,4 @@ async def test_it_tells_when_it_serves_and_what_it_is_asked(spawn, mongo_databas
 async def test_one_that_is_killed_says_so_itself(spawn):
     child = await spawn(CONFIG, "mongodb://127.0.0.1:9/?replicaSet=rs0")
     child.kill()
-    assert str(child.fault(await child.ended())) == f"process {child.pid} ended with exit code -9; the log tells why"
+    assert str(child.fault(await child.ended())) == f"worker process {child.pid} exited with code -9; see the log"

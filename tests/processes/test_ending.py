@@ -133,5 +133,5 @@ def test_what_keeps_them_from_starting_is_said_once(start, tmp_path):
     log = (tmp_path / "log1").read_text()
     [line] = ERROR.findall(log)
     assert "cannot be reached" in line
-    assert "is started again" not in log
+    assert "restarting it" not in log
     assert "Traceback" not in log

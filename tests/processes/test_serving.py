@@ -41,7 +41,7 @@ def test_one_port_one_ready_line_and_logs_that_tell_the_processes_apart(start, m
     assert service.log.count("leaderboard ready at ") == 1
     lines = [json.loads(line) for line in service.log.splitlines() if not line.startswith("leaderboard ready at ")]
     assert {line["process"] for line in lines} == pids | {service.process.pid}
-    assert {line["pid"] for line in lines if line["message"] == "a process serves"} == pids
+    assert {line["pid"] for line in lines if line["message"] == "worker process is ready"} == pids
 
 
 def test_one_scrape_adds_up_what_both_have_counted(start, mongo_database):
@@ -147,12 +147,12 @@ def test_a_crash_loop_backs_off_while_the_other_process_serves(start, mongo_data
     missed = []
     for crash in range(1, 5):
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda crash=crash: _missed(service, missed) or service.log.count("is started again") == crash)
+        wait_until(lambda crash=crash: _missed(service, missed) or service.log.count("restarting it") == crash)
         assert service.get("/readyz").status == 200
         [victim] = set(restored(service, crash)) - {survivor}
     wait_until(lambda: service.readiness() == (200, []))
     assert missed
-    lines = [json.loads(line) for line in service.log.splitlines() if "is started again" in line]
+    lines = [json.loads(line) for line in service.log.splitlines() if "restarting it" in line]
     for exponent, line in enumerate(lines):
         assert 0.05 * 2**exponent <= line["pause"] <= 0.1 * 2**exponent
         assert "exit code -9" in line["reason"]

@@ -110,9 +110,9 @@ class Captcha:
             )
             return _decode(answer.body)
         except (HTTPError, OSError, msgspec.DecodeError) as error:
-            log.warning("the captcha service does not answer as it should: %s", type(error).__name__)
+            log.warning("request to captcha_url failed, refusing the update: %s", type(error).__name__)
             raise CaptchaUnavailable(
-                retry_after=5.0, detail=f"captcha_url does not answer as it should: {type(error).__name__}"
+                retry_after=5.0, detail=f"request to captcha_url failed: {type(error).__name__}"
             ) from None
 
 

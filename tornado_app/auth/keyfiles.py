@@ -72,7 +72,7 @@ class KeyFile:
             self._report(_reason(error))
             return
         if keys is not self._keys or self._fault:
-            _log.info("The keys in %s are in use: %s", self._path, keys)
+            _log.info("key file %s loaded: %s", self._path, keys)
         self._keys = keys
         self._fault = ""
 
@@ -94,7 +94,7 @@ class KeyFile:
 
     def _report(self, fault: str) -> None:
         if fault != self._fault:
-            _log.warning("The keys in %s cannot be read again, the last good ones go on: %s", self._path, fault)
+            _log.warning("key file %s cannot be read, keeping the previous keys: %s", self._path, fault)
         self._fault = fault
 
 

@@ -125,7 +125,7 @@ def _read_secret(path: Path) -> str:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         content = file.read(MAX_SECRET)
     if mode & 0o077:
-        _log.warning("The secret file %s can be used by other users; close it with: chmod 600", path)
+        _log.warning("other users can access the secret file %s; run: chmod 600", path)
     try:
         return material.secret(content).decode("utf-8")
     except UnicodeDecodeError:

@@ -159,7 +159,7 @@ class RemoteKeys:
         self._schedule.succeeded(self._good_at, lifetime, random.random())  # noqa: S311  (spreads load, hides nothing)
         changed = keys.keys != self._keys.keys
         if changed or self._fault:
-            _log.info("The keys of %s are in use: %s", self._name, keys)
+            _log.info("JWK Set of %s loaded: %s", self._name, keys)
         if changed:
             self._keys = keys  # the same keys keep the same set, so that what was verified by it stays verified
         self._fault = ""
@@ -168,8 +168,8 @@ class RemoteKeys:
     def _failed(self, fault: str) -> None:
         self._schedule.failed(self._clock())
         if fault != self._fault:
-            left = "the last good ones go on" if self._keys.keys else "there are none yet, so no token is accepted"
-            _log.warning("The keys of %s cannot be had, %s: %s", self._name, left, fault)
+            result = "keeping the previous keys" if self._keys.keys else "refusing all tokens until it succeeds"
+            _log.warning("JWK Set fetch from %s failed, %s: %s", self._name, result, fault)
         self._fault = fault
         self._count("failed")
 

@@ -135,7 +135,8 @@ class TokenVerifier:
         if not caller.scopes and not self._warned and identity.looks_like_email(caller.user_id):
             self._warned = True
             _log.warning(
-                "User ids are public, and those of tokens are e-mail addresses; set jwt_user_claim to another claim"
+                "the user ids of tokens are e-mail addresses, and user ids are public; set jwt_user_claim to another "
+                "claim"
             )
         return _Verified(caller, not_before - self._leeway, expires + self._leeway)
 

@@ -16,13 +16,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     for group in dict.fromkeys(setting.declared.group for setting in SETTINGS):
         members = [setting for setting in SETTINGS if setting.declared.group == group]
         hidden = [setting for setting in members if not setting.declared.flag]
-        notes = [f"{each.name} is no flag: set {each.variable}, or use {each.flag}-file." for each in hidden]
+        notes = [f"{each.name} has no flag: set {each.variable}, or use {each.flag}-file." for each in hidden]
         _add_group(parser, group, " ".join(notes) or None, [each for each in members if each.declared.flag])
 
 
 def add_some_settings(parser: argparse.ArgumentParser, names: Collection[str]) -> None:
     """Give `parser` the settings of these names that may be flags, in one group."""
-    note = "As for the service; environment variables and the file count here too."
+    note = "Same settings as `leaderboard serve`; environment variables and the config file apply."
     _add_group(parser, "Settings", note, [each for each in SETTINGS if each.name in names and each.declared.flag])
 
 
@@ -47,7 +47,7 @@ def _add_group(parser: argparse.ArgumentParser, title: str, note: str | None, se
             group.add_argument(
                 setting.flag, dest=setting.name, nargs="?", const="true", metavar="true|false", help=text
             )  # fmt: skip
-            opposite = f"The opposite of {setting.flag}."
+            opposite = f"Set {setting.name} to false."
             flag = setting.flag.replace("--", "--no-", 1)
             group.add_argument(flag, dest=setting.name, action="store_const", const="false", help=opposite)
         else:

@@ -64,7 +64,7 @@ class Url(Base, frozen=True, kw_only=True):
     """The address of a service that is trusted: nobody on the way can read or change what goes there and back."""
 
     metavar: str = "URL"
-    what: str = "an https:// address (or http:// to this very machine), without user name, password or fragment"
+    what: str = "an https:// URL (or http:// on a loopback address), without user name, password or fragment"
 
     def parse(self, text: str) -> str:
         """`text` itself."""

@@ -103,7 +103,7 @@ def _take(
 
 def _complaint(setting: Setting, raw: object, hint: str) -> str:
     if raw is None or raw == "":
-        return "it is set to nothing; give a value, or leave it out for the default"
+        return "the value is empty; set a value, or omit the setting to use its default"
     shown = "the value" if setting.declared.secret else quoted(raw)
     return f"{shown} is not {setting.declared.kind.what}" + (f"; {hint}" if hint else "")
 

@@ -96,7 +96,7 @@ class Demo:
 
 def _crowd_ended(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
-        log.error("the simulated players have stopped; the service goes on", exc_info=task.exception())
+        log.error("simulated players stopped; the service continues", exc_info=task.exception())
 
 
 async def _register(url: str, user_id: str, token: str) -> None:

@@ -110,7 +110,7 @@ class Crowd:
     def _ended(self, turn: asyncio.Task[None]) -> None:
         self._turns.discard(turn)
         if not turn.cancelled() and (error := turn.exception()) is not None:
-            log.error("a simulated player stumbled", exc_info=error)
+            log.error("simulated player failed", exc_info=error)
 
     async def _turn(self, client: AsyncHTTPClient, player: Player) -> None:
         """One move through one of the frontends; what the service answers is taken as a player would."""
@@ -123,7 +123,7 @@ class Crowd:
                 await self._call(client, player, "PUT", place, {})
                 response = await self._call(client, player, game.method, game.path, game.body(move))
         except (OSError, HTTPClientError) as error:
-            log.debug("a simulated player was not answered: %s", error)
+            log.debug("request of a simulated player failed: %s", error)
             return
         self._note(player, game, response)
 
@@ -155,7 +155,7 @@ class Crowd:
             player.rests_until = time.monotonic() + _seconds(response.headers.get("Retry-After"))
         elif (answer := response.body.decode("utf-8", "replace")) not in self._told:
             self._told.add(answer)
-            log.warning("simulated players are refused", extra={"status": response.code, "answer": answer})
+            log.warning("request of a simulated player was refused", extra={"status": response.code, "answer": answer})
 
 
 def _seconds(text: str | None) -> float:

@@ -1,7 +1,7 @@
-"""Every metric of the service, declared once. Never a player id as a label.
+"""Every metric of the service. No label holds a player id.
 
-Where the values of a label are known, they stand beside its name, and their series are there from the start: a rate is
-then right from the first count on. docs/metrics.md is made of these declarations.
+If the values of a label are known, they are declared with it, and their series exist from the start, so that `rate` is
+right from the first count. docs/metrics.md is generated from these declarations.
 """
 
 from __future__ import annotations
@@ -24,34 +24,36 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from tornado_app import __version__
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they would add a series to each metric
 
 Join: TypeAlias = Literal["sum", "max", "min"]
-"""What a scrape makes of a metric that several processes have; counters and histograms are added up."""
+"""How a scrape aggregates a gauge over several processes. Counters and histograms are always summed."""
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Seconds. The bounds of the objectives are edges: 0.25 for an answer, 0.5 for the way to the open pages."""
+"""Bucket bounds in seconds, among them the thresholds of the objectives: 0.25 (response) and 0.5 (propagation)."""
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 SLOW = 0.25
-EXEMPLAR_EVERY = 1.0
-"""Seconds."""
+"""Seconds from which every request gets an exemplar."""
+
+EXEMPLAR_INTERVAL = 1.0
+"""Minimum seconds between two exemplars of faster requests."""
 
 OTHER = "other"
-"""The label value of all that is not known."""
+"""The label value for values that are not in the list of known ones."""
 
 COMMANDS = ("find", "findAndModify", "update", "insert", "delete", "aggregate", "listCollections", "ping", OTHER)
-"""Database commands that are told apart."""
+"""Database commands that have a label value of their own."""
 
 RESTARTS = (
     "AutoReconnect", "NetworkTimeout", "ServerSelectionTimeoutError", "NotPrimaryError", "CursorNotFound",
-    "delete", "drop", "dropDatabase", "external_write", "history_lost", "invalidate", "inconsistent_change",
+    "delete", "drop", "dropDatabase", "external_write", "history_lost", "inconsistent_change", "invalidate",
     "ranks_differ", "refused", "rename", "replace", "replaced", OTHER,
 )  # fmt: skip
-"""Why a change stream is opened again: the driver's error, or why the board has to be read anew."""
+"""Why a change stream is reopened: the driver's error, or why the board must be read from the database again."""
 
 _PROCESS_JOINS: dict[str, Join] = {
     "process_virtual_memory_bytes": "sum",
@@ -77,108 +79,115 @@ class Metrics:
         GCCollector(registry=self.registry)
 
     def _declare_requests(self) -> None:
-        self.http_requests = self._counter("http_requests", "HTTP requests answered.", method=(), route=(), code=())
+        self.http_requests = self._counter("http_requests", "HTTP responses sent.", method=(), route=(), code=())
         self.forwarded_ignored = self._counter(
             "forwarded_ignored",
-            "Requests whose X-Forwarded-For came from an address that trusted_proxies does not name.",
+            "Requests whose X-Forwarded-For was ignored, because the sender is not in trusted_proxies.",
         )
         self.http_duration = self._histogram(
-            "http_request_duration_seconds", "Time from a request's headers to its answer.", method=(), route=()
+            "http_request_duration_seconds", "Time from a request's headers to its response.", method=(), route=()
         )
         self.submissions = self._counter(
-            "score_submissions", "Score updates by frontend and result: accepted, replayed or an error code.",
+            "score_submissions", "Score updates by frontend and result (accepted, replayed or an error code).",
             frontend=(), result=(),
         )  # fmt: skip
         self.points = self._counter("score_points", "Points added by accepted score updates.", frontend=())
-        self.suspicious = self._counter("suspicious", "Submissions that a rule held suspicious.", rule=())
+        self.suspicious = self._counter("abuse_reports", "Reports of the abuse detector, by rule.", rule=())
         self.jwks_refreshes = self._counter(
-            "jwks_refreshes", "Fetches of the identity provider's keys: changed, unchanged or failed.", result=()
+            "jwks_refreshes",
+            "Fetches of the identity provider's JWK Set, by result: changed, unchanged or failed.",
+            result=(),
         )
         self.jwks_age = self._gauge(
             "jwks_age_seconds",
-            "Time since the identity provider last gave its keys; infinite where it never did.",
+            "Time since the last successful fetch of the identity provider's JWK Set; infinite before the first.",
             join="max",
         )
 
     def _declare_sockets(self) -> None:
         self.sockets = self._gauge("websocket_connections", "Open WebSockets.", frontend=(), join="sum")
-        self.socket_limit = self._gauge("websocket_connections_limit", "WebSockets that may be open.", join="sum")
-        self.sockets_opened = self._counter("websocket_opened", "WebSockets that were let in.", frontend=())
+        self.socket_limit = self._gauge("websocket_connections_limit", "Maximum open WebSockets.", join="sum")
+        self.sockets_opened = self._counter("websocket_opened", "WebSockets accepted.", frontend=())
         self.socket_refusals = self._counter(
-            "websocket_refusals", "WebSockets closed with an error, when they came or later, by its code.", reason=()
+            "websocket_refusals", "WebSockets closed with an error, on connection or later, by error code.", reason=()
         )
-        self.socket_messages = self._counter("websocket_messages", "Messages handed to WebSockets.", frontend=())
+        self.socket_messages = self._counter("websocket_messages", "Messages sent to WebSockets.", frontend=())
         self.evictions = self._counter(
             "websocket_evictions",
-            "WebSockets cut off: stalled, for they did not read; silent, for they answered no ping.",
+            "WebSockets closed by the service: stalled (the client does not read) or silent (no pong).",
             reason=("stalled", "silent"),
         )
         self.propagation = self._histogram(
-            "update_propagation_seconds", "Time from an accepted change of the top 10 to its last send."
+            "update_propagation_seconds", "Time from an accepted change of the top 10 to the last message about it."
         )
 
     def _declare_feed(self) -> None:
         self.feed_lag = self._gauge(
             "change_stream_lag_seconds",
-            "How long the change stream has been silent or behind the database; infinite while it is down.",
+            "Time that the change stream is behind the database or has been silent; infinite while it is down.",
             join="max",
         )
-        self.feed_restarts = self._counter("change_stream_restarts", "Change streams opened again.", reason=RESTARTS)
+        self.feed_restarts = self._counter(
+            "change_stream_restarts", "Change streams reopened, by reason.", reason=RESTARTS
+        )
         self.ranked = self._gauge("ranked_players", "Players on the board.", join="max")
         self.rank_checks = self._counter(
-            "rank_checks", "Ranks in memory compared with the database: agreed, or differed and read anew.",
+            "rank_checks", "Checks of the ranks in memory against the database: agreed, or differed and reloaded.",
             result=("agreed", "differed"),
         )  # fmt: skip
 
     def _declare_database(self) -> None:
-        self.database_up = self._gauge("database_up", "1 where the database answered when last asked.", join="min")
+        self.database_up = self._gauge("database_up", "1 if the last check of the database succeeded.", join="min")
         self.commands = self._histogram(
             "mongodb_command_duration_seconds",
-            "Time of a database command that succeeded; a change stream's waiting (getMore) is left out.",
+            "Duration of successful database commands, without getMore.",
             command=COMMANDS,
         )
         self.failed_commands = self._counter(
-            "mongodb_command_failures", "Database commands that failed or were not answered in time.", command=COMMANDS
+            "mongodb_command_failures", "Database commands that failed or timed out.", command=COMMANDS
         )
         self._commands = {name: self.commands.labels(name) for name in COMMANDS}
         self.commit_size = Histogram(
-            "leaderboard_group_commit_size", "Score updates in one flush.", buckets=SIZES, registry=self.registry
+            "leaderboard_batch_write_size", "Score updates in one batch write.", buckets=SIZES, registry=self.registry
         )
-        self.waiting = self._gauge("group_commit_waiting", "Score updates that wait for a flush.", join="sum")
+        self.waiting = self._gauge("pending_writes", "Score updates waiting for a batch write.", join="sum")
         self.ledger_entries = self._counter(
-            "ledger_entries", "Ledger entries by kind; external and reconciled: nobody vouches for them.", kind=()
+            "ledger_entries",
+            "Ledger entries by kind. external: changes not made by the service; reconciled: gaps filled after lost "
+            "history.",
+            kind=(),
         )
         self.ledger_lag = self._gauge(
             "ledger_lag_seconds",
-            "How long the ledger has been behind the players, or written by nobody.",
+            "Time that the ledger is behind the players, or has had no writer.",
             join="max",
         )
         self.collection_bytes = self._gauge(
-            "collection_bytes", "What a collection uses on disk, its indexes included.", join="max", collection=()
+            "collection_bytes", "Disk space of a collection and its indexes.", join="max", collection=()
         )
         self.disk_bytes = self._gauge(
             "database_disk_bytes",
-            "The file system of the database, free and total; where MongoDB reports it (dbStats).",
+            "Size of the database's file system, free and total, if MongoDB reports it (dbStats).",
             join="max",
             state=(),
         )
-        self.ledger_writer = self._gauge("ledger_writer", "1 in the process that writes the ledger.", join="sum")
+        self.ledger_writer = self._gauge("ledger_writer", "1 if this process writes the ledger.", join="sum")
 
     def _declare_health(self) -> None:
-        self.ready = self._gauge("ready", "1 where traffic should come.", join="min")
-        self.draining = self._gauge("draining", "1 from the order to end on.", join="max")
+        self.ready = self._gauge("ready", "1 if the service is ready for traffic.", join="min")
+        self.draining = self._gauge("draining", "1 while the process is shutting down.", join="max")
         self.loop_lag = self._gauge(
             "event_loop_lag_seconds",
-            "How late a timer of the event loop was, at worst since the last scrape.",
+            "Maximum delay of an event-loop timer since the last scrape.",
             join="max",
         )
-        self.processes = self._gauge("processes", "Processes that serve.", join="sum")
-        self.restarts = self._counter("process_restarts", "Processes that ended and were started again.")
-        build = self._gauge("build_info", "1, with the version.", version=(__version__,), join="max")
+        self.processes = self._gauge("processes", "Running processes.", join="sum")
+        self.restarts = self._counter("process_restarts", "Processes restarted after they exited.")
+        build = self._gauge("build_info", "Always 1, labelled with the version.", version=(__version__,), join="max")
         build.labels(__version__).set(1)
 
     def command(self, name: str, seconds: float | None) -> None:
-        """A database command ended; `seconds` None: it failed."""
+        """Record a database command: its duration, or None if it failed."""
         name = known(name, COMMANDS)
         if seconds is None:
             self.failed_commands.labels(name).inc()
@@ -198,9 +207,9 @@ class Metrics:
 
 
 class Exemplary:
-    """A histogram with the request's id beside what is worth a look: whatever was slow, and else one each second.
+    """A histogram whose exemplars carry request ids: of every slow request, and of one request a second otherwise.
 
-    An exemplar costs as much as some observations, and each bucket shows but the newest.
+    An exemplar costs as much as several observations, and each bucket keeps only the newest.
     """
 
     def __init__(self, histogram: Histogram) -> None:
@@ -208,9 +217,9 @@ class Exemplary:
         self._last = float("-inf")
 
     def observe(self, seconds: float, request: str) -> None:
-        """Observe what `request` took."""
+        """Record the duration of the request with this id."""
         now = time.monotonic()
-        if seconds < SLOW and now - self._last < EXEMPLAR_EVERY:
+        if seconds < SLOW and now - self._last < EXEMPLAR_INTERVAL:
             self._histogram.observe(seconds)
             return
         self._last = now
@@ -218,12 +227,12 @@ class Exemplary:
 
 
 def _started(metric: M, labels: dict[str, Iterable[str]]) -> M:
-    """The metric, with the series of all label values that are known."""
+    """Create the series of all known label values, so that each starts at 0."""
     for values in product(*labels.values()) if labels else ():
         metric.labels(*values)
     return metric
 
 
 def known(value: str, values: Iterable[str]) -> str:
-    """`value` where it is one of those that a label has, else OTHER."""
+    """`value` if it is one of `values`, else OTHER."""
     return value if value in values else OTHER

@@ -34,10 +34,10 @@ def _wanted() -> bool:
     if disabled or exporter in ("", "none"):
         return False
     if exporter != "otlp":
-        log.warning("tracing is off: OTEL_TRACES_EXPORTER may be otlp or none", extra={"exporter": exporter})
+        log.warning("tracing is disabled: OTEL_TRACES_EXPORTER must be otlp or none", extra={"exporter": exporter})
         return False
     names = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
     protocol = next((value for name in names if (value := os.environ.get(name))), "http/protobuf")
     if protocol != "http/protobuf":
-        log.warning("spans are sent as http/protobuf, whatever was asked for", extra={"protocol": protocol})
+        log.warning("OTLP protocol is not supported, sending http/protobuf", extra={"protocol": protocol})
     return True

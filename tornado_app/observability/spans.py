@@ -201,7 +201,7 @@ class Spans:
 
         threading.Thread(target=send, name="last spans", daemon=True).start()
         if not await _within(FLUSH_SECONDS, sent):
-            log.warning("the collector did not take the last spans in time")
+            log.warning("sending the last spans timed out, discarding them")
             self._exporter.shutdown()
             await _within(GIVE_UP_SECONDS, sent)
 

@@ -74,7 +74,7 @@ class Child:
     def fault(self, code: int) -> StartupError | ConfigError:
         """Why it has ended."""
         if self._fault is None:
-            return StartupError(f"process {self.pid} ended with exit code {code}; the log tells why")
+            return StartupError(f"worker process {self.pid} exited with code {code}; see the log")
         return ConfigError(self._fault.lines) if self._fault.settings else StartupError(" ".join(self._fault.lines))
 
     def drain(self) -> None:

@@ -114,14 +114,14 @@ class Supervisor(Serving):
             try:
                 error = await self._run_one(place, orders)
             except OSError as fault:
-                error = StartupError(f"a process cannot be started: {fault.strerror}")
+                error = StartupError(f"a worker process cannot be started: {fault.strerror}")
             if self._ending.is_set():
                 return
             if not self._all_ready.is_set():
                 self.fail(error)  # what the first ones die of, the next ones would die of too
                 return
             pause = backoff.ended()
-            log.error("a process ended and is started again", extra={"reason": str(error), "pause": round(pause, 3)})
+            log.error("worker process exited, restarting it", extra={"reason": str(error), "pause": round(pause, 3)})
             self._operations.metrics.restarts.inc()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -147,11 +147,11 @@ class Supervisor(Serving):
         return child.fault(code)
 
     def _serves(self, child: Child) -> None:
-        log.info("a process serves", extra={"pid": child.pid})
+        log.info("worker process is ready", extra={"pid": child.pid})
         if all(each is not None and each.ready for each in self._children):
             self._all_ready.set()
 
     def _kept(self, keeper: asyncio.Task[None]) -> None:
         if not keeper.cancelled() and (fault := keeper.exception()) is not None:
-            log.error("a process is not looked after any more", exc_info=fault)
-            self.fail(StartupError("internal error: a process is not looked after any more; the log tells why"))
+            log.error("supervision of a worker process failed", exc_info=fault)
+            self.fail(StartupError("internal error: supervision of a worker process failed; see the log"))

@@ -40,4 +40,6 @@ async def search_seldom() -> None:
 def _search() -> None:
     began = time.perf_counter()
     found = gc.collect()
-    log.info("searched for garbage", extra={"objects": found, "seconds": round(time.perf_counter() - began, 3)})
+    log.info(
+        "full garbage collection finished", extra={"objects": found, "seconds": round(time.perf_counter() - began, 3)}
+    )

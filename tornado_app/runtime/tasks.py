@@ -71,7 +71,7 @@ async def in_time(closing: Coroutine[Any, Any, None], deadline: float) -> None:
         left = deadline - asyncio.get_running_loop().time()
         await asyncio.wait([task], timeout=max(left, END_SECONDS))
         if not task.done():
-            log.warning("the time for ending in order is over: what is left is cut off")
+            log.warning("shutdown deadline exceeded, cancelling the remaining tasks")
     finally:
         await end(task, again=HURRY)
     if not task.cancelled():

@@ -69,9 +69,9 @@ class ReloadingTls:
         try:
             self._newest = server_context(self._cert, self._key)
         except StartupError as error:
-            log.error("The new TLS certificate is not used, the last good one is kept: %s", error)
+            log.error("TLS certificate reload failed, keeping the previous certificate: %s", error)
             return False
-        log.info("The TLS certificate was read again.", extra={"certificate": str(self._cert)})
+        log.info("TLS certificate reloaded", extra={"certificate": str(self._cert)})
         return True
 
     def _look(self) -> _Seen:

@@ -65,7 +65,7 @@ class Apart:
             return keys
         taken = {key.fingerprint for key in others.keys}
         kept = KeySet(key for key in keys.keys if key.fingerprint not in taken)
-        log.error("A key of action proofs is a token key too, and no proof of it is accepted; %s are left", kept)
+        log.error("a proof key is also a token key; refusing its proofs, remaining proof keys: %s", kept)
         return kept
 
 

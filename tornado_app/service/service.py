@@ -237,13 +237,13 @@ class Service(Serving):
             async with database_errors(self.config.mongodb_timeout):
                 await self.suspects.note(player, rule)
         except LeaderboardError as error:
-            log.error("a broken rule could not be noted", extra={"player": player, "rule": rule, "error": error.code})
+            log.error("abuse report could not be stored", extra={"player": player, "rule": rule, "error": error.code})
 
     async def _suspend(self, case: ModerationRequest) -> None:
         try:
             await self.moderation.suspend(case)
         except LeaderboardError as error:
-            log.error("a suspicious player could not be suspended", extra={"player": case.user_id, "error": error.code})
+            log.error("automatic suspension of a player failed", extra={"player": case.user_id, "error": error.code})
 
     def _captcha(self) -> Captcha | None:
         secret = self.config.read_captcha_secret()
@@ -278,8 +278,8 @@ class Service(Serving):
 
     def _ended(self, name: str, task: asyncio.Future[None]) -> None:
         if not task.cancelled():
-            log.error("the %s ended", name, exc_info=task.exception())
-            self.fail(StartupError(f"internal error: the {name} ended; the log tells why"))
+            log.error("background task %s exited", name, exc_info=task.exception())
+            self.fail(StartupError(f"internal error: the background task {name} exited; see the log"))
 
     async def _primed(self) -> None:
         """Wait until what is served is known and is kept up to date. Raises what made that impossible."""
@@ -306,7 +306,7 @@ class Service(Serving):
         why = " and ".join(self.health.reasons())
         if not self.health.database_answers:
             raise StartupError(f"the board could not be read within {START_TIMEOUT:g} seconds: {why}")
-        log.warning("the board is still being read, and not served yet: %s", why)
+        log.warning("board is still loading, not serving yet: %s", why)
 
     # -- the ports --------------------------------------------------------------------------------
 
@@ -397,7 +397,7 @@ class Service(Serving):
                 await self.dispatcher.drained()
                 await self.store.close()
         except TimeoutError:
-            log.warning("some requests under way were not answered in time")
+            log.warning("drain_timeout expired before all requests were answered")
 
     async def _close(self) -> None:
         try:

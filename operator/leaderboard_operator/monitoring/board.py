@@ -133,7 +133,9 @@ def _fair_play(scope: Scope) -> tuple[Alert, ...]:
     """Points per update, not points: more players are no cheating, dearer updates may be."""
     updates = ("leaderboard_score_submissions_total", 'result="accepted"')
     per_day = scope.series("leaderboard:score_points:mean1d")
-    suspicious = _sum(scope, ("leaderboard_suspicious_total",), "increase", "15m", "by (namespace, leaderboard, rule)")
+    suspicious = _sum(
+        scope, ("leaderboard_abuse_reports_total",), "increase", "15m", "by (namespace, leaderboard, rule)"
+    )
     external = _sum(scope, ("leaderboard_ledger_entries_total", 'kind="external"'), "increase", "1h")
     return (
         Alert(
