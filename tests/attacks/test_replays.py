@@ -111,7 +111,7 @@ def test_a_clock_that_steps_forth_and_back_with_remembered_tokens():
 
 
 def action(number: int) -> Action:
-    return Action("ann", 7, f"a-{number}", b"12345678", Profile(), create=True)
+    return Action("ann", 7, f"a-{number}", b"12345678", Profile(), create_player=True)
 
 
 async def test_a_clock_that_steps_back_against_the_rate_limit(mongo_database):

@@ -5,8 +5,8 @@ from bson import Timestamp
 
 from tests.support.ledger import recomputed
 from tornado_app.core.ledger import EntryKind
-from tornado_app.mongo.change_stream.events import HistoryLost
-from tornado_app.mongo.ledger.entries import NOTHING, entries_for, fact, head_in, head_of
+from tornado_app.mongo.change_stream.events import HistoryLost, decode
+from tornado_app.mongo.ledger.entries import NOTHING, entries_for, head_in, head_of, ledger_event
 from tornado_app.mongo.ledger.reader import document
 from tornado_app.mongo.players import write_marker
 from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker
@@ -54,11 +54,17 @@ def action(points=5, write_id="op-1", **more):
     )
 
 
+def said(event):
+    """What an event as MongoDB sends it means for the ledger."""
+    decoded = decode(event)
+    return decoded and ledger_event(decoded)
+
+
 def recorded(*events, head=NOTHING, reused=()):
     """All that a row of events becomes; read twice, it becomes no more."""
     entries = []
     for event in events:
-        told = fact(event)
+        told = said(event)
         for again in (False, True):
             new = [] if told is None else entries_for(told, head, reused)
             assert not (again and new)
@@ -134,7 +140,7 @@ def test_and_points_that_no_mark_explains(stream):
 
 def test_a_crash_between_the_two_entries_of_one_event_loses_neither(stream):
     first = recorded(stream.insert(action(), score=5))
-    told = fact(stream.update(action(5, "b"), score=1000))
+    told = said(stream.update(action(5, "b"), score=1000))
     external, marked = entries_for(told, head_of(first[-1]))
     assert entries_for(told, head_of(external)) == [marked]
 
@@ -180,7 +186,7 @@ def test_a_mark_of_points_without_a_score_moves_nothing(stream):
 
 def test_a_copied_mark_is_foreign(stream):
     entries = recorded(stream.insert(action(), score=5))
-    told = fact(stream.update(action(), score=10))
+    told = said(stream.update(action(), score=10))
     (entry,) = entries_for(told, head_of(entries[-1]), {("op-1", told.version)})
     assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 5)
     assert entries_for(told, head_of(entry), {("op-1", told.version)}) == []
@@ -208,13 +214,13 @@ def test_a_mark_from_no_time_gets_the_databases(stream):
 @pytest.mark.parametrize("kind", ["drop", "rename", "invalidate", "dropDatabase", "shardCollection"])
 def test_what_the_stream_cannot_tell_is_history_lost(stream, kind):
     with pytest.raises(HistoryLost, match=kind):
-        fact({"operationType": kind})
+        decode({"operationType": kind})
 
 
 def test_documents_that_are_no_players_are_left_to_the_audit(stream):
     event = stream.insert(action(), score=5)
     for key in (7, None, "", {"x": 1}):
-        assert fact(event | {"documentKey": {"_id": key}}) is None
+        assert said(event | {"documentKey": {"_id": key}}) is None
 
 
 def test_a_stored_entry_that_somebody_broke_is_still_followed(stream):

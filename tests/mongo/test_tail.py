@@ -8,11 +8,10 @@ from tests.mongo.desk import open_desk
 from tests.support.wait import eventually
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.mongo.change_stream import reader as module
-from tornado_app.mongo.change_stream.events import WATCHED as FEED_WATCHED
+from tornado_app.mongo.change_stream.events import WATCHED, decode
 from tornado_app.mongo.change_stream.reader import ChangeStreamReader
 from tornado_app.mongo.change_stream.subscription import Subscription, comes_after
 from tornado_app.mongo.client.driver import maybe_await
-from tornado_app.mongo.ledger.entries import WATCHED
 from tornado_app.runtime.tasks import end
 
 
@@ -52,7 +51,7 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
     async with open_desk(*mongo_database, driver) as desk:
         players = desk.client[desk.name]["players"]
         await desk.score("zoe")
-        stream = await maybe_await(players.watch(FEED_WATCHED, max_await_time_ms=1))
+        stream = await maybe_await(players.watch(WATCHED, max_await_time_ms=1))
         await stream.try_next()
         recorder = Recorder(stream)
         taps = []
@@ -61,7 +60,7 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
             taps.append(Subscription(recorder.start))
             return taps[-1]
 
-        tail = ChangeStreamReader(players, WATCHED, recorder.start, subscription)
+        tail = ChangeStreamReader(players, recorder.start, subscription)
         running = asyncio.ensure_future(tail.run())
         await desk.score("alice", 5)
         await desk.moderation.erase(ModerationRequest("alice", "mod", "why"))
@@ -69,19 +68,19 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
 
         async def read_on():
             batch = await tail.batch()
-            read.extend((event["operationType"], event["documentKey"]["_id"]) for event in batch.events)
+            read.extend((event.kind, event.player) for event in batch.events)
 
         async with asyncio.timeout(20):
             while len(read) < 3:
                 await read_on()
         await eventually(lambda: taps, 20, "the tail asks for a subscription")
         for event, token in await recorder.rest():
-            taps[-1].put(event, token)
+            taps[-1].put(event and decode(event), token)
         await desk.score("bob", 7)
         async with asyncio.timeout(20):
             while len(read) < 4:  # by its own stream or by the subscription, as it comes
                 for event, token in await recorder.rest():
-                    taps[-1].put(event, token)
+                    taps[-1].put(event and decode(event), token)
                 await read_on()
         await eventually(lambda: not taps[-1]._events, 20, "the tail takes what the subscription holds")
         assert tail._events == []
@@ -106,7 +105,7 @@ async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_repl
         with member.client() as client:
             client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": block})
             try:
-                tail = ChangeStreamReader(players, WATCHED, place)
+                tail = ChangeStreamReader(players, place)
                 running = asyncio.ensure_future(tail.run())
                 async with asyncio.timeout(20):
                     batch = await tail.batch()
@@ -114,6 +113,6 @@ async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_repl
                         batch = await tail.batch()
             finally:
                 client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
-        assert [event["documentKey"]["_id"] for event in batch.events] == ["alice"]
+        assert [event.player for event in batch.events] == ["alice"]
         assert not running.done()
         await end(running)

@@ -41,7 +41,7 @@ async def test_two_requests_in_one_batch_are_one_commit_linked_to_both(collector
     store = MongoStore(
         client, name, policy=WritePolicy(limit=RateLimit(10, 60), idempotency_history_size=20), tracing=spans
     )
-    actions = [Action(user, 5, None, b"f", Profile(), create=True, frontend="A") for user in ("ann", "bob")]
+    actions = [Action(user, 5, None, b"f", Profile(), create_player=True, frontend="A") for user in ("ann", "bob")]
     await asyncio.gather(*(asyncio.create_task(requested(spans, store.apply(each))) for each in actions))
     await store.apply(actions[0])  # whom no request asked for
     await store.close()

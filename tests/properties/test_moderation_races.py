@@ -61,7 +61,7 @@ def moderator(client, mongo_database):
 
 
 async def score(store):
-    return await store.apply(Action("ann", 5, None, b"f", Profile(), create=True))
+    return await store.apply(Action("ann", 5, None, b"f", Profile(), create_player=True))
 
 
 async def test_a_player_that_appears_while_being_suspended_is_suspended(store, moderator):

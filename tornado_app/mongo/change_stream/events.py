@@ -1,4 +1,4 @@
-"""What an event of the players' change stream says about the board."""
+"""Events of the players' change stream, each decoded once: for the player cache, the board and the ledger."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from bson import Timestamp
+from msgspec import UNSET, UnsetType
 
 from tornado_app.core.interfaces import Change
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
-from tornado_app.mongo.players import write_marker
 from tornado_app.mongo.players.cache import PROFILE
-from tornado_app.mongo.players.documents import milliseconds
-from tornado_app.mongo.players.write_marker import Kind, WriteMarker
+from tornado_app.mongo.players.documents import milliseconds, score_of
+from tornado_app.mongo.players.write_marker import Kind, WriteMarker, marker_of
 
 WATCHED: list[Mapping[str, Any]] = [
     {
@@ -30,106 +31,143 @@ WATCHED: list[Mapping[str, Any]] = [
         }
     }
 ]
-"""What is needed of an event; the rest of a document stays in the database."""
+"""The pipeline of every change stream of the players. An event's `_id`, its resume token, is always included."""
 
-_PLACE = frozenset({"score", "updatedAt", "hidden"})
-"""What decides a player's place: a write that changes it and leaves no marker is not one of ours."""
+KINDS = ("insert", "update", "replace", "delete")
+"""Events of one document. Any other event (drop, rename, invalidate …) ends the history."""
+
+_RANKED = frozenset({"score", "updatedAt", "hidden"})
+"""Members that decide a player's rank. A write that changes one of them without a marker is external."""
 
 
 class HistoryLost(Exception):
-    """The stream can't say what happened; only a new snapshot can. The message is the reason, for log and metric."""
+    """The stream cannot say what happened; a new snapshot is needed. The message is the reason, for log and metric."""
 
 
-class EventDecoder:
-    """Reads events in their order. It remembers who was erased until the delete that follows is seen."""
+class PlayerEvent(msgspec.Struct, frozen=True):
+    """One event of one player's document. A member that the event does not set is UNSET.
+
+    `version` and `time` are its cluster time: as an integer, and as milliseconds since the epoch. `touched`: the
+    watched members that it sets or removes. `last`: the stored marker, as it is; `marker`: the same decoded, None where
+    the service did not write it. `score`: None where it is no integer. `updated_at`: None where it is no date.
+    `token`: the event's resume token.
+    """
+
+    kind: str
+    player: str
+    version: int
+    time: int
+    touched: frozenset[str] = frozenset()
+    last: Any = UNSET
+    marker: WriteMarker | None = None
+    score: int | UnsetType | None = UNSET
+    updated_at: datetime | None = None
+    hidden: bool = False
+    token: Mapping[str, Any] | None = None
+
+
+def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
+    """The event; None for a document whose `_id` is no text. Raises HistoryLost for an event of the collection."""
+    kind = event["operationType"]
+    if kind not in KINDS:
+        raise HistoryLost(kind)
+    player = event["documentKey"]["_id"]
+    if not isinstance(player, str):
+        return None
+    fields, touched = _fields(event)
+    moment: Timestamp = event["clusterTime"]
+    last, updated_at = fields.get("last", UNSET), fields.get("updatedAt")
+    return PlayerEvent(
+        kind,
+        player,
+        cluster_time_to_int(moment),
+        int(moment.time) * 1000,
+        touched,
+        last,
+        None if last is UNSET else marker_of(last),
+        score_of(fields) if "score" in fields else UNSET,
+        updated_at if isinstance(updated_at, datetime) else None,
+        fields.get("hidden") is True,
+        event.get("_id"),
+    )
+
+
+def _fields(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """The members that an event sets, and the names of these and of those that it removes."""
+    description = event.get("updateDescription")
+    if description is None:
+        fields = event.get("fullDocument") or {}
+        return fields, frozenset(fields)
+    fields = description.get("updatedFields") or {}
+    return fields, frozenset((*fields, *(description.get("removedFields") or ())))
+
+
+class BoardChanges:
+    """Derives changes of the board from events, which come in their order.
+
+    Remembers erased players until the delete that follows the erasure.
+    """
 
     def __init__(self) -> None:
         self._erased: set[str] = set()
 
-    def change(self, event: Mapping[str, Any]) -> Change | None:
-        """What an event says; None where it does not concern the board. Raises HistoryLost where it can't tell."""
-        kind, player = event["operationType"], event.get("documentKey", {}).get("_id", "")
-        if not isinstance(player, str):
-            return None  # somebody else's document
-        if kind == "update":
-            return self._update(event, event["updateDescription"])
-        if kind == "insert":
-            return self._insert(event, event.get("fullDocument") or {})
-        if kind == "delete" and player in self._erased:
-            self._erased.discard(player)
+    def change(self, event: PlayerEvent) -> Change | None:
+        """The change; None where the event does not concern the board. Raises HistoryLost where it cannot be told."""
+        if event.kind == "update":
+            return self._update(event)
+        if event.kind == "insert":
+            return _insert(event)
+        if event.kind == "delete" and event.player in self._erased:
+            self._erased.discard(event.player)
             return None
-        raise HistoryLost(kind)
+        raise HistoryLost(event.kind)
 
-    def _insert(self, event: Mapping[str, Any], document: Mapping[str, Any]) -> Change | None:
-        """Whether it is on the board is what `documents.ON_BOARD` says of it."""
-        moment = document.get("updatedAt")
-        if document.get("hidden") is True or not isinstance(moment, datetime) or not 1970 <= moment.year < 9999:
-            return None
-        return _change(event, document, None, _score(document), _op(document.get("last")))
-
-    def _update(self, event: Mapping[str, Any], description: Mapping[str, Any]) -> Change | None:
-        fields = description.get("updatedFields") or {}
-        if "last" in fields:
-            return self._marked(event, fields, _marker(fields["last"]))
-        touched = {*fields, *(description.get("removedFields") or ())}
-        if not touched.isdisjoint(_PLACE):
+    def _update(self, event: PlayerEvent) -> Change | None:
+        if event.last is not UNSET:
+            return self._marked(event)
+        if not event.touched.isdisjoint(_RANKED):
             raise HistoryLost("external_write")
-        if not touched.isdisjoint(PROFILE):
-            return _change(event, fields, None, None)
+        if not event.touched.isdisjoint(PROFILE):
+            return _change(event, None, None)
         return None
 
-    def _marked(self, event: Mapping[str, Any], fields: Mapping[str, Any], marker: WriteMarker) -> Change | None:
+    def _marked(self, event: PlayerEvent) -> Change | None:
+        marker = event.marker
+        if marker is None:
+            raise HistoryLost("external_write")
         if marker.kind is Kind.ERASE:
-            self._erased.add(event["documentKey"]["_id"])
+            self._erased.add(event.player)
         if not marker.on_board:
             return None
         if marker.kind is Kind.PROFILE:
-            return _change(event, fields, None, None)
+            return _change(event, None, None)
         if marker.kind in (Kind.HIDE, Kind.ERASE):
-            return _change(event, fields, marker.points, None)
+            return _change(event, marker.points, None)
         if marker.kind is Kind.SHOW:
-            return _change(event, fields, None, marker.points)
+            return _change(event, None, marker.points)
         if marker.kind in (Kind.ACTION, Kind.TAKE_BACK):
-            if "score" not in fields:
+            if event.score is UNSET:
                 raise HistoryLost("external_write")
-            score = _score(fields)
-            return _change(event, fields, None if score is None else score - marker.points, score, marker.write_id)
+            old = None if event.score is None else event.score - marker.points
+            return _change(event, old, event.score, marker.write_id)
         return None
 
 
-def _score(fields: Mapping[str, Any]) -> int | None:
-    """The score; None, which is off the board, where somebody else put what is no integer."""
-    score = fields.get("score")
-    return score if isinstance(score, int) and not isinstance(score, bool) else None
+def _insert(event: PlayerEvent) -> Change | None:
+    """None for a document that `documents.ON_BOARD` excludes."""
+    moment = event.updated_at
+    if event.hidden or moment is None or not 1970 <= moment.year < 9999:
+        return None
+    score = None if event.score is UNSET else event.score
+    return _change(event, None, score, "" if event.marker is None else event.marker.write_id)
 
 
-def _marker(text: Any) -> WriteMarker:
-    try:
-        return write_marker.decode(text)
-    except (msgspec.DecodeError, TypeError):
-        raise HistoryLost("external_write") from None
-
-
-def _op(text: Any) -> str:
-    """Which write of ours a new document comes from; somebody else's need not have a marker."""
-    try:
-        return write_marker.decode(text).write_id
-    except (msgspec.DecodeError, TypeError):
-        return ""
-
-
-def _change(
-    event: Mapping[str, Any], fields: Mapping[str, Any], old: int | None, new: int | None, write_id: str = ""
-) -> Change:
+def _change(event: PlayerEvent, old: int | None, new: int | None, write_id: str = "") -> Change:
     return Change(
-        user_id=event["documentKey"]["_id"],
-        old=None if old is None else int(old),  # past 31 bits it is BSON's Int64, which no encoder takes
-        new=None if new is None else int(new),
-        version=cluster_time_to_int(event["clusterTime"]),
-        at=_moment(fields.get("updatedAt")),
+        user_id=event.player,
+        old=old,
+        new=new,
+        version=event.version,
+        at=milliseconds(event.updated_at) or 0,
         write_id=write_id,
     )
-
-
-def _moment(value: Any) -> int:
-    return milliseconds(value) or 0 if isinstance(value, datetime) else 0

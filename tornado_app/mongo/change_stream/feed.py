@@ -19,7 +19,7 @@ from pymongo.errors import CursorNotFound, OperationFailure, PyMongoError
 
 from tornado_app.core.errors import DatabaseError, StartupError
 from tornado_app.core.interfaces import FeedListener, InconsistentChange
-from tornado_app.mongo.change_stream.events import WATCHED, EventDecoder, HistoryLost
+from tornado_app.mongo.change_stream.events import WATCHED, BoardChanges, HistoryLost, PlayerEvent, decode
 from tornado_app.mongo.change_stream.snapshot import read_snapshot
 from tornado_app.mongo.change_stream.subscription import Subscription
 from tornado_app.mongo.change_stream.subscription import moment as resume_time
@@ -79,7 +79,7 @@ class Feed:
         self._cache = cache
         self._token: Mapping[str, Any] | None = None
         self._start: Timestamp | None = None
-        self._interpreter = EventDecoder()
+        self._changes = BoardChanges()
         self._alive_at: float | None = None
         self._awaited: tuple[Timestamp, float] | None = None
         self._index_gone = False
@@ -177,7 +177,7 @@ class Feed:
         log.warning("the change stream's history cannot be used (%s): the board is read anew", reason)
         self._on_restart(reason)
         self._token = self._start = None
-        self._interpreter = EventDecoder()
+        self._changes = BoardChanges()
         self._index_gone = reason in COLLECTION_GONE
         if self._cache is not None:
             self._cache.clear()
@@ -193,23 +193,25 @@ class Feed:
                     await self._read(stream, CALL_TIMEOUT / 2)
         finally:
             self._close_subscription()
-            await _close(stream)
+            await close_stream(stream)
 
     async def _read(self, stream: Any, seconds: float) -> None:
         """Tell what comes in, for about so long."""
         time = asyncio.get_running_loop().time
         end = time() + seconds
         while time() < end:
-            event = await stream.try_next()
+            document = await stream.try_next()
+            event = None
             if self._replaced or self._resync_requested:
                 raise HistoryLost("replaced" if self._replaced else "ranks_differ")
-            self._lives(event)
-            if event is not None:
-                self._tell(event)
+            self._lives(document)
+            if document is not None:
+                event = decode(document)
+                self._handle(event)
             elif not stream.alive:  # it would say so for ever, and never let another task run
                 raise HistoryLost("invalidate")
             self._token = stream.resume_token or self._token
-            self._reach(event)
+            self._reach(document)
             if self._subscription is not None:
                 self._subscription.put(event, self._token)
 
@@ -265,10 +267,12 @@ class Feed:
             self._lives(None)
         return stream
 
-    def _tell(self, event: Mapping[str, Any]) -> None:
+    def _handle(self, event: PlayerEvent | None) -> None:
+        if event is None:
+            return
         if self._cache is not None:
-            self._cache.on_event(event)
-        change = self._interpreter.change(event)
+            self._cache.on_event(event.player, event.last, event.marker, event.touched)
+        change = self._changes.change(event)
         if change is not None:
             self._listener.on_change(change)
 
@@ -287,7 +291,8 @@ def _passes(error: OperationFailure) -> bool:
     return is_transient(error) or isinstance(error, CursorNotFound) or error.has_error_label(RESUMABLE)
 
 
-async def _close(stream: Any) -> None:
+async def close_stream(stream: Any) -> None:
+    """Close a change stream's cursor, or leave that to the server."""
     try:
         with pymongo.timeout(1.0):
             await maybe_await(stream.close())

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pymongo
 from bson import Timestamp
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure
 
-from tornado_app.mongo.change_stream.events import HistoryLost
-from tornado_app.mongo.change_stream.feed import BATCH, CALL_TIMEOUT
-from tornado_app.mongo.change_stream.subscription import Event, Subscription, Token, comes_after, moment
+from tornado_app.mongo.change_stream.events import WATCHED, HistoryLost, PlayerEvent, decode
+from tornado_app.mongo.change_stream.feed import BATCH, CALL_TIMEOUT, close_stream
+from tornado_app.mongo.change_stream.subscription import Subscription, Token, comes_after, moment
 from tornado_app.mongo.client.driver import is_transient, maybe_await
 
 log = logging.getLogger("leaderboard.ledger")
@@ -36,6 +36,9 @@ ledger keeps out of the way of who waits for the write itself."""
 LAST_READ = 5.0
 """Seconds that what came before the end of a stream has to be taken up."""
 
+TURN = 20
+"""Events after which other tasks run: one that takes back many actions is some 10 KB of work."""
+
 MOST = 5 * BATCH
 """Events read ahead, at most."""
 
@@ -47,11 +50,14 @@ class ResumePointInvalid(Exception):
 
 
 class Batch:
-    """Events in their order, and the place after the last of them, which `watch` takes as `resume_after`."""
+    """Events in their order, and the token after the last of them, which `watch` takes as `resume_after`.
+
+    A HistoryLost among them stands for an event after which the stream says nothing more.
+    """
 
     __slots__ = ("events", "token")
 
-    def __init__(self, events: list[Event], token: Mapping[str, Any] | None) -> None:
+    def __init__(self, events: list[PlayerEvent | HistoryLost], token: Mapping[str, Any] | None) -> None:
         self.events = events
         self.token = token
 
@@ -64,22 +70,19 @@ class Batch:
 class ChangeStreamReader:
     """Reads `collection`'s change stream from a place on: a resume token, or a cluster time, which is included.
 
-    `subscribe`: what the feed of the same collection reads from now on; its events must tell what `pipeline` leaves of
-    them.
+    `subscribe`: what the feed of the same collection reads from now on.
     """
 
     def __init__(
         self,
         collection: Any,
-        pipeline: Sequence[Mapping[str, Any]],
         resume_point: ResumePoint,
         subscribe: Callable[[], Subscription | None] = lambda: None,
     ) -> None:
         self._subscribe = subscribe
         self._collection = collection
-        self._pipeline = pipeline
         self._resume_point = resume_point
-        self._events: list[Event] = []
+        self._events: list[PlayerEvent | HistoryLost] = []
         self._token: Mapping[str, Any] | None = None
         self._news = asyncio.Event()
         self._room = asyncio.Event()
@@ -97,7 +100,7 @@ class ChangeStreamReader:
             try:
                 subscription = await self._catch_up(stream)
             finally:
-                await _close(stream)
+                await close_stream(stream)
             await self._follow(subscription)
 
     async def _catch_up(self, stream: Any) -> Subscription:
@@ -127,7 +130,7 @@ class ChangeStreamReader:
             await self._make_room()
             ended = subscription.closed
             events, token = subscription.take()
-            self._events += [event for event in events if comes_after(event.get("_id"), place)]
+            self._events += [event for event in events if comes_after(event.token, place)]
             if token is not None and not self._is_past(token):
                 self._token = token
             if token is not None:
@@ -142,7 +145,7 @@ class ChangeStreamReader:
                 with pymongo.timeout(CALL_TIMEOUT):
                     await stream.try_next()
             finally:
-                await _close(stream)
+                await close_stream(stream)
         except OperationFailure:
             return False
         return True
@@ -154,14 +157,14 @@ class ChangeStreamReader:
         try:
             await self._read(stream, SEEK_TIMEOUT)  # only with the first look is the place sought
         except BaseException:
-            await _close(stream)
+            await close_stream(stream)
             raise
         return stream
 
     async def _watch(self, start: Mapping[str, Any], seconds: float = CALL_TIMEOUT) -> Any:
         with pymongo.timeout(seconds):
             return await maybe_await(
-                self._collection.watch(self._pipeline, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **start)
+                self._collection.watch(WATCHED, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **start)
             )
 
     async def _make_room(self) -> None:
@@ -175,11 +178,22 @@ class ChangeStreamReader:
             event = await stream.try_next()
         self._idle = event is None
         if event is not None:
-            self._events.append(event)
+            await self._add(event)
         elif not stream.alive:  # the collection is gone: an answer comes at once and for ever, and it is no answer
             await self._finish()
         self._token = stream.resume_token or self._token
         self._news.set()
+
+    async def _add(self, document: Mapping[str, Any]) -> None:
+        try:
+            event = decode(document)
+        except HistoryLost as lost:
+            self._events.append(lost)
+            return
+        if event is not None:
+            self._events.append(event)
+        if len(self._events) % TURN == 0:
+            await asyncio.sleep(0)
 
     async def _finish(self) -> None:
         """Let what came before be read; the last of it tells why the stream ended, and should it not, this does."""
@@ -195,11 +209,3 @@ class ChangeStreamReader:
         self._events = []
         self._room.set()
         return batch
-
-
-async def _close(stream: Any) -> None:
-    try:
-        with pymongo.timeout(1.0):
-            await maybe_await(stream.close())
-    except PyMongoError as error:
-        log.debug("a change stream's cursor was left to the server: %s", type(error).__name__)

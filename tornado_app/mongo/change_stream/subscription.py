@@ -8,7 +8,8 @@ from typing import Any
 
 from bson import Timestamp
 
-Event = Mapping[str, Any]
+from tornado_app.mongo.change_stream.events import PlayerEvent
+
 Token = Mapping[str, Any]
 
 MOST = 2000
@@ -45,10 +46,10 @@ class Subscription:
     def __init__(self, start: Token) -> None:
         self.start = start
         self.closed = False
-        self._events: list[Event] = []
+        self._events: list[PlayerEvent] = []
         self._token: Token | None = None
 
-    def put(self, event: Event | None, token: Token | None) -> None:
+    def put(self, event: PlayerEvent | None, token: Token | None) -> None:
         """What was read, None where there was nothing more; and the place after it."""
         if self.closed:
             return
@@ -59,7 +60,7 @@ class Subscription:
             self._events.append(event)
         self._token = token or self._token
 
-    def take(self) -> tuple[list[Event], Token | None]:
+    def take(self) -> tuple[list[PlayerEvent], Token | None]:
         """The events that came since the last time, and the place after them; None where nothing was read yet."""
         events, self._events = self._events, []
         return events, self._token

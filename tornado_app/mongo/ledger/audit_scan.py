@@ -14,10 +14,9 @@ from tornado_app.core.ledger import Entry, PlayerBalance
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.ledger.appender import INDEX
-from tornado_app.mongo.ledger.entries import score_of
 from tornado_app.mongo.ledger.lease import LEASES
 from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, entry
-from tornado_app.mongo.players.documents import Document
+from tornado_app.mongo.players.documents import Document, score_of
 from tornado_app.mongo.players.suspects import Suspects
 from tornado_app.mongo.players.write_marker import Kind, marker_of
 

@@ -11,26 +11,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
-from bson import Timestamp
+from msgspec import UNSET
 
 from tornado_app.core.ledger import Entry, EntryKind, with_hash
-from tornado_app.mongo.change_stream.events import HistoryLost
-from tornado_app.mongo.client.cluster_time import cluster_time_to_int
-from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker, marker_of
-
-WATCHED: list[Mapping[str, Any]] = [
-    {
-        "$project": {
-            "operationType": 1,
-            "documentKey": 1,
-            "clusterTime": 1,
-            "updateDescription.removedFields": 1,
-            **{f"{place}.{name}": 1 for place in ("fullDocument", "updateDescription.updatedFields")
-               for name in ("score", "last")},
-        }
-    }
-]  # fmt: skip
-"""What is needed of an event; a resume token, which is its `_id`, comes along."""
+from tornado_app.mongo.change_stream.events import PlayerEvent
+from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker
 
 _TIMES = range(253_402_300_800_000)
 """Milliseconds until the year 10000, where BSON's dates cannot be read any more."""
@@ -80,9 +65,10 @@ def head_of(entry: Entry) -> ChainHead:
 
 
 class LedgerEvent(msgspec.Struct, frozen=True):
-    """What an event says. `marker` None: it has none, or none of ours. `score` None: it does not tell the score.
+    """What an event means for the ledger. `marker` None: the service did not make the write.
 
-    `at`: the cluster time's second, in milliseconds since the epoch. `touched`: the score is not what it was.
+    `score`: that after the event, None where it is not known. `touched`: whether it may differ from the one before.
+    `at`: the cluster time, in milliseconds since the epoch.
     """
 
     player: str
@@ -94,117 +80,94 @@ class LedgerEvent(msgspec.Struct, frozen=True):
     deleted: bool = False
 
 
-def fact(event: Mapping[str, Any]) -> LedgerEvent | None:
-    """What an event says; None where it does not concern the ledger. Raises HistoryLost: it can't be told from it."""
-    kind = event["operationType"]
-    if kind not in ("insert", "update", "replace", "delete"):
-        raise HistoryLost(kind)
-    player = event["documentKey"]["_id"]
-    if not isinstance(player, str) or not player:  # not a player of ours; the audit names such documents
+def ledger_event(event: PlayerEvent) -> LedgerEvent | None:
+    """What an event means for the ledger; None where it does not concern it."""
+    if not event.player:  # no user id; the audit reports such documents
         return None
-    moment: Timestamp = event["clusterTime"]
-    known = LedgerEvent(player, cluster_time_to_int(moment), int(moment.time) * 1000)
-    if kind == "delete":
-        return msgspec.structs.replace(known, deleted=True)
-    if kind == "update":
-        return _updated(known, event.get("updateDescription") or {})
-    document = event.get("fullDocument") or {}
-    marker = marker_of(document.get("last")) if kind == "insert" else None  # we replace no document
-    return msgspec.structs.replace(known, marker=marker, score=score_of(document))
+    marker = None if event.kind == "replace" else event.marker  # the service replaces no document
+    score = None if event.score is UNSET else event.score
+    touched = event.kind != "update" or "score" in event.touched
+    if event.kind == "update":
+        if not touched and "last" not in event.touched:
+            return None
+        if marker is not None and marker.kind in (Kind.ACTION, Kind.TAKE_BACK) and score is None:
+            marker = None  # it has points, and the score did not change
+        if marker is not None and marker.kind in (Kind.HIDE, Kind.SHOW, Kind.ERASE) and not touched:
+            score = marker.points
+    return LedgerEvent(event.player, event.version, event.time, marker, score, touched, event.kind == "delete")
 
 
-def _updated(known: LedgerEvent, description: Mapping[str, Any]) -> LedgerEvent | None:
-    fields = description.get("updatedFields") or {}
-    removed = description.get("removedFields") or ()
-    touched = "score" in fields or "score" in removed
-    if not (touched or "last" in fields or "last" in removed):
-        return None
-    marker = marker_of(fields.get("last"))
-    score = score_of(fields)
-    if marker is not None and marker.kind in (Kind.ACTION, Kind.TAKE_BACK) and score is None:
-        marker = None  # it speaks of points, and the score did not move
-    if marker is not None and marker.kind in (Kind.HIDE, Kind.SHOW, Kind.ERASE) and not touched:
-        score = marker.points
-    return msgspec.structs.replace(known, marker=marker, score=score, touched=touched)
-
-
-def score_of(fields: Mapping[str, Any]) -> int | None:
-    """The score of a player's document; None where somebody else put what is no integer."""
-    score = fields.get("score")
-    return score if isinstance(score, int) and not isinstance(score, bool) else None
-
-
-def entries_for(fact: LedgerEvent, head: ChainHead, reused: Collection[tuple[str, int]] = ()) -> list[Entry]:
-    """The entries that a fact adds to the chain that ends with `head`; none where they are in it already.
+def entries_for(event: LedgerEvent, head: ChainHead, reused: Collection[tuple[str, int]] = ()) -> list[Entry]:
+    """The entries that an event adds to the chain that ends with `head`; none where they are in it already.
 
     `reused`: (write_id, version) of markers whose write_id the ledger has for another write. An erasure is not recorded
     here.
     """
-    if fact.marker is not None and (fact.marker.write_id, fact.version) in reused:
-        fact = msgspec.structs.replace(fact, marker=None)
-    if _is_recorded(fact, head):
+    if event.marker is not None and (event.marker.write_id, event.version) in reused:
+        event = msgspec.structs.replace(event, marker=None)
+    if _is_recorded(event, head):
         return []
-    marker = fact.marker
+    marker = event.marker
     if marker is None:
-        return _external(fact, head)
+        return _external(event, head)
     points = marker.points if marker.kind in (Kind.ACTION, Kind.TAKE_BACK, Kind.REGISTER) else 0
-    before = head.score if fact.score is None else fact.score - points
+    before = head.score if event.score is None else event.score - points
     if before not in INT64 or before + points not in INT64 or before - head.score not in INT64:
-        return _external(fact, head)
+        return _external(event, head)
     entries = []
     if before != head.score:
-        entries.append(_unexplained(fact, head, before - head.score, "the score is not what the ledger adds up to"))
+        entries.append(_unexplained(event, head, before - head.score, "the score is not what the ledger adds up to"))
         head = head_of(entries[0])
-    entries.append(marked(fact, marker, points, head))
+    entries.append(marked(event, marker, points, head))
     return entries
 
 
-def _is_recorded(fact: LedgerEvent, head: ChainHead) -> bool:
-    if fact.version != head.version:
-        return fact.version < head.version
+def _is_recorded(event: LedgerEvent, head: ChainHead) -> bool:
+    if event.version != head.version:
+        return event.version < head.version
     if head.kind in _UP_TO:
         return True
-    if fact.marker is not None:
-        return head.write_id == fact.marker.write_id
-    return head.kind is EntryKind.EXTERNAL and (fact.deleted or fact.score in (None, head.score))
+    if event.marker is not None:
+        return head.write_id == event.marker.write_id
+    return head.kind is EntryKind.EXTERNAL and (event.deleted or event.score in (None, head.score))
 
 
-def _external(fact: LedgerEvent, head: ChainHead) -> list[Entry]:
+def _external(event: LedgerEvent, head: ChainHead) -> list[Entry]:
     """A write without a marker of ours, or a delete that no erasure announced."""
-    if fact.deleted:
-        return [_unexplained(fact, head, -head.score, "the player was deleted, not erased")] if head.n else []
-    if fact.score is None:
-        reason = "the score is no whole number any more" if fact.touched else "the marker was written by somebody else"
-        return [_unexplained(fact, head, 0, reason)]
+    if event.deleted:
+        return [_unexplained(event, head, -head.score, "the player was deleted, not erased")] if head.n else []
+    if event.score is None:
+        reason = "the score is no whole number any more" if event.touched else "the marker was written by somebody else"
+        return [_unexplained(event, head, 0, reason)]
     entries: list[Entry] = []
-    while difference := fact.score - head.score:  # from one end of int64 to the other it takes more than one
+    while difference := event.score - head.score:  # from one end of int64 to the other it takes more than one
         points = max(INT64[0], min(INT64[-1], difference))
-        entries.append(_unexplained(fact, head, points, "the score was written without a marker"))
+        entries.append(_unexplained(event, head, points, "the score was written without a marker"))
         head = head_of(entries[-1])
     return entries
 
 
-def _unexplained(fact: LedgerEvent, head: ChainHead, points: int, reason: str) -> Entry:
+def _unexplained(event: LedgerEvent, head: ChainHead, points: int, reason: str) -> Entry:
     marker = WriteMarker(
-        Kind.ACTION, points, f"{EntryKind.EXTERNAL}.{fact.player}.{head.n + 1}.{fact.version}", reason=reason
+        Kind.ACTION, points, f"{EntryKind.EXTERNAL}.{event.player}.{head.n + 1}.{event.version}", reason=reason
     )
-    return marked(fact, marker, points, head, EntryKind.EXTERNAL)
+    return marked(event, marker, points, head, EntryKind.EXTERNAL)
 
 
 def marked(
-    fact: LedgerEvent, marker: WriteMarker, points: int, head: ChainHead, kind: EntryKind | None = None
+    event: LedgerEvent, marker: WriteMarker, points: int, head: ChainHead, kind: EntryKind | None = None
 ) -> Entry:
-    """The entry after `head` that holds what a marker says; the fact's time stands in for one that is no time."""
+    """The entry after `head` that holds what a marker says; the event's time stands in for one that is no time."""
     return with_hash(
         Entry(
             write_id=marker.write_id,
-            player=fact.player,
+            player=event.player,
             n=head.n + 1,
             kind=kind or EntryKind[marker.kind.name],
             points=points,
             score=head.score + points,
-            at=marker.at if marker.at and marker.at in _TIMES else fact.at,
-            version=fact.version,
+            at=marker.at if marker.at and marker.at in _TIMES else event.at,
+            version=event.version,
             id=marker.id,
             type=marker.type,
             frontend=marker.frontend,

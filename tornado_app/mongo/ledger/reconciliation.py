@@ -25,10 +25,10 @@ from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.ledger.appender import LedgerAppender
 from tornado_app.mongo.ledger.chain_heads import TIMEOUT, ChainHeads
-from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, LedgerEvent, entries_for, head_of, marked, score_of
+from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, LedgerEvent, entries_for, head_of, marked
 from tornado_app.mongo.ledger.lease import LEASES, Lease
 from tornado_app.mongo.ledger.reader import LEDGER
-from tornado_app.mongo.players.documents import Document
+from tornado_app.mongo.players.documents import Document, score_of
 from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker, marker_of
 
 log = logging.getLogger("leaderboard.ledger")

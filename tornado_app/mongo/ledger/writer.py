@@ -2,9 +2,9 @@
 
     leases: {_id: "ledger", holder, until, term, resume_token?, watermark?, reconcile_started?, initialised?}
 
-`place` is the resume token up to which everything is recorded, `through` the cluster time for those who want to know
-how far the ledger is; both are written with each renewal of the lease. After a crash the stream is read from `place`
-again, and what is in the ledger already is told by the entries' versions (entries.py).
+Everything up to `resume_token` is in the ledger; `watermark` is the cluster time of the same point, for readers. Both
+are written with each renewal of the lease. After a crash the next writer reads the stream from `resume_token` again and
+recognises the entries that exist by their versions (entries.py).
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pymongo
 from bson import Timestamp
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tornado_app.core.ledger import EntryKind
-from tornado_app.mongo.change_stream.events import HistoryLost
+from tornado_app.core.ledger import Entry, EntryKind
+from tornado_app.mongo.change_stream.events import HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.feed import BATCH, LOST_HISTORY, Feed
-from tornado_app.mongo.change_stream.reader import Batch, ChangeStreamReader, ResumePointInvalid
+from tornado_app.mongo.change_stream.reader import TURN, Batch, ChangeStreamReader, ResumePointInvalid
 from tornado_app.mongo.client.cluster_time import cluster_time
 from tornado_app.mongo.client.driver import Client
-from tornado_app.mongo.ledger.appender import LedgerAppender
+from tornado_app.mongo.ledger.appender import DuplicateWriteId, LedgerAppender
 from tornado_app.mongo.ledger.chain_heads import ChainHeads
-from tornado_app.mongo.ledger.entries import WATCHED
+from tornado_app.mongo.ledger.entries import LedgerEvent, entries_for, head_of, ledger_event
 from tornado_app.mongo.ledger.lease import CALL_TIMEOUT, TTL, Lease, LeaseLost
 from tornado_app.mongo.ledger.reader import LEDGER
-from tornado_app.mongo.ledger.reconciliation import Reconciliation
-from tornado_app.mongo.ledger.scribe import EventWriter
+from tornado_app.mongo.ledger.reconciliation import Reconciliation, erasure
 from tornado_app.mongo.players.documents import Document
+from tornado_app.mongo.players.write_marker import Kind
 from tornado_app.runtime.tasks import first_of, jittered
 
 log = logging.getLogger("leaderboard.ledger")
@@ -71,7 +71,7 @@ class LedgerWriter:
         self.lease = Lease(client[database], ledger, ttl=ttl)
         self._appender = LedgerAppender(client[database], self.lease, collection=ledger, on_appended=on_appended)
         self._heads = ChainHeads(self._appender.entries)
-        self._scribe = EventWriter(self._appender, self._heads)
+        self._event_writer = EventWriter(self._appender, self._heads)
         self._resume_token: Any = None
         self._ending = asyncio.Event()
         self._ends_at = 0.0
@@ -192,7 +192,7 @@ class LedgerWriter:
             if not isinstance(place, Mapping | Timestamp):
                 place = await self._open(state)
             reader = ChangeStreamReader(
-                self._players, WATCHED, place, (lambda: None) if self._feed is None else self._feed.subscribe
+                self._players, place, (lambda: None) if self._feed is None else self._feed.subscribe
             )
             await first_of(reader.run(), self._consume(reader))
         except HistoryLost as lost:
@@ -224,7 +224,7 @@ class LedgerWriter:
         first, last = await self._moment(), None
         while True:
             batch = await reader.batch()
-            await self._scribe.write(batch.events)
+            await self._event_writer.write(batch.events)
             self._reached(batch)
             if self._has(first):
                 self._current.set()
@@ -247,3 +247,59 @@ class LedgerWriter:
     def _has(self, moment: Timestamp) -> bool:
         """Whether everything up to a moment is recorded. That a look found nothing more does not tell."""
         return self._watermark is not None and self._watermark >= moment
+
+
+class EventWriter:
+    """Appends the entries for events; `heads` are the chains' last entries as they are in the ledger.
+
+    A batch may be written again, whole or in part: entries that exist are not written twice. Raises what
+    LedgerAppender raises.
+    """
+
+    def __init__(self, appender: LedgerAppender, heads: ChainHeads) -> None:
+        self._appender = appender
+        self._heads = heads
+        self._copied: set[tuple[str, int]] = set()
+
+    async def write(self, decoded: Sequence[PlayerEvent | HistoryLost]) -> None:
+        """Append the entries for the events. Raises a HistoryLost among them, after writing those before it."""
+        lost = next((event for event in decoded if isinstance(event, HistoryLost)), None)
+        before = decoded if lost is None else decoded[: decoded.index(lost)]
+        players = (event for event in before if isinstance(event, PlayerEvent))
+        events = [found for event in players if (found := ledger_event(event)) is not None]
+        while events:
+            try:
+                await self._append(events)
+            except DuplicateWriteId as duplicate:
+                self._heads.forget()
+                self._report_copy(duplicate.write_id, duplicate.version)
+            else:
+                break
+        if lost is not None:
+            raise lost
+
+    async def _append(self, events: list[LedgerEvent]) -> None:
+        await self._heads.load({event.player for event in events})
+        entries: list[Entry] = []
+        for number, event in enumerate(events):
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+            if event.marker is not None and event.marker.kind is Kind.ERASE:
+                await self._appender.append([entry for entry in entries if entry.player != event.player])
+                await self._appender.erase(event.player, event.version)
+                entries = await erasure(event, self._heads)
+                await self._heads.reload(event.player)  # where it is read again, what came after it is there already
+                continue
+            new = entries_for(event, self._heads[event.player], self._copied)
+            if len(new) > 1 and await self._appender.has(new[-1].write_id):  # rare: the marker may be a copied one
+                self._report_copy(new[-1].write_id, event.version)
+                new = entries_for(event, self._heads[event.player], self._copied)
+            if new:
+                self._heads[event.player] = head_of(new[-1])
+                entries += new
+        await self._appender.append(entries)
+        self._copied.clear()
+
+    def _report_copy(self, write_id: str, version: int) -> None:
+        log.error("a write marker was copied from another write", extra={"write_id": write_id})
+        self._copied.add((write_id, version))

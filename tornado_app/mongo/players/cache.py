@@ -15,11 +15,9 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Self
 
-import msgspec
-
 from tornado_app.core.model import MAX_SCORE, RateLimitState
 from tornado_app.core.policies import WritePolicy
-from tornado_app.mongo.players import write_marker
+from tornado_app.mongo.players.write_marker import WriteMarker
 
 MAX_CACHED_PLAYERS = 32_768
 MAX_BYTES = 36 * 1024 * 1024
@@ -119,48 +117,37 @@ class PlayerCache:
         fit = MAX_BYTES // (PLAYER_BYTES + ENTRY_BYTES * policy.idempotency_history_size)
         self._most = 0 if policy.idempotency_history_size > MAX_CACHED_HISTORY else min(most, fit)
         self._own = own
-        self._states: OrderedDict[str, CachedPlayer] = OrderedDict()
+        self._players: OrderedDict[str, CachedPlayer] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._players)
 
     def pop(self, player: str) -> CachedPlayer | None:
         """What is known of a player, who is about to play: it is known no more until it is noted again."""
-        return self._states.pop(player, None)
+        return self._players.pop(player, None)
 
     def put(self, player: str, state: CachedPlayer) -> None:
         """The player has just played."""
-        self._states[player] = state
-        self._states.move_to_end(player)
-        if len(self._states) > self._most:
-            self._states.popitem(last=False)
+        self._players[player] = state
+        self._players.move_to_end(player)
+        if len(self._players) > self._most:
+            self._players.popitem(last=False)
 
     def clear(self) -> None:
         """What is known is of no use any more."""
-        self._states.clear()
+        self._players.clear()
 
-    def on_event(self, event: Mapping[str, Any]) -> None:
-        """An event of the change stream: a player whom somebody else changed is known no more.
+    def on_event(self, player: str, last: Any, marker: WriteMarker | None, touched: frozenset[str]) -> None:
+        """Forget a player whose document another process or program changed.
 
-        That saves an update that would miss, and sees a hand in the memory of actions, which the condition does not.
+        `last`, `marker` and `touched` are those of the change stream's event. Forgetting saves an update that would
+        miss its condition, and notices a change of `recent` alone, which the condition does not.
         """
-        player = event.get("documentKey", {}).get("_id")
-        state = self._states.get(player) if isinstance(player, str) else None
-        if state is None:
+        cached = self._players.get(player)
+        if cached is None or last == cached.last:
             return
-        description = event.get("updateDescription") or {}
-        fields = description.get("updatedFields") or event.get("fullDocument") or {}
-        last = fields.get("last")
-        if last is not None and (last == state.last or self._is_ours(last)):
-            return
-        touched = {*fields, *(description.get("removedFields") or ())}
+        if marker is not None and marker.write_id.startswith(self._own):
+            return  # this process wrote it, and has cached its result or is about to read it
         if touched and touched.issubset(PROFILE):
-            return  # a name alone leaves no marker
-        del self._states[player]  # what is not shown may be the memory
-
-    def _is_ours(self, last: Any) -> bool:
-        """Whether this process made a write: then it knows already, or has asked."""
-        try:
-            return write_marker.decode(last).write_id.startswith(self._own)
-        except (msgspec.DecodeError, TypeError):
-            return False
+            return  # a profile alone changes no marker
+        del self._players[player]  # also where no watched member was touched: it may have been `recent`

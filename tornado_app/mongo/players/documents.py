@@ -13,6 +13,7 @@ profile was changed, newest first. Source: docs/decisions.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -322,3 +323,9 @@ def player(document: Document, version: int = 0) -> Player:
         avatar_url=document.get("ownAvatarUrl", document.get("avatarUrl")),
         version=version,
     )
+
+
+def score_of(fields: Mapping[str, Any]) -> int | None:
+    """The score as a plain int; None where it is no integer, which another program wrote."""
+    score = fields.get("score")
+    return int(score) if isinstance(score, int) and not isinstance(score, bool) else None

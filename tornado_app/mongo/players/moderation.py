@@ -149,9 +149,9 @@ class MongoModeration:
     ) -> tuple[str, ModerationResult] | None:
         """The marker after these actions were taken back, and how the player stands; None where `before` is no more."""
         points = sum(action.points for action in found)
-        ops = [action.write_id for action in found]
+        takes_back = [action.write_id for action in found]
         marker = msgspec.structs.replace(
-            self._marker(Kind.TAKE_BACK, case), points=-points, on_board=not before.get("hidden"), ops=ops
+            self._marker(Kind.TAKE_BACK, case), points=-points, on_board=not before.get("hidden"), takes_back=takes_back
         )
         last = write_marker.encode(marker)
         async with database_errors(self._timeout):
@@ -160,7 +160,7 @@ class MongoModeration:
                 {"$inc": {"score": -points}, "$set": {"last": last, "recent.$[taken].p": 0}},
                 projection=STATE,
                 return_document=ReturnDocument.AFTER,
-                array_filters=[{"taken.o": {"$in": ops}}],
+                array_filters=[{"taken.o": {"$in": takes_back}}],
             )
         return None if document is None else (last, _moderated(document, points=points, actions=len(found)))
 

@@ -42,7 +42,7 @@ _STORED = {"username": "ownUsername", "avatar_url": "ownAvatarUrl"}
 
 
 class ProfileWriter:
-    """Writes profiles to `players`. `next_write_id` makes the markers' ops; `full` tells that no more work is taken."""
+    """Writes profiles to `players`. `next_write_id` makes write ids; `full` tells that no more work is taken."""
 
     def __init__(
         self, players: Any, *, clock: Callable[[], int], next_write_id: Callable[[], str], full: Callable[[], bool]
