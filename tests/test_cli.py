@@ -193,7 +193,7 @@ def test_the_help_of_serve_names_every_setting(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for setting in SETTINGS:
         assert setting.variable in text
-        assert (f"{setting.flag} " in text) == setting.declared.flag
+        assert (f"{setting.flag} " in text) == setting.info.flag
 
 
 def test_version(capsys):

@@ -62,7 +62,7 @@ async def test_tokens_are_checked_with_what_is_configured(tmp_path: Path, way: s
             config = Config(jwt_jwks_file=file)
     keys = token_keys(config)
     if way == "made":
-        key = signing_secret(config.made_key_path.read_text())
+        key = signing_secret(config.generated_key_path.read_text())
     assert keys.remote is None
     text = forge(key, claims(exp=4e9, iat=...), {"alg": key.algorithm.value, "kid": key.kid or "x"})
     assert (await refreshing_verifier(config, keys).verify(text)).user_id == "ann"
@@ -122,7 +122,7 @@ def test_proofs_are_checked_with_what_is_configured(tmp_path: Path, way: str):
     verifier = proof_verifier(config, TOKENS)
     assert verifier is not None
     if way == "made":
-        key = signing_secret(config.made_proof_key_path.read_text())
+        key = signing_secret(config.generated_proof_key_path.read_text())
     assert verifier.verify(proof(key)).points == 5
     with pytest.raises(InvalidActionProof):
         verifier.verify(proof(signing("HS256", number=9)))
@@ -139,7 +139,7 @@ def test_the_made_proof_key_is_its_owner_s_only_and_stays(tmp_path: Path):
     path = tmp_path / "data" / "proof.key"
     assert path.stat().st_mode & 0o777 == 0o600
     made = path.read_text()
-    assert made != config.made_key_path.read_text()
+    assert made != config.generated_key_path.read_text()
     proof_verifier(config, TOKENS)
     assert path.read_text() == made
 
@@ -179,7 +179,7 @@ def test_a_bad_proof_key_is_a_failed_start(tmp_path: Path):
 def test_a_key_for_both_is_a_failed_start(tmp_path: Path):
     config = Config(data_dir=tmp_path)
     tokens = token_keys(config)
-    given = Config(data_dir=tmp_path, proof_key=config.made_key_path.read_text())
+    given = Config(data_dir=tmp_path, proof_key=config.generated_key_path.read_text())
     with pytest.raises(StartupError, match="make another"):
         proof_verifier(given, tokens)
 

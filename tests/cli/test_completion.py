@@ -65,4 +65,4 @@ def test_the_script_names_every_flag_and_no_secret(shell, capsys):
     script = capsys.readouterr().out
     for setting in SETTINGS:
         name = setting.flag.removeprefix("--")
-        assert bool(re.search(rf"(?<![\w-])(--)?{name}(?![\w-])", script)) == setting.declared.flag, setting.flag
+        assert bool(re.search(rf"(?<![\w-])(--)?{name}(?![\w-])", script)) == setting.info.flag, setting.flag

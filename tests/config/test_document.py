@@ -27,7 +27,7 @@ def test_every_setting_has_its_row_and_a_sentence():
     page = render()
     for setting in SETTINGS:
         assert f"| `{setting.name}` |" in page
-        assert setting.declared.doc.endswith(".")
+        assert setting.info.doc.endswith(".")
     rows = [line for line in page.splitlines() if line.startswith("| `") and "NO_COLOR" not in line]
     assert len(rows) == len(SETTINGS)
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 5 for row in rows)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tornado_app.auth.proofs import LEEWAY
-from tornado_app.config import SETTINGS, advice, load_config
+from tornado_app.config import SETTINGS, load_config, warnings
 from tornado_app.core.errors import ConfigError
 from tornado_app.core.policies import RateLimit
 
@@ -274,10 +274,10 @@ def test_each_wrong_action_is_a_fault(tmp_path: Path):
 
 
 def test_a_password_in_a_flag_is_allowed_but_unwise():
-    (warning,) = advice(load_config({"mongodb_uri": "mongodb://u:p@db"}, KEYS))
+    (warning,) = warnings(load_config({"mongodb_uri": "mongodb://u:p@db"}, KEYS))
     assert "--mongodb-uri-file" in warning
-    assert not list(advice(load_config({"mongodb_uri": URI}, KEYS)))
-    assert not list(advice(load_config({}, {**KEYS, "LEADERBOARD_MONGODB_URI": "mongodb://u:p@db"})))
+    assert not list(warnings(load_config({"mongodb_uri": URI}, KEYS)))
+    assert not list(warnings(load_config({}, {**KEYS, "LEADERBOARD_MONGODB_URI": "mongodb://u:p@db"})))
 
 
 @pytest.mark.parametrize("size", ["1", "2", "9"])

@@ -8,7 +8,7 @@ import pytest
 from tests.auth.forgery import ec_private_pem, public_pem, rsa_private_pem, signing
 from tests.auth.provider import jwks
 from tornado_app.auth import proofs
-from tornado_app.config import Config, advice, load_config
+from tornado_app.config import Config, load_config, warnings
 from tornado_app.core.errors import ConfigError
 from tornado_app.core.policies import PROOF_LEEWAY, ProofPolicy
 
@@ -95,10 +95,10 @@ def test_a_public_key_of_the_game_server_cannot_be_made_here(algorithm: str):
 
 def test_taking_players_at_their_word_is_allowed_but_unwise():
     for policy, most in (("optional", "1000 points an update"), ("off", "any points")):
-        (warning,) = advice(load_config({"mongodb_uri": URI, "action_proof": policy}, {JWT: SECRET}))
+        (warning,) = warnings(load_config({"mongodb_uri": URI, "action_proof": policy}, {JWT: SECRET}))
         assert f"action_proof is {policy}" in warning
         assert most in warning
-    assert not list(advice(load_config({}, {})))
+    assert not list(warnings(load_config({}, {})))
 
 
 # -- sources --------------------------------------------------------------------------------------
@@ -207,10 +207,10 @@ def test_ids_are_remembered_for_as_long_as_a_proof_is_accepted():
 
 def test_who_is_not_concerned_is_not_asked():
     names = ("jwt_key", "jwt_key_file", "mongodb_uri", "proof_key")
-    config = load_config({"mongodb_uri": URI}, {JWT: SECRET, PROOF: SECRET}, concerned=names)
+    config = load_config({"mongodb_uri": URI}, {JWT: SECRET, PROOF: SECRET}, relevant=names)
     assert config.proof_key == SECRET
     with pytest.raises(ConfigError):
-        load_config({"port": "x"}, {}, concerned=names)
+        load_config({"port": "x"}, {}, relevant=names)
 
 
 def test_a_command_may_have_defaults_of_its_own():
@@ -221,6 +221,6 @@ def test_a_command_may_have_defaults_of_its_own():
 
 def test_keys_of_a_provider_without_an_audience_are_unwise():
     jwks = {"jwt_jwks_url": "https://id.example/jwks"}
-    (warning,) = advice(load_config(jwks, {}))
+    (warning,) = warnings(load_config(jwks, {}))
     assert "jwt_audience is empty" in warning
-    assert not list(advice(load_config({**jwks, "jwt_audience": "game"}, {})))
+    assert not list(warnings(load_config({**jwks, "jwt_audience": "game"}, {})))

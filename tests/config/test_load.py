@@ -32,8 +32,8 @@ def test_without_anything_every_setting_has_its_default():
     assert (config.host, config.port, config.rate_limit) == ("127.0.0.1", 8000, RateLimit(10, 60.0))
     assert config.action_points == DEFAULT_ACTIONS
     assert config.embedded
-    assert config.made_key_path == Path("leaderboard-data/jwt.key")
-    assert config.made_proof_key_path == Path("leaderboard-data/proof.key")
+    assert config.generated_key_path == Path("leaderboard-data/jwt.key")
+    assert config.generated_proof_key_path == Path("leaderboard-data/proof.key")
     assert {row.source for row in config.describe()} == {"default"}
 
 
@@ -75,8 +75,8 @@ SAMPLES = {
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.name not in FILES], ids=lambda setting: setting.name)
 def test_each_setting_can_be_a_flag_a_variable_and_a_key(setting, tmp_path: Path):
-    text = SAMPLES.get(setting.name, setting.show(setting.default))
-    value = setting.declared.kind.parse(text)
+    text = SAMPLES.get(setting.name, setting.format(setting.default))
+    value = setting.info.value_type.parse(text)
     key = NEEDS.get(setting.name, {"LEADERBOARD_JWT_KEY": SECRET, "LEADERBOARD_PROOF_KEY": OTHER})
     path = tmp_path / "c.yaml"
     path.write_text(f"{setting.name}: '{text}'\n")

@@ -11,7 +11,7 @@ from leaderboard_operator.resources.configmap import knows_addresses, settings
 from leaderboard_operator.spec import settings as declared
 from tests.operator.boards import spec
 from tests.operator.samples import board
-from tornado_app.config import SETTINGS, Config, Refused
+from tornado_app.config import SETTINGS, Config, InvalidValue
 from tornado_app.config.schema import render
 from tornado_app.config.settings import Settings
 
@@ -41,7 +41,7 @@ def test_field_of_a_setting_exists():
 def test_default_of_a_setting_fits_its_schema(name):
     """The schema takes what the service itself writes for its default, so no bound is narrower than the service's."""
     each, schema = BY_NAME[name], declared.SERVICE[name]
-    text = each.show(each.default)
+    text = each.format(each.default)
     if each.default is None or text == "empty":
         return
     if schema["type"] == "boolean":
@@ -55,16 +55,16 @@ def test_default_of_a_setting_fits_its_schema(name):
 
 @pytest.mark.parametrize("name", [name for name, each in declared.SERVICE.items() if "from" in each])
 def test_bounds_of_a_duration_are_the_services(name):
-    kind = BY_NAME[name].declared.kind
+    value_type = BY_NAME[name].info.value_type
     for bound in ("from", "to"):
-        kind.take(declared.SERVICE[name][bound])
-    with pytest.raises(Refused):
-        kind.take("9999h")
+        value_type.from_yaml(declared.SERVICE[name][bound])
+    with pytest.raises(InvalidValue):
+        value_type.from_yaml("9999h")
 
 
 def test_kind_that_is_not_known_is_text():
-    from tornado_app.config.kinds import Base
     from tornado_app.config.schema import schema
+    from tornado_app.config.value_types import Base
 
     class Colour(Base, frozen=True, kw_only=True):
         what: str = "a colour"
@@ -109,6 +109,6 @@ def test_limits_of_an_address_are_off_where_clients_share_one(exposure, known):
 
 def test_limits_that_are_off_are_taken_by_the_service():
     for name, value in SHARED.items():
-        BY_NAME[name].declared.kind.take(value)
+        BY_NAME[name].info.value_type.from_yaml(value)
     assert {*SHARED} <= {*Settings.__dataclass_fields__}
     assert Config().max_connections_per_address < SHARED["max_connections_per_address"]

@@ -33,7 +33,7 @@ VERSIONS = sorted(path.stem for path in SKEW.glob("*.json"))
 
 def current() -> dict[str, Any]:
     return {
-        "knows": sorted(each.name for each in SETTINGS if each.declared.key),
+        "knows": sorted(each.name for each in SETTINGS if each.info.key),
         "writes": {name: settings(each.spec) for name, each in BOARDS.items()},
     }
 

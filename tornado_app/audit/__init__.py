@@ -8,7 +8,7 @@ import time
 from datetime import datetime
 from typing import TextIO
 
-from tornado_app.config import Config, Refused, parse_duration
+from tornado_app.config import Config, InvalidValue, parse_duration
 from tornado_app.config.flags import add_some_settings, load
 
 SETTINGS = (
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, *, out: TextIO | None = None, err: TextIO |
     """Audit the ledger that the settings name; the exit code. Raises ConfigError and StartupError."""
     import asyncio
 
-    config = load(options, concerned=SETTINGS)
+    config = load(options, relevant=SETTINGS)
     return asyncio.run(_audit(config, options, out or sys.stdout, err or sys.stderr))
 
 
@@ -73,7 +73,7 @@ def _since(text: str) -> int:
     """Milliseconds since the epoch, for a time or for how long ago it was."""
     try:
         return round((time.time() - parse_duration(text)) * 1000)
-    except Refused:
+    except InvalidValue:
         pass
     try:
         moment = datetime.fromisoformat(text)

@@ -93,7 +93,7 @@ def _token_keys(config: Config) -> tuple[KeySet, str]:
     """The keys that tokens are verified with, fetched where they are at a URL, and where they come from."""
     logging.getLogger("leaderboard").addHandler(logging.NullHandler())  # what is wrong is said below
     source = _source(config, "jwt")
-    if source == str(config.made_key_path) and not config.made_key_path.exists():
+    if source == str(config.generated_key_path) and not config.generated_key_path.exists():
         raise StartupError(f"{source} does not exist; name the service's --data-dir, or set the key that it uses")
     found = token_keys(config)
     if found.remote is not None:
@@ -110,7 +110,11 @@ async def _fetched(remote: RemoteKeys) -> None:
 
 def _proof_verifier(config: Config) -> tuple[ProofVerifier, KeySet]:
     source = _source(config, "proof")
-    if source == str(config.made_proof_key_path) and config.embedded and not config.made_proof_key_path.exists():
+    if (
+        source == str(config.generated_proof_key_path)
+        and config.embedded
+        and not config.generated_proof_key_path.exists()
+    ):
         raise StartupError(f"{source} does not exist; name the service's --data-dir, or set the key that it uses")
     verifier = proof_verifier(config, TokenKeys(KeySet(())))
     if verifier is None:
@@ -128,7 +132,7 @@ def _source(config: Config, prefix: str) -> str:
         return str(path)
     if getattr(config, f"{prefix}_key") is not None:
         return f"{prefix}_key"
-    return str(config.made_key_path if prefix == "jwt" else config.made_proof_key_path)
+    return str(config.generated_key_path if prefix == "jwt" else config.generated_proof_key_path)
 
 
 def _opened(open_: Callable[[str], Opened], text: str) -> Opened | None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from tornado_app.config import SETTINGS
-from tornado_app.config.kinds import Choice, File
+from tornado_app.config.value_types import Choice, File
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
 
@@ -23,13 +23,13 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     """The script for one of `SHELLS`. It changes `parser`, which is of no other use afterwards."""
     import shtab
 
-    kinds = {setting.flag: setting.declared.kind for setting in SETTINGS}
+    value_types = {setting.flag: setting.info.value_type for setting in SETTINGS}
     for action in _actions(parser):
-        kind = kinds.get(action.option_strings[0]) if action.option_strings else None
-        if isinstance(kind, File):
+        value_type = value_types.get(action.option_strings[0]) if action.option_strings else None
+        if isinstance(value_type, File):
             action.complete = shtab.DIRECTORY if action.dest == "data_dir" else shtab.FILE  # type: ignore[attr-defined]
-        elif isinstance(kind, Choice):
-            action.choices = kind.options
+        elif isinstance(value_type, Choice):
+            action.choices = value_type.options
         if action.help is not None:
             action.help = _first_sentence(action.help)
     return shtab.complete(parser, shell)

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, *, out: TextIO | None = None, err: TextIO |
 
     from tornado_app.mongo.ownership import ForeignDatabase
 
-    config = load(options, concerned=SETTINGS)
+    config = load(options, relevant=SETTINGS)
     if config.embedded:
         raise ConfigError(["mongodb_uri: name the MongoDB; an embedded database has no owner"])
     if config.owner is None and options.action != "show":

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from tornado_app import __version__, audit
 from tornado_app.cli import completion, database, tokens
-from tornado_app.config import SETTINGS, advice
+from tornado_app.config import SETTINGS, warnings
 from tornado_app.config.flags import add_settings, load
 from tornado_app.config.network import LOOPBACK, is_loopback
 from tornado_app.core.errors import ConfigError, StartupError
@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, flags: list[str]) -> str:
         if not flags:
             return "there is an argument too many"
-        secret = next((each for each in SETTINGS if each.flag == flags[0] and not each.declared.flag), None)
+        secret = next((each for each in SETTINGS if each.flag == flags[0] and not each.info.flag), None)
         if secret is not None:
             why = "a secret is not taken as a flag, which other users can read"
             return f"{why}: set {secret.variable} or {secret.flag}-file"
@@ -150,7 +150,7 @@ def _check_config(options: argparse.Namespace) -> int:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for row in rows:
         _print(f"{row.name:{widths[0]}}  {row.value:{widths[1]}}  {row.source}")
-    for sentence in advice(config):
+    for sentence in warnings(config):
         sys.stderr.write(f"warning: {sentence}\n")
     return 0
 

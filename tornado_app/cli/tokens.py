@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tornado_app.config import Config, Refused, parse_duration
+from tornado_app.config import Config, InvalidValue, parse_duration
 from tornado_app.config.flags import add_some_settings, load
 from tornado_app.core import identity
 from tornado_app.core.errors import ConfigError, StartupError
@@ -107,7 +107,7 @@ def _given(text: str) -> str:
 
 def token(options: argparse.Namespace) -> int:
     """Print a bearer token, or check one."""
-    config = load(options, concerned=TOKEN_SETTINGS)
+    config = load(options, relevant=TOKEN_SETTINGS)
     if options.check is not None:
         _refuse(options, "sub", "name", "picture", "scope", "ttl")
         from tornado_app.cli import check
@@ -118,7 +118,7 @@ def token(options: argparse.Namespace) -> int:
     from tornado_app.auth import keys, material, minting
 
     try:
-        key = keys.signing_secret(config.read_jwt_key() or _made_key(config.made_key_path, "token"))
+        key = keys.signing_secret(config.read_jwt_key() or _made_key(config.generated_key_path, "token"))
         text = minting.mint(
             key,
             sub=options.sub,
@@ -140,7 +140,7 @@ def token(options: argparse.Namespace) -> int:
 
 def sign_action(options: argparse.Namespace) -> int:
     """Print an action proof, or check one."""
-    config = load(options, concerned=PROOF_SETTINGS)
+    config = load(options, relevant=PROOF_SETTINGS)
     if options.check is not None:
         _refuse(options, "ttl")
         from tornado_app.cli import check
@@ -156,7 +156,7 @@ def sign_action(options: argparse.Namespace) -> int:
     from tornado_app.auth import keys, material, proofs
 
     try:
-        key = keys.signing_secret(config.read_proof_key() or _made_key(config.made_proof_key_path, "action proof"))
+        key = keys.signing_secret(config.read_proof_key() or _made_key(config.generated_proof_key_path, "action proof"))
         text = proofs.sign_action(
             key, sub=options.sub, action_type=options.type, points=options.points, action_id=options.id, ttl=ttl
         )
@@ -221,7 +221,7 @@ def _scope(text: str) -> str:
 def _duration(text: str) -> float:
     try:
         seconds = parse_duration(text)
-    except Refused:
+    except InvalidValue:
         seconds = 0.0
     if seconds <= 0:
         raise argparse.ArgumentTypeError("give a duration such as 90s, 15m or 12h")

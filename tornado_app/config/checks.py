@@ -1,4 +1,4 @@
-"""What settings must be to each other and to the files they name; and what is allowed but unwise."""
+"""Checks across settings and of the files that they name, and warnings about unwise settings."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from tornado_app.config import keys
-from tornado_app.config.durations import show_duration
+from tornado_app.config.durations import format_duration
 from tornado_app.config.files import read_secret
-from tornado_app.config.kinds import Refused
 from tornado_app.config.network import MongodbUri, uri_option
+from tornado_app.config.value_types import InvalidValue
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.policies import MAX_CLOCK_SKEW, MAX_IDEMPOTENCY_HISTORY, PROOF_LEEWAY, ProofPolicy, RateLimit
 
 if TYPE_CHECKING:
     from tornado_app.config.configuration import Config
-    from tornado_app.config.sources import Gathered
+    from tornado_app.config.sources import LoadedSettings
 
 MIN_POOL = 10
 """Connections to MongoDB that a process needs. The change stream keeps one busy; the batch write, the ledger, its
 lease, the board, the probes, moderation and every read from the database use one each at the same time."""
 
 Fault = tuple[str, str]
-"""A setting's name and what is wrong with it."""
+"""A setting's name and its error."""
 
 
-def check(config: Config, gathered: Gathered, concerned: Collection[str] | None = None) -> None:
-    """Note in `gathered` each fault that lies between settings; those that are wrong in themselves are left out.
+def check(config: Config, loaded: LoadedSettings, relevant: Collection[str] | None = None) -> None:
+    """Add to `loaded` each error between settings; checks of settings that are invalid by themselves are skipped.
 
-    `concerned`: the settings that matter; a check that looks at any other is left out too. None is all.
+    `relevant`: the settings that the caller uses; checks of any other setting are skipped. None is all.
     """
     for names, find in _CHECKS:
-        if gathered.bad.isdisjoint(names) and (concerned is None or set(names) <= set(concerned)):
+        if loaded.invalid.isdisjoint(names) and (relevant is None or set(names) <= set(relevant)):
             for name, problem in list(find(config)):
-                gathered.refuse(name, problem)
+                loaded.add_error(name, problem)
 
 
 def _ports(config: Config) -> Iterator[Fault]:
@@ -49,8 +49,8 @@ def _processes(config: Config) -> Iterator[Fault]:
         yield "processes", "only Linux deals the connections to one port out among processes; use 1 here"
 
 
-def _given_once(*names: str) -> Callable[[Config], Iterator[Fault]]:
-    """A check that not more than one of these settings is given: they are ways to say the same thing."""
+def _at_most_one(*names: str) -> Callable[[Config], Iterator[Fault]]:
+    """A check that at most one of these alternative settings is given."""
 
     def find(config: Config) -> Iterator[Fault]:
         given = [name for name in names if getattr(config, name) is not None]
@@ -67,8 +67,8 @@ def _uri_file(config: Config) -> Iterator[Fault]:
         MongodbUri().parse(read_secret(config.mongodb_uri_file, "mongodb_uri_file").strip())
     except ConfigError as error:
         yield "mongodb_uri_file", error.faults[0].removeprefix("mongodb_uri_file: ")
-    except Refused as hint:
-        yield "mongodb_uri_file", f"{config.mongodb_uri_file} does not hold {MongodbUri().what} ({hint})"
+    except InvalidValue as hint:
+        yield "mongodb_uri_file", f"{config.mongodb_uri_file} does not hold {MongodbUri().expected} ({hint})"
 
 
 def _pool(config: Config) -> Iterator[Fault]:
@@ -94,9 +94,9 @@ def _timeout(config: Config) -> Iterator[Fault]:
         yield (
             "mongodb_timeout",
             (
-                f"{show_duration(config.mongodb_timeout)} is longer than this rate_limit and proof_lifetime keep "
+                f"{format_duration(config.mongodb_timeout)} is longer than this rate_limit and proof_lifetime keep "
                 "action ids, so that an action which is repeated for so long could count twice; give at most "
-                f"{show_duration(math.floor(remembered * 1000) / 1000)}, or a longer proof_lifetime"
+                f"{format_duration(math.floor(remembered * 1000) / 1000)}, or a longer proof_lifetime"
             ),
         )
 
@@ -106,9 +106,9 @@ def _memory(config: Config) -> Iterator[Fault]:
     remembered = limit.idempotency_history_size(lifetime)
     if remembered > MAX_IDEMPOTENCY_HISTORY:
         most, longest = MAX_IDEMPOTENCY_HISTORY // limit.windows(lifetime), _longest_proof(limit)
-        ways = [f"at most {most}/{show_duration(limit.window)} with this proof_lifetime"] if most else []
+        ways = [f"at most {most}/{format_duration(limit.window)} with this proof_lifetime"] if most else []
         if longest >= 1:
-            ways.append(f"a proof_lifetime of at most {show_duration(longest)} with this rate_limit")
+            ways.append(f"a proof_lifetime of at most {format_duration(longest)} with this rate_limit")
         yield (
             "rate_limit",
             (
@@ -119,7 +119,7 @@ def _memory(config: Config) -> Iterator[Fault]:
 
 
 def _longest_proof(limit: RateLimit) -> float:
-    """The longest `proof_lifetime` in seconds, of whole milliseconds, that goes with this limit; 0 where none does."""
+    """The maximum `proof_lifetime` in seconds, rounded down to milliseconds, for this limit; 0 if there is none."""
     if limit.idempotency_history_size(0) > MAX_IDEMPOTENCY_HISTORY:
         return 0.0
     ms = math.floor((MAX_IDEMPOTENCY_HISTORY // limit.updates * limit.window - PROOF_LEEWAY - MAX_CLOCK_SKEW) * 1000)
@@ -169,19 +169,19 @@ def _data_dir(config: Config) -> Iterator[Fault]:
 _DATABASE = ("mongodb_uri", "mongodb_uri_file")
 _CAPTCHA = ("captcha_url", "captcha_secret", "captcha_secret_file")
 
-# `config` is among the names where something may seem to be missing only because the file could not be read.
+# Checks for missing settings depend on `config`, because a file that cannot be read makes all of them look missing.
 _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Config], Iterator[Fault]]], ...] = (
     (("host", "port", "metrics_host", "metrics_port"), _ports),
     (("processes",), _processes),
-    (_DATABASE, _given_once(*_DATABASE)),
-    (keys.TOKEN_SOURCES, _given_once(*keys.TOKEN_SOURCES)),
-    (keys.PROOF_SOURCES, _given_once(*keys.PROOF_SOURCES)),
-    (_CAPTCHA[1:], _given_once(*_CAPTCHA[1:])),
+    (_DATABASE, _at_most_one(*_DATABASE)),
+    (keys.TOKEN_SOURCES, _at_most_one(*keys.TOKEN_SOURCES)),
+    (keys.PROOF_SOURCES, _at_most_one(*keys.PROOF_SOURCES)),
+    (_CAPTCHA[1:], _at_most_one(*_CAPTCHA[1:])),
     ((*keys.TOKEN_SOURCES, "jwt_algorithm"), keys.token_key),
     ((*keys.PROOF_SOURCES, "proof_algorithm"), keys.proof_key),
     (("config", *keys.TOKEN_SOURCES, "jwt_algorithm", *_DATABASE), keys.token_key_needed),
     (("config", *keys.PROOF_SOURCES, "proof_algorithm", "action_proof", *_DATABASE), keys.proof_key_needed),
-    ((*keys.TOKEN_SOURCES, "jwt_algorithm", *keys.PROOF_SOURCES, "proof_algorithm"), keys.apart),
+    ((*keys.TOKEN_SOURCES, "jwt_algorithm", *keys.PROOF_SOURCES, "proof_algorithm"), keys.disjoint_keys),
     (("mongodb_uri_file",), _uri_file),
     (_DATABASE, _pool),
     (("mongodb_timeout", "rate_limit", "proof_lifetime"), _timeout),
@@ -192,8 +192,8 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Config], Iterator[Fault]]], ...]
 )
 
 
-def advice(config: Config) -> Iterator[str]:
-    """What is allowed but unwise, a sentence each."""
+def warnings(config: Config) -> Iterator[str]:
+    """Warnings about settings that are valid but unwise, a sentence each."""
     if config.sources.get("mongodb_uri") == "--mongodb-uri" and "@" in (config.mongodb_uri or ""):
         yield "--mongodb-uri holds credentials, which other users of this machine can read; use --mongodb-uri-file"
     if not config.embedded and config.proof_policy is not ProofPolicy.REQUIRED:

@@ -1,4 +1,4 @@
-"""`Config`: the settings in force, read from every place, checked whole, with what follows from them."""
+"""`Config`: the effective settings, and the values that are derived from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tornado_app.runtime import cpu_quota
 
 
 class Effective(NamedTuple):
-    """A setting as it is in force: `value` is text with secrets masked, `source` where it comes from."""
+    """An effective setting: `value` is text with secrets masked, `source` where the value comes from."""
 
     name: str
     value: str
@@ -25,23 +25,23 @@ class Effective(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Settings):
-    """The settings in force. Durations are seconds.
+    """The effective settings. Durations are in seconds.
 
-    `load_config` reads and validates them; `Config(...)` as such takes what it is given, for tests.
+    `load_config` loads and validates them; `Config(...)` itself validates nothing.
     """
 
     action_points: Mapping[str, int] = field(default_factory=lambda: DEFAULT_ACTIONS, hash=False)
     """Points by action type: what `actions_file` holds."""
 
     color: bool = True
-    """Whether logs on a terminal may be coloured: false where the variable NO_COLOR is set (no-color.org)."""
+    """Whether logs on a terminal may have colours: false if the variable NO_COLOR is set (no-color.org)."""
 
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    """Where each value that is no default comes from, by setting."""
+    """The source of each value that is not a default, by setting."""
 
     @property
     def embedded(self) -> bool:
-        """Whether the service runs a MongoDB of its own."""
+        """Whether the service starts the embedded MongoDB."""
         return self.mongodb_uri is None and self.mongodb_uri_file is None
 
     @property
@@ -51,26 +51,26 @@ class Config(Settings):
 
     @property
     def process_count(self) -> int:
-        """How many processes share the port."""
+        """Number of processes that share the port."""
         if self.processes != "auto":
             return self.processes
         return cpu_quota.available() if platform.system() == "Linux" else 1
 
     @property
     def proof_policy(self) -> ProofPolicy:
-        """Whether a player's own update needs an action proof: what is set, else what suits the database."""
+        """`action_proof`, or its default for this database."""
         if self.action_proof is not None:
             return ProofPolicy(self.action_proof)
         return ProofPolicy.OPTIONAL if self.embedded else ProofPolicy.REQUIRED
 
     @property
-    def made_key_path(self) -> Path:
-        """Where the token key that is made for the embedded database lies."""
+    def generated_key_path(self) -> Path:
+        """The token key that is generated for the embedded database."""
         return self.data_dir / "jwt.key"
 
     @property
-    def made_proof_key_path(self) -> Path:
-        """Where the key of action proofs that is made for the embedded database lies."""
+    def generated_proof_key_path(self) -> Path:
+        """The proof key that is generated for the embedded database."""
         return self.data_dir / "proof.key"
 
     @property
@@ -84,7 +84,7 @@ class Config(Settings):
 
     @property
     def claim_names(self) -> ClaimNames:
-        """Which claims of a token are read, and which scopes grant a power."""
+        """The names of claims and scopes in tokens."""
         return ClaimNames(
             user=self.jwt_user_claim,
             names=self.jwt_name_claims,
@@ -95,28 +95,28 @@ class Config(Settings):
         )
 
     def read_jwt_key(self) -> str | None:
-        """The key that tokens are verified with, read anew from its file where it has one; None is none configured."""
+        """The key that verifies tokens, read from its file if it has one; None if none is configured."""
         return self.jwt_key if self.jwt_key_file is None else read_secret(self.jwt_key_file, "jwt_key_file")
 
     def read_proof_key(self) -> str | None:
-        """The key of action proofs, read anew from its file where it has one; None is none configured."""
+        """The key that verifies action proofs, read from its file if it has one; None if none is configured."""
         return self.proof_key if self.proof_key_file is None else read_secret(self.proof_key_file, "proof_key_file")
 
     def read_captcha_secret(self) -> str | None:
-        """What `captcha_url` knows this service by, read anew from its file where it has one."""
+        """The secret for `captcha_url`, read from its file if it has one."""
         if self.captcha_secret_file is None:
             return self.captcha_secret
         return read_secret(self.captcha_secret_file, "captcha_secret_file").strip()
 
     def read_mongodb_uri(self) -> str | None:
-        """The MongoDB to use, read anew from its file where it has one; None is the embedded one."""
+        """The MongoDB connection string, read from its file if it has one; None is the embedded database."""
         if self.mongodb_uri_file is None:
             return self.mongodb_uri
         return read_secret(self.mongodb_uri_file, "mongodb_uri_file").strip()
 
     def describe(self) -> Iterator[Effective]:
-        """Each setting with its value, secrets masked, and where that comes from."""
+        """Each effective setting."""
         derived = {"action_proof": self.proof_policy}
         for each in SETTINGS:
-            value = each.show(derived.get(each.name, getattr(self, each.name)))
+            value = each.format(derived.get(each.name, getattr(self, each.name)))
             yield Effective(each.name, value, self.sources.get(each.name, "default"))

@@ -1,4 +1,4 @@
-"""How a setting is declared: once, as a dataclass field that carries its kind, its sentence and where it may be set."""
+"""Declares a setting as a dataclass field that carries its value type, its help text and where it may be set."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import msgspec
 
-from tornado_app.config.kinds import Kind
+from tornado_app.config.value_types import ValueType
 
 PREFIX = "LEADERBOARD_"
-"""Every environment variable of ours begins with it."""
+"""Prefix of the environment variables."""
 
 
-class Declared(msgspec.Struct, frozen=True):
-    """What a field says about its setting. `flag`, `key`: whether a flag, a key of the file may set it."""
+class SettingInfo(msgspec.Struct, frozen=True):
+    """Metadata of a setting. `flag`, `key`: whether a flag or a key of the file may set it."""
 
-    kind: Kind
+    value_type: ValueType
     doc: str
     group: str
     secret: bool
@@ -25,11 +25,11 @@ class Declared(msgspec.Struct, frozen=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One setting: its names, its default and what was declared."""
+    """One setting: its name, its default and its metadata."""
 
     name: str
     default: Any
-    declared: Declared
+    info: SettingInfo
 
     @property
     def flag(self) -> str:
@@ -41,23 +41,30 @@ class Setting(msgspec.Struct, frozen=True):
         """`LEADERBOARD_RATE_LIMIT`."""
         return PREFIX + self.name.upper()
 
-    def show(self, value: Any) -> str:
-        """`value` for a person's eyes: secrets masked, `none` and `empty` spelled out."""
+    def format(self, value: Any) -> str:
+        """`value` as text, with secrets masked; None is `none` and an empty list is `empty`."""
         if value is None:
             return "none"
-        kind = self.declared.kind
-        masked = self.declared.secret and kind.metavar != "URI"  # a URI's kind masks what is secret of it
-        return "********" if masked else kind.show(value) or "empty"
+        value_type = self.info.value_type
+        masked = self.info.secret and value_type.metavar != "URI"  # MongodbUri masks the secret parts itself
+        return "********" if masked else value_type.format(value) or "empty"
 
 
 def setting(
-    kind: Kind, default: Any, doc: str, *, group: str, secret: bool = False, flag: bool = True, key: bool = True
+    value_type: ValueType,
+    default: Any,
+    doc: str,
+    *,
+    group: str,
+    secret: bool = False,
+    flag: bool = True,
+    key: bool = True,
 ) -> Any:
-    """A dataclass field that is a setting; a secret one is left out of the `repr`."""
-    declared = Declared(kind, doc, group, secret, flag, key)
-    return field(default=default, metadata={"declared": declared}, repr=not secret)
+    """A dataclass field that is a setting. Secret settings are not part of the `repr`."""
+    info = SettingInfo(value_type, doc, group, secret, flag, key)
+    return field(default=default, metadata={"info": info}, repr=not secret)
 
 
 def settings_of(cls: type[Any]) -> tuple[Setting, ...]:
     """The settings that `cls` declares, in order."""
-    return tuple(Setting(f.name, f.default, f.metadata["declared"]) for f in fields(cls) if "declared" in f.metadata)
+    return tuple(Setting(f.name, f.default, f.metadata["info"]) for f in fields(cls) if "info" in f.metadata)

@@ -95,8 +95,8 @@ _REST = """| Variable | Meaning |
 def render() -> str:
     """The whole page, as Markdown."""
     parts = [_INTRODUCTION]
-    for group in dict.fromkeys(setting.declared.group for setting in SETTINGS):
-        rows = [_row(setting) for setting in SETTINGS if setting.declared.group == group]
+    for group in dict.fromkeys(setting.info.group for setting in SETTINGS):
+        rows = [_row(setting) for setting in SETTINGS if setting.info.group == group]
         parts.append(
             "\n".join(
                 [
@@ -115,18 +115,18 @@ def render() -> str:
 
 
 def _row(setting: Setting) -> str:
-    declared = setting.declared
-    names = [f"`{setting.flag}`"] if declared.flag else []
-    default = "none" if setting.default is None else f"`{setting.show(setting.default)}`"
+    info = setting.info
+    names = [f"`{setting.flag}`"] if info.flag else []
+    default = "none" if setting.default is None else f"`{setting.format(setting.default)}`"
     if setting.default == ():
         default = "empty"
-    notes = [_escaped(declared.doc), _sentence(declared.kind.what), "Secret." if declared.secret else ""]
+    notes = [_escaped(info.doc), _sentence(info.value_type.expected), "Secret." if info.secret else ""]
     cells = [f"`{setting.name}`", "<br>".join([*names, f"`{setting.variable}`"]), default]
     return f"| {' | '.join([*cells, ' '.join(filter(None, notes))])} |"
 
 
-def _sentence(what: str) -> str:
-    return _escaped(f"{what[0].upper()}{what[1:]}.")
+def _sentence(expected: str) -> str:
+    return _escaped(f"{expected[0].upper()}{expected[1:]}.")
 
 
 def _escaped(text: str) -> str:

@@ -1,11 +1,11 @@
-"""The kinds of settings that hold a length of time, or so much in a length of time."""
+"""Value types for durations and rates."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from tornado_app.config.kinds import Base, Refused
+from tornado_app.config.value_types import Base, InvalidValue
 from tornado_app.core.policies import MAX_IDEMPOTENCY_HISTORY, RateLimit
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -14,17 +14,17 @@ _RATE = re.compile(r"([0-9]{1,9}) ?/ ?([0-9.]*(?:ms|s|m|h)?)")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds for `100ms`, `60s`, `1m`, `2h`, or a bare number of seconds; `Refused` otherwise."""
+    """Seconds of `100ms`, `60s`, `1m`, `2h`, or a bare number of seconds. Raises InvalidValue."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise Refused
+        raise InvalidValue
     number, unit = match.groups()
     # Division keeps 100ms the double that 0.1 is; a product would not always.
     return float(number) / 1000 if unit == "ms" else float(number) * _UNITS[unit or "s"]
 
 
-def show_duration(seconds: float) -> str:
-    """The shortest text that `parse_duration` reads back as the same number."""
+def format_duration(seconds: float) -> str:
+    """The min_window text that `parse_duration` parses to the same number."""
     if 0 < seconds < 1 and parse_duration(milliseconds := f"{seconds * 1000:.9g}ms") == seconds:
         return milliseconds
     if seconds >= 3600 and seconds % 3600 == 0:
@@ -35,45 +35,47 @@ def show_duration(seconds: float) -> str:
 
 
 class Duration(Base, frozen=True, kw_only=True):
-    """A length of time of `low` to `high` seconds, both included."""
+    """A duration from `low` to `high` seconds, both included."""
 
     low: float
     high: float
     metavar: str = "TIME"
 
     @property
-    def what(self) -> str:
+    def expected(self) -> str:
         """Names the bounds and shows the form."""
-        return f"a duration of {show_duration(self.low)} to {show_duration(self.high)}, such as 100ms, 60s, 1m or 2h"
+        return (
+            f"a duration of {format_duration(self.low)} to {format_duration(self.high)}, such as 100ms, 60s, 1m or 2h"
+        )
 
     def parse(self, text: str) -> float:
         """A number with a unit, or of seconds."""
-        return self.take(parse_duration(text))
+        return self.from_yaml(parse_duration(text))
 
-    def take(self, value: object) -> float:
-        """A number of seconds, or text with a unit; a bool is none."""
+    def from_yaml(self, value: object) -> float:
+        """A number of seconds, or text with a unit; not a bool."""
         if isinstance(value, str):
             return self.parse(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
-            raise Refused
+            raise InvalidValue
         return float(value)
 
-    def show(self, value: Any) -> str:
+    def format(self, value: Any) -> str:
         """With its unit."""
-        return show_duration(value)
+        return format_duration(value)
 
 
 class Rate(Base, frozen=True, kw_only=True):
-    """So many of what is `counted` (updates, requests) in any window of a given length."""
+    """A number of updates or requests (`counted`) per window."""
 
     metavar: str = "N/TIME"
     counted: str = "updates"
-    most: int = MAX_IDEMPOTENCY_HISTORY
-    shortest: float = 0.01
-    longest: float = 86400.0
+    maximum: int = MAX_IDEMPOTENCY_HISTORY
+    min_window: float = 0.01
+    max_window: float = 86400.0
 
     @property
-    def what(self) -> str:
+    def expected(self) -> str:
         """Names what is counted and shows the form."""
         return f"a number of {self.counted} per window, such as 10/60s, 10/m or 100/1h"
 
@@ -81,14 +83,16 @@ class Rate(Base, frozen=True, kw_only=True):
         """`10/60s`, `10/m`, `100/1h`; a window without a unit is in seconds."""
         match = _RATE.fullmatch(text.strip())
         if match is None or not match[2]:
-            raise Refused
+            raise InvalidValue
         updates, window = int(match[1]), parse_duration(f"1{match[2]}" if match[2] in _UNITS else match[2])
-        if not 1 <= updates <= self.most:
-            raise Refused(f"{self.counted} may be 1 to {self.most}")
-        if not self.shortest <= window <= self.longest:
-            raise Refused(f"the window may be {show_duration(self.shortest)} to {show_duration(self.longest)}")
+        if not 1 <= updates <= self.maximum:
+            raise InvalidValue(f"{self.counted} may be 1 to {self.maximum}")
+        if not self.min_window <= window <= self.max_window:
+            raise InvalidValue(
+                f"the window may be {format_duration(self.min_window)} to {format_duration(self.max_window)}"
+            )
         return RateLimit(updates, window)
 
-    def show(self, value: Any) -> str:
+    def format(self, value: Any) -> str:
         """`10/60s`."""
-        return f"{value.updates}/{show_duration(value.window)}"
+        return f"{value.updates}/{format_duration(value.window)}"

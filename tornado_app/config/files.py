@@ -1,4 +1,4 @@
-"""The files that settings name: YAML read strictly, the table of actions, secrets. No fault shows a secret."""
+"""Strict readers of the files that settings name: YAML, the table of actions, secrets. No error contains a secret."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from tornado_app.core.errors import ConfigError
 from tornado_app.core.model import MAX_SCORE
 
 MAX_BYTES = 1 << 20
-"""A larger file of settings, actions or a secret is a mistake."""
+"""Maximum size of a file of settings, actions or a secret."""
 
 ACTION_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 
-class Unusable(Exception):
-    """A file that cannot be used; the message says why, and holds nothing of its content but names."""
+class UnusableFile(Exception):
+    """A file cannot be used. The message contains no values of the file."""
 
 
-class Mapped(NamedTuple):
-    """A YAML file's mapping, and the line that each key is on, from 1."""
+class YamlMapping(NamedTuple):
+    """The mapping in a YAML file, and the line of each key, from 1."""
 
     values: dict[Any, Any]
     lines: dict[Any, int]
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML values only, and no key twice."""
+    """Accepts plain YAML values only, and no duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """As the base, which lets the last of two equal keys win in silence."""
+        """As the base class, which silently lets the last of two equal keys win."""
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
@@ -43,38 +43,38 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_text(path: Path) -> str:
-    """The file's text; raises Unusable."""
+    """The file's text; raises UnusableFile."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise Unusable(f"{path} cannot be read: {error.strerror or type(error).__name__}") from None
+        raise UnusableFile(f"{path} cannot be read: {error.strerror or type(error).__name__}") from None
     if len(data) > MAX_BYTES:
-        raise Unusable(f"{path} is larger than {MAX_BYTES >> 20} MiB")
+        raise UnusableFile(f"{path} is larger than {MAX_BYTES >> 20} MiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unusable(f"{path} is not text in UTF-8") from None
+        raise UnusableFile(f"{path} is not text in UTF-8") from None
 
 
-def read_mapping(path: Path) -> Mapped:
-    """The YAML mapping in the file, nothing where the file is empty; raises Unusable."""
+def read_mapping(path: Path) -> YamlMapping:
+    """The YAML mapping in the file, empty if the file is empty. Raises UnusableFile."""
     loader: _Loader | None = None
     try:
         loader = _Loader(read_text(path))
         node = loader.get_single_node()
         values = None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Unusable(f"{path}{_where(error)} is not valid YAML: {_problem(error)}") from None
+        raise UnusableFile(f"{path}{_where(error)} is not valid YAML: {_problem(error)}") from None
     finally:
         if loader is not None:
             loader.dispose()
     if values is None:
-        return Mapped({}, {})
+        return YamlMapping({}, {})
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
-        raise Unusable(f"{path} does not hold a mapping, lines of the form `name: value`")
+        raise UnusableFile(f"{path} does not hold a mapping, lines of the form `name: value`")
     lines = {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
-    return Mapped(values, lines)
+    return YamlMapping(values, lines)
 
 
 def _where(error: Exception) -> str:
@@ -83,16 +83,16 @@ def _where(error: Exception) -> str:
 
 
 def _problem(error: Exception) -> str:
-    """What the parser says, less whatever it quotes, which may be part of a secret."""
+    """The parser's message without quoted parts, which may contain a secret."""
     problem = getattr(error, "problem", None) or "a value cannot be read"
     return re.sub(r"""['"].*['"]""", "...", str(problem), flags=re.DOTALL)
 
 
 def read_secret(path: Path, name: str) -> str:
-    """The secret in a file, less the line break at its end; raises ConfigError, naming the setting `name`."""
+    """The secret in a file, without the trailing line break. Raises ConfigError, naming the setting `name`."""
     try:
         text = read_text(path)
-    except Unusable as error:
+    except UnusableFile as error:
         raise ConfigError([f"{name}: {error}"]) from None
     if not text.strip():
         raise ConfigError([f"{name}: {path} is empty; write the secret into it"])
@@ -100,10 +100,10 @@ def read_secret(path: Path, name: str) -> str:
 
 
 def read_actions(path: Path) -> dict[str, int]:
-    """Points by action type; raises ConfigError with each row that is wrong."""
+    """Points by action type. Raises ConfigError with each invalid row."""
     try:
         rows = read_mapping(path)
-    except Unusable as error:
+    except UnusableFile as error:
         raise ConfigError([str(error)]) from None
     faults = [] if rows.values else [f"{path} holds no action; write lines of the form `level_complete: 50`"]
     for type_, points in rows.values.items():
@@ -120,5 +120,5 @@ def read_actions(path: Path) -> dict[str, int]:
 
 
 def line_of(lines: Mapping[Any, int], key: object) -> str:
-    """`, line 3` for a key whose line is known."""
+    """`, line 3`, or an empty string if the line is unknown."""
     return f", line {lines[key]}" if isinstance(key, str) and key in lines else ""

@@ -25,7 +25,7 @@ Fault = tuple[str, str]
 """A setting's name and what is wrong with it."""
 
 
-class _Unfit(Exception):
+class _UnusableSetting(Exception):
     """A setting that names no usable key: its name, and why not."""
 
 
@@ -57,11 +57,11 @@ def proof_key_needed(config: Config) -> Iterator[Fault]:
         yield name, problem + way_out
 
 
-def apart(config: Config) -> Iterator[Fault]:
+def disjoint_keys(config: Config) -> Iterator[Fault]:
     """Whoever may sign tokens may not thereby sign proofs, and the other way round."""
     try:
         tokens, proofs = key_set(config, "jwt"), key_set(config, "proof")
-    except _Unfit:
+    except _UnusableSetting:
         return  # told by the checks of the one and the other
     if tokens is None or proofs is None:
         return
@@ -79,7 +79,7 @@ def key_set(config: Config, prefix: str) -> KeySet | None:
     try:
         text = (config.read_jwt_key if prefix == "jwt" else config.read_proof_key)()
     except ConfigError as error:
-        raise _Unfit(name, error.faults[0].removeprefix(f"{name}: ")) from None
+        raise _UnusableSetting(name, error.faults[0].removeprefix(f"{name}: ")) from None
     if text is None and jwks is None:
         return None
     from tornado_app.auth import jwks as jwk_sets
@@ -92,10 +92,10 @@ def key_set(config: Config, prefix: str) -> KeySet | None:
             return jwk_sets.jwks_file(jwks).current()
         keys = KeySet((secret_key(text),) if algorithm == "HS256" else public_keys(text))
     except UnusableKey as error:
-        raise _Unfit(name, str(error)) from None
+        raise _UnusableSetting(name, str(error)) from None
     other = sorted({key.algorithm.value for key in keys.keys} - {algorithm})
     if other:
-        raise _Unfit(name, f"it holds a key for {', '.join(other)}, and {prefix}_algorithm is {algorithm}")
+        raise _UnusableSetting(name, f"it holds a key for {', '.join(other)}, and {prefix}_algorithm is {algorithm}")
     return keys
 
 
@@ -108,7 +108,7 @@ def _fit(config: Config, prefix: str) -> Iterator[Fault]:
         )
     try:
         key_set(config, prefix)
-    except _Unfit as fault:
+    except _UnusableSetting as fault:
         name, problem = fault.args
         yield name, problem
 

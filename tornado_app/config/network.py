@@ -1,4 +1,4 @@
-"""The kinds of settings that name something on the network: hosts, networks, web origins, addresses of services."""
+"""Value types for hosts, networks, web origins and URLs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from tornado_app.config.kinds import Base, Refused, Texts
+from tornado_app.config.value_types import Base, InvalidValue, Texts
 from tornado_app.core.origins import host_pattern, origin_pattern
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -32,12 +32,12 @@ class Host(Base, frozen=True, kw_only=True):
     """An address to listen on."""
 
     metavar: str = "HOST"
-    what: str = "an IP address or a host name, such as 127.0.0.1, ::1, :: (every interface) or 0.0.0.0 (IPv4 only)"
+    expected: str = "an IP address or a host name, such as 127.0.0.1, ::1, :: (every interface) or 0.0.0.0 (IPv4 only)"
 
     def parse(self, text: str) -> str:
         """`text` itself."""
         if not is_host(text):
-            raise Refused("write an IPv6 address without brackets" if text.startswith("[") else "")
+            raise InvalidValue("write an IPv6 address without brackets" if text.startswith("[") else "")
         return text
 
 
@@ -45,10 +45,10 @@ class Networks(Texts, frozen=True, kw_only=True):
     """Networks in CIDR form or single addresses."""
 
     metavar: str = "CIDR,..."
-    what: str = "a list of networks separated by commas, such as 10.0.0.0/8, 192.0.2.7 or fd00::/8"
+    expected: str = "a list of networks separated by commas, such as 10.0.0.0/8, 192.0.2.7 or fd00::/8"
 
     def item(self, text: str) -> Network:
-        """A network, else `Refused`."""
+        """A network. Raises InvalidValue."""
         try:
             return ipaddress.ip_network(text)
         except ValueError:
@@ -56,15 +56,15 @@ class Networks(Texts, frozen=True, kw_only=True):
         try:
             meant = ipaddress.ip_network(text, strict=False)
         except ValueError:
-            raise Refused("it holds something that is no network") from None
-        raise Refused(f"an address within a network is not the network; did you mean {meant}?")
+            raise InvalidValue("it holds something that is no network") from None
+        raise InvalidValue(f"an address within a network is not the network; did you mean {meant}?")
 
 
 class Url(Base, frozen=True, kw_only=True):
-    """The address of a service that is trusted: nobody on the way can read or change what goes there and back."""
+    """The URL of a trusted service: https, or http on a loopback address, so that nobody in between can read it."""
 
     metavar: str = "URL"
-    what: str = "an https:// URL (or http:// on a loopback address), without user name, password or fragment"
+    expected: str = "an https:// URL (or http:// on a loopback address), without user name, password or fragment"
 
     def parse(self, text: str) -> str:
         """`text` itself."""
@@ -72,26 +72,26 @@ class Url(Base, frozen=True, kw_only=True):
             url = urlsplit(text)
             host, port = url.hostname, url.port
         except ValueError:
-            raise Refused from None
+            raise InvalidValue from None
         visible = text.isascii() and text.isprintable() and " " not in text
         if not visible or not host or not is_host(host) or port == 0 or "@" in url.netloc or "#" in text:
-            raise Refused
+            raise InvalidValue
         if url.scheme != "https" and not (url.scheme == "http" and is_loopback(host)):
-            raise Refused
+            raise InvalidValue
         return text
 
-    def show(self, value: Any) -> str:
-        """Without the values of a query, which may be secret."""
+    def format(self, value: Any) -> str:
+        """Without the query, which may contain a secret."""
         address, question, _ = value.partition("?")
         return f"{address}{question and '?***'}"
 
 
 LOOPBACK = ("localhost", "*.localhost", "127.0.0.1", "::1")
-"""The names of the loopback."""
+"""Names of the loopback interface."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host by this name."""
+    """Whether this host is a loopback address or `localhost`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -101,20 +101,20 @@ def is_loopback(host: str) -> bool:
 class Patterns(Texts, frozen=True, kw_only=True):
     """Names with an optional wildcard."""
 
-    def take(self, value: object) -> tuple[str, ...]:
+    def from_yaml(self, value: object) -> tuple[str, ...]:
         """A list of text, or text that `parse` reads; a lone `*` is any name."""
         if not isinstance(value, list) or "*" not in value:
-            return super().take(value)
+            return super().from_yaml(value)
         if value != ["*"]:
-            raise Refused("* stands alone")
+            raise InvalidValue("* stands alone")
         return self.any
 
     def item(self, text: str) -> str:
-        """A pattern in its one form, else `Refused`."""
+        """A pattern in its normal form. Raises InvalidValue."""
         try:
             return self.pattern(text)
         except ValueError as error:
-            raise Refused(str(error)) from None
+            raise InvalidValue(str(error)) from None
 
     @property
     def any(self) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Origins(Patterns, frozen=True, kw_only=True):
     """Web origins."""
 
     metavar: str = "ORIGIN,..."
-    what: str = (
+    expected: str = (
         "a list of web origins separated by commas, such as https://play.example.com, https://*.example.com (exactly "
         "one label), capacitor://localhost or null; or * for any"
     )
@@ -144,7 +144,7 @@ class HostNames(Patterns, frozen=True, kw_only=True):
     """Names by which clients may address the service."""
 
     metavar: str = "NAME,..."
-    what: str = (
+    expected: str = (
         "a list of host names and IP addresses separated by commas, without ports, such as play.example.com or "
         "*.example.com (exactly one label)"
     )
@@ -160,25 +160,27 @@ class HostNames(Patterns, frozen=True, kw_only=True):
 
 
 class MongodbUri(Base, frozen=True, kw_only=True):
-    """A MongoDB connection string. Only its shape is looked at here; the driver reads it."""
+    """A MongoDB connection string. Only its form is checked here; the driver parses it."""
 
     metavar: str = "URI"
-    what: str = "a MongoDB connection string, such as mongodb://host:27017/?replicaSet=rs0 or mongodb+srv://host"
+    expected: str = "a MongoDB connection string, such as mongodb://host:27017/?replicaSet=rs0 or mongodb+srv://host"
 
     def parse(self, text: str) -> str:
         """`text` itself."""
         if any(ord(c) < 33 or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in text):
-            raise Refused("it holds a space or a control character")
+            raise InvalidValue("it holds a space or a control character")
         scheme, separator, rest = text.partition("://")
         if not separator or scheme not in ("mongodb", "mongodb+srv"):
-            raise Refused("it begins with mongodb:// or mongodb+srv://")
+            raise InvalidValue("it begins with mongodb:// or mongodb+srv://")
         hosts = re.split(r"[/?]", rest.rpartition("@")[2], maxsplit=1)[0]
         if not all(_MONGODB_HOST.fullmatch(host) for host in hosts.split(",")):
-            raise Refused("its hosts cannot be read; write @ : / and % in a user name or password as %40 %3A %2F %25")
+            raise InvalidValue(
+                "its hosts cannot be read; write @ : / and % in a user name or password as %40 %3A %2F %25"
+            )
         return text
 
-    def show(self, value: Any) -> str:
-        """The hosts and database; the credentials and options, which may be secret too, masked."""
+    def format(self, value: Any) -> str:
+        """Hosts and database; credentials and options, which may be secret, are masked."""
         scheme, _, rest = value.partition("://")
         # Everything up to the last @ counts as credentials, so that a badly escaped password stays hidden too.
         credentials, at, place = rest.rpartition("@")
@@ -187,7 +189,7 @@ class MongodbUri(Base, frozen=True, kw_only=True):
 
 
 def uri_option(uri: str, name: str) -> str | None:
-    """The value of an option of a MongoDB connection string, whose names have no case; None where it is not given."""
+    """The value of an option (case-insensitive) of a MongoDB connection string; None if it is not given."""
     for option in re.split("[&;]", uri.partition("?")[2]):
         found, _, value = option.partition("=")
         if found.lower() == name.lower():

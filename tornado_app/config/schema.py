@@ -1,6 +1,6 @@
-"""The settings as JSON Schema, for programs that check settings without the service: the operator's CRD is one.
+"""The settings as JSON Schema, for programs that check settings without the service, such as the operator (CRD).
 
-`python -m tornado_app.config schema` prints it. A kind that this module does not know is text: every kind reads text.
+`python -m tornado_app.config schema` prints it. Value types that this module does not know are text.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import json
 from typing import Any
 
 from tornado_app.config.declaration import Setting
-from tornado_app.config.durations import Duration, Rate, show_duration
-from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Kind, Text, Texts
+from tornado_app.config.durations import Duration, Rate, format_duration
 from tornado_app.config.network import Url
 from tornado_app.config.settings import SETTINGS
+from tornado_app.config.value_types import Choice, Count, File, Flag, Integer, Text, Texts, ValueType
 
 Schema = dict[str, Any]
 
@@ -26,37 +26,46 @@ _RATE = rf"^[0-9]{{1,9}}/([0-9]{{1,6}}(\.[0-9]{{1,9}})?)?{_UNITS}$"
 
 def render() -> str:
     """All settings that the YAML file may hold, as a JSON document."""
-    found = {setting.name: _setting(setting) for setting in SETTINGS if setting.declared.key}
+    found = {setting.name: _setting(setting) for setting in SETTINGS if setting.info.key}
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
 def _setting(setting: Setting) -> Schema:
-    declared = setting.declared
-    secret = {"secret": True} if declared.secret else {}
-    return {"description": declared.doc, **schema(declared.kind), **secret}
+    info = setting.info
+    secret = {"secret": True} if info.secret else {}
+    return {"description": info.doc, **schema(info.value_type), **secret}
 
 
-def schema(kind: Kind) -> Schema:
-    """What a value of `kind` must be in YAML. `from` and `to` are the bounds of a duration."""
-    match kind:
+def schema(value_type: ValueType) -> Schema:
+    """The JSON Schema of a value in YAML. `from` and `to` are the bounds of a duration."""
+    match value_type:
         case Count():
-            return {"type": ["integer", "string"], "minimum": kind.low, "maximum": kind.high, "pattern": "^auto$"}
+            return {
+                "type": ["integer", "string"],
+                "minimum": value_type.low,
+                "maximum": value_type.high,
+                "pattern": "^auto$",
+            }
         case Integer():
-            return {"type": "integer", "minimum": kind.low, "maximum": kind.high}
+            return {"type": "integer", "minimum": value_type.low, "maximum": value_type.high}
         case Flag():
             return {"type": "boolean"}
         case Choice():
-            return {"type": "string", "enum": list(kind.options)}
+            return {"type": "string", "enum": list(value_type.options)}
         case Duration():
-            return {**_text(24, _DURATION), "from": show_duration(kind.low), "to": show_duration(kind.high)}
+            return {
+                **_text(24, _DURATION),
+                "from": format_duration(value_type.low),
+                "to": format_duration(value_type.high),
+            }
         case Texts():
             return {"type": "array", "items": _text(255), "maxItems": MAX_ITEMS}
-    return _line(kind)
+    return _line(value_type)
 
 
-def _line(kind: Kind) -> Schema:
-    """A kind whose values are one text."""
-    match kind:
+def _line(value_type: ValueType) -> Schema:
+    """The schema of a value type that is one text."""
+    match value_type:
         case Rate():
             return _text(32, _RATE)
         case Url():

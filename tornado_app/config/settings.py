@@ -10,13 +10,13 @@ from typing import Literal
 
 from tornado_app.config.declaration import Setting, setting, settings_of
 from tornado_app.config.durations import Duration, Rate
-from tornado_app.config.kinds import Choice, Count, File, Flag, Integer, Text, Texts
 from tornado_app.config.network import Host, HostNames, MongodbUri, Network, Networks, Origins, Url
+from tornado_app.config.value_types import Choice, Count, File, Flag, Integer, Text, Texts
 from tornado_app.core.model import MAX_SCORE, Scope
 from tornado_app.core.policies import RateLimit
 
 _DATABASE_NAME = r'[^/\\. "$*<>:|?]{1,63}'
-_KEY = Text(what="a key (text, or PEM with line breaks)", lines=True)
+_KEY = Text(expected="a key (text, or PEM with line breaks)", lines=True)
 _ALGORITHM = Choice(metavar="NAME", options=("HS256", "RS256", "ES256"))
 _serving = partial(setting, group="Serving")
 _database = partial(setting, group="Database")
@@ -73,7 +73,7 @@ class Settings:
     mongodb_database: str = _database(
         Text(
             metavar="NAME",
-            what='a database name: 1 to 63 characters, none of / \\ . " $ * < > : | ? or space',
+            expected='a database name: 1 to 63 characters, none of / \\ . " $ * < > : | ? or space',
             pattern=_DATABASE_NAME,
             reserved=("admin", "local", "config"),
         ),
@@ -81,13 +81,13 @@ class Settings:
         "Name of the database.",
     )
     database_owner: str | None = _database(
-        Text(metavar="OWNER", what="namespace/name/uid", pattern=r"[^/\s]{1,253}/[^/\s]{1,253}/[^/\s]{1,64}"),
+        Text(metavar="OWNER", expected="namespace/name/uid", pattern=r"[^/\s]{1,253}/[^/\s]{1,253}/[^/\s]{1,64}"),
         None,
         "Installation that owns the database, as namespace/name/uid; the operator sets it. The service records it in "
         "the database and does not start if another namespace/name is recorded. If unset, ownership is not checked.",
     )
     database_previous_owner: str | None = _database(
-        Text(metavar="OWNER", what="namespace/name", pattern=r"[^/\s]{1,253}/[^/\s]{1,253}"),
+        Text(metavar="OWNER", expected="namespace/name", pattern=r"[^/\s]{1,253}/[^/\s]{1,253}"),
         None,
         "Owner, as namespace/name, that `database_owner` takes the database over from. If unset, the service does not "
         "start with a database of another owner.",
@@ -231,7 +231,7 @@ class Settings:
         "connection, so that all clients behind a proxy count as one.",
     )
     auth_failure_limit: RateLimit = _abuse(
-        Rate(counted="requests", most=1_000_000),
+        Rate(counted="requests", maximum=1_000_000),
         RateLimit(60, 60.0),
         "Maximum failed authentications (token missing or refused) per client address and process.",
     )

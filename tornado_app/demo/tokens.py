@@ -36,7 +36,7 @@ class Session(msgspec.Struct, frozen=True):
 def minter(config: Config) -> Mint:
     """Signs with the secret that the service verifies with. Raises StartupError where it cannot be read."""
     try:
-        key = keys.signing_secret(config.read_jwt_key() or minting.ensure_secret(config.made_key_path))
+        key = keys.signing_secret(config.read_jwt_key() or minting.ensure_secret(config.generated_key_path))
     except (material.UnusableKey, OSError) as error:
         raise StartupError(f"the demo cannot sign tokens: {error}") from None
 

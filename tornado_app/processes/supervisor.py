@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from tornado_app.config import Config, advice
+from tornado_app.config import Config, warnings
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.database import embedded_database
 from tornado_app.observability import logs
@@ -34,7 +34,7 @@ def serve(config: Config, count: int) -> int:
     logs.configure(
         config.log_level, config.log_format, color=config.color, process=os.getpid(), access=config.access_log
     )
-    for sentence in advice(config):
+    for sentence in warnings(config):
         log.warning(sentence)
 
     @contextlib.asynccontextmanager

@@ -79,7 +79,7 @@ def token_keys(config: Config, count: Callable[[Outcome], None] = lambda outcome
             remote = RemoteKeys(config.jwt_jwks_url, count=count)
             return TokenKeys(remote, remote)
         given = _Given(config.jwt_key, config.jwt_key_file, config.jwt_jwks_file, config.jwt_algorithm)
-        return TokenKeys(_source(given, config.made_key_path))
+        return TokenKeys(_source(given, config.generated_key_path))
     except (UnusableKey, OSError) as error:
         raise StartupError(f"the key that tokens are verified with cannot be used: {error}") from None
 
@@ -111,7 +111,7 @@ def proof_verifier(config: Config, tokens: TokenKeys) -> ProofVerifier | None:
     if not config.embedded and not (given.key or given.key_file or given.key_set):
         return None
     try:
-        source = _source(given, config.made_proof_key_path)
+        source = _source(given, config.generated_proof_key_path)
     except (UnusableKey, OSError) as error:
         raise StartupError(f"the key that action proofs are verified with cannot be used: {error}") from None
     if shared_keys(source.current(), tokens.source.current()):

@@ -24,7 +24,7 @@ from tornado_app.api.websocket.connections import ConnectionRegistry
 from tornado_app.api.websocket.handler import application
 from tornado_app.auth.captcha import Captcha
 from tornado_app.auth.remote import Outcome, RemoteKeys
-from tornado_app.config import Config, advice
+from tornado_app.config import Config, warnings
 from tornado_app.core.abuse import AbuseDetector, AbuseRule
 from tornado_app.core.errors import LeaderboardError, StartupError
 from tornado_app.core.ledger import EntryKind
@@ -417,7 +417,7 @@ class Service(Serving):
 def serve(config: Config, *, out: TextIO | None = None) -> int:
     """`leaderboard serve`: until SIGTERM or Ctrl-C; the exit code."""
     logs.configure(config.log_level, config.log_format, color=config.color, access=config.access_log)
-    for sentence in advice(config):
+    for sentence in warnings(config):
         log.warning(sentence)
     stream = out or sys.stdout
 

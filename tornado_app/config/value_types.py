@@ -1,7 +1,7 @@
-"""What the value of a setting may be: text in, value out, and a phrase that says what would have been right.
+"""The types of settings' values.
 
-A kind reads text (a flag, a variable) with `parse` and a value of the settings file with `take`; `show` writes a value
-as text that `parse` reads back. A value that cannot be used raises `Refused`.
+A value type parses text (a flag, a variable) with `parse` and a value of the settings file with `from_yaml`; `format`
+writes a value as text that `parse` reads back. An invalid value raises `InvalidValue`.
 """
 
 from __future__ import annotations
@@ -13,58 +13,58 @@ from typing import Any, Protocol
 import msgspec
 
 
-class Refused(ValueError):
-    """A value that a kind does not take; the message, which may be empty, is a hint that never holds the value."""
+class InvalidValue(ValueError):
+    """A value is invalid. The message, which may be empty, is a hint that never contains the value."""
 
 
-class Kind(Protocol):
-    """How values of one sort are read, shown and described. `what` completes "is not ..."."""
+class ValueType(Protocol):
+    """Parses, formats and describes values. `expected` completes the sentence "... is not ..."."""
 
     @property
     def metavar(self) -> str:
-        """The value's place-holder in the help."""
+        """The placeholder of the value in the help."""
 
     @property
-    def what(self) -> str:
-        """What a value must be."""
+    def expected(self) -> str:
+        """A phrase that describes valid values."""
 
     def parse(self, text: str) -> Any:
-        """The value that the text of a flag or variable stands for; raises Refused."""
+        """The value of the text of a flag or variable. Raises InvalidValue."""
 
-    def take(self, value: object) -> Any:
-        """The value that a value of the YAML file stands for; raises Refused."""
+    def from_yaml(self, value: object) -> Any:
+        """The value of a scalar or list of the YAML file. Raises InvalidValue."""
 
-    def show(self, value: Any) -> str:
+    def format(self, value: Any) -> str:
         """The value as text."""
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
-    """What most kinds share: the file holds the same text as a flag, and `str` shows the value."""
+    """Default behaviour: the file has the same text as a flag, and `str` formats the value."""
 
     metavar: str = "TEXT"
 
     def parse(self, text: str) -> Any:
-        """The value that `text` stands for, else `Refused`."""
+        """As in ValueType."""
         raise NotImplementedError
 
-    def take(self, value: object) -> Any:
-        """The value that a scalar or list of the YAML file stands for, else `Refused`."""
+    def from_yaml(self, value: object) -> Any:
+        """As in ValueType."""
         if isinstance(value, str):
             return self.parse(value)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            self.parse(str(value))  # where that is refused, quotes would not help
-            raise Refused("put it in quotes")
-        raise Refused
+            self.parse(str(value))  # raises if quotes would not help
+            raise InvalidValue("put it in quotes")
+        raise InvalidValue
 
-    def show(self, value: Any) -> str:
-        """`value` as text."""
+    def format(self, value: Any) -> str:
+        """As in ValueType."""
         return str(value)
 
 
 class Text(Base, frozen=True, kw_only=True):
-    """One line of text, or what `pattern` matches whole. `lines` allows more lines (a PEM key)."""
+    """One line of text that matches `pattern` as a whole. `lines` allows several lines (a PEM key)."""
 
-    what: str = "text without control characters"
+    expected: str = "text without control characters"
     pattern: str | None = None
     reserved: tuple[str, ...] = ()
     lines: bool = False
@@ -73,81 +73,81 @@ class Text(Base, frozen=True, kw_only=True):
         """`text` itself."""
         visible = text.replace("\n", "").replace("\r", "") if self.lines else text
         if not visible.strip() or any(ord(c) < 32 or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in visible):
-            raise Refused
+            raise InvalidValue
         if self.pattern is not None and re.fullmatch(self.pattern, text) is None:
-            raise Refused
+            raise InvalidValue
         if text in self.reserved:
-            raise Refused("that name is reserved")
+            raise InvalidValue("that name is reserved")
         return text
 
 
 class Texts(Base, frozen=True, kw_only=True):
-    """A list, separated by commas or as a YAML list, of at least `low` lines of text; subclasses have other items."""
+    """A comma-separated or YAML list of at least `low` texts; subclasses have other items."""
 
     metavar: str = "TEXT,..."
-    what: str = "a list of texts separated by commas"
+    expected: str = "a list of texts separated by commas"
     low: int = 0
 
     def parse(self, text: str) -> tuple[Any, ...]:
         """Each item once, in order."""
-        return self.take([part.strip() for part in text.split(",")] if text.strip() else [])
+        return self.from_yaml([part.strip() for part in text.split(",")] if text.strip() else [])
 
-    def take(self, value: object) -> tuple[Any, ...]:
-        """A list of text, or text that `parse` reads."""
+    def from_yaml(self, value: object) -> tuple[Any, ...]:
+        """A list of texts, or text that `parse` accepts."""
         if not isinstance(value, list):
-            found: tuple[Any, ...] = super().take(value)
+            found: tuple[Any, ...] = super().from_yaml(value)
             return found
         for number in (part for part in value if not isinstance(part, str)):
-            super().take(number)  # raises: it is no text, though its digits in quotes may be
+            super().from_yaml(number)  # raises, with a hint to quote a number
         if len(value) < self.low:
-            raise Refused("it is empty")
+            raise InvalidValue("it is empty")
         return tuple(dict.fromkeys(self.item(part) for part in value))
 
     def item(self, text: str) -> Any:
-        """The value of one item, else `Refused`."""
+        """The value of one item. Raises InvalidValue."""
         return Text().parse(text)
 
-    def show(self, value: Any) -> str:
+    def format(self, value: Any) -> str:
         """Separated by commas."""
         return ",".join(map(str, value))
 
 
 class Integer(Base, frozen=True, kw_only=True):
-    """A whole number of `low` to `high`."""
+    """An integer from `low` to `high`."""
 
     low: int
     high: int
     metavar: str = "N"
 
     @property
-    def what(self) -> str:
+    def expected(self) -> str:
         """Names the bounds."""
         return f"a whole number of {self.low} to {self.high}"
 
     def parse(self, text: str) -> int:
         """Decimal digits only."""
         if re.fullmatch(r"[+-]?[0-9]{1,19}", text) is None:
-            raise Refused
-        return self.take(int(text))
+            raise InvalidValue
+        return self.from_yaml(int(text))
 
-    def take(self, value: object) -> int:
+    def from_yaml(self, value: object) -> int:
         """An integer, or text that is one; a bool is none."""
         if isinstance(value, str):
             return self.parse(value)
         if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
-            raise Refused
+            raise InvalidValue
         return value
 
 
 class Count(Integer, frozen=True, kw_only=True):
-    """A whole number of `low` to `high`, or `auto`: as many as suits the machine."""
+    """An integer from `low` to `high`, or `auto`."""
 
     metavar: str = "N|auto"
 
     @property
-    def what(self) -> str:
+    def expected(self) -> str:
         """Names the bounds, and the word."""
-        return f"{super().what}, or auto"
+        return f"{super().expected}, or auto"
 
     def parse(self, text: str) -> Any:
         """A number as an Integer's, or the word itself."""
@@ -162,20 +162,20 @@ class Flag(Base, frozen=True, kw_only=True):
     """True or false."""
 
     metavar: str = "true|false"
-    what: str = "true or false"
+    expected: str = "true or false"
 
     def parse(self, text: str) -> bool:
         """`true`, `yes`, `on`, `1` and their opposites, in any case."""
         word = text.lower()
         if word not in _TRUE + _FALSE:
-            raise Refused
+            raise InvalidValue
         return word in _TRUE
 
-    def take(self, value: object) -> bool:
+    def from_yaml(self, value: object) -> bool:
         """A YAML bool, or text that is one."""
-        return value if isinstance(value, bool) else bool(super().take(value))
+        return value if isinstance(value, bool) else bool(super().from_yaml(value))
 
-    def show(self, value: Any) -> str:
+    def format(self, value: Any) -> str:
         """As YAML writes it."""
         return "true" if value else "false"
 
@@ -186,32 +186,32 @@ class Choice(Base, frozen=True, kw_only=True):
     options: tuple[str, ...]
 
     @property
-    def what(self) -> str:
+    def expected(self) -> str:
         """Names the options."""
         return f"one of {', '.join(self.options)}"
 
     def parse(self, text: str) -> str:
-        """An option, as it is spelled."""
+        """An option in its exact spelling."""
         if text not in self.options:
-            raise Refused
+            raise InvalidValue
         return text
 
-    def take(self, value: object) -> str:
-        """An option; YAML reads a bare `off` as false."""
-        return "off" if value is False and "off" in self.options else str(super().take(value))
+    def from_yaml(self, value: object) -> str:
+        """An option. YAML parses a bare `off` as false."""
+        return "off" if value is False and "off" in self.options else str(super().from_yaml(value))
 
 
 class File(Base, frozen=True, kw_only=True):
-    """A path; a relative one starts at the working directory. Whether it is there, `checks` says."""
+    """A path, relative to the working directory. `checks` verifies that it exists."""
 
     metavar: str = "PATH"
-    what: str = "a path"
+    expected: str = "a path"
 
     def parse(self, text: str) -> Path:
         """`text` as a path, with `~` as the home directory."""
         if not text.strip() or "\0" in text:
-            raise Refused
+            raise InvalidValue
         try:
             return Path(text).expanduser()
         except RuntimeError:
-            raise Refused("the home directory is not known") from None
+            raise InvalidValue("the home directory is not known") from None
