@@ -129,6 +129,14 @@ def test_the_page_loads_nothing_that_the_service_does_not_serve(service):
     assert "<style" not in html
     assert not re.search(r"<script(?![^>]* src=)", html)
     links = re.findall(r'(?:src|href)="([^"#]+)"', html)
-    assert {"static/docs.js", "static/docs.css", "openapi.json"} <= set(links)
-    for link in links:
+    assert {"static/docs/main.js", "static/docs/page.css", "openapi.json"} <= set(links)
+    scripts = {link for link in links if link.endswith(".js")}
+    waiting = list(scripts)
+    while waiting:
+        source = service.get(f"/{waiting.pop()}").body.decode()
+        imported = {f"static/docs/{name}" for name in re.findall(r'from "\./([\w-]+\.js)"', source)}
+        waiting += imported - scripts
+        scripts |= imported
+    assert len(scripts) > 5
+    for link in scripts.union(links):
         assert service.get(f"/{link.removeprefix('./')}").status == 200, link

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 import shlex
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, Route, expect
 from tornado.httputil import HTTPHeaders
 
+from tests.clients.js.toolchain import node
+from tests.support.service import RunningService, token
 from tornado_app.api.openapi import document
 from tornado_app.api.pages import openapi as docs
 from tornado_app.api.pages import static
@@ -21,6 +28,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 DOCUMENT = document.document()
 ORIGIN = "https://leaderboard.test"
 PHONE = {"viewport": {"width": 360, "height": 800}}
+REMOVE_OTHERS = """(kept) => {
+  for (const article of document.querySelectorAll("article")) {
+    if (!kept.includes(article.getAttribute("aria-labelledby"))) article.remove();
+  }
+  for (const details of document.querySelectorAll("details")) details.open = true;
+}"""
+NAME = 'Zoë "O\'Hara" \\ $HOME'
+"""It has each character that one of the languages has to quote."""
+SCREEN = {"viewport": {"width": 1440, "height": 900}}
 
 
 async def answer(route: Route) -> None:
@@ -36,23 +52,30 @@ async def answer(route: Route) -> None:
     await route.fulfill(status=response.status, headers=dict(response.headers), body=response.body)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def open_docs(browser: Browser) -> AsyncIterator[Any]:
-    """Open /docs, with what the browser complained about in `complaints`."""
-    contexts, complaints = [], []
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser wrote to the console; a test that provokes it takes it away."""
+    return []
 
-    async def open_docs(fragment: str = "", *, broken: bool = False, **options: Any) -> Page:
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_docs(browser: Browser, complaints: list[str]) -> AsyncIterator[Any]:
+    """Open /docs. Whatever the browser wrote to the console fails the test."""
+    contexts = []
+
+    async def open_docs(fragment: str = "", *, broken: bool = False, origin: str = ORIGIN, **options: Any) -> Page:
         context = await browser.new_context(**options)
         contexts.append(context)
         await context.grant_permissions(["clipboard-read", "clipboard-write"])
-        await context.route("**/*", answer)
+        if origin == ORIGIN:
+            await context.route("**/*", answer)
         page = await context.new_page()
         if broken:
             await page.route("**/openapi.json", lambda route: route.fulfill(status=503))
         else:
             page.on("console", lambda message: complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
-        await page.goto(f"{ORIGIN}/docs{fragment}")
+        await page.goto(f"{origin}/docs{fragment}")
         await expect(page.locator("main [role=alert]" if broken else "#errors")).to_be_attached()
         return page
 
@@ -77,7 +100,7 @@ async def test_everything_of_the_document_is_on_it(open_docs: Any) -> None:
 async def test_a_line_to_copy_is_a_whole_command(open_docs: Any) -> None:
     page = await open_docs()
     await page.get_by_role("button", name="Copy: patch /api/score").click()
-    await expect(page.get_by_role("status")).to_have_text("Copied")
+    await expect(page.locator("#announcer")).to_have_text("Copied")
     copied = await page.evaluate("navigator.clipboard.readText()")
     assert shlex.split(copied.replace("\\\n", "")) == [
         "curl", "-X", "PATCH", f"{ORIGIN}/api/score", "-H", "Authorization: Bearer $TOKEN", "--json", '{"score":5}',
@@ -112,3 +135,190 @@ async def test_the_contents_open_and_close_by_keyboard_on_a_phone(open_docs: Any
 async def test_it_says_so_when_there_is_nothing_to_draw(open_docs: Any) -> None:
     page = await open_docs(broken=True)
     await expect(page.get_by_role("alert")).to_contain_text("status 503")
+
+
+# -- filter -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("admin hide", ["POST /api/v1/admin/players/{user_id}/hide"]),
+        ("the whole BOARD", ["GET /api/v1/leaderboard"]),
+        ("action_not_found", ["POST /api/v1/admin/players/{user_id}/take-back"]),
+        ("1013 /ws/score", ["WS /ws/score", "WS /ws/scoreboard"]),
+        ("no such operation", []),
+    ],
+)
+async def test_filter_shows_what_matches_by_path_summary_and_code(open_docs: Any, words: str, found: list[str]) -> None:
+    page = await open_docs()
+    await page.get_by_role("searchbox", name="Filter").fill(words)
+    await expect(page.locator("article h3:visible")).to_have_text(found)
+    await expect(page.locator("nav li:visible")).to_have_text(found)
+
+
+async def test_filter_is_used_by_keyboard_and_announces_the_matches(open_docs: Any) -> None:
+    page = await open_docs()
+    everything = await page.locator("article").count()
+    for _ in range(5):  # skip link, three links, and the filter
+        await page.keyboard.press("Tab")
+    await page.keyboard.type("action_conflict")
+    matches = page.get_by_role("search").get_by_role("status")
+    await expect(matches).to_have_text("6 operations, 0 WebSockets, 1 error code")
+    await expect(page.locator("article:visible")).to_have_count(6)
+    await page.keyboard.press("Escape")
+    await expect(matches).to_have_text("")
+    await expect(page.locator("article:visible")).to_have_count(everything)
+
+
+async def test_link_to_a_filtered_operation_ends_the_filter(open_docs: Any) -> None:
+    page = await open_docs()
+    await page.get_by_role("searchbox", name="Filter").fill("healthz")
+    heading = page.get_by_role("heading", name="PUT /api/v1/players/{user_id}")
+    await expect(heading).to_be_hidden()
+    await page.evaluate("location.hash = 'putV1Players'")
+    await expect(heading).to_be_in_viewport()
+
+
+# -- requests -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def service(module_database: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    uri, name = module_database
+    running = RunningService(uri=uri, database=name).start(tmp_path_factory.mktemp("service") / "log")
+    yield running
+    running.close()
+
+
+async def open_form(page: Page, operation: str) -> Any:
+    article = page.locator(f"article[aria-labelledby={operation}]")
+    await article.locator("details.try > summary").click()
+    return article
+
+
+async def test_a_request_is_authorized_sent_and_answered(open_docs: Any, service: RunningService) -> None:
+    page = await open_docs(origin=service.url)
+    await page.get_by_label("Bearer token").fill(f"Bearer {token('bob')}")
+    await expect(page.locator("#token-is")).to_contain_text("Subject bob, valid until")
+    article = await open_form(page, "postScore")
+    await article.get_by_label("Body").fill('{"score": 7}')
+    await article.get_by_label("Idempotency-Key").fill("level-7")
+    await article.get_by_role("button", name="Authorize and send").click()
+    await expect(article.locator(".status")).to_contain_text("201 Created")
+    await expect(page.locator("#announcer")).to_have_text("POST /api/score: 201 Created")
+    await expect(article.locator(".answer pre").nth(0)).to_contain_text("ratelimit-policy: ")
+    body = await article.locator(".answer pre").nth(1).inner_text()
+    assert json.loads(body)["score"] == 7
+    assert '\n  "score": 7,\n' in body
+
+    article = await open_form(page, "getV1PlayersAround")
+    await article.get_by_label("user_id", exact=True).fill("bob")
+    await article.get_by_label("limit").fill("3")
+    await article.get_by_role("button", name="Send").click()
+    await expect(article.locator(".status")).to_contain_text("200 OK")
+    await expect(article.locator("code").filter(has_text="curl")).to_contain_text("/api/v1/players/bob/around?limit=3'")
+
+
+async def test_a_refusal_is_shown_as_it_is(open_docs: Any, service: RunningService, complaints: list[str]) -> None:
+    page = await open_docs(origin=service.url)
+    article = await open_form(page, "postV1AdminPlayersHide")
+    await article.get_by_role("button", name="Authorize and send").press("Enter")
+    await expect(article.locator(".status")).to_contain_text("401 Unauthorized")
+    await expect(article.locator(".answer pre").nth(1)).to_contain_text("missing_token")
+    await page.context.set_offline(True)
+    await article.get_by_role("button", name="Authorize and send").click()
+    await expect(article.locator(".status")).to_contain_text("The request failed: ")
+    assert [text for text in complaints if "401" not in text and "ERR_INTERNET_DISCONNECTED" not in text] == []
+    complaints.clear()
+
+
+async def test_the_token_is_only_in_its_field(open_docs: Any) -> None:
+    page = await open_docs()
+    secret = token("alice")
+    seen: list[tuple[str, dict[str, str]]] = []
+
+    async def catch(route: Route) -> None:
+        seen.append((route.request.url, await route.request.all_headers()))
+        await route.fulfill(status=200, body='{"score":9007199254740993}', content_type="application/json")
+
+    await page.route("**/api/**", catch)
+    await page.get_by_label("Bearer token").fill(secret)
+    article = await open_form(page, "patchScore")
+    await article.get_by_role("button", name="Authorize and send").click()
+    await expect(article.locator(".answer pre").nth(1)).to_have_text('{\n  "score": 9007199254740993\n}')
+    ((url, headers),) = seen
+    assert headers["authorization"] == f"Bearer {secret}"
+    stored = await page.evaluate(
+        "JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href])"
+    )
+    assert secret not in url + stored + await page.content()
+    await page.reload()
+    await expect(page.get_by_label("Bearer token")).to_have_value("")
+
+
+async def test_a_socket_is_opened_authenticated_and_closed(open_docs: Any, service: RunningService) -> None:
+    page = await open_docs(origin=service.url)
+    await page.get_by_label("Bearer token").fill(token("carol"))
+    article = await open_form(page, "ws-leaderboard")
+    await article.get_by_role("button", name="Connect: /ws/leaderboard").click()
+    await expect(article.locator(".messages li")).to_have_count(1)
+    await article.get_by_role("button", name="Authenticate: /ws/leaderboard").click()
+    answer = await asyncio.to_thread(service.post, "/api/score", {"score": 5}, token=token("carol"))
+    assert answer.status == 201
+    await expect(article.locator(".messages")).to_contain_text("user.scoreUpdate")
+    await article.get_by_role("button", name="Close: /ws/leaderboard").click()
+    await expect(article.locator(".status")).to_contain_text("Closed: 1005")
+    await expect(article.get_by_role("button", name="Connect: /ws/leaderboard")).to_be_enabled()
+
+
+async def run(program: str, *arguments: str, secret: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        program, *arguments, env={**os.environ, "TOKEN": secret}, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 0
+    return printed.decode()
+
+
+@pytest.mark.parametrize(
+    ("language", "command"),
+    [
+        ("curl", ["bash", "-c"]),
+        ("JavaScript", [node(), "--input-type=module", "-e"]),
+        ("Python", [sys.executable, "-c"]),
+    ],
+)
+async def test_the_examples_run(open_docs: Any, service: RunningService, language: str, command: list[str]) -> None:
+    page = await open_docs(origin=service.url)
+    await page.get_by_role("radio", name=language).check()
+    article = page.locator("article[aria-labelledby=putV1Players]")
+    await article.locator("details.try > summary").click()
+    await article.get_by_label("Body").fill(json.dumps({"username": NAME}))
+    await expect(article.locator(".copyable code")).to_contain_text("Zo")
+    code = await article.locator(".copyable code").inner_text()
+    assert json.dumps(NAME, ensure_ascii=False) in await run(*command, code, secret=token("alice"))
+    code = await page.locator("article[aria-labelledby=getV1Players] .copyable code").inner_text()
+    assert json.dumps(NAME, ensure_ascii=False) in await run(*command, code, secret="")
+
+
+DRAWN = ["postScore", "getV1PlayersHistory", "putV1Players", "ws-leaderboard"]
+"""A write, a read, a body that may be left out, and a socket: the same functions draw all others."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, SCREEN], ids=["phone", "screen"])
+async def test_axe_finds_nothing(open_docs: Any, service: RunningService, scheme: str, size: Any) -> None:
+    page = await open_docs(origin=service.url, color_scheme=scheme, **size)
+    assert await page.evaluate("document.documentElement.scrollWidth") == size["viewport"]["width"]
+    await page.evaluate(REMOVE_OTHERS, DRAWN)
+    await page.get_by_label("Bearer token").fill(token("dora"))
+    write = page.locator("article[aria-labelledby=postScore]")
+    await write.get_by_role("button", name="Authorize and send").click()
+    await expect(write.locator(".status")).to_contain_text("20")
+    await page.get_by_role("button", name="Connect: /ws/leaderboard").click()
+    await expect(page.locator(".messages li")).to_have_count(1)
+    assert await page.evaluate("document.documentElement.scrollWidth") == size["viewport"]["width"]
+    found = (await Axe().run(page)).response
+    assert found["violations"] == []
+    assert found["incomplete"] == []

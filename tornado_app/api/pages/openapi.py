@@ -13,7 +13,7 @@ from tornado_app.http.messages import JSON_TYPE, Route
 
 def routes() -> list[Route]:
     """All from memory; the page's script and style are among the pages' `/static/`."""
-    html = (files("tornado_app.web") / "docs.html").read_bytes()
+    html = (files("tornado_app.web") / "docs" / "index.html").read_bytes()
     return [
         page("/openapi.json", msgspec.json.encode(document.document()), JSON_TYPE[1]),
         page("/asyncapi.json", msgspec.json.encode(asyncapi.document()), JSON_TYPE[1]),

@@ -21,15 +21,16 @@ mimetypes.add_type("text/plain", ".ts")  # by default a video; TypeScript has no
 
 
 def routes(*, demo: bool = False) -> list[Route]:
-    """`/` and `/static/<file>`; on the demo the page may offer to play."""
+    """`/`, `/static/<file>` and `/static/docs/<file>`; on the demo the page may offer to play."""
     folder = files("tornado_app.web")
     index = (folder / "index.html").read_bytes()
     found = [page("/", index.replace(_DEMO_MARK, _DEMO_META if demo else b""), "text/html; charset=utf-8")]
-    for entry in (*folder.iterdir(), *(folder / "client").iterdir()):
-        if entry.name.endswith(_SERVED):
-            kind = mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
-            charset = "; charset=utf-8" if kind.startswith("text/") else ""
-            found.append(page(f"/static/{entry.name}", entry.read_bytes(), kind + charset))
+    for prefix, part in (("", folder), ("", folder / "client"), ("docs/", folder / "docs")):
+        for entry in part.iterdir():
+            if entry.name.endswith(_SERVED):
+                kind = mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
+                charset = "; charset=utf-8" if kind.startswith("text/") else ""
+                found.append(page(f"/static/{prefix}{entry.name}", entry.read_bytes(), kind + charset))
     return found
 
 
