@@ -16,8 +16,8 @@ PROJECT = Path(__file__).parents[2]
 DOCUMENT = (PROJECT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 LOGS = (PROJECT / "docs" / "logs.md").read_text(encoding="utf-8")
 SYMPTOMS = [
-    "401 for everyone", "403 for everyone", "404 for everybody", "Sockets close with 4403", "Sockets close with 4429",
-    "The page is blank", "The board stands still", "Everyone has the same address",
+    "401 for everyone", "403 for everyone", "404 for everyone", "Sockets close with 4403", "Sockets close with 4429",
+    "The page is blank", "The board does not change", "Everyone has the same address",
 ]  # fmt: skip
 
 
