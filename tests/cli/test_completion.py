@@ -45,6 +45,7 @@ def test_a_shell_completes_commands_flags_values_and_files(shell, tmp_path, monk
     with Command(folder=tmp_path, terminal=(COLUMNS, ROWS), program=program) as command:
         command.type(f"{setup}\necho re''ady\n")
         command.expect("ready")
+        wait_until(lambda: screen(command).rstrip().endswith(("$", "#", "%", ">")), 10, "a prompt")
         line = ""
         for typed, completed in TYPED:
             command.type(f"{typed}\t")
