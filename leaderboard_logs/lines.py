@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +16,14 @@ from leaderboard_logs.redaction import redacted
 
 Context = Callable[[], dict[str, str]]
 """Gives the fields of what is at hand, such as a request."""
+
+
+class ShortForm(NamedTuple):
+    """How the text of one event is written: `text` writes the fields of these names."""
+
+    fields: frozenset[str]
+    text: Callable[[Mapping[str, Any]], str]
+
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FIXED = frozenset({"ts", "level", "logger", "message", "exception", "stack"})
@@ -56,10 +65,22 @@ class JsonFormatter(logging.Formatter):
 
 class TextFormatter(logging.Formatter):
     """Time, level, logger (without `ours`, which it begins with), message and `name=value` pairs; a traceback follows,
-    indented."""
+    indented.
 
-    def __init__(self, ours: str, *, color: bool, process: int | None = None, context: Context = dict) -> None:
+    An event with a short form has it as its message. Below warning, it has no context.
+    """
+
+    def __init__(
+        self,
+        ours: str,
+        *,
+        color: bool,
+        process: int | None = None,
+        context: Context = dict,
+        short_forms: Mapping[str, ShortForm] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
+        self._short_forms = short_forms
         self._prefix = f"{ours}."
         self._color = color
         self._process = "" if process is None else f"[{process}] "
@@ -69,15 +90,24 @@ class TextFormatter(logging.Formatter):
         """One line, or more where there is a traceback; lines after the first begin with white space."""
         color, dim, plain = (_COLORS.get(record.levelname, ""), _DIM, _PLAIN) if self._color else ("", "", "")
         name = _visible(record.name.removeprefix(self._prefix))
-        pairs = _extra(record) | self._context()
+        message, pairs = self._message(record)
         extra = "".join(f"  {_visible(key)}={_value(value)}" for key, value in pairs.items())
         head = f"{dim}{_time(record.created)}{plain} {color}{record.levelname:<7}{plain} {self._process}{name}"
-        lines = [f"{head}: {_visible(record.getMessage())}{dim}{extra}{plain}"]
+        lines = [f"{head}: {_visible(message)}{dim}{extra}{plain}"]
         if record.exc_info:
             lines += [f"    {_visible(line)}" for line in self.formatException(record.exc_info).splitlines()]
         if record.stack_info:
             lines += [f"    {_visible(line)}" for line in record.stack_info.splitlines()]
         return redacted("\n".join(lines), is_json=False)
+
+    def _message(self, record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
+        """The message, and the fields that follow it."""
+        fields = _extra(record)
+        form = self._short_forms.get(str(fields.get("event")))
+        if form is None:
+            return record.getMessage(), fields | self._context()
+        rest = {name: value for name, value in fields.items() if name not in form.fields}
+        return form.text(fields), rest | (self._context() if record.levelno >= logging.WARNING else {})
 
 
 @lru_cache(maxsize=4)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, TextIO
 
 from leaderboard_logs.flood import Flood
-from leaderboard_logs.lines import Context, JsonFormatter, TextFormatter
+from leaderboard_logs.lines import Context, JsonFormatter, ShortForm, TextFormatter
 
 
 def configure(
@@ -20,12 +22,14 @@ def configure(
     color: bool = True,
     process: int | None = None,
     context: Context = dict,
+    short_forms: Mapping[str, ShortForm] = MappingProxyType({}),
 ) -> None:
     """Send every logger's lines to `stream` (stderr by default) in one form; may be called again.
 
     `level` is for the loggers below `ours`; those of libraries start at info, as some of them log all that they
     exchange below that. `color`: whether a terminal may be sent colours. `process`: what each line says of the process
     that wrote it. `context`: fields of what is at hand, put into each line.
+    `short_forms`: by event, for text.
     """
     output = sys.stderr if stream is None else stream
     terminal = output.isatty()
@@ -33,7 +37,7 @@ def configure(
     handler = _Handler(output)
     handler.addFilter(Flood())
     handler.setFormatter(
-        TextFormatter(ours, color=color and terminal, process=process, context=context)
+        TextFormatter(ours, color=color and terminal, process=process, context=context, short_forms=short_forms)
         if text
         else JsonFormatter(process=process, context=context)
     )

@@ -123,6 +123,18 @@ def test_a_socket_has_the_ids_of_its_handshake(service):
     assert (line["frontend"], line["code"], line["trace_id"]) == ("A", 4000, TRACE)
 
 
+def test_text_has_one_short_line_for_a_request(tmp_path, mongo_database):
+    uri, name = mongo_database
+    service = RunningService("--access-log", "--log-format", "text", uri=uri, database=name)
+    try:
+        service.start(tmp_path / "log")
+        service.get("/api/top-scores?limit=3")
+        line = r"(?m)^\S+Z INFO    access: GET /api/top-scores (\d+) \d+ B \d+\.\d ms$"
+        assert wait_until(lambda: re.search(line, service.log))
+    finally:
+        service.close()
+
+
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_it_is_off_unless_asked_for(tmp_path, mongo_database, processes):
     uri, name = mongo_database

@@ -1,6 +1,7 @@
 """The command line: what it takes, what it hands over, what it says, and its exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,10 @@ from tornado_app.core.errors import StartupError
 PROJECT = Path(__file__).parents[1]
 SECRET = "correct-horse-battery-staple-0123456789"
 PROOF_SECRET = "another-horse-another-battery-9876543210"
-COMMANDS = ("serve", "demo", "token", "sign-action", "audit", "database", "watch", "check-config", "openapi")
+COMMANDS = (
+    "serve", "demo", "token", "sign-action", "audit", "database", "watch", "check-config", "openapi", "asyncapi",
+    "completion", "help",
+)  # fmt: skip
 
 
 class Part(ModuleType):
@@ -152,7 +156,10 @@ def test_ctrl_c_ends_quietly(part, capsys):
         (["serve", "--por", "1"], "did you mean --port?"),
         (["serve", "--port"], "argument --port: expected one argument"),
         (["serve", "extra"], "there is an argument too many"),
-        (["serv"], "invalid choice: 'serv'"),
+        (["serv"], "there is no command 'serv'; did you mean serve?"),
+        (["help", "wach"], "there is no command 'wach'; did you mean watch?"),
+        (["\x1b[2J"], r"there is no command '\x1b[2J'"),
+        (["completion", "sh"], "invalid choice: 'sh' (choose from 'bash', "),
         ([], "the following arguments are required: COMMAND"),
         (["token", "--sub", " a"], "a user id has"),
         (["token", "--sub", "a", "--name", "\x1b"], "a name has"),
@@ -196,9 +203,30 @@ def test_the_help_of_serve_names_every_setting(capsys):
         assert (f"{setting.flag} " in text) == setting.info.flag
 
 
-def test_version(capsys):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_describes_a_command_as_its_flag_does(capsys, command: str):
     with pytest.raises(SystemExit):
-        main(["--version"])
+        main([command, "--help"])
+    described = capsys.readouterr().out
+    assert main(["help", command]) == 0
+    assert capsys.readouterr().out == described
+
+
+def test_help_alone_lists_the_commands_and_the_exit_codes(capsys):
+    assert main(["help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n    {command}" in text for command in COMMANDS)
+    page = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
+    codes = re.findall(r"(?m)^\| (\d+) \|", page)
+    assert codes == ["0", "1", "2", "3", "130"]
+    assert re.findall(r"(?m)^  (\d+) ", text) == codes
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version(capsys, flag):
+    with pytest.raises(SystemExit) as caught:
+        main([flag])
+    assert caught.value.code == 0
     assert capsys.readouterr().out == f"leaderboard {__version__}\n"
 
 

@@ -70,6 +70,7 @@ def test_the_ready_line_is_true(start, mongo_database):
         assert service.get("/api/top-scores").status == 200
         assert scored(service, "alice", 1)
         assert service.stop() == 0
+        assert json.loads(service.log.splitlines()[-1])["message"] == "stopped"
 
 
 def test_two_processes_show_each_others_updates(start, mongo_database):
@@ -161,6 +162,7 @@ def test_a_second_ctrl_c_insists(own_replica_set, start):
             wait_until(lambda: '"draining"' in service.log, what="it drains")
             service.signal(signal.SIGINT)
             assert service.wait(15) == 130
+        assert '"stopped"' not in service.log
         assert "Traceback" not in service.log
     finally:
         mongod.thaw()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, NoReturn, get_args
 
 from leaderboard_operator import VERSION
 from leaderboard_operator.logs import FORMATS, LEVELS, configure
@@ -21,16 +22,46 @@ SEVERITY = "value of the label severity for pages or tickets, such as page=criti
 ALERT_LABEL = "a label of every alert, such as team=games; may be repeated"
 
 
+FAILED, INTERRUPTED = 1, 130
+"""Exit codes: it did not work; Ctrl-C (128 + SIGINT). argparse exits with 2 if the command line is wrong."""
+
+EXIT_CODES = """exit codes:
+  0    success; run: ended by SIGTERM or Ctrl-C
+  1    an error; run: the lease was lost, or an error that a restart may repair
+  2    the command line is wrong
+  130  Ctrl-C, except for run"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers a wrong command line with one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2 and without the base's usage."""
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     options = _parser().parse_args(argv)
-    code: int = options.run(options)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of the output is gone (`| head`); the interpreter would complain about it when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="leaderboard-operator", description="Runs Leaderboards on Kubernetes.")
-    parser.add_argument("--version", action="version", version=f"leaderboard-operator {VERSION}")
+def _parser() -> Parser:
+    about = "Runs Leaderboards on Kubernetes."
+    parser = Parser(prog="leaderboard-operator", description=about, epilog=EXIT_CODES)
+    parser.add_argument("-V", "--version", action="version", version=f"leaderboard-operator {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     crd = commands.add_parser("crd", help="print the CustomResourceDefinition as YAML")
     crd.set_defaults(run=_crd)
@@ -72,6 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--metrics-port", type=int, default=8080, help="port of /metrics (8080); 0 picks a free one")
     run.add_argument("--health-port", type=int, default=8081, help="port of /healthz and /readyz (8081)")
     run.set_defaults(run=_run)
+    described = commands.add_parser("help", help="describe a command")
+    names = list(commands.choices)
+    described.add_argument("command", nargs="?", choices=names, metavar="COMMAND", help="default: list the commands")
+    described.set_defaults(run=lambda options: _help(commands.choices.get(options.command, parser)))
     return parser
 
 
@@ -103,6 +138,11 @@ def _label(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
     return name, value
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return 0
 
 
 def _rules(options: argparse.Namespace) -> int:
@@ -143,8 +183,8 @@ def _run(options: argparse.Namespace) -> int:
         asyncio.run(run.main(chosen))
     except* LeaseLost as lost:
         log.error("%s; this process ends, to be started anew", lost.exceptions[0])
-        code = 1
+        code = FAILED
     except* Exception as failed:
         log.critical("an error ends this process, to be started anew", exc_info=failed)
-        code = 1
+        code = FAILED
     return code

@@ -185,6 +185,26 @@ def test_text_is_a_line_for_a_person(text):
     assert line[24:] == ' INFO    test: accepted  player=alice  name_="Zoë B"  empty=""  points=5  eq="a=b"\n'
 
 
+ANSWERED = {
+    "event": "request", "method": "GET", "route": "/api/top-scores", "path": "/api/top\x1b-scores", "status": 200,
+    "bytes": 17, "remote": "127.0.0.1", "seconds": 0.000213,
+}  # fmt: skip
+
+
+def test_an_answered_request_is_short_in_text(text):
+    def handle():
+        logs.request_id.set("r-1")
+        access = logging.getLogger(logs.ACCESS)
+        access.setLevel(logging.INFO)
+        access.info("request", extra=ANSWERED)
+        access.warning("request", extra={**ANSWERED, "status": 503, "held_back": 3})
+
+    copy_context().run(handle)
+    info, warning = text.getvalue().splitlines()
+    assert info[24:] == r" INFO    access: GET /api/top\x1b-scores 200 17 B 0.2 ms"
+    assert warning[24:] == (r" WARNING access: GET /api/top\x1b-scores 503 17 B 0.2 ms  held_back=3  request_id=r-1")
+
+
 def test_text_has_colours_on_a_terminal_only_and_not_when_unwanted():
     terminal, plain, unwanted = Terminal(), io.StringIO(), Terminal()
     for stream, form, color in ((terminal, "auto", True), (plain, "text", True), (unwanted, "auto", False)):

@@ -50,6 +50,7 @@ def test_one_signal_drains_all_of_them(start, mongo_database, number):
     assert {(answer.status, answer.json["error"]) for answer in refused} <= {(503, "shutting_down")}
     assert all(isinstance(error, ConnectionError) for error in broken)
     assert service.log.count('"message":"draining"') == 2
+    assert service.log.count('"message":"stopped"') == 1
     assert "Traceback" not in service.log
     after = start(uri=uri, database=name)
     for user in users:

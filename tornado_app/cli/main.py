@@ -22,7 +22,20 @@ from tornado_app.core.policies import ProofPolicy
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 """Exit codes: it did not work; the command or the settings are wrong; Ctrl-C (128 + SIGINT)."""
 
+COMMAND = "COMMAND"
+"""The metavar of arguments that name a command."""
+
 Command = Callable[[argparse.Namespace], int]
+
+EXIT_CODES = """exit codes:
+  0    success; serve, demo and watch: ended by Ctrl-C, SIGTERM or q
+  1    an error; audit: a difference was found; --check: refused
+  2    the command line or a setting is wrong
+  3    database: it belongs to another installation, nothing was changed
+  130  Ctrl-C; serve and demo: a second one, which does not wait for requests
+
+leaderboard help COMMAND describes a command; leaderboard completion --help says
+how to complete commands and flags by Tab."""
 
 _SERVE = """examples:
   leaderboard serve
@@ -61,6 +74,14 @@ class Parser(argparse.ArgumentParser):
         if rest:
             self.error(self._unknown([word.partition("=")[0] for word in rest if word.startswith("-")]))
         return found, rest
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As the base, which calls it for each argument, but with the command that may have been meant."""
+        if action.metavar == COMMAND and action.choices is not None and value not in action.choices:
+            close = get_close_matches(value, list(action.choices), n=1)
+            guess = f"; did you mean {close[0]}?" if close else ""
+            raise argparse.ArgumentError(None, f"there is no command {value!a}{guess}")
+        super()._check_value(action, value)
 
     def _unknown(self, flags: list[str]) -> str:
         if not flags:
@@ -155,15 +176,21 @@ def _check_config(options: argparse.Namespace) -> int:
     return 0
 
 
+def _help(parser: argparse.ArgumentParser) -> int:
+    _print(parser.format_help().rstrip())
+    return 0
+
+
 def _completion(options: argparse.Namespace) -> int:
     _print(completion.script(_parser(), options.shell).rstrip())
     return 0
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="leaderboard", description="A live top 10 over MongoDB, with WebSockets.")
+    about = "A live top 10 over MongoDB, with WebSockets."
+    parser = Parser(prog="leaderboard", description=about, epilog=EXIT_CODES)
     parser.add_argument("-V", "--version", action="version", version=f"leaderboard {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    commands = parser.add_subparsers(metavar=COMMAND, required=True, title="commands")
 
     def add(name: str, run: Command, summary: str, *, settings: bool = False, epilog: str | None = None) -> Parser:
         usage = "%(prog)s [FLAG ...]" if settings else None
@@ -195,6 +222,9 @@ def _parser() -> Parser:
     about = "print a script that completes commands and flags in a shell"
     shells = add("completion", _completion, about, epilog=completion.EXAMPLES)
     shells.add_argument("shell", choices=completion.SHELLS, metavar="SHELL", help=", ".join(completion.SHELLS))
+    described = add("help", lambda options: _help(commands.choices.get(options.command, parser)), "describe a command")
+    names = list(commands.choices)
+    described.add_argument("command", nargs="?", choices=names, metavar=COMMAND, help="default: list the commands")
     return parser
 
 

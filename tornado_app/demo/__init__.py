@@ -40,7 +40,10 @@ def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
         # An audit line for each simulated move would push what the demo says off the screen.
         config = replace(config, log_level="warning")
     logs.configure(config.log_level, config.log_format, color=config.color, access=config.access_log)
-    return event_loop.run(Demo(config, players, out or sys.stdout).run())
+    stream = out or sys.stdout
+    code = event_loop.run(Demo(config, players, stream).run())
+    stream.write("stopped\n")  # the log, whose level is warning, does not have it
+    return code
 
 
 class Demo:

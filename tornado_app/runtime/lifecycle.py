@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, TypeVar
 
 from tornado_app.runtime.tasks import in_time
+
+log = logging.getLogger("leaderboard.lifecycle")
 
 ASKING = (signal.SIGTERM, signal.SIGINT)
 
@@ -107,7 +110,9 @@ async def serve_until_stopped(service: S, ready: Entered[S]) -> int:
     """
     stop = asyncio.Event()
     on_signals(stop)
-    return await serve_until(stop, service, ready)
+    code = await serve_until(stop, service, ready)
+    log.info("stopped")
+    return code
 
 
 async def serve_until(stop: asyncio.Event, service: S, ready: Entered[S]) -> int:
