@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.auth.forgery import claims, forge, public_pem, rsa_private_pem, signing
+from tests.auth.forgery import claims, forge, public_pem, rsa_private_pem, signing, signing_key
 from tests.auth.provider import jwk, jwks
 from tests.support.jwks import Provider
-from tornado_app.auth.keys import signing_key, signing_secret
+from tornado_app.auth.keys import signing_secret
 from tornado_app.auth.minting import mint
 from tornado_app.auth.proofs import sign_action
 from tornado_app.cli import check

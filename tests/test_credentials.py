@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.auth.forgery import Clock, claims, ec_private_pem, forge, public_pem, rsa_private_pem, signing
+from tests.auth.forgery import Clock, claims, ec_private_pem, forge, public_pem, rsa_private_pem, signing, signing_key
 from tests.auth.provider import jwks
-from tornado_app.auth.keys import KeySet, signing_key, signing_secret
+from tornado_app.auth.keys import KeySet, signing_secret
 from tornado_app.auth.proofs import sign_action
 from tornado_app.auth.remote import RemoteKeys
 from tornado_app.config import Config
 from tornado_app.core.errors import InvalidActionProof, InvalidToken, StartupError
-from tornado_app.service.keys import Apart, TokenKeys, proof_verifier, refreshing_verifier, token_keys
+from tornado_app.service.keys import DisjointKeys, TokenKeys, proof_verifier, refreshing_verifier, token_keys
 
 SECRET = "correct-horse-battery-staple-0123456789"
 OTHER = "another-horse-another-battery-9876543210"
@@ -173,7 +173,7 @@ def test_a_bad_proof_key_is_a_failed_start(tmp_path: Path):
             proof_verifier(config, TOKENS)
 
 
-# -- apart ----------------------------------------------------------------------------------------
+# -- disjoint keys ----------------------------------------------------------------------------------------
 
 
 def test_a_key_for_both_is_a_failed_start(tmp_path: Path):
@@ -187,19 +187,19 @@ def test_a_key_for_both_is_a_failed_start(tmp_path: Path):
 def test_a_key_that_a_rotation_makes_common_signs_no_more_proofs(caplog):
     first, second, tokens = (signing("HS256", number=number) for number in (1, 2, 3))
     proofs, others = Changing(first, second), Changing(tokens)
-    apart = Apart(proofs, others)
-    assert apart.current() is proofs.keys
-    assert apart.current() is apart.current()
+    disjoint = DisjointKeys(proofs, others)
+    assert disjoint.current() is proofs.keys
+    assert disjoint.current() is disjoint.current()
     with caplog.at_level(logging.ERROR, "leaderboard.auth"):
         others.keys = KeySet([tokens.public, first.public])
-        assert [key.fingerprint for key in apart.current().keys] == [second.public.fingerprint]
-        assert apart.current() is apart.current()
+        assert [key.fingerprint for key in disjoint.current().keys] == [second.public.fingerprint]
+        assert disjoint.current() is disjoint.current()
     (record,) = caplog.records
-    assert "no proof of it is accepted" in record.getMessage()
+    assert "refusing its proofs" in record.getMessage()
     others.keys = KeySet([tokens.public])
-    assert apart.current() is proofs.keys
+    assert disjoint.current() is proofs.keys
     proofs.keys = KeySet([tokens.public])
-    assert not apart.current().keys
+    assert not disjoint.current().keys
 
 
 async def test_neither_is_accepted_as_the_other():

@@ -24,8 +24,11 @@ FIRST, SECOND, THIRD, STRANGER = (
     signing("RS256", "third", 1),
     signing("ES256", "stranger", 9),
 )
-HURRIED = "import sys; from tornado_app.auth import schedule; schedule.LOOK_EVERY = 1.0; from tornado_app import cli; "
-"""The minute between two looks for unknown keys as a second; all else is the real program."""
+HURRIED = (
+    "import sys; from tornado_app.auth import refresh_schedule; refresh_schedule.UNKNOWN_KID_INTERVAL = 1.0; "
+    "from tornado_app.cli.main import main; sys.exit(main())"
+)
+"""The real program, with one second instead of a minute between two fetches for unknown key ids."""
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def run(provider, mongo_database, tmp_path) -> Iterator:
     running: list[RunningService] = []
 
     def start(*, hurried: bool) -> RunningService:
-        program = ("-c", f"{HURRIED}sys.exit(cli.main())") if hurried else ("-m", "tornado_app")
+        program = ("-c", HURRIED) if hurried else ("-m", "tornado_app")
         env = {"LEADERBOARD_JWT_KEY": None}
         service = RunningService(
             "--jwt-jwks-url", provider.url, uri=uri, database=database, env=env, program=program

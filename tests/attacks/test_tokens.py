@@ -222,7 +222,7 @@ def assert_refused_unread(arena: Arena, token: str) -> None:
 
 
 def test_long_tokens_cost_no_more_than_short_ones(arena, user):
-    """Refused before decoding: by the process's own time, the longest that fit a header against the shortest."""
+    """InvalidJws before decoding: by the process's own time, the longest that fit a header against the shortest."""
     bad = {size: f"{b64(b'{' + b' ' * size)}.e30.AAAA" for size in (10, 3000, 5300)}
     costs = {size: min(cost(arena.here, token) for _ in range(5)) for size, token in bad.items()}
     assert costs[5300] < 4 * costs[10] + 1, costs

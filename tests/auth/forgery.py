@@ -9,8 +9,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jose import jwk
 
-from tornado_app.auth.keys import SigningKey, signing_key, signing_secret
+from tornado_app.auth.keys import SigningKey, VerificationKey, public_key, signing_secret
 
 SECRET = "a-secret-of-the-tests-0123456789-abcdefghijklmnop"
 NOW = 1_800_000_000.0
@@ -40,6 +41,17 @@ def signing(algorithm: str, kid: str | None = None, number: int = 0) -> SigningK
     if algorithm == "HS256":
         return signing_secret(SECRET + str(number), kid)
     return signing_key(_rsa(2048, number) if algorithm == "RS256" else _ec(ec.SECP256R1, number), kid)
+
+
+def signing_key(private_pem: bytes, kid: str | None = None) -> SigningKey:
+    """An RS256 or ES256 key that signs, which the service itself never has."""
+    public = public_key(public_pem(private_pem), kid)
+    return SigningKey(jwk.construct(private_pem, public.algorithm.value), public)
+
+
+def same_key(one: VerificationKey, other: VerificationKey) -> bool:
+    """Whether both have the same key material, whatever their ids."""
+    return one.fingerprint == other.fingerprint
 
 
 def public_pem(private_pem: bytes) -> bytes:

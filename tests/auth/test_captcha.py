@@ -128,7 +128,7 @@ async def crowd(site, captcha):
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert not captcha._asking
+    assert not captcha._in_flight
 
 
 async def test_checks_that_hang_queue_no_other_player(captcha, crowd):
@@ -139,14 +139,14 @@ async def test_checks_that_hang_queue_no_other_player(captcha, crowd):
 
 
 async def test_one_player_takes_only_a_few_places(captcha, crowd):
-    await crowd(module.MOST_PER_PLAYER, "ann")
+    await crowd(module.MAX_CONCURRENT_PER_PLAYER, "ann")
     with pytest.raises(CaptchaUnavailable):
         await captcha.check(submission(action_id="one more"))
     await captcha.check(submission(player="bob"))
 
 
 async def test_when_all_places_are_taken_a_check_is_refused_at_once(site, captcha, crowd, monkeypatch):
-    monkeypatch.setattr(module, "MOST_AT_ONCE", 12)
+    monkeypatch.setattr(module, "MAX_CONCURRENT", 12)
     await crowd(12)
     with pytest.raises(CaptchaUnavailable) as caught:
         await captcha.check(submission())
@@ -155,7 +155,7 @@ async def test_when_all_places_are_taken_a_check_is_refused_at_once(site, captch
 
 
 async def test_a_place_is_free_again_after_every_kind_of_end(site, captcha):
-    for _ in range(2 * module.MOST_PER_PLAYER):
+    for _ in range(2 * module.MAX_CONCURRENT_PER_PLAYER):
         with pytest.raises(InvalidCaptcha):
             await captcha.check(submission("bad"))
     await captcha.check(submission())

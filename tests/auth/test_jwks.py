@@ -7,11 +7,20 @@ import re
 
 import pytest
 
-from tests.auth.forgery import Clock, b64, claims, ec_private_pem, forge, rsa_private_pem, signing
+from tests.auth.forgery import (
+    Clock,
+    b64,
+    claims,
+    ec_private_pem,
+    forge,
+    rsa_private_pem,
+    same_key,
+    signing,
+    signing_key,
+)
 from tests.auth.provider import jwk, jwks
 from tornado_app.auth.jwks import SkippedKeys, jwks_file, parse_jwks
-from tornado_app.auth.keys import same_key, signing_key
-from tornado_app.auth.material import UnusableKey
+from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core.errors import InvalidToken
 
@@ -85,12 +94,12 @@ WRONG = {
     "n padded": (jwk(RS, n=b64(bytes(255)) + "="), "member n is missing"),
     "n of 100,000 bits": (jwk(RS, n=b64(b"\xff" * 12_500)), "member n is missing"),
     "n of 1024 bits": (jwk(signing_key(rsa_private_pem()), n=b64(b"\xff" * 128)), "1024 bits"),
-    "e even": (jwk(RS, e=b64(b"\x02")), "no key"),
-    "e zero": (jwk(RS, e=b64(b"\0")), "no key"),
-    "e of a kilobyte": (jwk(RS, e=b64(b"\xff" * 1000)), "no key"),
-    "point off the curve": (jwk(ES, x=b64(b"\1" * 32)), "no key"),
+    "e even": (jwk(RS, e=b64(b"\x02")), "not a valid key"),
+    "e zero": (jwk(RS, e=b64(b"\0")), "not a valid key"),
+    "e of a kilobyte": (jwk(RS, e=b64(b"\xff" * 1000)), "not a valid key"),
+    "point off the curve": (jwk(ES, x=b64(b"\1" * 32)), "not a valid key"),
     "y a list": (jwk(ES, y=["AAAA"]), "member y is missing"),
-    "numbers of P-384": (jwk(ES, x=b64(b"\2" * 48), y=b64(b"\3" * 48)), "no key"),
+    "numbers of P-384": (jwk(ES, x=b64(b"\2" * 48), y=b64(b"\3" * 48)), "not a valid key"),
 }
 
 

@@ -13,18 +13,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
-from tests.auth.forgery import SECRET, ec_private_pem, public_der, public_pem, rsa_private_pem, signing
+from tests.auth.forgery import SECRET, ec_private_pem, public_der, public_pem, rsa_private_pem, same_key, signing
+from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keys import (
-    JoinedKeys,
     KeySet,
     public_key,
     public_keys,
-    same_key,
     secret_key,
     shared_keys,
-    signing_key,
 )
-from tornado_app.auth.material import UnusableKey
 
 
 def certificate(private_pem: bytes) -> bytes:
@@ -174,25 +171,6 @@ def test_what_is_no_fit_public_key_is_refused_with_the_reason(name):
         public_key(pem)
 
 
-@pytest.mark.parametrize(
-    ("pem", "sentence"),
-    [
-        (public_pem(RSA), "not an unencrypted private key"),
-        (converted(RSA, "PEM", "PKCS8", b"password"), "not an unencrypted private key"),
-        (ec_private_pem(ec.SECP384R1), "needs P-256"),
-        (
-            ED25519.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
-            "Only RSA and P-256",
-        ),
-    ],
-)
-def test_what_cannot_sign_is_refused_with_the_reason(pem, sentence):
-    with pytest.raises(UnusableKey, match=sentence):
-        signing_key(pem)
-
-
 @pytest.mark.parametrize("kid", ["", "k" * 129])
 def test_a_key_id_is_bounded(kid):
     with pytest.raises(UnusableKey, match="1 to 128"):
@@ -224,21 +202,3 @@ def test_sets_that_share_a_key_are_found():
 def test_a_set_has_a_bound():
     with pytest.raises(UnusableKey, match="65 keys"):
         KeySet(secret_key(f"{SECRET}{n}") for n in range(65))
-
-
-def test_joined_sources_are_one_set_until_one_of_them_changes():
-    class Source:
-        def __init__(self, keys):
-            self.keys = keys
-
-        def current(self):
-            return self.keys
-
-    a, b, c = (signing("HS256", number=n).public for n in range(3))
-    first, second = Source(KeySet([a])), Source(KeySet([b, a]))
-    joined = JoinedKeys([first, second])
-    before = joined.current()
-    assert before.keys == (a, b)
-    assert joined.current() is before
-    second.keys = KeySet([c])
-    assert joined.current().keys == (a, c)

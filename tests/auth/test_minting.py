@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from tests.auth.forgery import NOW, SECRET, Clock, signing
+from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keys import KeySet, signing_secret
-from tornado_app.auth.material import UnusableKey
 from tornado_app.auth.minting import ensure_secret, mint
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core.policies import ClaimNames
@@ -91,6 +91,6 @@ def test_a_file_that_holds_no_secret_is_refused_with_what_to_do(tmp_path, conten
     path = tmp_path / "token.secret"
     path.write_bytes(content)
     path.chmod(0o600)
-    with pytest.raises(UnusableKey, match=r"delete .* to have a new one made"):
+    with pytest.raises(UnusableKey, match=r"delete .* to have a new one generated"):
         ensure_secret(path)
     assert path.read_bytes() == content

@@ -11,9 +11,9 @@ import pytest
 
 from tests.auth.forgery import Clock, claims, forge, signing
 from tests.auth.provider import Provider, jwk, jwks, until
+from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keyfiles import MAX_BYTES
-from tornado_app.auth.keys import JoinedKeys, KeySet
-from tornado_app.auth.material import UnusableKey
+from tornado_app.auth.keys import KeySet
 from tornado_app.auth.refreshing_verifier import RefreshingTokenVerifier
 from tornado_app.auth.remote import MAX_WAITING, RemoteKeys, checked_url
 from tornado_app.auth.tokens import TokenVerifier
@@ -253,7 +253,7 @@ async def test_nobody_at_the_address_is_a_fault_and_no_end(provider, caplog):
 
 
 async def test_a_provider_that_comes_late_is_found_without_any_request(provider, monkeypatch):
-    monkeypatch.setattr("tornado_app.auth.schedule.FIRST_RETRY", 0.02)
+    monkeypatch.setattr("tornado_app.auth.refresh_schedule.FIRST_RETRY", 0.02)
     provider.status = 503
     remote = RemoteKeys(provider.url, timeout=0.5)
     await remote.start()
@@ -266,7 +266,7 @@ async def test_a_provider_that_comes_late_is_found_without_any_request(provider,
 
 
 async def test_a_set_is_fetched_again_when_its_age_is_up(provider, monkeypatch):
-    monkeypatch.setattr("tornado_app.auth.schedule.LEAST_AGE", 0.05)
+    monkeypatch.setattr("tornado_app.auth.refresh_schedule.MIN_LIFETIME", 0.05)
     provider.headers = {"Cache-Control": "public, max-age=0"}
     remote = RemoteKeys(provider.url, timeout=0.5)
     await remote.start()
@@ -285,17 +285,6 @@ async def test_it_ends_in_the_middle_of_a_fetch(provider, remote, token_verifier
     with pytest.raises(InvalidToken):
         await waiting
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("jwks")]
-
-
-async def test_a_static_key_beside_the_provider_does_not_hide_a_new_key_of_it(provider, remote, clock):
-    pem = signing("ES256", number=3)
-    keys = JoinedKeys([KeySet([pem.public]), remote])
-    token_verifier = RefreshingTokenVerifier(TokenVerifier(keys, audience=None, issuer=None, clock=Clock()), [remote])
-    await remote.start()
-    provider.body = jwks(NEW)
-    clock.now = 60
-    assert (await token_verifier.verify(token(pem, "its own name"))).user_id == "ann"
-    assert (await token_verifier.verify(token(NEW))).user_id == "ann"
 
 
 async def test_without_a_provider_an_unknown_key_is_refused_at_once():

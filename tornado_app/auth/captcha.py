@@ -1,8 +1,9 @@
-"""Captchas, as hCaptcha and Turnstile check them: the token goes to their `siteverify`, which says whether it is good.
+"""Verifies captchas of hCaptcha and Turnstile with their `siteverify` endpoint.
 
-Sources: docs.hcaptcha.com, "Verify the user response server side"; developers.cloudflare.com/turnstile,
-"Server-side validation". A token is good once, so one that was accepted is remembered for the same submission: a
-client may send that again.
+A token is valid once, so an accepted one is cached for the same submission, which a client may repeat.
+
+Sources: docs.hcaptcha.com, "Verify the user response server side"; developers.cloudflare.com/turnstile, "Server-side
+validation".
 """
 
 from __future__ import annotations
@@ -23,40 +24,40 @@ from tornado_app.core.model import Submission
 log = logging.getLogger("leaderboard.captcha")
 
 TIMEOUT = 5.0
-"""Seconds for the whole question."""
+"""Timeout of a request in seconds."""
 
-MOST_AT_ONCE = 256
-"""Tokens that are checked at the same time; a further one is refused at once."""
+MAX_CONCURRENT = 256
+"""Maximum concurrent checks; further ones are refused immediately."""
 
-MOST_PER_PLAYER = 4
-"""The same of one player, so that one player cannot use up the limit of all."""
+MAX_CONCURRENT_PER_PLAYER = 4
+"""Maximum concurrent checks of one player, so that one player cannot use up the limit of all."""
 
 MAX_TOKEN = 4096
 MAX_CODES = 200
-"""Characters of the captcha service's own error codes that the log gets."""
+"""Maximum characters of the captcha service's error codes in the log."""
 
-MAX_ANSWER = 64 * 1024
-REMEMBERED = 10_000
-"""Accepted tokens kept, for submissions that are sent again."""
+MAX_RESPONSE = 64 * 1024
+CACHE_SIZE = 10_000
+"""Accepted tokens that are cached for repeated submissions."""
 
 
-class _Answer(msgspec.Struct):
+class _Result(msgspec.Struct):
     success: bool = False
     error_codes: list[str] = msgspec.field(default_factory=list, name="error-codes")
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(_Result).decode
 
 
 class Captcha:
-    """Asks `url` whether a captcha was solved; `secret` is what it knows this service by."""
+    """Verifies solved captchas at `url`; `secret` is the service's secret there."""
 
     def __init__(self, url: str, secret: str) -> None:
         self._url = url
         self._secret = secret
-        # One that has a place here never waits in the client's queue, however slow the others' answers are.
-        self._client = AsyncHTTPClient(force_instance=True, max_clients=MOST_AT_ONCE, max_body_size=MAX_ANSWER)
-        self._asking: Counter[str] = Counter()
+        # As many connections as concurrent checks, so that no check waits in the client's queue.
+        self._client = AsyncHTTPClient(force_instance=True, max_clients=MAX_CONCURRENT, max_body_size=MAX_RESPONSE)
+        self._in_flight: Counter[str] = Counter()
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
 
     async def check(self, submission: Submission) -> None:
@@ -66,38 +67,40 @@ class Captcha:
             raise CaptchaRequired(detail="captcha_url is set, and neither a proof nor a Captcha-Token came along")
         if len(token) > MAX_TOKEN:
             raise InvalidCaptcha(detail=f"Captcha-Token of {len(token)} characters, at most {MAX_TOKEN}")
-        use = _use(submission, token)
-        if use in self._accepted:
+        key = _cache_key(submission, token)
+        if key in self._accepted:
             return
-        with self._place(submission.caller.user_id):
+        with self._slot(submission.caller.user_id):
             answer = await self._ask(token, submission.remote)
         if not answer.success:
             codes = " ".join(answer.error_codes)[:MAX_CODES] or "none"
             raise InvalidCaptcha(detail=f"captcha_url did not accept it, error-codes: {codes}")
-        if submission.action_id is not None:  # without an id no other submission is the same
-            self._accepted[use] = None
-            if len(self._accepted) > REMEMBERED:
+        if submission.action_id is not None:  # without an id, no submission is a repetition
+            self._accepted[key] = None
+            if len(self._accepted) > CACHE_SIZE:
                 self._accepted.popitem(last=False)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     @contextmanager
-    def _place(self, player: str) -> Iterator[None]:
-        """One of the places for checks. Raises CaptchaUnavailable where none is free."""
-        if self._asking.total() >= MOST_AT_ONCE or self._asking[player] >= MOST_PER_PLAYER:
-            detail = f"{self._asking.total()} checks are under way, {self._asking[player]} of them for this player"
+    def _slot(self, player: str) -> Iterator[None]:
+        """Reserve one of the concurrent checks. Raises CaptchaUnavailable if none is free."""
+        if self._in_flight.total() >= MAX_CONCURRENT or self._in_flight[player] >= MAX_CONCURRENT_PER_PLAYER:
+            detail = (
+                f"{self._in_flight.total()} checks are in progress, {self._in_flight[player]} of them for this player"
+            )
             raise CaptchaUnavailable(retry_after=1.0, detail=detail)
-        self._asking[player] += 1
+        self._in_flight[player] += 1
         try:
             yield
         finally:
-            self._asking[player] -= 1
-            if not self._asking[player]:
-                del self._asking[player]
+            self._in_flight[player] -= 1
+            if not self._in_flight[player]:
+                del self._in_flight[player]
 
-    async def _ask(self, token: str, remote: str) -> _Answer:
+    async def _ask(self, token: str, remote: str) -> _Result:
         form = urlencode({"secret": self._secret, "response": token, "remoteip": remote})
         try:
             answer = await self._client.fetch(
@@ -116,8 +119,8 @@ class Captcha:
             ) from None
 
 
-def _use(submission: Submission, token: str) -> bytes:
-    """One token for one action of one player."""
+def _cache_key(submission: Submission, token: str) -> bytes:
+    """The cache key: the token and the submission that it is for."""
     parts = (token, submission.caller.user_id, submission.user_id, submission.action_id)
     claims = (submission.points, submission.action_type)
     return hashlib.sha256(msgspec.json.encode((*parts, *claims))).digest()

@@ -1,6 +1,6 @@
-"""What the claims of a verified token mean: the player, the display name and picture, the powers, the audience.
+"""Reads the claims of a verified token: player, display name, picture, scopes, audience.
 
-Which claims are read is a setting, since each identity provider names them in its own way (docs/tokens.md).
+Settings name the claims, because identity providers differ (docs/tokens.md).
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
-from tornado_app.auth.compact import Refused, shown
+from tornado_app.auth.jws import InvalidJws, shown
 from tornado_app.core import identity
 from tornado_app.core.model import Profile, Scope
 from tornado_app.core.policies import ClaimNames
 
 
 def find(claims: dict[str, Any], name: str) -> Any:
-    """The value of the claim with this name or at this JSON Pointer; None where there is none."""
+    """The value of the claim with this name or at this JSON Pointer; None if there is none."""
     if name in claims or not name.startswith("/"):
         return claims.get(name)
     value: Any = claims
@@ -27,7 +27,7 @@ def find(claims: dict[str, Any], name: str) -> Any:
 
 
 def user_id(claims: dict[str, Any], names: ClaimNames) -> str:
-    """The player that the token is for. Raises Refused."""
+    """The user id. Raises InvalidJws."""
     if names.user is not None:
         return _user_id(names.user, find(claims, names.user))
     given = {name: claims[name] for name in ("sub", "user_id") if claims.get(name) is not None}
@@ -35,7 +35,7 @@ def user_id(claims: dict[str, Any], names: ClaimNames) -> str:
         return _user_id("sub", None)
     found = {_user_id(name, value) for name, value in given.items()}
     if len(found) > 1:
-        raise Refused(
+        raise InvalidJws(
             "The token names two different users (sub, user_id).",
             reason="user_id_conflict",
             detail=f"sub {shown(claims['sub'])}, user_id {shown(claims['user_id'])}",
@@ -44,7 +44,7 @@ def user_id(claims: dict[str, Any], names: ClaimNames) -> str:
 
 
 def _user_id(name: str, value: object) -> str:
-    """The value of the claim `name`, where it is a user id."""
+    """The value of the claim `name`, if it is a valid user id. Raises InvalidJws."""
     if isinstance(value, str) and identity.is_user_id(value):
         return value
     if value is None:
@@ -55,11 +55,11 @@ def _user_id(name: str, value: object) -> str:
         text = f"The user id of the token ({name}) is not a string."
     else:
         text = f"The user id of the token ({name}) does not have {identity.USER_ID_FORM}."
-    raise Refused(text, reason="user_id", detail=f"claim {name} is {shown(value)}")
+    raise InvalidJws(text, reason="user_id", detail=f"claim {name} is {shown(value)}")
 
 
 def scopes(claims: dict[str, Any], names: ClaimNames) -> frozenset[str]:
-    """The powers that the token grants. Raises Refused for a claim that is neither text nor a list of texts."""
+    """The scopes that the token grants. Raises InvalidJws for a claim that is neither text nor a list of texts."""
     granted: set[str] = set()
     for name in names.scopes:
         value = find(claims, name)
@@ -67,7 +67,7 @@ def scopes(claims: dict[str, Any], names: ClaimNames) -> frozenset[str]:
             continue
         entries = value.split(" ") if isinstance(value, str) else value
         if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-            raise Refused(
+            raise InvalidJws(
                 f"The claim {name} must be a string of scopes with spaces between them, or a list of strings.",
                 reason="scope_claim",
                 detail=f"claim {name} is {shown(value)}",
@@ -77,10 +77,10 @@ def scopes(claims: dict[str, Any], names: ClaimNames) -> frozenset[str]:
 
 
 def profile(claims: dict[str, Any], names: ClaimNames) -> Profile:
-    """How the provider says that the player is shown; a value that cannot or should not be shown is left out.
+    """The display name and picture; invalid values are omitted.
 
-    A name that looks like an e-mail address and a picture whose URL holds the token's `email` are left out, so that no
-    address becomes public.
+    A name that looks like an e-mail address and a picture whose URL contains the token's `email` are omitted, so that
+    no address becomes public.
     """
     values = (find(claims, name) for name in names.names)
     usernames = (identity.username_of_claim(value) for value in values if isinstance(value, str))
@@ -99,9 +99,9 @@ def _picture(url: object, email: object) -> str | None:
 
 
 def check_audience(claims: dict[str, Any], names: ClaimNames, wanted: frozenset[str]) -> None:
-    """Check that one of the audience claims, a string or a list of them, holds one of `wanted`; none checks nothing.
+    """Check that an audience claim (a string or a list) contains one of `wanted`. If `wanted` is empty, do nothing.
 
-    Raises Refused. Source: RFC 7519, section 4.1.3.
+    Raises InvalidJws. Source: RFC 7519, section 4.1.3.
     """
     if not wanted:
         return
@@ -111,7 +111,7 @@ def check_audience(claims: dict[str, Any], names: ClaimNames, wanted: frozenset[
         if any(isinstance(entry, str) and entry in wanted for entry in entries):
             return
     had = ", ".join(f"{name} {shown(value)}" for name, value in found.items())
-    raise Refused(
+    raise InvalidJws(
         f"The token is for another audience ({', '.join(names.audiences)}).",
         reason="audience",
         detail=f"had {had}; wanted {' or '.join(map(shown, sorted(wanted)))}",

@@ -1,4 +1,4 @@
-"""A JWK Set as keys: each fixed to one algorithm, by its own word or by its kind. Source: RFC 7517, RFC 7518."""
+"""Parses JWK Sets. Each key is bound to one algorithm, by its `alg` or its type. Source: RFC 7517, RFC 7518."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from typing import Any
 from jose import jwk
 from jose.exceptions import JWKError
 
-from tornado_app.auth.compact import Refused, base64url, json_object, shown
+from tornado_app.auth.jws import InvalidJws, base64url, json_object, shown
+from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keyfiles import KeyFile
 from tornado_app.auth.keys import Algorithm, KeySet, VerificationKey, public_key, secret_key
-from tornado_app.auth.material import UnusableKey
 
 _MAX_NUMBER = 1400
-"""Characters of an RSA modulus: 8192 bits are 1366."""
+"""Maximum characters of a number; an RSA modulus of 8192 bits has 1366."""
 
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth")
 """Members that only a private key has. Source: RFC 7518, section 6."""
 
-_SAYS_NOTHING: tuple[object, ...] = (None, "", [], {})
-"""Values of a member that is there and says nothing, which some providers write for an absent one."""
+_EMPTY_VALUES: tuple[object, ...] = (None, "", [], {})
+"""Values that some providers write for an absent member."""
 
 _log = logging.getLogger("leaderboard.auth")
 
 
-class _OfNoUse(UnusableKey):
-    """A key that is right, and for something else than the signatures that are checked here."""
+class _IrrelevantKey(UnusableKey):
+    """A valid key that is not meant for verifying signatures with a supported algorithm."""
 
 
 class SkippedKeys:
-    """Logs the keys of a JWK Set that are skipped: each once, however often the set is read again."""
+    """Logs the skipped keys of a JWK Set, each once, however often the set is loaded."""
 
     def __init__(self) -> None:
         self._known: frozenset[str] = frozenset()
 
     def report(self, skipped: Iterable[tuple[str, UnusableKey]]) -> None:
-        """`skipped`: name and fault of all keys that are skipped now; those of the last time are not repeated."""
+        """Log the skipped keys (name and error) that were not skipped in the previous report."""
         lines = {f"{name} of the JWK Set is skipped: {fault}": fault for name, fault in skipped}
         for line, fault in lines.items():
             if line not in self._known:
-                _log.log(logging.INFO if isinstance(fault, _OfNoUse) else logging.WARNING, "%s", line)
+                _log.log(logging.INFO if isinstance(fault, _IrrelevantKey) else logging.WARNING, "%s", line)
         self._known = frozenset(lines)
 
 
 def parse_jwks(content: bytes, *, secrets: bool = False, skipped: SkippedKeys | None = None) -> KeySet:
     """The usable keys of a JWK Set; the others are skipped.
 
-    `secrets`: whether shared secrets (`oct`) are taken; a secret that was published is none. `skipped` logs the keys
-    that are skipped; None logs nothing. Raises UnusableKey where the content is no JWK Set, or holds no usable key.
+    `secrets`: whether shared secrets (`oct`) are accepted; a published secret is not secret. `skipped` logs the skipped
+    keys; None logs nothing. Raises UnusableKey if the content is not a JWK Set, or has no usable key.
     """
     try:
         entries = json_object(content).get("keys")
-    except Refused:
+    except InvalidJws:
         entries = None
     if not isinstance(entries, list):
         raise UnusableKey('This is not a JWK Set, a JSON object such as {"keys": [...]}.')
@@ -77,28 +77,28 @@ def parse_jwks(content: bytes, *, secrets: bool = False, skipped: SkippedKeys | 
 def jwks_file(
     path: Path, *, skipped: SkippedKeys | None = None, clock: Callable[[], float] = time.monotonic
 ) -> KeyFile:
-    """A JWK Set in a file, which may hold shared secrets; raises UnusableKey."""
+    """A JWK Set in a file, which may contain shared secrets. Raises UnusableKey."""
     return KeyFile(path, lambda content: parse_jwks(content, secrets=True, skipped=skipped), clock=clock)
 
 
 def _name(number: int, entry: object) -> str:
-    """By its kid, which stays when other keys of the set come and go."""
+    """The name of a key for the log: its kid, which does not depend on the other keys of the set."""
     kid = entry.get("kid") if isinstance(entry, dict) else None
-    return f"Key number {number}" if kid in _SAYS_NOTHING else f"Key {shown(kid)}"
+    return f"Key number {number}" if kid in _EMPTY_VALUES else f"Key {shown(kid)}"
 
 
 def _none_usable(faults: list[tuple[str, UnusableKey]]) -> str:
-    """Why a set without a usable key has none: the first key that is wrong, else the first that is of no use."""
+    """Why a set has no usable key: the error of the first invalid key, or of the first irrelevant one."""
     text = "The JWK Set has no key for RS256 or ES256 signatures."
-    by_weight = sorted(faults, key=lambda each: isinstance(each[1], _OfNoUse))
+    by_weight = sorted(faults, key=lambda each: isinstance(each[1], _IrrelevantKey))
     return next((f"{text} {name}: {fault}" for name, fault in by_weight), text)
 
 
 def _key(entry: object, secrets: bool) -> VerificationKey:
-    """The key of an entry; raises UnusableKey, _OfNoUse for one that is meant for something else."""
+    """The key of an entry. Raises UnusableKey, or _IrrelevantKey for a valid key with another purpose."""
     if not isinstance(entry, dict):
         raise UnusableKey("It is not a JSON object.")
-    entry = {name: value for name, value in entry.items() if value not in _SAYS_NOTHING}
+    entry = {name: value for name, value in entry.items() if value not in _EMPTY_VALUES}
     algorithm = _algorithm(entry)
     _check_purpose(entry)
     kid = entry.get("kid")
@@ -114,7 +114,7 @@ def _key(entry: object, secrets: bool) -> VerificationKey:
 
 
 def _algorithm(entry: dict[str, Any]) -> Algorithm:
-    """The one algorithm of a key: what its kind has here, unless the key itself is meant for another."""
+    """The algorithm of a key's type. Raises _IrrelevantKey if the key is for another algorithm."""
     match entry.get("kty"), entry.get("crv"):
         case "RSA", _:
             algorithm = Algorithm.RS256
@@ -124,18 +124,18 @@ def _algorithm(entry: dict[str, Any]) -> Algorithm:
             algorithm = Algorithm.HS256
         case kind, curve:
             had = f"kty {shown(kind)}, crv {shown(curve)}"
-            raise _OfNoUse(f"It is neither RSA, nor EC on P-256, nor a shared secret ({had}).")
+            raise _IrrelevantKey(f"It is neither RSA, nor EC on P-256, nor a shared secret ({had}).")
     if entry.get("alg", algorithm.value) != algorithm.value:
-        raise _OfNoUse(f"It is for {shown(entry['alg'])}; a key of its kind is used for {algorithm.value}.")
+        raise _IrrelevantKey(f"It is for {shown(entry['alg'])}; a key of its kind is used for {algorithm.value}.")
     return algorithm
 
 
 def _check_purpose(entry: dict[str, Any]) -> None:
     if entry.get("use", "sig") != "sig":
-        raise _OfNoUse(f"It is not for signatures (use {shown(entry['use'])}).")
+        raise _IrrelevantKey(f"It is not for signatures (use {shown(entry['use'])}).")
     operations = entry.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
-        raise _OfNoUse(f"It is not for verification (key_ops {shown(operations)}).")
+        raise _IrrelevantKey(f"It is not for verification (key_ops {shown(operations)}).")
 
 
 def _public_key(entry: dict[str, Any], algorithm: Algorithm, kid: str | None) -> VerificationKey:
@@ -147,16 +147,16 @@ def _public_key(entry: dict[str, Any], algorithm: Algorithm, kid: str | None) ->
         key = jwk.construct(numbers, algorithm.value)
         pem = key.to_pem()
     except (JWKError, ValueError, OverflowError):
-        raise UnusableKey("Its numbers are no key.") from None
+        raise UnusableKey("Its numbers are not a valid key.") from None
     return public_key(pem, kid)
 
 
 def _octets(entry: dict[str, Any], name: str) -> bytes:
-    """The bytes of a member, which python-jose's own decoder would take in any spelling and at any length."""
+    """The bytes of a member. python-jose's own decoder accepts any spelling and any length."""
     text = entry.get(name)
     if not isinstance(text, str) or not 1 <= len(text) <= _MAX_NUMBER:
         raise UnusableKey(f"Its member {name} is missing or no base64url.")
     try:
         return base64url(text)
-    except Refused:
+    except InvalidJws:
         raise UnusableKey(f"Its member {name} is missing or no base64url.") from None

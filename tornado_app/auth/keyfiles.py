@@ -1,4 +1,4 @@
-"""Keys in a file, which is read again when it changes, so that a rotation needs no restart."""
+"""Key files, which are reloaded when they change, so that a key rotation needs no restart."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keys import KeySet, public_keys, secret_key
-from tornado_app.auth.material import UnusableKey
 
 MAX_BYTES = 256 * 1024
-"""The largest key file or JWKS that is read."""
+"""Maximum size of a key file or JWK Set."""
 
-CHECK_EVERY = 1.0
-"""Seconds between two looks at the file's inode: a `stat` of a few microseconds."""
+CHECK_INTERVAL = 1.0
+"""Seconds between two checks of the file: a `stat`, which takes microseconds."""
 
 _log = logging.getLogger("leaderboard.auth")
 
@@ -26,8 +26,8 @@ _Stamp = tuple[int, int, int]
 class KeyFile:
     """The keys in a file, as `parse` reads them.
 
-    The first read raises UnusableKey, naming the file. Later, a file that is gone or bad is logged once, and the last
-    good keys go on. `clock`: seconds, of any origin.
+    The first read raises UnusableKey, naming the file. If the file is missing or invalid later, this is logged once and
+    the previous keys are kept. `clock`: seconds of any origin.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class KeyFile:
         path: Path,
         parse: Callable[[bytes], KeySet],
         *,
-        check_every: float = CHECK_EVERY,
+        check_interval: float = CHECK_INTERVAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._parse = parse
-        self._check_every = check_every
+        self._check_every = check_interval
         self._clock = clock
-        self._next_check = clock() + check_every
+        self._next_check = clock() + check_interval
         self._fault = ""
         self._stamp: _Stamp | None = None
         self._content = b""
@@ -52,7 +52,7 @@ class KeyFile:
             raise UnusableKey(f"{path}: {_reason(error)}") from None
 
     def current(self) -> KeySet:
-        """The keys of the file as it was at most `check_every` seconds ago, or its last good ones."""
+        """The keys of the file as it was at most `check_interval` seconds ago, or the last valid ones."""
         now = self._clock()
         if now >= self._next_check:
             self._next_check = now + self._check_every
@@ -65,7 +65,7 @@ class KeyFile:
                 return
             keys = self._read()
         except OSError as error:
-            self._stamp = None  # so that it is read when it is back, whatever its inode is
+            self._stamp = None  # so that it is read when it exists again, whatever its inode
             self._report(_reason(error))
             return
         except UnusableKey as error:
@@ -77,12 +77,12 @@ class KeyFile:
         self._fault = ""
 
     def _read(self) -> KeySet:
-        """Reads the file; the same content gives the same set, so that what was verified by it stays verified."""
-        with open(self._path, "rb", opener=_open_at_once) as file:
+        """Read the file. The same content gives the same set, so that cached verifications stay valid."""
+        with open(self._path, "rb", opener=_open_nonblocking) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise UnusableKey("This is not a regular file.")
-            self._stamp = _stamp(found)  # from before the read: what is written during it gives another stamp
+            self._stamp = _stamp(found)  # taken before the read, so that a change during it is noticed
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise UnusableKey(f"The file has more than {MAX_BYTES} bytes.")
@@ -108,8 +108,8 @@ def public_key_file(path: Path, kid: str | None = None, *, clock: Callable[[], f
     return KeyFile(path, lambda content: KeySet(public_keys(content, kid)), clock=clock)
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Opens a pipe without waiting for who writes to it, so that it can be refused."""
+def _open_nonblocking(path: str, flags: int) -> int:
+    """Open without waiting for the writer of a pipe, so that a pipe can be refused."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

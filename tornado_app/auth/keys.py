@@ -1,4 +1,4 @@
-"""Keys, each fixed to one algorithm when it is built, so that no token can choose how it is checked.
+"""Keys. Each is bound to one algorithm, so that no token can choose how it is verified.
 
 Sources: RFC 7515 and 7518; RFC 8725 section 3.1 for one algorithm per key.
 """
@@ -14,23 +14,23 @@ from typing import Protocol
 from jose import jwk
 from jose.backends.base import Key
 
-from tornado_app.auth import material
-from tornado_app.auth.material import UnusableKey
+from tornado_app.auth import key_parsing
+from tornado_app.auth.key_parsing import UnusableKey
 
 MAX_KEYS = 64
-"""Keys in one set: a provider in rotation publishes two or three."""
+"""Maximum keys in one set; a provider publishes two or three during a rotation."""
 
 MAX_KID = 128
-"""Characters of a key id."""
+"""Maximum characters of a key id."""
 
 MAX_TRIED = 8
-"""Keys that a token without a key id is tried against; past it, it must name one (OpenID Connect Core, 10.1)."""
+"""Maximum keys that are tried for a token without a key id (OpenID Connect Core, 10.1)."""
 
 _HMAC_BLOCK = 64
 
 
 class Algorithm(StrEnum):
-    """The algorithms that are accepted at all."""
+    """The accepted algorithms."""
 
     HS256 = "HS256"
     RS256 = "RS256"
@@ -38,12 +38,11 @@ class Algorithm(StrEnum):
 
 
 ALGORITHMS = tuple(algorithm.value for algorithm in Algorithm)
-"""Their names."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """What a signature is checked with. `fingerprint` identifies the material, without giving it away."""
+    """A key that verifies signatures. `fingerprint` identifies the key material without revealing it."""
 
     algorithm: Algorithm
     key: Key = field(repr=False, compare=False)
@@ -53,32 +52,32 @@ class VerificationKey:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """What tokens and proofs are signed with. `public` is the half that checks them (for HS256, the same secret)."""
+    """A key that signs. `public` verifies its signatures (for HS256, the same secret)."""
 
     key: Key = field(repr=False, compare=False)
     public: VerificationKey
 
     @property
     def algorithm(self) -> Algorithm:
-        """The one algorithm that this key signs with."""
+        """The algorithm that this key signs with."""
         return self.public.algorithm
 
     @property
     def kid(self) -> str | None:
-        """The key id for the header of what is signed."""
+        """The key id for the header."""
         return self.public.kid
 
 
 class KeySource(Protocol):
-    """Where a verifier gets its keys. The same object is given until the keys differ, so `is` tells a change."""
+    """A source of keys. `current` returns the same object until the keys change."""
 
     def current(self) -> KeySet:
-        """The keys to check with now; quick, and never raises."""
+        """The current keys. Fast, and never raises."""
         ...
 
 
 class KeySet:
-    """Keys that never change, found by key id and algorithm in memory; also a source of itself."""
+    """An immutable set of keys, indexed by key id and algorithm. It is also a KeySource."""
 
     def __init__(self, keys: Iterable[VerificationKey]) -> None:
         self.keys = tuple({(key.kid, key.fingerprint): key for key in keys}.values())
@@ -101,10 +100,11 @@ class KeySet:
         return self
 
     def find(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
-        """The keys that a token with this header may be signed with; none where there are none.
+        """The keys that may have signed a token with this header.
 
-        A known id names its key alone. Keys without an id stand in for an unknown one (a provider that names its key,
-        configured here as a PEM file). A token without an id is tried against each key of its algorithm, if few.
+        A known id selects its key only. For an unknown id, the keys without an id are tried (the provider names its
+        key, which is configured here as a PEM file). For a token without an id, all keys of its algorithm are tried, if
+        there are at most MAX_TRIED.
         """
         if kid is None:
             found = self._by_algorithm.get(algorithm, ())
@@ -116,29 +116,12 @@ class KeySet:
         return kid in self._kids
 
 
-class JoinedKeys:
-    """Several sources as one, for a rotation in which the old and the new key are different files."""
-
-    def __init__(self, sources: Iterable[KeySource]) -> None:
-        self._sources = tuple(sources)
-        self._parts: tuple[KeySet, ...] = ()
-        self._joined = KeySet(())
-
-    def current(self) -> KeySet:
-        """The keys of all sources, in their order; the first wins where two are the same key."""
-        parts = tuple(source.current() for source in self._sources)
-        if len(parts) != len(self._parts) or any(new is not old for new, old in zip(parts, self._parts, strict=True)):
-            self._parts = parts
-            self._joined = KeySet(key for part in parts for key in part.keys)
-        return self._joined
-
-
 def secret_key(secret: str | bytes, kid: str | None = None, *, exact: bool = False) -> VerificationKey:
-    """An HS256 key of a shared secret, whose last line end does not count unless `exact`.
+    """An HS256 key of a shared secret, whose trailing line break is ignored unless `exact`.
 
     Raises UnusableKey for a secret that is short, a placeholder, or a public key, certificate or JWK by mistake.
     """
-    octets = material.secret(secret, exact=exact)
+    octets = key_parsing.secret(secret, exact=exact)
     key = jwk.construct(octets, Algorithm.HS256.value)
     return VerificationKey(Algorithm.HS256, key, _hmac_fingerprint(octets), _checked_kid(kid))
 
@@ -148,7 +131,7 @@ def public_keys(pem: str | bytes, kid: str | None = None) -> tuple[VerificationK
 
     `kid` is for a text that holds one key. Raises UnusableKey for private keys, other kinds of key and weak ones.
     """
-    found = tuple(_public_key(public, kid) for public in material.public_keys(pem))
+    found = tuple(_public_key(public, kid) for public in key_parsing.public_keys(pem))
     if kid is not None and len(found) > 1:
         raise UnusableKey(f"There are {len(found)} keys for one key id; give each its own file, or use a JWKS.")
     return found
@@ -168,33 +151,21 @@ def signing_secret(secret: str | bytes, kid: str | None = None) -> SigningKey:
     return SigningKey(public.key, public)
 
 
-def signing_key(pem: str | bytes, kid: str | None = None) -> SigningKey:
-    """An RS256 or ES256 key that signs, from the PEM text of an unencrypted private key; raises UnusableKey."""
-    private, public = material.private_key(pem)
-    checked = _public_key(public, kid)
-    return SigningKey(jwk.construct(private, checked.algorithm.value), checked)
-
-
-def same_key(one: VerificationKey, other: VerificationKey) -> bool:
-    """Whether both are the same material, whatever their ids: what one signs, the other would accept."""
-    return one.fingerprint == other.fingerprint
-
-
 def shared_keys(one: KeySet, other: KeySet) -> bool:
-    """Whether the sets have a key in common; token keys and proof keys must not."""
+    """Whether the sets have key material in common; token keys and proof keys must not."""
     return not {key.fingerprint for key in one.keys}.isdisjoint(key.fingerprint for key in other.keys)
 
 
-def _public_key(public: material.PublicKey, kid: str | None) -> VerificationKey:
-    algorithm = Algorithm.RS256 if material.is_rsa(public) else Algorithm.ES256
-    pem, der = material.spki(public)
+def _public_key(public: key_parsing.PublicKey, kid: str | None) -> VerificationKey:
+    algorithm = Algorithm.RS256 if key_parsing.is_rsa(public) else Algorithm.ES256
+    pem, der = key_parsing.spki(public)
     return VerificationKey(
         algorithm, jwk.construct(pem, algorithm.value), hashlib.sha256(der).digest(), _checked_kid(kid)
     )
 
 
 def _hmac_fingerprint(octets: bytes) -> bytes:
-    """HMAC hashes a key longer than a block and pads a shorter one with zeros, so different texts can be one key."""
+    """HMAC hashes keys longer than a block and pads shorter ones with zeros, so different texts can be the same key."""
     block = hashlib.sha256(octets).digest() if len(octets) > _HMAC_BLOCK else octets
     return hashlib.sha256(b"hmac:" + block.ljust(_HMAC_BLOCK, b"\0")).digest()
 

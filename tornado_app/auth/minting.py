@@ -1,4 +1,4 @@
-"""Tokens signed here: for `leaderboard token`, the demo and tests. Production tokens come from an identity provider."""
+"""Signs tokens for `leaderboard token`, the demo and tests. In production an identity provider issues tokens."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from jose import jws
+from jose import jws as jose_jws
 
-from tornado_app.auth import compact, material
+from tornado_app.auth import jws, key_parsing
 from tornado_app.auth.keys import SigningKey
 from tornado_app.core import identity
 from tornado_app.core.identity import MAX_TOKEN
@@ -22,10 +22,10 @@ from tornado_app.core.policies import DEFAULT_CLAIMS, ClaimNames
 from tornado_app.runtime import private_files
 
 MAX_SECRET = 4096
-"""Bytes that are read of a secret's file."""
+"""Maximum bytes of a secret file."""
 
 SECRET_BYTES = 32
-"""Random bytes of a made secret: 256 bits, as HS256 has."""
+"""Random bytes of a generated secret: 256 bits, as HS256 needs."""
 
 _log = logging.getLogger("leaderboard.auth")
 
@@ -43,14 +43,14 @@ def mint(
     names: ClaimNames = DEFAULT_CLAIMS,
     clock: Callable[[], float] = time.time,
 ) -> str:
-    """A bearer token for `sub` that holds for `ttl` seconds from now; raises ValueError where it could not be used.
+    """A bearer token for `sub` that is valid for `ttl` seconds. Raises ValueError if the service would not accept it.
 
     `scopes`: of `Scope`. `names`: the claims that the service reads, and its names for the scopes.
     """
     if not identity.is_user_id(sub):
         raise ValueError(f"A user id has {identity.USER_ID_FORM}.")
-    if not 0 < ttl <= compact.MAX_DATE:
-        raise ValueError("A token must hold for more than 0 seconds.")
+    if not 0 < ttl <= jws.MAX_DATE:
+        raise ValueError("A token must be valid for more than 0 seconds.")
     now = clock()
     claims: dict[str, Any] = {
         "sub": sub,
@@ -67,9 +67,9 @@ def mint(
 
 
 def _granting(scopes: Iterable[str], names: ClaimNames) -> str | list[str] | None:
-    """What the service takes for `scopes`: text where that can hold it, as most providers write it, else a list.
+    """The value of the scope claim: space-separated text as most providers use, or a list if a scope has a space.
 
-    Raises ValueError where it takes nothing for one of them.
+    Raises ValueError for a scope that no configured scope grants.
     """
     granted = []
     for scope in scopes:
@@ -81,19 +81,19 @@ def _granting(scopes: Iterable[str], names: ClaimNames) -> str | list[str] | Non
 
 
 def sign(key: SigningKey, claims: dict[str, Any], typ: str) -> str:
-    """`claims` as a compact JWS of this type; raises ValueError where it would be longer than is accepted."""
+    """`claims` as a compact JWS of this type. Raises ValueError if it would be too long to be accepted."""
     headers = {"typ": typ} if key.kid is None else {"typ": typ, "kid": key.kid}
-    text = jws.sign(claims, key.key, headers, key.algorithm.value)
+    text = jose_jws.sign(claims, key.key, headers, key.algorithm.value)
     if len(text) > MAX_TOKEN:
         raise ValueError(f"The token would have {len(text)} characters; at most {MAX_TOKEN} are accepted.")
     return text
 
 
 def ensure_secret(path: Path) -> str:
-    """The secret in the file, which is made, readable by its owner only, where there is none yet.
+    """The secret in the file. If the file does not exist, it is generated, readable by its owner only.
 
-    Safe when several processes start at once: all get the same. Raises UnusableKey for a file that holds no fit secret
-    and OSError where the folder cannot be written, and StartupError where another user has a hand in it.
+    Safe if several processes start at the same time: all get the same secret. Raises UnusableKey for a file without a
+    usable secret, OSError if the directory cannot be written, and StartupError if other users can change the file.
     """
     private_files.check_made_file(path)
     try:
@@ -104,7 +104,7 @@ def ensure_secret(path: Path) -> str:
 
 
 def _make_secret(path: Path) -> None:
-    """Writes a new secret beside the file and links it into place whole; who comes second leaves the first as it is."""
+    """Write a new secret to a temporary file and link it into place; if the file exists by then, it is kept."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -115,7 +115,7 @@ def _make_secret(path: Path) -> None:
             os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
-        pass  # another process was first, and its secret is the one
+        pass  # another process was first; its secret is used
     finally:
         draft.unlink()
 
@@ -127,8 +127,10 @@ def _read_secret(path: Path) -> str:
     if mode & 0o077:
         _log.warning("other users can access the secret file %s; run: chmod 600", path)
     try:
-        return material.secret(content).decode("utf-8")
+        return key_parsing.secret(content).decode("utf-8")
     except UnicodeDecodeError:
-        raise material.UnusableKey(f"The secret file {path} is not text; delete it to have a new one made.") from None
-    except material.UnusableKey as fault:
-        raise material.UnusableKey(f"{path}: {fault} Or delete the file to have a new one made.") from None
+        raise key_parsing.UnusableKey(
+            f"The secret file {path} is not text; delete it to have a new one generated."
+        ) from None
+    except key_parsing.UnusableKey as fault:
+        raise key_parsing.UnusableKey(f"{path}: {fault} Or delete the file to have a new one generated.") from None

@@ -1,4 +1,4 @@
-"""Action proofs: the game server's word that an action happened. Source: the API contract, section 6."""
+"""Verifies action proofs, by which a game server confirms an action. Source: the API contract, section 6."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from tornado_app.auth import compact
-from tornado_app.auth.compact import Opened, Refused, shown
+from tornado_app.auth import jws
+from tornado_app.auth.jws import InvalidJws, VerifiedJws, shown
 from tornado_app.auth.keys import KeySet, KeySource, SigningKey
 from tornado_app.auth.minting import sign
 from tornado_app.core import identity
@@ -21,16 +21,16 @@ from tornado_app.core.identity import MAX_TOKEN
 from tornado_app.core.model import MAX_SCORE, Submission, VerifiedProof
 
 TYPE = "action-proof+jwt"
-"""The header's `typ`: no token has it, and no proof lacks it."""
+"""The header's `typ`, which distinguishes proofs from tokens."""
 
 LIFETIME = 60.0
-"""Seconds that `exp` may lie after `iat`."""
+"""Maximum seconds from `iat` to `exp`."""
 
 LEEWAY = 5.0
-"""Seconds that the game server's clock may be ahead of ours."""
+"""Maximum seconds that the game server's clock may be ahead."""
 
 MAX_ACTION_TYPE = 128
-"""Characters of an action type."""
+"""Maximum characters of an action type."""
 
 _TYPES: frozenset[str | None] = frozenset({TYPE})
 
@@ -83,16 +83,16 @@ class ProofVerifier:
         """The proof in its compact form; raises InvalidActionProof or ExpiredActionProof."""
         try:
             proof = _proof(self._open(text).claims)
-        except Refused as refusal:
+        except InvalidJws as refusal:
             raise _invalid(refusal) from None
         self._check_times(proof)
         return proof
 
-    def opened(self, text: str) -> Opened:
+    def verify_signature(self, text: str) -> VerifiedJws:
         """Header, claims and key of a proof with a good signature, whatever else it says. Raises InvalidActionProof."""
         try:
             return self._open(text)
-        except Refused as refusal:
+        except InvalidJws as refusal:
             raise _invalid(refusal) from None
 
     def verify_submission(self, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
@@ -101,17 +101,17 @@ class ProofVerifier:
             raise InvalidActionProof(detail="no proof")
         return bind(self.verify(submission.proof), submission, actions)
 
-    def _open(self, text: str) -> Opened:
+    def _open(self, text: str) -> VerifiedJws:
         if len(text) > MAX_TOKEN or not text.isascii():
-            raise compact.unreadable(text, "The action proof")
-        return compact.open_jws(text, self._keys.current(), _TYPES)
+            raise jws.undecodable(text, "The action proof")
+        return jws.verify(text, self._keys.current(), _TYPES)
 
     def _check_times(self, proof: Proof) -> None:
         now = self._clock()
         lifetime = proof.expires_at - proof.issued_at
         if not 0 < lifetime <= self._lifetime:
             raise InvalidActionProof(
-                "The action proof may not hold for longer than the service allows (exp, iat).",
+                "The action proof is valid for longer than the service allows (exp, iat).",
                 reason="lifetime",
                 detail=f"had {lifetime:g} s, wanted more than 0 and at most {self._lifetime:g} s (proof_lifetime)",
             )
@@ -152,7 +152,7 @@ def _other(what: str, had: object, wanted: object, *, reason: str) -> InvalidAct
     return InvalidActionProof(f"The action proof is for another {what}.", reason=reason, detail=detail)
 
 
-def _invalid(refusal: Refused) -> InvalidActionProof:
+def _invalid(refusal: InvalidJws) -> InvalidActionProof:
     return InvalidActionProof(str(refusal) or None, reason=refusal.reason, detail=refusal.detail)
 
 
@@ -183,10 +183,10 @@ def sign_action(
         del claims["pts"]
     try:
         _proof(claims)
-    except Refused as refusal:
+    except InvalidJws as refusal:
         raise ValueError(str(refusal)) from None
     if not ttl > 0:
-        raise ValueError("An action proof must hold for more than 0 seconds.")
+        raise ValueError("An action proof must be valid for more than 0 seconds.")
     return sign(key, claims, TYPE)
 
 
@@ -207,12 +207,12 @@ def _proof(claims: dict[str, Any]) -> Proof:
         raise _claim(text, "jti", action_id)
     if "pts" in claims and (type(points) is not int or not 1 <= points <= MAX_SCORE):
         raise _claim("The points of an action proof must be an integer of 1 or more (pts).", "pts", points)
-    issued, expires = compact.date(claims, "iat"), compact.date(claims, "exp")
+    issued, expires = jws.date(claims, "iat"), jws.date(claims, "exp")
     if issued is None or expires is None:
         text = "The action proof must say when it was issued and when it expires (iat, exp)."
         raise _claim(text, "exp" if expires is None else "iat", None)
     return Proof(player, action_type, action_id, issued, expires, points)
 
 
-def _claim(text: str, name: str, value: object) -> Refused:
-    return Refused(text, reason="invalid_claim", detail=f"claim {name} is {shown(value)}")
+def _claim(text: str, name: str, value: object) -> InvalidJws:
+    return InvalidJws(text, reason="invalid_claim", detail=f"claim {name} is {shown(value)}")

@@ -33,5 +33,5 @@ class RefreshingTokenVerifier:
         return self._verifier.remembers(token)
 
     async def _learn(self) -> bool:
-        learned = [await remote.learn() for remote in self._remotes]
+        learned = [await remote.refresh_for_unknown_kid() for remote in self._remotes]
         return any(learned)

@@ -1,6 +1,6 @@
-"""The JWK Set of an identity provider, by URL: always answered from memory, fetched beside the requests.
+"""The JWK Set of an identity provider, by URL: fetched in the background and served from memory.
 
-A provider that is slow, down or serves rubbish changes nothing: the last good set goes on.
+If a fetch fails or its response is invalid, the previous keys are kept.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from tornado.httpclient import HTTPError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from tornado_app.auth.jwks import SkippedKeys, parse_jwks
+from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keyfiles import MAX_BYTES
 from tornado_app.auth.keys import KeySet
-from tornado_app.auth.material import UnusableKey
-from tornado_app.auth.schedule import Schedule, max_age
+from tornado_app.auth.refresh_schedule import RefreshSchedule, max_age
 
 TIMEOUT = 5.0
-"""Seconds for a whole fetch, from the name's resolution to the last byte."""
+"""Timeout of a fetch in seconds, from name resolution to the last byte."""
 
 PATIENCE = 2.0
-"""Seconds that a request with an unknown key id waits for a fetch."""
+"""Maximum seconds that a request with an unknown key id waits for a fetch."""
 
 MAX_WAITING = 100
-"""Requests that wait for one fetch; further ones are refused at once."""
+"""Maximum requests that wait for a fetch; further ones are refused immediately."""
 
 Outcome = Literal["changed", "unchanged", "failed"]
 
 _log = logging.getLogger("leaderboard.auth")
 
 
-class Answer(NamedTuple):
-    """A provider's answer: the body, and its `Cache-Control` header."""
+class FetchResult(NamedTuple):
+    """A provider's response: the body, and its `Cache-Control` header."""
 
     body: bytes
     cache_control: str
 
 
 class FetchFailed(Exception):
-    """The provider gave no set; the text says why."""
+    """A fetch failed; the text says why."""
 
 
 class RemoteKeys:
-    """The keys at a URL. `start` fetches them and keeps them fresh, `aclose` ends that.
+    """The keys at a URL. `start` fetches them and keeps them up to date until `aclose`.
 
-    `fetch`: how an Answer is got from a URL in so many seconds; it raises FetchFailed. `count` is told the outcome of
-    each fetch. `clock`: seconds of any origin. Raises UnusableKey where keys from the URL cannot be trusted.
+    `fetch(url, timeout)` returns a FetchResult or raises FetchFailed. `count` is called with the outcome of each fetch.
+    `clock`: seconds of any origin. Raises UnusableKey for a URL that cannot be trusted.
     """
 
     def __init__(
@@ -60,20 +60,20 @@ class RemoteKeys:
         url: str,
         *,
         allow_http: bool = False,
-        fetch: Callable[[str, float], Awaitable[Answer]] | None = None,
+        fetch: Callable[[str, float], Awaitable[FetchResult]] | None = None,
         count: Callable[[Outcome], None] = lambda outcome: None,
         clock: Callable[[], float] = time.monotonic,
         timeout: float = TIMEOUT,
         patience: float = PATIENCE,
     ) -> None:
         self._url = checked_url(url, allow_http=allow_http)
-        self._name = url.partition("?")[0]  # for the log: a query may hold what is not for it
+        self._name = url.partition("?")[0]  # for the log: a query may contain a secret
         self._fetch = fetch or fetch_jwks
         self._count = count
         self._clock = clock
         self._timeout = timeout
         self._patience = patience
-        self._schedule = Schedule()
+        self._schedule = RefreshSchedule()
         self._keys = KeySet(())
         self._skipped = SkippedKeys()
         self._fetching: asyncio.Task[None] | None = None
@@ -83,54 +83,54 @@ class RemoteKeys:
         self._good_at: float | None = None
 
     def current(self) -> KeySet:
-        """The last good set; empty until the first fetch succeeds."""
+        """The last valid set; empty until the first fetch succeeds."""
         return self._keys
 
     @property
     def fault(self) -> str:
-        """Why the last fetch failed; empty where it did not."""
+        """Why the last fetch failed; empty if it succeeded."""
         return self._fault
 
     @property
     def age(self) -> float | None:
-        """Seconds since the provider last gave a good set, None where it never did."""
+        """Seconds since the last successful fetch, None before the first."""
         return None if self._good_at is None else self._clock() - self._good_at
 
     async def start(self) -> None:
-        """Fetch the set, at most for the timeout of a fetch, and go on in the background whether or not it came."""
+        """Fetch the set once, with the usual timeout, then keep it up to date in the background."""
         await self.refresh()
         self._keeper = asyncio.create_task(self._keep_fresh(), name="jwks")
 
     async def aclose(self) -> None:
-        """End the background work, a fetch in flight included."""
+        """Stop the background work and a fetch in progress."""
         tasks = [task for task in (self._keeper, self._fetching) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def refresh(self) -> None:
-        """Fetch now, or join the fetch in flight."""
-        await asyncio.wait({self._begin()})
+        """Fetch now, or wait for the fetch in progress."""
+        await asyncio.wait({self._start_fetch()})
 
-    async def learn(self) -> bool:
-        """Look for a key that is not known yet: whether `current` has changed, so that it is worth another look.
+    async def refresh_for_unknown_kid(self) -> bool:
+        """Fetch the set because of an unknown key id. Returns whether `current` has changed.
 
-        Many unknown keys cause one fetch, and no more than one a minute whatever they are; who would start the second
-        is told False at once. Waits for at most `patience` seconds.
+        Concurrent requests share one fetch, and there is at most one a minute: further calls return False immediately.
+        Waits for at most `patience` seconds.
         """
         in_flight = self._fetching is not None and not self._fetching.done()
-        if self._waiting >= MAX_WAITING or not (in_flight or self._schedule.may_look(self._clock())):
+        if self._waiting >= MAX_WAITING or not (in_flight or self._schedule.may_refresh(self._clock())):
             return False
         before = self._keys
         self._waiting += 1
         try:
-            await asyncio.wait({self._begin()}, timeout=self._patience)
+            await asyncio.wait({self._start_fetch()}, timeout=self._patience)
         finally:
             self._waiting -= 1
         return self._keys is not before
 
-    def _begin(self) -> asyncio.Task[None]:
-        """The one fetch in flight; a task of its own, so that a request that is cut off does not end it."""
+    def _start_fetch(self) -> asyncio.Task[None]:
+        """The fetch in progress; a separate task, so that cancelling a request does not cancel it."""
         if self._fetching is None or self._fetching.done():
             self._schedule.began(self._clock())
             self._fetching = asyncio.create_task(self._fetch_once(), name="jwks fetch")
@@ -144,24 +144,24 @@ class RemoteKeys:
 
     async def _fetch_once(self) -> None:
         try:
-            async with asyncio.timeout(self._timeout + 1):  # the fetch has its own; without one, none would follow
+            async with asyncio.timeout(self._timeout + 1):  # for a fetch that ignores its own timeout
                 answer = await self._fetch(self._url, self._timeout)
             keys = parse_jwks(answer.body, skipped=self._skipped)
         except (FetchFailed, UnusableKey) as fault:
             self._failed(str(fault))
-        except Exception as error:  # noqa: BLE001  (the last good set goes on, whatever a network can do to a client)
+        except Exception as error:  # noqa: BLE001  (any failure of a fetch keeps the previous keys)
             self._failed(type(error).__name__)
         else:
             self._succeeded(keys, max_age(answer.cache_control))
 
     def _succeeded(self, keys: KeySet, lifetime: float | None) -> None:
         self._good_at = self._clock()
-        self._schedule.succeeded(self._good_at, lifetime, random.random())  # noqa: S311  (spreads load, hides nothing)
+        self._schedule.succeeded(self._good_at, lifetime, random.random())  # noqa: S311  (spreads load; not a secret)
         changed = keys.keys != self._keys.keys
         if changed or self._fault:
             _log.info("JWK Set of %s loaded: %s", self._name, keys)
         if changed:
-            self._keys = keys  # the same keys keep the same set, so that what was verified by it stays verified
+            self._keys = keys  # equal keys keep the same set, so that cached verifications stay valid
         self._fault = ""
         self._count("changed" if changed else "unchanged")
 
@@ -175,7 +175,7 @@ class RemoteKeys:
 
 
 def checked_url(url: str, *, allow_http: bool = False) -> str:
-    """`url`, where keys from it can be trusted: https, or http to this very machine; else raises UnusableKey."""
+    """`url`, if it is trusted: https, or http on a loopback address. Raises UnusableKey."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -199,7 +199,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def fetch_jwks(url: str, timeout: float) -> Answer:  # noqa: ASYNC109  (Tornado's, which closes the connection)
+async def fetch_jwks(url: str, timeout: float) -> FetchResult:  # noqa: ASYNC109  (Tornado closes the connection)
     """One GET in `timeout` seconds: no redirects, no decompression, at most MAX_BYTES. Raises FetchFailed."""
     client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=MAX_BYTES)
     request = HTTPRequest(
@@ -221,7 +221,7 @@ async def fetch_jwks(url: str, timeout: float) -> Answer:  # noqa: ASYNC109  (To
         client.close()
     if answer.code != 200:
         raise FetchFailed(f"the answer's status is {answer.code}")
-    return Answer(answer.body, ", ".join(answer.headers.get_list("Cache-Control")))
+    return FetchResult(answer.body, ", ".join(answer.headers.get_list("Cache-Control")))
 
 
 def _reason(error: HTTPError) -> str:

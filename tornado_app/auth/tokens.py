@@ -1,4 +1,4 @@
-"""Bearer tokens: a signed JWT goes in, a Caller or a refusal comes out. Source: the API contract, section 1."""
+"""Verifies bearer tokens (signed JWTs). Source: the API contract, section 1."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from tornado_app.auth import claims as claim_values
-from tornado_app.auth import compact
-from tornado_app.auth.compact import Opened, Refused, shown
+from tornado_app.auth import jws
+from tornado_app.auth.jws import InvalidJws, VerifiedJws, shown
 from tornado_app.auth.keys import KeySet, KeySource
 from tornado_app.core import identity
 from tornado_app.core.errors import ExpiredToken, InvalidToken
@@ -20,10 +20,10 @@ from tornado_app.core.model import Caller
 from tornado_app.core.policies import DEFAULT_CLAIMS, ClaimNames
 
 CACHE_SIZE = 32_768
-"""Verified tokens kept: about 700 bytes each, whatever the token's size, since only its hash is the key."""
+"""Maximum cached tokens, about 700 bytes each: the key is the token's hash."""
 
 MAX_AHEAD = 60.0
-"""Seconds that `iat` may lie ahead: it dates a token, `nbf` is what holds one back."""
+"""Maximum seconds that `iat` may be in the future; `nbf` is the claim that delays a token."""
 
 _log = logging.getLogger("leaderboard.auth")
 
@@ -31,11 +31,11 @@ _TYPES: frozenset[str | None] = frozenset({None, "jwt", "at+jwt"})
 
 
 class UnknownTokenKey(InvalidToken):
-    """The token names a key id that is not known (yet): worth one look at the provider's keys."""
+    """The token names an unknown key id, which may be new at the provider."""
 
 
 class _Verified(NamedTuple):
-    """A token whose signature was checked, with the times between which it holds."""
+    """A verified token, with the times between which it is valid, leeway included."""
 
     caller: Caller
     not_before: float
@@ -43,11 +43,11 @@ class _Verified(NamedTuple):
 
 
 class TokenVerifier:
-    """Checks bearer tokens, and remembers those it accepted.
+    """Verifies bearer tokens, and caches the accepted ones.
 
-    `audience`: what an audience claim must hold, one or one of several; `issuer`: what `iss` must be; where None or
-    empty, the claim is not checked. `names`: which claims are read. `leeway`: seconds that clocks may differ, for `exp`
-    and `nbf`. `clock`: seconds since the epoch.
+    `audience`: the accepted audiences; `issuer`: the required `iss`; if None or empty, the claim is not checked.
+    `names`: the names of claims. `leeway`: maximum clock skew in seconds, for `exp` and `nbf`. `clock`: seconds since
+    the epoch.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class TokenVerifier:
         times are compared with the clock on each call. Refusals are not remembered: strangers would fill the memory.
         """
         if len(token) > MAX_TOKEN or not token.isascii():
-            raise _invalid(compact.unreadable(token, "The token"))
+            raise _invalid(jws.undecodable(token, "The token"))
         keys = self._source.current()
         if keys is not self._keys:
             self._keys = keys
@@ -101,31 +101,33 @@ class TokenVerifier:
             return False
         return hashlib.sha256(token.encode("ascii")).digest() in self._cache
 
-    def opened(self, token: str) -> Opened:
+    def verify_signature(self, token: str) -> VerifiedJws:
         """Header, claims and key of a token with a good signature, whatever its claims say. Raises InvalidToken."""
         try:
             if len(token) > MAX_TOKEN or not token.isascii():
-                raise compact.unreadable(token, "The token")
-            return compact.open_jws(token, self._source.current(), _TYPES)
-        except Refused as refusal:
+                raise jws.undecodable(token, "The token")
+            return jws.verify(token, self._source.current(), _TYPES)
+        except InvalidJws as refusal:
             raise _invalid(refusal) from None
 
     def _open(self, token: str, keys: KeySet) -> _Verified:
         try:
-            return self._verified(compact.open_jws(token, keys, _TYPES).claims)
-        except Refused as refusal:
+            return self._verified(jws.verify(token, keys, _TYPES).claims)
+        except InvalidJws as refusal:
             raise _invalid(refusal) from None
 
     def _verified(self, claims: dict[str, Any]) -> _Verified:
-        expires = compact.date(claims, "exp")
+        expires = jws.date(claims, "exp")
         if expires is None:
-            raise Refused("The token must say when it expires (exp).", reason="invalid_claim", detail="exp is absent")
-        issued = compact.date(claims, "iat") or 0.0
-        not_before = max(compact.date(claims, "nbf") or 0.0, issued - MAX_AHEAD)
+            raise InvalidJws(
+                "The token must say when it expires (exp).", reason="invalid_claim", detail="exp is absent"
+            )
+        issued = jws.date(claims, "iat") or 0.0
+        not_before = max(jws.date(claims, "nbf") or 0.0, issued - MAX_AHEAD)
         claim_values.check_audience(claims, self._names, self._audience)
         if self._issuer is not None and claims.get("iss") != self._issuer:
             detail = f"had {shown(claims.get('iss'))}, wanted {shown(self._issuer)}"
-            raise Refused("The token is from another issuer (iss).", reason="issuer", detail=detail)
+            raise InvalidJws("The token is from another issuer (iss).", reason="issuer", detail=detail)
         caller = Caller(
             claim_values.user_id(claims, self._names),
             expires,
@@ -156,6 +158,6 @@ class TokenVerifier:
             self._cache.popitem(last=False)
 
 
-def _invalid(refusal: Refused) -> InvalidToken:
-    kind = UnknownTokenKey if isinstance(refusal, compact.UnknownKey) else InvalidToken
+def _invalid(refusal: InvalidJws) -> InvalidToken:
+    kind = UnknownTokenKey if isinstance(refusal, jws.UnknownKey) else InvalidToken
     return kind(str(refusal) or None, reason=refusal.reason, detail=refusal.detail)

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TextIO
 
 import msgspec
 
-from tornado_app.auth import compact
-from tornado_app.auth.compact import Opened
+from tornado_app.auth import jws
+from tornado_app.auth.jws import VerifiedJws
 from tornado_app.auth.keys import KeySet, VerificationKey
 from tornado_app.auth.proofs import Proof, ProofVerifier, bind
 from tornado_app.auth.remote import RemoteKeys
@@ -54,9 +54,9 @@ REMEDIES = {
 
 
 class _Report(NamedTuple):
-    """What the check found. `opened` is None unless the signature is good; `lines` describe what was accepted."""
+    """What the check found. `verified` is None unless the signature is valid; `lines` describe what was accepted."""
 
-    opened: Opened | None
+    verified: VerifiedJws | None
     refusal: LeaderboardError | None
     lines: tuple[tuple[str, str], ...] = ()
 
@@ -65,11 +65,11 @@ def check_token(config: Config, text: str, *, out: TextIO | None = None) -> int:
     """Print what the service says of a bearer token; 0 where it is accepted, else 1. Raises StartupError."""
     keys, source = _token_keys(config)
     verifier = token_verifier(config, TokenKeys(keys))
-    opened = _opened(verifier.opened, text)
+    verified = _verified(verifier.verify_signature, text)
     try:
-        report = _Report(opened, None, tuple(_about_caller(verifier.verify(text))))
+        report = _Report(verified, None, tuple(_about_caller(verifier.verify(text))))
     except LeaderboardError as refusal:
-        report = _Report(opened, refusal)
+        report = _Report(verified, refusal)
     return _print(report, text, keys, source, out or sys.stdout)
 
 
@@ -80,12 +80,12 @@ def check_proof(config: Config, text: str, request: Submission, *, out: TextIO |
     StartupError and ConfigError.
     """
     verifier, keys = _proof_verifier(config)
-    opened = _opened(verifier.opened, text)
+    verified = _verified(verifier.verify_signature, text)
     try:
         proof = verifier.verify(text)
-        report = _Report(opened, None, tuple(_about_proof(proof, request, config)))
+        report = _Report(verified, None, tuple(_about_proof(proof, request, config)))
     except LeaderboardError as refusal:
-        report = _Report(opened, refusal)
+        report = _Report(verified, refusal)
     return _print(report, text, keys, _source(config, "proof"), out or sys.stdout)
 
 
@@ -135,9 +135,9 @@ def _source(config: Config, prefix: str) -> str:
     return str(config.generated_key_path if prefix == "jwt" else config.generated_proof_key_path)
 
 
-def _opened(open_: Callable[[str], Opened], text: str) -> Opened | None:
+def _verified(verify: Callable[[str], VerifiedJws], text: str) -> VerifiedJws | None:
     try:
-        return open_(text)
+        return verify(text)
     except LeaderboardError:
         return None  # `verify` raises the same, and that is reported
 
@@ -164,14 +164,14 @@ def _time(seconds: float) -> str:
 
 
 def _print(report: _Report, text: str, keys: KeySet, source: str, out: TextIO) -> int:
-    header, claims = compact.unverified(text)
+    header, claims = jws.unverified(text)
     rows = [("verdict", "accepted" if report.refusal is None else "refused"), *_reasons(report.refusal), *report.lines]
-    rows += [("key", "none verifies it" if report.opened is None else _key(report.opened.key))]
+    rows += [("key", "none verifies it" if report.verified is None else _key(report.verified.key))]
     known = f"{len(keys.keys)} from {source}"
     rows += [("keys", f"{known}: {'; '.join(map(_key, keys.keys))}" if keys.keys else known)]
     rows += [("header", "cannot be read" if header is None else json.dumps(header))]
     out.writelines(f"{name:9}{_line(value)}\n" for name, value in rows)
-    trust = "" if report.opened is not None else " (not verified)"
+    trust = "" if report.verified is not None else " (not verified)"
     out.write(f"claims{trust}\n{_indented(claims)}\n")
     out.flush()
     return 0 if report.refusal is None else 1

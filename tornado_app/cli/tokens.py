@@ -115,7 +115,7 @@ def token(options: argparse.Namespace) -> int:
         return check.check_token(config, _given(options.check))
     _require(options, "sub")
     refuse_foreign_tokens(config)
-    from tornado_app.auth import keys, material, minting
+    from tornado_app.auth import key_parsing, keys, minting
 
     try:
         key = keys.signing_secret(config.read_jwt_key() or _made_key(config.generated_key_path, "token"))
@@ -130,7 +130,7 @@ def token(options: argparse.Namespace) -> int:
             issuer=config.jwt_issuer,
             names=config.claim_names,
         )
-    except material.UnusableKey as error:
+    except key_parsing.UnusableKey as error:
         raise StartupError(str(error)) from None
     except ValueError as error:
         raise ConfigError([str(error)]) from None
@@ -153,14 +153,14 @@ def sign_action(options: argparse.Namespace) -> int:
     ttl = config.proof_lifetime if options.ttl is None else options.ttl
     if ttl > config.proof_lifetime:
         raise ConfigError([f"--ttl: the service takes proofs of at most {config.proof_lifetime:g} s (proof_lifetime)"])
-    from tornado_app.auth import keys, material, proofs
+    from tornado_app.auth import key_parsing, keys, proofs
 
     try:
         key = keys.signing_secret(config.read_proof_key() or _made_key(config.generated_proof_key_path, "action proof"))
         text = proofs.sign_action(
             key, sub=options.sub, action_type=options.type, points=options.points, action_id=options.id, ttl=ttl
         )
-    except material.UnusableKey as error:
+    except key_parsing.UnusableKey as error:
         raise StartupError(str(error)) from None
     except ValueError as error:
         raise ConfigError([str(error)]) from None

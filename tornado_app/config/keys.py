@@ -83,8 +83,8 @@ def key_set(config: Config, prefix: str) -> KeySet | None:
     if text is None and jwks is None:
         return None
     from tornado_app.auth import jwks as jwk_sets
+    from tornado_app.auth.key_parsing import UnusableKey
     from tornado_app.auth.keys import KeySet, public_keys, secret_key
-    from tornado_app.auth.material import UnusableKey
 
     algorithm = getattr(config, f"{prefix}_algorithm")
     try:

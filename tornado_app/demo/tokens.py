@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from tornado_app.auth import keys, material, minting
+from tornado_app.auth import key_parsing, keys, minting
 from tornado_app.config import Config
 from tornado_app.core.errors import RateLimited, StartupError
 from tornado_app.demo import people
@@ -37,7 +37,7 @@ def minter(config: Config) -> Mint:
     """Signs with the secret that the service verifies with. Raises StartupError where it cannot be read."""
     try:
         key = keys.signing_secret(config.read_jwt_key() or minting.ensure_secret(config.generated_key_path))
-    except (material.UnusableKey, OSError) as error:
+    except (key_parsing.UnusableKey, OSError) as error:
         raise StartupError(f"the demo cannot sign tokens: {error}") from None
 
     def mint(person: Person, ttl: float) -> str:

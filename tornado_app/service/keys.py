@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tornado_app.auth.jwks import SkippedKeys, jwks_file
+from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keyfiles import public_key_file, secret_file
 from tornado_app.auth.keys import KeySet, KeySource, public_keys, secret_key, shared_keys
-from tornado_app.auth.material import UnusableKey
 from tornado_app.auth.minting import ensure_secret
 from tornado_app.auth.proofs import ProofVerifier
 from tornado_app.auth.refreshing_verifier import RefreshingTokenVerifier
@@ -34,7 +34,7 @@ class TokenKeys(NamedTuple):
     remote: RemoteKeys | None = None
 
 
-class _Given(NamedTuple):
+class KeySettings(NamedTuple):
     """The settings of one kind of keys; at most one of the first three is set."""
 
     key: str | None
@@ -43,7 +43,7 @@ class _Given(NamedTuple):
     algorithm: str
 
 
-class Apart:
+class DisjointKeys:
     """The keys of `source` that are none of `others`, which is logged where it makes a difference."""
 
     def __init__(self, source: KeySource, others: KeySource) -> None:
@@ -78,7 +78,7 @@ def token_keys(config: Config, count: Callable[[Outcome], None] = lambda outcome
         if config.jwt_jwks_url is not None:
             remote = RemoteKeys(config.jwt_jwks_url, count=count)
             return TokenKeys(remote, remote)
-        given = _Given(config.jwt_key, config.jwt_key_file, config.jwt_jwks_file, config.jwt_algorithm)
+        given = KeySettings(config.jwt_key, config.jwt_key_file, config.jwt_jwks_file, config.jwt_algorithm)
         return TokenKeys(_source(given, config.generated_key_path))
     except (UnusableKey, OSError) as error:
         raise StartupError(f"the key that tokens are verified with cannot be used: {error}") from None
@@ -107,7 +107,7 @@ def proof_verifier(config: Config, tokens: TokenKeys) -> ProofVerifier | None:
     """
     if config.proof_policy is ProofPolicy.OFF:
         return None
-    given = _Given(config.proof_key, config.proof_key_file, config.proof_jwks_file, config.proof_algorithm)
+    given = KeySettings(config.proof_key, config.proof_key_file, config.proof_jwks_file, config.proof_algorithm)
     if not config.embedded and not (given.key or given.key_file or given.key_set):
         return None
     try:
@@ -116,10 +116,10 @@ def proof_verifier(config: Config, tokens: TokenKeys) -> ProofVerifier | None:
         raise StartupError(f"the key that action proofs are verified with cannot be used: {error}") from None
     if shared_keys(source.current(), tokens.source.current()):
         raise StartupError("a key of action proofs is one that tokens are verified with too; make another")
-    return ProofVerifier(Apart(source, tokens.source), lifetime=config.proof_lifetime, leeway=PROOF_LEEWAY)
+    return ProofVerifier(DisjointKeys(source, tokens.source), lifetime=config.proof_lifetime, leeway=PROOF_LEEWAY)
 
 
-def _source(given: _Given, made: Path) -> KeySource:
+def _source(given: KeySettings, made: Path) -> KeySource:
     """The keys that are given, else the secret in the file `made`, which is made; raises UnusableKey and OSError."""
     symmetric = given.algorithm == "HS256"
     if given.key_set is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tornado_app.auth.schedule import Schedule, max_age
+from tornado_app.auth.refresh_schedule import RefreshSchedule, max_age
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_the_age_that_a_provider_names(header, seconds):
     [(None, 900), (0, 300), (299, 300), (3600, 3600), (86400, 86400), (1e9, 86400)],
 )
 def test_a_set_is_used_for_five_minutes_to_a_day(age, used):
-    schedule = Schedule()
+    schedule = RefreshSchedule()
     schedule.began(1000)
     schedule.succeeded(1000, age, 0)
     assert schedule.due == 1000 + used
@@ -42,7 +42,7 @@ def test_a_set_is_used_for_five_minutes_to_a_day(age, used):
 
 
 def test_failures_are_tried_again_after_ever_longer_times():
-    schedule, waits = Schedule(), []
+    schedule, waits = RefreshSchedule(), []
     for _ in range(9):
         schedule.began(0)
         schedule.failed(0)
@@ -54,14 +54,14 @@ def test_failures_are_tried_again_after_ever_longer_times():
 
 
 def test_an_unknown_key_is_looked_for_once_a_minute_whatever_caused_the_last_fetch():
-    schedule = Schedule()
-    assert schedule.may_look(0)
+    schedule = RefreshSchedule()
+    assert schedule.may_refresh(0)
     schedule.began(0)
-    assert not schedule.may_look(59.9)
-    assert schedule.may_look(60)
+    assert not schedule.may_refresh(59.9)
+    assert schedule.may_refresh(60)
 
 
 def test_a_fetch_that_never_reported_is_not_repeated_at_once():
-    schedule = Schedule()
+    schedule = RefreshSchedule()
     schedule.began(100)
     assert schedule.due == 105

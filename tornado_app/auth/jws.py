@@ -1,7 +1,7 @@
-"""A compact JWS opened in the one strict way, for tokens and for action proofs.
+"""Strict verification of a compact JWS, for tokens and action proofs.
 
-python-jose checks the signature with a key that was built beforehand; its own parsers, which pick the algorithm by the
-header and skip what is not base64, never see what a stranger sent. Sources: RFC 7515, RFC 8725.
+python-jose only verifies the signature, with a key that was built beforehand. Its own parsers, which take the algorithm
+from the header and skip characters that are not base64, never see input of a client. Sources: RFC 7515, RFC 8725.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from tornado_app.core.identity import MAX_TOKEN
 from tornado_app.core.numbers import integer
 
 MAX_DATE = 253402300799
-"""The last second of the year 9999. A date in milliseconds by mistake lies past it."""
+"""The last second of the year 9999; a date in milliseconds exceeds it."""
 
 MAX_SHOWN = 80
 """Characters of a value in a `detail`."""
 
 _SEGMENTS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
 _REFUSED_HEADERS = frozenset({"crit", "zip", "b64", "enc"})
-"""Extensions that must be understood and are not supported, compression, encryption.
+"""Headers of critical extensions, compression and encryption, which are not supported.
 
-`jku`, `jwk`, `x5u` and `x5c`, keys of the sender's choice, are ignored as RFC 7515 allows: some providers send them
-(UAA a `jku`), and a key is found by `kid` among the configured ones only.
+`jku`, `jwk`, `x5u` and `x5c` (keys that the sender chooses) are ignored, as RFC 7515 allows: some providers send them
+(UAA: `jku`), and keys are only looked up by `kid` among the configured ones.
 """
 
 
-class Refused(Exception):
-    """A JWS that is not accepted.
+class InvalidJws(Exception):
+    """The JWS is not accepted.
 
-    The text is empty, or a sentence for the holder of a rightly signed one. `reason` and `detail` are for the log, as
-    those of a LeaderboardError.
+    The text is empty, or a sentence for the holder of a JWS with a valid signature. `reason` and `detail` are for the
+    log, as those of a LeaderboardError.
     """
 
     def __init__(self, text: str = "", *, reason: str = "malformed", detail: str = "") -> None:
@@ -44,28 +44,28 @@ class Refused(Exception):
         super().__init__(text)
 
 
-class UnknownKey(Refused):
-    """The JWS names a key id that the set does not have; another set may."""
+class UnknownKey(InvalidJws):
+    """The JWS names a key id that is not in the key set."""
 
 
-class Opened(NamedTuple):
-    """A JWS whose signature is good: its header and claims, and the key that verified it."""
+class VerifiedJws(NamedTuple):
+    """A JWS with a valid signature: its header and claims, and the key that verified it."""
 
     header: dict[str, Any]
     claims: dict[str, Any]
     key: VerificationKey
 
 
-def open_jws(text: str, keys: KeySet, types: frozenset[str | None]) -> Opened:
-    """A compact JWS that a key of `keys` signed.
+def verify(text: str, keys: KeySet, types: frozenset[str | None]) -> VerifiedJws:
+    """Verify a compact JWS with the keys of `keys`.
 
     `text` has at most MAX_TOKEN characters, all ASCII. `types`: what the header's `typ` may be, in lower case; None in
     it lets the header have none.
-    Raises Refused, and nothing else, whatever is sent.
+    Raises InvalidJws, and nothing else, whatever is sent.
     """
     match = _SEGMENTS.fullmatch(text)
     if match is None:
-        raise Refused(detail="not three base64url parts separated by dots")
+        raise InvalidJws(detail="not three base64url parts separated by dots")
     header = json_object(base64url(match[1]))
     signature = base64url(match[3])
     signed = text[: match.end(2)].encode("ascii")
@@ -74,11 +74,11 @@ def open_jws(text: str, keys: KeySet, types: frozenset[str | None]) -> Opened:
     key = next((key for key in found if _verifies(key, signed, signature)), None)
     if key is None:
         raise _no_key(keys, found, algorithm, kid)
-    return Opened(header, json_object(base64url(match[2])), key)
+    return VerifiedJws(header, json_object(base64url(match[2])), key)
 
 
 def unverified(text: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Header and claims as the text has them, for a person to look at; None for a part that cannot be read."""
+    """Header and claims without verification, for display; None for a part that cannot be parsed."""
     match = _SEGMENTS.fullmatch(text) if len(text) <= MAX_TOKEN else None
     return (None, None) if match is None else (_readable(match[1]), _readable(match[2]))
 
@@ -86,15 +86,15 @@ def unverified(text: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
 def _readable(segment: str) -> dict[str, Any] | None:
     try:
         return json_object(base64url(segment))
-    except Refused:
+    except InvalidJws:
         return None
 
 
-def unreadable(text: str, what: str) -> Refused:
+def undecodable(text: str, what: str) -> InvalidJws:
     """Why `text`, which is longer than MAX_TOKEN or not ASCII, is not even decoded. `what` begins the sentence."""
     if len(text) <= MAX_TOKEN:
-        return Refused(detail="not ASCII")
-    return Refused(
+        return InvalidJws(detail="not ASCII")
+    return InvalidJws(
         f"{what} has {len(text)} characters; at most {MAX_TOKEN} are accepted.",
         reason="too_long",
         detail=f"{len(text)} characters, limit {MAX_TOKEN}",
@@ -102,12 +102,12 @@ def unreadable(text: str, what: str) -> Refused:
 
 
 def date(claims: dict[str, Any], name: str) -> float | None:
-    """The NumericDate of a claim in seconds since the epoch, None where it is absent; raises Refused for any other."""
+    """The NumericDate of a claim in seconds since the epoch, None if it is absent. Raises InvalidJws."""
     value = claims.get(name)
     if value is None and name not in claims:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_DATE:
-        raise Refused(
+        raise InvalidJws(
             f"The claim {name} must be a time in seconds since 1970.",
             reason="invalid_claim",
             detail=f"claim {name} is {shown(value)}",
@@ -116,18 +116,18 @@ def date(claims: dict[str, Any], name: str) -> float | None:
 
 
 def json_object(octets: bytes) -> dict[str, Any]:
-    """The members of a JSON object, none named twice, no NaN or infinity by name; raises Refused."""
+    """The members of a JSON object without duplicate names, NaN or Infinity. Raises InvalidJws."""
     try:
         value = _JSON.decode(octets.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise Refused(detail="header or claims are not JSON in UTF-8") from None
+        raise InvalidJws(detail="header or claims are not JSON in UTF-8") from None
     if not isinstance(value, dict):
-        raise Refused(detail="header or claims are not a JSON object")
+        raise InvalidJws(detail="header or claims are not a JSON object")
     return value
 
 
 def shown(value: object) -> str:
-    """A value of a header or claim for a `detail`: as ASCII JSON, cut to MAX_SHOWN characters; absent for None."""
+    """A value of a header or claim for a `detail`: ASCII JSON of at most MAX_SHOWN characters; `absent` for None."""
     if value is None:
         return "absent"
     try:
@@ -138,24 +138,26 @@ def shown(value: object) -> str:
 
 
 def _checked(header: dict[str, Any], types: frozenset[str | None]) -> tuple[str, str | None]:
-    """The header's algorithm and key id, where nothing in it asks for more than is supported."""
+    """The header's algorithm and key id. Raises InvalidJws if the header needs something unsupported."""
     algorithm, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
     if algorithm not in ALGORITHMS:
         raise _algorithm(algorithm, ALGORITHMS)
     if not _REFUSED_HEADERS.isdisjoint(header):
-        raise Refused(reason="header", detail=f"not supported: {', '.join(sorted(_REFUSED_HEADERS & header.keys()))}")
+        raise InvalidJws(
+            reason="header", detail=f"not supported: {', '.join(sorted(_REFUSED_HEADERS & header.keys()))}"
+        )
     if typ is not None and not isinstance(typ, str):
-        raise Refused(reason="type", detail=f"typ is {shown(typ)}")
+        raise InvalidJws(reason="type", detail=f"typ is {shown(typ)}")
     if (typ if typ is None else typ.lower().removeprefix("application/")) not in types:
         wanted = " or ".join(sorted(shown(each) for each in types))
-        raise Refused(reason="type", detail=f"typ had {shown(typ)}, wanted {wanted}")
+        raise InvalidJws(reason="type", detail=f"typ had {shown(typ)}, wanted {wanted}")
     if kid is not None and not (isinstance(kid, str) and 1 <= len(kid) <= MAX_KID):
-        raise Refused(detail=f"kid is {shown(kid)}, not a string of 1 to {MAX_KID} characters")
+        raise InvalidJws(detail=f"kid is {shown(kid)}, not a string of 1 to {MAX_KID} characters")
     return algorithm, kid
 
 
-def _no_key(keys: KeySet, tried: tuple[VerificationKey, ...], algorithm: str, kid: str | None) -> Refused:
-    """Why none of the keys verifies a JWS; `tried` are those that could have."""
+def _no_key(keys: KeySet, tried: tuple[VerificationKey, ...], algorithm: str, kid: str | None) -> InvalidJws:
+    """The error for a JWS that none of the keys verifies; `tried` are the keys that were tried."""
     if kid is not None and not keys.knows(kid):
         if tried:
             return UnknownKey(reason="signature", detail=_tried(tried, algorithm, kid))
@@ -165,12 +167,12 @@ def _no_key(keys: KeySet, tried: tuple[VerificationKey, ...], algorithm: str, ki
             detail=f"kid {shown(kid)}, alg {algorithm}, {known} keys known",
         )
     if tried:
-        return Refused(reason="signature", detail=_tried(tried, algorithm, kid))
+        return InvalidJws(reason="signature", detail=_tried(tried, algorithm, kid))
     if not keys.keys:
-        return Refused(reason="no_keys", detail="no key is known (yet)")
+        return InvalidJws(reason="no_keys", detail="no key is known (yet)")
     same = [key for key in keys.keys if key.algorithm == algorithm]
     if kid is None and same:
-        return Refused(
+        return InvalidJws(
             reason="missing_kid", detail=f"{len(same)} keys for {algorithm}, and without a kid {MAX_TRIED} are tried"
         )
     return _algorithm(algorithm, {key.algorithm.value for key in keys.keys if kid in (None, key.kid)})
@@ -180,43 +182,43 @@ def _tried(tried: tuple[VerificationKey, ...], algorithm: str, kid: str | None) 
     return f"kid {shown(kid)}, alg {algorithm}, {len(tried)} keys tried"
 
 
-def _algorithm(had: object, wanted: Iterable[str]) -> Refused:
-    return Refused(reason="algorithm", detail=f"had {shown(had)}, wanted {' or '.join(sorted(wanted))}")
+def _algorithm(had: object, wanted: Iterable[str]) -> InvalidJws:
+    return InvalidJws(reason="algorithm", detail=f"had {shown(had)}, wanted {' or '.join(sorted(wanted))}")
 
 
 def _verifies(key: VerificationKey, signed: bytes, signature: bytes) -> bool:
     try:
         return key.key.verify(signed, signature)
-    except Exception:  # noqa: BLE001  (the library's errors are many and undocumented; none of them is a yes)
+    except Exception:  # noqa: BLE001  (the library raises many undocumented errors; each means that the signature is not valid)
         return False
 
 
 def base64url(segment: str) -> bytes:
-    """The bytes of a segment in its one canonical form, so that a token has no second spelling."""
+    """The bytes of a segment in canonical form only, so that each token has one spelling."""
     try:
         octets = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError:
-        raise Refused(detail="a part is not base64url") from None
+        raise InvalidJws(detail="a part is not base64url") from None
     if base64.urlsafe_b64encode(octets).rstrip(b"=") != segment.encode("ascii"):
-        raise Refused(detail="a part is not canonical base64url")
+        raise InvalidJws(detail="a part is not canonical base64url")
     return octets
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A member named twice would be read differently by whoever takes the first."""
+    """Reject duplicate members, of which parsers take the first or the last."""
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise Refused(detail="a member is named twice")
+        raise InvalidJws(detail="a member is named twice")
     return members
 
 
 def _no_constant(name: str) -> NoReturn:
-    """NaN and the infinities, which Python's parser allows and JSON does not."""
-    raise Refused(detail=f"{name} is not JSON")
+    """Reject NaN and Infinity, which Python's parser accepts and JSON does not."""
+    raise InvalidJws(detail=f"{name} is not JSON")
 
 
 def _number(text: str) -> float:
-    """`5.0` is the integer 5, as in a request's body."""
+    """`5.0` is the integer 5, as in a request body."""
     value = integer(text)
     return float(text) if value is None else value
 

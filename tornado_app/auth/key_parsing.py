@@ -1,7 +1,4 @@
-"""Key material as people hand it over: checked, and refused with a sentence that says what to do.
-
-Nothing here puts a part of a key into a message.
-"""
+"""Parses and validates configured keys. Errors say what to do, and never contain a part of a key."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ from collections.abc import Callable
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificate
 from jose import jwk
 from jose.exceptions import JWKError
@@ -22,15 +19,15 @@ from jose.exceptions import JWKError
 PublicKey = RSAPublicKey | EllipticCurvePublicKey
 
 MIN_SECRET = 32
-"""Bytes of an HS256 secret: as many as the hash has (RFC 7518 section 3.2)."""
+"""Minimum bytes of an HS256 secret: the size of the hash (RFC 7518 section 3.2)."""
 
 MIN_DISTINCT = 10
-"""Different bytes a secret must hold; 32 random bytes, hex or base64 digits practically always have more."""
+"""Minimum distinct bytes of a secret; 32 random bytes, hex or base64 digits practically always have more."""
 
 RSA_BITS = range(2048, 8193)
-"""RFC 7518 section 3.3 for the least; past the most, one check costs milliseconds."""
+"""Accepted sizes. Minimum: RFC 7518 section 3.3. Above the maximum, one verification takes milliseconds."""
 
-_HOW_TO_MAKE = "Make one with: openssl rand -base64 48"
+_HOW_TO_GENERATE = "Make one with: openssl rand -base64 48"
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----[^-]*-----END \1-----")
 _PEM_START = re.compile(rb"-{2,5} ?BEGIN ", re.IGNORECASE)
 _DER_LOADERS: tuple[Callable[[bytes], object], ...] = (
@@ -41,11 +38,11 @@ _DER_LOADERS: tuple[Callable[[bytes], object], ...] = (
 
 
 class UnusableKey(ValueError):
-    """A key that cannot or must not be used; the message tells an operator why and what to do."""
+    """A key cannot or must not be used. The message says why, and what to do."""
 
 
 def secret(text: str | bytes, *, exact: bool = False) -> bytes:
-    """The bytes of a shared secret, without the line end that editors add unless `exact`; raises UnusableKey."""
+    """The bytes of a shared secret, without the trailing line break unless `exact`. Raises UnusableKey."""
     octets = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     if not exact:
         octets = octets.rstrip(b"\r\n")
@@ -55,14 +52,14 @@ def secret(text: str | bytes, *, exact: bool = False) -> bytes:
             "tokens with it. Configure it as a public key (or a JWKS) instead."
         )
     if len(octets) < MIN_SECRET:
-        raise UnusableKey(f"The secret has {len(octets)} bytes, HS256 needs {MIN_SECRET} or more. {_HOW_TO_MAKE}")
+        raise UnusableKey(f"The secret has {len(octets)} bytes, HS256 needs {MIN_SECRET} or more. {_HOW_TO_GENERATE}")
     if len(set(octets)) < MIN_DISTINCT or _repeats(octets):
-        raise UnusableKey(f"The secret repeats itself, as a placeholder does. {_HOW_TO_MAKE}")
+        raise UnusableKey(f"The secret repeats itself, as a placeholder does. {_HOW_TO_GENERATE}")
     return octets
 
 
 def public_keys(pem: str | bytes) -> list[PublicKey]:
-    """The public keys of a PEM text, certificates' included; raises UnusableKey. A certificate's dates are not read."""
+    """The public keys and those of certificates in a PEM text. Validity dates are not checked. Raises UnusableKey."""
     octets = pem.encode("utf-8", "surrogateescape") if isinstance(pem, str) else pem
     if b"PRIVATE KEY-----" in octets:
         raise UnusableKey(
@@ -73,20 +70,6 @@ def public_keys(pem: str | bytes) -> list[PublicKey]:
     if not blocks or len(blocks) != octets.count(b"-----BEGIN "):
         raise UnusableKey("This is not a whole public key in PEM form, which begins with -----BEGIN PUBLIC KEY-----.")
     return [_public_block(block[1].decode(), block[0]) for block in blocks]
-
-
-def private_key(pem: str | bytes) -> tuple[bytes, PublicKey]:
-    """An RSA or P-256 private key as PKCS #8 PEM, and its public half; raises UnusableKey."""
-    octets = pem.encode("utf-8", "surrogateescape") if isinstance(pem, str) else pem
-    try:
-        private = serialization.load_pem_private_key(octets, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise UnusableKey("This is not an unencrypted private key in PEM form.") from None
-    if not isinstance(private, RSAPrivateKey | EllipticCurvePrivateKey):
-        raise UnusableKey("Only RSA and P-256 private keys can sign here.")
-    form = serialization.PrivateFormat.PKCS8
-    text = private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    return text, _checked(private.public_key())
 
 
 def is_rsa(public: PublicKey) -> bool:
@@ -113,7 +96,7 @@ def _public_block(label: str, block: bytes) -> PublicKey:
 
 
 def _checked(public: object) -> PublicKey:
-    """`public`, where it is RSA of a fit size or on P-256."""
+    """`public`, if it is RSA of an accepted size or on P-256. Raises UnusableKey."""
     if isinstance(public, RSAPublicKey):
         if public.key_size not in RSA_BITS:
             raise UnusableKey(
@@ -128,19 +111,19 @@ def _checked(public: object) -> PublicKey:
 
 
 def _repeats(octets: bytes) -> bool:
-    """Whether this is a shorter text at least twice over."""
+    """Whether this is a shorter text, repeated."""
     return any(octets.startswith(octets[period:]) for period in range(1, len(octets) // 2 + 1))
 
 
 def _is_public_material(octets: bytes) -> bool:
-    """Whether this is an asymmetric key in any usual dress: PEM, DER, a PEM's body alone, SSH or JWK."""
+    """Whether this is an asymmetric key in a usual format: PEM, DER, the body of a PEM, SSH or JWK."""
     if _PEM_START.search(octets) or _is_jwk(octets) or _is_der(octets):
         return True
     try:
         if _is_der(base64.b64decode(b"".join(octets.split()), validate=True)):
             return True
     except binascii.Error:
-        pass  # not base64, so no PEM body
+        pass  # not base64
     try:
         jwk.construct(octets, "HS256")
     except JWKError:
@@ -154,7 +137,7 @@ def _is_der(octets: bytes) -> bool:
             load(octets)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             if isinstance(error, TypeError):
-                return True  # an encrypted private key: it asks for the password
+                return True  # an encrypted private key: the loader needs a password
             continue
         return True
     return False
