@@ -7,17 +7,18 @@ ARGS ?=
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run observe test test-cluster test-compose test-grafana test-node cluster dashboards docs release fuzz bench lint format clean endurance
+.PHONY: help run observe test test-all test-rest test-cluster test-compose test-grafana test-node cluster dashboards docs release fuzz bench lint format clean endurance
 .SUFFIXES:
 
 help: ## show this list
 	@echo 'Leaderboard. The targets are:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
 		printf '  make %-12s %s\n' "$$name" "$$text"; done
-	@echo 'ARGS are handed on: make run ARGS="--port 9000", make test ARGS="-k watch". Another Python: make PYTHON=...'
+	@echo 'ARGS are handed on: make run ARGS="--port 9000", make test ARGS="tests/watch". Another Python: make PYTHON=...'
 
 run: $(VENV)/.run ## set everything up and start the demo: a database, players, the live page
 	@exec $(BIN)/leaderboard demo $(ARGS)
@@ -25,8 +26,18 @@ run: $(VENV)/.run ## set everything up and start the demo: a database, players, 
 observe: $(VENV)/.run ## beside `make run`: a Prometheus with the rules; alerts and graphs in your browser
 	@exec $(BIN)/python -m dashboards.observe $(ARGS)
 
-test: lint cluster ## set everything up, check style, types and layers, and run all tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: lint ## set everything up, check style, types and layers, and run the tests; five minutes
+	$(PYTEST) $(if $(findstring tests/,$(ARGS)),,-m "not long") $(ARGS)
+
+test-all: ## everything: `make test`, and `make test-rest` after it; half an hour
+	@$(MAKE) test
+	@$(MAKE) test-rest
+
+test-rest: $(VENV)/.dev cluster ## the long tests: Kubernetes, clients, attacks, faults; as root the node; Grafana where it is built
+	$(PYTEST) --no-loadscope-reorder -m "long and not compose and not grafana and not node and not slow" $(ARGS)
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) test-node ARGS=; else echo 'Not run, as it needs root: make test-node'; fi
+	@if $(BIN)/python -c 'from tests.grafana.build import home; home()' 2>/dev/null; then $(MAKE) test-grafana ARGS=; \
+		else echo 'Not run, as Grafana is not built: make test-grafana'; fi
 
 test-cluster: lint cluster ## the long tests of the operator, among them a fleet of 200; about half an hour
 	$(BIN)/python -m pytest --numprocesses 0 -m slow $(ARGS)

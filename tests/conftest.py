@@ -16,18 +16,7 @@ from tornado_app.core.errors import StartupError
 from tornado_app.mongo.embedded.mongod import find_binary
 from tornado_app.observability.logs import request_id, trace_id
 
-pytest_plugins = ["tests.support.ci", "tests.support.kubernetes", "tests.support.logs"]
-
-
-KUBERNETES_TESTS = tuple(str(Path(__file__).parent / name) for name in ("cluster", "helm", "monitoring", "operator"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a control plane comes last: it takes a tenth of a core for as long as it is there, tests or not.
-
-    `make test` tells pytest-xdist to keep this order: by itself it hands out the files with the most tests first.
-    """
-    items.sort(key=lambda item: str(item.path).startswith(KUBERNETES_TESTS))
+pytest_plugins = ["tests.support.ci", "tests.support.kubernetes", "tests.support.logs", "tests.support.selection"]
 
 
 def missing(what: str) -> None:

@@ -1,4 +1,4 @@
-"""What builds and checks the project: pinned versions, and no skipped test in CI."""
+"""What builds and checks the project: pinned versions, no skipped test in CI, and which tests are long."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from configparser import ConfigParser
 
 import pytest
 
+from tests.support import selection
 from tests.support.project import ROOT, normal, pinned
 
 
@@ -40,7 +41,8 @@ def outcome(tmp_path):
         environment |= {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | (
             {} if ci is None else {"CI": ci}
         )
-        command = [sys.executable, "-m", "pytest", "-p", "tests.support.ci", "-p", "xdist", *options]
+        plugins = ["-p", "tests.support.ci", "-p", "tests.support.selection", "-p", "xdist"]
+        command = [sys.executable, "-m", "pytest", *plugins, *options]
         done = subprocess.run(
             [*command, "test_one.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
         )
@@ -81,3 +83,36 @@ def test_it_is_seen_through_the_workers_and_where_a_whole_module_is_skipped(outc
 def test_what_is_no_text_in_a_log_does_not_end_a_worker(outcome):
     code, text = outcome("import logging\ndef test_one(): logging.error('\\ud800')\n", "--numprocesses", "1")
     assert (code, "1 passed" in text) == (0, True)
+
+
+LONG = """
+import pytest
+
+@pytest.fixture
+def cluster(): pass
+
+@pytest.fixture
+def operator(cluster): pass
+
+def test_on_a_control_plane(operator): pass
+
+@pytest.mark.node
+def test_on_a_node(): pass
+
+def test_short(): pass
+"""
+
+
+def test_test_with_a_control_plane_or_a_target_of_its_own_is_long(outcome):
+    code, text = outcome(LONG, "-m", "not long", "-v")
+    assert (code, re.findall(r"::(\w+) PASSED", text)) == (0, ["test_short"])
+
+
+def test_every_long_folder_exists_and_every_marker_has_a_target():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name in selection.LONG_FOLDERS:
+        assert list((selection.TESTS / name).rglob("test_*.py")), name
+    rest = " and ".join(["long", *(f"not {name}" for name in selection.SEPARATE)])
+    assert f'-m "{rest}"' in makefile
+    for name in selection.SEPARATE:
+        assert re.search(rf"^test-\w+: .*\n(?:\t.*\n)*\t.* -m {name} ", makefile, re.MULTILINE), name

@@ -72,7 +72,7 @@ def find(name: str) -> Path:
     for folder in _folders():
         if (folder / name).exists():
             return folder / name
-    command = "make test-node" if name in NODE else "make test"
+    command = "make test-node" if name in NODE else "make cluster"
     raise NotBuiltError(
         f"{name} is not built. `{command}` builds what the test cluster needs, once, in about five minutes, "
         f"where Go {GO[0]}.{GO[1]} or newer is installed."

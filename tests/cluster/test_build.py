@@ -158,4 +158,4 @@ def test_without_go_a_test_is_told_what_to_install(machine):
     assert "Go 1.26 or newer is not installed" in machine.build()[1]
     asked = "from tests.cluster.build import find; find('etcd')"
     done = subprocess.run([sys.executable, "-c", asked], env=machine.environment, capture_output=True, text=True)
-    assert "`make test` builds what the test cluster needs" in done.stderr
+    assert "`make cluster` builds what the test cluster needs" in done.stderr

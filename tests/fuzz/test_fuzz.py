@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import missing
 from tests.fuzz.targets import TARGETS
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 SECONDS = os.environ.get("FUZZ_SECONDS", "10")
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from bson import DatetimeMS, Int64
 
+from tests.support.drivers import DRIVERS
 from tornado_app.core.model import MAX_SCORE
 from tornado_app.mongo.change_stream import snapshot
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
@@ -15,7 +16,7 @@ from tornado_app.mongo.players import indexes
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def client(request, mongo_database):
     client = connect(mongo_database[0], request.param)
     yield client

@@ -10,10 +10,11 @@ from pymongo import MongoClient
 from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 from pymongo.read_preferences import Primary
 
+from tests.support.drivers import BOTH_DRIVERS
 from tornado_app.config import document
 from tornado_app.mongo.client.driver import OVERRIDDEN, REPORTED, connect, maybe_await
 
-both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
+both_drivers = pytest.mark.parametrize("driver", BOTH_DRIVERS)
 
 WEAK = {
     "readPreference": "secondaryPreferred",

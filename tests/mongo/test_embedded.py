@@ -7,6 +7,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
+from tests.support.drivers import DRIVERS
 from tests.support.embedded import alive, mode, notes, port_of, put
 from tests.support.wait import eventually
 from tornado_app.mongo.client.driver import connect, maybe_await
@@ -14,7 +15,7 @@ from tornado_app.mongo.client.driver import connect, maybe_await
 # -- in good order --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("driver", DRIVERS)
 async def test_it_takes_writes_and_tells_of_them(run, driver):
     client = connect(await run().start(), driver)
     try:

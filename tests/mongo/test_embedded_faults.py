@@ -15,6 +15,8 @@ from tests.support.wait import eventually, wait_until
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.embedded import log_file, mongod, supervisor
 
+pytestmark = pytest.mark.long
+
 # -- when something dies --------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from pymongo.errors import AutoReconnect
 
+from tests.support.drivers import DRIVERS
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 from tornado_app.core.abuse import Rule
@@ -38,7 +39,7 @@ class Broken:
         raise AutoReconnect
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def board(request, mongo_database):
     uri, name = mongo_database
     client = connect(uri, request.param)

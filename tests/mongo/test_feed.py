@@ -12,6 +12,7 @@ from bson import DatetimeMS, ObjectId, Timestamp
 from pymongo import MongoClient
 
 from tests.mongo.live import Live, failing, running
+from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import ProfileChange
@@ -23,7 +24,7 @@ from tornado_app.mongo.players.documents import BOARD_ORDER
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def live(request, mongo_database):
     async with running(*mongo_database, request.param) as live:
         yield live
@@ -73,7 +74,7 @@ async def test_a_new_name_of_one_on_the_board_is_shown(live):
     assert live.board.rebuilds == 1
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("driver", DRIVERS)
 async def test_a_census_among_writers_misses_nothing_and_counts_nothing_twice(mongo_database, driver):
     """Eight writers go on while one board after the other reads all the scores and takes up the stream."""
     uri, name = mongo_database
@@ -279,7 +280,7 @@ async def test_a_board_starts_over_documents_that_are_no_players(mongo_database)
 # -- the life of the server -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("driver", DRIVERS)
 async def test_a_mongod_killed_and_started_again(own_replica_set, driver, monkeypatch):
     monkeypatch.setattr(module, "CALL_TIMEOUT", 1.5)
     mongod = own_replica_set.members[0]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from pymongo.errors import OperationFailure
 
+from tests.support.drivers import BOTH_DRIVERS
 from tests.support.service import RunningService
 from tests.support.wait import eventually, wait_until
 from tornado_app.core.errors import StartupError
@@ -14,6 +15,8 @@ from tornado_app.mongo.client import index_build
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.embedded.mongod import free_port
 from tornado_app.mongo.players import indexes
+
+pytestmark = pytest.mark.long
 
 HANG = "hangAfterStartingIndexBuild"
 
@@ -42,7 +45,7 @@ async def client(request, own_replica_set):
     await maybe_await(client.close())
 
 
-@pytest.mark.parametrize("client", ["pymongo", "motor"], indirect=True)
+@pytest.mark.parametrize("client", BOTH_DRIVERS, indirect=True)
 async def test_a_long_build_is_awaited_and_reported(client, own_replica_set, caplog):
     caplog.set_level("INFO")
     with hanging(own_replica_set.members[0]):

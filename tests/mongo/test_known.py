@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.mongo.desk import Nobody
 from tests.mongo.live import failing
+from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
 from tornado_app.core.errors import PlayerNotFound, PlayerSuspended, RateLimited
 from tornado_app.core.model import MAX_SCORE, Action, Profile
@@ -221,7 +222,7 @@ def commands():
     return CommandMetrics()
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def client(request, mongo_database, commands):
     uri, name = mongo_database
     client = connect(uri, request.param, observe=commands)

@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
+from tests.support.drivers import BOTH_DRIVERS
 from tests.support.wait import eventually
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.lease import Lease, LeaseLost
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=BOTH_DRIVERS)
 async def database(request, mongo_database):
     client = connect(mongo_database[0], request.param)
     yield client[mongo_database[1]]

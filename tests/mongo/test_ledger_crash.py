@@ -15,6 +15,8 @@ from tests.support.ledger import chains, problems
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 
+pytestmark = pytest.mark.long
+
 ROUNDS = 10
 FLAGS = ("--auto-register", "--rate-limit", "600/60s")
 PROGRAM = ("-m", "tests.support.hasty")

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from tests.mongo.desk import case, open_desk
+from tests.support.drivers import DRIVERS
 from tests.support.ledger import chains, kinds, problems
 from tests.support.wait import eventually
 from tornado_app.core.ledger import EntryKind
@@ -15,7 +16,7 @@ UNUSABLE = {"_data": "00"}
 """A place that MongoDB can't find."""
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def either(request, mongo_database):
     async with open_desk(*mongo_database, request.param) as desk:
         yield desk

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.mongo.desk import case, open_desk
+from tests.support.drivers import DRIVERS
 from tests.support.ledger import chains, kinds, problems
 from tests.support.wait import eventually
 from tornado_app.core.errors import LeaderboardError
@@ -23,7 +24,7 @@ def tapped(request):
     return request.param == "tapped"
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def either(request, mongo_database, tapped):
     async with open_desk(*mongo_database, request.param, tapped=tapped) as desk:
         yield desk

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 from pymongo import MongoClient
 
+from tests.support.drivers import DRIVERS
 from tests.support.mongod import Mongod
 from tests.support.service import RunningService
 from tornado_app.core.errors import StartupError
@@ -20,7 +21,7 @@ PATIENCE = 1.5
 
 pytestmark = pytest.mark.usefixtures("lost_sockets")
 
-both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
+both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 
 
 @pytest.fixture

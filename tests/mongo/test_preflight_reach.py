@@ -6,15 +6,16 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from tests.support.certificates import write_pair
+from tests.support.drivers import BOTH_DRIVERS, DRIVERS
 from tests.support.mongod import Mongod
 from tests.support.wait import wait_until
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import maybe_await
 
-pytestmark = pytest.mark.usefixtures("lost_sockets")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("lost_sockets")]
 
-both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
+both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 
 
 @pytest.fixture(autouse=True)
@@ -104,9 +105,9 @@ async def test_a_standalone_under_the_name_of_a_set(standalone_mongod, driver):
 async def test_members_that_cannot_serve(three_members):
     follower, other = three_members.secondaries()
     primary = three_members.wait_primary()
-    for driver in ("pymongo", "motor"):
+    for driver in BOTH_DRIVERS:
         assert "leads to a secondary" in await complaint(follower.uri, driver)
     other.kill()
     primary.kill()
-    for driver in ("pymongo", "motor"):
+    for driver in BOTH_DRIVERS:
         assert "The replica set has no primary" in await complaint(three_members.uri, driver)

@@ -2,12 +2,13 @@
 
 import pytest
 
+from tests.support.drivers import BOTH_DRIVERS
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 
 SECRET = "hunter2"
 
-both_drivers = pytest.mark.parametrize("driver", ["pymongo", "motor"])
+both_drivers = pytest.mark.parametrize("driver", BOTH_DRIVERS)
 
 
 @both_drivers

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.mongo.live import Tape
+from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError, Overloaded, RateLimited
 from tornado_app.core.model import Action, Profile, ProfileChange
@@ -46,7 +47,7 @@ class Processes:
         return player.username, player.avatar_url
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def processes(request, mongo_database):
     uri, name = mongo_database
     client = connect(uri, request.param)

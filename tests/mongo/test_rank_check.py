@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.mongo.live import running
+from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
 from tornado_app.mongo.change_stream import rank_check
 from tornado_app.mongo.change_stream.rank_check import RankCheck
@@ -14,7 +15,7 @@ from tornado_app.mongo.change_stream.rank_check import RankCheck
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def live(request, mongo_database):
     async with running(*mongo_database, request.param) as live:
         yield live

@@ -3,13 +3,14 @@
 import pytest
 from pymongo import ASCENDING
 
+from tests.support.drivers import BOTH_DRIVERS
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes as schema
 from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=BOTH_DRIVERS)
 async def client(request, mongo_database):
     client = connect(mongo_database[0], request.param)
     yield client

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.mongo.live import running
+from tests.support.drivers import BOTH_DRIVERS
 from tornado_app.mongo.storage import StorageMonitor
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=BOTH_DRIVERS)
 async def live(request, mongo_database):
     async with running(*mongo_database, request.param) as live:
         yield live

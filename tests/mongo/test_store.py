@@ -6,6 +6,7 @@ import pytest
 from bson import Int64, Timestamp
 
 from tests.mongo.live import failing
+from tests.support.drivers import BOTH_DRIVERS
 from tornado_app.core.errors import (
     ActionConflict,
     DatabaseError,
@@ -47,7 +48,7 @@ def pytest_generate_tests(metafunc):
     """mongomock-motor stands in only where it can: it has no bulk_write, no `$filter` in `$expr`, no snapshots."""
     if "make_store" in metafunc.fixturenames:
         stand_ins = [] if "real" in metafunc.fixturenames else ["mongomock"]
-        metafunc.parametrize("make_store", ["pymongo", "motor", *stand_ins], indirect=True)
+        metafunc.parametrize("make_store", [*BOTH_DRIVERS, *stand_ins], indirect=True)
 
 
 class NoSession:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.mongo.desk import open_desk
+from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.mongo.change_stream import reader as module
@@ -45,7 +46,7 @@ class Recorder:
         return [*found, (None, self._stream.resume_token)]
 
 
-@pytest.mark.parametrize("driver", ["pymongo", "motor"])
+@pytest.mark.parametrize("driver", DRIVERS)
 async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mongo_database, driver):
     """Those of a player who was erased since would be recorded again: the ledger has nothing left to know them by."""
     async with open_desk(*mongo_database, driver) as desk:

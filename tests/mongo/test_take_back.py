@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from tests.mongo.desk import case, open_desk
+from tests.support.drivers import DRIVERS
 from tests.support.ledger import kinds
 from tornado_app.core.errors import ActionNotFound, DatabaseError
 from tornado_app.mongo.ledger import reader
@@ -13,7 +14,7 @@ from tornado_app.mongo.ledger import reader
 ACTIONS, PAGE = 90, 10
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def desk(request, mongo_database, monkeypatch):
     monkeypatch.setattr(reader, "PAGE", PAGE)
     async with open_desk(*mongo_database, request.param) as desk:

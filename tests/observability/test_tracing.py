@@ -18,6 +18,8 @@ from tests.support.service import KEY, RunningService, token
 from tests.support.wait import wait_until
 from tornado_app.mongo.embedded.mongod import free_port
 
+pytestmark = pytest.mark.long
+
 INTERNAL, SERVER, CLIENT = 1, 2, 3
 WAY = ["POST /api/score", "submit", "group commit", "board refresh", "broadcast"]
 

@@ -1,0 +1,60 @@
+"""A pytest plugin: which tests are long, and are left out of `make test`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+LONG_FOLDERS = (
+    "attacks",
+    "bench",
+    "clients",
+    "cluster",
+    "endurance",
+    "grafana",
+    "helm",
+    "monitoring",
+    "node",
+    "properties",
+)
+KUBERNETES_FOLDERS = ("cluster", "helm", "monitoring", "operator")
+CONTROL_PLANE = frozenset({"cluster", "own_cluster"})
+"""Fixtures: a test that uses one of them is long."""
+SEPARATE = ("compose", "grafana", "node", "slow")
+"""Markers of tests that have a make target of their own."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make test` does not import the long folders."""
+    left_out = config.option.markexpr == "not long" and collection_path.parent == TESTS
+    return True if left_out and collection_path.name in LONG_FOLDERS else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the long tests, and move those of the Kubernetes folders to the end.
+
+    A control plane takes a tenth of a core for as long as it runs, so it starts when the other tests are done.
+    pytest-xdist keeps this order with `--no-loadscope-reorder`.
+    """
+    for item in items:
+        if is_long(item):
+            item.add_marker(pytest.mark.long)
+    items.sort(key=lambda item: folder(item) in KUBERNETES_FOLDERS)
+
+
+def is_long(item: pytest.Item) -> bool:
+    """Whether a test is long because of its folder, a fixture or a marker."""
+    return (
+        folder(item) in LONG_FOLDERS
+        or not CONTROL_PLANE.isdisjoint(getattr(item, "fixturenames", ()))
+        or any(item.get_closest_marker(name) for name in SEPARATE)
+    )
+
+
+def folder(item: pytest.Item) -> str:
+    """The name of the folder in tests/ that holds the test; empty for a test elsewhere."""
+    path = item.path
+    return path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
