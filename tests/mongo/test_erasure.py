@@ -9,7 +9,7 @@ from pymongo.errors import AutoReconnect
 from tests.support.drivers import DRIVERS
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
-from tornado_app.core.abuse import Rule
+from tornado_app.core.abuse import AbuseRule
 from tornado_app.core.errors import DatabaseError, PlayerNotFound, PlayerSuspended
 from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import ModerationRequest
@@ -63,7 +63,7 @@ async def score(board):
 async def interrupt(board, step, *, after=False):
     """An erasure in which this step fails."""
     moderation = board.moderation()
-    await moderation._suspects.note("alice", next(iter(Rule)))
+    await moderation._suspects.note("alice", next(iter(AbuseRule)))
     eraser = moderation.eraser
     eraser._players = Broken(eraser._players, step, after=after)
     eraser._suspects = Broken(eraser._suspects, step, after=after)

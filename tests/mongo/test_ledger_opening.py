@@ -132,7 +132,7 @@ async def test_when_the_history_is_lost_entries_take_the_differences(either, cap
 
 
 @pytest.mark.parametrize(
-    "resume_token",
+    "place",
     [elsewhere, {"_data": ""}, {"_data": "82"}, {"_data": 5}, {}, "x", 7, None],
     ids=lambda place: getattr(place, "__name__", None) or repr(place),
 )
