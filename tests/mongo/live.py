@@ -30,13 +30,13 @@ class Tape(Board):
         super().on_snapshot(snapshot)
 
     def on_change(self, change):
-        super().changed(change)
+        super().on_change(change)
         self.changes.append(change)
 
-    def show(self, top):
+    def publish_top(self, top):
         pass
 
-    def moved(self, change, rank):
+    def publish_change(self, change, rank):
         self.moves.append((change, rank))
 
 

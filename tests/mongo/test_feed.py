@@ -362,7 +362,10 @@ class Stream:
 
 async def test_events_that_come_late_are_lag_though_the_stream_lives(mongo_database, monkeypatch):
     async with running(*mongo_database, start=False) as live:
-        stream, late = Stream(), {"operationType": "insert", "fullDocument": {"hidden": True}, "documentKey": {}}
+        stream, late = (
+            Stream(),
+            {"operationType": "insert", "fullDocument": {"hidden": True}, "documentKey": {"_id": "late"}},
+        )
 
         async def opened(_feed):
             return stream

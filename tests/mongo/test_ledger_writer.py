@@ -228,7 +228,7 @@ async def test_a_copied_document_or_mark_does_not_stop_the_ledger(desk, caplog):
         assert found[: len(own)] == own
         assert {kind for kind, _ in found[len(own) :]} == {"external"}
         assert sum(points for _, points in found[len(own) :]) == more
-    assert "a marker was copied from another write" in caplog.text
+    assert "a write marker was copied from another write" in caplog.text
     await desk.abandon(writer)
     before = list(desk.sync["ledger"].find().sort("_id"))
     desk.sync["leases"].update_one({}, {"$set": {"resume_token": place}, "$unset": {"until": ""}})
