@@ -1,39 +1,5 @@
-"""Running services that the API's tests share: one with the defaults, its twin on the same database, an open one."""
+"""The running services of tests/support/services.py."""
 
-import pytest
+from tests.support.services import open_service, run_service, service, twin
 
-from tests.support.service import RunningService
-
-
-@pytest.fixture(scope="module")
-def run_service(tmp_path_factory, module_database):
-    """Starts services that end with the module, before its database goes."""
-    running = []
-
-    def run(*flags, **options):
-        service = RunningService(*flags, **options)
-        running.append(service)
-        return service.start(tmp_path_factory.mktemp("service") / "log")
-
-    yield run
-    for service in running:
-        service.close()
-
-
-@pytest.fixture(scope="module")
-def service(run_service, module_database):
-    uri, name = module_database
-    return run_service(uri=uri, database=name)
-
-
-@pytest.fixture(scope="module")
-def twin(run_service, service, module_database):
-    uri, name = module_database
-    return run_service(uri=uri, database=name)
-
-
-@pytest.fixture(scope="module")
-def open_service(run_service, module_database):
-    """It makes players everywhere, and takes calls from another site's pages."""
-    uri, name = module_database
-    return run_service("--auto-register", "--allowed-origins", "https://game.test", uri=uri, database=name)
+__all__ = ["open_service", "run_service", "service", "twin"]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.api.bad_input import ALLOWED, AUTHORIZED, PLAYERS, SCORE, VICTIM, rows
+from tests.support.bad_input import ALLOWED, AUTHORIZED, PLAYERS, SCORE, VICTIM, rows
 from tests.support.frontends import WRITES
 from tests.support.service import token
 from tests.support.wait import wait_until

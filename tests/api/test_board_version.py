@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.wire import Wire
 from tests.support.frontends import WRITES
+from tests.support.raw_http import RawConnection
 from tests.support.service import token
 from tests.support.wait import wait_until
 
@@ -224,7 +224,7 @@ def test_leaderboard_position_of_a_replay_leaves_later_scores_out(pair):
     user = f"u-{uuid4().hex[:8]}"
     pair[0].post("/api/score", {"score": 10**15}, token=token(user, scope="scores:write"))
     with contextlib.ExitStack() as stack:
-        wires = [stack.enter_context(Wire(pair[0].url)) for _ in range(8)]
+        wires = [stack.enter_context(RawConnection(pair[0].url)) for _ in range(8)]
         list(at_once(wires, user, ["a-0"] * 8))
         positions = [position for n in range(WRITES_EACH - 3) for position in at_once(wires, user, in_one_batch(n))]
     assert set(positions) == {1}

@@ -131,7 +131,7 @@ def test_an_unknown_action_type_is_refused(service, path, body):
 
 
 @each_frontend
-def test_nobody_scores_for_another(service, form):
+def test_update_for_another_player_is_refused(service, form):
     alice, mallory = new_user(), new_user()
     register(service, alice)
     answer = write(service, form, alice, body={**form.body(alice), "user_id": alice}, token=token(mallory))
@@ -382,7 +382,7 @@ def test_a_bad_profile_is_refused(service, profile):
     assert service.get(f"/api/v1/players/{user}").status == 404
 
 
-def test_nobody_puts_another(service):
+def test_profile_of_another_player_is_refused(service):
     user = new_user()
     answer = service.call("PUT", f"/api/v1/players/{user}", {}, token=token(new_user()))
     assert (answer.status, answer.json["error"]) == (403, "user_mismatch")

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.api.live import add, new_user, opened, register
 from tests.auth.forgery import b64
 from tests.support.service import KEY, token
+from tests.support.websocket_client import add, new_user, opened, register
 from tornado_app.auth.keys import signing_secret
 from tornado_app.auth.minting import mint
 from tornado_app.core.identity import MAX_TOKEN

@@ -55,7 +55,7 @@ async def all_gone():
     await eventually(lambda: not protocol._reading, PATIENCE, "nobody reads any more")
 
 
-async def test_nothing_of_the_handshake_is_kept(client):
+async def test_open_connection_keeps_nothing_of_the_handshake(client):
     (handler,) = Echo.opened
     assert type(handler.ws_connection) is protocol.LowMemoryProtocol
     connection = weakref.ref(handler.request.connection)

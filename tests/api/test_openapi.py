@@ -117,7 +117,7 @@ def test_the_front_ends_read_their_examples(write):
     for parameter in map(resolve, operation.get("parameters", ())):
         if "example" in parameter:
             headers[parameter["name"]] = parameter["example"]
-    request = Request(write.method, write.path, "", headers, "127.0.0.1", "id")
+    request = Request(write.method, write.path, headers)
     request.body = json.dumps(operation["requestBody"]["content"]["application/json"]["example"]).encode()
     submission = write.read(request, Caller("alice", 0.0))
     assert submission.points or submission.action_type

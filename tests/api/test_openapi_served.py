@@ -49,7 +49,7 @@ def test_the_examples_are_answered_with_the_described_members(played, name):
 
 
 @pytest.mark.parametrize("name", [n for n, (_, _, o) in OPERATIONS.items() if "304" in o["responses"]])
-def test_what_may_answer_304_does(played, name):
+def test_operation_with_304_answers_304(played, name):
     def twice():
         first = request(played, name)
         found = request(played, name, **{"If-None-Match": first.headers["ETag"]})
@@ -62,7 +62,7 @@ def test_what_may_answer_304_does(played, name):
 
 
 @pytest.mark.parametrize("name", [n for n, (_, _, o) in OPERATIONS.items() if o["security"] == [{"bearerAuth": []}]])
-def test_what_needs_a_token_says_so(service, name):
+def test_operation_with_security_refuses_a_missing_token(service, name):
     method, path, operation = OPERATIONS[name]
     answer = service.call(method, path.format(user_id="alice"), {})
     response = resolve(operation["responses"][str(answer.status)])
@@ -114,7 +114,7 @@ def test_a_refused_socket_closes_as_described(service):
 # -- how it is served ---------------------------------------------------------------------------------------
 
 
-def test_it_is_served_as_it_is_printed(service):
+def test_document_is_served_as_the_command_prints_it(service):
     answer = service.get("/openapi.json")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     assert answer.json == DOCUMENT

@@ -8,10 +8,10 @@ import pytest
 from pymongo import MongoClient
 from websockets.sync.client import connect
 
-from tests.api.live import SERVER, new_user
 from tests.support.ledger import problems
 from tests.support.service import token
 from tests.support.wait import wait_until
+from tests.support.websocket_client import SERVER, new_user
 
 PICTURE = "https://x.test/{}.png"
 

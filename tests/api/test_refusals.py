@@ -16,10 +16,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.api.live import new_user
-from tests.api.wire import Wire
+from tests.support.raw_http import RawConnection
 from tests.support.service import token
 from tests.support.wait import wait_until
+from tests.support.websocket_client import new_user
 from tornado_app.auth.jws import InvalidJws
 from tornado_app.core import errors
 from tornado_app.http import errors as http_errors
@@ -290,7 +290,7 @@ def test_claim_of_any_name_can_be_refused_on_both_ways(run_service, module_datab
     uri, name = module_database
     odd = run_service("--jwt-user-claim", 'Spieler-"Nr\\✓', uri=uri, database=name)
     sentence = 'The token names no user (Spieler-"Nr\\✓).'
-    with Wire(odd.url) as wire:
+    with RawConnection(odd.url) as wire:
         for before in ("", "\r\n"):  # the second is Tornado's to read
             wire.send(f"{before}GET /api/leaderboard HTTP/1.1", f"Authorization: Bearer {PLAYER}")
             answer = wire.read()

@@ -55,7 +55,7 @@ def known_words():
     return settings | codes | series | kinds | set(re.findall(r"`([a-z_]+)`", LOGS))
 
 
-def test_it_names_only_what_there_is():
+def test_remedies_name_only_existing_settings():
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", DOCUMENT))
     nginx = {"proxy_http_version", "proxy_set_header"}
     assert named - nginx - known_words() == set()

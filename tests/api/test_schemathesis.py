@@ -41,5 +41,5 @@ def headers():
 
 @SCHEMA.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_it_answers_as_described(case, generous, headers):
+def test_operation_answers_as_described(case, generous, headers):
     case.call_and_validate(base_url=generous.url, headers=headers)

@@ -10,10 +10,10 @@ from itertools import cycle
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.api.live import PATHS, add, best, fill, lead, opened, register
-from tests.api.wire import HANDSHAKE, Wire, quietly
+from tests.support.raw_http import HANDSHAKE, RawConnection, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
+from tests.support.websocket_client import PATHS, add, best, fill, lead, opened, register
 
 MAX_MESSAGE = 8 * 1024
 each_path = pytest.mark.parametrize("path", PATHS)
@@ -71,7 +71,7 @@ def test_a_message_over_8_kib_closes_with_1009(service, path, message):
 
 def test_a_frame_that_is_none_ends_the_connection(service):
     for frame in (b"\xf1\x80\0\0\0\0", b"\x83\x80\0\0\0\0", b"\x89\xfe\0\x7e" + b"\0" * 130, b"\x80\x80\0\0\0\0"):
-        with Wire(service.url) as wire:
+        with RawConnection(service.url) as wire:
             wire.send(*HANDSHAKE)
             assert wire.file.readline().startswith(b"HTTP/1.1 101")
             wire.socket.sendall(frame)
@@ -81,7 +81,7 @@ def test_a_frame_that_is_none_ends_the_connection(service):
 
 def test_clients_that_vanish_leave_no_trace(service):
     for n in range(40):
-        with Wire(service.url) as wire:
+        with RawConnection(service.url) as wire:
             wire.send(*HANDSHAKE)
             if n % 2:
                 wire.file.readline()
@@ -150,7 +150,7 @@ def test_a_refused_client_is_not_listened_to(service):
 # -- how many ---------------------------------------------------------------------------------------------
 
 
-def test_one_more_than_the_most_is_closed_with_4429(run_alone):
+def test_socket_past_the_maximum_is_closed_with_4429(run_alone):
     service = run_alone("--max-connections", "2")
     with opened(service, "/ws/leaderboard") as one:
         assert one.read()["data"] == {"updatedPositions": []}
@@ -171,7 +171,7 @@ def test_a_client_that_never_reads_is_cut_off_while_others_go_on(run_alone):
     users = fill(service, 10)
     for user in users:
         register(service, user, username="💯" * 64)
-    with Wire(service.url, receive_buffer=2048) as deaf, opened(service) as watcher:
+    with RawConnection(service.url, receive_buffer=2048) as deaf, opened(service) as watcher:
         deaf.send(*HANDSHAKE)
         watcher.read()
         movers = cycle(users)
@@ -190,7 +190,7 @@ def test_a_client_that_never_reads_is_cut_off_while_others_go_on(run_alone):
 
 def test_a_client_that_answers_no_ping_is_closed_while_others_go_on(run_alone):
     service = run_alone("--ping-interval", "300ms")
-    with Wire(service.url) as mute, opened(service) as watcher:
+    with RawConnection(service.url) as mute, opened(service) as watcher:
         mute.send(*HANDSHAKE)
         watcher.read()
         assert mute.file.readline().startswith(b"HTTP/1.1 101")
@@ -209,7 +209,7 @@ def test_a_client_that_answers_no_ping_is_closed_while_others_go_on(run_alone):
 def test_sigterm_tells_everybody_to_come_back_spread_over_a_second_or_two(run_alone):
     service = run_alone()
     with ExitStack() as stack:
-        probe, late = (stack.enter_context(Wire(service.url)) for _ in range(2))
+        probe, late = (stack.enter_context(RawConnection(service.url)) for _ in range(2))
         for wire in (probe, late):
             wire.send("GET /readyz HTTP/1.1")
             assert wire.read().status == 200
@@ -236,7 +236,7 @@ def test_sigterm_does_not_wait_for_who_does_not_listen(run_alone):
     service = run_alone()
     with ExitStack() as stack:
         for _ in range(3):
-            wire = stack.enter_context(Wire(service.url))
+            wire = stack.enter_context(RawConnection(service.url))
             wire.send(*HANDSHAKE)
             assert wire.file.readline().startswith(b"HTTP/1.1 101")
         began = time.monotonic()

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.live import PATHS, add, best, fill, lead, new_user, opened, register
 from tests.support.frontends import WRITES
 from tests.support.service import token
+from tests.support.websocket_client import PATHS, add, best, fill, lead, new_user, opened, register
 
 each_way = pytest.mark.parametrize("way", ["query", "header", "message"])
 each_path = pytest.mark.parametrize("path", PATHS)
@@ -188,7 +188,7 @@ def test_an_expiring_token_closes_with_4401_unless_it_is_renewed(service, way):
         kept.read_until(lambda message: best(message) == marker)
 
 
-def test_no_token_is_logged_whatever_the_level(run_service, module_database):
+def test_token_is_not_logged_at_any_level(run_service, module_database):
     uri, name = module_database
     chatty = run_service("--log-level", "debug", uri=uri, database=name)
     good, bad = token(new_user()), f"{token(new_user())}x"
@@ -205,7 +205,7 @@ def test_no_token_is_logged_whatever_the_level(run_service, module_database):
         assert not any(part in chatty.log for part in text.split("."))
 
 
-def test_no_token_was_ever_logged(service, twin):
+def test_token_is_in_no_log_line(service, twin):
     """Of all that the tests above have sent."""
     for log in (service.log, twin.log):
         assert "eyJ" not in log

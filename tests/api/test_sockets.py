@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.api.live import PATHS, add, best, fill, lead, new_user, opened, register, top
 from tests.support.service import token
 from tests.support.wait import wait_until
+from tests.support.websocket_client import PATHS, add, best, fill, lead, new_user, opened, register, top
 
 each_path = pytest.mark.parametrize("path", PATHS)
 
@@ -81,7 +81,7 @@ def test_a_change_of_the_top_10_reaches_every_socket(service, twin, crowd, path)
 
 
 @each_path
-def test_what_another_process_took_is_shown(service, twin, crowd, path):
+def test_update_through_another_process_is_shown(service, twin, crowd, path):
     with opened(service, path) as here, opened(twin, path) as there:
         for writer in (service, twin):
             user, _ = lead(writer)
@@ -125,7 +125,7 @@ def first_score(message):
 
 
 @each_path
-def test_nothing_is_sent_when_the_top_10_did_not_change(service, crowd, path):
+def test_socket_gets_no_message_while_the_top_10_is_unchanged(service, crowd, path):
     with opened(service, path) as socket:
         socket.read()
         low = register(service)

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api.live import opened
 from tests.support.service import token
 from tests.support.subjects import SUBJECTS
 from tests.support.wait import wait_until
+from tests.support.websocket_client import opened
 from tornado_app.http.messages import Route, Router
 
 SERVER = token("game-1", scope="scores:write")

@@ -17,12 +17,12 @@ from uuid import uuid4
 
 from pymongo import MongoClient
 
-from tests.api.wire import Wire
 from tests.attacks.witness import Witness
 from tests.auth import forgery
 from tests.auth.forgery import forge
 from tests.auth.provider import jwks
 from tests.support.frontends import WriteForm
+from tests.support.raw_http import RawConnection
 from tests.support.service import Answer, RunningService
 from tornado_app.auth import proofs
 from tornado_app.auth.keys import SigningKey, signing_secret
@@ -75,7 +75,7 @@ class Attacked(RunningService):
         return Path(f"/proc/{self.process.pid}/{name}").read_text(encoding="ascii")
 
 
-class HeardWire(Wire):
+class HeardConnection(RawConnection):
     """Raw bytes to and from a service; what comes back is kept."""
 
     def __init__(self, service: Attacked, **options: Any) -> None:

@@ -11,9 +11,9 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.api.live import opened
-from tests.attacks.arena import HeardWire, new_user
+from tests.attacks.arena import HeardConnection, new_user
 from tests.support.wait import wait_until
+from tests.support.websocket_client import opened
 
 PATHS = ("/ws/scoreboard", "/ws/score", "/ws/leaderboard")
 HANDSHAKE = (
@@ -38,7 +38,7 @@ def frame(opcode: int, payload: bytes = b"", *, flags: int = FIN, length: int | 
 @contextlib.contextmanager
 def raw(service, path="/ws/scoreboard", *headers: str, **options):
     """A socket without a client library: the handshake is over."""
-    with HeardWire(service, **options) as wire:
+    with HeardConnection(service, **options) as wire:
         wire.send(f"GET {path} HTTP/1.1", *HANDSHAKE, *headers)
         assert wire.file.readline().startswith(b"HTTP/1.1 101")
         while wire.file.readline() not in (b"\r\n", b""):
@@ -148,7 +148,7 @@ def test_half_open_socket(arena, strict):
 
 def test_half_handshake(arena, strict):
     """Who never finishes the handshake is cut off."""
-    with HeardWire(strict) as wire:
+    with HeardConnection(strict) as wire:
         wire.socket.sendall(b"GET /ws/scoreboard HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n")
         began = time.monotonic()
         assert rest(wire) == b""

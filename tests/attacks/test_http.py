@@ -9,8 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.api.wire import Wire
-from tests.attacks.arena import HeardWire, new_user
+from tests.attacks.arena import HeardConnection, new_user
+from tests.support.malformed_http import AMBIGUOUS
+from tests.support.raw_http import RawConnection
 from tests.support.wait import wait_until
 
 MANY = 60
@@ -24,30 +25,11 @@ def inner(arena, user: str) -> bytes:
     ).encode()
 
 
-SMUGGLING = {
-    "CL.TE": (["Content-Length: 4", "Transfer-Encoding: chunked"], b"0\r\n\r\n"),
-    "TE.CL": (["Transfer-Encoding: chunked", "Content-Length: 4"], b"0\r\n\r\n"),
-    "TE.TE": (["Transfer-Encoding: chunked", "Transfer-Encoding: identity"], b"0\r\n\r\n"),
-    "TE in disguise": (["Transfer-Encoding: \tchunked, identity"], b"0\r\n\r\n"),
-    "TE: xchunked": (["Transfer-Encoding: xchunked"], b"0\r\n\r\n"),
-    "TE with a space before the colon": (["Transfer-Encoding : chunked"], b"0\r\n\r\n"),
-    "two lengths": (["Content-Length: 0", "Content-Length: 4"], b""),
-    "a length in a list": (["Content-Length: 0, 4"], b""),
-    "a length with a sign": (["Content-Length: +0"], b""),
-    "a folded line": (["X-A: 1", " Content-Length: 4"], b""),
-    "a bare CR": (["X-A: 1\rContent-Length: 4"], b""),
-    "a NUL in a name": (["Content-Length\0: 4"], b""),
-    "a chunk size with an extension of lies": (["Transfer-Encoding: chunked"], b"0;\n\r\n\r\n"),
-    "a chunk size in disguise": (["Transfer-Encoding: chunked"], b"0x0\r\n\r\n"),
-    "a trailer that is a header": (["Transfer-Encoding: chunked"], b"0\r\nContent-Length: 400\r\n\r\n"),
-}
-
-
-@pytest.mark.parametrize("how", SMUGGLING)
+@pytest.mark.parametrize("how", AMBIGUOUS)
 def test_smuggling_a_request_in(arena, user, how):
     """An ambiguous request is refused, and what follows it on the connection is never read as a request."""
-    headers, body = SMUGGLING[how]
-    with arena.unchanged(), HeardWire(arena.here) as wire:
+    headers, body = AMBIGUOUS[how]
+    with arena.unchanged(), HeardConnection(arena.here) as wire:
         wire.send("POST /api/score HTTP/1.1", *headers, body=body + inner(arena, user))
         assert wire.read().status == 400
         assert wire.ended()
@@ -56,7 +38,7 @@ def test_smuggling_a_request_in(arena, user, how):
 def test_smuggling_past_a_websocket_handshake(arena, user):
     """A request with a body, or one that is refused, is no tunnel."""
     handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: x"]
-    with arena.unchanged(), HeardWire(arena.here) as wire:
+    with arena.unchanged(), HeardConnection(arena.here) as wire:
         wire.send("GET /ws/score HTTP/1.1", *handshake, "Content-Length: 500", body=inner(arena, user)[:500])
         assert wire.read().status in (400, 401, 413, 426)
 
@@ -79,7 +61,7 @@ def test_another_path_than_the_proxy_saw(arena, user):
             assert arena.here.get(path).status == 404
 
 
-def drip(wires: list[Wire], piece: bytes) -> bool:
+def drip(wires: list[RawConnection], piece: bytes) -> bool:
     """Send a little more on each connection; whether the service has closed them all."""
     for wire in list(wires):
         with contextlib.suppress(OSError):
@@ -107,7 +89,7 @@ def drip(wires: list[Wire], piece: bytes) -> bool:
 def test_slowloris(arena, strict, start, piece):
     """Many clients that send a byte at a time hold nobody up, and are cut off by the clock, not by their silence."""
     with ExitStack() as stack:
-        wires = [stack.enter_context(Wire(strict.url)) for _ in range(MANY)]
+        wires = [stack.enter_context(RawConnection(strict.url)) for _ in range(MANY)]
         for wire in wires:
             wire.socket.sendall(start)
         left = list(wires)
@@ -122,7 +104,7 @@ def test_pipelining_without_reading_the_answers(arena):
     """What is not read is not produced: the service stops reading, and its memory does not grow."""
     before = arena.here.memory
     request = b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 500
-    with HeardWire(arena.here, receive_buffer=2048) as wire:
+    with HeardConnection(arena.here, receive_buffer=2048) as wire:
         wire.socket.settimeout(2)
         with contextlib.suppress(TimeoutError):
             for _ in range(2000):  # 31 MB of requests, for some gigabytes of answers
@@ -137,7 +119,7 @@ def test_a_flood_of_connections_that_say_nothing(arena):
     """They cost a descriptor each until the idle timeout; everybody else is served."""
     with ExitStack() as stack:
         for _ in range(300):
-            stack.enter_context(Wire(arena.there.url))
+            stack.enter_context(RawConnection(arena.there.url))
         assert arena.there.get("/api/top-scores").status == 200
 
 
@@ -145,14 +127,14 @@ def test_half_closed_and_reset_connections(arena, user):
     """A write that arrived whole counts once, and one that did not counts never, however the client goes."""
     request = inner(arena, user)
     for size in (10, 40, len(request) - 1):
-        with Wire(arena.here.url) as wire:
+        with RawConnection(arena.here.url) as wire:
             wire.socket.sendall(request[:size])
             wire.close(abruptly=size % 20 == 0)
-    with Wire(arena.here.url) as wire:
+    with RawConnection(arena.here.url) as wire:
         wire.socket.sendall(request)
         wire.close(abruptly=True)
     wait_until(lambda: arena.score(user) == 7, what="the whole one")
-    with HeardWire(arena.here) as wire:
+    with HeardConnection(arena.here) as wire:
         wire.socket.sendall(request)
         assert wire.read().headers["idempotent-replay"] == "true"
     assert arena.score(user) == 7

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.attacks.arena import HeardWire, new_user
+from tests.attacks.arena import HeardConnection, new_user
 from tests.support.frontends import WRITES
 
 OPERATORS = [
@@ -142,7 +142,7 @@ def test_log_injection(arena, strict, user):
         for header in ("X-Request-Id", "Idempotency-Key", "User-Agent", "Origin", "Traceparent"):
             service.get("/api/leaderboard", headers={**away, header: f"a\t{FORGED_LINE}"}, token="x.y.z")
         for head in (b"GET /x\x85\xe2\x80\xa8forged-line HTTP/1.1\r\nHost: x", b"GET / HTTP/1.1\r\nHost: \x1b[2J"):
-            with HeardWire(service) as wire:
+            with HeardConnection(service) as wire:
                 wire.socket.sendall(head + b"\r\n\r\n")
                 wire.read()
         assert "forged-line" in service.log, "it is there, within a line"
@@ -160,7 +160,7 @@ def test_log_injection(arena, strict, user):
 def test_header_injection(arena, user):
     """What is sent never becomes a header of the answer."""
     for header in ("X-Request-Id", "Origin", "Idempotency-Key"):
-        with HeardWire(arena.here) as wire:
+        with HeardConnection(arena.here) as wire:
             wire.send("GET /api/leaderboard HTTP/1.1", f"{header}: a\rSet-Cookie: x=1")
             assert "set-cookie" not in wire.read().headers
         answer = arena.here.get("/api/leaderboard", headers={header: "a%0d%0aSet-Cookie: x=1"})

@@ -9,7 +9,7 @@ from itertools import cycle
 
 import pytest
 
-from tests.attacks.arena import LIMIT, HeardWire, new_user, vouched
+from tests.attacks.arena import LIMIT, HeardConnection, new_user, vouched
 from tests.support.frontends import WRITES
 
 
@@ -91,7 +91,7 @@ def test_replays_are_no_way_past_the_limit(arena, user):
 
 
 def guess(service, *forwarded: str):
-    with HeardWire(service) as wire:
+    with HeardConnection(service) as wire:
         wire.send(
             "POST /api/score HTTP/1.1", *(f"X-Forwarded-For: {value}" for value in forwarded), "Content-Length: 0"
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from jose import jwe
 
-from tests.attacks.arena import Arena, HeardWire, new_user, vouched
+from tests.attacks.arena import Arena, HeardConnection, new_user, vouched
 from tests.auth.forgery import as_json, b64, forge, hmac_with, public_der, signing
 from tests.support.frontends import WRITES
 from tornado_app.auth import proofs
@@ -185,7 +185,7 @@ def test_two_proofs_in_one_request(arena, user):
             ([f"Action-Proof: {good},{other}"], INVALID),
             ([f"Action-Proof: {good} {other}"], INVALID),
         ):
-            with HeardWire(arena.here) as wire:
+            with HeardConnection(arena.here) as wire:
                 auth = f"Authorization: Bearer {arena.token(user)}"
                 wire.send("POST /api/score HTTP/1.1", auth, *lines, "Content-Length: 11", body=b'{"score":7}')
                 assert wire.read().error == error
@@ -197,6 +197,6 @@ def test_proof_of_13_mb(arena, user):
         "POST /api/score HTTP/1.1\r\nHost: x\r\nAction-Proof: ",
         'POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 13000000\r\n\r\n{"score":7,"proof":"',
     ):
-        with arena.unchanged(), HeardWire(arena.here) as wire:
+        with arena.unchanged(), HeardConnection(arena.here) as wire:
             wire.socket.sendall(head.encode() + b"a" * 200_000)
             assert wire.read().status in (413, 431)

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api.live import opened
-from tests.attacks.arena import SETTINGS, HeardWire
+from tests.attacks.arena import SETTINGS, HeardConnection
 from tests.attacks.witness import Witness, forms
+from tests.support.websocket_client import opened
 
 
 def run(arena, *arguments: str, **environment: str | None):
@@ -80,14 +80,14 @@ def test_tokens_in_what_is_said_of_bad_requests(arena, user):
         arena.here.post("/api/score", body, token=token, headers={"Action-Proof": proof + "x"})
         arena.here.post("/api/v1/score", {"user_id": token, "score_increase": proof}, token=token)
     for path in ("/ws/leaderboard", "/ws/score", "/ws/no-such"):
-        with HeardWire(arena.here) as wire:
+        with HeardConnection(arena.here) as wire:
             wire.send(f"GET {path}?token={token} HTTP/1.1", "Upgrade: websocket", "Connection: upgrade")
             wire.read()
     with opened(arena.here, f"/ws/leaderboard?token={token}x") as watcher:
         arena.witness.hear(repr(watcher.ended()).encode())
     with opened(arena.here, f"/ws/leaderboard?token={token}") as watcher:
         arena.witness.hear(json.dumps(watcher.read()).encode())
-    with HeardWire(arena.here) as wire:
+    with HeardConnection(arena.here) as wire:
         wire.socket.sendall(f"GET /{token} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nBad\r\n\r\n".encode())
         assert wire.read().status == 400
     arena.witness.hear(arena.here.log.encode())

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import pytest
 from jose import jwe
 
-from tests.api.live import opened
-from tests.attacks.arena import Arena, HeardWire, new_user
+from tests.attacks.arena import Arena, HeardConnection, new_user
 from tests.auth.forgery import as_json, b64, forge, hmac_with, public_der, public_pem, rsa_private_pem, signing
+from tests.support.websocket_client import opened
 
 Build = Callable[[Arena, str], str]
 INVALID, EXPIRED = "invalid_token", "expired_token"
@@ -215,7 +215,7 @@ def test_token_of_13_mb(arena, unit):
 
 def assert_refused_unread(arena: Arena, token: str) -> None:
     """The refusal comes while most of the token has not even been sent."""
-    with arena.unchanged(), HeardWire(arena.here) as wire:
+    with arena.unchanged(), HeardConnection(arena.here) as wire:
         head = f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token[:200_000]}"
         wire.socket.sendall(head.encode())
         assert wire.read().error == "headers_too_large"
@@ -249,7 +249,7 @@ def test_guessing_with_header_tricks(arena, user):
         [f"X-Authorization: Bearer {good}"],
         [f"Proxy-Authorization: Bearer {good}"],
     ):
-        with arena.unchanged(), HeardWire(arena.here) as wire:
+        with arena.unchanged(), HeardConnection(arena.here) as wire:
             wire.send(
                 f"POST /api/score?token={good}&access_token={good} HTTP/1.1", *lines,
                 f"Action-Proof: {arena.proof(user)}", f"Content-Length: {len(body)}", body=body,

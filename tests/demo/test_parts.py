@@ -45,7 +45,7 @@ def test_the_demo_speaks_each_front_end_as_the_api_has_it():
 
 
 def session_of(sessions: Sessions):
-    request = Request("GET", "/demo/session", "", HTTPHeaders(), "127.0.0.1", "r-1")
+    request = Request("GET", "/demo/session", HTTPHeaders())
     return sessions.route().methods["GET"](request)
 
 

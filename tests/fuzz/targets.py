@@ -44,7 +44,7 @@ from tornado_app.core.errors import (
 )
 from tornado_app.core.model import MAX_SCORE, Caller, Scope, Submission
 from tornado_app.core.validation import fingerprint
-from tornado_app.http.fast_parser import parse_simple_request
+from tornado_app.http.fast_path import parse_simple_request
 from tornado_app.http.messages import Request
 from tornado_app.http.request_limits import check, content_length, is_handshake
 
@@ -170,7 +170,8 @@ def request(data: bytes) -> bool:
     assert end is not None
     start, headers = HTTP1Connection._parse_headers(None, data[: end.end()])  # type: ignore[arg-type]
     line = parse_request_start_line(start)
-    assert (found.method, found.target, "HTTP/1.1") == line
+    path, _, query = line.path.partition("?")
+    assert (found.method, found.path, found.query, line.version) == (line.method, path, query, "HTTP/1.1")
     assert dict(found.headers) == {name.lower(): value for name, value in headers.items()}
     assert len(found.headers) == len(list(headers.get_all()))
     assert found.body == data[end.end() :]
@@ -218,6 +219,4 @@ def _bytes(segment: str) -> bytes:
 
 
 def _request(octets: bytes) -> Request:
-    request = Request("POST", "/", "", HTTPHeaders({"Content-Type": "application/json"}), "127.0.0.1", "r")
-    request.body = octets
-    return request
+    return Request("POST", "/", HTTPHeaders({"Content-Type": "application/json"}), octets)

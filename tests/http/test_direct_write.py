@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-from collections import deque
 
 import pytest
 import tornado
@@ -66,7 +65,7 @@ def fill(wire):
     raise AssertionError("the kernel has no bound")
 
 
-async def test_what_the_kernel_takes_does_not_touch_the_stream(ends, written):
+async def test_frame_that_the_kernel_takes_bypasses_the_stream(ends, written):
     stream, client = ends
     assert DirectWriter(stream).send(frame(1, 100)) is None
     assert await read(client, len(frame(1, 100))) == frame(1, 100)
@@ -110,7 +109,7 @@ async def test_order_is_kept_whichever_way_a_frame_goes(ends, written):
     assert len(written) == through, "the way past the stream is free again"
 
 
-async def test_nothing_is_sent_past_bytes_that_wait_in_the_stream(ends):
+async def test_frame_is_never_sent_before_bytes_that_wait_in_the_stream(ends):
     """Not even where the kernel has room again, and the loop has not noticed yet."""
     stream, client = ends
     wire = DirectWriter(stream)
@@ -174,33 +173,3 @@ async def test_tls_goes_through_the_stream(tmp_path, monkeypatch):
     assert written == frames
     stream.close()
     writer.close()
-
-
-@pytest.mark.parametrize("other", [None, [], ()])
-async def test_another_tornado_is_written_to_by_its_public_api(ends, written, other):
-    stream, client = ends
-    if other is None:
-        del stream._write_futures
-    else:
-        stream._write_futures = other
-    wire = DirectWriter(stream)
-    stream._write_futures = deque()  # as its own code needs it
-    wire.send(frame(1))
-    assert written == [frame(1)]
-    assert await read(client, len(frame(1))) == frame(1)
-
-
-async def test_the_pinned_tornado_is_as_the_wire_expects(ends):
-    """Should this fail after an update, frames take the slow way until wire.py is looked at again."""
-    stream, client = ends
-    waiting = stream._write_futures
-    assert type(waiting) is deque
-    assert type(stream.socket) is socket.socket
-    frames, sending = fill(DirectWriter(stream))
-    assert waiting
-    assert stream._write_futures is waiting
-    await read(client, len(b"".join(frames)))
-    async with asyncio.timeout(PATIENCE):
-        await sending
-    assert not waiting
-    assert stream._write_futures is waiting

@@ -12,12 +12,12 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api.live import opened
 from tests.auth.forgery import signing
 from tests.identity_providers.samples import EMAIL, REAL_NAME, SAMPLES, Sample, rsa
 from tests.support.jwks import Provider
 from tests.support.service import RunningService
 from tests.support.wait import wait_until
+from tests.support.websocket_client import opened
 from tornado_app.config import load_config
 from tornado_app.core.identity import MAX_TOKEN
 

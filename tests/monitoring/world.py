@@ -20,8 +20,6 @@ import yaml
 from pymongo import MongoClient
 from websockets.exceptions import WebSocketException
 
-from tests.api.live import PATHS, add, fill, opened, register
-from tests.api.wire import HANDSHAKE, Wire
 from tests.auth.forgery import signing
 from tests.auth.provider import jwks
 from tests.operator.boards import PATIENCE, Boards, leaderboard
@@ -31,9 +29,11 @@ from tests.support.kubernetes import make_namespace
 from tests.support.mongod import ReplicaSet
 from tests.support.operator import Installation, Operator
 from tests.support.prometheus import Prometheus
+from tests.support.raw_http import HANDSHAKE, RawConnection
 from tests.support.rules import WRITTEN
 from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
+from tests.support.websocket_client import PATHS, add, fill, opened, register
 
 WRITES: tuple[tuple[str, Any], ...] = (
     ("/api/score", {"score": 5}),
@@ -179,7 +179,7 @@ class World:
         for user in users:
             register(self.arcade, user, username="💯" * 64)
         movers = cycle(users)
-        with Wire(self.arcade.url, receive_buffer=2048) as deaf:
+        with RawConnection(self.arcade.url, receive_buffer=2048) as deaf:
             deaf.send(*HANDSHAKE)
 
             def evicted() -> bool:

@@ -42,7 +42,7 @@ SCREEN = {"viewport": {"width": 1440, "height": 900}}
 async def answer(route: Route) -> None:
     """What the service would answer."""
     path = route.request.url.removeprefix(ORIGIN).partition("?")[0]
-    request = Request("GET", path, "", HTTPHeaders(), "127.0.0.1", "id")
+    request = Request("GET", path, HTTPHeaders())
     try:
         found, _ = Router([*docs.routes(), *static.routes()]).find(path)
     except NotFound:

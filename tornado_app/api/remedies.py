@@ -149,7 +149,7 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "MongoDB did not answer in time, or refused.",
         "Repeat the request with the same id. Look at the database; the line before this one has the error.",
     ),
-    LeaderboardError: Remedy("A fault of the service.", "The line `a request failed` has the traceback: report it."),
+    LeaderboardError: Remedy("A fault of the service.", "The line `request failed` has the traceback: report it."),
     core.CaptchaUnavailable: Remedy(
         "The captcha service did not answer as it should.",
         "Check that pods may reach `captcha_url`.",

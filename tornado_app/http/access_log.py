@@ -1,6 +1,6 @@
-"""The access log: a line for each request that was answered and each socket that ended. Off unless asked for.
+"""The access log: a line for each response and each closed WebSocket, if `access_log` is set.
 
-An answer that is our own fault (500 and above) is always told. The query is never: it may hold a token.
+Responses with a status of 500 and above are always logged. The query is never logged, as it may contain a token.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ log = logging.getLogger(ACCESS)
 
 
 def answered(request: Request, route: str, status: int, size: int, seconds: float) -> None:
-    """A request was answered with so many bytes of body."""
+    """Log a response. `size`: bytes of its body."""
     level = logging.WARNING if status >= 500 else logging.INFO
     if log.isEnabledFor(level):
         fields = {"method": request.method, "route": route, "path": request.path, "status": status, "bytes": size}
@@ -23,7 +23,7 @@ def answered(request: Request, route: str, status: int, size: int, seconds: floa
 
 
 def socket_ended(frontend: str, remote: str, code: int | None, seconds: float) -> None:
-    """A socket is closed; `code` is what its client said last, if anything."""
+    """Log the end of a WebSocket. `code`: the close code that its client sent, if any."""
     if log.isEnabledFor(logging.INFO):
         fields = {"frontend": frontend, "remote": remote, "code": code, "seconds": round(seconds, 3)}
-        log.info("a socket ended", extra={"event": "socket_ended", **fields})
+        log.info("WebSocket closed", extra={"event": "socket_ended", **fields})

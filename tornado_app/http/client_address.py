@@ -1,4 +1,4 @@
-"""Where a request comes from, and how much one address may get wrong. Kept in this process, in bounded memory."""
+"""The client address of a request behind proxies, and a limit of failures for each address, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ Network = IPv4Network | IPv6Network
 log = logging.getLogger("leaderboard.http")
 
 MAX_ADDRESSES = 20_000
-"""Addresses kept in mind; past that the one that was quiet the longest is forgotten."""
+"""Maximum number of addresses in memory; the least recently used one is dropped."""
 
-IPV6_SITE = 64
-"""Bits of an IPv6 address that one customer usually has to itself; the rest can be made up at will."""
+IPV6_PREFIX = 64
+"""Bits of an IPv6 network that usually belongs to one customer, who can use all addresses in it."""
 
 
 class TrustedProxies:
-    """Finds the client behind trusted proxies; nobody else's X-Forwarded-For is believed."""
+    """Finds the client address behind trusted proxies. X-Forwarded-For of any other peer is ignored."""
 
     def __init__(self, trusted: Iterable[str | Network] = (), *, on_ignored: Callable[[], None] = lambda: None) -> None:
-        """`on_ignored` is called for each X-Forwarded-For that is not believed."""
+        """`on_ignored` is called for each X-Forwarded-For that is ignored."""
         self._on_ignored = on_ignored
         self._trusted = tuple(ip_network(network) for network in trusted)
         self._warned = False
 
     def client_address(self, peer: str, forwarded: str | None) -> str:
-        """The address of the client. `peer`: the connection's; `forwarded`: the header X-Forwarded-For.
+        """The address of the client. `peer`: that of the connection; `forwarded`: the header X-Forwarded-For.
 
-        Each proxy appends whom it saw, so the list is read from its end for as long as its members are trusted.
+        Each proxy appends the address of its peer, so the list is read from its end as long as its members are trusted.
         """
         if forwarded is None:
             return peer
@@ -42,7 +42,7 @@ class TrustedProxies:
             return peer
         client = peer
         for hop in reversed(forwarded.split(",")):
-            address = _plain(hop.strip())
+            address = _parse_hop(hop.strip())
             if address is None:
                 break
             client = address
@@ -51,29 +51,28 @@ class TrustedProxies:
         return client
 
     def _warn(self, peer: str) -> None:
-        """Once for this process: a proxy that the settings do not name looks just like a client that makes it up."""
+        """Log once in this process, as a proxy that is not configured looks like a client that forges the header."""
         if self._warned:
             return
         self._warned = True
         log.warning(
-            "X-Forwarded-For from %s is ignored, as trusted_proxies does not name that address. If it is your proxy, "
-            "all clients behind it count as one address for max_connections_per_address and auth_failure_limit: "
-            "add the proxy to trusted_proxies",
+            "ignoring X-Forwarded-For from %s, which is not in trusted_proxies. If it is your proxy, add it, else all "
+            "clients behind it count as one address for max_connections_per_address and auth_failure_limit",
             peer,
             extra={"event": "proxy_not_trusted", "remote": peer},
         )
 
     def _trusts(self, address: str) -> bool:
         try:
-            found = ip_address(address)
+            parsed = ip_address(address)
         except ValueError:
             return False
-        mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-        return any((mapped or found) in network for network in self._trusted)
+        mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+        return any((mapped or parsed) in network for network in self._trusted)
 
 
-def _plain(hop: str) -> str | None:
-    """An address without port or brackets; None where it is none."""
+def _parse_hop(hop: str) -> str | None:
+    """The address in a member of X-Forwarded-For, without port and brackets; None if it is invalid."""
     text = hop.split("]")[0].removeprefix("[")
     if text.count(":") == 1:
         text = text.split(":")[0]
@@ -85,45 +84,44 @@ def _plain(hop: str) -> str | None:
 
 @lru_cache(maxsize=MAX_ADDRESSES)
 def rate_limit_key(address: str) -> str:
-    """What is counted as one address: an IPv4 address, or an IPv6 network of one site."""
+    """The key that limits count by: an IPv4 address, or the IPv6 network of IPV6_PREFIX bits."""
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
-        return address  # a Unix socket, say
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ip_network((found, IPV6_SITE), strict=False))
+        return address  # such as that of a Unix socket
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ip_network((parsed, IPV6_PREFIX), strict=False))
     return address
 
 
 class FailureLimiter:
-    """Counts what each address got wrong: at most `most` in any `window` seconds."""
+    """Limits failures to `maximum` for each address in any `window` seconds."""
 
-    def __init__(self, most: int, window: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = most
+    def __init__(self, maximum: int, window: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._maximum = maximum
         self._window = window
         self._clock = clock
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
     @property
     def limit(self) -> str:
-        """The bound, as the setting writes it."""
-        return f"{self._most}/{self._window:g}s"
+        """The limit as the setting is written."""
+        return f"{self._maximum}/{self._window:g}s"
 
     def retry_after(self, address: str) -> float:
-        """Seconds until the address may try again; 0 when it may now."""
+        """Seconds until the address may try again; 0 if it may try now."""
         times = self._times.get(rate_limit_key(address))
-        if times is None or len(times) < self._most:
+        if times is None or len(times) < self._maximum:
             return 0.0
         return max(0.0, times[0] + self._window - self._clock())
 
     def record(self, address: str) -> None:
-        """The address got something wrong."""
         key = rate_limit_key(address)
         times = self._times.get(key)
         if times is None:
-            times = self._times[key] = deque(maxlen=self._most)
+            times = self._times[key] = deque(maxlen=self._maximum)
             if len(self._times) > MAX_ADDRESSES:
                 self._times.popitem(last=False)
         else:

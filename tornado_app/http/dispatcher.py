@@ -1,7 +1,6 @@
-"""From a request to an endpoint and back: routing, errors, CORS, metrics and the access log.
+"""Dispatches requests to endpoints: routing, errors, CORS, metrics, tracing and the access log.
 
-Requests come from `tornado_delegate.py`, which Tornado's HTTP server reads them for, and from `fast_path.py`, which
-reads those that are plain from their bytes. From here on they are the same.
+Requests come from `tornado_delegate.py`, parsed by Tornado, and from `fast_path.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from tornado_app.observability.tracing import Tracing
 log = logging.getLogger("leaderboard.http")
 
 TRACEPARENT_SIZE = 55
-"""Characters of a traceparent of version 00."""
+"""Length of a traceparent of version 00."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
@@ -38,7 +37,7 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[
 
 
 def trace_id(headers: Headers) -> str | None:
-    """The trace that the caller is in. Source: W3C Trace Context, section 3.2; a version 00 has no fifth part."""
+    """The trace id of the caller. Source: W3C Trace Context, section 3.2; a version 00 has no fifth part."""
     given = headers.get("traceparent")
     match = _TRACEPARENT.fullmatch(given) if given else None
     if match is None or (given is not None and given.startswith("00") and len(given) != TRACEPARENT_SIZE):
@@ -47,8 +46,10 @@ def trace_id(headers: Headers) -> str | None:
 
 
 class Dispatcher:
-    """What all requests go through. `draining` asks clients to come back elsewhere. Without `proxies` no
-    X-Forwarded-For is read."""
+    """Dispatches all requests of a port. While `draining`, responses close their connection.
+
+    Without `proxies`, X-Forwarded-For is not read; without `hosts`, any Host is served.
+    """
 
     def __init__(
         self,
@@ -67,32 +68,34 @@ class Dispatcher:
         self._proxies = proxies
         self.tracing = tracing
         self.draining = False
-        self._under_way: set[asyncio.Future[None]] = set()
+        self._pending: set[asyncio.Future[None]] = set()
         self._meters: dict[tuple[str, str, int], tuple[Counter, Exemplary]] = {}
         self._ids = (f"{prefix}{n:x}" for prefix in [secrets.token_hex(5) + "-"] for n in count())
 
     async def drained(self) -> None:
-        """Wait until no answer is owed."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        """Wait until all requests are answered."""
+        while self._pending:
+            await asyncio.wait(self._pending)
 
-    def spawn(self, answering: Awaitable[None]) -> None:
-        """Go on with an answer that takes time."""
-        task = asyncio.ensure_future(answering)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Run a task that `drained` waits for."""
+        task = asyncio.ensure_future(work)
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
 
-    def request(self, method: str, target: str, headers: Headers, peer: str) -> Request:
-        """A request, without its body, and what the log is told of it. `peer`: the connection's address."""
-        path, _, query = target.partition("?")
-        request_id = self.request_id(headers.get("X-Request-Id"))
-        current_request_id.set(request_id)
+    def begin(self, request: Request, peer: str) -> None:
+        """Set id and client address of a request, and its log fields. `peer`: the address of the connection."""
+        headers, proxies = request.headers, self._proxies
+        request.id = self.request_id(headers.get("X-Request-Id"))
+        request.remote = peer if proxies is None else proxies.client_address(peer, headers.get("X-Forwarded-For"))
+        current_request_id.set(request.id)
         current_trace_id.set(trace_id(headers))
-        remote = peer if self._proxies is None else self._proxies.client_address(peer, headers.get("X-Forwarded-For"))
-        return Request(method, path, query, headers, remote, request_id)
 
     def count(self, method: str, route: str, status: int, seconds: float, request: str) -> None:
-        """Count an answer to `request`. The series of a kind of answer are looked up once, which costs as much."""
+        """Count a response. `request`: its id, for the exemplar.
+
+        Series are cached, as looking one up costs as much as counting.
+        """
         key = method if method in _METHODS else "other", route, status
         meters = self._meters.get(key)
         if meters is None:
@@ -102,32 +105,32 @@ class Dispatcher:
         meters[1].observe(seconds, request)
 
     def check_host(self, host: str | None) -> None:
-        """Raises HostNotAllowed where requests may not address this host."""
+        """Raises HostNotAllowed for a host that is not in allowed_hosts."""
         if self._hosts is not None and not self._hosts.match(host):
             raise errors.HostNotAllowed(detail=f"host {refusal_log.clip(host or '')} is not in allowed_hosts")
 
     def request_id(self, given: str | None) -> str:
-        """The client's own, where it is a sane one, else a new one."""
+        """The id that the client gave if it is valid, else a new one."""
         return given if given and _REQUEST_ID.fullmatch(given) else next(self._ids)
 
-    def headers(self, request: Request, response: Response) -> list[tuple[str, str]]:
-        """The headers of an answer; none but Vary comes twice."""
-        found = list(response.headers)
-        cors = self.cors.headers(request)
+    def headers(self, response: Response, request_id: str, origin: str | None) -> list[tuple[str, str]]:
+        """All headers of a response; none but Vary is repeated. `origin`: the request's header Origin."""
+        headers = list(response.headers)
+        cors = self.cors.headers(origin)
         if cors:
-            names = {name for name, _ in found}
-            found += [each for each in cors if each[0] == "Vary" or each[0] not in names]
-        found.append(("X-Request-Id", request.id))
-        found.append(("X-Content-Type-Options", "nosniff"))
+            names = {name for name, _ in headers}
+            headers += [header for header in cors if header[0] == "Vary" or header[0] not in names]
+        headers.append(("X-Request-Id", request_id))
+        headers.append(("X-Content-Type-Options", "nosniff"))
         if response.status not in (204, 304):
-            found.append(("Content-Length", str(len(response.body))))
-        return found
+            headers.append(("Content-Length", str(len(response.body))))
+        return headers
 
 
 class RequestCycle:
-    """One request and its answer, which `send` is given once. `began`: by `time.perf_counter`."""
+    """One request and its response; `send` is called once with it. `began`: a time of `time.perf_counter`."""
 
-    __slots__ = ("_began", "_dispatcher", "_route", "_send", "_traced", "request")
+    __slots__ = ("_began", "_dispatcher", "_on_response", "_route", "_send", "request")
 
     def __init__(
         self, dispatcher: Dispatcher, request: Request, began: float, send: Callable[[Response], None]
@@ -137,15 +140,16 @@ class RequestCycle:
         self._send = send
         self._route: Route | None = None
         self.request = request
-        self._traced = None
+        self._on_response = None
         if dispatcher.tracing is not None:
-            self._traced = dispatcher.tracing.request(request.method, request.headers.get("traceparent"), request.id)
+            parent = request.headers.get("traceparent")
+            self._on_response = dispatcher.tracing.request(request.method, parent, request.id)
 
     def run(self) -> None:
-        """The request is whole: have it answered, now or later."""
+        """Answer the request, which is complete, now or later."""
         try:
             outcome = self._dispatch()
-        except Exception as error:  # noqa: BLE001  # this is where every fault becomes an answer
+        except Exception as error:  # noqa: BLE001  # every error becomes a response here
             outcome = self._failure(error)
         if isinstance(outcome, Response):
             self.answer(outcome)
@@ -153,13 +157,13 @@ class RequestCycle:
             self._dispatcher.spawn(self._await_and_answer(outcome))
 
     def answer(self, response: Response) -> None:
-        """Put it on record, and say it."""
+        """Count, log and send the response."""
         request, route = self.request, self._route
         name = "none" if route is None else route.path
         seconds = time.perf_counter() - self._began
         self._dispatcher.count(request.method, name, response.status, seconds, request.id)
-        if self._traced is not None:
-            self._traced(None if route is None else route.path, response.status)
+        if self._on_response is not None:
+            self._on_response(None if route is None else route.path, response.status)
         access_log.answered(request, name, response.status, len(response.body), seconds)
         if response.refusal is not None:
             asked = {"method": request.method, "route": name, "path": request.path, "remote": request.remote}
@@ -179,9 +183,8 @@ class RequestCycle:
                 query.check(request.query, route.arguments)
             return endpoint(request)
         if request.method == "OPTIONS":
-            return Response(
-                204, headers=(("Allow", route.allow), *self._dispatcher.cors.preflight(request, route.allow))
-            )
+            cors = self._dispatcher.cors.preflight(request, route.allow)
+            return Response(204, headers=(("Allow", route.allow), *cors))
         raise MethodNotAllowed(
             f"This path takes {route.allow}.", detail=f"{refusal_log.clip(request.method)}, allowed: {route.allow}"
         )
@@ -189,13 +192,13 @@ class RequestCycle:
     async def _await_and_answer(self, outcome: Awaitable[Response]) -> None:
         try:
             response = await outcome
-        except Exception as error:  # noqa: BLE001  # this is where every fault becomes an answer
+        except Exception as error:  # noqa: BLE001  # every error becomes a response here
             response = self._failure(error)
         self.answer(response)
 
     def _failure(self, error: Exception) -> Response:
         if not isinstance(error, LeaderboardError):
-            log.error("a request failed", exc_info=error)
+            log.error("request failed", exc_info=error)
             error = LeaderboardError()
         response = errors.response(error)
         if isinstance(error, MethodNotAllowed) and self._route is not None:

@@ -1,4 +1,4 @@
-"""What each error is on the wire: one shape, one table of statuses."""
+"""The responses of errors: their shape, their status codes and WebSocket close codes."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from tornado_app.http.messages import JSON_TYPE, Refusal, Response
 
 
 class BodyTooLarge(LeaderboardError):
-    """More body than any request needs."""
+    """The body is larger than MAX_BODY."""
 
     code = "body_too_large"
     message = "The request body is too large."
 
 
 class HeadersTooLarge(LeaderboardError):
-    """More headers than any request needs."""
+    """The target and the headers are larger than MAX_HEADERS."""
 
     code = "headers_too_large"
     message = "The request headers are too large."
 
 
 class UnsupportedMediaType(LeaderboardError):
-    """The body is not said to be JSON in UTF-8."""
+    """The body is not declared as JSON in UTF-8."""
 
     code = "unsupported_media_type"
     message = "Send the body as application/json in UTF-8."
 
 
 class BadRequest(LeaderboardError):
-    """A request that is not HTTP, or a header or argument that makes no sense."""
+    """The request is not HTTP, or one of its headers or query arguments is invalid."""
 
     code = "invalid_request"
     message = "The request is malformed."
 
 
 class OriginNotAllowed(errors.Forbidden):
-    """A page of another site asks for a socket."""
+    """A page of an origin that is not allowed opens a WebSocket."""
 
     code = "origin_not_allowed"
     message = "Pages of this origin may not connect."
 
 
 class HostNotAllowed(LeaderboardError):
-    """The request addresses a name that is not this service's, as after DNS rebinding."""
+    """The request addresses a host that is not in allowed_hosts, as after DNS rebinding."""
 
     code = "host_not_allowed"
     message = "This host name is not served here. If it should be, add it to the setting allowed_hosts."
 
 
 class UpgradeRequired(LeaderboardError):
-    """A path of a WebSocket, asked without a WebSocket's handshake."""
+    """A request without a WebSocket handshake for the path of a WebSocket."""
 
     code = "upgrade_required"
     message = "Connect here with a WebSocket, version 13."
@@ -98,12 +98,12 @@ STATUS: tuple[tuple[type[LeaderboardError], int], ...] = (
 )
 
 
-_PASSING = (errors.DatabaseError, errors.Overloaded, errors.ShuttingDown)
-"""What is over soon: its answer says when to try again."""
+_TEMPORARY = (errors.DatabaseError, errors.Overloaded, errors.ShuttingDown)
+"""Errors that end soon: their response has a Retry-After."""
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """Every answer that is not a success."""
+    """The body of every error response."""
 
     error: str
     message: str
@@ -112,27 +112,26 @@ class ErrorBody(msgspec.Struct, frozen=True):
 TRY_AGAIN_LATER = 1013
 
 _NOT_IN_CHALLENGE = re.compile(r"[^ !#-\[\]-~]")
-"""What no `error_description` may hold, and most of it no header. Source: RFC 6750, section 3."""
+"""Characters that are not allowed in an `error_description`. Source: RFC 6750, section 3."""
 
 
 def status(error: LeaderboardError) -> int:
-    """The HTTP status of an error."""
     return next(code for kind, code in STATUS if isinstance(error, kind))
 
 
 def close_code(error: LeaderboardError) -> int:
     """The WebSocket close code of an error: 44 and the last two digits of the status.
 
-    What is no fault of the client is 1013, try again later (the IANA registry of close codes).
+    For an error that the client did not cause it is 1013, try again later (IANA registry of close codes).
     """
-    found = status(error)
-    return 4400 + found % 100 if found < 500 else TRY_AGAIN_LATER
+    code = status(error)
+    return 4400 + code % 100 if code < 500 else TRY_AGAIN_LATER
 
 
 def response(error: LeaderboardError) -> Response:
-    """An error as an answer, with the headers that tell a client what to do next."""
+    """The response of an error, with the headers that tell a client how to go on."""
     headers = [JSON_TYPE]
-    wait = 1.0 if error.retry_after is None and isinstance(error, _PASSING) else error.retry_after
+    wait = 1.0 if error.retry_after is None and isinstance(error, _TEMPORARY) else error.retry_after
     if wait is not None:
         headers.append(("Retry-After", str(max(1, math.ceil(wait)))))
     if isinstance(error, Unauthenticated | InsufficientScope):
@@ -144,9 +143,9 @@ def response(error: LeaderboardError) -> Response:
 
 
 def _challenge(error: LeaderboardError) -> str:
-    """Source: RFC 6750, section 3; without a token the challenge names no error.
+    """The value of WWW-Authenticate; without a token it has no error. Source: RFC 6750, section 3.
 
-    The text may name a claim, which a setting can call anything.
+    The error's text may contain the name of a claim from the settings, which can have any characters.
     """
     if isinstance(error, MissingToken):
         return 'Bearer realm="leaderboard"'

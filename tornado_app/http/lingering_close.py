@@ -1,7 +1,7 @@
-"""Closing so that the client gets to read the last answer. Source: RFC 9112, section 9.6.
+"""Closes connections so that the client can read the last response. Source: RFC 9112, section 9.6.
 
-A socket that is closed while the client still sends makes the kernel reset the connection, and the reset takes away the
-answer that the client has not read yet. So the write side is closed first, and what arrives is thrown away for a while.
+When a socket is closed while the client is sending, the kernel resets the connection, and the client loses the response
+that it has not read. So the write side is closed first, and incoming data is discarded for a while.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import socket
 from collections.abc import Callable
 
 SECONDS = 5.0
-"""How long what the client sends is thrown away, at most."""
+"""Maximum time for which incoming data is discarded."""
 
 BYTES = 16 * 1024 * 1024
-"""How much of it, at most."""
+"""Maximum amount of incoming data that is discarded."""
 
 _CHUNK = 64 * 1024
 
 
 class LingeringCloser:
-    """The sockets whose clients may still be sending."""
+    """Connections whose write side is closed, and whose clients may still be sending."""
 
     def __init__(self, before_close: Callable[[socket.socket], None] = lambda kept: None) -> None:
         self._before_close = before_close
@@ -31,12 +31,12 @@ class LingeringCloser:
         return len(self._open)
 
     def take_over(self, closing: socket.socket) -> None:
-        """Keep the connection half open beyond the `close` of this socket, which is about to come."""
+        """Keep the connection half open after this socket is closed, which must follow."""
         try:
             closing.shutdown(socket.SHUT_WR)
             kept = socket.socket(fileno=socket.dup(closing.fileno()))
         except OSError:
-            return  # the client is gone already
+            return  # the client has closed the connection
         kept.settimeout(0)
         loop = asyncio.get_running_loop()
         self._open[kept] = loop.call_later(SECONDS, self._release, kept)
@@ -44,7 +44,7 @@ class LingeringCloser:
         loop.add_reader(kept, self._discard, kept)
 
     def close(self) -> None:
-        """Let go of all."""
+        """Close all connections."""
         for kept in list(self._open):
             self._release(kept)
 

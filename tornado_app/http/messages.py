@@ -1,9 +1,10 @@
-"""A request and a response as values, and the table of routes: what every REST endpoint is made of."""
+"""Requests, responses, the head of a response in bytes, and the table of routes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from http.client import responses as PHRASES  # noqa: N812  # a constant table under a lower-case name
 from typing import TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -13,36 +14,48 @@ from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.identity import MAX_TOKEN
 
 MAX_HEADERS = 2 * MAX_TOKEN + 4 * 1024
-"""Bytes of a request's headers: a token and an action proof of the largest size, and 4 KiB for the rest."""
+"""Maximum bytes of a request's headers: a token and an action proof of maximum size, and 4 KiB for the rest."""
 
 JSON_TYPE = ("Content-Type", "application/json")
 
 Headers: TypeAlias = Mapping[str, str]
-"""A message's headers, looked up by name in any case."""
+"""Headers of a message; names are looked up without regard to case."""
 
 
 class Request:
-    """One HTTP request, read whole. `remote` is the client's address, `params` the path's named parts."""
+    """One HTTP request. `target`: path and query, as in the request line.
+
+    `Dispatcher.begin` sets `id` and `remote`, the client's address; the router sets `params`, the parameters in the
+    path.
+    """
 
     __slots__ = ("body", "headers", "id", "method", "params", "path", "query", "remote")
 
-    def __init__(self, method: str, path: str, query: str, headers: Headers, remote: str, request_id: str) -> None:
+    def __init__(self, method: str, target: str, headers: Headers, body: bytes = b"") -> None:
         self.method = method
-        self.path = path
-        self.query = query
+        self.path, _, self.query = target.partition("?")
         self.headers = headers
-        self.remote = remote
-        self.id = request_id
-        self.body = b""
+        self.body = body
+        self.id = ""
+        self.remote = ""
         self.params: dict[str, str] = {}
 
     def arguments(self) -> dict[str, str]:
-        """The query's arguments; of one that is named twice, which only routes without `arguments` let in, the last."""
+        """The arguments of the query. Of a repeated one, which only routes without `arguments` accept, the last."""
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
 
+def encode_head(status: int, headers: Sequence[tuple[str, str]]) -> bytes:
+    """The status line and headers of a response. Raises ValueError for a line break in one of them."""
+    lines = [f"HTTP/1.1 {status} {PHRASES.get(status, 'Unknown')}", *[f"{name}: {value}" for name, value in headers]]
+    text = "\r\n".join([*lines, "", ""])
+    if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1:
+        raise ValueError("a header contains a line break")
+    return text.encode("latin-1")
+
+
 class Refusal(msgspec.Struct, frozen=True):
-    """What the log says of an answer that refuses a request: values only, so that no answer keeps a traceback."""
+    """The log fields of an error response: values only, so that a response does not keep a traceback in memory."""
 
     error: str
     reason: str
@@ -50,7 +63,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """Status, body, and headers beside Content-Length. `refusal`: why, where it is no success."""
+    """Status, body, and headers without Content-Length. `refusal`: the log fields of an error response."""
 
     status: int
     body: bytes = b""
@@ -58,11 +71,10 @@ class Response(msgspec.Struct, frozen=True):
     refusal: Refusal | None = None
 
     def plus(self, *headers: tuple[str, str]) -> Response:
-        """The same with more headers."""
         return Response(self.status, self.body, self.headers + headers, self.refusal)
 
     def replacing(self, header: tuple[str, str]) -> Response:
-        """The same with another value of one header."""
+        """A copy with another value of one header."""
         kept = tuple(each for each in self.headers if each[0] != header[0])
         return Response(self.status, self.body, (*kept, header))
 
@@ -71,10 +83,10 @@ Endpoint: TypeAlias = Callable[[Request], Response | Awaitable[Response]]
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A path template (`/api/v1/players/{user_id}`) and what answers each method on it.
+    """A path template (`/api/v1/players/{user_id}`) and the endpoint of each method.
 
-    `arguments`: the query arguments that are known; any other is refused. None: the query is ignored. `any_host`: it
-    answers under names that are not allowed too.
+    `arguments`: the query arguments; any other is refused. None: the query is ignored. `any_host`: the header Host is
+    not checked.
     """
 
     path: str
@@ -90,21 +102,21 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class NotFound(LeaderboardError):
-    """No such path."""
+    """There is no such path."""
 
     code = "not_found"
     message = "There is nothing at this path."
 
 
 class MethodNotAllowed(LeaderboardError):
-    """The path is there, the method is not."""
+    """The path does not have this method."""
 
     code = "method_not_allowed"
     message = "This method is not allowed here."
 
 
 class Router:
-    """Finds the route of a path: exact ones by look-up, those with parameters one by one."""
+    """Finds the route of a path: exact paths in a dict, paths with parameters one after another."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._exact: dict[str, Route] = {}

@@ -1,4 +1,4 @@
-"""The arguments of a query. An unknown one is refused: `?period=weekly` must not return another board."""
+"""Checks the arguments of a query. Unknown ones are refused: `?period=weekly` must not return another board."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tornado_app.http.refusal_log import clip
 
 
 def check(query: str, known: Collection[str]) -> None:
-    """Raises BadRequest for an argument that is not `known`, and for one that is named twice."""
+    """Raises BadRequest for an argument that is not in `known`, and for a repeated one."""
     names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
     for name in names:
         if name not in known:
-            raise BadRequest(f"Unknown query argument {clip(name)}. {_known(known)}", reason="query_argument")
+            raise BadRequest(f"Unknown query argument {clip(name)}. {_allowed(known)}", reason="query_argument")
     if len(set(names)) < len(names):
-        raise BadRequest("A query argument is named twice.", reason="query_argument")
+        raise BadRequest("A query argument is repeated.", reason="query_argument")
 
 
-def _known(known: Collection[str]) -> str:
+def _allowed(known: Collection[str]) -> str:
     if not known:
         return "This path takes none."
     return f"Known here: {', '.join(sorted(known))}."

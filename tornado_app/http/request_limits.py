@@ -1,4 +1,4 @@
-"""What a request's line and headers alone tell: what it asks for, and whether it is refused before any body is read."""
+"""Checks of the request line and the headers, made before a body is read."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SINGLE = (
     "Origin",
     "Sec-WebSocket-Key",
 )
-"""Headers with one value. Tornado joins two lines by a comma, which makes a third value of the two."""
+"""Headers with one value. Tornado joins repeated headers by a comma, which would make another value of them."""
 
 _MANY_DIGITS = 18
-"""More than any length that is taken; Python refuses to read some thousand."""
+"""Digits of a length that are parsed: more than any accepted length has. Python refuses to parse thousands."""
 
 
 def origin_form(target: str) -> str:
-    """The target without the scheme and host that a client may send along. Source: RFC 9112, section 3.2.2."""
+    """The target without scheme and host, which clients may send. Source: RFC 9112, section 3.2.2."""
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         return target
@@ -37,7 +37,7 @@ def origin_form(target: str) -> str:
 
 
 def authority(target: str) -> str | None:
-    """The host that a target in absolute form names, which then counts instead of the header Host."""
+    """The host in a target in absolute form, which overrides the header Host; None for another form."""
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         return None
@@ -45,13 +45,13 @@ def authority(target: str) -> str | None:
 
 
 def content_length(headers: HTTPHeaders) -> int:
-    """The body's size as declared, 0 where it is not; one that makes no sense is Tornado's to refuse."""
+    """The declared size of the body, 0 if there is none. Tornado refuses an invalid one."""
     digits = headers.get("Content-Length", "").lstrip("0")
     return int(digits[:_MANY_DIGITS]) if digits.isascii() and digits.isdigit() else 0
 
 
 def is_handshake(line: RequestStartLine, headers: HTTPHeaders) -> bool:
-    """Whether a WebSocket is asked for. With a body it is not: Tornado would collect that without a bound."""
+    """Whether this is a WebSocket handshake. One with a body is not: Tornado would buffer the body without a limit."""
     upgrade = headers.get("Upgrade")
     if upgrade is None or upgrade.lower() != "websocket" or line.method != "GET":
         return False
@@ -59,7 +59,7 @@ def is_handshake(line: RequestStartLine, headers: HTTPHeaders) -> bool:
 
 
 def check(line: RequestStartLine, headers: HTTPHeaders, length: int) -> LeaderboardError | None:
-    """Why the request is refused whatever it asks for, if it is."""
+    """The error that refuses the request whatever its path is; None if there is none. `length`: of the body."""
     hosts = len(headers.get_list("Host"))
     if line.version != "HTTP/1.0" and hosts != 1:
         return _header_count("Host", hosts)
@@ -80,7 +80,7 @@ def _header_count(name: str, found: int) -> BadRequest:
 
 
 def body_too_large(size: int) -> BodyTooLarge:
-    """The refusal of a body of `size` bytes, or of that many so far."""
+    """The error of a body of which `size` bytes are declared, or have arrived."""
     return BodyTooLarge(
         f"The request body is larger than {MAX_BODY} bytes.", detail=f"{size} bytes, at most {MAX_BODY}"
     )

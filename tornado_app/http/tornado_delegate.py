@@ -1,8 +1,7 @@
-"""Requests as Tornado's HTTP server reads them, on their way to the dispatcher and back.
+"""Serves the requests that Tornado's HTTP server parses, and hands WebSocket handshakes to a `tornado.web.Application`.
 
-They are served below `RequestHandler`, by Tornado's public `HTTPMessageDelegate`: half the CPU of a handler
-(docs/performance.md), and one place that answers every error in the API's own shape. WebSocket upgrades go on to a
-`tornado.web.Application`.
+It implements Tornado's public `HTTPMessageDelegate` instead of `RequestHandler`: this takes half the CPU time
+(docs/performance.md), and every error gets a response in the API's own shape.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from tornado_app.core.errors import LeaderboardError, ShuttingDown
 from tornado_app.http import errors, request_limits
 from tornado_app.http.dispatcher import Dispatcher, RequestCycle
 from tornado_app.http.errors import OVER_HTTP_1_0, HostNotAllowed, UpgradeRequired
-from tornado_app.http.messages import Response
-from tornado_app.http.server import final_response_sent, request_started
+from tornado_app.http.messages import Request, Response
+from tornado_app.http.stream import stream_of
 
 log = logging.getLogger("leaderboard.http")
 
 MAX_DRAIN = 1024 * 1024
-"""Bytes of an oversized body that are read and thrown away, so that the client gets to read the refusal."""
+"""Bytes of an oversized body that are read and discarded, so that the client can read the error response."""
 
 
 class Delegate(HTTPServerConnectionDelegate):
-    """Hands requests to `dispatcher`, and upgrades to `sockets`."""
+    """Hands requests to `dispatcher`, and WebSocket handshakes to `sockets`."""
 
     def __init__(self, dispatcher: Dispatcher, sockets: HTTPServerConnectionDelegate | None = None) -> None:
         self._dispatcher = dispatcher
@@ -44,11 +43,11 @@ class Delegate(HTTPServerConnectionDelegate):
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Called by Tornado for each request."""
-        return _Reading(self._dispatcher, self._sockets, server_conn, request_conn)
+        return _RequestReader(self._dispatcher, self._sockets, server_conn, request_conn)
 
 
-class _Reading(HTTPMessageDelegate):
-    """One request as it comes in."""
+class _RequestReader(HTTPMessageDelegate):
+    """Reads one request."""
 
     def __init__(
         self,
@@ -71,15 +70,17 @@ class _Reading(HTTPMessageDelegate):
         self._gone = False
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Awaitable[None] | None:
-        """Decide what this is, and whether it is too large, before any body is read."""
+        """Check the head of the request, and choose who serves it, before a body is read."""
         began = time.perf_counter()  # not before: a connection may have been idle for long
-        request_started(self._connection)
+        stream = stream_of(self._connection)
+        if stream is not None:
+            stream.on_request()
         line: RequestStartLine = start_line
         dispatcher = self._dispatcher
         length = request_limits.content_length(headers)
         self._refusal = request_limits.check(line, headers, length)
-        target = request_limits.origin_form(line.path)
-        request = dispatcher.request(line.method, target, headers, self._connection.context.remote_ip)
+        request = Request(line.method, request_limits.origin_form(line.path), headers)
+        dispatcher.begin(request, self._connection.context.remote_ip)
         handshake = self._sockets is not None and request_limits.is_handshake(line, headers)
         if self._refusal is None:
             self._refusal = self._refused(line, headers, handshake=handshake)
@@ -92,7 +93,7 @@ class _Reading(HTTPMessageDelegate):
         return None
 
     def _refused(self, line: RequestStartLine, headers: HTTPHeaders, *, handshake: bool) -> LeaderboardError | None:
-        """Why the request is refused before it is routed; a handshake never comes to the dispatcher's own routes."""
+        """The error that refuses the request before it is routed. For a handshake, the dispatcher makes no checks."""
         named = request_limits.authority(line.path)
         try:
             if handshake or named is not None:
@@ -104,7 +105,7 @@ class _Reading(HTTPMessageDelegate):
         return ShuttingDown() if handshake and self._dispatcher.draining else None
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        """Collect the body within its bound."""
+        """Collect the body up to its maximum size."""
         if self._inner is not None:
             return self._inner.data_received(chunk)
         self._size += len(chunk)
@@ -118,7 +119,7 @@ class _Reading(HTTPMessageDelegate):
         return None
 
     def finish(self) -> None:
-        """The request is whole: answer it."""
+        """Answer the request, which is complete."""
         if self._inner is not None:
             self._inner.finish()
             return
@@ -132,40 +133,43 @@ class _Reading(HTTPMessageDelegate):
             cycle.run()
 
     def on_connection_close(self) -> None:
-        """The client went away; what it asked for is done all the same."""
+        """The client has closed the connection. Work in progress goes on, and its response is dropped."""
         self._gone = True
         self._cycle = None
         if self._inner is not None:
             self._inner.on_connection_close()
 
     def _refuse_early(self, refusal: LeaderboardError) -> None:
-        """Answer before the request was read whole: what is left of it is not worth reading."""
+        """Answer before the request was read completely, and then close the connection."""
         self._early = True
         if self._cycle is not None:
             self._cycle.answer(errors.response(refusal))
 
     def _send(self, response: Response) -> None:
         self._answered = True
-        cycle, self._cycle = self._cycle, None  # it holds us, and only the collector would free a cycle
+        cycle, self._cycle = (
+            self._cycle,
+            None,
+        )  # it refers to this object, and only the garbage collector would free the cycle
         if self._gone or cycle is None:
             return
         request = cycle.request
         headers = HTTPHeaders()
-        for name, value in self._dispatcher.headers(request, response):
+        for name, value in self._dispatcher.headers(response, request.id, request.headers.get("Origin")):
             if name == "Vary":
                 headers.add(name, value)
             else:
-                headers[name] = value  # none comes twice, and `add` costs twice as much
+                headers[name] = value  # none is repeated, and `add` costs twice as much
         if self._early or self._dispatcher.draining:
             headers["Connection"] = "close"
-        if self._early:
-            final_response_sent(self._connection)
+        if self._early and (stream := stream_of(self._connection)) is not None:
+            stream.final_response_sent = True
         body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
         start = ResponseStartLine("HTTP/1.1", response.status, PHRASES.get(response.status, "Unknown"))
         try:
             self._connection.write_headers(start, headers, body)
         except ValueError:
-            log.exception("an answer could not be written")
+            log.exception("response could not be encoded, closing the connection")
             self._connection.close()
             return
         self._connection.finish()

@@ -21,7 +21,7 @@ SOURCE = sorted((PACKAGE / "src").iterdir())
 @pytest.mark.parametrize("file", SOURCE, ids=lambda file: file.name)
 def test_module_is_served_beside_its_types(file: Path) -> None:
     [route] = [route for route in static.routes() if route.path == f"/static/{file.name}"]
-    answer = route.methods["GET"](Request("GET", route.path, "", HTTPHeaders(), "127.0.0.1", "id"))
+    answer = route.methods["GET"](Request("GET", route.path, HTTPHeaders()))
     assert isinstance(answer, Response)
     headers = dict(answer.headers)
     assert answer.body == file.read_bytes()

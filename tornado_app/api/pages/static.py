@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 from importlib.resources import files
 
-from tornado_app.http.conditional import etag_of, fresh
+from tornado_app.http.conditional import etag_of, not_modified_or
 from tornado_app.http.messages import Request, Response, Route
 
 CSP = (
@@ -44,6 +44,6 @@ def page(path: str, body: bytes, content_type: str) -> Route:
     response = Response(200, body, tuple(headers))
 
     def get(request: Request) -> Response:
-        return fresh(request, response, etag)
+        return not_modified_or(request, response, etag)
 
     return Route(path, {"GET": get})

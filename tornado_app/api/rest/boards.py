@@ -14,7 +14,7 @@ from tornado_app.api.rest.board_version import Shown
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Standing
 from tornado_app.core.scoreboard import Scoreboard
-from tornado_app.http.conditional import PRIVATE, PUBLIC, etag_of, fresh, tagged
+from tornado_app.http.conditional import PRIVATE, PUBLIC, etag_of, json_response, not_modified_or
 from tornado_app.http.messages import JSON_TYPE, Request, Response
 
 
@@ -44,7 +44,7 @@ class BoardHandler:
         board = self._scoreboard.board
         if self._revision != board.revision:
             self._render()
-        response = fresh(request, self._response, self._etag)
+        response = not_modified_or(request, self._response, self._etag)
         return response if shown.wanted is None else response.replacing(shown.header(board.version))
 
     async def _wait(self, request: Request) -> Response:
@@ -71,4 +71,4 @@ class BoardHandler:
         if own is not None:
             answer = self._read.personal(answer, own)
         version = shown.header(board.version if own is None else max(board.version, own.player.version))
-        return tagged(request, msgspec.json.encode(answer), PRIVATE, ("Vary", "Authorization"), version)
+        return json_response(request, msgspec.json.encode(answer), PRIVATE, ("Vary", "Authorization"), version)

@@ -13,7 +13,7 @@ from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.core.model import Scope, rfc3339
 from tornado_app.core.validation import require
-from tornado_app.http.conditional import PRIVATE, tagged
+from tornado_app.http.conditional import PRIVATE, json_response
 from tornado_app.http.messages import Request, Response, Route
 
 LIMIT, MAX_LIMIT = 50, 200
@@ -90,7 +90,7 @@ class HistoryEndpoints:
             raise PlayerNotFound
         entries = [_shown(entry, moderates=moderates) for entry in found]
         page = HistoryPage(entries, found[-1].n if len(found) == limit and found[-1].n > 1 else None)
-        return tagged(request, msgspec.json.encode(page), PRIVATE, ("Vary", "Authorization"))
+        return json_response(request, msgspec.json.encode(page), PRIVATE, ("Vary", "Authorization"))
 
 
 def _shown(entry: Entry, *, moderates: bool) -> HistoryEntry:

@@ -21,7 +21,7 @@ from tornado_app.core.errors import Overloaded
 from tornado_app.core.policies import RateLimit
 from tornado_app.http import errors
 from tornado_app.http.dispatcher import Dispatcher
-from tornado_app.http.messages import Headers, Request
+from tornado_app.http.messages import Headers, encode_head
 
 log = logging.getLogger("leaderboard.http")
 
@@ -30,6 +30,10 @@ LOG_INTERVAL = 1.0
 
 MAX_CACHED_ORIGINS = 64
 """Pages of so many sites have their answer at hand."""
+
+
+_ID = "<request id>"
+"""Stands for the request's id in a cached response: no request id can have these characters."""
 
 
 class Update(NamedTuple):
@@ -100,12 +104,9 @@ class LoadShedder:
         found = self._answers.get(origin)
         if found is None:
             response = errors.response(Overloaded(retry_after=1.0)).plus(self._policy)
-            asked = Request("", "", "", {} if origin is None else {"Origin": origin}, "", "")
-            status = HTTPStatus(response.status)
-            head = [f"HTTP/1.1 {status.value} {status.phrase}"]
-            head += [f"{name}: {value}" for name, value in (*response.headers, *self._dispatcher.cors.headers(asked))]
-            head += ["X-Content-Type-Options: nosniff", f"Content-Length: {len(response.body)}", "X-Request-Id: "]
-            found = "\r\n".join(head).encode("latin-1"), b"\r\n\r\n" + response.body
+            head = encode_head(response.status, self._dispatcher.headers(response, _ID, origin))
+            before, _, after = head.partition(_ID.encode())
+            found = before, after + response.body
             if len(self._answers) < MAX_CACHED_ORIGINS:
                 self._answers[origin] = found
         return found

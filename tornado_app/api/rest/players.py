@@ -17,7 +17,7 @@ from tornado_app.core import identity
 from tornado_app.core.errors import InvalidBody, LeaderboardError
 from tornado_app.core.model import ProfileChange, Standing, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
-from tornado_app.http.conditional import PRIVATE, tagged
+from tornado_app.http.conditional import PRIVATE, json_response
 from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 
 AROUND, MAX_AROUND = 5, 50
@@ -81,7 +81,9 @@ class PlayerEndpoints:
         user_id = path_user_id(request)
         shown = await board_version.wait(request, self._scoreboard.board)
         standing = await self._scoreboard.standing(user_id)
-        return tagged(request, msgspec.json.encode(to_response(standing)), PRIVATE, self._version(shown, standing))
+        return json_response(
+            request, msgspec.json.encode(to_response(standing)), PRIVATE, self._version(shown, standing)
+        )
 
     def _version(self, shown: Shown, *standings: Standing) -> tuple[str, str]:
         """The header for these standings, whose ranks are of the board as it is now."""
@@ -112,7 +114,7 @@ class PlayerEndpoints:
         above, standing, below = await self._scoreboard.around(user_id, limit)
         body = Around(list(map(to_response, above)), to_response(standing), list(map(to_response, below)))
         version = self._version(shown, *above, standing, *below)
-        return tagged(request, msgspec.json.encode(body), PRIVATE, version)
+        return json_response(request, msgspec.json.encode(body), PRIVATE, version)
 
     async def page(self, request: Request) -> Response:
         """One page of the whole board."""
@@ -123,7 +125,7 @@ class PlayerEndpoints:
         standings = await self._scoreboard.page(limit, start)
         more = encode_cursor(standings[-1].player) if len(standings) == limit else None
         body = Page(list(map(to_response, standings)), more, self._scoreboard.board.total)
-        return tagged(request, msgspec.json.encode(body), PRIVATE, self._version(shown, *standings))
+        return json_response(request, msgspec.json.encode(body), PRIVATE, self._version(shown, *standings))
 
 
 def to_response(standing: Standing) -> PlayerAnswer:

@@ -26,7 +26,7 @@ from tornado_app.core.origins import same_host
 from tornado_app.http import access_log, errors, query, refusal_log
 from tornado_app.http.direct_write import DirectWriter
 from tornado_app.http.messages import NotFound
-from tornado_app.http.server import abort, final_response_sent, upgraded
+from tornado_app.http.stream import HttpStream, stream_of
 from tornado_app.live.hub import Channel, Subscriber
 from tornado_app.observability import logs
 
@@ -45,7 +45,7 @@ MAX_TIMER = 86_400.0
 class Authenticate(msgspec.Struct):
     """The only message that a client has to send."""
 
-    type: Literal["authenticate"]  # no tag: msgspec takes a tagged message without its tag
+    type: Literal["authenticate"]  # no tag: msgspec takes a json_response message without its tag
     token: Annotated[str, msgspec.Meta(description="A JSON Web Token.", examples=["eyJhbGciOiJIUzI1NiIs…"])]
 
 
@@ -114,13 +114,12 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         """Let the client in, or say why not."""
         registry = self._registry
         connection: Any = self.ws_connection
-        stream: IOStream = connection.stream
+        stream: HttpStream = connection.stream
         if stream.closed():
             return  # a client that went away at once
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         stream.set_nodelay(True)
-        final_response_sent(connection)
-        upgraded(connection)
+        stream.on_upgrade()
         self._heartbeat.join(self)
         try:
             self._check_page()
@@ -174,7 +173,8 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         """Cut off a client that does not read: it would not read a close frame either."""
         self._registry.metrics.evictions.labels(reason).inc()
         log.info("a socket was cut off", extra={"event": "eviction", "reason": reason, "frontend": self._channel.name})
-        abort(self.ws_connection)
+        if (stream := stream_of(self.ws_connection)) is not None:
+            stream.abort()
 
     # -- heartbeat.HeartbeatClient ----------------------------------------------------------------------------
 

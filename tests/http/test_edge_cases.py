@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.wire import Wire, quietly
+from tests.support.raw_http import RawConnection, quietly
 from tests.support.service import token
 
 
 @pytest.fixture
 def wire(service):
-    with Wire(service.url) as wire:
+    with RawConnection(service.url) as wire:
         yield wire
 
 
@@ -96,7 +96,7 @@ def test_expect_100_continue(service, wire):
     assert wire.read().status == 201
 
 
-def test_no_body_is_asked_for_that_will_be_refused(wire):
+def test_oversized_expect_request_is_refused_without_100(wire):
     wire.send("POST /api/score HTTP/1.1", "Expect: 100-continue", "Content-Length: 20000")
     answer = wire.read()
     assert (answer.status, answer.error) == (413, "body_too_large")
@@ -156,7 +156,7 @@ def test_a_handshake_is_a_get(wire, method):
         "file:///etc/passwd",
     ],
 )  # fmt: skip
-def test_no_path_leads_out_of_the_pages(wire, path):
+def test_path_outside_of_the_pages_is_not_found(wire, path):
     wire.send(f"GET {path} HTTP/1.1")
     answer = wire.read()
     assert (answer.status, answer.error) == (404, "not_found")

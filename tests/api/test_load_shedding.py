@@ -7,10 +7,9 @@ from itertools import pairwise
 from uuid import uuid4
 
 import pytest
-from tornado import iostream
 
-from tests.api.test_http_malformed import MALFORMED
-from tests.api.wire import Wire, quietly
+from tests.support.malformed_http import MALFORMED
+from tests.support.raw_http import RawConnection, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
 from tornado_app.api.frontends import FRONTENDS
@@ -32,7 +31,7 @@ def service(run_service, module_database, fullness):
     uri, name = module_database
     return run_service(
         "--auto-register", "--allowed-origins", "https://game.test", "--action-proof", "optional",
-        uri=uri, database=name, program=("-m", "tests.support.full"), env={"FULL": str(fullness)},
+        uri=uri, database=name, program=("-m", "tests.support.saturated_service"), env={"FULL": str(fullness)},
     )  # fmt: skip
 
 
@@ -45,7 +44,7 @@ def full(service, fullness):
 
 @pytest.fixture
 def wire(service):
-    with Wire(service.url) as wire:
+    with RawConnection(service.url) as wire:
         yield wire
 
 
@@ -87,7 +86,7 @@ def test_an_update_is_refused_unread_and_the_next_is_served(full, fullness, wire
         ("Origin: https://game.test", "Connection: keep-alive", "Accept: */*"),
     ],
 )
-def test_it_is_the_answer_that_a_request_gets_that_is_read(full, wire, headers):
+def test_shed_update_gets_the_same_response_on_both_paths(full, wire, headers):
     unread = ask(wire, *headers)
     before = shed(full)
     read = ask(wire, *headers, line="\r\nPOST /api/score HTTP/1.1")  # a line break, which Tornado reads over
@@ -97,7 +96,7 @@ def test_it_is_the_answer_that_a_request_gets_that_is_read(full, wire, headers):
     assert unread == read
 
 
-def test_everything_else_is_served(full, wire):
+def test_other_requests_are_served_at_capacity(full, wire):
     wire.send("GET /api/top-scores HTTP/1.1")
     assert wire.read().status == 200
     wire.send("OPTIONS /api/score HTTP/1.1", "Origin: https://game.test", "Access-Control-Request-Method: POST")
@@ -106,13 +105,13 @@ def test_everything_else_is_served(full, wire):
 
 
 @pytest.mark.parametrize("path", [write.path for frontend in FRONTENDS for write in frontend.writes])
-def test_each_front_end_sheds(full, wire, path):
+def test_update_of_each_frontend_is_shed(full, wire, path):
     answer = ask(wire, line=f"POST {path} HTTP/1.1")
     assert answer.error == "overloaded"
 
 
 @pytest.mark.parametrize("sent", [each for each in MALFORMED.values() if each.startswith(b"POST /api/score")])
-def test_what_is_malformed_is_told_so_however_full_it_is(full, wire, sent):
+def test_malformed_request_gets_400_at_capacity(full, wire, sent):
     head, _, body = sent.partition(b"\r\n\r\n")
     wire.socket.sendall(head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     answer = wire.read()
@@ -121,7 +120,7 @@ def test_what_is_malformed_is_told_so_however_full_it_is(full, wire, sent):
 
 
 @pytest.mark.parametrize("cut", [5, 60, -1])
-def test_one_that_comes_in_pieces_is_refused_as_well(full, wire, cut):
+def test_update_in_pieces_is_shed(full, wire, cut):
     head = "\r\n".join([POST, "Host: x", f"Content-Length: {len(BODY)}", *AUTHORISED, "", ""])
     whole = head.encode() + BODY
     wire.socket.sendall(whole[:cut])
@@ -157,10 +156,10 @@ def test_the_log_has_a_line_a_second_with_their_number(full, wire):
     quietly(full)
 
 
-def test_who_does_not_read_gets_no_pile_of_answers(full):
+def test_client_that_does_not_read_is_read_no_further_at_capacity(full):
     """A client that only sends is read no further, once its answers do not get through."""
     whole = f"{POST}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
-    with Wire(full.url, receive_buffer=4096) as wire:
+    with RawConnection(full.url, receive_buffer=4096) as wire:
         wire.socket.settimeout(2)
         before = full.metric("process_resident_memory_bytes")
         with pytest.raises(TimeoutError):
@@ -185,12 +184,3 @@ def test_points_are_what_was_accepted_when_some_are_refused(run_service, module_
     assert set(statuses) <= {200, 503}
     assert service.get(f"/api/v1/players/{user}").json["score"] == 1 + statuses.count(200)
     quietly(service)
-
-
-def test_tornado_is_as_server_py_expects_it():
-    """The count of what was read and not handed on, without which nothing is answered unread."""
-    stream = iostream.BaseIOStream.__new__(iostream.BaseIOStream)
-    stream._read_buffer = bytearray(b"abc")
-    stream._read_buffer_size = 3
-    assert stream._consume(2) == b"ab"
-    assert stream._read_buffer_size == 1

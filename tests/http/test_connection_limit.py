@@ -15,19 +15,22 @@ class Stream:
         return self.ended
 
 
-def test_there_is_room_until_there_is_none_and_again_when_one_leaves(caplog):
-    room = ConnectionLimiter(3)
+def test_has_capacity_up_to_the_maximum_and_again_after_a_close(caplog):
+    limiter = ConnectionLimiter(3)
     streams = [Stream() for _ in range(3)]
-    assert all(room.try_acquire(stream) for stream in streams)
-    assert not room.try_acquire(Stream())
-    assert not room.try_acquire(Stream())
-    assert caplog.text.count("no room") == 1
+    for stream in streams:
+        assert limiter.has_capacity()
+        limiter.add(stream)
+    assert not limiter.has_capacity()
+    assert not limiter.has_capacity()
+    assert caplog.text.count("connection limit reached") == 1
     streams[1].ended = True
-    assert room.try_acquire(Stream())
-    assert not room.try_acquire(Stream())
+    assert limiter.has_capacity()
+    limiter.add(Stream())
+    assert not limiter.has_capacity()
 
 
-def test_as_many_descriptors_as_may_be_had():
+def test_max_open_files_raises_the_limit_as_far_as_allowed():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         found = max_open_files()
@@ -37,7 +40,7 @@ def test_as_many_descriptors_as_may_be_had():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_idle_connections_cannot_take_the_service_away(run_service, module_database):
+def test_connections_past_the_limit_are_refused_until_others_close(run_service, module_database):
     uri, name = module_database
     service = run_service(uri=uri, database=name, limits=(300, 300))
     host, port = service.url.removeprefix("http://").split(":")
@@ -46,13 +49,13 @@ def test_idle_connections_cannot_take_the_service_away(run_service, module_datab
         for _ in range(400):
             idle.append(socket.create_connection((host, int(port)), timeout=5))
         assert service.metric("leaderboard_build_info") == 1  # the metrics have a reserve
-        wait_until(lambda: "no room for more connections" in service.log, what="said once")
+        wait_until(lambda: "connection limit reached" in service.log, what="it is logged")
     finally:
         for each in idle:
             each.close()
     wait_until(lambda: answers(service), what="served again")
     assert "Traceback" not in service.log
-    assert service.log.count("no room for more connections") == 1
+    assert service.log.count("connection limit reached") == 1
 
 
 def answers(service):

@@ -7,16 +7,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.fuzz.targets import request as same_as_tornado
-from tornado_app.http.fast_parser import parse_simple_request
+from tornado_app.http.fast_path import parse_simple_request
 from tornado_app.http.messages import MAX_HEADERS
 from tornado_app.http.request_limits import MAX_BODY
 
 HEAD = b"POST /api/score?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nX-Mixed: \t a b\xe9 \r\nEmpty:\r\n\r\n"
 
 
-def test_a_plain_request():
+def test_parse_simple_request_returns_method_path_headers_and_body():
     found = parse_simple_request(HEAD + b"{}")
-    assert (found.method, found.target, found.body) == ("POST", "/api/score?x=1", b"{}")
+    assert (found.method, found.path, found.query, found.body) == ("POST", "/api/score", "x=1", b"{}")
     assert dict(found.headers) == {"host": "x", "content-length": "2", "x-mixed": "a b\xe9", "empty": ""}
     assert found.headers.get("X-MIXED") == found.headers["x-Mixed"] == "a b\xe9"
     assert ("EMPTY" in found.headers, "none" in found.headers, 1 in found.headers) == (True, False, False)
@@ -51,7 +51,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
-def test_what_is_odd_is_left_to_tornado(data):
+def test_ineligible_requests_fall_back_to_tornado(data):
     assert parse_simple_request(data) is None
 
 
@@ -63,7 +63,7 @@ PIECES = st.sampled_from([
 
 @given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=20).map(b"".join)))
 @example(HEAD + b"{}")
-def test_whatever_is_taken_tornado_takes_and_reads_the_same(data):
+def test_accepted_request_is_read_as_tornado_reads_it(data):
     same_as_tornado(data)
 
 

@@ -20,7 +20,7 @@ class Stream:
         self.closed_at = asyncio.get_running_loop().time()
 
 
-async def test_each_is_closed_when_its_own_time_is_up():
+async def test_connection_is_closed_after_its_own_timeout():
     loop, idle = asyncio.get_running_loop(), IdleTimeouts(MOST)
     streams, since = [Stream(), Stream()], []
     for stream in streams:
@@ -32,7 +32,7 @@ async def test_each_is_closed_when_its_own_time_is_up():
     assert (len(idle), idle._timer) == (0, None)
 
 
-async def test_the_time_begins_anew_with_each_request():
+async def test_track_again_restarts_the_timeout():
     loop, idle, busy, other = asyncio.get_running_loop(), IdleTimeouts(MOST), Stream(), Stream()
     idle.track(busy)
     idle.track(other)
@@ -46,7 +46,7 @@ async def test_the_time_begins_anew_with_each_request():
     assert busy.closed_at >= last + MOST - 0.001 > other.closed_at
 
 
-async def test_who_was_forgotten_is_left_open():
+async def test_untracked_connection_is_not_closed():
     idle, asked, other = IdleTimeouts(MOST), Stream(), Stream()
     idle.track(asked)
     idle.untrack(asked)
@@ -56,7 +56,7 @@ async def test_who_was_forgotten_is_left_open():
     assert asked.closed_at is None
 
 
-async def test_nobody_is_closed_after_the_end():
+async def test_close_stops_all_timeouts():
     idle, stream = IdleTimeouts(MOST), Stream()
     idle.track(stream)
     timer = idle._timer

@@ -10,14 +10,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.wire import Wire, quietly
+from tests.support.raw_http import RawConnection, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
 
 
 @pytest.fixture
 def wire(service):
-    with Wire(service.url) as wire:
+    with RawConnection(service.url) as wire:
         yield wire
 
 
@@ -135,7 +135,7 @@ def test_a_handshake_with_a_body_is_none(service, wire):
 
 def test_a_slow_body_is_cut_off(hasty):
     auth = f"Authorization: Bearer {token('slow')}"
-    with Wire(hasty.url) as wire:
+    with RawConnection(hasty.url) as wire:
         began = time.monotonic()
         wire.send("POST /api/score HTTP/1.1", auth, "Content-Length: 11", body=b'{"sc')
         assert wire.ended()
@@ -146,7 +146,7 @@ def test_a_slow_body_is_cut_off(hasty):
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 def test_an_idle_connection_is_closed(hasty, sent):
-    with Wire(hasty.url) as wire:
+    with RawConnection(hasty.url) as wire:
         wire.send("GET /healthz HTTP/1.1")
         assert wire.read().status == 200
         wire.socket.sendall(sent)
@@ -161,7 +161,7 @@ def test_a_client_that_leaves_does_not_lose_its_write(service, abruptly):
     user = f"u-{uuid4().hex[:8]}"
     auth = f"Authorization: Bearer {token(user)}"
     for _ in range(5):
-        with Wire(service.url) as wire:
+        with RawConnection(service.url) as wire:
             wire.send("GET /healthz HTTP/1.1")
             assert wire.read().status == 200  # so the connection is the service's before the client goes
             wire.send("POST /api/score HTTP/1.1", auth, "Content-Length: 11", body=b'{"score":5}')
@@ -173,7 +173,7 @@ def test_a_client_that_leaves_does_not_lose_its_write(service, abruptly):
 @pytest.mark.parametrize("abruptly", [False, True])
 def test_a_client_that_leaves_amid_its_request_leaves_no_trace(service, abruptly):
     for sent in (b"", b"POST /api/sc", b"POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n{"):
-        with Wire(service.url) as wire:
+        with RawConnection(service.url) as wire:
             wire.socket.sendall(sent)
             wire.close(abruptly=abruptly)
     quietly(service)

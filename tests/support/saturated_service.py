@@ -1,4 +1,4 @@
-"""`leaderboard` for whom as many updates wait as may, as long as the file that FULL names is there."""
+"""`leaderboard` without capacity for updates while the file that FULL names exists."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from tornado_app.mongo.players.group_commit import GroupCommit
 if __name__ == "__main__":
     from tornado_app.cli.main import main
 
-    GroupCommit.room = property(
+    GroupCommit.capacity = property(
         lambda self: 0 if Path(os.environ["FULL"]).exists() else 10_000, lambda self, value: None
     )
     sys.exit(main())

@@ -30,7 +30,7 @@ class Answer(NamedTuple):
         return found["error"]
 
 
-class Wire:
+class RawConnection:
     """A connection to the service; a context manager that ends it."""
 
     def __init__(self, url, *, receive_buffer=None):

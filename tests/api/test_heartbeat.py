@@ -27,7 +27,7 @@ class Client:
         self.gone = True
 
 
-async def test_who_answers_is_pinged_again_and_again():
+async def test_client_that_answers_is_pinged_at_each_interval():
     heartbeat, client = Heartbeat(0.02), Client()
     joined = asyncio.get_running_loop().time()
     heartbeat.join(client)
@@ -38,7 +38,7 @@ async def test_who_answers_is_pinged_again_and_again():
     heartbeat.leave(client)
 
 
-async def test_who_does_not_answer_is_given_up_after_one_ping():
+async def test_client_without_a_pong_times_out_after_one_ping():
     heartbeat, dead, alive = Heartbeat(0.02), Client(answers=False), Client()
     heartbeat.join(dead)
     heartbeat.join(alive)
@@ -50,7 +50,7 @@ async def test_who_does_not_answer_is_given_up_after_one_ping():
     heartbeat.leave(alive)
 
 
-async def test_who_has_left_is_not_pinged_and_no_timer_stays():
+async def test_client_that_left_gets_no_ping_and_leaves_no_timer():
     heartbeat, client, other = Heartbeat(0.02), Client(), Client()
     heartbeat.join(client)
     heartbeat.leave(client)
@@ -89,7 +89,7 @@ async def test_a_client_may_leave_while_it_is_served(leaves):
     assert heartbeat._timer is None
 
 
-async def test_no_interval_is_no_pings():
+async def test_interval_of_zero_sends_no_pings():
     heartbeat, client = Heartbeat(0), Client()
     heartbeat.join(client)
     assert len(heartbeat) == 0

@@ -6,22 +6,21 @@ import asyncio
 import contextlib
 import json
 import socket
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 from uuid import uuid4
 
 import pytest
 from tornado.httputil import HTTPHeaders, RequestStartLine
-from tornado.iostream import IOStream
 
-from tests.api.wire import Wire, quietly
+from tests.support.raw_http import RawConnection, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
-from tornado_app.http import fast_connection as visits
 from tornado_app.http import fast_path
+from tornado_app.http import stream as module
 from tornado_app.http.cors import Cors
 from tornado_app.http.dispatcher import Dispatcher
-from tornado_app.http.fast_connection import FastPathConnection
 from tornado_app.http.messages import Router
+from tornado_app.http.stream import HttpStream, StreamServices
 from tornado_app.http.tornado_delegate import Delegate
 from tornado_app.observability.logs import request_id
 from tornado_app.observability.metrics import Metrics
@@ -35,7 +34,7 @@ JSON = "Content-Type: application/json"
 
 @pytest.fixture
 def wire(service):
-    with Wire(service.url) as wire:
+    with RawConnection(service.url) as wire:
         yield wire
 
 
@@ -95,14 +94,14 @@ REQUESTS = {
 @pytest.fixture(scope="module", autouse=True)
 def player(service):
     """There is one, and nothing moves any more."""
-    with Wire(service.url) as wire:
+    with RawConnection(service.url) as wire:
         wire.socket.sendall(REQUESTS["a profile"])
         assert wire.read().status == 201
     wait_until(lambda: service.get("/api/top-scores").json["top_scores"], what="the board shows it")
 
 
 @pytest.mark.parametrize("asked", REQUESTS.values(), ids=REQUESTS)
-def test_it_is_the_answer_of_tornados_way(service, wire, asked):
+def test_response_is_the_same_on_both_paths(service, wire, asked):
     wire.socket.sendall(asked)
     served = wire.read()
     wire.socket.sendall(ODDLY + asked)
@@ -116,7 +115,7 @@ def timeless(answer):
     return answer._replace(headers=answer.headers | present)
 
 
-def test_what_is_known_has_no_body(wire):
+def test_conditional_request_gets_304_on_both_paths(wire):
     wire.socket.sendall(request("GET /api/top-scores"))
     asked = request("GET /api/top-scores", f"If-None-Match: {wire.read().headers['etag']}")
     wire.socket.sendall(asked + ODDLY + asked)
@@ -140,7 +139,7 @@ def test_an_update_and_its_replay(service, wire):
     assert service.get(f"/api/v1/players/{user}").json["score"] == 10
 
 
-def test_plain_requests_do_not_go_tornados_way(wire):
+def test_simple_requests_are_not_read_by_tornado(wire):
     """Tornado writes headers' names in a case of its own, by which it can be told."""
     told = []
     for before in (b"", ODDLY):
@@ -174,7 +173,7 @@ def test_a_client_that_leaves_while_it_waits_does_not_lose_its_write(service):
     user = f"u-{uuid4().hex[:8]}"
     asked = request("POST /api/score", f"Authorization: Bearer {token(user)}", JSON, body=b'{"score": 1}')
     for abruptly in (False, True):
-        with Wire(service.url) as wire:
+        with RawConnection(service.url) as wire:
             wire.socket.sendall(request("GET /healthz"))
             assert wire.read().status == 200
             wire.socket.sendall(asked + asked)
@@ -183,10 +182,10 @@ def test_a_client_that_leaves_while_it_waits_does_not_lose_its_write(service):
     quietly(service)
 
 
-def test_who_does_not_read_its_answers_is_read_no_further(service):
+def test_client_that_does_not_read_is_read_no_further(service):
     """And what was answered arrives in the end, in order."""
     asked = request("GET /docs")
-    with Wire(service.url, receive_buffer=4096) as wire:
+    with RawConnection(service.url, receive_buffer=4096) as wire:
         wire.socket.settimeout(1)
         sent = 0
         with contextlib.suppress(TimeoutError):
@@ -201,7 +200,7 @@ def test_who_does_not_read_its_answers_is_read_no_further(service):
     quietly(service)
 
 
-def test_a_websocket_after_plain_requests_on_one_connection(wire):
+def test_websocket_handshake_after_simple_requests_on_one_connection(wire):
     wire.socket.sendall(request("GET /healthz"))
     assert wire.read().status == 200
     wire.send(
@@ -211,67 +210,57 @@ def test_a_websocket_after_plain_requests_on_one_connection(wire):
     assert wire.file.readline().startswith(b"HTTP/1.1 101 ")
 
 
-def test_no_header_can_hold_a_line_break():
-    for value in ("a\r\nb", "a\nb", "a\rb"):
-        with pytest.raises(ValueError, match="line break"):
-            fast_path.message(200, [("A", value)])
-    assert fast_path.message(204, [("A", "b")]) == b"HTTP/1.1 204 No Content\r\nA: b\r\n\r\n"
-
-
 # -- the parts ----------------------------------------------------------------------------------------
 
 
-def connection(chunks, interceptor):
-    stream = Mock(_read_buffer_size=0)
-    stream.closed.return_value = stream.writing.return_value = False
-    stream.read_from_fd = lambda buf: _into(buf, chunks.pop(0)) if chunks else None
-    found = FastPathConnection(stream, "192.0.2.1", interceptor, Mock())
-    found.on_idle()
-    return found
+@pytest.fixture
+async def stream():
+    """A stream that waits for a request; `client` is the other end, and `interceptor` and `idle_timeouts` are mocks."""
+    ours, theirs = socket.socketpair()
+    idle_timeouts, interceptor = Mock(), Mock()
+    stream = HttpStream(ours, "192.0.2.1", StreamServices(idle_timeouts, Mock(), Mock(), interceptor))
+    stream.on_idle()
+    idle_timeouts.reset_mock()
+    stream.client, stream.interceptor, stream.idle_timeouts = theirs, interceptor, idle_timeouts
+    with theirs:
+        yield stream
+        stream.close()
 
 
-def _into(buf, chunk):
-    buf[: len(chunk)] = chunk
-    return len(chunk)
-
-
-def test_only_the_beginning_of_a_request_is_looked_at():
-    """Not what follows one that began while an answer was on its way out: it may be a body that looks like one."""
-    asked, chunks = [], [b"POST /api/score HTTP/1.1\r\n", b"POST /api/score HTTP/1.1\r\n"]
-    found = connection(chunks, Mock(try_handle=lambda *all: bool(asked.append(all))))
+async def test_only_the_beginning_of_a_request_is_intercepted(stream, monkeypatch):
+    """Not what follows one that began while a response was being written: it may be a body that looks like one."""
     for writing in (True, False):
-        found._stream.writing.return_value = writing
-        found.read(bytearray(100))
-    assert (chunks, asked) == ([], [])
+        monkeypatch.setattr(stream, "writing", lambda writing=writing: writing)
+        stream.client.sendall(b"POST /api/score HTTP/1.1\r\n")
+        assert stream.read_from_fd(bytearray(100)) == 26
+    stream.interceptor.try_handle.assert_not_called()
 
 
-async def test_who_is_still_taking_an_answer_is_not_idle(monkeypatch):
-    found = connection([], Mock())
-    calls = found._idle_timeouts.method_calls
+async def test_connection_with_a_response_in_transit_has_no_idle_timeout(stream, monkeypatch):
     sending = asyncio.get_running_loop().create_future()
-    monkeypatch.setattr(visits, "DirectWriter", lambda stream: Mock(send=lambda data: sending))
-    found.answer(b"much")
-    assert [name for name, *_ in calls] == ["untrack"]
+    monkeypatch.setattr(module, "DirectWriter", lambda stream: Mock(send=lambda data: sending))
+    stream.respond(b"much")
+    assert stream.idle_timeouts.method_calls == [call.untrack(stream)]
     sending.set_result(None)
     await asyncio.sleep(0)
-    assert [name for name, *_ in calls] == ["untrack", "track"]
+    assert stream.idle_timeouts.method_calls == [call.untrack(stream), call.track(stream)]
 
 
-def test_an_answer_that_cannot_be_written_ends_the_connection(monkeypatch, caplog):
+async def test_response_that_cannot_be_encoded_closes_the_connection(stream, monkeypatch, caplog):
     def broken(status, headers):
         raise ValueError
 
-    monkeypatch.setattr(fast_path, "message", broken)
+    monkeypatch.setattr(fast_path, "encode_head", broken)
     dispatcher = Dispatcher(Router([]), metrics=Metrics(), cors=Cors())
-    interceptor = fast_path.FastPath(dispatcher, Mock(update=lambda data: None))
-    found = connection([request("GET /")], interceptor)
-    assert found.read(bytearray(1000)) is None
-    found._stream.close.assert_called_once_with()
-    assert "could not be written" in caplog.text
-    assert request_id.get() is None  # nothing of the request is left where the connection is read
+    stream.interceptor.try_handle = fast_path.FastPath(dispatcher, Mock(update=lambda data: None)).try_handle
+    stream.client.sendall(request("GET /"))
+    assert stream.read_from_fd(bytearray(1000)) is None
+    assert stream.closed()
+    assert "response could not be encoded" in caplog.text
+    assert request_id.get() is None  # the connection's context has nothing of the request
 
 
-def test_an_answer_that_tornado_cannot_write_ends_the_connection(caplog):
+def test_response_that_tornado_cannot_encode_closes_the_connection(caplog):
     connection = Mock(context=Mock(remote_ip="192.0.2.1"))
     connection.write_headers.side_effect = UnicodeEncodeError("latin-1", "✓", 0, 1, "ordinal not in range")
     dispatcher = Dispatcher(Router([]), metrics=Metrics(), cors=Cors())
@@ -280,37 +269,17 @@ def test_an_answer_that_tornado_cannot_write_ends_the_connection(caplog):
     reading.finish()
     connection.close.assert_called_once_with()
     connection.finish.assert_not_called()
-    assert "could not be written" in caplog.text
+    assert "response could not be encoded" in caplog.text
 
 
-def test_who_sends_half_of_an_update_takes_nobodys_place(run_service, module_database):
+def test_incomplete_updates_do_not_count_towards_the_limit(run_service, module_database):
     uri, name = module_database
     small = run_service("--max-pending-writes", "20", uri=uri, database=name)
     with contextlib.ExitStack() as stack:
         for _ in range(30):
-            half = stack.enter_context(Wire(small.url))
+            half = stack.enter_context(RawConnection(small.url))
             half.socket.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert half.read().status == 200
             half.socket.sendall(b"POST /api/score HTTP/1.1\r\n")
         wait_until(lambda: small.get("/healthz").status == 200, what="all were looked at")
         assert small.post("/api/score", {"score": 1}, token=token("whole")).status == 201
-
-
-def test_tornado_does_on_a_readable_socket_what_visit_py_calls():
-    """`_handle_events` with READ reads through `read_from_fd`, also where the kernel has nothing."""
-    ours, theirs = socket.socketpair()
-
-    async def main():
-        stream = IOStream(ours)
-        calls = []
-        stream.read_from_fd = lambda buf: calls.append(len(buf))
-        reading = stream.read_until(b"x")
-        calls.clear()
-        stream._handle_events(stream.fileno(), stream.io_loop.READ)
-        assert len(calls) == 1
-        stream.close()
-        with pytest.raises(Exception, match="closed"):
-            await reading
-
-    asyncio.run(main())
-    theirs.close()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.api.wire import Wire
+from tests.support.raw_http import RawConnection
 from tests.support.service import token
 
 ORIGINS = {
@@ -34,7 +34,7 @@ def strict(run_service, module_database):
 
 @pytest.fixture
 def wire(strict):
-    with Wire(strict.url) as wire:
+    with RawConnection(strict.url) as wire:
         yield wire
 
 
@@ -69,7 +69,7 @@ TEXT, CLOSE = 0x81, 0x88
 
 def is_let_in(service, origin, host="play.example"):
     """Whether the first frame of a socket is the board, and not 4403."""
-    with Wire(service.url) as wire:
+    with RawConnection(service.url) as wire:
         wire.send("GET /ws/score HTTP/1.1", f"Host: {host}", f"Origin: {origin}", *HANDSHAKE, host=False)
         assert wire.file.readline().startswith(b"HTTP/1.1 101 ")
         while wire.file.readline() != b"\r\n":
@@ -188,7 +188,7 @@ def test_metrics_are_scraped_by_address(strict):
 
 @pytest.mark.parametrize("path", ["/ws/score", "/ws/scoreboard", "/ws/leaderboard?token=x"])
 def test_handshake_over_http_1_0_names_the_setting_of_nginx(service, path):
-    with Wire(service.url) as wire:
+    with RawConnection(service.url) as wire:
         wire.send(f"GET {path} HTTP/1.0", *HANDSHAKE)
         answer = wire.read()
         assert (answer.status, answer.error) == (426, "upgrade_required")
@@ -197,7 +197,7 @@ def test_handshake_over_http_1_0_names_the_setting_of_nginx(service, path):
 
 @pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
 def test_handshake_whose_upgrade_a_proxy_dropped_says_so(service, version):
-    with Wire(service.url) as wire:
+    with RawConnection(service.url) as wire:
         wire.send(f"GET /ws/score {version}", "Connection: close", *HANDSHAKE[2:])
         answer = wire.read()
         assert (answer.status, answer.error) == (426, "upgrade_required")

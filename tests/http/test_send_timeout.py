@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.api.wire import Wire, quietly
+from tests.support.raw_http import RawConnection, quietly
 from tests.support.wait import wait_until
 
 SECONDS = 1.0
@@ -24,7 +24,7 @@ def impatient(run_service, module_database):
 
 @pytest.fixture
 def wire(impatient):
-    with Wire(impatient.url, receive_buffer=4096) as wire:
+    with RawConnection(impatient.url, receive_buffer=4096) as wire:
         wire.held = lambda: held(urlsplit(impatient.url).port, wire.port)
         wire.port = wire.socket.getsockname()[1]
         yield wire
