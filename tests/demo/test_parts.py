@@ -74,21 +74,21 @@ def test_tokens_carry_the_audience_and_the_issuer_that_are_asked_for():
 
 def test_it_warns_where_others_could_reach_it_or_data_is_not_its_own():
     config = Config(host="0.0.0.0", mongodb_uri="mongodb://db/?replicaSet=rs0", mongodb_database="live")
-    text = guide.render(config, "http://127.0.0.1:8000", "http://0.0.0.0:8001/metrics", "t", 1, bold=False)
+    text = guide.render(config, "http://127.0.0.1:8000", "t", 1, bold=False)
     assert "1 simulated player." in text
     assert "Whoever can reach 0.0.0.0 can play" in text
     assert 'written to the database "live"' in text
-    quiet = guide.render(Config(), "http://127.0.0.1:8000", "http://127.0.0.1:8001/metrics", "t", 2, bold=False)
+    quiet = guide.render(Config(), "http://127.0.0.1:8000", "t", 2, bold=False)
     assert "Whoever" not in quiet
     assert "written" not in quiet
 
 
 def test_curl_lines_fit_other_actions_small_increments_and_tls():
     config = Config(action_points={"jump": 3}, max_increment=2)
-    text = guide.render(config, "https://127.0.0.1:8000", "http://127.0.0.1:8001/metrics", "t", 2, bold=False)
-    assert '{"score": 2}' in text
-    assert '"actionType": "jump"' in text
-    assert text.count("curl --insecure ") == 5
+    text = guide.render(config, "https://127.0.0.1:8000", "t", 2, bold=False)
+    assert '{"score":2}' in text
+    assert '"actionType":"jump"' in text
+    assert text.count("curl -k $URL/") == 5
 
 
 def test_an_address_on_every_interface_is_shown_as_one_to_open():

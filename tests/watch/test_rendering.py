@@ -65,11 +65,15 @@ def test_scores_stand_one_below_the_other_whatever_the_names_are():
     assert len(ends) == 1
 
 
-@pytest.mark.parametrize("columns", COLUMNS)
 @pytest.mark.parametrize("rows", [1, 2, 3, 6, 10, 12, 16, 24])
-@pytest.mark.parametrize("places", [LARGE, SMALL], ids=["large", "small"])
-def test_each_number_is_complete_at_any_size(columns, rows, places):
-    """Rows that are missing are counted."""
+def test_each_number_is_complete_at_any_size(rows):
+    for columns in COLUMNS:
+        for places in (LARGE, SMALL):
+            is_complete(columns, rows, places)
+
+
+def is_complete(columns: int, rows: int, places: dict[int, Place]) -> None:
+    """Each number that is shown is one of the board, and rows that are missing are counted."""
     lines = drawn(columns, rows, places, {})
     table = [found for line in lines if (found := numbers(line))]
     for position, found in enumerate(table, start=1):

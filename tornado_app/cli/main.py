@@ -49,6 +49,13 @@ _SERVE = """examples:
 Each setting is also an environment variable, LEADERBOARD_ and the name in capitals, and a key of the file."""
 
 
+_DEMO = """examples:
+  leaderboard demo --players 200 --port 9000
+
+It prints a token that is valid for 12 hours, a curl line for each API (curl 7.82 or newer), and where the page is. The
+data is in ./leaderboard-data (--data-dir) and kept for the next run; delete the folder to start from scratch. A player
+may make 10 updates a minute (--rate-limit); the answer to more is 429."""
+
 _WATCH = """On a terminal, q, Ctrl-D and Ctrl-C quit. Colours are off if NO_COLOR is set.
 
 In a pipe or a file, and with TERM=dumb, it prints a line for each position that changed, the whole board first:
@@ -202,7 +209,7 @@ def _parser() -> Parser:
         return command
 
     add("serve", _serve, "run the service", settings=True, epilog=_SERVE)
-    demo = add("demo", _demo, "run the service with simulated players on it", settings=True)
+    demo = add("demo", _demo, "run the service with simulated players on it", settings=True, epilog=_DEMO)
     demo.add_argument("--players", type=_count, default=50, metavar="N", help="simulated players (default: 50)")
     about = "print a bearer token for a player or a game server, or check one"
     tokens.add_token_options(add("token", tokens.token, about, epilog=tokens.MINTING_EXAMPLES))

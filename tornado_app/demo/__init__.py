@@ -74,7 +74,7 @@ class Demo:
         await _register(url, people.CURL.user_id, token)
         announce(service.url, service.metrics_url, self._out)
         bold = self._out.isatty() and self._config.color
-        self._out.write(guide.render(self._config, url, service.metrics_url, token, len(self._people), bold=bold))
+        self._out.write(guide.render(self._config, url, token, len(self._people), bold=bold))
         self._out.flush()
 
     @contextlib.asynccontextmanager

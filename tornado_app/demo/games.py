@@ -28,7 +28,6 @@ class Game(NamedTuple):
     body: Callable[[Move], Json]
     score: str
     fixed_points: bool
-    note: str
 
 
 def _a(move: Move) -> Json:
@@ -54,23 +53,16 @@ def _e(move: Move) -> Json:
 
 
 GAMES = (
-    Game("A", "POST", "/api/score", _a, "score", fixed_points=False, note="points to add"),
-    Game("B", "POST", "/api/update-score", _b, "new_score", fixed_points=False, note="points to add"),
-    Game("C", "POST", "/api/scores/update", _c, "newScore", fixed_points=True, note="an action; its id counts once"),
-    Game("D", "POST", "/api/actions", _d, "new_score", fixed_points=True, note="an action"),
-    Game("E", "POST", "/api/v1/score", _e, "new_score", fixed_points=False, note="points to add"),
+    Game("A", "POST", "/api/score", _a, "score", fixed_points=False),
+    Game("B", "POST", "/api/update-score", _b, "new_score", fixed_points=False),
+    Game("C", "POST", "/api/scores/update", _c, "newScore", fixed_points=True),
+    Game("D", "POST", "/api/actions", _d, "new_score", fixed_points=True),
+    Game("E", "POST", "/api/v1/score", _e, "new_score", fixed_points=False),
 )
 
 
-def curl(game: Game, url: str, token: str, move: Move) -> str:
-    """A command line that makes this move, and works when it is pasted by itself.
-
-    `--data` with a header, as curl knows `--json` only from 7.82 on. A certificate is not checked: it need not be for
-    this address.
-    """
-    words = ["curl", "-sS", "-w", "\\n", "-X", game.method, url + game.path]
-    words += ["-H", "Content-Type: application/json", "--data", json.dumps(game.body(move), ensure_ascii=False)]
-    words += ["-H", f"Authorization: Bearer {token}"]
-    if url.startswith("https:"):
-        words.insert(1, "--insecure")
-    return shlex.join(words)
+def curl(game: Game, move: Move, *, insecure: bool = False) -> str:
+    """A command line that makes this move, where $URL and $TOKEN are set. `insecure`: no check of the certificate."""
+    data = json.dumps(game.body(move), ensure_ascii=False, separators=(",", ":"))
+    start = "curl -k" if insecure else "curl"
+    return f'{start} $URL{game.path} -H "Authorization: Bearer $TOKEN" --json {shlex.quote(data)}'

@@ -21,39 +21,37 @@ def reachable(url: str) -> str:
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
 
 
-def render(config: Config, url: str, metrics_url: str, token: str, players: int, *, bold: bool) -> str:
-    """The text, which ends with how to stop. `url` is one to open; `token` that of the curl lines' player."""
+def render(config: Config, url: str, token: str, players: int, *, bold: bool) -> str:
+    """The text, the page's address last. `url` is one to open; `token` that of the curl lines' player.
+
+    It fits a terminal of 80 columns and 24 rows.
+    """
     strong, plain = ("\x1b[1m", "\x1b[0m") if bold else ("", "")
-    command = _command()
+    count = f"{players} simulated player{'s' * (players != 1)}"
     lines = [
         "",
-        f"{strong}Leaderboard demo: {players} simulated player{'s' * (players != 1)}. Not for production.{plain}",
+        f"{strong}Leaderboard demo: {count}. Not for production. Ctrl-C stops it.{plain}",
         *_warnings(config, url),
+        f"export URL={url} TOKEN={token}",
+        *_curl_lines(config, url),
         "",
-        f"  Page      {strong}{url}{plain}",
-        f"  Terminal  {command} watch {url}",
-        f"  Metrics   {reachable(metrics_url)}",
-        f"  Data      {_data(config)}",
-        f"  Token     {token}",
-        f'            (for the player {CURL.user_id}, "{CURL.name}"; valid for 12 hours)',
+        f"Terminal  {_command()} watch {url}",
+        f"API docs  {url}/docs",
+        f"Page      {strong}{url}{plain}",
         "",
-        "Score through any of the five frontends; each line works as it is:",
     ]
-    for game, line in zip(GAMES, _curl_lines(config, url, token), strict=True):
-        lines += ["", f"  {strong}{game.frontend}{plain}  {game.note}", line]
-    limit = f"{config.rate_limit.updates} updates in {config.rate_limit.window:g} seconds"
-    lines += ["", f"A player may make {limit}; then the answer is 429.", "", f"{strong}Ctrl-C stops it.{plain}", ""]
     return "\n".join(lines)
 
 
-def _curl_lines(config: Config, url: str, token: str) -> list[str]:
+def _curl_lines(config: Config, url: str) -> list[str]:
     actions = config.action_points
     action = PREFERRED_ACTION if PREFERRED_ACTION in actions else next(iter(actions))
     points = min(EXAMPLE_POINTS, config.max_increment)
     lines = []
     for game in GAMES:
-        unique = f"curl-{uuid4().hex[:8]}" if game.frontend == "C" else ""
-        lines.append(curl(game, url, token, Move(CURL.user_id, points, action, unique)))
+        unique = f"curl-{uuid4().hex[:4]}" if game.frontend == "C" else ""
+        move = Move(CURL.user_id, points, action, unique)
+        lines.append(curl(game, move, insecure=url.startswith("https:")))
     return lines
 
 
@@ -73,12 +71,6 @@ def _is_loopback(url: str, host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return urlsplit(url).hostname == "localhost"
-
-
-def _data(config: Config) -> str:
-    if not config.embedded:
-        return f"database {config.mongodb_database}, which keeps the board"
-    return f"{config.data_dir} (kept for the next run; delete it to start from scratch)"
 
 
 def _command() -> str:

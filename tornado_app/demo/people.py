@@ -33,7 +33,7 @@ class Person(NamedTuple):
     name: str
 
 
-CURL = Person("captain-curl", "Captain Curl")
+CURL = Person("curl", "Captain Curl")
 """Whom the curl lines that the demo prints score for."""
 
 
