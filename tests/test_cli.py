@@ -248,6 +248,69 @@ def test_check_config_prints_what_is_in_force_and_from_where(capsys, monkeypatch
     assert output.err.startswith("warning: --mongodb-uri holds credentials")
 
 
+def test_check_config_prints_only_what_was_changed(capsys, monkeypatch, tmp_path):
+    (tmp_path / "c.yaml").write_text("port: 81\nrate_limit: 10/60s\nallowed_origins: [https://a.example]\n")
+    monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
+    assert main(["check-config", "--changed", "--config", "c.yaml", "--auto-register"]) == 0
+    output = capsys.readouterr()
+    assert [line.split(maxsplit=2) for line in output.out.splitlines()] == [
+        ["config", "c.yaml", "--config"],
+        ["port", "81", "c.yaml, line 1"],
+        ["jwt_key", "********", "LEADERBOARD_JWT_KEY"],
+        ["auto_register", "true", "--auto-register"],
+        ["allowed_origins", "https://a.example", "c.yaml, line 3"],
+    ]
+    assert SECRET not in output.out + output.err
+
+
+def test_check_config_of_defaults_has_changed_nothing(capsys):
+    assert main(["check-config", "--changed"]) == 0
+    assert capsys.readouterr() == ("", "every setting has its default\n")
+
+
+def test_check_config_as_json_has_values_as_in_the_file(capsys, monkeypatch, tmp_path):
+    (tmp_path / "c.yaml").write_text("port: 81\nallowed_origins: [https://a.example, https://b.example]\n")
+    monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
+    monkeypatch.setenv("LEADERBOARD_PROOF_KEY", PROOF_SECRET)
+    flags = ["--config", "c.yaml", "--mongodb-uri", "mongodb://ann:hunter22@db/x", "--rate-limit", "5/2s"]
+    assert main(["check-config", "--json", *flags]) == 0
+    output = capsys.readouterr()
+    found = json.loads(output.out)
+    assert list(found["settings"]) == [setting.name for setting in SETTINGS]
+    expected = {
+        "port": (81, 8000, "c.yaml, line 1"),
+        "allowed_origins": (["https://a.example", "https://b.example"], [], "c.yaml, line 2"),
+        "rate_limit": ("5/2s", "10/60s", "--rate-limit"),
+        "auto_register": (False, False, "default"),
+        "tls_cert_file": (None, None, "default"),
+        "drain_timeout": ("10s", "10s", "default"),
+        "jwt_key": ("********", None, "LEADERBOARD_JWT_KEY"),
+        "mongodb_uri": ("mongodb://***@db/x", None, "--mongodb-uri"),
+        "action_proof": ("required", None, "default"),
+    }
+    for name, (value, default, source) in expected.items():
+        assert found["settings"][name] == {"value": value, "default": default, "source": source}
+    assert len(found["warnings"]) == 1
+    assert "credentials" in found["warnings"][0]
+    assert not output.err
+    assert not any(secret in output.out for secret in ("hunter22", SECRET, PROOF_SECRET))
+    assert main(["check-config", "--json", "--changed", *flags]) == 0
+    changed = json.loads(capsys.readouterr().out)["settings"]
+    assert list(changed) == ["config", "port", "mongodb_uri", "jwt_key", "proof_key", "rate_limit", "allowed_origins"]
+
+
+def test_a_file_of_the_values_in_the_json_sets_the_same(capsys, tmp_path):
+    """Value by value, JSON is a notation of the settings file."""
+    main(["check-config", "--json"])
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    values = {
+        name: row["value"] for name, row in settings.items() if name != "config" and row["value"] not in (None, "")
+    }
+    (tmp_path / "all.yaml").write_text(json.dumps(values))
+    assert main(["check-config", "--json", "--changed", "--config", "all.yaml"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["settings"]) == ["config", "action_proof"]
+
+
 def test_check_config_ends_with_2_where_something_is_wrong(capsys):
     assert main(["check-config", "--port", "x"]) == 2
     output = capsys.readouterr()

@@ -30,8 +30,9 @@ def run(arena, *arguments: str, **environment: str | None):
     return done.returncode, (done.stdout + done.stderr).decode()
 
 
-def test_secrets_in_check_config(arena):
-    code, printed = run(arena, "check-config", *SETTINGS)
+@pytest.mark.parametrize("form", [[], ["--json"], ["--changed"]], ids=["all", "json", "changed"])
+def test_secrets_in_check_config(arena, form):
+    code, printed = run(arena, "check-config", *form, *SETTINGS)
     assert code == 0, printed
     assert "********" in printed
     assert arena.witness.leaks() == []

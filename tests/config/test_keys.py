@@ -55,10 +55,9 @@ def test_proofs_are_required_with_a_database_of_one_s_own_and_optional_with_the_
 
 
 def test_the_policy_in_force_is_shown():
-    rows = {row.name: row for row in load_config({}, {}).describe()}
-    assert rows["action_proof"][1:] == ("optional", "default")
-    rows = {row.name: row for row in load_config({"action_proof": "off"}, {}).describe()}
-    assert rows["action_proof"][1:] == ("off", "--action-proof")
+    for flags, shown in (({}, ("optional", "default")), ({"action_proof": "off"}, ("off", "--action-proof"))):
+        rows = {row.name: row for row in load_config(flags, {}).describe()}
+        assert (rows["action_proof"].text, rows["action_proof"].source) == shown
 
 
 def test_a_bare_off_in_the_file_is_off_and_not_false(tmp_path: Path):

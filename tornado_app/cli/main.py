@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from tornado_app import __version__, audit
-from tornado_app.cli import completion, database, tokens
-from tornado_app.config import SETTINGS, warnings
+from tornado_app.cli import check_config, completion, database, tokens
+from tornado_app.config import SETTINGS
 from tornado_app.config.flags import add_settings, load
 from tornado_app.config.network import LOOPBACK, is_loopback
 from tornado_app.core.errors import ConfigError, StartupError
@@ -172,17 +172,6 @@ def _asyncapi(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_config(options: argparse.Namespace) -> int:
-    config = load(options)
-    rows = list(config.describe())
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for row in rows:
-        _print(f"{row.name:{widths[0]}}  {row.value:{widths[1]}}  {row.source}")
-    for sentence in warnings(config):
-        sys.stderr.write(f"warning: {sentence}\n")
-    return 0
-
-
 def _help(parser: argparse.ArgumentParser) -> int:
     _print(parser.format_help().rstrip())
     return 0
@@ -222,8 +211,8 @@ def _parser() -> Parser:
     watch = add("watch", _watch, "show the board live in this terminal, or as lines in a pipe", epilog=_WATCH)
     address = "the service's address (default: http://127.0.0.1:8000)"
     watch.add_argument("url", nargs="?", default="http://127.0.0.1:8000", metavar="URL", help=address)
-    checked = "print each setting in force and where it comes from, secrets masked; exit 2 where one is wrong"
-    add("check-config", _check_config, checked, settings=True)
+    about = "print the effective settings and where each value comes from, secrets masked"
+    check_config.add_options(add("check-config", check_config.run, about, settings=True, epilog=check_config.EXAMPLES))
     add("openapi", _openapi, "print the OpenAPI 3.1 description of the HTTP interface as JSON")
     add("asyncapi", _asyncapi, "print the AsyncAPI 3.0 description of the WebSockets as JSON")
     about = "print a script that completes commands and flags in a shell"

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tornado_app.config.files import read_secret
 from tornado_app.config.settings import SETTINGS, Settings
@@ -16,11 +16,18 @@ from tornado_app.runtime import cpu_quota
 
 
 class Effective(NamedTuple):
-    """An effective setting: `value` is text with secrets masked, `source` where the value comes from."""
+    """An effective setting, with secrets masked.
+
+    `text` is its value for a person, `value` and `default` are as in the settings file. `source`: where the value comes
+    from. `changed`: whether it was set to another value than its default.
+    """
 
     name: str
-    value: str
+    text: str
+    value: Any
+    default: Any
     source: str
+    changed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,5 +125,12 @@ class Config(Settings):
         """Each effective setting."""
         derived = {"action_proof": self.proof_policy}
         for each in SETTINGS:
-            value = each.format(derived.get(each.name, getattr(self, each.name)))
-            yield Effective(each.name, value, self.sources.get(each.name, "default"))
+            value = derived.get(each.name, getattr(self, each.name))
+            yield Effective(
+                each.name,
+                each.format(value),
+                each.to_json(value),
+                each.to_json(each.default),
+                self.sources.get(each.name, "default"),
+                each.name in self.sources and value != each.default,
+            )

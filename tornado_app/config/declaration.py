@@ -49,6 +49,15 @@ class Setting(msgspec.Struct, frozen=True):
         masked = self.info.secret and value_type.metavar != "URI"  # MongodbUri masks the secret parts itself
         return "********" if masked else value_type.format(value) or "empty"
 
+    def to_json(self, value: Any) -> Any:
+        """`value` as the settings file has it: a number, true or false, a list or text, with secrets masked; None is
+        None."""
+        if value is None or (isinstance(value, bool | int) and not self.info.secret):
+            return value
+        if isinstance(value, tuple) and not self.info.secret:
+            return [str(item) for item in value]
+        return self.format(value)
+
 
 def setting(
     value_type: ValueType,
