@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.operator.boards import PATIENCE, leaderboard
-from tests.support.operator import RELEASE, Operator
+from tests.support.operator import ACCOUNT, RELEASE, Operator
 from tests.support.wait import wait_until
 
 TAKEOVER = 20.0
@@ -118,8 +119,31 @@ def test_a_leader_that_is_told_to_stop_gives_its_lease_back(pair, boards):
     assert leads(second)
 
 
-def fleet(boards, count: int) -> float:
-    """Seconds until so many Leaderboards at once are ready."""
+def renewals(boards, mark: int) -> list[str]:
+    """What was asked of leases since the mark: the verbs."""
+    found = [each for each in boards.cluster.audited(mark) if each.get("objectRef", {}).get("resource") == "leases"]
+    return [each["verb"] for each in found]
+
+
+def test_leader_renews_its_lease_with_one_request(run_operator, install, boards):
+    installation = install(watch=(boards.namespace,))
+    leader = run_operator(installation)
+    wait_until(lambda: leads(leader), PATIENCE, "a leader")
+    mark = boards.cluster.audit_mark()
+    wait_until(lambda: renewals(boards, mark).count("update") >= 3, PATIENCE, "renewals")
+    assert set(renewals(boards, mark)) == {"update"}
+    mark = boards.cluster.audit_mark()
+    where = ("--namespace", installation.namespace)
+    boards.cluster.kubectl("annotate", "lease", ACCOUNT, "edited=yes", *where)
+    wait_until(lambda: "get" in renewals(boards, mark), PATIENCE, "it reads what another wrote")
+    wait_until(lambda: renewals(boards, mark).count("update") >= 3, PATIENCE, "renewals")
+    assert leads(leader)
+    lease = boards.cluster.get("lease", ACCOUNT, installation.namespace)
+    assert lease["metadata"]["annotations"]["edited"] == "yes"
+
+
+def fleet(boards, count: int, meanwhile: Callable[[], None] = lambda: None) -> float:
+    """Seconds until so many Leaderboards at once are ready; `meanwhile` is called again and again."""
     several = [leaderboard(f"board-{n}") for n in range(count)]
     for each in several:
         each["spec"]["database"]["name"] = each["metadata"]["name"]
@@ -129,6 +153,7 @@ def fleet(boards, count: int) -> float:
         boards.create(*several[each : each + BATCH])
 
     def ready() -> bool:
+        meanwhile()
         return len([each for each in boards.list("leaderboard") if is_ready(each)]) == count
 
     wait_until(ready, 60 + 3 * count, f"{count} Leaderboards ready", pause=1.0)
