@@ -27,6 +27,7 @@ class Operator(Program):
     def __init__(self, installed: Installation, log: Path) -> None:
         port = free_port()
         self.url = f"http://{HOST}:{port}"
+        self.restarts = 0
         self.kubeconfig = installed.cluster.kubeconfig_of(ACCOUNT, installed.namespace)
         command = [str(Path(sys.executable).with_name("leaderboard-operator")), *installed.arguments]
         environment = {name: text for name, text in os.environ.items() if not name.endswith(("_proxy", "_PROXY"))}
@@ -37,6 +38,13 @@ class Operator(Program):
             lambda: self.get("/healthz") == "ok",
             environment,
         )
+
+    def keep_running(self) -> None:
+        """Start it again if it has ended by itself, as its Deployment would; `restarts` counts."""
+        if self.process is not None and self.process.poll() is not None:
+            self._reap()
+            self.restarts += 1
+            self.start()
 
     def get(self, path: str) -> str | None:
         """What a probe or /metrics answers with 200, else None."""
