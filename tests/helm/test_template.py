@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.cluster.build import KUBERNETES
 from tests.helm.values import VALUES
 from tests.support.chart import CHART, RBAC, example, helm, of_kind, rendered, template
 from tests.support.kubernetes import need_programs
+from tests.support.project import ROOT
 from tornado_app import __version__
 
 DIGEST = "sha256:" + "a" * 64
@@ -362,6 +364,8 @@ def test_metadata_names_the_images_and_a_working_example():
     (named,) = yaml.safe_load(notes["crds"])
     assert (named["name"], named["kind"]) == (crd["metadata"]["name"], crd["spec"]["names"]["kind"])
     assert chart["version"] == chart["appVersion"] == __version__
+    kind, _, icon = chart["icon"].partition(",")
+    assert (kind, b64decode(icon)) == ("data:image/svg+xml;base64", (ROOT / "tornado_app/web/icon.svg").read_bytes())
 
 
 def egress(values: dict) -> list[dict]:
