@@ -23,7 +23,7 @@ from leaderboard_operator.resources.secrets import secret_keys
 from leaderboard_operator.rollouts import Rollouts
 from leaderboard_operator.secretkeys import Keys
 from leaderboard_operator.spec import Spec, quantity
-from leaderboard_operator.status import Observed, counts, failed, over, scaling_active, status
+from leaderboard_operator.status import Observed, counts, failed, over, rolled_out, scaling_active, status
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,12 @@ class Reconciler:
     def users(self, namespace: str, secret: str) -> list[Key]:
         """The Leaderboards that use a Secret."""
         return [key for key, names in self._secrets.items() if key[0] == namespace and secret in names]
+
+    def resume(self, deployments: dict[Key, Object]) -> None:
+        """Count the rollouts that are under way when this operator begins to lead, until it looks at each."""
+        for key, live in deployments.items():
+            if not rolled_out(live):
+                self._rollouts.found(key)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Bring one Leaderboard to its spec. After an exception it is done again from the start."""

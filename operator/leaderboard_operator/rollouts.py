@@ -50,13 +50,14 @@ def kept(live: Object) -> Object:
 class Rollouts:
     """The Leaderboards that are being updated, `limit` at most (0: any number), and those that wait for their turn.
 
-    `enqueue` is called with one that waits when a turn is free. A new leader counts what it sees under way.
+    `enqueue` is called with one that waits when a turn is free.
     """
 
     def __init__(self, limit: int, enqueue: Callable[[Key], None]) -> None:
         self._limit = limit
         self._enqueue = enqueue
         self._under_way: set[Key] = set()
+        self._found: set[Key] = set()
         self._waiting: dict[Key, None] = {}
 
     def hold(self, board: Board, live: Object | None) -> Trouble | None:
@@ -71,26 +72,33 @@ class Rollouts:
             self._leave(key)
             text = "This operator would replace the pods. They stay until the spec changes, or update is Automatic"
             return Trouble("UpdateHeld", text)
-        if 0 < self._limit <= len(self._under_way):
+        others = self._busy - {key}
+        if 0 < self._limit <= len(others):
             self._waiting[key] = None
-            text = f"The pods are to be replaced after those of {len(self._under_way)} other Leaderboards"
+            text = f"The pods are to be replaced after those of {len(others)} other Leaderboards"
             return Trouble("UpdateWaits", text)
         self._waiting.pop(key, None)
         self._under_way.add(key)
         self._call_next()  # of two turns that came free at once, both were offered to this one
         return None
 
+    def found(self, key: Key) -> None:
+        """A rollout that another operator began is under way: it counts until `saw` or `forget` is called."""
+        self._found.add(key)
+
     def saw(self, board: Board, *, over: bool) -> None:
         """What became of the pods: `over` when a rollout has ended, or is stuck, which keeps no other waiting."""
         key = (board.namespace, board.name)
         if not over:
             self._under_way.add(key)
-        elif key in self._under_way:
+            self._found.discard(key)
+        elif key in self._busy:
             self.forget(key)
 
     def forget(self, key: Key) -> None:
         """A Leaderboard is gone, or its rollout over: the turn is another's."""
         self._under_way.discard(key)
+        self._found.discard(key)
         self._waiting.pop(key, None)
         self._call_next()
 
@@ -101,8 +109,12 @@ class Rollouts:
             self._call_next()
 
     def _call_next(self) -> None:
-        if self._waiting and (self._limit == 0 or len(self._under_way) < self._limit):
+        if self._waiting and (self._limit == 0 or len(self._busy) < self._limit):
             self._enqueue(next(iter(self._waiting)))
+
+    @property
+    def _busy(self) -> set[Key]:
+        return self._under_way | self._found
 
 
 def _annotations(found: Object) -> dict[str, str]:

@@ -29,7 +29,7 @@ from leaderboard_operator.logs import about
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.probes import serving
 from leaderboard_operator.reconcile import Defaults, Outcome, Reconciler
-from leaderboard_operator.resources.names import Key
+from leaderboard_operator.resources.names import MANAGED, Key
 from leaderboard_operator.watch import Watches
 from leaderboard_operator.workqueue import WorkQueue
 
@@ -47,6 +47,8 @@ REPAIR_EVERY = 5
 
 REPORTED_ERRORS = 3
 """Failed reconciles in a row from which the error is written into the status."""
+
+LEADERBOARDS, DEPLOYMENTS = (f"{GROUP}/{API_VERSION}", PLURAL), ("apps/v1", "deployments")
 
 OLDEST_WATCH = 3 * RESYNC_SECONDS
 """A watch that is this far out of step is dead, and the process is to be started anew."""
@@ -142,8 +144,22 @@ class Operator:
         await self._lease.acquire()
         self._watches.freshness.begin()
         async with asyncio.TaskGroup() as group:
-            for work in (self._lease.keep(), self._resync(), self._queue.run(self._work, WORKERS)):
+            for work in (self._lease.keep(), self._resync(), self._reconcile()):
                 group.create_task(work)
+
+    async def _reconcile(self) -> None:
+        """Work on the queue, once the rollouts of an earlier leader are counted."""
+        while (found := await self._deployments()) is None:  # noqa: ASYNC110 - the API server does not tell when it is back
+            await asyncio.sleep(RETRY_SECONDS)
+        self._reconciler.resume(found)
+        await self._queue.run(self._work, WORKERS)
+
+    async def _deployments(self) -> dict[Key, dict[str, Any]] | None:
+        """The Deployments of Leaderboards; None where the API server does not answer."""
+        boards, found = await self._list(), await self._list(DEPLOYMENTS, MANAGED)
+        if boards is None or found is None:
+            return None
+        return {key: each for key, each in found.items() if key in boards}
 
     async def _kinds(self) -> Kinds:
         """The kinds that the cluster knows, once it knows Leaderboards: Kopf looks only once."""
@@ -169,26 +185,29 @@ class Operator:
                 turn += 1
             await asyncio.sleep(RESYNC_SECONDS if listed is not None else RETRY_SECONDS)
 
-    async def _list(self) -> dict[Key, dict[str, Any]] | None:
-        """All Leaderboards of the namespaces that can be listed; None where the API server does not answer.
+    async def _list(
+        self, kind: tuple[str, str] = LEADERBOARDS, labels: dict[str, str] | None = None
+    ) -> dict[Key, dict[str, Any]] | None:
+        """All objects of a kind in the namespaces that can be listed; None where the API server does not answer.
 
         A namespace that is gone, or in which the operator has no rights, concerns no other.
         """
         found: dict[Key, dict[str, Any]] = {}
         try:
             for namespace in self._options.namespaces or (None,):
-                for each in await self._list_one(namespace):
+                for each in await self._list_one(Collection(*kind, namespace), labels):
                     meta = each["metadata"]
                     found[meta["namespace"], meta["name"]] = each
         except (ApiError, Unreachable) as error:
-            log.warning("the Leaderboards cannot be listed: %s", error)
+            log.warning("the %s cannot be listed: %s", kind[1], error)
             return None
         return found
 
-    async def _list_one(self, namespace: str | None) -> list[dict[str, Any]]:
-        """The Leaderboards of a namespace, or (None) of all; none of a namespace that is forbidden."""
+    async def _list_one(self, collection: Collection, labels: dict[str, str] | None) -> list[dict[str, Any]]:
+        """The objects of one namespace, or of all; none of a namespace that is forbidden."""
+        namespace = collection.namespace
         try:
-            found = await self._cluster.list(Collection(f"{GROUP}/{API_VERSION}", PLURAL, namespace)())
+            found = await self._cluster.list(collection(), labels)
         except ApiError as error:
             if namespace is None or error.status != HTTPStatus.FORBIDDEN:
                 raise

@@ -49,12 +49,22 @@ class Counts(msgspec.Struct, frozen=True):
 
 def counts(board: Board, deployment: Object | None) -> Counts:
     """Count the pods, as the Deployment's own status does."""
+    return _counts(board.replicas, deployment)
+
+
+def _counts(wanted: int, deployment: Object | None) -> Counts:
     found = deployment or {}
     status = found.get("status", {})
     there, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
     current = status.get("observedGeneration", 0) >= found.get("metadata", {}).get("generation", 1)
     settled = current and updated == there == found.get("spec", {}).get("replicas")
-    return Counts(board.replicas, there, updated, status.get("readyReplicas", 0), settled)
+    return Counts(wanted, there, updated, status.get("readyReplicas", 0), settled)
+
+
+def rolled_out(deployment: Object) -> bool:
+    """Whether all pods are of the latest revision and ready."""
+    count = _counts(0, deployment)
+    return count.settled and count.ready == count.there
 
 
 def scaling_active(live: Object | None) -> bool | None:
@@ -65,8 +75,7 @@ def scaling_active(live: Object | None) -> bool | None:
 
 def over(seen: Observed) -> bool:
     """Whether a rollout has ended: all pods are of the latest revision and ready, or it is stuck."""
-    count = counts(seen.board, seen.deployment)
-    return (count.settled and count.ready == count.there) or first_trouble(seen) is not None
+    return rolled_out(seen.deployment or {}) or first_trouble(seen) is not None
 
 
 def status(seen: Observed, before: dict[str, Any]) -> dict[str, Any]:

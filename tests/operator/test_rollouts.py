@@ -118,10 +118,41 @@ def test_turn_that_is_not_needed_any_more_goes_to_the_next(changes):
     assert reasons(turns, [third]) == [""]
 
 
-def test_rollout_that_a_new_leader_finds_under_way_counts():
-    turns, (first, second) = Rollouts(1, print), boards_of(2)
-    turns.saw(first, over=False)
-    assert reasons(turns, [second]) == ["UpdateWaits"]
+ROLLED_OUT = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+
+
+@pytest.mark.parametrize(
+    ("status", "waits"),
+    [
+        (ROLLED_OUT, False),
+        ({**ROLLED_OUT, "updatedReplicas": 1}, True),
+        ({**ROLLED_OUT, "readyReplicas": 1}, True),
+        ({**ROLLED_OUT, "observedGeneration": 0}, True),
+        ({}, True),
+    ],
+)
+def test_rollout_that_a_new_leader_finds_under_way_counts(status, waits):
+    called: list[tuple[str, str]] = []
+    reconciler = Reconciler(None, Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=called.append)
+    first, second = boards_of(2)
+    live = {**deployment(first), "status": status}
+    live["metadata"]["generation"], live["spec"]["replicas"] = 1, 2
+    reconciler.resume({("games", "b0"): live})
+    assert reasons(reconciler._rollouts, [second]) == ["UpdateWaits" if waits else ""]
+    reconciler._rollouts.saw(first, over=True)
+    assert called == ([("games", "b1")] if waits else [])
+
+
+def test_boards_that_a_new_leader_finds_unready_do_not_all_roll():
+    """As in an outage of their database: each counts until it was looked at, and none has a turn by that."""
+    turns, those = Rollouts(2, print), boards_of(4)
+    for each in those:
+        turns.found((each.namespace, each.name))
+    assert reasons(turns, those) == ["UpdateWaits"] * 4
+    turns.saw(those[0], over=True)
+    turns.saw(those[1], over=True)
+    turns.saw(those[2], over=True)
+    assert reasons(turns, those) == ["", "UpdateWaits", "UpdateWaits", ""], "two, one of them the last that counts"
 
 
 class OneLeaderboard:
