@@ -1,6 +1,6 @@
 """Structured logs through the standard library, which the service and the operator share."""
 
-from leaderboard_logs.lines import ShortForm
-from leaderboard_logs.output import configure
+from leaderboard_logs.formatters import ShortForm
+from leaderboard_logs.setup import configure
 
 __all__ = ["ShortForm", "configure"]

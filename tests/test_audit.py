@@ -25,7 +25,7 @@ from tornado_app.config import SETTINGS
 from tornado_app.core.abuse import AbuseRule
 from tornado_app.mongo.ledger.audit_scan import LedgerScan
 from tornado_app.mongo.players.suspects import Suspects
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.tasks import cancel_and_wait
 
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -252,7 +252,7 @@ async def test_it_is_clean_on_a_board_that_is_played_on(desk, monkeypatch):
         for _ in range(5):
             assert await differences(desk) == []
     finally:
-        await end(playing)
+        await cancel_and_wait(playing)
 
 
 async def _play(desk):

@@ -45,7 +45,7 @@ def test_service_is_reached_by_both_families_on_one_port(listening, address):
 
 
 def test_processes_that_share_a_port_share_it_in_both_families():
-    with listeners.reserved(Config(host="::", port=0)) as port:
+    with listeners.reserve_port(Config(host="::", port=0)) as port:
         for _ in range(2):
             sockets = listeners._open(port, "::", "port", shared=True)
             assert {each.family for each in sockets} >= {socket.AF_INET}

@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 from tornado_app.runtime import gc_policy
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.tasks import cancel_and_wait
 
 TIMES = 5
 
@@ -151,14 +151,14 @@ def test_what_ends_leaves_no_cycles(service, act):
 
 
 async def test_full_searches_come_at_their_own_times_only(monkeypatch):
-    monkeypatch.setattr(gc_policy, "EVERY", 0.01)
+    monkeypatch.setattr(gc_policy, "FULL_COLLECTION_INTERVAL", 0.01)
     before, searches = gc.get_threshold(), []
     monkeypatch.setattr(gc_policy, "_search", lambda: searches.append(gc.get_threshold()))
-    task = asyncio.ensure_future(gc_policy.search_seldom())
+    task = asyncio.ensure_future(gc_policy.run_gc_policy())
     await eventually(lambda: len(searches) > 2)
     assert {(young, middle) for young, middle, _ in searches} == {before[:2]}
     assert min(full for _, _, full in searches) > 1_000_000
     assert gc.get_freeze_count()
-    await end(task)
+    await cancel_and_wait(task)
     assert gc.get_threshold() == before
     assert not gc.get_freeze_count()

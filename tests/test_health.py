@@ -38,7 +38,7 @@ class Scene:
 
 @pytest.fixture
 async def scene(monkeypatch):
-    monkeypatch.setattr(module, "PING_EVERY", 0.01)
+    monkeypatch.setattr(module, "PING_INTERVAL", 0.01)
     scene = Scene()
     running = asyncio.ensure_future(scene.health.run())
     yield scene

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 
-from tornado_app.service.listeners import PER_TURN, Listener
+from tornado_app.service.listeners import MAX_ACCEPTS_PER_ITERATION, Listener
 
 
 def test_a_rush_is_taken_in_turns():
@@ -13,10 +13,10 @@ def test_a_rush_is_taken_in_turns():
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         listener.settimeout(0)
-        for _ in range(2 * PER_TURN + 3):
+        for _ in range(2 * MAX_ACCEPTS_PER_ITERATION + 3):
             stack.enter_context(socket.create_connection(listener.getsockname()))
         turns = [taken(listener, stack) for _ in range(4)]
-    assert turns == [PER_TURN, PER_TURN, 3, 0]
+    assert turns == [MAX_ACCEPTS_PER_ITERATION, MAX_ACCEPTS_PER_ITERATION, 3, 0]
 
 
 def taken(listener, stack):

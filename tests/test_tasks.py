@@ -6,12 +6,12 @@ import gc
 import pytest
 
 from tornado_app.runtime import tasks
-from tornado_app.runtime.tasks import end, first_of, jittered
+from tornado_app.runtime.tasks import cancel_and_wait, jittered, run_until_first_exits
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr(tasks, "CANCEL_AGAIN", 0.01)
+    monkeypatch.setattr(tasks, "CANCEL_INTERVAL", 0.01)
 
 
 async def _deaf(times):
@@ -30,16 +30,16 @@ async def test_a_task_that_loses_cancellations_ends():
     done.set_result(None)
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await end(deaf, done)
+        await cancel_and_wait(deaf, done)
     assert deaf.cancelled()
     assert not done.cancelled()
 
 
 async def test_what_runs_side_by_side_ends_when_it_is_cancelled():
-    both = asyncio.ensure_future(first_of(_deaf(3), _deaf(0)))
+    both = asyncio.ensure_future(run_until_first_exits(_deaf(3), _deaf(0)))
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await end(both)
+        await cancel_and_wait(both)
     assert both.cancelled()
 
 
@@ -49,7 +49,7 @@ async def test_a_fault_of_one_ends_the_other_and_is_raised():
 
     with pytest.raises(OSError, match="gone"):
         async with asyncio.timeout(5):
-            await first_of(_deaf(2), fail())
+            await run_until_first_exits(_deaf(2), fail())
 
 
 async def test_a_fault_that_a_cancellation_turns_into_is_no_line_of_asyncio_s(caplog):
@@ -59,10 +59,10 @@ async def test_a_fault_that_a_cancellation_turns_into_is_no_line_of_asyncio_s(ca
         except asyncio.CancelledError:
             raise OSError("as a driver may") from None
 
-    both = asyncio.ensure_future(first_of(fail(), _deaf(0)))
+    both = asyncio.ensure_future(run_until_first_exits(fail(), _deaf(0)))
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await end(both)
+        await cancel_and_wait(both)
     assert both.cancelled()
     del both
     gc.collect()

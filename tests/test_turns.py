@@ -8,17 +8,17 @@ import socket
 import pytest
 
 from tests.support.wait import eventually
-from tornado_app.runtime import event_loop as turns
-from tornado_app.runtime.event_loop import PER_TURN, Turns, run
+from tornado_app.runtime import event_loop
+from tornado_app.runtime.event_loop import MAX_CLIENTS_PER_ITERATION, FairSelector, run
 
-CROWD = 3 * PER_TURN + 5
+CROWD = 3 * MAX_CLIENTS_PER_ITERATION + 5
 
 
 @pytest.fixture
 def crowd():
     """A selector on which all are ready to be read."""
     with contextlib.ExitStack() as stack:
-        selector = stack.enter_context(contextlib.closing(Turns()))
+        selector = stack.enter_context(contextlib.closing(FairSelector()))
         readers = []
         for _ in range(CROWD):
             reader, writer = (stack.enter_context(each) for each in socket.socketpair())
@@ -31,8 +31,8 @@ def crowd():
 
 def joined(stack, reader):
     """It is one of the crowd, until the stack ends."""
-    turns.crowd.add(reader.fileno())
-    stack.callback(turns.crowd.discard, reader.fileno())
+    event_loop.client_fds.add(reader.fileno())
+    stack.callback(event_loop.client_fds.discard, reader.fileno())
 
 
 def told(selector):
@@ -42,9 +42,14 @@ def told(selector):
 def test_all_get_their_turn_before_anybody_gets_another(crowd):
     selector, readers = crowd
     turns = [told(selector) for _ in range(4)]
-    assert [len(turn) for turn in turns] == [PER_TURN, PER_TURN, PER_TURN, 5]
+    assert [len(turn) for turn in turns] == [
+        MAX_CLIENTS_PER_ITERATION,
+        MAX_CLIENTS_PER_ITERATION,
+        MAX_CLIENTS_PER_ITERATION,
+        5,
+    ]
     assert {each for turn in turns for each in turn} == set(readers)
-    assert len(told(selector)) == PER_TURN  # nobody has read, so all are ready again
+    assert len(told(selector)) == MAX_CLIENTS_PER_ITERATION  # nobody has read, so all are ready again
 
 
 def test_who_is_gone_or_waits_for_something_else_is_not_called(crowd):
@@ -95,4 +100,4 @@ def test_timers_come_between_the_turns_of_a_crowd():
             await eventually(lambda: len(order) > CROWD)
         return order.index("soon")
 
-    assert run(main()) == PER_TURN
+    assert run(main()) == MAX_CLIENTS_PER_ITERATION

@@ -74,7 +74,7 @@ def recorded(metrics: Metrics) -> dict[str, Callable[[], None]]:
         dispatcher.count("POST", "/api/score", 200, 0.02, "0123456789-1f")
         accepted.inc()
         points.inc(5)
-        metrics.commit_size.observe(1)
+        metrics.batch_size.observe(1)
         for command in ("update", "find"):
             metrics.command(command, 0.005)
 

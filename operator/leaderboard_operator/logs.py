@@ -1,4 +1,4 @@
-"""The operator's logs: in the service's form, with the Leaderboard at hand in each of its lines, Kopf's included."""
+"""The operator's logs: in the service's format, with the current Leaderboard in each line, also in those of Kopf."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _at_hand: ContextVar[Key | None] = ContextVar("at_hand", default=None)
 
 
 def configure(
-    level: str = "info", form: Literal["auto", "json", "text"] = "auto", stream: TextIO | None = None
+    level: str = "info", log_format: Literal["auto", "json", "text"] = "auto", stream: TextIO | None = None
 ) -> None:
-    """Send every line to `stream` (stderr by default) in one form; `auto` is text on a terminal and json elsewhere."""
-    leaderboard_logs.configure("leaderboard_operator", level, form, stream, context=_context)
+    """Send every line to `stream` (default: stderr); `auto` is text on a terminal and json elsewhere."""
+    leaderboard_logs.configure("leaderboard_operator", level, log_format, stream, context=_context)
     # What Kopf says of its work is about every event, and below info holds what it read.
     logging.getLogger("kopf").setLevel(max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING))
     logging.getLogger("kopf.objects").addFilter(_name_the_object)

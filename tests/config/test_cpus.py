@@ -23,7 +23,7 @@ def told(tmp_path, groups, files):
         path = tmp_path / "mount" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return cpu_quota.available(tmp_path / "cgroup", tmp_path / "mount")
+    return cpu_quota.available_cpus(tmp_path / "cgroup", tmp_path / "mount")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_version_1(tmp_path, quota, count):
 
 
 def test_no_control_groups_or_none_that_can_be_read(tmp_path):
-    assert cpu_quota.available(tmp_path / "none", tmp_path) == HERE
+    assert cpu_quota.available_cpus(tmp_path / "none", tmp_path) == HERE
     assert told(tmp_path, "0::/\n", {"cpu.max": "nonsense\n"}) == HERE
 
 
@@ -58,6 +58,6 @@ def test_the_affinity_of_a_real_process():
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("only Linux has affinities")
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    code += "from tornado_app.runtime import cpu_quota; print(cpu_quota.available())"
+    code += "from tornado_app.runtime import cpu_quota; print(cpu_quota.available_cpus())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "1\n"

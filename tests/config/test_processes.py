@@ -11,7 +11,7 @@ from tornado_app.runtime import cpu_quota
 
 @pytest.mark.parametrize(("text", "count"), [("1", 1), ("2", 2), ("256", 256), ("auto", 6)])
 def test_how_many(monkeypatch, text, count):
-    monkeypatch.setattr(cpu_quota, "available", lambda: 6)
+    monkeypatch.setattr(cpu_quota, "available_cpus", lambda: 6)
     assert load_config({"processes": text}, {}).process_count == count
     assert load_config({}, {"LEADERBOARD_PROCESSES": text}).process_count == count
 

@@ -17,7 +17,7 @@ from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.tasks import cancel_and_wait
 
 ROOMY = WritePolicy(limit=RateLimit(updates=100_000, window=60), idempotency_history_size=50)
 
@@ -91,7 +91,7 @@ class Desk:
 
     async def close(self):
         if self.feeding is not None:  # before the ledger, as the service does it
-            await end(self.feeding)
+            await cancel_and_wait(self.feeding)
         for writer in self.running:
             await writer.close()
             writer.task.cancel()

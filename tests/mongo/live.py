@@ -13,7 +13,7 @@ from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.store import MongoStore
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.tasks import cancel_and_wait
 
 ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60), idempotency_history_size=2000)
 
@@ -64,7 +64,7 @@ class Live:
             await self.feed.wait_open()
 
     async def stop(self):
-        await end(*self.tasks)
+        await cancel_and_wait(*self.tasks)
         assert all(task.cancelled() for task in self.tasks), [t.exception() for t in self.tasks if not t.cancelled()]
         await self.store.close()
         await maybe_await(self.client.close())

@@ -32,7 +32,7 @@ from tornado_app.mongo.players.documents import WriteAttempt
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.mongo.players.write_marker import Kind, WriteMarker
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.tasks import cancel_and_wait
 
 NOW = 1_800_000_000_000
 POLICY = WritePolicy(limit=RateLimit(updates=3, window=60), idempotency_history_size=6)
@@ -256,7 +256,7 @@ async def following(store, client, name):
         await feed.wait_open()
         yield feed
     finally:
-        await end(task)
+        await cancel_and_wait(task)
 
 
 async def test_who_has_just_played_is_not_asked_for_again(make_store, commands):
@@ -385,7 +385,7 @@ async def test_writes_that_add_up_to_nothing_are_no_gap(make_store, client, mong
             assert (await ours.apply(action(points=7, action_id="w-1"))).replayed
     finally:
         await writer.close()
-        await end(writing)
+        await cancel_and_wait(writing)
 
 
 async def test_an_id_that_a_longer_memory_holds_counts_once(make_store, client, mongo_database):

@@ -42,7 +42,7 @@ each_way = pytest.mark.parametrize(
 
 @pytest.fixture
 def started(way):
-    """A parent with a program on the leash: the parent, and the program's pid as it sees it and as the parent does."""
+    """A parent with a program that `parent_death` runs; the parent, and the pid of the program as both see it."""
     command = [sys.executable, "-c", PARENT, *STARTS[way]]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes, text=True, preexec_fn=end_with_parent) as parent:
@@ -86,7 +86,7 @@ def test_nothing_stays_when_the_program_ends_first(started):
 
 @each_way
 def test_a_parent_that_has_ended_already(refusal):
-    assert refusal("1", "/bin/echo", "must not run") == "leash: the parent process has ended\n"
+    assert refusal("1", "/bin/echo", "must not run") == "parent_death: the parent process has ended\n"
 
 
 @each_way

@@ -21,7 +21,7 @@ from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.profiles import MAX_UNDER_WAY
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.mongo.players.write_marker import Kind, WriteMarker
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.tasks import cancel_and_wait
 
 NOW = 1_800_000_000_000
 POLICY = WritePolicy(limit=RateLimit(updates=100, window=60), idempotency_history_size=200)
@@ -174,4 +174,4 @@ async def test_hiding_and_showing_keep_the_choice_and_no_new_name_shows_a_hidden
         assert board.rebuilds == 1
     finally:
         for task in tasks:
-            await end(task)
+            await cancel_and_wait(task)

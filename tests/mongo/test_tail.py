@@ -13,7 +13,7 @@ from tornado_app.mongo.change_stream.events import WATCHED, decode
 from tornado_app.mongo.change_stream.reader import ChangeStreamReader
 from tornado_app.mongo.change_stream.subscription import Subscription, comes_after
 from tornado_app.mongo.client.driver import maybe_await
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.tasks import cancel_and_wait
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
         await eventually(lambda: not taps[-1]._events, 20, "the tail takes what the subscription holds")
         assert tail._events == []
         assert read == [("insert", "alice"), ("update", "alice"), ("delete", "alice"), ("insert", "bob")]
-        await end(running)
+        await cancel_and_wait(running)
         await maybe_await(stream.close())
 
 
@@ -116,4 +116,4 @@ async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_repl
                 client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
         assert [event.player for event in batch.events] == ["alice"]
         assert not running.done()
-        await end(running)
+        await cancel_and_wait(running)

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard_logs import lines as formatters
-from leaderboard_logs import output
+from leaderboard_logs import formatters, setup
 from tornado_app.config import Config
 from tornado_app.observability import logs
 
@@ -161,8 +160,8 @@ def test_warnings_are_lines_too(stream):
 
 def test_a_line_that_cannot_be_made_is_reported_without_its_values(stream):
     # Not by the logger: pytest has handlers of its own there, which raise.
-    (ours,) = [handler for handler in logging.getLogger().handlers if isinstance(handler, output._Handler)]
-    ours.handle(log.makeRecord(log.name, logging.INFO, __file__, 1, "%d points", ("hunter22",), None))
+    (handler,) = [handler for handler in logging.getLogger().handlers if isinstance(handler, setup._Handler)]
+    handler.handle(log.makeRecord(log.name, logging.INFO, __file__, 1, "%d points", ("hunter22",), None))
     assert "hunter22" not in stream.getvalue()
     (line,) = lines(stream)
     assert line["message"] == "a log line could not be written"

@@ -18,7 +18,7 @@ from tornado_app.api.frontends import FRONTENDS
 from tornado_app.http.cors import Cors
 from tornado_app.http.dispatcher import Dispatcher
 from tornado_app.http.messages import Request, Response, Route, Router
-from tornado_app.observability.aggregation import Joined, families
+from tornado_app.observability.aggregation import AggregatedCollector, families
 from tornado_app.observability.metrics import COMMANDS, FAST, Metrics
 
 
@@ -73,7 +73,7 @@ def test_the_bounds_of_the_objectives_are_edges():
         ("websocket_refusals_total", {"reason": "invalid_request"}),
         ("change_stream_restarts_total", {"reason": "history_lost"}),
         ("rank_checks_total", {"result": "differed"}),
-        ("suspicious_total", {"rule": "replay_storm"}),
+        ("abuse_reports_total", {"rule": "replay_storm"}),
         ("mongodb_command_failures_total", {"command": "findAndModify"}),
         ("http_requests_total", {"method": "POST", "route": "/api/score", "code": "500"}),
         ("http_request_duration_seconds_count", {"method": "POST", "route": "/api/score"}),
@@ -115,8 +115,8 @@ def test_openmetrics_shows_the_requests_that_were_slow_and_one_that_was_not(begu
     dispatcher = Dispatcher(Router(ROUTES), metrics=begun, cors=Cors())
     for number, seconds in enumerate((0.002, 0.002, 0.3, 0.4, 0.7)):
         dispatcher.count("POST", "/api/score", 200, seconds, f"r-{number}")
-    joined = Joined()
-    joined.put(1, families(begun))
+    joined = AggregatedCollector()
+    joined.update(1, families(begun))
     registry = CollectorRegistry()
     registry.register(joined)
     for scraped in (begun.registry, registry):
@@ -126,11 +126,11 @@ def test_openmetrics_shows_the_requests_that_were_slow_and_one_that_was_not(begu
 
 
 def test_of_two_processes_the_newest_exemplar_is_shown():
-    joined = Joined()
+    joined = AggregatedCollector()
     for process in (1, 2):
         metrics = Metrics()
         metrics.propagation.observe(0.3, {"request_id": f"r-{process}"})
-        joined.put(3 - process, families(metrics))
+        joined.update(3 - process, families(metrics))
     registry = CollectorRegistry()
     registry.register(joined)
     assert re.findall(r'request_id="(r-\d)"', openmetrics.generate_latest(registry).decode()) == ["r-2"]

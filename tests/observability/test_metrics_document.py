@@ -51,7 +51,7 @@ def table(registry: CollectorRegistry, joins: dict[str, str]) -> list[str]:
 
 def document() -> str:
     service = Metrics()
-    lines = [HEAD, "## The service", "", *table(service.registry, dict(service.joins)), ""]
+    lines = [HEAD, "## The service", "", *table(service.registry, dict(service.aggregations)), ""]
     return "\n".join([*lines, "## The operator", "", *table(OperatorMetrics().registry, {}), ""])
 
 

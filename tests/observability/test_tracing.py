@@ -200,8 +200,10 @@ def test_each_process_has_its_own(tmp_path, mongo_database, collector):
 
     def instances():
         service.get("/api/top-scores")
-        ours = (span.resource for span in collector.spans if span.resource["service.name"] == env["OTEL_SERVICE_NAME"])
-        return len({resource["service.instance.id"] for resource in ours}) == 2
+        resources = (
+            span.resource for span in collector.spans if span.resource["service.name"] == env["OTEL_SERVICE_NAME"]
+        )
+        return len({resource["service.instance.id"] for resource in resources}) == 2
 
     with running(tmp_path, mongo_database, env, "--processes", "2") as service:
         wait_until(instances, what="spans of two processes")

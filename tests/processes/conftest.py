@@ -25,7 +25,7 @@ def start(tmp_path):
 
 
 def offspring(pid):
-    """The command lines of a process's children, by pid."""
+    """The command lines of a process's workers, by pid."""
     found = {}
     for entry in Path("/proc").iterdir():
         try:

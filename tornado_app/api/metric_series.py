@@ -36,7 +36,7 @@ def initialise(metrics: Metrics, frontends: Iterable[Frontend], routes: Iterable
     for reason in REFUSALS:
         metrics.socket_refusals.labels(reason)
     for rule in AbuseRule:
-        metrics.suspicious.labels(rule)
+        metrics.abuse_reports.labels(rule)
     for route in routes:
         for method in route.methods:
             metrics.http_duration.labels(method, route.path)

@@ -61,7 +61,7 @@ class Config(Settings):
         """Number of processes that share the port."""
         if self.processes != "auto":
             return self.processes
-        return cpu_quota.available() if platform.system() == "Linux" else 1
+        return cpu_quota.available_cpus() if platform.system() == "Linux" else 1
 
     @property
     def proof_policy(self) -> ProofPolicy:

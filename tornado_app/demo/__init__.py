@@ -1,4 +1,4 @@
-"""`leaderboard demo`: the service with simulated players on it. Not for production: it hands out tokens."""
+"""`leaderboard demo`: the service with simulated players. Not for production: it issues tokens to anybody."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, StartupError
-from tornado_app.demo import guide, people
-from tornado_app.demo.crowd import Crowd, Mint
-from tornado_app.demo.tokens import VISIT, Sessions, minter
+from tornado_app.demo import guide, personas
+from tornado_app.demo.bots import Bots, Mint
+from tornado_app.demo.tokens import SESSION_TTL, Sessions, minter
 from tornado_app.observability import logs
 from tornado_app.runtime import event_loop
 from tornado_app.runtime.lifecycle import serve_until_stopped
@@ -27,17 +27,17 @@ log = logging.getLogger("leaderboard.demo")
 
 
 def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
-    """Serve with so many simulated players until SIGTERM or Ctrl-C; the exit code.
+    """Serve with `players` simulated players until SIGTERM or Ctrl-C; the exit code.
 
-    Tokens must be signed with a secret (HS256), as `leaderboard token` needs it too. Raises ConfigError where simulated
-    players could not score, and StartupError.
+    Tokens must be signed with a secret (HS256), as for `leaderboard token`. Raises ConfigError for settings with which
+    simulated players could not score, and StartupError.
     """
     if config.captcha_url is not None:
         raise ConfigError(["captcha_url: the demo's players solve no captchas; unset it"])
     if config.processes not in (1, "auto"):
         raise ConfigError(["processes: the demo is one process; leave it out"])
     if "log_level" not in config.sources:
-        # An audit line for each simulated move would push what the demo says off the screen.
+        # An audit line for each simulated move would push the banner off the screen.
         config = replace(config, log_level="warning")
     logs.configure(config.log_level, config.log_format, color=config.color, access=config.access_log)
     stream = out or sys.stdout
@@ -47,15 +47,15 @@ def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
 
 
 class Demo:
-    """A service, its crowd, and what is printed about them."""
+    """A service, its bots, and what is printed about them."""
 
     def __init__(self, config: Config, players: int, out: TextIO) -> None:
         self._config = config
-        self._people = [people.simulated(number) for number in range(players)]
+        self._personas = [personas.simulated(number) for number in range(players)]
         self._out = out
 
     async def run(self) -> int:
-        """Until the process is told to stop; the exit code."""
+        """Run until a signal; the exit code."""
         mint = minter(self._config)
 
         @contextlib.asynccontextmanager
@@ -69,27 +69,27 @@ class Demo:
         return await serve_until_stopped(Service(self._config, demo=True, extra_routes=[sessions]), ready)
 
     async def _announce(self, service: Service, url: str, mint: Mint) -> None:
-        """Print the guide, once all that it says is true."""
-        token = mint(people.CURL, VISIT)
-        await _register(url, people.CURL.user_id, token)
+        """Print the banner, once the player of its curl lines exists."""
+        token = mint(personas.CURL, SESSION_TTL)
+        await _register(url, personas.CURL.user_id, token)
         announce(service.url, service.metrics_url, self._out)
         bold = self._out.isatty() and self._config.color
-        self._out.write(guide.render(self._config, url, token, len(self._people), bold=bold))
+        self._out.write(guide.render(self._config, url, token, len(self._personas), bold=bold))
         self._out.flush()
 
     @contextlib.asynccontextmanager
     async def _playing(self, url: str, mint: Mint) -> AsyncIterator[None]:
         config = self._config
-        crowd = Crowd(
+        bots = Bots(
             url,
-            self._people,
+            self._personas,
             mint=mint,
             actions=config.action_points,
-            most=config.max_increment,
+            max_points=config.max_increment,
             limit=config.rate_limit,
         )
-        task = asyncio.create_task(crowd.run())
-        task.add_done_callback(_crowd_ended)
+        task = asyncio.create_task(bots.run())
+        task.add_done_callback(_on_bots_exit)
         try:
             yield
         finally:
@@ -97,16 +97,16 @@ class Demo:
             await asyncio.wait([task])
 
 
-def _crowd_ended(task: asyncio.Task[None]) -> None:
+def _on_bots_exit(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         log.error("simulated players stopped; the service continues", exc_info=task.exception())
 
 
 async def _register(url: str, user_id: str, token: str) -> None:
-    """Make the player whom the curl lines score for: two of the frontends refuse unknown ones."""
+    """Create the player of the curl lines, because two frontends refuse unknown players."""
     client = AsyncHTTPClient(force_instance=True, defaults={"validate_cert": False})
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    name = people.CURL.name
+    name = personas.CURL.name
     try:
         await client.fetch(
             f"{url}/api/v1/players/{quote(user_id, safe='')}",

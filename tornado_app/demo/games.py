@@ -1,4 +1,4 @@
-"""The five frontends as their clients see them: what a game sends to score, once for the crowd and the curl lines."""
+"""The requests by which a client scores through each of the five frontends, for the bots and the curl lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 class Move(NamedTuple):
-    """Something a player did: worth `points` where a frontend takes points, else an action of the server's table."""
+    """A move of a player: `points` for frontends that accept points, else an action of the server's table."""
 
     user_id: str
     points: int
@@ -20,7 +20,7 @@ class Move(NamedTuple):
 
 
 class Game(NamedTuple):
-    """How one frontend is told of a move. `score` is where the answer holds the new score."""
+    """How a move is sent to one frontend. `score`: the member of the response with the new score."""
 
     frontend: str
     method: str
@@ -43,7 +43,7 @@ def _c(move: Move) -> Json:
 
 
 def _d(move: Move) -> Json:
-    # Without a unique part each request counts, as who pastes the line twice expects.
+    # Without a unique part each request counts, so that a curl line can be repeated.
     action_id = f"{move.action_type}:{move.unique}" if move.unique else move.action_type
     return {"user_id": move.user_id, "action_id": action_id}
 

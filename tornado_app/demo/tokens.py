@@ -1,4 +1,4 @@
-"""Tokens that the demo signs with the service's own key: for the crowd, the curl lines, and whoever opens the page."""
+"""Tokens that the demo signs with the service's key, for the bots, the curl lines and visitors of the page."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import msgspec
 from tornado_app.auth import key_parsing, keys, minting
 from tornado_app.config import Config
 from tornado_app.core.errors import RateLimited, StartupError
-from tornado_app.demo import people
-from tornado_app.demo.crowd import Mint
-from tornado_app.demo.people import Person
+from tornado_app.demo import personas
+from tornado_app.demo.bots import Mint
+from tornado_app.demo.personas import Persona
 from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 
-VISIT = 12 * 3600.0
-"""Seconds that a visitor's token holds."""
+SESSION_TTL = 12 * 3600.0
+"""Seconds that a visitor's token is valid."""
 
 SESSIONS_PER_MINUTE = 60
-"""New visitors, all together: a page asks once, and a script gets no endless supply of identities."""
+"""Maximum new sessions per minute over all visitors, so that a script cannot create unlimited identities."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -34,17 +34,17 @@ class Session(msgspec.Struct, frozen=True):
 
 
 def minter(config: Config) -> Mint:
-    """Signs with the secret that the service verifies with. Raises StartupError where it cannot be read."""
+    """Returns a function that signs with the service's secret. Raises StartupError if it cannot be read."""
     try:
         key = keys.signing_secret(config.read_jwt_key() or minting.ensure_secret(config.generated_key_path))
     except (key_parsing.UnusableKey, OSError) as error:
         raise StartupError(f"the demo cannot sign tokens: {error}") from None
 
-    def mint(person: Person, ttl: float) -> str:
+    def mint(persona: Persona, ttl: float) -> str:
         return minting.mint(
             key,
-            sub=person.user_id,
-            name=person.name,
+            sub=persona.user_id,
+            name=persona.name,
             ttl=ttl,
             audience=next(iter(config.jwt_audience), None),
             issuer=config.jwt_issuer,
@@ -73,6 +73,6 @@ class Sessions:
         if len(self._given) == SESSIONS_PER_MINUTE and now - self._given[0] < 60:
             raise RateLimited("Too many visitors at once. Please wait a moment.", retry_after=60 - now + self._given[0])
         self._given.append(now)
-        person = people.visitor(f"guest-{secrets.token_hex(6)}")
-        session = Session(self._mint(person, VISIT), person.user_id, person.name, self._actions)
+        persona = personas.visitor(f"guest-{secrets.token_hex(6)}")
+        session = Session(self._mint(persona, SESSION_TTL), persona.user_id, persona.name, self._actions)
         return Response(200, msgspec.json.encode(session), (JSON_TYPE, ("Cache-Control", "no-store")))

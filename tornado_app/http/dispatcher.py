@@ -23,7 +23,7 @@ from tornado_app.http.cors import Cors
 from tornado_app.http.messages import Headers, MethodNotAllowed, Request, Response, Route, Router
 from tornado_app.observability.logs import request_id as current_request_id
 from tornado_app.observability.logs import trace_id as current_trace_id
-from tornado_app.observability.metrics import Exemplary, Metrics
+from tornado_app.observability.metrics import ExemplarHistogram, Metrics
 from tornado_app.observability.tracing import Tracing
 
 log = logging.getLogger("leaderboard.http")
@@ -69,7 +69,7 @@ class Dispatcher:
         self.tracing = tracing
         self.draining = False
         self._pending: set[asyncio.Future[None]] = set()
-        self._meters: dict[tuple[str, str, int], tuple[Counter, Exemplary]] = {}
+        self._meters: dict[tuple[str, str, int], tuple[Counter, ExemplarHistogram]] = {}
         self._ids = (f"{prefix}{n:x}" for prefix in [secrets.token_hex(5) + "-"] for n in count())
 
     async def drained(self) -> None:
@@ -100,7 +100,7 @@ class Dispatcher:
         meters = self._meters.get(key)
         if meters is None:
             requests, duration = self.metrics.http_requests, self.metrics.http_duration
-            meters = self._meters[key] = requests.labels(*key), Exemplary(duration.labels(*key[:2]))
+            meters = self._meters[key] = requests.labels(*key), ExemplarHistogram(duration.labels(*key[:2]))
         meters[0].inc()
         meters[1].observe(seconds, request)
 

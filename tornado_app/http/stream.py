@@ -22,7 +22,7 @@ from tornado_app.http.idle_timeout import IdleTimeouts
 from tornado_app.http.lingering_close import LingeringCloser
 from tornado_app.http.messages import encode_head
 from tornado_app.http.send_timeout import SEND_BUFFER, SendTimeouts, reset
-from tornado_app.runtime.event_loop import crowd
+from tornado_app.runtime.event_loop import client_fds
 
 MAX_HEAD = 64 * 1024
 """Bytes of a request's head that Tornado reads. The API's own, lower limit is in request_limits.py."""
@@ -65,7 +65,7 @@ class HttpStream(IOStream):
     )  # fmt: skip  # in slots, as the attributes of the base class leave no room in a shared-key dict
 
     def __init__(self, connection: socket.socket, peer: str, services: StreamServices) -> None:
-        crowd.add(connection.fileno())  # before the base class registers it with the event loop
+        client_fds.add(connection.fileno())  # before the base class registers it with the event loop
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.peer = peer
         self.final_response_sent = False
@@ -191,7 +191,7 @@ class HttpStream(IOStream):
 
     def _before_close(self, exc_info: Any) -> None:
         services = self._services
-        crowd.discard(self.socket.fileno())
+        client_fds.discard(self.socket.fileno())
         services.idle_timeouts.untrack(self)
         too_large = isinstance(exc_info, UnsatisfiableReadError)
         if too_large and not self.final_response_sent:

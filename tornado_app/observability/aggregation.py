@@ -1,4 +1,4 @@
-"""The metrics of several processes as those of one service."""
+"""Aggregates the metrics of several processes."""
 
 from __future__ import annotations
 
@@ -11,102 +11,102 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-from tornado_app.observability.metrics import Join, Metrics
+from tornado_app.observability.metrics import Aggregation, Metrics
 
 
-class Example(msgspec.Struct, frozen=True, array_like=True):
-    """One observation, by the labels that lead to it; `at`: seconds since the epoch."""
+class ExemplarData(msgspec.Struct, frozen=True, array_like=True):
+    """One observation and its labels, such as the request id. `at`: seconds since the epoch."""
 
     labels: dict[str, str]
     value: float
     at: float
 
 
-Measure: TypeAlias = tuple[str, dict[str, str], float, Example | None]
-"""A sample: name, labels, value, and the newest example of it, if any."""
+Sample: TypeAlias = tuple[str, dict[str, str], float, ExemplarData | None]
+"""Name, labels, value, and the newest exemplar, if any."""
 
 
 class Family(msgspec.Struct, frozen=True, array_like=True):
-    """A metric in one process. `join`: what its samples of several processes make."""
+    """A metric of one process. `aggregation`: how samples of several processes are combined."""
 
     name: str
     kind: str
     text: str
-    join: Join
-    samples: list[Measure]
+    aggregation: Aggregation
+    samples: list[Sample]
 
 
-_TOGETHER: dict[Join, Callable[[float, float], float]] = {"sum": operator.add, "max": max, "min": min}
+_AGGREGATE: dict[Aggregation, Callable[[float, float], float]] = {"sum": operator.add, "max": max, "min": min}
 
 
 def families(metrics: Metrics) -> list[Family]:
-    """What this process has measured."""
+    """The metrics of this process."""
     return [
         Family(
             found.name,
             found.type,
             found.documentation,
-            metrics.joins.get(found.name, "sum"),
+            metrics.aggregations.get(found.name, "sum"),
             [(sample.name, sample.labels, sample.value, _example(sample.exemplar)) for sample in found.samples],
         )
         for found in metrics.registry.collect()
     ]
 
 
-def _example(found: Exemplar | None) -> Example | None:
-    return None if found is None else Example(found.labels, found.value, float(found.timestamp or 0.0))
+def _example(found: Exemplar | None) -> ExemplarData | None:
+    return None if found is None else ExemplarData(found.labels, found.value, float(found.timestamp or 0.0))
 
 
-def join(processes: Iterable[Iterable[Family]]) -> list[Family]:
-    """All families of all processes, each once, with samples of the same name and labels made one."""
+def aggregate(processes: Iterable[Iterable[Family]]) -> list[Family]:
+    """The families of all processes; samples with the same name and labels are combined."""
     found: dict[str, list[Family]] = {}
     for process in processes:
         for family in process:
             found.setdefault(family.name, []).append(family)
-    return [_one(parts) for parts in found.values()]
+    return [_combine(parts) for parts in found.values()]
 
 
-def _one(parts: list[Family]) -> Family:
-    values: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, Example | None]] = {}
-    together = _TOGETHER[parts[0].join]
+def _combine(parts: list[Family]) -> Family:
+    values: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, ExemplarData | None]] = {}
+    combine = _AGGREGATE[parts[0].aggregation]
     for part in parts:
         for name, labels, value, example in part.samples:
             key = name, tuple(labels.items())
             if key in values:
                 before, older = values[key]
-                values[key] = together(before, value), _newer(older, example)
+                values[key] = combine(before, value), _newer(older, example)
             else:
                 values[key] = value, example
     samples = [(name, dict(labels), value, example) for (name, labels), (value, example) in values.items()]
     return msgspec.structs.replace(parts[0], samples=samples)
 
 
-def _newer(one: Example | None, other: Example | None) -> Example | None:
+def _newer(one: ExemplarData | None, other: ExemplarData | None) -> ExemplarData | None:
     return other if one is None or (other is not None and other.at > one.at) else one
 
 
-class Joined(Collector):
-    """What several processes have measured, each known by a number; for a registry.
+class AggregatedCollector(Collector):
+    """The metrics of several processes, by pid; for a registry.
 
-    What a process had counted stays counted when it ends, so that no counter goes back; its gauges go with it.
+    The counters of an exited process are kept, so that no counter decreases; its gauges are dropped.
     """
 
     def __init__(self) -> None:
         self._running: dict[int, list[Family]] = {}
         self._ended: list[Family] = []
 
-    def put(self, process: int, measured: list[Family]) -> None:
-        """The newest of a running process."""
+    def update(self, process: int, measured: list[Family]) -> None:
+        """Replace the metrics of a running process."""
         self._running[process] = measured
 
-    def end(self, process: int) -> None:
-        """A process has ended."""
+    def process_exited(self, process: int) -> None:
+        """Keep the counters of an exited process."""
         last = self._running.pop(process, [])
-        self._ended = join([self._ended, [family for family in last if family.kind != "gauge"]])
+        self._ended = aggregate([self._ended, [family for family in last if family.kind != "gauge"]])
 
     def collect(self) -> Iterator[Metric]:
-        """Called by the registry when it is scraped."""
-        for family in join([*self._running.values(), self._ended]):
+        """Called by the registry for a scrape."""
+        for family in aggregate([*self._running.values(), self._ended]):
             metric = Metric(family.name, family.text, family.kind)
             for name, labels, value, example in family.samples:
                 exemplar = None if example is None else Exemplar(example.labels, example.value, example.at)

@@ -1,4 +1,4 @@
-"""The service's logs: what of a request each line tells, and which parts may speak."""
+"""Configures the service's logs: their level, and the fields of the current request."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import leaderboard_logs
 from leaderboard_logs import ShortForm
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The request at hand, which is put into each of its lines. Whoever begins a request sets it, in the request's task."""
+"""The current request, a field of each of its lines. The dispatcher sets it in the request's task."""
 
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
-"""The trace that the request at hand belongs to, as its caller says (W3C Trace Context), else as it is recorded; in
-each of its lines too."""
+"""The trace of the current request, from its caller (W3C Trace Context) or from the recorded span."""
 
 ACCESS = "leaderboard.access"
 """The logger of the access log."""
@@ -23,26 +22,26 @@ ACCESS = "leaderboard.access"
 
 def configure(
     level: str = "info",
-    form: Literal["auto", "json", "text"] = "auto",
+    log_format: Literal["auto", "json", "text"] = "auto",
     stream: TextIO | None = None,
     *,
     color: bool = True,
     process: int | None = None,
     access: bool = False,
 ) -> None:
-    """Send every logger's lines to `stream` (stderr by default) in one form; may be called again.
+    """Send every logger's lines to `stream` (stderr by default) in one format. May be called again.
 
-    `level`, `color` and `process` are those of `leaderboard_logs`. `access`: whether the access log tells of every
-    request; at level debug it does anyway.
+    `level`, `color` and `process` are those of `leaderboard_logs`. `access`: whether every request
+    is logged; at level debug it always is.
     """
     leaderboard_logs.configure(
         "leaderboard",
         level,
-        form,
+        log_format,
         stream,
         color=color,
         process=process,
-        context=_at_hand,
+        context=_request_fields,
         short_forms={"request": ShortForm(_REQUEST_FIELDS, _request)},
     )
     least = logging.getLevelNamesMapping()[level.upper()]
@@ -58,8 +57,8 @@ def _request(fields: Mapping[str, Any]) -> str:
     return f"{fields['method']} {fields['path']} {fields['status']} {fields['bytes']} B {milliseconds:.1f} ms"
 
 
-def _at_hand() -> dict[str, str]:
-    """The request, and its trace."""
+def _request_fields() -> dict[str, str]:
+    """The current request and its trace."""
     request, trace = request_id.get(), trace_id.get()
     found = {} if request is None else {"request_id": request}
     return found if trace is None else found | {"trace_id": trace}

@@ -26,7 +26,7 @@ from tornado_app import __version__
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they would add a series to each metric
 
-Join: TypeAlias = Literal["sum", "max", "min"]
+Aggregation: TypeAlias = Literal["sum", "max", "min"]
 """How a scrape aggregates a gauge over several processes. Counters and histograms are always summed."""
 
 M = TypeVar("M", bound=MetricWrapperBase)
@@ -55,7 +55,7 @@ RESTARTS = (
 )  # fmt: skip
 """Why a change stream is reopened: the driver's error, or why the board must be read from the database again."""
 
-_PROCESS_JOINS: dict[str, Join] = {
+_PROCESS_AGGREGATIONS: dict[str, Aggregation] = {
     "process_virtual_memory_bytes": "sum",
     "process_resident_memory_bytes": "sum",
     "process_start_time_seconds": "max",
@@ -69,7 +69,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.joins: dict[str, Join] = dict(_PROCESS_JOINS)
+        self.aggregations: dict[str, Aggregation] = dict(_PROCESS_AGGREGATIONS)
         self._declare_requests()
         self._declare_sockets()
         self._declare_feed()
@@ -92,7 +92,7 @@ class Metrics:
             frontend=(), result=(),
         )  # fmt: skip
         self.points = self._counter("score_points", "Points added by accepted score updates.", frontend=())
-        self.suspicious = self._counter("abuse_reports", "Reports of the abuse detector, by rule.", rule=())
+        self.abuse_reports = self._counter("abuse_reports", "Reports of the abuse detector, by rule.", rule=())
         self.jwks_refreshes = self._counter(
             "jwks_refreshes",
             "Fetches of the identity provider's JWK Set, by result: changed, unchanged or failed.",
@@ -101,12 +101,12 @@ class Metrics:
         self.jwks_age = self._gauge(
             "jwks_age_seconds",
             "Time since the last successful fetch of the identity provider's JWK Set; infinite before the first.",
-            join="max",
+            aggregation="max",
         )
 
     def _declare_sockets(self) -> None:
-        self.sockets = self._gauge("websocket_connections", "Open WebSockets.", frontend=(), join="sum")
-        self.socket_limit = self._gauge("websocket_connections_limit", "Maximum open WebSockets.", join="sum")
+        self.sockets = self._gauge("websocket_connections", "Open WebSockets.", frontend=(), aggregation="sum")
+        self.socket_limit = self._gauge("websocket_connections_limit", "Maximum open WebSockets.", aggregation="sum")
         self.sockets_opened = self._counter("websocket_opened", "WebSockets accepted.", frontend=())
         self.socket_refusals = self._counter(
             "websocket_refusals", "WebSockets closed with an error, on connection or later, by error code.", reason=()
@@ -125,19 +125,21 @@ class Metrics:
         self.feed_lag = self._gauge(
             "change_stream_lag_seconds",
             "Time that the change stream is behind the database or has been silent; infinite while it is down.",
-            join="max",
+            aggregation="max",
         )
         self.feed_restarts = self._counter(
             "change_stream_restarts", "Change streams reopened, by reason.", reason=RESTARTS
         )
-        self.ranked = self._gauge("ranked_players", "Players on the board.", join="max")
+        self.ranked = self._gauge("ranked_players", "Players on the board.", aggregation="max")
         self.rank_checks = self._counter(
             "rank_checks", "Checks of the ranks in memory against the database: agreed, or differed and reloaded.",
             result=("agreed", "differed"),
         )  # fmt: skip
 
     def _declare_database(self) -> None:
-        self.database_up = self._gauge("database_up", "1 if the last check of the database succeeded.", join="min")
+        self.database_up = self._gauge(
+            "database_up", "1 if the last check of the database succeeded.", aggregation="min"
+        )
         self.commands = self._histogram(
             "mongodb_command_duration_seconds",
             "Duration of successful database commands, without getMore.",
@@ -147,10 +149,12 @@ class Metrics:
             "mongodb_command_failures", "Database commands that failed or timed out.", command=COMMANDS
         )
         self._commands = {name: self.commands.labels(name) for name in COMMANDS}
-        self.commit_size = Histogram(
+        self.batch_size = Histogram(
             "leaderboard_batch_write_size", "Score updates in one batch write.", buckets=SIZES, registry=self.registry
         )
-        self.waiting = self._gauge("pending_writes", "Score updates waiting for a batch write.", join="sum")
+        self.pending_writes = self._gauge(
+            "pending_writes", "Score updates waiting for a batch write.", aggregation="sum"
+        )
         self.ledger_entries = self._counter(
             "ledger_entries",
             "Ledger entries by kind. external: changes not made by the service; reconciled: gaps filled after lost "
@@ -160,35 +164,37 @@ class Metrics:
         self.ledger_lag = self._gauge(
             "ledger_lag_seconds",
             "Time that the ledger is behind the players, or has had no writer.",
-            join="max",
+            aggregation="max",
         )
         self.collection_bytes = self._gauge(
-            "collection_bytes", "Disk space of a collection and its indexes.", join="max", collection=()
+            "collection_bytes", "Disk space of a collection and its indexes.", aggregation="max", collection=()
         )
         self.disk_bytes = self._gauge(
             "database_disk_bytes",
             "Size of the database's file system, free and total, if MongoDB reports it (dbStats).",
-            join="max",
+            aggregation="max",
             state=(),
         )
-        self.ledger_writer = self._gauge("ledger_writer", "1 if this process writes the ledger.", join="sum")
+        self.ledger_writer = self._gauge("ledger_writer", "1 if this process writes the ledger.", aggregation="sum")
 
     def _declare_health(self) -> None:
-        self.ready = self._gauge("ready", "1 if the service is ready for traffic.", join="min")
-        self.draining = self._gauge("draining", "1 while the process is shutting down.", join="max")
+        self.ready = self._gauge("ready", "1 if the service is ready for traffic.", aggregation="min")
+        self.draining = self._gauge("draining", "1 while the process is shutting down.", aggregation="max")
         self.loop_lag = self._gauge(
             "event_loop_lag_seconds",
             "Maximum delay of an event-loop timer since the last scrape.",
-            join="max",
+            aggregation="max",
         )
-        self.processes = self._gauge("processes", "Running processes.", join="sum")
+        self.processes = self._gauge("processes", "Running processes.", aggregation="sum")
         self.restarts = self._counter("process_restarts", "Processes restarted after they exited.")
-        build = self._gauge("build_info", "Always 1, labelled with the version.", version=(__version__,), join="max")
+        build = self._gauge(
+            "build_info", "Always 1, labelled with the version.", version=(__version__,), aggregation="max"
+        )
         build.labels(__version__).set(1)
 
     def command(self, name: str, seconds: float | None) -> None:
         """Record a database command: its duration, or None if it failed."""
-        name = known(name, COMMANDS)
+        name = known_label(name, COMMANDS)
         if seconds is None:
             self.failed_commands.labels(name).inc()
         else:
@@ -197,8 +203,8 @@ class Metrics:
     def _counter(self, name: str, text: str, **labels: Iterable[str]) -> Counter:
         return _started(Counter(f"leaderboard_{name}", text, list(labels), registry=self.registry), labels)
 
-    def _gauge(self, name: str, text: str, *, join: Join, **labels: Iterable[str]) -> Gauge:
-        self.joins[f"leaderboard_{name}"] = join
+    def _gauge(self, name: str, text: str, *, aggregation: Aggregation, **labels: Iterable[str]) -> Gauge:
+        self.aggregations[f"leaderboard_{name}"] = aggregation
         return _started(Gauge(f"leaderboard_{name}", text, list(labels), registry=self.registry), labels)
 
     def _histogram(self, name: str, text: str, **labels: Iterable[str]) -> Histogram:
@@ -206,7 +212,7 @@ class Metrics:
         return _started(found, labels)
 
 
-class Exemplary:
+class ExemplarHistogram:
     """A histogram whose exemplars carry request ids: of every slow request, and of one request a second otherwise.
 
     An exemplar costs as much as several observations, and each bucket keeps only the newest.
@@ -233,6 +239,6 @@ def _started(metric: M, labels: dict[str, Iterable[str]]) -> M:
     return metric
 
 
-def known(value: str, values: Iterable[str]) -> str:
+def known_label(value: str, values: Iterable[str]) -> str:
     """`value` if it is one of `values`, else OTHER."""
     return value if value in values else OTHER

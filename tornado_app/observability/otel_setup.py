@@ -1,4 +1,4 @@
-"""Tracing as the variables of OpenTelemetry ask for it: off, or spans to a collector."""
+"""Enables tracing by the environment variables of OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ log = logging.getLogger("leaderboard.tracing")
 
 
 def from_environment() -> Tracing | None:
-    """What the environment asks for; None is no tracing. Raises StartupError."""
-    if not _wanted():
+    """The tracer, or None if tracing is disabled. Raises StartupError."""
+    if not _enabled():
         return None
     try:
         from tornado_app.observability.spans import Spans
@@ -27,8 +27,8 @@ def from_environment() -> Tracing | None:
         raise StartupError(f"a variable of OpenTelemetry (OTEL_...) has a wrong value: {error}") from error
 
 
-def _wanted() -> bool:
-    """OpenTelemetry has it that what is not understood is said and ignored."""
+def _enabled() -> bool:
+    """Whether tracing is enabled. Unsupported values are logged and ignored, as OpenTelemetry specifies."""
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     if disabled or exporter in ("", "none"):

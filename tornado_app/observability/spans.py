@@ -1,8 +1,7 @@
-"""Tracing by OpenTelemetry. Imported only where it is on; nothing else imports OpenTelemetry.
+"""Tracing by OpenTelemetry. Imported only if tracing is enabled; no other module imports OpenTelemetry.
 
-No attribute holds anything of a player, a client or a credential: traces are kept elsewhere and for longer than an
-erased player may be. A span is made only where a request's span is recorded, so that one decision, by the sampler,
-holds for all that follows from a request.
+No attribute contains data of a player, a client or a credential, because traces are kept elsewhere and may outlive an
+erasure. Spans are only created below a recorded span of a request, so the sampler decides once per request.
 """
 
 from __future__ import annotations
@@ -36,27 +35,27 @@ from tornado_app import __version__
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Receipt
 from tornado_app.observability.logs import trace_id
-from tornado_app.observability.tracing import Answered
+from tornado_app.observability.tracing import EndRequest
 
 log = logging.getLogger("leaderboard.tracing")
 
 FLUSH_SECONDS = 3.0
-"""How long the last spans may take; a collector that is down is not waited for any longer."""
+"""Maximum seconds to send the last spans."""
 
 GIVE_UP_SECONDS = 1.0
-"""How long the exporter gets to end once it was told to give up."""
+"""Maximum seconds for the exporter to shut down after that."""
 
 MAX_COMMITS = 4096
-"""Score updates whose change has not been seen yet, or never will be as it is far down the board."""
+"""Maximum score updates whose change was not seen yet; changes below the top 10 are never seen."""
 
 MAX_TRACEPARENT = 512
-"""Characters of a client's header that are looked at: of longer ones the propagator complains in the log each time."""
+"""Maximum characters of a client's header that are parsed; the propagator logs a warning for longer ones."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Spans:
-    """The spans of one process, on a thread of their own to the collector."""
+    """The spans of one process, sent to the collector by a thread."""
 
     def __init__(self) -> None:
         self._exporter = OTLPSpanExporter()
@@ -73,10 +72,10 @@ class Spans:
 
     # -- a request --------------------------------------------------------------------------------
 
-    def request(self, method: str, traceparent: str | None, request_id: str) -> Answered:
-        """Begin the request's span, as a part of the caller's trace where it names one.
+    def request(self, method: str, traceparent: str | None, request_id: str) -> EndRequest:
+        """Begin the request's span, as part of the caller's trace if it names one.
 
-        `tracestate` and `baggage` are left alone: nothing here passes them on, and who sends them could write our log.
+        `tracestate` and `baggage` are ignored: the service does not propagate them, and clients could write to the log.
         """
         known = method in _METHODS
         name = method if known else "HTTP"
@@ -88,12 +87,12 @@ class Spans:
             SpanKind.SERVER,
             {"http.request.method": method if known else "_OTHER", "http.response.header.x-request-id": [request_id]},
         )
-        context.attach(set_span_in_context(span))  # for this task; the connection's next request takes its place
+        context.attach(set_span_in_context(span))  # for this task; the next request of the connection replaces it
         known_trace = span.is_recording() or get_current_span(caller).get_span_context().is_valid
         trace_id.set(format_trace_id(span.get_span_context().trace_id) if known_trace else None)
-        return partial(self._answered, span, name)
+        return partial(self._end_request, span, name)
 
-    def _answered(self, span: Span, name: str, route: str | None, status: int) -> None:
+    def _end_request(self, span: Span, name: str, route: str | None, status: int) -> None:
         if not span.is_recording():
             return
         span.set_attribute("http.response.status_code", status)
@@ -108,7 +107,7 @@ class Spans:
     # -- a score update ---------------------------------------------------------------------------
 
     def submission(self, write_id: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
-        """Begin the span of a score update, below that of the request which this task serves."""
+        """Begin the span of a score update, below that of this task's request."""
         if get_current_span().is_recording():
             self._submissions[write_id] = self._tracer.start_span(
                 "submit", attributes={"leaderboard.frontend": frontend}
@@ -122,7 +121,7 @@ class Spans:
 
     @contextlib.contextmanager
     def commit(self, write_ids: Sequence[str]) -> Iterator[None]:
-        """One span for the batch, linked to its members, and they to it. It hangs below the first of them."""
+        """One span for the batch, below that of its first member, with links to and from all members."""
         members = {write_id: span for write_id in write_ids if (span := self._submissions.get(write_id)) is not None}
         if not members:
             yield
@@ -154,7 +153,7 @@ class Spans:
 
     @contextlib.contextmanager
     def refresh(self) -> Iterator[None]:
-        """The span that the changes began, if any of them was traced, ends with what is inside."""
+        """End the span that traced changes began with the enclosed block."""
         self._refresh, self._change = self._change, None
         if self._refresh is None:
             yield
@@ -172,7 +171,7 @@ class Spans:
 
     @contextlib.contextmanager
     def broadcast(self, clients: int) -> Iterator[None]:
-        """The span of the broadcast ends with what is inside."""
+        """End the span of the broadcast with the enclosed block."""
         span, self._broadcast = self._broadcast, None
         if span is None:
             yield
@@ -182,7 +181,7 @@ class Spans:
             yield
 
     def _from(self, span: Span | None, name: str, cause: SpanContext) -> Span:
-        """A span below its first cause, linked to all others."""
+        """A span below its first cause, with links to the others."""
         if span is None:
             return self._tracer.start_span(name, set_span_in_context(NonRecordingSpan(cause)))
         span.add_link(cause)
@@ -191,12 +190,12 @@ class Spans:
     # -- the end ----------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Send what is left; the SDK would wait for half a minute, and on the loop."""
+        """Send the remaining spans. The SDK itself would block the event loop for up to half a minute."""
         loop, sent = asyncio.get_running_loop(), asyncio.Event()
 
         def send() -> None:
             self._processor.shutdown()
-            with contextlib.suppress(RuntimeError):  # nobody has waited, and the loop is closed
+            with contextlib.suppress(RuntimeError):  # the loop is already closed
                 loop.call_soon_threadsafe(sent.set)
 
         threading.Thread(target=send, name="last spans", daemon=True).start()
@@ -216,7 +215,7 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
 
 @contextlib.contextmanager
 def _ended(span: Span) -> Iterator[None]:
-    """End the span with what is inside, and tell of an error its type alone: its message may name anybody."""
+    """End the span with the enclosed block. Of an error only the type is recorded: the message may name a player."""
     try:
         yield
     except BaseException as error:
@@ -228,7 +227,7 @@ def _ended(span: Span) -> Iterator[None]:
 
 
 def _result(answer: asyncio.Future[Receipt]) -> str:
-    """As in the metric `leaderboard_score_submissions_total`."""
+    """The result, as in the metric `leaderboard_score_submissions_total`."""
     if answer.cancelled():
         return "cancelled"
     error = answer.exception()
@@ -238,7 +237,7 @@ def _result(answer: asyncio.Future[Receipt]) -> str:
 
 
 def _resource() -> Resource:
-    """What the environment says of this service, and a name and a version where it says none."""
+    """The resource attributes of the environment, with a default name and version."""
     ours = {SERVICE_NAME: "leaderboard", SERVICE_VERSION: __version__}
     given = OTELResourceDetector().detect().attributes
     return Resource.create({name: value for name, value in ours.items() if name not in given})

@@ -1,7 +1,7 @@
-"""A request's way from its headers to the frame that shows it, as spans: what is told of it, and to whom.
+"""The interface of tracing: from a request's headers to the frame that shows its effect.
 
-Off unless `OTEL_TRACES_EXPORTER` is `otlp`. Until then OpenTelemetry is not imported, and each place that would tell
-has None to ask. The variables are OpenTelemetry's own, and so they are read here and by its SDK, not by `config`.
+Disabled unless `OTEL_TRACES_EXPORTER` is `otlp`; OpenTelemetry is not imported then. The variables are OpenTelemetry's
+own, so they are read by `otel_setup` and the SDK, not by `config`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from tornado_app.core.model import Receipt
 
 log = logging.getLogger("leaderboard.tracing")
 
-Answered: TypeAlias = Callable[[str | None, int], None]
-"""To be called with route (None: there is none) and status when the request is answered."""
+EndRequest: TypeAlias = Callable[[str | None, int], None]
+"""Ends the span of a request: called with the route (None for an unknown path) and the status."""
 
 
 class Tracing(Protocol):
-    """What is told of a request's way. No call waits for anything, and none raises."""
+    """Records spans. No method blocks, and none raises."""
 
-    def request(self, method: str, traceparent: str | None, request_id: str) -> Answered:
-        """The headers of a request have come; what follows in this task belongs to it. Sets the logs' `trace_id`."""
+    def request(self, method: str, traceparent: str | None, request_id: str) -> EndRequest:
+        """Begin the span of a request, to which all spans of this task belong. Sets the logs' `trace_id`."""
 
     def submission(self, write_id: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
         """This task's request waits for a score update, which `write_id` marks."""
@@ -45,4 +45,4 @@ class Tracing(Protocol):
         """What is inside sends to all clients what was shown."""
 
     async def close(self) -> None:
-        """Send what is left to the collector, for some seconds at most."""
+        """Send the remaining spans to the collector, within a few seconds."""

@@ -1,1 +1,1 @@
-"""`leaderboard serve --processes N`: several processes on one port, started, kept and ended by a supervisor."""
+"""`leaderboard serve --processes N`: a supervisor starts, restarts and stops several worker processes on one port."""

@@ -1,4 +1,4 @@
-"""What the supervisor and its processes tell each other, over a pair of sockets that nobody else can reach."""
+"""Messages between the supervisor and its workers, over a private pair of sockets."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from tornado_app.observability.aggregation import Family
 Topic: TypeAlias = Literal["metrics", "readiness"]
 
 
-class Orders(msgspec.Struct, frozen=True, tag=True):
-    """The first message to a process: its `config`, pickled, and the `uri` of the supervisor's own database, if any.
+class StartWorker(msgspec.Struct, frozen=True, tag=True):
+    """The first message to a worker: the pickled `config`, and the `uri` of the supervisor's embedded database, if any.
 
-    The settings themselves are handed over, so that one that is started later has the same as the others.
+    The settings themselves are sent, so that a worker that is restarted has the same settings as the others.
     """
 
     config: bytes
     uri: str | None
 
 
-class Ask(msgspec.Struct, frozen=True, tag=True):
-    """To a process: tell about `topic`."""
+class Request(msgspec.Struct, frozen=True, tag=True):
+    """To a worker: send the report of `topic`."""
 
     topic: Topic
 
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
-    """To a process: finish what is under way, and end."""
+    """To a worker: finish the work in progress, and exit."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """From a process: it serves."""
+    """From a worker: it is ready."""
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
-    """From a process: why it cannot go on. `settings`: it is they that are at fault."""
+    """From a worker: why it exits. `settings`: the error is one of the settings."""
 
     lines: list[str]
     settings: bool = False
 
 
-class Measured(msgspec.Struct, frozen=True, tag=True):
-    """From a process: its metrics."""
+class MetricsReport(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: its metrics."""
 
     families: list[Family]
 
 
-class Readiness(msgspec.Struct, frozen=True, tag=True):
-    """From a process: why no traffic should come to it, if there is a reason."""
+class ReadinessReport(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: the reasons why it is not ready; empty if it is."""
 
     reasons: list[str]
 
 
-Message: TypeAlias = Orders | Ask | Drain | Ready | Fault | Measured | Readiness
+Message: TypeAlias = StartWorker | Request | Drain | Ready | Fault | MetricsReport | ReadinessReport
 
 _LENGTH = 4
 _encoder = msgspec.msgpack.Encoder()
@@ -64,25 +64,25 @@ _decoder = msgspec.msgpack.Decoder(Message)
 
 
 class Channel:
-    """One end."""
+    """One end of the pair."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     @classmethod
-    async def over(cls, end: socket.socket) -> Channel:
-        """Take over a connected socket."""
+    async def from_socket(cls, end: socket.socket) -> Channel:
+        """Wrap a connected socket."""
         return cls(*await asyncio.open_unix_connection(sock=end))
 
     def send(self, message: Message) -> None:
-        """Send, without waiting; to one who has gone it is lost."""
+        """Send without waiting. The message is lost if the other end is closed."""
         if not self._writer.is_closing():
             body = _encoder.encode(message)
             self._writer.write(len(body).to_bytes(_LENGTH, "big") + body)
 
     async def receive(self) -> Message | None:
-        """The next message; None when the other has gone."""
+        """The next message; None if the other end is closed."""
         try:
             size = int.from_bytes(await self._reader.readexactly(_LENGTH), "big")
             message: Message = _decoder.decode(await self._reader.readexactly(size))
@@ -91,9 +91,9 @@ class Channel:
         return message
 
     async def close(self) -> None:
-        """Hand over what was sent, and close."""
+        """Flush and close."""
         self._writer.close()
         try:
             await self._writer.wait_closed()
         except ConnectionError:
-            return  # the other has gone before
+            return  # the other end was closed first

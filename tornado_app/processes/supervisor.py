@@ -1,6 +1,6 @@
-"""The supervisor: starts the processes, keeps them running, ends them, and has what there is only one of.
+"""The supervisor: starts, restarts and stops the workers, and owns what they share.
 
-That is the embedded database, the port's reservation and the port of the metrics. It serves no requests of players.
+It owns the embedded database, the reservation of the port and the metrics port. It serves no requests of players.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tornado_app.core.errors import StartupError
 from tornado_app.mongo.database import embedded_database
 from tornado_app.observability import logs
 from tornado_app.processes.backoff import Backoff
-from tornado_app.processes.channel import Orders
-from tornado_app.processes.child import Child
-from tornado_app.processes.operations import Operations
-from tornado_app.runtime.lifecycle import Serving, serve_until_stopped, until
+from tornado_app.processes.channel import StartWorker
+from tornado_app.processes.probes import AggregatedProbes
+from tornado_app.processes.worker_handle import WorkerHandle
+from tornado_app.runtime.lifecycle import ManagedService, serve_until_stopped, wait_until_stopped
 from tornado_app.service import listeners
 from tornado_app.service.service import announce
 
@@ -30,7 +30,7 @@ log = logging.getLogger("leaderboard.processes")
 
 
 def serve(config: Config, count: int) -> int:
-    """`leaderboard serve` with so many processes: until SIGTERM or Ctrl-C; the exit code. Raises StartupError."""
+    """`leaderboard serve` with `count` processes, until SIGTERM or Ctrl-C; the exit code. Raises StartupError."""
     logs.configure(
         config.log_level, config.log_format, color=config.color, process=os.getpid(), access=config.access_log
     )
@@ -45,113 +45,113 @@ def serve(config: Config, count: int) -> int:
     return asyncio.run(serve_until_stopped(Supervisor(config, count), announced))
 
 
-class Supervisor(Serving):
-    """Keeps `count` processes serving on one port."""
+class Supervisor(ManagedService):
+    """Keeps `count` workers running on one port."""
 
     def __init__(self, config: Config, count: int) -> None:
         super().__init__(config.drain_timeout)
         self.url = ""
         self.metrics_url = ""
         self._config = config
-        self._children: list[Child | None] = [None] * count
-        self._keepers: list[asyncio.Task[None]] = []
-        self._operations = Operations(self._children)
+        self._workers: list[WorkerHandle | None] = [None] * count
+        self._supervisions: list[asyncio.Task[None]] = []
+        self._probes = AggregatedProbes(self._workers)
         self._all_ready = asyncio.Event()
-        self._ending = asyncio.Event()
+        self._draining = asyncio.Event()
 
     async def _start(self) -> None:
-        """Everything until all processes serve. Raises what kept the first of them that failed from it."""
+        """Start, until all workers are ready. Raises the error of the first worker that fails."""
         config = self._config
-        listeners.look_at(config)
-        port = self._exit.enter_context(listeners.reserved(config))
+        listeners.check_available(config)
+        port = self._exit.enter_context(listeners.reserve_port(config))
         uri = None
         if config.embedded:
             uri = await self._exit.enter_async_context(embedded_database(config.data_dir, on_failure=self.fail))
-        # A mapping proxy, which the table of actions is, cannot be pickled.
+        # The table of actions is a mapping proxy, which cannot be pickled.
         given = replace(config, port=port, action_points=dict(config.action_points), sources=dict(config.sources))
-        orders = Orders(pickle.dumps(given), uri)
-        self._keepers = [asyncio.create_task(self._keep(place, orders)) for place in range(len(self._children))]
-        for keeper in self._keepers:
-            keeper.add_done_callback(self._kept)
-        self._exit.push_async_callback(self._operations.close)
-        self._exit.push_async_callback(self._end_children)
-        self.metrics_url = self._operations.listen(config)
-        await until(self._all_ready, self.failed)
+        start = StartWorker(pickle.dumps(given), uri)
+        self._supervisions = [asyncio.create_task(self._supervise(slot, start)) for slot in range(len(self._workers))]
+        for supervision in self._supervisions:
+            supervision.add_done_callback(self._on_supervision_end)
+        self._exit.push_async_callback(self._probes.close)
+        self._exit.push_async_callback(self._stop_workers)
+        self.metrics_url = self._probes.listen(config)
+        await wait_until_stopped(self._all_ready, self.failed)
         self.url = listeners.service_url(config, port)
 
     async def _drain(self, deadline: float) -> None:
-        """Have all processes finish what is under way and end."""
-        self._tell_to_end()
-        await asyncio.wait(self._keepers, timeout=deadline - asyncio.get_running_loop().time())
+        """Have all workers finish the work in progress and exit."""
+        self._request_drain()
+        await asyncio.wait(self._supervisions, timeout=deadline - asyncio.get_running_loop().time())
 
     async def _close(self) -> None:
-        self._tell_to_end()
+        self._request_drain()
         await super()._close()
 
-    async def _end_children(self) -> None:
-        """Let them end; when cancelled, by force."""
+    async def _stop_workers(self) -> None:
+        """Wait until the workers have exited; if cancelled, kill them."""
         try:
-            await asyncio.wait(self._keepers)
+            await asyncio.wait(self._supervisions)
         finally:
-            for keeper in self._keepers:
-                keeper.cancel()
-            await asyncio.wait(self._keepers)
+            for supervision in self._supervisions:
+                supervision.cancel()
+            await asyncio.wait(self._supervisions)
 
-    def _tell_to_end(self) -> None:
-        self._operations.draining = True
-        self._ending.set()
-        for child in self._children:
-            if child is not None:
-                child.drain()
+    def _request_drain(self) -> None:
+        self._probes.draining = True
+        self._draining.set()
+        for worker in self._workers:
+            if worker is not None:
+                worker.drain()
 
-    # -- one process's place --------------------------------------------------------------------------
+    # -- one worker -----------------------------------------------------------------------------------
 
-    async def _keep(self, place: int, orders: Orders) -> None:
-        """Have a process in this place until the service ends."""
+    async def _supervise(self, slot: int, start: StartWorker) -> None:
+        """Run a worker in this slot, and restart it, until the service drains."""
         backoff = Backoff()
-        while not self._ending.is_set():
+        while not self._draining.is_set():
             backoff.began()
             try:
-                error = await self._run_one(place, orders)
+                error = await self._run_one(slot, start)
             except OSError as fault:
                 error = StartupError(f"a worker process cannot be started: {fault.strerror}")
-            if self._ending.is_set():
+            if self._draining.is_set():
                 return
             if not self._all_ready.is_set():
-                self.fail(error)  # what the first ones die of, the next ones would die of too
+                self.fail(error)  # a restarted worker would fail for the same reason
                 return
             pause = backoff.ended()
             log.error("worker process exited, restarting it", extra={"reason": str(error), "pause": round(pause, 3)})
-            self._operations.metrics.restarts.inc()
+            self._probes.metrics.restarts.inc()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._ending.wait()
+                    await self._draining.wait()
 
-    async def _run_one(self, place: int, orders: Orders) -> Exception:
-        """Run a process to its end; why it ended."""
-        child = await Child.spawn(orders)
-        self._children[place] = child
-        child.serves = lambda: self._serves(child)
-        child.measured = lambda families: self._operations.joined.put(child.pid, families)
+    async def _run_one(self, slot: int, start: StartWorker) -> Exception:
+        """Run a worker until it exits; why it exited."""
+        worker = await WorkerHandle.spawn(start)
+        self._workers[slot] = worker
+        worker.on_ready = lambda: self._on_worker_ready(worker)
+        worker.on_metrics = lambda families: self._probes.collector.update(worker.pid, families)
         try:
-            if self._ending.is_set():
-                child.drain()
-            code = await child.ended()
+            if self._draining.is_set():
+                worker.drain()
+            code = await worker.wait()
         except asyncio.CancelledError:
-            child.kill()
-            await child.ended()
+            worker.kill()
+            await worker.wait()
             raise
         finally:
-            self._children[place] = None
-            self._operations.joined.end(child.pid)
-        return child.fault(code)
+            self._workers[slot] = None
+            self._probes.collector.process_exited(worker.pid)
+        return worker.exit_error(code)
 
-    def _serves(self, child: Child) -> None:
-        log.info("worker process is ready", extra={"pid": child.pid})
-        if all(each is not None and each.ready for each in self._children):
+    def _on_worker_ready(self, worker: WorkerHandle) -> None:
+        log.info("worker process is ready", extra={"pid": worker.pid})
+        if all(each is not None and each.ready for each in self._workers):
             self._all_ready.set()
 
-    def _kept(self, keeper: asyncio.Task[None]) -> None:
-        if not keeper.cancelled() and (fault := keeper.exception()) is not None:
+    def _on_supervision_end(self, supervision: asyncio.Task[None]) -> None:
+        if not supervision.cancelled() and (fault := supervision.exception()) is not None:
             log.error("supervision of a worker process failed", exc_info=fault)
             self.fail(StartupError("internal error: supervision of a worker process failed; see the log"))

@@ -1,6 +1,6 @@
-"""`python -m tornado_app.processes.worker DESCRIPTOR`: one of the processes, told what to do over that socket.
+"""`python -m tornado_app.processes.worker DESCRIPTOR`: a worker, controlled over that socket.
 
-SIGTERM makes it finish and end, and the supervisor start another.
+On SIGTERM it drains and exits, and the supervisor starts another.
 """
 
 from __future__ import annotations
@@ -18,26 +18,35 @@ from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.observability import logs
 from tornado_app.observability.aggregation import families
-from tornado_app.processes.channel import Ask, Channel, Drain, Fault, Measured, Orders, Readiness, Ready
+from tornado_app.processes.channel import (
+    Channel,
+    Drain,
+    Fault,
+    MetricsReport,
+    ReadinessReport,
+    Ready,
+    Request,
+    StartWorker,
+)
 from tornado_app.runtime import event_loop
-from tornado_app.runtime.lifecycle import serve_until
-from tornado_app.service.service import Service, Share
+from tornado_app.runtime.lifecycle import run_until
+from tornado_app.service.service import Service, WorkerContext
 
 FAILED = 1
 
 
 async def work(end: socket.socket) -> int:
-    """Serve as ordered, until told to end; the exit code."""
-    channel = await Channel.over(end)
+    """Serve with the settings of StartWorker until Drain; the exit code."""
+    channel = await Channel.from_socket(end)
     try:
-        orders = await channel.receive()
-        return await _serve(channel, orders) if isinstance(orders, Orders) else FAILED
+        start = await channel.receive()
+        return await _serve(channel, start) if isinstance(start, StartWorker) else FAILED
     finally:
         await channel.close()
 
 
-async def _serve(channel: Channel, orders: Orders) -> int:
-    config: Config = pickle.loads(orders.config)  # noqa: S301  # from the supervisor, over a socket that only it has
+async def _serve(channel: Channel, start: StartWorker) -> int:
+    config: Config = pickle.loads(start.config)  # noqa: S301  # from the supervisor, over a private socket
     logs.configure(
         config.log_level, config.log_format, color=config.color, process=os.getpid(), access=config.access_log
     )
@@ -45,8 +54,8 @@ async def _serve(channel: Channel, orders: Orders) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
-    service = Service(config, share=Share(orders.uri))
-    obeying = asyncio.create_task(_obey(channel, service, stop))
+    service = Service(config, worker=WorkerContext(start.uri))
+    handling = asyncio.create_task(_handle_messages(channel, service, stop))
 
     @contextlib.asynccontextmanager
     async def ready(_: Service) -> AsyncIterator[None]:
@@ -54,28 +63,28 @@ async def _serve(channel: Channel, orders: Orders) -> int:
         yield
 
     try:
-        return await serve_until(stop, service, ready)
+        return await run_until(stop, service, ready)
     except ConfigError as error:
         channel.send(Fault(list(error.faults), settings=True))
     except StartupError as error:
         channel.send(Fault([str(error)]))
     finally:
-        channel.send(Measured(families(service.metrics)))  # so that what it has counted outlives it
-        obeying.cancel()
+        channel.send(MetricsReport(families(service.metrics)))  # so that its counts are kept
+        handling.cancel()
     return FAILED
 
 
-async def _obey(channel: Channel, service: Service, stop: asyncio.Event) -> None:
+async def _handle_messages(channel: Channel, service: Service, stop: asyncio.Event) -> None:
     while (message := await channel.receive()) is not None:
         match message:
             case Drain():
                 stop.set()
-            case Ask("metrics"):
+            case Request("metrics"):
                 service.health.refresh()
-                channel.send(Measured(families(service.metrics)))
-            case Ask("readiness"):
-                channel.send(Readiness(service.health.reasons()))
-    stop.set()  # the supervisor has gone
+                channel.send(MetricsReport(families(service.metrics)))
+            case Request("readiness"):
+                channel.send(ReadinessReport(service.health.reasons()))
+    stop.set()  # the supervisor has ended
 
 
 if __name__ == "__main__":

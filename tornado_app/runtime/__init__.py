@@ -1,1 +1,1 @@
-"""The Python process: event loop, garbage collection, tasks, signals, TLS, private files. It knows no leaderboard."""
+"""The Python process: event loop, garbage collection, tasks, signals, TLS, private files; nothing about a board."""

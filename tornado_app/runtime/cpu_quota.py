@@ -1,4 +1,4 @@
-"""How many processors this process may use: by affinity, and by the quota of its control group.
+"""How many CPUs this process may use: by affinity, and by the quota of its control group.
 
 Source: the Linux kernel's documentation, "Control Group v2" (cpu.max) and "CFS Bandwidth Control" (version 1).
 """
@@ -14,23 +14,23 @@ _GROUPS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
 
 
-def available(groups: Path = _GROUPS, mount: Path = _MOUNT) -> int:
-    """Whole processors, 1 at least: a fraction of one is worth no process. `groups`, `mount`: where the kernel says."""
+def available_cpus(groups: Path = _GROUPS, mount: Path = _MOUNT) -> int:
+    """Whole CPUs, at least 1. `groups`, `mount`: the paths where the kernel reports control groups."""
     scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min([scheduled, *_quotas(groups, mount)])))
 
 
 def _quotas(groups: Path, mount: Path) -> Iterator[float]:
-    """The quotas that hold for us, in processors: those of our control groups and of all groups above them."""
+    """The CPU quotas of this process's control groups and of all groups above them."""
     for folder in _folders(groups, mount):
-        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # no quota here, or none that can be read
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # no readable quota here
             quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
-            yield int(quota) / int(period)  # "max", which is none, is no number
+            yield int(quota) / int(period)  # "max" (no quota) raises ValueError
         with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
             quota, period = (
                 (folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period")
             )
-            if int(quota) > 0:  # -1 is none
+            if int(quota) > 0:  # -1: no quota
                 yield int(quota) / int(period)
 
 
@@ -43,7 +43,7 @@ def _folders(groups: Path, mount: Path) -> Iterator[Path]:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        # In a container, /sys/fs/cgroup may begin at our own group, whatever the path says.
+        # In a container, /sys/fs/cgroup may be the own group, whatever the path says.
         for root in {mount / controllers, mount / "cpu", mount} if controllers else {mount, mount / "unified"}:
             inner = PurePosixPath(path.lstrip("/"))
             for part in (inner, *inner.parents):

@@ -1,8 +1,8 @@
-"""Python's search for cyclic garbage, kept from holding the event loop.
+"""Runs full garbage collections seldom, because they block the event loop.
 
-A full search looks at every object that there is, which with 5,000 sockets takes a quarter of a second, and comes
-whenever there are a quarter more objects than at the last. What ends in this service leaves no cycles behind, which
-tests hold, so the searches among young objects are enough, and a full one comes seldom, for what others may leave.
+A full collection visits every object, which takes a quarter of a second with 5,000 sockets, and by default runs
+whenever there are a quarter more objects. The service leaves no reference cycles behind (tests check this), so
+collections of young objects suffice; the rare full one is for cycles of libraries.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ import time
 
 from tornado_app.runtime.tasks import jittered
 
-log = logging.getLogger("leaderboard.garbage")
+log = logging.getLogger("leaderboard.gc")
 
-EVERY = 3600.0
-"""Seconds between two full searches, give or take a quarter: processes that began together do not pause together."""
+FULL_COLLECTION_INTERVAL = 3600.0
+"""Mean seconds between two full collections; a random quarter is added or subtracted, so that processes differ."""
 
 _NEVER = 2**31 - 1
 
 
-async def search_seldom() -> None:
-    """Have full searches at our times only, until cancelled; what is there at the beginning is not looked at again."""
+async def run_gc_policy() -> None:
+    """Freeze the present objects, and run full collections at this interval only, until cancelled."""
     young = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*young[:2], _NEVER)
     try:
         while True:
-            await asyncio.sleep(jittered(EVERY, 0.75, 1.25))
-            _search()
+            await asyncio.sleep(jittered(FULL_COLLECTION_INTERVAL, 0.75, 1.25))
+            _collect()
     finally:
         gc.set_threshold(*young)
         gc.unfreeze()
 
 
-def _search() -> None:
+def _collect() -> None:
     began = time.perf_counter()
     found = gc.collect()
     log.info(

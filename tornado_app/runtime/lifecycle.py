@@ -1,4 +1,4 @@
-"""Running what serves until it is told to stop."""
+"""Starts a service, runs it until a signal, drains and stops it."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, TypeVar
 
-from tornado_app.runtime.tasks import in_time
+from tornado_app.runtime.tasks import with_deadline
 
 log = logging.getLogger("leaderboard.lifecycle")
 
-ASKING = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def on_signals(stop: asyncio.Event) -> None:
-    """The first SIGTERM or Ctrl-C asks to stop, the second insists."""
+def set_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` on the first SIGTERM or Ctrl-C; the second raises KeyboardInterrupt."""
     loop = asyncio.get_running_loop()
 
     def ask() -> None:
         if stop.is_set():
-            for number in ASKING:
+            for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
             raise KeyboardInterrupt
         stop.set()
 
-    for number in ASKING:
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, ask)
 
 
-class Serving(ABC):
-    """What serves: a process of the service, or the supervisor of several.
+class ManagedService(ABC):
+    """A process of the service, or the supervisor of several.
 
-    What is started goes to `_exit`, which ends it, last first. Once `failed` has an error, going on is impossible.
+    `_exit` holds what was started, and stops it in reverse order. `failed` completes with the first fatal error.
     """
 
     def __init__(self, drain_timeout: float) -> None:
@@ -45,7 +45,7 @@ class Serving(ABC):
         self._failed: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
-        """Everything until it serves. Raises StartupError, and nothing is left running then."""
+        """Start, until the service is ready. Raises StartupError after stopping what was started."""
         try:
             await self._start()
         except BaseException:
@@ -53,37 +53,37 @@ class Serving(ABC):
             raise
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set. Raises what made going on impossible."""
-        await until(stop, self.failed)
+        """Serve until `stop` is set. Raises the fatal error, if there is one."""
+        await wait_until_stopped(stop, self.failed)
 
     async def drain(self) -> None:
-        """Finish what is under way, within `drain_timeout`."""
+        """Finish the work in progress, within `drain_timeout`."""
         loop = asyncio.get_running_loop()
         self._deadline = loop.time() + self._drain_timeout
         try:
             await self._drain(self._deadline)
         except asyncio.CancelledError:
-            self._deadline = loop.time()  # somebody insists
+            self._deadline = loop.time()  # a second signal
             raise
 
     async def stop(self) -> None:
-        """End everything that was started, within `drain_timeout` of being told to stop; may be called again."""
+        """Stop everything that was started, within `drain_timeout` of the start of the drain. May be called again."""
         deadline = self._deadline
         if deadline is None:
             deadline = asyncio.get_running_loop().time() + self._drain_timeout
-        await in_time(self._close(), deadline)
+        await with_deadline(self._close(), deadline)
         if self.failed.done():
-            self.failed.exception()  # a fault while we stop anyway is in the log, and nobody waits for it here
+            self.failed.exception()  # retrieved, so that asyncio does not report it; the log has it
 
     @property
     def failed(self) -> asyncio.Future[None]:
-        """Done where going on is impossible, with the reason."""
+        """Completes with the first fatal error."""
         if self._failed is None:
             self._failed = asyncio.get_running_loop().create_future()
         return self._failed
 
     def fail(self, error: Exception) -> None:
-        """Going on is impossible; the first reason counts."""
+        """Report a fatal error; the first one counts."""
         if not self.failed.done():
             self.failed.set_exception(error)
 
@@ -93,37 +93,37 @@ class Serving(ABC):
 
     @abstractmethod
     async def _drain(self, deadline: float) -> None:
-        """Finish what is under way until `deadline`, in loop time."""
+        """Finish the work in progress until `deadline` (loop time)."""
 
     async def _close(self) -> None:
         await self._exit.aclose()
 
 
-S = TypeVar("S", bound=Serving)
-Entered = Callable[[S], AbstractAsyncContextManager[None]]
+S = TypeVar("S", bound=ManagedService)
+OnReady = Callable[[S], AbstractAsyncContextManager[None]]
 
 
-async def serve_until_stopped(service: S, ready: Entered[S]) -> int:
+async def serve_until_stopped(service: S, ready: OnReady[S]) -> int:
     """Start the service and run it until SIGTERM or Ctrl-C; the exit code.
 
     `ready` is entered when it is ready to serve, and left before it drains. Raises StartupError.
     """
     stop = asyncio.Event()
-    on_signals(stop)
-    code = await serve_until(stop, service, ready)
+    set_on_signals(stop)
+    code = await run_until(stop, service, ready)
     log.info("stopped")
     return code
 
 
-async def serve_until(stop: asyncio.Event, service: S, ready: Entered[S]) -> int:
-    """The same until `stop` is set."""
+async def run_until(stop: asyncio.Event, service: S, ready: OnReady[S]) -> int:
+    """As `serve_until_stopped`, until `stop` is set."""
     starting = asyncio.ensure_future(service.start())
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
-        await service.stop()  # the cancellation came too late, or was lost, and it has started after all
+        await service.stop()  # it may have started after all, if the cancellation came too late
         return 0
     stopping.cancel()
     starting.result()
@@ -136,8 +136,8 @@ async def serve_until(stop: asyncio.Event, service: S, ready: Entered[S]) -> int
     return 0
 
 
-async def until(stop: asyncio.Event, failed: asyncio.Future[None]) -> None:
-    """Wait until `stop` is set. Raises what `failed` is completed with."""
+async def wait_until_stopped(stop: asyncio.Event, failed: asyncio.Future[None]) -> None:
+    """Wait until `stop` is set. Raises the error of `failed` if that completes first."""
     stopping = asyncio.ensure_future(stop.wait())
     watched: list[asyncio.Future[Any]] = [stopping, failed]
     try:

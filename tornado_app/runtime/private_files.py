@@ -1,7 +1,7 @@
-"""Files and folders that must be this user's own: what opens the database, or decides which data it works on.
+"""Checks of files and directories that only this user may write to.
 
-Another user who owns one, or can write to it, could read the key, put in another database, or have the service write
-to a file of its choice by a symbolic link. Source: CWE-59, CWE-732.
+Another user who owns one, or can write to it, could read a key, replace the database, or redirect writes by a symbolic
+link. Source: CWE-59, CWE-732.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _ROOT = 0
 
 
 def check_folder(path: Path) -> None:
-    """Raises StartupError for a folder that another user owns or can write to.
+    """Raises StartupError for a directory that another user owns or can write to.
 
-    It may be reached by symbolic links, the last of which this user or root must have made.
+    The path may be a symbolic link that this user or root owns.
     """
     _check_owner(path, path.lstat())
     _check(path, path.stat())
 
 
 def check_within(path: Path) -> None:
-    """The same for a file or folder within such a folder, which may be missing and may not be a symbolic link."""
+    """As `check_folder` for a path within such a directory. It may be missing, and must not be a symbolic link."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -41,7 +41,7 @@ def check_within(path: Path) -> None:
 
 
 def check_made_file(path: Path) -> None:
-    """The same for a file and its folder, either of which may be missing."""
+    """As `check_folder` for a file and its directory. Either may be missing."""
     if path.parent.exists():
         check_folder(path.parent)
     check_within(path)

@@ -1,4 +1,4 @@
-"""Tasks that end when they are told to, pieces of work that live and end together, and pauses between them."""
+"""Helpers for tasks: cancellation, deadlines, groups, and random delays."""
 
 from __future__ import annotations
 
@@ -10,69 +10,69 @@ from typing import Any
 
 log = logging.getLogger("leaderboard.app")
 
-CANCEL_AGAIN = 0.5
-"""Seconds after which a task that goes on is cancelled again."""
+CANCEL_INTERVAL = 0.5
+"""Seconds after which a task that is still running is cancelled again."""
 
-HURRY = 0.2
-"""The same where the time is over."""
+FINAL_CANCEL_INTERVAL = 0.2
+"""The same after the deadline."""
 
-END_SECONDS = 2.0
-"""How long what must be put in order gets at least, however late it is."""
-
-
-def jittered(seconds: float, least: float = 0.5, most: float = 1.0) -> float:
-    """Between `least` and `most` times `seconds`, at random: what began together does not go on together."""
-    return seconds * random.uniform(least, most)  # noqa: S311  # no secret
+MIN_CLOSE_SECONDS = 2.0
+"""Minimum seconds for closing, even if the deadline is sooner."""
 
 
-async def end(*tasks: asyncio.Future[Any], again: float | None = None) -> None:
-    """Cancel them, every `again` seconds, until they have ended.
+def jittered(seconds: float, low: float = 0.5, high: float = 1.0) -> float:
+    """`seconds` times a random factor from `low` to `high`, so that concurrent loops do not run in step."""
+    return seconds * random.uniform(low, high)  # noqa: S311  # not a secret
 
-    A driver may lose a cancellation, or turn it into an error of its own; so does `asyncio.wait_for` of Python 3.11,
-    when what it waits for is done in that very moment (CPython #86296). An `asyncio.TaskGroup` cancels what is in it
-    only once, however often it is cancelled itself. To be cancelled does not keep this from its work.
+
+async def cancel_and_wait(*tasks: asyncio.Future[Any], interval: float | None = None) -> None:
+    """Cancel the tasks, every `interval` seconds, until they have ended.
+
+    A driver may lose a cancellation, or turn it into an error of its own; so does `asyncio.wait_for` of Python 3.11 if
+    its future completes at the same moment (CPython #86296). An `asyncio.TaskGroup` cancels its tasks only once. If
+    this function is cancelled, it finishes first.
     """
     cancelled = False
     while left := {task for task in tasks if not task.done()}:
         for task in left:
             task.cancel()
         try:
-            await asyncio.wait(left, timeout=CANCEL_AGAIN if again is None else again)
+            await asyncio.wait(left, timeout=CANCEL_INTERVAL if interval is None else interval)
         except asyncio.CancelledError:
             cancelled = True
     if cancelled:
         raise asyncio.CancelledError
 
 
-async def first_of(*works: Coroutine[Any, Any, None]) -> None:
-    """Run them side by side until one ends or fails; the others are ended with it."""
-    tasks = [asyncio.ensure_future(work) for work in works]
+async def run_until_first_exits(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run the coroutines concurrently until one ends or fails; then cancel the others. Raises its error."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     for task in tasks:
         task.add_done_callback(_retrieve)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await end(*tasks)
+        await cancel_and_wait(*tasks)
     errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
     if errors:
         raise errors[0]
 
 
 def _retrieve(task: asyncio.Future[None]) -> None:
-    """Look at how it ended: where we are cancelled ourselves, nobody else does, and asyncio would log that."""
+    """Retrieve the exception, so that asyncio does not log it if the caller is cancelled."""
     if not task.cancelled():
         task.exception()
 
 
-async def in_time(closing: Coroutine[Any, Any, None], deadline: float) -> None:
-    """Close in order until `deadline` (loop time), then in a hurry: each step that still waits is cancelled."""
+async def with_deadline(closing: Coroutine[Any, Any, None], deadline: float) -> None:
+    """Run `closing` until `deadline` (loop time); then cancel each of its steps that still waits."""
     task = asyncio.ensure_future(closing)
     try:
         left = deadline - asyncio.get_running_loop().time()
-        await asyncio.wait([task], timeout=max(left, END_SECONDS))
+        await asyncio.wait([task], timeout=max(left, MIN_CLOSE_SECONDS))
         if not task.done():
             log.warning("shutdown deadline exceeded, cancelling the remaining tasks")
     finally:
-        await end(task, again=HURRY)
+        await cancel_and_wait(task, interval=FINAL_CANCEL_INTERVAL)
     if not task.cancelled():
         task.result()

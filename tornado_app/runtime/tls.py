@@ -1,4 +1,4 @@
-"""TLS in the process: a server context that takes up a renewed certificate without a restart."""
+"""TLS: a server context that reloads a renewed certificate without a restart."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _Seen = tuple[tuple[int, int, int], ...]
 
 
 def server_context(cert: Path, key: Path) -> ssl.SSLContext:
-    """A context for servers with this pair of PEM files, TLS 1.2 and later; raises StartupError."""
+    """A server context with this pair of PEM files, for TLS 1.2 and later. Raises StartupError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
     for path in (cert, key):
-        # Opened first, because OpenSSL's error does not say which of the two it could not read.
+        # Opened first, because the error of OpenSSL does not name the file.
         try:
             with path.open("rb") as file:
                 file.read(1)
         except OSError as error:
             raise StartupError(f"{path} cannot be read: {error.strerror or type(error).__name__}") from None
     try:
-        # A password, be it empty, keeps OpenSSL from asking for one on the terminal.
+        # With an empty password, OpenSSL does not prompt for one on the terminal.
         context.load_cert_chain(cert, key, password="")
     except ssl.SSLError as error:
         raise StartupError(_explained(cert, key, error)) from None
@@ -43,15 +43,15 @@ def _explained(cert: Path, key: Path, error: ssl.SSLError) -> str:
 
 
 class ReloadingTls:
-    """A server's TLS that follows its certificate files. Call `refresh` now and then; it costs two `stat` calls.
+    """A server context that follows its certificate files, if `refresh` (two `stat` calls) is called regularly.
 
-    `context` stays the same object for the server's life. Each handshake takes the newest good pair as a whole, so that
-    none sees a new certificate with an old key. Open connections keep theirs. Raises StartupError.
+    `context` stays the same object. Each handshake uses the newest valid pair as a whole, so that a new certificate is
+    never combined with an old key. Open connections keep theirs. Raises StartupError.
     """
 
     def __init__(self, cert: Path, key: Path) -> None:
         self._cert, self._key = cert, key
-        self._seen = self._look()
+        self._seen = self._stat()
         self._newest = self.context = server_context(cert, key)
         self.context.sni_callback = self._choose
 
@@ -60,11 +60,11 @@ class ReloadingTls:
         connection.context = self._newest
 
     def refresh(self) -> bool:
-        """Take up files that changed; whether a new pair is in use. A bad one is logged, and the last good one kept."""
-        seen = self._look()
+        """Reload changed files. Returns whether a new pair is in use; an invalid pair is logged and ignored."""
+        seen = self._stat()
         if seen == self._seen:
             return False
-        # Noted before reading: a change in the middle is a change again at the next call.
+        # Stored before the files are read, so that a change during the read is noticed by the next call.
         self._seen = seen
         try:
             self._newest = server_context(self._cert, self._key)
@@ -74,8 +74,8 @@ class ReloadingTls:
         log.info("TLS certificate reloaded", extra={"certificate": str(self._cert)})
         return True
 
-    def _look(self) -> _Seen:
-        """What tells one version of the files from another: inode, size and time, past links; empty when gone."""
+    def _stat(self) -> _Seen:
+        """Inode, size and modification time of both files; empty if one is missing."""
         try:
             stats = [path.stat() for path in (self._cert, self._key)]
         except OSError:

@@ -1,4 +1,4 @@
-"""Whether this process can serve, and why not; and how late its event loop runs."""
+"""Checks whether this process is ready, and measures the delay of its event loop."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from tornado_app.core.errors import DatabaseError
 from tornado_app.live.board import Board
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.observability.metrics import Metrics
-from tornado_app.runtime.tasks import first_of
+from tornado_app.runtime.tasks import run_until_first_exits
 
 MAX_LAG = 5.0
-"""Seconds that the change stream may be silent, or behind the database, until this process is not ready."""
+"""Maximum seconds that the change stream may be silent or behind the database while the process is ready."""
 
-PING_EVERY = 1.0
+PING_INTERVAL = 1.0
 TICK = 0.1
 
 
 class Health:
-    """Watches the database, the feed and the loop."""
+    """Monitors the database, the feed and the event loop."""
 
     def __init__(self, board: Board, feed: Feed, metrics: Metrics) -> None:
         self._board = board
@@ -30,11 +30,11 @@ class Health:
 
     @property
     def database_answers(self) -> bool:
-        """Whether the database answered when it was last asked."""
+        """Whether the last check of the database succeeded."""
         return self._answers
 
     def reasons(self) -> list[str]:
-        """Why no traffic should come; empty when it should."""
+        """Why the process is not ready; empty if it is."""
         found = []
         if self.draining:
             found.append("draining")
@@ -47,7 +47,7 @@ class Health:
         return found
 
     def refresh(self) -> None:
-        """Bring the gauges up to date, for a scrape."""
+        """Update the gauges for a scrape."""
         self._metrics.ready.set(not self.reasons())
         self._metrics.draining.set(self.draining)
         self._metrics.database_up.set(self._answers)
@@ -58,8 +58,8 @@ class Health:
             self._metrics.ranked.set(self._board.total)
 
     async def run(self) -> None:
-        """Watch until cancelled."""
-        await first_of(self._watch_database(), self._watch_loop())
+        """Monitor until cancelled."""
+        await run_until_first_exits(self._watch_database(), self._watch_loop())
 
     async def _watch_database(self) -> None:
         while True:
@@ -68,7 +68,7 @@ class Health:
                 self._answers = True
             except DatabaseError:
                 self._answers = False
-            await asyncio.sleep(PING_EVERY)
+            await asyncio.sleep(PING_INTERVAL)
 
     async def _watch_loop(self) -> None:
         loop = asyncio.get_running_loop()

@@ -54,11 +54,11 @@ from tornado_app.mongo.players.store import MongoStore
 from tornado_app.mongo.players.suspects import Suspects
 from tornado_app.mongo.storage import StorageMonitor
 from tornado_app.observability import logs, otel_setup, tracing
-from tornado_app.observability.metrics import RESTARTS, Metrics, known
+from tornado_app.observability.metrics import RESTARTS, Metrics, known_label
 from tornado_app.runtime import event_loop
-from tornado_app.runtime.gc_policy import search_seldom
-from tornado_app.runtime.lifecycle import Serving, serve_until_stopped
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.gc_policy import run_gc_policy
+from tornado_app.runtime.lifecycle import ManagedService, serve_until_stopped
+from tornado_app.runtime.tasks import cancel_and_wait
 from tornado_app.runtime.tls import ReloadingTls
 from tornado_app.service import keys, listeners
 from tornado_app.service.health import Health
@@ -78,7 +78,7 @@ SOCKET_SPREAD = 1.5
 """Seconds over which a drain closes the sockets."""
 
 
-class Share(NamedTuple):
+class WorkerContext(NamedTuple):
     """What one of several processes has in common with the others, besides the port: `uri`, if the database is theirs.
 
     Their supervisor looks after that database, keeps the port for them, and serves the metrics of all.
@@ -87,8 +87,8 @@ class Share(NamedTuple):
     uri: str | None
 
 
-class Service(Serving):
-    """One process of the service, alone or with a `share`; on a `demo` the page offers to play.
+class Service(ManagedService):
+    """One process of the service, alone or with a `worker`; on a `demo` the page offers to play.
 
     `extra_routes` are served too.
     """
@@ -99,13 +99,13 @@ class Service(Serving):
         *,
         demo: bool = False,
         extra_routes: Iterable[Route] = (),
-        share: Share | None = None,
+        worker: WorkerContext | None = None,
     ) -> None:
         super().__init__(config.drain_timeout)
         self.config = config
         self._demo = demo
         self._extra_routes = list(extra_routes)
-        self._share = share
+        self._worker = worker
         self._newest: int | None = None
         self._built = False
         self.metrics = Metrics()
@@ -117,15 +117,15 @@ class Service(Serving):
     async def _start(self) -> None:
         """Everything from the database to the open port, in this order. Raises StartupError."""
         config, metrics = self.config, self.metrics
-        if self._share is None:
-            listeners.look_at(config)
+        if self._worker is None:
+            listeners.check_available(config)
             self._listen_for_probes()
         self.tracing = otel_setup.from_environment()
         if self.tracing is not None:
             self._exit.push_async_callback(self.tracing.close)
         self.client = await self._exit.enter_async_context(
             open_database(
-                (self._share.uri if self._share else None) or config.read_mongodb_uri(),
+                (self._worker.uri if self._worker else None) or config.read_mongodb_uri(),
                 config.mongodb_database,
                 data_dir=config.data_dir,
                 driver=config.mongodb_driver,
@@ -150,7 +150,7 @@ class Service(Serving):
         if self.token_keys.remote is not None:
             await self._fetch_keys(self.token_keys.remote)
         await self._primed()
-        await self._background("garbage", search_seldom)
+        await self._background("gc policy", run_gc_policy)
         await self._listen()
 
     def _build(self) -> None:
@@ -161,10 +161,10 @@ class Service(Serving):
             policy=config.write_policy,
             timeout=config.mongodb_timeout,
             max_waiting=config.max_pending_writes,
-            observe_batch=metrics.commit_size.observe,
+            observe_batch=metrics.batch_size.observe,
             tracing=self.tracing,
         )
-        metrics.waiting.set_function(lambda: self.store.waiting)
+        metrics.pending_writes.set_function(lambda: self.store.waiting)
         self.hub = Hub(
             gap=1 / config.max_messages_per_second,
             observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
@@ -177,7 +177,7 @@ class Service(Serving):
             self.client,
             config.mongodb_database,
             self.board,
-            on_restart=lambda reason: metrics.feed_restarts.labels(known(reason, RESTARTS)).inc(),
+            on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
             cache=self.store.cache,
         )
         self.rank_check = RankCheck(
@@ -274,7 +274,7 @@ class Service(Serving):
         task = asyncio.ensure_future(work())
         task.add_done_callback(lambda done: self._ended(name, done))
 
-        self._exit.push_async_callback(end, task)
+        self._exit.push_async_callback(cancel_and_wait, task)
 
     def _ended(self, name: str, task: asyncio.Future[None]) -> None:
         if not task.cancelled():
@@ -368,7 +368,7 @@ class Service(Serving):
             ssl_context=tls.context if tls else None,
             interceptor=FastPath(self.dispatcher, shedder),
         )
-        self.url = listeners.bind(self.server, config, shared=self._share is not None)
+        self.url = listeners.bind(self.server, config, shared=self._worker is not None)
 
     async def _tls(self) -> ReloadingTls | None:
         if self.config.tls_cert_file is None or self.config.tls_key_file is None:

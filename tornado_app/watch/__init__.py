@@ -9,7 +9,7 @@ import sys
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from tornado_app.runtime.lifecycle import on_signals
+from tornado_app.runtime.lifecycle import set_on_signals
 from tornado_app.watch.address import socket_address
 from tornado_app.watch.connection import View, follow
 from tornado_app.watch.lines import Lines
@@ -31,7 +31,7 @@ def run(url: str) -> int:
 
 async def _run(address: str) -> int:
     stop = asyncio.Event()
-    on_signals(stop)
+    set_on_signals(stop)
     if not can_draw(sys.stdout):
         return await _until(stop, address, Lines(sys.stdout, sys.stderr))
     screen = Screen(sys.stdout, sys.stdin, title=urlsplit(address).netloc, quit_=stop.set)

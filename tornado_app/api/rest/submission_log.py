@@ -81,7 +81,7 @@ class SubmissionRecorder:
         counter.inc(points)
 
     def _suspect(self, player: str, rule: AbuseRule) -> None:
-        self._metrics.suspicious.labels(rule).inc()
+        self._metrics.abuse_reports.labels(rule).inc()
         audit.warning("suspicious player", extra={"event": "suspicion", "player": player, "rule": rule.value})
         self._suspect_player(player, rule)
 

@@ -10,7 +10,7 @@ import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
 from tornado_app.mongo.client.driver import is_transient, maybe_await
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.tasks import cancel_and_wait
 
 log = logging.getLogger("leaderboard.schema")
 
@@ -53,7 +53,7 @@ async def make_index(collection: Any, keys: list[tuple[str, int]], **options: An
             if building.done() and building.exception() is not None:
                 building = _start(collection, keys, options)
     finally:
-        await end(building)
+        await cancel_and_wait(building)
 
 
 def _start(collection: Any, keys: list[tuple[str, int]], options: dict[str, Any]) -> asyncio.Future[Any]:

@@ -17,7 +17,7 @@ from tornado_app.mongo.embedded.data_dir import DataDirectory, DirectoryInUse
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 from tornado_app.mongo.ledger.audit_scan import LedgerScan
 from tornado_app.mongo.ledger.writer import LedgerWriter
-from tornado_app.runtime.tasks import end
+from tornado_app.runtime.tasks import cancel_and_wait
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ async def _writing(client: Client, name: str) -> AsyncIterator[None]:
         yield
     finally:
         await writer.close()
-        await end(task)
+        await cancel_and_wait(task)
 
 
 async def _close(client: Client) -> None:

@@ -33,7 +33,7 @@ from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.ledger.reconciliation import Reconciliation, erasure
 from tornado_app.mongo.players.documents import Document
 from tornado_app.mongo.players.write_marker import Kind
-from tornado_app.runtime.tasks import first_of, jittered
+from tornado_app.runtime.tasks import jittered, run_until_first_exits
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -156,7 +156,7 @@ class LedgerWriter:
         self._heads.forget()
         self._resume_token = self._watermark = None
         self._awaited = None, time.monotonic()
-        await first_of(self._renew(), self._follow(state))
+        await run_until_first_exits(self._renew(), self._follow(state))
 
     async def _renew(self) -> None:
         while True:
@@ -194,7 +194,7 @@ class LedgerWriter:
             reader = ChangeStreamReader(
                 self._players, place, (lambda: None) if self._feed is None else self._feed.subscribe
             )
-            await first_of(reader.run(), self._consume(reader))
+            await run_until_first_exits(reader.run(), self._consume(reader))
         except HistoryLost as lost:
             await self._lost(str(lost))
         except ResumePointInvalid:

@@ -1,4 +1,4 @@
-"""A record as one line: a JSON object, or text for a person. No value can forge a line."""
+"""Formats a log record as one line: a JSON object, or text. No value can forge a line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 from leaderboard_logs.redaction import redacted
 
 Context = Callable[[], dict[str, str]]
-"""Gives the fields of what is at hand, such as a request."""
+"""Returns the fields of the current context, such as the request."""
 
 
 class ShortForm(NamedTuple):
@@ -27,7 +27,7 @@ class ShortForm(NamedTuple):
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FIXED = frozenset({"ts", "level", "logger", "message", "exception", "stack"})
-# Control characters, line separators, what turns the direction of writing, and halves of characters.
+# Control characters, line separators, bidirectional controls, and surrogates.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _SIMPLE = frozenset({str, int, float, bool, type(None)})
 _COLORS = {"DEBUG": "\x1b[2m", "INFO": "\x1b[32m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
@@ -64,15 +64,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger (without `ours`, which it begins with), message and `name=value` pairs; a traceback follows,
-    indented.
+    """Time, level, logger (without the prefix `root_logger`), message and `name=value` pairs; then a traceback.
 
-    An event with a short form has it as its message. Below warning, it has no context.
+    An event with a short form has it as its message, and below warning no context.
     """
 
     def __init__(
         self,
-        ours: str,
+        root_logger: str,
         *,
         color: bool,
         process: int | None = None,
@@ -81,13 +80,13 @@ class TextFormatter(logging.Formatter):
     ) -> None:
         super().__init__()
         self._short_forms = short_forms
-        self._prefix = f"{ours}."
+        self._prefix = f"{root_logger}."
         self._color = color
         self._process = "" if process is None else f"[{process}] "
         self._context = context
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, or more where there is a traceback; lines after the first begin with white space."""
+        """One line; further lines of a traceback begin with white space."""
         color, dim, plain = (_COLORS.get(record.levelname, ""), _DIM, _PLAIN) if self._color else ("", "", "")
         name = _visible(record.name.removeprefix(self._prefix))
         message, pairs = self._message(record)
@@ -116,13 +115,13 @@ def _second(seconds: int) -> str:
 
 
 def _time(created: float) -> str:
-    """RFC 3339 in UTC with milliseconds; the part that is the same all second long is made once."""
+    """RFC 3339 in UTC with milliseconds; the part up to seconds is cached."""
     seconds, ms = divmod(int(created * 1000), 1000)
     return f"{_second(seconds)}.{ms:03d}Z"
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    """What was passed as `extra`; a name that a line has already gets an underscore."""
+    """The fields passed as `extra`; a name that the line already has gets an underscore."""
     return {
         f"{name}_" if name in _FIXED else name: value if type(value) in _SIMPLE else _plain(value)
         for name, value in record.__dict__.items()
@@ -142,8 +141,7 @@ def _json(value: object) -> str:
 
 
 def _plain(value: object, depth: int = 4) -> object:
-    """`value` as something that can always be encoded. Objects are shown by `str`, never field by field: a field may be
-    secret."""
+    """`value` in a form that can always be encoded. Objects are formatted by `str`, because a field may be secret."""
     if depth and isinstance(value, dict):
         return {_well_formed(str(key)): _plain(item, depth - 1) for key, item in value.items()}
     if depth and isinstance(value, list | tuple | set | frozenset):
@@ -158,7 +156,7 @@ def _well_formed(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """`text` with each character that could move a terminal's cursor or end the line written as an escape."""
+    """`text` with characters that move a terminal's cursor or end the line escaped."""
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

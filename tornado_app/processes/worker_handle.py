@@ -1,4 +1,4 @@
-"""One of the processes, as the supervisor sees it."""
+"""A worker process, as the supervisor sees it."""
 
 from __future__ import annotations
 
@@ -12,43 +12,53 @@ from collections.abc import Callable
 
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.observability.aggregation import Family
-from tornado_app.processes.channel import Ask, Channel, Drain, Fault, Measured, Orders, Readiness, Ready, Topic
+from tornado_app.processes.channel import (
+    Channel,
+    Drain,
+    Fault,
+    MetricsReport,
+    ReadinessReport,
+    Ready,
+    Request,
+    StartWorker,
+    Topic,
+)
 from tornado_app.runtime import parent_death
 
-ASK_SECONDS = 2.0
-"""How long an answer is waited for; a process whose event loop is held up is not."""
+REPORT_TIMEOUT = 2.0
+"""Maximum seconds to wait for a report; a worker with a blocked event loop does not send one."""
 
 _WORKER = "tornado_app.processes.worker"
 
 
 def _python() -> list[str]:
-    """The interpreter, which imports from the working directory only where this process does too."""
+    """The interpreter; it imports from the working directory only if this process does too."""
     return [sys.executable] if os.getcwd() in sys.path else [sys.executable, "-P"]  # noqa: PTH109  # sys.path has texts
 
 
-class Child:
-    """A running process; `spawn` makes one. `reasons`: why no traffic should come to it, as last told.
+class WorkerHandle:
+    """A running worker; `spawn` starts one. `reasons`: why it is not ready, by its last report.
 
-    `measured` is told its metrics whenever they come in, `serves` when it is ready.
+    `on_metrics` is called with each report of metrics, `on_ready` when the worker is ready.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
         self.pid = process.pid
         self.ready = False
         self.reasons: list[str] = []
-        self.measured: Callable[[list[Family]], None] = lambda families: None
-        self.serves: Callable[[], None] = lambda: None
+        self.on_metrics: Callable[[list[Family]], None] = lambda families: None
+        self.on_ready: Callable[[], None] = lambda: None
         self._process = process
         self._channel = channel
         self._fault: Fault | None = None
-        self._asked: dict[Topic, asyncio.Future[None]] = {}
+        self._pending: dict[Topic, asyncio.Future[None]] = {}
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def spawn(cls, orders: Orders) -> Child:
-        """Start a process, which ends with this one. Raises OSError.
+    async def spawn(cls, start: StartWorker) -> WorkerHandle:
+        """Start a worker, which is killed when this process ends. Raises OSError.
 
-        It has a session of its own: Ctrl-C is for the supervisor alone, which then tells it.
+        It has its own session, so that only the supervisor receives Ctrl-C.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -60,39 +70,39 @@ class Child:
             except OSError:
                 ours.close()
                 raise
-        channel = await Channel.over(ours)
-        channel.send(orders)
+        channel = await Channel.from_socket(ours)
+        channel.send(start)
         return cls(process, channel)
 
-    async def ended(self) -> int:
-        """Wait until it has ended and all that it said is known; the exit code, negative for a signal."""
+    async def wait(self) -> int:
+        """Wait until it has exited and all its messages are read; the exit code, negative for a signal."""
         code = await self._process.wait()
         await self._reading
         await self._channel.close()
         return code
 
-    def fault(self, code: int) -> StartupError | ConfigError:
-        """Why it has ended."""
+    def exit_error(self, code: int) -> StartupError | ConfigError:
+        """The error for this exit code, or the one that the worker reported."""
         if self._fault is None:
             return StartupError(f"worker process {self.pid} exited with code {code}; see the log")
         return ConfigError(self._fault.lines) if self._fault.settings else StartupError(" ".join(self._fault.lines))
 
     def drain(self) -> None:
-        """Have it finish what is under way, and end."""
+        """Have it finish the work in progress, and exit."""
         self._channel.send(Drain())
 
     def kill(self) -> None:
-        """End it at once."""
-        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+        """Kill it."""
+        with contextlib.suppress(ProcessLookupError):  # it has already exited
             self._process.send_signal(signal.SIGKILL)
 
-    async def ask(self, topic: Topic) -> bool:
-        """Have it tell about `topic`; whether it did in time. Who asks while an answer is due waits for that one."""
-        answer = self._asked.get(topic)
+    async def request(self, topic: Topic) -> bool:
+        """Request a report; returns whether it came in time. Concurrent requests share one report."""
+        answer = self._pending.get(topic)
         if answer is None:
-            answer = self._asked[topic] = asyncio.get_running_loop().create_future()
-            self._channel.send(Ask(topic))
-        await asyncio.wait([answer], timeout=ASK_SECONDS)
+            answer = self._pending[topic] = asyncio.get_running_loop().create_future()
+            self._channel.send(Request(topic))
+        await asyncio.wait([answer], timeout=REPORT_TIMEOUT)
         return answer.done() and not answer.cancelled()
 
     async def _read(self) -> None:
@@ -100,20 +110,20 @@ class Child:
             match message:
                 case Ready():
                     self.ready = True
-                    self.serves()
+                    self.on_ready()
                 case Fault():
                     self._fault = message
-                case Measured(families):
-                    self.measured(families)
-                    self._answered("metrics")
-                case Readiness(reasons):
+                case MetricsReport(families):
+                    self.on_metrics(families)
+                    self._complete("metrics")
+                case ReadinessReport(reasons):
                     self.reasons = reasons
-                    self._answered("readiness")
+                    self._complete("readiness")
         self.ready = False
-        for answer in self._asked.values():
+        for answer in self._pending.values():
             answer.cancel()
 
-    def _answered(self, topic: Topic) -> None:
-        answer = self._asked.pop(topic, None)
+    def _complete(self, topic: Topic) -> None:
+        answer = self._pending.pop(topic, None)
         if answer is not None:
             answer.set_result(None)

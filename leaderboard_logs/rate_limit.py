@@ -1,4 +1,4 @@
-"""A bound on how often one complaint is logged: what goes wrong goes wrong for every request at once."""
+"""Limits how often similar lines are logged: an error usually occurs for many requests at once."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ import logging
 import time
 from collections.abc import Callable, Hashable
 
-MOST = 20
-"""Lines of one kind in a second: warnings and worse, and refusals. A line for each update is no complaint, and has no
-bound."""
+MAX_LINES = 20
+"""Maximum lines of one kind per second, for warnings, errors and refusals. Other lines are not limited."""
 
 AUDIT = "leaderboard.audit"
-"""What it says of accepted updates and of moderators has no bound: none of it may be lost."""
+"""The audit log. Its lines about accepted updates and moderation are not limited, so that none is lost."""
 
 REFUSED = "_refused"
-"""How the `event` of a refusal ends: anyone can cause as many as they like."""
+"""Suffix of the `event` of refusals, which anybody can cause."""
 
-MOST_AUDITED = 100
-"""Audit lines of refusals of one kind in a second."""
+MAX_AUDIT_REFUSALS = 100
+"""Maximum audit lines of refusals of one kind per second."""
 
-MOST_OF_ONE = 5
-"""Refusals of one kind and one client in a second, so that a client that floods the log leaves room for others."""
+MAX_PER_CLIENT = 5
+"""Maximum refusals of one kind and one client per second, so that one client cannot use up the limit."""
 
-KINDS = 5000
-"""Kinds, and clients of each, that are counted at once; libraries may put anything into a message."""
+MAX_KINDS = 5000
+"""Maximum kinds and clients that are counted at once; messages of libraries may contain anything."""
 
 
-class Flood(logging.Filter):
-    """Holds back what is more than `MOST` a second of one kind: the same logger and the same message before formatting,
-    or of refusals the same logger, event and reason.
+class RateLimitFilter(logging.Filter):
+    """Suppresses lines above `MAX_LINES` a second of one kind.
 
-    The next line of that kind that passes says how many were `suppressed`.
+    A kind is the logger and the unformatted message; of refusals, the logger, event and reason. The next line of that
+    kind has the number of `suppressed` ones.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,19 +40,19 @@ class Flood(logging.Filter):
         self._held: dict[Hashable, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written."""
+        """Whether the record is logged."""
         event = str(getattr(record, "event", ""))
         refused = event.endswith(REFUSED)
         if not refused and (record.levelno < logging.WARNING or record.name == AUDIT):
             return True
         second = int(self._clock())
-        if second != self._second or len(self._passed) > KINDS:
+        if second != self._second or len(self._passed) > MAX_KINDS:
             self._second = second
             self._passed.clear()
         kind: Hashable = (
             (record.name, event, getattr(record, "reason", "")) if refused else (record.name, str(record.msg))
         )
-        most = MOST_AUDITED if refused and record.name == AUDIT else MOST
+        most = MAX_AUDIT_REFUSALS if refused and record.name == AUDIT else MAX_LINES
         if not self._passes(kind, most, _client(record) if refused else None):
             self._held[kind] = self._held.get(kind, 0) + 1
             return False
@@ -64,7 +63,7 @@ class Flood(logging.Filter):
     def _passes(self, kind: Hashable, most: int, client: Hashable) -> bool:
         passed = self._passed.get(kind, 0)
         of_client = self._passed.get((kind, client), 0)
-        if passed >= most or (client is not None and of_client >= MOST_OF_ONE):
+        if passed >= most or (client is not None and of_client >= MAX_PER_CLIENT):
             return False
         self._passed[kind] = passed + 1
         if client is not None:
@@ -73,6 +72,6 @@ class Flood(logging.Filter):
 
 
 def _client(record: logging.LogRecord) -> Hashable:
-    """The client that was refused: the player of its token, else its address; None where neither is known."""
+    """The refused client: the player of its token, else its address; None if neither is known."""
     found: Hashable = getattr(record, "caller", None) or getattr(record, "remote", None)
     return found

@@ -1,4 +1,4 @@
-"""The port of the metrics where there are several processes: one scrape tells about all of them."""
+"""The metrics port of several processes: `/metrics`, `/healthz` and `/readyz` aggregate all workers."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from tornado_app.http.cors import Cors
 from tornado_app.http.dispatcher import Dispatcher
 from tornado_app.http.messages import Request, Response, Route, Router
 from tornado_app.http.tornado_delegate import Delegate
-from tornado_app.observability.aggregation import Joined, families
+from tornado_app.observability.aggregation import AggregatedCollector, families
 from tornado_app.observability.metrics import Metrics
 from tornado_app.processes.channel import Topic
-from tornado_app.processes.child import Child
+from tornado_app.processes.worker_handle import WorkerHandle
 from tornado_app.service import listeners
 
 CLOSE_TIMEOUT = 1.0
-"""Seconds that open connections get to end."""
+"""Maximum seconds until open connections are closed."""
 
 _OWN_GAUGES = frozenset({
     "leaderboard_processes", "leaderboard_ready", "leaderboard_draining",
     "process_virtual_memory_bytes", "process_resident_memory_bytes",
 })  # fmt: skip
-"""The others are for those who serve to tell."""
+"""Gauges that the supervisor reports itself; all others come from the workers."""
 
 
-class Operations:
-    """`/metrics`, `/healthz` and `/readyz` for all `children`; None is a place whose process is being started.
+class AggregatedProbes:
+    """`/metrics`, `/healthz` and `/readyz` for all `workers`, of which None is being started.
 
-    `metrics` are the supervisor's own, `joined` everybody's.
+    `metrics`: those of the supervisor itself. `collector`: those of all processes.
     """
 
-    def __init__(self, children: Sequence[Child | None]) -> None:
+    def __init__(self, workers: Sequence[WorkerHandle | None]) -> None:
         self.metrics = Metrics()
-        self.joined = Joined()
+        self.collector = AggregatedCollector()
         self.draining = False
-        self._children = children
+        self._workers = workers
         registry = CollectorRegistry()
-        registry.register(self.joined)
+        registry.register(self.collector)
         self._probes = ProbeEndpoints(registry, self._reasons, self._measure)
         routes = [
             Route("/healthz", {"GET": self._probes.healthz}),
@@ -64,38 +64,38 @@ class Operations:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._server.close_all_connections()
         except TimeoutError:
-            return  # who still reads is cut off with the process
+            return  # open connections end with the process
 
     async def _all_metrics(self, request: Request) -> Response:
-        """From who does not answer in time, what it told last."""
-        await self._ask("metrics")
+        """If a worker does not report in time, its previous report is used."""
+        await self._request("metrics")
         return self._probes.metrics(request)
 
     async def _readyz(self, request: Request) -> Response:
-        await self._ask("readiness")
+        await self._request("readiness")
         return self._probes.readyz(request)
 
-    async def _ask(self, topic: Topic) -> None:
-        await asyncio.gather(*(child.ask(topic) for child in self._serving()))
+    async def _request(self, topic: Topic) -> None:
+        await asyncio.gather(*(worker.request(topic) for worker in self._serving()))
 
-    def _serving(self) -> list[Child]:
-        return [child for child in self._children if child is not None and child.ready]
+    def _serving(self) -> list[WorkerHandle]:
+        return [worker for worker in self._workers if worker is not None and worker.ready]
 
     def _measure(self) -> None:
-        """Add what is the supervisor's to know: what it counts, and how many processes there are."""
+        """Update the supervisor's own metrics, such as the number of processes."""
         serving = self._serving()
         self.metrics.processes.set(len(serving))
         self.metrics.draining.set(self.draining)
-        self.metrics.ready.set(not self.draining and len(serving) == len(self._children))
+        self.metrics.ready.set(not self.draining and len(serving) == len(self._workers))
         own = [each for each in families(self.metrics) if each.kind != "gauge" or each.name in _OWN_GAUGES]
-        self.joined.put(os.getpid(), own)
+        self.collector.update(os.getpid(), own)
 
     def _reasons(self) -> list[str]:
-        """Why no traffic should come: what any process says, each once."""
+        """Why the service is not ready: the reasons of all workers, without duplicates."""
         found = {"draining": None} if self.draining else {}
         serving = self._serving()
-        if len(serving) < len(self._children):
+        if len(serving) < len(self._workers):
             found["not all processes run"] = None
-        for child in serving:
-            found.update(dict.fromkeys(child.reasons))
+        for worker in serving:
+            found.update(dict.fromkeys(worker.reasons))
         return list(found)

@@ -1,4 +1,4 @@
-"""Who plays on the demo: names of many scripts, both directions and all lengths, as a real board has them."""
+"""The names of the demo's players: many scripts, both directions and all lengths."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NAMES = (
     "Ada", "🇧🇷 Thiago", "Hubert Wolfeschlegelsteinhausenbergerdorff the Very Persistent",
     "ក្រសួង", "Wawrzyniec Brzęczyszczykiewicz", "Тамерлан", "ਹਰਪ੍ਰੀਤ", "Σίσυφος", "Ngũgĩ", "林 さん", "سلمان", "Æ 12",
 )  # fmt: skip
-"""Names of simulated players; what lies beyond the last begins again with a number."""
+"""Names of simulated players; after the last, they repeat with a number."""
 
-_MANNERS = (
+_ADJECTIVES = (
     "Brave", "Bright", "Calm", "Cheerful", "Clever", "Curious", "Daring", "Eager", "Gentle", "Jolly", "Keen", "Lively",
     "Lucky", "Merry", "Mighty", "Nimble", "Patient", "Quick", "Quiet", "Sunny", "Swift", "Witty",
 )  # fmt: skip
@@ -26,28 +26,28 @@ _ANIMALS = (
 )  # fmt: skip
 
 
-class Person(NamedTuple):
+class Persona(NamedTuple):
     """A user id and a display name."""
 
     user_id: str
     name: str
 
 
-CURL = Person("curl", "Captain Curl")
-"""Whom the curl lines that the demo prints score for."""
+CURL = Persona("curl", "Captain Curl")
+"""The player of the curl lines that the demo prints."""
 
 
-def simulated(number: int) -> Person:
-    """The simulated player of a number from 0; always the same one, so that a demo goes on where it stopped."""
+def simulated(number: int) -> Persona:
+    """The simulated player with this number (from 0); always the same, so that a restarted demo continues."""
     again, place = divmod(number, len(NAMES))
     name = NAMES[place]
     if again:
         mark = f" {again + 1}"
         name = name[: 64 - len(mark)] + mark
-    return Person(f"demo-{number + 1:03d}", name)
+    return Persona(f"demo-{number + 1:03d}", name)
 
 
-def visitor(user_id: str) -> Person:
-    """A friendly name for somebody new; the id decides, so that it tells nothing else."""
-    dice = random.Random(user_id)  # noqa: S311  # a name is no secret
-    return Person(user_id, f"{dice.choice(_MANNERS)} {dice.choice(_ANIMALS)}")
+def visitor(user_id: str) -> Persona:
+    """A random friendly name, derived from the id."""
+    dice = random.Random(user_id)  # noqa: S311  # not a secret
+    return Persona(user_id, f"{dice.choice(_ADJECTIVES)} {dice.choice(_ANIMALS)}")

@@ -1,5 +1,4 @@
-"""Where lines go: to stderr, in one form. Each is one write, which holds up the event loop where a pipe's reader does
-not keep up."""
+"""Configures logging to stderr. Each line is one write, which blocks the event loop if the reader of a pipe is slow."""
 
 from __future__ import annotations
 
@@ -9,14 +8,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, TextIO
 
-from leaderboard_logs.flood import Flood
-from leaderboard_logs.lines import Context, JsonFormatter, ShortForm, TextFormatter
+from leaderboard_logs.formatters import Context, JsonFormatter, ShortForm, TextFormatter
+from leaderboard_logs.rate_limit import RateLimitFilter
 
 
 def configure(
-    ours: str,
+    root_logger: str,
     level: str = "info",
-    form: Literal["auto", "json", "text"] = "auto",
+    log_format: Literal["auto", "json", "text"] = "auto",
     stream: TextIO | None = None,
     *,
     color: bool = True,
@@ -24,20 +23,19 @@ def configure(
     context: Context = dict,
     short_forms: Mapping[str, ShortForm] = MappingProxyType({}),
 ) -> None:
-    """Send every logger's lines to `stream` (stderr by default) in one form; may be called again.
+    """Send the lines of every logger to `stream` (default: stderr). May be called again.
 
-    `level` is for the loggers below `ours`; those of libraries start at info, as some of them log all that they
-    exchange below that. `color`: whether a terminal may be sent colours. `process`: what each line says of the process
-    that wrote it. `context`: fields of what is at hand, put into each line.
-    `short_forms`: by event, for text.
+    `level` applies to the loggers below `root_logger`; loggers of libraries have at least info, as some of them log
+    all their traffic below that. `color`: whether lines on a terminal may have colours. `process`: the number of the
+    process, a field of each line. `context`: returns further fields of each line. `short_forms`: by event, for text.
     """
     output = sys.stderr if stream is None else stream
     terminal = output.isatty()
-    text = form == "text" or (form == "auto" and terminal)
+    text = log_format == "text" or (log_format == "auto" and terminal)
     handler = _Handler(output)
-    handler.addFilter(Flood())
+    handler.addFilter(RateLimitFilter())
     handler.setFormatter(
-        TextFormatter(ours, color=color and terminal, process=process, context=context, short_forms=short_forms)
+        TextFormatter(root_logger, color=color and terminal, process=process, context=context, short_forms=short_forms)
         if text
         else JsonFormatter(process=process, context=context)
     )
@@ -47,14 +45,14 @@ def configure(
     root.addHandler(handler)
     least = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(max(least, logging.INFO))
-    logging.getLogger(ours).setLevel(least)
+    logging.getLogger(root_logger).setLevel(least)
     logging.captureWarnings(capture=True)
-    # Nothing here shows them, and they are looked up for each record.
+    # The formatters do not use them, and collecting them costs time for each record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, so that `configure` can tell it from others."""
+    """The handler that `configure` installs, and replaces when it is called again."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
         """Say in one safe line that a line was lost; the base prints the record's arguments, secret or not."""
@@ -66,4 +64,4 @@ class _Handler(logging.StreamHandler[TextIO]):
         try:
             self.stream.write(self.format(lost) + self.terminator)
         except (OSError, ValueError):
-            return  # the stream itself is gone, and there is no other
+            return  # the stream itself is closed

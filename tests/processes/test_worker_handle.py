@@ -1,0 +1,76 @@
+"""A real process as the supervisor sees it, without the supervisor."""
+
+import pickle
+from dataclasses import replace
+
+import pytest
+
+from tests.support.wait import eventually
+from tornado_app.config import Config
+from tornado_app.core.errors import ConfigError, StartupError
+from tornado_app.processes.channel import StartWorker
+from tornado_app.processes.worker_handle import WorkerHandle
+
+CONFIG = replace(Config(), port=0, action_points={})
+
+
+@pytest.fixture
+async def spawn():
+    workers = []
+
+    async def spawn(config: Config, uri: str | None = None) -> WorkerHandle:
+        workers.append(await WorkerHandle.spawn(StartWorker(pickle.dumps(config), uri)))
+        return workers[-1]
+
+    yield spawn
+    for worker in workers:
+        worker.kill()
+        await worker.wait()
+
+
+async def test_a_fault_of_the_settings_is_told_as_one(spawn, tmp_path):
+    worker = await spawn(replace(CONFIG, mongodb_uri_file=tmp_path / "gone"))
+    fault = worker.exit_error(await worker.wait())
+    assert isinstance(fault, ConfigError)
+    assert fault.faults == [f"mongodb_uri_file: {tmp_path / 'gone'} cannot be read: No such file or directory"]
+    assert not worker.ready
+
+
+async def test_it_imports_nothing_from_the_working_directory(spawn, tmp_path, monkeypatch):
+    (tmp_path / "asyncio.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    worker = await spawn(replace(CONFIG, mongodb_uri_file=tmp_path / "gone"))
+    assert isinstance(worker.exit_error(await worker.wait()), ConfigError)
+
+
+async def test_what_keeps_it_from_starting_is_told(spawn, mongo_database, tmp_path):
+    (tmp_path / "jwt.key").write_text("short")
+    uri, name = mongo_database
+    worker = await spawn(replace(CONFIG, mongodb_database=name, data_dir=tmp_path), uri)
+    fault = worker.exit_error(await worker.wait())
+    assert isinstance(fault, StartupError)
+    assert "the key that tokens are verified with cannot be used" in str(fault)
+
+
+async def test_it_tells_when_it_serves_and_what_it_is_asked(spawn, mongo_database, tmp_path):
+    uri, name = mongo_database
+    worker = await spawn(replace(CONFIG, mongodb_database=name, data_dir=tmp_path), uri)
+    told = []
+    worker.on_metrics = told.append
+    await eventually(lambda: worker.ready, 30)
+    assert await worker.request("readiness")
+    assert worker.reasons == []
+    assert await worker.request("metrics")
+    assert "leaderboard_http_requests" in {family.name for family in told[-1]}
+    worker.drain()
+    assert await worker.wait() == 0
+    assert len(told) == 2  # the last comes unasked
+    assert not await worker.request("metrics")
+
+
+async def test_one_that_is_killed_says_so_itself(spawn):
+    worker = await spawn(CONFIG, "mongodb://127.0.0.1:9/?replicaSet=rs0")
+    worker.kill()
+    assert (
+        str(worker.exit_error(await worker.wait())) == f"worker process {worker.pid} exited with code -9; see the log"
+    )

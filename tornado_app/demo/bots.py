@@ -1,0 +1,177 @@
+"""The simulated players: each scores over HTTP like any client, at its own pace."""
+
+# ruff: noqa: S311 - randomness of a game, not cryptography
+from __future__ import annotations
+
+import asyncio
+import heapq
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
+
+from tornado_app.core.policies import RateLimit
+from tornado_app.demo.games import GAMES, Game, Move
+from tornado_app.demo.personas import Persona
+
+log = logging.getLogger("leaderboard.demo")
+
+FIRST_ROUND_SECONDS = 3.0
+"""Seconds in which all bots score for the first time."""
+
+MIN_PACE, MAX_PACE = 2.0, 20.0
+"""Bounds of the seconds between two moves of the fastest bot, whatever the rate limit is."""
+
+MAX_MOVES_PER_SECOND = 100.0
+"""Maximum moves per second of all bots, so that the demo does not use the whole machine."""
+
+TOKEN_TTL, TOKEN_RENEWAL = 3600.0, 3000.0
+"""Seconds that a bot's token is valid, and after which it is replaced."""
+
+REQUEST_TIMEOUT = 10.0
+CLOSE_SECONDS = 1.0
+"""Maximum seconds for moves in progress at the end."""
+
+Mint = Callable[[Persona, float], str]
+"""Returns a bearer token for a persona that is valid for this many seconds."""
+
+
+class Bot:
+    """A simulated player. `pace`: mean seconds between two moves; `rests_until`: it makes no moves before this time."""
+
+    __slots__ = ("pace", "persona", "renew_at", "rests_until", "score", "token")
+
+    def __init__(self, persona: Persona, pace: float) -> None:
+        self.persona = persona
+        self.pace = pace
+        self.score = 0
+        self.rests_until = 0.0
+        self.token = ""
+        self.renew_at = 0.0
+
+
+class Bots:
+    """Bots that play on the service at `url` until `run` is cancelled.
+
+    `max_points`: maximum points of a move; `actions`: points by action type.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        personas: list[Persona],
+        *,
+        mint: Mint,
+        actions: Mapping[str, int],
+        max_points: int,
+        limit: RateLimit,
+    ) -> None:
+        self._url = url
+        self._mint = mint
+        self._actions = list(actions)
+        # Actions with few points are frequent, so that every frontend yields about the same points.
+        self._weights = [1 / points for points in actions.values()]
+        self._max_points = max_points
+        self._dice = random.Random()
+        self._players = [Bot(persona, pace) for persona, pace in zip(personas, _paces(personas, limit), strict=True)]
+        self._top_score = 0
+        self._moves: set[asyncio.Task[None]] = set()
+        self._logged: set[str] = set()
+
+    async def run(self) -> None:
+        """Play until cancelled; moves in progress are finished."""
+        # No proxy and no certificate check: the bots connect to their own process.
+        client = AsyncHTTPClient(
+            force_instance=True, max_clients=100, defaults={"validate_cert": False, "request_timeout": REQUEST_TIMEOUT}
+        )
+        try:
+            await self._play(client)
+        finally:
+            if self._moves:
+                _, late = await asyncio.wait(self._moves, timeout=CLOSE_SECONDS)
+                for turn in late:
+                    turn.cancel()
+            client.close()
+
+    async def _play(self, client: AsyncHTTPClient) -> None:
+        now = time.monotonic()
+        entrance = max(FIRST_ROUND_SECONDS, len(self._players) / MAX_MOVES_PER_SECOND)
+        due = [(now + entrance * self._dice.random(), number) for number in range(len(self._players))]
+        heapq.heapify(due)
+        while True:
+            at, number = due[0]
+            await asyncio.sleep(at - time.monotonic())
+            player = self._players[number]
+            heapq.heapreplace(due, (time.monotonic() + player.pace * self._dice.uniform(0.2, 1.8), number))
+            if player.rests_until <= time.monotonic():
+                turn = asyncio.create_task(self._move(client, player))
+                self._moves.add(turn)
+                turn.add_done_callback(self._ended)
+
+    def _ended(self, turn: asyncio.Task[None]) -> None:
+        self._moves.discard(turn)
+        if not turn.cancelled() and (error := turn.exception()) is not None:
+            log.error("simulated player failed", exc_info=error)
+
+    async def _move(self, client: AsyncHTTPClient, player: Bot) -> None:
+        """Make one move through a random frontend, and handle the response as a client would."""
+        game = self._dice.choice(GAMES)
+        move = Move(player.persona.user_id, self._points(player), self._action(), str(uuid4()))
+        try:
+            response = await self._call(client, player, game.method, game.path, game.body(move))
+            if response.code == 404:  # this frontend does not create players
+                place = f"/api/v1/players/{quote(player.persona.user_id, safe='')}"
+                await self._call(client, player, "PUT", place, {})
+                response = await self._call(client, player, game.method, game.path, game.body(move))
+        except (OSError, HTTPClientError) as error:
+            log.debug("request of a simulated player failed: %s", error)
+            return
+        self._handle_response(player, game, response)
+
+    async def _call(
+        self, client: AsyncHTTPClient, player: Bot, method: str, path: str, body: dict[str, Any]
+    ) -> HTTPResponse:
+        if time.monotonic() >= player.renew_at:
+            player.token = self._mint(player.persona, TOKEN_TTL)
+            player.renew_at = time.monotonic() + TOKEN_RENEWAL
+        headers = {"Authorization": f"Bearer {player.token}", "Content-Type": "application/json"}
+        return await client.fetch(
+            self._url + path, method=method, headers=headers, body=json.dumps(body), raise_error=False
+        )
+
+    def _points(self, player: Bot) -> int:
+        """A few points, and more for bots that are behind, so that positions change."""
+        behind = max(0, self._top_score - player.score)
+        caught_up = min(40, int(behind * self._dice.random() * 0.3))
+        return min(self._max_points, self._dice.randint(1, 12) + caught_up)
+
+    def _action(self) -> str:
+        return self._dice.choices(self._actions, self._weights)[0]
+
+    def _handle_response(self, player: Bot, game: Game, response: HTTPResponse) -> None:
+        if response.code in (200, 201):
+            player.score = json.loads(response.body)[game.score]
+            self._top_score = max(self._top_score, player.score)
+        elif response.code in (429, 500, 503):
+            player.rests_until = time.monotonic() + _seconds(response.headers.get("Retry-After"))
+        elif (answer := response.body.decode("utf-8", "replace")) not in self._logged:
+            self._logged.add(answer)
+            log.warning("request of a simulated player was refused", extra={"status": response.code, "answer": answer})
+
+
+def _seconds(text: str | None) -> float:
+    return float(text) if text and text.isdecimal() else 1.0
+
+
+def _paces(personas: list[Persona], limit: RateLimit) -> list[float]:
+    """The mean seconds between two moves of each bot; the fastest stays just within the rate limit."""
+    fastest = min(max(limit.window / limit.updates, MIN_PACE), MAX_PACE)
+    paces = [fastest * random.Random(persona.user_id).uniform(1.1, 2.5) for persona in personas]
+    busy = sum(1 / pace for pace in paces)
+    return [pace * max(1.0, busy / MAX_MOVES_PER_SECOND) for pace in paces]
