@@ -42,26 +42,26 @@ CONTRACT = {
 """The API contract, section 5."""
 
 
-def test_it_is_valid():
+def test_document_is_valid():
     OpenAPIV31SpecValidator(DOCUMENT).validate()
     for schema in DOCUMENT["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
     assert DOCUMENT["info"]["version"] == __version__
 
 
-def test_every_reference_leads_somewhere_and_every_component_is_used():
+def test_references_resolve_and_components_are_used():
     used = {node["$ref"] for node in nodes(DOCUMENT) if isinstance(node, dict) and "$ref" in node}
     parts = {kind: part for kind, part in DOCUMENT["components"].items() if kind != "securitySchemes"}
     there = {f"#/components/{kind}/{name}" for kind, part in parts.items() for name in part}
     assert used == there
 
 
-def test_the_command_prints_it(capsys):
+def test_command_prints_the_document(capsys):
     assert main(["openapi"]) == 0
     assert json.loads(capsys.readouterr().out) == DOCUMENT
 
 
-def test_every_route_is_described_and_nothing_else():
+def test_described_operations_equal_the_routes():
     nobody = Mock()
     routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
     routes += ModerationEndpoints(nobody, nobody).routes() + HistoryEndpoints(nobody, nobody).routes()
@@ -70,11 +70,11 @@ def test_every_route_is_described_and_nothing_else():
     assert {(method, path) for method, path, _ in OPERATIONS.values()} == served
 
 
-def test_every_socket_is_described_and_nothing_else():
+def test_described_sockets_equal_the_sockets():
     assert set(SOCKETS) == {path for frontend in FRONTENDS for path, _ in frontend.sockets}
 
 
-def test_operations_have_what_clients_are_generated_from():
+def test_operations_have_id_summary_tag_and_path_parameters():
     tags = {tag["name"] for tag in DOCUMENT["tags"]}
     assert len(OPERATIONS) == sum(map(len, DOCUMENT["paths"].values()))
     for name, (_, path, operation) in OPERATIONS.items():
@@ -85,7 +85,7 @@ def test_operations_have_what_clients_are_generated_from():
         assert in_path == set(re.findall(r"{(\w+)}", path))
 
 
-def test_the_contracts_errors_are_all_there():
+def test_errors_of_the_contract_are_listed():
     listed = {(e["status"], e["error"]) for e in DOCUMENT["x-errors"]}
     assert listed >= {(status, code) for status, codes in CONTRACT.items() for code in codes}
     named = {
@@ -98,7 +98,7 @@ def test_the_contracts_errors_are_all_there():
     assert named >= {code for codes in CONTRACT.values() for code in codes} - elsewhere
 
 
-def test_every_example_is_what_its_schema_says():
+def test_examples_match_their_schemas():
     contents = [node for node in nodes(DOCUMENT) if isinstance(node, dict) and isinstance(node.get("schema"), dict)]
     assert len(contents) > 50
     for content in contents:
@@ -111,7 +111,7 @@ def test_every_example_is_what_its_schema_says():
 @pytest.mark.parametrize(
     "write", [w for frontend in FRONTENDS for w in frontend.writes], ids=lambda w: f"{w.method} {w.path}"
 )
-def test_the_front_ends_read_their_examples(write):
+def test_frontends_read_their_body_examples(write):
     operation = DOCUMENT["paths"][write.path][write.method.lower()]
     headers = HTTPHeaders()
     for parameter in map(resolve, operation.get("parameters", ())):
@@ -125,10 +125,10 @@ def test_the_front_ends_read_their_examples(write):
     assert submission.user_id in (None, "alice")
 
 
-def test_numbers_say_their_size():
+def test_integers_have_a_size():
     for node in nodes(DOCUMENT["components"]["schemas"]):
         assert not isinstance(node, dict) or node.get("type") != "integer" or node["format"] == "int64"
 
 
-def test_the_routes_are_these():
+def test_documents_and_page_have_routes():
     assert {route.path for route in openapi.routes()} == {"/openapi.json", "/asyncapi.json", "/docs"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from jsonschema import Draft202012Validator
 
@@ -16,6 +17,24 @@ OPERATIONS = {
     for method, operation in item.items()
 }
 SOCKETS = {socket["path"]: socket for socket in DOCUMENT["x-websockets"]}
+
+
+class Example(NamedTuple):
+    """The request in the document's example of an operation."""
+
+    method: str
+    path: str
+    body: Any
+
+
+def example(name: str) -> Example:
+    """Of the operation with this id."""
+    method, path, operation = OPERATIONS[name]
+    parameters = [it for it in map(resolve, operation.get("parameters", ())) if "example" in it]
+    path = path.format(**{it["name"]: it["example"] for it in parameters if it["in"] == "path"})
+    query = urlencode({it["name"]: it["example"] for it in parameters if it["in"] == "query"})
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+    return Example(method, f"{path}?{query}" if query else path, body)
 
 
 def resolve(node: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ async def open_docs(browser: Browser, complaints: list[str]) -> AsyncIterator[An
     assert complaints == []
 
 
-async def test_everything_of_the_document_is_on_it(open_docs: Any) -> None:
+async def test_page_shows_every_operation_socket_and_error(open_docs: Any) -> None:
     page = await open_docs()
     sockets = [f"WS {socket['path']}" for socket in DOCUMENT["x-websockets"]]
     paths = {path: item for path, item in DOCUMENT["paths"].items() if not path.startswith("/ws/")}
@@ -97,7 +97,7 @@ async def test_everything_of_the_document_is_on_it(open_docs: Any) -> None:
     await expect(page.locator("nav a")).to_have_count(len(found) + await page.locator("h2").count())
 
 
-async def test_a_line_to_copy_is_a_whole_command(open_docs: Any) -> None:
+async def test_copy_button_copies_the_whole_command(open_docs: Any) -> None:
     page = await open_docs()
     await page.get_by_role("button", name="Copy: patch /api/score").click()
     await expect(page.locator("#announcer")).to_have_text("Copied")
@@ -107,13 +107,13 @@ async def test_a_line_to_copy_is_a_whole_command(open_docs: Any) -> None:
     ]  # fmt: skip
 
 
-async def test_a_link_to_an_operation_leads_there(open_docs: Any) -> None:
+async def test_fragment_shows_the_operation(open_docs: Any) -> None:
     page = await open_docs("#putV1Players")
     await expect(page.get_by_role("heading", name="PUT /api/v1/players/{user_id}")).to_be_in_viewport()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_it_fits_a_phone(open_docs: Any, scheme: str) -> None:
+async def test_page_fits_a_phone(open_docs: Any, scheme: str) -> None:
     page = await open_docs(**PHONE, color_scheme=scheme)
     assert await page.evaluate("document.documentElement.scrollWidth") == 360
     ink, paper = await page.evaluate(
@@ -122,7 +122,7 @@ async def test_it_fits_a_phone(open_docs: Any, scheme: str) -> None:
     assert ink not in paper
 
 
-async def test_the_contents_open_and_close_by_keyboard_on_a_phone(open_docs: Any) -> None:
+async def test_contents_on_a_phone_open_and_close_by_keyboard(open_docs: Any) -> None:
     page = await open_docs(**PHONE)
     link = page.locator("nav a", has_text="POST /api/actions")
     await expect(link).to_be_hidden()
@@ -132,7 +132,7 @@ async def test_the_contents_open_and_close_by_keyboard_on_a_phone(open_docs: Any
     await expect(page.get_by_role("heading", name="POST /api/actions")).to_be_in_viewport()
 
 
-async def test_it_says_so_when_there_is_nothing_to_draw(open_docs: Any) -> None:
+async def test_missing_document_shows_an_alert(open_docs: Any) -> None:
     page = await open_docs(broken=True)
     await expect(page.get_by_role("alert")).to_contain_text("status 503")
 
@@ -150,14 +150,14 @@ async def test_it_says_so_when_there_is_nothing_to_draw(open_docs: Any) -> None:
         ("no such operation", []),
     ],
 )
-async def test_filter_shows_what_matches_by_path_summary_and_code(open_docs: Any, words: str, found: list[str]) -> None:
+async def test_filter_matches_path_summary_and_code(open_docs: Any, words: str, found: list[str]) -> None:
     page = await open_docs()
     await page.get_by_role("searchbox", name="Filter").fill(words)
     await expect(page.locator("article h3:visible")).to_have_text(found)
     await expect(page.locator("nav li:visible")).to_have_text(found)
 
 
-async def test_filter_is_used_by_keyboard_and_announces_the_matches(open_docs: Any) -> None:
+async def test_filter_by_keyboard_announces_the_matches(open_docs: Any) -> None:
     page = await open_docs()
     everything = await page.locator("article").count()
     for _ in range(5):  # skip link, three links, and the filter
@@ -171,7 +171,7 @@ async def test_filter_is_used_by_keyboard_and_announces_the_matches(open_docs: A
     await expect(page.locator("article:visible")).to_have_count(everything)
 
 
-async def test_link_to_a_filtered_operation_ends_the_filter(open_docs: Any) -> None:
+async def test_fragment_of_a_filtered_operation_clears_the_filter(open_docs: Any) -> None:
     page = await open_docs()
     await page.get_by_role("searchbox", name="Filter").fill("healthz")
     heading = page.get_by_role("heading", name="PUT /api/v1/players/{user_id}")
@@ -197,7 +197,7 @@ async def open_form(page: Page, operation: str) -> Any:
     return article
 
 
-async def test_a_request_is_authorized_sent_and_answered(open_docs: Any, service: RunningService) -> None:
+async def test_send_form_authorizes_and_shows_the_answer(open_docs: Any, service: RunningService) -> None:
     page = await open_docs(origin=service.url)
     await page.get_by_label("Bearer token").fill(f"Bearer {token('bob')}")
     await expect(page.locator("#token-is")).to_contain_text("Subject bob, valid until")
@@ -220,7 +220,7 @@ async def test_a_request_is_authorized_sent_and_answered(open_docs: Any, service
     await expect(article.locator("code").filter(has_text="curl")).to_contain_text("/api/v1/players/bob/around?limit=3'")
 
 
-async def test_a_refusal_is_shown_as_it_is(open_docs: Any, service: RunningService, complaints: list[str]) -> None:
+async def test_send_form_shows_errors(open_docs: Any, service: RunningService, complaints: list[str]) -> None:
     page = await open_docs(origin=service.url)
     article = await open_form(page, "postV1AdminPlayersHide")
     await article.get_by_role("button", name="Authorize and send").press("Enter")
@@ -233,7 +233,7 @@ async def test_a_refusal_is_shown_as_it_is(open_docs: Any, service: RunningServi
     complaints.clear()
 
 
-async def test_the_token_is_only_in_its_field(open_docs: Any) -> None:
+async def test_token_is_only_in_its_field_and_in_the_header(open_docs: Any) -> None:
     page = await open_docs()
     secret = token("alice")
     seen: list[tuple[str, dict[str, str]]] = []
@@ -257,7 +257,7 @@ async def test_the_token_is_only_in_its_field(open_docs: Any) -> None:
     await expect(page.get_by_label("Bearer token")).to_have_value("")
 
 
-async def test_a_socket_is_opened_authenticated_and_closed(open_docs: Any, service: RunningService) -> None:
+async def test_socket_form_connects_authenticates_and_closes(open_docs: Any, service: RunningService) -> None:
     page = await open_docs(origin=service.url)
     await page.get_by_label("Bearer token").fill(token("carol"))
     article = await open_form(page, "ws-leaderboard")
@@ -289,7 +289,7 @@ async def run(program: str, *arguments: str, secret: str) -> str:
         ("Python", [sys.executable, "-c"]),
     ],
 )
-async def test_the_examples_run(open_docs: Any, service: RunningService, language: str, command: list[str]) -> None:
+async def test_code_samples_run(open_docs: Any, service: RunningService, language: str, command: list[str]) -> None:
     page = await open_docs(origin=service.url)
     await page.get_by_role("radio", name=language).check()
     article = page.locator("article[aria-labelledby=putV1Players]")
@@ -308,7 +308,7 @@ DRAWN = ["postScore", "getV1PlayersHistory", "putV1Players", "ws-leaderboard"]
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, SCREEN], ids=["phone", "screen"])
-async def test_axe_finds_nothing(open_docs: Any, service: RunningService, scheme: str, size: Any) -> None:
+async def test_axe_reports_no_violation(open_docs: Any, service: RunningService, scheme: str, size: Any) -> None:
     page = await open_docs(origin=service.url, color_scheme=scheme, **size)
     assert await page.evaluate("document.documentElement.scrollWidth") == size["viewport"]["width"]
     await page.evaluate(REMOVE_OTHERS, DRAWN)

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi import sockets
-from tornado_app.api.openapi.operations import WRITE, Errors
+from tornado_app.api.rest.operations import SCORE, Errors
 from tornado_app.core.abuse import AbuseRule
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.http.messages import Route
 from tornado_app.observability.metrics import Metrics
 
-_REFUSED: Errors = (*WRITE, PlayerNotFound)
+_REFUSED: Errors = (*SCORE, PlayerNotFound)
 
 RESULTS = ("accepted", "replayed", *sorted({kind.code for kind in _REFUSED}))
 """What becomes of a score update."""

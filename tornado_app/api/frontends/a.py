@@ -8,6 +8,7 @@ import msgspec
 
 from tornado_app.api.frontends.base import Frontend, ScoreEndpoint
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
+from tornado_app.api.schema.examples import ALICE, BOARD, TIME, ZOE
 from tornado_app.api.schema.fields import (
     Name,
     OptionalProof,
@@ -25,7 +26,7 @@ from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
 
 
-class Body(msgspec.Struct):
+class Body(msgspec.Struct, omit_defaults=True):
     """Points to add."""
 
     score: Points
@@ -42,7 +43,7 @@ class Answer(msgspec.Struct):
 
 
 class Row(msgspec.Struct):
-    """One place of the board."""
+    """A row of the board."""
 
     user_id: PlayerId
     username: Name
@@ -58,7 +59,7 @@ class Rows(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """Sent at first, and on every change of the top 10."""
+    """Sent after connecting and on each change of the top 10."""
 
     event: Literal["leaderboard:update"]
     data: Rows
@@ -86,6 +87,15 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
     return Answer(receipt.user_id, receipt.score, rfc3339(receipt.updated_at))
 
 
+def _message(top: TopPlayers) -> Message:
+    rows = [
+        Row(p.user_id, p.username, p.score, standing.rank, rfc3339(p.updated_at))
+        for standing in top.standings
+        for p in [standing.player]
+    ]
+    return Message("leaderboard:update", Rows(rows), top.version)
+
+
 class ScoreChannel:
     """`/ws/score`: the whole top 10 each time."""
 
@@ -93,28 +103,38 @@ class ScoreChannel:
 
     def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes:
         """The whole top 10."""
-        rows = [
-            Row(p.user_id, p.username, p.score, standing.rank, rfc3339(p.updated_at))
-            for standing in top.standings
-            for p in [standing.player]
-        ]
-        return msgspec.json.encode(Message("leaderboard:update", Rows(rows), top.version))
+        return msgspec.json.encode(_message(top))
 
     def personal(self, update: PersonalUpdate, version: int) -> None:
         """This frontend has no such message."""
 
 
-_SUMMARY = "Add points to the caller's score"
+_SUMMARY = "Add points to a player's score"
 
 FRONTEND = Frontend(
     "A",
     writes=(
         ScoreEndpoint(
-            "POST", "/api/score", f"{_SUMMARY}; an unknown player is created", Body, Answer, read_creating, render,
-            creates=True, created_status=201,
+            "POST",
+            "/api/score",
+            f"{_SUMMARY}; create the player if unknown.",
+            Body(5),
+            Answer(ALICE.player.user_id, 5, TIME),
+            read_creating,
+            render,
+            creates=True,
+            created=Answer(ZOE.player.user_id, 5, TIME),
         ),
-        ScoreEndpoint("PATCH", "/api/score", f"{_SUMMARY}; an unknown player is refused", Body, Answer, read, render),
+        ScoreEndpoint(
+            "PATCH",
+            "/api/score",
+            f"{_SUMMARY}; an unknown player is an error.",
+            Body(5),
+            Answer(ALICE.player.user_id, 10, TIME),
+            read,
+            render,
+        ),
     ),
     sockets=(("/ws/score", ScoreChannel()),),
-    messages=(Message,),
-)  # fmt: skip
+    messages=(_message(BOARD),),
+)

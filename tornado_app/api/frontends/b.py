@@ -8,6 +8,7 @@ import msgspec
 
 from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
 from tornado_app.api.schema.decoding import Decoder, idempotency_key
+from tornado_app.api.schema.examples import BOARD
 from tornado_app.api.schema.fields import (
     ActionType,
     Name,
@@ -24,12 +25,10 @@ from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
 
 
-class Body(msgspec.Struct):
-    """Points to add; with an action's type, the points are the server's for it."""
+class Body(msgspec.Struct, omit_defaults=True):
+    """Points to add. With `action_type`, the service's actions table has the points."""
 
-    increment: Annotated[Points, msgspec.Meta(examples=[1], extra_json_schema={"default": 1})] | msgspec.UnsetType = (
-        msgspec.UNSET
-    )
+    increment: Annotated[Points, msgspec.Meta(extra_json_schema={"default": 1})] | msgspec.UnsetType = msgspec.UNSET
     action_type: ActionType | None = None
     user_id: OptionalUserId = None
     proof: OptionalProof = None
@@ -43,7 +42,7 @@ class Answer(msgspec.Struct):
 
 
 class Row(msgspec.Struct):
-    """One place of the board."""
+    """A row of the board."""
 
     user_id: PlayerId
     username: Name
@@ -57,7 +56,7 @@ class TopScores(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """Sent at first, and on every change of the top 10."""
+    """Sent after connecting and on each change of the top 10."""
 
     event: Literal["update"]
     top_scores: list[Row]
@@ -113,11 +112,17 @@ FRONTEND = Frontend(
     "B",
     writes=(
         ScoreEndpoint(
-            "POST", "/api/update-score", "Add points to the caller's score", Body, Answer, read, render,
+            "POST",
+            "/api/update-score",
+            "Add points, by number or by action type, to a player's score; an unknown player is an error.",
+            Body(10),
+            Answer("success", 20),
+            read,
+            render,
             optional_body=True,
         ),
     ),
-    reads=(BoardEndpoint("/api/top-scores", "The top 10", TopScores, top_scores),),
+    reads=(BoardEndpoint("/api/top-scores", "Return the top 10.", TopScores(rows(BOARD)), top_scores),),
     sockets=(("/ws/scoreboard", ScoreboardChannel()),),
-    messages=(Message,),
-)  # fmt: skip
+    messages=(Message("update", rows(BOARD), BOARD.version),),
+)

@@ -18,43 +18,43 @@ from tornado_app.live.hub import Channel
 
 
 class ScoreEndpoint(msgspec.Struct, frozen=True):
-    """One request that raises a score: what reads it, and what answers it.
+    """A request that adds points: `read` parses it, `render` makes the answer.
 
-    `body` and `answer` are the types on the wire; they are there for the OpenAPI document, as is `idempotency_key`:
-    whether that header is read.
+    `body`, `answer` and `created` (the answer with 201, for a new player) are examples, whose types are those of the
+    OpenAPI document. `idempotency_key`: whether that header is read.
     """
 
     method: str
     path: str
     summary: str
-    body: type[Any]
-    answer: type[Any]
+    body: msgspec.Struct
+    answer: msgspec.Struct
     read: Callable[[Request, Caller], Submission]
     render: Callable[[Receipt, Scoreboard], Any]
     optional_body: bool = False
     creates: bool = False
-    created_status: int = 200
+    created: msgspec.Struct | None = None
     idempotency_key: bool = True
 
 
 class BoardEndpoint(msgspec.Struct, frozen=True):
-    """One public view of the board, rendered once for each change.
+    """A public view of the board, rendered once for each change.
 
-    `personal` adds a known caller's own place to the rendered value.
+    `answer` is an example. `personal` adds the caller's own rank to the rendered value.
     """
 
     path: str
     summary: str
-    answer: type[Any]
+    answer: msgspec.Struct
     render: Callable[[Scoreboard], Any]
     personal: Callable[[Any, Standing], Any] | None = None
 
 
 class Frontend(msgspec.Struct, frozen=True):
-    """A frontend of the API contract, by its letter; `messages` are the types that its sockets send."""
+    """A frontend of the API contract, by its letter; `messages` are examples of what its sockets send."""
 
     name: str
     writes: tuple[ScoreEndpoint, ...] = ()
     reads: tuple[BoardEndpoint, ...] = ()
     sockets: tuple[tuple[str, Channel], ...] = ()
-    messages: tuple[type[Any], ...] = ()
+    messages: tuple[msgspec.Struct, ...] = ()

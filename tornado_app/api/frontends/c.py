@@ -8,6 +8,7 @@ import msgspec
 
 from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
 from tornado_app.api.schema.decoding import Decoder
+from tornado_app.api.schema.examples import ALICE, BOARD, TIME
 from tornado_app.api.schema.fields import (
     ActionId,
     ActionType,
@@ -27,8 +28,8 @@ from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
 
 
-class Body(msgspec.Struct):
-    """An action, with its id, which makes it count once. `user_id` may be spelt `userId`."""
+class Body(msgspec.Struct, omit_defaults=True):
+    """An action. Its id makes it count once. `userId` is accepted for `user_id`."""
 
     action_id: ActionId = msgspec.field(name="actionId")
     action_type: ActionType = msgspec.field(name="actionType")
@@ -38,16 +39,16 @@ class Body(msgspec.Struct):
 
 
 class Answer(msgspec.Struct, rename="camel"):
-    """The player's score and position after the update."""
+    """The player's score and rank after the update."""
 
     success: bool
     new_score: Score
     leaderboard_position: Rank
-    message: Annotated[str, msgspec.Meta(description="A sentence for a person.", examples=["Score updated."])]
+    message: Annotated[str, msgspec.Meta(description="A sentence for people.")]
 
 
 class Row(msgspec.Struct, rename="camel"):
-    """One place of the board."""
+    """A row of the board."""
 
     user_id: PlayerId
     username: Name
@@ -57,40 +58,40 @@ class Row(msgspec.Struct, rename="camel"):
 
 
 class UserRank(msgspec.Struct):
-    """The caller's own place."""
+    """The caller's own rank."""
 
     rank: Rank
     score: Score
 
 
 class Leaderboard(msgspec.Struct, rename="camel"):
-    """The top 10, how many play, and the caller's own place where a token came along."""
+    """The top 10, the number of players and, if the request has a token, the caller's own rank."""
 
     leaderboard: list[Row]
-    total_users: Annotated[int, msgspec.Meta(description="How many players are on the board.", examples=[1204])]
+    total_users: Annotated[int, msgspec.Meta(description="Number of players on the board.")]
     last_updated: Time | None
     user_rank: UserRank | msgspec.UnsetType = msgspec.UNSET
 
 
 class Position(msgspec.Struct, rename="camel"):
-    """A changed place of the board; of one that became empty, all but `position` is null."""
+    """A changed position of the board. If the position became empty, all fields but `position` are null."""
 
     user_id: PlayerId | None
     username: Name | None
     avatar_url: AvatarUrl | None
     score: Score | None
     rank: Rank | None
-    position: Annotated[int, msgspec.Meta(ge=1, le=TOP, description="The place, counted from above.", examples=[1])]
+    position: Annotated[int, msgspec.Meta(ge=1, le=TOP, description="Position on the board, from the top.")]
 
 
 class Positions(msgspec.Struct, rename="camel"):
-    """The changed places; in the first message all of them."""
+    """The changed positions; all positions in the first message."""
 
     updated_positions: list[Position]
 
 
 class Update(msgspec.Struct):
-    """Sent at first, and on every change of the top 10."""
+    """Sent after connecting and on each change of the top 10."""
 
     type: Literal["leaderboard.update"]
     data: Positions
@@ -98,15 +99,15 @@ class Update(msgspec.Struct):
 
 
 class ScoreUpdateData(msgspec.Struct, rename="camel"):
-    """The player's own score and position; `change` is how many points came since the last message."""
+    """The player's score and rank."""
 
     new_score: Score
     leaderboard_position: Rank
-    change: Annotated[int, msgspec.Meta(examples=[50])]
+    change: Annotated[int, msgspec.Meta(description="Points since the last message.")]
 
 
 class ScoreUpdate(msgspec.Struct):
-    """Sent to a player for changes of the own score, whichever frontend made them."""
+    """Sent to an authenticated player when their score changes."""
 
     type: Literal["user.scoreUpdate"]
     data: ScoreUpdateData
@@ -181,13 +182,30 @@ def positions(top: TopPlayers) -> list[Position]:
 FRONTEND = Frontend(
     "C",
     writes=(
-        ScoreEndpoint("POST", "/api/scores/update", "Report an action, which counts once", Body, Answer, read, render,
-              creates=True, idempotency_key=False),
+        ScoreEndpoint(
+            "POST",
+            "/api/scores/update",
+            "Report an action, which counts once; create the player if unknown.",
+            Body("level-7-8c1f", "level_complete"),
+            Answer(success=True, new_score=70, leaderboard_position=1, message="Score updated."),
+            read,
+            render,
+            creates=True,
+            idempotency_key=False,
+        ),
     ),
     reads=(
-        BoardEndpoint("/api/leaderboard", "The top 10, and the caller's place", Leaderboard, leaderboard,
-                      with_user_rank),
+        BoardEndpoint(
+            "/api/leaderboard",
+            "Return the top 10, the number of players and the caller's own rank.",
+            with_user_rank(Leaderboard([row(standing) for standing in BOARD.standings], 2, TIME), ALICE),
+            leaderboard,
+            with_user_rank,
+        ),
     ),
     sockets=(("/ws/leaderboard", LeaderboardChannel()),),
-    messages=(Update, ScoreUpdate),
-)  # fmt: skip
+    messages=(
+        Update("leaderboard.update", Positions(positions(BOARD)), BOARD.version),
+        ScoreUpdate("user.scoreUpdate", ScoreUpdateData(221, 1, 50), BOARD.version),
+    ),
+)

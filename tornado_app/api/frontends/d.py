@@ -14,15 +14,14 @@ from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
 
 
-class Body(msgspec.Struct):
-    """An action: `<type>`, or `<type>:<unique part>`, which is the action's id and makes it count once."""
+class Body(msgspec.Struct, omit_defaults=True):
+    """An action: `<type>`, or `<type>:<unique part>`, an id that makes it count once."""
 
     user_id: UserId
     action_id: Annotated[
         ActionId,
         msgspec.Meta(
-            description="A row of the server's actions table; `:` and a unique part make the action count once.",
-            examples=["level_complete:8c1f"],
+            description="An action type of the service's actions table. `:` and a unique part make it count once.",
         ),
     ]
     proof: OptionalProof = None
@@ -60,5 +59,16 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 FRONTEND = Frontend(
     "D",
-    writes=(ScoreEndpoint("POST", "/api/actions", "Report an action", Body, Answer, read, render, creates=True),),
+    writes=(
+        ScoreEndpoint(
+            "POST",
+            "/api/actions",
+            "Report an action; create the player if unknown.",
+            Body("alice", "daily_login:2026-01-02"),
+            Answer(success=True, new_score=71),
+            read,
+            render,
+            creates=True,
+        ),
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -14,11 +14,11 @@ from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
 
 
-class Body(msgspec.Struct):
-    """Points to add, and the player."""
+class Body(msgspec.Struct, omit_defaults=True):
+    """A player and the points to add."""
 
     user_id: UserId
-    score_increase: Annotated[Points, msgspec.Meta(examples=[100])]
+    score_increase: Points
     proof: OptionalProof = None
 
 
@@ -52,5 +52,15 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 FRONTEND = Frontend(
     "E",
-    writes=(ScoreEndpoint("POST", "/api/v1/score", "Add points to a player's score", Body, Answer, read, render),),
+    writes=(
+        ScoreEndpoint(
+            "POST",
+            "/api/v1/score",
+            "Add points to a player's score; an unknown player is an error.",
+            Body("alice", 100),
+            Answer("Score updated successfully.", "alice", 171),
+            read,
+            render,
+        ),
+    ),
 )

@@ -12,18 +12,19 @@ from typing import Any
 from tornado_app import __version__
 from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.openapi import sockets as openapi_sockets
-from tornado_app.api.openapi.schemas import PLACE, Json, Schemas
+from tornado_app.api.openapi.components import PLACE, Json, Schemas
+from tornado_app.api.openapi.document import OPERATIONS
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
 
 _TOKEN = {
     "type": "string",
-    "description": "A bearer token. What a URL holds ends up in logs: send it as the first message instead.",
+    "description": "A bearer token. URLs end up in logs, so prefer the message `authenticate`.",
 }
 
 
 def document() -> Json:
-    """The whole description, as what `json.dumps` takes. Needs no server and no database."""
-    schemas = Schemas(FRONTENDS)
+    """The description, as `json.dumps` takes it. It needs no server and no database."""
+    schemas = Schemas(OPERATIONS, FRONTENDS)
     sockets = [
         openapi_sockets.socket(frontend, path, schemas) for frontend in FRONTENDS for path, _ in frontend.sockets
     ]
@@ -52,7 +53,7 @@ def _server(protocol: str) -> Json:
     return {
         "host": "{host}",
         "protocol": protocol,
-        "description": "The service that this document came from.",
+        "description": "The service that serves this document.",
         "variables": {"host": {"default": "127.0.0.1:8000", "description": "Host and port."}},
     }
 
@@ -86,7 +87,7 @@ def _operations(socket: Json) -> Iterator[tuple[str, Json]]:
     channel = f"#/channels/{_id(socket)}"
     for action, part in (("send", "sends"), ("receive", "receives")):
         messages = [{"$ref": f"{channel}/messages/{_name(message)}"} for message in socket[part]]
-        title = "The board, and what changes in it" if action == "send" else "The player's token"
+        title = "The board and its changes" if action == "send" else "The player's token"
         yield (
             f"{action}-{_id(socket)}",
             {

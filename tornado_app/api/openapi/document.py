@@ -1,20 +1,21 @@
-"""The OpenAPI 3.1 description of the API, made from the code's own types: `leaderboard openapi` and `/openapi.json`.
+"""The OpenAPI 3.1 description of the API, built from the operations that the code declares.
 
-OpenAPI has no WebSockets: `x-websockets` lists them with their messages and close codes, `x-errors` every error code.
-Source: https://spec.openapis.org/oas/v3.1.0
+`leaderboard openapi` prints it, `/openapi.json` serves it. OpenAPI has no WebSockets: `x-websockets` lists them with
+their messages and close codes, `x-errors` every error code. Source: https://spec.openapis.org/oas/v3.1.0
 """
 
 from __future__ import annotations
 
 from tornado_app import __version__
 from tornado_app.api.frontends import FRONTENDS
-from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi import sockets
-from tornado_app.api.openapi.moderation import MODERATION, TAG
-from tornado_app.api.openapi.operations import Operation, operations, tag
-from tornado_app.api.openapi.responses import HEADERS, PARAMETERS, Responses
-from tornado_app.api.openapi.schemas import Json, Schemas
-from tornado_app.api.rest.players import Page
+from tornado_app.api.openapi.components import HEADERS, Json, Responses, Schemas, content, key, parameters
+from tornado_app.api.rest.history import HistoryEndpoints
+from tornado_app.api.rest.moderation import ModerationEndpoints
+from tornado_app.api.rest.operations import Operation, operations_of
+from tornado_app.api.rest.players import Page, PlayerEndpoints
+from tornado_app.api.rest.probes import ProbeEndpoints
+from tornado_app.api.rest.routes import operations_of_frontend
 from tornado_app.core import errors as core_errors
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.identity import MAX_TOKEN, USER_ID_FORM
@@ -27,34 +28,35 @@ from tornado_app.http.request_limits import MAX_BODY
 _LIMIT = RateLimit()
 
 _DESCRIPTION = f"""\
-Five frontends over one board: a point scored through any of them is seen through all of them.
+Five APIs, A to E, for one board: points added through one of them appear in all.
 
-**Who is calling.** `Authorization: Bearer <JWT>`. The player is the token's `sub`, or `user_id` where there is no \
-`sub`; the first of `nickname`, `preferred_username` and `name` that is no e-mail address, and `picture`, fill the \
-player's profile (settings may name other claims). A user id is {USER_ID_FORM}; in a path it is percent-encoded. \
-With the scope `{Scope.WRITE}` it is a game server's token, which may write for any player.
+**Authentication.** `Authorization: Bearer <JWT>`. The player is the token's `sub`, or `user_id` if there is no `sub`. \
+The player's name is the first of `nickname`, `preferred_username` and `name` that is not an e-mail address; `picture` \
+is the picture. Settings can name other claims. A user id is {USER_ID_FORM}; in a path it is percent-encoded. A token \
+with the scope `{Scope.WRITE}` belongs to a game server, which may add points for any player. A token with the scope \
+`{Scope.ADMIN}` belongs to a moderator.
 
-**Exactly once.** An action with an id counts once: frontends C and D carry it in the body, the others in the header \
-`Idempotency-Key`. The same id with the same request gets the stored answer again, with `Idempotent-Replay: true`.
+**Exactly once.** An action with an id counts once. APIs C and D have the id in the body, the others in the header \
+`Idempotency-Key`. The same id with the same request returns the stored response, with `Idempotent-Replay: true`.
 
-**Rate limit.** {_LIMIT.updates} accepted updates for each player in any {_LIMIT.window:.0f} seconds, unless set \
-otherwise, exact over all processes. `RateLimit` tells what is left, `Retry-After` when to come again.
+**Rate limit.** {_LIMIT.updates} accepted updates per player in any {_LIMIT.window:.0f} seconds by default, exact over \
+all processes. `RateLimit` has the updates left, `Retry-After` the seconds to wait.
 
-**Reading.** Answers carry an `ETag`: send it as `If-None-Match` and get 304 where nothing changed. `HEAD` works \
+**Caching.** Responses to reads have an `ETag`. Send it as `If-None-Match` to get 304 if nothing changed. `HEAD` works \
 wherever `GET` does.
 
-**Never back in time.** Answers of reads and updates carry `Board-Version`. A client that sends the greatest one seen \
-as `If-Board-Version` reads its own updates, and sees nothing older than it has seen, over any number of processes.
+**Consistency.** Responses to reads and updates have a `Board-Version`. A client that sends the greatest version it \
+has seen as `If-Board-Version` reads its own updates and never an older board, even from other processes.
 
-**Query arguments** that a path does not know are refused with 400. That includes cache-busters, which the API does \
-not need: a cache has to ask again each time. The pages and their files ignore the query.
+**Query parameters** that a path does not know are an error (400). Parameters that defeat caches are not needed, \
+because caches must revalidate each time. The pages and their files ignore the query.
 
-**Errors** have one shape everywhere, unknown paths included: `error` is a code for programs, `message` a sentence for \
-people. A body may have {MAX_BODY // 1024} KiB, the headers {MAX_HEADERS // 1024} KiB, \
-a token {MAX_TOKEN} characters.
+**Errors** have the same shape everywhere, also for unknown paths: `error` is a code for programs, `message` a \
+sentence for people. Request bodies are limited to {MAX_BODY // 1024} KiB, headers to {MAX_HEADERS // 1024} KiB, \
+tokens to {MAX_TOKEN} characters.
 
-**Live.** The WebSockets, for which OpenAPI has no place, are in `x-websockets`, and as AsyncAPI in \
-`/asyncapi.json`: paths, messages, close codes."""
+**WebSockets** have no place in OpenAPI. `x-websockets` has their paths, messages and close codes, and so has \
+`/asyncapi.json` as AsyncAPI."""
 
 _BEARER: Json = {
     "type": "http",
@@ -62,37 +64,42 @@ _BEARER: Json = {
     "bearerFormat": "JWT",
     "description": "A JSON Web Token with `sub` and `exp`. `leaderboard token --sub alice` prints one.",
 }
-_SECURITY: dict[str, list[Json]] = {"none": [], "optional": [{}, {"bearerAuth": []}], "required": [{"bearerAuth": []}]}
+
+OPERATIONS: tuple[Operation, ...] = (
+    *(operation for frontend in FRONTENDS for operation in operations_of_frontend(frontend)),
+    *operations_of(PlayerEndpoints),
+    *operations_of(HistoryEndpoints),
+    *operations_of(ModerationEndpoints),
+    *operations_of(ProbeEndpoints),
+)
 
 
 def document() -> Json:
-    """The whole description, as what `json.dumps` takes. Needs no server and no database."""
-    schemas = Schemas(FRONTENDS)
+    """The description, as `json.dumps` takes it. It needs no server and no database."""
+    schemas = Schemas(OPERATIONS, FRONTENDS)
     responses = Responses(schemas)
     paths: Json = {}
-    for operation in [*operations(FRONTENDS), *MODERATION]:
+    for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, responses)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Leaderboard",
-            "summary": "A live top 10 through five frontends.",
+            "summary": "A live top 10 through five APIs.",
             "description": _DESCRIPTION,
             "version": __version__,
             "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/", "description": "Where this document came from."}],
+        "servers": [{"url": "/", "description": "The service that serves this document."}],
         "tags": [
-            *(_tag(frontend) for frontend in FRONTENDS),
-            {"name": "Players", "description": "The board beyond its top 10, and how a player is made."},
-            {"name": TAG, "description": f"For tokens with the scope `{Scope.ADMIN}`; each request goes on record."},
-            {"name": "Operations", "description": "What an orchestrator asks. `/metrics` has a port of its own."},
+            {"name": tag.name, "description": tag.description}
+            for tag in dict.fromkeys(operation.tag for operation in OPERATIONS)
         ],
         "paths": paths,
         "components": {
             "schemas": schemas.components,
             "responses": responses.components,
-            "parameters": PARAMETERS,
+            "parameters": parameters(OPERATIONS),
             "headers": HEADERS,
             "securitySchemes": {"bearerAuth": _BEARER},
         },
@@ -103,31 +110,26 @@ def document() -> Json:
     }
 
 
-def _tag(frontend: Frontend) -> Json:
-    live = " and ".join(f"`{path}`" for path, _ in frontend.sockets)
-    return {"name": tag(frontend), "description": f"Live: {live or '`/ws/scoreboard`, having no socket of its own'}."}
-
-
 def _operation(operation: Operation, schemas: Schemas, responses: Responses) -> Json:
     found: Json = {
         "operationId": operation.id,
-        "tags": [operation.tag],
-        "summary": operation.summary,
-        "security": _SECURITY[operation.token],
+        "tags": [operation.tag.name],
+        "summary": f"{operation.summary} {operation.access.sentence}".strip(),
+        "security": list(operation.access.security),
     }
     if operation.parameters:
-        found["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in operation.parameters]
+        found["parameters"] = [{"$ref": f"#/components/parameters/{key(it)}"} for it in operation.parameters]
     if operation.body is not None:
-        content = {"schema": schemas.reference(operation.body), "example": schemas.example(operation.body)}
-        found["requestBody"] = {"required": operation.body_required, "content": {"application/json": content}}
+        body = {"application/json": content(operation.body, schemas)}
+        found["requestBody"] = {"required": operation.body_required, "content": body}
     found["responses"] = responses.of(operation)
-    if any(outcome.kind is Page for outcome in operation.outcomes.values()):
+    if any(isinstance(outcome.example, Page) for outcome in operation.outcomes.values()):
         follow = {"operationId": operation.id, "parameters": {"query.after": "$response.body#/next"}}
         found["responses"]["200"]["links"] = {"next": follow}
     return found
 
 
-# -- what OpenAPI has no place for --------------------------------------------------------------------
+# -- errors, for which OpenAPI has no place -----------------------------------------------------------
 
 
 def _error(kind: type[LeaderboardError]) -> Json:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+
+import msgspec
 
 from tornado_app.api.frontends.base import Frontend
-from tornado_app.api.openapi.operations import CREDENTIALS, Errors, tag
-from tornado_app.api.openapi.schemas import Json, Schemas
+from tornado_app.api.openapi.components import Json, Schemas, content
+from tornado_app.api.rest.operations import CREDENTIALS, Errors
+from tornado_app.api.rest.routes import tag
 from tornado_app.api.websocket import connections, handler
 from tornado_app.api.websocket.protocol import TOO_BIG
 from tornado_app.core.errors import LeaderboardError, RateLimited, TooManyConnections
@@ -15,15 +17,16 @@ from tornado_app.http import errors
 from tornado_app.http.errors import BadRequest, OriginNotAllowed
 
 ABOUT = (
-    "Any query argument but `token` closes the socket with 4400. "
-    "A token is optional: as `Authorization`, as the first message, or as `?token=`, though what a URL holds ends up "
-    "in logs. A refusal closes the socket with 44 and the last two digits of the HTTP status, and the code as the "
-    "reason. Nothing is sent while the top 10 stays as it is."
+    "The service sends a message after connecting, and whenever the top 10 changes. A token is optional: in the header "
+    "`Authorization`, in the first message, or as `?token=`; URLs end up in logs, so prefer a message. Any other query "
+    "parameter closes the socket with 4400. An error closes the socket with 44 and the last two digits of the HTTP "
+    "status; the reason is the error code."
 )
 
 REFUSALS: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, TooManyConnections)
-"""What closes a socket with 44 and the last two digits of the status."""
+"""Errors that close a socket with 44 and the last two digits of the status."""
 
+_AUTHENTICATE = handler.Authenticate("authenticate", "eyJhbGciOiJIUzI1NiIs…")
 _PASSING = (RateLimited, TooManyConnections)
 
 
@@ -31,30 +34,26 @@ def socket(frontend: Frontend, path: str, schemas: Schemas) -> Json:
     """One socket, as an item of `x-websockets`."""
     return {
         "path": path,
-        "tags": [tag(frontend)],
+        "tags": [tag(frontend).name],
         "summary": "The top 10, live",
         "description": ABOUT,
         "security": [{}, {"bearerAuth": []}],
-        "sends": [_message(kind, schemas) for kind in frontend.messages],
-        "receives": [_message(handler.Authenticate, schemas)],
+        "sends": [_message(example, schemas) for example in frontend.messages],
+        "receives": [_message(_AUTHENTICATE, schemas)],
         "closes": list(_closes()),
     }
 
 
-def _message(kind: type[Any], schemas: Schemas) -> Json:
-    return {
-        "description": schemas.description(kind),
-        "schema": schemas.reference(kind),
-        "example": schemas.example(kind),
-    }
+def _message(example: msgspec.Struct, schemas: Schemas) -> Json:
+    return {"description": schemas.description(type(example)), **content(example, schemas)}
 
 
 def _closes() -> Iterator[Json]:
     busy = errors.close_code(LeaderboardError())
-    too_big = f"A message of more than {handler.MAX_MESSAGE // 1024} KiB."
-    yield _close(connections.GOING_AWAY, "going away", "The service restarts: connect again.", retry=True)
+    too_big = f"The client sent a message of more than {handler.MAX_MESSAGE // 1024} KiB."
+    yield _close(connections.GOING_AWAY, "going away", "The service restarts. Connect again.", retry=True)
     yield _close(TOO_BIG, "", too_big, retry=False)
-    yield _close(busy, "", "The service cannot serve now: connect again later.", retry=True)
+    yield _close(busy, "", "The service is overloaded or has failed. Connect again later.", retry=True)
     for kind in REFUSALS:
         message = "Too many failed attempts from this address." if kind is RateLimited else kind.message
         yield _close(errors.close_code(kind()), kind.code, message, retry=issubclass(kind, _PASSING))

@@ -7,9 +7,21 @@ from typing import Annotated, Protocol
 import msgspec
 
 from tornado_app.api.authentication import Authenticator
-from tornado_app.api.rest.params import int_query_param, path_user_id
+from tornado_app.api.rest.operations import (
+    ANY,
+    CREDENTIALS,
+    PLAYER_OR_MODERATOR,
+    Operation,
+    Parameter,
+    cached,
+    handles,
+    routes_of,
+)
+from tornado_app.api.rest.params import IF_NONE_MATCH, USER_ID, int_query_param, path_user_id
+from tornado_app.api.rest.players import TAG
+from tornado_app.api.schema.examples import TIME
 from tornado_app.api.schema.fields import Score, Time
-from tornado_app.core.errors import PlayerNotFound
+from tornado_app.core.errors import DatabaseError, InsufficientScope, PlayerNotFound
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.core.model import Scope, rfc3339
 from tornado_app.core.validation import require
@@ -22,37 +34,88 @@ MAX_NUMBER = 2**31 - 1
 _BY_PLAYERS = (EntryKind.ACTION, EntryKind.REGISTER, EntryKind.PROFILE)
 """By the player or a game server; all else is a moderator's."""
 
-_EARLIER = "The `before` of the next, older page; null where the first entry was reached."
-_BY = "Who caused it. A player is not told which moderator."
-_TAKEN = "Of a take-back: the `write_id`s that no longer count."
+_EARLIER = "Value of `before` for the next page, of older entries; null on the last page."
+_BY = "User id of the caller; null for a moderator if the caller of this request is the player."
+_TAKEN = "The `write_id` of each action that was taken back."
 
 
 class HistoryEntry(msgspec.Struct):
     """One entry of a player's ledger."""
 
-    n: Annotated[int, msgspec.Meta(ge=1, description="The player's first is 1.", examples=[7])]
-    write_id: Annotated[str, msgspec.Meta(description="Names this write.", examples=["5bbc7d4d06.1"])]
+    n: Annotated[int, msgspec.Meta(ge=1, description="Number of the entry; the player's first is 1.")]
+    write_id: Annotated[str, msgspec.Meta(description="Id of the write.")]
     kind: EntryKind
-    points: Annotated[int, msgspec.Meta(description="What it added to the score.", examples=[5])]
+    points: Annotated[int, msgspec.Meta(description="Points added to the score; negative when points were taken back.")]
     score: Score
     at: Time
-    action_id: Annotated[str | None, msgspec.Meta(examples=["a-1"])]
-    action_type: Annotated[str | None, msgspec.Meta(examples=["level_complete"])]
-    frontend: Annotated[str | None, msgspec.Meta(examples=["C"])]
-    by: Annotated[str | None, msgspec.Meta(description=_BY, examples=["alice"])]
+    action_id: str | None
+    action_type: str | None
+    frontend: Annotated[str | None, msgspec.Meta(description="The API that the action came through.")]
+    by: Annotated[str | None, msgspec.Meta(description=_BY)]
     reason: Annotated[
-        str | None,
-        msgspec.Meta(description="Of a moderation: why. Of a profile change: its members.", examples=["speed hack"]),
+        str | None, msgspec.Meta(description="The moderator's reason; for a profile change, the changed fields.")
     ]
     takes_back: Annotated[list[str], msgspec.Meta(description=_TAKEN)]
-    hash: Annotated[str, msgspec.Meta(description="SHA-256 over the entry and the hash before it.", examples=["3a56"])]
+    hash: Annotated[str, msgspec.Meta(description="SHA-256 of this entry and the previous hash.")]
 
 
 class HistoryPage(msgspec.Struct):
-    """A player's entries, newest first. An update shows up within a second or so."""
+    """A player's ledger entries, newest first. A score update appears after about a second."""
 
     entries: list[HistoryEntry]
-    next: Annotated[int | None, msgspec.Meta(description=_EARLIER, examples=[7])]
+    next: Annotated[int | None, msgspec.Meta(description=_EARLIER)]
+
+
+_LIMIT = Parameter(
+    key="history_limit",
+    name="limit",
+    place="query",
+    description="Maximum number of entries on a page.",
+    maximum=MAX_LIMIT,
+    default=LIMIT,
+    example=2,
+)
+_BEFORE = Parameter(
+    name="before",
+    place="query",
+    description="The previous page's `next`. Without it, the response has the newest entries.",
+    maximum=MAX_NUMBER,
+)
+_EXAMPLE = HistoryPage(
+    [
+        HistoryEntry(
+            n=7,
+            write_id="5bbc7d4d06.7",
+            kind=EntryKind.ACTION,
+            points=100,
+            score=171,
+            at=TIME,
+            action_id=None,
+            action_type=None,
+            frontend="E",
+            by="alice",
+            reason=None,
+            takes_back=[],
+            hash="3a56f1c07e0d2b9a4c8e6f5d1b3a29708c4e6d5f7a8b9c0d1e2f3a4b5c6d7e8f",
+        ),
+        HistoryEntry(
+            n=6,
+            write_id="5bbc7d4d06.6",
+            kind=EntryKind.ACTION,
+            points=1,
+            score=71,
+            at=TIME,
+            action_id="daily_login:2026-01-02",
+            action_type="daily_login",
+            frontend="D",
+            by="alice",
+            reason=None,
+            takes_back=[],
+            hash="90c2d4e6f8a1b3c5d7e9f0a2b4c6d8e1f3a5b7c9d0e2f4a6b8c1d3e5f7a9b0c2",
+        ),
+    ],
+    next=6,
+)
 
 
 class LedgerReader(Protocol):
@@ -73,11 +136,21 @@ class HistoryEndpoints:
         self._authenticator = authenticator
 
     def routes(self) -> list[Route]:
-        """Paths, and what answers on them."""
-        return [Route("/api/v1/players/{user_id}/history", {"GET": self.get}, frozenset({"limit", "before"}))]
+        return routes_of(self)
 
+    @handles(
+        Operation(
+            method="GET",
+            path="/api/v1/players/{user_id}/history",
+            tag=TAG,
+            summary="Return a player's ledger entries, newest first.",
+            outcomes=cached(_EXAMPLE),
+            errors=(*ANY, PlayerNotFound, DatabaseError, *CREDENTIALS, InsufficientScope),
+            access=PLAYER_OR_MODERATOR,
+            parameters=(USER_ID, _LIMIT, _BEFORE, IF_NONE_MATCH),
+        )
+    )
     async def get(self, request: Request) -> Response:
-        """One page, for the player and for moderators."""
         caller = await self._authenticator.authenticate(request)
         moderates = Scope.ADMIN in caller.scopes
         user_id = path_user_id(request)

@@ -12,13 +12,36 @@ import msgspec
 
 from tornado_app.api.authentication import Authenticator
 from tornado_app.api.rest import board_version
-from tornado_app.api.rest.params import path_user_id
+from tornado_app.api.rest.operations import (
+    ANY,
+    BODY,
+    CREDENTIALS,
+    MODERATOR,
+    PLAYER_OR_MODERATOR,
+    VERSION,
+    Access,
+    Errors,
+    Method,
+    Operation,
+    Outcome,
+    Tag,
+    handles,
+    routes_of,
+)
+from tornado_app.api.rest.params import USER_ID, path_user_id
 from tornado_app.api.schema.decoding import Decoder
+from tornado_app.api.schema.examples import BOARD, MOMENT, TIME
 from tornado_app.api.schema.fields import ActionId, PlayerId, Score
-from tornado_app.core.errors import DatabaseError, LeaderboardError
-from tornado_app.core.model import Caller
+from tornado_app.core.errors import (
+    ActionNotFound,
+    DatabaseError,
+    InsufficientScope,
+    LeaderboardError,
+    PlayerNotFound,
+)
+from tornado_app.core.model import Caller, Scope
 from tornado_app.core.moderation import Moderation, ModerationResult
-from tornado_app.http.messages import JSON_TYPE, Endpoint, Request, Response, Route
+from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 from tornado_app.http.refusal_log import cause
 
 audit = logging.getLogger("leaderboard.audit")
@@ -26,11 +49,9 @@ audit = logging.getLogger("leaderboard.audit")
 NO_STORE = ("Cache-Control", "no-store")
 
 Reason = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=500, description="Why; it goes on record.", examples=["speed hack"])
+    str, msgspec.Meta(min_length=1, max_length=500, description="The reason, for the ledger and the audit log.")
 ]
-Since = Annotated[
-    datetime, msgspec.Meta(tz=True, description="RFC 3339 with a zone.", examples=["2026-01-02T03:04:05Z"])
-]
+Since = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339 with a time zone.")]
 
 
 LAST_MOMENT = 253_402_300_799_999
@@ -43,21 +64,21 @@ def milliseconds(since: datetime) -> int:
 
 
 class ModerationRequest(msgspec.Struct):
-    """Why it is done."""
+    """The reason for a moderation."""
 
     reason: Reason
 
 
-class TakeBack(msgspec.Struct):
-    """Which actions are taken back: one, by its id, or all since a time."""
+class TakeBack(msgspec.Struct, omit_defaults=True):
+    """The actions to take back: one, by its id, or all since a time."""
 
     reason: Reason
-    action_id: Annotated[ActionId | None, msgspec.Meta(examples=["level_complete:8c1f"])] = None
+    action_id: ActionId | None = None
     since: Since | None = None
 
 
-class State(msgspec.Struct):
-    """How the player stands after it. `changed` is false where it was so already."""
+class PlayerState(msgspec.Struct):
+    """The player's state after the request. `changed`: whether the request changed it."""
 
     user_id: PlayerId
     score: Score
@@ -68,12 +89,98 @@ class State(msgspec.Struct):
     actions_taken_back: int
 
 
-class Export(msgspec.Struct):
-    """All that is stored of a player: the document, every action on record, and the rules of suspicion that broke."""
+class PlayerExport(msgspec.Struct):
+    """Everything stored about a player: the document, the ledger entries and the abuse rules that matched."""
 
     player: dict[str, Any]
     ledger: list[dict[str, Any]]
     rules_broken: dict[str, Any]
+
+
+TAG = Tag("Moderation", f"For tokens with the scope `{Scope.ADMIN}`. The audit log has each request.")
+
+_PLAYER = msgspec.structs.replace(USER_ID, key="moderated_user_id", example="mallory")
+_REQUEST = ModerationRequest("Speed hack")
+_EXPORT = PlayerExport(
+    player={
+        "_id": "mallory",
+        "createdAt": TIME,
+        "createdBy": "3519d145cb.0",
+        "last": f'["a",50,"3519d145cb.0",true,{MOMENT},"mallory","level_complete:8c1f","level_complete","D","",[]]',
+        "recent": [
+            {"i": "e82bd32d1e225c3332684632", "p": 50, "t": MOMENT, "o": "3519d145cb.0", "r": "c32f719b836f8d1e"}
+        ],
+        "score": 50,
+        "updatedAt": TIME,
+    },
+    ledger=[
+        {
+            "write_id": "3519d145cb.0",
+            "player": "mallory",
+            "n": 1,
+            "kind": "action",
+            "points": 50,
+            "score": 50,
+            "at": TIME,
+            "version": BOARD.version,
+            "id": "level_complete:8c1f",
+            "type": "level_complete",
+            "frontend": "D",
+            "by": "mallory",
+            "reason": "",
+            "takes_back": [],
+            "prev": "",
+            "hash": "45f53321700f5535ef3063c75b871553ee1b1ef1b867c0c3852c794cdfe8e8ba",
+        }
+    ],
+    rules_broken={},
+)
+
+
+def _done(
+    *,
+    score: int = 50,
+    suspended: bool = False,
+    hidden: bool = False,
+    points_taken_back: int = 0,
+    actions_taken_back: int = 0,
+) -> tuple[int, Outcome]:
+    state = PlayerState("mallory", score, suspended, hidden, True, points_taken_back, actions_taken_back)  # noqa: FBT003
+    return 200, Outcome("The player's state after the request.", state, ("Cache-Control", VERSION))
+
+
+def _handles(
+    method: str,
+    verb: str,
+    summary: str,
+    outcome: tuple[int, Outcome],
+    *,
+    body: msgspec.Struct = _REQUEST,
+    access: Access = MODERATOR,
+    errors: Errors = (),
+) -> Callable[[Method], Method]:
+    with_body = method == "POST"
+    return handles(
+        Operation(
+            method=method,
+            path=f"/api/v1/admin/players/{{user_id}}/{verb}",
+            tag=TAG,
+            summary=summary,
+            outcomes=dict([outcome]),
+            errors=(
+                *ANY,
+                *CREDENTIALS,
+                InsufficientScope,
+                PlayerNotFound,
+                DatabaseError,
+                *(BODY if with_body else ()),
+                *errors,
+            ),
+            access=access,
+            parameters=(_PLAYER,),
+            body=body if with_body else None,
+        )
+    )
 
 
 ModerationAction = Callable[[Caller, str, str], Awaitable[ModerationResult]]
@@ -89,31 +196,40 @@ class ModerationEndpoints:
         self._take_back = Decoder(TakeBack)
 
     def routes(self) -> list[Route]:
-        """Paths, and what answers on them."""
-        base = "/api/v1/admin/players/{user_id}"
-        verbs = ("suspend", "reinstate", "hide", "show")
-        simple = [Route(f"{base}/{name}", {"POST": self._verb(name)}, frozenset()) for name in verbs]
-        return [
-            *simple,
-            Route(f"{base}/take-back", {"POST": self.take_back}, frozenset()),
-            Route(f"{base}/erase", {"POST": self.erase}, frozenset()),
-            Route(f"{base}/export", {"GET": self.export}, frozenset()),
-        ]
+        return routes_of(self)
 
-    def _verb(self, name: str) -> Endpoint:
-        verb: ModerationAction = getattr(self._moderation, name)
+    @_handles("POST", "suspend", "Suspend a player: score updates are refused.", _done(suspended=True))
+    async def suspend(self, request: Request) -> Response:
+        return await self._apply("suspend", self._moderation.suspend, request)
 
-        async def endpoint(request: Request) -> Response:
-            caller = await self._authenticator.authenticate(request)
-            with _refusals(name, request, caller):
-                user_id, reason = path_user_id(request), self._case(request).reason
-                answer = _answer(name, caller, reason, await verb(caller, user_id, reason))
-            return await self._versioned(answer)
+    @_handles("POST", "reinstate", "Reinstate a suspended player.", _done())
+    async def reinstate(self, request: Request) -> Response:
+        return await self._apply("reinstate", self._moderation.reinstate, request)
 
-        return endpoint
+    @_handles("POST", "hide", "Hide a player; they keep scoring.", _done(hidden=True))
+    async def hide(self, request: Request) -> Response:
+        return await self._apply("hide", self._moderation.hide, request)
 
+    @_handles("POST", "show", "Show a hidden player again.", _done())
+    async def show(self, request: Request) -> Response:
+        return await self._apply("show", self._moderation.show, request)
+
+    async def _apply(self, name: str, action: ModerationAction, request: Request) -> Response:
+        caller = await self._authenticator.authenticate(request)
+        with _refusals(name, request, caller):
+            user_id, reason = path_user_id(request), self._case(request).reason
+            answer = _answer(name, caller, reason, await action(caller, user_id, reason))
+        return await self._versioned(answer)
+
+    @_handles(
+        "POST",
+        "take-back",
+        "Take back the points of one action, or of all actions since a time.",
+        _done(score=0, points_taken_back=50, actions_taken_back=1),
+        body=TakeBack("Speed hack", "level_complete:8c1f"),
+        errors=(ActionNotFound,),
+    )
     async def take_back(self, request: Request) -> Response:
-        """Take back one action, or all since a time."""
         caller = await self._authenticator.authenticate(request)
         with _refusals("take_back", request, caller):
             body = self._take_back(request)
@@ -124,8 +240,13 @@ class ModerationEndpoints:
             answer = _answer("take_back", caller, body.reason, moderated)
         return await self._versioned(answer)
 
+    @_handles(
+        "POST",
+        "erase",
+        "Erase a player and the player's data.",
+        (204, Outcome("The player was erased.", None, ("Cache-Control", VERSION))),
+    )
     async def erase(self, request: Request) -> Response:
-        """Forget a player."""
         caller = await self._authenticator.authenticate(request)
         with _refusals("erase", request, caller):
             reason = self._case(request).reason
@@ -140,8 +261,14 @@ class ModerationEndpoints:
         except DatabaseError:
             return answer  # what was done stays done
 
+    @_handles(
+        "GET",
+        "export",
+        "Return everything stored about a player.",
+        (200, Outcome("The stored data.", _EXPORT, ("Cache-Control",))),
+        access=PLAYER_OR_MODERATOR,
+    )
     async def export(self, request: Request) -> Response:
-        """All that is stored of a player."""
         caller = await self._authenticator.authenticate(request)
         with _refusals("export", request, caller):
             user_id = path_user_id(request)
@@ -169,7 +296,7 @@ def _record(verb: str, caller: Caller, **fields: object) -> None:
 def _answer(verb: str, caller: Caller, reason: str, moderated: ModerationResult) -> Response:
     outcome = {"changed": moderated.changed, "points": moderated.points}
     _record(verb, caller, player=moderated.user_id, reason=reason, **outcome)
-    state = State(
+    state = PlayerState(
         moderated.user_id,
         moderated.score,
         moderated.suspended,

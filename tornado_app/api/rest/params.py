@@ -1,4 +1,4 @@
-"""Parameters of REST requests: the user id in the path, integers in the query, the cursor of a page."""
+"""Parameters of REST requests: as the API's description has them, and as values."""
 
 from __future__ import annotations
 
@@ -7,12 +7,58 @@ from typing import overload
 
 import msgspec
 
+from tornado_app.api.rest import board_version
+from tornado_app.api.rest.operations import Parameter
+from tornado_app.api.schema.examples import BOARD
+from tornado_app.api.schema.fields import ACTION_ID
 from tornado_app.core import identity
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Player
 from tornado_app.core.numbers import integer
 from tornado_app.http.errors import BadRequest
 from tornado_app.http.messages import Request
+
+USER_ID = Parameter(
+    name="user_id",
+    place="path",
+    description="The player's user id, percent-encoded. The error is 404 if it is not a valid user id.",
+    pattern=identity.USER_ID,
+    example="alice",
+)
+IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    description="Makes the request count once. The same key with the same request returns the stored response; with a "
+    "different request the error is 409. Without a key, each request counts.",
+    pattern=ACTION_ID,
+    example="level-7-8c1f",
+)
+ACTION_PROOF = Parameter(
+    name="Action-Proof",
+    place="header",
+    description="The game server's signature of the action: a compact JWS with `sub`, `act`, `pts`, `jti`, `iat` and "
+    "`exp`. Its `jti` makes the action count once. The setting `action_proof` says whether it is required.",
+)
+CAPTCHA_TOKEN = Parameter(
+    name="Captcha-Token",
+    place="header",
+    description="The token of a solved captcha. Required if `captcha_url` is set and the request has no action proof.",
+)
+IF_NONE_MATCH = Parameter(
+    name="If-None-Match",
+    place="header",
+    description="The `ETag` of the response that the client has. The response is 304 if it has not changed.",
+)
+IF_BOARD_VERSION = Parameter(
+    name=board_version.CONDITION,
+    place="header",
+    description=f"The greatest `{board_version.HEADER}` that the client has seen, from any path and process. The "
+    f"response waits up to {board_version.PATIENCE * 1000:.0f} ms for that version. If the version is still not "
+    f"reached, the response has a lower `{board_version.HEADER}`.",
+    pattern=r"^[0-9]{1,16}$",
+    example=str(BOARD.version),
+)
+CONDITIONS = (IF_NONE_MATCH, IF_BOARD_VERSION)
 
 
 def encode_cursor(player: Player) -> str:

@@ -10,11 +10,34 @@ from msgspec import UNSET, UnsetType
 from tornado_app.api.authentication import Authenticator
 from tornado_app.api.rest import board_version, submission_log
 from tornado_app.api.rest.board_version import Shown
-from tornado_app.api.rest.params import decode_cursor, encode_cursor, int_query_param, path_user_id
+from tornado_app.api.rest.operations import (
+    ANY,
+    BODY,
+    CREDENTIALS,
+    PLAYER,
+    VERSION,
+    Errors,
+    Operation,
+    Outcome,
+    Parameter,
+    Tag,
+    cached,
+    handles,
+    routes_of,
+)
+from tornado_app.api.rest.params import CONDITIONS, USER_ID, decode_cursor, encode_cursor, int_query_param, path_user_id
 from tornado_app.api.schema.decoding import Decoder
+from tornado_app.api.schema.examples import ALICE, BOARD, ZOE
 from tornado_app.api.schema.fields import AvatarUrl, Name, NewAvatarUrl, NewName, PlayerId, Rank, Score, Time
 from tornado_app.core import identity
-from tornado_app.core.errors import InvalidBody, LeaderboardError
+from tornado_app.core.errors import (
+    DatabaseError,
+    InvalidBody,
+    LeaderboardError,
+    Overloaded,
+    PlayerNotFound,
+    UserMismatch,
+)
 from tornado_app.core.model import ProfileChange, Standing, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.conditional import PRIVATE, json_response
@@ -23,11 +46,13 @@ from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 AROUND, MAX_AROUND = 5, 50
 PAGE, MAX_PAGE = 50, 200
 
-_NEXT = "The `after` of the next page; null on the last."
+TAG = Tag("Players", "The board beyond its top 10, and the profiles of players.")
+
+_NEXT = "Value of `after` for the next page; null on the last page."
 
 
 class PlayerAnswer(msgspec.Struct):
-    """A player's place on the board."""
+    """A player with score and rank."""
 
     user_id: PlayerId
     username: Name
@@ -38,7 +63,7 @@ class PlayerAnswer(msgspec.Struct):
 
 
 class Around(msgspec.Struct):
-    """A player between the neighbours, all in board order."""
+    """A player with the players above and below, in board order."""
 
     above: list[PlayerAnswer]
     player: PlayerAnswer
@@ -49,15 +74,45 @@ class Page(msgspec.Struct):
     """A page of the board."""
 
     players: list[PlayerAnswer]
-    next: Annotated[str | None, msgspec.Meta(description=_NEXT, examples=["WzQyLDE3NjczMjMwNDU2NzgsImFsaWNlIl0="])]
-    total: Annotated[int, msgspec.Meta(description="How many players are on the board.", examples=[1204])]
+    next: Annotated[str | None, msgspec.Meta(description=_NEXT)]
+    total: Annotated[int, msgspec.Meta(description="Number of players on the board.")]
 
 
 class ProfileBody(msgspec.Struct):
-    """How the player is shown: the player's own choice, which no token changes. What is left out stays as it is."""
+    """The player's own name and picture, which tokens do not change. Omitted fields keep their value."""
 
     username: NewName | UnsetType = UNSET
     avatar_url: NewAvatarUrl | UnsetType = UNSET
+
+
+def to_response(standing: Standing) -> PlayerAnswer:
+    p = standing.player
+    return PlayerAnswer(p.user_id, p.username, p.avatar_url, p.score, standing.rank, rfc3339(p.updated_at))
+
+
+_ALICE, _ZOE = to_response(ALICE), to_response(ZOE)
+_NEW = msgspec.structs.replace(_ALICE, score=0)
+_FOUND: Errors = (*ANY, PlayerNotFound, DatabaseError)
+_AROUND_LIMIT = Parameter(
+    key="around_limit",
+    name="limit",
+    place="query",
+    description="Maximum number of players above, and below.",
+    maximum=MAX_AROUND,
+    default=AROUND,
+)
+_PAGE_LIMIT = Parameter(
+    key="page_limit",
+    name="limit",
+    place="query",
+    description="Maximum number of players on a page.",
+    maximum=MAX_PAGE,
+    default=PAGE,
+    example=1,
+)
+_AFTER = Parameter(
+    name="after", place="query", description="The previous page's `next`. Without it, the response is the first page."
+)
 
 
 class PlayerEndpoints:
@@ -69,15 +124,20 @@ class PlayerEndpoints:
         self._decode = Decoder(ProfileBody, optional=True)
 
     def routes(self) -> list[Route]:
-        """Paths, and what answers on them."""
-        return [
-            Route("/api/v1/players/{user_id}", {"GET": self.get, "PUT": self.put}, frozenset()),
-            Route("/api/v1/players/{user_id}/around", {"GET": self.around}, frozenset({"limit"})),
-            Route("/api/v1/leaderboard", {"GET": self.page}, frozenset({"limit", "after"})),
-        ]
+        return routes_of(self)
 
+    @handles(
+        Operation(
+            method="GET",
+            path="/api/v1/players/{user_id}",
+            tag=TAG,
+            summary="Return a player's score, rank and profile.",
+            outcomes=cached(_ALICE, VERSION),
+            errors=_FOUND,
+            parameters=(USER_ID, *CONDITIONS),
+        )
+    )
     async def get(self, request: Request) -> Response:
-        """One player."""
         user_id = path_user_id(request)
         shown = await board_version.wait(request, self._scoreboard.board)
         standing = await self._scoreboard.standing(user_id)
@@ -90,8 +150,24 @@ class PlayerEndpoints:
         read = max((standing.player.version for standing in standings), default=0)
         return shown.header(max(self._scoreboard.board.version, read))
 
+    @handles(
+        Operation(
+            method="PUT",
+            path="/api/v1/players/{user_id}",
+            tag=TAG,
+            summary="Create a player, or change the player's name and picture.",
+            outcomes={
+                200: Outcome("The profile was changed, or is the same already.", _NEW, (VERSION,)),
+                201: Outcome("The player was created.", _NEW, (VERSION,)),
+            },
+            errors=(*_FOUND, *CREDENTIALS, *BODY, UserMismatch, Overloaded),
+            access=PLAYER,
+            parameters=(USER_ID,),
+            body=ProfileBody(username=_NEW.username, avatar_url=_NEW.avatar_url),
+            body_required=False,
+        )
+    )
     async def put(self, request: Request) -> Response:
-        """Create a player, or change name and picture: 201 where it was created."""
         caller = await self._authenticator.authenticate(request)
         user_id = path_user_id(request)
         try:
@@ -106,8 +182,18 @@ class PlayerEndpoints:
         headers = (JSON_TYPE, (board_version.HEADER, str(player.version)))
         return Response(201 if done.created else 200, msgspec.json.encode(to_response(standing)), headers)
 
+    @handles(
+        Operation(
+            method="GET",
+            path="/api/v1/players/{user_id}/around",
+            tag=TAG,
+            summary="Return a player with the players just above and below.",
+            outcomes=cached(Around([], _ALICE, [_ZOE]), VERSION),
+            errors=_FOUND,
+            parameters=(USER_ID, _AROUND_LIMIT, *CONDITIONS),
+        )
+    )
     async def around(self, request: Request) -> Response:
-        """The players just above and below one."""
         limit = int_query_param(request, "limit", AROUND, MAX_AROUND)
         user_id = path_user_id(request)
         shown = await board_version.wait(request, self._scoreboard.board)
@@ -116,8 +202,18 @@ class PlayerEndpoints:
         version = self._version(shown, *above, standing, *below)
         return json_response(request, msgspec.json.encode(body), PRIVATE, version)
 
+    @handles(
+        Operation(
+            method="GET",
+            path="/api/v1/leaderboard",
+            tag=TAG,
+            summary="Return the whole board, page by page.",
+            outcomes=cached(Page([_ALICE], encode_cursor(ALICE.player), len(BOARD.standings)), VERSION),
+            errors=(*ANY, DatabaseError),
+            parameters=(_PAGE_LIMIT, _AFTER, *CONDITIONS),
+        )
+    )
     async def page(self, request: Request) -> Response:
-        """One page of the whole board."""
         limit = int_query_param(request, "limit", PAGE, MAX_PAGE)
         after = request.arguments().get("after")
         start = None if after is None else decode_cursor(after)
@@ -126,12 +222,6 @@ class PlayerEndpoints:
         more = encode_cursor(standings[-1].player) if len(standings) == limit else None
         body = Page(list(map(to_response, standings)), more, self._scoreboard.board.total)
         return json_response(request, msgspec.json.encode(body), PRIVATE, self._version(shown, *standings))
-
-
-def to_response(standing: Standing) -> PlayerAnswer:
-    """A standing on the wire."""
-    p = standing.player
-    return PlayerAnswer(p.user_id, p.username, p.avatar_url, p.score, standing.rank, rfc3339(p.updated_at))
 
 
 def _change(body: ProfileBody) -> ProfileChange:

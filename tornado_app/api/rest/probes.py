@@ -9,16 +9,28 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from tornado_app.api.rest.operations import PROBE, Method, Operation, Outcome, Tag, handles, routes_of
 from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 
 NO_STORE = ("Cache-Control", "no-store")
 
 
 class Health(msgspec.Struct, omit_defaults=True):
-    """`status` is `ok`, or `unavailable` with the reasons."""
+    """`ok`, or `unavailable` with the reasons."""
 
     status: Literal["ok", "unavailable"]
     reasons: list[str] = []
+
+
+_HEADERS = ("Cache-Control",)
+
+
+def _handles(path: str, summary: str, outcomes: dict[int, Outcome]) -> Callable[[Method], Method]:
+    """A kubelet probes a pod by its address, so probes answer under any host name."""
+    tag = Tag("Operations", "Probes of an orchestrator. `/metrics` has a port of its own.")
+    return handles(
+        Operation(method="GET", path=path, tag=tag, summary=summary, outcomes=outcomes, errors=PROBE, any_host=True)
+    )
 
 
 class ProbeEndpoints:
@@ -32,22 +44,26 @@ class ProbeEndpoints:
         self._refresh = refresh
 
     def health_routes(self) -> list[Route]:
-        """For the public port. A kubelet probes a pod by its address, so that the name does not matter."""
-        return [
-            Route("/healthz", {"GET": self.healthz}, any_host=True),
-            Route("/readyz", {"GET": self.readyz}, any_host=True),
-        ]
+        """For the public port."""
+        return routes_of(self)
 
     def inner_routes(self) -> list[Route]:
         """For the metrics port."""
         return [*self.health_routes(), Route("/metrics", {"GET": self.metrics})]
 
+    @_handles("/healthz", "Report whether the process is alive.", {200: Outcome("Alive.", Health("ok"), _HEADERS)})
     def healthz(self, request: Request) -> Response:
-        """The loop turns: otherwise nobody would answer."""
         return Response(200, msgspec.json.encode(Health("ok")), (JSON_TYPE, NO_STORE))
 
+    @_handles(
+        "/readyz",
+        "Report whether the process is ready for traffic.",
+        {
+            200: Outcome("Ready.", Health("ok"), _HEADERS),
+            503: Outcome("Not ready, with the reasons.", Health("unavailable", ["draining"]), _HEADERS),
+        },
+    )
     def readyz(self, request: Request) -> Response:
-        """Whether traffic should come, and why not."""
         reasons = self._not_ready()
         if reasons:
             return Response(503, msgspec.json.encode(Health("unavailable", reasons)), (JSON_TYPE, NO_STORE))

@@ -71,7 +71,7 @@ class ScoreHandler:
         )
 
     def _accept(self, receipt: Receipt) -> Response:
-        status = self._write.created_status if receipt.created else 200
+        status = 201 if receipt.created and self._write.created is not None else 200
         body = msgspec.json.encode(self._write.render(receipt, self._scoreboard))
         headers = [JSON_TYPE, *self._limits(receipt.rate_limit_state)]
         if receipt.version:

@@ -16,58 +16,50 @@ ACTION_ID = r"^[\x21-\x7e]{1,128}$"
 
 # -- what comes in ------------------------------------------------------------------------------------
 
-Points = Annotated[int, Meta(ge=1, le=MAX_SCORE, description="Points to add.", examples=[5])]
+Points = Annotated[int, Meta(ge=1, le=MAX_SCORE, description="Points to add.")]
 UserId = Annotated[
     str,
     Meta(
         pattern=USER_ID + WHOLE,
-        description="The player's user id: the token's own, or with the scope `scores:write` any.",
-        examples=["alice"],
+        description="The player's user id: that of the token, or any with the scope `scores:write`.",
     ),
 ]
-OptionalUserId = Annotated[UserId | None, Meta(description="The player; without it, the token's own.")]
-ActionId = Annotated[str, Meta(pattern=ACTION_ID + WHOLE, description="Makes the action count once.", examples=["a-1"])]
+OptionalUserId = Annotated[UserId | None, Meta(description="The player's user id. Default: that of the token.")]
+ActionId = Annotated[str, Meta(pattern=ACTION_ID + WHOLE, description="Makes the action count once.")]
 ActionType = Annotated[
     str,
-    Meta(
-        min_length=1, max_length=64, description="A row of the server's actions table.", examples=["level_complete"]
-    ),
-]  # fmt: skip
+    Meta(min_length=1, max_length=64, description="An action type of the service's actions table."),
+]
 OptionalProof = Annotated[
     Annotated[str, Meta(max_length=MAX_TOKEN)] | None,
-    Meta(description="The game server's action proof, where it does not come in the header Action-Proof."),
+    Meta(description="The game server's action proof, if it is not in the header Action-Proof."),
 ]
 NewName = Annotated[
     Annotated[str, Meta(min_length=1, max_length=4 * MAX_USERNAME)] | None,
     Meta(
-        description=f"1 to {MAX_USERNAME} characters, one visible at least, no control characters. It wins over the "
-        "token's name; null shows the id instead.",
-        examples=["Zoë"],
+        description=f"1 to {MAX_USERNAME} characters, at least one visible, no control characters. It overrides the "
+        "token's name; null shows the user id.",
     ),
 ]
 NewAvatarUrl = Annotated[
     Annotated[str, Meta(max_length=MAX_AVATAR_URL)] | None,
     Meta(
-        description="An absolute http or https URL of a picture. It wins over the token's; null shows none.",
-        examples=["https://game.example/zoe.png"],
+        description="An absolute http or https URL of a picture. It overrides the token's; null shows no picture.",
     ),
 ]
 
 # -- what goes out ------------------------------------------------------------------------------------
 
-PlayerId = Annotated[str, Meta(description="The player.", examples=["alice"])]
-Name = Annotated[str, Meta(description="What to show, in any script; the id where no name is known.", examples=["Zoë"])]
-AvatarUrl = Annotated[str, Meta(description="A picture's URL.", examples=["https://game.example/zoe.png"])]
-Score = Annotated[int, Meta(description="All points together: an int64, more than a double can hold.", examples=[42])]
-Rank = Annotated[int, Meta(ge=1, description="Standard competition rank: 1, 2, 2, 4.", examples=[1])]
+PlayerId = Annotated[str, Meta(description="The player's user id.")]
+Name = Annotated[str, Meta(description="Name to display, in any script; the user id if no name is known.")]
+AvatarUrl = Annotated[str, Meta(description="URL of the player's picture.")]
+Score = Annotated[int, Meta(description="Total score (int64; can exceed 2^53).")]
+Rank = Annotated[int, Meta(ge=1, description="Competition rank: 1, 2, 2, 4.")]
 Time = Annotated[
     str,
     Meta(
-        description="RFC 3339, in UTC with milliseconds.",
-        examples=["2026-01-02T03:04:05.678Z"],
+        description="RFC 3339 in UTC, with milliseconds.",
         extra_json_schema={"format": "date-time"},
     ),
 ]
-Version = Annotated[
-    int, Meta(description="Grows with the board: a message with a smaller one is stale.", examples=[7301452811264001])
-]
+Version = Annotated[int, Meta(description="Version of the board. A message with a smaller version is older.")]

@@ -43,10 +43,10 @@ MAX_TIMER = 86_400.0
 
 
 class Authenticate(msgspec.Struct):
-    """The only message that a client has to send."""
+    """The only message that a client sends: its token, after connecting or to replace one that expires."""
 
-    type: Literal["authenticate"]  # no tag: msgspec takes a json_response message without its tag
-    token: Annotated[str, msgspec.Meta(description="A JSON Web Token.", examples=["eyJhbGciOiJIUzI1NiIs…"])]
+    type: Literal["authenticate"]  # no tag: msgspec takes a tagged message without its tag
+    token: Annotated[str, msgspec.Meta(description="A JSON Web Token.")]
 
 
 _NO_HEADERS = HTTPHeaders()

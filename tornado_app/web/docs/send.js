@@ -12,7 +12,7 @@ function field(id, parameter) {
   const attributes = { id, type: schema.type === "integer" ? "number" : "text", autocomplete: "off", spellcheck: "false" };
   const input = h("input", { ...attributes, placeholder: example ?? schema.default ?? "" });
   input.required = required ?? false;
-  if (place === "path") input.value = example ?? "";
+  if (place !== "header") input.value = example ?? ""; // headers are optional, and their examples are of one moment
   return { ...parameter, input, label: h("label", { for: id }, h("code", null, name), " ", h("small", null, NOTES[place])) };
 }
 
