@@ -10,11 +10,13 @@ import base64
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from tornado_app.auth.keys import ALGORITHMS, MAX_KID, MAX_TRIED, KeySet, VerificationKey
+from tornado_app.core import strict_json
 from tornado_app.core.identity import MAX_TOKEN
 from tornado_app.core.numbers import integer
+from tornado_app.core.text import clip
 
 MAX_DATE = 253402300799
 """The last second of the year 9999; a date in milliseconds exceeds it."""
@@ -119,6 +121,8 @@ def json_object(octets: bytes) -> dict[str, Any]:
     """The members of a JSON object without duplicate names, NaN or Infinity. Raises InvalidJws."""
     try:
         value = _JSON.decode(octets.decode("utf-8"))
+    except strict_json.AmbiguousJson as error:
+        raise InvalidJws(detail=str(error)) from None
     except (ValueError, RecursionError):
         raise InvalidJws(detail="header or claims are not JSON in UTF-8") from None
     if not isinstance(value, dict):
@@ -134,7 +138,7 @@ def shown(value: object) -> str:
         text = json.dumps(value)
     except (ValueError, RecursionError):
         text = f"a {type(value).__name__}"
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return clip(text, MAX_SHOWN)
 
 
 def _checked(header: dict[str, Any], types: frozenset[str | None]) -> tuple[str, str | None]:
@@ -204,23 +208,10 @@ def base64url(segment: str) -> bytes:
     return octets
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Reject duplicate members, of which parsers take the first or the last."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise InvalidJws(detail="a member is named twice")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    """Reject NaN and Infinity, which Python's parser accepts and JSON does not."""
-    raise InvalidJws(detail=f"{name} is not JSON")
-
-
 def _number(text: str) -> float:
     """`5.0` is the integer 5, as in a request body."""
     value = integer(text)
     return float(text) if value is None else value
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_number)
+_JSON = strict_json.decoder(parse_float=_number)

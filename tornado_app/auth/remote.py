@@ -6,7 +6,6 @@ If a fetch fails or its response is invalid, the previous keys are kept.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import random
 import time
@@ -22,6 +21,7 @@ from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keyfiles import MAX_BYTES
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.refresh_schedule import RefreshSchedule, max_age
+from tornado_app.core.origins import is_loopback
 
 TIMEOUT = 5.0
 """Timeout of a fetch in seconds, from name resolution to the last byte."""
@@ -185,18 +185,9 @@ def checked_url(url: str, *, allow_http: bool = False) -> str:
         raise UnusableKey("The address of a JWK Set is a URL such as https://id.example/.well-known/jwks.json")
     if parts.username is not None or parts.fragment:
         raise UnusableKey("The address of a JWK Set has no user name, password or fragment.")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise UnusableKey("Keys that come by http can be exchanged on the way; use an https address.")
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def fetch_jwks(url: str, timeout: float) -> FetchResult:  # noqa: ASYNC109  (Tornado closes the connection)

@@ -15,8 +15,9 @@ from tornado_app import __version__, audit
 from tornado_app.cli import check_config, completion, database, tokens
 from tornado_app.config import SETTINGS
 from tornado_app.config.flags import add_settings, load
-from tornado_app.config.network import LOOPBACK, is_loopback
+from tornado_app.config.network import LOOPBACK
 from tornado_app.core.errors import ConfigError, StartupError
+from tornado_app.core.origins import is_loopback
 from tornado_app.core.policies import ProofPolicy
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130

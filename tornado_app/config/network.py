@@ -8,10 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tornado_app.config.value_types import Base, InvalidValue, Texts
-from tornado_app.core.origins import host_pattern, origin_pattern
+from tornado_app.core.origins import host_pattern, is_address, is_host_name, is_loopback, origin_pattern
 
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
 _MONGODB_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?|[^:]*%2[Ff][^:]*", re.ASCII)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -20,12 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def is_host(text: str) -> bool:
     """Whether `text` is an IPv4 or IPv6 address or a host name."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        # Only digits and dots would be a mistyped address, which a resolver reads in surprising ways.
-        return len(text) <= 253 and _HOSTNAME.fullmatch(text) is not None and re.fullmatch(r"[0-9.]+", text) is None
-    return True
+    return is_address(text) or is_host_name(text)
 
 
 class Host(Base, frozen=True, kw_only=True):
@@ -88,14 +81,6 @@ class Url(Base, frozen=True, kw_only=True):
 
 LOOPBACK = ("localhost", "*.localhost", "127.0.0.1", "::1")
 """Names of the loopback interface."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this host is a loopback address or `localhost`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Patterns(Texts, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from typing import Any
 from tornado_app.config.declaration import PREFIX, Setting
 from tornado_app.config.files import UnusableFile, YamlMapping, line_of, read_mapping
 from tornado_app.config.value_types import InvalidValue
+from tornado_app.core.text import clip
 
 _MAX_QUOTED = 60
 """Maximum characters of a value in an error."""
@@ -111,7 +112,7 @@ def _error_text(setting: Setting, raw: object, hint: str) -> str:
 def quoted(raw: object) -> str:
     """`raw` in quotes, on one line, truncated if it is long."""
     text = json.dumps(raw, ensure_ascii=isinstance(raw, str) and not raw.isprintable(), default=str, skipkeys=True)
-    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."
+    return clip(text, _MAX_QUOTED)
 
 
 def suggestion(word: str, words: Sequence[str]) -> str:

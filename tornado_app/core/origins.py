@@ -22,7 +22,7 @@ _ORIGIN = re.compile(
 )
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _ONE_LABEL = re.compile(_LABEL, re.ASCII)
-_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII | re.IGNORECASE)
 _OTHER_HOST = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _NUMBERS = re.compile(r"[0-9.]+", re.ASCII)
 
@@ -65,6 +65,25 @@ def same_host(origin: str, host: str) -> bool:
     found = canonical(origin)
     scheme = "" if found is None else found.partition("://")[0]
     return scheme in DEFAULT_PORTS and found == canonical(f"{scheme}://{host.removesuffix(':')}")
+
+
+def is_host_name(text: str) -> bool:
+    """Whether `text` is a host name. Only digits and dots are not: they would be a mistyped address."""
+    return len(text) <= MAX_HOST and _NAME.fullmatch(text) is not None and _NUMBERS.fullmatch(text) is None
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host is a loopback address or `localhost`."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 class OriginPatterns:
@@ -127,7 +146,7 @@ def host_pattern(text: str) -> str:
     """A pattern in its one form. Raises ValueError with what is wrong."""
     star, rest = ("*.", text[2:]) if text.startswith("*.") else ("", text)
     name = host_name(f"[{rest}]" if _is_ipv6(rest) else _ascii(rest))
-    if name is None or "*" in rest or (":" in rest and not _is_ipv6(rest.strip("[]"))) or (star and _is_address(name)):
+    if name is None or "*" in rest or (":" in rest and not _is_ipv6(rest.strip("[]"))) or (star and is_address(name)):
         raise ValueError("give each as a host name or IP address, without scheme and port")
     return star + name
 
@@ -150,10 +169,7 @@ def _parent(origin: str) -> str | None:
 def _host(host: str) -> str | None:
     if host.startswith("["):
         return f"[{ipaddress.IPv6Address(host[1:-1]).compressed}]" if _is_ipv6(host[1:-1]) else None
-    if len(host) > MAX_HOST or _NAME.fullmatch(host) is None:
-        return None
-    # Only digits and dots would be a mistyped address, which browsers write in another way.
-    return None if _NUMBERS.fullmatch(host) and not _is_address(host) else host
+    return host if is_host_name(host) or (":" not in host and is_address(host)) else None
 
 
 def _is_ipv6(text: str) -> bool:
@@ -162,14 +178,6 @@ def _is_ipv6(text: str) -> bool:
     except ValueError:
         return False
     return "%" not in text
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _ascii(host: str) -> str:

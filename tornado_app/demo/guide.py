@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from tornado_app.config import Config
+from tornado_app.core.origins import is_loopback
 from tornado_app.demo.games import GAMES, Move, curl
 from tornado_app.demo.personas import CURL
 
@@ -31,7 +30,7 @@ def render(config: Config, url: str, token: str, players: int, *, bold: bool) ->
     lines = [
         "",
         f"{strong}Leaderboard demo: {count}. Not for production. Ctrl-C stops it.{plain}",
-        *_warnings(config, url),
+        *_warnings(config),
         f"export URL={url} TOKEN={token}",
         *_curl_lines(config, url),
         "",
@@ -55,22 +54,15 @@ def _curl_lines(config: Config, url: str) -> list[str]:
     return lines
 
 
-def _warnings(config: Config, url: str) -> list[str]:
+def _warnings(config: Config) -> list[str]:
     warnings = []
-    if not _is_loopback(url, config.host):
+    if not is_loopback(config.host):
         warnings.append(f"Whoever can reach {config.host} can play: /demo/session gives a token to anybody who asks.")
     if not config.embedded:
         warnings.append(
             f'The simulated players are written to the database "{config.mongodb_database}" of your MongoDB.'
         )
     return warnings
-
-
-def _is_loopback(url: str, host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return urlsplit(url).hostname == "localhost"
 
 
 def _command() -> str:

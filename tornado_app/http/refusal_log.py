@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from tornado_app.core import text as texts
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.http.messages import Refusal
 
@@ -22,7 +23,7 @@ MAX_PATH = 512
 
 def clip(text: str) -> str:
     """A client's text in quotes, clipped to MAX_SHOWN characters."""
-    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…")
+    return repr(texts.clip(text, MAX_SHOWN))
 
 
 def cause(refusal: LeaderboardError | Refusal) -> dict[str, str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from tornado_app.api.schema.fields import ACTION_ID, WHOLE
+from tornado_app.core import strict_json
 from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
 from tornado_app.core.identity import USER_ID, USER_ID_FORM, is_action_id
 from tornado_app.core.model import MAX_SCORE
@@ -80,24 +81,10 @@ def _cause(error: Exception) -> str:
     return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member is named twice")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_SYNTAX = json.JSONDecoder(
-    object_pairs_hook=_no_duplicates,
-    parse_constant=_no_constant,  # NaN and the infinities
-    parse_int=len,  # the number's value is msgspec's to judge; Python's own refuses 4300 digits and more
+_SYNTAX = strict_json.decoder(
+    parse_int=len,  # msgspec checks the value of a number; Python's own parser refuses 4300 digits and more
     parse_float=len,
 )
-"""Raises ValueError for what is not JSON, and for members that are named twice."""
 
 
 def _check_media_type(request: Request) -> None:
