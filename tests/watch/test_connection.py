@@ -120,10 +120,3 @@ async def test_a_server_that_speaks_something_else_is_no_leaderboard():
     async with server:
         with pytest.raises(StartupError, match="does not answer"):
             await connection.follow(f"ws://127.0.0.1:{port}/ws/leaderboard", Seen())
-
-
-def test_waits_grow_to_a_bound_and_differ():
-    waits = [connection.backoff(tries) for tries in range(50)]
-    assert all(0 < wait <= connection.LONGEST_BACKOFF for wait in waits)
-    assert min(waits[10:]) > max(waits[:3])
-    assert len(set(waits)) == 50

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tornado_app.runtime.backoff import backoff
+
 MIN_LIFETIME = 300.0
 """Minimum seconds between two scheduled fetches, whatever the provider says: five minutes."""
 
@@ -28,7 +30,7 @@ class RefreshSchedule:
     def __init__(self) -> None:
         self.due = float("-inf")
         self._began = float("-inf")
-        self._retry = FIRST_RETRY
+        self._failures = 0
 
     def began(self, now: float) -> None:
         """Record the start of a fetch."""
@@ -42,12 +44,12 @@ class RefreshSchedule:
         """
         bounded = min(max(DEFAULT_LIFETIME if age is None else age, MIN_LIFETIME), MAX_LIFETIME)
         self.due = now + bounded * (1 - spread / 10)
-        self._retry = FIRST_RETRY
+        self._failures = 0
 
     def failed(self, now: float) -> None:
         """Record a failed fetch."""
-        self.due = now + self._retry
-        self._retry = min(2 * self._retry, MIN_LIFETIME)
+        self._failures += 1
+        self.due = now + backoff(self._failures, FIRST_RETRY, MIN_LIFETIME)
 
     def may_refresh(self, now: float) -> bool:
         """Whether an unknown key id may cause a fetch: none began within the last UNKNOWN_KID_INTERVAL seconds."""

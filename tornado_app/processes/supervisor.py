@@ -18,15 +18,22 @@ from tornado_app.config import Config, warnings
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.database import embedded_database
 from tornado_app.observability import logs
-from tornado_app.processes.backoff import Backoff
 from tornado_app.processes.channel import StartWorker
 from tornado_app.processes.probes import AggregatedProbes
 from tornado_app.processes.worker_handle import WorkerHandle
+from tornado_app.runtime.backoff import RestartBackoff
 from tornado_app.runtime.lifecycle import ManagedService, serve_until_stopped, wait_until_stopped
+from tornado_app.runtime.tasks import jittered
 from tornado_app.service import listeners
 from tornado_app.service.service import announce
 
 log = logging.getLogger("leaderboard.processes")
+
+FIRST_PAUSE, MAX_PAUSE = 0.1, 30.0
+"""Seconds before a worker that exited is restarted."""
+
+STABLE_SECONDS = 30.0
+"""Run time after which a worker that exits is restarted with the first pause again."""
 
 
 def serve(config: Config, count: int) -> int:
@@ -108,9 +115,9 @@ class Supervisor(ManagedService):
 
     async def _supervise(self, slot: int, start: StartWorker) -> None:
         """Run a worker in this slot, and restart it, until the service drains."""
-        backoff = Backoff()
+        backoff = RestartBackoff(FIRST_PAUSE, MAX_PAUSE, stable=STABLE_SECONDS)
         while not self._draining.is_set():
-            backoff.began()
+            backoff.started()
             try:
                 error = await self._run_one(slot, start)
             except OSError as fault:
@@ -120,7 +127,7 @@ class Supervisor(ManagedService):
             if not self._all_ready.is_set():
                 self.fail(error)  # a restarted worker would fail for the same reason
                 return
-            pause = backoff.ended()
+            pause = jittered(backoff.exited())
             log.error("worker process exited, restarting it", extra={"reason": str(error), "pause": round(pause, 3)})
             self._probes.metrics.restarts.inc()
             with contextlib.suppress(TimeoutError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import ssl
 import time
 from collections.abc import AsyncGenerator
@@ -15,6 +14,8 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
 
 from tornado_app.core.errors import StartupError
+from tornado_app.runtime.backoff import backoff
+from tornado_app.runtime.tasks import jittered
 from tornado_app.watch.state import Board, Change, NotALeaderboard
 
 FIRST_ANSWER = 10.0
@@ -46,7 +47,7 @@ class Failure(Exception):
 async def follow(address: str, view: View) -> NoReturn:
     """Feed `view` until cancelled. Raises StartupError when the first connection shows no board."""
     board = Board()
-    tries, since = 0, 0.0
+    failures, since = 0, 0.0
     while True:
         board.reconnected()
         try:
@@ -55,7 +56,7 @@ async def follow(address: str, view: View) -> NoReturn:
                     changes = board.take(message)
                     if changes is not None:
                         view.update(board, changes)
-                        tries, since = 0, 0.0
+                        failures, since = 0, 0.0
         except NotALeaderboard:
             reason = "what it sends is not a leaderboard"
         except Failure as failure:
@@ -64,14 +65,8 @@ async def follow(address: str, view: View) -> NoReturn:
             raise StartupError(f"{address}: {reason}")
         since = since or time.time()
         view.lost(since, reason)
-        await asyncio.sleep(backoff(tries))
-        tries += 1
-
-
-def backoff(tries: int) -> float:
-    """Seconds to wait after so many tries in a row that failed."""
-    longest = min(LONGEST_BACKOFF, BACKOFF * 2.0 ** min(tries, 10))
-    return longest * random.uniform(0.5, 1)  # noqa: S311  # only spreads the clients
+        failures += 1
+        await asyncio.sleep(jittered(backoff(failures, BACKOFF, LONGEST_BACKOFF)))
 
 
 async def _messages(address: str) -> AsyncGenerator[str | bytes]:

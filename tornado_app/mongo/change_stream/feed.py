@@ -27,6 +27,7 @@ from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_
 from tornado_app.mongo.client.driver import Client, is_transient, maybe_await
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.cache import PlayerCache
+from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.feed")
@@ -44,8 +45,8 @@ PROBE_TIMEOUT = 2.0
 CALL_TIMEOUT = 10.0
 """Seconds after which a silent connection is given up."""
 
-MAX_PAUSE = 1.0
-"""Seconds between two tries to open the stream, at most."""
+FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0
+"""Seconds between two tries to open the stream."""
 
 LOST_HISTORY = frozenset({136, 237, 260, 280, 286})
 """CappedPositionLost, CursorKilled, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
@@ -146,7 +147,7 @@ class Feed:
 
     async def run(self) -> None:
         """Feed the listener, over every fault, until cancelled."""
-        delay = 0.0
+        failures = 0
         while True:
             began = asyncio.get_running_loop().time()
             try:
@@ -159,9 +160,9 @@ class Feed:
                 self._broken(error)
             self._alive_at = None
             if asyncio.get_running_loop().time() - began > CALL_TIMEOUT:
-                delay = 0.0
-            await asyncio.sleep(jittered(delay))
-            delay = min(max(2 * delay, 0.05), MAX_PAUSE)
+                failures = 0
+            await asyncio.sleep(jittered(backoff(failures, FIRST_PAUSE, MAX_PAUSE)))
+            failures += 1
 
     def _broken(self, error: PyMongoError) -> None:
         if isinstance(error, OperationFailure) and error.code in LOST_HISTORY:

@@ -22,6 +22,7 @@ from pymongo.write_concern import WriteConcern
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client.command_metrics import CommandMetrics, Observe
+from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered
 
 DriverName: TypeAlias = Literal["pymongo", "motor"]
@@ -179,8 +180,7 @@ def is_transient(error: PyMongoError) -> bool:
 
 def race_pause(lost: int) -> float:
     """Seconds until a write is tried again before which other writes came: longer each time, with jitter."""
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(lost, 10))
-    return jittered(longest)
+    return jittered(backoff(lost + 1, FIRST_PAUSE, LONGEST_PAUSE))
 
 
 def drop_tracebacks(error: BaseException | None) -> None:

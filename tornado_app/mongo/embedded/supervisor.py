@@ -15,6 +15,7 @@ from tornado_app.mongo.embedded.bootstrap import make_writable
 from tornado_app.mongo.embedded.data_dir import DataDirectory, DirectoryInUse
 from tornado_app.mongo.embedded.log_file import LogFile
 from tornado_app.mongo.embedded.mongod import ADDRESS_IN_USE, FOLDER_IN_USE, REPLICA_SET, Mongod, find_binary, free_port
+from tornado_app.runtime.backoff import RestartBackoff
 
 log = logging.getLogger("leaderboard.mongod")
 
@@ -135,16 +136,16 @@ class EmbeddedMongod:
             await asyncio.wait([ended, ready])
 
     async def _keep_alive(self) -> None:
-        loop = asyncio.get_running_loop()
-        ends = 0
+        restarts = RestartBackoff(FIRST_PAUSE, LONGEST_PAUSE, stable=STABLE_SECONDS)
         while self._mongod is not None:
-            since = loop.time()
+            restarts.started()
             code = await self._mongod.ended()
-            ends = 1 if loop.time() - since > STABLE_SECONDS else ends + 1
+            pause = restarts.exited()
             reason = self._mongod.failure_reason()
-            if ends >= MAX_ENDS:
-                raise StartupError(f"the embedded MongoDB keeps ending and was given up after {ends} times: {reason}")
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (ends - 1))
+            if restarts.failures >= MAX_ENDS:
+                raise StartupError(
+                    f"the embedded MongoDB keeps ending and was given up after {MAX_ENDS} times: {reason}"
+                )
             facts = {"pid": self.pid, "code": code, "reason": reason, "pause": pause}
             log.error("the embedded MongoDB ended by itself and is started again", extra=facts)
             await asyncio.sleep(pause)

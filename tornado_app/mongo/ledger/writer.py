@@ -33,6 +33,7 @@ from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.ledger.reconciliation import Reconciliation, erasure
 from tornado_app.mongo.players.documents import Document
 from tornado_app.mongo.players.write_marker import Kind
+from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered, run_until_first_exits
 
 log = logging.getLogger("leaderboard.ledger")
@@ -40,8 +41,8 @@ log = logging.getLogger("leaderboard.ledger")
 END_SECONDS = 3.0
 """How long a process that ends goes on appending what is there already, and gives the lease up."""
 
-MAX_PAUSE = 1.0
-"""Seconds between two tries after a fault, at most."""
+FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0
+"""Seconds between two tries after an error."""
 
 
 GATHER = 0.05
@@ -114,12 +115,12 @@ class LedgerWriter:
             log.warning("the ledger is left as it is: the next process goes on from there")
 
     async def _work(self) -> None:
-        delay = 0.0
+        failures = 0
         while not self._ending.is_set():
             try:
                 state = await self.lease.take()
                 if state is not None:
-                    delay = 0.0
+                    failures = 0
                     await self._hold(state)
                 pause = self.lease.pause
             except LeaseLost as lost:
@@ -127,7 +128,8 @@ class LedgerWriter:
                 pause = self.lease.pause
             except PyMongoError as error:
                 log.warning("the ledger is not written for now: %s", type(error).__name__)
-                delay = pause = min(max(2 * delay, 0.05), MAX_PAUSE)
+                failures += 1
+                pause = backoff(failures, FIRST_PAUSE, MAX_PAUSE)
             except Exception:  # the board goes on without its ledger, and the lag tells of it
                 log.exception("the ledger is not written for now")
                 await self._give_up()
