@@ -24,7 +24,7 @@ from tornado_app.http.messages import Headers, MethodNotAllowed, Request, Respon
 from tornado_app.observability.logs import request_id as current_request_id
 from tornado_app.observability.logs import trace_id as current_trace_id
 from tornado_app.observability.metrics import ExemplarHistogram, Metrics
-from tornado_app.observability.tracing import Tracing
+from tornado_app.observability.tracing import NO_TRACING, Tracing
 
 log = logging.getLogger("leaderboard.http")
 
@@ -59,7 +59,7 @@ class Dispatcher:
         cors: Cors,
         proxies: TrustedProxies | None = None,
         hosts: HostPatterns | None = None,
-        tracing: Tracing | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.router = router
         self.metrics = metrics
@@ -140,10 +140,8 @@ class RequestCycle:
         self._send = send
         self._route: Route | None = None
         self.request = request
-        self._on_response = None
-        if dispatcher.tracing is not None:
-            parent = request.headers.get("traceparent")
-            self._on_response = dispatcher.tracing.request(request.method, parent, request.id)
+        parent = request.headers.get("traceparent")
+        self._on_response = dispatcher.tracing.request(request.method, parent, request.id)
 
     def run(self) -> None:
         """Answer the request, which is complete, now or later."""
@@ -162,8 +160,7 @@ class RequestCycle:
         name = "none" if route is None else route.path
         seconds = time.perf_counter() - self._began
         self._dispatcher.count(request.method, name, response.status, seconds, request.id)
-        if self._on_response is not None:
-            self._on_response(None if route is None else route.path, response.status)
+        self._on_response(None if route is None else route.path, response.status)
         access_log.answered(request, name, response.status, len(response.body), seconds)
         if response.refusal is not None:
             asked = {"method": request.method, "route": name, "path": request.path, "remote": request.remote}

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 from typing import Protocol
 
 from tornado_app.core.errors import DatabaseError
@@ -19,7 +18,7 @@ from tornado_app.core.model import TOP, TopPlayers
 from tornado_app.core.ranks import Ranks
 from tornado_app.live.milestones import Milestones
 from tornado_app.live.ticker import Ticker
-from tornado_app.observability.tracing import Tracing
+from tornado_app.observability.tracing import NO_TRACING, Tracing
 
 log = logging.getLogger("leaderboard.board")
 
@@ -55,7 +54,7 @@ class Board:
         listener: BoardListener,
         *,
         interval: float = 0.1,
-        tracing: Tracing | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._read_top = read_top
         self._listener = listener
@@ -187,8 +186,7 @@ class Board:
                 self._latest = change.new
                 self._listener.publish_change(change, ranks.rank(change.new))
         if self._matters(change):
-            if self._tracing is not None:
-                self._tracing.changed(change.write_id)
+            self._tracing.changed(change.write_id)
             self._ask(change.version)
 
     def _remember(self, user_id: str, score: int | None) -> None:
@@ -217,7 +215,7 @@ class Board:
             await self._ticker.tick()
             self._dirty.clear()
             try:
-                with nullcontext() if self._tracing is None else self._tracing.refresh():
+                with self._tracing.refresh():
                     await self._refresh()
             except DatabaseError:
                 self._ticker.delay(RETRY_PAUSE)

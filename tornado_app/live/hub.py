@@ -18,7 +18,7 @@ from tornado_app.core.interfaces import Change
 from tornado_app.core.model import TopPlayers
 from tornado_app.live.frames import text_frame
 from tornado_app.live.ticker import Ticker
-from tornado_app.observability.tracing import Tracing
+from tornado_app.observability.tracing import NO_TRACING, Tracing
 
 log = logging.getLogger("leaderboard.hub")
 
@@ -105,7 +105,7 @@ class Hub:
         observe: Callable[[str, int], None] = lambda channel, messages: None,
         shown: Callable[[TopPlayers], None] = lambda top: None,
         should_yield: Callable[[], bool] = lambda: False,
-        tracing: Tracing | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._should_yield = should_yield
         self._ticker = Ticker(gap)
@@ -158,8 +158,7 @@ class Hub:
         self._top = top
         self._frames.clear()
         self._everyone = True
-        if self._tracing is not None:
-            self._tracing.shown()
+        self._tracing.shown()
         self._wake.set()
 
     def publish_change(self, change: Change, rank: int) -> None:
@@ -192,8 +191,7 @@ class Hub:
         everyone, self._everyone = self._everyone, False
         due = list(self._subscribers if everyone else self._pending)
         top = self._top
-        traced = None if self._tracing is None or not everyone else self._tracing.broadcast(len(due))
-        with traced or nullcontext():
+        with self._tracing.broadcast(len(due)) if everyone else nullcontext():
             await self._serve_all(due)
         if everyone and top is not None:
             self._shown(top)

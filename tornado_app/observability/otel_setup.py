@@ -6,15 +6,15 @@ import logging
 import os
 
 from tornado_app.core.errors import StartupError
-from tornado_app.observability.tracing import Tracing
+from tornado_app.observability.tracing import NO_TRACING, Tracing
 
 log = logging.getLogger("leaderboard.tracing")
 
 
-def from_environment() -> Tracing | None:
-    """The tracer, or None if tracing is disabled. Raises StartupError."""
+def from_environment() -> Tracing:
+    """The tracing that the environment asks for. Raises StartupError."""
     if not _enabled():
-        return None
+        return NO_TRACING
     try:
         from tornado_app.observability.spans import Spans
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeAlias
 
 from tornado_app.core.model import Receipt
@@ -46,3 +46,38 @@ class Tracing(Protocol):
 
     async def close(self) -> None:
         """Send the remaining spans to the collector, within a few seconds."""
+
+
+class NoTracing:
+    """Records nothing."""
+
+    def request(self, method: str, traceparent: str | None, request_id: str) -> EndRequest:
+        return _ignore
+
+    def submission(self, op: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
+        pass
+
+    def commit(self, ops: Sequence[str]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def changed(self, op: str) -> None:
+        pass
+
+    def refresh(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def shown(self) -> None:
+        pass
+
+    def broadcast(self, clients: int) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def close(self) -> None:
+        pass
+
+
+def _ignore(route: str | None, status: int) -> None:
+    pass
+
+
+NO_TRACING: Tracing = NoTracing()

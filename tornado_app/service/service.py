@@ -110,7 +110,7 @@ class Service(ManagedService):
         self._built = False
         self.metrics = Metrics()
         self._probes = probes.ProbeEndpoints(self.metrics.registry, self._not_ready, self._refresh)
-        self.tracing: tracing.Tracing | None = None
+        self.tracing = tracing.NO_TRACING
         self.url = ""
         self.metrics_url = ""
 
@@ -121,8 +121,7 @@ class Service(ManagedService):
             listeners.check_available(config)
             self._listen_for_probes()
         self.tracing = otel_setup.from_environment()
-        if self.tracing is not None:
-            self._exit.push_async_callback(self.tracing.close)
+        self._exit.push_async_callback(self.tracing.close)
         self.client = await self._exit.enter_async_context(
             open_database(
                 (self._worker.uri if self._worker else None) or config.read_mongodb_uri(),

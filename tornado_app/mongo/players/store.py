@@ -22,7 +22,7 @@ from tornado_app.mongo.players.cache import PlayerCache
 from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD, PLAYER_FIELDS, Document
 from tornado_app.mongo.players.group_commit import GroupCommit, PendingWrite
 from tornado_app.mongo.players.profiles import ProfileWriter
-from tornado_app.observability.tracing import Tracing
+from tornado_app.observability.tracing import NO_TRACING, Tracing
 
 
 class MongoStore:
@@ -45,7 +45,7 @@ class MongoStore:
         max_batch: int = 512,
         clock: Callable[[], int] = wall_clock,
         observe_batch: Callable[[int], None] = lambda size: None,
-        tracing: Tracing | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._database = client[database]
         self._collection = collection
@@ -97,8 +97,7 @@ class MongoStore:
         """Apply an action exactly once; see `core.ports.Store.apply` for what it raises."""
         write_id = next(self._write_ids)
         answer = self._commit.submit(action, write_id)
-        if self._tracing is not None:
-            self._tracing.submission(write_id, action.frontend, answer)
+        self._tracing.submission(write_id, action.frontend, answer)
         try:
             return await answer
         finally:
@@ -109,8 +108,6 @@ class MongoStore:
         await self._commit.close()
 
     async def _flush(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
-        if self._tracing is None:
-            return await self._writer(batch, seconds)
         with self._tracing.commit([pending.write_id for pending in batch]):
             return await self._writer(batch, seconds)
 
