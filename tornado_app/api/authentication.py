@@ -1,4 +1,4 @@
-"""Who is calling: the Authorization header as a Caller, and a bound on what one address may get wrong."""
+"""Authenticates requests by their bearer token, and limits failed attempts by client address."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ audit = logging.getLogger("leaderboard.audit")
 
 
 class Verifier(Protocol):
-    """What turns a token into a Caller."""
+    """Verifies tokens."""
 
     async def verify(self, token: str) -> Caller:
-        """The caller; waits only where the token's key has to be fetched first. Raises InvalidToken or ExpiredToken."""
+        """The caller of a token. It waits only to fetch the token's key. Raises InvalidToken or ExpiredToken."""
 
     def remembers(self, token: str) -> bool:
-        """Whether the token was verified lately, so that looking at it again costs next to nothing."""
+        """Whether the token is in the cache of verified tokens."""
 
 
 def bearer(headers: Headers) -> str:
@@ -43,14 +43,14 @@ def bearer(headers: Headers) -> str:
 
 
 def has_credentials(headers: Headers) -> bool:
-    """Whether credentials came along; bad ones are then refused, not ignored."""
+    """Whether the request has credentials. Bad ones are refused even if credentials are optional."""
     return bool(headers.get("Authorization"))
 
 
 class Authenticator:
-    """Lets callers in. An address that failed too often is only believed a token that was good before.
+    """Authenticates requests. After too many failures of an address, only tokens verified before are accepted from it.
 
-    So nobody is locked out by a neighbour behind the same address, and guessing costs the guesser, not the service.
+    So a client is not locked out by others behind its address, and guessing tokens costs the service little.
     """
 
     def __init__(self, verifier: Verifier, failures: FailureLimiter) -> None:
@@ -58,7 +58,7 @@ class Authenticator:
         self._failures = failures
 
     async def authenticate(self, request: Request) -> Caller:
-        """Who is calling. Raises MissingToken, InvalidToken, ExpiredToken or RateLimited."""
+        """The caller of a request. Raises MissingToken, InvalidToken, ExpiredToken or RateLimited."""
         try:
             token = bearer(request.headers)
         except Unauthenticated as refusal:
@@ -67,7 +67,7 @@ class Authenticator:
         return await self.verify(token, request.remote)
 
     async def verify(self, token: str, address: str) -> Caller:
-        """Whom a token speaks for that came from `address`. Raises InvalidToken, ExpiredToken or RateLimited."""
+        """The caller of a token that came from `address`. Raises InvalidToken, ExpiredToken or RateLimited."""
         wait = self._failures.retry_after(address)
         if wait and not self._verifier.remembers(token):
             raise self._too_many(wait, address)
@@ -83,7 +83,7 @@ class Authenticator:
         self._record_failure(address, refusal)
 
     def _record_failure(self, address: str, refusal: Unauthenticated) -> None:
-        """Hold it against the address, and put it on record: no more lines than failures that it may have."""
+        """Count the failure, and log it to the audit log; the limit of failures also limits these lines."""
         self._failures.record(address)
         audit.info("credentials refused", extra={"event": "credentials_refused", "remote": address, **cause(refusal)})
 

@@ -1,4 +1,4 @@
-"""The label values that the API knows, so that their series are there before anything is counted."""
+"""Initialises the series of the API's metrics, so that they exist before their first event."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from tornado_app.observability.metrics import Metrics
 _REFUSED: Errors = (*SCORE, PlayerNotFound)
 
 RESULTS = ("accepted", "replayed", *sorted({kind.code for kind in _REFUSED}))
-"""What becomes of a score update."""
+"""The results of score updates."""
 
 REFUSALS = sorted({kind.code for kind in sockets.REFUSALS})
-"""Why a socket is closed."""
+"""The errors that close a WebSocket."""
 
 CODES = ("200", "500", "503")
-"""The answers that objectives look at; the others have a series once there is one."""
+"""The status codes that objectives use; a series of another code begins with its first response."""
 
 
 def initialise(metrics: Metrics, frontends: Iterable[Frontend], routes: Iterable[Route]) -> None:
-    """Make the series."""
     for frontend in frontends:
         metrics.points.labels(frontend.name)
         for result in RESULTS:

@@ -1,4 +1,4 @@
-"""One module per frontend of the API contract; a new one is a new module and a line here."""
+"""The frontends, one module for each. A new one is a new module and a line here."""
 
 from tornado_app.api.frontends import a, b, c, d, e
 from tornado_app.api.frontends.base import Frontend

@@ -70,7 +70,7 @@ _decode = Decoder(Body, points="score")
 
 
 def read(request: Request, caller: Caller) -> Submission:
-    """`PATCH`: an unknown player is refused."""
+    """Parse `PATCH`, which refuses an unknown player."""
     body = _decode(request)
     return Submission(
         caller, user_id=body.user_id, points=body.score, action_id=idempotency_key(request), proof=body.proof
@@ -78,12 +78,11 @@ def read(request: Request, caller: Caller) -> Submission:
 
 
 def read_creating(request: Request, caller: Caller) -> Submission:
-    """`POST`: an unknown player is made."""
+    """Parse `POST`, which creates an unknown player."""
     return msgspec.structs.replace(read(request, caller), create_player=True)
 
 
 def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
-    """The answer to an accepted update."""
     return Answer(receipt.user_id, receipt.score, rfc3339(receipt.updated_at))
 
 
@@ -97,16 +96,15 @@ def _message(top: TopPlayers) -> Message:
 
 
 class ScoreChannel:
-    """`/ws/score`: the whole top 10 each time."""
+    """`/ws/score`: the whole top 10 in each message."""
 
     name = "A"
 
     def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes:
-        """The whole top 10."""
         return msgspec.json.encode(_message(top))
 
     def personal(self, update: PersonalUpdate, version: int) -> None:
-        """This frontend has no such message."""
+        """None: this frontend has no such message."""
 
 
 _SUMMARY = "Add points to a player's score"

@@ -67,7 +67,7 @@ _decode = Decoder(Body, points="increment", optional=True)
 
 
 def read(request: Request, caller: Caller) -> Submission:
-    """The body may be left out: one point."""
+    """Parse an update; an empty body is one point."""
     body = _decode(request)
     return Submission(
         caller,
@@ -81,31 +81,27 @@ def read(request: Request, caller: Caller) -> Submission:
 
 
 def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
-    """The answer to an accepted update."""
     return Answer("success", receipt.score)
 
 
 def rows(top: TopPlayers) -> list[Row]:
-    """The top 10 in this frontend's shape."""
     return [Row(s.player.user_id, s.player.username, s.player.score) for s in top.standings]
 
 
 def top_scores(scoreboard: Scoreboard) -> TopScores:
-    """The answer to `GET /api/top-scores`."""
     return TopScores(rows(scoreboard.board.top))
 
 
 class ScoreboardChannel:
-    """`/ws/scoreboard`: the whole top 10 each time."""
+    """`/ws/scoreboard`: the whole top 10 in each message."""
 
     name = "B"
 
     def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes:
-        """The whole top 10."""
         return msgspec.json.encode(Message("update", rows(top), top.version))
 
     def personal(self, update: PersonalUpdate, version: int) -> None:
-        """This frontend has no such message."""
+        """None: this frontend has no such message."""
 
 
 FRONTEND = Frontend(

@@ -1,7 +1,7 @@
-"""What a frontend is made of; each is one module in frontends/, and they all go through these few shapes.
+"""The parts of a frontend. Each frontend is one module in this folder.
 
-A frontend translates: a request to a Submission, a Receipt to its own answer, a Top to its own messages. It decides
-nothing.
+A frontend translates requests to submissions, receipts to its responses, and the top 10 to its messages. It makes no
+decisions.
 """
 
 from __future__ import annotations

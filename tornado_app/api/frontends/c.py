@@ -118,7 +118,7 @@ _decode = Decoder(Body)
 
 
 def read(request: Request, caller: Caller) -> Submission:
-    """The action's id is the body's; an unknown player is made."""
+    """Parse an update, which creates an unknown player."""
     body = _decode(request)
     return Submission(
         caller,
@@ -131,36 +131,34 @@ def read(request: Request, caller: Caller) -> Submission:
 
 
 def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
-    """The answer to an accepted update; the position is that of the answered score now, one's later ones aside."""
+    """The position is the current one of the receipt's score, without the player's own later points."""
     position = scoreboard.board.rank_of(receipt.user_id, receipt.score, receipt.superseded_at)
     return Answer(True, receipt.score, position, "Score updated.")  # noqa: FBT003  # in order
 
 
 def row(standing: Standing) -> Row:
-    """One place in this frontend's shape."""
     player = standing.player
     return Row(player.user_id, player.username, player.avatar_url, player.score, standing.rank)
 
 
 def leaderboard(scoreboard: Scoreboard) -> Leaderboard:
-    """The public part of the answer to `GET /api/leaderboard`."""
+    """The public part of the response to `GET /api/leaderboard`."""
     board = scoreboard.board
     updated = rfc3339(board.last_updated) if board.last_updated else None
     return Leaderboard([row(standing) for standing in board.top.standings], board.total, updated)
 
 
 def with_user_rank(public: Leaderboard, standing: Standing) -> Leaderboard:
-    """The same for a known player."""
     return msgspec.structs.replace(public, user_rank=UserRank(standing.rank, standing.player.score))
 
 
 class LeaderboardChannel:
-    """`/ws/leaderboard`: the whole top 10 first, then only what changed; and players' own scores."""
+    """`/ws/leaderboard`: the whole top 10 first, then changed positions; and players' own scores."""
 
     name = "C"
 
     def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes:
-        """The places in which `top` differs from what was seen."""
+        """The positions in which `top` differs from `seen`."""
         before = [] if seen is None else positions(seen)
         now = positions(top)
         changed = [place for place in now if place not in before]
@@ -168,13 +166,11 @@ class LeaderboardChannel:
         return msgspec.json.encode(Update("leaderboard.update", Positions(changed), top.version))
 
     def personal(self, update: PersonalUpdate, version: int) -> bytes:
-        """A player's own change."""
         data = ScoreUpdateData(update.score, update.rank, update.change)
         return msgspec.json.encode(ScoreUpdate("user.scoreUpdate", data, version))
 
 
 def positions(top: TopPlayers) -> list[Position]:
-    """The places of a top 10, in order."""
     places = [(n, standing, standing.player) for n, standing in enumerate(top.standings[:TOP], start=1)]
     return [Position(p.user_id, p.username, p.avatar_url, p.score, s.rank, n) for n, s, p in places]
 

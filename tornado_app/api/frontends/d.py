@@ -38,7 +38,7 @@ _decode = Decoder(Body)
 
 
 def read(request: Request, caller: Caller) -> Submission:
-    """With a unique part the body's id is the action's, else the header's."""
+    """Parse an update. Without a unique part in the body's id, the header has the action's id."""
     body, key = _decode(request), idempotency_key(request)
     action_type, colon, unique = body.action_id.partition(":")
     action_id = body.action_id if colon and unique else key
@@ -53,7 +53,6 @@ def read(request: Request, caller: Caller) -> Submission:
 
 
 def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
-    """The answer to an accepted update."""
     return Answer(success=True, new_score=receipt.score)
 
 

@@ -1,4 +1,4 @@
-"""Frontend E: `/api/v1/score`. It has no socket of its own: `/ws/scoreboard` serves."""
+"""Frontend E: `/api/v1/score`. It has no WebSocket of its own; clients use `/ws/scoreboard`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _decode = Decoder(Body, points="score_increase")
 
 
 def read(request: Request, caller: Caller) -> Submission:
-    """An unknown player is refused."""
+    """Parse an update, which refuses an unknown player."""
     body = _decode(request)
     return Submission(
         caller,
@@ -46,7 +46,6 @@ def read(request: Request, caller: Caller) -> Submission:
 
 
 def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
-    """The answer to an accepted update."""
     return Answer("Score updated successfully.", receipt.user_id, receipt.score)
 
 

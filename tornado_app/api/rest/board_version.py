@@ -1,6 +1,6 @@
-"""`Board-Version` on answers, and reads that wait for one: a client reads its own write, and never goes back in time.
+"""`Board-Version` and `If-Board-Version`: a client reads its own writes, and never an older board than before.
 
-The number is `TopPlayers.version`: it grows with the database's time, and means the same in every process.
+The number is `TopPlayers.version`: It grows with the database's time, and is the same in every process.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ HEADER = "Board-Version"
 CONDITION = "If-Board-Version"
 
 PATIENCE = 0.25
-"""Seconds that a read waits at most."""
+"""Maximum seconds for which a read waits."""
 
 _NUMBER = re.compile("[0-9]{1,16}", re.ASCII)
 
 
 class Shown:
-    """How far an answer must be, and whether the board has come that far. `wanted` None: any state will do."""
+    """The version that a read asked for, None for any, and whether the board has reached it."""
 
     __slots__ = ("reached", "wanted")
 
@@ -31,9 +31,10 @@ class Shown:
         self.reached = reached
 
     def header(self, version: int) -> tuple[str, str]:
-        """The header of an answer that shows nothing later than `version`; below what was wanted if that is not shown.
+        """The header of a response that shows the board up to `version`.
 
-        It is never too low: an answer with a lower version than the one before would be taken for an older one.
+        The value is below `wanted` only if the response does not show that version. It must not be lower than
+        necessary, as a client takes a response with a lower version for an older one.
         """
         if self.wanted is not None:
             version = max(version, self.wanted) if self.reached else min(version, self.wanted - 1)
@@ -44,7 +45,7 @@ ANY = Shown(None, reached=True)
 
 
 def wanted(request: Request) -> int | None:
-    """The version of `If-Board-Version`, None without that header. Raises BadRequest for anything but a number."""
+    """The value of `If-Board-Version`, None without it. Raises BadRequest if it is not a number."""
     text = request.headers.get(CONDITION)
     if text is None:
         return None
@@ -55,7 +56,7 @@ def wanted(request: Request) -> int | None:
 
 
 async def wait(request: Request, board: BoardView) -> Shown:
-    """Wait until the board can show what the request wants, at most PATIENCE. Raises BadRequest."""
+    """Wait, at most PATIENCE, until the board has reached the version that the request asks for. Raises BadRequest."""
     version = wanted(request)
     if version is None:
         return ANY

@@ -1,4 +1,4 @@
-"""The board's public views: rendered once for each change, answered from memory, with ETag and 304."""
+"""The views of the board: rendered once for each change of the board, and served from memory with an ETag."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tornado_app.http.messages import JSON_TYPE, Request, Response
 
 
 class BoardHandler:
-    """Serves one `BoardEndpoint` of a frontend; the bytes are made when the board changed, not when somebody asks."""
+    """Serves one `BoardEndpoint` of a frontend."""
 
     def __init__(self, read: BoardEndpoint, scoreboard: Scoreboard, authenticator: Authenticator) -> None:
         self._read = read
@@ -30,7 +30,7 @@ class BoardHandler:
         self._etag = ""
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
-        """Answer from memory; only a caller's own place may need the database."""
+        """Answer from memory; only the caller's own rank may need the database."""
         if self._read.personal is not None and has_credentials(request.headers):
             return self._personal(request)
         version = board_version.wanted(request)
@@ -60,12 +60,12 @@ class BoardHandler:
         self._revision = revision
 
     async def _personal(self, request: Request) -> Response:
-        assert self._read.personal is not None  # noqa: S101  # only called where it is
+        assert self._read.personal is not None  # noqa: S101  # checked by the caller
         user_id = (await self._authenticator.authenticate(request)).user_id
         board = self._scoreboard.board
         shown = await board_version.wait(request, board)
         own: Standing | None = None
-        with contextlib.suppress(PlayerNotFound):  # somebody who never scored gets the public answer
+        with contextlib.suppress(PlayerNotFound):  # a caller who has no score gets the public response
             own = await self._scoreboard.standing(user_id)
         answer = self._read.render(self._scoreboard)
         if own is not None:

@@ -1,4 +1,4 @@
-"""What was done to a player's score, from the ledger: for the player, and for moderators."""
+"""A player's ledger entries, for the player and for moderators."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIMIT, MAX_LIMIT = 50, 200
 MAX_NUMBER = 2**31 - 1
 
 _BY_PLAYERS = (EntryKind.ACTION, EntryKind.REGISTER, EntryKind.PROFILE)
-"""By the player or a game server; all else is a moderator's."""
+"""Entries of the player or a game server; all others are of moderators."""
 
 _EARLIER = "Value of `before` for the next page, of older entries; null on the last page."
 _BY = "User id of the caller; null for a moderator if the caller of this request is the player."
@@ -119,13 +119,13 @@ _EXAMPLE = HistoryPage(
 
 
 class LedgerReader(Protocol):
-    """The ledger. Both raise DatabaseError."""
+    """Reads the ledger. Both methods raise DatabaseError."""
 
     async def history(self, player: str, limit: int, before_n: int | None) -> list[Entry]:
-        """Up to `limit` entries, newest first, from the one before number `before_n` on."""
+        """Up to `limit` entries with numbers below `before_n`, newest first."""
 
     async def knows(self, player: str) -> bool:
-        """Whether there is such a player, on the board or not."""
+        """Whether the player exists, on the board or not."""
 
 
 class HistoryEndpoints:

@@ -1,9 +1,8 @@
-"""Load shedding: while too many score updates wait, further ones are refused before they are read as HTTP.
+"""Load shedding: while too many score updates wait, the fast path refuses further ones before they are dispatched.
 
-Refusing in the ordinary way costs the service a third of what an update costs it, so at twice its capacity it would do
-little else (docs/reliability.md). A score update that has arrived whole, which nearly all do, is answered from its
-bytes instead, by a few searches in them. What is odd in any way is left to the ordinary way, which refuses it as well:
-neither looks at the token, as nothing can be done for anybody.
+Dispatching an update and refusing it costs a third of an update, so at twice its capacity the service would do little
+else (docs/reliability.md). The fast path therefore refuses updates with a cached response, without checking the token.
+Updates that are not eligible for the fast path are dispatched, and the store refuses them.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from tornado_app.http.messages import Headers, encode_head
 log = logging.getLogger("leaderboard.http")
 
 LOG_INTERVAL = 1.0
-"""Seconds between two lines in the log."""
+"""Minimum seconds between two log lines."""
 
 MAX_CACHED_ORIGINS = 64
-"""Pages of so many sites have their answer at hand."""
+"""Maximum number of origins for which the response is cached."""
 
 
 _ID = "<request id>"
-"""Stands for the request's id in a cached response: no request id can have these characters."""
+"""Placeholder of the request's id in a cached response; no request id contains these characters."""
 
 
 class Update(NamedTuple):
-    """A kind of score update: its frontend's name, and its place in the API."""
+    """A kind of score update: the name of its frontend, and its method and path."""
 
     frontend: str
     method: str
@@ -45,9 +44,9 @@ class Update(NamedTuple):
 
 
 class LoadShedder:
-    """Lets in as many score updates as there is `capacity` for, and refuses the others; all else it lets pass.
+    """Refuses score updates while `capacity()` or more are in progress.
 
-    It counts those that are under way and have arrived whole: who sends half of one takes nobody's place.
+    It counts updates that have arrived completely, so an incomplete request does not take capacity from others.
     """
 
     def __init__(
@@ -74,23 +73,20 @@ class LoadShedder:
 
     @property
     def full(self) -> bool:
-        """Whether one more is to be refused."""
         return self._inside >= self._capacity()
 
     def update(self, data: bytes) -> Update | None:
-        """The score update that a request asks for, told by its first line."""
+        """The kind of update in a request's first line; None for another request."""
         return self._updates.get(data[: data.find(b"\r\n")])
 
     def acquire(self) -> None:
-        """An update is under way."""
         self._inside += 1
 
     def release(self) -> None:
-        """An update was answered."""
         self._inside -= 1
 
     def refuse(self, update: Update, headers: Headers, began: float) -> bytes:
-        """The answer to an update that there is no room for. `began`: by `time.perf_counter`."""
+        """Count and log a refused update; its response. `began`: a time of `time.perf_counter`."""
         request_id = self._dispatcher.request_id(headers.get("X-Request-Id"))
         before, after = self._answer(headers.get("Origin"))
         self._recorder.unread(update.frontend, Overloaded.code)
@@ -100,7 +96,7 @@ class LoadShedder:
         return b"%b%b%b" % (before, request_id.encode(), after)
 
     def _answer(self, origin: str | None) -> tuple[bytes, bytes]:
-        """The whole answer to a page of this origin, but for the request's id between the two parts."""
+        """The response to a page of this origin: its bytes before and after the request's id."""
         found = self._answers.get(origin)
         if found is None:
             response = errors.response(Overloaded(retry_after=1.0)).plus(self._policy)
@@ -114,5 +110,8 @@ class LoadShedder:
     def _log(self, now: float) -> None:
         self._refused += 1
         if now - self._logged_at >= LOG_INTERVAL:
-            log.warning("too many score updates wait", extra={"event": "shedding", "refused": self._refused})
+            log.warning(
+                "too many score updates in progress, refusing further ones",
+                extra={"event": "shedding", "refused": self._refused},
+            )
             self._refused, self._logged_at = 0, now

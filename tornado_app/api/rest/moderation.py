@@ -55,11 +55,11 @@ Since = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339 with a t
 
 
 LAST_MOMENT = 253_402_300_799_999
-"""Milliseconds since the epoch at the end of the year 9999, past which the database has no times that can be read."""
+"""The end of the year 9999 in milliseconds since the epoch. Drivers cannot read later times."""
 
 
 def milliseconds(since: datetime) -> int:
-    """Since the epoch, and within what a stored time can be: a zone can carry the first and last days past it."""
+    """Milliseconds since the epoch, clipped to the times that can be stored, which a time zone can exceed."""
     return min(max(round(since.timestamp() * 1000), 0), LAST_MOMENT)
 
 
@@ -187,7 +187,7 @@ ModerationAction = Callable[[Caller, str, str], Awaitable[ModerationResult]]
 
 
 class ModerationEndpoints:
-    """The moderator's endpoints; each leaves an audit line."""
+    """The endpoints of moderators; each request is logged to the audit log."""
 
     def __init__(self, moderation: Moderation, authenticator: Authenticator) -> None:
         self._moderation = moderation
@@ -255,11 +255,11 @@ class ModerationEndpoints:
         return await self._versioned(Response(204, headers=(NO_STORE,)))
 
     async def _versioned(self, answer: Response) -> Response:
-        """The answer with the version that shows what was done; without it where the database no longer tells."""
+        """The response with the board version that shows the change; without it if the database does not answer."""
         try:
             return answer.plus((board_version.HEADER, str(await self._moderation.version())))
         except DatabaseError:
-            return answer  # what was done stays done
+            return answer  # the change was made
 
     @_handles(
         "GET",
@@ -279,7 +279,7 @@ class ModerationEndpoints:
 
 @contextlib.contextmanager
 def _refusals(verb: str, request: Request, caller: Caller) -> Iterator[None]:
-    """Writes an audit line for each refusal: an attempt without the scope is a finding."""
+    """Log each refusal to the audit log, such as an attempt without the scope."""
     try:
         yield
     except LeaderboardError as refusal:
@@ -289,7 +289,6 @@ def _refusals(verb: str, request: Request, caller: Caller) -> Iterator[None]:
 
 
 def _record(verb: str, caller: Caller, **fields: object) -> None:
-    """Put on record what was done, and by whom."""
     audit.info("moderation", extra={"event": "moderation", "verb": verb, "by": caller.user_id, **fields})
 
 

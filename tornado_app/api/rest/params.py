@@ -82,7 +82,7 @@ def path_user_id(request: Request) -> str:
     """The user id in the path. Raises PlayerNotFound for a text that cannot be a user id."""
     user_id = request.params["user_id"]
     if not identity.is_user_id(user_id):
-        raise PlayerNotFound(reason="no_user_id", detail="what the path names cannot be a user id")
+        raise PlayerNotFound(reason="no_user_id", detail="the path does not contain a valid user id")
     return user_id
 
 
@@ -91,7 +91,7 @@ def int_query_param(request: Request, name: str, default: int, maximum: int) -> 
 @overload
 def int_query_param(request: Request, name: str, default: None, maximum: int) -> int | None: ...
 def int_query_param(request: Request, name: str, default: int | None, maximum: int) -> int | None:
-    """The query's argument `name`, from 1 to `maximum`. Raises BadRequest for anything else."""
+    """The query argument `name`, an integer from 1 to `maximum`. Raises BadRequest for any other value."""
     text = request.arguments().get(name)
     if text is None:
         return default

@@ -1,4 +1,4 @@
-"""The board beyond its top 10: a player, the neighbours, pages of everybody; and how a player is made."""
+"""Players: one player, the players around one, pages of the board, and the profile."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class PlayerEndpoints:
         )
 
     def _version(self, shown: Shown, *standings: Standing) -> tuple[str, str]:
-        """The header for these standings, whose ranks are of the board as it is now."""
+        """The header for these standings, whose ranks are those of the current board."""
         read = max((standing.player.version for standing in standings), default=0)
         return shown.header(max(self._scoreboard.board.version, read))
 

@@ -1,4 +1,4 @@
-"""What an orchestrator and a Prometheus ask: is it alive, is it ready, how is it doing."""
+"""Endpoints for orchestrators and Prometheus: liveness, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _handles(path: str, summary: str, outcomes: dict[int, Outcome]) -> Callable[
 
 
 class ProbeEndpoints:
-    """`/healthz`, `/readyz` and `/metrics`. `not_ready` gives the reasons why no traffic should come, if any."""
+    """`/healthz`, `/readyz` and `/metrics`. `not_ready` returns the reasons why the process is not ready, if any."""
 
     def __init__(
         self, registry: CollectorRegistry, not_ready: Callable[[], list[str]], refresh: Callable[[], None]
@@ -70,7 +70,7 @@ class ProbeEndpoints:
         return Response(200, msgspec.json.encode(Health("ok")), (JSON_TYPE, NO_STORE))
 
     def metrics(self, request: Request) -> Response:
-        """All metrics in the format that the scraper asks for."""
+        """All metrics, in the format that the Accept header asks for."""
         self._refresh()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return Response(200, encode(self._registry), (("Content-Type", content_type),))

@@ -1,4 +1,4 @@
-"""What is kept of each submission: counters, an audit line, and the eye of the rules of suspicion."""
+"""Records each submission: in metrics, in the audit log, and for the abuse rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ audit = logging.getLogger("leaderboard.audit")
 
 
 class SubmissionRecorder:
-    """Told of every submission. `suspect` is called with a player who broke a rule."""
+    """Records every submission. `suspect` is called with a player and the abuse rule that matched."""
 
     def __init__(self, metrics: Metrics, suspicion: AbuseDetector, suspect: Callable[[str, AbuseRule], None]) -> None:
         self._metrics = metrics
@@ -28,7 +28,7 @@ class SubmissionRecorder:
         self._suspect_player = suspect
 
     def accepted(self, request: Request, submission: Submission, receipt: Receipt) -> None:
-        """It was counted, now or before."""
+        """Record an update that was accepted, now or before."""
         result = "replayed" if receipt.replayed else "accepted"
         self._count(submission.frontend, result)
         if receipt.replayed:
@@ -49,7 +49,7 @@ class SubmissionRecorder:
         submission: Submission | None,
         refusal: LeaderboardError,
     ) -> None:
-        """It was refused; `submission` is None where it could not even be read."""
+        """Record an update that was refused. `submission`: None if the request could not be parsed."""
         self._count(frontend, refusal.code)
         fields: dict[str, object] = {
             "frontend": frontend,
@@ -65,7 +65,7 @@ class SubmissionRecorder:
                 self._suspect(caller.user_id, rule)
 
     def unread(self, frontend: str, code: str) -> None:
-        """It was refused unread, so that nobody knows whose it was. It has no audit line: there may be thousands."""
+        """Count an update that was refused before authentication. It has no audit line, as there may be thousands."""
         self._count(frontend, code)
 
     def _count(self, frontend: str, result: str) -> None:
@@ -87,7 +87,7 @@ class SubmissionRecorder:
 
 
 def profile_changed(request: Request, caller: Caller, done: Registration) -> None:
-    """A player was created, or changed name or picture; nothing is written of what was so already."""
+    """Log a player who was created, or whose profile changed. A request that changes nothing is not logged."""
     if done.created or done.changed:
         fields = _profile(request, caller, done.player.user_id)
         changed = {"new_player": done.created, "changed": list(done.changed)}
@@ -95,7 +95,6 @@ def profile_changed(request: Request, caller: Caller, done: Registration) -> Non
 
 
 def profile_refused(request: Request, caller: Caller, user_id: str, refusal: LeaderboardError) -> None:
-    """A profile change was refused."""
     _audit(
         "profile change refused", {"event": "profile_refused", **_profile(request, caller, user_id), **cause(refusal)}
     )
@@ -106,13 +105,13 @@ def _profile(request: Request, caller: Caller, user_id: str) -> dict[str, object
 
 
 def _audit(message: str, fields: dict[str, object]) -> None:
-    """`audit.info` without looking for the line of code that calls, which no line of the log shows."""
+    """`audit.info` without its search for the caller's line of code, which the log does not show."""
     if audit.isEnabledFor(logging.INFO):
         audit.handle(audit.makeRecord(audit.name, logging.INFO, __file__, 0, message, (), None, extra=fields))
 
 
 def _counted(receipt: Receipt) -> dict[str, object]:
-    """What was counted; the id and the type may come from the proof, where the request names none."""
+    """The fields of an accepted update. Id and type may be those of the action proof."""
     counted = {
         "player": receipt.user_id,
         "points": receipt.points,
@@ -124,7 +123,7 @@ def _counted(receipt: Receipt) -> dict[str, object]:
 
 
 def _asked(request: Request, submission: Submission) -> dict[str, object]:
-    """What the request says of itself, for the audit line; what it leaves out is left out."""
+    """The fields of a request; those that it does not have are omitted."""
     caller = submission.caller.user_id
     asked = {
         "frontend": submission.frontend,

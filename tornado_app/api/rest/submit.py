@@ -1,4 +1,4 @@
-"""What all score updates have in common: who calls, what vouches for it, the answer's headers, the record."""
+"""Score updates: authentication, the submission, the response's headers, the record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POLICY_NAME = "updates"
 
 
 def rate_limit_policy_header(limit: RateLimit) -> tuple[str, str]:
-    """The header that tells the rate limit. Source: draft-ietf-httpapi-ratelimit-headers-10."""
+    """The header with the rate limit. Source: draft-ietf-httpapi-ratelimit-headers-10."""
     return ("RateLimit-Policy", f'"{POLICY_NAME}";q={limit.updates};w={math.ceil(limit.window)}')
 
 
@@ -45,7 +45,7 @@ class ScoreHandler:
         self._recorder = recorder
 
     async def __call__(self, request: Request) -> Response:
-        """Answer a request; whatever the API refuses is an answer too."""
+        """Submit the update. A refusal is a response too."""
         caller: Caller | None = None
         submission: Submission | None = None
         try:
@@ -81,7 +81,7 @@ class ScoreHandler:
         return Response(status, body, tuple(headers))
 
     def _limits(self, rate_limit_state: RateLimitState | None) -> list[tuple[str, str]]:
-        """The policy, and what is left of it; `t` is when one more update is free."""
+        """The headers of the rate limit. `t`: seconds until another update is allowed."""
         if rate_limit_state is None:
             return [self._policy]
         state = f'"{POLICY_NAME}";r={rate_limit_state.remaining};t={max(0, math.ceil(rate_limit_state.reset))}'

@@ -1,4 +1,4 @@
-"""A request's body as a typed value, or the error that names what is wrong with it."""
+"""Decodes request bodies to typed values, with errors that name the wrong member."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _FORMS = {
     repr(USER_ID + WHOLE): f"use {USER_ID_FORM}",
     repr(ACTION_ID + WHOLE): "use 1 to 128 visible ASCII characters",
 }
-"""Words for a person instead of a pattern."""
+"""Error texts instead of patterns."""
 
 
 class Decoder(Generic[T]):
-    """Decodes JSON bodies to `kind`; `points` is the member whose wrong numbers are InvalidIncrement."""
+    """Decodes JSON bodies to `kind`. `points`: the member for which a wrong number is InvalidIncrement."""
 
     def __init__(self, kind: type[T], *, points: str | None = None, optional: bool = False) -> None:
         self._decode = msgspec.json.Decoder(kind).decode
@@ -47,7 +47,7 @@ class Decoder(Generic[T]):
         _check_media_type(request)
         try:
             text = body.decode()
-            _SYNTAX.decode(text)  # whole: what msgspec skips, it does not look into
+            _SYNTAX.decode(text)  # all of it, as msgspec does not check unknown members
             return self._value(text)
         except msgspec.ValidationError as error:
             raise self._wrong_shape(str(error)) from None
@@ -57,7 +57,7 @@ class Decoder(Generic[T]):
             raise InvalidJson("The request body is nested too deeply.") from None
 
     def _value(self, text: str) -> T:
-        """A valid JSON text as `kind`. Raises msgspec.ValidationError; msgspec takes `5.0` for no integer, we do."""
+        """A JSON text as `kind`; `5.0` is an integer, unlike in msgspec. Raises msgspec.ValidationError."""
         try:
             return self._decode(text)
         except msgspec.ValidationError as error:
@@ -106,7 +106,7 @@ def _check_media_type(request: Request) -> None:
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The header Idempotency-Key. Raises BadRequest where it is no action id."""
+    """The header Idempotency-Key. Raises BadRequest if it is not a valid action id."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not is_action_id(key):
         raise BadRequest("Idempotency-Key: use 1 to 128 visible ASCII characters.")

@@ -1,4 +1,4 @@
-"""The members of bodies, answers and messages: bounds for what comes in, and what the OpenAPI document says of each."""
+"""The types of the members of requests, responses and messages: limits, and descriptions for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WHOLE = r"(?!\n)"
 
 ACTION_ID = r"^[\x21-\x7e]{1,128}$"
 
-# -- what comes in ------------------------------------------------------------------------------------
+# -- requests ------------------------------------------------------------------------------------------
 
 Points = Annotated[int, Meta(ge=1, le=MAX_SCORE, description="Points to add.")]
 UserId = Annotated[
@@ -48,7 +48,7 @@ NewAvatarUrl = Annotated[
     ),
 ]
 
-# -- what goes out ------------------------------------------------------------------------------------
+# -- responses ----------------------------------------------------------------------------------------
 
 PlayerId = Annotated[str, Meta(description="The player's user id.")]
 Name = Annotated[str, Meta(description="Name to display, in any script; the user id if no name is known.")]

@@ -1,4 +1,4 @@
-"""What all sockets share: the hub, the bounds on how many there may be, and who is connected."""
+"""The open WebSockets of this process, with limits of their number."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ GOING_AWAY = 1001
 
 
 class Closing(Protocol):
-    """An open socket."""
+    """An open WebSocket."""
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
-        """Say goodbye."""
+        """Close the connection."""
 
 
 class ConnectionRegistry:
-    """Lets sockets in, and counts them by address."""
+    """The open WebSockets, counted by client address, and what their handlers share."""
 
     def __init__(
         self,
@@ -51,11 +51,10 @@ class ConnectionRegistry:
         metrics.socket_limit.set(max_connections)
 
     def address(self, request: HTTPServerRequest) -> str:
-        """Where a handshake comes from."""
         return self._proxies.client_address(request.remote_ip or "", request.headers.get("X-Forwarded-For"))
 
     def check_limits(self, address: str) -> None:
-        """Raises TooManyConnections where this process, or the address, has as many sockets as it may."""
+        """Raises TooManyConnections if this process or the address has its maximum number of WebSockets."""
         if len(self.connections) >= self._max_connections:
             raise TooManyConnections(
                 "Too many clients are connected.",
@@ -69,14 +68,13 @@ class ConnectionRegistry:
             )
 
     def add(self, handler: Closing, channel: str, address: str) -> None:
-        """One more socket is open."""
         self.connections.add(handler)
         self._by_address[rate_limit_key(address)] += 1
         self.metrics.sockets.labels(channel).inc()
         self.metrics.sockets_opened.labels(channel).inc()
 
     def remove(self, handler: Closing, channel: str, address: str) -> None:
-        """It is open no more, if it was."""
+        """Remove a WebSocket, if it was added."""
         if handler not in self.connections:
             return
         self.connections.discard(handler)
@@ -86,7 +84,7 @@ class ConnectionRegistry:
             del self._by_address[rate_limit_key(address)]
 
     async def close(self, seconds: float) -> None:
-        """Tell every client that this process goes away, spread over `seconds`, so that they don't all come at once."""
+        """Close all WebSockets, spread over `seconds`, so that the clients do not all reconnect at once."""
         handlers = list(self.connections)
         for handler in handlers:
             handler.close(GOING_AWAY, "going away")

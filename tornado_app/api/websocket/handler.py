@@ -1,4 +1,4 @@
-"""The WebSockets: who may connect, who they are, and the wire that the hub writes to."""
+"""The WebSocket handlers: handshake, authentication, and the connection that the hub writes to."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from tornado_app.observability import logs
 log = logging.getLogger("leaderboard.sockets")
 
 MAX_MESSAGE = 8 * 1024
-"""Bytes of a client's message: an `authenticate` message with a token of MAX_TOKEN characters is smaller."""
+"""Maximum bytes of a client's message; an `authenticate` message with a token of MAX_TOKEN characters is smaller."""
 
 SEND_BUFFER = 64 * 1024
-"""Bytes that the kernel may hold for one client: what is older than that is never sent."""
+"""Size of the send buffer in the kernel for one client. While it is full, the hub replaces messages by newer ones."""
 
 MAX_TIMER = 86_400.0
-"""Seconds; whoever holds a token that lives longer authenticates again after a day."""
+"""Maximum seconds of the expiry timer. With a token that is valid for longer, a client authenticates after a day."""
 
 
 class Authenticate(msgspec.Struct):
@@ -55,17 +55,16 @@ _decode = msgspec.json.Decoder(Authenticate).decode
 
 
 class _JsonRefusals(RequestHandler):
-    """Answers a handshake that comes to nothing in the API's own shape, not in Tornado's HTML."""
+    """Refuses a handshake by an error response in the API's shape, instead of Tornado's HTML."""
 
     _address: str
 
     def set_default_headers(self) -> None:
-        """The request's id, and none that tells the version of Tornado."""
+        """Add the request's id, and remove the version of Tornado."""
         self.clear_header("Server")
         self.set_header("X-Request-Id", logs.request_id.get() or "")
 
     def refuse(self, refusal: LeaderboardError) -> None:
-        """Answer with an error."""
         answer = errors.response(refusal)
         asked = {"method": self.request.method, "path": self.request.path, "remote": self._address}
         refusal_log.request_refused(answer.status, refusal, **asked)
@@ -75,7 +74,7 @@ class _JsonRefusals(RequestHandler):
         self.finish(answer.body)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """What Tornado does not let through, and what fails."""
+        """Called by Tornado for a handshake that it refuses, and for an exception."""
         self.refuse(errors.BadRequest() if status_code < 500 else LeaderboardError())
 
 
@@ -95,7 +94,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._began = time.monotonic()
 
     def prepare(self) -> None:
-        """Refuse what is no handshake, and keep what tells whose page asks for `open`, which a script can hear from.
+        """Refuse an incomplete handshake. Keep the headers about its page for `open`, whose refusal a script can read.
 
         Tornado would judge these headers itself, by 403 in plain text, and by 500 where they are malformed.
         """
@@ -107,16 +106,16 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             self.refuse(errors.UpgradeRequired())
 
     def check_origin(self, origin: str) -> bool:
-        """Refusals come as close codes, once the socket is open."""
+        """True: `open` checks the origin, and refuses it by a close code."""
         return True
 
     async def open(self, *args: str, **kwargs: str) -> None:
-        """Let the client in, or say why not."""
+        """Add the client, or close the connection with an error."""
         registry = self._registry
         connection: Any = self.ws_connection
         stream: HttpStream = connection.stream
         if stream.closed():
-            return  # a client that went away at once
+            return  # the client has closed the connection
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         stream.set_nodelay(True)
         stream.on_upgrade()
@@ -133,15 +132,15 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             self._refuse(refusal)
             return
         if connection.is_closing():
-            return  # gone meanwhile
+            return  # the client has closed the connection
         registry.add(self, self._channel.name, self._address)
         registry.hub.join(subscriber)
         self._forget_handshake()
 
     async def on_message(self, message: str | bytes) -> None:
-        """A token, as first message or to replace an expiring one; anything else has no meaning here."""
+        """Authenticate by a token, the first one or a newer one. Any other message is ignored."""
         if self.ws_connection is None:
-            return  # refused, and the client has yet to hear of it
+            return  # refused, and the client has not received the close frame yet
         try:
             token = _decode(message.removeprefix("\ufeff") if isinstance(message, str) else message).token
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -152,7 +151,6 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             self._refuse(refusal)
 
     def on_close(self) -> None:
-        """The client is gone."""
         access_log.socket_ended(self._channel.name, self._address, self.close_code, time.monotonic() - self._began)
         if self._expiry is not None:
             self._expiry.cancel()
@@ -160,35 +158,35 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._registry.remove(self, self._channel.name, self._address)
         if self._subscriber is not None:
             self._registry.hub.leave(self._subscriber)
-            self._subscriber = None  # it holds us
+            self._subscriber = None  # it refers to this object
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
-        """Say goodbye; nothing may be sent after it."""
+        """Close the connection; nothing may be sent after the close frame."""
         self._heartbeat.leave(self)
         if self._subscriber is not None:
             self._registry.hub.leave(self._subscriber)
         super().close(code, reason)
 
     def evict(self, reason: str) -> None:
-        """Cut off a client that does not read: it would not read a close frame either."""
+        """Abort the connection of a client that does not read; it would not read a close frame either."""
         self._registry.metrics.evictions.labels(reason).inc()
-        log.info("a socket was cut off", extra={"event": "eviction", "reason": reason, "frontend": self._channel.name})
+        log.info(
+            "client does not read, WebSocket aborted",
+            extra={"event": "eviction", "reason": reason, "frontend": self._channel.name},
+        )
         if (stream := stream_of(self.ws_connection)) is not None:
             stream.abort()
 
     # -- heartbeat.HeartbeatClient ----------------------------------------------------------------------------
 
     def send_ping(self) -> None:
-        """Ask for a pong."""
         with contextlib.suppress(WebSocketClosedError):  # on_close follows
             self.ping()
 
     def on_pong(self, data: bytes) -> None:
-        """The client is there."""
         self.pong = True
 
     def timed_out(self) -> None:
-        """The client is gone, or as good as."""
         self._registry.metrics.evictions.labels("silent").inc()
         self.close(reason="ping timed out")
 
@@ -199,13 +197,13 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         return low_memory_protocol(super().get_websocket_protocol())
 
     def _forget_handshake(self) -> None:
-        """Let go of headers that nobody reads again, and of the connection that brought them."""
+        """Free the memory of the headers, and of the HTTP connection."""
         request: Any = self.request
         request.headers = _NO_HEADERS
         request.connection = None
 
     def _check_page(self) -> None:
-        """Sources: RFC 6455, section 10.2; W3C Fetch Metadata, which browsers don't let a page forge."""
+        """Raises OriginNotAllowed. Sources: RFC 6455, section 10.2; W3C Fetch Metadata, which pages cannot forge."""
         origin, site = self._page
         if origin is None or site == "same-origin" or self._registry.cors.allows(origin):
             return
@@ -223,7 +221,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     async def _authenticate(self, token: str) -> None:
         caller = await self._registry.authenticator.verify(token, self._address)
         if self.ws_connection is None:
-            return  # gone while the token's key was fetched; nobody would ever take it off the hub again
+            return  # closed while the token's key was fetched: on_close, which leaves the hub, has run
         if self._subscriber is None:
             raise InvalidToken
         self._registry.hub.identify(self._subscriber, caller.user_id)
@@ -231,7 +229,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             self._expiry.cancel()
         loop = asyncio.get_running_loop()
         remaining = caller.expires_at - time.time()
-        expired = ExpiredToken(reason="expired", detail="while the socket was open, and no new token came")
+        expired = ExpiredToken(reason="expired", detail="while the WebSocket was open, and no new token was sent")
         self._expiry = loop.call_later(min(max(remaining, 0.0), MAX_TIMER), self._refuse, expired)
 
     def _refuse(self, refusal: LeaderboardError) -> None:
@@ -242,7 +240,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
 
 
 class _Connection(DirectWriter):
-    """live.hub.Connection"""
+    """The live.hub.Connection of a handler."""
 
     __slots__ = ("_handler",)
 
@@ -251,26 +249,24 @@ class _Connection(DirectWriter):
         self._handler = handler
 
     def evict(self, reason: str) -> None:
-        """Cut the client off."""
         self._handler.evict(reason)
 
 
 class _NoSocket(_JsonRefusals):
-    """An upgrade at a path that has no socket."""
+    """A handshake for a path without a WebSocket."""
 
     def initialize(self, registry: ConnectionRegistry) -> None:
         """Called by Tornado with the route's arguments."""
         self._address = registry.address(self.request)
 
     def prepare(self) -> None:
-        """Whatever the method."""
         self.refuse(NotFound())
 
 
 def application(
     frontends: tuple[Frontend, ...], registry: ConnectionRegistry, *, ping_interval: float = 30.0
 ) -> HTTPServerConnectionDelegate:
-    """What serves the upgrades. A client that answers no ping for `ping_interval` seconds is gone."""
+    """The Tornado application of the WebSockets. A client that does not answer a ping in `ping_interval` is closed."""
     shared = {"registry": registry, "heartbeat": Heartbeat(ping_interval)}
     return Application(
         [
@@ -281,5 +277,5 @@ def application(
         default_handler_class=_NoSocket,
         default_handler_args={"registry": registry},
         websocket_max_message_size=MAX_MESSAGE,
-        log_function=lambda handler: None,  # its lines would hold the URL, and that the token
+        log_function=lambda handler: None,  # its log lines would contain the URL, which may contain a token
     )

@@ -1,4 +1,4 @@
-"""Pings to all sockets from one timer, as a task and a timer for each would be memory that only waits."""
+"""Pings all WebSockets with one timer; a task and a timer for each would take more memory."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from collections import OrderedDict
 from typing import Protocol
 
 CHUNK = 100
-"""Clients that are pinged before others get their turn: a few milliseconds' work."""
+"""Clients that are pinged before the event loop serves others: a few milliseconds of work."""
 
 
 class HeartbeatClient(Protocol):
-    """A client that is pinged; `pong` is set false with each ping, and true by the client's answer."""
+    """A client that is pinged. `pong`: whether it has answered the last ping."""
 
     pong: bool
 
     def send_ping(self) -> None:
-        """Ask for a pong."""
+        """Send a ping."""
 
     def timed_out(self) -> None:
-        """The client has not answered in time, and is pinged no more."""
+        """The client has not answered in time; it gets no more pings."""
 
 
 class Heartbeat:
-    """Pings each client `interval` seconds after it joined and after each ping; it has as long to answer.
+    """Pings each client every `interval` seconds; a client has as long to answer. 0 seconds: no pings.
 
-    0 seconds: never. Since the interval is the same for all, they fall due in the order in which they joined or were
-    last pinged.
+    As the interval is the same for all, pings are due in the order in which clients joined or were last pinged.
     """
 
     def __init__(self, interval: float) -> None:
@@ -38,7 +37,7 @@ class Heartbeat:
         return len(self._due)
 
     def join(self, client: HeartbeatClient) -> None:
-        """From now on the client is pinged."""
+        """Start pinging a client."""
         if self._interval <= 0:
             return
         client.pong = True
@@ -47,7 +46,7 @@ class Heartbeat:
             self._wait()
 
     def leave(self, client: HeartbeatClient) -> None:
-        """The client is pinged no more, if it was."""
+        """Stop pinging a client, if it was pinged."""
         self._due.pop(client, None)
         if not self._due and self._timer is not None:
             self._timer.cancel()
