@@ -242,6 +242,7 @@ async def test_an_erasure_that_was_not_finished_is_told_of(desk):
     assert (code, lines[0]["kind"], lines[0]["player"]) == (0, "unfinished_erasure", "alice")
 
 
+@pytest.mark.long
 async def test_it_is_clean_on_a_board_that_is_played_on(desk, monkeypatch):
     from tornado_app.mongo.ledger import audit_scan
 
@@ -331,6 +332,7 @@ def test_where_there_is_no_ledger_it_makes_none(capsys, mongo_database):
         assert client[name].list_collection_names() == []
 
 
+@pytest.mark.long
 def test_the_embedded_database_running_killed_and_stopped(tmp_path):
     """With the service at work, after kill -9 in the middle of it, and after an orderly end."""
     need_mongod()

@@ -13,6 +13,8 @@ from pymongo import MongoClient
 from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "backfill.md").read_text(encoding="utf-8")
 SECRET = "/run/secrets/mongodb-uri"

@@ -21,6 +21,8 @@ from tests.support.wait import wait_until
 from tornado_app.auth import keys, proofs
 from tornado_app.cli.main import main
 
+pytestmark = pytest.mark.long
+
 PROOF_KEY = token_urlsafe(32)
 START = Callable[..., RunningService]
 

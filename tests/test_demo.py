@@ -142,6 +142,7 @@ def test_a_visitor_gets_an_identity_that_can_score(newcomer):
     assert fetch(f"{newcomer.url}/api/v1/players/{first['user_id']}")["username"] == first["username"]
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_everything_and_the_next_demo_goes_on(tmp_path):
     need_mongod()
     with Command("demo", *PORTS, "--players", "12", folder=tmp_path) as command:

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.project import ROOT
 
+pytestmark = pytest.mark.long
+
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -88,6 +88,7 @@ def test_keys_are_rotated_without_a_restart(provider, run):
     assert "/jwks loaded" in service.log
 
 
+@pytest.mark.long
 def test_a_read_knows_a_new_key_at_its_first_token(provider, run):
     service = run(hurried=True)
     provider.body = jwks(SECOND)
@@ -121,6 +122,7 @@ def refused(client: ClientConnection) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_a_client_that_goes_while_its_key_is_fetched_is_gone(provider, run):
     service = run(hurried=True)
     fetches = service.metric("leaderboard_jwks_refreshes_total")
@@ -143,6 +145,7 @@ def test_a_client_that_goes_while_its_key_is_fetched_is_gone(provider, run):
     wait_until(lambda: service.metric("leaderboard_websocket_connections") == 0, what="no socket is left")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trouble", ["down", "error", "rubbish", "no keys"])
 def test_the_last_good_keys_go_on(provider, run, trouble: str):
     service = run(hurried=True)
@@ -168,6 +171,7 @@ def test_the_last_good_keys_go_on(provider, run, trouble: str):
     accepted(service, SECOND)
 
 
+@pytest.mark.long
 def test_a_provider_that_is_down_at_the_start_keeps_only_tokens_out(provider, run):
     provider.down()
     service = run(hurried=True)
@@ -181,6 +185,7 @@ def test_a_provider_that_is_down_at_the_start_keeps_only_tokens_out(provider, ru
     assert service.metric("leaderboard_jwks_age_seconds") < 60
 
 
+@pytest.mark.long
 def test_a_flood_of_unknown_keys_asks_the_provider_for_nothing(provider, run):
     service = run(hurried=False)
     assert provider.asked == 1

@@ -11,6 +11,8 @@ from pymongo import MongoClient
 from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.long
+
 PLAYERS = [f"p{n}" for n in range(10)]
 ADMIN = token("mod", scope="leaderboard:admin")
 WEAK = (

@@ -12,6 +12,8 @@ from tests.support.mongod import ReplicaSet
 from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.long
+
 PLAYERS = [f"p{n}" for n in range(8)]
 KILLS = 3
 LIMIT = ("--rate-limit", "600/1m", "--mongodb-timeout", "3s")

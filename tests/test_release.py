@@ -20,6 +20,8 @@ from tests.support.kubernetes import need_programs
 from tests.support.project import normal, pinned
 from tornado_app import __version__
 
+pytestmark = pytest.mark.long
+
 BUILDAH = """#!/bin/sh
 echo "$@" >> "$0.calls"
 case "$1" in push) echo image > "$(echo "$3" | cut -d: -f2)" ;; esac

@@ -20,6 +20,8 @@ from tornado_app.auth.keys import KeySet, public_key, secret_key
 from tornado_app.auth.proofs import ProofVerifier
 from tornado_app.config import SETTINGS
 
+pytestmark = pytest.mark.long
+
 PROJECT = Path(__file__).parents[1]
 EXAMPLES = PROJECT / "docs" / "examples"
 KEY = "the-examples-proof-key-ABCDEFGHIJKLMNOPQRSTUVWXYZ"

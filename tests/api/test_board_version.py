@@ -116,6 +116,7 @@ def pair(run_service, module_database):
     return [run_service("--rate-limit", f"{WRITES_EACH}/100s", uri=uri, database=name) for _ in range(2)]
 
 
+@pytest.mark.long
 def test_client_with_board_versions_never_goes_back_over_two_processes(pair):
     clients = [Client(pair) for _ in range(6)]
     play(clients)
@@ -125,6 +126,7 @@ def test_client_with_board_versions_never_goes_back_over_two_processes(pair):
     assert sum(client.late for client in clients) < reads / 10  # most are shown in time, also on a busy machine
 
 
+@pytest.mark.long
 def test_client_without_board_versions_does_go_back(pair):
     """So that the test above shows something: clients at the head of the board, the same work, no header."""
     clients = [Client(pair, careful=False, paths=READS[:2], worth=1000) for _ in range(6)]

@@ -156,6 +156,7 @@ def test_the_log_has_a_line_a_second_with_their_number(full, wire):
     quietly(full)
 
 
+@pytest.mark.long
 def test_client_that_does_not_read_is_read_no_further_at_capacity(full):
     """A client that only sends is read no further, once its answers do not get through."""
     whole = f"{POST}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY

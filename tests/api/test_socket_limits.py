@@ -166,6 +166,7 @@ def test_socket_past_the_maximum_is_closed_with_4429(run_alone):
             assert best(three.read()) == user
 
 
+@pytest.mark.long
 def test_a_client_that_never_reads_is_cut_off_while_others_go_on(run_alone):
     service = run_alone("--broadcast-interval", "10ms", "--max-messages-per-second", "1000", "--rate-limit", "600/60s")
     users = fill(service, 10)
@@ -188,6 +189,7 @@ def test_a_client_that_never_reads_is_cut_off_while_others_go_on(run_alone):
     quietly(service)
 
 
+@pytest.mark.long
 def test_a_client_that_answers_no_ping_is_closed_while_others_go_on(run_alone):
     service = run_alone("--ping-interval", "300ms")
     with RawConnection(service.url) as mute, opened(service) as watcher:
@@ -232,6 +234,7 @@ def test_sigterm_tells_everybody_to_come_back_spread_over_a_second_or_two(run_al
     assert "Traceback" not in service.log
 
 
+@pytest.mark.long
 def test_sigterm_does_not_wait_for_who_does_not_listen(run_alone):
     service = run_alone()
     with ExitStack() as stack:

@@ -182,6 +182,7 @@ def test_a_client_that_leaves_while_it_waits_does_not_lose_its_write(service):
     quietly(service)
 
 
+@pytest.mark.long
 def test_client_that_does_not_read_is_read_no_further(service):
     """And what was answered arrives in the end, in order."""
     asked = request("GET /docs")

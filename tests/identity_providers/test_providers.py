@@ -60,6 +60,7 @@ def site(request, replica_set, tmp_path_factory) -> Iterator[Site]:
     replica_set.drop(database)
 
 
+@pytest.mark.long
 def test_1_player_logs_in_and_scores(site):
     answer = site.service.post("/api/score", {"score": 7}, token=site.player)
     assert (answer.status, answer.json["user_id"], answer.json["score"]) == (201, site.sample.user_id, 7)

@@ -74,6 +74,7 @@ async def test_a_new_name_of_one_on_the_board_is_shown(live):
     assert live.board.rebuilds == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_a_census_among_writers_misses_nothing_and_counts_nothing_twice(mongo_database, driver):
     """Eight writers go on while one board after the other reads all the scores and takes up the stream."""

@@ -147,9 +147,9 @@ async def test_each_action_on_a_database_that_does_not_answer_is_a_startup_error
     async with AsyncMongoClient("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50") as client:
         for action in (ownership.claim, ownership.release, ownership.drop):
             with pytest.raises(StartupError, match="MongoDB cannot be reached"):
-                await action(client, "arcade", GAMES)
+                await action(client, "arcade", GAMES, seconds=0.3)
         with pytest.raises(StartupError, match="MongoDB cannot be reached"):
-            await ownership.read(client, "arcade")
+            await ownership.read(client, "arcade", seconds=0.3)
 
 
 def service(mongo_database, owner: Owner) -> RunningService:

@@ -190,11 +190,13 @@ def refused(tmp_path, *flags, code=1, **options):
     return errors
 
 
+@pytest.mark.long
 def test_serve_with_a_standalone(standalone_mongod, tmp_path):
     [line] = refused(tmp_path, "--mongodb-uri", standalone_mongod.uri)
     assert "standalone" in line
 
 
+@pytest.mark.long
 def test_serve_with_nobody_there(tmp_path):
     began = time.monotonic()
     uri = f"mongodb://zoe:{SECRET}@127.0.0.1:{free_port()}/"
@@ -204,12 +206,14 @@ def test_serve_with_nobody_there(tmp_path):
     assert SECRET not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.long
 def test_serve_with_the_wrong_password(guarded, tmp_path):
     [line] = refused(tmp_path, uri=f"mongodb://reader:not{SECRET}@{guarded}/")
     assert "refuses the user or password" in line
     assert SECRET not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.long
 def test_serve_with_a_mistyped_option(replica_set, tmp_path):
     [line] = refused(tmp_path, "--mongodb-uri", f"{replica_set.uri}&retryWritez=true")
     assert "Unknown option: retrywritez" in line
@@ -220,6 +224,7 @@ def test_serve_with_a_database_but_no_key(replica_set, tmp_path):
     assert "LEADERBOARD_JWT_KEY" in line
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("option", "warned"), [("directConnection=true", True), ("directConnection=false", False)])
 async def test_a_direct_connection_to_one_of_several_members_is_logged(three_members, caplog, option, warned):
     primary = three_members.wait_primary()

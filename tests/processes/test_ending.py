@@ -57,6 +57,7 @@ def test_one_signal_drains_all_of_them(start, mongo_database, number):
         assert after.get(f"/api/v1/players/{user}").json["score"] == acknowledged.count(user)
 
 
+@pytest.mark.long
 def test_a_signal_to_every_process_is_one_signal(start, mongo_database):
     """systemd sends it to all of a service, and again what the supervisor has told them already."""
     uri, name = mongo_database
@@ -88,6 +89,7 @@ def test_a_second_signal_insists(own_replica_set, start):
         mongod.thaw()
 
 
+@pytest.mark.long
 def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
     need_mongod()
     service = start("--drain-timeout", "3s", "--mongodb-timeout", "60s", "--data-dir", str(tmp_path / "data"))
@@ -101,6 +103,7 @@ def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
     assert alive(everybody) == []
 
 
+@pytest.mark.long
 def test_kill_9_of_the_supervisor_leaves_nothing(start, tmp_path):
     need_mongod()
     data = tmp_path / "data"
@@ -113,6 +116,7 @@ def test_kill_9_of_the_supervisor_leaves_nothing(start, tmp_path):
     assert again.get("/readyz").status == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_signal_while_they_start(tmp_path, number):
     need_mongod()

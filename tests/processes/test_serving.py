@@ -63,6 +63,7 @@ def test_one_scrape_adds_up_what_both_have_counted(start, mongo_database):
     wait_until(lambda: service.metric("leaderboard_ranked_players") == 4, what="the players, not twice as many")
 
 
+@pytest.mark.long
 def test_a_process_that_ends_in_order_takes_no_count_along(start, mongo_database):
     uri, name = mongo_database
     service = start("--rate-limit", "600/1m", uri=uri, database=name)
@@ -105,6 +106,7 @@ class Player(threading.Thread):
             return
 
 
+@pytest.mark.long
 def test_killed_under_load_they_come_back_and_nothing_is_lost(start, mongo_database):
     uri, name = mongo_database
     service = start("--rate-limit", "1000/1m", "--proof-lifetime", "1s", uri=uri, database=name)
@@ -140,6 +142,7 @@ def _missed(service, found):
     return missed
 
 
+@pytest.mark.long
 def test_a_crash_loop_backs_off_while_the_other_process_serves(start, mongo_database):
     uri, name = mongo_database
     service = start(uri=uri, database=name)
@@ -159,6 +162,7 @@ def test_a_crash_loop_backs_off_while_the_other_process_serves(start, mongo_data
     assert len(lines) == 4
 
 
+@pytest.mark.long
 def test_a_process_that_hangs_holds_up_neither_a_scrape_nor_the_end(start, mongo_database):
     uri, name = mongo_database
     service = start("--drain-timeout", "1s", uri=uri, database=name)
@@ -173,6 +177,7 @@ def test_a_process_that_hangs_holds_up_neither_a_scrape_nor_the_end(start, mongo
     assert alive(pids) == []
 
 
+@pytest.mark.long
 def test_tls(start, mongo_database, tmp_path):
     uri, name = mongo_database
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
@@ -191,6 +196,7 @@ def test_tls(start, mongo_database, tmp_path):
     wait_until(another, what="both processes serve HTTPS")
 
 
+@pytest.mark.long
 def test_the_embedded_database_and_its_keys_are_for_all_of_them(start, tmp_path):
     need_mongod()
     data = tmp_path / "data"

@@ -43,13 +43,17 @@ class ForeignDatabase(StartupError):
     """The database belongs to another installation, or to none although it holds data."""
 
 
-async def claim(client: Client, database: str, owner: Owner, *, previous: str | None = None) -> None:
+async def claim(
+    client: Client, database: str, owner: Owner, *, previous: str | None = None, seconds: float = PATIENCE
+) -> None:
     """Record `owner` as the owner of the database, atomically. `previous`, `namespace/name`, may be the owner so far.
+
+    `seconds` bounds all of it, as in the functions below.
 
     Raises ForeignDatabase where another installation is the owner, StartupError where the database does not answer.
     """
     wanted = {**_OWNER, "namespace": owner.namespace, "name": owner.name}
-    async with _answered(database, PATIENCE):
+    async with _answered(database, seconds):
         for _ in range(2):  # of two first starts at once one finds the document of the other, which is the same
             try:
                 await _metadata(client, database).update_one(wanted, {"$set": owner._asdict()}, upsert=True)
@@ -78,15 +82,15 @@ async def _take_over(client: Client, database: str, owner: Owner, previous: str)
     return False
 
 
-async def read(client: Client, database: str) -> Owner | None:
+async def read(client: Client, database: str, *, seconds: float = PATIENCE) -> Owner | None:
     """The owner of the database. Raises StartupError where the database does not answer."""
-    async with _answered(database, PATIENCE):
+    async with _answered(database, seconds):
         return await _read(client, database)
 
 
-async def release(client: Client, database: str, owner: Owner) -> bool:
+async def release(client: Client, database: str, owner: Owner, *, seconds: float = PATIENCE) -> bool:
     """Remove the record of `owner`; whether there was one. Raises as `claim`."""
-    async with _answered(database, PATIENCE):
+    async with _answered(database, seconds):
         found = await _read(client, database)
         if found is None:
             return False
@@ -96,13 +100,13 @@ async def release(client: Client, database: str, owner: Owner) -> bool:
         return True
 
 
-async def drop(client: Client, database: str, owner: Owner) -> list[str]:
+async def drop(client: Client, database: str, owner: Owner, *, seconds: float = DROP_PATIENCE) -> list[str]:
     """Drop the service's collections, and the database with its last collection; the other collections that stay.
 
     The owner goes last, so that a drop that is cut off can be repeated. A database without any of the collections is
     dropped already. Raises ForeignDatabase unless `owner` is the owner with this uid, StartupError as `claim`.
     """
-    async with _answered(database, DROP_PATIENCE):
+    async with _answered(database, seconds):
         found = await _read(client, database)
         there = set(await client[database].list_collection_names())
         if found is None and not there & set(COLLECTIONS):
