@@ -20,6 +20,9 @@ from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 from tornado_app import audit
 from tornado_app.audit import auditor, report
+from tornado_app.audit.auditor import Counts
+from tornado_app.audit.findings import Finding, Kind
+from tornado_app.audit.progress import Progress
 from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
 from tornado_app.core.abuse import AbuseRule
@@ -374,31 +377,58 @@ def _command(folder: Path) -> str:
     return text.removeprefix(report.PASSED).strip().split(", 0 erasures")[0]
 
 
-def test_on_a_terminal_it_draws_a_bar_and_elsewhere_lines(monkeypatch):
-    from tornado_app.audit import progress
-    from tornado_app.audit.auditor import Counts
+class Tty(io.StringIO):
+    def isatty(self):
+        return True
 
-    class Tty(io.StringIO):
-        def isatty(self):
-            return True
 
-    now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    for out, last in ((Tty(), "\r\x1b[K▕████████████            ▏ 50%"), (io.StringIO(), "50%  500 players")):
-        bar = progress.Progress(out, 1000, 2000)
-        bar(Counts(0, 0))
-        assert out.getvalue() == ""
-        now[0] += 20
-        bar(Counts(500, 1000))
-        assert out.getvalue().startswith(last)
-        assert "0:20 left" in out.getvalue()
+def progress_of(out: io.StringIO, *moments: tuple[float, Counts]) -> list[str]:
+    """What is written at each moment (s) once so much was read, of 1,000 players and 2,000 entries."""
+    now = 0.0
+    bar = Progress(out, 1000, 2000, clock=lambda: now)
+    written = []
+    for moment, counts in moments:
+        now = moment
+        before = len(out.getvalue())
+        bar(counts)
+        bar.write()
+        written.append(out.getvalue()[before:])
+    return written
+
+
+def test_on_a_terminal_there_is_a_bar_and_elsewhere_a_line_now_and_then():
+    moments = [(0.2, Counts(0, 0)), (20.2, Counts(500, 1000)), (20.4, Counts(500, 1010))]
+    drawn = progress_of(Tty(), *moments)
+    assert drawn[0] == f"\r\x1b[K▕{' ' * 24}▏ 0%, 0 players, 0 entries"
+    assert drawn[1] == f"\r\x1b[K▕{'█' * 12}{' ' * 12}▏ 50%, 500 players, 1,000 entries, 0:20 left"
+    assert progress_of(io.StringIO(), *moments) == ["", "50%, 500 players, 1,000 entries, 0:20 left\n", ""]
+
+
+def test_there_is_no_estimate_while_nothing_is_known():
+    drawn = progress_of(
+        Tty(),
+        (0.5, Counts(0, 500)),  # too early
+        (4.0, Counts(0, 1000)),
+        (7.0, Counts(0, 1000)),  # it stands still
+        (8.0, Counts(1000, 1000, rechecking=1000)),
+        (20.0, Counts(1000, 1000, rechecking=7)),
+        (21.0, Counts(1000, 1500)),  # the time without progress does not count
+        (22.0, Counts(1000, 2000)),
+    )
+    ends = [text.partition("▏ ")[2] for text in drawn]
+    assert ends == [
+        "17%, 0 players, 500 entries",
+        "33%, 0 players, 1,000 entries, 0:08 left",
+        "33%, 0 players, 1,000 entries",
+        "67%, 1,000 players, 1,000 entries, rechecking 1,000",
+        "67%, 1,000 players, 1,000 entries, rechecking 7",
+        "83%, 1,000 players, 1,500 entries, 0:01 left",
+        "100%, 1,000 players, 2,000 entries",
+    ]
 
 
 def test_nothing_that_it_prints_moves_a_terminal():
-    from tornado_app.audit import progress
-    from tornado_app.audit.findings import Finding, Kind
-
     out = io.StringIO()
-    printed = report.Report(out, progress.Progress(io.StringIO(), 1, 1), lines_of_json=False)
+    printed = report.Report(out, Progress(io.StringIO(), 1, 1), lines_of_json=False)
     printed.tell(Finding(Kind.EXTERNAL, "a\x1b[2Jb", "x\n\u202ey", 3))
     assert out.getvalue() == "difference    a\\x1b[2Jb: entry 3: x\\n\\u202ey\n"

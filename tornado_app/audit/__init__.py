@@ -48,10 +48,13 @@ def run(options: argparse.Namespace, *, out: TextIO | None = None, err: TextIO |
 
 
 async def _audit(config: Config, options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
+    import asyncio
+
     from tornado_app.audit.auditor import Auditor
     from tornado_app.audit.progress import Progress
     from tornado_app.audit.report import Report
     from tornado_app.mongo.ledger.audit_session import open_ledger
+    from tornado_app.runtime.tasks import cancel_and_wait
 
     async with open_ledger(
         config.read_mongodb_uri(),
@@ -65,7 +68,13 @@ async def _audit(config: Config, options: argparse.Namespace, out: TextIO, err: 
         auditor = Auditor(
             scan, report.tell, limit=config.rate_limit, since=options.since, progress=progress
         )  # fmt: skip
-        report.close(await auditor.run())
+        writing = asyncio.create_task(progress.keep_writing())
+        try:
+            counts = await auditor.run()
+        finally:
+            await cancel_and_wait(writing)
+            progress.clear()
+        report.close(counts)
     return 1 if report.differences else 0
 
 

@@ -85,11 +85,12 @@ class PlayerAudit:
 
 
 class Counts(msgspec.Struct):
-    """How much was read."""
+    """How much was read. `rechecking`: the players that differ so far and are read again."""
 
     players: int = 0
     entries: int = 0
     erasures: int = 0
+    rechecking: int = 0
 
 
 class Auditor:
@@ -109,7 +110,7 @@ class Auditor:
         self._limit = limit
         self._since = since
         self._progress = progress
-        self._recheck = Recheck(source, self._open, self._report)
+        self._recheck = Recheck(source, self._open, self._report, self._rechecking)
         self.counts = Counts()
 
     async def run(self) -> Counts:
@@ -171,6 +172,10 @@ class Auditor:
         chain = Chain(player, account, since=self._since)
         return PlayerAudit(chain, Anomalies(player, self._limit, since=self._since))
 
+    def _rechecking(self, players: int) -> None:
+        self.counts.rechecking = players
+        self._progress(self.counts)
+
     def _report(self, past: PlayerAudit) -> None:
         for finding in (*past.chain.findings(), *past.anomalies.findings()):
             self._tell(finding)
@@ -179,7 +184,7 @@ class Auditor:
 class Recheck:
     """Looks again at players who did not fit, by themselves, until they do or there is nothing left to wait for.
 
-    `open_past` begins a player's past, `report` is handed each that is complete.
+    `open_past` begins a player's past, `report` is handed each that is complete, `progress` how many are left.
     """
 
     def __init__(
@@ -187,10 +192,12 @@ class Recheck:
         source: Source,
         open_past: Callable[[str, PlayerBalance | None], PlayerAudit],
         report: Callable[[PlayerAudit], None],
+        progress: Callable[[int], None],
     ) -> None:
         self._source = source
         self._open_past = open_past
         self._report = report
+        self._progress = progress
         self._patience = PATIENCE
 
     async def run(self, players: Sequence[str]) -> None:
@@ -198,13 +205,17 @@ class Recheck:
         loop = asyncio.get_running_loop()
         until = loop.time() + min(SOON, self._patience)
         while players and loop.time() < until:
+            self._progress(len(players))
             players = [player for player in players if not await self._right(player)]
             if players:
                 await asyncio.sleep(PAUSE)
         for start in range(0, len(players), TOGETHER):
             left: Sequence[str] = players[start : start + TOGETHER]
+            later = len(players) - start - len(left)
             for looks_left in reversed(range(MAX_RECHECKS)):
+                self._progress(len(left) + later)
                 left = await self._once_more(left, last=not looks_left)
+        self._progress(0)
 
     async def _right(self, player: str) -> bool:
         past = await self._read(player, await self._source.account(player))
