@@ -63,7 +63,7 @@ def test_changes_have_a_limit_of_their_own_and_audit_lines(service, twin):
     assert [answer.status for answer in answers] == [200] * 9 + [429] * 3
     refused = answers[-1]
     assert (refused.json["error"], refused.json["message"]) == (
-        "rate_limited", "Too many profile changes: at most 10 in 60 seconds. Please wait a moment.",
+        "rate_limited", "Too many profile changes: at most 10 in 60 seconds. Try again later.",
     )  # fmt: skip
     assert 50 <= int(refused.headers["Retry-After"]) <= 60
     assert put(service, user, username="N8").status == 200  # as it is: no change

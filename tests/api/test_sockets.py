@@ -172,7 +172,7 @@ def test_an_unknown_path_is_404_at_the_handshake(service):
         answer = refused.value.response
         assert answer.status_code == 404
         assert answer.headers["Content-Type"] == "application/json"
-        assert answer.body == b'{"error":"not_found","message":"There is nothing at this path."}'
+        assert answer.body == b'{"error":"not_found","message":"There is no such path."}'
 
 
 def test_sockets_are_counted_while_they_are_open(service):

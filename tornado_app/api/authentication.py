@@ -89,7 +89,7 @@ class Authenticator:
 
     def _too_many(self, wait: float, address: str) -> RateLimited:
         return RateLimited(
-            "Too many failed attempts from this address. Please wait a moment.",
+            "Too many failed attempts from this address. Try again later.",
             retry_after=wait,
             reason="too_many_failures",
             detail=f"auth_failure_limit {self._failures.limit} is used up for {rate_limit_key(address)}",

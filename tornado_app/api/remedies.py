@@ -1,4 +1,4 @@
-"""What each error and each close code means for whoever gets it, and what to do about it.
+"""The cause and the remedy of each error and close code.
 
 `python -m tornado_app.api.remedies` writes the tables of docs/troubleshooting.md; a test fails for an error without a
 row here.
@@ -24,7 +24,7 @@ BEGIN, END = "<!-- generated: python -m tornado_app.api.remedies -->", "<!-- end
 
 
 class Remedy(NamedTuple):
-    """Why it happens, and what to do. Markdown, one sentence or two each."""
+    """Cause and remedy: one or two sentences of Markdown each."""
 
     cause: str
     remedy: str
@@ -32,16 +32,16 @@ class Remedy(NamedTuple):
 
 REMEDIES: dict[type[LeaderboardError], Remedy] = {
     core.InvalidJson: Remedy(
-        "The body is not one JSON value in UTF-8, or names a member twice.",
-        "Read the message for the place. Look for a body that is cut off or encoded twice.",
+        "The body is not one JSON value in UTF-8, or has a duplicate field.",
+        "The message has the position. Check whether the body is truncated or encoded twice.",
     ),
     core.InvalidBody: Remedy(
-        "The body is JSON of the wrong shape.",
-        "The message names the member and what it must be; `/docs` shows each body.",
+        "The body is JSON with a missing field or a wrong value.",
+        "The message names the field and what it must be; `/docs` shows each body.",
     ),
     core.InvalidIncrement: Remedy(
-        "The points are not an integer of 1 or more, are above `max_increment` without an action proof, or would make "
-        "the score larger than an int64.",
+        "The points are not an integer of 1 or more, exceed `max_increment` without an action proof, or the new score "
+        "would exceed an int64.",
         "Send an action proof, or raise `max_increment`. The reason says which of the three it is.",
     ),
     core.UnknownActionType: Remedy(
@@ -49,130 +49,133 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "Add it to `actions_file`, or correct the client.",
     ),
     errors.BadRequest: Remedy(
-        "The request is not HTTP, or a header or a query argument has no meaning here.",
-        "The message names the header or the argument.",
+        "The request is not valid HTTP, or a header or query parameter is invalid or unknown.",
+        "The message names the header or the parameter.",
     ),
     core.MissingToken: Remedy(
         "The request has no header `Authorization: Bearer …`.",
         "Check that the client sends it and that no proxy removes it.",
     ),
     core.InvalidToken: Remedy(
-        "The token is malformed, has the wrong signature, or was not issued for this service.",
+        "The token is malformed, has a wrong signature, or was not issued for this service.",
         "Read the reason in the log, or run `leaderboard token --check`.",
     ),
     core.ExpiredToken: Remedy(
         "The token's `exp` has passed.",
-        "Have the client renew it. If the tokens are new, compare the clocks; `jwt_leeway` allows a difference.",
+        "The client must get a new token. If tokens are new, compare the clocks; `jwt_leeway` allows a difference.",
     ),
     core.UserMismatch: Remedy(
-        "The request names another player than the token.",
+        "The user id of the request differs from the token's.",
         "Send the token's own user id, or use a game server's token with the scope `scores:write`.",
     ),
     core.InsufficientScope: Remedy(
-        "The token has not the scope that this needs; the detail has both.",
-        "Issue a token with the scope, or name your provider's claim and scope in `jwt_scope_claims`, "
+        "The token lacks the required scope. The detail in the log has its scopes and the required one.",
+        "Issue a token with the scope, or name your provider's claim and scopes in `jwt_scope_claims`, "
         "`jwt_write_scopes` and `jwt_admin_scopes`.",
     ),
     core.ActionProofRequired: Remedy(
-        "`action_proof` is `required`, and a player's own token came without a proof.",
+        "`action_proof` is `required`, and a request with a player's token has no proof.",
         "Have the game server sign each action ([signing](signing.md)), or send updates from the game server.",
     ),
     core.InvalidActionProof: Remedy(
-        "The proof is malformed, has the wrong signature, or is for another player, action or number of points.",
+        "The proof is malformed, has a wrong signature, or is for another player, action or number of points.",
         "Read the reason in the log, or run `leaderboard sign-action --check`.",
     ),
     core.ExpiredActionProof: Remedy(
         "The proof's `exp` has passed.",
-        "Send a proof at once after it is signed; compare the game server's clock; see `proof_lifetime`.",
+        "Send a proof immediately after signing; compare the game server's clock; see `proof_lifetime`.",
     ),
     core.SuspiciousActivity: Remedy(
-        "The player's points in the window would pass `max_points_per_window`.",
-        "Look at the player's history. If players can earn as much, raise the setting.",
+        "The player's points in the window would exceed `max_points_per_window`.",
+        "Check the player's history. If players can earn that many points, raise the setting.",
     ),
     core.PlayerSuspended: Remedy(
         "A moderator or, with `auto_suspend`, a rule of suspicion suspended the player.",
-        "`GET /api/v1/players/{user_id}/history` has the reason; a moderator may reinstate the player.",
+        "`GET /api/v1/players/{user_id}/history` has the reason; a moderator can reinstate the player.",
     ),
     core.CaptchaRequired: Remedy(
-        "`captcha_url` is set, and neither an action proof nor a solved captcha came along.",
+        "`captcha_url` is set, and the request has neither an action proof nor a solved captcha.",
         "Send the captcha's token in the header `Captcha-Token`.",
     ),
     core.InvalidCaptcha: Remedy(
-        "The captcha service did not accept the token, which is good once.",
-        "Show a new captcha. If it happens to all, compare `captcha_secret` with the site key of the page.",
+        "The captcha service did not accept the token, which is valid once.",
+        "Show a new captcha. If every request fails, compare `captcha_secret` with the site key of the page.",
     ),
     errors.OriginNotAllowed: Remedy(
         "The page is from an origin that is not in `allowed_origins`.",
-        "Add the origin, as the detail writes it, or a pattern for it.",
+        "Add the origin, as the detail in the log has it, or a pattern for it.",
     ),
     core.PlayerNotFound: Remedy(
-        "There is no such player, or the player is hidden.",
+        "The player does not exist, or is hidden.",
         "Create the player by `PUT`, score through API A, C or D, or set `auto_register`.",
     ),
     core.ActionNotFound: Remedy(
-        "The player has no such action, or it was taken back before.",
-        "Look for the action in the player's history.",
+        "The player has no such action, or it was already taken back.",
+        "Search for the action in the player's history.",
     ),
-    NotFound: Remedy("Nothing is served at this path.", "Compare the path with `/docs`; a proxy may rewrite it."),
-    MethodNotAllowed: Remedy("The path is there, the method is not.", "Use a method of the header `Allow`."),
+    NotFound: Remedy("The path does not exist.", "Compare the path with `/docs`; a proxy may rewrite it."),
+    MethodNotAllowed: Remedy("The path exists, but not with this method.", "Use a method of the header `Allow`."),
     core.ActionConflict: Remedy(
-        "The action's id was used before, for another request.",
-        "Make a new id for each action, and repeat an action with its own id and body only.",
+        "The action id was already used for a different request.",
+        "Use a new id for each action, and retry an action with the same id and body.",
     ),
-    errors.BodyTooLarge: Remedy("The body is larger than any request needs.", "The detail has the size and the limit."),
+    errors.BodyTooLarge: Remedy("The body exceeds the limit.", "The detail in the log has the size and the limit."),
     errors.UnsupportedMediaType: Remedy(
-        "The body is not announced as `application/json` in UTF-8, or is compressed.",
+        "The body is not declared as `application/json` in UTF-8, or is compressed.",
         "Set `Content-Type: application/json`, and no `Content-Encoding`.",
     ),
     errors.HostNotAllowed: Remedy(
         "The request is for a host name that is not in `allowed_hosts`.",
-        "Add the name that clients use; the detail has it.",
+        "Add the name that clients use; the detail in the log has it.",
     ),
     errors.UpgradeRequired: Remedy(
-        "A WebSocket's path was asked for without a WebSocket handshake.",
-        "Have the proxy pass on `Upgrade` and `Connection`, over HTTP/1.1.",
+        "A request for the path of a WebSocket has no WebSocket handshake.",
+        "Configure the proxy to forward `Upgrade` and `Connection`, over HTTP/1.1.",
     ),
     core.RateLimited: Remedy(
-        "The player has used up the updates or profile changes of the window, or the address has sent too many bad "
-        "credentials.",
+        "The player reached the limit of updates or profile changes in the window, or the address has sent too many "
+        "invalid credentials.",
         "Wait for `Retry-After`. Limits: `rate_limit`, `auth_failure_limit`.",
     ),
     core.TooManyConnections: Remedy(
-        "The address has `max_connections_per_address` sockets open, or the process `max_connections`.",
-        "If all clients have one address, set `trusted_proxies`. Otherwise raise the limit or add replicas.",
+        "The address has `max_connections_per_address` open sockets, or the process `max_connections`.",
+        "If all clients have the same address, set `trusted_proxies`. Otherwise raise the limit or add replicas.",
     ),
     errors.HeadersTooLarge: Remedy(
-        "The request's target and headers are larger than any request needs.",
-        "The detail has the size and the limit. Look for cookies, and for a token with very many roles.",
+        "The request's target and headers exceed the limit.",
+        "The detail in the log has the size and the limit. Check for cookies, and for a token with very many roles.",
     ),
     core.DatabaseError: Remedy(
-        "MongoDB did not answer in time, or refused.",
-        "Repeat the request with the same id. Look at the database; the line before this one has the error.",
+        "MongoDB did not answer in time, or returned an error.",
+        "Retry the request with the same id. Check the database; the previous log line has the error.",
     ),
-    LeaderboardError: Remedy("A fault of the service.", "The line `request failed` has the traceback: report it."),
+    LeaderboardError: Remedy("A defect of the service.", "The log line `request failed` has the traceback. Report it."),
     core.CaptchaUnavailable: Remedy(
-        "The captcha service did not answer as it should.",
-        "Check that pods may reach `captcha_url`.",
+        "The captcha service did not answer, or not as expected.",
+        "Check that pods can reach `captcha_url`.",
     ),
     core.Overloaded: Remedy(
-        "More work waits than can be done in time.",
-        "Repeat after `Retry-After`. If it lasts: the database's latency, `max_pending_writes`, more replicas.",
+        "More updates are queued than can be done in time.",
+        "Retry after `Retry-After`. If it lasts, check MongoDB's latency and `max_pending_writes`, or add replicas.",
     ),
-    core.ShuttingDown: Remedy("The process is draining.", "Connect again: another process serves."),
+    core.ShuttingDown: Remedy("The process is draining.", "Retry; another process answers."),
 }
 
 CLOSES: dict[int, tuple[str, Remedy]] = {
-    GOING_AWAY: ("going away", Remedy("The process restarts.", "Connect again after a random pause.")),
+    GOING_AWAY: ("going away", Remedy("The process restarts.", "Connect again after a random delay.")),
     ABNORMAL: (
         "",
         Remedy(
             "The connection ended without a close frame: the network, a proxy's timeout, or a client that does not "
             "read (event `eviction`).",
-            "Connect again. If it is regular, set the proxy's read timeout above `ping_interval`.",
+            "Connect again. If it happens regularly, set the proxy's read timeout above `ping_interval`.",
         ),
     ),
-    TOO_BIG: ("", Remedy("The client sent a message over the limit.", "Send nothing but the token's message.")),
-    errors.TRY_AGAIN_LATER: ("a code of 5xx", Remedy("The service cannot serve now.", "Connect again later.")),
+    TOO_BIG: ("", Remedy("The client sent a message above the limit.", "Send only the message `authenticate`.")),
+    errors.TRY_AGAIN_LATER: (
+        "a code of 5xx",
+        Remedy("The service is overloaded or has failed.", "Connect again later."),
+    ),
 }
 
 

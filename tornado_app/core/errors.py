@@ -20,7 +20,7 @@ class LeaderboardError(Exception):
     """
 
     code: ClassVar[str] = "internal_error"
-    message: ClassVar[str] = "Something went wrong on our side. Please try again."
+    message: ClassVar[str] = "The service failed to process the request. Try again."
 
     def __init__(
         self,
@@ -50,21 +50,21 @@ class InvalidBody(LeaderboardError):
     """The body is JSON of the wrong shape; the message names the field."""
 
     code = "invalid_body"
-    message = "The request body does not have the expected shape."
+    message = "The request body does not match its schema."
 
 
 class InvalidIncrement(LeaderboardError):
     """Points that are no integer of 1 or more, or would overflow the score."""
 
     code = "invalid_increment"
-    message = "The points to add must be an integer of 1 or more."
+    message = "The points must be an integer of 1 or more."
 
 
 class UnknownActionType(LeaderboardError):
     """The action's type is not in the server's table."""
 
     code = "unknown_action_type"
-    message = "This action type is not known."
+    message = "Unknown action type: it is not in the service's actions table."
 
 
 class Unauthenticated(LeaderboardError):
@@ -75,14 +75,14 @@ class MissingToken(Unauthenticated):
     """No bearer token where one is needed."""
 
     code = "missing_token"
-    message = "Send a bearer token in the Authorization header."
+    message = "A bearer token is required in the Authorization header."
 
 
 class InvalidToken(Unauthenticated):
     """The token is malformed, wrongly signed or not meant for this service."""
 
     code = "invalid_token"
-    message = "The token is not valid."
+    message = "The token is invalid."
 
 
 class ExpiredToken(Unauthenticated):
@@ -100,28 +100,30 @@ class UserMismatch(Forbidden):
     """The body names a player that the token is not for."""
 
     code = "user_mismatch"
-    message = "The token is for another player. Send the token's own user id, or a token with scores:write."
+    message = (
+        "The token belongs to another player. Send the token's own user id, or use a token with the scope scores:write."
+    )
 
 
 class InsufficientScope(Forbidden):
     """The token lacks a scope."""
 
     code = "insufficient_scope"
-    message = "The token does not have the scope that this needs."
+    message = "The token lacks the required scope."
 
 
 class ActionProofRequired(Forbidden):
     """A player's own token does not show that the action happened."""
 
     code = "action_proof_required"
-    message = "This update needs an action proof from the game server, in the header Action-Proof."
+    message = "This update requires an action proof from the game server, in the header Action-Proof."
 
 
 class InvalidActionProof(Forbidden):
     """The proof is malformed, wrongly signed, or for another player, action or number of points."""
 
     code = "invalid_action_proof"
-    message = "The action proof is not valid."
+    message = "The action proof is invalid."
 
 
 class ExpiredActionProof(Forbidden):
@@ -135,35 +137,35 @@ class SuspiciousActivity(Forbidden):
     """The player's points in the window would pass the cap."""
 
     code = "suspicious_activity"
-    message = "Too many points in too short a time."
+    message = "The player earned too many points in a short time."
 
 
 class PlayerSuspended(Forbidden):
     """The player may not score until reinstated."""
 
     code = "player_suspended"
-    message = "This player is suspended, and cannot score until a moderator reinstates the player."
+    message = "The player is suspended. Score updates are refused until a moderator reinstates the player."
 
 
 class CaptchaRequired(Forbidden):
     """A submission without an action proof needs a solved captcha here."""
 
     code = "captcha_required"
-    message = "Solve the captcha and send its token in the header Captcha-Token."
+    message = "A solved captcha is required: send its token in the header Captcha-Token."
 
 
 class InvalidCaptcha(Forbidden):
     """The captcha was not solved, or its token was used before."""
 
     code = "invalid_captcha"
-    message = "The captcha was not accepted. Please solve a new one."
+    message = "The captcha was not accepted. Solve a new one."
 
 
 class CaptchaUnavailable(LeaderboardError):
     """Who checks captchas does not answer."""
 
     code = "captcha_unavailable"
-    message = "The captcha cannot be checked now. Please try again in a moment."
+    message = "The captcha service is not available. Try again in a moment."
 
 
 class PlayerNotFound(LeaderboardError):
@@ -171,8 +173,8 @@ class PlayerNotFound(LeaderboardError):
 
     code = "player_not_found"
     message = (
-        "There is no such player. PUT /api/v1/players/{user_id} creates one, and so does a score through "
-        "POST /api/score, /api/scores/update or /api/actions; with the setting auto_register every score update does."
+        "Player not found. PUT /api/v1/players/{user_id} creates a player, and so does a score update through "
+        "POST /api/score, /api/scores/update or /api/actions. With the setting auto_register, every score update does."
     )
 
 
@@ -180,21 +182,21 @@ class ActionNotFound(LeaderboardError):
     """The player has no such action, or it was taken back before."""
 
     code = "action_not_found"
-    message = "There is no such action, or it was taken back before."
+    message = "Action not found, or already taken back."
 
 
 class ActionConflict(LeaderboardError):
     """The action's id was used before, for another request."""
 
     code = "action_conflict"
-    message = "This action id was already used for a different request. Each action needs an id of its own."
+    message = "This action id was already used for a different request. Use a new id for each action."
 
 
 class RateLimited(LeaderboardError):
     """The player has used up the window's updates; `retry_after` says when the next is free."""
 
     code = "rate_limited"
-    message = "Too many score updates. Please wait a moment."
+    message = "Too many score updates. Try again later."
 
 
 class TooManyConnections(LeaderboardError):
@@ -208,21 +210,21 @@ class DatabaseError(LeaderboardError):
     """The database did not answer in time; a write with an id is safe to repeat."""
 
     code = "database_error"
-    message = "The database did not answer in time. Please try again."
+    message = "The database did not answer in time. Try again."
 
 
 class Overloaded(LeaderboardError):
     """More work is waiting than will be done in time."""
 
     code = "overloaded"
-    message = "The service is busy. Please try again in a moment."
+    message = "The service is overloaded. Try again in a moment."
 
 
 class ShuttingDown(LeaderboardError):
     """This process is about to end and takes no new work."""
 
     code = "shutting_down"
-    message = "The service is restarting. Please try again."
+    message = "The service is shutting down. Try again."
 
 
 class ConfigError(Exception):

@@ -86,7 +86,7 @@ class Moderation:
     ) -> ModerationResult:
         """Take back one action (by id) or all since a time (milliseconds). Raises InvalidBody, ActionNotFound."""
         if (action_id is None) == (since is None):
-            raise InvalidBody("Name either action_id or since.")
+            raise InvalidBody("Send either action_id or since.")
         return await self._store.take_back(_case(caller, user_id, reason), action_id=action_id, since=since)
 
     async def erase(self, caller: Caller, user_id: str, reason: str) -> None:

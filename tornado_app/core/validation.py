@@ -95,7 +95,7 @@ class SubmissionValidator:
             return None
         if self._proofs is None:
             raise InvalidActionProof(
-                "This service has no key to check action proofs with.",
+                "The service has no key to verify action proofs.",
                 reason="no_proof_key",
                 detail="neither proof_key, proof_key_file nor proof_jwks_file is set",
             )
@@ -107,7 +107,7 @@ class SubmissionValidator:
                 return self.actions[submission.action_type]
             except KeyError:
                 raise UnknownActionType(
-                    f"The action type {submission.action_type!r} is not in the server's table.",
+                    f"Unknown action type {submission.action_type!r}: it is not in the service's actions table.",
                     detail=f"{submission.action_type!r} is not one of the {len(self.actions)} types of actions",
                 ) from None
         points = submission.default_points if submission.points is None else submission.points
@@ -119,9 +119,8 @@ class SubmissionValidator:
 
     def _above_increment(self, points: int) -> InvalidIncrement:
         remedy = "" if self._policy is ProofPolicy.OFF else " without an action proof; send one in Action-Proof"
-        allowed = f"the {self._max_increment} that can be added at once{remedy}"
         return InvalidIncrement(
-            f"{points} points are more than max_increment, {allowed}.",
+            f"{points} points exceed max_increment, {self._max_increment} points per update{remedy}.",
             reason="max_increment",
             detail=f"{points} points, max_increment {self._max_increment}, action_proof {self._policy}",
         )
@@ -146,7 +145,7 @@ def missing(caller: Caller, scope: Scope) -> str:
 def require(caller: Caller, scope: Scope) -> None:
     """Raises InsufficientScope for a token without the scope."""
     if scope not in caller.scopes:
-        raise InsufficientScope(f"This needs a token with the scope {scope}.", detail=missing(caller, scope))
+        raise InsufficientScope(f"A token with the scope {scope} is required.", detail=missing(caller, scope))
 
 
 def fingerprint(submission: Submission) -> bytes:

@@ -71,7 +71,7 @@ class Sessions:
         """A session. Raises RateLimited."""
         now = self._clock()
         if len(self._given) == SESSIONS_PER_MINUTE and now - self._given[0] < 60:
-            raise RateLimited("Too many visitors at once. Please wait a moment.", retry_after=60 - now + self._given[0])
+            raise RateLimited("Too many visitors. Try again in a moment.", retry_after=60 - now + self._given[0])
         self._given.append(now)
         persona = personas.visitor(f"guest-{secrets.token_hex(6)}")
         session = Session(self._mint(persona, SESSION_TTL), persona.user_id, persona.name, self._actions)

@@ -31,7 +31,7 @@ class UnsupportedMediaType(LeaderboardError):
     """The body is not declared as JSON in UTF-8."""
 
     code = "unsupported_media_type"
-    message = "Send the body as application/json in UTF-8."
+    message = "The request body must be application/json in UTF-8."
 
 
 class BadRequest(LeaderboardError):
@@ -45,28 +45,26 @@ class OriginNotAllowed(errors.Forbidden):
     """A page of an origin that is not allowed opens a WebSocket."""
 
     code = "origin_not_allowed"
-    message = "Pages of this origin may not connect."
+    message = "Pages of this origin are not allowed to connect."
 
 
 class HostNotAllowed(LeaderboardError):
     """The request addresses a host that is not in allowed_hosts, as after DNS rebinding."""
 
     code = "host_not_allowed"
-    message = "This host name is not served here. If it should be, add it to the setting allowed_hosts."
+    message = "This host name is not allowed. To allow it, add it to the setting allowed_hosts."
 
 
 class UpgradeRequired(LeaderboardError):
     """A request without a WebSocket handshake for the path of a WebSocket."""
 
     code = "upgrade_required"
-    message = "Connect here with a WebSocket, version 13."
+    message = "This path requires a WebSocket handshake, version 13."
 
 
-OVER_HTTP_1_0 = (
-    "A WebSocket needs HTTP/1.1, and this handshake came over HTTP/1.0: in nginx, set proxy_http_version 1.1."
-)
+OVER_HTTP_1_0 = "WebSockets require HTTP/1.1, but this handshake uses HTTP/1.0. In nginx, set proxy_http_version 1.1."
 WITHOUT_UPGRADE = (
-    "The handshake came without its header Upgrade, which a proxy has to pass on: in nginx, set "
+    "The WebSocket handshake has no header Upgrade. The proxy must forward it: in nginx, set "
     "proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade and proxy_set_header Connection upgrade."
 )
 

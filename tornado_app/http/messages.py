@@ -105,14 +105,14 @@ class NotFound(LeaderboardError):
     """There is no such path."""
 
     code = "not_found"
-    message = "There is nothing at this path."
+    message = "There is no such path."
 
 
 class MethodNotAllowed(LeaderboardError):
     """The path does not have this method."""
 
     code = "method_not_allowed"
-    message = "This method is not allowed here."
+    message = "This path does not support the method."
 
 
 class Router:

@@ -14,12 +14,12 @@ def check(query: str, known: Collection[str]) -> None:
     names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
     for name in names:
         if name not in known:
-            raise BadRequest(f"Unknown query argument {clip(name)}. {_allowed(known)}", reason="query_argument")
+            raise BadRequest(f"Unknown query parameter {clip(name)}. {_allowed(known)}", reason="query_argument")
     if len(set(names)) < len(names):
-        raise BadRequest("A query argument is repeated.", reason="query_argument")
+        raise BadRequest("A query parameter is repeated.", reason="query_argument")
 
 
 def _allowed(known: Collection[str]) -> str:
     if not known:
-        return "This path takes none."
-    return f"Known here: {', '.join(sorted(known))}."
+        return "This path has none."
+    return f"Known parameters: {', '.join(sorted(known))}."

@@ -76,7 +76,7 @@ def check(line: RequestStartLine, headers: HTTPHeaders, length: int) -> Leaderbo
 
 
 def _header_count(name: str, found: int) -> BadRequest:
-    return BadRequest(f"Send one {name} header.", reason="header_count", detail=f"{found} {name} headers")
+    return BadRequest(f"The header {name} must be sent once.", reason="header_count", detail=f"{found} {name} headers")
 
 
 def body_too_large(size: int) -> BodyTooLarge:

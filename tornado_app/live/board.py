@@ -91,7 +91,7 @@ class Board:
     def top(self) -> TopPlayers:
         """The top 10 as last read. Raises DatabaseError before the first."""
         if self._top is None:
-            raise DatabaseError("The board is being read. Please try again in a moment.", retry_after=1.0)
+            raise DatabaseError("The board is loading. Try again in a moment.", retry_after=1.0)
         return self._top
 
     @property
@@ -138,7 +138,7 @@ class Board:
 
     def _known(self) -> Ranks:
         if self._ranks is None:
-            raise DatabaseError("The ranks are being read. Please try again in a moment.", retry_after=1.0)
+            raise DatabaseError("The ranks are loading. Try again in a moment.", retry_after=1.0)
         return self._ranks
 
     # -- what the feed tells ----------------------------------------------------------------------

@@ -50,7 +50,7 @@ def wanted(request: Request) -> int | None:
     if text is None:
         return None
     if not _NUMBER.fullmatch(text):
-        message = f"{CONDITION}: pass on the value of {HEADER} as it is."
+        message = f"{CONDITION}: send the value of {HEADER} unchanged."
         raise BadRequest(message, reason="board_version", detail=f"{CONDITION} is {refusal_log.clip(text)}")
     return int(text)
 

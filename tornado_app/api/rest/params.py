@@ -72,9 +72,9 @@ def decode_cursor(text: str) -> Player:
         raw = base64.b64decode(text, altchars=b"-_", validate=True)
         score, updated_at, user_id = msgspec.json.decode(raw, type=tuple[int, int, str])
     except (ValueError, msgspec.DecodeError):
-        raise BadRequest("after: pass on the value of 'next' as it is.") from None
+        raise BadRequest("after: send the value of 'next' unchanged.") from None
     if not (-(2**63) <= score < 2**63 and 0 <= updated_at < 2**47):
-        raise BadRequest("after: pass on the value of 'next' as it is.")
+        raise BadRequest("after: send the value of 'next' unchanged.")
     return Player(user_id, score, updated_at, username=user_id)
 
 

@@ -228,7 +228,7 @@ def _change(body: ProfileBody) -> ProfileChange:
     username, avatar_url = body.username, body.avatar_url
     if isinstance(username, str) and (username := identity.username(username)) is None:
         raise InvalidBody(
-            f"username: use 1 to {identity.MAX_USERNAME} characters, one visible at least, no control characters."
+            f"username: use 1 to {identity.MAX_USERNAME} characters, at least one visible, no control characters."
         )
     if isinstance(avatar_url, str) and (avatar_url := identity.avatar_url(avatar_url)) is None:
         raise InvalidBody("avatar_url: use an absolute http or https URL.")

@@ -71,7 +71,7 @@ class Decoder(Generic[T]):
         reason = next((words for pattern, words in _FORMS.items() if pattern in reason), reason.replace("`", "'"))
         sentence = f"{field}: {reason}." if field else f"{reason}."
         if field is not None and field == self._points and not _NO_NUMBER.match(text):
-            return InvalidIncrement(f"{field}: the points to add must be an integer from 1 to {MAX_SCORE}.")
+            return InvalidIncrement(f"{field}: must be an integer from 1 to {MAX_SCORE}.")
         return InvalidBody(sentence)
 
 
@@ -90,7 +90,7 @@ _SYNTAX = strict_json.decoder(
 def _check_media_type(request: Request) -> None:
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMediaType(
-            "Send the body as it is, without a Content-Encoding.",
+            "Content-Encoding is not supported. Send the body without it.",
             reason="content_encoding",
             detail=f"Content-Encoding {clip(request.headers.get('Content-Encoding', ''))}",
         )

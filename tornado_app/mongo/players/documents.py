@@ -261,7 +261,7 @@ def _refusal(document: Document, attempt: WriteAttempt, policy: WritePolicy) -> 
         return PlayerSuspended(rate_limit_state=rate_limit_state)
     if document["score"] > MAX_SCORE - attempt.action.points:
         return InvalidIncrement(
-            f"The score would pass the largest possible score, {MAX_SCORE}.",
+            f"The score would exceed the maximum, {MAX_SCORE}.",
             rate_limit_state=rate_limit_state,
             reason="score_overflow",
             detail=f"score {document['score']}, points {attempt.action.points}",
@@ -278,7 +278,7 @@ def _refusal(document: Document, attempt: WriteAttempt, policy: WritePolicy) -> 
 def rate_limited(what: str, setting: str, rate_limit_state: RateLimitState, limit: RateLimit) -> RateLimited:
     """The refusal of a player whose updates of the window are used up."""
     return RateLimited(
-        f"Too many {what}: at most {limit.updates} in {limit.window:g} seconds. Please wait a moment.",
+        f"Too many {what}: at most {limit.updates} in {limit.window:g} seconds. Try again later.",
         rate_limit_state=rate_limit_state,
         retry_after=rate_limit_state.reset,
         detail=f"{setting} {limit.updates}/{limit.window:g}s is used up, the next in {rate_limit_state.reset:.1f} s",

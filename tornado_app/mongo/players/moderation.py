@@ -142,7 +142,7 @@ class MongoModeration:
             if marker is None or await self._ledger.has(marker.write_id):
                 return state
             await asyncio.sleep(jittered(PAUSE, 0.5, 1.5))
-        raise DatabaseError("The ledger is not up to date yet. Please try again in a moment.", retry_after=5.0)
+        raise DatabaseError("The ledger is not up to date yet. Try again in a moment.", retry_after=5.0)
 
     async def _take(
         self, case: ModerationRequest, before: Document, found: list[AcceptedAction]
