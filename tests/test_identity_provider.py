@@ -179,7 +179,7 @@ def test_a_provider_that_is_down_at_the_start_keeps_only_tokens_out(provider, ru
     assert service.get("/readyz").status == 200
     assert status(service, FIRST) == 401
     assert service.metric("leaderboard_jwks_age_seconds") == float("inf")
-    assert "there are none yet, so no token is accepted" in service.log
+    assert "refusing all tokens until it succeeds" in service.log
     provider.up()
     accepted(service, FIRST)
     assert service.metric("leaderboard_jwks_age_seconds") < 60

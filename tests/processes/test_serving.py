@@ -158,7 +158,7 @@ def test_a_crash_loop_backs_off_while_the_other_process_serves(start, mongo_data
     lines = [json.loads(line) for line in service.log.splitlines() if "restarting it" in line]
     for exponent, line in enumerate(lines):
         assert 0.05 * 2**exponent <= line["pause"] <= 0.1 * 2**exponent
-        assert "exit code -9" in line["reason"]
+        assert "exited with code -9" in line["reason"]
     assert len(lines) == 4
 
 
