@@ -110,7 +110,7 @@ def test_a_bad_file_at_the_start_is_refused_by_name(tmp_path, clock):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UnusableKey, match=f"{name}: {reason}"):
             secret_file(tmp_path / name, clock=clock)
-    with pytest.raises(UnusableKey, match="missing: No such file"):
+    with pytest.raises(UnusableKey, match="missing cannot be read: No such file"):
         secret_file(tmp_path / "missing", clock=clock)
     with pytest.raises(UnusableKey, match="Is a directory"):
         secret_file(tmp_path, clock=clock)

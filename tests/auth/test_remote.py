@@ -11,11 +11,10 @@ import pytest
 
 from tests.auth.forgery import Clock, claims, forge, signing
 from tests.auth.provider import Provider, jwk, jwks, until
-from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keyfiles import MAX_BYTES
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.refreshing_verifier import RefreshingTokenVerifier
-from tornado_app.auth.remote import MAX_WAITING, RemoteKeys, checked_url
+from tornado_app.auth.remote import MAX_WAITING, RemoteKeys
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core.errors import InvalidToken
 
@@ -294,44 +293,3 @@ async def test_without_a_provider_an_unknown_key_is_refused_at_once():
     assert (await token_verifier.verify(token(OLD))).user_id == "ann"
     with pytest.raises(InvalidToken):
         await token_verifier.verify(token(NEW))
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://id.example/.well-known/jwks.json",
-        "https://id.example:8443/keys?p=policy",
-        "http://localhost:8080/jwks",
-        "http://127.0.0.1/jwks",
-        "http://[::1]:1/jwks",
-    ],
-)
-def test_an_address_that_can_be_trusted(url):
-    assert checked_url(url) == url
-
-
-@pytest.mark.parametrize(
-    ("url", "sentence"),
-    [
-        ("http://id.example/jwks", "use an https address"),
-        ("http://127.0.0.1.evil.example/jwks", "use an https address"),
-        ("http://localhost@evil.example/jwks", "no user name"),
-        ("https://user:secret@id.example/jwks", "no user name"),
-        ("https://id.example/jwks#x", "fragment"),
-        ("file:///etc/passwd", "is a URL such as"),
-        ("ftp://id.example/jwks", "is a URL such as"),
-        ("https://", "is a URL such as"),
-        ("https://[::1", "is a URL such as"),
-        ("https://id.example:99999/", "is a URL such as"),
-        ("https://id.example/\r\nHost: evil", "is a URL such as"),
-        ("", "is a URL such as"),
-    ],
-)
-def test_an_address_that_cannot(url, sentence):
-    with pytest.raises(UnusableKey, match=sentence) as refusal:
-        checked_url(url)
-    assert "secret" not in str(refusal.value)
-
-
-def test_plain_http_can_be_allowed_by_name():
-    assert checked_url("http://keycloak.default.svc/jwks", allow_http=True)

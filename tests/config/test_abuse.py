@@ -64,7 +64,15 @@ def test_trusting_everybody_is_allowed_but_unwise():
 
 @pytest.mark.parametrize(
     "text",
-    [CAPTCHA, "https://id.example:8443/a?b=c", "http://localhost:9000/jwks", "http://127.0.0.1", "http://[::1]:1/"],
+    [
+        CAPTCHA,
+        "https://id.example:8443/a?b=c",
+        "http://localhost:9000/jwks",
+        "http://127.0.0.1",
+        "http://[::1]:1/",
+        "https://id.example:8443/keys?p=policy",
+        "http://[::1]:8080/x?y=z",
+    ],
 )
 def test_urls(text: str):
     assert Url().parse(text) == text
@@ -76,7 +84,8 @@ def test_urls(text: str):
         "", "id.example", "ftp://id.example", "http://id.example/", "http://10.0.0.1/", "https://u:p@id.example/",
         "https://@id.example/", "https://id.example/#x", "https://id.example:x/", "https://id.example:0/",
         "https://id.example/ a", "https://id.example/\n", "https:///a", "https://a..b/", "http://localhost.example/",
-        "https://ex\u00e4mple/", "https://[::1",
+        "https://ex\u00e4mple/", "https://[::1", "http://127.0.0.1.evil.example/jwks", "http://localhost@evil.example/jwks",
+        "file:///etc/passwd", "https://", "https://id.example:99999/", "https://id.example/\r\nHost: evil",
     ],
 )  # fmt: skip
 def test_no_urls(text: str):

@@ -218,7 +218,7 @@ def test_a_secret_is_given_once(tmp_path: Path):
 def test_secret_files_must_hold_something_of_use(tmp_path: Path):
     path = tmp_path / "secret"
     path.write_text("\n")
-    assert fault({"jwt_key_file": str(path)}).endswith(f"{path} is empty; write the secret into it")
+    assert fault({"jwt_key_file": str(path)}).endswith(f"{path}: The file is empty; write the key into it.")
     environ = KEYS
     path.write_text("localhost:27017")
     assert "does not hold a MongoDB connection string" in fault({"mongodb_uri_file": str(path)}, environ)

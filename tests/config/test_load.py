@@ -32,8 +32,8 @@ def test_without_anything_every_setting_has_its_default():
     assert (config.host, config.port, config.rate_limit) == ("127.0.0.1", 8000, RateLimit(10, 60.0))
     assert config.action_points == DEFAULT_ACTIONS
     assert config.embedded
-    assert config.generated_key_path == Path("leaderboard-data/jwt.key")
-    assert config.generated_proof_key_path == Path("leaderboard-data/proof.key")
+    assert config.token_keys.generated == Path("leaderboard-data/jwt.key")
+    assert config.proof_keys.generated == Path("leaderboard-data/proof.key")
     assert {row.source for row in config.describe()} == {"default"}
 
 
@@ -132,18 +132,17 @@ def test_the_process_environment_counts_where_none_is_given(monkeypatch: pytest.
 
 
 def test_secrets_from_files_are_read_anew(tmp_path: Path):
-    key, uri = tmp_path / "key", tmp_path / "uri"
-    key.write_text(f"{SECRET}\n")
+    uri = tmp_path / "uri"
     uri.write_text("mongodb://user:pass@db/\n")
-    config = load_config({"jwt_key_file": str(key), "mongodb_uri_file": str(uri)}, {"LEADERBOARD_PROOF_KEY": OTHER})
+    keys = {"LEADERBOARD_JWT_KEY": SECRET, "LEADERBOARD_PROOF_KEY": OTHER}
+    config = load_config({"mongodb_uri_file": str(uri)}, keys)
     assert not config.embedded
-    assert config.read_jwt_key() == SECRET
     assert config.read_mongodb_uri() == "mongodb://user:pass@db/"
-    key.write_text("another")
-    assert config.read_jwt_key() == "another"
-    key.unlink()
-    with pytest.raises(ConfigError, match=r"jwt_key_file: .*No such file"):
-        config.read_jwt_key()
+    uri.write_text("mongodb://other/")
+    assert config.read_mongodb_uri() == "mongodb://other/"
+    uri.unlink()
+    with pytest.raises(ConfigError, match=r"mongodb_uri_file: .*No such file"):
+        config.read_mongodb_uri()
 
 
 def test_actions_come_from_their_file(tmp_path: Path):

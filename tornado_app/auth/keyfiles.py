@@ -48,8 +48,10 @@ class KeyFile:
         self._content = b""
         try:
             self._keys = self._read()
-        except (OSError, UnusableKey) as error:
-            raise UnusableKey(f"{path}: {_reason(error)}") from None
+        except OSError as error:
+            raise UnusableKey(f"{path} cannot be read: {_reason(error)}") from None
+        except UnusableKey as error:
+            raise UnusableKey(f"{path}: {error}") from None
 
     def current(self) -> KeySet:
         """The keys of the file as it was at most `check_interval` seconds ago, or the last valid ones."""
@@ -86,7 +88,9 @@ class KeyFile:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise UnusableKey(f"The file has more than {MAX_BYTES} bytes.")
-        if self._content and content == self._content:
+        if not content.strip():
+            raise UnusableKey("The file is empty; write the key into it.")
+        if content == self._content:
             return self._keys
         keys = self._parse(content)
         self._content = content

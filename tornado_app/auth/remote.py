@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from tornado.httpclient import HTTPError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
@@ -21,7 +20,6 @@ from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keyfiles import MAX_BYTES
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.refresh_schedule import RefreshSchedule, max_age
-from tornado_app.core.origins import is_loopback
 
 TIMEOUT = 5.0
 """Timeout of a fetch in seconds, from name resolution to the last byte."""
@@ -49,24 +47,23 @@ class FetchFailed(Exception):
 
 
 class RemoteKeys:
-    """The keys at a URL. `start` fetches them and keeps them up to date until `aclose`.
+    """The keys at a URL, which must be a trusted one (config/network.py). `start` fetches them, `aclose` stops that.
 
     `fetch(url, timeout)` returns a FetchResult or raises FetchFailed. `count` is called with the outcome of each fetch.
-    `clock`: seconds of any origin. Raises UnusableKey for a URL that cannot be trusted.
+    `clock`: seconds of any origin.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        allow_http: bool = False,
         fetch: Callable[[str, float], Awaitable[FetchResult]] | None = None,
         count: Callable[[Outcome], None] = lambda outcome: None,
         clock: Callable[[], float] = time.monotonic,
         timeout: float = TIMEOUT,
         patience: float = PATIENCE,
     ) -> None:
-        self._url = checked_url(url, allow_http=allow_http)
+        self._url = url
         self._name = url.partition("?")[0]  # for the log: a query may contain a secret
         self._fetch = fetch or fetch_jwks
         self._count = count
@@ -172,22 +169,6 @@ class RemoteKeys:
             _log.warning("JWK Set fetch from %s failed, %s: %s", self._name, result, fault)
         self._fault = fault
         self._count("failed")
-
-
-def checked_url(url: str, *, allow_http: bool = False) -> str:
-    """`url`, if it is trusted: https, or http on a loopback address. Raises UnusableKey."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, 0
-    if not host or port == 0 or parts.scheme not in ("http", "https") or not url.isascii() or not url.isprintable():
-        raise UnusableKey("The address of a JWK Set is a URL such as https://id.example/.well-known/jwks.json")
-    if parts.username is not None or parts.fragment:
-        raise UnusableKey("The address of a JWK Set has no user name, password or fragment.")
-    if parts.scheme == "http" and not allow_http and not is_loopback(host):
-        raise UnusableKey("Keys that come by http can be exchanged on the way; use an https address.")
-    return url
 
 
 async def fetch_jwks(url: str, timeout: float) -> FetchResult:  # noqa: ASYNC109  (Tornado closes the connection)

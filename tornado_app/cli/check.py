@@ -23,6 +23,7 @@ from tornado_app.auth.remote import RemoteKeys
 from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, LeaderboardError, StartupError
 from tornado_app.core.model import Caller, Submission, rfc3339
+from tornado_app.core.policies import KeySettings
 from tornado_app.service.keys import TokenKeys, proof_verifier, token_keys, token_verifier
 
 REMEDIES = {
@@ -93,7 +94,7 @@ def _token_keys(config: Config) -> tuple[KeySet, str]:
     """The keys that tokens are verified with, fetched where they are at a URL, and where they come from."""
     logging.getLogger("leaderboard").addHandler(logging.NullHandler())  # what is wrong is said below
     source = _source(config, "jwt")
-    if source == str(config.generated_key_path) and not config.generated_key_path.exists():
+    if config.jwt_jwks_url is None and _is_ungenerated(config.token_keys):
         raise StartupError(f"{source} does not exist; name the service's --data-dir, or set the key that it uses")
     found = token_keys(config)
     if found.remote is not None:
@@ -110,11 +111,7 @@ async def _fetched(remote: RemoteKeys) -> None:
 
 def _proof_verifier(config: Config) -> tuple[ProofVerifier, KeySet]:
     source = _source(config, "proof")
-    if (
-        source == str(config.generated_proof_key_path)
-        and config.embedded
-        and not config.generated_proof_key_path.exists()
-    ):
+    if config.embedded and _is_ungenerated(config.proof_keys):
         raise StartupError(f"{source} does not exist; name the service's --data-dir, or set the key that it uses")
     verifier = proof_verifier(config, TokenKeys(KeySet(())))
     if verifier is None:
@@ -122,17 +119,18 @@ def _proof_verifier(config: Config) -> tuple[ProofVerifier, KeySet]:
     return verifier, verifier.keys
 
 
+def _is_ungenerated(settings: KeySettings) -> bool:
+    return not settings.configured and not settings.generated.exists()
+
+
 def _source(config: Config, prefix: str) -> str:
-    """Where the settings say that the keys are; never a key itself."""
+    """Where the keys are, by the settings; never a key itself."""
     if prefix == "jwt" and config.jwt_jwks_url is not None:
         return config.jwt_jwks_url.partition("?")[0]
-    files = (getattr(config, f"{prefix}_jwks_file"), getattr(config, f"{prefix}_key_file"))
-    path = next((path for path in files if path is not None), None)
-    if path is not None:
-        return str(path)
-    if getattr(config, f"{prefix}_key") is not None:
+    settings = config.token_keys if prefix == "jwt" else config.proof_keys
+    if settings.key is not None:
         return f"{prefix}_key"
-    return str(config.generated_key_path if prefix == "jwt" else config.generated_proof_key_path)
+    return str(settings.jwks_file or settings.key_file or settings.generated)
 
 
 def _verified(verify: Callable[[str], VerifiedJws], text: str) -> VerifiedJws | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tornado_app.config import Config, InvalidValue, parse_duration
 from tornado_app.config.flags import add_some_settings, load
 from tornado_app.core import identity
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.model import MAX_SCORE, Caller, Scope, Submission
+from tornado_app.core.policies import KeySettings
+
+if TYPE_CHECKING:
+    from tornado_app.auth.keys import SigningKey
 
 TOKEN_SETTINGS = (
     "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "jwt_key", "jwt_key_file", "jwt_jwks_url",
@@ -115,10 +119,10 @@ def token(options: argparse.Namespace) -> int:
         return check.check_token(config, _given(options.check))
     _require(options, "sub")
     refuse_foreign_tokens(config)
-    from tornado_app.auth import key_parsing, keys, minting
+    from tornado_app.auth import key_parsing, minting
 
     try:
-        key = keys.signing_secret(config.read_jwt_key() or _made_key(config.generated_key_path, "token"))
+        key = _signing_key(config.token_keys, "token")
         text = minting.mint(
             key,
             sub=options.sub,
@@ -153,10 +157,10 @@ def sign_action(options: argparse.Namespace) -> int:
     ttl = config.proof_lifetime if options.ttl is None else options.ttl
     if ttl > config.proof_lifetime:
         raise ConfigError([f"--ttl: the service takes proofs of at most {config.proof_lifetime:g} s (proof_lifetime)"])
-    from tornado_app.auth import key_parsing, keys, proofs
+    from tornado_app.auth import key_parsing, proofs
 
     try:
-        key = keys.signing_secret(config.read_proof_key() or _made_key(config.generated_proof_key_path, "action proof"))
+        key = _signing_key(config.proof_keys, "action proof")
         text = proofs.sign_action(
             key, sub=options.sub, action_type=options.type, points=options.points, action_id=options.id, ttl=ttl
         )
@@ -197,18 +201,20 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-def _made_key(path: Path, what: str) -> str:
-    """The key in the data folder, made where the service has not made it yet."""
-    from tornado_app.auth import minting
+def _signing_key(settings: KeySettings, purpose: str) -> SigningKey:
+    """The key that signs a token or proof, generated if it is not set and the service has not generated it yet."""
+    from tornado_app.auth import key_loading
 
+    is_new = not settings.configured and not settings.generated.exists()
     try:
-        is_new = not path.exists()
-        secret = minting.ensure_secret(path)
+        key = key_loading.load_signing_key(settings)
     except OSError as error:
+        path = settings.key_file or settings.generated
         raise StartupError(f"{path} cannot be read or made: {error.strerror}. Name another --data-dir.") from None
     if is_new:
-        sys.stderr.write(f"A new key was made: {path}. A service with the same --data-dir accepts this {what}.\n")
-    return secret
+        path = settings.generated
+        sys.stderr.write(f"A new key was made: {path}. A service with the same --data-dir accepts this {purpose}.\n")
+    return key
 
 
 def _scope(text: str) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tornado_app.config.files import read_secret
 from tornado_app.config.settings import SETTINGS, Settings
 from tornado_app.core.model import Owner
-from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ClaimNames, ProofPolicy, WritePolicy
+from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ClaimNames, KeySettings, ProofPolicy, WritePolicy
 from tornado_app.runtime import cpu_quota
 
 
@@ -71,14 +70,16 @@ class Config(Settings):
         return ProofPolicy.OPTIONAL if self.embedded else ProofPolicy.REQUIRED
 
     @property
-    def generated_key_path(self) -> Path:
-        """The token key that is generated for the embedded database."""
-        return self.data_dir / "jwt.key"
+    def token_keys(self) -> KeySettings:
+        """Where the keys of tokens are, unless they are at `jwt_jwks_url`."""
+        generated = self.data_dir / "jwt.key"
+        return KeySettings(self.jwt_key, self.jwt_key_file, self.jwt_jwks_file, self.jwt_algorithm, generated)
 
     @property
-    def generated_proof_key_path(self) -> Path:
-        """The proof key that is generated for the embedded database."""
-        return self.data_dir / "proof.key"
+    def proof_keys(self) -> KeySettings:
+        """Where the keys of action proofs are."""
+        generated = self.data_dir / "proof.key"
+        return KeySettings(self.proof_key, self.proof_key_file, self.proof_jwks_file, self.proof_algorithm, generated)
 
     @property
     def write_policy(self) -> WritePolicy:
@@ -100,14 +101,6 @@ class Config(Settings):
             admin_scopes=self.jwt_admin_scopes,
             audiences=self.jwt_audience_claims,
         )
-
-    def read_jwt_key(self) -> str | None:
-        """The key that verifies tokens, read from its file if it has one; None if none is configured."""
-        return self.jwt_key if self.jwt_key_file is None else read_secret(self.jwt_key_file, "jwt_key_file")
-
-    def read_proof_key(self) -> str | None:
-        """The key that verifies action proofs, read from its file if it has one; None if none is configured."""
-        return self.proof_key if self.proof_key_file is None else read_secret(self.proof_key_file, "proof_key_file")
 
     def read_captcha_secret(self) -> str | None:
         """The secret for `captcha_url`, read from its file if it has one."""

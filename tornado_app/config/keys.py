@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tornado_app.core.errors import ConfigError
 from tornado_app.core.policies import ProofPolicy
 
 if TYPE_CHECKING:
@@ -73,29 +72,28 @@ def disjoint_keys(config: Config) -> Iterator[Fault]:
 
 
 def key_set(config: Config, prefix: str) -> KeySet | None:
-    """The keys that the settings `<prefix>_key` and so on hold; None where none are given, or they are at a URL."""
-    file, jwks = getattr(config, f"{prefix}_key_file"), getattr(config, f"{prefix}_jwks_file")
-    name = next((f"{prefix}_{end}" for end, path in (("jwks_file", jwks), ("key_file", file)) if path), f"{prefix}_key")
-    try:
-        text = (config.read_jwt_key if prefix == "jwt" else config.read_proof_key)()
-    except ConfigError as error:
-        raise _UnusableSetting(name, error.faults[0].removeprefix(f"{name}: ")) from None
-    if text is None and jwks is None:
+    """The keys that the settings `<prefix>_key` and so on name; None if none are set, or they are at a URL."""
+    settings = config.token_keys if prefix == "jwt" else config.proof_keys
+    if not settings.configured:
         return None
-    from tornado_app.auth import jwks as jwk_sets
+    from tornado_app.auth.key_loading import configured_keys
     from tornado_app.auth.key_parsing import UnusableKey
-    from tornado_app.auth.keys import KeySet, public_keys, secret_key
 
-    algorithm = getattr(config, f"{prefix}_algorithm")
+    name = (
+        f"{prefix}_jwks_file" if settings.jwks_file else f"{prefix}_key_file" if settings.key_file else f"{prefix}_key"
+    )
     try:
-        if text is None:
-            return jwk_sets.jwks_file(jwks).current()
-        keys = KeySet((secret_key(text),) if algorithm == "HS256" else public_keys(text))
+        source = configured_keys(settings)
     except UnusableKey as error:
         raise _UnusableSetting(name, str(error)) from None
-    other = sorted({key.algorithm.value for key in keys.keys} - {algorithm})
+    if source is None or settings.jwks_file is not None:
+        return None if source is None else source.current()
+    keys = source.current()
+    other = sorted({key.algorithm.value for key in keys.keys} - {settings.algorithm})
     if other:
-        raise _UnusableSetting(name, f"it holds a key for {', '.join(other)}, and {prefix}_algorithm is {algorithm}")
+        raise _UnusableSetting(
+            name, f"it holds a key for {', '.join(other)}, and {prefix}_algorithm is {settings.algorithm}"
+        )
     return keys
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
@@ -76,6 +78,25 @@ class WritePolicy(msgspec.Struct, frozen=True):
     def upsert_at_once(self) -> bool:
         """Whether a new player needs no look at the window."""
         return self.max_points is None
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """Where the keys of tokens or of action proofs are; at most one of the first three is set.
+
+    `generated`: the file of the secret that is generated if none is set.
+    """
+
+    key: str | None = field(repr=False)
+    key_file: Path | None
+    jwks_file: Path | None
+    algorithm: str
+    generated: Path
+
+    @property
+    def configured(self) -> bool:
+        """Whether a key is set."""
+        return not (self.key is None and self.key_file is None and self.jwks_file is None)
 
 
 class ClaimNames(msgspec.Struct, frozen=True):

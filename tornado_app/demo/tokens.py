@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from tornado_app.auth import key_parsing, keys, minting
+from tornado_app.auth import key_loading, key_parsing, minting
 from tornado_app.config import Config
 from tornado_app.core.errors import RateLimited, StartupError
 from tornado_app.demo import personas
@@ -36,7 +36,7 @@ class Session(msgspec.Struct, frozen=True):
 def minter(config: Config) -> Mint:
     """Returns a function that signs with the service's secret. Raises StartupError if it cannot be read."""
     try:
-        key = keys.signing_secret(config.read_jwt_key() or minting.ensure_secret(config.generated_key_path))
+        key = key_loading.load_signing_key(config.token_keys)
     except (key_parsing.UnusableKey, OSError) as error:
         raise StartupError(f"the demo cannot sign tokens: {error}") from None
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
-from tornado_app.auth.jwks import SkippedKeys, jwks_file
+from tornado_app.auth.key_loading import load_keys
 from tornado_app.auth.key_parsing import UnusableKey
-from tornado_app.auth.keyfiles import public_key_file, secret_file
-from tornado_app.auth.keys import KeySet, KeySource, public_keys, secret_key, shared_keys
-from tornado_app.auth.minting import ensure_secret
+from tornado_app.auth.keys import KeySet, KeySource, shared_keys
 from tornado_app.auth.proofs import ProofVerifier
 from tornado_app.auth.refreshing_verifier import RefreshingTokenVerifier
 from tornado_app.auth.remote import Outcome, RemoteKeys
@@ -32,15 +29,6 @@ class TokenKeys(NamedTuple):
 
     source: KeySource
     remote: RemoteKeys | None = None
-
-
-class KeySettings(NamedTuple):
-    """The settings of one kind of keys; at most one of the first three is set."""
-
-    key: str | None
-    key_file: Path | None
-    key_set: Path | None
-    algorithm: str
 
 
 class DisjointKeys:
@@ -78,8 +66,7 @@ def token_keys(config: Config, count: Callable[[Outcome], None] = lambda outcome
         if config.jwt_jwks_url is not None:
             remote = RemoteKeys(config.jwt_jwks_url, count=count)
             return TokenKeys(remote, remote)
-        given = KeySettings(config.jwt_key, config.jwt_key_file, config.jwt_jwks_file, config.jwt_algorithm)
-        return TokenKeys(_source(given, config.generated_key_path))
+        return TokenKeys(load_keys(config.token_keys))
     except (UnusableKey, OSError) as error:
         raise StartupError(f"the key that tokens are verified with cannot be used: {error}") from None
 
@@ -107,26 +94,12 @@ def proof_verifier(config: Config, tokens: TokenKeys) -> ProofVerifier | None:
     """
     if config.proof_policy is ProofPolicy.OFF:
         return None
-    given = KeySettings(config.proof_key, config.proof_key_file, config.proof_jwks_file, config.proof_algorithm)
-    if not config.embedded and not (given.key or given.key_file or given.key_set):
+    if not config.embedded and not config.proof_keys.configured:
         return None
     try:
-        source = _source(given, config.generated_proof_key_path)
+        source = load_keys(config.proof_keys)
     except (UnusableKey, OSError) as error:
         raise StartupError(f"the key that action proofs are verified with cannot be used: {error}") from None
     if shared_keys(source.current(), tokens.source.current()):
         raise StartupError("a key of action proofs is one that tokens are verified with too; make another")
     return ProofVerifier(DisjointKeys(source, tokens.source), lifetime=config.proof_lifetime, leeway=PROOF_LEEWAY)
-
-
-def _source(given: KeySettings, made: Path) -> KeySource:
-    """The keys that are given, else the secret in the file `made`, which is made; raises UnusableKey and OSError."""
-    symmetric = given.algorithm == "HS256"
-    if given.key_set is not None:
-        return jwks_file(given.key_set, skipped=SkippedKeys())
-    if given.key_file is not None:
-        return (secret_file if symmetric else public_key_file)(given.key_file)
-    if given.key is not None:
-        return KeySet([secret_key(given.key)] if symmetric else public_keys(given.key))
-    ensure_secret(made)
-    return secret_file(made)
