@@ -6,7 +6,6 @@ from itertools import pairwise
 import pytest
 
 from tests.support.wait import eventually
-from tornado_app.api.websocket import heartbeat as module
 from tornado_app.api.websocket.heartbeat import Heartbeat
 
 PATIENCE = 10.0
@@ -63,17 +62,17 @@ async def test_client_that_left_gets_no_ping_and_leaves_no_timer():
     assert heartbeat._timer is None
 
 
-async def test_many_are_pinged_in_parts(monkeypatch):
-    """Others get their turn between two parts."""
-    monkeypatch.setattr(module, "CHUNK", 2)
-    heartbeat, clients, seen = Heartbeat(0.05), [Client() for _ in range(5)], []
+async def test_many_clients_are_pinged_in_chunks():
+    """The event loop serves others between two chunks."""
+    chunk = 2
+    heartbeat, clients, seen = Heartbeat(0.05, chunk=chunk), [Client() for _ in range(5)], []
     for client in clients:
         heartbeat.join(client)
     while not seen or seen[-1] < 5:
         async with asyncio.timeout(PATIENCE):
             await asyncio.sleep(0)
         seen.append(sum(bool(client.pings) for client in clients))
-    assert max(after - before for before, after in pairwise([0, *seen])) <= module.CHUNK
+    assert max(after - before for before, after in pairwise([0, *seen])) <= chunk
     for client in clients:
         heartbeat.leave(client)
 

@@ -1,4 +1,4 @@
-"""How many connections a process takes."""
+"""A process limits its connections by its file descriptors."""
 
 import resource
 import socket

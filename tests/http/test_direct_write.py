@@ -1,4 +1,4 @@
-"""How frames reach one client: past Tornado's buffer where it is empty, whole and in order where it is not."""
+"""Frames bypass Tornado's write buffer while it is empty, and arrive whole and in order."""
 
 import asyncio
 import socket

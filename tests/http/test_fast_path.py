@@ -1,4 +1,4 @@
-"""Requests that are served from their bytes get what Tornado's way gives them, one after another, whatever comes."""
+"""The fast path: the same responses as by Tornado's parser, in order, whatever the client does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from tornado.httputil import HTTPHeaders, RequestStartLine
 
-from tests.support.raw_http import RawConnection, quietly
+from tests.support.raw_http import FALLBACK, RawConnection, quietly
 from tests.support.service import token
 from tests.support.wait import wait_until
 from tornado_app.http import fast_path
@@ -24,9 +24,6 @@ from tornado_app.http.stream import HttpStream, StreamServices
 from tornado_app.http.tornado_delegate import Delegate
 from tornado_app.observability.logs import request_id
 from tornado_app.observability.metrics import Metrics
-
-ODDLY = b"\r\n"
-"""A line break before a request, which Tornado reads over and `plain` does not: so it goes Tornado's way."""
 
 AUTH = f"Authorization: Bearer {token('express')}"
 JSON = "Content-Type: application/json"
@@ -104,7 +101,7 @@ def player(service):
 def test_response_is_the_same_on_both_paths(service, wire, asked):
     wire.socket.sendall(asked)
     served = wire.read()
-    wire.socket.sendall(ODDLY + asked)
+    wire.socket.sendall(FALLBACK + asked)
     assert timeless(wire.read()) == timeless(served)
     quietly(service)
 
@@ -118,7 +115,7 @@ def timeless(answer):
 def test_conditional_request_gets_304_on_both_paths(wire):
     wire.socket.sendall(request("GET /api/top-scores"))
     asked = request("GET /api/top-scores", f"If-None-Match: {wire.read().headers['etag']}")
-    wire.socket.sendall(asked + ODDLY + asked)
+    wire.socket.sendall(asked + FALLBACK + asked)
     answers = [wire.read() for _ in range(2)]
     assert answers[0] == answers[1]
     assert answers[0].status == 304
@@ -127,7 +124,7 @@ def test_conditional_request_gets_304_on_both_paths(wire):
 def test_an_update_and_its_replay(service, wire):
     """Each counts once, whichever way it comes the second time."""
     user = f"u-{uuid4().hex[:8]}"
-    for first, second in ((b"", ODDLY), (ODDLY, b"")):
+    for first, second in ((b"", FALLBACK), (FALLBACK, b"")):
         headers = (f"Authorization: Bearer {token(user)}", JSON, f"Idempotency-Key: {uuid4().hex}")
         asked = request("POST /api/score", *headers, body=b'{"score": 5}')
         wire.socket.sendall(first + asked)
@@ -142,13 +139,13 @@ def test_an_update_and_its_replay(service, wire):
 def test_simple_requests_are_not_read_by_tornado(wire):
     """Tornado writes headers' names in a case of its own, by which it can be told."""
     told = []
-    for before in (b"", ODDLY):
+    for before in (b"", FALLBACK):
         wire.socket.sendall(before + update(body=b"{"))
         told.append(b"RateLimit-Policy: " in wire.socket.recv(4096))
     assert told == [True, False]
 
 
-@pytest.mark.parametrize("before", [b"", ODDLY])
+@pytest.mark.parametrize("before", [b"", FALLBACK])
 def test_requests_in_a_row_are_answered_in_their_order(wire, before):
     """Updates take their time; what comes meanwhile has to wait, however it is read."""
     reads = b"".join(request("GET /healthz").replace(b"r-1", b"r-%d" % n) for n in range(2, 40))

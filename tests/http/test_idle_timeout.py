@@ -1,4 +1,4 @@
-"""Who is closed for saying nothing, and when."""
+"""Idle connections are closed after the timeout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is not HTTP, or means two things at once: one answer in the API's shape, and the end of the connection."""
+"""A malformed or ambiguous request gets one error response, and the connection ends."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""More than the service takes, and clients that keep it waiting: refused in words, or cut off; never an error of ours.
+"""Oversized requests and slow clients get an error response, or the connection ends; the service logs no error.
 
 Source: the API contract, section 5.
 """

@@ -8,12 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.raw_http import RawConnection, quietly
+from tests.support.raw_http import FALLBACK, RawConnection, quietly
 from tests.support.wait import wait_until
 
 SECONDS = 1.0
-ODDLY = b"\r\n"
-"""A line break before a request, which Tornado reads over, sends it Tornado's way."""
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +43,10 @@ def get(path="/docs", *headers, version="HTTP/1.1"):
 
 UNREAD = {
     "pipelined": get() * 50,
-    "pipelined Tornado's way": (ODDLY + get()) * 50,
+    "pipelined by Tornado": (FALLBACK + get()) * 50,
     "pipelined without end": get() * 5000,
     "one large answer": get("/openapi.json"),
-    "one large answer Tornado's way": ODDLY + get("/openapi.json"),
+    "one large answer by Tornado": FALLBACK + get("/openapi.json"),
     "many small answers": get("/healthz") * 5000,
     "the last answer": get("/openapi.json", "Connection: close"),
     "HTTP/1.0": get("/openapi.json", version="HTTP/1.0"),
@@ -81,7 +79,7 @@ def test_client_that_went_away_while_it_was_asked_to_read_leaves_nothing(impatie
     wait_until(lambda: wire.held() is None, 4 * SECONDS + 5, "nothing of it is kept")
 
 
-@pytest.mark.parametrize("before", [b"", ODDLY], ids=["fast path", "Tornado"])
+@pytest.mark.parametrize("before", [b"", FALLBACK], ids=["fast path", "Tornado"])
 def test_slow_but_steady_reader_gets_everything(impatient, wire, before):
     """Its window is small and mostly shut, and it takes several times the timeout."""
     count = 6

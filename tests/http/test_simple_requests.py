@@ -1,4 +1,4 @@
-"""What is taken from a request's bytes is what Tornado's parser finds in them, and what is odd is left to it."""
+"""The parser of the fast path accepts only what Tornado's parser reads in the same way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_parse_simple_request_returns_method_path_headers_and_body():
     assert (found.headers.get("none"), found.headers.get("none", "-")) == (None, "-")
 
 
-ODD = {
+INELIGIBLE = {
     "not whole": HEAD + b"{",
     "more than one": HEAD + b"{}G",
     "no body where one is announced": HEAD,
@@ -50,7 +50,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("data", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("data", INELIGIBLE.values(), ids=INELIGIBLE)
 def test_ineligible_requests_fall_back_to_tornado(data):
     assert parse_simple_request(data) is None
 

@@ -1,6 +1,6 @@
 """`Board-Version` and `If-Board-Version`: a client reads its own writes, and never an older board than before.
 
-The number is `TopPlayers.version`: It grows with the database's time, and is the same in every process.
+The number is `TopPlayers.version`: it grows with the database's time, and is the same in every process.
 """
 
 from __future__ import annotations

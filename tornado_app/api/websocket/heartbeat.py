@@ -28,8 +28,9 @@ class Heartbeat:
     As the interval is the same for all, pings are due in the order in which clients joined or were last pinged.
     """
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, *, chunk: int = CHUNK) -> None:
         self._interval = interval
+        self._chunk = chunk
         self._due: OrderedDict[HeartbeatClient, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -58,7 +59,7 @@ class Heartbeat:
 
     def _work(self) -> None:
         now = asyncio.get_running_loop().time()
-        for _ in range(CHUNK):
+        for _ in range(self._chunk):
             client, due = next(iter(self._due.items()), (None, now))
             if client is None or due > now:
                 break
