@@ -75,7 +75,7 @@ def test_the_same_content_in_a_new_file_keeps_the_set(secret, source, clock):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("", "0 bytes"), ("short", "5 bytes"), (public_pem(rsa_private_pem()).decode(), "shared secret is needed")],
+    [("", "file is empty"), ("short", "5 bytes"), (public_pem(rsa_private_pem()).decode(), "shared secret is needed")],
 )
 def test_the_last_good_key_goes_on_when_the_new_one_is_bad(secret, source, clock, caplog, content, reason):
     before = source.current()

@@ -18,7 +18,7 @@ from tornado_app.core.policies import RateLimit
 _DATABASE_NAME = r'[^/\\. "$*<>:|?]{1,63}'
 _KEY = Text(expected="a key (text, or PEM with line breaks)", lines=True)
 _ALGORITHM = Choice(metavar="NAME", options=("HS256", "RS256", "ES256"))
-_serving = partial(setting, group="ManagedService")
+_serving = partial(setting, group="Serving")
 _database = partial(setting, group="Database")
 _tokens = partial(setting, group="Tokens")
 _proofs = partial(setting, group="Action proofs")
