@@ -34,7 +34,9 @@ TYPED = (
 """What is typed before each Tab, and what the shell makes of it."""
 
 
-@pytest.mark.parametrize("shell", completion.SHELLS)
+@pytest.mark.parametrize(
+    "shell", ["bash", *(pytest.param(shell, marks=pytest.mark.long) for shell in completion.SHELLS if shell != "bash")]
+)
 def test_a_shell_completes_commands_flags_values_and_files(shell, tmp_path, monkeypatch):
     program, setup = SHELLS[shell]
     if shutil.which(shell) is None:
