@@ -76,7 +76,7 @@ async def open_docs(browser: Browser, complaints: list[str]) -> AsyncIterator[An
             page.on("console", lambda message: complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.goto(f"{origin}/docs{fragment}")
-        await expect(page.locator("main [role=alert]" if broken else "#errors")).to_be_attached()
+        await expect(page.locator("main [role=alert]" if broken else "#errors")).to_be_attached(timeout=30_000)
         return page
 
     yield open_docs

@@ -20,10 +20,10 @@ ERASURES = ""
 
 
 class EntryKind(StrEnum):
-    """What an entry records.
+    """Kind of a ledger entry.
 
-    OPENING: the score that was there when the ledger began. RECONCILED: what was missed while the change stream's
-    history was lost. EXTERNAL: a change of a score that the service did not make.
+    `opening`: the score when the ledger began. `reconciled`: changes that were missed while the change stream's history
+    was lost. `external`: a change of a score that the service did not make.
     """
 
     ACTION = "action"

@@ -72,6 +72,8 @@ def _for_readers(schema: Json) -> Json:
             found[name] = _for_readers(value)
         elif name == "anyOf":
             found[name] = [_for_readers(inner) for inner in value]
+        elif name == "description":
+            found[name] = " ".join(value.split())  # a docstring
         elif name == "pattern":
             found[name] = value.removesuffix(WHOLE)
         elif name != "title" and (name, value) != ("default", None):

@@ -51,7 +51,9 @@ NO_STORE = ("Cache-Control", "no-store")
 Reason = Annotated[
     str, msgspec.Meta(min_length=1, max_length=500, description="The reason, for the ledger and the audit log.")
 ]
-Since = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339 with a time zone.")]
+Since = Annotated[
+    datetime, msgspec.Meta(tz=True, description="Take back all actions since this time: RFC 3339 with a time zone.")
+]
 
 
 LAST_MOMENT = 253_402_300_799_999
@@ -73,7 +75,7 @@ class TakeBack(msgspec.Struct, omit_defaults=True):
     """The actions to take back: one, by its id, or all since a time."""
 
     reason: Reason
-    action_id: ActionId | None = None
+    action_id: Annotated[ActionId | None, msgspec.Meta(description="Id of the action to take back.")] = None
     since: Since | None = None
 
 

@@ -42,7 +42,7 @@ function javascript({ method, url, headers, body, authorize }) {
   if (body !== null) pairs.push("'Content-Type': 'application/json'");
   const options = [];
   if (method !== "GET") options.push(`method: '${method}'`);
-  if (pairs.length) options.push(`headers: { ${pairs.join(", ")} }`);
+  if (pairs.length) options.push(`headers: {\n${pairs.map((pair) => `    ${pair},\n`).join("")}  }`);
   if (body !== null) options.push(`body: ${literal(body)}`);
   const second = options.length ? `, {\n${options.map((option) => `  ${option},\n`).join("")}}` : "";
   const first = authorize ? "const token = process.env.TOKEN; // in a browser, your player's token\n" : "";
@@ -54,7 +54,7 @@ function python({ method, url, headers, body, authorize }) {
   if (authorize) pairs.unshift("'Authorization': f'Bearer {os.environ[\"TOKEN\"]}'");
   if (body !== null) pairs.push("'Content-Type': 'application/json'");
   const lines = [`    ${literal(url)},`];
-  if (pairs.length) lines.push(`    headers={${pairs.join(", ")}},`);
+  if (pairs.length) lines.push(`    headers={\n${pairs.map((pair) => `        ${pair},\n`).join("")}    },`);
   if (body !== null) lines.push(`    data=${literal(body)}.encode(),`);
   const imports = authorize ? "import os\n\nimport requests\n" : "import requests\n";
   return `${imports}\nresponse = requests.${method.toLowerCase()}(\n${lines.join("\n")}\n)\nprint(response.status_code, response.text)`;
