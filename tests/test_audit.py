@@ -19,7 +19,7 @@ from tests.support.ledger import kinds, recomputed
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 from tornado_app import audit
-from tornado_app.audit import auditor, report
+from tornado_app.audit import report
 from tornado_app.audit.auditor import Counts
 from tornado_app.audit.findings import Finding, Kind
 from tornado_app.audit.progress import Progress
@@ -40,12 +40,6 @@ def clean_environment(monkeypatch, tmp_path):
         monkeypatch.delenv(setting.variable, raising=False)
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(auditor, "SOON", 0.3)
-    monkeypatch.setattr(auditor, "PATIENCE", 60.0)  # the writer's lease of a second may be lost on a busy machine
-
-
 @pytest.fixture
 async def desk(mongo_database):
     """Three players with ten entries each, all recorded, and the writer at work."""
@@ -58,19 +52,22 @@ async def desk(mongo_database):
 
 
 @pytest.fixture
-async def unattended(desk, monkeypatch):
-    """The same, and nobody writes the ledger any more."""
+async def unattended(desk):
+    """The same, and no process writes the ledger any more."""
     await desk.abandon(desk.running[0])
-    monkeypatch.setattr(auditor, "PATIENCE", 1.0)
     return desk
 
 
-async def audited(desk, *flags):
-    """The exit code, and the lines of JSON."""
+async def audited(desk, *flags, page=1000):
+    """The exit code, and the lines of JSON.
+
+    A ledger without a writer is given up soon; on a busy machine a writer may lose its lease of a second for a while.
+    """
+    waiting = {"recheck_seconds": 0.3, "ledger_timeout": 60.0 if desk.running else 1.0, "page": page}
     uri = f"mongodb://{desk.sync.client.address[0]}:{desk.sync.client.address[1]}/?replicaSet=rs0"
     out = io.StringIO()
     argv = ["--mongodb-uri", uri, "--mongodb-database", desk.name, "--rate-limit", "1000/60s", "--json", *flags]
-    code = await asyncio.to_thread(audit.run, options(*argv), out=out, err=io.StringIO())
+    code = await asyncio.to_thread(audit.run, options(*argv), out=out, err=io.StringIO(), **waiting)
     return code, [json.loads(line) for line in out.getvalue().splitlines()]
 
 
@@ -84,8 +81,8 @@ def options(*argv):
     return found
 
 
-async def differences(desk, *flags):
-    code, lines = await audited(desk, *flags)
+async def differences(desk, *flags, page=1000):
+    code, lines = await audited(desk, *flags, page=page)
     found = [(line["kind"], line.get("player"), line.get("n")) for line in lines if line["type"] == "difference"]
     assert code == (1 if found else 0)
     assert lines[-1]["type"] == "summary"
@@ -246,15 +243,12 @@ async def test_an_erasure_that_was_not_finished_is_told_of(desk):
 
 
 @pytest.mark.long
-async def test_it_is_clean_on_a_board_that_is_played_on(desk, monkeypatch):
-    from tornado_app.mongo.ledger import audit_scan
-
-    monkeypatch.setattr(audit_scan, "PAGE", 20)
+async def test_it_is_clean_on_a_board_that_is_played_on(desk):
     playing = asyncio.ensure_future(_play(desk))
     await eventually(lambda: desk.sync["players"].estimated_document_count() > 60)
     try:
         for _ in range(5):
-            assert await differences(desk) == []
+            assert await differences(desk, page=20) == []
     finally:
         await cancel_and_wait(playing)
 

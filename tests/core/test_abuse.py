@@ -2,7 +2,6 @@
 
 import pytest
 
-from tornado_app.core import abuse as module
 from tornado_app.core.abuse import AbuseDetector, AbuseRule, Thresholds
 from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, RateLimited, SuspiciousActivity
 
@@ -61,8 +60,8 @@ def test_other_refusals_are_no_suspicion(watch):
     assert all(watch.refused("a", RateLimited()) is None for _ in range(50))
 
 
-def test_the_memory_of_players_is_bounded(watch, monkeypatch):
-    monkeypatch.setattr(module, "MAX_PLAYERS", 10)
+def test_the_memory_of_players_is_bounded():
+    watch = AbuseDetector(max_players=10)
     for n in range(100):
         watch.replayed(f"p{n}")
     assert len(watch._players) == 10

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tornado_app.core import ranks as module
 from tornado_app.core.model import MAX_SCORE
 from tornado_app.core.ranks import Ranks
 
@@ -20,11 +19,6 @@ def check(ranks, scores, probes):
     assert [ranks.rank(p) for p in probes] == [brute_force(scores, p) for p in probes]
 
 
-@pytest.fixture
-def small_buckets(monkeypatch):
-    monkeypatch.setattr(module, "BUCKET", 4)
-
-
 SCORES = st.one_of(st.integers(0, 12), st.sampled_from([0, 1, MAX_SCORE - 1, MAX_SCORE]))
 
 
@@ -34,16 +28,14 @@ SCORES = st.one_of(st.integers(0, 12), st.sampled_from([0, 1, MAX_SCORE - 1, MAX
     steps=st.lists(st.tuples(st.integers(0, 10**6), st.one_of(st.none(), SCORES)), max_size=60),
 )
 def test_equals_brute_force_after_any_interleaving(start, steps):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BUCKET", 4)
-        ranks = Ranks(start.items())
-        scores = [score for score, players in start.items() for _ in range(players)]
-        for pick, new in steps:
-            old = scores.pop(pick % len(scores)) if scores and pick % 3 else None
-            if new is not None:
-                scores.append(new)
-            ranks.move(old, new)
-            check(ranks, scores, {*scores, 0, 6, MAX_SCORE})
+    ranks = Ranks(start.items(), bucket=4)
+    scores = [score for score, players in start.items() for _ in range(players)]
+    for pick, new in steps:
+        old = scores.pop(pick % len(scores)) if scores and pick % 3 else None
+        if new is not None:
+            scores.append(new)
+        ranks.move(old, new)
+        check(ranks, scores, {*scores, 0, 6, MAX_SCORE})
 
 
 def test_many_players_with_the_real_bucket_size():
@@ -69,8 +61,8 @@ def test_an_empty_board_ranks_anything_first():
     assert ranks.rank(0) == 1
 
 
-def test_emptied_and_filled_again(small_buckets):
-    ranks = Ranks([(1, 9)])
+def test_emptied_and_filled_again():
+    ranks = Ranks([(1, 9)], bucket=4)
     for _ in range(9):
         ranks.remove(1)
     ranks.add(3)

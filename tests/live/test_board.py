@@ -8,7 +8,6 @@ from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
 from tornado_app.core.model import Player, TopPlayers, standings
-from tornado_app.live import board as module
 from tornado_app.live.board import Board
 
 INTERVAL = 0.02
@@ -49,9 +48,10 @@ class Watcher:
 class Scene:
     """A running board over a database that a test changes, and the feed's part played by the test."""
 
-    def __init__(self):
+    def __init__(self, **options):
         self.database, self.watcher = Database(), Watcher()
-        self.board = Board(self.database.top, self.watcher, interval=INTERVAL)
+        pauses = {"interval": INTERVAL, "retry_pause": INTERVAL, "unexpected_pause": INTERVAL}
+        self.board = Board(self.database.top, self.watcher, **pauses, **options)
 
     def put(self, user, score, *, at=1):
         """A write, as the feed tells of it."""
@@ -69,8 +69,8 @@ class Scene:
 
 
 @pytest.fixture
-async def scene():
-    scene = Scene()
+async def scene(request):
+    scene = Scene(**getattr(request, "param", {}))
     running = asyncio.ensure_future(scene.board.run())
     yield scene
     running.cancel()
@@ -191,8 +191,7 @@ async def test_an_older_view_is_never_shown(full):
     assert full.watcher.tops[-1][0] == "p1"
 
 
-async def test_a_database_that_does_not_answer_is_asked_again(full, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_PAUSE", INTERVAL)
+async def test_a_database_that_does_not_answer_is_asked_again(full):
     full.database.faults = 3
     full.put("p1", 999)
     await full.settle()
@@ -241,8 +240,7 @@ async def test_the_revision_tells_that_something_changed(full):
     assert full.board.revision > before
 
 
-async def test_whatever_the_database_holds_the_board_goes_on(full, monkeypatch, caplog):
-    monkeypatch.setattr(module, "UNEXPECTED_PAUSE", INTERVAL)
+async def test_whatever_the_database_holds_the_board_goes_on(full, caplog):
     read = full.board._read_top
     answers = [ValueError("rubbish"), OverflowError("more of it")]
 
@@ -287,9 +285,9 @@ async def test_rank_of_a_score_after_a_take_back_leaves_the_taken_score_out(full
     assert full.board.rank_of("p1", 119) == 2
 
 
-async def test_rank_of_a_score_surpassed_long_ago_counts_by_time(full, monkeypatch):
+@pytest.mark.parametrize("scene", [{"max_recent": 1}], indirect=True)
+async def test_rank_of_a_score_surpassed_long_ago_counts_by_time(full):
     """Nothing is remembered of the player: the snapshot or a later change tells that the later score is there."""
-    monkeypatch.setattr(module, "MOST_RECENT", 1)
     assert full.board.rank_of("p12", 115, superseded_at=7) == 1  # the snapshot was at 7
     assert full.board.rank_of("p12", 115, superseded_at=8) == 2
     score_changed(full.board, "p11", 110, 112, at=9)

@@ -151,9 +151,8 @@ async def test_who_left_is_sent_nothing(hub):
     assert len(hub) == 1
 
 
-async def test_a_client_that_stops_reading_is_cut_off(monkeypatch):
-    monkeypatch.setattr(module, "STALL_SECONDS", 0.02)
-    hub = Hub(gap=0.001)
+async def test_a_client_that_stops_reading_is_cut_off():
+    hub = Hub(gap=0.001, stall_seconds=0.02)
     task = asyncio.ensure_future(hub.run())
     hub.publish_top(top(1, 5))
     stalled, _ = join(hub, holding=True)
@@ -223,9 +222,8 @@ async def test_what_is_sent_is_counted_by_channel():
     assert counted[3:] == [("T", 3)]
 
 
-async def test_a_broadcast_to_many_leaves_the_loop_its_turns(monkeypatch):
-    monkeypatch.setattr(module, "CHUNK_SECONDS", 0.0)
-    hub, turns = Hub(gap=0.001), []
+async def test_a_broadcast_to_many_leaves_the_loop_its_turns():
+    hub, turns = Hub(gap=0.001, chunk_seconds=0.0), []
     hub.publish_top(top(1, 5))
     clients = [join(hub)[0] for _ in range(3 * module.BATCH)]
     hub.publish_top(top(2, 6))
@@ -243,9 +241,8 @@ async def test_a_broadcast_rests_while_others_wait_but_not_for_ever(monkeypatch,
     async def sleep(seconds):
         rests.append(seconds)
 
-    monkeypatch.setattr(module, "CHUNK_SECONDS", -1.0)  # each batch is a chunk, and earns nothing
-    monkeypatch.setattr(module, "MAX_YIELD_SHARE", 0.0)
-    hub = Hub(gap=0.001, should_yield=lambda: busy)
+    # Each batch is a chunk, and earns nothing.
+    hub = Hub(gap=0.001, should_yield=lambda: busy, chunk_seconds=-1.0, max_yield_share=0.0)
     hub.publish_top(top(1, 5))
     for _ in range(6 * module.BATCH):
         join(hub)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
+from tornado_app.mongo.embedded.supervisor import EmbeddedMongod, Limits
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ async def run(mongod_binary: Path, tmp_path: Path) -> AsyncIterator[Callable[...
     """Makes embedded mongods, on one data folder; all are stopped in the end."""
     made = []
 
-    def make(folder: Path = tmp_path / "data") -> EmbeddedMongod:
-        made.append(EmbeddedMongod(folder))
+    def make(folder: Path = tmp_path / "data", **limits: float) -> EmbeddedMongod:
+        made.append(EmbeddedMongod(folder, limits=Limits(**limits)))
         return made[-1]
 
     yield make

@@ -41,19 +41,20 @@ class Nobody:
 class Desk:
     """Store, moderation and ledger on one database, as a process of the service has them."""
 
-    def __init__(self, uri, name, driver="pymongo", *, tapped=False):
+    def __init__(self, uri, name, driver="pymongo", *, tapped=False, pages=1000, max_subscribed=2000):
         self.client = connect(uri, driver)
         self.name = name
         self.store = MongoStore(self.client, name, policy=ROOMY, timeout=20)
-        self.ledger = Ledger(self.client[name])
+        self.pages = pages
+        self.ledger = Ledger(self.client[name], page=pages)
         self.moderation = MongoModeration(self.client, name, self.ledger)
         self.sync = MongoClient(uri, tz_aware=True)[name]
         self.running = []
-        self.feed = Feed(self.client, name, Nobody()) if tapped else None
+        self.feed = Feed(self.client, name, Nobody(), max_subscribed=max_subscribed) if tapped else None
         self.feeding = asyncio.ensure_future(self.feed.run()) if self.feed is not None else None
 
     def writer(self, ttl=1.0):
-        writer = LedgerWriter(self.client, self.name, ttl=ttl, feed=self.feed)
+        writer = LedgerWriter(self.client, self.name, ttl=ttl, feed=self.feed, page=self.pages)
         writer.task = asyncio.ensure_future(writer.run())
         self.running.append(writer)
         return writer
@@ -107,11 +108,12 @@ def case(player="alice", reason="speed hack"):
 
 
 @asynccontextmanager
-async def open_desk(uri, name, driver="pymongo", *, tapped=False):
+async def open_desk(uri, name, driver="pymongo", **options):
+    """`options`: those of `Desk`."""
     client = connect(uri, driver)
     await indexes.ensure(client, name)
     await maybe_await(client.close())
-    desk = Desk(uri, name, driver, tapped=tapped)
+    desk = Desk(uri, name, driver, **options)
     try:
         yield desk
     finally:

@@ -43,14 +43,14 @@ class Tape(Board):
 class Live:
     """Store, feed and board on one database, as a process of the service has them."""
 
-    def __init__(self, uri, name, driver):
+    def __init__(self, uri, name, driver, **feeding):
         self.uri, self.name = uri, name
         self.client = connect(uri, driver)
         self.players = self.client[name]["players"]
         self.store = MongoStore(self.client, name, policy=ROOMY, timeout=10)
         self.board = Tape(self.store.top)
         self.restarts = []
-        self.feed = Feed(self.client, name, self.board, on_restart=self.restarts.append)
+        self.feed = Feed(self.client, name, self.board, on_restart=self.restarts.append, **feeding)
         self.tasks = []
 
     async def start(self):
@@ -93,8 +93,9 @@ class Live:
 
 
 @asynccontextmanager
-async def running(uri, name, driver="pymongo", *, start=True):
-    live = Live(uri, name, driver)
+async def running(uri, name, driver="pymongo", *, start=True, **feeding):
+    """`feeding`: arguments of the feed."""
+    live = Live(uri, name, driver, **feeding)
     await indexes.ensure(live.client, name)
     try:
         if start:

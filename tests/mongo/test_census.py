@@ -32,8 +32,8 @@ def player(name, score, **members):
     return {"_id": name, "score": score, "updatedAt": NOON, **members}
 
 
-async def take(client, players):
-    moment, taken = await snapshot.read_snapshot(client, players)
+async def take(client, players, **options):
+    moment, taken = await snapshot.read_snapshot(client, players, **options)
     assert taken.version == cluster_time_to_int(moment)
     return dict(taken.counts), taken
 
@@ -76,8 +76,7 @@ async def test_only_the_boards_index_is_read(client, players):
     assert sum(counts.values()) == 497
 
 
-async def test_more_than_one_answer_holds(client, players, monkeypatch):
-    monkeypatch.setattr(snapshot, "BATCH", 7)
+async def test_more_than_one_answer_holds(client, players):
     await players.insert_many([player(str(n), n % 50) for n in range(200)])
-    counts, _ = await take(client, players)
+    counts, _ = await take(client, players, batch=7)
     assert counts == dict(Counter(n % 50 for n in range(200)))

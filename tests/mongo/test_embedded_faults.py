@@ -13,7 +13,7 @@ from tests.support.embedded import alive, mode, notes, parent, put
 from tests.support.mongod import Mongod
 from tests.support.wait import eventually, wait_until
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.embedded import log_file, mongod, supervisor
+from tornado_app.mongo.embedded import mongod, supervisor
 
 pytestmark = pytest.mark.long
 
@@ -34,10 +34,9 @@ async def test_killed_it_comes_back_at_the_same_address(run, caplog):
     assert not mongod.failed.done()
 
 
-async def test_it_is_given_up_when_it_keeps_ending(run, fake_mongod, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
+async def test_it_is_given_up_when_it_keeps_ending(run, fake_mongod, tmp_path, caplog):
     fake_mongod(f'[ -e {tmp_path}/broken ] && echo "no more" && exit 3\nexec "$REAL" "$@"')
-    mongod = run()
+    mongod = run(first_pause=0.01)
     await mongod.start()
     (tmp_path / "broken").touch()
     os.kill(mongod.pid, signal.SIGKILL)
@@ -63,16 +62,14 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
         wait_until(lambda: not alive(pid), what="mongod is gone")
 
 
-async def test_its_log_is_bounded(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(mongod, "LOG_CHECK_SECONDS", 0.05)
-    running = run()
-    uri = await running.start()
+async def test_its_log_is_bounded(run, tmp_path):
+    limit = 500_000  # far more than mongod logs while it starts, when it does not listen to SIGUSR1 yet
+    uri = await run(log_check=0.05, log_bytes=limit).start()
     log, old = tmp_path / "data" / "mongod.log", tmp_path / "data" / "mongod.log.1"
-    size = log.stat().st_size
-    monkeypatch.setattr(log_file, "MAX_BYTES", size - 1)
+    with log.open("a") as file:
+        file.write("{}\n" * limit)
     await eventually(lambda: old.exists() and log.exists(), what="it was put aside and opened anew")
-    monkeypatch.setattr(log_file, "MAX_BYTES", 2**30)
-    assert old.stat().st_size >= size
+    assert old.stat().st_size > limit
     assert mode(log) == 0o600
     await put(uri, "still there")
 
@@ -97,13 +94,12 @@ async def test_a_folder_of_another_process(run, tmp_path):
         await put(uri, "not disturbed")
 
 
-async def test_a_mongod_that_somebody_else_runs_on_the_folder(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(supervisor, "LEFTOVER_SECONDS", 0.2)
+async def test_a_mongod_that_somebody_else_runs_on_the_folder(run, tmp_path):
     other = Mongod(tmp_path / "data" / "mongodb")
     try:
         other.start()
         with pytest.raises(StartupError, match="exit code 100; another mongod works on this folder"):
-            await run().start()
+            await run(leftover=0.2).start()
     finally:
         other.stop()
 
@@ -176,11 +172,10 @@ async def test_a_full_disk_is_told_though_the_log_cannot_say_so(run, fake_mongod
         await run().start()
 
 
-async def test_a_start_that_takes_too_long_is_ended(run, monkeypatch, fake_mongod, tmp_path):
-    monkeypatch.setattr(supervisor, "START_SECONDS", 0.3)
+async def test_a_start_that_takes_too_long_is_ended(run, fake_mongod, tmp_path):
     fake_mongod(f"echo $$ > {tmp_path}/pid; exec sleep 60")
     with pytest.raises(StartupError, match=r"not ready within 0\.3 seconds"):
-        await run().start()
+        await run(start=0.3).start()
     assert not alive(int((tmp_path / "pid").read_text()))
 
 

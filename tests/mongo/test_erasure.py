@@ -15,7 +15,7 @@ from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
-from tornado_app.mongo.players import erasure, indexes
+from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 
@@ -131,14 +131,13 @@ async def test_players_who_are_only_hidden_or_suspended_stay(board):
     assert await board.players.count_documents({}) == 1
 
 
-async def test_the_service_looks_again_and_again_over_every_fault(board, monkeypatch, caplog):
-    monkeypatch.setattr(erasure, "EVERY", 0.02)
+async def test_the_service_looks_again_and_again_over_every_fault(board, caplog):
     await score(board)
     await interrupt(board, "delete_one")
     eraser = board.moderation().eraser
     real, eraser._players = eraser._players, Broken(eraser._players, "delete_one", after=False)
-    running = asyncio.ensure_future(eraser.run())
-    await eventually(lambda: "interrupted erasures are left" in caplog.text)
+    running = asyncio.ensure_future(eraser.run(interval=0.02))
+    await eventually(lambda: "search for interrupted erasures failed" in caplog.text)
     eraser._players = real
     await eventually(lambda: "finished erasures that were interrupted" in caplog.text)
     assert await board.players.count_documents({}) == 0

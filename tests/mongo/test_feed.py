@@ -16,7 +16,6 @@ from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import ProfileChange
-from tornado_app.mongo.change_stream import feed as module
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.players.documents import BOARD_ORDER
@@ -27,6 +26,13 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 @pytest.fixture(params=DRIVERS)
 async def live(request, mongo_database):
     async with running(*mongo_database, request.param) as live:
+        yield live
+
+
+@pytest.fixture(params=["pymongo", "motor"])
+async def hasty(request, mongo_database):
+    """A feed that soon gives up a silent connection."""
+    async with running(*mongo_database, request.param, call_timeout=0.7) as live:
         yield live
 
 
@@ -132,8 +138,8 @@ async def test_a_stream_that_breaks_goes_on_where_it_was(live, replica_set, time
     await live.settles()
 
 
-async def test_a_stream_that_the_driver_gives_up_is_opened_again_where_it_was(live, replica_set, monkeypatch):
-    monkeypatch.setattr(module, "CALL_TIMEOUT", 0.7)
+async def test_a_stream_that_the_driver_gives_up_is_opened_again_where_it_was(hasty, replica_set):
+    live = hasty
     await live.score("alice", 1)
     await eventually(lambda: len(live.board.changes) == 1)
     broken = {"errorCode": 262, "errorLabels": ["ResumableChangeStreamError"]}
@@ -282,10 +288,9 @@ async def test_a_board_starts_over_documents_that_are_no_players(mongo_database)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_a_mongod_killed_and_started_again(own_replica_set, driver, monkeypatch):
-    monkeypatch.setattr(module, "CALL_TIMEOUT", 1.5)
+async def test_a_mongod_killed_and_started_again(own_replica_set, driver):
     mongod = own_replica_set.members[0]
-    async with running(own_replica_set.uri, "board", driver) as live:
+    async with running(own_replica_set.uri, "board", driver, call_timeout=1.5) as live:
         for n in range(20):
             await live.score(f"p{n}", n + 1)
         await live.settles()
@@ -299,10 +304,9 @@ async def test_a_mongod_killed_and_started_again(own_replica_set, driver, monkey
         assert told == [1, 101]
 
 
-async def test_a_server_that_hangs_shows_as_lag_and_is_left(own_replica_set, monkeypatch):
-    monkeypatch.setattr(module, "CALL_TIMEOUT", 1.5)
+async def test_a_server_that_hangs_shows_as_lag_and_is_left(own_replica_set):
     mongod = own_replica_set.members[0]
-    async with running(own_replica_set.uri, "board") as live:
+    async with running(own_replica_set.uri, "board", call_timeout=1.5) as live:
         await live.score("alice", 1)
         await eventually(lambda: live.feed.lag < 1)
         mongod.freeze()

@@ -13,6 +13,7 @@ from tests.support.wait import eventually, wait_until
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import index_build
 from tornado_app.mongo.client.driver import connect, maybe_await
+from tornado_app.mongo.client.index_build import Waiting
 from tornado_app.mongo.embedded.mongod import free_port
 from tornado_app.mongo.players import indexes
 
@@ -32,9 +33,7 @@ def hanging(member):
             client.admin.command({"configureFailPoint": HANG, "mode": "off"})
 
 
-@pytest.fixture(autouse=True)
-def often(monkeypatch):
-    monkeypatch.setattr(index_build, "REPORT_EVERY", 0.1)
+OFTEN = Waiting(interval=0.1)
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ async def client(request, own_replica_set):
 async def test_a_long_build_is_awaited_and_reported(client, own_replica_set, caplog):
     caplog.set_level("INFO")
     with hanging(own_replica_set.members[0]):
-        ensuring = asyncio.ensure_future(indexes.ensure(client, "board"))
+        ensuring = asyncio.ensure_future(indexes.ensure(client, "board", waiting=OFTEN))
         await eventually(lambda: caplog.text.count("the server builds an index of board.players") > 2)
         assert not ensuring.done()
     await ensuring
@@ -59,7 +58,7 @@ async def test_a_long_build_is_awaited_and_reported(client, own_replica_set, cap
 async def test_a_second_process_waits_for_the_same_build(client, own_replica_set, caplog):
     caplog.set_level("INFO")
     with hanging(own_replica_set.members[0]):
-        both = [asyncio.ensure_future(indexes.ensure(client, "board")) for _ in range(2)]
+        both = [asyncio.ensure_future(indexes.ensure(client, "board", waiting=OFTEN)) for _ in range(2)]
         await eventually(lambda: caplog.text.count("the server builds") > 4)
     await asyncio.gather(*both)
 
@@ -68,7 +67,7 @@ async def test_a_primary_that_is_killed_while_it_builds_goes_on_after_its_start(
     member = own_replica_set.members[0]
     with member.client() as direct:
         direct.admin.command({"configureFailPoint": HANG, "mode": "alwaysOn"})
-    ensuring = asyncio.ensure_future(indexes.ensure(client, "board"))
+    ensuring = asyncio.ensure_future(indexes.ensure(client, "board", waiting=OFTEN))
     caplog.set_level("INFO")
     await eventually(lambda: "the server builds" in caplog.text)
     await asyncio.to_thread(member.kill)
@@ -79,14 +78,12 @@ async def test_a_primary_that_is_killed_while_it_builds_goes_on_after_its_start(
     assert "board" in await client["board"]["players"].index_information()
 
 
-async def test_a_server_that_stays_away_is_given_up(client, own_replica_set, monkeypatch, caplog):
-    monkeypatch.setattr(index_build, "PATIENCE", 1.0)
-    monkeypatch.setattr(index_build, "CALL_TIMEOUT", 0.3)
+async def test_a_server_that_stays_away_is_given_up(client, own_replica_set, caplog):
     await client["board"]["players"].find_one({})
     own_replica_set.members[0].freeze()
     try:
         with pytest.raises(StartupError, match=r"the indexes of board\.players cannot be made"):
-            await indexes.ensure(client, "board")
+            await indexes.ensure(client, "board", waiting=Waiting(interval=0.1, call=0.3, silence=1.0))
     finally:
         own_replica_set.members[0].thaw()
 
@@ -107,7 +104,7 @@ async def test_a_user_without_the_right_to_see_operations_waits_all_the_same(
     players = client["board"]["players"]
     monkeypatch.setattr(type(players.database.client.admin), "aggregate", refused)
     with hanging(own_replica_set.members[0]):
-        making = asyncio.ensure_future(index_build.make_index(players, [("score", 1)], name="some"))
+        making = asyncio.ensure_future(index_build.make_index(players, [("score", 1)], name="some", waiting=OFTEN))
         await eventually(lambda: "whose progress this user may not see" in caplog.text)
     await making
 

@@ -18,19 +18,14 @@ UNUSABLE = {"_data": "00"}
 
 @pytest.fixture(params=DRIVERS)
 async def either(request, mongo_database):
-    async with open_desk(*mongo_database, request.param) as desk:
+    async with open_desk(*mongo_database, request.param, pages=7) as desk:
         yield desk
 
 
 @pytest.fixture
 async def desk(mongo_database):
-    async with open_desk(*mongo_database) as desk:
+    async with open_desk(*mongo_database, pages=7) as desk:
         yield desk
-
-
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch):
-    monkeypatch.setattr(reconciliation, "PAGE", 7)
 
 
 def lose_history(desk, place=UNUSABLE):

@@ -18,16 +18,11 @@ pytestmark = [pytest.mark.long, pytest.mark.usefixtures("lost_sockets")]
 both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 
 
-@pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    monkeypatch.setattr(preflight, "PATIENCE", 3.0)
-
-
 async def complaint(uri, driver):
     client = preflight.open_client(uri, driver, 1.0)
     try:
         with pytest.raises(StartupError) as caught:
-            await preflight.check(client, "board")
+            await preflight.check(client, "board", seconds=3.0)
         return str(caught.value)
     finally:
         await maybe_await(client.close())

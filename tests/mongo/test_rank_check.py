@@ -9,7 +9,6 @@ import pytest
 from tests.mongo.live import running
 from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
-from tornado_app.mongo.change_stream import rank_check
 from tornado_app.mongo.change_stream.rank_check import RankCheck
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -74,8 +73,8 @@ async def test_a_wrong_rank_is_found_and_mended(live, check, found, caplog):
     assert found == ["differed", "agreed"]
 
 
-async def test_ranks_that_are_too_deep_to_count_are_left(live, check, found, monkeypatch):
-    monkeypatch.setattr(rank_check, "DEEPEST", 2)
+async def test_ranks_that_are_too_deep_to_count_are_left(live, found):
+    check = RankCheck(live.client, live.name, live.board, live.feed, max_rank=2, observe=found.append)
     await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
     await live.settles()
     await live.score("p1", 1)

@@ -8,7 +8,6 @@ from tests.mongo.desk import open_desk
 from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
 from tornado_app.core.moderation import ModerationRequest
-from tornado_app.mongo.change_stream import reader as module
 from tornado_app.mongo.change_stream.events import WATCHED, decode
 from tornado_app.mongo.change_stream.reader import ChangeStreamReader
 from tornado_app.mongo.change_stream.subscription import Subscription, comes_after
@@ -90,9 +89,8 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
         await maybe_await(stream.close())
 
 
-async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_replica_set, monkeypatch):
+async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_replica_set):
     """Each look at an old place that timed out began again at that place, for ever."""
-    monkeypatch.setattr(module, "CALL_TIMEOUT", 0.2)
     member = own_replica_set.members[0]
     async with open_desk(own_replica_set.uri, "slow") as desk:
         players = desk.client["slow"]["players"]
@@ -106,7 +104,7 @@ async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_repl
         with member.client() as client:
             client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": block})
             try:
-                tail = ChangeStreamReader(players, place)
+                tail = ChangeStreamReader(players, place, call_timeout=0.2)
                 running = asyncio.ensure_future(tail.run())
                 async with asyncio.timeout(20):
                     batch = await tail.batch()

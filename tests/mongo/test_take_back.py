@@ -9,17 +9,15 @@ from tests.mongo.desk import case, open_desk
 from tests.support.drivers import DRIVERS
 from tests.support.ledger import kinds
 from tornado_app.core.errors import ActionNotFound, DatabaseError
-from tornado_app.mongo.ledger import reader
 
 ACTIONS, PAGE = 90, 10
 
 
 @pytest.fixture(params=DRIVERS)
-async def desk(request, mongo_database, monkeypatch):
-    monkeypatch.setattr(reader, "PAGE", PAGE)
-    async with open_desk(*mongo_database, request.param) as desk:
+async def desk(request, mongo_database):
+    async with open_desk(*mongo_database, request.param, pages=PAGE) as desk:
         await desk.begin()
-        for start in range(0, ACTIONS, 40):  # the desk's policy idempotency_history_size 50
+        for start in range(0, ACTIONS, 40):  # the desk's policy remembers 50
             await asyncio.gather(*(desk.score(points=n % 5 + 1) for n in range(start, min(start + 40, ACTIONS))))
         await desk.whole()
         yield desk

@@ -11,7 +11,6 @@ from bson import Timestamp
 from tests.mongo.desk import open_desk
 from tests.support.ledger import chains
 from tests.support.wait import eventually
-from tornado_app.mongo.change_stream import subscription as module
 from tornado_app.mongo.change_stream.subscription import Subscription, moment
 
 PATIENCE = 30.0
@@ -32,9 +31,8 @@ def test_what_was_put_is_taken_once_with_the_place_after_it():
     assert subscription.take() == ([], {"_data": "2"})
 
 
-def test_it_closes_before_it_grows_without_end(monkeypatch):
-    monkeypatch.setattr(module, "MOST", 2)
-    subscription = Subscription({})
+def test_it_closes_before_it_grows_without_end():
+    subscription = Subscription({}, max_events=2)
     for number in range(4):
         subscription.put({"n": number}, {"_data": str(number)})
     assert subscription.closed
@@ -42,8 +40,8 @@ def test_it_closes_before_it_grows_without_end(monkeypatch):
 
 
 @asynccontextmanager
-async def tapped(mongo_database):
-    async with open_desk(*mongo_database, tapped=True) as desk:
+async def tapped(mongo_database, **options):
+    async with open_desk(*mongo_database, tapped=True, **options) as desk:
         await desk.begin()
         await eventually(lambda: desk.feed._subscription or streams(desk) == 2, PATIENCE, "the ledger has begun")
         yield desk
@@ -90,10 +88,9 @@ async def test_the_ledger_goes_on_by_itself_when_the_feed_starts_anew(mongo_data
         assert desk.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 150
 
 
-async def test_more_than_a_tap_holds_is_read_by_a_stream_of_its_own(mongo_database, monkeypatch):
-    async with tapped(mongo_database) as desk:
+async def test_more_than_a_tap_holds_is_read_by_a_stream_of_its_own(mongo_database):
+    async with tapped(mongo_database, max_subscribed=3) as desk:
         await single(desk)
-        monkeypatch.setattr(module, "MOST", 3)
         subscription = desk.feed._subscription
         await asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(200)))
         await eventually(lambda: subscription.closed, PATIENCE, "the subscription is full")

@@ -17,6 +17,11 @@ SETTINGS = (
 )  # fmt: skip
 """The settings that say where the ledger is, and which pace was allowed."""
 
+RECHECK_SECONDS = 2.0
+LEDGER_TIMEOUT = 20.0
+PAGE = 1000
+"""As `Auditor` and `LedgerScan` explain them."""
+
 _SINCE = "give how long ago, such as 24h, or a time with its zone, such as 2026-01-02T03:04:05Z"
 
 EXAMPLES = """examples:
@@ -39,15 +44,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_some_settings(parser, SETTINGS)
 
 
-def run(options: argparse.Namespace, *, out: TextIO | None = None, err: TextIO | None = None) -> int:
+def run(
+    options: argparse.Namespace,
+    *,
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+    recheck_seconds: float = RECHECK_SECONDS,
+    ledger_timeout: float = LEDGER_TIMEOUT,
+    page: int = PAGE,
+) -> int:
     """Audit the ledger that the settings name; the exit code. Raises ConfigError and StartupError."""
     import asyncio
 
     config = load(options, relevant=SETTINGS)
-    return asyncio.run(_audit(config, options, out or sys.stdout, err or sys.stderr))
+    waiting = {"recheck_seconds": recheck_seconds, "ledger_timeout": ledger_timeout}
+    return asyncio.run(_audit(config, options, out or sys.stdout, err or sys.stderr, page=page, **waiting))
 
 
-async def _audit(config: Config, options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
+async def _audit(
+    config: Config, options: argparse.Namespace, out: TextIO, err: TextIO, *, page: int, **waiting: float
+) -> int:
     import asyncio
 
     from tornado_app.audit.auditor import Auditor
@@ -62,11 +78,12 @@ async def _audit(config: Config, options: argparse.Namespace, out: TextIO, err: 
         data_dir=config.data_dir,
         driver=config.mongodb_driver,
         timeout=config.mongodb_timeout,
+        page=page,
     ) as scan:
         progress = Progress(err, *await scan.sizes())
         report = Report(out, progress, lines_of_json=options.json)
         auditor = Auditor(
-            scan, report.tell, limit=config.rate_limit, since=options.since, progress=progress
+            scan, report.tell, limit=config.rate_limit, since=options.since, progress=progress, **waiting
         )  # fmt: skip
         writing = asyncio.create_task(progress.keep_writing())
         try:

@@ -25,12 +25,6 @@ Line = tuple[str, Any, Entry | None]
 """A stored entry: its player, its number, and what it holds; None where that is no entry of ours."""
 
 
-SOON = 2.0
-"""Seconds within which a ledger that is well has a write."""
-
-PATIENCE = 20.0
-"""Seconds for which the ledger may stand still and lack a write before that is a difference."""
-
 PAUSE = 0.1
 
 MAX_RECHECKS = 5
@@ -94,7 +88,11 @@ class Counts(msgspec.Struct):
 
 
 class Auditor:
-    """One audit. `tell` is told each finding, `progress` how far it is."""
+    """One audit. `tell` receives each finding, `progress` the counts so far.
+
+    `recheck_seconds`: how long players who do not agree are read again, because a healthy ledger has a write within
+    that time. `ledger_timeout`: how long the ledger may make no progress before a missing write is a difference.
+    """
 
     def __init__(
         self,
@@ -102,6 +100,8 @@ class Auditor:
         tell: Callable[[Finding], None],
         *,
         limit: RateLimit,
+        recheck_seconds: float,
+        ledger_timeout: float,
         since: int = 0,
         progress: Callable[[Counts], None] = lambda counts: None,
     ) -> None:
@@ -110,7 +110,9 @@ class Auditor:
         self._limit = limit
         self._since = since
         self._progress = progress
-        self._recheck = Recheck(source, self._open, self._report, self._rechecking)
+        self._recheck = Recheck(
+            source, self._open, self._report, self._rechecking, seconds=recheck_seconds, ledger_timeout=ledger_timeout
+        )
         self.counts = Counts()
 
     async def run(self) -> Counts:
@@ -193,17 +195,21 @@ class Recheck:
         open_past: Callable[[str, PlayerBalance | None], PlayerAudit],
         report: Callable[[PlayerAudit], None],
         progress: Callable[[int], None],
+        *,
+        seconds: float,
+        ledger_timeout: float,
     ) -> None:
         self._source = source
         self._open_past = open_past
         self._report = report
         self._progress = progress
-        self._patience = PATIENCE
+        self._seconds = seconds
+        self._patience = ledger_timeout
 
     async def run(self, players: Sequence[str]) -> None:
         """Look, and report each of them."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + min(SOON, self._patience)
+        until = loop.time() + min(self._seconds, self._patience)
         while players and loop.time() < until:
             self._progress(len(players))
             players = [player for player in players if not await self._right(player)]

@@ -66,9 +66,16 @@ class _PlayerActivity:
 class AbuseDetector:
     """Listens to what became of submissions, and tells which rules that breaks."""
 
-    def __init__(self, thresholds: Thresholds | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        thresholds: Thresholds | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        max_players: int = MAX_PLAYERS,
+    ) -> None:
         self._thresholds = thresholds or Thresholds()
         self._clock = clock
+        self._max_players = max_players
         self._players: OrderedDict[str, _PlayerActivity] = OrderedDict()
 
     def accepted(self, player: str, points: int) -> AbuseRule | None:
@@ -113,7 +120,7 @@ class AbuseDetector:
         activity = self._players.get(player)
         if activity is None:
             activity = self._players[player] = _PlayerActivity(self._thresholds)
-            if len(self._players) > MAX_PLAYERS:
+            if len(self._players) > self._max_players:
                 self._players.popitem(last=False)
         else:
             self._players.move_to_end(player)

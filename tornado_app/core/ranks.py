@@ -11,14 +11,15 @@ from bisect import bisect_left, bisect_right, insort_right
 from collections.abc import Iterable
 
 BUCKET = 1024
-"""Scores in a bucket after a rebuild; one that reaches twice that is split."""
+"""Scores in a bucket after a rebuild. A bucket that reaches twice that is split."""
 
 
 class Ranks:
     """A multiset of int64 scores. Adding, removing and ranking cost O(log n) and one small move of memory."""
 
-    def __init__(self, counts: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(self, counts: Iterable[tuple[int, int]] = (), *, bucket: int = BUCKET) -> None:
         """`counts`: (score, how many players have it), in any order, each score once."""
+        self._bucket = bucket
         self._buckets: list[array[int]] = []
         self._fill(sorted(counts))
 
@@ -35,8 +36,8 @@ class Ranks:
         insort_right(bucket, score)
         self._last[place] = bucket[-1]
         self._size += 1
-        if len(bucket) >= 2 * BUCKET:
-            self._buckets[place : place + 1] = [bucket[:BUCKET], bucket[BUCKET:]]
+        if len(bucket) >= 2 * self._bucket:
+            self._buckets[place : place + 1] = [bucket[: self._bucket], bucket[self._bucket :]]
             self._index()
         else:
             self._count(place, 1)
@@ -79,10 +80,10 @@ class Ranks:
         for score, players in counts:
             left = players
             while left:
-                room = min(left, BUCKET - len(bucket))
+                room = min(left, self._bucket - len(bucket))
                 bucket.extend(array("q", [score]) * room)
                 left -= room
-                if len(bucket) == BUCKET:
+                if len(bucket) == self._bucket:
                     self._buckets.append(bucket)
                     bucket = array("q")
         if bucket:

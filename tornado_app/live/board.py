@@ -28,7 +28,7 @@ UNEXPECTED_PAUSE = 5.0
 RETRY_PAUSE = 0.5
 """Seconds until a failed read of the top 10 is tried again."""
 
-MOST_RECENT = 8192
+MAX_RECENT = 8192
 """Players whose last change is remembered, for the rank of a score that the board does not show yet."""
 
 
@@ -54,11 +54,17 @@ class Board:
         listener: BoardListener,
         *,
         interval: float = 0.1,
+        retry_pause: float = RETRY_PAUSE,
+        unexpected_pause: float = UNEXPECTED_PAUSE,
+        max_recent: int = MAX_RECENT,
         tracing: Tracing = NO_TRACING,
     ) -> None:
         self._read_top = read_top
         self._listener = listener
         self._ticker = Ticker(interval)
+        self._retry_pause = retry_pause
+        self._unexpected_pause = unexpected_pause
+        self._max_recent = max_recent
         self._tracing = tracing
         self._ranks: Ranks | None = None
         self._current = False
@@ -192,7 +198,7 @@ class Board:
     def _remember(self, user_id: str, score: int | None) -> None:
         self._recent[user_id] = score
         self._recent.move_to_end(user_id)
-        if len(self._recent) > MOST_RECENT:
+        if len(self._recent) > self._max_recent:
             self._recent.popitem(last=False)
 
     def _matters(self, change: Change) -> bool:
@@ -218,11 +224,11 @@ class Board:
                 with self._tracing.refresh():
                     await self._refresh()
             except DatabaseError:
-                self._ticker.delay(RETRY_PAUSE)
+                self._ticker.delay(self._retry_pause)
                 self._dirty.set()
             except Exception:  # whatever somebody put into the database, the board goes on
                 log.exception("the top 10 could not be read")
-                self._ticker.delay(UNEXPECTED_PAUSE)
+                self._ticker.delay(self._unexpected_pause)
                 self._dirty.set()
 
     async def _refresh(self) -> None:

@@ -102,6 +102,9 @@ class Hub:
         self,
         *,
         gap: float = 0.1,
+        stall_seconds: float = STALL_SECONDS,
+        chunk_seconds: float = CHUNK_SECONDS,
+        max_yield_share: float = MAX_YIELD_SHARE,
         observe: Callable[[str, int], None] = lambda channel, messages: None,
         shown: Callable[[TopPlayers], None] = lambda top: None,
         should_yield: Callable[[], bool] = lambda: False,
@@ -109,6 +112,9 @@ class Hub:
     ) -> None:
         self._should_yield = should_yield
         self._ticker = Ticker(gap)
+        self._stall_seconds = stall_seconds
+        self._chunk_seconds = chunk_seconds
+        self._max_yield_share = max_yield_share
         self._observe = observe
         self._shown = shown
         self._tracing = tracing
@@ -177,7 +183,9 @@ class Hub:
         """Send what is due until cancelled; one pass in each `gap`, one message to a client in each."""
         while True:
             try:
-                async with asyncio.timeout(STALL_SECONDS / 4):  # wait_for can swallow a cancellation (CPython #86296)
+                async with asyncio.timeout(
+                    self._stall_seconds / 4
+                ):  # wait_for can swallow a cancellation (CPython #86296)
                     await self._wake.wait()
             except TimeoutError:
                 await self._evict_stalled()
@@ -199,15 +207,15 @@ class Hub:
             self._wake.set()
 
     async def _serve_all(self, due: list[Subscriber]) -> None:
-        until = time.monotonic() + CHUNK_SECONDS
+        until = time.monotonic() + self._chunk_seconds
         left = 3 * YIELD_SECONDS
         for start in range(0, len(due), BATCH):
             self._serve(due[start : start + BATCH])
             if time.monotonic() > until:
                 pause = YIELD_SECONDS if left >= YIELD_SECONDS and self._should_yield() else 0.0
-                left += MAX_YIELD_SHARE * CHUNK_SECONDS - pause
+                left += self._max_yield_share * self._chunk_seconds - pause
                 await asyncio.sleep(pause)
-                until = time.monotonic() + CHUNK_SECONDS
+                until = time.monotonic() + self._chunk_seconds
 
     def _serve(self, subscribers: Iterable[Subscriber]) -> None:
         """One message to each that can take one and to whom one is due.
@@ -288,7 +296,7 @@ class Hub:
 
     async def _evict_stalled(self) -> None:
         """Cut off those for whom a message has been waiting for too long."""
-        latest = time.monotonic() - STALL_SECONDS
+        latest = time.monotonic() - self._stall_seconds
         stalled = [subscriber for subscriber, since in self._backpressured.items() if since < latest]
         for number, subscriber in enumerate(stalled, 1):
             if subscriber in self._backpressured:

@@ -30,10 +30,10 @@ METADATA = "leaderboard_metadata"
 COLLECTIONS = ("players", LEDGER, SUSPECTS, LEASES)
 """The collections of the service, without the one of the owner. A test compares them with what a service makes."""
 
-PATIENCE = 10.0
-"""Seconds for reading and writing the owner."""
+TIMEOUT = 10.0
+"""Seconds for reading or writing the owner."""
 
-DROP_PATIENCE = 60.0
+DROP_TIMEOUT = 60.0
 """Seconds for dropping the collections."""
 
 _OWNER = {"_id": "owner"}
@@ -44,7 +44,7 @@ class ForeignDatabase(StartupError):
 
 
 async def claim(
-    client: Client, database: str, owner: Owner, *, previous: str | None = None, seconds: float = PATIENCE
+    client: Client, database: str, owner: Owner, *, previous: str | None = None, seconds: float = TIMEOUT
 ) -> None:
     """Record `owner` as the owner of the database, atomically. `previous`, `namespace/name`, may be the owner so far.
 
@@ -82,13 +82,13 @@ async def _take_over(client: Client, database: str, owner: Owner, previous: str)
     return False
 
 
-async def read(client: Client, database: str, *, seconds: float = PATIENCE) -> Owner | None:
+async def read(client: Client, database: str, *, seconds: float = TIMEOUT) -> Owner | None:
     """The owner of the database. Raises StartupError where the database does not answer."""
     async with _answered(database, seconds):
         return await _read(client, database)
 
 
-async def release(client: Client, database: str, owner: Owner, *, seconds: float = PATIENCE) -> bool:
+async def release(client: Client, database: str, owner: Owner, *, seconds: float = TIMEOUT) -> bool:
     """Remove the record of `owner`; whether there was one. Raises as `claim`."""
     async with _answered(database, seconds):
         found = await _read(client, database)
@@ -100,7 +100,7 @@ async def release(client: Client, database: str, owner: Owner, *, seconds: float
         return True
 
 
-async def drop(client: Client, database: str, owner: Owner, *, seconds: float = DROP_PATIENCE) -> list[str]:
+async def drop(client: Client, database: str, owner: Owner, *, seconds: float = DROP_TIMEOUT) -> list[str]:
     """Drop the service's collections, and the database with its last collection; the other collections that stay.
 
     The owner goes last, so that a drop that is cut off can be repeated. A database without any of the collections is

@@ -21,7 +21,7 @@ from tornado_app.core.errors import DatabaseError, StartupError
 from tornado_app.core.interfaces import FeedListener, InconsistentChange
 from tornado_app.mongo.change_stream.events import WATCHED, BoardChanges, HistoryLost, PlayerEvent, decode
 from tornado_app.mongo.change_stream.snapshot import read_snapshot
-from tornado_app.mongo.change_stream.subscription import Subscription
+from tornado_app.mongo.change_stream.subscription import MAX_EVENTS, Subscription
 from tornado_app.mongo.change_stream.subscription import moment as resume_time
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import Client, is_transient, maybe_await
@@ -71,6 +71,8 @@ class Feed:
         collection: str = "players",
         on_restart: Callable[[str], None] = lambda reason: None,
         cache: PlayerCache | None = None,
+        call_timeout: float = CALL_TIMEOUT,
+        max_subscribed: int = MAX_EVENTS,
     ) -> None:
         self._client = client
         self._database = database
@@ -78,6 +80,8 @@ class Feed:
         self._listener = listener
         self._on_restart = on_restart
         self._cache = cache
+        self._call_timeout = call_timeout
+        self._max_subscribed = max_subscribed
         self._token: Mapping[str, Any] | None = None
         self._start: Timestamp | None = None
         self._changes = BoardChanges()
@@ -95,7 +99,7 @@ class Feed:
         """All that the stream reads from now on, until it ends; None while there is none. A new one closes the last."""
         self._close_subscription()
         if self._alive_at is not None and self._token is not None:
-            self._subscription = Subscription(self._token)
+            self._subscription = Subscription(self._token, self._max_subscribed)
         return self._subscription
 
     def _close_subscription(self) -> None:
@@ -159,7 +163,7 @@ class Feed:
             except PyMongoError as error:
                 self._broken(error)
             self._alive_at = None
-            if asyncio.get_running_loop().time() - began > CALL_TIMEOUT:
+            if asyncio.get_running_loop().time() - began > self._call_timeout:
                 failures = 0
             await asyncio.sleep(jittered(backoff(failures, FIRST_PAUSE, MAX_PAUSE)))
             failures += 1
@@ -190,8 +194,8 @@ class Feed:
         stream = await self._open()
         try:
             while True:
-                with pymongo.timeout(CALL_TIMEOUT):  # for many events: it costs as much as one
-                    await self._read(stream, CALL_TIMEOUT / 2)
+                with pymongo.timeout(self._call_timeout):  # for many events: it costs as much as one
+                    await self._read(stream, self._call_timeout / 2)
         finally:
             self._close_subscription()
             await close_stream(stream)
@@ -230,7 +234,7 @@ class Feed:
             except StartupError as error:
                 log.error("%s", error)  # the board is right without an index, but slow
             self._index_gone = False
-        with pymongo.timeout(CALL_TIMEOUT):
+        with pymongo.timeout(self._call_timeout):
             self._collection, self._replaced = await self._find(), False
             self._resync_requested = False
         moment, snapshot = await read_snapshot(self._client, self._players)
@@ -261,7 +265,7 @@ class Feed:
         place: dict[str, Any] = {"start_at_operation_time": self._start}
         if self._token is not None:
             place = {"resume_after": self._token}
-        with pymongo.timeout(CALL_TIMEOUT):
+        with pymongo.timeout(self._call_timeout):
             opening = self._players.watch(WATCHED, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **place)
             stream = await maybe_await(opening)
         if inspect.isawaitable(opening):  # Motor asks the server only with the first look at the stream

@@ -23,7 +23,7 @@ EVERY = 60.0
 PATIENCE = 30.0
 """Seconds that the feed gets to be where the database was."""
 
-DEEPEST = 100_000
+MAX_RANK = 100_000
 """The deepest rank that is checked: the database counts all who stand above it."""
 
 
@@ -54,12 +54,14 @@ class RankCheck:
         feed: Feed,
         *,
         collection: str = "players",
+        max_rank: int = MAX_RANK,
         observe: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._client = client
         self._players: Any = client[database][collection]
         self._board = board
         self._feed = feed
+        self._max_rank = max_rank
         self._observe = observe
 
     async def run(self) -> None:
@@ -78,7 +80,7 @@ class RankCheck:
         so that is how far the two may be apart. While nothing moves they must be equal.
         """
         board = self._board
-        score = next((score for score in board.sample() if board.rank(score) <= DEEPEST), None)
+        score = next((score for score in board.sample() if board.rank(score) <= self._max_rank), None)
         if score is None:
             return
         snapshots, before = board.snapshots, board.revision

@@ -39,8 +39,8 @@ LAST_READ = 5.0
 TURN = 20
 """Events after which other tasks run: one that takes back many actions is some 10 KB of work."""
 
-MOST = 5 * BATCH
-"""Events read ahead, at most."""
+MAX_AHEAD = 5 * BATCH
+"""Maximum of events read ahead."""
 
 ResumePoint = Mapping[str, Any] | Timestamp
 
@@ -78,8 +78,11 @@ class ChangeStreamReader:
         collection: Any,
         resume_point: ResumePoint,
         subscribe: Callable[[], Subscription | None] = lambda: None,
+        *,
+        call_timeout: float = CALL_TIMEOUT,
     ) -> None:
         self._subscribe = subscribe
+        self._call_timeout = call_timeout
         self._collection = collection
         self._resume_point = resume_point
         self._events: list[PlayerEvent | HistoryLost] = []
@@ -110,7 +113,7 @@ class ChangeStreamReader:
             await self._read(stream, seconds)
             if not self._idle:
                 continue
-            seconds = CALL_TIMEOUT
+            seconds = self._call_timeout
             if subscription is not None and not subscription.closed and self._is_past(subscription.start):
                 return subscription
             if subscription is None or subscription.closed:
@@ -140,9 +143,9 @@ class ChangeStreamReader:
     async def _can_watch(self) -> bool:
         """Whether the stream can be opened where it is now, so that nothing but the place stood in the way."""
         try:
-            stream = await self._watch({})
+            stream = await self._watch({}, self._call_timeout)
             try:
-                with pymongo.timeout(CALL_TIMEOUT):
+                with pymongo.timeout(self._call_timeout):
                     await stream.try_next()
             finally:
                 await close_stream(stream)
@@ -161,14 +164,14 @@ class ChangeStreamReader:
             raise
         return stream
 
-    async def _watch(self, start: Mapping[str, Any], seconds: float = CALL_TIMEOUT) -> Any:
+    async def _watch(self, start: Mapping[str, Any], seconds: float) -> Any:
         with pymongo.timeout(seconds):
             return await maybe_await(
                 self._collection.watch(WATCHED, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **start)
             )
 
     async def _make_room(self) -> None:
-        if len(self._events) >= MOST:
+        if len(self._events) >= MAX_AHEAD:
             self._room.clear()
             await self._room.wait()
 

@@ -36,9 +36,9 @@ def _grouped(match: Document) -> list[Document]:
     return [{"$match": match}, {"$group": {"_id": key, "players": {"$sum": 1}, "updated": {"$max": "$updatedAt"}}}]
 
 
-async def read_snapshot(client: Client, players: Any) -> tuple[Timestamp, ScoreSnapshot]:
+async def read_snapshot(client: Client, players: Any, *, batch: int = BATCH) -> tuple[Timestamp, ScoreSnapshot]:
     """The scores at cluster time T, and T: whoever watches what comes after T misses nothing."""
-    moment, everybody, hidden = await _read(client, players, _RANGES)
+    moment, everybody, hidden = await _read(client, players, _RANGES, batch)
     counts = _counts(everybody)
     counts.subtract(_counts(hidden))
     latest = max((row["updated"] for row in everybody), default=None)
@@ -49,31 +49,33 @@ async def read_snapshot(client: Client, players: Any) -> tuple[Timestamp, ScoreS
 async def count_above(client: Client, players: Any, score: int) -> int:
     """How many on the board have a greater score, at one moment."""
     above = {**_RANGES, "score": {**_RANGES["score"], "$gt": score}}
-    _, everybody, hidden = await _read(client, players, above)
+    _, everybody, hidden = await _read(client, players, above, BATCH)
     return _counts(everybody).total() - _counts(hidden).total()
 
 
-async def _read(client: Client, players: Any, ranges: Document) -> tuple[Timestamp, list[Document], list[Document]]:
+async def _read(
+    client: Client, players: Any, ranges: Document, batch: int
+) -> tuple[Timestamp, list[Document], list[Document]]:
     """A moment, the groups of all players within the ranges at it, and those of the hidden among them."""
     with pymongo.timeout(TIMEOUT):
         moment = await cluster_time(players.database)
-        everybody = await _rows(client, players, moment, ranges)
-        return moment, everybody, await _rows(client, players, moment, {"hidden": True, **ranges})
+        everybody = await _rows(client, players, moment, ranges, batch)
+        return moment, everybody, await _rows(client, players, moment, {"hidden": True, **ranges}, batch)
 
 
-async def _rows(client: Client, players: Any, moment: Timestamp, match: Document) -> list[Document]:
+async def _rows(client: Client, players: Any, moment: Timestamp, match: Document, batch: int) -> list[Document]:
     """The groups, at the moment, of whatever can be on the board."""
     database = players.database
     command = {
         "aggregate": players.name,
         "pipeline": _grouped(match),
-        "cursor": {"batchSize": BATCH},
+        "cursor": {"batchSize": batch},
         "allowDiskUse": True,
         "readConcern": {"level": "snapshot", "atClusterTime": moment},
     }
     async with await maybe_await(client.start_session(causal_consistency=False)) as session:
         cursor = await database.cursor_command(command, session=session, codec_options=players.codec_options)
-        rows: list[Document] = await cursor.batch_size(BATCH).to_list(None)
+        rows: list[Document] = await cursor.batch_size(batch).to_list(None)
     return [row for row in rows if tuple(row["_id"][name] for name in "sui") in _KINDS]
 
 

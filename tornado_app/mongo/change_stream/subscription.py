@@ -12,8 +12,8 @@ from tornado_app.mongo.change_stream.events import PlayerEvent
 
 Token = Mapping[str, Any]
 
-MOST = 2000
-"""Events that wait to be taken, at most: who is slower reads by a stream of its own."""
+MAX_EVENTS = 2000
+"""Maximum of events that wait to be taken. A slower reader is cut off, and opens a stream of its own."""
 
 _TIME = re.compile(r"82([0-9A-F]{8})([0-9A-F]{8})")
 
@@ -41,9 +41,10 @@ def comes_after(token: Token | None, place: Token | None) -> bool:
 class Subscription:
     """All that a stream reads after `start`, a resume token, until it is `closed`."""
 
-    __slots__ = ("_events", "_token", "closed", "start")
+    __slots__ = ("_events", "_max_events", "_token", "closed", "start")
 
-    def __init__(self, start: Token) -> None:
+    def __init__(self, start: Token, max_events: int = MAX_EVENTS) -> None:
+        self._max_events = max_events
         self.start = start
         self.closed = False
         self._events: list[PlayerEvent] = []
@@ -53,7 +54,7 @@ class Subscription:
         """What was read, None where there was nothing more; and the place after it."""
         if self.closed:
             return
-        if len(self._events) >= MOST:
+        if len(self._events) >= self._max_events:
             self.closed = True
             return
         if event is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
@@ -14,17 +14,25 @@ from tornado_app.runtime.tasks import cancel_and_wait
 
 log = logging.getLogger("leaderboard.schema")
 
-REPORT_EVERY = 5.0
-"""Seconds between two looks at how far the server is."""
 
-CALL_TIMEOUT = 5.0
-"""Seconds for such a look."""
+class Waiting(NamedTuple):
+    """How a build is awaited, in seconds.
 
-PATIENCE = 60.0
-"""Seconds for which the server may not answer, until the index is given up: an election takes 12."""
+    `interval`: between two progress reports; `call`: for one question for the progress; `silence`: for which the server
+    may not answer before the index is given up (an election takes 12).
+    """
+
+    interval: float = 5.0
+    call: float = 5.0
+    silence: float = 60.0
 
 
-async def make_index(collection: Any, keys: list[tuple[str, int]], **options: Any) -> None:
+DEFAULT_WAITING = Waiting()
+
+
+async def make_index(
+    collection: Any, keys: list[tuple[str, int]], *, waiting: Waiting = DEFAULT_WAITING, **options: Any
+) -> None:
     """Make an index, or wait for the same one that is being built, and log the progress.
 
     After an election the new primary goes on with the build. Raises PyMongoError where the server refuses it, or does
@@ -35,17 +43,17 @@ async def make_index(collection: Any, keys: list[tuple[str, int]], **options: An
     building = _start(collection, keys, options)
     try:
         while True:
-            await asyncio.wait([building], timeout=REPORT_EVERY)
+            await asyncio.wait([building], timeout=waiting.interval)
             try:
                 if building.done():
                     building.result()
                     return
-                progress = await _progress(collection)
+                progress = await _progress(collection, waiting.call)
             except PyMongoError as error:
-                if not is_transient(error) or loop.time() - answered > PATIENCE:
+                if not is_transient(error) or loop.time() - answered > waiting.silence:
                     raise
                 log.warning("the index of %s is still awaited: %s", collection.full_name, type(error).__name__)
-                await asyncio.sleep(min(1.0, REPORT_EVERY))
+                await asyncio.sleep(min(1.0, waiting.interval))
             else:
                 answered = loop.time()
                 text = "the server builds an index of %s, %s; %.0f s so far"
@@ -60,14 +68,14 @@ def _start(collection: Any, keys: list[tuple[str, int]], options: dict[str, Any]
     return asyncio.ensure_future(maybe_await(collection.create_index(keys, **options)))
 
 
-async def _progress(collection: Any) -> str:
+async def _progress(collection: Any, seconds: float) -> str:
     """How far the server is, in words; a user with the role readWrite alone may not see that."""
     stages = [
         {"$currentOp": {"allUsers": True}},
         {"$match": {"command.createIndexes": collection.name, "command.$db": collection.database.name}},
     ]
     try:
-        with pymongo.timeout(CALL_TIMEOUT):
+        with pymongo.timeout(seconds):
             found = await maybe_await(collection.database.client.admin.aggregate(stages))
             operations = await found.to_list(None)
     except OperationFailure as error:

@@ -35,7 +35,7 @@ END_OF_LIFE = {
 """The day after which a release gets no fixes. Sources: mongodb.com/legal/support-policy/lifecycles, and for rapid
 releases endoflife.date/mongodb; as of May 2026."""
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds for all questions together: a replica set that is electing gets to answer, a wrong address is told soon."""
 
 _BAD_CREDENTIALS = frozenset({18, 8000})
@@ -96,14 +96,14 @@ def _reason(error: Exception, uri: str) -> str:
     return text
 
 
-async def check(client: Client, database: str, *, embedded: bool = False) -> None:
+async def check(client: Client, database: str, *, embedded: bool = False, seconds: float = TIMEOUT) -> None:
     """Raises StartupError unless the server answers, lets us in, has change streams, and is new enough.
 
     Logs what is allowed but unwise; `embedded`: the service's own server, whose version no user chose.
     """
     players = client[database]["players"]
     try:
-        with pymongo.timeout(PATIENCE):
+        with pymongo.timeout(seconds):
             hello = await client.admin.command("hello")
             build = await client.admin.command("buildInfo")
             _fit(hello, build)

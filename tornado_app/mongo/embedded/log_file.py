@@ -24,7 +24,8 @@ _LAST_WORDS = 6384300
 class LogFile:
     """The log at `path`, which mongod appends to, as does whatever fails before mongod has a log."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
         self.path = path
         self._begin = 0
 
@@ -37,7 +38,7 @@ class LogFile:
 
     def rotate(self) -> bool:
         """Put the file aside when it has grown too large; True asks for mongod to open a new one (SIGUSR1)."""
-        if not self.path.exists() or self.path.stat().st_size <= MAX_BYTES:
+        if not self.path.exists() or self.path.stat().st_size <= self._max_bytes:
             return False
         self.path.replace(self.path.with_name(self.path.name + ".1"))
         self._begin = 0

@@ -22,6 +22,7 @@ from tornado_app.runtime import parent_death
 REPLICA_SET = "leaderboard"
 STOP_SECONDS = 15.0
 LOG_CHECK_SECONDS = 60.0
+"""Between two checks of the size of the log."""
 
 ADDRESS_IN_USE, FOLDER_IN_USE = 48, 100
 """Exit codes of mongod. Source: MongoDB's "Exit Codes and Statuses"."""
@@ -90,14 +91,25 @@ def free_port(wanted: int | None = None) -> int:
 class Mongod:
     """A running mongod; `spawn` makes one. `pid` is its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, watchdog: int, log: LogFile) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, watchdog: int, log: LogFile, *, log_check_seconds: float
+    ) -> None:
+        self._log_check_seconds = log_check_seconds
         self._process = process
         self._watchdog = watchdog
         self._log = log
         self.pid = process.pid
 
     @classmethod
-    async def spawn(cls, folder: DataDirectory, port: int, log: LogFile, *, cache_gb: float) -> Mongod:
+    async def spawn(
+        cls,
+        folder: DataDirectory,
+        port: int,
+        log: LogFile,
+        *,
+        cache_gb: float,
+        log_check_seconds: float = LOG_CHECK_SECONDS,
+    ) -> Mongod:
         """Start mongod on `folder`; it answers some time later. Raises StartupError.
 
         It has a session of its own, so that Ctrl-C leaves it to us, and it ends with us, also when we are killed.
@@ -120,7 +132,7 @@ class Mongod:
             os.close(held)
             if output is not None:
                 os.close(output)
-        return cls(process, ours, log)
+        return cls(process, ours, log, log_check_seconds=log_check_seconds)
 
     @property
     def code(self) -> int | None:
@@ -131,7 +143,7 @@ class Mongod:
         """Wait for its end, and keep its log bounded meanwhile; the exit code."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOG_CHECK_SECONDS):
+                async with asyncio.timeout(self._log_check_seconds):
                     code = await self._process.wait()
                     self._close_watchdog()
                     return code

@@ -9,27 +9,48 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.embedded.bootstrap import make_writable
 from tornado_app.mongo.embedded.data_dir import DataDirectory, DirectoryInUse
-from tornado_app.mongo.embedded.log_file import LogFile
-from tornado_app.mongo.embedded.mongod import ADDRESS_IN_USE, FOLDER_IN_USE, REPLICA_SET, Mongod, find_binary, free_port
+from tornado_app.mongo.embedded.log_file import MAX_BYTES, LogFile
+from tornado_app.mongo.embedded.mongod import (
+    ADDRESS_IN_USE,
+    FOLDER_IN_USE,
+    LOG_CHECK_SECONDS,
+    REPLICA_SET,
+    Mongod,
+    find_binary,
+    free_port,
+)
 from tornado_app.runtime.backoff import RestartBackoff
 
 log = logging.getLogger("leaderboard.mongod")
 
-START_SECONDS = 60.0
-"""Until mongod takes writes; recovery after a power cut included."""
-
-LEFTOVER_SECONDS = 3.0
-"""How long a service that was just killed, or its mongod, may still hold the folder."""
-
 MAX_ENDS, STABLE_SECONDS = 5, 5.0
 """So many ends of mongod, none after it had run so long, and it is given up."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-"""Seconds before it is started again; doubled each time."""
+MAX_PAUSE = 5.0
+"""Maximum of the pause before a restart, which is doubled each time."""
+
+
+class Limits(NamedTuple):
+    """Times in seconds, and the size of the log.
+
+    `start`: until mongod accepts writes, recovery after a power cut included. `leftover`: for which a service that was
+    just killed, or its mongod, may still hold the directory. `first_pause`: before the first restart.
+    `log_check`: between two checks of the log, which is rotated at `log_bytes`.
+    """
+
+    start: float = 60.0
+    leftover: float = 3.0
+    first_pause: float = 0.1
+    log_check: float = LOG_CHECK_SECONDS
+    log_bytes: int = MAX_BYTES
+
+
+DEFAULT_LIMITS = Limits()
 
 
 class EmbeddedMongod:
@@ -39,9 +60,10 @@ class EmbeddedMongod:
     lost for good.
     """
 
-    def __init__(self, data_dir: Path, *, cache_gb: float = 0.5) -> None:
+    def __init__(self, data_dir: Path, *, cache_gb: float = 0.5, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self._folder = DataDirectory(data_dir)
-        self._log = LogFile(self._folder.log_file)
+        self._log = LogFile(self._folder.log_file, limits.log_bytes)
         self._cache_gb = cache_gb
         self._port = 0
         self._mongod: Mongod | None = None
@@ -57,7 +79,7 @@ class EmbeddedMongod:
         """Start, and give the URI once it takes writes; it holds the password. Raises StartupError."""
         find_binary()
         try:
-            leftover = asyncio.get_running_loop().time() + LEFTOVER_SECONDS
+            leftover = asyncio.get_running_loop().time() + self._limits.leftover
             await self._lock(leftover)
             await self._first_run(leftover)
             uri = self._folder.publish(self._port, REPLICA_SET)
@@ -92,7 +114,7 @@ class EmbeddedMongod:
             except DirectoryInUse:
                 if asyncio.get_running_loop().time() > leftover:
                     raise
-            await asyncio.sleep(FIRST_PAUSE)
+            await asyncio.sleep(self._limits.first_pause)
 
     async def _first_run(self, leftover: float) -> None:
         """Run on the port of last time, or on another where that is taken, also between our look and mongod's."""
@@ -110,12 +132,18 @@ class EmbeddedMongod:
                     raise
             if code == ADDRESS_IN_USE:
                 self._port = free_port()
-            await asyncio.sleep(FIRST_PAUSE)
+            await asyncio.sleep(self._limits.first_pause)
 
     async def _run(self) -> None:
         """Start mongod and wait until it takes writes. Raises StartupError, and mongod has ended then."""
-        mongod = self._mongod = await Mongod.spawn(self._folder, self._port, self._log, cache_gb=self._cache_gb)
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        mongod = self._mongod = await Mongod.spawn(
+            self._folder,
+            self._port,
+            self._log,
+            cache_gb=self._cache_gb,
+            log_check_seconds=self._limits.log_check,
+        )
+        deadline = asyncio.get_running_loop().time() + self._limits.start
         ended = asyncio.ensure_future(mongod.ended())
         ready = asyncio.ensure_future(
             make_writable(self._port, self._folder.key, self._folder.password, deadline=deadline)
@@ -127,7 +155,7 @@ class EmbeddedMongod:
             ready.result()
         except TimeoutError as error:
             reason = mongod.failure_reason()
-            text = f"the embedded MongoDB was not ready within {START_SECONDS:g} seconds ({error}): {reason}"
+            text = f"the embedded MongoDB was not ready within {self._limits.start:g} seconds ({error}): {reason}"
             await mongod.stop()
             raise StartupError(text) from error
         finally:
@@ -136,7 +164,7 @@ class EmbeddedMongod:
             await asyncio.wait([ended, ready])
 
     async def _keep_alive(self) -> None:
-        restarts = RestartBackoff(FIRST_PAUSE, LONGEST_PAUSE, stable=STABLE_SECONDS)
+        restarts = RestartBackoff(self._limits.first_pause, MAX_PAUSE, stable=STABLE_SECONDS)
         while self._mongod is not None:
             restarts.started()
             code = await self._mongod.ended()

@@ -33,7 +33,8 @@ MAX_UNKNOWN_DOCUMENTS = 10_000
 class LedgerScan:
     """Reads one board for an audit. All methods raise PyMongoError."""
 
-    def __init__(self, database: Any, *, collection: str = LEDGER, players: str = "players") -> None:
+    def __init__(self, database: Any, *, collection: str = LEDGER, players: str = "players", page: int = PAGE) -> None:
+        self._page_size = page
         self._database = database
         options = {"read_concern": ReadConcern("majority"), "codec_options": TOLERANT}
         self._entries = database.get_collection(collection, **options)
@@ -68,7 +69,11 @@ class LedgerScan:
     async def accounts(self, after: str) -> Sequence[PlayerBalance]:
         """A page of players, from the one after `after` on; none at the end."""
         with pymongo.timeout(TIMEOUT):
-            found = self._players.find({"_id": {"$gt": after}}, {"score": 1, "last": 1}).sort("_id", 1).limit(PAGE)
+            found = (
+                self._players.find({"_id": {"$gt": after}}, {"score": 1, "last": 1})
+                .sort("_id", 1)
+                .limit(self._page_size)
+            )
             return [_account(document) for document in await found.to_list(None)]
 
     async def account(self, player: str) -> PlayerBalance | None:
@@ -91,7 +96,7 @@ class LedgerScan:
             documents: list[Document] = [{}]
             while documents:
                 with pymongo.timeout(TIMEOUT):
-                    documents = await cursor.to_list(PAGE)
+                    documents = await cursor.to_list(self._page_size)
                 for document in documents:
                     yield document["player"], document.get("n"), _entry(document)
         finally:

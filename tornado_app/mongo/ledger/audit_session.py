@@ -15,7 +15,7 @@ from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import Client, DriverName, maybe_await
 from tornado_app.mongo.embedded.data_dir import DataDirectory, DirectoryInUse
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
-from tornado_app.mongo.ledger.audit_scan import LedgerScan
+from tornado_app.mongo.ledger.audit_scan import PAGE, LedgerScan
 from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.runtime.tasks import cancel_and_wait
 
@@ -27,6 +27,7 @@ async def open_ledger(
     *,
     data_dir: Path,
     driver: DriverName = "pymongo",
+    page: int = PAGE,
     timeout: float = 5.0,  # noqa: ASYNC109  # the driver's own bound
 ) -> AsyncIterator[LedgerScan]:
     """Database `name` as an audit reads it; `uri` None is the embedded one in `data_dir`, running or not.
@@ -44,7 +45,7 @@ async def open_ledger(
             await preflight.check(client, name, embedded=embedded)
             if alone:
                 await stack.enter_async_context(_writing(client, name))
-            scan = LedgerScan(client[name])
+            scan = LedgerScan(client[name], page=page)
             if not await scan.exists():
                 raise StartupError(
                     f"database {name!r} has no ledger yet: it begins with the first start of the service"

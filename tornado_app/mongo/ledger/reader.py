@@ -45,8 +45,15 @@ class Ledger:
     """Reads one board's ledger. Every method raises DatabaseError when the database does not answer in `timeout`."""
 
     def __init__(
-        self, database: Any, *, collection: str = LEDGER, players: str = "players", timeout: float = 5.0
+        self,
+        database: Any,
+        *,
+        collection: str = LEDGER,
+        players: str = "players",
+        timeout: float = 5.0,
+        page: int = PAGE,
     ) -> None:
+        self._page_size = page
         options = {"write_concern": DURABLE, "read_concern": ReadConcern("majority"), "codec_options": TOLERANT}
         self._entries = database.get_collection(collection, **options)
         self._players = database.get_collection(players, **options)
@@ -60,7 +67,7 @@ class Ledger:
     async def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
     ) -> AsyncGenerator[list[AcceptedAction]]:
-        """The player's accepted actions that were not taken back, newest first, up to `PAGE` at a time.
+        """The player's accepted actions that were not taken back, newest first, up to `page` at a time.
 
         `action_id`: only the one of that id; `since_ms`: only those from that time on, in milliseconds. All of the
         player's entries are read: the database would look for the few that fit in one call, which takes too long.
@@ -83,11 +90,11 @@ class Ledger:
 
     async def _pages(self, cursor: Any) -> AsyncGenerator[list[Document]]:
         """What a cursor finds. No answer is so large that reading it would hold up the loop."""
-        cursor = cursor.batch_size(PAGE)
+        cursor = cursor.batch_size(self._page_size)
         try:
             while True:
                 async with database_errors(self._timeout):
-                    page = await cursor.to_list(PAGE)
+                    page = await cursor.to_list(self._page_size)
                 if not page:
                     return
                 yield page

@@ -69,8 +69,11 @@ async def begin_without_players(client: Client, database: str) -> None:
 class Reconciliation:
     """One comparison of all players with the ledger. `first`: the ledger never followed the stream before."""
 
-    def __init__(self, players: Any, appender: LedgerAppender, heads: ChainHeads, lease: Lease, *, first: bool) -> None:
+    def __init__(
+        self, players: Any, appender: LedgerAppender, heads: ChainHeads, lease: Lease, *, first: bool, page: int
+    ) -> None:
         self._players = players
+        self._page_size = page
         self._appender = appender
         self._heads = heads
         self._lease = lease
@@ -119,8 +122,8 @@ class Reconciliation:
             "filter": {"_id": {"$gt": after}},
             "sort": {"_id": 1},
             "projection": {"score": 1, "last": 1},
-            "limit": PAGE,
-            "batchSize": PAGE,
+            "limit": self._page_size,
+            "batchSize": self._page_size,
             "singleBatch": True,
             "readConcern": {"level": "snapshot"},
         }

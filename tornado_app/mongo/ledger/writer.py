@@ -30,7 +30,7 @@ from tornado_app.mongo.ledger.chain_heads import ChainHeads
 from tornado_app.mongo.ledger.entries import LedgerEvent, entries_for, head_of, ledger_event
 from tornado_app.mongo.ledger.lease import CALL_TIMEOUT, TTL, Lease, LeaseLost
 from tornado_app.mongo.ledger.reader import LEDGER
-from tornado_app.mongo.ledger.reconciliation import Reconciliation, erasure
+from tornado_app.mongo.ledger.reconciliation import PAGE, Reconciliation, erasure
 from tornado_app.mongo.players.documents import Document
 from tornado_app.mongo.players.write_marker import Kind
 from tornado_app.runtime.backoff import backoff
@@ -66,8 +66,10 @@ class LedgerWriter:
         ttl: float = TTL,
         on_appended: Callable[[EntryKind, int], None] = lambda kind, count: None,
         feed: Feed | None = None,
+        page: int = PAGE,
     ) -> None:
         self._feed = feed
+        self._page = page
         self._players = client[database][collection]
         self.lease = Lease(client[database], ledger, ttl=ttl)
         self._appender = LedgerAppender(client[database], self.lease, collection=ledger, on_appended=on_appended)
@@ -208,7 +210,7 @@ class LedgerWriter:
 
     async def _open(self, state: Document) -> Any:
         first = not state.get("initialised")
-        opening = Reconciliation(self._players, self._appender, self._heads, self.lease, first=first)
+        opening = Reconciliation(self._players, self._appender, self._heads, self.lease, first=first, page=self._page)
         started = await opening.run(state.get("reconcile_started"))
         self._heads.forget()
         await self.lease.keep({"resume_token": started, "reconcile_started": None, "initialised": True})

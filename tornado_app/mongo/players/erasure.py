@@ -25,8 +25,8 @@ from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.moderation")
 
-EVERY = 15.0
-"""Seconds between two looks for erasures that were interrupted."""
+INTERVAL = 15.0
+"""Seconds between two searches for interrupted erasures."""
 
 TIMEOUT = 10.0
 """Seconds for one look, and for each erasure that it finishes."""
@@ -64,10 +64,10 @@ class Eraser:
                 await self._finish(document)
         return len(documents)
 
-    async def run(self) -> None:
+    async def run(self, interval: float = INTERVAL) -> None:
         """Finish what was interrupted, now and then, until cancelled."""
         while True:
-            await asyncio.sleep(jittered(EVERY))
+            await asyncio.sleep(jittered(interval))
             await self.try_to_finish()
 
     async def try_to_finish(self) -> None:
@@ -75,7 +75,11 @@ class Eraser:
         try:
             count = await self.finish_all()
         except PyMongoError as error:
-            log.warning("interrupted erasures are left for %g s: %s", EVERY, type(error).__name__)
+            log.warning(
+                "search for interrupted erasures failed, the next one follows in %g s: %s",
+                INTERVAL,
+                type(error).__name__,
+            )
             return
         if count:
             log.warning("finished erasures that were interrupted", extra={"players": count})

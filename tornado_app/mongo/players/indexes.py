@@ -12,7 +12,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import DURABLE, Client
-from tornado_app.mongo.client.index_build import make_index
+from tornado_app.mongo.client.index_build import DEFAULT_WAITING, Waiting, make_index
 from tornado_app.mongo.players.documents import BOARD_ORDER
 from tornado_app.mongo.players.suspects import RETENTION, SUSPECTS
 
@@ -33,25 +33,27 @@ _INDIFFERENT = frozenset({"v", "key", "ns", "background"})
 """What an index may be besides its keys, and still hold every player in our order."""
 
 
-async def ensure(client: Client, database: str, collection: str = "players") -> None:
+async def ensure(
+    client: Client, database: str, collection: str = "players", *, waiting: Waiting = DEFAULT_WAITING
+) -> None:
     """Make the indexes where they are missing, however long that takes. Raises StartupError where that cannot be."""
     players = client[database].get_collection(collection, write_concern=DURABLE)
     try:
-        if not await _made(players, BOARD_ORDER, name=BOARD_INDEX):
+        if not await _made(players, BOARD_ORDER, waiting, name=BOARD_INDEX):
             with pymongo.timeout(TIMEOUT):
                 _accept(await players.index_information(), f"{database}.{collection}")
-        await _made(players, [("hidden", 1)], name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
+        await _made(players, [("hidden", 1)], waiting, name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
         # An index on the same field with another time is an operator's choice, and stays.
-        await _made(client[database][SUSPECTS], [("seen", 1)], expireAfterSeconds=RETENTION)
+        await _made(client[database][SUSPECTS], [("seen", 1)], waiting, expireAfterSeconds=RETENTION)
     except PyMongoError as error:
         reason = preflight.explain(error, database)
         raise StartupError(f"the indexes of {database}.{collection} cannot be made: {reason}") from error
 
 
-async def _made(collection: Any, keys: list[tuple[str, int]], **options: Any) -> bool:
+async def _made(collection: Any, keys: list[tuple[str, int]], waiting: Waiting, **options: Any) -> bool:
     """Whether the index is there; not where one with other options is in its place."""
     try:
-        await make_index(collection, keys, **options)
+        await make_index(collection, keys, waiting=waiting, **options)
     except OperationFailure as error:
         if error.code not in _CONFLICTS:
             raise
