@@ -8,9 +8,10 @@ import re
 import pytest
 from jsonschema import Draft7Validator
 
-from tests.clients.js.toolchain import ROOT, consumer_packages, node, run
+from tests.clients.js.toolchain import consumer_packages, node, run
 from tests.support.openapi import DOCUMENT as OPENAPI
 from tests.support.openapi import SOCKETS, nodes
+from tests.support.project import ROOT
 from tornado_app.api.openapi import asyncapi
 from tornado_app.cli.main import main
 

@@ -7,7 +7,6 @@ import json
 import re
 import socket
 import time
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -16,6 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.support.project import ROOT
 from tests.support.raw_http import RawConnection
 from tests.support.service import token
 from tests.support.wait import wait_until
@@ -25,7 +25,6 @@ from tornado_app.core import errors
 from tornado_app.http import errors as http_errors
 from tornado_app.http import refusal_log as refusals
 
-PROJECT = Path(__file__).parents[2]
 USER = "refused-1"
 PLAYER = token(USER)
 SERVER = token("game-1", scope="scores:write")
@@ -273,11 +272,11 @@ def test_docs_list_the_reasons_of_the_code():
     )  # so that the subclasses of both modules are known
     kinds = {kind.__name__ for kind in subclasses(errors.LeaderboardError)} | {"InvalidJws", "UnknownKey", "_other"}
     used = {inspect.signature(InvalidJws).parameters["reason"].default}
-    for path in (PROJECT / "tornado_app").rglob("*.py"):
+    for path in (ROOT / "tornado_app").rglob("*.py"):
         calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
         named = [call for call in calls if getattr(call.func, "attr", getattr(call.func, "id", "")) in kinds]
         used |= {reason for call in named for reason in reasons(call)}
-    text = (PROJECT / "docs" / "logs.md").read_text(encoding="utf-8").partition("## Refusals")[2].partition("\n## ")[0]
+    text = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8").partition("## Refusals")[2].partition("\n## ")[0]
     cells = re.findall(r"(?m)^\| (`\w+`(?:, `\w+`)*) \|", text)
     assert set(re.findall(r"\w+", " ".join(cells))) - {"reason"} == used
 

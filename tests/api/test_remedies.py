@@ -2,19 +2,18 @@
 
 import argparse
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.support.project import ROOT
 from tornado_app.api import remedies
 from tornado_app.api.openapi import document
 from tornado_app.cli import main
 from tornado_app.config import SETTINGS
 from tornado_app.observability.metrics import Metrics
 
-PROJECT = Path(__file__).parents[2]
-DOCUMENT = (PROJECT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-LOGS = (PROJECT / "docs" / "logs.md").read_text(encoding="utf-8")
+DOCUMENT = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+LOGS = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
 SYMPTOMS = [
     "401 for everyone", "403 for everyone", "404 for everyone", "Sockets close with 4403", "Sockets close with 4429",
     "The page is blank", "The board does not change", "Everyone has the same address",
@@ -76,5 +75,5 @@ def test_its_links_lead_somewhere():
     }
     for target in re.findall(r"\]\(([^)]+)\)", DOCUMENT):
         path, _, anchor = target.partition("#")
-        assert not path or (PROJECT / "docs" / path).is_file(), target
+        assert not path or (ROOT / "docs" / path).is_file(), target
         assert path or anchor in headings, target

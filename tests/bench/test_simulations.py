@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 
 from bench.simulate import group_commit, partitions, processes
 from bench.simulate.__main__ import TABLES
+from tests.support.project import ROOT
 from tornado_app.core.ranks import Ranks
 
-PAGE = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("load", [0.5, 0.7, 0.9])

@@ -3,22 +3,20 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
+from tests.support.project import ROOT
 from tornado_app.config import SETTINGS
 from tornado_app.config.document import render
 
-PROJECT = Path(__file__).parents[2]
-
 
 def test_the_page_is_the_one_that_the_code_makes():
-    page = (PROJECT / "docs" / "settings.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert page == render(), "run: python -m tornado_app.config > docs/settings.md"
 
 
 def test_the_command_prints_the_page():
     done = subprocess.run(
-        [sys.executable, "-m", "tornado_app.config"], capture_output=True, cwd=PROJECT, check=True, timeout=60
+        [sys.executable, "-m", "tornado_app.config"], capture_output=True, cwd=ROOT, check=True, timeout=60
     )
     assert done.stdout.decode() == render()
 

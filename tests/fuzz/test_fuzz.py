@@ -6,16 +6,15 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import missing
 from tests.fuzz.targets import TARGETS
+from tests.support.project import ROOT
 
 pytestmark = pytest.mark.long
 
-ROOT = Path(__file__).parents[2]
 SECONDS = os.environ.get("FUZZ_SECONDS", "10")
 
 

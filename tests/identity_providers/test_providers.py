@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -15,13 +14,14 @@ import pytest
 from tests.auth.forgery import signing
 from tests.identity_providers.samples import EMAIL, REAL_NAME, SAMPLES, Sample, rsa
 from tests.support.jwks import Provider
+from tests.support.project import ROOT
 from tests.support.service import RunningService
 from tests.support.wait import wait_until
 from tests.support.websocket_client import opened
 from tornado_app.config import load_config
 from tornado_app.core.identity import MAX_TOKEN
 
-DOCS = Path(__file__).parents[2] / "docs" / "tokens.md"
+DOCS = ROOT / "docs" / "tokens.md"
 
 
 class Site(NamedTuple):

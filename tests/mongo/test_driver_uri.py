@@ -1,7 +1,6 @@
 """Options of mongodb_uri that would break a promise are not used, and the log says what the service does instead."""
 
 import logging
-from pathlib import Path
 
 import pytest
 from bson import UUID_SUBTYPE, Binary
@@ -11,6 +10,7 @@ from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 from pymongo.read_preferences import Primary
 
 from tests.support.drivers import BOTH_DRIVERS
+from tests.support.project import ROOT
 from tornado_app.config import document
 from tornado_app.mongo.client.driver import OVERRIDDEN, REPORTED, connect, maybe_await
 
@@ -134,5 +134,5 @@ async def test_what_another_program_wrote_can_be_read_whatever_the_uri_says(mong
 
 
 def test_every_overridden_option_is_documented():
-    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in WEAK if f"`{name}`" not in page] == []

@@ -11,8 +11,8 @@ from urllib.error import URLError
 import pytest
 
 from dashboards import observe
-from tests.support.chart import ROOT
 from tests.support.program import Program
+from tests.support.project import ROOT
 from tests.support.prometheus import need
 from tests.support.rules import ALERTS
 from tests.support.wait import wait_until

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from leaderboard_logs import formatters, setup
+from tests.support.project import ROOT
 from tornado_app.config import Config
 from tornado_app.observability import logs
-
-PROJECT = Path(__file__).parents[2]
 
 log = logging.getLogger("leaderboard.test")
 
@@ -242,7 +241,7 @@ def test_a_traceback_in_text_is_indented_so_that_it_cannot_pose_as_lines(text):
 def test_stderr_is_where_lines_go_by_default():
     code = "import logging, tornado_app.observability.logs as l; l.configure(); logging.getLogger('x').info('hi')"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, timeout=60
     )
     assert not done.stdout
     assert json.loads(done.stderr)["message"] == "hi"

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from tornado.httputil import HTTPHeaders
 
+from tests.support.project import ROOT
 from tornado_app.http.dispatcher import trace_id
 
-PROJECT = Path(__file__).parents[2]
 RESULTS = ("accepted", "replayed")
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 def test_each_event_is_in_the_document():
-    code = "\n".join(path.read_text(encoding="utf-8") for path in (PROJECT / "tornado_app").rglob("*.py"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tornado_app").rglob("*.py"))
     written = set(re.findall(r'"event": "(\w+)"', code)) | {f"score_{result}" for result in RESULTS}
-    text = (PROJECT / "docs" / "logs.md").read_text(encoding="utf-8").partition("## Events")[2].partition("## ")[0]
+    text = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8").partition("## Events")[2].partition("## ")[0]
     assert set(re.findall(r"(?m)^\| `(\w+)` \|", text)) - {"event"} == written
 
 

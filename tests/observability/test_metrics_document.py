@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from leaderboard_operator.metrics import Metrics as OperatorMetrics
+from tests.support.project import ROOT
 from tornado_app.observability.metrics import Metrics
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCUMENT = ROOT / "docs" / "metrics.md"
 HEAD = """# Metrics
 
 Prometheus scrapes the service at `/metrics` on `metrics_port`, and the operator on its port 8080. In the OpenMetrics

@@ -17,7 +17,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.clients.js.toolchain import CONSUMER, NAME, PACKAGE, ROOT, declarations, install, node, pack, run
+from tests.clients.js.toolchain import CONSUMER, NAME, PACKAGE, declarations, install, node, pack, run
+from tests.support.project import ROOT
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually
 from tests.web.conftest import browser, chromium

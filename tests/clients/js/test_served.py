@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from tests.clients.js.toolchain import PACKAGE, ROOT
+from tests.clients.js.toolchain import PACKAGE
+from tests.support.project import ROOT
 from tornado_app.api.pages import static
 from tornado_app.http.messages import Request, Response
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.conftest import missing
 from tests.support.npm import packages
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "clients" / "js"
 CONSUMER = Path(__file__).with_name("consumer")
 NAME = "@leaderboard/client"

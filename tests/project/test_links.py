@@ -3,9 +3,9 @@
 import re
 from functools import cache
 from itertools import count
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.support.project import ROOT
+
 FOLDERS = ("docs", "helm", "clients", "bench")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 

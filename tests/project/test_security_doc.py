@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from functools import cache
 
-from tests.support.project import ROOT
+from tests.support.project import ROOT, known_tests
 from tornado_app.config.settings import SETTINGS
 
 TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-
-
-@cache
-def known_tests() -> frozenset[str]:
-    """The names of all test functions."""
-    found: set[str] = set()
-    for path in (ROOT / "tests").rglob("test_*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-        found |= {node.name for node in ast.walk(tree) if isinstance(node, kinds) and node.name.startswith("test_")}
-    return frozenset(found)
 
 
 def section(title: str) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.auth.forgery import ec_private_pem, public_pem
+from tests.support.project import ROOT
 from tornado_app.auth.keys import KeySet, secret_key
 from tornado_app.auth.proofs import Proof, ProofVerifier
 from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
 
-PROJECT = Path(__file__).parents[1]
 SECRET = "another-horse-another-battery-9876543210"
 ACTION = ["sign-action", "--sub", "alice", "--type", "level_complete"]
 
@@ -130,6 +130,6 @@ def test_it_loads_neither_server_nor_driver(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True, timeout=60,
-        env={"PYTHONPATH": str(PROJECT)},
+        env={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stdout.splitlines()[1] == "set()"

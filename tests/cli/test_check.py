@@ -12,6 +12,7 @@ import pytest
 from tests.auth.forgery import claims, forge, public_pem, rsa_private_pem, signing, signing_key
 from tests.auth.provider import jwk, jwks
 from tests.support.jwks import Provider
+from tests.support.project import ROOT
 from tornado_app.auth.keys import signing_secret
 from tornado_app.auth.minting import mint
 from tornado_app.auth.proofs import sign_action
@@ -19,7 +20,6 @@ from tornado_app.cli import check
 from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
 
-PROJECT = Path(__file__).parents[1]
 SECRET, PROOF_SECRET = "correct-horse-battery-staple-0123456789", "another-battery-staple-0123456789-abcdef"
 KEY, PROOF_KEY = signing_secret(SECRET), signing_secret(PROOF_SECRET)
 
@@ -207,7 +207,7 @@ def test_proof_is_told_from_a_token(capsys):
 
 
 def test_every_reason_of_a_token_or_proof_has_a_remedy():
-    text = (PROJECT / "docs" / "logs.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
     rows = re.findall(
         r"(?m)^\| (`\w+`(?:, `\w+`)*) \| (`invalid_token`|`expired_token`|`invalid_action|the same)", text
     )

@@ -10,13 +10,13 @@ from types import ModuleType
 import pytest
 
 import tornado_app
+from tests.support.project import ROOT
 from tornado_app import __version__, service
 from tornado_app.api import openapi
 from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS, Config
 from tornado_app.core.errors import StartupError
 
-PROJECT = Path(__file__).parents[1]
 SECRET = "correct-horse-battery-staple-0123456789"
 PROOF_SECRET = "another-horse-another-battery-9876543210"
 COMMANDS = (
@@ -216,7 +216,7 @@ def test_help_alone_lists_the_commands_and_the_exit_codes(capsys):
     assert main(["help"]) == 0
     text = capsys.readouterr().out
     assert all(f"\n    {command}" in text for command in COMMANDS)
-    page = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     codes = re.findall(r"(?m)^\| (\d+) \|", page)
     assert codes == ["0", "1", "2", "3", "130"]
     assert re.findall(r"(?m)^  (\d+) ", text) == codes
@@ -325,7 +325,7 @@ def test_openapi_prints_json(part, capsys):
 
 def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
     with subprocess.Popen(
-        [sys.executable, "-m", "tornado_app", "check-config"], cwd=PROJECT, env={"PYTHONPATH": str(PROJECT)},
+        [sys.executable, "-m", "tornado_app", "check-config"], cwd=ROOT, env={"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout is not None

@@ -14,8 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from tests.support.project import ROOT, normal, pinned
-from tests.test_security_doc import known_tests
+from tests.support.project import ROOT, known_tests, normal, pinned
 
 LIST = yaml.safe_load((Path(__file__).parent / "advisories.yaml").read_text(encoding="utf-8"))
 SHIPPED = ("", "embedded", "motor", "operator", "tracing")

@@ -15,6 +15,7 @@ import pytest
 
 from tests.auth.forgery import ec_private_pem, public_pem
 from tests.conftest import missing
+from tests.support.project import ROOT
 from tests.support.service import RunningService, token
 from tornado_app.auth.keys import KeySet, public_key, secret_key
 from tornado_app.auth.proofs import ProofVerifier
@@ -22,8 +23,7 @@ from tornado_app.config import SETTINGS
 
 pytestmark = pytest.mark.long
 
-PROJECT = Path(__file__).parents[1]
-EXAMPLES = PROJECT / "docs" / "examples"
+EXAMPLES = ROOT / "docs" / "examples"
 KEY = "the-examples-proof-key-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ODD = 'naïve <level> & "quotes" \\ 日本'
 
@@ -170,19 +170,19 @@ def test_each_front_end_takes_one(service: RunningService):
 
 
 def test_the_page_links_what_there_is_and_names_settings_that_there_are():
-    page = (PROJECT / "docs" / "signing.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "signing.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page)
     assert {path.name for path in EXAMPLES.glob("sign_*")} <= {Path(link).name for link in links}
-    assert all((PROJECT / "docs" / link).is_file() for link in links)
+    assert all((ROOT / "docs" / link).is_file() for link in links)
     flags = set(re.findall(r"leaderboard serve (--[a-z-]+)(?: \w+ (--[a-z-]+))?", page))
     known = {setting.flag for setting in SETTINGS}
     assert {flag for pair in flags for flag in pair if flag} <= known
     assert "how-long-an-actions-id-is-remembered" in page
-    assert "### How long an action's id is remembered" in (PROJECT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert "### How long an action's id is remembered" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
 
 def test_the_claims_on_the_page_are_those_of_the_examples():
-    page = (PROJECT / "docs" / "signing.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "signing.md").read_text(encoding="utf-8")
     claims = re.findall(r"^\| `([a-z]{3})` \| (?!is taken)", page, re.MULTILINE)
     header, payload, _ = sign("sign_action.py", "alice", "level_complete", "50").split(".")
     assert claims == list(json.loads(_decoded(payload)))

@@ -5,17 +5,17 @@ import http.client
 import json
 import re
 from collections import defaultdict
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.support.project import ROOT
 from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
 
-PAGE = (Path(__file__).parents[1] / "docs" / "logs.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 ADMIN = token("mod", scope="leaderboard:admin")

@@ -5,17 +5,16 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
 
+from tests.support.project import ROOT
 from tests.support.service import RunningService, token
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.long
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "backfill.md").read_text(encoding="utf-8")
 SECRET = "/run/secrets/mongodb-uri"
 HEADER = "user_id,username,score,updated_at"

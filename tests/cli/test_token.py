@@ -8,11 +8,11 @@ import pytest
 from jose import jwt
 
 from tests.support.certificates import make_pair
+from tests.support.project import ROOT
 from tests.support.subjects import SUBJECTS
 from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
 
-PROJECT = Path(__file__).parents[1]
 SECRET = "correct-horse-battery-staple-0123456789"
 
 
@@ -97,6 +97,6 @@ def test_token_loads_neither_server_nor_driver(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True, timeout=60,
-        env={"PYTHONPATH": str(PROJECT)},
+        env={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stdout.splitlines()[1] == "set()"
