@@ -153,7 +153,7 @@ def test_what_ends_leaves_no_cycles(service, act):
 async def test_full_searches_come_at_their_own_times_only(monkeypatch):
     monkeypatch.setattr(gc_policy, "FULL_COLLECTION_INTERVAL", 0.01)
     before, searches = gc.get_threshold(), []
-    monkeypatch.setattr(gc_policy, "_search", lambda: searches.append(gc.get_threshold()))
+    monkeypatch.setattr(gc_policy, "_collect", lambda: searches.append(gc.get_threshold()))
     task = asyncio.ensure_future(gc_policy.run_gc_policy())
     await eventually(lambda: len(searches) > 2)
     assert {(young, middle) for young, middle, _ in searches} == {before[:2]}
