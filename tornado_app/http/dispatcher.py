@@ -87,9 +87,9 @@ class Dispatcher:
         """Set id and client address of a request, and its log fields. `peer`: the address of the connection."""
         headers, proxies = request.headers, self._proxies
         request.id = self.request_id(headers.get("X-Request-Id"))
-        request.remote = peer if proxies is None else proxies.client_address(peer, headers.get("X-Forwarded-For"))
         current_request_id.set(request.id)
         current_trace_id.set(trace_id(headers))
+        request.remote = peer if proxies is None else proxies.client_address(peer, headers.get("X-Forwarded-For"))
 
     def count(self, method: str, route: str, status: int, seconds: float, request: str) -> None:
         """Count a response. `request`: its id, for the exemplar.
