@@ -118,7 +118,7 @@ def backfill(options: argparse.Namespace) -> None:
     total = check(options.file)
     with MongoClient[Document](options.mongodb_uri_file.read_text().strip(), w="majority", journal=True) as client:
         database = client[options.mongodb_database]
-        if (database["leases"].find_one({"_id": "ledger"}) or {}).get("opened"):
+        if (database["leases"].find_one({"_id": "ledger"}) or {}).get("initialised"):
             raise SystemExit(
                 "the service has run on this database: points go through its API, or the audit reports them"
             )

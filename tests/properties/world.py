@@ -75,7 +75,7 @@ class World:
         limits = WritePolicy(RateLimit(rules.updates, rules.window / 1000), rules.history_size, rules.cap)
         self.stores = [
             MongoStore(
-                client, service.database, rules=limits, timeout=30, clock=lambda n=n: self.clock(n)
+                client, service.database, policy=limits, timeout=30, clock=lambda n=n: self.clock(n)
             )
             for n, client in enumerate(service.clients)
         ]  # fmt: skip
