@@ -175,19 +175,21 @@ def _table() -> Panel:
             "Value #M": "Players",
         },
     )
-    column(panel, "Namespace", Look(width=130))
-    column(panel, "Leaderboard", Look(link=("Its dashboard", slo.service_of("__value.raw")), width=130))
-    column(panel, "Players are", Look(words=slo.VERDICT, width=180))
-    column(panel, "Ready", Look(words=READY))
-    column(panel, "Requests", Look("reqps"))
+    column(panel, "Namespace", Look(width=98))
+    column(panel, "Leaderboard", Look(link=("Its dashboard", slo.service_of("__value.raw")), width=99))
+    column(panel, "Players are", Look(words=slo.VERDICT, width=165))
+    column(panel, "Ready", Look(words=READY, width=60))
+    column(panel, "Pods ready", Look(width=92))
+    column(panel, "Of", Look(width=45))
+    column(panel, "Requests", Look("reqps", width=88))
     for each in slo.OBJECTIVES:
         look = Look("suffix: ×", {1.0: YELLOW, float(slo.HURTS): RED}, decimals=1)
         column(panel, each.name, look)
     column(panel, "Answer p99", Look("s"))
     column(panel, "Live p99", Look("s"))
-    column(panel, "Sockets", Look("short"))
+    column(panel, "Sockets", Look("short", width=78))
     column(panel, "Fullest pod", Look("percentunit", {0.85: ORANGE, 0.99: RED}, decimals=0))
-    column(panel, "Players", Look("short"))
+    column(panel, "Players", Look("short", width=80))
     return panel.sort_by([common.TableSortByFieldState().display_name("Players are").desc(True)])
 
 

@@ -110,6 +110,7 @@ def named(
 ) -> stat.Panel:
     """A word on its colour for each series, with the name of the series."""
     panel = _stat(title, question, "none", (target,), width, height).mappings(_words(words)).thresholds(_steps({}))
+    panel.text(common.VizTextDisplayOptions().title_size(13).value_size(15))  # left to itself, too small to read
     return panel.text_mode(shapes.BigValueTextMode.VALUE_AND_NAME).color_mode(shapes.BigValueColorMode.BACKGROUND)
 
 

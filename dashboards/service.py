@@ -61,7 +61,7 @@ def _hurt() -> list[Panel]:
             "is ready; or an alert wakes a person. Of several reasons the worst is said.",
             now(f"topk({SHOWN}, {slo.verdicts()})", slo.NAME),
             slo.VERDICT,
-            width=5,
+            width=7,
         ),
         *(slo.figure(each) for each in slo.OBJECTIVES),
         bars(
@@ -71,7 +71,7 @@ def _hurt() -> list[Panel]:
             *(now(each.left(), each.name) for each in slo.OBJECTIVES),
             steps={0.0: ORANGE, 0.25: GREEN},
             lowest=RED,
-            width=7,
+            width=5,
         ),
         states(
             "Since when",

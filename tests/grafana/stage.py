@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import yaml
 from websockets.sync.client import connect
 
+from leaderboard_operator.resources.prometheusrule import prometheus_rule
 from tests.operator.boards import Boards, leaderboard
+from tests.operator.samples import board
 from tests.support.cluster import Cluster
 from tests.support.frontends import WRITES
 from tests.support.kubernetes import make_namespace
@@ -47,7 +50,8 @@ class Stage(NamedTuple):
 def stage(cluster: Cluster, database: ReplicaSet, folder: Path) -> Iterator[Stage]:
     """Start everything, and keep players busy until the end."""
     with ExitStack() as stack:
-        operator = _operator(stack, cluster, folder)
+        arcade, quiz = _leaderboards()
+        operator = _operator(stack, cluster, folder, arcade, quiz)
         pods = [RunningService(uri=database.uri, database="arcade") for _ in PODS]
         for name, pod in zip(PODS, pods, strict=True):
             stack.callback(pod.close)
@@ -57,14 +61,32 @@ def stage(cluster: Cluster, database: ReplicaSet, folder: Path) -> Iterator[Stag
         ]
         targets.append(_target(operator.url, "leaderboard-operator-0", SYSTEM))
         scrapes = [{"job_name": "leaderboard", "honor_labels": True, "static_configs": targets}]
-        rules = [ROOT / place / "rules.yaml" for place in ("dashboards", "helm/leaderboard/files")]
+        rules = [_rules(each, folder) for each in (arcade, quiz)] + [ROOT / "helm/leaderboard/files/rules.yaml"]
         prometheus = stack.enter_context(Prometheus(folder / "prometheus", scrapes, rules))
         stack.enter_context(Load(pods))
         yield Stage(database, prometheus)
 
 
-def _operator(stack: ExitStack, cluster: Cluster, folder: Path) -> Operator:
-    """An operator, a Leaderboard that it brings about, and one whose Secrets are missing."""
+def _leaderboards() -> tuple[Object, Object]:
+    """A Leaderboard, and one whose Secrets are missing."""
+    slow = {"latency": "5s", "propagation": "5s"}  # a busy machine breaks no objective of these tests
+    broken = leaderboard("quiz", monitoring={"slo": slow})
+    broken["spec"]["database"] = {"connectionSecretRef": {"name": "quiz-mongo", "key": "uri"}, "name": "quiz"}
+    return leaderboard(LEADERBOARD, monitoring={"slo": slow}), broken
+
+
+def _rules(resource: Object, folder: Path) -> Path:
+    """A file of the rules that the operator makes a PrometheusRule of."""
+    name = resource["metadata"]["name"]
+    made = prometheus_rule(board(resource["spec"], namespace=GAMES, name=name))
+    assert made is not None
+    path = folder / f"{name}.rules.yaml"
+    path.write_text(yaml.safe_dump(made["spec"]), encoding="utf-8")
+    return path
+
+
+def _operator(stack: ExitStack, cluster: Cluster, folder: Path, whole: Object, broken: Object) -> Operator:
+    """An operator with both Leaderboards, one of which it brings about."""
     for name in (GAMES, SYSTEM):
         make_namespace(cluster, name)
         stack.callback(cluster.kubectl, "delete", "namespace", name, "--wait=false")
@@ -76,10 +98,7 @@ def _operator(stack: ExitStack, cluster: Cluster, folder: Path) -> Operator:
     operator = Operator(installed, folder / "operator.log")
     stack.callback(operator.close)
     operator.start()
-    broken = leaderboard("quiz")
-    broken["spec"]["database"] = {"connectionSecretRef": {"name": "quiz-mongo", "key": "uri"}, "name": "quiz"}
-    patient = {"latency": "2.5s", "propagation": "2.5s"}  # how fast a busy machine is, is not what is looked at here
-    boards.apply(leaderboard(LEADERBOARD, monitoring={"slo": patient}), broken)
+    boards.apply(whole, broken)
     boards.wait(name=LEADERBOARD)
     return operator
 

@@ -79,9 +79,9 @@ def test_each_panel_answers_and_is_drawn(name: str, loaded: dict[str, Any], brow
 def test_a_leaderboard_is_chosen_by_a_click_and_stays_chosen(loaded: dict[str, Any], browser: Browser) -> None:
     with view(browser, loaded["Fleet"]) as seen:
         seen.panel("Every Leaderboard").locator("a", has_text=LEADERBOARD).click()
-        expect(seen.page).to_have_url(re.compile(f"var-leaderboard={LEADERBOARD}"))
-        service = seen.page.get_by_role("link", name="Leaderboard / Service")
-        expect(service).to_have_attribute("href", re.compile(f"var-leaderboard={LEADERBOARD}"))
+        expect(seen.page).to_have_url(re.compile(f"/leaderboard-service.*var-leaderboard={LEADERBOARD}"))
+        fleet = seen.page.get_by_role("link", name="Leaderboard / Fleet")
+        expect(fleet).to_have_attribute("href", re.compile(f"var-leaderboard={LEADERBOARD}"))
 
 
 def test_an_alert_leads_to_its_runbook(loaded: dict[str, Any], browser: Browser) -> None:
