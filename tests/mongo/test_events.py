@@ -62,7 +62,7 @@ def test_decode_distinguishes_what_is_unset_and_what_is_unusable():
     assert (type(decode(update(score=Int64(5))).score), decode(update(score=True)).score) == (int, None)
 
 
-@pytest.mark.parametrize("key", [7, None, {"a": 1}, ObjectId()], ids=str)
+@pytest.mark.parametrize("key", [7, None, {"a": 1}, ObjectId("6b0c00000000000000000001")], ids=str)
 def test_decode_skips_documents_without_a_user_id(key):
     assert decode(event("insert", key, fullDocument={"score": 1})) is None
 
