@@ -21,6 +21,7 @@ from tests.support.websocket_client import opened
 from tornado_app.config import load_config
 from tornado_app.core.identity import MAX_TOKEN
 
+pytestmark = pytest.mark.long
 DOCS = ROOT / "docs" / "tokens.md"
 
 
@@ -60,7 +61,6 @@ def site(request, replica_set, tmp_path_factory) -> Iterator[Site]:
     replica_set.drop(database)
 
 
-@pytest.mark.long
 def test_1_player_logs_in_and_scores(site):
     answer = site.service.post("/api/score", {"score": 7}, token=site.player)
     assert (answer.status, answer.json["user_id"], answer.json["score"]) == (201, site.sample.user_id, 7)

@@ -33,8 +33,8 @@ def no_ipv6(monkeypatch):
 
 @pytest.fixture
 def listening() -> Iterator[int]:
-    sockets = listeners._open(0, "::", "port")
-    yield listeners._number(sockets)
+    sockets = listeners._bind(0, "::", "port")
+    yield listeners._port(sockets)
     for each in sockets:
         each.close()
 
@@ -47,7 +47,7 @@ def test_service_is_reached_by_both_families_on_one_port(listening, address):
 def test_processes_that_share_a_port_share_it_in_both_families():
     with listeners.reserve_port(Config(host="::", port=0)) as port:
         for _ in range(2):
-            sockets = listeners._open(port, "::", "port", shared=True)
+            sockets = listeners._bind(port, "::", "port", shared=True)
             assert {each.family for each in sockets} >= {socket.AF_INET}
             for each in sockets:
                 each.close()
@@ -55,7 +55,7 @@ def test_processes_that_share_a_port_share_it_in_both_families():
 
 def test_service_serves_ipv4_where_there_is_no_ipv6(no_ipv6, monkeypatch):
     monkeypatch.setattr(socket, "has_ipv6", False)
-    sockets = listeners._open(0, "::", "port")
+    sockets = listeners._bind(0, "::", "port")
     assert [each.family for each in sockets] == [socket.AF_INET]
     sockets[0].close()
 
