@@ -66,6 +66,7 @@ async def test_new_leaders_are_announced_at_most_every_ten_seconds(open_page: Op
         await page.clock.run_for(500)
     assert len(await page.evaluate("said")) == 1
     standin.show([Player("Ada", 90), Player("Bob", 90)])
+    await expect(page.locator("tbody tr")).to_contain_text(["90", "90"])  # before the clock goes on
     await page.clock.run_for(9_000)
     await expect(region).to_have_text("\u2068Ada\u2069 and \u2068Bob\u2069 share the lead with 90 points.")
     assert len(await page.evaluate("said")) == 2
