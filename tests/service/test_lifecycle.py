@@ -9,27 +9,11 @@ import threading
 import urllib.error
 import urllib.request
 
-import pytest
 from websockets.sync.client import connect
 
 from tests.support.certificates import write_pair
-from tests.support.service import KEY, RunningService, token
+from tests.support.service import KEY, token
 from tests.support.wait import wait_until
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts services that end with the test."""
-    running = []
-
-    def start(*flags, **options):
-        service = RunningService(*flags, **options)
-        running.append(service)
-        return service.start(tmp_path / f"log{len(running)}")
-
-    yield start
-    for service in running:
-        service.close()
 
 
 def test_motor_serves_the_same(start, mongo_database):

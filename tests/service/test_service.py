@@ -24,21 +24,6 @@ from tests.support.wait import wait_until
 ERROR = re.compile(r"^error: .*", re.MULTILINE)
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Starts services that end with the test."""
-    running = []
-
-    def start(*flags, **options):
-        service = RunningService(*flags, **options)
-        running.append(service)
-        return service.start(tmp_path / f"log{len(running)}")
-
-    yield start
-    for service in running:
-        service.close()
-
-
 def processes_on(folder):
     """The ids of the processes that were started on a folder."""
     found = []
