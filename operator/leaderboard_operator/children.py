@@ -9,8 +9,16 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import API_VERSION, GROUP, KIND, PLURAL
-from leaderboard_operator.cluster import ApiError, Cluster, Collection, controller_uid, refused, terminating
+from leaderboard_operator import KIND
+from leaderboard_operator.cluster import (
+    ApiError,
+    Cluster,
+    Collection,
+    controller_uid,
+    leaderboards,
+    refused,
+    terminating,
+)
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources import KINDS, Board, Kind, Object
 from leaderboard_operator.resources.httproute import GATEWAY_API
@@ -179,7 +187,7 @@ class Children:
         A Leaderboard that is deleted with `--cascade=orphan` leaves its objects to the next one of its name. An owner
         that is gone by the time of the adoption would have them garbage collected.
         """
-        live = await self._cluster.find(Collection(f"{GROUP}/{API_VERSION}", PLURAL, board.namespace)(board.name))
+        live = await self._cluster.find(leaderboards(board.namespace)(board.name))
         return live is not None and live["metadata"]["uid"] == board.uid and not _ending(live)
 
 

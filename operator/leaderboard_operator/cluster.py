@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 from kubernetes.aio import client, config
 
-from leaderboard_operator import MANAGER
+from leaderboard_operator import API_VERSION, GROUP, MANAGER, PLURAL
 
 Object = dict[str, Any]
 Query = Iterable[tuple[str, str]]
@@ -84,6 +84,11 @@ class Collection(msgspec.Struct, frozen=True):
         where = f"namespaces/{self.namespace}/" if self.namespace else ""
         parts = [f"{root}/{self.api_version}/{where}{self.plural}", name, subresource]
         return "/".join(part for part in parts if part)
+
+
+def leaderboards(namespace: str) -> Collection:
+    """The Leaderboards of a namespace."""
+    return Collection(f"{GROUP}/{API_VERSION}", PLURAL, namespace)
 
 
 def controller_uid(live: Object) -> str | None:

@@ -12,8 +12,16 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import API_VERSION, GROUP, PLURAL, pods
-from leaderboard_operator.cluster import ApiError, Cluster, Collection, controller_uid, refused, terminating
+from leaderboard_operator import GROUP, pods
+from leaderboard_operator.cluster import (
+    ApiError,
+    Cluster,
+    Collection,
+    controller_uid,
+    leaderboards,
+    refused,
+    terminating,
+)
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.resources.container import CONTAINER
 from leaderboard_operator.resources.dropjob import KEPT, drop_job, drop_labels
@@ -43,7 +51,7 @@ async def set_finalizer(cluster: Cluster, live: Object, *, wanted: bool) -> None
     if wanted == (FINALIZER in have):
         return
     finalizers = [*have, FINALIZER] if wanted else [each for each in have if each != FINALIZER]
-    path = Collection(f"{GROUP}/{API_VERSION}", PLURAL, meta["namespace"])(meta["name"])
+    path = leaderboards(meta["namespace"])(meta["name"])
     patch = {"metadata": {"finalizers": finalizers, "resourceVersion": meta["resourceVersion"]}}
     live["metadata"] = (await cluster.merge(path, patch))["metadata"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import API_VERSION, GROUP, PLURAL, deletion, events, exposure, pods, rollouts, secretkeys
+from leaderboard_operator import deletion, events, exposure, pods, rollouts, secretkeys
 from leaderboard_operator.children import Children, Found, Kinds
-from leaderboard_operator.cluster import Cluster, Collection, controller_uid
+from leaderboard_operator.cluster import Cluster, Collection, controller_uid, leaderboards
 from leaderboard_operator.conditions import Trouble
 from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.monitoring import Routing, promised
@@ -84,7 +84,7 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> Outcome:
         """Bring one Leaderboard to its spec. After an exception it is done again from the start."""
-        live = await self._cluster.find(_path(key)(key[1]))
+        live = await self._cluster.find(leaderboards(key[0])(key[1]))
         if live is None:
             self._forget(key)
             return Outcome()
@@ -111,7 +111,7 @@ class Reconciler:
     async def report(self, key: Key, text: str) -> None:
         """Write into the status that reconciles of a Leaderboard fail, which keeps no other from its rollout."""
         self._rollouts.forget(key)
-        live = await self._cluster.find(_path(key)(key[1]))
+        live = await self._cluster.find(leaderboards(key[0])(key[1]))
         if live is not None:
             await self._report_failure(live, Trouble("ReconcileError", f"The operator cannot finish its work: {text}"))
 
@@ -206,7 +206,7 @@ class Reconciler:
         self._metrics.show((meta["namespace"], meta["name"]), after)
         if after == before:
             return False
-        path = _path((meta["namespace"], meta["name"]))(meta["name"], "status")
+        path = leaderboards(meta["namespace"])(meta["name"], "status")
         patch = {
             "apiVersion": live["apiVersion"],
             "kind": live["kind"],
@@ -286,7 +286,3 @@ class Reconciler:
         wait = min(LOOK_AGAIN * 2**looks, LOOK_SELDOM) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
         grace = pods.grace_left(seen.pods, seen.now)
         return Outcome(again=wait if grace is None else min(wait, grace.total_seconds() + 1.0))
-
-
-def _path(key: Key) -> Collection:
-    return Collection(f"{GROUP}/{API_VERSION}", PLURAL, key[0])
