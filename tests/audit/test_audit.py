@@ -90,7 +90,7 @@ async def differences(desk, *flags, page=1000):
     return found
 
 
-async def test_where_all_is_well_it_says_so(desk):
+async def test_audit_of_an_intact_ledger_reports_no_difference(desk):
     code, lines = await audited(desk)
     assert code == 0, lines
     assert lines == [
@@ -98,7 +98,7 @@ async def test_where_all_is_well_it_says_so(desk):
     ]  # fmt: skip
 
 
-async def test_moderation_is_no_difference(desk):
+async def test_audit_after_moderation_reports_no_difference(desk):
     await desk.moderation.take_back(case("alice"), action_id="a-3", since=None)
     await desk.moderation.hide(case("bob"))
     await desk.moderation.suspend(case("bob"))
@@ -110,7 +110,7 @@ async def test_moderation_is_no_difference(desk):
     assert (code, lines[-1]["players"], lines[-1]["erasures"]) == (0, 2, 2)
 
 
-async def test_a_tampered_score(desk):
+async def test_audit_of_a_tampered_score_reports_an_external_change(desk):
     desk.sync["players"].update_one({"_id": "bob"}, {"$set": {"score": 1_000_000}})
     assert await differences(desk) == [("external", "bob", 11)]
     await desk.score("bob", 1)
@@ -118,13 +118,13 @@ async def test_a_tampered_score(desk):
     assert await differences(desk, "--since", "0s") == []
 
 
-async def test_a_tampered_score_while_nobody_writes_the_ledger(unattended):
+async def test_audit_of_a_tampered_score_without_a_writer_reports_the_score(unattended):
     desk = unattended
     desk.sync["players"].update_one({"_id": "bob"}, {"$set": {"score": 1_000_000}})
     assert await differences(desk) == [("score", "bob", None)]
 
 
-async def test_a_write_that_never_came_to_the_ledger(unattended):
+async def test_audit_of_a_write_without_an_entry_reports_not_recorded(unattended):
     desk = unattended
     await desk.score("bob", 1)
     assert await differences(desk) == [("not_recorded", "bob", None)]
@@ -151,34 +151,34 @@ async def test_a_write_that_never_came_to_the_ledger(unattended):
         {"frontend": {"$gt": ""}},
     ],
 )
-async def test_a_changed_entry(desk, change):
+async def test_audit_of_a_changed_entry_reports_it(desk, change):
     desk.sync["ledger"].update_one({"player": "bob", "n": 4}, {"$set": change})
     assert ("changed_entry", "bob", 4) in await differences(desk)
 
 
-async def test_a_changed_entry_with_a_hash_that_fits(desk):
+async def test_audit_of_a_changed_entry_with_a_matching_hash_reports_the_next_entry(desk):
     entry = desk.sync["ledger"].find_one({"player": "bob", "n": 4}) | {"by": "mallory"}
     desk.sync["ledger"].replace_one({"_id": entry["_id"]}, entry | {"hash": recomputed(entry)})
     assert await differences(desk) == [("unchained_entry", "bob", 5)]
 
 
 @pytest.mark.parametrize(("gone", "told"), [(1, 2), (4, 5), (9, 10)])
-async def test_a_deleted_entry(desk, gone, told):
+async def test_audit_of_a_deleted_entry_reports_the_gap_and_the_score(desk, gone, told):
     desk.sync["ledger"].delete_one({"player": "bob", "n": gone})
     assert await differences(desk) == [("missing_entry", "bob", told), ("score", "bob", None)]
 
 
-async def test_the_last_entry_deleted(desk):
+async def test_audit_of_a_deleted_last_entry_reports_not_recorded(desk):
     desk.sync["ledger"].delete_one({"player": "bob", "n": 10})
     assert await differences(desk) == [("not_recorded", "bob", None)]
 
 
-async def test_a_whole_chain_deleted(desk):
+async def test_audit_of_a_deleted_chain_reports_not_recorded(desk):
     desk.sync["ledger"].delete_many({"player": "bob"})
     assert await differences(desk) == [("not_recorded", "bob", None)]
 
 
-async def test_swapped_hashes(desk):
+async def test_audit_of_swapped_hashes_reports_each_entry(desk):
     one, two = (desk.sync["ledger"].find_one({"player": "bob", "n": n}) for n in (4, 5))
     desk.sync["ledger"].update_one({"_id": one["_id"]}, {"$set": {"hash": two["hash"]}})
     desk.sync["ledger"].update_one({"_id": two["_id"]}, {"$set": {"hash": one["hash"]}})
@@ -186,7 +186,7 @@ async def test_swapped_hashes(desk):
     assert {("changed_entry", "bob", 4), ("changed_entry", "bob", 5), ("unchained_entry", "bob", 6)} <= set(found)
 
 
-async def test_entries_put_in(desk):
+async def test_audit_of_inserted_entries_reports_those_that_do_not_continue_a_chain(desk):
     entry = desk.sync["ledger"].find_one({"player": "bob", "n": 10})
     more = entry | {"_id": "forged", "n": 11, "points": 5, "score": entry["score"] + 5, "prev": entry["hash"]}
     desk.sync["ledger"].insert_one(more | {"hash": recomputed(more)})
@@ -196,7 +196,7 @@ async def test_entries_put_in(desk):
     assert {kind for kind, player, _ in await differences(desk) if player in ("dave", "erin")} >= {"changed_entry"}
 
 
-async def test_a_player_who_was_deleted_or_never_was_one(desk):
+async def test_audit_of_deleted_and_malformed_players_reports_them(desk):
     desk.sync["players"].delete_one({"_id": "bob"})
     desk.sync["players"].insert_many([{"_id": 7, "score": 1}, {"_id": "odd", "score": "9"}])
     found = await differences(desk)
@@ -208,7 +208,7 @@ async def test_a_player_who_was_deleted_or_never_was_one(desk):
 @pytest.mark.parametrize(
     "player", [None, 7, 1.5, {"a": 1}, ["zed"], [], b"bob", ObjectId(), True, MOMENT, MinKey(), MaxKey()]
 )
-async def test_an_entry_whose_player_is_no_text(desk, player):
+async def test_audit_of_an_entry_without_a_user_id_reports_it(desk, player):
     desk.sync["ledger"].insert_one({"_id": "odd", "player": player, "n": 1})
     code, lines = await audited(desk)
     assert code == 1
@@ -216,7 +216,7 @@ async def test_an_entry_whose_player_is_no_text(desk, player):
     assert "1 documents in collection ledger that belong to no player" in told
 
 
-async def test_strangers_are_found_without_reading_all(unattended):
+async def test_unknown_documents_are_found_without_a_collection_scan(unattended):
     """Once there were some millions of entries, that took longer than a question may."""
     database = unattended.sync
     database.command("profile", 2)
@@ -227,7 +227,7 @@ async def test_strangers_are_found_without_reading_all(unattended):
     assert sum(look["keysExamined"] + look["docsExamined"] for look in looks) <= 2
 
 
-async def test_an_erasure_record_that_was_deleted(desk):
+async def test_audit_of_a_deleted_erasure_entry_reports_the_gap(desk):
     for player in ("alice", "bob", "carol"):
         await desk.moderation.erase(case(player))
     await eventually(lambda: desk.sync["ledger"].count_documents({"kind": "erase"}) == 3)
@@ -235,7 +235,7 @@ async def test_an_erasure_record_that_was_deleted(desk):
     assert await differences(desk) == [("missing_entry", None, 3)]
 
 
-async def test_an_erasure_that_was_not_finished_is_told_of(desk):
+async def test_audit_of_an_unfinished_erasure_reports_an_irregularity(desk):
     mark = '["e",145,"e.1",true,1800000000000,"mod",null,null,"","asked",[]]'
     desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": mark}})
     code, lines = await audited(desk)
@@ -243,7 +243,7 @@ async def test_an_erasure_that_was_not_finished_is_told_of(desk):
 
 
 @pytest.mark.long
-async def test_it_is_clean_on_a_board_that_is_played_on(desk):
+async def test_audit_under_load_reports_no_difference(desk):
     playing = asyncio.ensure_future(_play(desk))
     await eventually(lambda: desk.sync["players"].estimated_document_count() > 60)
     try:
@@ -263,7 +263,7 @@ async def _play(desk):
 # -- irregularities -----------------------------------------------------------------------------------
 
 
-async def test_unlikely_points_and_paces_are_told_and_are_no_difference(desk):
+async def test_audit_of_unusual_points_and_rates_reports_irregularities(desk):
     for _ in range(25):
         await desk.score("dave", 2)
     await desk.score("dave", 5000)
@@ -282,7 +282,7 @@ async def test_unlikely_points_and_paces_are_told_and_are_no_difference(desk):
     ])  # fmt: skip
 
 
-async def test_rules_that_were_broken_are_told_until_they_are_old(desk):
+async def test_audit_of_broken_abuse_rules_reports_them_within_the_period(desk):
     now = [1_800_000_000_000]
     suspects = Suspects(desk.client[desk.name], clock=lambda: now[0])
     await suspects.note("bob", AbuseRule.REPLAY_STORM)
@@ -306,7 +306,7 @@ async def test_rules_that_were_broken_are_told_until_they_are_old(desk):
 # -- the command --------------------------------------------------------------------------------------
 
 
-def test_its_flags(capsys):
+def test_audit_since_refuses_other_formats(capsys):
     for since in ("yesterday", "2026-01-02", "2026-01-02T03:04:05", "-1h"):
         with pytest.raises(SystemExit) as ended:
             main(["audit", f"--since={since}"])
@@ -315,13 +315,13 @@ def test_its_flags(capsys):
     assert options("--since", "2026-01-02T03:04:05Z").since == 1_767_323_045_000
 
 
-def test_where_there_is_no_database_it_makes_none(capsys, tmp_path):
+def test_audit_without_a_database_creates_none(capsys, tmp_path):
     assert main(["audit"]) == 1
     assert "there is no database in leaderboard-data" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_there_is_no_ledger_it_makes_none(capsys, mongo_database):
+def test_audit_without_a_ledger_creates_none(capsys, mongo_database):
     uri, name = mongo_database
     assert main(["audit", "--mongodb-uri", uri, "--mongodb-database", name]) == 1
     assert "has no ledger yet" in capsys.readouterr().err
@@ -330,7 +330,7 @@ def test_where_there_is_no_ledger_it_makes_none(capsys, mongo_database):
 
 
 @pytest.mark.long
-def test_the_embedded_database_running_killed_and_stopped(tmp_path):
+def test_audit_of_the_embedded_database_passes_running_killed_and_stopped(tmp_path):
     """With the service at work, after kill -9 in the middle of it, and after an orderly end."""
     need_mongod()
     service = RunningService("--auto-register", "--data-dir", str(tmp_path / "data"), "--rate-limit", "600/60s")
@@ -390,7 +390,7 @@ def progress_of(out: io.StringIO, *moments: tuple[float, Counts]) -> list[str]:
     return written
 
 
-def test_on_a_terminal_there_is_a_bar_and_elsewhere_a_line_now_and_then():
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere():
     moments = [(0.2, Counts(0, 0)), (20.2, Counts(500, 1000)), (20.4, Counts(500, 1010))]
     drawn = progress_of(Tty(), *moments)
     assert drawn[0] == f"\r\x1b[K▕{' ' * 24}▏ 0%, 0 players, 0 entries"
@@ -398,7 +398,7 @@ def test_on_a_terminal_there_is_a_bar_and_elsewhere_a_line_now_and_then():
     assert progress_of(io.StringIO(), *moments) == ["", "50%, 500 players, 1,000 entries, 0:20 left\n", ""]
 
 
-def test_there_is_no_estimate_while_nothing_is_known():
+def test_progress_without_recent_counts_has_no_estimate():
     drawn = progress_of(
         Tty(),
         (0.5, Counts(0, 500)),  # too early
@@ -421,7 +421,7 @@ def test_there_is_no_estimate_while_nothing_is_known():
     ]
 
 
-def test_nothing_that_it_prints_moves_a_terminal():
+def test_report_escapes_control_characters():
     out = io.StringIO()
     printed = report.Report(out, Progress(io.StringIO(), 1, 1), lines_of_json=False)
     printed.tell(Finding(Kind.EXTERNAL, "a\x1b[2Jb", "x\n\u202ey", 3))

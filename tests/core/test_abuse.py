@@ -25,18 +25,18 @@ def watch(clock):
     return AbuseDetector(LIMITS, clock=clock)
 
 
-def test_a_jump_is_against_the_players_own_past(watch):
+def test_jump_is_measured_against_the_players_own_history(watch):
     assert [watch.accepted("a", 5) for _ in range(5)] == [None] * 5
     assert watch.accepted("a", 50) is None
     assert watch.accepted("b", 5000) is None  # no past yet
     assert watch.accepted("a", 1000) is AbuseRule.JUMP
 
 
-def test_who_scores_more_and_more_is_no_jump(watch):
+def test_jump_is_not_detected_for_steadily_growing_points(watch):
     assert all(watch.accepted("a", points) is None for points in range(1, 200))
 
 
-def test_refused_proofs_in_a_window(watch, clock):
+def test_refused_proofs_are_counted_within_one_window(watch, clock):
     for _ in range(10):
         assert watch.refused("a", InvalidActionProof()) is None
         clock.now += 31  # never three in one minute
@@ -44,23 +44,23 @@ def test_refused_proofs_in_a_window(watch, clock):
     assert watch.refused("a", InvalidActionProof()) is AbuseRule.REFUSED_PROOFS
 
 
-def test_a_replay_storm(watch):
+def test_replays_above_the_limit_are_detected_once(watch):
     assert [watch.replayed("a") for _ in range(5)] == [None, None, None, AbuseRule.REPLAY_STORM, None]
     assert watch.replayed("b") is None
 
 
-def test_a_rule_speaks_once_in_a_window(watch, clock):
+def test_abuse_rule_fires_once_per_window(watch, clock):
     assert watch.refused("a", SuspiciousActivity()) is AbuseRule.POINTS_CAP
     assert watch.refused("a", SuspiciousActivity()) is None
     clock.now += 60
     assert watch.refused("a", SuspiciousActivity()) is AbuseRule.POINTS_CAP
 
 
-def test_other_refusals_are_no_suspicion(watch):
+def test_other_refusals_break_no_rule(watch):
     assert all(watch.refused("a", RateLimited()) is None for _ in range(50))
 
 
-def test_the_memory_of_players_is_bounded():
+def test_abuse_detector_keeps_a_bounded_number_of_players():
     watch = AbuseDetector(max_players=10)
     for n in range(100):
         watch.replayed(f"p{n}")

@@ -14,7 +14,7 @@ def test_user_id_is_any_oidc_subject(text):
 @pytest.mark.parametrize(
     "text", ["", " ", " a", "a ", "a\n", "\na", "a\tb", "a\0b", "a\x7f", "Zoë", "a" * 256, "a\u2028"]
 )
-def test_user_id_of_other_characters_or_length_is_none(text):
+def test_text_of_other_characters_or_length_is_not_a_user_id(text):
     assert not is_user_id(text)
 
 
@@ -29,7 +29,7 @@ EMAILS = [
 
 
 @pytest.mark.parametrize("text", EMAILS)
-def test_email_address_in_any_form_is_seen(text):
+def test_email_address_in_any_form_is_recognised(text):
     assert looks_like_email(text)
     assert username_of_claim(text) is None
 
@@ -38,17 +38,17 @@ def test_email_address_in_any_form_is_seen(text):
     "text",
     ["@ann", "Ann (@ann)", "ann@", "Ann @ann", "Bob at Night", "Rock @ Roll", "ann#1234", "(at)", "%40"],
 )
-def test_name_with_an_at_sign_is_no_email_address(text):
+def test_name_with_an_at_sign_is_not_an_email_address(text):
     assert not looks_like_email(text)
     assert username_of_claim(text) == text
 
 
 @pytest.mark.parametrize("text", ["ann@\0example.com", "ann\n@\nexample.com", "ann\u202e@\u202cexample.com", "a\0@b"])
-def test_email_address_with_characters_that_are_left_out_is_no_name(text):
+def test_email_address_with_removed_characters_is_not_a_name(text):
     assert username_of_claim(text) is None
 
 
-def test_search_for_an_email_address_is_linear():
+def test_search_for_an_email_address_takes_linear_time():
     for unit in (" ", "a ", "(", "@", "a@ ", "a.", "( at ", "\u200b"):
         assert not looks_like_email(unit * 40_000)
 
@@ -61,7 +61,7 @@ INVISIBLE = [
 
 
 @pytest.mark.parametrize("text", INVISIBLE)
-def test_name_without_a_visible_character_is_none(text):
+def test_name_without_a_visible_character_is_refused(text):
     assert username(text) is None
     assert username_of_claim(text) is None
 
@@ -88,5 +88,5 @@ def test_name_without_a_visible_character_is_none(text):
         ("a\ud800", None),
     ],
 )
-def test_name_keeps_its_script_and_loses_what_turns_its_direction(text, name):
+def test_name_keeps_its_script_and_loses_direction_overrides(text, name):
     assert username(text) == name

@@ -26,7 +26,7 @@ class Books:
 
 @pytest.mark.parametrize("caller", OTHERS)
 @pytest.mark.parametrize("verb", VERBS)
-async def test_only_a_moderator_moderates(caller, verb):
+async def test_moderation_by_other_callers_is_refused(caller, verb):
     books = Books()
     with pytest.raises(InsufficientScope):
         await getattr(Moderation(books), verb)(caller, "ann", "why")
@@ -36,19 +36,19 @@ async def test_only_a_moderator_moderates(caller, verb):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-async def test_who_did_it_and_why_goes_on_record(verb):
+async def test_moderation_records_the_moderator_and_the_reason(verb):
     books = Books()
     await getattr(Moderation(books), verb)(MODERATOR, "ann", "why")
     assert books.asked == [(verb, ModerationRequest("ann", "mod", "why"), {})]
 
 
 @pytest.mark.parametrize("named", [{}, {"action_id": "x", "since": 1}])
-async def test_a_take_back_names_one_thing(named):
+async def test_reversal_without_exactly_one_selection_is_refused(named):
     with pytest.raises(InvalidBody):
         await Moderation(Books()).take_back(MODERATOR, "ann", "why", **named)
 
 
-async def test_an_export_is_for_moderators_and_oneself():
+async def test_export_is_allowed_for_moderators_and_the_player():
     books = Books()
     await Moderation(books).export(MODERATOR, "ann")
     await Moderation(books).export(Caller("ann", 0), "ann")

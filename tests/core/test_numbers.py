@@ -34,7 +34,7 @@ def test_integer_in_any_form_is_exact(text, value):
         "0x5", "5_0", "NaN", "Infinity", " 5", "5\n", "５",
     ],
 )  # fmt: skip
-def test_number_that_is_no_integer_in_reach_is_none(text):
+def test_number_that_is_not_an_integer_within_range_is_none(text):
     assert integer(text) is None
 
 

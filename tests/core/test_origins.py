@@ -88,7 +88,7 @@ def test_wildcard_is_exactly_one_label_of_one_scheme_and_port(labels, scheme, po
 
 
 @given(st.text(), LABELS)
-def test_no_text_before_the_domain_passes_for_a_label(text, label):
+def test_wildcard_matches_no_text_that_is_not_a_label(text, label):
     """What the wildcard lets in is a name directly under the domain, in a form in which that is all of the host."""
     for origin in (
         f"https://{text}.example.com",

@@ -27,7 +27,7 @@ SCORES = st.one_of(st.integers(0, 12), st.sampled_from([0, 1, MAX_SCORE - 1, MAX
     start=st.dictionaries(SCORES, st.integers(1, 15), max_size=8),
     steps=st.lists(st.tuples(st.integers(0, 10**6), st.one_of(st.none(), SCORES)), max_size=60),
 )
-def test_equals_brute_force_after_any_interleaving(start, steps):
+def test_ranks_equal_brute_force_after_any_sequence_of_moves(start, steps):
     ranks = Ranks(start.items(), bucket=4)
     scores = [score for score, players in start.items() for _ in range(players)]
     for pick, new in steps:
@@ -38,7 +38,7 @@ def test_equals_brute_force_after_any_interleaving(start, steps):
         check(ranks, scores, {*scores, 0, 6, MAX_SCORE})
 
 
-def test_many_players_with_the_real_bucket_size():
+def test_ranks_of_many_players_with_the_default_bucket_size_equal_brute_force():
     rng = random.Random(7)
     scores = [rng.randrange(5000) for _ in range(20_000)]
     ranks = Ranks((score, scores.count(score)) for score in set(scores))
@@ -50,18 +50,18 @@ def test_many_players_with_the_real_bucket_size():
     check(ranks, scores, rng.sample(scores, 50))
 
 
-def test_ties_share_a_rank_and_the_next_one_is_skipped():
+def test_ranks_of_ties_are_shared_and_the_next_is_skipped():
     ranks = Ranks([(50, 1), (40, 2), (30, 1)])
     assert [ranks.rank(score) for score in (50, 40, 30)] == [1, 2, 4]
 
 
-def test_an_empty_board_ranks_anything_first():
+def test_ranks_of_an_empty_board_are_1():
     ranks = Ranks()
     assert len(ranks) == 0
     assert ranks.rank(0) == 1
 
 
-def test_emptied_and_filled_again():
+def test_ranks_emptied_and_filled_again_equal_brute_force():
     ranks = Ranks([(1, 9)], bucket=4)
     for _ in range(9):
         ranks.remove(1)
@@ -70,7 +70,7 @@ def test_emptied_and_filled_again():
 
 
 @pytest.mark.parametrize("absent", [0, 2, 99])
-def test_removing_a_score_that_nobody_has_is_refused(absent):
+def test_ranks_remove_of_an_absent_score_raises_key_error(absent):
     ranks = Ranks([(1, 1), (3, 1)])
     with pytest.raises(KeyError):
         ranks.remove(absent)

@@ -53,19 +53,19 @@ BEHIND = Ranks([(50, 3), (80, 1), (60, 1)])  # a, c and d have just overtaken ot
 
 
 @pytest.mark.parametrize("ranks", [UP_TO_DATE, BEHIND])
-async def test_the_first_page_is_exact_whatever_memory_knows(ranks):
+async def test_first_page_with_stale_ranks_is_exact(ranks):
     found, _ = scoreboard(ranks)
     assert ranked(await found.page(5, None)) == [("a", 1), ("b", 2), ("c", 2), ("d", 4), ("e", 5)]
 
 
-async def test_later_pages_and_neighbours():
+async def test_later_pages_and_neighbours_have_ranks_from_memory():
     found, _ = scoreboard(UP_TO_DATE)
     assert ranked(await found.page(3, PLAYERS[1])) == [("c", 2), ("d", 4), ("e", 5)]
     above, middle, below = await found.around("c", 1)
     assert ranked([*above, middle, *below]) == [("b", 2), ("c", 2), ("d", 4)]
 
 
-async def test_nobody_is_ranked_before_a_neighbour_with_more_points():
+async def test_neighbours_with_stale_ranks_are_ranked_in_score_order():
     found, _ = scoreboard(BEHIND)
     above, middle, below = await found.around("c", 2)
     assert ranked([*above, middle, *below]) == [("a", 1), ("b", 2), ("c", 2), ("d", 4), ("e", 5)]
@@ -79,7 +79,7 @@ class Captcha:
         self.asked.append(submission.captcha)
 
 
-async def test_a_captcha_is_asked_for_only_where_nothing_vouches():
+async def test_captcha_is_checked_only_for_unverified_submissions():
     captcha = Captcha()
     found, books = scoreboard(UP_TO_DATE, captcha)
     await found.submit(Submission(ANN, points=1, captcha="x"))

@@ -36,14 +36,14 @@ def admit(caller=ALICE, policy=ProofPolicy.OPTIONAL, **request):
     return validator(policy).validate(Submission(caller, **request))
 
 
-def test_points_are_the_requests_or_the_tables():
+def test_points_come_from_the_request_the_action_table_or_the_default():
     assert admit(points=5).points == 5
     assert admit(points=5, action_type="level").points == 50
     assert admit(default_points=1).points == 1
     assert admit(action_type="huge").points == 5000  # the server's own table is no claim of the player's
 
 
-def test_what_nothing_vouches_for_is_bounded():
+def test_unverified_points_are_bounded():
     assert admit(points=1000).points == 1000
     with pytest.raises(InvalidIncrement):
         admit(points=1001)
@@ -51,17 +51,17 @@ def test_what_nothing_vouches_for_is_bounded():
 
 
 @pytest.mark.parametrize("request_", [{}, {"points": None}])
-def test_points_must_come_from_somewhere(request_):
+def test_submission_without_points_is_refused(request_):
     with pytest.raises(InvalidIncrement):
         admit(**request_)
 
 
-def test_an_unknown_type_is_refused():
+def test_unknown_action_type_is_refused():
     with pytest.raises(UnknownActionType):
         admit(action_type="no_such")
 
 
-def test_nobody_acts_for_another_but_a_game_server():
+def test_user_id_of_another_player_is_refused_except_for_a_game_server():
     assert admit(points=1, user_id="alice").user_id == "alice"
     with pytest.raises(UserMismatch):
         admit(points=1, user_id="bob")
@@ -69,35 +69,35 @@ def test_nobody_acts_for_another_but_a_game_server():
     assert (action.user_id, action.caller, action.profile) == ("bob", "server", Profile())
 
 
-def test_with_proofs_required_a_player_needs_one_and_a_game_server_none():
+def test_required_proof_is_required_of_players_and_not_of_game_servers():
     with pytest.raises(ActionProofRequired):
         admit(policy=ProofPolicy.REQUIRED, points=1)
     assert admit(SERVER, ProofPolicy.REQUIRED, points=5000).points == 5000
 
 
 @pytest.mark.parametrize("policy", [ProofPolicy.REQUIRED, ProofPolicy.OPTIONAL])
-def test_a_proof_names_the_action(policy):
+def test_proof_sets_the_action(policy):
     action = admit(policy=policy, proof="good", default_points=1)
     assert (action.id, action.type, action.points) == ("proof-id", "boss_beaten", 7)
     with pytest.raises(InvalidActionProof):
         admit(policy=policy, proof="bad", points=1)
 
 
-def test_with_proofs_off_none_is_looked_at():
+def test_proof_is_ignored_when_proofs_are_off():
     assert admit(policy=ProofPolicy.OFF, proof="bad", points=5).id is None
 
 
-def test_a_service_without_a_proof_key_refuses_proofs():
+def test_proof_without_a_proof_key_is_refused():
     with pytest.raises(InvalidActionProof):
         SubmissionValidator().validate(Submission(ALICE, points=1, proof="good"))
 
 
-def test_auto_register_makes_players_everywhere():
+def test_auto_register_creates_players_for_every_submission():
     assert not admit(points=1).create_player
     assert validator(auto_register=True).validate(Submission(ALICE, points=1)).create_player
 
 
-def test_one_request_has_one_fingerprint_through_every_front_end():
+def test_fingerprint_is_the_same_through_every_frontend():
     same = [
         Submission(ALICE, points=1, frontend="A"),
         Submission(ALICE, default_points=1, frontend="B", create_player=True),

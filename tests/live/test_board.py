@@ -87,7 +87,7 @@ async def full(scene):
     return scene
 
 
-async def test_nothing_is_known_before_the_census(scene):
+async def test_board_before_the_snapshot_is_not_ready(scene):
     assert not scene.board.ready
     for ask in (lambda: scene.board.top, lambda: scene.board.total, lambda: scene.board.rank(5)):
         with pytest.raises(DatabaseError) as caught:
@@ -95,7 +95,7 @@ async def test_nothing_is_known_before_the_census(scene):
         assert caught.value.retry_after == 1.0
 
 
-async def test_the_census_is_the_board(full):
+async def test_board_after_the_snapshot_has_its_scores(full):
     assert full.board.ready
     assert (full.board.total, full.board.last_updated) == (12, 7)
     assert [full.board.rank(score) for score in (121, 120, 119, 10, 9)] == [1, 1, 2, 12, 13]
@@ -113,14 +113,14 @@ async def test_the_census_is_the_board(full):
         ("new", 31, True),
     ],
 )
-async def test_only_what_can_change_the_top_makes_it_look(full, user, score, looks):
+async def test_board_reads_the_top_10_only_for_changes_that_can_affect_it(full, user, score, looks):
     reads = full.database.reads
     full.put(user, score)
     await full.settle()
     assert full.database.reads - reads == looks
 
 
-async def test_a_profile_counts_for_those_on_the_board_only(full):
+async def test_board_reads_the_top_10_for_a_profile_of_a_player_in_it_only(full):
     full.database.names["p12"] = "Zoë"
     full.board.on_change(Change("p1", None, None, 50, 0))
     await full.settle()
@@ -133,7 +133,7 @@ async def test_a_profile_counts_for_those_on_the_board_only(full):
     assert not full.watcher.moves
 
 
-async def test_with_fewer_than_ten_everybody_counts(scene):
+async def test_board_with_fewer_than_10_players_reads_after_every_change(scene):
     scene.board.on_snapshot(scene.database.snapshot())
     await scene.board.wait_ready()
     scene.put("a", 1)
@@ -142,7 +142,7 @@ async def test_with_fewer_than_ten_everybody_counts(scene):
     assert scene.watcher.tops == [[], ["a", "b"]]
 
 
-async def test_many_changes_are_one_look(full):
+async def test_board_combines_many_changes_into_one_read(full):
     reads = full.database.reads
     for n in range(1000):
         full.put("p12", 1000 + n)
@@ -152,7 +152,7 @@ async def test_many_changes_are_one_look(full):
     assert len(full.watcher.moves) == 1000
 
 
-async def test_a_top_that_is_the_same_is_not_shown_again(full):
+async def test_board_does_not_publish_an_unchanged_top_10(full):
     before = full.board.top
     full.put("p1", 30)
     full.put("p1", 10)
@@ -161,7 +161,7 @@ async def test_a_top_that_is_the_same_is_not_shown_again(full):
     assert len(full.watcher.tops) == 1
 
 
-async def test_players_hear_of_their_own_changes_with_the_new_rank(full):
+async def test_board_publishes_a_change_with_the_new_rank(full):
     full.put("p1", 65, at=9)
     full.put("new", 500, at=8)
     assert full.watcher.moves == [("p1", 10, 65, 7), ("new", None, 500, 1)]
@@ -169,7 +169,7 @@ async def test_players_hear_of_their_own_changes_with_the_new_rank(full):
     assert full.board.total == 13
 
 
-async def test_a_view_older_than_the_change_is_looked_at_again(full):
+async def test_board_reads_again_when_the_top_10_is_older_than_the_change(full):
     """As on a new primary, whose majority view still lags behind what the old one's stream told."""
     full.database.scores["p1"] = 999
     full.board.on_change(Change("p1", 10, 999, 40, 1))
@@ -179,7 +179,7 @@ async def test_a_view_older_than_the_change_is_looked_at_again(full):
     await full.settle()
 
 
-async def test_an_older_view_is_never_shown(full):
+async def test_board_does_not_publish_an_older_top_10(full):
     full.put("p1", 999)
     await full.settle()
     full.database.version -= 1
@@ -191,14 +191,14 @@ async def test_an_older_view_is_never_shown(full):
     assert full.watcher.tops[-1][0] == "p1"
 
 
-async def test_a_database_that_does_not_answer_is_asked_again(full):
+async def test_board_reads_again_after_a_database_error(full):
     full.database.faults = 3
     full.put("p1", 999)
     await full.settle()
     assert full.watcher.tops[-1][0] == "p1"
 
 
-async def test_when_the_history_is_lost_ranks_and_top_stay_but_no_traffic_should_come(full):
+async def test_board_without_history_keeps_its_data_and_is_not_ready(full):
     rank = full.board.rank(5)
     full.board.on_history_lost()
     assert not full.board.ready
@@ -213,7 +213,7 @@ async def test_when_the_history_is_lost_ranks_and_top_stay_but_no_traffic_should
     assert full.board.rank(2) == 2
 
 
-async def test_another_history_counts_from_the_start(full):
+async def test_board_after_a_restore_shows_the_older_version(full):
     """A backup was restored: what the database says now is older than what was shown, and right."""
     full.database.version = 500
     full.put("p12", 121)
@@ -228,19 +228,19 @@ async def test_another_history_counts_from_the_start(full):
     assert full.board.top.version == 20
 
 
-async def test_a_change_from_a_score_that_nobody_has_is_out_of_step(full):
+async def test_board_change_from_an_absent_score_is_inconsistent(full):
     with pytest.raises(InconsistentChange):
         full.board.on_change(Change("p1", 11, 12, 50, 1))
     assert full.board.rank(11) == 12
 
 
-async def test_the_revision_tells_that_something_changed(full):
+async def test_board_revision_grows_with_each_change(full):
     before = full.board.revision
     full.put("p1", 11)
     assert full.board.revision > before
 
 
-async def test_whatever_the_database_holds_the_board_goes_on(full, caplog):
+async def test_board_continues_after_malformed_data(full, caplog):
     read = full.board._read_top
     answers = [ValueError("rubbish"), OverflowError("more of it")]
 
@@ -268,7 +268,7 @@ async def test_rank_of_a_new_score_does_not_count_the_old_one(full):
     assert full.board.rank_of("new", 15) == 12
 
 
-async def test_rank_of_a_surpassed_score_leaves_the_players_later_score_out(full):
+async def test_rank_of_a_superseded_score_excludes_the_players_later_score(full):
     """The feed has seen the later score, or has not seen it yet: the rank is the same."""
     assert full.board.rank_of("p1", 125, superseded_at=100) == 1
     score_changed(full.board, "p1", 10, 125)
@@ -278,7 +278,7 @@ async def test_rank_of_a_surpassed_score_leaves_the_players_later_score_out(full
     assert full.board.rank_of("p1", 125, superseded_at=101) == 1
 
 
-async def test_rank_of_a_score_after_a_take_back_leaves_the_taken_score_out(full):
+async def test_rank_of_a_score_after_a_reversal_excludes_the_reversed_score(full):
     score_changed(full.board, "p1", 10, 130)
     assert full.board.rank_of("p1", 125) == 1
     score_changed(full.board, "p1", 130, None)  # hidden
@@ -286,7 +286,7 @@ async def test_rank_of_a_score_after_a_take_back_leaves_the_taken_score_out(full
 
 
 @pytest.mark.parametrize("scene", [{"max_recent": 1}], indirect=True)
-async def test_rank_of_a_score_surpassed_long_ago_counts_by_time(full):
+async def test_rank_of_a_score_superseded_long_ago_is_decided_by_time(full):
     """Nothing is remembered of the player: the snapshot or a later change tells that the later score is there."""
     assert full.board.rank_of("p12", 115, superseded_at=7) == 1  # the snapshot was at 7
     assert full.board.rank_of("p12", 115, superseded_at=8) == 2
@@ -294,11 +294,11 @@ async def test_rank_of_a_score_surpassed_long_ago_counts_by_time(full):
     assert full.board.rank_of("p12", 115, superseded_at=8) == 1
 
 
-async def test_rank_of_is_never_below_1(full):
+async def test_rank_of_is_at_least_1(full):
     assert full.board.rank_of("p1", 999, superseded_at=0) == 1
 
 
-async def test_board_can_show_what_the_feed_has_reached(full):
+async def test_board_can_show_the_version_that_the_feed_has_reached(full):
     board, now = full.board, full.database.version
     assert board.can_show(now)
     assert not board.can_show(now + 5)
@@ -317,7 +317,7 @@ async def test_board_cannot_show_a_change_before_its_top_10_is_read(scene, full)
     assert board.version == version
 
 
-async def test_board_shows_a_change_below_its_top_10_at_once(full):
+async def test_board_can_show_a_change_below_its_top_10_at_once(full):
     version = full.database.version + 1
     full.put("p1", 11)
     full.board.on_progress(version)
@@ -325,5 +325,5 @@ async def test_board_shows_a_change_below_its_top_10_at_once(full):
     assert full.board.version == version
 
 
-async def test_waiting_for_a_version_ends_when_it_is_not_reached(full):
+async def test_wait_until_shown_times_out_when_the_version_is_not_reached(full):
     assert not await full.board.wait_until_shown(10**9, 0.01)

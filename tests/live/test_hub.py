@@ -73,13 +73,13 @@ def join(hub, channel=None, **options):
     return client, subscriber
 
 
-async def test_a_newcomer_is_shown_the_present_state_at_once(hub):
+async def test_hub_sends_a_new_subscriber_the_current_state(hub):
     hub.publish_top(top(1, 5))
     client, _ = join(hub)
     assert client.frames == [[None, 1]]
 
 
-async def test_one_message_is_encoded_once_for_all(hub):
+async def test_hub_encodes_a_message_once_for_all_clients(hub):
     channel = EchoChannel()
     hub.publish_top(top(1, 5))
     clients = [join(hub, channel)[0] for _ in range(50)]
@@ -88,7 +88,7 @@ async def test_one_message_is_encoded_once_for_all(hub):
     assert channel.encoded == 2
 
 
-async def test_a_slow_client_gets_the_newest_state_and_nothing_between(hub):
+async def test_hub_sends_a_slow_client_only_the_newest_state(hub):
     hub.publish_top(top(1, 5))
     slow, _ = join(hub, holding=True)
     quick, _ = join(hub)
@@ -102,7 +102,7 @@ async def test_a_slow_client_gets_the_newest_state_and_nothing_between(hub):
     assert slow.frames[1] == [1, 4]  # from what it has seen: no change is left out of a diff
 
 
-async def test_a_player_hears_of_the_own_score_only(hub):
+async def test_hub_sends_a_personal_update_to_its_player_only(hub):
     hub.publish_top(top(1, 5))
     alice, subscriber = join(hub)
     bob, other = join(hub)
@@ -114,7 +114,7 @@ async def test_a_player_hears_of_the_own_score_only(hub):
     assert len(bob.frames) == 1
 
 
-async def test_own_changes_are_summed_while_they_wait(hub):
+async def test_hub_sums_pending_personal_updates(hub):
     hub.publish_top(top(1, 5))
     client, subscriber = join(hub, holding=True)
     hub.identify(subscriber, "alice")
@@ -126,7 +126,7 @@ async def test_own_changes_are_summed_while_they_wait(hub):
     assert client.frames[1] == {"score": 15, "rank": 7, "change": 15}
 
 
-async def test_neither_the_board_nor_the_own_score_starves_the_other(hub):
+async def test_hub_alternates_between_top_10_and_personal_updates(hub):
     hub.publish_top(top(1, 5))
     client, subscriber = join(hub)
     hub.identify(subscriber, "alice")
@@ -138,7 +138,7 @@ async def test_neither_the_board_nor_the_own_score_starves_the_other(hub):
     assert sum(isinstance(f, list) for f in client.frames) >= 5
 
 
-async def test_who_left_is_sent_nothing(hub):
+async def test_hub_sends_nothing_to_a_client_that_left(hub):
     hub.publish_top(top(1, 5))
     client, subscriber = join(hub)
     hub.identify(subscriber, "alice")
@@ -151,7 +151,7 @@ async def test_who_left_is_sent_nothing(hub):
     assert len(hub) == 1
 
 
-async def test_a_client_that_stops_reading_is_cut_off():
+async def test_hub_evicts_a_client_that_stops_reading():
     hub = Hub(gap=0.001, stall_seconds=0.02)
     task = asyncio.ensure_future(hub.run())
     hub.publish_top(top(1, 5))
@@ -163,7 +163,7 @@ async def test_a_client_that_stops_reading_is_cut_off():
     await asyncio.wait([task])
 
 
-async def test_a_stalled_client_makes_no_work_and_others_lose_nothing(hub):
+async def test_hub_with_a_stalled_client_idles_and_serves_the_others(hub):
     """Own news that wait for a client which takes nothing do not keep the hub awake."""
     hub.publish_top(top(1, 5))
     stalled, subscriber = join(hub, holding=True)
@@ -184,7 +184,7 @@ async def test_a_stalled_client_makes_no_work_and_others_lose_nothing(hub):
 
 
 @pytest.mark.parametrize("fails", ["message", "send"])
-async def test_what_fails_for_one_is_sent_to_all_others(hub, caplog, fails):
+async def test_hub_sends_to_all_others_after_one_client_fails(hub, caplog, fails):
     class Failing(EchoChannel, Client):
         def __init__(self):
             EchoChannel.__init__(self)
@@ -210,7 +210,7 @@ async def test_what_fails_for_one_is_sent_to_all_others(hub, caplog, fails):
     assert "as told" in caplog.text
 
 
-async def test_what_is_sent_is_counted_by_channel():
+async def test_hub_counts_messages_by_channel():
     counted = []
     hub = Hub(gap=0.001, observe=lambda channel, messages: counted.append((channel, messages)))
     hub.publish_top(top(1, 5))
@@ -222,7 +222,7 @@ async def test_what_is_sent_is_counted_by_channel():
     assert counted[3:] == [("T", 3)]
 
 
-async def test_a_broadcast_to_many_leaves_the_loop_its_turns():
+async def test_hub_broadcast_yields_to_the_event_loop_after_each_batch():
     hub, turns = Hub(gap=0.001, chunk_seconds=0.0), []
     hub.publish_top(top(1, 5))
     clients = [join(hub)[0] for _ in range(3 * module.BATCH)]
@@ -235,7 +235,7 @@ async def test_a_broadcast_to_many_leaves_the_loop_its_turns():
 
 
 @pytest.mark.parametrize("busy", [False, True])
-async def test_a_broadcast_rests_while_others_wait_but_not_for_ever(monkeypatch, busy):
+async def test_hub_broadcast_pauses_while_writes_wait_within_its_share(monkeypatch, busy):
     rests = []
 
     async def sleep(seconds):
@@ -254,7 +254,7 @@ async def test_a_broadcast_rests_while_others_wait_but_not_for_ever(monkeypatch,
 
 
 @pytest.mark.parametrize(("size", "head"), [(5, b"\x81\x05"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff")])
-def test_frames_are_those_of_rfc_6455(size, head):
+def test_text_frame_has_the_head_of_rfc_6455(size, head):
     payload = b"x" * size
     assert text_frame(payload) == head + payload
     assert text_frame(b"x" * 65536)[:10] == b"\x81\x7f" + (65536).to_bytes(8, "big")

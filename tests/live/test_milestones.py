@@ -7,7 +7,7 @@ from tests.support.wait import eventually
 from tornado_app.live.milestones import Milestones
 
 
-async def test_waiters_wake_when_their_version_has_passed():
+async def test_milestones_wake_waiters_in_the_order_of_versions():
     found, woken = Milestones(), []
 
     async def wait(version):
@@ -23,7 +23,7 @@ async def test_waiters_wake_when_their_version_has_passed():
     assert (woken, len(found)) == ([1, 2, 3], 0)
 
 
-async def test_wait_ends_by_itself_and_leaves_no_entry_in_the_way():
+async def test_milestones_wait_times_out_and_frees_its_place():
     found = Milestones(most=2)
     await asyncio.gather(found.wait(9, 0.01), found.wait(8, 0.01))
     began = time.monotonic()
@@ -32,7 +32,7 @@ async def test_wait_ends_by_itself_and_leaves_no_entry_in_the_way():
     assert len(found) <= 2
 
 
-async def test_one_too_many_does_not_wait():
+async def test_milestones_wait_beyond_the_maximum_returns_at_once():
     found = Milestones(most=1)
     waiting = asyncio.ensure_future(found.wait(1, 5))
     await eventually(lambda: len(found) == 1)

@@ -42,25 +42,25 @@ def gaps(moments):
     return [after - before for before, after in pairwise(moments)]
 
 
-async def test_the_first_turn_comes_at_once(clock):
+async def test_ticker_first_tick_is_immediate(clock):
     assert await turns(Ticker(INTERVAL), clock, 1) == [1000.0]
 
 
 @pytest.mark.parametrize("late", [0.0, 0.01])
 @pytest.mark.parametrize("work", [0.0, 0.05])
-async def test_neither_work_nor_late_timers_slow_it_down(clock, late, work):
+async def test_ticker_keeps_its_average_rate_despite_work_and_late_timers(clock, late, work):
     clock.late = late
     found = await turns(Ticker(INTERVAL), clock, 101, work)
     assert found[-1] - found[0] == pytest.approx(100 * INTERVAL, rel=0.01)
 
 
-async def test_what_took_too_long_is_not_made_up_for(clock):
+async def test_ticker_does_not_catch_up_after_a_long_delay(clock):
     ticker = Ticker(INTERVAL)
     await turns(ticker, clock, 1, work=10 * INTERVAL)
     assert gaps(await turns(ticker, clock, 4)) == pytest.approx([INTERVAL * (1 - EARLY), INTERVAL, INTERVAL])
 
 
-async def test_a_rest_is_kept(clock):
+async def test_ticker_delay_postpones_the_next_tick(clock):
     ticker = Ticker(INTERVAL)
     await turns(ticker, clock, 1)
     ticker.delay(5.0)

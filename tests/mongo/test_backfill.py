@@ -50,7 +50,7 @@ def _wait_for_ledger(database):
     wait_until(lambda: database["leases"].find_one({"resume_token": {"$ne": None}}), 60, "the ledger has begun")
 
 
-def test_the_documented_commands_move_players_with_names_and_times(database, own_replica_set, tmp_path):
+def test_backfill_by_the_documented_commands_keeps_names_and_times(database, own_replica_set, tmp_path):
     backfill, serve, audit = commands()
     documented = re.search(r"```csv\n(.*?)```", PAGE, re.DOTALL)[1].split("\n")
     lines = [line.strip() for line in documented if line.strip()]
@@ -104,7 +104,7 @@ GOOD = "ann,Ann,5,2026-01-01T00:00:00Z"
         ("ann,Ann,6,2026-01-01T00:00:00Z", "'ann' has a line already"),
     ],
 )
-def test_a_wrong_line_is_named_and_nothing_is_written(mongo_database, tmp_path, line, fault):
+def test_backfill_with_an_invalid_line_names_it_and_writes_nothing(mongo_database, tmp_path, line, fault):
     uri, name = mongo_database
     (tmp_path / "uri").write_text(uri)
     write(tmp_path, GOOD, line)
@@ -126,7 +126,7 @@ def test_a_wrong_line_is_named_and_nothing_is_written(mongo_database, tmp_path, 
         (HEADER, "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", "Connection refused"),
     ],
 )
-def test_failure_of_a_file_or_the_database_is_one_line(tmp_path, content, uri, error):
+def test_backfill_failure_of_a_file_or_the_database_is_one_line(tmp_path, content, uri, error):
     if content is not None:
         (tmp_path / "players.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     if uri is not None:
@@ -137,7 +137,7 @@ def test_failure_of_a_file_or_the_database_is_one_line(tmp_path, content, uri, e
     assert "Traceback" not in done.stderr
 
 
-def test_a_player_inserted_after_the_first_start_is_a_difference(database, own_replica_set, tmp_path):
+def test_audit_reports_a_player_inserted_after_the_first_start(database, own_replica_set, tmp_path):
     service = RunningService(uri=own_replica_set.uri).start(tmp_path / "log")
     try:
         _wait_for_ledger(database)

@@ -87,9 +87,7 @@ def whole(service: RunningService) -> None:
     wait_until(lambda: service.metric("leaderboard_ledger_lag_seconds") == 0, 30, "the ledger is whole")
 
 
-def test_after_a_restore_scores_and_ledger_are_those_of_the_backup_and_later_ids_count_again(
-    replica_set, start, tmp_path
-):
+def test_restore_resets_scores_and_ledger_and_forgets_later_ids(replica_set, start, tmp_path):
     (member,) = replica_set.members
     service = start()
     score(service, "before", 5)
@@ -120,7 +118,7 @@ def test_after_a_restore_scores_and_ledger_are_those_of_the_backup_and_later_ids
     assert audit(replica_set.uri) == 0
 
 
-def test_a_copy_of_the_collections_without_the_leases_is_the_same_board(replica_set, start):
+def test_copied_collections_without_leases_are_the_same_board(replica_set, start):
     """The lease of the ledger holds a place in the change stream of the old database."""
     service = start()
     score(service, "before", 5)
@@ -150,7 +148,7 @@ def guarded(tmp_path: Path) -> Iterator[ReplicaSet]:
         yield running
 
 
-def test_a_new_user_takes_over_without_a_failed_update(guarded, start):
+def test_database_user_is_replaced_without_a_failed_update(guarded, start):
     def uri(user: str) -> str:
         return guarded.uri.replace("://", f"://{user}:{user}@") + "&authSource=admin"
 
@@ -173,7 +171,7 @@ def test_a_new_user_takes_over_without_a_failed_update(guarded, start):
         start(uri("old"))
 
 
-def test_a_service_that_runs_through_a_restore_follows_the_database_back(replica_set, start, tmp_path):
+def test_running_service_follows_a_restore(replica_set, start, tmp_path):
     (member,) = replica_set.members
     service = start()
     score(service, "before", 5)

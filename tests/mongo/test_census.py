@@ -38,13 +38,13 @@ async def take(client, players, **options):
     return dict(taken.counts), taken
 
 
-async def test_an_empty_board(client, players):
+async def test_snapshot_of_an_empty_board_is_empty(client, players):
     counts, taken = await take(client, players)
     assert counts == {}
     assert taken.last_updated == 0
 
 
-async def test_scores_are_counted_and_the_hidden_are_not(client, players):
+async def test_snapshot_counts_scores_of_players_on_the_board(client, players):
     late = NOON.replace(hour=13, microsecond=345_000)
     await players.insert_many([
         player("a", 5), player("b", 5, updatedAt=late), player("c", Int64(MAX_SCORE)), player("d", 0),
@@ -55,7 +55,7 @@ async def test_scores_are_counted_and_the_hidden_are_not(client, players):
     assert taken.last_updated == round(late.timestamp() * 1000)
 
 
-async def test_what_somebody_else_put_there_is_no_score(client, players):
+async def test_snapshot_skips_malformed_documents(client, players):
     foreign = (1.5, 7.0, "9", None, True, [3], {"x": 1}, float("nan"))
     await players.insert_many([player(str(n), value) for n, value in enumerate(foreign)])
     await players.insert_many([{"_id": "bare"}, {"_id": "timeless", "score": 4}, player("odd", 6, updatedAt="today")])
@@ -64,7 +64,7 @@ async def test_what_somebody_else_put_there_is_no_score(client, players):
     assert counts == {8: 1}
 
 
-async def test_only_the_boards_index_is_read(client, players):
+async def test_snapshot_reads_only_the_boards_index(client, players):
     await indexes.ensure(client, players.database.name)
     await players.insert_many([player(f"p{n}", n % 7, hidden=n < 3) for n in range(500)])
     for match, index in ((snapshot._RANGES, "board"), ({"hidden": True, **snapshot._RANGES}, "hidden")):
@@ -76,7 +76,7 @@ async def test_only_the_boards_index_is_read(client, players):
     assert sum(counts.values()) == 497
 
 
-async def test_more_than_one_answer_holds(client, players):
+async def test_snapshot_spans_several_batches(client, players):
     await players.insert_many([player(str(n), n % 50) for n in range(200)])
     counts, _ = await take(client, players, batch=7)
     assert counts == dict(Counter(n % 50 for n in range(200)))

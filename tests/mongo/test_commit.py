@@ -46,7 +46,7 @@ async def submit(commit, count):
     return answers
 
 
-async def test_one_alone_waits_for_nobody_and_the_rest_shares_a_flush(database):
+async def test_group_commit_writes_the_first_at_once_and_the_rest_together(database):
     commit = GroupCommit(database)
     answers = await submit(commit, 1) + await submit(commit, 30)
     await database.flushed(0.003)
@@ -55,7 +55,7 @@ async def test_one_alone_waits_for_nobody_and_the_rest_shares_a_flush(database):
     assert await asyncio.gather(*answers) == [0, *range(30)]
 
 
-async def test_more_than_are_answered_in_time_may_not_wait(database):
+async def test_group_commit_capacity_shrinks_with_a_slow_database(database):
     """At 256 a second half of four seconds is room for 512, and a quarter for a flush of 256."""
     commit = GroupCommit(database, timeout=4.0, max_batch=512)
     await submit(commit, 1)
@@ -69,7 +69,7 @@ async def test_more_than_are_answered_in_time_may_not_wait(database):
         commit.submit(0, "one more")
 
 
-async def test_there_is_room_again_once_it_goes_faster(database):
+async def test_group_commit_capacity_grows_with_a_faster_database(database):
     commit = GroupCommit(database, timeout=4.0, max_batch=512)
     await submit(commit, 1)
     await submit(commit, 1500)
@@ -81,7 +81,7 @@ async def test_there_is_room_again_once_it_goes_faster(database):
     assert database.sizes == [1, 512, 256, 512]
 
 
-async def test_a_slow_moment_of_one_alone_closes_no_door(database):
+async def test_group_commit_capacity_stays_after_one_slow_single_write(database):
     commit = GroupCommit(database, timeout=4.0, max_batch=512)
     await submit(commit, 1)
     await submit(commit, 500)
@@ -91,7 +91,7 @@ async def test_a_slow_moment_of_one_alone_closes_no_door(database):
     assert database.sizes == [1, MIN_BATCH]
 
 
-async def test_memory_is_bounded_whatever_the_pace(database):
+async def test_group_commit_refuses_more_than_max_waiting(database):
     commit = GroupCommit(database, max_waiting=10)
     await submit(commit, 1)
     await submit(commit, 10)
@@ -117,7 +117,7 @@ class Contested:
         return lost
 
 
-async def test_a_lost_race_is_repeated_with_growing_pauses_until_its_time_is_up():
+async def test_group_commit_retries_a_lost_race_until_its_timeout():
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=0.5)
     with pytest.raises(DatabaseError):
@@ -126,7 +126,7 @@ async def test_a_lost_race_is_repeated_with_growing_pauses_until_its_time_is_up(
     await commit.close()
 
 
-async def test_the_others_do_not_wait_for_an_action_that_keeps_losing():
+async def test_group_commit_retries_do_not_delay_other_actions():
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=30.0)
     unlucky = [commit.submit("unlucky", str(n)) for n in range(6)]
@@ -139,7 +139,7 @@ async def test_the_others_do_not_wait_for_an_action_that_keeps_losing():
     await commit.close()
 
 
-async def test_a_commit_that_closes_answers_those_that_rest():
+async def test_group_commit_close_answers_paused_actions():
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=30.0)
     answer = commit.submit("unlucky", "write_id")
@@ -151,7 +151,7 @@ async def test_a_commit_that_closes_answers_those_that_rest():
     await closing
 
 
-async def test_those_that_rest_count_among_those_that_wait():
+async def test_group_commit_counts_paused_actions_as_waiting():
     commit = GroupCommit(Contested("unlucky"), timeout=30.0, max_waiting=1)
     commit.submit("unlucky", "write_id")
     await eventually(lambda: commit._paused)

@@ -15,7 +15,7 @@ SECONDS = 4.0
 
 
 @pytest.mark.usefixtures("lost_sockets")
-async def test_cancelled_waits_for_a_server_do_not_lock_the_client():
+async def test_client_with_cancelled_server_selections_does_not_deadlock():
     """With nobody there, and callers that give up at any moment, each of the others gets its answer in time."""
     client = connect(f"mongodb://127.0.0.1:{free_port()}/", timeout=1.0)
     loop = asyncio.get_running_loop()

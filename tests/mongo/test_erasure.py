@@ -73,7 +73,7 @@ async def interrupt(board, step, *, after=False):
 
 @pytest.mark.parametrize("after", [False, True], ids=["not done", "done unseen"])
 @pytest.mark.parametrize("step", STEPS)
-async def test_an_interrupted_erasure_is_finished_by_the_service(board, step, after):
+async def test_interrupted_erasure_is_finished_by_finish_all(board, step, after):
     await score(board)
     await interrupt(board, step, after=after)
     begun = (step, after) != ("find_one_and_update", False)
@@ -85,7 +85,7 @@ async def test_an_interrupted_erasure_is_finished_by_the_service(board, step, af
 
 
 @pytest.mark.parametrize("step", ["forget", "delete_one"])
-async def test_nothing_revives_a_player_whose_erasure_was_interrupted(board, step):
+async def test_interrupted_erasure_refuses_every_change_of_the_player(board, step):
     await score(board)
     await interrupt(board, step)
     before = await board.players.find_one({})
@@ -104,7 +104,7 @@ async def test_nothing_revives_a_player_whose_erasure_was_interrupted(board, ste
     assert {"username", "ownUsername"}.isdisjoint(before)
 
 
-async def test_who_asks_again_for_an_interrupted_erasure_has_it_finished(board):
+async def test_repeated_erase_finishes_an_interrupted_erasure(board):
     await score(board)
     await interrupt(board, "delete_one")
     await board.moderation().erase(WHY)
@@ -113,7 +113,7 @@ async def test_who_asks_again_for_an_interrupted_erasure_has_it_finished(board):
         await board.moderation().erase(WHY)
 
 
-async def test_a_profile_that_comes_while_the_player_is_erased_is_of_a_new_player(board):
+async def test_register_during_an_erasure_creates_a_new_player(board):
     await score(board)
     await interrupt(board, "delete_one")
     registering = asyncio.ensure_future(board.store.register("alice", ProfileChange("Alice again")))
@@ -123,7 +123,7 @@ async def test_a_profile_that_comes_while_the_player_is_erased_is_of_a_new_playe
     assert (done.player.score, done.player.username, done.created) == (0, "Alice again", True)
 
 
-async def test_players_who_are_only_hidden_or_suspended_stay(board):
+async def test_finish_all_keeps_hidden_and_suspended_players(board):
     await score(board)
     await board.moderation().hide(WHY)
     await board.moderation().suspend(WHY)
@@ -131,7 +131,7 @@ async def test_players_who_are_only_hidden_or_suspended_stay(board):
     assert await board.players.count_documents({}) == 1
 
 
-async def test_the_service_looks_again_and_again_over_every_fault(board, caplog):
+async def test_eraser_continues_after_database_errors(board, caplog):
     await score(board)
     await interrupt(board, "delete_one")
     eraser = board.moderation().eraser
@@ -145,7 +145,7 @@ async def test_the_service_looks_again_and_again_over_every_fault(board, caplog)
     running.cancel()
 
 
-def test_a_service_that_was_killed_while_erasing_finishes_it_at_its_next_start(own_replica_set, tmp_path):
+def test_service_killed_during_an_erasure_finishes_it_at_its_next_start(own_replica_set, tmp_path):
     uri, member = own_replica_set.uri, own_replica_set.members[0]
     service = RunningService(uri=uri).start(tmp_path / "first")
     body = {"reason": "asked by letter"}

@@ -55,7 +55,7 @@ def test_decode_a_delete():
     assert decode(event("delete")) == PlayerEvent("delete", "alice", VERSION, 1_800_000_000_000, token=TOKEN)
 
 
-def test_decode_distinguishes_what_is_unset_and_what_is_unusable():
+def test_decode_distinguishes_unset_and_malformed_fields():
     unset, unusable = decode(update(removed=["score", "last"])), decode(update(score=1.5, last="mine", updatedAt=7))
     assert (unset.last, unset.marker, unset.score, unset.updated_at) == (UNSET, None, UNSET, None)
     assert (unusable.last, unusable.marker, unusable.score, unusable.updated_at) == ("mine", None, None, None)

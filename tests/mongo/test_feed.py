@@ -39,7 +39,7 @@ async def hasty(request, mongo_database):
 # -- what is told -----------------------------------------------------------------------------------------
 
 
-async def test_changes_come_in_order_with_the_score_before_and_after(live):
+async def test_feed_reports_changes_in_order_with_old_and_new_score(live):
     for points in (5, 3, 2):
         await live.score("alice", points)
     await live.score("bob", 7)
@@ -55,7 +55,7 @@ async def test_changes_come_in_order_with_the_score_before_and_after(live):
     await live.settles()
 
 
-async def test_a_batch_of_writes_is_told_one_by_one(live):
+async def test_feed_reports_each_write_of_a_batch(live):
     await asyncio.gather(*(live.score(f"p{n % 7}", n + 1) for n in range(200)))
     await live.settles()
     told = {}
@@ -65,7 +65,7 @@ async def test_a_batch_of_writes_is_told_one_by_one(live):
     assert sum(told.values()) == 200 * 201 // 2
 
 
-async def test_a_new_name_of_one_on_the_board_is_shown(live):
+async def test_feed_reports_a_new_name_of_a_player_on_the_board(live):
     await live.score("alice", 5)
     await eventually(lambda: live.board.top.standings)
     await live.store.register("alice", ProfileChange(username="Zoë", avatar_url="https://x.test/z.png"))
@@ -82,7 +82,7 @@ async def test_a_new_name_of_one_on_the_board_is_shown(live):
 
 @pytest.mark.long
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_a_census_among_writers_misses_nothing_and_counts_nothing_twice(mongo_database, driver):
+async def test_snapshot_during_writes_counts_each_score_once(mongo_database, driver):
     """Eight writers go on while one board after the other reads all the scores and takes up the stream."""
     uri, name = mongo_database
     boards = []
@@ -126,7 +126,7 @@ async def test_a_census_among_writers_misses_nothing_and_counts_nothing_twice(mo
 
 @pytest.mark.parametrize("times", [1, 5])
 @pytest.mark.parametrize("how", [{"closeConnection": True}, {"errorCode": 262}, {"errorCode": 43}], ids=str)
-async def test_a_stream_that_breaks_goes_on_where_it_was(live, replica_set, times, how):
+async def test_feed_resumes_after_a_broken_stream(live, replica_set, times, how):
     await live.score("alice", 1)
     await eventually(lambda: len(live.board.changes) == 1)
     async with failing(replica_set, "getMore", "aggregate", until=times, **how):
@@ -138,7 +138,7 @@ async def test_a_stream_that_breaks_goes_on_where_it_was(live, replica_set, time
     await live.settles()
 
 
-async def test_a_stream_that_the_driver_gives_up_is_opened_again_where_it_was(hasty, replica_set):
+async def test_feed_reopens_a_stream_that_the_driver_abandons(hasty, replica_set):
     live = hasty
     await live.score("alice", 1)
     await eventually(lambda: len(live.board.changes) == 1)
@@ -151,7 +151,7 @@ async def test_a_stream_that_the_driver_gives_up_is_opened_again_where_it_was(ha
 
 
 @pytest.mark.parametrize("code", [136, 237, 260, 280, 286])
-async def test_a_lost_history_is_read_anew(live, replica_set, code, caplog):
+async def test_feed_reads_a_new_snapshot_after_lost_history(live, replica_set, code, caplog):
     await live.score("alice", 1)
     with caplog.at_level(logging.WARNING):
         async with failing(replica_set, "getMore", until=1, errorCode=code):
@@ -162,7 +162,7 @@ async def test_a_lost_history_is_read_anew(live, replica_set, code, caplog):
     assert sum("read anew" in record.message for record in caplog.records) == 1
 
 
-async def test_a_place_that_the_server_refuses_is_given_up(mongo_database):
+async def test_feed_drops_a_resume_token_that_the_server_refuses(mongo_database):
     """Whatever its reason: only a stream from another place can go on."""
     async with running(*mongo_database, start=False) as live:
         live.feed._token = {"_data": "82"}
@@ -173,7 +173,7 @@ async def test_a_place_that_the_server_refuses_is_given_up(mongo_database):
         await live.settles()
 
 
-async def test_a_census_that_fails_is_tried_again(mongo_database, replica_set):
+async def test_feed_retries_a_failed_snapshot(mongo_database, replica_set):
     async with running(*mongo_database, start=False) as live:
         async with failing(replica_set, "aggregate", until=3, closeConnection=True):
             await live.start()
@@ -214,7 +214,7 @@ EXTERNAL = {
 
 
 @pytest.mark.parametrize("act", EXTERNAL.values(), ids=EXTERNAL.keys())
-async def test_a_write_that_leaves_no_mark_is_found_out(live, act):
+async def test_feed_resyncs_after_a_write_without_a_marker(live, act):
     await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
     await live.settles()
     await act(live.players)
@@ -226,7 +226,7 @@ async def test_a_write_that_leaves_no_mark_is_found_out(live, act):
     assert [index["key"] for index in indexes.values()][1:] == [BOARD_ORDER, [("hidden", 1)]]
 
 
-async def test_a_player_whose_hidden_is_taken_away_is_back(live):
+async def test_feed_shows_a_player_whose_hidden_field_is_removed(live):
     await live.score("alice", 5)
     await live.players.update_one({"_id": "alice"}, {"$set": {"hidden": True}})
     await eventually(lambda: live.board.ready and live.board.total == 0)
@@ -236,7 +236,7 @@ async def test_a_player_whose_hidden_is_taken_away_is_back(live):
     await live.settles()
 
 
-async def test_a_collection_that_takes_the_place_of_ours_is_read(live):
+async def test_feed_reads_a_collection_renamed_over_the_players(live):
     await live.score("alice", 5)
     other = live.client[live.name]["other"]
     await other.insert_one({"_id": "zoe", "score": 70, "updatedAt": datetime.now(UTC)})
@@ -246,13 +246,13 @@ async def test_a_collection_that_takes_the_place_of_ours_is_read(live):
     assert live.board.top.standings[0].player.user_id == "zoe"
 
 
-async def test_the_index_is_made_again_where_the_collection_is(live):
+async def test_feed_creates_the_index_of_a_new_collection(live):
     await live.players.drop()
     await eventually(lambda: live.board.rebuilds > 1)
     assert "board" in await live.players.index_information()
 
 
-async def test_an_index_that_cannot_be_made_again_is_said_and_the_board_goes_on(live, caplog):
+async def test_feed_logs_an_index_that_it_cannot_create_and_continues(live, caplog):
     other = live.client[live.name]["other"]
     await other.create_index([("score", 1)], name="board")
     await other.rename("players", dropTarget=True)
@@ -262,7 +262,7 @@ async def test_an_index_that_cannot_be_made_again_is_said_and_the_board_goes_on(
     assert "that is in the way of the board's" in caplog.text
 
 
-async def test_documents_that_are_no_players_do_not_end_the_feed(live):
+async def test_feed_skips_malformed_documents(live):
     await live.score("alice", 5)
     await live.players.insert_many(SPOILT)
     await live.players.update_one({"_id": 7}, {"$set": {"score": 96}})
@@ -275,7 +275,7 @@ async def test_documents_that_are_no_players_do_not_end_the_feed(live):
     await eventually(lambda: [s.player.user_id for s in live.board.top.standings] == ["bob"])
 
 
-async def test_a_board_starts_over_documents_that_are_no_players(mongo_database):
+async def test_feed_starts_with_malformed_documents(mongo_database):
     uri, name = mongo_database
     with MongoClient(uri) as client:
         client[name]["players"].insert_many([*SPOILT, {"_id": "real", "score": 3, "updatedAt": NOON}])
@@ -288,7 +288,7 @@ async def test_a_board_starts_over_documents_that_are_no_players(mongo_database)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_a_mongod_killed_and_started_again(own_replica_set, driver):
+async def test_feed_resumes_after_mongod_restarts(own_replica_set, driver):
     mongod = own_replica_set.members[0]
     async with running(own_replica_set.uri, "board", driver, call_timeout=1.5) as live:
         for n in range(20):
@@ -304,7 +304,7 @@ async def test_a_mongod_killed_and_started_again(own_replica_set, driver):
         assert told == [1, 101]
 
 
-async def test_a_server_that_hangs_shows_as_lag_and_is_left(own_replica_set):
+async def test_feed_lag_grows_while_the_server_hangs(own_replica_set):
     mongod = own_replica_set.members[0]
     async with running(own_replica_set.uri, "board", call_timeout=1.5) as live:
         await live.score("alice", 1)
@@ -320,7 +320,7 @@ async def test_a_server_that_hangs_shows_as_lag_and_is_left(own_replica_set):
         assert live.board.rebuilds == 1
 
 
-async def test_an_empty_data_folder_in_the_place_of_ours_is_noticed(own_replica_set):
+async def test_feed_detects_a_replaced_database(own_replica_set):
     """The stream of the new database takes the old place as its own, and says nothing of what is missing."""
     mongod = own_replica_set.members[0]
     async with running(own_replica_set.uri, "board") as live:
@@ -365,7 +365,7 @@ class Stream:
         pass
 
 
-async def test_events_that_come_late_are_lag_though_the_stream_lives(mongo_database, monkeypatch):
+async def test_feed_lag_counts_late_events_of_a_live_stream(mongo_database, monkeypatch):
     async with running(*mongo_database, start=False) as live:
         stream, late = (
             Stream(),

@@ -45,7 +45,7 @@ async def client(request, own_replica_set):
 
 
 @pytest.mark.parametrize("client", BOTH_DRIVERS, indirect=True)
-async def test_a_long_build_is_awaited_and_reported(client, own_replica_set, caplog):
+async def test_long_index_build_is_awaited_and_logged(client, own_replica_set, caplog):
     caplog.set_level("INFO")
     with hanging(own_replica_set.members[0]):
         ensuring = asyncio.ensure_future(indexes.ensure(client, "board", waiting=OFTEN))
@@ -55,7 +55,7 @@ async def test_a_long_build_is_awaited_and_reported(client, own_replica_set, cap
     assert set(await client["board"]["players"].index_information()) == {"_id_", "board", "hidden"}
 
 
-async def test_a_second_process_waits_for_the_same_build(client, own_replica_set, caplog):
+async def test_second_process_waits_for_the_same_index_build(client, own_replica_set, caplog):
     caplog.set_level("INFO")
     with hanging(own_replica_set.members[0]):
         both = [asyncio.ensure_future(indexes.ensure(client, "board", waiting=OFTEN)) for _ in range(2)]
@@ -63,7 +63,7 @@ async def test_a_second_process_waits_for_the_same_build(client, own_replica_set
     await asyncio.gather(*both)
 
 
-async def test_a_primary_that_is_killed_while_it_builds_goes_on_after_its_start(client, own_replica_set, caplog):
+async def test_index_build_continues_after_a_killed_primary_restarts(client, own_replica_set, caplog):
     member = own_replica_set.members[0]
     with member.client() as direct:
         direct.admin.command({"configureFailPoint": HANG, "mode": "alwaysOn"})
@@ -78,7 +78,7 @@ async def test_a_primary_that_is_killed_while_it_builds_goes_on_after_its_start(
     assert "board" in await client["board"]["players"].index_information()
 
 
-async def test_a_server_that_stays_away_is_given_up(client, own_replica_set, caplog):
+async def test_index_build_fails_when_the_server_stays_unreachable(client, own_replica_set, caplog):
     await client["board"]["players"].find_one({})
     own_replica_set.members[0].freeze()
     try:
@@ -88,14 +88,12 @@ async def test_a_server_that_stays_away_is_given_up(client, own_replica_set, cap
         own_replica_set.members[0].thaw()
 
 
-async def test_what_the_server_refuses_is_not_tried_again(client):
+async def test_index_build_that_the_server_refuses_is_not_retried(client):
     with pytest.raises(OperationFailure):
         await index_build.make_index(client["board"]["players"], [("score", "no such kind")])
 
 
-async def test_a_user_without_the_right_to_see_operations_waits_all_the_same(
-    monkeypatch, client, own_replica_set, caplog
-):
+async def test_index_build_is_awaited_without_the_right_to_see_operations(monkeypatch, client, own_replica_set, caplog):
     caplog.set_level("INFO")
 
     async def refused(*stages, **options):
@@ -110,7 +108,7 @@ async def test_a_user_without_the_right_to_see_operations_waits_all_the_same(
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_a_service_that_waits_for_an_index_is_alive_and_not_ready(own_replica_set, tmp_path, processes):
+def test_service_waiting_for_an_index_is_alive_and_not_ready(own_replica_set, tmp_path, processes):
     port = free_port()
     with own_replica_set.members[0].client() as client:
         client["leaderboard"]["players"].insert_one({"_id": "ann", "score": 5})

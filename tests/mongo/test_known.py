@@ -61,7 +61,7 @@ ENTRIES = st.lists(
 
 
 @given(ENTRIES, st.sampled_from("abcdefgh"), st.integers(1, 12), st.sampled_from([POLICY, CAPPED]), st.booleans())
-def test_what_it_admits_nothing_in_the_document_refuses(entries, action_id, points, policy, full):
+def test_cached_player_allows_exactly_what_the_document_allows(entries, action_id, points, policy, full):
     """`documents.receipt` is the other reader of the same policy: None says that nothing stands against the attempt."""
     found = document(entries, score=MAX_SCORE - 5 if full else 10)
     attempt = WriteAttempt(action(points=points, action_id=action_id), "write_id", NOW, POLICY)
@@ -73,7 +73,7 @@ def test_what_it_admits_nothing_in_the_document_refuses(entries, action_id, poin
 
 
 @given(ENTRIES, st.integers(1, 12))
-def test_the_state_after_an_action_is_that_of_the_document_after_it(entries, points):
+def test_cached_player_after_an_action_equals_the_document_after_it(entries, points):
     before = document(entries)
     attempt = WriteAttempt(action(points=points, action_id="new"), "write_id", NOW, POLICY)
     entry = documents.update(attempt, POLICY)["$push"]["recent"]["$each"][0]
@@ -91,7 +91,7 @@ def test_the_state_after_an_action_is_that_of_the_document_after_it(entries, poi
 @pytest.mark.parametrize(
     "more", [{"suspended": True}, {"hidden": True}, {"score": 1.0}, {"score": True}, {"score": None}, {"last": None}]
 )
-def test_players_who_need_a_closer_look_have_none(more):
+def test_cached_player_is_none_for_documents_that_need_a_read(more):
     assert CachedPlayer.of(document([], **more)) is None
 
 
@@ -99,16 +99,16 @@ def test_players_who_need_a_closer_look_have_none(more):
     "more",
     [{"recent": [{}]}, {"recent": [{"i": b"", "t": 1.5, "p": 1}]}, {"recent": [{"i": b"", "t": 1, "p": 10**20}]}],
 )
-def test_what_somebody_else_wrote_raises_what_the_store_expects(more):
+def test_cached_player_of_a_malformed_document_raises(more):
     with pytest.raises((KeyError, TypeError, OverflowError)):
         CachedPlayer.of(document([], **more))
 
 
-def test_a_score_past_31_bits_is_a_plain_number():
+def test_cached_player_score_beyond_31_bits_is_an_int():
     assert type(CachedPlayer.of(document([], score=Int64(2**40))).score) is int
 
 
-def test_the_quota_is_told_from_the_places():
+def test_rate_limit_state_is_computed_from_the_entry_times():
     assert rate_limit_state(array("q"), NOW, POLICY).remaining == 3
     used = rate_limit_state(array("q", [NOW - 1000, NOW - 61_000, NOW - 2000, NOW]), NOW, POLICY)
     assert (used.remaining, used.reset) == (0, 58.0)
@@ -165,19 +165,19 @@ GONE = {
 
 
 @pytest.mark.parametrize("told", KEPT.values(), ids=KEPT)
-def test_what_changes_nothing_leaves_it(known, told):
+def test_player_cache_keeps_a_player_after_an_irrelevant_event(known, told):
     tell(known, told)
     assert known.pop("alice").score == 10
 
 
 @pytest.mark.parametrize("told", GONE.values(), ids=GONE)
-def test_what_somebody_else_did_ends_it(known, told):
+def test_player_cache_drops_a_player_after_an_external_event(known, told):
     tell(known, told)
     assert known.pop("alice") is None
 
 
 @pytest.mark.parametrize(("idempotency_history_size", "most"), [(20, 32_768), (100, 11_300), (2000, 0)])
-def test_its_bound_is_in_bytes(idempotency_history_size, most):
+def test_player_cache_is_bounded_in_bytes(idempotency_history_size, most):
     policy = WritePolicy(
         limit=RateLimit(updates=idempotency_history_size // 2), idempotency_history_size=idempotency_history_size
     )
@@ -189,7 +189,7 @@ def test_its_bound_is_in_bytes(idempotency_history_size, most):
     assert held * known._most < 1.1 * module.MAX_BYTES
 
 
-def test_it_has_a_bound_and_is_used_once(known):
+def test_player_cache_is_bounded_in_players_and_pops_once(known):
     for name in ("bob", "carol", "dave"):
         known.put(name, CachedPlayer.of(document([])))
     assert (len(known), known.pop("alice")) == (3, None)
@@ -259,7 +259,7 @@ async def following(store, client, name):
         await cancel_and_wait(task)
 
 
-async def test_who_has_just_played_is_not_asked_for_again(make_store, commands):
+async def test_store_does_not_read_a_cached_player_again(make_store, commands):
     store = make_store()
     await scores(store, action("alice"), action("bob"), action("carol"))
     commands.since()
@@ -269,7 +269,7 @@ async def test_who_has_just_played_is_not_asked_for_again(make_store, commands):
     assert commands.since() == ["update"]
 
 
-async def test_of_two_updates_at_once_each_gets_its_own_answer(make_store):
+async def test_store_answers_concurrent_updates_of_one_player_separately(make_store):
     store = make_store()
     await scores(store, action())
     both = [action("bob"), action(points=1), action(points=1)]
@@ -278,7 +278,7 @@ async def test_of_two_updates_at_once_each_gets_its_own_answer(make_store):
     assert found == [(5, False), (6, True), (7, False)]
 
 
-async def test_one_who_is_refused_does_not_have_all_others_read(make_store, commands):
+async def test_store_reads_only_the_refused_player_of_a_batch(make_store, commands):
     store, names = make_store(), ["bob", "carol", "dave"]
     for _ in range(3):
         await scores(store, action("alice"))
@@ -292,7 +292,7 @@ async def test_one_who_is_refused_does_not_have_all_others_read(make_store, comm
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-async def test_what_another_store_wrote_meanwhile_counts(make_store, at_once):
+async def test_store_counts_writes_of_another_store(make_store, at_once):
     one, other = make_store(), make_store()
     names = ["alice", "bob"][:at_once]
     await scores(one, *map(action, names))
@@ -302,7 +302,7 @@ async def test_what_another_store_wrote_meanwhile_counts(make_store, at_once):
         await one.apply(action())
 
 
-async def test_an_id_that_another_store_has_seen_counts_once(make_store):
+async def test_store_counts_an_id_of_another_store_once(make_store):
     one, other = make_store(), make_store()
     await scores(one, action(), action("bob"))
     await scores(other, action(action_id="a"))
@@ -310,7 +310,7 @@ async def test_an_id_that_another_store_has_seen_counts_once(make_store):
     assert [(each.score, each.replayed) for each in receipts] == [(10, True), (6, False)]
 
 
-async def test_moderation_meanwhile_counts(make_store, client, mongo_database):
+async def test_store_refuses_a_player_suspended_since_it_was_cached(make_store, client, mongo_database):
     store = make_store()
     database = client[mongo_database[1]]
     moderation = MongoModeration(client, mongo_database[1], Ledger(database))
@@ -323,7 +323,7 @@ async def test_moderation_meanwhile_counts(make_store, client, mongo_database):
 @pytest.mark.parametrize(
     ("change", "error"), [({"$set": {"suspended": True}}, PlayerSuspended), ({"$set": {"score": 100}}, None)]
 )
-async def test_hands_that_write_to_the_database_are_seen(make_store, client, mongo_database, change, error):
+async def test_store_sees_external_writes_to_score_and_suspension(make_store, client, mongo_database, change, error):
     store = make_store()
     await scores(store, action())
     await client[mongo_database[1]]["players"].update_one({"_id": "alice"}, change)
@@ -334,7 +334,7 @@ async def test_hands_that_write_to_the_database_are_seen(make_store, client, mon
             await store.apply(action())
 
 
-async def test_a_hand_in_the_memory_is_seen_once_the_stream_tells(make_store, client, mongo_database):
+async def test_store_sees_an_external_write_to_recent_after_its_event(make_store, client, mongo_database):
     store = make_store()
     await scores(store, action())
     async with following(store, client, mongo_database[1]) as feed:
@@ -344,7 +344,7 @@ async def test_a_hand_in_the_memory_is_seen_once_the_stream_tells(make_store, cl
         assert (await store.apply(action(action_id="a"))).replayed
 
 
-async def test_times_that_are_no_integers_are_read_all_the_same(make_store, client, mongo_database):
+async def test_store_reads_times_that_are_floats(make_store, client, mongo_database):
     store = make_store()
     await scores(store, action())
     await client[mongo_database[1]]["players"].update_one({"_id": "alice"}, {"$set": {"recent.0.t": float(NOW)}})
@@ -353,14 +353,14 @@ async def test_times_that_are_no_integers_are_read_all_the_same(make_store, clie
         assert (receipt.score, receipt.rate_limit_state.remaining) == (score, left)
 
 
-async def test_a_document_of_somebody_else_does_not_end_the_feed(make_store, client, mongo_database):
+async def test_feed_skips_a_document_without_a_user_id(make_store, client, mongo_database):
     store = make_store()
     async with following(store, client, mongo_database[1]) as feed:
         await client[mongo_database[1]]["players"].insert_one({"_id": {"a": 1}})
         await feed.caught_up()
 
 
-async def test_writes_that_add_up_to_nothing_are_no_gap(make_store, client, mongo_database):
+async def test_store_detects_an_action_and_its_reversal_by_another_process(make_store, client, mongo_database):
     """Another process's update and its take-back come while our own answer is on its way; then that id again."""
     ours, theirs = make_store(), make_store()
     database = client[mongo_database[1]]
@@ -388,7 +388,7 @@ async def test_writes_that_add_up_to_nothing_are_no_gap(make_store, client, mong
         await cancel_and_wait(writing)
 
 
-async def test_an_id_that_a_longer_memory_holds_counts_once(make_store, client, mongo_database):
+async def test_store_counts_an_id_of_a_longer_history_once(make_store, client, mongo_database):
     now = [NOW]
     few, many = POLICY, WritePolicy(limit=RateLimit(updates=30, window=60), idempotency_history_size=60)
     one, other = make_store(few, clock=lambda: now[0]), make_store(many, clock=lambda: now[0])
@@ -401,7 +401,7 @@ async def test_an_id_that_a_longer_memory_holds_counts_once(make_store, client, 
         assert (await one.apply(action(action_id="first"))).replayed
 
 
-async def test_a_player_who_was_erased_is_unknown(make_store, client, mongo_database):
+async def test_store_does_not_know_a_deleted_player(make_store, client, mongo_database):
     store = make_store()
     await scores(store, action())
     await client[mongo_database[1]]["players"].delete_one({"_id": "alice"})
@@ -410,7 +410,7 @@ async def test_a_player_who_was_erased_is_unknown(make_store, client, mongo_data
     assert (await store.apply(action())).created
 
 
-async def test_the_limit_and_the_memory_hold_on_what_is_known(make_store, commands):
+async def test_store_applies_limit_and_history_to_a_cached_player(make_store, commands):
     now = [NOW]
     store = make_store(clock=lambda: now[0])
     for number in range(3):
@@ -426,7 +426,7 @@ async def test_the_limit_and_the_memory_hold_on_what_is_known(make_store, comman
     assert (replay.score, replay.replayed) == (10, True)
 
 
-async def test_the_cap_holds_on_what_is_known(make_store, commands):
+async def test_store_applies_the_points_cap_to_a_cached_player(make_store, commands):
     store = make_store(CAPPED)
     await store.apply(action(points=10))
     await store.apply(action(points=5))
@@ -444,7 +444,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("how", LOST.values(), ids=LOST)
-async def test_an_update_whose_answer_was_lost_counts_once(make_store, replica_set, how):
+async def test_store_counts_an_update_with_a_lost_response_once(make_store, replica_set, how):
     """Twice, so that the driver's own repetition does not help either."""
     store = make_store()
     await scores(store, action(), action("bob"))
@@ -453,7 +453,7 @@ async def test_an_update_whose_answer_was_lost_counts_once(make_store, replica_s
     assert await scores(store, action(points=1)) == [7]
 
 
-async def test_whom_another_process_wrote_of_is_known_no_more(make_store, client, mongo_database, commands):
+async def test_player_cache_drops_players_that_another_process_wrote(make_store, client, mongo_database, commands):
     one, other = make_store(), make_store()
     await scores(one, action(), action("bob"))
     async with following(one, client, mongo_database[1]) as feed:

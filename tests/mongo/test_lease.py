@@ -17,7 +17,7 @@ async def database(request, mongo_database):
     await maybe_await(client.close())
 
 
-async def test_the_first_gets_it_and_the_second_waits(database):
+async def test_lease_is_taken_by_the_first_holder_only(database):
     one, two = Lease(database, "x", holder="one"), Lease(database, "x", holder="two")
     state = await one.take()
     assert (state["holder"], state["term"]) == ("one", 1)
@@ -27,19 +27,19 @@ async def test_the_first_gets_it_and_the_second_waits(database):
     assert (await database["leases"].find_one({"_id": "x"}))["holder"] == "one"
 
 
-async def test_of_many_at_once_one_gets_it(database):
+async def test_lease_taken_by_many_at_once_has_one_holder(database):
     leases = [Lease(database, "x", holder=str(n)) for n in range(20)]
     taken = [state for state in await asyncio.gather(*(lease.take() for lease in leases)) if state is not None]
     assert [state["term"] for state in taken] == [1]
 
 
-async def test_names_are_leases_of_their_own(database):
+async def test_leases_of_different_names_are_independent(database):
     one, two = Lease(database, "x", holder="one"), Lease(database, "y", holder="two")
     assert await one.take()
     assert await two.take()
 
 
-async def test_it_is_held_for_longer_and_keeps_its_values_and_term(database):
+async def test_lease_renewal_keeps_values_and_term(database):
     lease = Lease(database, "x", holder="one")
     first = await lease.take({"resume_token": 1})
     assert "resume_token" not in first  # it was not ours yet
@@ -48,7 +48,7 @@ async def test_it_is_held_for_longer_and_keeps_its_values_and_term(database):
     assert (second["term"], second["resume_token"]) == (1, {"$deep": ["$score"]})
 
 
-async def test_after_silence_another_takes_it_and_finds_the_values(database):
+async def test_lease_expired_is_taken_over_with_its_values(database):
     one, two = Lease(database, "x", ttl=0.4, holder="one"), Lease(database, "x", ttl=0.4, holder="two")
     await one.take()
     await one.take({"resume_token": 7})
@@ -61,7 +61,7 @@ async def test_after_silence_another_takes_it_and_finds_the_values(database):
     assert (await database["leases"].find_one({"_id": "x"}))["resume_token"] == 7
 
 
-async def test_who_comes_back_after_another_term_does_not_put_old_values_back(database):
+async def test_lease_taken_again_after_another_term_keeps_the_newer_values(database):
     one, two = Lease(database, "x", holder="one"), Lease(database, "x", holder="two")
     await one.take()
     await one.release()
@@ -72,7 +72,7 @@ async def test_who_comes_back_after_another_term_does_not_put_old_values_back(da
     assert (state["holder"], state["term"], state["resume_token"]) == ("one", 3, 9)
 
 
-async def test_a_release_lets_another_in_at_once(database):
+async def test_lease_release_allows_another_holder_at_once(database):
     one, two = Lease(database, "x", holder="one"), Lease(database, "x", holder="two")
     await one.take()
     await one.release()
@@ -82,7 +82,7 @@ async def test_a_release_lets_another_in_at_once(database):
     assert await one.take() is None
 
 
-async def test_a_holder_without_the_database_knows_when_its_time_is_over(database):
+async def test_lease_expires_for_its_holder_without_the_database(database):
     lease = Lease(database, "x", ttl=0.4)
     await lease.take()
     assert lease.left > 0
@@ -93,6 +93,6 @@ async def test_a_holder_without_the_database_knows_when_its_time_is_over(databas
     assert lease.vacant_since is None
 
 
-async def test_a_document_that_somebody_else_made_is_in_nobodys_way(database):
+async def test_lease_replaces_a_malformed_document(database):
     await database["leases"].insert_one({"_id": "x", "until": "tomorrow"})
     assert (await Lease(database, "x", holder="one").take())["term"] == 1

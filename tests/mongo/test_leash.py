@@ -68,7 +68,7 @@ def refusal(way, tmp_path):
 
 
 @each_way
-def test_it_ends_with_its_parent(started):
+def test_program_ends_with_its_parent(started):
     parent, program, child = started
     assert program == child
     assert alive(program)
@@ -78,18 +78,18 @@ def test_it_ends_with_its_parent(started):
 
 
 @each_way
-def test_nothing_stays_when_the_program_ends_first(started):
+def test_program_that_ends_first_leaves_no_process(started):
     parent, _, _ = started
     print("go", file=parent.stdin, flush=True)
     assert parent.stdout.readline() == "ended\n"
 
 
 @each_way
-def test_a_parent_that_has_ended_already(refusal):
+def test_program_of_an_ended_parent_does_not_start(refusal):
     assert refusal("1", "/bin/echo", "must not run") == "parent_death: the parent process has ended\n"
 
 
 @each_way
-def test_a_program_that_is_not_there(refusal):
+def test_program_that_does_not_exist_is_reported(refusal):
     said = refusal(str(os.getpid()), "/no/such/program")
     assert said == "/no/such/program cannot be run: No such file or directory\n"

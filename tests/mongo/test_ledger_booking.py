@@ -77,7 +77,7 @@ def lines(entries):
     return [(entry.kind.value, entry.points, entry.score) for entry in entries]
 
 
-def test_an_action_keeps_all_that_its_mark_tells(stream):
+def test_entry_of_an_action_has_the_fields_of_its_marker(stream):
     (entry,) = recorded(stream.insert(action(), score=5))
     assert (entry.write_id, entry.player, entry.n, entry.kind) == ("op-1", "alice", 1, EntryKind.ACTION)
     assert (entry.points, entry.score, entry.at) == (5, 5, AT)
@@ -93,7 +93,7 @@ def test_entries_are_numbered_and_chained(stream):
     assert all(entry.hash == recomputed(document(entry)) for entry in entries)
 
 
-def test_moderation_keeps_who_and_why_and_moves_no_points_but_a_take_back(stream):
+def test_entries_of_moderation_have_moderator_and_reason_and_only_a_reversal_has_points(stream):
     def by(kind, points, write_id, **more):
         return WriteMarker(kind, points, write_id, at=AT, by="mod", reason="speed hack — 速すぎる", **more)
 
@@ -116,29 +116,29 @@ def test_moderation_keeps_who_and_why_and_moves_no_points_but_a_take_back(stream
     assert entries[-1].takes_back == ("op-1",)
 
 
-def test_what_does_not_concern_a_score_is_no_entry(stream):
+def test_event_without_a_score_change_makes_no_entry(stream):
     assert recorded(stream.update(username="Zoë")) == []
 
 
-def test_a_score_written_without_a_mark_is_foreign(stream):
+def test_score_without_a_marker_makes_an_external_entry(stream):
     entries = recorded(
         stream.insert(action(), score=5), stream.update(score=999), stream.update(action(1, "b"), score=1000)
     )
     assert lines(entries) == [("action", 5, 5), ("external", 994, 999), ("action", 1, 1000)]
 
 
-def test_so_is_what_a_replaced_document_changes_although_it_has_a_mark(stream):
+def test_replaced_document_makes_an_external_entry(stream):
     entries = recorded(stream.insert(action(), score=5), stream.replace(last=text(action()), score=50))
     assert lines(entries) == [("action", 5, 5), ("external", 45, 50)]
     assert recorded(stream.replace(last="x", score=50), head=head_of(entries[-1])) == []
 
 
-def test_and_points_that_no_mark_explains(stream):
+def test_points_beyond_the_marker_make_an_external_entry(stream):
     entries = recorded(stream.insert(action(), score=5), stream.update(action(5, "b"), score=1000))
     assert lines(entries) == [("action", 5, 5), ("external", 990, 995), ("action", 5, 1000)]
 
 
-def test_a_crash_between_the_two_entries_of_one_event_loses_neither(stream):
+def test_crash_between_two_entries_of_one_event_loses_neither(stream):
     first = recorded(stream.insert(action(), score=5))
     told = said(stream.update(action(5, "b"), score=1000))
     external, marked = entries_for(told, head_of(first[-1]))
@@ -146,7 +146,7 @@ def test_a_crash_between_the_two_entries_of_one_event_loses_neither(stream):
 
 
 @pytest.mark.parametrize("score", [None, 1.5, "9", True, {"x": 1}])
-def test_a_score_that_is_none_is_told_of(stream, score):
+def test_malformed_score_makes_an_external_entry(stream, score):
     head = head_of(recorded(stream.insert(action(), score=5))[-1])
     (entry,) = recorded(stream.update(score=score), head=head)
     assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 0)
@@ -154,7 +154,7 @@ def test_a_score_that_is_none_is_told_of(stream, score):
 
 
 @pytest.mark.parametrize("removed", ["score", "last"])
-def test_so_is_one_that_is_taken_away(stream, removed):
+def test_removed_score_or_marker_makes_an_external_entry(stream, removed):
     head = head_of(recorded(stream.insert(action(), score=5))[-1])
     (entry,) = recorded(stream.update(removed=[removed]), head=head)
     assert entry.kind is EntryKind.EXTERNAL
@@ -173,18 +173,18 @@ def test_so_is_one_that_is_taken_away(stream, removed):
         "[" * 2000,
     ],
 )
-def test_a_mark_that_is_none_of_ours_is_foreign(stream, marker):
+def test_malformed_marker_makes_an_external_entry(stream, marker):
     (entry,) = recorded(stream.insert(marker, score=5))
     assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 5)
 
 
-def test_a_mark_of_points_without_a_score_moves_nothing(stream):
+def test_marker_without_a_score_makes_an_external_entry_without_points(stream):
     head = head_of(recorded(stream.insert(action(), score=5))[-1])
     (entry,) = recorded(stream.update(action(100, "b")), head=head)
     assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 0)
 
 
-def test_a_copied_mark_is_foreign(stream):
+def test_copied_marker_makes_an_external_entry(stream):
     entries = recorded(stream.insert(action(), score=5))
     told = said(stream.update(action(), score=10))
     (entry,) = entries_for(told, head_of(entries[-1]), {("op-1", told.version)})
@@ -192,38 +192,38 @@ def test_a_copied_mark_is_foreign(stream):
     assert entries_for(told, head_of(entry), {("op-1", told.version)}) == []
 
 
-def test_a_player_who_was_deleted_leaves_nothing_over(stream):
+def test_deleted_player_makes_an_external_entry_of_the_remaining_points(stream):
     entries = recorded(stream.insert(action(), score=5), stream.delete(), stream.insert(action(3, "b"), score=3))
     assert lines(entries) == [("action", 5, 5), ("external", -5, 0), ("action", 3, 3)]
     assert recorded(stream.delete()) == []
 
 
-def test_scores_at_the_ends_of_int64(stream):
+def test_entries_of_scores_at_the_limits_of_int64_stay_within_them(stream):
     low, high = INT64[0], INT64[-1]
     entries = recorded(stream.insert(action(), score=high), stream.update(score=low), stream.update(score=low + 1))
     assert all(entry.points in INT64 and entry.score in INT64 for entry in entries)
     assert entries[-1].score == low + 1
 
 
-def test_a_mark_from_no_time_gets_the_databases(stream):
+def test_entry_of_a_marker_without_a_valid_time_has_the_databases_time(stream):
     for at in (0, -1, 10**18):
         (entry,) = recorded(stream.insert(WriteMarker(Kind.ACTION, 5, "a", at=at), score=5))
         assert entry.at == stream.now * 1000
 
 
 @pytest.mark.parametrize("kind", ["drop", "rename", "invalidate", "dropDatabase", "shardCollection"])
-def test_what_the_stream_cannot_tell_is_history_lost(stream, kind):
+def test_decode_of_a_collection_event_raises_history_lost(stream, kind):
     with pytest.raises(HistoryLost, match=kind):
         decode({"operationType": kind})
 
 
-def test_documents_that_are_no_players_are_left_to_the_audit(stream):
+def test_event_of_a_document_without_a_user_id_makes_no_entry(stream):
     event = stream.insert(action(), score=5)
     for key in (7, None, "", {"x": 1}):
         assert said(event | {"documentKey": {"_id": key}}) is None
 
 
-def test_a_stored_entry_that_somebody_broke_is_still_followed(stream):
+def test_chain_head_is_read_from_a_malformed_entry(stream):
     (entry,) = recorded(stream.insert(action(), score=5))
     whole = document(entry)
     assert head_in(whole) == head_of(entry)

@@ -111,7 +111,7 @@ def wait_until_settled(database):
 
 
 @pytest.mark.timeout(600)
-def test_the_writer_is_killed_again_and_again(start, database):
+def test_ledger_is_complete_after_killed_writers(start, database):
     services = [start(), start()]
     with Load(services) as load:
         for _ in range(ROUNDS):
@@ -132,7 +132,7 @@ def test_the_writer_is_killed_again_and_again(start, database):
 
 
 @pytest.mark.timeout(600)
-async def test_the_primary_is_killed_under_the_writer(three_members):
+async def test_ledger_is_complete_after_killed_primaries(three_members):
     async with open_desk(three_members.uri, "test") as desk:
         writer = await desk.begin()
         playing = asyncio.ensure_future(_play(desk))
@@ -156,7 +156,7 @@ async def _play(desk):
         await asyncio.gather(*(desk.score(f"p{m}", n % 9 + 1) for m in range(20)), return_exceptions=True)
 
 
-def test_of_two_services_one_writes_and_the_other_takes_over_from_one_that_stops(start, database):
+def test_second_service_takes_over_the_ledger_from_one_that_stops(start, database):
     services = [start(), start()]
     with Load(services):
         first = wait_until(lambda: writing(services, database), 60)

@@ -37,7 +37,7 @@ def elsewhere(place):
     return {"_data": place["_data"][:24] + "2B022C0100296E5A1004" + "00" * 16 + "463C5F6964003C62000004"}
 
 
-async def test_players_who_were_there_get_an_opening_entry(either):
+async def test_reconciliation_records_existing_players_as_opening(either):
     for n in range(30):
         await either.score(f"p{n % 17}", n + 1)
     await either.begin()
@@ -50,7 +50,7 @@ async def test_players_who_were_there_get_an_opening_entry(either):
     assert problems(either.sync) == []
 
 
-async def test_the_last_write_before_the_opening_counts_as_known(desk):
+async def test_ledger_has_the_last_write_before_the_opening(desk):
     await desk.score(action_id="a-1")
     marker = desk.sync["players"].find_one()["last"]
     await desk.begin()
@@ -59,7 +59,7 @@ async def test_the_last_write_before_the_opening_counts_as_known(desk):
     assert [page async for page in desk.ledger.actions("alice") if page] == []
 
 
-async def test_it_opens_while_everybody_plays_on(desk):
+async def test_reconciliation_under_load_is_complete(desk):
     for n in range(60):
         await desk.score(f"p{n}", 1)
     playing = asyncio.ensure_future(_play(desk))
@@ -75,7 +75,7 @@ async def _play(desk):
         await asyncio.gather(*(desk.score(f"p{m}", 1) for m in range(n, n + 30)))
 
 
-async def test_an_opening_that_broke_off_is_gone_on_with(desk, monkeypatch):
+async def test_reconciliation_that_was_interrupted_is_continued(desk, monkeypatch):
     for n in range(30):
         await desk.score(f"p{n:02}", 1)
     broken = desk.writer()
@@ -98,7 +98,7 @@ async def test_an_opening_that_broke_off_is_gone_on_with(desk, monkeypatch):
     assert kinds(desk.sync, "p29") == [("opening", 3)]
 
 
-async def test_when_the_history_is_lost_entries_take_the_differences(either, caplog):
+async def test_reconciliation_after_lost_history_records_the_differences(either, caplog):
     first = await either.begin()
     for n in range(20):
         await either.score(f"p{n:02}", 5)
@@ -131,7 +131,7 @@ async def test_when_the_history_is_lost_entries_take_the_differences(either, cap
     [elsewhere, {"_data": ""}, {"_data": "82"}, {"_data": 5}, {}, "x", 7, None],
     ids=lambda place: getattr(place, "__name__", None) or repr(place),
 )
-async def test_history_is_lost_and_nothing_was_missed(desk, place):
+async def test_reconciliation_after_lost_history_without_a_difference_adds_nothing(desk, place):
     first = await desk.begin()
     for n in range(20):
         await desk.score(f"p{n:02}", 5)
@@ -149,7 +149,7 @@ async def test_history_is_lost_and_nothing_was_missed(desk, place):
     assert desk.sync["ledger"].count_documents({"kind": {"$ne": "action"}}) == 0
 
 
-async def test_the_collection_is_dropped_under_the_writer(desk):
+async def test_reconciliation_after_a_dropped_collection_records_the_differences(desk):
     await desk.begin()
     for n in range(10):
         await desk.score(f"p{n}", 5)
@@ -164,7 +164,7 @@ async def test_the_collection_is_dropped_under_the_writer(desk):
     )
 
 
-async def test_an_erasure_that_nobody_saw_is_made_up_for(desk):
+async def test_reconciliation_records_an_erasure_whose_event_was_lost(desk):
     """The marker is there, its event is lost, and the delete did not come."""
     first = await desk.begin()
     await desk.score(points=5)
@@ -180,7 +180,7 @@ async def test_an_erasure_that_nobody_saw_is_made_up_for(desk):
 
 
 @pytest.mark.parametrize("what", ["players", "ledger"])
-async def test_what_is_in_the_way_is_no_end(desk, what):
+async def test_ledger_continues_beside_malformed_documents(desk, what):
     """Documents that nobody of ours wrote, in either collection."""
     desk.sync["players"].insert_many([{"_id": n} for n in (1, 2.5, "odd", "", None)])
     desk.sync["players"].insert_one({"_id": "text", "score": "9", "last": 4})
@@ -192,7 +192,7 @@ async def test_what_is_in_the_way_is_no_end(desk, what):
     assert not writer.task.done()
 
 
-async def test_players_inserted_before_the_first_start_are_booked_as_opening(either):
+async def test_reconciliation_records_inserted_players_as_opening(either):
     """Not by the service, so without a marker: with a score, without one point, with what is no score."""
     scores = {"ann": 7, "bob": 0, "cat": -3, "dan": 2**62, "odd": "9"}
     either.sync["players"].insert_many([{"_id": name, "score": score} for name, score in scores.items()])
@@ -205,7 +205,7 @@ async def test_players_inserted_before_the_first_start_are_booked_as_opening(eit
     await eventually(lambda: kinds(either.sync, "bob") == [("opening", 0), ("action", 5)])
 
 
-async def test_begin_without_players_the_first_actions_are_actions(either):
+async def test_begin_without_players_records_the_first_actions_as_actions(either):
     for _ in range(2):
         await reconciliation.begin_without_players(either.client, either.name)
     await either.score(points=5)
@@ -218,7 +218,7 @@ async def test_begin_without_players_the_first_actions_are_actions(either):
 
 
 @pytest.mark.parametrize("what", ["players", "ledger", "leases"])
-async def test_begin_without_players_leaves_a_board_with_data_as_it_is(desk, what):
+async def test_begin_without_players_does_not_change_a_database_with_data(desk, what):
     there = {"_id": "ledger", "term": 3} if what == "leases" else {"_id": "somebody"}
     desk.sync[what].insert_one(there)
     await reconciliation.begin_without_players(desk.client, desk.name)

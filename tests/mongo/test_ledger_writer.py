@@ -36,7 +36,7 @@ async def desk(mongo_database, tapped):
         yield desk
 
 
-async def test_actions_are_booked_as_they_happen(either):
+async def test_ledger_records_actions(either):
     writer = await either.begin()
     await either.score(points=5, action_id="a-1")
     await either.score(points=7)
@@ -49,14 +49,14 @@ async def test_actions_are_booked_as_they_happen(either):
     await eventually(lambda: writer.lag == 0)
 
 
-async def test_a_thousand_at_once_are_all_there_and_none_twice(either):
+async def test_ledger_records_1000_concurrent_actions_once_each(either):
     await either.begin()
     await asyncio.gather(*(either.score(f"p{n % 37}", n + 1) for n in range(1000)))
     await either.whole()
     assert either.sync["ledger"].count_documents({"kind": "action"}) == 1000
 
 
-async def test_each_moderation_is_booked_with_who_and_why(desk):
+async def test_ledger_records_moderation_with_moderator_and_reason(desk):
     await desk.begin()
     for points in (5, 7, 9):
         await desk.score(points=points, action_id=f"a-{points}")
@@ -76,7 +76,7 @@ async def test_each_moderation_is_booked_with_who_and_why(desk):
     assert {(entry["by"], entry["reason"]) for entry in moderated} == {("mod", "speed hack")}
 
 
-async def test_the_ledger_tells_what_can_be_taken_back(desk):
+async def test_ledger_returns_the_actions_that_are_not_reversed(desk):
     await desk.begin()
     for n in range(4):
         await desk.score(points=n + 1, action_id=f"a-{n}")
@@ -99,7 +99,7 @@ async def test_the_ledger_tells_what_can_be_taken_back(desk):
         await desk.moderation.take_back(case(), action_id="a-1", since=None)
 
 
-async def test_history_goes_back_page_by_page(desk):
+async def test_ledger_history_is_paginated(desk):
     await desk.begin()
     for n in range(7):
         await desk.score(points=n + 1)
@@ -110,7 +110,7 @@ async def test_history_goes_back_page_by_page(desk):
     assert [entry["points"] for entry in await desk.ledger.export("alice")] == [1, 2, 3, 4, 5, 6, 7]
 
 
-async def test_of_an_erased_player_only_that_it_was_is_left(desk):
+async def test_ledger_keeps_only_the_erasure_of_an_erased_player(desk):
     await desk.begin()
     await desk.score(points=5)
     await desk.score("bob", 3)
@@ -124,7 +124,7 @@ async def test_of_an_erased_player_only_that_it_was_is_left(desk):
     assert "alice" not in repr(list(desk.sync["ledger"].find()))
 
 
-async def test_an_erased_player_may_begin_anew(desk):
+async def test_ledger_starts_a_new_chain_after_an_erasure(desk):
     await desk.begin()
     await desk.score(points=5)
     await desk.moderation.erase(case())
@@ -136,7 +136,7 @@ async def test_an_erased_player_may_begin_anew(desk):
     assert [entry["n"] for entry in chains(desk.sync)[""]] == [1, 2]
 
 
-async def test_an_erasure_is_read_again_without_harm(desk):
+async def test_ledger_is_unchanged_when_an_erasure_is_read_again(desk):
     """A crash after it, and the stream is read from before it: nobody's entries come back, nobody's go."""
     first = await desk.begin()
     await desk.score(points=1)
@@ -157,7 +157,7 @@ async def test_an_erasure_is_read_again_without_harm(desk):
     assert after == before
 
 
-async def test_the_stream_read_twice_from_the_start_adds_nothing(desk):
+async def test_ledger_is_unchanged_when_the_stream_is_read_again(desk):
     first = await desk.begin()
     await desk.whole()
     place = desk.sync["leases"].find_one()["resume_token"]
@@ -177,7 +177,7 @@ async def test_the_stream_read_twice_from_the_start_adds_nothing(desk):
 
 
 @pytest.mark.parametrize("lost", range(1, 6))
-async def test_a_batch_that_was_stored_in_part_is_completed(desk, lost):
+async def test_ledger_completes_a_partly_stored_batch(desk, lost):
     first = await desk.begin()
     await desk.whole()
     place = desk.sync["leases"].find_one()["resume_token"]
@@ -195,7 +195,7 @@ async def test_a_batch_that_was_stored_in_part_is_completed(desk, lost):
 # -- what the service did not do ----------------------------------------------------------------------
 
 
-async def test_a_foreign_score_is_booked_as_what_it_is(desk):
+async def test_ledger_records_an_external_score(desk):
     await desk.begin()
     await desk.score()
     desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": 1_000_000}})
@@ -204,7 +204,7 @@ async def test_a_foreign_score_is_booked_as_what_it_is(desk):
     assert kinds(desk.sync, "alice") == [("action", 5), ("external", 999_995), ("action", 5)]
 
 
-async def test_a_deleted_player_is_not_an_erased_one(desk):
+async def test_ledger_records_a_deleted_player_as_external(desk):
     await desk.begin()
     await desk.score()
     desk.sync["players"].delete_one({"_id": "alice"})
@@ -213,7 +213,7 @@ async def test_a_deleted_player_is_not_an_erased_one(desk):
     assert kinds(desk.sync, "alice") == [("action", 5), ("external", -5), ("action", 1)]
 
 
-async def test_a_copied_document_or_mark_does_not_stop_the_ledger(desk, caplog):
+async def test_ledger_continues_after_copied_documents_and_markers(desk, caplog):
     writer = await desk.begin()
     place = desk.sync["leases"].find_one()["resume_token"]
     await desk.score(points=5)
@@ -238,7 +238,7 @@ async def test_a_copied_document_or_mark_does_not_stop_the_ledger(desk, caplog):
     assert list(desk.sync["ledger"].find({"player": {"$ne": "carol"}}).sort("_id")) == before
 
 
-async def test_an_unreadable_event_or_entry_does_not_end_the_task(desk):
+async def test_ledger_continues_after_malformed_events_and_entries(desk):
     writer = await desk.begin()
     await desk.score()
     await desk.whole()
@@ -256,7 +256,7 @@ async def test_an_unreadable_event_or_entry_does_not_end_the_task(desk):
 # -- one at a time ------------------------------------------------------------------------------------
 
 
-async def test_when_the_writer_falls_silent_another_goes_on(desk):
+async def test_second_writer_takes_over_from_a_crashed_one(desk):
     first, second = desk.writer(), desk.writer()
     await eventually(lambda: first.holds or second.holds)
     holder, other = (first, second) if first.holds else (second, first)
@@ -270,7 +270,7 @@ async def test_when_the_writer_falls_silent_another_goes_on(desk):
     assert desk.sync["leases"].find_one()["term"] == 2
 
 
-async def test_an_orderly_end_books_what_is_there_and_leaves_at_once(desk):
+async def test_writer_close_records_pending_actions_and_releases_the_lease(desk):
     first = desk.writer(ttl=60)
     await eventually(lambda: first.holds)
     await asyncio.gather(*(desk.score(f"p{n % 11}", n + 1) for n in range(500)))
@@ -280,7 +280,7 @@ async def test_an_orderly_end_books_what_is_there_and_leaves_at_once(desk):
     await eventually(lambda: second.holds, 5)
 
 
-async def test_two_writers_forced_at_once_make_no_fork(desk, monkeypatch, caplog):
+async def test_two_concurrent_writers_do_not_fork_the_chain(desk, monkeypatch, caplog):
     """Both believe for some time that the lease is theirs: whoever comes second with an entry gives up."""
     caplog.set_level(logging.WARNING, "leaderboard.ledger")
     one, two = await desk.begin(), desk.writer()

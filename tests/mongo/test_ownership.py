@@ -76,7 +76,7 @@ async def test_owners_that_name_each_other_do_not_swap_the_database(database):
         await ownership.claim(*database, RIVAL, previous="games/arcade")
 
 
-async def test_take_overs_at_once_have_one_winner(database):
+async def test_concurrent_takeovers_have_one_winner(database):
     await ownership.claim(*database, GAMES)
     owners = [Owner("games", f"board-{n % 4}", f"uid-{n % 4}") for n in range(32)]
     claims = (ownership.claim(*database, each, previous="games/arcade") for each in owners)
@@ -86,7 +86,7 @@ async def test_take_overs_at_once_have_one_winner(database):
     assert sum(result is None for result in results) == 8
 
 
-async def test_claims_at_once_have_one_winner(database):
+async def test_concurrent_claims_have_one_winner(database):
     owners = [Owner("games", f"board-{n % 4}", f"uid-{n}") for n in range(32)]
     results = await asyncio.gather(*(ownership.claim(*database, each) for each in owners), return_exceptions=True)
     winner = await ownership.read(*database)
@@ -122,7 +122,7 @@ async def test_drop_leaves_collections_of_others(database):
 
 
 @pytest.mark.parametrize("owner", [RIVAL, AGAIN, None])
-async def test_drop_by_another_than_the_owner_changes_nothing(database, owner):
+async def test_drop_by_another_owner_changes_nothing(database, owner):
     client, name = database
     if owner is not None:
         await ownership.claim(*database, owner)
@@ -134,7 +134,7 @@ async def test_drop_by_another_than_the_owner_changes_nothing(database, owner):
     assert await client[name]["players"].count_documents({}) == 1
 
 
-async def test_release_is_for_the_owner_alone(database):
+async def test_release_by_another_owner_is_refused(database):
     await ownership.claim(*database, GAMES)
     with pytest.raises(ForeignDatabase):
         await ownership.release(*database, RIVAL)
@@ -143,7 +143,7 @@ async def test_release_is_for_the_owner_alone(database):
     await ownership.claim(*database, RIVAL)
 
 
-async def test_each_action_on_a_database_that_does_not_answer_is_a_startup_error():
+async def test_ownership_action_on_an_unreachable_database_is_a_startup_error():
     async with AsyncMongoClient("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50") as client:
         for action in (ownership.claim, ownership.release, ownership.drop):
             with pytest.raises(StartupError, match="MongoDB cannot be reached"):
@@ -179,7 +179,7 @@ def run(mongo_database, capsys, action: str, owner: Owner | None) -> tuple[int, 
     return code, *capsys.readouterr()
 
 
-def test_command_shows_releases_and_drops(mongo_database, capsys):
+def test_database_command_shows_releases_and_drops(mongo_database, capsys):
     uri, name = mongo_database
     with MongoClient(uri) as client:
         assert run(mongo_database, capsys, "show", None) == (0, f"{command.NO_OWNER}\n", "")
@@ -195,7 +195,7 @@ def test_command_shows_releases_and_drops(mongo_database, capsys):
         assert run(mongo_database, capsys, "release", GAMES) == (0, f"{command.NO_OWNER}\n", "")
 
 
-def test_command_without_an_owner_or_a_database_is_misused(mongo_database, capsys, monkeypatch, tmp_path):
+def test_database_command_without_an_owner_or_a_database_is_refused(mongo_database, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     code, _, err = run(mongo_database, capsys, "drop", None)
     assert (code, "database_owner" in err) == (2, True)

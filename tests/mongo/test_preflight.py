@@ -45,7 +45,7 @@ async def start_with(uri, driver, database, **options):
 
 
 @both_drivers
-async def test_a_replica_set_is_fit(mongo_database, driver):
+async def test_preflight_accepts_a_replica_set(mongo_database, driver):
     uri, name = mongo_database
     await start_with(uri, driver, name)
 
@@ -54,14 +54,14 @@ async def test_a_replica_set_is_fit(mongo_database, driver):
 
 
 @both_drivers
-async def test_a_standalone_has_no_change_streams(standalone_mongod, driver):
+async def test_preflight_refuses_a_standalone(standalone_mongod, driver):
     text = await complaint(standalone_mongod.uri, driver)
     assert "standalone" in text
     assert "--replSet rs0 and run rs.initiate()" in text
 
 
 @both_drivers
-async def test_a_replica_set_that_nobody_initiated(mongod_binary, tmp_path, driver):
+async def test_preflight_refuses_an_uninitiated_replica_set(mongod_binary, tmp_path, driver):
     mongod = Mongod(tmp_path / "db")
     try:
         mongod.start()
@@ -72,7 +72,7 @@ async def test_a_replica_set_that_nobody_initiated(mongod_binary, tmp_path, driv
 
 
 @both_drivers
-async def test_nobody_listens(driver):
+async def test_preflight_reports_a_refused_connection(driver):
     port = free_port()
     began = time.monotonic()
     text = await complaint(f"mongodb://zoe:{SECRET}@127.0.0.1:{port}/?replicaSet=rs0", driver, seconds=PATIENCE)
@@ -84,13 +84,13 @@ async def test_nobody_listens(driver):
 
 
 @both_drivers
-async def test_the_wrong_replica_set_name(replica_set, driver):
+async def test_preflight_reports_the_wrong_replica_set_name(replica_set, driver):
     text = await complaint(replica_set.uri.replace("replicaSet=rs0", "replicaSet=other"), driver, seconds=PATIENCE)
     assert "cannot be reached" in text
     assert "replicaSet" in text
 
 
-async def test_a_server_that_hangs(own_replica_set):
+async def test_preflight_of_a_hanging_server_times_out(own_replica_set):
     own_replica_set.members[0].freeze()
     began = time.monotonic()
     assert "cannot be reached" in await complaint(own_replica_set.uri, seconds=PATIENCE)
@@ -112,7 +112,7 @@ class Answers:
 
 
 @pytest.mark.parametrize("found", ["3.6.23", "4.4.29", "5.0.31"])
-async def test_an_old_server(found):
+async def test_preflight_refuses_an_old_server(found):
     build = {"version": found, "versionArray": [*map(int, found.split(".")), 0]}
     with pytest.raises(StartupError, match=f"MongoDB {re.escape(found)} is too old: version 6.0 or newer"):
         await preflight.check(Answers(hello={"setName": "rs0"}, buildInfo=build), "board")
@@ -161,12 +161,12 @@ def guarded(mongod_binary, tmp_path_factory):
         (f"narrow:{SECRET}@", "may not use database 'board'; grant it the role readWrite there"),
     ],
 )
-async def test_a_user_that_may_not(guarded, driver, credentials, text):
+async def test_preflight_refuses_a_user_without_rights(guarded, driver, credentials, text):
     assert text in await complaint(f"mongodb://{credentials}{guarded}/?replicaSet=leaderboard", driver)
 
 
 @both_drivers
-async def test_the_role_read_write_is_enough(guarded, driver):
+async def test_preflight_accepts_the_role_read_write(guarded, driver):
     await start_with(f"mongodb://writer:{SECRET}@{guarded}/?replicaSet=leaderboard", driver, "board")
 
 
@@ -186,13 +186,13 @@ def refused(tmp_path, *flags, code=1, **options):
 
 
 @pytest.mark.long
-def test_serve_with_a_standalone(standalone_mongod, tmp_path):
+def test_serve_with_a_standalone_exits(standalone_mongod, tmp_path):
     [line] = refused(tmp_path, "--mongodb-uri", standalone_mongod.uri)
     assert "standalone" in line
 
 
 @pytest.mark.long
-def test_serve_with_nobody_there(tmp_path):
+def test_serve_without_a_server_exits(tmp_path):
     began = time.monotonic()
     uri = f"mongodb://zoe:{SECRET}@127.0.0.1:{free_port()}/"
     [line] = refused(tmp_path, uri=uri)
@@ -202,26 +202,26 @@ def test_serve_with_nobody_there(tmp_path):
 
 
 @pytest.mark.long
-def test_serve_with_the_wrong_password(guarded, tmp_path):
+def test_serve_with_the_wrong_password_exits(guarded, tmp_path):
     [line] = refused(tmp_path, uri=f"mongodb://reader:not{SECRET}@{guarded}/")
     assert "refuses the user or password" in line
     assert SECRET not in (tmp_path / "log").read_text()
 
 
 @pytest.mark.long
-def test_serve_with_a_mistyped_option(replica_set, tmp_path):
+def test_serve_with_a_mistyped_uri_option_exits(replica_set, tmp_path):
     [line] = refused(tmp_path, "--mongodb-uri", f"{replica_set.uri}&retryWritez=true")
     assert "Unknown option: retrywritez" in line
 
 
-def test_serve_with_a_database_but_no_key(replica_set, tmp_path):
+def test_serve_without_a_jwt_key_exits(replica_set, tmp_path):
     [line] = refused(tmp_path, uri=replica_set.uri, env={"LEADERBOARD_JWT_KEY": ""}, code=2)
     assert "LEADERBOARD_JWT_KEY" in line
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("option", "warned"), [("directConnection=true", True), ("directConnection=false", False)])
-async def test_a_direct_connection_to_one_of_several_members_is_logged(three_members, caplog, option, warned):
+async def test_preflight_logs_a_direct_connection_to_one_of_several_members(three_members, caplog, option, warned):
     primary = three_members.wait_primary()
     client = preflight.open_client(f"mongodb://127.0.0.1:{primary.port}/?{option}", "pymongo", 5.0)
     await preflight.check(client, "board")
@@ -242,7 +242,7 @@ async def test_a_direct_connection_to_one_of_several_members_is_logged(three_mem
         ("9.0.0", "2030-01-01", False),
     ],
 )
-def test_a_release_past_its_end_of_life_is_logged(caplog, version, today, warned):
+def test_preflight_logs_a_release_past_its_end_of_life(caplog, version, today, warned):
     numbers = [int(part) for part in version.split(".")]
     preflight._warn_of_age({"version": version, "versionArray": [*numbers, 0]}, date.fromisoformat(today))
     expected = f"MongoDB {version} gets no security fixes since its end of life on "
@@ -250,7 +250,7 @@ def test_a_release_past_its_end_of_life_is_logged(caplog, version, today, warned
 
 
 @pytest.mark.parametrize("embedded", [False, True])
-async def test_the_age_of_an_embedded_mongod_is_not_its_users_concern(mongo_database, caplog, monkeypatch, embedded):
+async def test_preflight_does_not_log_the_age_of_an_embedded_mongod(mongo_database, caplog, monkeypatch, embedded):
     uri, name = mongo_database
     client = preflight.open_client(uri, "pymongo", 5.0)
     release = tuple((await client.admin.command("buildInfo"))["versionArray"][:2])

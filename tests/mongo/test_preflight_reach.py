@@ -50,13 +50,13 @@ def listens(port):
 
 
 @both_drivers
-async def test_a_server_that_asks_for_tls(guarded_by_tls, driver):
+async def test_preflight_of_a_server_that_requires_tls_names_tls(guarded_by_tls, driver):
     port, _ = guarded_by_tls
     assert "add tls=true" in await complaint(f"mongodb://127.0.0.1:{port}/", driver)
 
 
 @both_drivers
-async def test_a_certificate_that_nobody_vouches_for(guarded_by_tls, driver):
+async def test_preflight_of_an_untrusted_certificate_names_the_ca_file(guarded_by_tls, driver):
     port, _ = guarded_by_tls
     text = await complaint(f"mongodb://localhost:{port}/?tls=true", driver)
     assert "self-signed certificate" in text
@@ -64,7 +64,7 @@ async def test_a_certificate_that_nobody_vouches_for(guarded_by_tls, driver):
 
 
 @both_drivers
-async def test_a_certificate_for_another_host(guarded_by_tls, driver):
+async def test_preflight_of_a_certificate_for_another_host_names_the_host(guarded_by_tls, driver):
     port, certificate = guarded_by_tls
     text = await complaint(f"mongodb://127.0.0.1:{port}/?tls=true&tlsCAFile={certificate}", driver)
     assert "not valid for '127.0.0.1'" in text
@@ -72,7 +72,7 @@ async def test_a_certificate_for_another_host(guarded_by_tls, driver):
 
 
 @both_drivers
-async def test_tls_where_nobody_speaks_it(replica_set, driver):
+async def test_preflight_with_tls_of_a_server_without_it_names_tls(replica_set, driver):
     text = await complaint(f"mongodb://127.0.0.1:{replica_set.members[0].port}/?tls=true", driver)
     assert "leave out tls=true" in text
 
@@ -86,18 +86,18 @@ async def test_tls_where_nobody_speaks_it(replica_set, driver):
         ("h:1: [Errno -2] Name or service not known", "Check the host, the port"),
     ],
 )
-def test_what_cannot_be_had_at_will(said, remedy):
+def test_explain_names_a_remedy_for_each_driver_error(said, remedy):
     assert remedy in preflight.explain(ServerSelectionTimeoutError(said), "board")
 
 
 @both_drivers
-async def test_a_standalone_under_the_name_of_a_set(standalone_mongod, driver):
+async def test_preflight_of_a_standalone_with_a_set_name_names_repl_set(standalone_mongod, driver):
     text = await complaint(f"mongodb://127.0.0.1:{standalone_mongod.port}/?replicaSet=rs0", driver)
     assert "None of the hosts is a member" in text
     assert "a standalone server becomes a set with --replSet rs0 and rs.initiate()" in text
 
 
-async def test_members_that_cannot_serve(three_members):
+async def test_preflight_of_a_secondary_or_a_set_without_primary_is_refused(three_members):
     follower, other = three_members.secondaries()
     primary = three_members.wait_primary()
     for driver in BOTH_DRIVERS:

@@ -31,7 +31,7 @@ both_drivers = pytest.mark.parametrize("driver", BOTH_DRIVERS)
         (f"mongodb://zoe:{SECRET}%zz@h:1/", ""),
     ],
 )
-def test_a_uri_that_cannot_be_used(driver, uri, text):
+def test_invalid_uri_is_refused_without_its_password(driver, uri, text):
     with pytest.raises(StartupError, match="mongodb_uri cannot be used") as caught:
         preflight.open_client(uri, driver, 1.0)
     assert text in str(caught.value)
@@ -39,7 +39,7 @@ def test_a_uri_that_cannot_be_used(driver, uri, text):
     assert SECRET not in str(caught.value)
 
 
-def test_an_option_out_of_use_is_no_fault(recwarn):
+def test_deprecated_uri_option_is_accepted(recwarn):
     preflight.open_client("mongodb://127.0.0.1:1/?ssl=false&w=1", "pymongo", 1.0)
 
 
@@ -51,6 +51,6 @@ def test_an_option_out_of_use_is_no_fault(recwarn):
         f"one mongodb://zoe:{SECRET}@a/ two mongodb://zoe:{SECRET}@b/",
     ],
 )
-def test_redact(text):
+def test_redact_removes_every_password(text):
     assert SECRET not in preflight.redact(text)
     assert "***@" in preflight.redact(text)

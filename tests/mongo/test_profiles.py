@@ -66,7 +66,7 @@ async def scored_each_way(processes, name, picture=None):
     await asyncio.gather(*(processes.score(name, picture, user) for user in ("alice", "bob", "alice", "carol")))
 
 
-async def test_own_name_wins_over_the_token_in_each_way_of_writing(processes):
+async def test_own_name_wins_over_the_token_in_every_write_path(processes):
     await scored_each_way(processes, "Token", URL.format("token"))
     assert await processes.shown() == ("Token", URL.format("token"))
     await scored_each_way(processes, "Newer", URL.format("newer"))
@@ -80,7 +80,7 @@ async def test_own_name_wins_over_the_token_in_each_way_of_writing(processes):
     assert await processes.shown("bob") == ("Last", URL.format("last"))
 
 
-async def test_null_removes_and_an_absent_member_leaves(processes):
+async def test_profile_null_removes_and_an_absent_field_keeps(processes):
     await processes.score("Token", URL.format("token"))
     done = await processes.one.register("alice", ProfileChange(avatar_url=None))
     assert (done.player.avatar_url, done.player.username, done.changed) == (None, "Token", ("avatar_url",))
@@ -93,7 +93,7 @@ async def test_null_removes_and_an_absent_member_leaves(processes):
     assert await processes.shown() == ("alice", URL.format("own"))
 
 
-async def test_what_is_so_already_is_no_write(processes):
+async def test_unchanged_profile_makes_no_write(processes):
     await processes.one.register("alice", ProfileChange(username="Own"))
     before = await processes.players.find_one({"_id": "alice"})
     for _ in range(3 * PROFILE_LIMIT.updates):
@@ -102,7 +102,7 @@ async def test_what_is_so_already_is_no_write(processes):
     assert await processes.players.find_one({"_id": "alice"}) == before
 
 
-async def test_the_limit_is_exact_over_processes(processes):
+async def test_profile_limit_is_exact_over_processes(processes):
     """The creation counts; of forty names at once over two processes nine are taken, and no score is spent."""
     await processes.one.register("alice", ProfileChange())
     stores = (processes.one, processes.other)
@@ -121,14 +121,14 @@ async def test_the_limit_is_exact_over_processes(processes):
     assert (await processes.other.register("alice", ProfileChange(username="Later"))).changed
 
 
-async def test_more_at_once_than_there_is_room_for_are_refused(processes):
+async def test_concurrent_profile_changes_beyond_capacity_are_refused(processes):
     attempts = (processes.one.register(f"p-{n}", ProfileChange()) for n in range(MAX_UNDER_WAY + 8))
     found = await asyncio.gather(*attempts, return_exceptions=True)
     assert [type(each) for each in found if isinstance(each, Exception)] == [Overloaded] * 8
     assert (await processes.one.register("p-39", ProfileChange())).created
 
 
-async def test_creation_at_once_makes_one_player(processes):
+async def test_concurrent_registrations_create_one_player(processes):
     stores = (processes.one, processes.other)
     attempts = (stores[n % 2].register("alice", ProfileChange(username=f"N{n}")) for n in range(8))
     found = await asyncio.gather(*attempts)
@@ -137,7 +137,7 @@ async def test_creation_at_once_makes_one_player(processes):
     assert (document["score"], len(document["profileAt"])) == (0, 8)
 
 
-async def test_an_erasure_that_is_under_way_is_not_revived(processes):
+async def test_register_during_an_erasure_is_refused(processes):
     await processes.score("Token")
     marker = write_marker.encode(WriteMarker(Kind.ERASE, 1, "e.1", by="mod"))
     await processes.players.update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": marker}})
@@ -146,14 +146,14 @@ async def test_an_erasure_that_is_under_way_is_not_revived(processes):
     assert (await processes.players.find_one({"_id": "alice"}))["last"] == marker
 
 
-async def test_an_erasure_takes_the_own_choice_along(processes):
+async def test_erasure_removes_the_own_profile(processes):
     await processes.one.register("alice", ProfileChange(username="Own", avatar_url=None))
     await processes.moderation.erase(ModerationRequest("alice", "mod", "asked"))
     await processes.score("Token", URL.format("token"))
     assert await processes.shown() == ("Token", URL.format("token"))
 
 
-async def test_hiding_and_showing_keep_the_choice_and_no_new_name_shows_a_hidden_player(processes):
+async def test_hide_and_show_keep_the_own_profile(processes):
     board = Tape(processes.one.top)
     feed = Feed(processes.client, processes.name, board)
     tasks = [asyncio.ensure_future(part.run()) for part in (feed, board)]

@@ -30,12 +30,12 @@ def check(live, found):
     return RankCheck(live.client, live.name, live.board, live.feed, observe=found.append)
 
 
-async def test_an_empty_board_has_nothing_to_check(check, found):
+async def test_rank_check_of_an_empty_board_checks_nothing(check, found):
     await check.once()
     assert found == []
 
 
-async def test_while_all_play_right_ranks_agree(live, check, found):
+async def test_rank_check_under_load_agrees(live, check, found):
     async def play(number):
         while len(found) < 20:
             await live.score(f"p{number}", number % 5 + 1)
@@ -49,7 +49,7 @@ async def test_while_all_play_right_ranks_agree(live, check, found):
     assert live.board.snapshots == 1
 
 
-async def test_who_is_hidden_or_no_player_of_ours_is_not_counted(live, check, found):
+async def test_rank_check_skips_hidden_players_and_malformed_documents(live, check, found):
     await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
     await live.players.insert_one({"_id": "odd", "score": 99.5})
     await live.players.insert_one({"_id": "hidden", "score": 99, "hidden": True, "updatedAt": NOON})
@@ -58,7 +58,7 @@ async def test_who_is_hidden_or_no_player_of_ours_is_not_counted(live, check, fo
     assert found == ["agreed"]
 
 
-async def test_a_wrong_rank_is_found_and_mended(live, check, found, caplog):
+async def test_rank_check_of_a_wrong_rank_resyncs(live, check, found, caplog):
     await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
     await live.settles()
     live.board._ranks.move(3, 1000)
@@ -73,7 +73,7 @@ async def test_a_wrong_rank_is_found_and_mended(live, check, found, caplog):
     assert found == ["differed", "agreed"]
 
 
-async def test_ranks_that_are_too_deep_to_count_are_left(live, found):
+async def test_rank_check_skips_ranks_beyond_max_rank(live, found):
     check = RankCheck(live.client, live.name, live.board, live.feed, max_rank=2, observe=found.append)
     await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
     await live.settles()

@@ -27,7 +27,7 @@ async def indexes(client, name):
     return {index: [(field, int(way)) for field, way in value["key"]] for index, value in found.items()}
 
 
-async def test_it_is_made_and_a_second_start_leaves_it_as_it_is(client, name):
+async def test_ensure_creates_the_indexes_and_is_idempotent(client, name):
     for _ in range(2):
         await schema.ensure(client, name)
         assert await indexes(client, name) == {
@@ -37,7 +37,7 @@ async def test_it_is_made_and_a_second_start_leaves_it_as_it_is(client, name):
         }
 
 
-async def test_the_board_is_read_in_its_order_without_a_sort(client, name):
+async def test_board_query_uses_its_index_without_a_sort(client, name):
     await schema.ensure(client, name)
     await client[name]["players"].insert_many([{"_id": str(n), "score": n % 7, "updatedAt": None} for n in range(200)])
     query = {"find": "players", "filter": ON_BOARD, "sort": dict(BOARD_ORDER), "limit": 10}
@@ -46,7 +46,7 @@ async def test_the_board_is_read_in_its_order_without_a_sort(client, name):
     assert "'SORT'" not in plan
 
 
-async def test_the_same_index_under_another_name_will_do(client, name):
+async def test_ensure_accepts_the_same_index_under_another_name(client, name):
     await client[name]["players"].create_index(BOARD_ORDER, name="mine")
     await schema.ensure(client, name)
     assert set(await indexes(client, name)) == {"_id_", "mine", "hidden"}
@@ -61,7 +61,7 @@ async def test_the_same_index_under_another_name_will_do(client, name):
     ],
     ids=["other keys", "a part of the players", "out of use"],
 )
-async def test_one_that_is_in_the_way_is_named_and_the_advice_holds(client, name, keys, options, shown):
+async def test_ensure_names_a_conflicting_index_and_the_remedy(client, name, keys, options, shown):
     players = client[name]["players"]
     await players.create_index(keys, **options)
     with pytest.raises(StartupError) as caught:

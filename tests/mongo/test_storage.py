@@ -25,7 +25,7 @@ def monitor(live, sizes):
     return StorageMonitor(live.client, live.name, collections=sizes.__setitem__, disk=sizes.__setitem__)
 
 
-async def test_sizes_grow_with_the_ledger_and_the_disk_has_room(live, monitor, sizes):
+async def test_storage_monitor_measures_collections_and_disk(live, monitor, sizes):
     await monitor.measure()
     before = dict(sizes)
     assert 0 < before["free"] < before["total"]
@@ -37,7 +37,7 @@ async def test_sizes_grow_with_the_ledger_and_the_disk_has_room(live, monitor, s
     assert sizes["players"] == before["players"]
 
 
-async def test_a_collection_that_does_not_exist_uses_nothing(live, monitor, sizes):
+async def test_storage_monitor_measures_a_missing_collection_as_zero(live, monitor, sizes):
     await live.client[live.name]["ledger"].drop()
     await monitor.measure()
     assert sizes["ledger"] == 0

@@ -115,25 +115,25 @@ async def refusal(awaitable, kind):
     return caught.value
 
 
-async def test_the_first_action_makes_the_player(store, clock):
+async def test_store_first_action_creates_the_player(store, clock):
     receipt = await store.apply(action(profile=Profile("Zoë", "https://x.test/z.png")))
     assert (receipt.score, receipt.created, receipt.replayed, receipt.updated_at) == (5, True, False, clock.now)
     player = await store.player("alice")
     assert (player.username, player.avatar_url, player.score) == ("Zoë", "https://x.test/z.png", 5)
 
 
-async def test_an_unknown_player_is_refused_where_none_may_be_made(store):
+async def test_store_without_create_player_refuses_an_unknown_player(store):
     error = await refusal(store.apply(action(create_player=False)), PlayerNotFound)
     assert error.rate_limit_state.remaining == 3
     await refusal(store.player("alice"), PlayerNotFound)
 
 
-async def test_points_add_up_and_only_the_first_update_creates(store):
+async def test_store_adds_points_and_creates_once(store):
     receipts = [await store.apply(action(points=n)) for n in (1, 2, 3)]
     assert [(r.score, r.created) for r in receipts] == [(1, True), (3, False), (6, False)]
 
 
-async def test_the_same_id_adds_once_and_gets_the_stored_answer(store, clock):
+async def test_store_replays_the_response_of_a_repeated_id(store, clock):
     first = await store.apply(action(action_id="x"))
     clock.now += 1000
     await store.apply(action(points=10))
@@ -143,18 +143,18 @@ async def test_the_same_id_adds_once_and_gets_the_stored_answer(store, clock):
     assert (await store.player("alice")).score == 15
 
 
-async def test_the_same_id_for_another_request_is_a_conflict(store):
+async def test_store_refuses_an_id_of_another_request(store):
     await store.apply(action(action_id="x"))
     await refusal(store.apply(action(action_id="x", points=6, fingerprint=b"g")), ActionConflict)
     assert (await store.player("alice")).score == 5
 
 
-async def test_ids_belong_to_their_player(store):
+async def test_store_ids_are_scoped_to_a_player(store):
     await store.apply(action("alice", action_id="x"))
     assert not (await store.apply(action("bob", action_id="x"))).replayed
 
 
-async def test_the_rate_limit_slides(store, clock):
+async def test_store_rate_limit_window_slides(store, clock):
     for _ in range(3):
         await store.apply(action())
         clock.now += 10_000
@@ -168,14 +168,14 @@ async def test_the_rate_limit_slides(store, clock):
     assert (await store.player("alice")).score == 20
 
 
-async def test_a_replay_is_answered_though_the_limit_is_used_up(store):
+async def test_store_replays_a_response_beyond_the_rate_limit(store):
     await store.apply(action(action_id="x"))
     for _ in range(2):
         await store.apply(action())
     assert (await store.apply(action(action_id="x"))).replayed
 
 
-async def test_the_quota_counts_down(store, clock):
+async def test_store_rate_limit_state_counts_down(store, clock):
     quotas = []
     for _ in range(3):
         quotas.append((await store.apply(action())).rate_limit_state)
@@ -183,7 +183,7 @@ async def test_the_quota_counts_down(store, clock):
     assert [(q.remaining, q.reset) for q in quotas] == [(2, 60), (1, 59), (0, 58)]
 
 
-async def test_an_id_outlives_the_window_in_which_it_was_used(store, clock):
+async def test_store_id_outlives_its_rate_limit_window(store, clock):
     await store.apply(action(action_id="x"))
     for _ in range(2):
         clock.now += 60_000
@@ -192,7 +192,7 @@ async def test_an_id_outlives_the_window_in_which_it_was_used(store, clock):
     assert (await store.apply(action(action_id="x"))).replayed
 
 
-async def test_a_score_never_passes_int64(store):
+async def test_store_refuses_a_score_beyond_int64(store):
     await store.register("alice", ProfileChange())
     await store.documents.update_one({"_id": "alice"}, {"$set": {"score": Int64(MAX_SCORE - 5)}})
     await refusal(store.apply(action(points=6)), InvalidIncrement)
@@ -200,13 +200,13 @@ async def test_a_score_never_passes_int64(store):
     await refusal(store.apply(action(points=1)), InvalidIncrement)
 
 
-async def test_a_suspended_player_cannot_score(store):
+async def test_store_refuses_a_suspended_player(store):
     await store.apply(action())
     await store.documents.update_one({"_id": "alice"}, {"$set": {"suspended": True}})
     await refusal(store.apply(action()), PlayerSuspended)
 
 
-async def test_the_points_cap_counts_the_window(real, clock):
+async def test_store_points_cap_counts_the_window(real, clock):
     store = real(WritePolicy(limit=RateLimit(10, 60), idempotency_history_size=20, max_points=100))
     await refusal(store.apply(action("bob", points=101)), SuspiciousActivity)
     await store.apply(action(points=60))
@@ -216,7 +216,7 @@ async def test_the_points_cap_counts_the_window(real, clock):
     assert (await store.apply(action(points=100))).score == 200
 
 
-async def test_register_makes_and_changes_a_player(store):
+async def test_store_register_creates_and_changes_a_player(store):
     done = await store.register("alice", ProfileChange())
     assert (done.player.score, done.player.username, done.created) == (0, "alice", True)
     done = await store.register("alice", ProfileChange(username="Zoë"))
@@ -225,7 +225,7 @@ async def test_register_makes_and_changes_a_player(store):
     assert not (await store.apply(action(create_player=False))).created
 
 
-async def test_a_closed_store_takes_no_more(store):
+async def test_store_closed_refuses_actions(store):
     await store.close()
     await refusal(store.apply(action()), ShuttingDown)
 
@@ -233,7 +233,7 @@ async def test_a_closed_store_takes_no_more(store):
 # -- many at once, on the real thing ----------------------------------------------------------------
 
 
-async def test_a_batch_answers_each_with_its_own(real):
+async def test_store_batch_answers_each_action_separately(real):
     store = real()
     await store.apply(action("known", action_id="seen"))
     results = await asyncio.gather(
@@ -251,7 +251,7 @@ async def test_a_batch_answers_each_with_its_own(real):
     assert [type(r) for r in results[4:] if isinstance(r, Exception)] == [RateLimited] * 2
 
 
-async def test_64_writers_on_one_hot_player_lose_nothing_over_two_processes_worth_of_stores(real):
+async def test_store_64_writers_of_one_player_over_two_stores_lose_nothing(real):
     stores = [real(ROOMY), real(ROOMY)]
 
     async def writer(n):
@@ -262,7 +262,7 @@ async def test_64_writers_on_one_hot_player_lose_nothing_over_two_processes_wort
     assert (await stores[0].player("alice")).score == 640
 
 
-async def test_the_limit_is_exact_over_two_stores(real):
+async def test_store_rate_limit_is_exact_over_two_stores(real):
     stores = [real(), real()]
     results = await asyncio.gather(*(stores[n % 2].apply(action()) for n in range(100)), return_exceptions=True)
     accepted = [r for r in results if not isinstance(r, Exception)]
@@ -271,14 +271,14 @@ async def test_the_limit_is_exact_over_two_stores(real):
     assert {type(r) for r in results if isinstance(r, Exception)} == {RateLimited}
 
 
-async def test_one_id_50_times_at_once_over_two_stores_adds_once(real):
+async def test_store_50_concurrent_uses_of_one_id_over_two_stores_add_once(real):
     stores = [real(), real()]
     results = await asyncio.gather(*(stores[n % 2].apply(action(action_id="x")) for n in range(50)))
     assert {r.score for r in results} == {5}
     assert sum(not r.replayed for r in results) == 1
 
 
-async def test_more_than_may_wait_are_refused_at_once(real):
+async def test_store_refuses_more_than_max_waiting(real):
     store = real(ROOMY, max_waiting=8)
     results = await asyncio.gather(*(store.apply(action(points=1)) for _ in range(30)), return_exceptions=True)
     accepted = [r for r in results if not isinstance(r, Exception)]
@@ -288,7 +288,7 @@ async def test_more_than_may_wait_are_refused_at_once(real):
     assert (await store.player("alice")).score == len(accepted)
 
 
-async def test_a_caller_that_gives_up_does_not_undo_its_action(real):
+async def test_store_applies_an_action_whose_caller_is_cancelled(real):
     store = real(ROOMY)
     tasks = [asyncio.ensure_future(store.apply(action(points=1))) for _ in range(20)]
     await asyncio.sleep(0)
@@ -299,7 +299,7 @@ async def test_a_caller_that_gives_up_does_not_undo_its_action(real):
     assert (await store.player("alice")).score == 20
 
 
-async def test_a_spoilt_document_fails_only_its_own_player(real):
+async def test_store_malformed_document_fails_only_its_own_player(real):
     store = real()
     await store.apply(action("good"))
     await store.documents.insert_one({"_id": "spoilt", "score": "many"})
@@ -311,7 +311,7 @@ async def test_a_spoilt_document_fails_only_its_own_player(real):
 
 
 @pytest.mark.parametrize("users", [["alice"], ["alice", "bob", "carol"]])
-async def test_what_the_database_refuses_is_one_line_and_no_traceback(real, replica_set, caplog, users):
+async def test_store_database_error_is_one_log_line_without_traceback(real, replica_set, caplog, users):
     store = real()
     await store.apply(action("warm"))  # it has connected
     disk_full = {"errorCode": 14031}
@@ -321,7 +321,7 @@ async def test_what_the_database_refuses_is_one_line_and_no_traceback(real, repl
     assert [(record.levelname, record.code, record.exc_info) for record in caplog.records] == [("ERROR", 14031, None)]
 
 
-async def test_an_update_that_the_database_alone_refuses_fails_at_once_and_alone(real, caplog):
+async def test_store_update_that_the_database_refuses_fails_alone(real, caplog):
     store = real()
     names = ("alice", "bob", "carol")
     await asyncio.gather(*(store.apply(action(name)) for name in names))
@@ -335,7 +335,7 @@ async def test_an_update_that_the_database_alone_refuses_fails_at_once_and_alone
 # -- reading the board --------------------------------------------------------------------------------
 
 
-async def test_the_top_is_in_board_order_with_competition_ranks(real, clock):
+async def test_store_top_has_board_order_and_competition_ranks(real, clock):
     store = real()
     for user, points in [("d", 5), ("b", 7), ("c", 7), ("a", 7), ("e", 9)]:
         await store.apply(action(user, points))
@@ -346,7 +346,7 @@ async def test_the_top_is_in_board_order_with_competition_ranks(real, clock):
     assert later.version >= top.version > 0
 
 
-async def test_the_top_has_ten_and_no_hidden_player(real):
+async def test_store_top_has_10_players_and_none_hidden(real):
     store = real()
     for n in range(12):
         await store.apply(action(f"p{n}", n + 1))
@@ -355,7 +355,7 @@ async def test_the_top_has_ten_and_no_hidden_player(real):
     assert [s.player.user_id for s in top.standings] == [f"p{n}" for n in range(10, 0, -1)]
 
 
-async def test_neighbours_and_pages_walk_the_board_order(real, clock):
+async def test_store_neighbours_and_pages_follow_board_order(real, clock):
     store = real()
     order = []
     for n in range(9):
@@ -374,7 +374,7 @@ async def test_neighbours_and_pages_walk_the_board_order(real, clock):
     assert walked == order
 
 
-async def test_a_hidden_player_scores_off_the_board(real):
+async def test_store_hidden_player_scores_off_the_board(real):
     store = real()
     await store.apply(action())
     await store.documents.update_one({"_id": "alice"}, {"$set": {"hidden": True}})
@@ -384,7 +384,7 @@ async def test_a_hidden_player_scores_off_the_board(real):
     assert (await store.top()).standings == ()
 
 
-async def test_submissions_that_lose_every_race_do_not_keep_the_database_busy(real, make_store):
+async def test_store_paces_submissions_that_lose_every_race(real, make_store):
     """Without a pause, six requests made 666 updates in half a second."""
     sizes = []
     store = make_store(ROOMY, timeout=0.5, observe_batch=sizes.append)
@@ -395,7 +395,7 @@ async def test_submissions_that_lose_every_race_do_not_keep_the_database_busy(re
     assert sum(sizes) <= 6 * 13
 
 
-async def test_receipt_has_the_version_that_shows_it(make_store, real):
+async def test_store_receipt_has_the_version_that_shows_it(make_store, real):
     """Of a write alone, of one on a known state, of many in a batch, of a replay: a snapshot of that version has it."""
     store = make_store()
     receipts = [await store.apply(action()), await store.apply(action(action_id="a-1"))]

@@ -26,7 +26,7 @@ from tornado_app.runtime.tasks import cancel_and_wait
         ("82", None, True),
     ],
 )
-def test_an_event_comes_after_a_place(event, place, after):
+def test_comes_after_compares_resume_tokens(event, place, after):
     assert comes_after(event and {"_data": event}, place and {"_data": place}) is after
 
 
@@ -46,7 +46,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mongo_database, driver):
+async def test_reader_skips_earlier_events_of_the_subscription(mongo_database, driver):
     """Those of a player who was erased since would be recorded again: the ledger has nothing left to know them by."""
     async with open_desk(*mongo_database, driver) as desk:
         players = desk.client[desk.name]["players"]
@@ -89,7 +89,7 @@ async def test_events_before_the_place_are_left_out_where_the_tap_takes_over(mon
         await maybe_await(stream.close())
 
 
-async def test_a_place_that_takes_the_server_long_to_find_is_waited_for(own_replica_set):
+async def test_reader_waits_for_a_resume_token_that_the_server_finds_slowly(own_replica_set):
     """Each look at an old place that timed out began again at that place, for ever."""
     member = own_replica_set.members[0]
     async with open_desk(own_replica_set.uri, "slow") as desk:

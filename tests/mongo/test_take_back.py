@@ -41,7 +41,7 @@ def taken(desk):
     return [entry["points"] for entry in desk.sync["ledger"].find({"kind": "take_back"}).sort("n", 1)]
 
 
-async def test_many_actions_are_taken_back_in_small_parts(desk, monkeypatch):
+async def test_take_back_of_many_actions_is_split(desk, monkeypatch):
     turns, seen = 0, []
 
     async def count():
@@ -73,7 +73,7 @@ async def test_many_actions_are_taken_back_in_small_parts(desk, monkeypatch):
         await desk.moderation.take_back(case(), action_id=None, since=0)
 
 
-async def test_a_reversal_that_broke_off_goes_on_where_it_was(desk, monkeypatch):
+async def test_interrupted_take_back_continues(desk, monkeypatch):
     async def fail(part):
         if part == 3:
             raise DatabaseError
@@ -92,7 +92,7 @@ async def test_a_reversal_that_broke_off_goes_on_where_it_was(desk, monkeypatch)
     assert len(takes_back) == len(set(takes_back)) == ACTIONS
 
 
-async def test_a_player_who_scores_between_the_parts_loses_all_that_was_before(desk, monkeypatch):
+async def test_take_back_with_actions_between_its_parts_reverses_all_earlier_actions(desk, monkeypatch):
     async def score(part):
         if part in (2, 5):
             await desk.score(points=1000)
@@ -103,11 +103,11 @@ async def test_a_player_who_scores_between_the_parts_loses_all_that_was_before(d
     await desk.whole()
 
 
-async def test_a_player_without_a_mark_has_nothing_to_take_back(desk):
+async def test_take_back_of_a_player_without_a_marker_is_refused(desk):
     desk.sync["players"].insert_one({"_id": "bob", "score": 5})
     with pytest.raises(ActionNotFound):
         await desk.moderation.take_back(case("bob"), action_id=None, since=0)
 
 
-async def test_an_export_reads_as_many_entries_at_once_as_a_page_has(desk):
+async def test_export_reads_one_page_at_a_time(desk):
     assert len((await desk.moderation.export("alice"))["ledger"]) == ACTIONS

@@ -16,12 +16,12 @@ from tornado_app.mongo.change_stream.subscription import Subscription, moment
 PATIENCE = 30.0
 
 
-def test_the_time_of_a_token():
+def test_token_time_is_its_cluster_time():
     assert moment({"_data": "8269292F4B0000000A2B0429"}) == Timestamp(0x69292F4B, 10)
     assert [moment(token) for token in (None, {}, {"_data": 7}, {"_data": "81"})] == [None] * 4
 
 
-def test_what_was_put_is_taken_once_with_the_place_after_it():
+def test_subscription_returns_each_event_once_with_its_resume_token():
     subscription = Subscription({"_data": "0"})
     assert subscription.take() == ([], None)
     subscription.put({"n": 1}, {"_data": "1"})
@@ -31,7 +31,7 @@ def test_what_was_put_is_taken_once_with_the_place_after_it():
     assert subscription.take() == ([], {"_data": "2"})
 
 
-def test_it_closes_before_it_grows_without_end():
+def test_subscription_closes_at_its_maximum():
     subscription = Subscription({}, max_events=2)
     for number in range(4):
         subscription.put({"n": number}, {"_data": str(number)})
@@ -66,7 +66,7 @@ async def single(desk):
     await eventually(one_stream, PATIENCE, "one stream is left")
 
 
-async def test_ledger_and_feed_read_one_stream(mongo_database):
+async def test_ledger_and_feed_read_one_change_stream(mongo_database):
     async with tapped(mongo_database) as desk:
         desk.feed.subscribe()  # not the ledger's any more
         await eventually(lambda: streams(desk) == 2, PATIENCE, "the ledger reads a stream of its own meanwhile")
@@ -77,7 +77,7 @@ async def test_ledger_and_feed_read_one_stream(mongo_database):
         assert sum(len(chain) for name, chain in chains(desk.sync).items() if name != "bob") == 100
 
 
-async def test_the_ledger_goes_on_by_itself_when_the_feed_starts_anew(mongo_database):
+async def test_ledger_reads_its_own_stream_while_the_feed_restarts(mongo_database):
     async with tapped(mongo_database) as desk:
         for _ in range(3):
             await single(desk)
@@ -88,7 +88,7 @@ async def test_the_ledger_goes_on_by_itself_when_the_feed_starts_anew(mongo_data
         assert desk.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 150
 
 
-async def test_more_than_a_tap_holds_is_read_by_a_stream_of_its_own(mongo_database):
+async def test_ledger_reads_its_own_stream_beyond_the_subscriptions_maximum(mongo_database):
     async with tapped(mongo_database, max_subscribed=3) as desk:
         await single(desk)
         subscription = desk.feed._subscription
@@ -99,7 +99,7 @@ async def test_more_than_a_tap_holds_is_read_by_a_stream_of_its_own(mongo_databa
 
 
 @pytest.mark.parametrize("kind", ["drop", "rename"])
-async def test_the_end_of_the_collection_reaches_the_ledger(mongo_database, kind):
+async def test_subscription_reports_a_dropped_collection_to_the_ledger(mongo_database, kind):
     async with tapped(mongo_database) as desk:
         await single(desk)
         await desk.score()
