@@ -23,7 +23,7 @@ from tests.support.websocket_client import new_user
 from tornado_app.auth.jws import InvalidJws
 from tornado_app.core import errors
 from tornado_app.http import errors as http_errors
-from tornado_app.http import refusal_log as refusals
+from tornado_app.http import request_log as refusals
 
 USER = "refused-1"
 PLAYER = token(USER)

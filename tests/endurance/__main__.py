@@ -22,13 +22,13 @@ from tests.endurance.faults import FAULTS, Fault
 from tests.endurance.report import append
 from tests.endurance.stage import Stage
 from tests.endurance.trial import Outcome
-from tornado_app.http import connection_limit
+from tornado_app.http import server
 
 
 def main() -> int:
     """Run what the arguments ask for; the exit code."""
     options = _arguments()
-    connection_limit.max_open_files()  # as many as may be had: some faults are a thousand connections
+    server.max_open_files()  # as many as may be had: some faults are a thousand connections
     seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
     if options.pairs:
         plans = [(pair(Random(seed + number)), [seed + number]) for number in range(options.pairs)]

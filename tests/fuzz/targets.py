@@ -46,7 +46,7 @@ from tornado_app.core.model import MAX_SCORE, Caller, Scope, Submission
 from tornado_app.core.validation import fingerprint
 from tornado_app.http.fast_path import parse_simple_request
 from tornado_app.http.messages import Request
-from tornado_app.http.request_limits import check, content_length, is_handshake
+from tornado_app.http.request_checks import check, content_length, is_handshake
 
 KEY = signing("HS256")
 MAX_BODY = 16 * 1024

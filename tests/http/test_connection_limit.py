@@ -4,7 +4,7 @@ import resource
 import socket
 
 from tests.support.wait import wait_until
-from tornado_app.http.connection_limit import ConnectionLimiter, max_open_files
+from tornado_app.http.server import ConnectionLimiter, max_open_files
 
 
 class Stream:

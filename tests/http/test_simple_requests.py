@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.fuzz.targets import request as same_as_tornado
 from tornado_app.http.fast_path import parse_simple_request
 from tornado_app.http.messages import MAX_HEADERS
-from tornado_app.http.request_limits import MAX_BODY
+from tornado_app.http.request_checks import MAX_BODY
 
 HEAD = b"POST /api/score?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nX-Mixed: \t a b\xe9 \r\nEmpty:\r\n\r\n"
 

@@ -5,7 +5,7 @@ import signal
 import sys
 
 from tornado_app.__main__ import main
-from tornado_app.http import connection_limit
+from tornado_app.http import server
 
 OURS = "tornado"
 """What the names of Tornado's modules and of ours begin with."""
@@ -24,6 +24,6 @@ def _tell(*_: object) -> None:
 
 if __name__ == "__main__":
     gc.disable()
-    connection_limit.PURGE_INTERVAL = 1  # else it holds the last connections, and what they hold is no garbage yet
+    server.PURGE_INTERVAL = 1  # else it holds the last connections, and what they hold is no garbage yet
     signal.signal(signal.SIGUSR1, _tell)
     sys.exit(main())

@@ -9,7 +9,7 @@ from tornado_app.core.errors import InvalidToken, MissingToken, RateLimited, Una
 from tornado_app.core.model import Caller
 from tornado_app.http.client_address import FailureLimiter, rate_limit_key
 from tornado_app.http.messages import Headers, Request
-from tornado_app.http.refusal_log import cause
+from tornado_app.http.request_log import cause
 
 audit = logging.getLogger("leaderboard.audit")
 

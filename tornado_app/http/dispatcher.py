@@ -17,7 +17,7 @@ from prometheus_client import Counter
 
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.origins import HostPatterns
-from tornado_app.http import access_log, errors, query, refusal_log
+from tornado_app.http import errors, request_checks, request_log
 from tornado_app.http.client_address import TrustedProxies
 from tornado_app.http.cors import Cors
 from tornado_app.http.messages import Headers, MethodNotAllowed, Request, Response, Route, Router
@@ -107,7 +107,7 @@ class Dispatcher:
     def check_host(self, host: str | None) -> None:
         """Raises HostNotAllowed for a host that is not in allowed_hosts."""
         if self._hosts is not None and not self._hosts.match(host):
-            raise errors.HostNotAllowed(detail=f"host {refusal_log.clip(host or '')} is not in allowed_hosts")
+            raise errors.HostNotAllowed(detail=f"host {request_log.clip(host or '')} is not in allowed_hosts")
 
     def request_id(self, given: str | None) -> str:
         """The id that the client gave if it is valid, else a new one."""
@@ -161,10 +161,10 @@ class RequestCycle:
         seconds = time.perf_counter() - self._began
         self._dispatcher.count(request.method, name, response.status, seconds, request.id)
         self._on_response(None if route is None else route.path, response.status)
-        access_log.answered(request, name, response.status, len(response.body), seconds)
+        request_log.answered(request, name, response.status, len(response.body), seconds)
         if response.refusal is not None:
             asked = {"method": request.method, "route": name, "path": request.path, "remote": request.remote}
-            refusal_log.request_refused(response.status, response.refusal, **asked)
+            request_log.request_refused(response.status, response.refusal, **asked)
         self._send(response)
 
     def _dispatch(self) -> Response | Awaitable[Response]:
@@ -177,13 +177,13 @@ class RequestCycle:
         endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
         if endpoint is not None:
             if request.query and route.arguments is not None:
-                query.check(request.query, route.arguments)
+                request_checks.check_query(request.query, route.arguments)
             return endpoint(request)
         if request.method == "OPTIONS":
             cors = self._dispatcher.cors.preflight(request, route.allow)
             return Response(204, headers=(("Allow", route.allow), *cors))
         raise MethodNotAllowed(
-            f"This path takes {route.allow}.", detail=f"{refusal_log.clip(request.method)}, allowed: {route.allow}"
+            f"This path takes {route.allow}.", detail=f"{request_log.clip(request.method)}, allowed: {route.allow}"
         )
 
     async def _await_and_answer(self, outcome: Awaitable[Response]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from tornado_app.http.dispatcher import Dispatcher, RequestCycle
 from tornado_app.http.messages import MAX_HEADERS, Headers, Request, Response, encode_head
-from tornado_app.http.request_limits import MAX_BODY
+from tornado_app.http.request_checks import MAX_BODY
 from tornado_app.http.stream import HttpStream
 
 log = logging.getLogger("leaderboard.http")

@@ -1,10 +1,16 @@
-"""Tornado's HTTP server with limits of connections and timeouts, on streams that answer errors in the API's shape."""
+"""Tornado's HTTP server with limits of connections and timeouts, on streams that answer errors in the API's shape.
+
+The connections of a process are limited to its file descriptors, less a reserve that clients cannot use. Without this
+limit, a process whose descriptors are used up cannot accept connections, and retries in a busy loop.
+"""
 
 from __future__ import annotations
 
 import logging
+import resource
 import socket
 import ssl
+import time
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -13,10 +19,7 @@ from tornado.iostream import IOStream
 from tornado.netutil import ssl_wrap_socket
 
 from tornado_app.http import tornado_internals
-from tornado_app.http.connection_limit import ConnectionLimiter
-from tornado_app.http.idle_timeout import IdleTimeouts
-from tornado_app.http.lingering_close import LingeringCloser
-from tornado_app.http.send_timeout import SendTimeouts
+from tornado_app.http.connection_timeouts import IdleTimeouts, LingeringCloser, SendTimeouts
 from tornado_app.http.stream import (
     MAX_HEAD,
     HttpStream,
@@ -30,6 +33,16 @@ log = logging.getLogger("leaderboard.http")
 
 _NO_LIMIT = 1 << 40
 """tornado_delegate.py limits bodies, and answers; at its own limit Tornado would close the connection."""
+
+RESERVED_FDS = 128
+"""File descriptors for the database, the metrics port, files and logs."""
+
+MAX_OPEN_FILES = 1 << 20
+PURGE_INTERVAL = 256
+"""Closed connections are purged after this many new ones."""
+
+LOG_INTERVAL = 60.0
+"""Minimum seconds between two log lines."""
 
 
 def serve(
@@ -93,3 +106,46 @@ class _Server(HTTPServer):
         self.services.lingering_closer.close()
         self.services.idle_timeouts.close()
         self.services.send_timeouts.close()
+
+
+def max_open_files() -> int:
+    """The limit of open files of this process, after raising it as far as allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError) as error:
+            log.warning("cannot raise the limit of open files, keeping %d: %s", soft, error)
+            return soft
+    return wanted if soft == resource.RLIM_INFINITY else max(soft, wanted)
+
+
+class ConnectionLimiter:
+    """Counts open connections. `maximum`: by default what the limit of open files allows."""
+
+    def __init__(self, maximum: int | None = None) -> None:
+        self._maximum = max(16, max_open_files() - RESERVED_FDS) if maximum is None else maximum
+        self._streams: set[IOStream] = set()
+        self._accepted = 0
+        self._logged_at = -LOG_INTERVAL
+
+    def has_capacity(self) -> bool:
+        """Whether one more connection may be served; a refusal is logged."""
+        self._accepted += 1
+        if self._accepted % PURGE_INTERVAL == 0 or len(self._streams) >= self._maximum:
+            self._streams = {stream for stream in self._streams if not stream.closed()}
+        if len(self._streams) >= self._maximum:
+            self._log_refusal()
+            return False
+        return True
+
+    def add(self, stream: IOStream) -> None:
+        """Count a connection until it is closed."""
+        self._streams.add(stream)
+
+    def _log_refusal(self) -> None:
+        now = time.monotonic()
+        if now - self._logged_at >= LOG_INTERVAL:
+            self._logged_at = now
+            log.error("connection limit reached, refusing connections", extra={"open": len(self._streams)})

@@ -13,19 +13,16 @@ from collections.abc import Awaitable
 from typing import Any, NamedTuple, Protocol
 
 from tornado.ioloop import IOLoop
-from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError, UnsatisfiableReadError
 
 from tornado_app.core.errors import LeaderboardError
-from tornado_app.http import errors, refusal_log, tornado_internals
-from tornado_app.http.direct_write import DirectWriter
-from tornado_app.http.idle_timeout import IdleTimeouts
-from tornado_app.http.lingering_close import LingeringCloser
+from tornado_app.http import errors, request_log, tornado_internals
+from tornado_app.http.connection_timeouts import SEND_BUFFER, IdleTimeouts, LingeringCloser, SendTimeouts, reset
 from tornado_app.http.messages import encode_head
-from tornado_app.http.send_timeout import SEND_BUFFER, SendTimeouts, reset
 from tornado_app.runtime.event_loop import client_fds
 
 MAX_HEAD = 64 * 1024
-"""Bytes of a request's head that Tornado reads. The API's own, lower limit is in request_limits.py."""
+"""Bytes of a request's head that Tornado reads. The API's own, lower limit is in request_checks.py."""
 
 _MALFORMED = errors.BadRequest(
     reason="malformed_http", detail="not an HTTP/1.1 message; the line of tornado.general before this one says why"
@@ -212,7 +209,7 @@ class HttpStream(IOStream):
 
     def _error_response(self, error: LeaderboardError) -> bytes:
         """The bytes of the response to what is not a request; it is logged."""
-        refusal_log.request_refused(errors.status(error), error, remote=self.peer)
+        request_log.request_refused(errors.status(error), error, remote=self.peer)
         response = errors.response(error)
         headers = [*response.headers, ("Connection", "close"), ("Content-Length", str(len(response.body)))]
         return encode_head(response.status, headers) + response.body
@@ -234,3 +231,36 @@ def _drop_traceback(error: BaseException) -> None:
     It is called after these frames have ended, as one that raises the error again adds another traceback.
     """
     error.__traceback__ = error.__context__ = None
+
+
+class DirectWriter:
+    """Sends prebuilt responses and frames to a client's socket directly, while the stream's write buffer is empty.
+
+    For data that the kernel takes at once, `IOStream.write` costs more than the system call: a buffer, a future and a
+    callback that nothing uses. Data that the kernel does not take, and all that follows while something waits in the
+    stream, goes through the stream, in order. TLS always goes through the stream.
+    """
+
+    __slots__ = ("_pending", "_socket", "_stream")
+
+    def __init__(self, stream: IOStream) -> None:
+        self._stream = stream
+        self._pending = tornado_internals.pending_writes(stream)
+        self._socket: socket.socket = stream.socket
+
+    def send(self, data: bytes) -> asyncio.Future[None] | None:
+        """Send `data`. None when it was sent whole or the connection is closed, else a future that ends with it."""
+        rest: bytes | memoryview = data
+        if not self._pending:
+            try:
+                sent = self._socket.send(data)
+            except OSError:  # the kernel's buffer is full, or the connection has ended, which `write` reports below
+                sent = 0
+            if sent == len(data):
+                return None
+            rest = memoryview(data)[sent:]
+        try:
+            sending: asyncio.Future[None] = self._stream.write(rest)
+        except StreamClosedError:
+            return None
+        return None if sending.done() else sending

@@ -22,7 +22,7 @@ from tornado.httputil import (
 )
 
 from tornado_app.core.errors import LeaderboardError, ShuttingDown
-from tornado_app.http import errors, request_limits
+from tornado_app.http import errors, request_checks
 from tornado_app.http.dispatcher import Dispatcher, RequestCycle
 from tornado_app.http.errors import OVER_HTTP_1_0, HostNotAllowed, UpgradeRequired
 from tornado_app.http.messages import Request, Response
@@ -77,11 +77,11 @@ class _RequestReader(HTTPMessageDelegate):
             stream.on_request()
         line: RequestStartLine = start_line
         dispatcher = self._dispatcher
-        length = request_limits.content_length(headers)
-        self._refusal = request_limits.check(line, headers, length)
-        request = Request(line.method, request_limits.origin_form(line.path), headers)
+        length = request_checks.content_length(headers)
+        self._refusal = request_checks.check(line, headers, length)
+        request = Request(line.method, request_checks.origin_form(line.path), headers)
         dispatcher.begin(request, self._connection.context.remote_ip)
-        handshake = self._sockets is not None and request_limits.is_handshake(line, headers)
+        handshake = self._sockets is not None and request_checks.is_handshake(line, headers)
         if self._refusal is None:
             self._refusal = self._refused(line, headers, handshake=handshake)
         if handshake and self._sockets is not None and self._refusal is None:
@@ -94,7 +94,7 @@ class _RequestReader(HTTPMessageDelegate):
 
     def _refused(self, line: RequestStartLine, headers: HTTPHeaders, *, handshake: bool) -> LeaderboardError | None:
         """The error that refuses the request before it is routed. For a handshake, the dispatcher makes no checks."""
-        named = request_limits.authority(line.path)
+        named = request_checks.authority(line.path)
         try:
             if handshake or named is not None:
                 self._dispatcher.check_host(headers.get("Host") if named is None else named)
@@ -109,9 +109,9 @@ class _RequestReader(HTTPMessageDelegate):
         if self._inner is not None:
             return self._inner.data_received(chunk)
         self._size += len(chunk)
-        if self._size > request_limits.MAX_BODY:
+        if self._size > request_checks.MAX_BODY:
             self._chunks.clear()
-            self._refusal = self._refusal or request_limits.body_too_large(self._size)
+            self._refusal = self._refusal or request_checks.body_too_large(self._size)
             if self._size > MAX_DRAIN and not self._answered:
                 self._refuse_early(self._refusal)
         else:

@@ -23,7 +23,7 @@ from tornado_app.core.model import Scope
 from tornado_app.core.policies import RateLimit
 from tornado_app.http import errors, messages
 from tornado_app.http.messages import MAX_HEADERS
-from tornado_app.http.request_limits import MAX_BODY
+from tornado_app.http.request_checks import MAX_BODY
 
 _LIMIT = RateLimit()
 

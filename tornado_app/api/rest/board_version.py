@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from tornado_app.core.scoreboard import BoardView
-from tornado_app.http import refusal_log
+from tornado_app.http import request_log
 from tornado_app.http.errors import BadRequest
 from tornado_app.http.messages import Request
 
@@ -51,7 +51,7 @@ def wanted(request: Request) -> int | None:
         return None
     if not _NUMBER.fullmatch(text):
         message = f"{CONDITION}: send the value of {HEADER} unchanged."
-        raise BadRequest(message, reason="board_version", detail=f"{CONDITION} is {refusal_log.clip(text)}")
+        raise BadRequest(message, reason="board_version", detail=f"{CONDITION} is {request_log.clip(text)}")
     return int(text)
 
 

@@ -42,7 +42,7 @@ from tornado_app.core.errors import (
 from tornado_app.core.model import Caller, Scope
 from tornado_app.core.moderation import Moderation, ModerationResult
 from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
-from tornado_app.http.refusal_log import cause
+from tornado_app.http.request_log import cause
 
 audit = logging.getLogger("leaderboard.audit")
 

@@ -11,7 +11,7 @@ from tornado_app.core.abuse import AbuseDetector, AbuseRule
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Caller, Receipt, Registration, Submission
 from tornado_app.http.messages import Request
-from tornado_app.http.refusal_log import cause
+from tornado_app.http.request_log import cause
 from tornado_app.observability.metrics import Metrics
 
 audit = logging.getLogger("leaderboard.audit")

@@ -17,7 +17,7 @@ from tornado_app.core.model import MAX_SCORE
 from tornado_app.core.numbers import with_plain_integers
 from tornado_app.http.errors import BadRequest, UnsupportedMediaType
 from tornado_app.http.messages import Request
-from tornado_app.http.refusal_log import clip
+from tornado_app.http.request_log import clip
 
 T = TypeVar("T")
 

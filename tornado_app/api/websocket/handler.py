@@ -23,10 +23,9 @@ from tornado_app.api.websocket.heartbeat import Heartbeat
 from tornado_app.api.websocket.protocol import low_memory_protocol
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.core.origins import same_host
-from tornado_app.http import access_log, errors, query, refusal_log
-from tornado_app.http.direct_write import DirectWriter
+from tornado_app.http import errors, request_checks, request_log
 from tornado_app.http.messages import NotFound
-from tornado_app.http.stream import HttpStream, stream_of
+from tornado_app.http.stream import DirectWriter, HttpStream, stream_of
 from tornado_app.live.hub import Channel, Subscriber
 from tornado_app.observability import logs
 
@@ -67,7 +66,7 @@ class _JsonRefusals(RequestHandler):
     def refuse(self, refusal: LeaderboardError) -> None:
         answer = errors.response(refusal)
         asked = {"method": self.request.method, "path": self.request.path, "remote": self._address}
-        refusal_log.request_refused(answer.status, refusal, **asked)
+        request_log.request_refused(answer.status, refusal, **asked)
         self.set_status(answer.status)
         for name, value in answer.headers:
             self.set_header(name, value)
@@ -122,7 +121,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._heartbeat.join(self)
         try:
             self._check_page()
-            query.check(self.request.query, SOCKET_ARGUMENTS)
+            request_checks.check_query(self.request.query, SOCKET_ARGUMENTS)
             registry.check_limits(self._address)
             token = self._handshake_token()
             self._subscriber = subscriber = Subscriber(self._channel, _Connection(stream, self))
@@ -151,7 +150,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             self._refuse(refusal)
 
     def on_close(self) -> None:
-        access_log.socket_ended(self._channel.name, self._address, self.close_code, time.monotonic() - self._began)
+        request_log.socket_ended(self._channel.name, self._address, self.close_code, time.monotonic() - self._began)
         if self._expiry is not None:
             self._expiry.cancel()
         self._heartbeat.leave(self)
@@ -209,7 +208,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             return
         host = self.request.headers.get("Host", "")
         if not same_host(origin, host):
-            shown, here = refusal_log.clip(origin), refusal_log.clip(host)
+            shown, here = request_log.clip(origin), request_log.clip(host)
             raise errors.OriginNotAllowed(detail=f"origin {shown} is not in allowed_origins, nor this host, {here}")
 
     def _handshake_token(self) -> str | None:
@@ -235,7 +234,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
     def _refuse(self, refusal: LeaderboardError) -> None:
         self._registry.metrics.socket_refusals.labels(refusal.code).inc()
         code = errors.close_code(refusal)
-        refusal_log.socket_refused(self._channel.name, self._address, code, refusal)
+        request_log.socket_refused(self._channel.name, self._address, code, refusal)
         self.close(code, refusal.code)
 
 

@@ -1,12 +1,16 @@
-"""Checks of the request line and the headers, made before a body is read."""
+"""Checks of the request line and the headers, made before a body is read, and of the query."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import parse_qsl
 
 from tornado.httputil import HTTPHeaders, RequestStartLine
 
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.http.errors import BadRequest, BodyTooLarge, HeadersTooLarge
 from tornado_app.http.messages import MAX_HEADERS
+from tornado_app.http.request_log import clip
 
 MAX_BODY = 16 * 1024
 
@@ -84,3 +88,22 @@ def body_too_large(size: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"The request body is larger than {MAX_BODY} bytes.", detail=f"{size} bytes, at most {MAX_BODY}"
     )
+
+
+def check_query(query: str, known: Collection[str]) -> None:
+    """Raises BadRequest for an argument that is not in `known`, and for a repeated one.
+
+    Otherwise `?period=weekly` would return another board than the one that it names.
+    """
+    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+    for name in names:
+        if name not in known:
+            raise BadRequest(f"Unknown query parameter {clip(name)}. {_allowed(known)}", reason="query_argument")
+    if len(set(names)) < len(names):
+        raise BadRequest("A query parameter is repeated.", reason="query_argument")
+
+
+def _allowed(known: Collection[str]) -> str:
+    if not known:
+        return "This path has none."
+    return f"Known parameters: {', '.join(sorted(known))}."
