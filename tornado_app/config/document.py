@@ -21,7 +21,7 @@ Every setting can be set in four places. The first that has a value wins:
 The service checks all settings before it starts, and lists all errors at once, each with the place of the value. An
 unknown key or an unknown `LEADERBOARD_` variable is an error too. `leaderboard check-config` takes the same flags, and
 prints the effective settings and the source of each value; with `--changed` only those that are not at their default,
-with `--json` as a JSON object ([example](cli.md#what-is-set-and-where)).
+with `--json` as a JSON object ([example](cli.md#effective-settings)).
 
 - **Durations** are `100ms`, `60s`, `1m`, `2h`, or a bare number of seconds.
 - **Rates** are updates per window: `10/60s`, `10/m`, `100/1h`. Windows slide.
