@@ -11,8 +11,8 @@ from tornado.httputil import HTTPHeaders
 
 from tests.support.openapi import DOCUMENT, OPERATIONS, SOCKETS, check, nodes, resolve
 from tornado_app import __version__
+from tornado_app.api import pages
 from tornado_app.api.frontends import FRONTENDS
-from tornado_app.api.pages import openapi
 from tornado_app.api.rest import probes
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.moderation import ModerationEndpoints
@@ -131,4 +131,4 @@ def test_integers_have_a_size():
 
 
 def test_documents_and_page_have_routes():
-    assert {route.path for route in openapi.routes()} == {"/openapi.json", "/asyncapi.json", "/docs"}
+    assert {route.path for route in pages.openapi_routes()} == {"/openapi.json", "/asyncapi.json", "/docs"}

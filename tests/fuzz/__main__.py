@@ -16,7 +16,7 @@ with atheris.instrument_imports(
     include=[
         "json",
         "jose",
-        "tornado_app.api.schema.decoding",
+        "tornado_app.api.schema",
         "tornado_app.http.fast_parser",
         "tornado_app.auth",
         "tornado_app.core",

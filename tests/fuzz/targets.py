@@ -25,7 +25,7 @@ from tornado.httputil import HTTPHeaders, parse_request_start_line
 from tests.auth.forgery import NOW, SECRET, Clock, b64, signing
 from tornado_app.api.frontends import a, b, c, d, e
 from tornado_app.api.rest import moderation, players
-from tornado_app.api.schema.decoding import Decoder
+from tornado_app.api.schema import Decoder
 from tornado_app.auth.jws import MAX_DATE
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.minting import mint

@@ -18,9 +18,8 @@ from tornado.httputil import HTTPHeaders
 
 from tests.clients.js.toolchain import node
 from tests.support.service import RunningService, token
+from tornado_app.api import pages
 from tornado_app.api.openapi import document
-from tornado_app.api.pages import openapi as docs
-from tornado_app.api.pages import static
 from tornado_app.http.messages import NotFound, Request, Router
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -44,7 +43,7 @@ async def answer(route: Route) -> None:
     path = route.request.url.removeprefix(ORIGIN).partition("?")[0]
     request = Request("GET", path, HTTPHeaders())
     try:
-        found, _ = Router([*docs.routes(), *static.routes()]).find(path)
+        found, _ = Router([*pages.openapi_routes(), *pages.static_routes()]).find(path)
     except NotFound:
         await route.fulfill(status=404)
         return

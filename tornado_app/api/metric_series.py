@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tornado_app.api.frontends.base import Frontend
-from tornado_app.api.openapi import sockets
+from tornado_app.api.openapi.document import SOCKET_REFUSALS
 from tornado_app.api.rest.operations import SCORE, Errors
 from tornado_app.core.abuse import AbuseRule
 from tornado_app.core.errors import PlayerNotFound
@@ -17,7 +17,7 @@ _REFUSED: Errors = (*SCORE, PlayerNotFound)
 RESULTS = ("accepted", "replayed", *sorted({kind.code for kind in _REFUSED}))
 """The results of score updates."""
 
-REFUSALS = sorted({kind.code for kind in sockets.REFUSALS})
+REFUSALS = sorted({kind.code for kind in SOCKET_REFUSALS})
 """The errors that close a WebSocket."""
 
 CODES = ("200", "500", "503")

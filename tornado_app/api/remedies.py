@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tornado_app.api.openapi.sockets import REFUSALS
+from tornado_app.api.openapi.document import SOCKET_REFUSALS
 from tornado_app.api.websocket.connections import GOING_AWAY
 from tornado_app.api.websocket.protocol import TOO_BIG
 from tornado_app.core import errors as core
@@ -188,7 +188,7 @@ def _errors() -> Iterator[str]:
     yield "| Status | `error` | Socket | Cause | Remedy |"
     yield "|---|---|---|---|---|"
     for kind in sorted(REMEDIES, key=lambda kind: (errors.status(kind()), kind.code)):
-        close = errors.close_code(kind()) if kind in REFUSALS else ""
+        close = errors.close_code(kind()) if kind in SOCKET_REFUSALS else ""
         cause, remedy = REMEDIES[kind]
         yield f"| {errors.status(kind())} | `{kind.code}` | {close} | {cause} | {remedy} |"
 
@@ -198,9 +198,9 @@ def _closes() -> Iterator[str]:
     yield "|---|---|---|---|"
     for code, (reason, (cause, remedy)) in sorted(CLOSES.items()):
         yield f"| {code} | {reason} | {cause} | {remedy} |"
-    codes = {errors.close_code(kind()) for kind in REFUSALS}
+    codes = {errors.close_code(kind()) for kind in SOCKET_REFUSALS}
     for code in sorted(codes):
-        reasons = ", ".join(f"`{kind.code}`" for kind in REFUSALS if errors.close_code(kind()) == code)
+        reasons = ", ".join(f"`{kind.code}`" for kind in SOCKET_REFUSALS if errors.close_code(kind()) == code)
         yield f"| {code} | {reasons} | as above | as above |"
 
 

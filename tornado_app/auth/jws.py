@@ -13,10 +13,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from tornado_app.auth.keys import ALGORITHMS, MAX_KID, MAX_TRIED, KeySet, VerificationKey
-from tornado_app.core import strict_json
 from tornado_app.core.identity import MAX_TOKEN
-from tornado_app.core.numbers import integer
-from tornado_app.core.text import clip
+from tornado_app.core.text import AmbiguousJson, clip, integer, strict_json_decoder
 
 MAX_DATE = 253402300799
 """The last second of the year 9999; a date in milliseconds exceeds it."""
@@ -121,7 +119,7 @@ def json_object(octets: bytes) -> dict[str, Any]:
     """The members of a JSON object without duplicate names, NaN or Infinity. Raises InvalidJws."""
     try:
         value = _JSON.decode(octets.decode("utf-8"))
-    except strict_json.AmbiguousJson as error:
+    except AmbiguousJson as error:
         raise InvalidJws(detail=str(error)) from None
     except (ValueError, RecursionError):
         raise InvalidJws(detail="header or claims are not JSON in UTF-8") from None
@@ -214,4 +212,4 @@ def _number(text: str) -> float:
     return float(text) if value is None else value
 
 
-_JSON = strict_json.decoder(parse_float=_number)
+_JSON = strict_json_decoder(parse_float=_number)

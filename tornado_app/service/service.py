@@ -10,10 +10,9 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TextIO, get_args
 
-from tornado_app.api import metric_series
+from tornado_app.api import metric_series, pages
 from tornado_app.api.authentication import Authenticator
 from tornado_app.api.frontends import FRONTENDS
-from tornado_app.api.pages import openapi, static
 from tornado_app.api.rest import probes
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.load_shedding import LoadShedder
@@ -343,8 +342,8 @@ class Service(ManagedService):
         routes += ModerationEndpoints(Moderation(self.moderation), self.authenticator).routes()
         routes += HistoryEndpoints(self.ledger, self.authenticator).routes()
         routes += [
-            *static.routes(demo=self._demo),
-            *openapi.routes(),
+            *pages.static_routes(demo=self._demo),
+            *pages.openapi_routes(),
             *self._probes.health_routes(),
             *self._extra_routes,
         ]

@@ -13,7 +13,7 @@ from tornado.httputil import HTTPHeaders
 
 from tests.clients.js.toolchain import PACKAGE
 from tests.support.project import ROOT
-from tornado_app.api.pages import static
+from tornado_app.api import pages
 from tornado_app.http.messages import Request, Response
 
 SOURCE = sorted((PACKAGE / "src").iterdir())
@@ -21,7 +21,7 @@ SOURCE = sorted((PACKAGE / "src").iterdir())
 
 @pytest.mark.parametrize("file", SOURCE, ids=lambda file: file.name)
 def test_module_is_served_beside_its_types(file: Path) -> None:
-    [route] = [route for route in static.routes() if route.path == f"/static/{file.name}"]
+    [route] = [route for route in pages.static_routes() if route.path == f"/static/{file.name}"]
     answer = route.methods["GET"](Request("GET", route.path, HTTPHeaders()))
     assert isinstance(answer, Response)
     headers = dict(answer.headers)
@@ -31,7 +31,7 @@ def test_module_is_served_beside_its_types(file: Path) -> None:
 
 
 def test_every_import_of_a_served_module_is_served() -> None:
-    paths = {route.path for route in static.routes()}
+    paths = {route.path for route in pages.static_routes()}
     modules = [file for folder in (PACKAGE / "src", ROOT / "tornado_app" / "web") for file in folder.glob("*.js")]
     for module in modules:
         for name in re.findall(r'(?:from|^import) "\./([\w.-]+)";', module.read_text(encoding="utf-8"), re.MULTILINE):

@@ -7,9 +7,12 @@ from typing import Literal
 import msgspec
 
 from tornado_app.api.frontends.base import Frontend, ScoreEndpoint
-from tornado_app.api.schema.decoding import Decoder, idempotency_key
-from tornado_app.api.schema.examples import ALICE, BOARD, TIME, ZOE
-from tornado_app.api.schema.fields import (
+from tornado_app.api.schema import (
+    ALICE,
+    BOARD,
+    TIME,
+    ZOE,
+    Decoder,
     Name,
     OptionalProof,
     OptionalUserId,
@@ -19,6 +22,7 @@ from tornado_app.api.schema.fields import (
     Score,
     Time,
     Version,
+    idempotency_key,
 )
 from tornado_app.core.model import Caller, Receipt, Submission, TopPlayers, rfc3339
 from tornado_app.core.scoreboard import Scoreboard

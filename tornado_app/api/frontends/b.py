@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 
 from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
-from tornado_app.api.schema.decoding import Decoder, idempotency_key
-from tornado_app.api.schema.examples import BOARD
-from tornado_app.api.schema.fields import (
+from tornado_app.api.schema import (
+    BOARD,
     ActionType,
+    Decoder,
     Name,
     OptionalProof,
     OptionalUserId,
@@ -18,6 +18,7 @@ from tornado_app.api.schema.fields import (
     Points,
     Score,
     Version,
+    idempotency_key,
 )
 from tornado_app.core.model import Caller, Receipt, Submission, TopPlayers
 from tornado_app.core.scoreboard import Scoreboard

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 import msgspec
 
 from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
-from tornado_app.api.schema.decoding import Decoder
-from tornado_app.api.schema.examples import ALICE, BOARD, TIME
-from tornado_app.api.schema.fields import (
+from tornado_app.api.schema import (
+    ALICE,
+    BOARD,
+    TIME,
     ActionId,
     ActionType,
     AvatarUrl,
+    Decoder,
     Name,
     OptionalProof,
     OptionalUserId,

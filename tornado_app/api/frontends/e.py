@@ -7,8 +7,7 @@ from typing import Literal
 import msgspec
 
 from tornado_app.api.frontends.base import Frontend, ScoreEndpoint
-from tornado_app.api.schema.decoding import Decoder, idempotency_key
-from tornado_app.api.schema.fields import OptionalProof, PlayerId, Points, Score, UserId
+from tornado_app.api.schema import Decoder, OptionalProof, PlayerId, Points, Score, UserId, idempotency_key
 from tornado_app.core.model import Caller, Receipt, Submission
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request

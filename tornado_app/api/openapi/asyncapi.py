@@ -11,9 +11,8 @@ from typing import Any
 
 from tornado_app import __version__
 from tornado_app.api.frontends import FRONTENDS
-from tornado_app.api.openapi import sockets as openapi_sockets
 from tornado_app.api.openapi.components import PLACE, Json, Schemas
-from tornado_app.api.openapi.document import OPERATIONS
+from tornado_app.api.openapi.document import ABOUT_WEBSOCKETS, OPERATIONS, websocket_item
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
 
 _TOKEN = {
@@ -25,16 +24,14 @@ _TOKEN = {
 def document() -> Json:
     """The description, as `json.dumps` takes it. It needs no server and no database."""
     schemas = Schemas(OPERATIONS, FRONTENDS)
-    sockets = [
-        openapi_sockets.socket(frontend, path, schemas) for frontend in FRONTENDS for path, _ in frontend.sockets
-    ]
+    sockets = [websocket_item(frontend, path, schemas) for frontend in FRONTENDS for path, _ in frontend.sockets]
     messages = {_name(message): message for socket in sockets for message in socket["sends"] + socket["receives"]}
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Leaderboard",
             "version": __version__,
-            "description": f"A live top 10. {openapi_sockets.ABOUT}",
+            "description": f"A live top 10. {ABOUT_WEBSOCKETS}",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",

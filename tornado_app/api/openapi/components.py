@@ -13,8 +13,7 @@ from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.board_version import CONDITION
 from tornado_app.api.rest.operations import LIMITS, VERSION, Errors, Operation, Outcome, Parameter
 from tornado_app.api.rest.submit import POLICY_NAME
-from tornado_app.api.schema.examples import BOARD
-from tornado_app.api.schema.fields import WHOLE
+from tornado_app.api.schema import BOARD, WHOLE
 from tornado_app.api.websocket.handler import Authenticate
 from tornado_app.core.errors import InsufficientScope, Unauthenticated
 from tornado_app.core.policies import RateLimit

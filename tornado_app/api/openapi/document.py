@@ -6,22 +6,29 @@ their messages and close codes, `x-errors` every error code. Source: https://spe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
+
 from tornado_app import __version__
 from tornado_app.api.frontends import FRONTENDS
-from tornado_app.api.openapi import sockets
+from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi.components import HEADERS, Json, Responses, Schemas, content, key, parameters
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.moderation import ModerationEndpoints
-from tornado_app.api.rest.operations import Operation, operations_of
+from tornado_app.api.rest.operations import CREDENTIALS, Errors, Operation, operations_of
 from tornado_app.api.rest.players import Page, PlayerEndpoints
 from tornado_app.api.rest.probes import ProbeEndpoints
-from tornado_app.api.rest.routes import operations_of_frontend
+from tornado_app.api.rest.routes import operations_of_frontend, tag
+from tornado_app.api.websocket import connections, handler
+from tornado_app.api.websocket.protocol import TOO_BIG
 from tornado_app.core import errors as core_errors
-from tornado_app.core.errors import LeaderboardError
+from tornado_app.core.errors import LeaderboardError, RateLimited, TooManyConnections
 from tornado_app.core.identity import MAX_TOKEN, USER_ID_FORM
 from tornado_app.core.model import Scope
 from tornado_app.core.policies import RateLimit
 from tornado_app.http import errors, messages
+from tornado_app.http.errors import BadRequest, OriginNotAllowed
 from tornado_app.http.messages import MAX_HEADERS
 from tornado_app.http.request_checks import MAX_BODY
 
@@ -73,6 +80,19 @@ OPERATIONS: tuple[Operation, ...] = (
     *operations_of(ProbeEndpoints),
 )
 
+ABOUT_WEBSOCKETS = (
+    "The service sends a message after connecting, and whenever the top 10 changes. A token is optional: in the header "
+    "`Authorization`, in the first message, or as `?token=`; URLs end up in logs, so prefer a message. Any other query "
+    "parameter closes the socket with 4400. An error closes the socket with 44 and the last two digits of the HTTP "
+    "status; the reason is the error code."
+)
+
+SOCKET_REFUSALS: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, TooManyConnections)
+"""Errors that close a socket with 44 and the last two digits of the status."""
+
+_AUTHENTICATE = handler.Authenticate("authenticate", "eyJhbGciOiJIUzI1NiIs…")
+_PASSING = (RateLimited, TooManyConnections)
+
 
 def document() -> Json:
     """The description, as `json.dumps` takes it. It needs no server and no database."""
@@ -104,7 +124,7 @@ def document() -> Json:
             "securitySchemes": {"bearerAuth": _BEARER},
         },
         "x-websockets": [
-            sockets.socket(frontend, path, schemas) for frontend in FRONTENDS for path, _ in frontend.sockets
+            websocket_item(frontend, path, schemas) for frontend in FRONTENDS for path, _ in frontend.sockets
         ],
         "x-errors": [_error(kind) for kind in sorted(_codes(), key=_order)],
     }
@@ -145,3 +165,40 @@ def _codes() -> set[type[LeaderboardError]]:
     names = {**vars(core_errors), **vars(messages), **vars(errors)}.values()
     kinds = {name for name in names if isinstance(name, type) and issubclass(name, LeaderboardError)}
     return {kind for kind in kinds if "code" in vars(kind)}
+
+
+# -- WebSockets, for which OpenAPI has no place -------------------------------------------------------
+
+
+def websocket_item(frontend: Frontend, path: str, schemas: Schemas) -> Json:
+    """One socket, as an item of `x-websockets`."""
+    return {
+        "path": path,
+        "tags": [tag(frontend).name],
+        "summary": "The top 10, live",
+        "description": ABOUT_WEBSOCKETS,
+        "security": [{}, {"bearerAuth": []}],
+        "sends": [_message(example, schemas) for example in frontend.messages],
+        "receives": [_message(_AUTHENTICATE, schemas)],
+        "closes": list(_closes()),
+    }
+
+
+def _message(example: msgspec.Struct, schemas: Schemas) -> Json:
+    return {"description": schemas.description(type(example)), **content(example, schemas)}
+
+
+def _closes() -> Iterator[Json]:
+    busy = errors.close_code(LeaderboardError())
+    too_big = f"The client sent a message of more than {handler.MAX_MESSAGE // 1024} KiB."
+    yield _close(connections.GOING_AWAY, "going away", "The service restarts. Connect again.", retry=True)
+    yield _close(TOO_BIG, "", too_big, retry=False)
+    yield _close(busy, "", "The service is overloaded or has failed. Connect again later.", retry=True)
+    for kind in SOCKET_REFUSALS:
+        message = "Too many failed attempts from this address." if kind is RateLimited else kind.message
+        yield _close(errors.close_code(kind()), kind.code, message, retry=issubclass(kind, _PASSING))
+
+
+def _close(code: int, reason: str, description: str, *, retry: bool) -> Json:
+    """`retry`: whether the same handshake can succeed later without a change."""
+    return {"code": code, "reason": reason, "description": description, "retry": retry}

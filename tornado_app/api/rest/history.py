@@ -19,8 +19,7 @@ from tornado_app.api.rest.operations import (
 )
 from tornado_app.api.rest.params import IF_NONE_MATCH, USER_ID, int_query_param, path_user_id
 from tornado_app.api.rest.players import TAG
-from tornado_app.api.schema.examples import TIME
-from tornado_app.api.schema.fields import Score, Time
+from tornado_app.api.schema import TIME, Score, Time
 from tornado_app.core.errors import DatabaseError, InsufficientScope, PlayerNotFound
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.core.model import Scope, rfc3339

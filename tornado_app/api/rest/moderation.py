@@ -29,9 +29,7 @@ from tornado_app.api.rest.operations import (
     routes_of,
 )
 from tornado_app.api.rest.params import USER_ID, path_user_id
-from tornado_app.api.schema.decoding import Decoder
-from tornado_app.api.schema.examples import BOARD, MOMENT, TIME
-from tornado_app.api.schema.fields import ActionId, PlayerId, Score
+from tornado_app.api.schema import BOARD, MOMENT, TIME, ActionId, Decoder, PlayerId, Score
 from tornado_app.core.errors import (
     ActionNotFound,
     DatabaseError,

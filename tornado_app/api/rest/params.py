@@ -9,12 +9,11 @@ import msgspec
 
 from tornado_app.api.rest import board_version
 from tornado_app.api.rest.operations import Parameter
-from tornado_app.api.schema.examples import BOARD
-from tornado_app.api.schema.fields import ACTION_ID
+from tornado_app.api.schema import ACTION_ID, BOARD
 from tornado_app.core import identity
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Player
-from tornado_app.core.numbers import integer
+from tornado_app.core.text import integer
 from tornado_app.http.errors import BadRequest
 from tornado_app.http.messages import Request
 

@@ -26,9 +26,20 @@ from tornado_app.api.rest.operations import (
     routes_of,
 )
 from tornado_app.api.rest.params import CONDITIONS, USER_ID, decode_cursor, encode_cursor, int_query_param, path_user_id
-from tornado_app.api.schema.decoding import Decoder
-from tornado_app.api.schema.examples import ALICE, BOARD, ZOE
-from tornado_app.api.schema.fields import AvatarUrl, Name, NewAvatarUrl, NewName, PlayerId, Rank, Score, Time
+from tornado_app.api.schema import (
+    ALICE,
+    BOARD,
+    ZOE,
+    AvatarUrl,
+    Decoder,
+    Name,
+    NewAvatarUrl,
+    NewName,
+    PlayerId,
+    Rank,
+    Score,
+    Time,
+)
 from tornado_app.core import identity
 from tornado_app.core.errors import (
     DatabaseError,

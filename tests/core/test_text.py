@@ -1,4 +1,4 @@
-"""Integers in JSON keep every digit, in whatever form they are written."""
+"""Integers in JSON keep every digit, in whatever form they are written, and ambiguous JSON is refused."""
 
 import json
 from fractions import Fraction
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tornado_app.core.numbers import MAX_DIGITS, integer, with_plain_integers
+from tornado_app.core.text import MAX_DIGITS, AmbiguousJson, integer, strict_json_decoder, with_plain_integers
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,19 @@ def test_with_plain_integers_keeps_the_value(value):
 
 def exactly(text):
     return json.loads(text, parse_float=Fraction, parse_int=Fraction)
+
+
+@pytest.mark.parametrize("text", ['{"a":1,"a":1}', '[{"a":{"b":1,"b":2}}]', "NaN", "[-Infinity]", '{"a":Infinity}'])
+def test_ambiguous_text_raises_ambiguous_json(text):
+    with pytest.raises(AmbiguousJson):
+        strict_json_decoder().decode(text)
+
+
+def test_other_json_is_decoded_with_the_given_number_parsers():
+    decoder = strict_json_decoder(parse_int=len, parse_float=str)
+    assert decoder.decode('{"a": [12345, 1.50], "b": {"a": null}}') == {"a": [5, "1.50"], "b": {"a": None}}
+
+
+def test_text_that_is_not_json_raises_json_decode_error():
+    with pytest.raises(json.JSONDecodeError):
+        strict_json_decoder().decode("{")

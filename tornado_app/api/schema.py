@@ -1,23 +1,92 @@
-"""Decodes request bodies to typed values, with errors that name the wrong member."""
+"""The members of requests, responses and messages, the examples of the API's description, and the decoding of bodies.
+
+Types of members have limits, and descriptions for the OpenAPI document. A test replays the examples on a service and
+compares the responses.
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
 import re
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
+from msgspec import Meta
 
-from tornado_app.api.schema.fields import ACTION_ID, WHOLE
-from tornado_app.core import strict_json
 from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
-from tornado_app.core.identity import USER_ID, USER_ID_FORM, is_action_id
-from tornado_app.core.model import MAX_SCORE
-from tornado_app.core.numbers import with_plain_integers
+from tornado_app.core.identity import MAX_AVATAR_URL, MAX_TOKEN, MAX_USERNAME, USER_ID, USER_ID_FORM, is_action_id
+from tornado_app.core.model import MAX_SCORE, Player, Standing, TopPlayers, rfc3339
+from tornado_app.core.text import strict_json_decoder, with_plain_integers
 from tornado_app.http.errors import BadRequest, UnsupportedMediaType
 from tornado_app.http.messages import Request
 from tornado_app.http.request_log import clip
+
+WHOLE = r"(?!\n)"
+"""Ends a pattern: Python's `$` also matches before a last line break, where JSON Schema's does not."""
+
+ACTION_ID = r"^[\x21-\x7e]{1,128}$"
+
+# -- requests ------------------------------------------------------------------------------------------
+
+Points = Annotated[int, Meta(ge=1, le=MAX_SCORE, description="Points to add.")]
+UserId = Annotated[
+    str,
+    Meta(
+        pattern=USER_ID + WHOLE,
+        description="The player's user id: that of the token, or any with the scope `scores:write`.",
+    ),
+]
+OptionalUserId = Annotated[UserId | None, Meta(description="The player's user id. Default: that of the token.")]
+ActionId = Annotated[str, Meta(pattern=ACTION_ID + WHOLE, description="Makes the action count once.")]
+ActionType = Annotated[
+    str,
+    Meta(min_length=1, max_length=64, description="An action type of the service's actions table."),
+]
+OptionalProof = Annotated[
+    Annotated[str, Meta(max_length=MAX_TOKEN)] | None,
+    Meta(description="The game server's action proof, if it is not in the header Action-Proof."),
+]
+NewName = Annotated[
+    Annotated[str, Meta(min_length=1, max_length=4 * MAX_USERNAME)] | None,
+    Meta(
+        description=f"1 to {MAX_USERNAME} characters, at least one visible, no control characters. It overrides the "
+        "token's name; null shows the user id.",
+    ),
+]
+NewAvatarUrl = Annotated[
+    Annotated[str, Meta(max_length=MAX_AVATAR_URL)] | None,
+    Meta(
+        description="An absolute http or https URL of a picture. It overrides the token's; null shows no picture.",
+    ),
+]
+
+# -- responses ----------------------------------------------------------------------------------------
+
+PlayerId = Annotated[str, Meta(description="The player's user id.")]
+Name = Annotated[str, Meta(description="Name to display, in any script; the user id if no name is known.")]
+AvatarUrl = Annotated[str, Meta(description="URL of the player's picture.")]
+Score = Annotated[int, Meta(description="Total score (int64; can exceed 2^53).")]
+Rank = Annotated[int, Meta(ge=1, description="Competition rank: 1, 2, 2, 4.")]
+Time = Annotated[
+    str,
+    Meta(
+        description="RFC 3339 in UTC, with milliseconds.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+Version = Annotated[int, Meta(description="Version of the board. A message with a smaller version is older.")]
+
+# -- examples -----------------------------------------------------------------------------------------
+
+MOMENT = 1_767_323_045_678
+TIME = rfc3339(MOMENT)
+
+ALICE = Standing(1, Player("alice", 171, MOMENT, "Alice", "https://game.example/alice.png"))
+ZOE = Standing(2, Player("zoe", 5, MOMENT, "Zoë"))
+BOARD = TopPlayers(3_706_345_058_467_841, (ALICE, ZOE))
+
+# -- decoding -----------------------------------------------------------------------------------------
 
 T = TypeVar("T")
 
@@ -81,7 +150,7 @@ def _cause(error: Exception) -> str:
     return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
-_SYNTAX = strict_json.decoder(
+_SYNTAX = strict_json_decoder(
     parse_int=len,  # msgspec checks the value of a number; Python's own parser refuses 4300 digits and more
     parse_float=len,
 )

@@ -1,12 +1,15 @@
-"""The live page and its files, from memory, with a strict Content-Security-Policy."""
+"""The live page, the API's description and their files: from memory, with a strict Content-Security-Policy."""
 
 from __future__ import annotations
 
 import mimetypes
 from importlib.resources import files
 
+import msgspec
+
+from tornado_app.api.openapi import asyncapi, document
 from tornado_app.http.conditional import etag_of, not_modified_or
-from tornado_app.http.messages import Request, Response, Route
+from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
@@ -16,11 +19,12 @@ _DEMO_MARK = b"<!--demo-->"
 _DEMO_META = b'<meta name="leaderboard-demo" content="true">'
 _SERVED = (".js", ".d.ts", ".css", ".svg", ".png", ".ico", ".webmanifest")
 
+
 mimetypes.add_type("text/javascript", ".js")
 mimetypes.add_type("text/plain", ".ts")  # by default a video; TypeScript has no registered type
 
 
-def routes(*, demo: bool = False) -> list[Route]:
+def static_routes(*, demo: bool = False) -> list[Route]:
     """`/`, `/static/<file>` and `/static/docs/<file>`; on the demo the page may offer to play."""
     folder = files("tornado_app.web")
     index = (folder / "index.html").read_bytes()
@@ -47,3 +51,13 @@ def page(path: str, body: bytes, content_type: str) -> Route:
         return not_modified_or(request, response, etag)
 
     return Route(path, {"GET": get})
+
+
+def openapi_routes() -> list[Route]:
+    """`/openapi.json`, `/asyncapi.json`, and `/docs`, a page that shows them with files of `/static/`."""
+    html = (files("tornado_app.web") / "docs" / "index.html").read_bytes()
+    return [
+        page("/openapi.json", msgspec.json.encode(document.document()), JSON_TYPE[1]),
+        page("/asyncapi.json", msgspec.json.encode(asyncapi.document()), JSON_TYPE[1]),
+        page("/docs", html, "text/html; charset=utf-8"),
+    ]

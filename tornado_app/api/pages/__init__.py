@@ -1,1 +1,0 @@
-"""The web page, its files, and the page of the API."""

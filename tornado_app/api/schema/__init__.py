@@ -1,1 +1,0 @@
-"""Fields of requests, responses and messages, and how a request body is decoded."""
