@@ -25,7 +25,7 @@ FIRST, SECOND, THIRD, STRANGER = (
     signing("ES256", "stranger", 9),
 )
 HURRIED = (
-    "import sys; from tornado_app.auth import refresh_schedule; refresh_schedule.UNKNOWN_KID_INTERVAL = 1.0; "
+    "import sys; from tornado_app.auth import remote; remote.UNKNOWN_KID_INTERVAL = 1.0; "
     "from tornado_app.cli.main import main; sys.exit(main())"
 )
 """The real program, with one second instead of a minute between two fetches for unknown key ids."""

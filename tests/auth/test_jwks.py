@@ -19,7 +19,8 @@ from tests.auth.forgery import (
     signing_key,
 )
 from tests.auth.provider import jwk, jwks
-from tornado_app.auth.jwks import SkippedKeys, jwks_file, parse_jwks
+from tornado_app.auth.jwks import SkippedKeys, parse_jwks
+from tornado_app.auth.key_loading import jwks_file
 from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core.errors import InvalidToken

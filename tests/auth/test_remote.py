@@ -1,4 +1,4 @@
-"""A provider that is slow, down, serves rubbish, rotates, or is asked for keys that nobody has."""
+"""A provider that is slow, down, serves invalid sets, rotates, or gets unknown keys; the schedule of fetches."""
 
 from __future__ import annotations
 
@@ -11,14 +11,73 @@ import pytest
 
 from tests.auth.forgery import Clock, claims, forge, signing
 from tests.auth.provider import Provider, jwk, jwks, until
-from tornado_app.auth.keyfiles import MAX_BYTES
+from tornado_app.auth.key_loading import MAX_BYTES
 from tornado_app.auth.keys import KeySet
-from tornado_app.auth.refreshing_verifier import RefreshingTokenVerifier
-from tornado_app.auth.remote import MAX_WAITING, RemoteKeys
+from tornado_app.auth.remote import MAX_WAITING, RefreshingTokenVerifier, RefreshSchedule, RemoteKeys, max_age
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core.errors import InvalidToken
 
 OLD, NEW, STATIC = signing("RS256", "old"), signing("ES256", "new"), signing("HS256")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("", None),
+        ("public", None),
+        ("max-age=3600", 3600),
+        ("public, max-age=19845, must-revalidate, no-transform", 19845),
+        ("public,Max-Age = 60", 60),
+        ('max-age="60"', 60),
+        ("s-maxage=60", None),
+        ("max-age=-1", None),
+        ("max-age=x", None),
+        ("max-age=99999999999999", None),
+        ("no-store", 0),
+        ("no-cache, max-age=600", 0),
+    ],
+)
+def test_the_age_that_a_provider_names(header, seconds):
+    assert max_age(header) == seconds
+
+
+@pytest.mark.parametrize(
+    ("age", "used"),
+    [(None, 900), (0, 300), (299, 300), (3600, 3600), (86400, 86400), (1e9, 86400)],
+)
+def test_a_set_is_used_for_five_minutes_to_a_day(age, used):
+    schedule = RefreshSchedule()
+    schedule.began(1000)
+    schedule.succeeded(1000, age, 0)
+    assert schedule.due == 1000 + used
+    schedule.succeeded(1000, age, 1)
+    assert schedule.due == 1000 + used * 0.9
+
+
+def test_failures_are_tried_again_after_ever_longer_times():
+    schedule, waits = RefreshSchedule(), []
+    for _ in range(9):
+        schedule.began(0)
+        schedule.failed(0)
+        waits.append(schedule.due)
+    assert waits == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    schedule.succeeded(0, None, 0)
+    schedule.failed(1000)
+    assert schedule.due == 1005
+
+
+def test_an_unknown_key_is_looked_for_once_a_minute_whatever_caused_the_last_fetch():
+    schedule = RefreshSchedule()
+    assert schedule.may_refresh(0)
+    schedule.began(0)
+    assert not schedule.may_refresh(59.9)
+    assert schedule.may_refresh(60)
+
+
+def test_a_fetch_that_never_reported_is_not_repeated_at_once():
+    schedule = RefreshSchedule()
+    schedule.began(100)
+    assert schedule.due == 105
 
 
 def token(key, kid=None) -> str:
@@ -252,7 +311,7 @@ async def test_nobody_at_the_address_is_a_fault_and_no_end(provider, caplog):
 
 
 async def test_a_provider_that_comes_late_is_found_without_any_request(provider, monkeypatch):
-    monkeypatch.setattr("tornado_app.auth.refresh_schedule.FIRST_RETRY", 0.02)
+    monkeypatch.setattr("tornado_app.auth.remote.FIRST_RETRY", 0.02)
     provider.status = 503
     remote = RemoteKeys(provider.url, timeout=0.5)
     await remote.start()
@@ -265,7 +324,7 @@ async def test_a_provider_that_comes_late_is_found_without_any_request(provider,
 
 
 async def test_a_set_is_fetched_again_when_its_age_is_up(provider, monkeypatch):
-    monkeypatch.setattr("tornado_app.auth.refresh_schedule.MIN_LIFETIME", 0.05)
+    monkeypatch.setattr("tornado_app.auth.remote.MIN_LIFETIME", 0.05)
     provider.headers = {"Cache-Control": "public, max-age=0"}
     remote = RemoteKeys(provider.url, timeout=0.5)
     await remote.start()

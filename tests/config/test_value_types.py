@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_app.config import SETTINGS, InvalidValue, parse_duration
-from tornado_app.config.durations import Duration, Rate, format_duration
 from tornado_app.config.network import Host, HostNames, MongodbUri, Origins
-from tornado_app.config.value_types import File, Flag, Integer, Text
+from tornado_app.config.value_types import Duration, File, Flag, Integer, Rate, Text, format_duration
 from tornado_app.core.policies import RateLimit
 
 VALUE_TYPES = {setting.name: setting.info.value_type for setting in SETTINGS}

@@ -26,7 +26,7 @@ from bench.generator import Generator, Result
 from bench.processes import START_SECONDS, Cores, python, until
 from bench.systems import System
 from tests.endurance.stage import open_files
-from tornado_app.config.durations import parse_duration
+from tornado_app.config.value_types import parse_duration
 from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD
 
 MINUTE = 60.0

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TextIO
 
 from tornado_app.config import Config, InvalidValue, parse_duration
-from tornado_app.config.flags import add_some_settings, load
+from tornado_app.config.loading import add_some_settings, load_options
 
 SETTINGS = (
     "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "mongodb_database", "mongodb_driver", "mongodb_timeout",
@@ -56,7 +56,7 @@ def run(
     """Audit the ledger that the settings name; the exit code. Raises ConfigError and StartupError."""
     import asyncio
 
-    config = load(options, relevant=SETTINGS)
+    config = load_options(options, relevant=SETTINGS)
     waiting = {"recheck_seconds": recheck_seconds, "ledger_timeout": ledger_timeout}
     return asyncio.run(_audit(config, options, out or sys.stdout, err or sys.stderr, page=page, **waiting))
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from jose import jwk
@@ -13,7 +11,6 @@ from jose.exceptions import JWKError
 
 from tornado_app.auth.jws import InvalidJws, base64url, json_object, shown
 from tornado_app.auth.key_parsing import UnusableKey
-from tornado_app.auth.keyfiles import KeyFile
 from tornado_app.auth.keys import Algorithm, KeySet, VerificationKey, public_key, secret_key
 
 _MAX_NUMBER = 1400
@@ -72,13 +69,6 @@ def parse_jwks(content: bytes, *, secrets: bool = False, skipped: SkippedKeys | 
     if skipped is not None:
         skipped.report(faults)
     return keys
-
-
-def jwks_file(
-    path: Path, *, skipped: SkippedKeys | None = None, clock: Callable[[], float] = time.monotonic
-) -> KeyFile:
-    """A JWK Set in a file, which may contain shared secrets. Raises UnusableKey."""
-    return KeyFile(path, lambda content: parse_jwks(content, secrets=True, skipped=skipped), clock=clock)
 
 
 def _name(number: int, entry: object) -> str:

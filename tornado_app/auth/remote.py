@@ -1,4 +1,4 @@
-"""The JWK Set of an identity provider, by URL: fetched in the background and served from memory.
+"""The JWK Set of an identity provider, by URL: when it is fetched, the fetch in the background, and its use for tokens.
 
 If a fetch fails or its response is invalid, the previous keys are kept.
 """
@@ -8,18 +8,38 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal, NamedTuple
 
 from tornado.httpclient import HTTPError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from tornado_app.auth.jwks import SkippedKeys, parse_jwks
+from tornado_app.auth.key_loading import MAX_BYTES
 from tornado_app.auth.key_parsing import UnusableKey
-from tornado_app.auth.keyfiles import MAX_BYTES
 from tornado_app.auth.keys import KeySet
-from tornado_app.auth.refresh_schedule import RefreshSchedule, max_age
+from tornado_app.auth.tokens import TokenVerifier, UnknownTokenKey
+from tornado_app.core.model import Caller
+from tornado_app.runtime.backoff import backoff
+
+MIN_LIFETIME = 300.0
+"""Minimum seconds between two scheduled fetches, whatever the provider says: five minutes."""
+
+DEFAULT_LIFETIME = 900.0
+"""Seconds until the next fetch if the provider does not say."""
+
+MAX_LIFETIME = 86400.0
+"""Maximum seconds until the next fetch, so that a withdrawn key is dropped within a day."""
+
+UNKNOWN_KID_INTERVAL = 60.0
+"""Minimum seconds since the last fetch for one that an unknown key id causes."""
+
+FIRST_RETRY = 5.0
+"""Seconds after a failure, doubled with each further one up to MIN_LIFETIME."""
+
+_MAX_AGE = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?([0-9]{1,10})\b", re.IGNORECASE | re.ASCII)
 
 TIMEOUT = 5.0
 """Timeout of a fetch in seconds, from name resolution to the last byte."""
@@ -33,6 +53,46 @@ MAX_WAITING = 100
 Outcome = Literal["changed", "unchanged", "failed"]
 
 _log = logging.getLogger("leaderboard.auth")
+
+
+class RefreshSchedule:
+    """Pure: when the next fetch is due, and whether an unknown key id may cause one. Times are seconds of any clock."""
+
+    def __init__(self) -> None:
+        self.due = float("-inf")
+        self._began = float("-inf")
+        self._failures = 0
+
+    def began(self, now: float) -> None:
+        """Record the start of a fetch."""
+        self._began = now
+        self.due = max(self.due, now + FIRST_RETRY)
+
+    def succeeded(self, now: float, age: float | None, spread: float) -> None:
+        """Record a fetched set that is valid for `age` seconds.
+
+        `spread` (0 to 1) shortens this by up to a tenth, so that many processes do not fetch at the same time.
+        """
+        bounded = min(max(DEFAULT_LIFETIME if age is None else age, MIN_LIFETIME), MAX_LIFETIME)
+        self.due = now + bounded * (1 - spread / 10)
+        self._failures = 0
+
+    def failed(self, now: float) -> None:
+        """Record a failed fetch."""
+        self._failures += 1
+        self.due = now + backoff(self._failures, FIRST_RETRY, MIN_LIFETIME)
+
+    def may_refresh(self, now: float) -> bool:
+        """Whether an unknown key id may cause a fetch: none began within the last UNKNOWN_KID_INTERVAL seconds."""
+        return now >= self._began + UNKNOWN_KID_INTERVAL
+
+
+def max_age(cache_control: str) -> float | None:
+    """The `max-age` of a Cache-Control header in seconds; 0 for no-store and no-cache, None if it has none."""
+    if re.search(r"\bno-(?:store|cache)\b", cache_control, re.IGNORECASE):
+        return 0.0
+    found = _MAX_AGE.search(cache_control)
+    return float(found[1]) if found else None
 
 
 class FetchResult(NamedTuple):
@@ -202,3 +262,31 @@ def _reason(error: HTTPError) -> str:
     if error.code == 599:  # Tornado's own, for what never became an answer
         return f"{type(error).__name__}: {error.message}"
     return f"the answer's status is {error.code}"
+
+
+class RefreshingTokenVerifier:
+    """A TokenVerifier that asks the identity provider once for a key that it does not know.
+
+    `remotes`: those of the verifier's sources that are fetched; with none, it never waits.
+    """
+
+    def __init__(self, verifier: TokenVerifier, remotes: Iterable[RemoteKeys] = ()) -> None:
+        self._verifier = verifier
+        self._remotes = tuple(remotes)
+
+    async def verify(self, token: str) -> Caller:
+        """Whom the token speaks for; raises InvalidToken or ExpiredToken. Only for an unknown key is there a wait."""
+        try:
+            return self._verifier.verify(token)
+        except UnknownTokenKey:
+            if not await self._learn():
+                raise
+        return self._verifier.verify(token)
+
+    def remembers(self, token: str) -> bool:
+        """Whether the token was verified lately, by the keys in force."""
+        return self._verifier.remembers(token)
+
+    async def _learn(self) -> bool:
+        learned = [await remote.refresh_for_unknown_kid() for remote in self._remotes]
+        return any(learned)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 
 from tornado_app.config import Effective, warnings
-from tornado_app.config.flags import load
+from tornado_app.config.loading import load_options
 
 EXAMPLES = """examples:
   leaderboard check-config --config leaderboard.yaml --changed
@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the settings; the exit code. Raises ConfigError."""
-    config = load(options)
+    config = load_options(options)
     rows = [row for row in config.describe() if row.changed or not options.changed]
     advice = list(warnings(config))
     if options.json:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from tornado_app.config import Config
-from tornado_app.config.flags import add_some_settings, load
+from tornado_app.config.loading import add_some_settings, load_options
 from tornado_app.core.errors import ConfigError
 
 if TYPE_CHECKING:  # the driver is loaded when the command runs
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, *, out: TextIO | None = None, err: TextIO |
 
     from tornado_app.mongo.ownership import ForeignDatabase
 
-    config = load(options, relevant=SETTINGS)
+    config = load_options(options, relevant=SETTINGS)
     if config.embedded:
         raise ConfigError(["mongodb_uri: name the MongoDB; an embedded database has no owner"])
     if config.owner is None and options.action != "show":

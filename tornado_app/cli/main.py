@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from tornado_app import __version__, audit
 from tornado_app.cli import check_config, completion, database, tokens
 from tornado_app.config import SETTINGS
-from tornado_app.config.flags import add_settings, load
+from tornado_app.config.loading import add_settings, load_options
 from tornado_app.config.network import LOOPBACK
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.origins import is_loopback
@@ -131,7 +131,7 @@ def _print(text: str) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    config = load(options)
+    config = load_options(options)
     if (count := config.process_count) > 1:
         from tornado_app.processes import supervisor
 
@@ -142,7 +142,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    config = load(options, defaults={"action_proof": "optional"})
+    config = load_options(options, defaults={"action_proof": "optional"})
     if "allowed_hosts" not in config.sources and is_loopback(config.host):
         config = replace(config, allowed_hosts=(*LOOPBACK, config.host))  # no page of a rebound name gets a token
     tokens.refuse_foreign_tokens(config)

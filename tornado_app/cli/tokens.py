@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tornado_app.config import Config, InvalidValue, parse_duration
-from tornado_app.config.flags import add_some_settings, load
+from tornado_app.config.loading import add_some_settings, load_options
 from tornado_app.core import identity
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.model import MAX_SCORE, Caller, Scope, Submission
@@ -111,7 +111,7 @@ def _given(text: str) -> str:
 
 def token(options: argparse.Namespace) -> int:
     """Print a bearer token, or check one."""
-    config = load(options, relevant=TOKEN_SETTINGS)
+    config = load_options(options, relevant=TOKEN_SETTINGS)
     if options.check is not None:
         _refuse(options, "sub", "name", "picture", "scope", "ttl")
         from tornado_app.cli import check
@@ -144,7 +144,7 @@ def token(options: argparse.Namespace) -> int:
 
 def sign_action(options: argparse.Namespace) -> int:
     """Print an action proof, or check one."""
-    config = load(options, relevant=PROOF_SETTINGS)
+    config = load_options(options, relevant=PROOF_SETTINGS)
     if options.check is not None:
         _refuse(options, "ttl")
         from tornado_app.cli import check

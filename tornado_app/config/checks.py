@@ -8,10 +8,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from tornado_app.config import keys
-from tornado_app.config.durations import format_duration
 from tornado_app.config.files import read_secret
 from tornado_app.config.network import MongodbUri, uri_option
-from tornado_app.config.value_types import InvalidValue
+from tornado_app.config.value_types import InvalidValue, format_duration
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.policies import MAX_CLOCK_SKEW, MAX_IDEMPOTENCY_HISTORY, PROOF_LEEWAY, ProofPolicy, RateLimit
 

@@ -9,10 +9,21 @@ import json
 from typing import Any
 
 from tornado_app.config.declaration import Setting
-from tornado_app.config.durations import Duration, Rate, format_duration
 from tornado_app.config.network import Url
 from tornado_app.config.settings import SETTINGS
-from tornado_app.config.value_types import Choice, Count, File, Flag, Integer, Text, Texts, ValueType
+from tornado_app.config.value_types import (
+    Choice,
+    Count,
+    Duration,
+    File,
+    Flag,
+    Integer,
+    Rate,
+    Text,
+    Texts,
+    ValueType,
+    format_duration,
+)
 
 Schema = dict[str, Any]
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from tornado_app.config.declaration import Setting, setting, settings_of
-from tornado_app.config.durations import Duration, Rate
 from tornado_app.config.network import Host, HostNames, MongodbUri, Network, Networks, Origins, Url
-from tornado_app.config.value_types import Choice, Count, File, Flag, Integer, Text, Texts
+from tornado_app.config.value_types import Choice, Count, Duration, File, Flag, Integer, Rate, Text, Texts
 from tornado_app.core.model import MAX_SCORE, Scope
 from tornado_app.core.policies import RateLimit
 

@@ -14,8 +14,7 @@ from tornado_app.auth.key_loading import load_keys
 from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keys import KeySet, KeySource, shared_keys
 from tornado_app.auth.proofs import ProofVerifier
-from tornado_app.auth.refreshing_verifier import RefreshingTokenVerifier
-from tornado_app.auth.remote import Outcome, RemoteKeys
+from tornado_app.auth.remote import Outcome, RefreshingTokenVerifier, RemoteKeys
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.config import Config
 from tornado_app.core.errors import StartupError
