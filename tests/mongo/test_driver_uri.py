@@ -103,7 +103,7 @@ async def test_weak_option_is_logged_with_its_replacement(open_with, caplog, nam
 @pytest.mark.parametrize("option", UNSAFE_TLS)
 async def test_insecure_tls_option_is_logged(open_with, caplog, option):
     open_with(f"tls=true&{option}=true")
-    assert "whoever is on the network path can read and change the scores" in caplog.text
+    assert "an attacker on the network path can read and change the scores" in caplog.text
 
 
 async def test_common_options_of_a_hosted_mongodb_are_not_logged(open_with, caplog):

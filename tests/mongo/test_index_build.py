@@ -71,7 +71,7 @@ async def test_index_build_continues_after_a_killed_primary_restarts(client, own
     caplog.set_level("INFO")
     await eventually(lambda: "the server builds" in caplog.text)
     await asyncio.to_thread(member.kill)
-    await eventually(lambda: "is still awaited" in caplog.text)
+    await eventually(lambda: "still waiting for the index" in caplog.text)
     member.spawn()
     await asyncio.to_thread(member.wait)
     await ensuring
@@ -103,7 +103,7 @@ async def test_index_build_is_awaited_without_the_right_to_see_operations(monkey
     monkeypatch.setattr(type(players.database.client.admin), "aggregate", refused)
     with hanging(own_replica_set.members[0]):
         making = asyncio.ensure_future(index_build.make_index(players, [("score", 1)], name="some", waiting=OFTEN))
-        await eventually(lambda: "whose progress this user may not see" in caplog.text)
+        await eventually(lambda: "whose progress this user may not read" in caplog.text)
     await making
 
 

@@ -1,7 +1,7 @@
-"""The board in memory: everybody's rank, and the top 10.
+"""The board in memory: the rank of every player, and the top 10.
 
-The change feed tells it what happened; it reads the top 10 anew only when an event can have changed it, and not more
-often than every `interval`.
+The change feed reports changes. The board reads the top 10 again only after an event that can have changed it, and not
+more often than every `interval`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from tornado_app.observability.tracing import NO_TRACING, Tracing
 log = logging.getLogger("leaderboard.board")
 
 UNEXPECTED_PAUSE = 5.0
-"""Seconds until a read that failed as it never should is tried again, and logged again."""
+"""Seconds before the next read of the top 10 after an unexpected error; each attempt is logged."""
 
 RETRY_PAUSE = 0.5
-"""Seconds until a failed read of the top 10 is tried again."""
+"""Seconds before the next read of the top 10 after a database error."""
 
 MAX_RECENT = 8192
-"""Players whose last change is remembered, for the rank of a score that the board does not show yet."""
+"""Maximum players with a known last change, for the rank of a score that the ranks do not contain yet."""
 
 
 class BoardListener(Protocol):
-    """Who is shown what the board shows."""
+    """Receives the changes of the board."""
 
     def publish_top(self, top: TopPlayers) -> None:
         """The top 10 changed."""
@@ -45,7 +45,7 @@ class BoardListener(Protocol):
 class Board:
     """Ranks and top 10 of one leaderboard, kept by `FeedListener` calls and `run`.
 
-    `interval`: seconds between two reads of the top 10, on average at least.
+    `interval`: minimum average seconds between two reads of the top 10.
     """
 
     def __init__(
@@ -90,30 +90,30 @@ class Board:
         return self._current and self._top is not None
 
     async def wait_ready(self) -> None:
-        """Wait until ranks and top 10 are known for the first time."""
+        """Wait until `ready` is true for the first time."""
         await self._shown.wait()
 
     @property
     def top(self) -> TopPlayers:
-        """The top 10 as last read. Raises DatabaseError before the first."""
+        """The top 10 of the last read. Raises DatabaseError before the first."""
         if self._top is None:
             raise DatabaseError("The board is loading. Try again in a moment.", retry_after=1.0)
         return self._top
 
     @property
     def total(self) -> int:
-        """How many players are on the board."""
+        """Number of players on the board."""
         return len(self._known())
 
     def rank(self, score: int) -> int:
-        """1 + how many players have a greater score. Raises DatabaseError while the ranks are being read."""
+        """1 + number of players with a greater score. Raises DatabaseError while the ranks are being read."""
         return self._known().rank(score)
 
     def rank_of(self, user_id: str, score: int, superseded_at: int | None = None) -> int:
-        """The rank of a player with this score, which the ranks need not hold yet. See `core.scoreboard.Standings`.
+        """The rank of a player with this score, which the ranks may not contain yet. See `core.scoreboard.Standings`.
 
-        The player's own entry may lie above it: a later score, or an earlier one that was taken back. Which entry that
-        is, the player's last change tells; if that is long ago, it is there as soon as the feed is past its time.
+        The player's own entry may be above it: a later score, or an earlier one that was taken back. The player's last
+        change determines that entry; an old change is in the ranks once the feed is past its time.
         """
         if user_id in self._recent:
             own = self._recent[user_id]
@@ -125,20 +125,20 @@ class Board:
         return max(1, self._known().rank(score) - above)
 
     def can_show(self, version: int) -> bool:
-        """Whether the ranks and the top 10 show all that happened up to a version.
+        """Whether the ranks and the top 10 include all events up to a version.
 
-        A write that does not change the top 10 does not make it a newer one: so the feed's position counts.
+        A write that does not change the top 10 gives it no newer version, so the feed's position counts.
         """
         return self._position >= version and (self._read_at >= version or self._wanted <= self._read_at)
 
     async def wait_until_shown(self, version: int, seconds: float) -> bool:
-        """Wait until `can_show`, at most so long; whether it can."""
+        """Wait until `can_show`, for at most `seconds`; returns `can_show`."""
         if not self.can_show(version):
             await self._milestones.wait(version, seconds)
         return self.can_show(version)
 
     def sample(self) -> list[int]:
-        """The score that changed last, then that of the last in the top 10: what a check looks at."""
+        """The scores for a check of the ranks: the one that changed last, and the lowest of the top 10."""
         last = [self._top.standings[-1].player.score] if self._top is not None and self._top.standings else []
         return last if self._latest is None else [self._latest, *last]
 
@@ -147,12 +147,12 @@ class Board:
             raise DatabaseError("The ranks are loading. Try again in a moment.", retry_after=1.0)
         return self._ranks
 
-    # -- what the feed tells ----------------------------------------------------------------------
+    # -- events of the feed --------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: ScoreSnapshot) -> None:
-        """Everything known so far is void: this is the board now."""
+        """Replace the board by this snapshot."""
         if self._top is not None and snapshot.version < self._top.version:
-            self._top = None  # another history, as from a backup: its clock decides from now on
+            self._top = None  # another history, as after a restored backup: its clock counts from now on
             self._wanted = self._read_at = self.version = 0
         self._ranks = Ranks(snapshot.counts)
         self._current = True
@@ -166,18 +166,18 @@ class Board:
         log.info("the board has %d players", len(self._ranks))
 
     def on_history_lost(self) -> None:
-        """Ranks and top 10 stay as they were last known until the next snapshot; no traffic should come meanwhile."""
+        """Keep ranks and top 10 until the next snapshot. The service should not receive traffic meanwhile."""
         self._current = False
 
     def on_progress(self, version: int) -> None:
-        """All that happened up to this version was reported."""
+        """All events up to this version were reported."""
         if version > self._position:
             self._position = version
         if self._milestones:
             self._milestones.pass_while(self.can_show)
 
     def on_change(self, change: Change) -> None:
-        """One player changed. Raises InconsistentChange where nobody has the score it starts from."""
+        """One player changed. Raises InconsistentChange if no player has the score before the change."""
         ranks = self._known()
         self.revision += 1
         self.version = max(self.version, change.version)
@@ -202,7 +202,7 @@ class Board:
             self._recent.popitem(last=False)
 
     def _matters(self, change: Change) -> bool:
-        """Whether the top 10 can look different now."""
+        """Whether the change can alter the top 10."""
         top = self._top
         if top is None or len(top.standings) < TOP or change.user_id in self._watched:
             return True
@@ -215,7 +215,7 @@ class Board:
     # -- the top 10 -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the top 10 until cancelled."""
+        """Read the top 10 when it may have changed, until cancelled."""
         while True:
             await self._dirty.wait()
             await self._ticker.tick()
@@ -226,7 +226,7 @@ class Board:
             except DatabaseError:
                 self._ticker.delay(self._retry_pause)
                 self._dirty.set()
-            except Exception:  # whatever somebody put into the database, the board goes on
+            except Exception:  # a malformed document must not stop the board
                 log.exception("the top 10 could not be read")
                 self._ticker.delay(self._unexpected_pause)
                 self._dirty.set()
@@ -234,7 +234,7 @@ class Board:
     async def _refresh(self) -> None:
         top = await self._read_top()
         if top.version < self._wanted:
-            self._dirty.set()  # an older view of the database, as after a change of primary
+            self._dirty.set()  # an older state of the database, as after a change of the primary
         self._read_at = max(self._read_at, top.version)
         self._show(top)
         self._milestones.pass_while(self.can_show)

@@ -1,7 +1,7 @@
-"""Who watches the board, and what each of them has yet to see.
+"""The subscribers of the board, and the messages that each of them has not received yet.
 
-A message is encoded once for each channel and handed to every subscriber as the same bytes. The newest state wins: a
-subscriber that cannot take a message now gets the newest one later, never an older one and never a queue of them.
+A message is encoded once for each channel and sent to every subscriber as the same bytes. The newest state wins: a
+subscriber that cannot receive a message now gets the newest one later, never an older one and never a queue.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from tornado_app.observability.tracing import NO_TRACING, Tracing
 log = logging.getLogger("leaderboard.hub")
 
 CHUNK_SECONDS = 0.0005
-"""How long a broadcast holds the loop before others get their turn; an answer may need ten such turns."""
+"""Maximum time for which a broadcast occupies the event loop at once; an answer may need ten turns of the loop."""
 
 BATCH = 32
-"""Subscribers that are served between two looks at the time: about a quarter of a millisecond's work."""
+"""Subscribers that are served between two checks of the time: about a quarter of a millisecond's work."""
 
 YIELD_SECONDS = 0.001
-"""Seconds for which a broadcast rests after each chunk while others go first: the database may share our core."""
+"""Pause of a broadcast after each chunk while a write is in flight: the database may share the core."""
 
 MAX_YIELD_SHARE = 0.3
-"""Rest in a broadcast, beside a little at its beginning, as a part of its work: it must not starve either."""
+"""Maximum pauses of a broadcast as a part of its own time, beside a few at its start: neither side may starve."""
 
 STALL_SECONDS = 10.0
-"""How long a client may leave a message lying before it is cut off."""
+"""Time after which a client with an unread message is disconnected."""
 
 EVICTIONS = 16
-"""Clients cut off before others get their turn: about two milliseconds' work."""
+"""Clients that are disconnected in one turn of the loop: about two milliseconds' work."""
 
 
 class Channel(Protocol):
-    """One frontend's socket: its name, and its messages."""
+    """The socket of one frontend: its name and its messages."""
 
     @property
     def name(self) -> str:
         """The frontend's name, as in metrics."""
 
     def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes | None:
-        """What one who saw `seen` (None: nothing) is told of `top`; None where that is nothing."""
+        """The message about `top` to a client that has seen `seen` (None: nothing); None if there is none."""
 
     def personal(self, update: PersonalUpdate, version: int) -> bytes | None:
-        """What a player is told of a change of the own score; None where the frontend has no such message."""
+        """The message to a player about the player's own score; None if the frontend has no such message."""
 
 
 class PersonalUpdate:
-    """A player's own score, with what was added since the last message."""
+    """A player's own score, with the points added since the last message."""
 
     __slots__ = ("change", "rank", "score")
 
@@ -67,17 +67,17 @@ class PersonalUpdate:
 
 
 class Connection(Protocol):
-    """The wire to one client."""
+    """The connection to one client."""
 
     def send(self, frame: bytes) -> asyncio.Future[None] | None:
-        """Hand over a frame; None when it went out whole, else what ends when it has."""
+        """Send a frame. None if it was sent completely, otherwise a future that ends when it is."""
 
     def evict(self, reason: str) -> None:
-        """Cut the client off, with the reason for metric and log."""
+        """Disconnect the client, with the reason for metric and log."""
 
 
 class Subscriber:
-    """One client, and what it has seen. `user_id` is set once it has authenticated."""
+    """One client, and the state that it has seen. `user_id` is set once it has authenticated."""
 
     __slots__ = ("channel", "connection", "personal_last", "seen", "update", "user_id")
 
@@ -91,11 +91,11 @@ class Subscriber:
 
 
 class Hub:
-    """Shows each subscriber the newest top 10, and players their own scores.
+    """Sends the newest top 10 to all subscribers, and their own scores to players.
 
-    `gap`: seconds between two messages to one client at least. `observe(channel, messages)` counts what was sent,
-    `shown(top)` is called when a broadcast has reached everybody who could take it. `should_yield` tells whether
-    somebody waits for an answer that a broadcast would hold up.
+    `gap`: minimum seconds between two messages to one client. `observe(channel, messages)` counts sent messages.
+    `shown(top)` is called when a broadcast has reached every client that can receive. `should_yield`: whether an answer
+    waits for the database, so that a broadcast must pause.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Hub:
         self._observe = observe
         self._shown = shown
         self._tracing = tracing
-        self._subscribers: dict[Subscriber, None] = {}  # in the order they came: a fifth less CPU than by hash
+        self._subscribers: dict[Subscriber, None] = {}  # in order of arrival: a fifth less CPU than by hash
         self._players: dict[str, set[Subscriber]] = {}
         self._pending: set[Subscriber] = set()
         self._backpressured: dict[Subscriber, float] = {}
@@ -131,19 +131,18 @@ class Hub:
         return len(self._subscribers)
 
     def join(self, subscriber: Subscriber) -> None:
-        """From now on the subscriber is shown the board, the present state first."""
+        """Send the board to this subscriber from now on, beginning with the present state."""
         self._subscribers[subscriber] = None
         if self._top is not None:
             self._serve([subscriber])
 
     def identify(self, subscriber: Subscriber, user_id: str) -> None:
-        """The subscriber is this player: it also hears of the own score."""
+        """The subscriber is this player, and also receives messages about the player's own score."""
         self._forget_player(subscriber)
         subscriber.user_id = user_id
         self._players.setdefault(user_id, set()).add(subscriber)
 
     def leave(self, subscriber: Subscriber) -> None:
-        """The subscriber is gone."""
         self._subscribers.pop(subscriber, None)
         self._pending.discard(subscriber)
         self._backpressured.pop(subscriber, None)
@@ -157,10 +156,9 @@ class Hub:
                 del self._players[subscriber.user_id]
             subscriber.user_id = None
 
-    # -- what the board tells ---------------------------------------------------------------------
+    # -- changes of the board -------------------------------------------------------------------------
 
     def publish_top(self, top: TopPlayers) -> None:
-        """The top 10 changed."""
         self._top = top
         self._frames.clear()
         self._everyone = True
@@ -168,7 +166,6 @@ class Hub:
         self._wake.set()
 
     def publish_change(self, change: Change, rank: int) -> None:
-        """One player's score changed."""
         if change.new is None:
             return
         for subscriber in self._players.get(change.user_id, ()):
@@ -180,7 +177,7 @@ class Hub:
     # -- sending ----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Send what is due until cancelled; one pass in each `gap`, one message to a client in each."""
+        """Send due messages until cancelled: one pass in each `gap`, and one message to a client in each pass."""
         while True:
             try:
                 async with asyncio.timeout(
@@ -218,15 +215,16 @@ class Hub:
                 until = time.monotonic() + self._chunk_seconds
 
     def _serve(self, subscribers: Iterable[Subscriber]) -> None:
-        """One message to each that can take one and to whom one is due.
+        """Send the due message to each subscriber that can receive it.
 
-        All are chosen before any is sent: the kernel's work for a message throws ours out of the processor's caches.
+        All are selected before the first is sent, because sending evicts the selection's data from the processor's
+        caches.
         """
         due = [(subscriber, frame) for subscriber in subscribers if (frame := self._due(subscriber)) is not None]
         for subscriber, frame in due:
             try:
                 sending = subscriber.connection.send(frame)
-            except Exception:  # nor must one connection
+            except Exception:  # an error of one connection must not affect the others
                 log.exception("a message could not be sent")
                 continue
             if sending is not None:
@@ -235,13 +233,13 @@ class Hub:
             self._observe(channel, messages)
 
     def _due(self, subscriber: Subscriber) -> bytes | None:
-        """The frame that is to be sent now, after which the subscriber has seen it."""
+        """The due frame, if any; the subscriber counts as having seen it."""
         if subscriber in self._backpressured or subscriber not in self._subscribers:
-            self._pending.discard(subscriber)  # who has taken the rest of a message will be behind again
+            self._pending.discard(subscriber)  # it becomes pending again when the rest of its message is sent
             return None
         try:
             frame = self._next_frame(subscriber)
-        except Exception:  # one message that cannot be made must not keep all others from theirs
+        except Exception:  # an error of one message must not affect the others
             log.exception("a message could not be made")
             frame = None
         if frame is None or (subscriber.seen is self._top and subscriber.update is None):
@@ -251,13 +249,13 @@ class Hub:
         return frame
 
     def _block(self, subscriber: Subscriber, sending: asyncio.Future[None]) -> None:
-        """The client has not taken all of it: nothing more is due to it until it has."""
+        """The client has not received all of the message: nothing more is sent to it until it has."""
         self._pending.discard(subscriber)
         self._backpressured[subscriber] = time.monotonic()
         sending.add_done_callback(lambda done: self._sent_whole(subscriber, done))
 
     def _next_frame(self, subscriber: Subscriber) -> bytes | None:
-        """The board's update and the player's own in turn, so that neither waits for ever."""
+        """The board's update and the player's own update alternate, so that neither waits for ever."""
         if subscriber.update is None:
             return self._board_frame(subscriber)
         personal_first = not subscriber.personal_last
@@ -288,14 +286,14 @@ class Hub:
 
     def _sent_whole(self, subscriber: Subscriber, done: asyncio.Future[None]) -> None:
         if not done.cancelled():
-            done.exception()  # a closed connection reports itself by on_close
+            done.exception()  # a closed connection is reported by on_close
         self._backpressured.pop(subscriber, None)
         if subscriber in self._subscribers and (subscriber.seen is not self._top or subscriber.update is not None):
             self._pending.add(subscriber)
             self._wake.set()
 
     async def _evict_stalled(self) -> None:
-        """Cut off those for whom a message has been waiting for too long."""
+        """Disconnect the clients that have not read a message for too long."""
         latest = time.monotonic() - self._stall_seconds
         stalled = [subscriber for subscriber, since in self._backpressured.items() if since < latest]
         for number, subscriber in enumerate(stalled, 1):

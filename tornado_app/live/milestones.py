@@ -1,4 +1,4 @@
-"""Requests that wait for the board to show a version, the lowest first, so that most events cost one comparison."""
+"""Requests that wait for a version of the board, the lowest first, so that most events cost one comparison."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import count
 
 MOST = 1000
-"""Requests that wait at once in this process; further ones are answered without waiting."""
+"""Maximum requests that wait at once in this process; further ones are answered without waiting."""
 
 
 class Milestones:
@@ -23,7 +23,7 @@ class Milestones:
         return len(self._heap)
 
     async def wait(self, version: int, seconds: float) -> None:
-        """Until the version has passed, but no longer than so; not at all where too many wait."""
+        """Wait until the version has passed, for at most `seconds`; return at once if too many requests wait."""
         if len(self._heap) >= self._most:
             self._heap = [waiter for waiter in self._heap if not waiter[2].done()]
             heapq.heapify(self._heap)
@@ -32,10 +32,10 @@ class Milestones:
         passed = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, (version, next(self._numbers), passed))
         await asyncio.wait([passed], timeout=seconds)
-        passed.cancel()  # a request that no longer waits takes no place
+        passed.cancel()  # a request that no longer waits must not occupy a slot
 
     def pass_while(self, passed: Callable[[int], bool]) -> None:
-        """Wake all whose version is `passed`, which holds for every lower version too."""
+        """Wake all requests whose version is `passed`, which is true for every lower version too."""
         while self._heap and (self._heap[0][2].done() or passed(self._heap[0][0])):
             _, _, waiter = heapq.heappop(self._heap)
             if not waiter.done():

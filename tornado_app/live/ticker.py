@@ -1,18 +1,18 @@
-"""The pace of what is done at most once in an interval, on average."""
+"""Turns of work that runs at most once in an interval, on average."""
 
 from __future__ import annotations
 
 import asyncio
 
 EARLY = 0.25
-"""Part of the interval by which a turn may come early after one that was late."""
+"""Part of the interval by which a turn may come early after a late one."""
 
 
 class Ticker:
-    """Turns, `interval` seconds apart.
+    """Turns that are due every `interval` seconds.
 
-    One that comes late does not put off the next. Else what is wanted as often as it may be done would wait longer each
-    time, by as much as timers are late, until it waits for a whole interval.
+    A late turn does not delay the next one. Otherwise each turn at the highest rate would be later than the one before
+    by the delay of timers, up to a whole interval.
     """
 
     def __init__(self, interval: float) -> None:
@@ -26,5 +26,5 @@ class Ticker:
         self._due = max(self._due, loop.time() - self._interval * EARLY) + self._interval
 
     def delay(self, seconds: float) -> None:
-        """No turn before so much time has passed."""
+        """Have no turn for this time."""
         self._due = asyncio.get_running_loop().time() + seconds

@@ -1,4 +1,4 @@
-"""The clocks: the cluster's, as one integer that JavaScript can hold, and this machine's."""
+"""Clocks: the cluster's, as an integer that JavaScript can represent, and this machine's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bson import Timestamp
 from tornado_app.mongo.client.driver import maybe_await
 
 PAUSE = 0.02
-"""Seconds until a server that has no cluster time yet is asked again."""
+"""Seconds between two requests to a server that has no cluster time yet."""
 
 _SHIFT = 21
 _MAX_INCREMENT = (1 << _SHIFT) - 1
@@ -27,23 +27,23 @@ def wall_clock() -> int:
 def cluster_time_to_int(moment: Timestamp) -> int:
     """Seconds · 2²¹ + increment: grows with the cluster time, the same in every process, below 2⁵³ until 2106.
 
-    More than two million operations in one second share a version; that is more than a replica set does.
+    More than two million operations in one second would share a version, which no replica set reaches.
     """
     return int(moment.time) << _SHIFT | min(int(moment.inc), _MAX_INCREMENT)
 
 
 @contextlib.asynccontextmanager
 async def clocked(collection: Any) -> AsyncIterator[Any]:
-    """A session that keeps the time of what is done in it: `reached` tells."""
+    """A session that records the time of its operations, for `reached`."""
     session = await maybe_await(collection.database.client.start_session(causal_consistency=False))
     async with session:
         yield session
 
 
 def reached(session: Any) -> int:
-    """The version that shows all that was written and read in a session so far; 0 where the server has no time yet.
+    """The version that includes all writes and reads of the session so far; 0 if the server has no time yet.
 
-    The server's `operationTime`: of a write the write's own; of a read at majority the moment that it may have seen.
+    From the server's `operationTime`: of a write its own time, of a read at majority the time that it may have seen.
     """
     moment: Timestamp | None = session.operation_time
     return 0 if moment is None else cluster_time_to_int(moment)
@@ -52,7 +52,7 @@ def reached(session: Any) -> int:
 async def cluster_time(database: Any) -> Timestamp:
     """The database's time now, bounded by the caller's `pymongo.timeout`.
 
-    For some tenths of a second after its start a server with access control answers, and has none.
+    A server with access control answers without a time for some tenths of a second after its start.
     """
     while True:
         moment: Timestamp | None = (await database.command("ping")).get("operationTime")

@@ -1,7 +1,7 @@
-"""What PyMongo's Async API and Motor share, and the little in which they differ.
+"""The common interface of PyMongo Async and Motor, and their few differences.
 
 PyMongo Async is the default; Motor, past its end of life, stays as the extra `[motor]`. Where PyMongo returns an
-awaitable and Motor a plain value (`aggregate`, `watch`, `close`, `start_session`), `maybe_await` takes both.
+awaitable and Motor a value (`aggregate`, `watch`, `close`, `start_session`), `maybe_await` accepts both.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11
 
 
 class Override(NamedTuple):
-    """What the service does instead of a URI option. `same`: values of the option that change nothing."""
+    """The service's behavior instead of a URI option. `same`: values of the option that agree with it."""
 
     same: tuple[str, ...]
     instead: str
@@ -75,12 +75,12 @@ OVERRIDDEN = {
     "unicode_decode_error_handler": Override((), _DECODED),
     "uuidrepresentation": Override(("unspecified",), _DECODED),
 }
-"""URI options that the driver never gets, by name in lower case: with them a score could be lost, be counted twice or
-be read from a member that lags; or the change stream would end, or what another program wrote could not be read."""
+"""URI options that are not passed to the driver, by name in lower case. With them, a score could be lost, count twice
+or be read from a member that lags, the change stream could end, or documents of other programs could be unreadable."""
 
-_UNSAFE_TLS = Override(("false",), "whoever is on the network path can read and change the scores")
+_UNSAFE_TLS = Override(("false",), "an attacker on the network path can read and change the scores")
 REPORTED = dict.fromkeys(("tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames"), _UNSAFE_TLS)
-"""URI options that are used as given, with what follows from them."""
+"""URI options that are used as given, with their risk."""
 
 
 def connect(
@@ -101,8 +101,8 @@ def connect(
         "serverSelectionTimeoutMS": round(timeout * 1000),
         "connectTimeoutMS": round(timeout * 1000),
         "tz_aware": True,
-        "datetime_conversion": "DATETIME_CLAMP",  # a date past the year 9999 must not end whoever reads it
-        "unicode_decode_error_handler": "replace",  # nor text that is not UTF-8, which MongoDB stores unseen
+        "datetime_conversion": "DATETIME_CLAMP",  # a date past the year 9999 must not raise an error in a read
+        "unicode_decode_error_handler": "replace",  # nor must text that is not UTF-8, which MongoDB stores unchecked
     }
     if all(name.lower() != "appname" for name, _ in given):
         options["appname"] = "leaderboard"
@@ -110,7 +110,7 @@ def connect(
         options["event_listeners"] = [CommandMetrics(observe)]
     kept = "&".join(f"{name}={value}" for name, value in given if name.lower() not in OVERRIDDEN)
     client = _client_class(driver)(f"{address}?{kept}" if kept else address, **options)
-    for name, value in given:  # only now: of a URI that cannot be read, a value may be a piece of the password
+    for name, value in given:  # not before: in a URI that cannot be parsed, a value may be a part of the password
         _report(name, value)
     return client  # type: ignore[no-any-return]
 
@@ -128,16 +128,16 @@ def _client_class(driver: DriverName) -> Any:
 
 
 def _split(uri: str) -> tuple[str, list[tuple[str, str]]]:
-    """The URI without its options, and these.
+    """The URI without its options, and the options.
 
-    Raises what PyMongo raises for an option that it cannot use; warns of one that it does not know.
+    Raises PyMongo's error for a wrong value; warns of an unknown option.
     """
     address, _, query = uri.partition("?")
     if not query:
         return address, []
     try:
         split_options(query, warn=True)
-    except KeyError as error:  # PyMongo's own, for a datetime_conversion
+    except KeyError as error:  # PyMongo's error for a datetime_conversion
         raise ValueError(f"an option has the value {error}, which the driver does not know") from None
     pairs = (option.partition("=") for option in re.split("[&;]", query))
     return address, [(name, value) for name, _, value in pairs]
@@ -152,25 +152,25 @@ def _report(name: str, value: str) -> None:
 
 
 async def _wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109  # asyncio's own signature
-    """`asyncio.wait_for` as it is from Python 3.12 on: in the caller's own task."""
+    """`asyncio.wait_for` as of Python 3.12: it awaits in the caller's own task."""
     async with asyncio.timeout(timeout):
         return await awaitable
 
 
 if sys.version_info < (3, 12):
-    # Before, `wait_for` runs what it waits for in a task of its own. When a wait for a server or a connection is
-    # cancelled in a moment in which that task takes the driver's lock back, nobody gives the lock up again, and every
-    # later operation of the client hangs for ever. tests/mongo/test_driver.py shows it.
+    # Before 3.12, `wait_for` awaits in a task of its own. If a wait for a server or a connection is cancelled while
+    # that task acquires the driver's lock, the lock is never released, and every later operation of the client hangs.
+    # tests/mongo/test_driver.py shows it.
     pymongo.lock.wait_for = _wait_for  # type: ignore[attr-defined, assignment]
 
 
 async def maybe_await(value: Any) -> Any:
-    """The value itself, awaited where the driver made it awaitable."""
+    """The value itself, awaited if the driver made it awaitable."""
     return await value if inspect.isawaitable(value) else value
 
 
 def is_transient(error: PyMongoError) -> bool:
-    """Whether the same operation may succeed in a moment: the network, an election, a timeout."""
+    """Whether the same operation may succeed later: the network, an election, a timeout."""
     if error.timeout or isinstance(error, ConnectionFailure | ExecutionTimeout | WTimeoutError):
         return True
     if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
@@ -179,15 +179,15 @@ def is_transient(error: PyMongoError) -> bool:
 
 
 def race_pause(lost: int) -> float:
-    """Seconds until a write is tried again before which other writes came: longer each time, with jitter."""
+    """Seconds until a write that lost a race is tried again: longer each time, with jitter."""
     return jittered(backoff(lost + 1, FIRST_PAUSE, LONGEST_PAUSE))
 
 
 def drop_tracebacks(error: BaseException | None) -> None:
-    """Forget where an error that was dealt with came from.
+    """Drop the tracebacks of a handled error and of its causes.
 
-    The driver keeps a command's last error beside the frames that it leads to, and only the collector frees such a
-    circle, with all that was to be written.
+    The driver stores a command's last error in a frame that the error refers to. Only the garbage collector frees such
+    a cycle, with all documents of the command.
     """
     while error is not None:
         error.__traceback__ = None

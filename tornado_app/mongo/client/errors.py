@@ -1,4 +1,4 @@
-"""Errors of the driver as DatabaseError."""
+"""Converts errors of the driver to DatabaseError."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("leaderboard.store")
 
 @contextlib.asynccontextmanager
 async def database_errors(seconds: float) -> AsyncIterator[None]:
-    """A bound on what is done inside, and DatabaseError for whatever the driver raises."""
+    """Bounds the enclosed operations, and raises DatabaseError for any error of the driver."""
     try:
         with pymongo.timeout(seconds):
             yield

@@ -1,4 +1,4 @@
-"""Makes an index and waits for it, for as long as the server works on it: on a large collection that takes minutes."""
+"""Creates an index and waits for as long as the server builds it: on a large collection that takes minutes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = logging.getLogger("leaderboard.schema")
 
 
 class Waiting(NamedTuple):
-    """How a build is awaited, in seconds.
+    """Times of waiting for a build, in seconds.
 
-    `interval`: between two progress reports; `call`: for one question for the progress; `silence`: for which the server
-    may not answer before the index is given up (an election takes 12).
+    `interval`: between two progress reports; `call`: for one query of the progress; `silence`: for which the server may
+    not answer before the build is given up (an election takes 12).
     """
 
     interval: float = 5.0
@@ -33,10 +33,11 @@ DEFAULT_WAITING = Waiting()
 async def make_index(
     collection: Any, keys: list[tuple[str, int]], *, waiting: Waiting = DEFAULT_WAITING, **options: Any
 ) -> None:
-    """Make an index, or wait for the same one that is being built, and log the progress.
+    """Create an index, or wait for the same build by another process, and log the progress.
 
-    After an election the new primary goes on with the build. Raises PyMongoError where the server refuses it, or does
-    not answer any more. Not bounded by `pymongo.timeout`: the driver would hand that to the server, which then aborts.
+    After an election the new primary continues the build. Raises PyMongoError if the server refuses, or no longer
+    answers. Not bounded by `pymongo.timeout`, because the driver would pass it to the server, which then aborts the
+    build.
     """
     loop = asyncio.get_running_loop()
     began = answered = loop.time()
@@ -52,7 +53,7 @@ async def make_index(
             except PyMongoError as error:
                 if not is_transient(error) or loop.time() - answered > waiting.silence:
                     raise
-                log.warning("the index of %s is still awaited: %s", collection.full_name, type(error).__name__)
+                log.warning("still waiting for the index of %s: %s", collection.full_name, type(error).__name__)
                 await asyncio.sleep(min(1.0, waiting.interval))
             else:
                 answered = loop.time()
@@ -69,7 +70,7 @@ def _start(collection: Any, keys: list[tuple[str, int]], options: dict[str, Any]
 
 
 async def _progress(collection: Any, seconds: float) -> str:
-    """How far the server is, in words; a user with the role readWrite alone may not see that."""
+    """The progress in words; a user with only the role readWrite may not read it."""
     stages = [
         {"$currentOp": {"allUsers": True}},
         {"$match": {"command.createIndexes": collection.name, "command.$db": collection.database.name}},
@@ -81,8 +82,8 @@ async def _progress(collection: Any, seconds: float) -> str:
     except OperationFailure as error:
         if is_transient(error):
             raise
-        return "whose progress this user may not see"
+        return "whose progress this user may not read"
     for progress in (operation.get("progress") or {} for operation in operations):
         if progress.get("total"):
             return f"{progress['done']:,} of {progress['total']:,}"
-    return "which has not begun to count yet"
+    return "which reports no progress yet"

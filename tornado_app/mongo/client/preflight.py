@@ -1,4 +1,4 @@
-"""Whether a MongoDB is fit for the service, asked at start; what is wrong is said in one sentence with the remedy."""
+"""Checks at start whether a MongoDB suits the service; an error names the problem and the remedy in one sentence."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ END_OF_LIFE = {
     (8, 1): date(2025, 9, 30),
     (8, 2): date(2026, 7, 31),
 }
-"""The day after which a release gets no fixes. Sources: mongodb.com/legal/support-policy/lifecycles, and for rapid
-releases endoflife.date/mongodb; as of May 2026."""
+"""The last day with fixes of a release. Sources: mongodb.com/legal/support-policy/lifecycles, and for rapid releases
+endoflife.date/mongodb; as of May 2026."""
 
 TIMEOUT = 10.0
-"""Seconds for all questions together: a replica set that is electing gets to answer, a wrong address is told soon."""
+"""Seconds for all checks: long enough for an election, short enough to report a wrong address soon."""
 
 _BAD_CREDENTIALS = frozenset({18, 8000})
 _UNAUTHORIZED = 13
@@ -55,29 +55,28 @@ _SECONDARY = (
 _REMEDIES = {
     "CERTIFICATE_VERIFY_FAILED": "Name its authority's certificate with tlsCAFile=, and the host that its own is for",
     "SSL handshake failed": "It may not speak TLS there: if so, leave out tls=true, or with mongodb+srv add tls=false",
-    "ProtocolError": "What answers there is no MongoDB: check the port",
-    "connection (is already )?closed|[Cc]onnection reset": "It may ask for TLS: if so, add tls=true; or be no MongoDB",
+    "ProtocolError": "The server at this address is not a MongoDB: check the port",
+    "connection (is already )?closed|[Cc]onnection reset": "It may require TLS: if so, add tls=true. Or it is no MongoDB",
     "No replica set members available": "None of the hosts is a member of the set that replicaSet= names: check the "
     "name; a standalone server becomes a set with --replSet rs0 and rs.initiate()",
     "RSSecondary": "The replica set has no primary: a majority of its members must run and reach each other",
-    "": "Check the host, the port, replicaSet, TLS, and that it runs",
+    "": "Check the host, the port, replicaSet, TLS, and that MongoDB runs",
 }
-"""What to do, by a piece of what the driver says; the first that fits."""
+"""Remedies by a part of the driver's message; the first match counts."""
 
 _ESCAPING = "in a user name or password write @ as %40, : as %3A, / as %2F and % as %25"
 _EXAMPLE = "It looks like mongodb://user:password@host:27017/?replicaSet=name"
 
 
 def redact(text: str) -> str:
-    """The text with what stands before the last @ of a MongoDB URI hidden: the user and the password."""
+    """The text with user and password of a MongoDB URI hidden: everything before its last @."""
     return re.sub(r"(mongodb(?:\+srv)?://)\S*@", r"\1***@", text)
 
 
 def open_client(uri: str, driver: DriverName, seconds: float, observe: Observe | None = None) -> Client:
-    """A client for `uri`; it has not connected yet. Raises StartupError for one that cannot be used.
+    """A client for `uri`, not connected yet. Raises StartupError for an unusable URI.
 
-    An option that the driver does not know, or a value that it does not take, is a fault too: it would go on without
-    it, and a mistyped `tls` or `replicaSet` would pass in silence.
+    Unknown options and wrong values are errors too: the driver would ignore a mistyped `tls` or `replicaSet`.
     """
     try:
         with warnings.catch_warnings():
@@ -88,7 +87,7 @@ def open_client(uri: str, driver: DriverName, seconds: float, observe: Observe |
 
 
 def _reason(error: Exception, uri: str) -> str:
-    """What the driver says, unless that repeats a piece of what may be the password."""
+    """The driver's message, unless it repeats a part of a possible password."""
     credentials, at, _ = uri.partition("://")[2].rpartition("@")
     text = str(error).partition(" or maybe a camelCase")[0].rstrip(".")
     if at and any(piece in text for piece in re.split(r"[:/?&=@,]", credentials) if piece):
@@ -97,9 +96,9 @@ def _reason(error: Exception, uri: str) -> str:
 
 
 async def check(client: Client, database: str, *, embedded: bool = False, seconds: float = TIMEOUT) -> None:
-    """Raises StartupError unless the server answers, lets us in, has change streams, and is new enough.
+    """Raises StartupError unless the server answers, accepts the user, has change streams, and is new enough.
 
-    Logs what is allowed but unwise; `embedded`: the service's own server, whose version no user chose.
+    Warns of risky configurations. `embedded`: the service's own server, whose version the user did not choose.
     """
     players = client[database]["players"]
     try:
@@ -108,7 +107,7 @@ async def check(client: Client, database: str, *, embedded: bool = False, second
             build = await client.admin.command("buildInfo")
             _fit(hello, build)
             await players.find_one({}, {"_id": 1})
-            await players.update_one({"_id": ""}, {"$set": {"score": 0}})  # nobody's id: asks only for the right
+            await players.update_one({"_id": ""}, {"$set": {"score": 0}})  # an id of no player: only checks the right
             await _watch(players)
     except PyMongoError as error:
         raise StartupError(explain(error, database)) from error
@@ -126,7 +125,7 @@ def _warn_of_age(build: Document, today: date) -> None:
     ended = END_OF_LIFE.get(tuple(build["versionArray"][:2]))
     if ended is not None and today > ended:
         log.warning(
-            "MongoDB %s gets no security fixes since its end of life on %s: upgrade to a supported release "
+            "MongoDB %s has had no security fixes since its end of life on %s: upgrade to a supported release "
             "(docs/security.md)",
             build["version"],
             ended.isoformat(),
@@ -143,16 +142,16 @@ def _fit(hello: Document, build: Document) -> None:
 
 
 async def _watch(players: Any) -> None:
-    """Whether the user may watch what the service lives on; readWrite holds that right, a role of one's own may not."""
+    """Check the right to watch the collection: the role readWrite has it, a custom role may not."""
     stream = await maybe_await(players.watch([], max_await_time_ms=1))
     try:
-        await stream.try_next()  # Motor asks the server only now
+        await stream.try_next()  # Motor contacts the server only now
     finally:
         await maybe_await(stream.close())
 
 
 def explain(error: PyMongoError, database: str) -> str:
-    """What an operator has to know of a driver's error at start, in one sentence without secrets."""
+    """A driver's error at start as one sentence for an operator, without secrets."""
     if isinstance(error, ConnectionFailure):
         return _unreachable(error)
     if not isinstance(error, OperationFailure):
@@ -163,7 +162,7 @@ def explain(error: PyMongoError, database: str) -> str:
         if "requires authentication" in str(error):
             return "MongoDB asks for a user and a password, and mongodb_uri has none"
         return f"the MongoDB user may not use database {database!r}; grant it the role readWrite there"
-    return f"MongoDB refuses to work: {redact(str(error))}"
+    return f"MongoDB refuses the operation: {redact(str(error))}"
 
 
 def _unreachable(error: ConnectionFailure) -> str:
