@@ -51,7 +51,7 @@ async def test_embedded_mongod_with_its_port_in_use_starts_on_another(run, caplo
         assert port_of(other) != port_of(uri)
         await put(other, "more")
         assert await notes(other) == ["kept", "more"]
-    assert "the port of last time is taken" in caplog.text
+    assert "the previous port is in use" in caplog.text
 
 
 async def test_embedded_mongod_stop_cleans_up_and_is_idempotent(run, tmp_path):

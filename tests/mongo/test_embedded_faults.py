@@ -30,7 +30,7 @@ async def test_killed_mongod_restarts_at_the_same_address(run, caplog):
     assert mongod.pid != first
     await put(uri, "after")
     assert await notes(uri) == ["after", "before"]
-    assert "ended by itself and is started again" in caplog.text
+    assert "the embedded MongoDB exited, restarting it" in caplog.text
     assert not mongod.failed.done()
 
 
@@ -42,7 +42,7 @@ async def test_mongod_that_keeps_exiting_fails_the_service(run, fake_mongod, tmp
     os.kill(mongod.pid, signal.SIGKILL)
     with pytest.raises(StartupError, match="given up after 5 times: exit code 3; no more"):
         await asyncio.wait_for(mongod.failed, 60)
-    assert "is lost: the embedded MongoDB keeps ending" in caplog.text
+    assert "is given up: the embedded MongoDB keeps exiting" in caplog.text
     assert "Traceback" not in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""The database that the settings name: an embedded mongod, or any MongoDB by URI; checked before it is used."""
+"""Opens the database that the settings name, embedded or by URI, and checks it before use."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ async def open_database(
     previous_owner: str | None = None,
     embedded: bool = False,
 ) -> AsyncIterator[Client]:
-    """A client whose database is fit for the service: a replica set of MongoDB 6 or newer, with the board's index.
+    """A client whose database suits the service: a replica set of MongoDB 6 or newer, with the board's index.
 
-    `uri` None starts a mongod in `data_dir`, which ends with the context; `on_failure` is told when it is lost for
-    good; `observe` is told of each command. With an `owner` the database is claimed before anything else is written, as
-    `ownership.claim` says. `embedded`: `uri` is that of the service's own mongod. Raises StartupError.
+    `uri` None starts a mongod in `data_dir`, which ends with the context; `on_failure` is called when it is given up;
+    `observe` is called for each command. With an `owner` the database is claimed before anything else is written, see
+    `ownership.claim`. `embedded`: `uri` is that of the service's own mongod. Raises StartupError.
     """
     async with AsyncExitStack() as stack:
         if uri is None:
@@ -55,7 +55,7 @@ async def open_database(
 
 @asynccontextmanager
 async def embedded_database(data_dir: Path, *, on_failure: Callable[[Exception], None]) -> AsyncIterator[str]:
-    """The URI of a mongod in `data_dir`, which ends with the context; `on_failure` is told when it is lost for good.
+    """The URI of a mongod in `data_dir`, which ends with the context; `on_failure` is called when it is given up.
 
     Raises StartupError.
     """

@@ -28,19 +28,19 @@ from tornado_app.mongo.players.suspects import SUSPECTS
 METADATA = "leaderboard_metadata"
 
 COLLECTIONS = ("players", LEDGER, SUSPECTS, LEASES)
-"""The collections of the service, without the one of the owner. A test compares them with what a service makes."""
+"""The collections of the service, without that of the owner. A test compares them with those of a running service."""
 
 TIMEOUT = 10.0
-"""Seconds for reading or writing the owner."""
+"""Timeout of reading or writing the owner, in seconds."""
 
 DROP_TIMEOUT = 60.0
-"""Seconds for dropping the collections."""
+"""Timeout of dropping the collections, in seconds."""
 
 _OWNER = {"_id": "owner"}
 
 
 class ForeignDatabase(StartupError):
-    """The database belongs to another installation, or to none although it holds data."""
+    """The database belongs to another installation, or to none although it contains data."""
 
 
 async def claim(
@@ -54,7 +54,7 @@ async def claim(
     """
     wanted = {**_OWNER, "namespace": owner.namespace, "name": owner.name}
     async with _answered(database, seconds):
-        for _ in range(2):  # of two first starts at once one finds the document of the other, which is the same
+        for _ in range(2):  # of two first starts at once, one finds the document of the other, which is the same
             try:
                 await _metadata(client, database).update_one(wanted, {"$set": owner._asdict()}, upsert=True)
             except DuplicateKeyError:
@@ -65,7 +65,7 @@ async def claim(
 
 
 async def _take_over(client: Client, database: str, owner: Owner, previous: str) -> bool:
-    """Make `owner` the owner if `previous` is; whether it is done. Raises ForeignDatabase if `owner` was it before."""
+    """Make `owner` the owner if `previous` is; whether it was done. Raises ForeignDatabase if `owner` was it before."""
     found = await _read(client, database)
     if found is None or str(found) != previous:
         return False
@@ -83,7 +83,7 @@ async def _take_over(client: Client, database: str, owner: Owner, previous: str)
 
 
 async def read(client: Client, database: str, *, seconds: float = TIMEOUT) -> Owner | None:
-    """The owner of the database. Raises StartupError where the database does not answer."""
+    """The owner of the database. Raises StartupError if the database does not answer."""
     async with _answered(database, seconds):
         return await _read(client, database)
 
@@ -121,7 +121,7 @@ async def drop(client: Client, database: str, owner: Owner, *, seconds: float = 
 
 @asynccontextmanager
 async def _answered(database: str, seconds: float) -> AsyncIterator[None]:
-    """Bounds what is done inside. Raises StartupError where the database does not answer, or refuses."""
+    """Bounds the enclosed operations. Raises StartupError if the database does not answer, or refuses."""
     try:
         with pymongo.timeout(seconds):
             yield

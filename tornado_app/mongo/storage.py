@@ -1,4 +1,4 @@
-"""How much disk the collections use, and how much is left where the database has them."""
+"""Disk space of the collections, and of the database's file system if MongoDB reports it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVERY = 60.0
 """Seconds between two measurements."""
 
 TIMEOUT = 10.0
-"""Seconds that one measurement may take."""
+"""Timeout of one measurement, in seconds."""
 
 COLLECTIONS = ("players", LEDGER)
 """The collections that grow: with players, and with each accepted update."""
@@ -31,10 +31,10 @@ Observe = Callable[[str, float], None]
 
 
 class StorageMonitor:
-    """Measures now and then.
+    """Measures at intervals.
 
     `collections` receives the bytes of each collection on disk, its indexes included; `disk` receives the `free` and
-    the `total` bytes of the file system, where MongoDB reports them (dbStats).
+    the `total` bytes of the file system, if MongoDB reports them (dbStats).
 
     On a sharded cluster both are sums over the shards.
     """
@@ -45,7 +45,7 @@ class StorageMonitor:
         self._disk = disk
 
     async def run(self) -> None:
-        """Measure until cancelled. What cannot be measured is logged, and tried again at the next turn."""
+        """Measure until cancelled. An error is logged, and the measurement repeated in the next turn."""
         while True:
             try:
                 async with asyncio.timeout(TIMEOUT):
@@ -72,6 +72,6 @@ class StorageMonitor:
             cursor = await maybe_await(self._database[collection].aggregate(stages))
             return float(sum([each["size"] async for each in cursor]))
         except OperationFailure as error:
-            if error.code == NAMESPACE_NOT_FOUND:  # nothing was written yet
+            if error.code == NAMESPACE_NOT_FOUND:  # the collection does not exist yet
                 return 0.0
             raise

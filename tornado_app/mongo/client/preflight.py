@@ -56,7 +56,7 @@ _REMEDIES = {
     "CERTIFICATE_VERIFY_FAILED": "Name its authority's certificate with tlsCAFile=, and the host that its own is for",
     "SSL handshake failed": "It may not speak TLS there: if so, leave out tls=true, or with mongodb+srv add tls=false",
     "ProtocolError": "The server at this address is not a MongoDB: check the port",
-    "connection (is already )?closed|[Cc]onnection reset": "It may require TLS: if so, add tls=true. Or it is no MongoDB",
+    "connection (is already )?closed|[Cc]onnection reset": "It may require TLS: then add tls=true. Or it is no MongoDB",
     "No replica set members available": "None of the hosts is a member of the set that replicaSet= names: check the "
     "name; a standalone server becomes a set with --replSet rs0 and rs.initiate()",
     "RSSecondary": "The replica set has no primary: a majority of its members must run and reach each other",

@@ -1,7 +1,7 @@
 """Makes a mongod that has just started a writable replica set of one, with the service's user in it.
 
-It logs in as the internal user `__system`, whose password is the key file: so mongod's localhost exception can be off,
-and nobody else on the machine can make the first user.
+It logs in as the internal user `__system`, whose password is the key file. So mongod's localhost exception can be off,
+and no other user of the machine can create the first user.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ from tornado_app.mongo.embedded.data_dir import USER
 from tornado_app.mongo.embedded.mongod import REPLICA_SET
 
 POLL = 0.02
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 ROLES = ("readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor")
-"""What the service and its operator's tools need; nothing that changes users or the replica set."""
+"""Roles for the service and its operator's tools; none that changes users or the replica set."""
 
 _NOT_INITIATED = 94
 _USER_NOT_FOUND = 11
 
 
 async def make_writable(port: int, key: str, password: str, *, deadline: float) -> None:
-    """Returns when the mongod at `port` takes writes and lets `USER` in with `password`.
+    """Return when the mongod at `port` accepts writes, and `USER` with `password`.
 
-    What mongod refuses while it starts is asked again, until the loop's clock passes `deadline`: TimeoutError, with
-    what stood in the way.
+    Refused commands are repeated until the loop's clock passes `deadline`: TimeoutError, with the last error.
     """
     loop = asyncio.get_running_loop()
     await _listening(port, deadline)
@@ -65,7 +64,7 @@ def _client(port: int, key: str) -> AsyncMongoClient[dict[str, Any]]:
 
 
 async def _listening(port: int, deadline: float) -> None:
-    """Asked of the port itself: the driver would ask only twice a second."""
+    """Wait until the port accepts connections; the driver would check only twice a second."""
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -75,13 +74,13 @@ async def _listening(port: int, deadline: float) -> None:
             await asyncio.sleep(POLL)
             continue
         writer.close()
-        with contextlib.suppress(OSError):  # that it listens is all that was asked
+        with contextlib.suppress(OSError):  # only the connection matters
             await writer.wait_closed()
         return
 
 
 async def _step(admin: Any, port: int, password: str) -> bool:
-    """One step towards a writable set; True when that is reached."""
+    """One step towards a writable set; True when it is writable."""
     with pymongo.timeout(5):
         await _ensure_member(admin, f"127.0.0.1:{port}")
         if not (await admin.command("hello"))["isWritablePrimary"]:
@@ -91,7 +90,7 @@ async def _step(admin: Any, port: int, password: str) -> bool:
 
 
 async def _ensure_member(admin: Any, here: str) -> None:
-    """A set whose one member is `here`: a new one, or the old one at a new address."""
+    """Ensure a set with the one member `here`: create it, or update the address of its member."""
     try:
         config = (await admin.command("replSetGetConfig"))["config"]
     except OperationFailure as error:
@@ -100,7 +99,7 @@ async def _ensure_member(admin: Any, here: str) -> None:
         members = [{"_id": 0, "host": here}]
         await admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
         return
-    if config["members"][0]["host"] != here:  # the port of last time was taken
+    if config["members"][0]["host"] != here:  # the previous port was not free
         config["members"][0]["host"] = here
         config["version"] += 1
         await admin.command("replSetReconfig", config, force=True)

@@ -1,4 +1,5 @@
-"""The folder of an embedded MongoDB: its files, who may read them, and the lock that keeps a second service out."""
+"""The data directory of an embedded MongoDB: its files, their permissions, and the lock that excludes a second
+service."""
 
 from __future__ import annotations
 
@@ -14,18 +15,18 @@ from tornado_app.core.errors import StartupError
 from tornado_app.runtime import private_files
 
 USER = "leaderboard"
-"""Whom the service logs in as; the password is derived from the key file, so there is one secret to keep."""
+"""The service's user; its password is derived from the key file, so there is one secret to keep."""
 
 
 class DirectoryInUse(StartupError):
-    """Another service has the folder."""
+    """Another service uses the directory."""
 
 
 class DataDirectory:
-    """`home` and what is in it. Take it with `lock`, and give it back with `release`.
+    """`home` and its files. `lock` acquires the directory, `release` frees it.
 
-    `database` is MongoDB's own folder. Folders are made for their owner alone, as are `key_file`, which opens the
-    database, and `uri_file`, which is there while the database runs and lets a second service use it.
+    `database` is MongoDB's own directory. Only the owner may read directories, `key_file`, which opens the database,
+    and `uri_file`, which exists while the database runs and lets a second service use it.
     """
 
     def __init__(self, home: Path) -> None:
@@ -39,7 +40,7 @@ class DataDirectory:
         self._lock: int | None = None
 
     def lock(self) -> None:
-        """Make what is missing and keep others out until `release`. Raises DirectoryInUse, StartupError."""
+        """Create missing directories and exclude others until `release`. Raises DirectoryInUse, StartupError."""
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check()
@@ -52,7 +53,7 @@ class DataDirectory:
             raise StartupError(_unusable(self.home, error)) from error
 
     def release(self) -> None:
-        """Let others in; the URI is of no use any more."""
+        """Remove the URI, and unlock."""
         if self._lock is None:
             return
         self.uri_file.unlink(missing_ok=True)
@@ -61,7 +62,7 @@ class DataDirectory:
 
     @property
     def key(self) -> str:
-        """What the key file holds. Raises StartupError."""
+        """The contents of the key file. Raises StartupError."""
         try:
             return "".join(self.key_file.read_text(encoding="ascii").split())
         except (OSError, ValueError) as error:
@@ -74,14 +75,14 @@ class DataDirectory:
 
     @property
     def last_port(self) -> int | None:
-        """The port of the last time, or None."""
+        """The port of the previous run, or None."""
         try:
             return int(self._port_file.read_text(encoding="ascii"))
-        except (OSError, ValueError):  # a hint only: any other port does as well
+        except (OSError, ValueError):  # a hint only: any other port works too
             return None
 
     def publish(self, port: int, replica_set: str) -> str:
-        """The URI of the database at `port`, written down for a second service. Raises StartupError."""
+        """The URI of the database at `port`, stored for a second service. Raises StartupError."""
         uri = f"mongodb://{USER}:{self.password}@127.0.0.1:{port}/?replicaSet={replica_set}"
         try:
             write_private(self._port_file, str(port))
@@ -91,7 +92,7 @@ class DataDirectory:
         return uri
 
     def _check(self) -> None:
-        """Raises StartupError where another user has a hand in the folder."""
+        """Raises StartupError if another user can write to the directory."""
         private_files.check_folder(self.home)
         files = (self.key_file, self.uri_file, self.log_file, self._port_file, self._lock_file)
         for path in (self.database, *files):
@@ -119,7 +120,7 @@ class DataDirectory:
 
 
 def write_private(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """A file with `mode` from its first moment, whole or not there at all."""
+    """Write a file with `mode` from its creation on, completely or not at all."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -134,7 +135,7 @@ def write_private(path: Path, text: str, *, mode: int = 0o600) -> None:
 
 
 def _new_key() -> str:
-    """64 characters of base64's alphabet, which is what mongod takes; 288 bits."""
+    """64 characters of base64's alphabet, as mongod requires; 288 bits."""
     return base64.b64encode(secrets.token_bytes(48)).decode("ascii")
 
 

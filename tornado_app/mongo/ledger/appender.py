@@ -1,8 +1,8 @@
-"""The ledger as it is written: appended to, in order, and only for as long as the lease is ours.
+"""Appends entries to the ledger, in order, while this process holds the lease.
 
-What holds when two processes write after all, as one was stopped for longer than its lease: the index
-{player, n} lets one of two entries with a number in, and whoever is refused gives up. An erasure takes out only what
-is older than itself, so it may come late, or twice.
+If two processes write nevertheless, because one was stopped for longer than its lease, the index {player, n} accepts
+only one of two entries with the same number, and the refused process stops. An erasure removes only entries that are
+older than itself, so it may come late, or twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, document
 from tornado_app.mongo.players.documents import Document
 
 CHUNK = 500
-"""Entries in one insert: MongoDB's own unit of work."""
+"""Entries in one insert."""
 
 INDEX = [("player", 1), ("n", 1)]
 
@@ -35,7 +35,7 @@ class Fenced(LeaseLost):
 
 
 class DuplicateWriteId(Exception):
-    """The entry's write_id is that of another write: somebody copied a marker."""
+    """The entry's write_id is that of another write: its marker is a copy."""
 
     def __init__(self, write_id: str, version: int) -> None:
         self.write_id = write_id
@@ -44,9 +44,9 @@ class DuplicateWriteId(Exception):
 
 
 class LedgerAppender:
-    """Appends entries. `on_appended` is told how many of which kind are safely stored.
+    """Appends entries. `on_appended` is called with a kind and the number of its durable entries.
 
-    All methods raise LeaseLost where the lease is not ours, and PyMongoError.
+    All methods raise LeaseLost if this process does not hold the lease, and PyMongoError.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class LedgerAppender:
         self._on_appended = on_appended
 
     async def prepare(self) -> None:
-        """Make the index that numbers the entries."""
+        """Create the index that numbers the entries."""
         await make_index(self.entries, INDEX, unique=True, name="chain")
 
     async def append(self, entries: Sequence[Entry]) -> None:
-        """Store entries in their order, each of them durably or not at all. Raises Fenced or DuplicateWriteId."""
+        """Store entries in order, each of them durably or not at all. Raises Fenced or DuplicateWriteId."""
         for start in range(0, len(entries), CHUNK):
             chunk = entries[start : start + CHUNK]
             try:
@@ -85,7 +85,7 @@ class LedgerAppender:
             return await self.entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
     async def erase(self, player: str, version: int) -> None:
-        """Take out the player's entries that are older than the erasure."""
+        """Remove the player's entries that are older than the erasure."""
         with self._while_held():
             await self.entries.delete_many({"player": player, "version": {"$lt": version}})
 

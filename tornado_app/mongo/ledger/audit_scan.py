@@ -1,4 +1,4 @@
-"""Players and ledger as an audit reads them: in the same order, and a bounded piece at a time."""
+"""Players and ledger as an audit reads them: in the same order, and in pages of bounded size."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PAGE = 1000
 """Players read at once."""
 
 TIMEOUT = 20.0
-"""Seconds for one question."""
+"""Timeout of one query, in seconds."""
 
 MAX_UNKNOWN_DOCUMENTS = 10_000
-"""Documents that can't be a player's are counted up to here."""
+"""Maximum number of documents that are not players' and are counted."""
 
 
 class LedgerScan:
@@ -44,16 +44,16 @@ class LedgerScan:
         self._suspects = Suspects(database)
 
     async def sizes(self) -> tuple[int, int]:
-        """About how many players and entries there are."""
+        """Approximate numbers of players and entries."""
         with pymongo.timeout(TIMEOUT):
             return await self._players.estimated_document_count(), await self._entries.estimated_document_count()
 
     async def exists(self) -> bool:
-        """Whether there is a ledger."""
+        """Whether the ledger exists."""
         return bool((await self._state()).get("initialised"))
 
     async def watermark(self) -> int:
-        """The time up to which everything is recorded, as a version; −1 where nothing ever was."""
+        """The version up to which everything is recorded; −1 if nothing ever was."""
         moment = (await self._state()).get("watermark")
         return cluster_time_to_int(moment) if isinstance(moment, Timestamp) else -1
 
@@ -67,7 +67,7 @@ class LedgerScan:
             return cluster_time_to_int((await self._database.command("ping"))["operationTime"])
 
     async def accounts(self, after: str) -> Sequence[PlayerBalance]:
-        """A page of players, from the one after `after` on; none at the end."""
+        """A page of players, from the one after `after` on; empty at the end."""
         with pymongo.timeout(TIMEOUT):
             found = (
                 self._players.find({"_id": {"$gt": after}}, {"score": 1, "last": 1})
@@ -83,11 +83,10 @@ class LedgerScan:
         return None if document is None else _account(document)
 
     def lines(self, after: str, last: str | None) -> AsyncIterator[tuple[str, Any, Entry | None]]:
-        """The entries of the players after `after` up to `last`, None being no bound."""
+        """The entries of the players after `after` up to `last`; None is no bound."""
         return self._lines({"$gt": after} if last is None else {"$gt": after, "$lte": last})
 
     def lines_of(self, player: str) -> AsyncIterator[tuple[str, Any, Entry | None]]:
-        """The entries of one player."""
         return self._lines({"$eq": player})
 
     async def _lines(self, players: Document) -> AsyncIterator[tuple[str, Any, Entry | None]]:
@@ -103,13 +102,13 @@ class LedgerScan:
             await maybe_await(cursor.close())
 
     async def suspects(self, since: int) -> AsyncIterator[Suspect]:
-        """Whoever broke a rule of suspicion at or after a moment (ms)."""
+        """Players who broke an abuse rule at or after `since` (ms)."""
         with pymongo.timeout(TIMEOUT):
             async for suspect in self._suspects.since(since):
                 yield suspect
 
     async def unknown_documents(self) -> Sequence[str]:
-        """What is in either collection and can't be a player's, in words."""
+        """The documents in both collections that cannot be a player's, in words."""
         with pymongo.timeout(TIMEOUT):
             players = await self._players.count_documents({"_id": ""})
             players += await _no_text(self._players, [("_id", 1)])
@@ -120,17 +119,18 @@ class LedgerScan:
         return [f"{count} documents in collection {name} {what}" for count, name, what in found if count]
 
     async def _has_arrays(self) -> bool:
-        """Whether an entry ever had an array for a player: its index remembers that, and only reading all finds it."""
+        """Whether an entry ever had an array as its player. The index records that; otherwise all entries would be
+        read."""
         find = {"find": self._lease, "hint": dict(INDEX), "limit": 1}
         plan = await self._database.command({"explain": find, "verbosity": "queryPlanner"})
         return "'isMultiKey': True" in str(plan["queryPlanner"]["winningPlan"])
 
 
 async def _no_text(collection: Any, index: list[tuple[str, int]]) -> int:
-    """How many documents have no text in the first field of an index, by that index: reading all would take too long.
+    """Number of documents without text in the first field of an index, by that index: reading all would take too long.
 
-    In the order of an index all text comes after the empty text, and before the empty document.
-    Source: MongoDB manual, "Comparison/Sort Order".
+    In the order of an index all text comes after the empty text, and before the empty document. Source: MongoDB manual,
+    "Comparison/Sort Order".
     """
     (field, _), *others = index
     least = [(name, MinKey()) for name, _ in others]

@@ -1,4 +1,4 @@
-"""The ledger that the settings name, for an audit: of a running service, or of an embedded database at rest."""
+"""Opens the ledger that the settings name, for an audit: of a running service, or of a stopped embedded database."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ async def open_ledger(
 ) -> AsyncIterator[LedgerScan]:
     """Database `name` as an audit reads it; `uri` None is the embedded one in `data_dir`, running or not.
 
-    Where nothing runs on `data_dir`, what the last service did not get to book is recorded here. Raises StartupError,
-    also for what goes wrong inside.
+    If no service runs on `data_dir`, this records the events that the last service had not recorded. Raises
+    StartupError, also for errors of the enclosed block.
     """
     async with contextlib.AsyncExitStack() as stack:
         alone, embedded = False, uri is None
@@ -56,7 +56,7 @@ async def open_ledger(
 
 
 async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> tuple[str, bool]:
-    """The URI of the database in the folder, and whether it is us who started it."""
+    """The URI of the database in the folder, and whether it was started here."""
     folder = DataDirectory(data_dir)
     if not folder.database.is_dir():
         raise StartupError(

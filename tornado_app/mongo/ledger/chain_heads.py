@@ -1,4 +1,4 @@
-"""The last entry of each player's chain: looked up when the player is first written of, then kept in mind."""
+"""The last entry of each player's chain: read when the player's first event arrives, then cached."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, head_in
 from tornado_app.mongo.players.documents import Document
 
 MAX_HEADS = 50_000
-"""Players kept in mind, at about 400 bytes each; past that the one that was quiet the longest is looked up again."""
+"""Maximum cached players, at about 400 bytes each; the least recently used one is dropped."""
 
 CHUNK = 500
-"""Players in one question."""
+"""Players in one query."""
 
 TIMEOUT = 10.0
-"""Seconds for one question."""
+"""Timeout of one query, in seconds."""
 
 
 class ChainHeads:
-    """A bounded memory of chains' ends. It is right for as long as nobody else writes the ledger."""
+    """A bounded cache of the last entries of chains. It is correct while no other process writes the ledger."""
 
     def __init__(self, entries: Any, *, most: int = MAX_HEADS) -> None:
         self._entries = entries
@@ -31,7 +31,7 @@ class ChainHeads:
         self._known: OrderedDict[str, ChainHead] = OrderedDict()
 
     def __getitem__(self, player: str) -> ChainHead:
-        """The end of a chain that was loaded or set since the last `load`. Raises KeyError for another."""
+        """The last entry of a chain that was loaded or set since the last `load`. Raises KeyError for another."""
         return self._known[player]
 
     def __setitem__(self, player: str, head: ChainHead) -> None:
@@ -39,11 +39,11 @@ class ChainHeads:
         self._known.move_to_end(player)
 
     def forget(self) -> None:
-        """Somebody else may have written."""
+        """Drop all: another process may have written."""
         self._known.clear()
 
     async def load(self, players: Collection[str]) -> None:
-        """Have these players' ends in mind, and not too many others."""
+        """Load the last entries of these players' chains, and drop others above the maximum."""
         for player in players:
             if player in self._known:
                 self._known.move_to_end(player)
@@ -57,14 +57,14 @@ class ChainHeads:
             self._known.popitem(last=False)
 
     async def reload(self, player: str) -> None:
-        """Look a player's end up again."""
+        """Read a player's last entry again."""
         self._known.pop(player, None)
         await self.load([player])
 
     async def read(self, players: Document) -> AsyncIterator[tuple[str, ChainHead]]:
-        """The ends of all chains whose player fits the condition, from the database.
+        """The last entries of all chains whose player matches the condition, from the database.
 
-        Sorted this way MongoDB looks at one entry of each player only (DISTINCT_SCAN backwards on the index).
+        In this order MongoDB reads only one entry of each player (DISTINCT_SCAN backwards on the index).
         """
         pipeline = [
             {"$match": {"player": players}},

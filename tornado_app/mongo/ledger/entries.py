@@ -1,8 +1,8 @@
-"""From an event of the players' change stream to the entries that the ledger has to have for it. Pure.
+"""From an event of the players' change stream to its ledger entries. Pure.
 
-An event carries the marker of its write (write_marker.py) and, where the score changed, the score after it. The sum of
-a player's entries must then be that score: where it is not, somebody else changed the score, and an entry EXTERNAL
-takes the difference, so that the ledger stays the sum of what happened and shows what nobody vouches for.
+An event carries the marker of its write (write_marker.py) and, if the score changed, the score after it. The sum of a
+player's entries must then be that score. If it is not, another program changed the score, and an entry EXTERNAL
+contains the difference. So the ledger remains the sum of all changes, and shows those that the service did not make.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from tornado_app.mongo.change_stream.events import PlayerEvent
 from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker
 
 _TIMES = range(253_402_300_800_000)
-"""Milliseconds until the year 10000, where BSON's dates cannot be read any more."""
+"""Milliseconds until the year 10000, from which on BSON's dates cannot be read."""
 
 _KINDS = tuple(EntryKind)
 
 _UP_TO = (EntryKind.OPENING, EntryKind.RECONCILED)
-"""Entries that stand for all that was before their version, and at it."""
+"""Entries for everything up to their version."""
 
 
 class ChainHead(msgspec.Struct, frozen=True):
-    """A player's last entry, as far as the next one needs it."""
+    """The members of a player's last entry that the next one needs."""
 
     n: int = 0
     score: int = 0
@@ -38,7 +38,7 @@ class ChainHead(msgspec.Struct, frozen=True):
 
 
 def head_in(document: Mapping[str, Any]) -> ChainHead:
-    """The same of a stored entry, whatever somebody did to it: the next one shows that the chain is broken."""
+    """The head in a stored entry, which may be malformed: the next one then shows that the chain is broken."""
 
     def kept(name: str, kind: type[Any], otherwise: Any) -> Any:
         value = document.get(name)
@@ -60,15 +60,15 @@ NOTHING = ChainHead()
 
 
 def head_of(entry: Entry) -> ChainHead:
-    """What the entry after this one needs of it."""
+    """The head after this entry."""
     return ChainHead(entry.n, entry.score, entry.version, entry.hash, entry.write_id, entry.kind)
 
 
 class LedgerEvent(msgspec.Struct, frozen=True):
-    """What an event means for the ledger. `marker` None: the service did not make the write.
+    """An event as the ledger sees it. `marker` None: the service did not make the write.
 
-    `score`: that after the event, None where it is not known. `touched`: whether it may differ from the one before.
-    `at`: the cluster time, in milliseconds since the epoch.
+    `score`: the score after the event, None if unknown. `touched`: whether the event may have changed it. `at`: the
+    cluster time, in milliseconds since the epoch.
     """
 
     player: str
@@ -81,8 +81,8 @@ class LedgerEvent(msgspec.Struct, frozen=True):
 
 
 def ledger_event(event: PlayerEvent) -> LedgerEvent | None:
-    """What an event means for the ledger; None where it does not concern it."""
-    if not event.player:  # no user id; the audit reports such documents
+    """The event for the ledger; None if it does not concern the ledger."""
+    if not event.player:  # not a user id; the audit reports such documents
         return None
     marker = None if event.kind == "replace" else event.marker  # the service replaces no document
     score = None if event.score is UNSET else event.score
@@ -91,14 +91,14 @@ def ledger_event(event: PlayerEvent) -> LedgerEvent | None:
         if not touched and "last" not in event.touched:
             return None
         if marker is not None and marker.kind in (Kind.ACTION, Kind.TAKE_BACK) and score is None:
-            marker = None  # it has points, and the score did not change
+            marker = None  # it has points, but the score did not change
         if marker is not None and marker.kind in (Kind.HIDE, Kind.SHOW, Kind.ERASE) and not touched:
             score = marker.points
     return LedgerEvent(event.player, event.version, event.time, marker, score, touched, event.kind == "delete")
 
 
 def entries_for(event: LedgerEvent, head: ChainHead, reused: Collection[tuple[str, int]] = ()) -> list[Entry]:
-    """The entries that an event adds to the chain that ends with `head`; none where they are in it already.
+    """The entries that an event adds to the chain that ends with `head`; none if the chain contains them.
 
     `reused`: (write_id, version) of markers whose write_id the ledger has for another write. An erasure is not recorded
     here.
@@ -116,7 +116,9 @@ def entries_for(event: LedgerEvent, head: ChainHead, reused: Collection[tuple[st
         return _external(event, head)
     entries = []
     if before != head.score:
-        entries.append(_unexplained(event, head, before - head.score, "the score is not what the ledger adds up to"))
+        entries.append(
+            _unexplained(event, head, before - head.score, "the score is not the sum of the ledger's entries")
+        )
         head = head_of(entries[0])
     entries.append(marked(event, marker, points, head))
     return entries
@@ -133,14 +135,14 @@ def _is_recorded(event: LedgerEvent, head: ChainHead) -> bool:
 
 
 def _external(event: LedgerEvent, head: ChainHead) -> list[Entry]:
-    """A write without a marker of ours, or a delete that no erasure announced."""
+    """A write without a marker of the service, or a delete without an announced erasure."""
     if event.deleted:
         return [_unexplained(event, head, -head.score, "the player was deleted, not erased")] if head.n else []
     if event.score is None:
-        reason = "the score is no whole number any more" if event.touched else "the marker was written by somebody else"
+        reason = "the score is no longer a whole number" if event.touched else "another program wrote the marker"
         return [_unexplained(event, head, 0, reason)]
     entries: list[Entry] = []
-    while difference := event.score - head.score:  # from one end of int64 to the other it takes more than one
+    while difference := event.score - head.score:  # a change across all of int64 takes more than one entry
         points = max(INT64[0], min(INT64[-1], difference))
         entries.append(_unexplained(event, head, points, "the score was written without a marker"))
         head = head_of(entries[-1])
@@ -157,7 +159,7 @@ def _unexplained(event: LedgerEvent, head: ChainHead, points: int, reason: str) 
 def marked(
     event: LedgerEvent, marker: WriteMarker, points: int, head: ChainHead, kind: EntryKind | None = None
 ) -> Entry:
-    """The entry after `head` that holds what a marker says; the event's time stands in for one that is no time."""
+    """The entry after `head` for a marker. A malformed time is replaced by that of the event."""
     return with_hash(
         Entry(
             write_id=marker.write_id,

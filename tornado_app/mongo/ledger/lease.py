@@ -1,10 +1,10 @@
-"""A lease in MongoDB: of all processes one may do a piece of work, until it gives up, or stays silent for too long.
+"""A lease in MongoDB: one process at a time may do a task, until it releases the lease or is silent for too long.
 
-    leases: {_id: name, holder, until, term, …}
+leases: {_id: name, holder, until, term, …}
 
-Time is the database's ($$NOW), so that the processes' clocks don't matter. `term` grows with each new holder. What the
-work has to remember (the ledger's place in the change stream) is kept in the same document, and only
-the holder can change it: one who was superseded without noticing can't put it back.
+Time is the database's ($$NOW), so the clocks of the processes do not matter. `term` grows with each new holder. The
+state of the task (the ledger's resume point in the change stream) is in the same document, and only the holder can
+change it: a former holder cannot overwrite it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from tornado_app.mongo.players.documents import Document
 LEASES = "leases"
 
 TTL = 6.0
-"""Seconds for which a holder may be silent; so long does it take until another goes on after a crash."""
+"""Seconds for which a holder may be silent; after a crash, another process continues after this time."""
 
 CALL_TIMEOUT = 2.0
-"""Seconds for one question to the database."""
+"""Timeout of one database call, in seconds."""
 
 _PAST = datetime.fromtimestamp(0, UTC)
 
@@ -40,9 +40,9 @@ class LeaseLost(Exception):
 
 
 class Lease:
-    """One process's claim to the lease `name`. `ttl` is in seconds; `holder` names the process, for people too.
+    """One process's claim to the lease `name`. `ttl` is in seconds; `holder` is a readable name of the process.
 
-    All methods raise PyMongoError where the database does not answer.
+    All methods raise PyMongoError if the database does not answer.
     """
 
     def __init__(self, database: Any, name: str, *, ttl: float = TTL, holder: str | None = None) -> None:
@@ -56,28 +56,28 @@ class Lease:
 
     @property
     def left(self) -> float:
-        """Seconds for which the lease is ours by our own clock; 0 where it is not.
+        """Seconds for which this process holds the lease by its own clock; 0 if it does not.
 
-        Counted from before the question to the database, so never longer than the database counts.
+        Counted from before the database call, so never longer than by the database.
         """
         return max(0.0, self._good_until - time.monotonic())
 
     @property
     def vacant_since(self) -> float | None:
-        """Since when nobody is known to hold the lease, on the monotonic clock; None while somebody does."""
+        """The time on the monotonic clock since when the lease has no known holder; None while it has one."""
         if self._seen_at is None or time.monotonic() - self._seen_at < self._ttl:
             return None
         return self._seen_at
 
     @property
     def pause(self) -> float:
-        """Seconds between two calls of `take`, by holder and by those who wait."""
+        """Seconds between two calls of `take`, by the holder and by waiting processes."""
         return self._ttl / 3
 
     async def take(self, values: Mapping[str, Any] | None = None) -> Document | None:
-        """Take the lease, or hold it for longer: its document; None while another holds it.
+        """Take or renew the lease: its document; None while another process holds it.
 
-        `values` is what the work has to remember, written only where the lease was ours before.
+        `values`, the state of the task, is written only if this process held the lease before.
         """
         asked = time.monotonic()
         if self._seen_at is None:
@@ -92,7 +92,7 @@ class Lease:
         return document
 
     async def keep(self, values: Mapping[str, Any]) -> None:
-        """Write what the work has to remember. Raises LeaseLost where the lease is another's by now."""
+        """Write the state of the task. Raises LeaseLost if another process holds the lease."""
         wanted = {"_id": self._name, "holder": self.holder, "term": self._term}
         with pymongo.timeout(CALL_TIMEOUT):
             found = await self._leases.update_one(wanted, {"$set": dict(values)})
@@ -101,7 +101,7 @@ class Lease:
             raise LeaseLost
 
     async def release(self) -> None:
-        """Let another take it at once."""
+        """End the lease, so that another process can take it at once."""
         self._good_until = 0.0
         wanted = {"_id": self._name, "holder": self.holder}
         with pymongo.timeout(CALL_TIMEOUT):
@@ -111,7 +111,7 @@ class Lease:
         with pymongo.timeout(CALL_TIMEOUT):
             try:
                 return await self._update(claim)
-            except DuplicateKeyError:  # two made the document at once; it is there now
+            except DuplicateKeyError:  # another process inserted the document at the same moment
                 return await self._update(claim)
 
     async def _update(self, claim: list[Document]) -> Document:
@@ -121,7 +121,7 @@ class Lease:
         return found
 
     def _claim(self, values: Mapping[str, Any]) -> list[Document]:
-        """An update that changes nothing while another holds the lease."""
+        """An update that changes nothing while another process holds the lease."""
         mine = {"$eq": ["$holder", {"$literal": self.holder}]}
         over = {"$lte": [{"$ifNull": ["$until", _PAST]}, "$$NOW"]}
         claim = {

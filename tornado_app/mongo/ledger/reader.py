@@ -1,9 +1,9 @@
-"""The ledger as it is read: what was done to a player's score, newest or oldest first.
+"""Reads the ledger: the changes of a player's score, newest or oldest first.
 
     ledger: {_id: write_id, player, n, kind, points, score, at, version, id?, type?, frontend?, by?, reason?,
     takes_back?, prev, hash} index:  {player: 1, n: 1}, unique
 
-It is written by one process at a time (writer.py) and holds what the change stream told so far.
+One process at a time writes it (writer.py), from the change stream.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ LEDGER = "ledger"
 TOLERANT: CodecOptions[Document] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
-"""Reads also what somebody else wrote; a document that can't be decoded would be in the way of all after it."""
+"""Decodes malformed documents of other programs too; one error would prevent reading all later ones."""
 
 PAGE = 250
-"""Entries read at once: some 3 ms of work."""
+"""Entries read at once: about 3 ms of work."""
 
 _OPTIONAL = ("id", "type", "frontend", "by", "reason", "takes_back")
-"""Left out of a document where they say nothing."""
+"""Members that are omitted if they have no value."""
 
 
 class Ledger:
-    """Reads one board's ledger. Every method raises DatabaseError when the database does not answer in `timeout`."""
+    """Reads one board's ledger. Every method raises DatabaseError if the database does not answer in `timeout`."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Ledger:
         self._timeout = timeout
 
     async def has(self, write_id: str) -> bool:
-        """Whether the write with this marker is in the ledger."""
+        """Whether the ledger contains the write with this marker."""
         async with database_errors(self._timeout):
             return await self._entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
@@ -69,15 +69,15 @@ class Ledger:
     ) -> AsyncGenerator[list[AcceptedAction]]:
         """The player's accepted actions that were not taken back, newest first, up to `page` at a time.
 
-        `action_id`: only the one of that id; `since_ms`: only those from that time on, in milliseconds. All of the
-        player's entries are read: the database would look for the few that fit in one call, which takes too long.
+        `action_id`: only the action with that id; `since_ms`: only those from that time on, in milliseconds. All
+        entries of the player are read: a query for the matching ones could take too long for one call.
         """
         since = None if since_ms is None else datetime.fromtimestamp(since_ms / 1000, UTC)
         gone: set[str] = set()
         fields = dict.fromkeys(("kind", "points", "id", "at", "takes_back"), 1)
         async with aclosing(self._pages(self._entries.find({"player": player}, fields).sort("n", DESCENDING))) as pages:
             async for page in pages:
-                for document in page:  # newer than the actions that it takes back
+                for document in page:  # newer entries, before the actions that they take back
                     gone.update(document.get("takes_back", ()))
                 yield [
                     AcceptedAction(each["_id"], int(each["points"]))
@@ -89,7 +89,7 @@ class Ledger:
                 ]
 
     async def _pages(self, cursor: Any) -> AsyncGenerator[list[Document]]:
-        """What a cursor finds. No answer is so large that reading it would hold up the loop."""
+        """The results of a cursor, in pages that are small enough not to block the loop."""
         cursor = cursor.batch_size(self._page_size)
         try:
             while True:
@@ -98,7 +98,7 @@ class Ledger:
                 if not page:
                     return
                 yield page
-                await asyncio.sleep(0)  # a page that has come already would let no other task run
+                await asyncio.sleep(0)  # a page that has arrived would let no other task run
         finally:
             await maybe_await(cursor.close())
 
@@ -112,7 +112,7 @@ class Ledger:
         return _readable(found)
 
     async def knows(self, player: str) -> bool:
-        """Whether there is such a player, on the board or hidden, or was one that left entries."""
+        """Whether the player exists, on the board or hidden, or left entries."""
         async with database_errors(self._timeout):
             if await self._players.find_one({"_id": player}, {"_id": 1}) is not None:
                 return True
@@ -128,20 +128,18 @@ class Ledger:
 
 
 def _readable(documents: list[Document]) -> list[Entry]:
-    """The entries; what somebody else made of one is left to the audit to tell."""
+    """The valid entries; the audit reports the others."""
     found = []
     for document in documents:
         try:
             found.append(entry(document))
         except (KeyError, TypeError, ValueError):
-            log.error(
-                "an entry of the ledger is none any more: run `leaderboard audit`", extra={"write_id": document["_id"]}
-            )
+            log.error("a ledger entry is malformed: run `leaderboard audit`", extra={"write_id": document["_id"]})
     return found
 
 
 def entry(document: Document) -> Entry:
-    """A stored entry. Raises KeyError, TypeError or ValueError for what is none."""
+    """A stored entry. Raises KeyError, TypeError or ValueError if it is malformed."""
     optional = {name: document[name] for name in _OPTIONAL if name in document}
     if "takes_back" in optional:
         optional["takes_back"] = tuple(optional["takes_back"])
@@ -161,7 +159,7 @@ def entry(document: Document) -> Entry:
 
 
 def _integer(value: Any) -> int:
-    """The number; BSON's int64 comes as a class of its own, which JSON encoders refuse."""
+    """As int: BSON's int64 is a class of its own, which JSON encoders refuse."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError
     return int(value)
@@ -180,7 +178,7 @@ def _hash(value: Any) -> bytes:
 
 
 def document(entry: Entry) -> Document:
-    """An entry as it is stored."""
+    """An entry as a document."""
     optional = {name: value for name in _OPTIONAL if (value := getattr(entry, name)) not in (None, "", ())}
     return {
         "_id": entry.write_id,

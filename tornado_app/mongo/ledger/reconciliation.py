@@ -1,8 +1,9 @@
-"""How a ledger begins on players that are there already, and goes on where the change stream's history was lost.
+"""Begins a ledger for existing players, and continues it after the change stream's history was lost.
 
-Each player's document is compared with the end of the player's chain, page by page, each page from one moment of the
-database; an entry takes the difference. The stream then goes on from the first page's moment: what a page has seen
-already is told by the entry's version (entries.py). So no long snapshot is needed, and nothing stands still meanwhile.
+Each player's document is compared with the last entry of the player's chain, page by page, each page at one moment of
+the database; an entry contains the difference. The stream then continues from the first page's moment: the entry's
+version shows which events a page has already included (entries.py). So no long snapshot is needed, and the service
+keeps running.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ PAGE = 1000
 """Players compared at once."""
 
 NAMED = 20
-"""Differences that the log names; the rest are counted."""
+"""Maximum differences that the log lists; the rest are counted."""
 
 REASON = {
     EntryKind.OPENING: "the score when the ledger began",
@@ -46,10 +47,11 @@ REASON = {
 
 
 async def begin_without_players(client: Client, database: str) -> None:
-    """Let the ledger of a new board follow the change stream from now on, before anybody scores.
+    """Begin the ledger of a new board at the present point of the change stream, before the first score.
 
-    Otherwise the first actions and the comparison run at the same time, and what the comparison finds first becomes an
-    entry OPENING, which cannot be taken back. A board that has players or a ledger stays as it is. Raises StartupError.
+    Otherwise the first actions and the comparison run at the same time, and actions that the comparison finds first
+    become an entry OPENING, which cannot be taken back. A board with players or a ledger does not change. Raises
+    StartupError.
     """
     try:
         with pymongo.timeout(TIMEOUT):
@@ -63,11 +65,11 @@ async def begin_without_players(client: Client, database: str) -> None:
                     {"_id": LEDGER}, {"$setOnInsert": {"resume_token": now, "initialised": True}}, upsert=True
                 )
     except PyMongoError as error:
-        raise StartupError(f"the ledger cannot be begun: {preflight.explain(error, database)}") from error
+        raise StartupError(f"the ledger cannot begin: {preflight.explain(error, database)}") from error
 
 
 class Reconciliation:
-    """One comparison of all players with the ledger. `first`: the ledger never followed the stream before."""
+    """One comparison of all players with the ledger. `first`: the ledger has never followed the stream."""
 
     def __init__(
         self, players: Any, appender: LedgerAppender, heads: ChainHeads, lease: Lease, *, first: bool, page: int
@@ -82,7 +84,8 @@ class Reconciliation:
         self._written = 0
 
     async def run(self, started: Timestamp | None) -> Timestamp:
-        """Compare everybody; the moment from which the stream goes on. `started`: that of a comparison that broke off.
+        """Compare all players; the moment from which the stream continues. `started`: that of an interrupted
+        comparison.
 
         Raises LeaseLost and PyMongoError.
         """
@@ -93,11 +96,11 @@ class Reconciliation:
         assert self._started is not None  # noqa: S101  # the first page has set it
         if self._written:
             level = logging.INFO if self._kind is EntryKind.OPENING else logging.ERROR
-            log.log(level, "the ledger took over what it had not seen", extra={"players": self._written})
+            log.log(level, "the ledger has recorded the changes that it had missed", extra={"players": self._written})
         return self._started
 
     async def _page(self, after: str) -> str | None:
-        """Compare the players after that one; the last of them, None where there are no more."""
+        """Compare the players after `after`; the last of them, None if there are no more."""
         moment, documents = await self._read(after)
         if self._started is None:
             await self._lease.keep({"reconcile_started": moment})
@@ -110,7 +113,7 @@ class Reconciliation:
         for document in documents:
             head = heads.pop(document["_id"], NOTHING)
             entries += await self._compare(document, head, known, moment)
-        for player, head in heads.items():  # chains whose player is no more; the stream may yet tell why
+        for player, head in heads.items():  # chains without a player; the stream may still show why
             gone = {"_id": player, "score": 0}
             entries += await self._compare(gone, head, known, self._started)
         await self._appender.append(entries)
@@ -132,7 +135,7 @@ class Reconciliation:
                 cursor = (await self._players.database.command(command))["cursor"]
             if self._started is None or cursor["atClusterTime"] >= self._started:
                 return cursor["atClusterTime"], cursor["firstBatch"]
-            await asyncio.sleep(0.05)  # a new primary that has not yet caught up with the old one
+            await asyncio.sleep(0.05)  # a new primary that has not caught up with the old one yet
 
     async def _known(self, documents: Sequence[Document], heads: dict[str, ChainHead]) -> set[str]:
         """The players' last writes that are in the ledger."""
@@ -144,10 +147,10 @@ class Reconciliation:
         return known | {document["_id"] for document in found}
 
     async def _compare(self, document: Document, head: ChainHead, known: set[str], moment: Timestamp) -> list[Entry]:
-        """The entry that makes a chain say what the document does; none where it does so already."""
+        """The entry that brings a chain up to its document; none if they agree."""
         assert self._started is not None  # noqa: S101  # set with the first page
         if head.version >= cluster_time_to_int(self._started):
-            return []  # compared before this comparison broke off; the stream tells what came after
+            return []  # compared before the interruption; the stream has the later changes
         marker, score = marker_of(document.get("last")), score_of(document)
         event = LedgerEvent(document["_id"], cluster_time_to_int(moment), int(moment.time) * 1000)
         unseen = marker is not None and marker.write_id not in known
@@ -164,24 +167,24 @@ class Reconciliation:
         self._written += 1
         if self._kind is EntryKind.RECONCILED and self._written <= NAMED:
             facts = {"player": event.player, "points": difference}
-            log.error("the ledger missed what happened to a player's score; an entry takes the difference", extra=facts)
+            log.error("the ledger missed changes of a player's score; an entry contains the difference", extra=facts)
         reason = REASON[self._kind]
         return [
             marked(event, WriteMarker(Kind.ACTION, difference, write_id, reason=reason), difference, head, self._kind)
         ]
 
     async def _erase(self, event: LedgerEvent, marker: WriteMarker) -> list[Entry]:
-        """An erasure that nobody saw: the player's entries go, and its record stays."""
+        """Record an erasure that the stream did not show: remove the player's entries, and keep its record."""
         assert self._started is not None  # noqa: S101  # set with the first page
         await self._appender.erase(event.player, event.version)
-        # Not later than what the stream is going to tell of others' erasures.
+        # Not later than any erasure that the stream will report.
         return await erasure(
             msgspec.structs.replace(event, marker=marker, version=cluster_time_to_int(self._started)), self._heads
         )
 
 
 async def erasure(event: LedgerEvent, heads: ChainHeads) -> list[Entry]:
-    """The entry that is left of an erased player, in a chain of its own and under no name."""
+    """The remaining entry of an erased player, in a chain of its own without a name."""
     await heads.load([ERASURES])
     nameless = msgspec.structs.replace(event, player=ERASURES, score=None, touched=False)
     entries = entries_for(nameless, heads[ERASURES])

@@ -1,10 +1,10 @@
-"""Writes the ledger from the players' change stream, in one process at a time, without gaps and without doubles.
+"""Writes the ledger from the players' change stream, in one process at a time, without gaps and duplicates.
 
-    leases: {_id: "ledger", holder, until, term, resume_token?, watermark?, reconcile_started?, initialised?}
+leases: {_id: "ledger", holder, until, term, resume_token?, watermark?, reconcile_started?, initialised?}
 
 Everything up to `resume_token` is in the ledger; `watermark` is the cluster time of the same point, for readers. Both
 are written with each renewal of the lease. After a crash the next writer reads the stream from `resume_token` again and
-recognises the entries that exist by their versions (entries.py).
+recognises existing entries by their versions (entries.py).
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from tornado_app.runtime.tasks import jittered, run_until_first_exits
 log = logging.getLogger("leaderboard.ledger")
 
 END_SECONDS = 3.0
-"""How long a process that ends goes on appending what is there already, and gives the lease up."""
+"""Maximum time at shutdown to append pending entries and release the lease."""
 
 FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0
-"""Seconds between two tries after an error."""
+"""Seconds between two attempts after an error."""
 
 
 GATHER = 0.05
-"""Seconds for which few events are left to become more: an insert of ten costs the database little more than of one."""
+"""Pause that collects events at low load: an insert of ten costs the database little more than one of one."""
 
 
 class LedgerWriter:
-    """Keeps one board's ledger, whenever the lease is this process's. `ttl`: the lease's, in seconds.
+    """Keeps one board's ledger while this process holds the lease. `ttl`: of the lease, in seconds.
 
-    `on_appended` is told how many entries of which kind are safely stored. `feed`: that of the same players in this
-    process.
+    `on_appended` is called with a kind and the number of its durable entries. `feed`: the feed of the same players in
+    this process.
     """
 
     def __init__(
@@ -90,31 +90,31 @@ class LedgerWriter:
 
     @property
     def lag(self) -> float:
-        """Seconds for which the ledger may lack something: where this process writes it, or where nobody does."""
+        """Seconds by which the ledger may be behind: if this process writes it, or if no process does."""
         if self.holds:
             return 0.0 if self._awaited is None else time.monotonic() - self._awaited[1]
         vacant = self.lease.vacant_since
         return 0.0 if vacant is None else time.monotonic() - vacant
 
     async def run(self) -> None:
-        """Write, over every fault, until cancelled; after `close` it does nothing any more."""
+        """Write until cancelled, and retry after every error; after `close` it does nothing."""
         await self._work()
         self._idle.set()
         await asyncio.get_running_loop().create_future()
 
     async def caught_up(self) -> None:
-        """Wait until everything is recorded that was there when this process took the lease."""
+        """Wait until everything is recorded that existed when this process took the lease."""
         await self._current.wait()
 
     async def close(self) -> None:
-        """Append what is there already and let another process go on, within `END_SECONDS`."""
+        """Append pending entries and release the lease, within `END_SECONDS`."""
         self._ends_at = time.monotonic() + END_SECONDS / 2
         self._ending.set()
         try:
             async with asyncio.timeout(END_SECONDS):
                 await self._idle.wait()
         except TimeoutError:
-            log.warning("the ledger is left as it is: the next process goes on from there")
+            log.warning("the ledger lacks the last events: the next writer continues there")
 
     async def _work(self) -> None:
         failures = 0
@@ -132,7 +132,7 @@ class LedgerWriter:
                 log.warning("the ledger is not written for now: %s", type(error).__name__)
                 failures += 1
                 pause = backoff(failures, FIRST_PAUSE, MAX_PAUSE)
-            except Exception:  # the board goes on without its ledger, and the lag tells of it
+            except Exception:  # the board continues without its ledger, and the lag shows it
                 log.exception("the ledger is not written for now")
                 await self._give_up()
                 pause = self.lease.pause
@@ -150,9 +150,9 @@ class LedgerWriter:
         try:
             await self.lease.release()
         except PyMongoError as error:
-            log.warning("the ledger's lease is left to run out: %s", type(error).__name__)
+            log.warning("the ledger's lease was not released and will expire: %s", type(error).__name__)
 
-    # -- while the lease is ours ------------------------------------------------------------------
+    # -- while this process holds the lease ----------------------------------------------------------
 
     async def _hold(self, state: Document) -> None:
         """Follow the stream and renew the lease; returns only when the service ends."""
@@ -178,14 +178,13 @@ class LedgerWriter:
         return {name: value for name, value in kept.items() if value is not None}
 
     async def _probe(self) -> None:
-        """Ask the database how far it is: the ledger is behind until it has got there too."""
+        """Read the database's time: the ledger is behind until it has reached it."""
         moment = await self._moment()
         if self._awaited is None or self._awaited[0] is None:
             since = time.monotonic() if self._awaited is None else self._awaited[1]
             self._awaited = moment, since
 
     async def _moment(self) -> Timestamp:
-        """How far the database is."""
         with pymongo.timeout(CALL_TIMEOUT):
             return await cluster_time(self._players.database)
 
@@ -217,14 +216,14 @@ class LedgerWriter:
         return started
 
     async def _lost(self, reason: str) -> None:
-        """Compare everybody the next time."""
-        log.error("the ledger's place in the change stream cannot be used: all players are compared with it",
+        """Have the next start compare all players."""
+        log.error("the ledger's resume point cannot be used: all players are compared with the ledger",
                   extra={"reason": reason})  # fmt: skip
         self._resume_token = None
         await self.lease.keep({"resume_token": None, "reconcile_started": None})
 
     async def _consume(self, reader: ChangeStreamReader) -> None:
-        """Append what comes in; returns when the service ends and all is recorded that was there by then."""
+        """Append incoming events; returns when the service ends and all earlier events are recorded."""
         first, last = await self._moment(), None
         while True:
             batch = await reader.batch()
@@ -241,7 +240,7 @@ class LedgerWriter:
                 await self._rest(GATHER)
 
     def _reached(self, batch: Batch) -> None:
-        """Note how far the ledger is, once a batch is recorded."""
+        """Update the ledger's position after a batch is recorded."""
         self._resume_token = batch.token
         self._watermark = batch.moment or self._watermark
         moment = None if self._awaited is None else self._awaited[0]
@@ -249,15 +248,15 @@ class LedgerWriter:
             self._awaited = None
 
     def _has(self, moment: Timestamp) -> bool:
-        """Whether everything up to a moment is recorded. That a look found nothing more does not tell."""
+        """Whether everything up to a moment is recorded. A read without new events does not show that."""
         return self._watermark is not None and self._watermark >= moment
 
 
 class EventWriter:
-    """Appends the entries for events; `heads` are the chains' last entries as they are in the ledger.
+    """Appends the entries for events; `heads` are the last entries of the chains in the ledger.
 
-    A batch may be written again, whole or in part: entries that exist are not written twice. Raises what
-    LedgerAppender raises.
+    A batch may be written again, whole or in part: existing entries are not written twice. Raises what LedgerAppender
+    raises.
     """
 
     def __init__(self, appender: LedgerAppender, heads: ChainHeads) -> None:
@@ -292,10 +291,10 @@ class EventWriter:
                 await self._appender.append([entry for entry in entries if entry.player != event.player])
                 await self._appender.erase(event.player, event.version)
                 entries = await erasure(event, self._heads)
-                await self._heads.reload(event.player)  # where it is read again, what came after it is there already
+                await self._heads.reload(event.player)  # when the event is read again, later entries exist already
                 continue
             new = entries_for(event, self._heads[event.player], self._copied)
-            if len(new) > 1 and await self._appender.has(new[-1].write_id):  # rare: the marker may be a copied one
+            if len(new) > 1 and await self._appender.has(new[-1].write_id):  # rare: the marker may be a copy
                 self._report_copy(new[-1].write_id, event.version)
                 new = entries_for(event, self._heads[event.player], self._copied)
             if new:
