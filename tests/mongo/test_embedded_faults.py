@@ -98,7 +98,7 @@ async def test_start_beside_another_mongod_is_refused(run, tmp_path):
     other = Mongod(tmp_path / "data" / "mongodb")
     try:
         other.start()
-        with pytest.raises(StartupError, match="exit code 100; another mongod works on this folder"):
+        with pytest.raises(StartupError, match="exit code 100; another mongod uses this folder"):
             await run(leftover=0.2).start()
     finally:
         other.stop()

@@ -80,8 +80,11 @@ async def test_preflight_with_tls_of_a_server_without_it_names_tls(replica_set, 
 @pytest.mark.parametrize(
     ("said", "remedy"),
     [
-        ("Got response id 1 but expected 2, Topology: error=ProtocolError('...')", "What answers there is no MongoDB"),
-        ("h:1: connection is already closed", "or be no MongoDB"),
+        (
+            "Got response id 1 but expected 2, Topology: error=ProtocolError('...')",
+            "The server at this address is not a MongoDB",
+        ),
+        ("h:1: connection is already closed", "Or it is no MongoDB"),
         ("h:1: [Errno 104] Connection reset by peer", "It may require TLS"),
         ("h:1: [Errno -2] Name or service not known", "Check the host, the port"),
     ],
