@@ -1,4 +1,4 @@
-"""`leaderboard audit` on real databases: clean where all is well, and nothing that was done to it stays hidden."""
+"""`leaderboard audit` on real databases: it passes for an intact ledger and reports every manipulation."""
 
 import asyncio
 import io
@@ -13,9 +13,9 @@ from bson import MaxKey, MinKey, ObjectId
 from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
-from tests.mongo.desk import case, open_desk
 from tests.support.command import Command, need_mongod
 from tests.support.ledger import kinds, recomputed
+from tests.support.ledger_harness import moderation_request, open_ledger_harness
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 from tornado_app import audit
@@ -41,32 +41,32 @@ def clean_environment(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-async def desk(mongo_database):
-    """Three players with ten entries each, all recorded, and the writer at work."""
-    async with open_desk(*mongo_database) as desk:
-        await desk.begin()
+async def harness(mongo_database):
+    """Three players with ten recorded entries each, and a running writer."""
+    async with open_ledger_harness(*mongo_database) as harness:
+        await harness.start_writer()
         for n in range(30):
-            await desk.score(("alice", "bob", "carol")[n % 3], n + 1, f"a-{n}")
-        await desk.whole()
-        yield desk
+            await harness.score(("alice", "bob", "carol")[n % 3], n + 1, f"a-{n}")
+        await harness.wait_complete()
+        yield harness
 
 
 @pytest.fixture
-async def unattended(desk):
-    """The same, and no process writes the ledger any more."""
-    await desk.abandon(desk.running[0])
-    return desk
+async def harness_without_writer(harness):
+    """`harness` without a ledger writer."""
+    await harness.crash(harness.running[0])
+    return harness
 
 
-async def audited(desk, *flags, page=1000):
+async def audited(harness, *flags, page=1000):
     """The exit code, and the lines of JSON.
 
-    A ledger without a writer is given up soon; on a busy machine a writer may lose its lease of a second for a while.
+    The wait for a ledger without a writer is short. On a busy machine a writer may lose its lease of one second.
     """
-    waiting = {"recheck_seconds": 0.3, "ledger_timeout": 60.0 if desk.running else 1.0, "page": page}
-    uri = f"mongodb://{desk.sync.client.address[0]}:{desk.sync.client.address[1]}/?replicaSet=rs0"
+    waiting = {"recheck_seconds": 0.3, "ledger_timeout": 60.0 if harness.running else 1.0, "page": page}
+    uri = f"mongodb://{harness.sync.client.address[0]}:{harness.sync.client.address[1]}/?replicaSet=rs0"
     out = io.StringIO()
-    argv = ["--mongodb-uri", uri, "--mongodb-database", desk.name, "--rate-limit", "1000/60s", "--json", *flags]
+    argv = ["--mongodb-uri", uri, "--mongodb-database", harness.name, "--rate-limit", "1000/60s", "--json", *flags]
     code = await asyncio.to_thread(audit.run, options(*argv), out=out, err=io.StringIO(), **waiting)
     return code, [json.loads(line) for line in out.getvalue().splitlines()]
 
@@ -81,8 +81,8 @@ def options(*argv):
     return found
 
 
-async def differences(desk, *flags, page=1000):
-    code, lines = await audited(desk, *flags, page=page)
+async def differences(harness, *flags, page=1000):
+    code, lines = await audited(harness, *flags, page=page)
     found = [(line["kind"], line.get("player"), line.get("n")) for line in lines if line["type"] == "difference"]
     assert code == (1 if found else 0)
     assert lines[-1]["type"] == "summary"
@@ -90,44 +90,44 @@ async def differences(desk, *flags, page=1000):
     return found
 
 
-async def test_audit_of_an_intact_ledger_reports_no_difference(desk):
-    code, lines = await audited(desk)
+async def test_audit_of_an_intact_ledger_reports_no_difference(harness):
+    code, lines = await audited(harness)
     assert code == 0, lines
     assert lines == [
         {"type": "summary", "players": 3, "entries": 30, "erasures": 0, "differences": 0, "irregularities": 0}
     ]  # fmt: skip
 
 
-async def test_audit_after_moderation_reports_no_difference(desk):
-    await desk.moderation.take_back(case("alice"), action_id="a-3", since=None)
-    await desk.moderation.hide(case("bob"))
-    await desk.moderation.suspend(case("bob"))
-    await desk.moderation.erase(case("carol"))
-    await desk.score("bob2", 3)
-    await desk.moderation.erase(case("bob2"))
-    await eventually(lambda: kinds(desk.sync, "") == [("erase", 0)] * 2)
-    code, lines = await audited(desk)
+async def test_audit_after_moderation_reports_no_difference(harness):
+    await harness.moderation.take_back(moderation_request("alice"), action_id="a-3", since=None)
+    await harness.moderation.hide(moderation_request("bob"))
+    await harness.moderation.suspend(moderation_request("bob"))
+    await harness.moderation.erase(moderation_request("carol"))
+    await harness.score("bob2", 3)
+    await harness.moderation.erase(moderation_request("bob2"))
+    await eventually(lambda: kinds(harness.sync, "") == [("erase", 0)] * 2)
+    code, lines = await audited(harness)
     assert (code, lines[-1]["players"], lines[-1]["erasures"]) == (0, 2, 2)
 
 
-async def test_audit_of_a_tampered_score_reports_an_external_change(desk):
-    desk.sync["players"].update_one({"_id": "bob"}, {"$set": {"score": 1_000_000}})
-    assert await differences(desk) == [("external", "bob", 11)]
-    await desk.score("bob", 1)
-    assert await differences(desk) == [("external", "bob", 11)]
-    assert await differences(desk, "--since", "0s") == []
+async def test_audit_of_a_tampered_score_reports_an_external_change(harness):
+    harness.sync["players"].update_one({"_id": "bob"}, {"$set": {"score": 1_000_000}})
+    assert await differences(harness) == [("external", "bob", 11)]
+    await harness.score("bob", 1)
+    assert await differences(harness) == [("external", "bob", 11)]
+    assert await differences(harness, "--since", "0s") == []
 
 
-async def test_audit_of_a_tampered_score_without_a_writer_reports_the_score(unattended):
-    desk = unattended
-    desk.sync["players"].update_one({"_id": "bob"}, {"$set": {"score": 1_000_000}})
-    assert await differences(desk) == [("score", "bob", None)]
+async def test_audit_of_a_tampered_score_without_a_writer_reports_the_score(harness_without_writer):
+    harness = harness_without_writer
+    harness.sync["players"].update_one({"_id": "bob"}, {"$set": {"score": 1_000_000}})
+    assert await differences(harness) == [("score", "bob", None)]
 
 
-async def test_audit_of_a_write_without_an_entry_reports_not_recorded(unattended):
-    desk = unattended
-    await desk.score("bob", 1)
-    assert await differences(desk) == [("not_recorded", "bob", None)]
+async def test_audit_of_a_write_without_an_entry_reports_not_recorded(harness_without_writer):
+    harness = harness_without_writer
+    await harness.score("bob", 1)
+    assert await differences(harness) == [("not_recorded", "bob", None)]
 
 
 @pytest.mark.parametrize(
@@ -151,55 +151,55 @@ async def test_audit_of_a_write_without_an_entry_reports_not_recorded(unattended
         {"frontend": {"$gt": ""}},
     ],
 )
-async def test_audit_of_a_changed_entry_reports_it(desk, change):
-    desk.sync["ledger"].update_one({"player": "bob", "n": 4}, {"$set": change})
-    assert ("changed_entry", "bob", 4) in await differences(desk)
+async def test_audit_of_a_changed_entry_reports_it(harness, change):
+    harness.sync["ledger"].update_one({"player": "bob", "n": 4}, {"$set": change})
+    assert ("changed_entry", "bob", 4) in await differences(harness)
 
 
-async def test_audit_of_a_changed_entry_with_a_matching_hash_reports_the_next_entry(desk):
-    entry = desk.sync["ledger"].find_one({"player": "bob", "n": 4}) | {"by": "mallory"}
-    desk.sync["ledger"].replace_one({"_id": entry["_id"]}, entry | {"hash": recomputed(entry)})
-    assert await differences(desk) == [("unchained_entry", "bob", 5)]
+async def test_audit_of_a_changed_entry_with_a_matching_hash_reports_the_next_entry(harness):
+    entry = harness.sync["ledger"].find_one({"player": "bob", "n": 4}) | {"by": "mallory"}
+    harness.sync["ledger"].replace_one({"_id": entry["_id"]}, entry | {"hash": recomputed(entry)})
+    assert await differences(harness) == [("unchained_entry", "bob", 5)]
 
 
-@pytest.mark.parametrize(("gone", "told"), [(1, 2), (4, 5), (9, 10)])
-async def test_audit_of_a_deleted_entry_reports_the_gap_and_the_score(desk, gone, told):
-    desk.sync["ledger"].delete_one({"player": "bob", "n": gone})
-    assert await differences(desk) == [("missing_entry", "bob", told), ("score", "bob", None)]
+@pytest.mark.parametrize(("deleted", "reported"), [(1, 2), (4, 5), (9, 10)])
+async def test_audit_of_a_deleted_entry_reports_the_gap_and_the_score(harness, deleted, reported):
+    harness.sync["ledger"].delete_one({"player": "bob", "n": deleted})
+    assert await differences(harness) == [("missing_entry", "bob", reported), ("score", "bob", None)]
 
 
-async def test_audit_of_a_deleted_last_entry_reports_not_recorded(desk):
-    desk.sync["ledger"].delete_one({"player": "bob", "n": 10})
-    assert await differences(desk) == [("not_recorded", "bob", None)]
+async def test_audit_of_a_deleted_last_entry_reports_not_recorded(harness):
+    harness.sync["ledger"].delete_one({"player": "bob", "n": 10})
+    assert await differences(harness) == [("not_recorded", "bob", None)]
 
 
-async def test_audit_of_a_deleted_chain_reports_not_recorded(desk):
-    desk.sync["ledger"].delete_many({"player": "bob"})
-    assert await differences(desk) == [("not_recorded", "bob", None)]
+async def test_audit_of_a_deleted_chain_reports_not_recorded(harness):
+    harness.sync["ledger"].delete_many({"player": "bob"})
+    assert await differences(harness) == [("not_recorded", "bob", None)]
 
 
-async def test_audit_of_swapped_hashes_reports_each_entry(desk):
-    one, two = (desk.sync["ledger"].find_one({"player": "bob", "n": n}) for n in (4, 5))
-    desk.sync["ledger"].update_one({"_id": one["_id"]}, {"$set": {"hash": two["hash"]}})
-    desk.sync["ledger"].update_one({"_id": two["_id"]}, {"$set": {"hash": one["hash"]}})
-    found = await differences(desk)
+async def test_audit_of_swapped_hashes_reports_each_entry(harness):
+    one, two = (harness.sync["ledger"].find_one({"player": "bob", "n": n}) for n in (4, 5))
+    harness.sync["ledger"].update_one({"_id": one["_id"]}, {"$set": {"hash": two["hash"]}})
+    harness.sync["ledger"].update_one({"_id": two["_id"]}, {"$set": {"hash": one["hash"]}})
+    found = await differences(harness)
     assert {("changed_entry", "bob", 4), ("changed_entry", "bob", 5), ("unchained_entry", "bob", 6)} <= set(found)
 
 
-async def test_audit_of_inserted_entries_reports_those_that_do_not_continue_a_chain(desk):
-    entry = desk.sync["ledger"].find_one({"player": "bob", "n": 10})
+async def test_audit_of_inserted_entries_reports_those_that_do_not_continue_a_chain(harness):
+    entry = harness.sync["ledger"].find_one({"player": "bob", "n": 10})
     more = entry | {"_id": "forged", "n": 11, "points": 5, "score": entry["score"] + 5, "prev": entry["hash"]}
-    desk.sync["ledger"].insert_one(more | {"hash": recomputed(more)})
-    assert await differences(desk) == []  # a score that is an earlier sum is right while the ledger is ahead of it
-    desk.sync["ledger"].insert_one({"player": "dave", "n": 1})
-    desk.sync["ledger"].insert_one(more | {"_id": "other", "player": "erin", "n": 1})
-    assert {kind for kind, player, _ in await differences(desk) if player in ("dave", "erin")} >= {"changed_entry"}
+    harness.sync["ledger"].insert_one(more | {"hash": recomputed(more)})
+    assert await differences(harness) == []  # a score that is an earlier sum is right while the ledger is ahead of it
+    harness.sync["ledger"].insert_one({"player": "dave", "n": 1})
+    harness.sync["ledger"].insert_one(more | {"_id": "other", "player": "erin", "n": 1})
+    assert {kind for kind, player, _ in await differences(harness) if player in ("dave", "erin")} >= {"changed_entry"}
 
 
-async def test_audit_of_deleted_and_malformed_players_reports_them(desk):
-    desk.sync["players"].delete_one({"_id": "bob"})
-    desk.sync["players"].insert_many([{"_id": 7, "score": 1}, {"_id": "odd", "score": "9"}])
-    found = await differences(desk)
+async def test_audit_of_deleted_and_malformed_players_reports_them(harness):
+    harness.sync["players"].delete_one({"_id": "bob"})
+    harness.sync["players"].insert_many([{"_id": 7, "score": 1}, {"_id": "odd", "score": "9"}])
+    found = await differences(harness)
     assert ("external", "bob", 11) in found
     assert ("not_ours", "odd", None) in found
     assert ("not_ours", None, None) in found
@@ -208,68 +208,70 @@ async def test_audit_of_deleted_and_malformed_players_reports_them(desk):
 @pytest.mark.parametrize(
     "player", [None, 7, 1.5, {"a": 1}, ["zed"], [], b"bob", ObjectId(), True, MOMENT, MinKey(), MaxKey()]
 )
-async def test_audit_of_an_entry_without_a_user_id_reports_it(desk, player):
-    desk.sync["ledger"].insert_one({"_id": "odd", "player": player, "n": 1})
-    code, lines = await audited(desk)
+async def test_audit_of_an_entry_without_a_user_id_reports_it(harness, player):
+    harness.sync["ledger"].insert_one({"_id": "odd", "player": player, "n": 1})
+    code, lines = await audited(harness)
     assert code == 1
-    told = [line["message"] for line in lines if line["type"] != "summary" and line["kind"] == "not_ours"]
-    assert "1 documents in collection ledger that belong to no player" in told
+    messages = [line["message"] for line in lines if line["type"] != "summary" and line["kind"] == "not_ours"]
+    assert "1 documents in collection ledger that belong to no player" in messages
 
 
-async def test_unknown_documents_are_found_without_a_collection_scan(unattended):
-    """Once there were some millions of entries, that took longer than a question may."""
-    database = unattended.sync
+async def test_unknown_documents_are_found_without_a_collection_scan(harness_without_writer):
+    """With some millions of entries, a collection scan takes longer than the timeout of a query."""
+    database = harness_without_writer.sync
     database.command("profile", 2)
-    assert await LedgerScan(unattended.client[unattended.name]).unknown_documents() == []
+    assert await LedgerScan(harness_without_writer.client[harness_without_writer.name]).unknown_documents() == []
     database.command("profile", 0)
-    looks = list(database["system.profile"].find({"ns": f"{database.name}.ledger", "keysExamined": {"$exists": True}}))
-    assert len(looks) == 2
-    assert sum(look["keysExamined"] + look["docsExamined"] for look in looks) <= 2
+    queries = list(
+        database["system.profile"].find({"ns": f"{database.name}.ledger", "keysExamined": {"$exists": True}})
+    )
+    assert len(queries) == 2
+    assert sum(query["keysExamined"] + query["docsExamined"] for query in queries) <= 2
 
 
-async def test_audit_of_a_deleted_erasure_entry_reports_the_gap(desk):
+async def test_audit_of_a_deleted_erasure_entry_reports_the_gap(harness):
     for player in ("alice", "bob", "carol"):
-        await desk.moderation.erase(case(player))
-    await eventually(lambda: desk.sync["ledger"].count_documents({"kind": "erase"}) == 3)
-    desk.sync["ledger"].delete_one({"player": "", "n": 2})
-    assert await differences(desk) == [("missing_entry", None, 3)]
+        await harness.moderation.erase(moderation_request(player))
+    await eventually(lambda: harness.sync["ledger"].count_documents({"kind": "erase"}) == 3)
+    harness.sync["ledger"].delete_one({"player": "", "n": 2})
+    assert await differences(harness) == [("missing_entry", None, 3)]
 
 
-async def test_audit_of_an_unfinished_erasure_reports_an_irregularity(desk):
-    mark = '["e",145,"e.1",true,1800000000000,"mod",null,null,"","asked",[]]'
-    desk.sync["players"].update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": mark}})
-    code, lines = await audited(desk)
+async def test_audit_of_an_unfinished_erasure_reports_an_irregularity(harness):
+    marker = '["e",145,"e.1",true,1800000000000,"mod",null,null,"","asked",[]]'
+    harness.sync["players"].update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": marker}})
+    code, lines = await audited(harness)
     assert (code, lines[0]["kind"], lines[0]["player"]) == (0, "unfinished_erasure", "alice")
 
 
 @pytest.mark.long
-async def test_audit_under_load_reports_no_difference(desk):
-    playing = asyncio.ensure_future(_play(desk))
-    await eventually(lambda: desk.sync["players"].estimated_document_count() > 60)
+async def test_audit_under_load_reports_no_difference(harness):
+    playing = asyncio.ensure_future(_play(harness))
+    await eventually(lambda: harness.sync["players"].estimated_document_count() > 60)
     try:
         for _ in range(5):
-            assert await differences(desk, page=20) == []
+            assert await differences(harness, page=20) == []
     finally:
         await cancel_and_wait(playing)
 
 
-async def _play(desk):
+async def _play(harness):
     for n in range(1_000_000):
-        await asyncio.gather(*(desk.score(f"p{m}", n % 9 + 1) for m in range(100)))
-        await desk.moderation.erase(case(f"p{n % 100}"))
-        await desk.moderation.hide(case(f"p{(n + 1) % 100}"))
+        await asyncio.gather(*(harness.score(f"p{m}", n % 9 + 1) for m in range(100)))
+        await harness.moderation.erase(moderation_request(f"p{n % 100}"))
+        await harness.moderation.hide(moderation_request(f"p{(n + 1) % 100}"))
 
 
 # -- irregularities -----------------------------------------------------------------------------------
 
 
-async def test_audit_of_unusual_points_and_rates_reports_irregularities(desk):
+async def test_audit_of_unusual_points_and_rates_reports_irregularities(harness):
     for _ in range(25):
-        await desk.score("dave", 2)
-    await desk.score("dave", 5000)
-    await desk.score("dave", 6000)
-    await desk.whole()
-    code, lines = await audited(desk, "--rate-limit", "5/60s")
+        await harness.score("dave", 2)
+    await harness.score("dave", 5000)
+    await harness.score("dave", 6000)
+    await harness.wait_complete()
+    code, lines = await audited(harness, "--rate-limit", "5/60s")
     assert code == 0, lines
     found = {(line["kind"], line["player"]): line["message"] for line in lines if line["type"] == "irregularity"}
     assert "5000 points" in found["jump", "dave"]
@@ -277,29 +279,29 @@ async def test_audit_of_unusual_points_and_rates_reports_irregularities(desk):
     assert "6 updates within" in found["burst", "dave"]
     assert ("sustained", "dave") not in found
     assert ("burst", "alice") in found
-    assert await audited(desk, "--rate-limit", "5/60s", "--since", "0s") == (0, lines[-1:] and [
+    assert await audited(harness, "--rate-limit", "5/60s", "--since", "0s") == (0, lines[-1:] and [
         lines[-1] | {"irregularities": 0}
     ])  # fmt: skip
 
 
-async def test_audit_of_broken_abuse_rules_reports_them_within_the_period(desk):
+async def test_audit_of_broken_abuse_rules_reports_them_within_the_period(harness):
     now = [1_800_000_000_000]
-    suspects = Suspects(desk.client[desk.name], clock=lambda: now[0])
+    suspects = Suspects(harness.client[harness.name], clock=lambda: now[0])
     await suspects.note("bob", AbuseRule.REPLAY_STORM)
     now[0] += 60_000
     await suspects.note("bob", AbuseRule.REPLAY_STORM)
     await suspects.note("alice", AbuseRule.POINTS_CAP)
     await suspects.note("carol", AbuseRule.REFUSED_PROOFS)
-    await desk.moderation.erase(case("carol"))
-    code, lines = await audited(desk)
-    told = {line["player"]: line["message"] for line in lines if line.get("kind") == "rule"}
+    await harness.moderation.erase(moderation_request("carol"))
+    code, lines = await audited(harness)
+    messages = {line["player"]: line["message"] for line in lines if line.get("kind") == "rule"}
     assert code == 0
-    assert told == {
+    assert messages == {
         "alice": "broke the rule points_cap, 1 times in all, last at 2027-01-15T08:01:00.000Z",
         "bob": "broke the rule replay_storm, 2 times in all, last at 2027-01-15T08:01:00.000Z",
     }
     assert not [
-        line for line in (await audited(desk, "--since", "2027-01-15T08:01:01Z"))[1] if line.get("kind") == "rule"
+        line for line in (await audited(harness, "--since", "2027-01-15T08:01:01Z"))[1] if line.get("kind") == "rule"
     ]
 
 
@@ -331,7 +333,7 @@ def test_audit_without_a_ledger_creates_none(capsys, mongo_database):
 
 @pytest.mark.long
 def test_audit_of_the_embedded_database_passes_running_killed_and_stopped(tmp_path):
-    """With the service at work, after kill -9 in the middle of it, and after an orderly end."""
+    """The audit runs beside the service, after kill -9 of it under load, and after it stopped."""
     need_mongod()
     service = RunningService("--auto-register", "--data-dir", str(tmp_path / "data"), "--rate-limit", "600/60s")
     service.start(tmp_path / "log")
@@ -377,7 +379,7 @@ class Tty(io.StringIO):
 
 
 def progress_of(out: io.StringIO, *moments: tuple[float, Counts]) -> list[str]:
-    """What is written at each moment (s) once so much was read, of 1,000 players and 2,000 entries."""
+    """The output at each moment (s) for these counts, of 1,000 players and 2,000 entries."""
     now = 0.0
     bar = Progress(out, 1000, 2000, clock=lambda: now)
     written = []
@@ -403,7 +405,7 @@ def test_progress_without_recent_counts_has_no_estimate():
         Tty(),
         (0.5, Counts(0, 500)),  # too early
         (4.0, Counts(0, 1000)),
-        (7.0, Counts(0, 1000)),  # it stands still
+        (7.0, Counts(0, 1000)),  # no progress
         (8.0, Counts(1000, 1000, rechecking=1000)),
         (20.0, Counts(1000, 1000, rechecking=7)),
         (21.0, Counts(1000, 1500)),  # the time without progress does not count

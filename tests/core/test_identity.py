@@ -1,4 +1,4 @@
-"""Which texts are user ids and names, and which look like an e-mail address."""
+"""User ids, names, and the recognition of e-mail addresses."""
 
 import pytest
 

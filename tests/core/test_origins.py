@@ -1,4 +1,4 @@
-"""Which origins a pattern lets in: two spellings of one are equal, and nothing that only looks like one is."""
+"""Origin patterns match every spelling of an origin, and nothing that only looks similar."""
 
 import string
 
@@ -89,7 +89,7 @@ def test_wildcard_is_exactly_one_label_of_one_scheme_and_port(labels, scheme, po
 
 @given(st.text(), LABELS)
 def test_wildcard_matches_no_text_that_is_not_a_label(text, label):
-    """What the wildcard lets in is a name directly under the domain, in a form in which that is all of the host."""
+    """The wildcard matches exactly one name directly below the domain, and that is the whole host."""
     for origin in (
         f"https://{text}.example.com",
         f"https://{text}{label}.example.com",

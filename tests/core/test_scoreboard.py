@@ -1,4 +1,4 @@
-"""The use cases that need neither database nor sockets."""
+"""Use cases of the scoreboard, without a database or sockets."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def player(name, score):
     return Player(name, score, 0, name)
 
 
-class Books:
+class FakeStore:
     """A store with these players in board order."""
 
     def __init__(self, *players):
@@ -40,8 +40,8 @@ PLAYERS = [player("a", 90), player("b", 80), player("c", 80), player("d", 70), p
 
 
 def scoreboard(ranks, captcha=None):
-    books = Books(*PLAYERS)
-    return Scoreboard(books, ranks, SubmissionValidator(), captcha), books
+    store = FakeStore(*PLAYERS)
+    return Scoreboard(store, ranks, SubmissionValidator(), captcha), store
 
 
 def ranked(standings):
@@ -49,7 +49,7 @@ def ranked(standings):
 
 
 UP_TO_DATE = Ranks([(90, 1), (80, 2), (70, 1), (60, 1)])
-BEHIND = Ranks([(50, 3), (80, 1), (60, 1)])  # a, c and d have just overtaken others, which memory has yet to learn
+BEHIND = Ranks([(50, 3), (80, 1), (60, 1)])  # a, c and d have just overtaken others; memory lags behind
 
 
 @pytest.mark.parametrize("ranks", [UP_TO_DATE, BEHIND])
@@ -73,16 +73,16 @@ async def test_neighbours_with_stale_ranks_are_ranked_in_score_order():
 
 class Captcha:
     def __init__(self):
-        self.asked = []
+        self.checked = []
 
     async def check(self, submission):
-        self.asked.append(submission.captcha)
+        self.checked.append(submission.captcha)
 
 
 async def test_captcha_is_checked_only_for_unverified_submissions():
     captcha = Captcha()
-    found, books = scoreboard(UP_TO_DATE, captcha)
+    found, store = scoreboard(UP_TO_DATE, captcha)
     await found.submit(Submission(ANN, points=1, captcha="x"))
     await found.submit(Submission(Caller("server", 0, scopes=frozenset({"scores:write"})), points=1))
-    assert captcha.asked == ["x"]
-    assert len(books.applied) == 2
+    assert captcha.checked == ["x"]
+    assert len(store.applied) == 2

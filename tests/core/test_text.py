@@ -1,4 +1,4 @@
-"""Integers in JSON keep every digit, in whatever form they are written, and ambiguous JSON is refused."""
+"""Integers in JSON keep every digit in each notation, and ambiguous JSON is refused."""
 
 import json
 from fractions import Fraction

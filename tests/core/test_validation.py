@@ -1,4 +1,4 @@
-"""What a submission must be to become an action."""
+"""Validation of submissions."""
 
 import pytest
 
@@ -17,8 +17,8 @@ ALICE = Caller("alice", 0, Profile("Alice"))
 SERVER = Caller("server", 0, Profile("Server"), frozenset({"scores:write"}))
 
 
-class Words:
-    """Vouches for whatever it is asked, with 7 points, unless the proof is bad."""
+class FakeProofs:
+    """Verifies every proof except `bad`, with 7 points."""
 
     def verify_submission(self, submission, actions):
         if submission.proof == "bad":
@@ -28,63 +28,63 @@ class Words:
 
 def validator(policy=ProofPolicy.OPTIONAL, **options):
     return SubmissionValidator(
-        actions={"level": 50, "huge": 5000}, max_increment=1000, policy=policy, proofs=Words(), **options
+        actions={"level": 50, "huge": 5000}, max_increment=1000, policy=policy, proofs=FakeProofs(), **options
     )
 
 
-def admit(caller=ALICE, policy=ProofPolicy.OPTIONAL, **request):
+def validate(caller=ALICE, policy=ProofPolicy.OPTIONAL, **request):
     return validator(policy).validate(Submission(caller, **request))
 
 
 def test_points_come_from_the_request_the_action_table_or_the_default():
-    assert admit(points=5).points == 5
-    assert admit(points=5, action_type="level").points == 50
-    assert admit(default_points=1).points == 1
-    assert admit(action_type="huge").points == 5000  # the server's own table is no claim of the player's
+    assert validate(points=5).points == 5
+    assert validate(points=5, action_type="level").points == 50
+    assert validate(default_points=1).points == 1
+    assert validate(action_type="huge").points == 5000  # the points of the action table are not bounded
 
 
 def test_unverified_points_are_bounded():
-    assert admit(points=1000).points == 1000
+    assert validate(points=1000).points == 1000
     with pytest.raises(InvalidIncrement):
-        admit(points=1001)
-    assert admit(SERVER, points=10**9).points == 10**9
+        validate(points=1001)
+    assert validate(SERVER, points=10**9).points == 10**9
 
 
 @pytest.mark.parametrize("request_", [{}, {"points": None}])
 def test_submission_without_points_is_refused(request_):
     with pytest.raises(InvalidIncrement):
-        admit(**request_)
+        validate(**request_)
 
 
 def test_unknown_action_type_is_refused():
     with pytest.raises(UnknownActionType):
-        admit(action_type="no_such")
+        validate(action_type="no_such")
 
 
 def test_user_id_of_another_player_is_refused_except_for_a_game_server():
-    assert admit(points=1, user_id="alice").user_id == "alice"
+    assert validate(points=1, user_id="alice").user_id == "alice"
     with pytest.raises(UserMismatch):
-        admit(points=1, user_id="bob")
-    action = admit(SERVER, points=1, user_id="bob")
+        validate(points=1, user_id="bob")
+    action = validate(SERVER, points=1, user_id="bob")
     assert (action.user_id, action.caller, action.profile) == ("bob", "server", Profile())
 
 
 def test_required_proof_is_required_of_players_and_not_of_game_servers():
     with pytest.raises(ActionProofRequired):
-        admit(policy=ProofPolicy.REQUIRED, points=1)
-    assert admit(SERVER, ProofPolicy.REQUIRED, points=5000).points == 5000
+        validate(policy=ProofPolicy.REQUIRED, points=1)
+    assert validate(SERVER, ProofPolicy.REQUIRED, points=5000).points == 5000
 
 
 @pytest.mark.parametrize("policy", [ProofPolicy.REQUIRED, ProofPolicy.OPTIONAL])
 def test_proof_sets_the_action(policy):
-    action = admit(policy=policy, proof="good", default_points=1)
+    action = validate(policy=policy, proof="good", default_points=1)
     assert (action.id, action.type, action.points) == ("proof-id", "boss_beaten", 7)
     with pytest.raises(InvalidActionProof):
-        admit(policy=policy, proof="bad", points=1)
+        validate(policy=policy, proof="bad", points=1)
 
 
 def test_proof_is_ignored_when_proofs_are_off():
-    assert admit(policy=ProofPolicy.OFF, proof="bad", points=5).id is None
+    assert validate(policy=ProofPolicy.OFF, proof="bad", points=5).id is None
 
 
 def test_proof_without_a_proof_key_is_refused():
@@ -93,7 +93,7 @@ def test_proof_without_a_proof_key_is_refused():
 
 
 def test_auto_register_creates_players_for_every_submission():
-    assert not admit(points=1).create_player
+    assert not validate(points=1).create_player
     assert validator(auto_register=True).validate(Submission(ALICE, points=1)).create_player
 
 

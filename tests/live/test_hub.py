@@ -1,4 +1,4 @@
-"""Who is shown what, and when: the hub with clients that a test holds back."""
+"""What the hub sends to which client, and when, with clients that a test can stall."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ def top(version, *scores):
 
 
 class EchoChannel:
-    """Tells from which version to which a client was brought."""
+    """Messages that contain the versions which a client had and gets."""
 
     name = "T"
 
@@ -29,12 +29,12 @@ class EchoChannel:
         self.encoded += 1
         return json.dumps([seen and seen.version, shown.version]).encode()
 
-    def personal(self, news, version):
-        return json.dumps({"score": news.score, "rank": news.rank, "change": news.change}).encode()
+    def personal(self, update, version):
+        return json.dumps({"score": update.score, "rank": update.rank, "change": update.change}).encode()
 
 
 class Client:
-    """A connection that takes frames at once, or holds them until it is let go."""
+    """A connection that sends frames at once, or stalls while `holding` is set."""
 
     def __init__(self):
         self.frames, self.held, self.evicted = [], None, None
@@ -99,7 +99,7 @@ async def test_hub_sends_a_slow_client_only_the_newest_state(hub):
     slow.holding = False
     slow.held.set_result(None)
     await until(lambda: len(slow.frames) == 2)
-    assert slow.frames[1] == [1, 4]  # from what it has seen: no change is left out of a diff
+    assert slow.frames[1] == [1, 4]  # from the version that it has: a diff contains every change
 
 
 async def test_hub_sends_a_personal_update_to_its_player_only(hub):
@@ -164,7 +164,7 @@ async def test_hub_evicts_a_client_that_stops_reading():
 
 
 async def test_hub_with_a_stalled_client_idles_and_serves_the_others(hub):
-    """Own news that wait for a client which takes nothing do not keep the hub awake."""
+    """Pending personal updates of a stalled client do not keep the hub awake."""
     hub.publish_top(top(1, 5))
     stalled, subscriber = join(hub, holding=True)
     hub.identify(subscriber, "alice")
@@ -199,7 +199,7 @@ async def test_hub_sends_to_all_others_after_one_client_fails(hub, caplog, fails
             return self.fail() if fails == "send" else super().send(frame)
 
         def fail(self):
-            raise ValueError("as told")
+            raise ValueError("on purpose")
 
     failing = Failing()
     hub.join(Subscriber(failing, failing))
@@ -207,7 +207,7 @@ async def test_hub_sends_to_all_others_after_one_client_fails(hub, caplog, fails
     for version in (1, 2):
         hub.publish_top(top(version, version))
         await until(lambda version=version: all(c.frames and c.frames[-1][1] == version for c in others))
-    assert "as told" in caplog.text
+    assert "on purpose" in caplog.text
 
 
 async def test_hub_counts_messages_by_channel():
@@ -223,25 +223,25 @@ async def test_hub_counts_messages_by_channel():
 
 
 async def test_hub_broadcast_yields_to_the_event_loop_after_each_batch():
-    hub, turns = Hub(gap=0.001, chunk_seconds=0.0), []
+    hub, received = Hub(gap=0.001, chunk_seconds=0.0), []
     hub.publish_top(top(1, 5))
     clients = [join(hub)[0] for _ in range(3 * module.BATCH)]
     hub.publish_top(top(2, 6))
     passing = asyncio.ensure_future(hub._pass())
     while not passing.done():
         await asyncio.sleep(0)
-        turns.append(sum(len(client.frames) == 2 for client in clients))
-    assert {module.BATCH, 2 * module.BATCH, 3 * module.BATCH} <= set(turns)
+        received.append(sum(len(client.frames) == 2 for client in clients))
+    assert {module.BATCH, 2 * module.BATCH, 3 * module.BATCH} <= set(received)
 
 
 @pytest.mark.parametrize("busy", [False, True])
 async def test_hub_broadcast_pauses_while_writes_wait_within_its_share(monkeypatch, busy):
-    rests = []
+    pauses = []
 
     async def sleep(seconds):
-        rests.append(seconds)
+        pauses.append(seconds)
 
-    # Each batch is a chunk, and earns nothing.
+    # Each batch is a chunk of its own, and adds nothing to the time that may be yielded.
     hub = Hub(gap=0.001, should_yield=lambda: busy, chunk_seconds=-1.0, max_yield_share=0.0)
     hub.publish_top(top(1, 5))
     for _ in range(6 * module.BATCH):
@@ -249,8 +249,8 @@ async def test_hub_broadcast_pauses_while_writes_wait_within_its_share(monkeypat
     hub.publish_top(top(2, 6))
     monkeypatch.setattr(module.asyncio, "sleep", sleep)
     await hub._pass()
-    given = module.YIELD_SECONDS if busy else 0.0
-    assert rests == [given] * 3 + [0.0] * 3
+    expected = module.YIELD_SECONDS if busy else 0.0
+    assert pauses == [expected] * 3 + [0.0] * 3
 
 
 @pytest.mark.parametrize(("size", "head"), [(5, b"\x81\x05"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff")])

@@ -1,4 +1,4 @@
-"""Turns that come an interval apart, on average, whatever is late."""
+"""Ticks come one interval apart on average, despite late timers."""
 
 import asyncio
 from itertools import pairwise
@@ -12,7 +12,7 @@ INTERVAL = 0.1
 
 
 class Clock:
-    """The loop's time, which passes only where somebody sleeps; each sleep takes `late` seconds longer."""
+    """The loop's time, which passes only in sleeps; each sleep takes `late` seconds longer."""
 
     def __init__(self, monkeypatch):
         self.now, self.late = 1000.0, 0.0
@@ -28,8 +28,8 @@ async def clock(monkeypatch):
     return Clock(monkeypatch)
 
 
-async def turns(ticker, clock, count, work=0.0):
-    """When so many turns began, one right after the other."""
+async def ticks(ticker, clock, count, work=0.0):
+    """The start times of `count` ticks, with `work` seconds after each."""
     found = []
     for _ in range(count):
         await ticker.tick()
@@ -43,26 +43,26 @@ def gaps(moments):
 
 
 async def test_ticker_first_tick_is_immediate(clock):
-    assert await turns(Ticker(INTERVAL), clock, 1) == [1000.0]
+    assert await ticks(Ticker(INTERVAL), clock, 1) == [1000.0]
 
 
 @pytest.mark.parametrize("late", [0.0, 0.01])
 @pytest.mark.parametrize("work", [0.0, 0.05])
 async def test_ticker_keeps_its_average_rate_despite_work_and_late_timers(clock, late, work):
     clock.late = late
-    found = await turns(Ticker(INTERVAL), clock, 101, work)
+    found = await ticks(Ticker(INTERVAL), clock, 101, work)
     assert found[-1] - found[0] == pytest.approx(100 * INTERVAL, rel=0.01)
 
 
 async def test_ticker_does_not_catch_up_after_a_long_delay(clock):
     ticker = Ticker(INTERVAL)
-    await turns(ticker, clock, 1, work=10 * INTERVAL)
-    assert gaps(await turns(ticker, clock, 4)) == pytest.approx([INTERVAL * (1 - EARLY), INTERVAL, INTERVAL])
+    await ticks(ticker, clock, 1, work=10 * INTERVAL)
+    assert gaps(await ticks(ticker, clock, 4)) == pytest.approx([INTERVAL * (1 - EARLY), INTERVAL, INTERVAL])
 
 
 async def test_ticker_delay_postpones_the_next_tick(clock):
     ticker = Ticker(INTERVAL)
-    await turns(ticker, clock, 1)
+    await ticks(ticker, clock, 1)
     ticker.delay(5.0)
     began = clock.now
-    assert await turns(ticker, clock, 1) == [pytest.approx(began + 5.0)]
+    assert await ticks(ticker, clock, 1) == [pytest.approx(began + 5.0)]

@@ -1,4 +1,4 @@
-"""Embedded mongods, and mongods that are none."""
+"""Embedded mongods, real and fake."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tornado_app.mongo.embedded.supervisor import EmbeddedMongod, Limits
 
 
 @pytest.fixture
-async def run(mongod_binary: Path, tmp_path: Path) -> AsyncIterator[Callable[..., EmbeddedMongod]]:
-    """Makes embedded mongods, on one data folder; all are stopped in the end."""
+async def make_mongod(mongod_binary: Path, tmp_path: Path) -> AsyncIterator[Callable[..., EmbeddedMongod]]:
+    """A function that creates embedded mongods on one data folder; the fixture stops them."""
     made = []
 
     def make(folder: Path = tmp_path / "data", **limits: float) -> EmbeddedMongod:
@@ -27,7 +27,7 @@ async def run(mongod_binary: Path, tmp_path: Path) -> AsyncIterator[Callable[...
 
 @pytest.fixture
 def fake_mongod(mongod_binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Puts a `mongod` first on PATH that is the given shell script, in which $REAL is the real one."""
+    """A function that puts a shell script named `mongod` first on PATH; in it, $REAL is the real binary."""
 
     def install(script: str) -> Path:
         folder = tmp_path / "bin"

@@ -1,7 +1,6 @@
 """The procedures of docs/backup.md on real mongods: backup, restore, another database, other credentials.
 
-A backup is a copy of the files of a mongod that has stopped: the tools of MongoDB, which do the same while it runs, are
-not part of this project's machines.
+A backup is a copy of the files of a stopped mongod. MongoDB's tools, which copy a running one, are not installed here.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def replica_set() -> Iterator[ReplicaSet]:
 
 @pytest.fixture
 def start(replica_set: ReplicaSet, tmp_path: Path) -> Iterator[START]:
-    """Starts services of the board `arcade`; each ends with the test."""
+    """A function that starts services of the board `arcade`; the fixture stops them."""
     made: list[RunningService] = []
 
     def start(uri: str = replica_set.uri, database: str = "arcade") -> RunningService:
@@ -77,21 +76,21 @@ def audit(uri: str, database: str = "arcade") -> int:
 
 
 def scores(service: RunningService) -> list[int]:
-    """The board as a request gets it; nothing where it is not answered."""
+    """The scores of `GET /api/v1/leaderboard`; empty if it fails."""
     answer = service.get("/api/v1/leaderboard")
     return [row["score"] for row in answer.json["players"]] if answer.status == 200 else []
 
 
-def whole(service: RunningService) -> None:
-    """Until the ledger holds every update."""
-    wait_until(lambda: service.metric("leaderboard_ledger_lag_seconds") == 0, 30, "the ledger is whole")
+def wait_for_ledger(service: RunningService) -> None:
+    """Wait until the ledger has every update."""
+    wait_until(lambda: service.metric("leaderboard_ledger_lag_seconds") == 0, 30, "the ledger is complete")
 
 
 def test_restore_resets_scores_and_ledger_and_forgets_later_ids(replica_set, start, tmp_path):
     (member,) = replica_set.members
     service = start()
     score(service, "before", 5)
-    whole(service)
+    wait_for_ledger(service)
     service.stop()
     back_up(member, tmp_path / "backup")
     replica_set.wait_primary()
@@ -102,7 +101,7 @@ def test_restore_resets_scores_and_ledger_and_forgets_later_ids(replica_set, sta
     )
     assert score(service, "after", 7, Action_Proof=proof).json["score"] == 12
     assert replayed(score(service, "after", 7, Action_Proof=proof))
-    whole(service)
+    wait_for_ledger(service)
     service.stop()
     restore(member, tmp_path / "backup")
     replica_set.wait_primary()
@@ -110,19 +109,19 @@ def test_restore_resets_scores_and_ledger_and_forgets_later_ids(replica_set, sta
     service = start()
     assert scores(service) == [5]
     before = score(service, "before", 5)
-    assert (replayed(before), before.json["score"]) == (True, 5), "an older id stays known"
+    assert (replayed(before), before.json["score"]) == (True, 5), "an older id is still a replay"
     after = score(service, "after", 7, Action_Proof=proof)
-    assert (replayed(after), after.json["score"]) == (False, 12), "a later id counts again, once; so does its proof"
+    assert (replayed(after), after.json["score"]) == (False, 12), "a later id counts once more, and so does its proof"
     assert replayed(score(service, "after", 7, Action_Proof=proof))
-    whole(service)
+    wait_for_ledger(service)
     assert audit(replica_set.uri) == 0
 
 
 def test_copied_collections_without_leases_are_the_same_board(replica_set, start):
-    """The lease of the ledger holds a place in the change stream of the old database."""
+    """The lease of the ledger has a resume token of the old database's change stream."""
     service = start()
     score(service, "before", 5)
-    whole(service)
+    wait_for_ledger(service)
     service.stop()
     with MongoClient(replica_set.uri) as client:
         for name in set(client["arcade"].list_collection_names()) - {"leases"}:
@@ -131,14 +130,14 @@ def test_copied_collections_without_leases_are_the_same_board(replica_set, start
     service = start(database="moved")
     assert replayed(score(service, "before", 5))
     assert score(service, "after", 7).json["score"] == 12
-    whole(service)
+    wait_for_ledger(service)
     assert audit(replica_set.uri, "moved") == 0
     assert service.metric("leaderboard_ledger_entries_total", kind="reconciled") == 0
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[ReplicaSet]:
-    """One that asks for credentials, with the user `root`."""
+def authenticated_replica_set(tmp_path: Path) -> Iterator[ReplicaSet]:
+    """A replica set that requires credentials, with the user `root`."""
     key = tmp_path / "keyfile"
     key.write_text(token_hex(32))  # a keyfile is base64, without the - and _ of URLs
     key.chmod(0o600)
@@ -148,9 +147,9 @@ def guarded(tmp_path: Path) -> Iterator[ReplicaSet]:
         yield running
 
 
-def test_database_user_is_replaced_without_a_failed_update(guarded, start):
+def test_database_user_is_replaced_without_a_failed_update(authenticated_replica_set, start):
     def uri(user: str) -> str:
-        return guarded.uri.replace("://", f"://{user}:{user}@") + "&authSource=admin"
+        return authenticated_replica_set.uri.replace("://", f"://{user}:{user}@") + "&authSource=admin"
 
     def create(client: Any, user: str) -> None:
         client.admin.command("createUser", user, pwd=user, roles=[{"role": "readWrite", "db": "arcade"}])
@@ -166,7 +165,7 @@ def test_database_user_is_replaced_without_a_failed_update(guarded, start):
         old.stop()
         client.admin.command("dropUser", "old")
         assert score(new, "four", 5).json["score"] == 20
-        whole(new)
+        wait_for_ledger(new)
     with pytest.raises(AssertionError, match="MongoDB refuses the user or password"):
         start(uri("old"))
 
@@ -175,14 +174,14 @@ def test_running_service_follows_a_restore(replica_set, start, tmp_path):
     (member,) = replica_set.members
     service = start()
     score(service, "before", 5)
-    whole(service)
+    wait_for_ledger(service)
     back_up(member, tmp_path / "backup")
     replica_set.wait_primary()
     wait_until(lambda: service.readiness()[0] == 200, 60, "it serves again")
     score(service, "after", 7)
-    whole(service)
+    wait_for_ledger(service)
     restore(member, tmp_path / "backup")
     replica_set.wait_primary()
     wait_until(lambda: scores(service) == [5], 60, "the board is that of the backup")
-    assert not replayed(score(service, "after", 7)), "what the process remembers is not believed"
+    assert not replayed(score(service, "after", 7)), "the process does not answer from its cache"
     wait_until(lambda: scores(service) == [12], 60, "the board moves again")

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.mongo.desk import open_desk
 from tests.support.drivers import DRIVERS
+from tests.support.ledger_harness import open_ledger_harness
 from tests.support.wait import eventually
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.mongo.change_stream.events import WATCHED, decode
@@ -16,7 +16,7 @@ from tornado_app.runtime.tasks import cancel_and_wait
 
 
 @pytest.mark.parametrize(
-    ("event", "place", "after"),
+    ("event", "resume_token", "after"),
     [
         ("8269292F4B0000000A2B0429", "8269292F4B000000092B0429", True),
         ("8269292F4B0000000A2B0429", "8269292F4C000000012B0429", False),
@@ -26,19 +26,19 @@ from tornado_app.runtime.tasks import cancel_and_wait
         ("82", None, True),
     ],
 )
-def test_comes_after_compares_resume_tokens(event, place, after):
-    assert comes_after(event and {"_data": event}, place and {"_data": place}) is after
+def test_comes_after_compares_resume_tokens(event, resume_token, after):
+    assert comes_after(event and {"_data": event}, resume_token and {"_data": resume_token}) is after
 
 
 class Recorder:
-    """All events of the players, as the feed reads them, with the place before the first."""
+    """All events of the players as the feed reads them, with the resume token before the first."""
 
     def __init__(self, stream):
         self._stream = stream
         self.start = stream.resume_token
 
     async def rest(self):
-        """The events since the last time, and the place after them."""
+        """The events since the last call, each with the resume token after it."""
         found = []
         while (event := await self._stream.try_next()) is not None:
             found.append((event, self._stream.resume_token))
@@ -48,68 +48,68 @@ class Recorder:
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_reader_skips_earlier_events_of_the_subscription(mongo_database, driver):
     """Those of a player who was erased since would be recorded again: the ledger has nothing left to know them by."""
-    async with open_desk(*mongo_database, driver) as desk:
-        players = desk.client[desk.name]["players"]
-        await desk.score("zoe")
+    async with open_ledger_harness(*mongo_database, driver) as harness:
+        players = harness.client[harness.name]["players"]
+        await harness.score("zoe")
         stream = await maybe_await(players.watch(WATCHED, max_await_time_ms=1))
         await stream.try_next()
         recorder = Recorder(stream)
-        taps = []
+        subscriptions = []
 
         def subscription():
-            taps.append(Subscription(recorder.start))
-            return taps[-1]
+            subscriptions.append(Subscription(recorder.start))
+            return subscriptions[-1]
 
-        tail = ChangeStreamReader(players, recorder.start, subscription)
-        running = asyncio.ensure_future(tail.run())
-        await desk.score("alice", 5)
-        await desk.moderation.erase(ModerationRequest("alice", "mod", "why"))
+        reader = ChangeStreamReader(players, recorder.start, subscription)
+        running = asyncio.ensure_future(reader.run())
+        await harness.score("alice", 5)
+        await harness.moderation.erase(ModerationRequest("alice", "mod", "why"))
         read = []
 
         async def read_on():
-            batch = await tail.batch()
+            batch = await reader.batch()
             read.extend((event.kind, event.player) for event in batch.events)
 
         async with asyncio.timeout(20):
             while len(read) < 3:
                 await read_on()
-        await eventually(lambda: taps, 20, "the tail asks for a subscription")
+        await eventually(lambda: subscriptions, 20, "the reader requests a subscription")
         for event, token in await recorder.rest():
-            taps[-1].put(event and decode(event), token)
-        await desk.score("bob", 7)
+            subscriptions[-1].put(event and decode(event), token)
+        await harness.score("bob", 7)
         async with asyncio.timeout(20):
             while len(read) < 4:  # by its own stream or by the subscription, as it comes
                 for event, token in await recorder.rest():
-                    taps[-1].put(event and decode(event), token)
+                    subscriptions[-1].put(event and decode(event), token)
                 await read_on()
-        await eventually(lambda: not taps[-1]._events, 20, "the tail takes what the subscription holds")
-        assert tail._events == []
+        await eventually(lambda: not subscriptions[-1]._events, 20, "the reader takes the events of the subscription")
+        assert reader._events == []
         assert read == [("insert", "alice"), ("update", "alice"), ("delete", "alice"), ("insert", "bob")]
         await cancel_and_wait(running)
         await maybe_await(stream.close())
 
 
 async def test_reader_waits_for_a_resume_token_that_the_server_finds_slowly(own_replica_set):
-    """Each look at an old place that timed out began again at that place, for ever."""
+    """A read from an old resume token that times out must not start again from that token for ever."""
     member = own_replica_set.members[0]
-    async with open_desk(own_replica_set.uri, "slow") as desk:
-        players = desk.client["slow"]["players"]
-        await desk.score("zoe")
+    async with open_ledger_harness(own_replica_set.uri, "slow") as harness:
+        players = harness.client["slow"]["players"]
+        await harness.score("zoe")
         stream = await maybe_await(players.watch(max_await_time_ms=1))
         await stream.try_next()
-        place = stream.resume_token
+        resume_token = stream.resume_token
         await maybe_await(stream.close())
-        await desk.score("alice", 5)
+        await harness.score("alice", 5)
         block = {"failCommands": ["aggregate"], "blockConnection": True, "blockTimeMS": 1000, "appName": "leaderboard"}
         with member.client() as client:
             client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": block})
             try:
-                tail = ChangeStreamReader(players, place, call_timeout=0.2)
-                running = asyncio.ensure_future(tail.run())
+                reader = ChangeStreamReader(players, resume_token, call_timeout=0.2)
+                running = asyncio.ensure_future(reader.run())
                 async with asyncio.timeout(20):
-                    batch = await tail.batch()
+                    batch = await reader.batch()
                     while not batch.events:
-                        batch = await tail.batch()
+                        batch = await reader.batch()
             finally:
                 client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
         assert [event.player for event in batch.events] == ["alice"]

@@ -1,4 +1,4 @@
-"""What the service needs of the driver beyond its documentation."""
+"""Behaviour of the driver that the service needs and that is not documented."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ SECONDS = 4.0
 
 @pytest.mark.usefixtures("lost_sockets")
 async def test_client_with_cancelled_server_selections_does_not_deadlock():
-    """With nobody there, and callers that give up at any moment, each of the others gets its answer in time."""
+    """Without a server, and with callers cancelled at any moment, every other caller gets its error in time."""
     client = connect(f"mongodb://127.0.0.1:{free_port()}/", timeout=1.0)
     loop = asyncio.get_running_loop()
     end, outcomes = loop.time() + SECONDS, Counter()

@@ -1,4 +1,4 @@
-"""Options of mongodb_uri that would break a promise are not used, and the log says what the service does instead."""
+"""Options of mongodb_uri that would weaken the service are not used, and the log says what is used instead."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""An erasure that is interrupted at any step leaves no player whom a moderation could revive, and is finished."""
+"""An erasure interrupted at any step is finished later, and no moderation revives the player in between."""
 
 import asyncio
 from types import SimpleNamespace
@@ -24,8 +24,8 @@ ADMIN = token("mod", scope="leaderboard:admin")
 STEPS = ["find_one_and_update", "forget", "delete_one"]
 
 
-class Broken:
-    """What it stands for, but `call` fails: before the database did it, or after."""
+class FailingProxy:
+    """A proxy whose method `call` fails before or after it reaches the database."""
 
     def __init__(self, real, call, *, after):
         self._real, self._call, self._after = real, call, after
@@ -61,17 +61,17 @@ async def score(board):
 
 
 async def interrupt(board, step, *, after=False):
-    """An erasure in which this step fails."""
+    """Start an erasure in which this step fails."""
     moderation = board.moderation()
     await moderation._suspects.note("alice", next(iter(AbuseRule)))
     eraser = moderation.eraser
-    eraser._players = Broken(eraser._players, step, after=after)
-    eraser._suspects = Broken(eraser._suspects, step, after=after)
+    eraser._players = FailingProxy(eraser._players, step, after=after)
+    eraser._suspects = FailingProxy(eraser._suspects, step, after=after)
     with pytest.raises(DatabaseError):
         await moderation.erase(WHY)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["not done", "done unseen"])
+@pytest.mark.parametrize("after", [False, True], ids=["not done", "done, response lost"])
 @pytest.mark.parametrize("step", STEPS)
 async def test_interrupted_erasure_is_finished_by_finish_all(board, step, after):
     await score(board)
@@ -135,7 +135,7 @@ async def test_eraser_continues_after_database_errors(board, caplog):
     await score(board)
     await interrupt(board, "delete_one")
     eraser = board.moderation().eraser
-    real, eraser._players = eraser._players, Broken(eraser._players, "delete_one", after=False)
+    real, eraser._players = eraser._players, FailingProxy(eraser._players, "delete_one", after=False)
     running = asyncio.ensure_future(eraser.run(interval=0.02))
     await eventually(lambda: "search for interrupted erasures failed" in caplog.text)
     eraser._players = real

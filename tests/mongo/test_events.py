@@ -1,4 +1,4 @@
-"""Events of the players' change stream: what each one says, and what it changes on the board."""
+"""Events of the players' change stream: decoding, and their change of the board."""
 
 from datetime import UTC, datetime
 
@@ -93,7 +93,7 @@ ON_BOARD = {
     "show": (update(["hidden"], last=text(Kind.SHOW, 15)), change(None, 15)),
     "erase": (update(last=text(Kind.ERASE, 15), hidden=True), change(15, None)),
     "a new profile": (update(last=text(Kind.PROFILE, 0), ownUsername="Zoë"), change(None, None)),
-    "a new name of the token's": (update(username="Zoë"), change(None, None)),
+    "a new name from the token": (update(username="Zoë"), change(None, None)),
     "a removed name": (update(["username"]), change(None, None)),
 }
 
@@ -104,7 +104,7 @@ OFF_BOARD = {
     "no time": event("insert", fullDocument={"score": 5}),
     "a time past the year 9999": event("insert", fullDocument={"score": 5, "updatedAt": DatetimeMS(2**53)}),
     "a removed marker": update(["last"]),
-    "nothing that is watched": update(),
+    "no watched field": update(),
 }
 
 LOST = {
@@ -120,20 +120,20 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize(("told", "expected"), ON_BOARD.values(), ids=ON_BOARD)
-def test_board_changes_of_an_event(told, expected):
-    assert BoardChanges().change(decode(told)) == expected
+@pytest.mark.parametrize(("raw_event", "expected"), ON_BOARD.values(), ids=ON_BOARD)
+def test_board_changes_of_an_event(raw_event, expected):
+    assert BoardChanges().change(decode(raw_event)) == expected
 
 
-@pytest.mark.parametrize("told", OFF_BOARD.values(), ids=OFF_BOARD)
-def test_board_changes_of_an_event_off_the_board_are_none(told):
-    assert BoardChanges().change(decode(told)) is None
+@pytest.mark.parametrize("raw_event", OFF_BOARD.values(), ids=OFF_BOARD)
+def test_board_changes_of_an_event_off_the_board_are_none(raw_event):
+    assert BoardChanges().change(decode(raw_event)) is None
 
 
-@pytest.mark.parametrize("told", LOST.values(), ids=LOST)
-def test_board_changes_raise_history_lost_for_external_writes(told):
+@pytest.mark.parametrize("raw_event", LOST.values(), ids=LOST)
+def test_board_changes_raise_history_lost_for_external_writes(raw_event):
     with pytest.raises(HistoryLost):
-        BoardChanges().change(decode(told))
+        BoardChanges().change(decode(raw_event))
 
 
 def test_board_changes_expect_one_delete_after_an_erasure():

@@ -1,4 +1,4 @@
-"""The change feed on a real mongod: what the board knows is what the database holds, over every fault."""
+"""The change feed on a real mongod: the board equals the database after every fault."""
 
 import asyncio
 import logging
@@ -11,8 +11,9 @@ import pytest
 from bson import DatetimeMS, ObjectId, Timestamp
 from pymongo import MongoClient
 
-from tests.mongo.live import Live, failing, running
+from tests.support.board_harness import BoardHarness, open_board_harness
 from tests.support.drivers import DRIVERS
+from tests.support.fail_points import failing_commands
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import ProfileChange
@@ -24,69 +25,69 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture(params=DRIVERS)
-async def live(request, mongo_database):
-    async with running(*mongo_database, request.param) as live:
-        yield live
+async def harness(request, mongo_database):
+    async with open_board_harness(*mongo_database, request.param) as harness:
+        yield harness
 
 
 @pytest.fixture(params=["pymongo", "motor"])
-async def hasty(request, mongo_database):
-    """A feed that soon gives up a silent connection."""
-    async with running(*mongo_database, request.param, call_timeout=0.7) as live:
-        yield live
+async def short_timeout_harness(request, mongo_database):
+    """A feed with a short call timeout."""
+    async with open_board_harness(*mongo_database, request.param, call_timeout=0.7) as harness:
+        yield harness
 
 
-# -- what is told -----------------------------------------------------------------------------------------
+# -- changes ----------------------------------------------------------------------------------------------
 
 
-async def test_feed_reports_changes_in_order_with_old_and_new_score(live):
+async def test_feed_reports_changes_in_order_with_old_and_new_score(harness):
     for points in (5, 3, 2):
-        await live.score("alice", points)
-    await live.score("bob", 7)
-    await live.store.register("carol", ProfileChange())
-    await eventually(lambda: len(live.board.changes) == 5)
-    told = [(change.user_id, change.old, change.new) for change in live.board.changes]
-    assert told == [("alice", None, 5), ("alice", 5, 8), ("alice", 8, 10), ("bob", None, 7), ("carol", None, 0)]
-    versions = [change.version for change in live.board.changes]
+        await harness.score("alice", points)
+    await harness.score("bob", 7)
+    await harness.store.register("carol", ProfileChange())
+    await eventually(lambda: len(harness.board.changes) == 5)
+    reported = [(change.user_id, change.old, change.new) for change in harness.board.changes]
+    assert reported == [("alice", None, 5), ("alice", 5, 8), ("alice", 8, 10), ("bob", None, 7), ("carol", None, 0)]
+    versions = [change.version for change in harness.board.changes]
     assert versions == sorted(set(versions))
-    ranks = [rank for _, rank in live.board.moves]
+    ranks = [rank for _, rank in harness.board.moves]
     assert ranks == [1, 1, 1, 2, 3]
-    assert live.board.last_updated == live.board.changes[-1].at
-    await live.settles()
+    assert harness.board.last_updated == harness.board.changes[-1].at
+    await harness.wait_consistent()
 
 
-async def test_feed_reports_each_write_of_a_batch(live):
-    await asyncio.gather(*(live.score(f"p{n % 7}", n + 1) for n in range(200)))
-    await live.settles()
-    told = {}
-    for change in live.board.changes:
-        assert change.old == told.get(change.user_id)
-        told[change.user_id] = change.new
-    assert sum(told.values()) == 200 * 201 // 2
+async def test_feed_reports_each_write_of_a_batch(harness):
+    await asyncio.gather(*(harness.score(f"p{n % 7}", n + 1) for n in range(200)))
+    await harness.wait_consistent()
+    last = {}
+    for change in harness.board.changes:
+        assert change.old == last.get(change.user_id)
+        last[change.user_id] = change.new
+    assert sum(last.values()) == 200 * 201 // 2
 
 
-async def test_feed_reports_a_new_name_of_a_player_on_the_board(live):
-    await live.score("alice", 5)
-    await eventually(lambda: live.board.top.standings)
-    await live.store.register("alice", ProfileChange(username="Zoë", avatar_url="https://x.test/z.png"))
+async def test_feed_reports_a_new_name_of_a_player_on_the_board(harness):
+    await harness.score("alice", 5)
+    await eventually(lambda: harness.board.top.standings)
+    await harness.store.register("alice", ProfileChange(username="Zoë", avatar_url="https://x.test/z.png"))
 
     def shown():
-        player = live.board.top.standings[0].player
+        player = harness.board.top.standings[0].player
         return (player.username, player.avatar_url) == ("Zoë", "https://x.test/z.png")
 
     await eventually(shown)
-    await live.players.update_one({"_id": "alice"}, {"$unset": {"ownUsername": ""}})
-    await eventually(lambda: live.board.top.standings[0].player.username == "alice")
-    assert live.board.rebuilds == 1
+    await harness.players.update_one({"_id": "alice"}, {"$unset": {"ownUsername": ""}})
+    await eventually(lambda: harness.board.top.standings[0].player.username == "alice")
+    assert harness.board.rebuilds == 1
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_snapshot_during_writes_counts_each_score_once(mongo_database, driver):
-    """Eight writers go on while one board after the other reads all the scores and takes up the stream."""
+    """Eight writers continue while one board after the other reads the snapshot and then the stream."""
     uri, name = mongo_database
     boards = []
-    async with running(uri, name, driver, start=False) as writing:
+    async with open_board_harness(uri, name, driver, start=False) as writing:
         seed = [{"_id": f"s{n}", "score": n % 997, "updatedAt": NOON, "recent": []} for n in range(20_000)]
         await writing.players.insert_many(seed)
         stop = asyncio.Event()
@@ -104,7 +105,7 @@ async def test_snapshot_during_writes_counts_each_score_once(mongo_database, dri
             for _ in range(3):
                 before = written.total()
                 await eventually(lambda before=before: written.total() > before + 100)
-                boards.append(Live(uri, name, driver))
+                boards.append(BoardHarness(uri, name, driver))
                 await boards[-1].start()
             before = written.total()
             await eventually(lambda: written.total() > before + 200)
@@ -112,13 +113,13 @@ async def test_snapshot_during_writes_counts_each_score_once(mongo_database, dri
             stop.set()
             await asyncio.gather(*writers)
         try:
-            for live in boards:
-                await live.settles()
-                assert live.board.rebuilds == 1
-                assert live.board.changes
+            for harness in boards:
+                await harness.wait_consistent()
+                assert harness.board.rebuilds == 1
+                assert harness.board.changes
         finally:
-            for live in boards:
-                await live.stop()
+            for harness in boards:
+                await harness.stop()
 
 
 # -- faults of the stream ---------------------------------------------------------------------------------
@@ -126,65 +127,65 @@ async def test_snapshot_during_writes_counts_each_score_once(mongo_database, dri
 
 @pytest.mark.parametrize("times", [1, 5])
 @pytest.mark.parametrize("how", [{"closeConnection": True}, {"errorCode": 262}, {"errorCode": 43}], ids=str)
-async def test_feed_resumes_after_a_broken_stream(live, replica_set, times, how):
-    await live.score("alice", 1)
-    await eventually(lambda: len(live.board.changes) == 1)
-    async with failing(replica_set, "getMore", "aggregate", until=times, **how):
+async def test_feed_resumes_after_a_broken_stream(harness, replica_set, times, how):
+    await harness.score("alice", 1)
+    await eventually(lambda: len(harness.board.changes) == 1)
+    async with failing_commands(replica_set, "getMore", "aggregate", until=times, **how):
         for _ in range(10):
-            await live.score("alice", 1)
-    await eventually(lambda: len(live.board.changes) == 11)
-    assert [change.new for change in live.board.changes] == list(range(1, 12))
-    assert live.board.rebuilds == 1
-    await live.settles()
+            await harness.score("alice", 1)
+    await eventually(lambda: len(harness.board.changes) == 11)
+    assert [change.new for change in harness.board.changes] == list(range(1, 12))
+    assert harness.board.rebuilds == 1
+    await harness.wait_consistent()
 
 
-async def test_feed_reopens_a_stream_that_the_driver_abandons(hasty, replica_set):
-    live = hasty
-    await live.score("alice", 1)
-    await eventually(lambda: len(live.board.changes) == 1)
+async def test_feed_reopens_a_stream_that_the_driver_abandons(short_timeout_harness, replica_set):
+    harness = short_timeout_harness
+    await harness.score("alice", 1)
+    await eventually(lambda: len(harness.board.changes) == 1)
     broken = {"errorCode": 262, "errorLabels": ["ResumableChangeStreamError"]}
-    async with failing(replica_set, "getMore", "aggregate", until=lambda: live.restarts, **broken):
-        await live.score("alice", 1)
-    await eventually(lambda: len(live.board.changes) == 2)
-    assert live.board.rebuilds == 1
-    await live.settles()
+    async with failing_commands(replica_set, "getMore", "aggregate", until=lambda: harness.restarts, **broken):
+        await harness.score("alice", 1)
+    await eventually(lambda: len(harness.board.changes) == 2)
+    assert harness.board.rebuilds == 1
+    await harness.wait_consistent()
 
 
 @pytest.mark.parametrize("code", [136, 237, 260, 280, 286])
-async def test_feed_reads_a_new_snapshot_after_lost_history(live, replica_set, code, caplog):
-    await live.score("alice", 1)
+async def test_feed_reads_a_new_snapshot_after_lost_history(harness, replica_set, code, caplog):
+    await harness.score("alice", 1)
     with caplog.at_level(logging.WARNING):
-        async with failing(replica_set, "getMore", until=1, errorCode=code):
-            await eventually(lambda: live.board.rebuilds == 2)
-    await live.score("alice", 2)
-    await live.settles()
-    assert live.restarts == ["history_lost"]
+        async with failing_commands(replica_set, "getMore", until=1, errorCode=code):
+            await eventually(lambda: harness.board.rebuilds == 2)
+    await harness.score("alice", 2)
+    await harness.wait_consistent()
+    assert harness.restarts == ["history_lost"]
     assert sum("read anew" in record.message for record in caplog.records) == 1
 
 
 async def test_feed_drops_a_resume_token_that_the_server_refuses(mongo_database):
-    """Whatever its reason: only a stream from another place can go on."""
-    async with running(*mongo_database, start=False) as live:
-        live.feed._token = {"_data": "82"}
-        await live.start()
-        assert live.restarts == ["refused"]
-        assert live.board.rebuilds == 1
-        await live.score("alice", 1)
-        await live.settles()
+    """Only a stream from another resume token can continue."""
+    async with open_board_harness(*mongo_database, start=False) as harness:
+        harness.feed._token = {"_data": "82"}
+        await harness.start()
+        assert harness.restarts == ["refused"]
+        assert harness.board.rebuilds == 1
+        await harness.score("alice", 1)
+        await harness.wait_consistent()
 
 
 async def test_feed_retries_a_failed_snapshot(mongo_database, replica_set):
-    async with running(*mongo_database, start=False) as live:
-        async with failing(replica_set, "aggregate", until=3, closeConnection=True):
-            await live.start()
-        await live.score("alice", 1)
-        await live.settles()
+    async with open_board_harness(*mongo_database, start=False) as harness:
+        async with failing_commands(replica_set, "aggregate", until=3, closeConnection=True):
+            await harness.start()
+        await harness.score("alice", 1)
+        await harness.wait_consistent()
 
 
-# -- what others do to the collection -----------------------------------------------------------------------
+# -- external writes ---------------------------------------------------------------------------------------
 
 
-SPOILT = [
+MALFORMED = [
     {"_id": "half", "score": 1.5, "updatedAt": NOON},
     {"_id": "bare"},
     {"_id": "text", "score": "9", "updatedAt": NOON, "last": 7},
@@ -194,7 +195,7 @@ SPOILT = [
     {"_id": 7, "score": 97, "updatedAt": NOON},
     {"_id": "beyond", "score": 96, "updatedAt": DatetimeMS(2**53)},
 ]
-"""What is no player, and would be at the head of the board."""
+"""Malformed documents that would lead the board."""
 
 
 EXTERNAL = {
@@ -214,141 +215,141 @@ EXTERNAL = {
 
 
 @pytest.mark.parametrize("act", EXTERNAL.values(), ids=EXTERNAL.keys())
-async def test_feed_resyncs_after_a_write_without_a_marker(live, act):
-    await asyncio.gather(*(live.score(f"p{n}", n) for n in range(1, 15)))
-    await live.settles()
-    await act(live.players)
-    await eventually(lambda: live.board.rebuilds > 1, what="the board is read anew")
-    await live.settles()
-    await asyncio.gather(*(live.score(f"p{n}", 5) for n in range(1, 10)))
-    await live.settles()
-    indexes = await live.players.index_information()
+async def test_feed_resyncs_after_a_write_without_a_marker(harness, act):
+    await asyncio.gather(*(harness.score(f"p{n}", n) for n in range(1, 15)))
+    await harness.wait_consistent()
+    await act(harness.players)
+    await eventually(lambda: harness.board.rebuilds > 1, what="the board reads a new snapshot")
+    await harness.wait_consistent()
+    await asyncio.gather(*(harness.score(f"p{n}", 5) for n in range(1, 10)))
+    await harness.wait_consistent()
+    indexes = await harness.players.index_information()
     assert [index["key"] for index in indexes.values()][1:] == [BOARD_ORDER, [("hidden", 1)]]
 
 
-async def test_feed_shows_a_player_whose_hidden_field_is_removed(live):
-    await live.score("alice", 5)
-    await live.players.update_one({"_id": "alice"}, {"$set": {"hidden": True}})
-    await eventually(lambda: live.board.ready and live.board.total == 0)
-    await live.score("alice", 5)
-    await live.players.update_one({"_id": "alice"}, {"$unset": {"hidden": ""}})
-    await eventually(lambda: live.board.ready and live.board.total == 1)
-    await live.settles()
+async def test_feed_shows_a_player_whose_hidden_field_is_removed(harness):
+    await harness.score("alice", 5)
+    await harness.players.update_one({"_id": "alice"}, {"$set": {"hidden": True}})
+    await eventually(lambda: harness.board.ready and harness.board.total == 0)
+    await harness.score("alice", 5)
+    await harness.players.update_one({"_id": "alice"}, {"$unset": {"hidden": ""}})
+    await eventually(lambda: harness.board.ready and harness.board.total == 1)
+    await harness.wait_consistent()
 
 
-async def test_feed_reads_a_collection_renamed_over_the_players(live):
-    await live.score("alice", 5)
-    other = live.client[live.name]["other"]
+async def test_feed_reads_a_collection_renamed_over_the_players(harness):
+    await harness.score("alice", 5)
+    other = harness.client[harness.name]["other"]
     await other.insert_one({"_id": "zoe", "score": 70, "updatedAt": datetime.now(UTC)})
     await other.rename("players", dropTarget=True)
-    await eventually(lambda: live.board.rebuilds > 1)
-    await live.settles()
-    assert live.board.top.standings[0].player.user_id == "zoe"
+    await eventually(lambda: harness.board.rebuilds > 1)
+    await harness.wait_consistent()
+    assert harness.board.top.standings[0].player.user_id == "zoe"
 
 
-async def test_feed_creates_the_index_of_a_new_collection(live):
-    await live.players.drop()
-    await eventually(lambda: live.board.rebuilds > 1)
-    assert "board" in await live.players.index_information()
+async def test_feed_creates_the_index_of_a_new_collection(harness):
+    await harness.players.drop()
+    await eventually(lambda: harness.board.rebuilds > 1)
+    assert "board" in await harness.players.index_information()
 
 
-async def test_feed_logs_an_index_that_it_cannot_create_and_continues(live, caplog):
-    other = live.client[live.name]["other"]
+async def test_feed_logs_an_index_that_it_cannot_create_and_continues(harness, caplog):
+    other = harness.client[harness.name]["other"]
     await other.create_index([("score", 1)], name="board")
     await other.rename("players", dropTarget=True)
-    await eventually(lambda: live.board.rebuilds > 1)
-    await live.score("alice", 5)
-    await live.settles()
+    await eventually(lambda: harness.board.rebuilds > 1)
+    await harness.score("alice", 5)
+    await harness.wait_consistent()
     assert "that is in the way of the board's" in caplog.text
 
 
-async def test_feed_skips_malformed_documents(live):
-    await live.score("alice", 5)
-    await live.players.insert_many(SPOILT)
-    await live.players.update_one({"_id": 7}, {"$set": {"score": 96}})
-    await live.players.update_one({"_id": "alice"}, {"$inc": {"score": 0.5}})
-    await eventually(lambda: live.board.ready and live.board.total == 0)
-    await live.score("alice", 1)
-    await live.score("bob", 4)
-    await eventually(lambda: live.board.ready and live.board.total == 1)
-    assert [live.board.rank(score) for score in (4, 3)] == [1, 2]
-    await eventually(lambda: [s.player.user_id for s in live.board.top.standings] == ["bob"])
+async def test_feed_skips_malformed_documents(harness):
+    await harness.score("alice", 5)
+    await harness.players.insert_many(MALFORMED)
+    await harness.players.update_one({"_id": 7}, {"$set": {"score": 96}})
+    await harness.players.update_one({"_id": "alice"}, {"$inc": {"score": 0.5}})
+    await eventually(lambda: harness.board.ready and harness.board.total == 0)
+    await harness.score("alice", 1)
+    await harness.score("bob", 4)
+    await eventually(lambda: harness.board.ready and harness.board.total == 1)
+    assert [harness.board.rank(score) for score in (4, 3)] == [1, 2]
+    await eventually(lambda: [s.player.user_id for s in harness.board.top.standings] == ["bob"])
 
 
 async def test_feed_starts_with_malformed_documents(mongo_database):
     uri, name = mongo_database
     with MongoClient(uri) as client:
-        client[name]["players"].insert_many([*SPOILT, {"_id": "real", "score": 3, "updatedAt": NOON}])
-    async with running(uri, name) as live:
-        assert (live.board.total, live.board.rank(2)) == (1, 2)
-        assert [standing.player.user_id for standing in live.board.top.standings] == ["real"]
+        client[name]["players"].insert_many([*MALFORMED, {"_id": "real", "score": 3, "updatedAt": NOON}])
+    async with open_board_harness(uri, name) as harness:
+        assert (harness.board.total, harness.board.rank(2)) == (1, 2)
+        assert [standing.player.user_id for standing in harness.board.top.standings] == ["real"]
 
 
-# -- the life of the server -----------------------------------------------------------------------------------
+# -- server faults --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_feed_resumes_after_mongod_restarts(own_replica_set, driver):
     mongod = own_replica_set.members[0]
-    async with running(own_replica_set.uri, "board", driver, call_timeout=1.5) as live:
+    async with open_board_harness(own_replica_set.uri, "board", driver, call_timeout=1.5) as harness:
         for n in range(20):
-            await live.score(f"p{n}", n + 1)
-        await live.settles()
+            await harness.score(f"p{n}", n + 1)
+        await harness.wait_consistent()
         mongod.kill()
-        await eventually(lambda: live.restarts, 20, "the feed notices")
+        await eventually(lambda: harness.restarts, 20, "the feed notices")
         mongod.spawn()
-        await live.score("p0", 100)
-        await live.settles()
-        assert live.board.rebuilds == 1
-        told = [change.new for change in live.board.changes if change.user_id == "p0"]
-        assert told == [1, 101]
+        await harness.score("p0", 100)
+        await harness.wait_consistent()
+        assert harness.board.rebuilds == 1
+        scores = [change.new for change in harness.board.changes if change.user_id == "p0"]
+        assert scores == [1, 101]
 
 
 async def test_feed_lag_grows_while_the_server_hangs(own_replica_set):
     mongod = own_replica_set.members[0]
-    async with running(own_replica_set.uri, "board", call_timeout=1.5) as live:
-        await live.score("alice", 1)
-        await eventually(lambda: live.feed.lag < 1)
+    async with open_board_harness(own_replica_set.uri, "board", call_timeout=1.5) as harness:
+        await harness.score("alice", 1)
+        await eventually(lambda: harness.feed.lag < 1)
         mongod.freeze()
-        await eventually(lambda: live.feed.lag > 1)
-        await eventually(lambda: live.restarts)
-        assert live.feed.lag == float("inf")
+        await eventually(lambda: harness.feed.lag > 1)
+        await eventually(lambda: harness.restarts)
+        assert harness.feed.lag == float("inf")
         mongod.thaw()
-        await eventually(lambda: live.feed.lag < 1, 30)
-        await live.score("alice", 1)
-        await live.settles()
-        assert live.board.rebuilds == 1
+        await eventually(lambda: harness.feed.lag < 1, 30)
+        await harness.score("alice", 1)
+        await harness.wait_consistent()
+        assert harness.board.rebuilds == 1
 
 
 async def test_feed_detects_a_replaced_database(own_replica_set):
-    """The stream of the new database takes the old place as its own, and says nothing of what is missing."""
+    """The new database accepts the old resume token and does not report the missing events."""
     mongod = own_replica_set.members[0]
-    async with running(own_replica_set.uri, "board") as live:
+    async with open_board_harness(own_replica_set.uri, "board") as harness:
         for n in range(3):
-            await live.score(f"p{n}", n + 1)
-        await live.settles()
-        await live.feed.probe()
+            await harness.score(f"p{n}", n + 1)
+        await harness.wait_consistent()
+        await harness.feed.probe()
         mongod.kill()
         shutil.rmtree(mongod.folder)
         own_replica_set._start()
-        await eventually(lambda: answers(live.feed.probe), 30)
-        await eventually(lambda: live.board.ready and live.board.total == 0)
-        assert live.restarts[-1] == "replaced"
-        await live.score("new", 5)
-        await live.settles()
-        assert "board" in await live.players.index_information()
+        await eventually(lambda: succeeds(harness.feed.probe), 30)
+        await eventually(lambda: harness.board.ready and harness.board.total == 0)
+        assert harness.restarts[-1] == "replaced"
+        await harness.score("new", 5)
+        await harness.wait_consistent()
+        assert "board" in await harness.players.index_information()
 
 
-async def answers(ask):
+async def succeeds(call):
     try:
-        await ask()
+        await call()
     except DatabaseError:
         return False
     return True
 
 
 class Stream:
-    """A stream that a test fills."""
+    """A change stream that the test fills."""
 
     def __init__(self):
         self.events = asyncio.Queue()
@@ -366,7 +367,7 @@ class Stream:
 
 
 async def test_feed_lag_counts_late_events_of_a_live_stream(mongo_database, monkeypatch):
-    async with running(*mongo_database, start=False) as live:
+    async with open_board_harness(*mongo_database, start=False) as harness:
         stream, late = (
             Stream(),
             {"operationType": "insert", "fullDocument": {"hidden": True}, "documentKey": {"_id": "late"}},
@@ -378,13 +379,13 @@ async def test_feed_lag_counts_late_events_of_a_live_stream(mongo_database, monk
         monkeypatch.setattr(Feed, "_open", opened)
         monkeypatch.setattr(Stream, "try_next", lambda self: self.events.get())
         await stream.events.put(None)
-        await live.start()
-        await live.score("alice", 1)
-        await live.feed.probe()
+        await harness.start()
+        await harness.score("alice", 1)
+        await harness.feed.probe()
         for _ in range(20):
             await stream.events.put({**late, "clusterTime": Timestamp(5, 5)})
             await asyncio.sleep(0.01)
-        assert 0.2 <= live.feed.lag < 5
+        assert 0.2 <= harness.feed.lag < 5
         await stream.events.put({**late, "clusterTime": Timestamp(2**32 - 1, 1)})
         await eventually(lambda: stream.events.empty())
-        assert live.feed.lag < 0.2
+        assert harness.feed.lag < 0.2

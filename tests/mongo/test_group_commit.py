@@ -1,4 +1,4 @@
-"""The group commit by itself: who shares a flush, who may wait, and for how long."""
+"""The group commit without a database: batches, capacity, retries."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tornado_app.mongo.players.group_commit import MIN_BATCH, GroupCommit
 
 
 class Database:
-    """Flushes that end when they are told to, after as many seconds as they are told."""
+    """Flushes that end when the test calls `flushed`, after as many seconds as it says."""
 
     def __init__(self, monkeypatch):
         self.sizes = []
@@ -27,7 +27,7 @@ class Database:
         return ()
 
     async def flushed(self, seconds):
-        """The flush under way ends, and the next begins where some wait."""
+        """End the current flush; the next one begins if actions wait."""
         self.now += seconds
         self._flushing.set_result(None)
         for _ in range(5):
@@ -56,7 +56,7 @@ async def test_group_commit_writes_the_first_at_once_and_the_rest_together(datab
 
 
 async def test_group_commit_capacity_shrinks_with_a_slow_database(database):
-    """At 256 a second half of four seconds is room for 512, and a quarter for a flush of 256."""
+    """At 256 writes per second, half of the timeout of 4 s allows 512 waiting, and a quarter a batch of 256."""
     commit = GroupCommit(database, timeout=4.0, max_batch=512)
     await submit(commit, 1)
     await submit(commit, 2000)
@@ -100,7 +100,7 @@ async def test_group_commit_refuses_more_than_max_waiting(database):
 
 
 class Contested:
-    """Flushes of which the actions in `losers` always lose; `sizes` are those of the flushes."""
+    """Flushes in which the actions in `losers` always lose the race; `flushes` has the actions of each."""
 
     def __init__(self, *losers):
         self.losers, self.flushes = losers, []
@@ -155,7 +155,7 @@ async def test_group_commit_counts_paused_actions_as_waiting():
     commit = GroupCommit(Contested("unlucky"), timeout=30.0, max_waiting=1)
     commit.submit("unlucky", "write_id")
     await eventually(lambda: commit._paused)
-    commit.capacity = 1  # what a slow database leaves
+    commit.capacity = 1  # as with a slow database
     with pytest.raises(Overloaded):
         commit.submit("other", "op 2")
     commit._flush.losers = ()

@@ -1,4 +1,4 @@
-"""An index of a large collection is awaited for as long as the server works on it, and the log says how far that is."""
+"""The service waits for an index build as long as the server works on it, and logs its progress."""
 
 import asyncio
 import urllib.request
@@ -24,7 +24,7 @@ HANG = "hangAfterStartingIndexBuild"
 
 @contextmanager
 def hanging(member):
-    """Index builds begin and go no further. Source: MongoDB's fail point `hangAfterStartingIndexBuild`."""
+    """Index builds start and hang, by MongoDB's fail point `hangAfterStartingIndexBuild`."""
     with member.client() as client:
         client.admin.command({"configureFailPoint": HANG, "mode": "alwaysOn"})
         try:

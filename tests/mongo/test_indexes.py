@@ -1,4 +1,4 @@
-"""The board's index: made once, used by the board, and never quietly missing."""
+"""The board's index: created once, used by the board, never silently missing."""
 
 import pytest
 from pymongo import ASCENDING

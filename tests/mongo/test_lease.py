@@ -1,4 +1,4 @@
-"""The lease: one holder at a time, by the database's clock; another after silence; nobody superseded can write."""
+"""The lease: one holder at a time by the database's clock, takeover after expiry, no write by a former holder."""
 
 import asyncio
 
@@ -42,7 +42,7 @@ async def test_leases_of_different_names_are_independent(database):
 async def test_lease_renewal_keeps_values_and_term(database):
     lease = Lease(database, "x", holder="one")
     first = await lease.take({"resume_token": 1})
-    assert "resume_token" not in first  # it was not ours yet
+    assert "resume_token" not in first  # the lease was not held yet
     second = await lease.take({"resume_token": {"$deep": ["$score"]}})
     assert second["until"] > first["until"]
     assert (second["term"], second["resume_token"]) == (1, {"$deep": ["$score"]})
@@ -78,7 +78,7 @@ async def test_lease_release_allows_another_holder_at_once(database):
     await one.release()
     assert one.left == 0
     assert (await two.take())["holder"] == "two"
-    await one.release()  # what is another's stays that
+    await one.release()  # a release by a former holder changes nothing
     assert await one.take() is None
 
 

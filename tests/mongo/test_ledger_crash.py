@@ -1,4 +1,4 @@
-"""Services that are killed under load, at any moment: the ledger has neither gaps nor doubles, and one writer."""
+"""Services killed under load at any moment: the ledger has one writer, no gaps and no duplicates."""
 
 import asyncio
 import random
@@ -10,8 +10,8 @@ from http.client import HTTPException
 import pytest
 from pymongo import MongoClient
 
-from tests.mongo.desk import open_desk
 from tests.support.ledger import chains, problems
+from tests.support.ledger_harness import open_ledger_harness
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 
@@ -23,7 +23,7 @@ PROGRAM = ("-m", "tests.support.hasty")
 
 
 class Load:
-    """Threads that score without a pause through whichever service answers; `accepted` holds what was acknowledged."""
+    """Threads that score without a pause through any running service; `accepted` has the acknowledged actions."""
 
     def __init__(self, services):
         self.services = services
@@ -79,7 +79,7 @@ def database(mongo_database):
 
 
 def holder(database):
-    """The process id of who holds the lease now."""
+    """The process id of the current lease holder, or None."""
     state = database["leases"].aggregate([
         {"$match": {"_id": "ledger", "$expr": {"$gt": ["$until", "$$NOW"]}}}
     ])  # fmt: skip
@@ -100,12 +100,12 @@ def wait_for_entries(database, more):
 def wait_until_settled(database):
     last = []
 
-    def right():
+    def is_complete():
         last[:] = problems(database)
         return not last
 
     try:
-        wait_until(right, 30)
+        wait_until(is_complete, 30)
     except AssertionError as error:
         raise AssertionError("\n".join(last[:20])) from error
 
@@ -115,8 +115,8 @@ def test_ledger_is_complete_after_killed_writers(start, database):
     services = [start(), start()]
     with Load(services) as load:
         for _ in range(ROUNDS):
-            writer = wait_until(lambda: writing(services, database), 60, "somebody writes the ledger")
-            wait_for_entries(database, random.randrange(300))  # the moment is the test's: any will do
+            writer = wait_until(lambda: writing(services, database), 60, "a service writes the ledger")
+            wait_for_entries(database, random.randrange(300))  # any moment will do
             writer.kill()
             services[services.index(writer)] = start()
         enough = len(load.accepted) + 100
@@ -133,9 +133,9 @@ def test_ledger_is_complete_after_killed_writers(start, database):
 
 @pytest.mark.timeout(600)
 async def test_ledger_is_complete_after_killed_primaries(three_members):
-    async with open_desk(three_members.uri, "test") as desk:
-        writer = await desk.begin()
-        playing = asyncio.ensure_future(_play(desk))
+    async with open_ledger_harness(three_members.uri, "test") as harness:
+        writer = await harness.start_writer()
+        playing = asyncio.ensure_future(_play(harness))
         for _ in range(3):
             await eventually(lambda: writer.holds, 60)
             primary = await asyncio.to_thread(three_members.wait_primary)
@@ -145,15 +145,15 @@ async def test_ledger_is_complete_after_killed_primaries(three_members):
             await asyncio.to_thread(three_members.wait_healthy)
         playing.cancel()
         await asyncio.wait([playing])
-        await desk.score("last")
-        await desk.whole(60)
-        assert desk.sync["ledger"].count_documents({"kind": {"$ne": "action"}}) == 0
+        await harness.score("last")
+        await harness.wait_complete(60)
+        assert harness.sync["ledger"].count_documents({"kind": {"$ne": "action"}}) == 0
 
 
-async def _play(desk):
-    """Without a pause; what is not answered in time may be counted or not, and is in the ledger if it is."""
+async def _play(harness):
+    """Score without a pause. An action without a response may count or not; if it counts, the ledger has it."""
     for n in range(1_000_000):
-        await asyncio.gather(*(desk.score(f"p{m}", n % 9 + 1) for m in range(20)), return_exceptions=True)
+        await asyncio.gather(*(harness.score(f"p{m}", n % 9 + 1) for m in range(20)), return_exceptions=True)
 
 
 def test_second_service_takes_over_the_ledger_from_one_that_stops(start, database):

@@ -1,4 +1,4 @@
-"""What an event becomes in the ledger: pure, and the same however often it is read."""
+"""Ledger entries of change events: pure, and the same however often an event is read."""
 
 import pytest
 from bson import Timestamp
@@ -15,7 +15,7 @@ AT = 1_800_000_000_000
 
 
 class Stream:
-    """Events as MongoDB tells them, each a second after the one before."""
+    """Events as MongoDB sends them, one second apart."""
 
     def __init__(self):
         self.now = 1_800_000_000
@@ -54,19 +54,19 @@ def action(points=5, write_id="op-1", **more):
     )
 
 
-def said(event):
-    """What an event as MongoDB sends it means for the ledger."""
+def ledger_event_of(event):
+    """The ledger event of a raw event."""
     decoded = decode(event)
     return decoded and ledger_event(decoded)
 
 
 def recorded(*events, head=NOTHING, reused=()):
-    """All that a row of events becomes; read twice, it becomes no more."""
+    """The entries of a sequence of events; reading an event twice adds none."""
     entries = []
     for event in events:
-        told = said(event)
+        decoded = ledger_event_of(event)
         for again in (False, True):
-            new = [] if told is None else entries_for(told, head, reused)
+            new = [] if decoded is None else entries_for(decoded, head, reused)
             assert not (again and new)
             entries += new
             head = head_of(new[-1]) if new else head
@@ -140,9 +140,9 @@ def test_points_beyond_the_marker_make_an_external_entry(stream):
 
 def test_crash_between_two_entries_of_one_event_loses_neither(stream):
     first = recorded(stream.insert(action(), score=5))
-    told = said(stream.update(action(5, "b"), score=1000))
-    external, marked = entries_for(told, head_of(first[-1]))
-    assert entries_for(told, head_of(external)) == [marked]
+    decoded = ledger_event_of(stream.update(action(5, "b"), score=1000))
+    external, marked = entries_for(decoded, head_of(first[-1]))
+    assert entries_for(decoded, head_of(external)) == [marked]
 
 
 @pytest.mark.parametrize("score", [None, 1.5, "9", True, {"x": 1}])
@@ -186,10 +186,10 @@ def test_marker_without_a_score_makes_an_external_entry_without_points(stream):
 
 def test_copied_marker_makes_an_external_entry(stream):
     entries = recorded(stream.insert(action(), score=5))
-    told = said(stream.update(action(), score=10))
-    (entry,) = entries_for(told, head_of(entries[-1]), {("op-1", told.version)})
+    decoded = ledger_event_of(stream.update(action(), score=10))
+    (entry,) = entries_for(decoded, head_of(entries[-1]), {("op-1", decoded.version)})
     assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 5)
-    assert entries_for(told, head_of(entry), {("op-1", told.version)}) == []
+    assert entries_for(decoded, head_of(entry), {("op-1", decoded.version)}) == []
 
 
 def test_deleted_player_makes_an_external_entry_of_the_remaining_points(stream):
@@ -220,7 +220,7 @@ def test_decode_of_a_collection_event_raises_history_lost(stream, kind):
 def test_event_of_a_document_without_a_user_id_makes_no_entry(stream):
     event = stream.insert(action(), score=5)
     for key in (7, None, "", {"x": 1}):
-        assert said(event | {"documentKey": {"_id": key}}) is None
+        assert ledger_event_of(event | {"documentKey": {"_id": key}}) is None
 
 
 def test_chain_head_is_read_from_a_malformed_entry(stream):

@@ -1,4 +1,4 @@
-"""Moderation of players in a real MongoDB; the ledger is a stand-in that reads the documents themselves."""
+"""Moderation of players in a real MongoDB, with a fake ledger."""
 
 import asyncio
 from types import SimpleNamespace
@@ -18,8 +18,8 @@ from tornado_app.mongo.players.write_marker import Kind
 WHY = ModerationRequest("alice", "mod", "speed hack")
 
 
-class Books:
-    """What the ledger would know, told by the test; `behind` makes it lag."""
+class FakeLedger:
+    """A ledger with the entries that the test adds; `behind` makes it lag."""
 
     def __init__(self):
         self.entries, self.behind = [], 0
@@ -44,18 +44,18 @@ async def board(mongo_database):
     uri, name = mongo_database
     client = connect(uri)
     await indexes.ensure(client, name)
-    books = Books()
+    ledger = FakeLedger()
     store = MongoStore(client, name, policy=WritePolicy(limit=RateLimit(100, 60), idempotency_history_size=200))
-    moderation = MongoModeration(client, name, books)
+    moderation = MongoModeration(client, name, ledger)
     documents = client[name]["players"]
 
     async def score(points, action_id=None):
         receipt = await store.apply(Action("alice", points, action_id, b"f", Profile("Alice"), create_player=True))
         marker = write_marker.decode((await documents.find_one({"_id": "alice"}))["last"])
-        books.entries.append(SimpleNamespace(write_id=marker.write_id, points=points, id=action_id, at=marker.at))
+        ledger.entries.append(SimpleNamespace(write_id=marker.write_id, points=points, id=action_id, at=marker.at))
         return receipt
 
-    yield SimpleNamespace(store=store, moderation=moderation, documents=documents, books=books, score=score)
+    yield SimpleNamespace(store=store, moderation=moderation, documents=documents, ledger=ledger, score=score)
     await store.close()
     await maybe_await(client.close())
 
@@ -96,7 +96,7 @@ async def test_take_back_of_an_action_subtracts_its_points_once(board):
     state = await board.moderation.take_back(WHY, action_id="a-1", since=None)
     assert (state.score, state.points, state.actions) == (7, 5, 1)
     found = await marker(board)
-    assert (found.kind, found.points, found.takes_back) == (Kind.TAKE_BACK, -5, [board.books.entries[0].write_id])
+    assert (found.kind, found.points, found.takes_back) == (Kind.TAKE_BACK, -5, [board.ledger.entries[0].write_id])
     replay = await board.score(7, "a-2")
     assert (replay.replayed, replay.score) == (True, 7)
 
@@ -118,7 +118,7 @@ async def test_take_back_of_an_unknown_action_is_refused(board):
 
 async def test_take_back_waits_for_the_ledger_during_writes(board):
     await board.score(5, "a-1")
-    board.books.behind = 3
+    board.ledger.behind = 3
     taking = asyncio.ensure_future(board.moderation.take_back(WHY, action_id="a-1", since=None))
     for _ in range(5):
         await board.store.apply(Action("alice", 10, None, b"f", Profile(), create_player=False))

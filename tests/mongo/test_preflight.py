@@ -1,4 +1,4 @@
-"""What is wrong with a MongoDB is said at start, in one sentence with the remedy, and never with the password."""
+"""At start, the service reports an unusable MongoDB in one sentence with the remedy, and without the password."""
 
 import re
 import time
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("lost_sockets")
 both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 
 
-async def complaint(uri, driver="pymongo", database="board", **options):
-    """What is said about a MongoDB that is not fit."""
+async def preflight_error(uri, driver="pymongo", database="board", **options):
+    """The error for a MongoDB that is refused."""
     with pytest.raises(StartupError) as caught:
         await start_with(uri, driver, database, **options)
     assert SECRET not in str(caught.value)
@@ -41,7 +41,7 @@ async def start_with(uri, driver, database, **options):
         await maybe_await(client.close())
 
 
-# -- fit ------------------------------------------------------------------------------------------------
+# -- usable ------------------------------------------------------------------------------------------------
 
 
 @both_drivers
@@ -50,12 +50,12 @@ async def test_preflight_accepts_a_replica_set(mongo_database, driver):
     await start_with(uri, driver, name)
 
 
-# -- not fit --------------------------------------------------------------------------------------------
+# -- unusable -------------------------------------------------------------------------------------------
 
 
 @both_drivers
 async def test_preflight_refuses_a_standalone(standalone_mongod, driver):
-    text = await complaint(standalone_mongod.uri, driver)
+    text = await preflight_error(standalone_mongod.uri, driver)
     assert "standalone" in text
     assert "--replSet rs0 and run rs.initiate()" in text
 
@@ -66,7 +66,7 @@ async def test_preflight_refuses_an_uninitiated_replica_set(mongod_binary, tmp_p
     try:
         mongod.start()
         for uri in (f"mongodb://127.0.0.1:{mongod.port}", f"mongodb://127.0.0.1:{mongod.port}/?replicaSet=rs0"):
-            assert "not initiated: run rs.initiate()" in await complaint(uri, driver, seconds=PATIENCE)
+            assert "not initiated: run rs.initiate()" in await preflight_error(uri, driver, seconds=PATIENCE)
     finally:
         mongod.stop()
 
@@ -75,7 +75,7 @@ async def test_preflight_refuses_an_uninitiated_replica_set(mongod_binary, tmp_p
 async def test_preflight_reports_a_refused_connection(driver):
     port = free_port()
     began = time.monotonic()
-    text = await complaint(f"mongodb://zoe:{SECRET}@127.0.0.1:{port}/?replicaSet=rs0", driver, seconds=PATIENCE)
+    text = await preflight_error(f"mongodb://zoe:{SECRET}@127.0.0.1:{port}/?replicaSet=rs0", driver, seconds=PATIENCE)
     assert time.monotonic() - began < PATIENCE + 60
     assert text.startswith(f"MongoDB cannot be reached: 127.0.0.1:{port}: ")
     assert "onnect" in text
@@ -85,7 +85,9 @@ async def test_preflight_reports_a_refused_connection(driver):
 
 @both_drivers
 async def test_preflight_reports_the_wrong_replica_set_name(replica_set, driver):
-    text = await complaint(replica_set.uri.replace("replicaSet=rs0", "replicaSet=other"), driver, seconds=PATIENCE)
+    text = await preflight_error(
+        replica_set.uri.replace("replicaSet=rs0", "replicaSet=other"), driver, seconds=PATIENCE
+    )
     assert "cannot be reached" in text
     assert "replicaSet" in text
 
@@ -93,12 +95,12 @@ async def test_preflight_reports_the_wrong_replica_set_name(replica_set, driver)
 async def test_preflight_of_a_hanging_server_times_out(own_replica_set):
     own_replica_set.members[0].freeze()
     began = time.monotonic()
-    assert "cannot be reached" in await complaint(own_replica_set.uri, seconds=PATIENCE)
+    assert "cannot be reached" in await preflight_error(own_replica_set.uri, seconds=PATIENCE)
     assert time.monotonic() - began < PATIENCE + 60
 
 
-class Answers:
-    """Stands in for a client whose server answers commands as told."""
+class FakeClient:
+    """A client whose server answers commands with `replies`."""
 
     def __init__(self, **replies):
         self._replies = replies
@@ -115,15 +117,15 @@ class Answers:
 async def test_preflight_refuses_an_old_server(found):
     build = {"version": found, "versionArray": [*map(int, found.split(".")), 0]}
     with pytest.raises(StartupError, match=f"MongoDB {re.escape(found)} is too old: version 6.0 or newer"):
-        await preflight.check(Answers(hello={"setName": "rs0"}, buildInfo=build), "board")
+        await preflight.check(FakeClient(hello={"setName": "rs0"}, buildInfo=build), "board")
 
 
-# -- who may --------------------------------------------------------------------------------------------
+# -- rights ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def guarded(mongod_binary, tmp_path_factory):
-    """Host and port of a MongoDB that asks for a password, with a user for each way of having too few rights."""
+def protected_mongod(mongod_binary, tmp_path_factory):
+    """Host and port of a MongoDB that requires a password, with users that have different missing rights."""
     folder = tmp_path_factory.mktemp("embedded")
     service = RunningService("--data-dir", str(folder / "data")).start(folder / "log")
     try:
@@ -161,20 +163,20 @@ def guarded(mongod_binary, tmp_path_factory):
         (f"narrow:{SECRET}@", "may not use database 'board'; grant it the role readWrite there"),
     ],
 )
-async def test_preflight_refuses_a_user_without_rights(guarded, driver, credentials, text):
-    assert text in await complaint(f"mongodb://{credentials}{guarded}/?replicaSet=leaderboard", driver)
+async def test_preflight_refuses_a_user_without_rights(protected_mongod, driver, credentials, text):
+    assert text in await preflight_error(f"mongodb://{credentials}{protected_mongod}/?replicaSet=leaderboard", driver)
 
 
 @both_drivers
-async def test_preflight_accepts_the_role_read_write(guarded, driver):
-    await start_with(f"mongodb://writer:{SECRET}@{guarded}/?replicaSet=leaderboard", driver, "board")
+async def test_preflight_accepts_the_role_read_write(protected_mongod, driver):
+    await start_with(f"mongodb://writer:{SECRET}@{protected_mongod}/?replicaSet=leaderboard", driver, "board")
 
 
-# -- as a user sees it ----------------------------------------------------------------------------------
+# -- the whole service -----------------------------------------------------------------------------------
 
 
 def refused(tmp_path, *flags, code=1, **options):
-    """The one line that a service says that does not start; it ends by itself, with `code`, soon."""
+    """The error lines of a service that does not start and exits with `code`."""
     service = RunningService(*flags, **options)
     with pytest.raises(AssertionError, match="did not start"):
         service.start(tmp_path / "log")
@@ -202,8 +204,8 @@ def test_serve_without_a_server_exits(tmp_path):
 
 
 @pytest.mark.long
-def test_serve_with_the_wrong_password_exits(guarded, tmp_path):
-    [line] = refused(tmp_path, uri=f"mongodb://reader:not{SECRET}@{guarded}/")
+def test_serve_with_the_wrong_password_exits(protected_mongod, tmp_path):
+    [line] = refused(tmp_path, uri=f"mongodb://reader:not{SECRET}@{protected_mongod}/")
     assert "refuses the user or password" in line
     assert SECRET not in (tmp_path / "log").read_text()
 

@@ -1,4 +1,4 @@
-"""A MongoDB that is there, but cannot be used as the URI says: the remedy fits what is wrong."""
+"""A MongoDB that runs, but cannot be used with this URI: the error names the right remedy."""
 
 import socket
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.long, pytest.mark.usefixtures("lost_sockets")]
 both_drivers = pytest.mark.parametrize("driver", DRIVERS)
 
 
-async def complaint(uri, driver):
+async def preflight_error(uri, driver):
     client = preflight.open_client(uri, driver, 1.0)
     try:
         with pytest.raises(StartupError) as caught:
@@ -29,8 +29,8 @@ async def complaint(uri, driver):
 
 
 @pytest.fixture(scope="module")
-def guarded_by_tls(mongod_binary, tmp_path_factory):
-    """Port of a mongod that speaks TLS only, and the file of its certificate, which is for localhost."""
+def tls_mongod(mongod_binary, tmp_path_factory):
+    """Port of a mongod that requires TLS, and the file of its certificate for localhost."""
     folder = tmp_path_factory.mktemp("tls")
     certificate, key, both = folder / "cert.pem", folder / "key.pem", folder / "both.pem"
     write_pair(certificate, key, 1)
@@ -50,35 +50,35 @@ def listens(port):
 
 
 @both_drivers
-async def test_preflight_of_a_server_that_requires_tls_names_tls(guarded_by_tls, driver):
-    port, _ = guarded_by_tls
-    assert "add tls=true" in await complaint(f"mongodb://127.0.0.1:{port}/", driver)
+async def test_preflight_of_a_server_that_requires_tls_names_tls(tls_mongod, driver):
+    port, _ = tls_mongod
+    assert "add tls=true" in await preflight_error(f"mongodb://127.0.0.1:{port}/", driver)
 
 
 @both_drivers
-async def test_preflight_of_an_untrusted_certificate_names_the_ca_file(guarded_by_tls, driver):
-    port, _ = guarded_by_tls
-    text = await complaint(f"mongodb://localhost:{port}/?tls=true", driver)
+async def test_preflight_of_an_untrusted_certificate_names_the_ca_file(tls_mongod, driver):
+    port, _ = tls_mongod
+    text = await preflight_error(f"mongodb://localhost:{port}/?tls=true", driver)
     assert "self-signed certificate" in text
     assert "tlsCAFile=" in text
 
 
 @both_drivers
-async def test_preflight_of_a_certificate_for_another_host_names_the_host(guarded_by_tls, driver):
-    port, certificate = guarded_by_tls
-    text = await complaint(f"mongodb://127.0.0.1:{port}/?tls=true&tlsCAFile={certificate}", driver)
+async def test_preflight_of_a_certificate_for_another_host_names_the_host(tls_mongod, driver):
+    port, certificate = tls_mongod
+    text = await preflight_error(f"mongodb://127.0.0.1:{port}/?tls=true&tlsCAFile={certificate}", driver)
     assert "not valid for '127.0.0.1'" in text
     assert "the host that its own is for" in text
 
 
 @both_drivers
 async def test_preflight_with_tls_of_a_server_without_it_names_tls(replica_set, driver):
-    text = await complaint(f"mongodb://127.0.0.1:{replica_set.members[0].port}/?tls=true", driver)
+    text = await preflight_error(f"mongodb://127.0.0.1:{replica_set.members[0].port}/?tls=true", driver)
     assert "leave out tls=true" in text
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("error", "remedy"),
     [
         (
             "Got response id 1 but expected 2, Topology: error=ProtocolError('...')",
@@ -89,13 +89,13 @@ async def test_preflight_with_tls_of_a_server_without_it_names_tls(replica_set, 
         ("h:1: [Errno -2] Name or service not known", "Check the host, the port"),
     ],
 )
-def test_explain_names_a_remedy_for_each_driver_error(said, remedy):
-    assert remedy in preflight.explain(ServerSelectionTimeoutError(said), "board")
+def test_explain_names_a_remedy_for_each_driver_error(error, remedy):
+    assert remedy in preflight.explain(ServerSelectionTimeoutError(error), "board")
 
 
 @both_drivers
 async def test_preflight_of_a_standalone_with_a_set_name_names_repl_set(standalone_mongod, driver):
-    text = await complaint(f"mongodb://127.0.0.1:{standalone_mongod.port}/?replicaSet=rs0", driver)
+    text = await preflight_error(f"mongodb://127.0.0.1:{standalone_mongod.port}/?replicaSet=rs0", driver)
     assert "None of the hosts is a member" in text
     assert "a standalone server becomes a set with --replSet rs0 and rs.initiate()" in text
 
@@ -104,8 +104,8 @@ async def test_preflight_of_a_secondary_or_a_set_without_primary_is_refused(thre
     follower, other = three_members.secondaries()
     primary = three_members.wait_primary()
     for driver in BOTH_DRIVERS:
-        assert "leads to a secondary" in await complaint(follower.uri, driver)
+        assert "leads to a secondary" in await preflight_error(follower.uri, driver)
     other.kill()
     primary.kill()
     for driver in BOTH_DRIVERS:
-        assert "The replica set has no primary" in await complaint(three_members.uri, driver)
+        assert "The replica set has no primary" in await preflight_error(three_members.uri, driver)

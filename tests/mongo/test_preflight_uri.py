@@ -1,4 +1,4 @@
-"""A mongodb_uri that is none is a fault with the reason, and never with the password."""
+"""An invalid mongodb_uri is refused with the reason, and without the password."""
 
 import pytest
 

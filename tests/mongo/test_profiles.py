@@ -1,4 +1,4 @@
-"""A player's own name and picture win over the token's, and changes of them are bounded over all processes."""
+"""A player's own name and picture win over the token's, and their changes are limited over all processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.mongo.live import Tape
+from tests.support.board_harness import RecordingBoard
 from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError, Overloaded, RateLimited
@@ -29,7 +29,7 @@ URL = "https://x.test/{}.png"
 
 
 class Processes:
-    """Two stores on one database, by one clock."""
+    """Two stores on one database, with one clock."""
 
     def __init__(self, client, name):
         self.now = NOW
@@ -59,23 +59,23 @@ async def processes(request, mongo_database):
     await maybe_await(client.close())
 
 
-async def scored_each_way(processes, name, picture=None):
-    """Scores of alice by a token with this name: on a known state, on an unknown one, alone and in a batch."""
+async def score_in_every_path(processes, name, picture=None):
+    """Score for alice with a token of this name: cached, uncached, alone and in a batch."""
     for store in (processes.one, processes.one, processes.other):
         await processes.score(name, picture, store=store)
     await asyncio.gather(*(processes.score(name, picture, user) for user in ("alice", "bob", "alice", "carol")))
 
 
 async def test_own_name_wins_over_the_token_in_every_write_path(processes):
-    await scored_each_way(processes, "Token", URL.format("token"))
+    await score_in_every_path(processes, "Token", URL.format("token"))
     assert await processes.shown() == ("Token", URL.format("token"))
-    await scored_each_way(processes, "Newer", URL.format("newer"))
+    await score_in_every_path(processes, "Newer", URL.format("newer"))
     assert await processes.shown() == ("Newer", URL.format("newer"))
     await processes.one.register("alice", ProfileChange(username="Own"))
-    await scored_each_way(processes, "Newest", URL.format("newest"))
+    await score_in_every_path(processes, "Newest", URL.format("newest"))
     assert await processes.shown() == ("Own", URL.format("newest"))
     await processes.other.register("alice", ProfileChange(avatar_url=URL.format("own")))
-    await scored_each_way(processes, "Last", URL.format("last"))
+    await score_in_every_path(processes, "Last", URL.format("last"))
     assert await processes.shown() == ("Own", URL.format("own"))
     assert await processes.shown("bob") == ("Last", URL.format("last"))
 
@@ -84,10 +84,10 @@ async def test_profile_null_removes_and_an_absent_field_keeps(processes):
     await processes.score("Token", URL.format("token"))
     done = await processes.one.register("alice", ProfileChange(avatar_url=None))
     assert (done.player.avatar_url, done.player.username, done.changed) == (None, "Token", ("avatar_url",))
-    await scored_each_way(processes, "Token", URL.format("again"))
+    await score_in_every_path(processes, "Token", URL.format("again"))
     assert await processes.shown() == ("Token", None)
     await processes.one.register("alice", ProfileChange(username=None, avatar_url=URL.format("own")))
-    await scored_each_way(processes, "Token", URL.format("again"))
+    await score_in_every_path(processes, "Token", URL.format("again"))
     assert await processes.shown() == ("alice", URL.format("own"))
     await processes.one.register("alice", ProfileChange())
     assert await processes.shown() == ("alice", URL.format("own"))
@@ -103,7 +103,7 @@ async def test_unchanged_profile_makes_no_write(processes):
 
 
 async def test_profile_limit_is_exact_over_processes(processes):
-    """The creation counts; of forty names at once over two processes nine are taken, and no score is spent."""
+    """The creation counts: of 40 concurrent names over two processes 9 are accepted; the score limit is not used."""
     await processes.one.register("alice", ProfileChange())
     stores = (processes.one, processes.other)
     found = []
@@ -154,7 +154,7 @@ async def test_erasure_removes_the_own_profile(processes):
 
 
 async def test_hide_and_show_keep_the_own_profile(processes):
-    board = Tape(processes.one.top)
+    board = RecordingBoard(processes.one.top)
     feed = Feed(processes.client, processes.name, board)
     tasks = [asyncio.ensure_future(part.run()) for part in (feed, board)]
     try:
@@ -168,7 +168,7 @@ async def test_hide_and_show_keep_the_own_profile(processes):
         await processes.one.register("alice", ProfileChange(username="Hidden"))
         await processes.score("Token", user="bob")
         await eventually(lambda: [s.player.user_id for s in board.top.standings] == ["bob"])
-        await processes.score("Token")  # a hidden player's write goes a way of its own
+        await processes.score("Token")  # a write of a hidden player takes another path
         await processes.moderation.show(ModerationRequest("alice", "mod", "it is fine"))
         await eventually(lambda: [s.player.username for s in board.top.standings] == ["Hidden", "Token"])
         assert board.rebuilds == 1

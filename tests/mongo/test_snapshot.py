@@ -1,4 +1,4 @@
-"""The snapshot: every score on the board at one moment, and nothing that is no score."""
+"""The snapshot: every score on the board at one cluster time, without malformed documents."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -32,16 +32,16 @@ def player(name, score, **members):
     return {"_id": name, "score": score, "updatedAt": NOON, **members}
 
 
-async def take(client, players, **options):
-    moment, taken = await snapshot.read_snapshot(client, players, **options)
-    assert taken.version == cluster_time_to_int(moment)
-    return dict(taken.counts), taken
+async def read(client, players, **options):
+    moment, found = await snapshot.read_snapshot(client, players, **options)
+    assert found.version == cluster_time_to_int(moment)
+    return dict(found.counts), found
 
 
 async def test_snapshot_of_an_empty_board_is_empty(client, players):
-    counts, taken = await take(client, players)
+    counts, found = await read(client, players)
     assert counts == {}
-    assert taken.last_updated == 0
+    assert found.last_updated == 0
 
 
 async def test_snapshot_counts_scores_of_players_on_the_board(client, players):
@@ -50,17 +50,17 @@ async def test_snapshot_counts_scores_of_players_on_the_board(client, players):
         player("a", 5), player("b", 5, updatedAt=late), player("c", Int64(MAX_SCORE)), player("d", 0),
         player("e", 9, hidden=True), player("f", -3),
     ])  # fmt: skip
-    counts, taken = await take(client, players)
+    counts, found = await read(client, players)
     assert counts == {5: 2, MAX_SCORE: 1, 0: 1, -3: 1}
-    assert taken.last_updated == round(late.timestamp() * 1000)
+    assert found.last_updated == round(late.timestamp() * 1000)
 
 
 async def test_snapshot_skips_malformed_documents(client, players):
-    foreign = (1.5, 7.0, "9", None, True, [3], {"x": 1}, float("nan"))
-    await players.insert_many([player(str(n), value) for n, value in enumerate(foreign)])
+    malformed = (1.5, 7.0, "9", None, True, [3], {"x": 1}, float("nan"))
+    await players.insert_many([player(str(n), value) for n, value in enumerate(malformed)])
     await players.insert_many([{"_id": "bare"}, {"_id": "timeless", "score": 4}, player("odd", 6, updatedAt="today")])
     await players.insert_many([player(7, 7), player("beyond", 9, updatedAt=DatetimeMS(2**53)), player("real", 8)])
-    counts, _ = await take(client, players)
+    counts, _ = await read(client, players)
     assert counts == {8: 1}
 
 
@@ -72,11 +72,11 @@ async def test_snapshot_reads_only_the_boards_index(client, players):
         plan = str(await players.database.command("explain", command, verbosity="executionStats"))
         assert f"'indexName': '{index}'" in plan
         assert ("'totalDocsExamined': 0" in plan) == (index == "board")
-    counts, _ = await take(client, players)
+    counts, _ = await read(client, players)
     assert sum(counts.values()) == 497
 
 
 async def test_snapshot_spans_several_batches(client, players):
     await players.insert_many([player(str(n), n % 50) for n in range(200)])
-    counts, _ = await take(client, players, batch=7)
+    counts, _ = await read(client, players, batch=7)
     assert counts == dict(Counter(n % 50 for n in range(200)))

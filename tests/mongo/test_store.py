@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from bson import Int64, Timestamp
 
-from tests.mongo.live import failing
 from tests.support.drivers import BOTH_DRIVERS
+from tests.support.fail_points import failing_commands
 from tornado_app.core.errors import (
     ActionConflict,
     DatabaseError,
@@ -30,7 +30,7 @@ ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60), idempotency_histor
 
 
 class Clock:
-    """Milliseconds that only a test moves."""
+    """A clock in milliseconds that the test sets."""
 
     def __init__(self):
         self.now = 1_800_000_000_000
@@ -52,7 +52,7 @@ def pytest_generate_tests(metafunc):
 
 
 class NoSession:
-    """mongomock has no sessions, and refuses one unless it is false. It tells no time."""
+    """mongomock has no sessions and refuses one that is not false. It has no cluster time."""
 
     operation_time = None
 
@@ -68,7 +68,7 @@ class NoSession:
 
 @pytest.fixture
 async def make_store(request, clock):
-    """Makes stores over one empty database."""
+    """A function that creates stores on one empty database."""
     if request.param == "mongomock":
         from mongomock_motor import AsyncMongoMockClient
 
@@ -101,7 +101,7 @@ def store(make_store):
 
 @pytest.fixture
 def real(make_store):
-    """`make_store` on the real drivers only."""
+    """`make_store` with the real drivers only."""
     return make_store
 
 
@@ -176,11 +176,11 @@ async def test_store_replays_a_response_beyond_the_rate_limit(store):
 
 
 async def test_store_rate_limit_state_counts_down(store, clock):
-    quotas = []
+    states = []
     for _ in range(3):
-        quotas.append((await store.apply(action())).rate_limit_state)
+        states.append((await store.apply(action())).rate_limit_state)
         clock.now += 1000
-    assert [(q.remaining, q.reset) for q in quotas] == [(2, 60), (1, 59), (0, 58)]
+    assert [(state.remaining, state.reset) for state in states] == [(2, 60), (1, 59), (0, 58)]
 
 
 async def test_store_id_outlives_its_rate_limit_window(store, clock):
@@ -230,7 +230,7 @@ async def test_store_closed_refuses_actions(store):
     await refusal(store.apply(action()), ShuttingDown)
 
 
-# -- many at once, on the real thing ----------------------------------------------------------------
+# -- concurrency, on a real mongod -------------------------------------------------------------------
 
 
 async def test_store_batch_answers_each_action_separately(real):
@@ -302,9 +302,9 @@ async def test_store_applies_an_action_whose_caller_is_cancelled(real):
 async def test_store_malformed_document_fails_only_its_own_player(real):
     store = real()
     await store.apply(action("good"))
-    await store.documents.insert_one({"_id": "spoilt", "score": "many"})
+    await store.documents.insert_one({"_id": "malformed", "score": "many"})
     results = await asyncio.gather(
-        *(store.apply(action(user)) for user in ("good", "spoilt", "good")), return_exceptions=True
+        *(store.apply(action(user)) for user in ("good", "malformed", "good")), return_exceptions=True
     )
     assert [r.score for r in (results[0], results[2])] == [10, 15]
     assert isinstance(results[1], Exception)
@@ -315,7 +315,7 @@ async def test_store_database_error_is_one_log_line_without_traceback(real, repl
     store = real()
     await store.apply(action("warm"))  # it has connected
     disk_full = {"errorCode": 14031}
-    async with failing(replica_set, "findAndModify", "update", until=lambda: True, **disk_full):
+    async with failing_commands(replica_set, "findAndModify", "update", until=lambda: True, **disk_full):
         results = await asyncio.gather(*(store.apply(action(user)) for user in users), return_exceptions=True)
     assert {type(result) for result in results} == {DatabaseError}
     assert [(record.levelname, record.code, record.exc_info) for record in caplog.records] == [("ERROR", 14031, None)]
@@ -385,7 +385,7 @@ async def test_store_hidden_player_scores_off_the_board(real):
 
 
 async def test_store_paces_submissions_that_lose_every_race(real, make_store):
-    """Without a pause, six requests made 666 updates in half a second."""
+    """Without pauses, six requests would make 666 updates in half a second."""
     sizes = []
     store = make_store(ROOMY, timeout=0.5, observe_batch=sizes.append)
     await store.documents.insert_one({"_id": "bob", "score": float("nan")})  # no filter fits it, and nothing refuses it

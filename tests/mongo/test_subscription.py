@@ -1,4 +1,4 @@
-"""A stream that is read by two: by the second from its own place on, without gaps, over every end of the first."""
+"""A change stream shared by feed and ledger: the ledger misses no event when the feed ends or restarts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 from bson import Timestamp
 
-from tests.mongo.desk import open_desk
 from tests.support.ledger import chains
+from tests.support.ledger_harness import open_ledger_harness
 from tests.support.wait import eventually
 from tornado_app.mongo.change_stream.subscription import Subscription, moment
 
@@ -40,73 +40,75 @@ def test_subscription_closes_at_its_maximum():
 
 
 @asynccontextmanager
-async def tapped(mongo_database, **options):
-    async with open_desk(*mongo_database, tapped=True, **options) as desk:
-        await desk.begin()
-        await eventually(lambda: desk.feed._subscription or streams(desk) == 2, PATIENCE, "the ledger has begun")
-        yield desk
+async def harness_with_feed(mongo_database, **options):
+    async with open_ledger_harness(*mongo_database, with_feed=True, **options) as harness:
+        await harness.start_writer()
+        await eventually(
+            lambda: harness.feed._subscription or open_streams(harness) == 2, PATIENCE, "the ledger has begun"
+        )
+        yield harness
 
 
-def streams(desk):
-    """Cursors that wait for changes of the players."""
-    stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"ns": {"$regex": f"^{desk.name}[.]"}}}]
-    found = desk.sync.client.admin.aggregate(stages)
+def open_streams(harness):
+    """The number of open change streams on the players."""
+    stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"ns": {"$regex": f"^{harness.name}[.]"}}}]
+    found = harness.sync.client.admin.aggregate(stages)
     commands = [each.get("cursor", {}).get("originatingCommand", {}) for each in found]
     return sum("$changeStream" in (command.get("pipeline") or [{}])[0] for command in commands)
 
 
-async def single(desk):
-    """Wait until the ledger reads with the feed."""
+async def wait_for_one_stream(harness):
+    """Wait until the ledger shares the stream of the feed."""
 
     async def one_stream():
-        await desk.score("bob", 1)  # time goes on by what is written
-        subscription = desk.feed._subscription
-        return subscription is not None and not subscription.closed and streams(desk) == 1
+        await harness.score("bob", 1)  # cluster time advances with writes
+        subscription = harness.feed._subscription
+        return subscription is not None and not subscription.closed and open_streams(harness) == 1
 
-    await eventually(one_stream, PATIENCE, "one stream is left")
+    await eventually(one_stream, PATIENCE, "only one stream is open")
 
 
 async def test_ledger_and_feed_read_one_change_stream(mongo_database):
-    async with tapped(mongo_database) as desk:
-        desk.feed.subscribe()  # not the ledger's any more
-        await eventually(lambda: streams(desk) == 2, PATIENCE, "the ledger reads a stream of its own meanwhile")
-        await single(desk)
-        await asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(100)))
-        await desk.whole()
-        await single(desk)
-        assert sum(len(chain) for name, chain in chains(desk.sync).items() if name != "bob") == 100
+    async with harness_with_feed(mongo_database) as harness:
+        harness.feed.subscribe()  # the ledger's subscription ends
+        await eventually(lambda: open_streams(harness) == 2, PATIENCE, "the ledger reads a stream of its own meanwhile")
+        await wait_for_one_stream(harness)
+        await asyncio.gather(*(harness.score(f"p{n % 7}", n + 1) for n in range(100)))
+        await harness.wait_complete()
+        await wait_for_one_stream(harness)
+        assert sum(len(chain) for name, chain in chains(harness.sync).items() if name != "bob") == 100
 
 
 async def test_ledger_reads_its_own_stream_while_the_feed_restarts(mongo_database):
-    async with tapped(mongo_database) as desk:
+    async with harness_with_feed(mongo_database) as harness:
         for _ in range(3):
-            await single(desk)
-            scoring = asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(50)))
-            desk.feed.request_resync()
+            await wait_for_one_stream(harness)
+            scoring = asyncio.gather(*(harness.score(f"p{n % 7}", n + 1) for n in range(50)))
+            harness.feed.request_resync()
             await scoring
-            await desk.whole()
-        assert desk.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 150
+            await harness.wait_complete()
+        assert harness.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 150
 
 
 async def test_ledger_reads_its_own_stream_beyond_the_subscriptions_maximum(mongo_database):
-    async with tapped(mongo_database, max_subscribed=3) as desk:
-        await single(desk)
-        subscription = desk.feed._subscription
-        await asyncio.gather(*(desk.score(f"p{n % 7}", n + 1) for n in range(200)))
+    async with harness_with_feed(mongo_database, max_subscribed=3) as harness:
+        await wait_for_one_stream(harness)
+        subscription = harness.feed._subscription
+        await asyncio.gather(*(harness.score(f"p{n % 7}", n + 1) for n in range(200)))
         await eventually(lambda: subscription.closed, PATIENCE, "the subscription is full")
-        await desk.whole()
-        assert desk.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 200
+        await harness.wait_complete()
+        assert harness.sync["ledger"].count_documents({"kind": "action", "player": {"$ne": "bob"}}) == 200
 
 
 @pytest.mark.parametrize("kind", ["drop", "rename"])
 async def test_subscription_reports_a_dropped_collection_to_the_ledger(mongo_database, kind):
-    async with tapped(mongo_database) as desk:
-        await single(desk)
-        await desk.score()
-        await desk.whole()
+    async with harness_with_feed(mongo_database) as harness:
+        await wait_for_one_stream(harness)
+        await harness.score()
+        await harness.wait_complete()
         if kind == "drop":
-            desk.sync["players"].drop()
+            harness.sync["players"].drop()
         else:
-            desk.sync["players"].rename("others")
-        await desk.score("carol", 9)
-        await desk.whole()
+            harness.sync["players"].rename("others")
+        await harness.score("carol", 9)
+        await harness.wait_complete()

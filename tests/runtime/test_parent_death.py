@@ -1,4 +1,4 @@
-"""A program on the leash ends with the process that started it, by the kernel's hand or by a watcher's."""
+"""A program started through `parent_death` ends with its parent, by PDEATHSIG or by a watcher process."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ sys.stdin.readline()
 child.kill()
 child.wait()
 child.stdin.close()
-child.stdout.read()  # which ends when nobody is left who could write
+child.stdout.read()  # ends when no process is left that could write
 print("ended", flush=True)
 sys.stdin.readline()
 """
@@ -55,14 +55,14 @@ def started(way):
 
 @pytest.fixture
 def refusal(way, tmp_path):
-    """Runs a program that the leash refuses to run: what is said, which is all that happens."""
+    """A function that runs a program which `parent_death` refuses to run, and returns the output."""
 
     def run(*arguments):
-        with (tmp_path / "said").open("w") as said:
+        with (tmp_path / "output").open("w") as output:
             command = [sys.executable, *STARTS[way], *arguments]
-            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output) as process:
                 assert process.wait(30) == 1
-        return (tmp_path / "said").read_text()
+        return (tmp_path / "output").read_text()
 
     return run
 
@@ -91,5 +91,5 @@ def test_program_of_an_ended_parent_does_not_start(refusal):
 
 @each_way
 def test_program_that_does_not_exist_is_reported(refusal):
-    said = refusal(str(os.getpid()), "/no/such/program")
-    assert said == "/no/such/program cannot be run: No such file or directory\n"
+    output = refusal(str(os.getpid()), "/no/such/program")
+    assert output == "/no/such/program cannot be run: No such file or directory\n"

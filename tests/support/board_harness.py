@@ -1,4 +1,4 @@
-"""Store, feed and board on a real mongod, in the test's own loop."""
+"""Store, feed and board on a real mongod, in the test's event loop."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -18,8 +18,8 @@ from tornado_app.runtime.tasks import cancel_and_wait
 ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60), idempotency_history_size=2000)
 
 
-class Tape(Board):
-    """A board that also writes down what it was told."""
+class RecordingBoard(Board):
+    """A board that records the calls that it receives."""
 
     def __init__(self, read_top):
         super().__init__(read_top, self, interval=0.01)
@@ -40,25 +40,25 @@ class Tape(Board):
         self.moves.append((change, rank))
 
 
-class Live:
-    """Store, feed and board on one database, as a process of the service has them."""
+class BoardHarness:
+    """Store, feed and board of one service process, on one database."""
 
-    def __init__(self, uri, name, driver, **feeding):
+    def __init__(self, uri, name, driver, **feed_options):
         self.uri, self.name = uri, name
         self.client = connect(uri, driver)
         self.players = self.client[name]["players"]
         self.store = MongoStore(self.client, name, policy=ROOMY, timeout=10)
-        self.board = Tape(self.store.top)
+        self.board = RecordingBoard(self.store.top)
         self.restarts = []
-        self.feed = Feed(self.client, name, self.board, on_restart=self.restarts.append, **feeding)
+        self.feed = Feed(self.client, name, self.board, on_restart=self.restarts.append, **feed_options)
         self.tasks = []
 
     async def start(self):
-        """Run until `stop`; returns when the board is known."""
+        """Run until `stop`; return when the board is ready."""
         self.tasks = [asyncio.ensure_future(part.run()) for part in (self.feed, self.board)]
-        await self.opened()
+        await self.wait_open()
 
-    async def opened(self):
+    async def wait_open(self):
         async with asyncio.timeout(30):
             await self.board.wait_ready()
             await self.feed.wait_open()
@@ -73,13 +73,13 @@ class Live:
         return await self.store.apply(Action(user, points, None, b"f", Profile(), create_player=True))
 
     async def scores(self):
-        """The scores on the board, as the database has them."""
+        """The scores of the players on the board, read from the database."""
         with MongoClient(self.uri) as client:
             found = client[self.name]["players"].find({"hidden": {"$ne": True}}, {"score": 1})
             return [row["score"] for row in found]
 
-    async def agrees(self):
-        """Whether every rank, the number of players and the top 10 are those of the database."""
+    async def is_consistent(self):
+        """Whether every rank, the number of players and the top 10 equal those of the database."""
         scores = await self.scores()
         board = self.board
         if not board.ready or board.total != len(scores):
@@ -88,39 +88,18 @@ class Live:
         top = [standing.player.score for standing in board.top.standings]
         return ranks and top == sorted(scores, reverse=True)[:10]
 
-    async def settles(self):
-        await eventually(self.agrees, 20, "the board is as the database")
+    async def wait_consistent(self):
+        await eventually(self.is_consistent, 20, "the board equals the database")
 
 
 @asynccontextmanager
-async def running(uri, name, driver="pymongo", *, start=True, **feeding):
-    """`feeding`: arguments of the feed."""
-    live = Live(uri, name, driver, **feeding)
-    await indexes.ensure(live.client, name)
+async def open_board_harness(uri, name, driver="pymongo", *, start=True, **feed_options):
+    """Run a `BoardHarness`; `feed_options` are arguments of the feed."""
+    harness = BoardHarness(uri, name, driver, **feed_options)
+    await indexes.ensure(harness.client, name)
     try:
         if start:
-            await live.start()
-        yield live
+            await harness.start()
+        yield harness
     finally:
-        await live.stop()
-
-
-@asynccontextmanager
-async def failing(replica_set, *commands, until, **how):
-    """These commands of the service's clients fail in this way until `until`, which is a condition or so many times.
-
-    Source: MongoDB's fail point `failCommand`.
-    """
-    mode = {"times": until} if isinstance(until, int) else "alwaysOn"
-    data = {"failCommands": list(commands), "appName": "leaderboard", **how}
-    with MongoClient(replica_set.uri) as client:
-        set_up = client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
-        try:
-            yield
-            if isinstance(until, int):
-                wait = {"waitForFailPoint": "failCommand", "timesEntered": set_up["count"] + until, "maxTimeMS": 15_000}
-                await asyncio.to_thread(client.admin.command, wait)
-            else:
-                await eventually(until)
-        finally:
-            client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        await harness.stop()

@@ -1,4 +1,4 @@
-"""Store, moderation, ledger and any number of its writers, on a real mongod, in the test's own loop."""
+"""Store, moderation, ledger and any number of its writers, on a real mongod, in the test's event loop."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -22,26 +22,26 @@ from tornado_app.runtime.tasks import cancel_and_wait
 ROOMY = WritePolicy(limit=RateLimit(updates=100_000, window=60), idempotency_history_size=50)
 
 
-class Nobody:
-    """A board that keeps nothing."""
+class NullListener:
+    """A listener of the feed that does nothing."""
 
     def on_snapshot(self, snapshot):
-        """Nothing to keep."""
+        """Do nothing."""
 
     def on_change(self, change):
-        """Nothing to keep."""
+        """Do nothing."""
 
     def on_progress(self, version):
-        """Nothing to keep."""
+        """Do nothing."""
 
     def on_history_lost(self):
-        """Nothing to lose."""
+        """Do nothing."""
 
 
-class Desk:
-    """Store, moderation and ledger on one database, as a process of the service has them."""
+class LedgerHarness:
+    """Store, moderation and ledger of one service process, on one database."""
 
-    def __init__(self, uri, name, driver="pymongo", *, tapped=False, pages=1000, max_subscribed=2000):
+    def __init__(self, uri, name, driver="pymongo", *, with_feed=False, pages=1000, max_subscribed=2000):
         self.client = connect(uri, driver)
         self.name = name
         self.store = MongoStore(self.client, name, policy=ROOMY, timeout=20)
@@ -50,18 +50,18 @@ class Desk:
         self.moderation = MongoModeration(self.client, name, self.ledger)
         self.sync = MongoClient(uri, tz_aware=True)[name]
         self.running = []
-        self.feed = Feed(self.client, name, Nobody(), max_subscribed=max_subscribed) if tapped else None
+        self.feed = Feed(self.client, name, NullListener(), max_subscribed=max_subscribed) if with_feed else None
         self.feeding = asyncio.ensure_future(self.feed.run()) if self.feed is not None else None
 
-    def writer(self, ttl=1.0):
+    def add_writer(self, ttl=1.0):
         writer = LedgerWriter(self.client, self.name, ttl=ttl, feed=self.feed, page=self.pages)
         writer.task = asyncio.ensure_future(writer.run())
         self.running.append(writer)
         return writer
 
-    async def begin(self):
-        """A writer that follows the stream already, so that nothing is part of the opening."""
-        writer = self.writer()
+    async def start_writer(self):
+        """Start a writer and wait until it reads the stream; later writes are not part of the opening."""
+        writer = self.add_writer()
         await eventually(lambda: self.sync["leases"].find_one({"resume_token": {"$ne": None}}))
         return writer
 
@@ -71,21 +71,21 @@ class Desk:
         )
         return await self.store.apply(action)
 
-    async def whole(self, seconds=20):
-        """Until the ledger is the players' own, and says so by the recipe of the docs."""
+    async def wait_complete(self, seconds=20):
+        """Wait until the ledger agrees with the players, checked by the recipe of docs/ledger.md."""
         last = []
 
-        def right():
+        def is_complete():
             last[:] = problems(self.sync)
             return not last
 
         try:
-            await eventually(right, seconds)
+            await eventually(is_complete, seconds)
         except AssertionError as error:
             raise AssertionError("\n".join(last)) from error
 
-    async def abandon(self, writer):
-        """As a crash: nothing is finished and the lease is not given up."""
+    async def crash(self, writer):
+        """End a writer as a crash does: it finishes nothing and keeps its lease."""
         writer.task.cancel()
         await asyncio.wait([writer.task])
         self.running.remove(writer)
@@ -103,18 +103,18 @@ class Desk:
         self.sync.client.close()
 
 
-def case(player="alice", reason="speed hack"):
+def moderation_request(player="alice", reason="speed hack"):
     return ModerationRequest(player, "mod", reason)
 
 
 @asynccontextmanager
-async def open_desk(uri, name, driver="pymongo", **options):
-    """`options`: those of `Desk`."""
+async def open_ledger_harness(uri, name, driver="pymongo", **options):
+    """Run a `LedgerHarness`; `options` are its arguments."""
     client = connect(uri, driver)
     await indexes.ensure(client, name)
     await maybe_await(client.close())
-    desk = Desk(uri, name, driver, **options)
+    harness = LedgerHarness(uri, name, driver, **options)
     try:
-        yield desk
+        yield harness
     finally:
-        await desk.close()
+        await harness.close()
