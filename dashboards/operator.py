@@ -29,7 +29,7 @@ RECONCILE = "controller_runtime_reconcile"
 AGE = "leaderboard_operator_watch_age_seconds"
 WITNESS = series(AGE, scope=OPERATOR)
 BLIND = 120
-"""Seconds that the watch may be out of step; at 180 the probe has the operator started anew."""
+"""Maximum age of the watch in seconds. At 180 the liveness probe restarts the operator."""
 VERDICT = {
     0.0: ("at work", GREEN),
     1.0: ("reconciles fail", ORANGE),
@@ -152,10 +152,10 @@ def _reconciles() -> list[Panel]:
             width=12,
         ),
         lines(
-            "Wishes to reconcile",
-            "What does it hear? Without a change there is a look at each Leaderboard from time to time, and no more.",
+            "Reconcile requests",
+            "How many changes arrive? Without changes, each Leaderboard is reconciled every five minutes.",
             "ops",
-            query(total(rate("workqueue_adds_total", QUEUE, scope=OPERATOR)), "wishes"),
+            query(total(rate("workqueue_adds_total", QUEUE, scope=OPERATOR)), "requests"),
             width=12,
         ),
     ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from leaderboard_operator.monitoring.objectives import PLAYERS, promised
-from leaderboard_operator.spec.runtime import Slo
+from leaderboard_operator.monitoring.objectives import PLAYERS, objective_targets
+from leaderboard_operator.spec.operations import Slo
 
 WHERE = ('cluster=~"$cluster"', 'namespace=~"$namespace"', 'leaderboard=~"$leaderboard"')
 """What the variables select. All of them match a series that does not have the label, as one outside Kubernetes."""
@@ -128,4 +128,4 @@ def _known() -> str:
 
 def _default(slo: str) -> tuple[str, float]:
     """Threshold and share of an objective where no operator exports it."""
-    return next((limit, share) for (name, limit), share in promised(Slo()).items() if name == slo)
+    return next((limit, share) for (name, limit), share in objective_targets(Slo()).items() if name == slo)

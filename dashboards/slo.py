@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders import stat, table
 
 from dashboards.panels import GREEN, ORANGE, RED, YELLOW, Look, column, figures, now, rows
 from dashboards.queries import EACH, WHERE, Scope, budget, failed, join, late, series, slow
-from leaderboard_operator.monitoring.objectives import BURNS, MONTH
+from leaderboard_operator.monitoring.objectives import BUDGET_PERIOD, BURNS
 
 HURTS = min((each.factor for each in BURNS if each.severity == "page"), key=float)
 """The burn rate from which on players are hurt: the lower one of those that page."""
@@ -40,7 +40,7 @@ class Objective(NamedTuple):
 
     def left(self) -> str:
         """The share of the error budget of a month that is left, of the Leaderboard with least."""
-        month = join("max", series(f"leaderboard:{self.recorded}:ratio_rate{MONTH}"), *EACH)
+        month = join("max", series(f"leaderboard:{self.recorded}:ratio_rate{BUDGET_PERIOD}"), *EACH)
         return f"1 - max({month} / {budget(self.slo)})"
 
 

@@ -1,11 +1,11 @@
-"""The operator: makes a running service of each `Leaderboard` resource, and keeps it so."""
+"""The operator: runs the service of each `Leaderboard` resource."""
 
 from importlib.metadata import version
 
 VERSION = version("leaderboard")
-"""The release that the operator belongs to, and whose image it runs unless told otherwise."""
+"""The release of the operator, and of the default image of Leaderboards."""
 
 GROUP, API_VERSION, PLURAL, KIND = "leaderboard.dev", "v1alpha1", "leaderboards", "Leaderboard"
 
 MANAGER = "leaderboard-operator"
-"""The field manager of all that the operator writes, and its name in labels, Events and the Lease."""
+"""The field manager of all writes, and the name of the operator in labels and Events."""

@@ -1,4 +1,4 @@
-"""The API server: the only importer of the Kubernetes client. Objects are plain dictionaries, as on the wire."""
+"""Access to the API server. Only this module imports the Kubernetes client. Objects are plain dictionaries."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ Object = dict[str, Any]
 Query = Iterable[tuple[str, str]]
 
 REQUEST_SECONDS = 5.0
-"""Longest wait for one answer: shorter than a lease lives on without renewal, so that no write outlives its right."""
+"""Timeout of a request. A write thus ends before another operator may take the lease."""
 
-LONGEST_RETRY = 120.0
-"""Longest wait that a Retry-After is followed for."""
+MAX_RETRY_AFTER_SECONDS = 120.0
 
-CHUNK = 500
-"""Objects in one answer to a list."""
+PAGE_SIZE = 500
+"""Maximum number of objects in one response to a list."""
 
 _ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -34,8 +33,10 @@ _JSON, _APPLY, _MERGE = "application/json", "application/apply-patch+yaml", "app
 
 
 class ApiError(Exception):
-    """The API server refuses: `reason` is Kubernetes' own word, such as NotFound or Conflict. `retry_after`: seconds
-    that it asks to wait for before the next request."""
+    """The API server refuses a request. `reason` is that of Kubernetes, such as NotFound or Conflict.
+
+    `retry_after`: seconds until the next request, from the header Retry-After.
+    """
 
     def __init__(self, status: int, reason: str, message: str, retry_after: float = 0.0) -> None:
         super().__init__(f"{status} {reason}: {message}")
@@ -46,7 +47,7 @@ class ApiError(Exception):
 
 
 def terminating(error: ApiError) -> bool:
-    """Whether an object could not be created because its namespace is being deleted."""
+    """Whether the error is that the namespace of a new object is being deleted."""
     return error.status == HTTPStatus.FORBIDDEN and "being terminated" in error.message
 
 
@@ -55,34 +56,33 @@ _MALFORMED = ("failed to create typed patch object", "failed to convert new obje
 
 
 def refused(error: ApiError) -> bool:
-    """Whether the API server will never accept this object, because of its content or a policy.
+    """Whether the API server refuses this object permanently, because of its content or a policy.
 
-    Server-side apply answers 500 to a field that the schema does not have, or has with another type (Kubernetes 1.35).
+    Server-side apply returns 500 for a field that is unknown or has another type (Kubernetes 1.35).
     """
     malformed = error.status == HTTPStatus.INTERNAL_SERVER_ERROR and error.message.startswith(_MALFORMED)
     return malformed or error.status in _REFUSALS
 
 
 class Unreachable(Exception):
-    """The API server does not answer."""
+    """The API server does not respond."""
 
 
 class NotLeading(Exception):
-    """A write was about to be made by who does not hold the lease."""
+    """A write was refused because this operator does not hold the lease."""
 
 
 class Collection(msgspec.Struct, frozen=True):
-    """Where objects of a kind are: `path()` of a collection, `path(name)` of an object."""
+    """The path of a collection (`collection()`) and of its objects (`collection(name)`)."""
 
     api_version: str
     plural: str
     namespace: str | None = None
 
     def __call__(self, name: str = "", subresource: str = "") -> str:
-        """The path of the collection, an object, or a subresource of it."""
         root = "/apis" if "/" in self.api_version else "/api"
-        where = f"namespaces/{self.namespace}/" if self.namespace else ""
-        parts = [f"{root}/{self.api_version}/{where}{self.plural}", name, subresource]
+        scope = f"namespaces/{self.namespace}/" if self.namespace else ""
+        parts = [f"{root}/{self.api_version}/{scope}{self.plural}", name, subresource]
         return "/".join(part for part in parts if part)
 
 
@@ -92,13 +92,16 @@ def leaderboards(namespace: str) -> Collection:
 
 
 def controller_uid(live: Object) -> str | None:
-    """The uid of the controller that an object belongs to."""
+    """The uid of the controller that owns an object."""
     owners = live["metadata"].get("ownerReferences", [])
-    return next((each["uid"] for each in owners if each.get("controller")), None)
+    return next((owner["uid"] for owner in owners if owner.get("controller")), None)
 
 
 class Cluster:
-    """A client. `may_write` is asked before each write; `observe` hears of each request's method and answer."""
+    """A client for the API server. All requests raise ApiError and Unreachable.
+
+    `may_write` is called before each write, `observe` after each request with its method and status code.
+    """
 
     def __init__(
         self,
@@ -106,21 +109,21 @@ class Cluster:
         *,
         may_write: Callable[[], bool] = lambda: True,
         observe: Callable[[str, str], None] = lambda method, code: None,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._client = client.ApiClient(configuration)
         self._may_write = may_write
         self._observe = observe
+        self._request_seconds = request_seconds
 
     async def close(self) -> None:
-        """Close connections."""
         await self._client.close()
 
     async def get(self, path: str, query: Query = ()) -> Object:
-        """An object, or what else there is at `path`. Raises ApiError and Unreachable, as all methods do."""
         return await self._request("GET", path, query=query)
 
     async def find(self, path: str, query: Query = ()) -> Object | None:
-        """An object, or None where there is none."""
+        """The object at `path`; None if there is none."""
         try:
             return await self.get(path, query)
         except ApiError as error:
@@ -130,7 +133,7 @@ class Cluster:
 
     async def list(self, path: str, labels: dict[str, str] | None = None) -> list[Object]:
         """The objects of a collection that carry all `labels`. An unknown kind has none."""
-        query = [("limit", str(CHUNK))]
+        query = [("limit", str(PAGE_SIZE))]
         if labels:
             query.append(("labelSelector", ",".join(f"{name}={value}" for name, value in labels.items())))
         items: list[Object] = []
@@ -142,7 +145,7 @@ class Cluster:
         return items
 
     async def apply(self, path: str, object_: Object) -> Object:
-        """Server-side apply: what we name is ours, what we no longer name goes, what others own stays."""
+        """Server-side apply. Fields of an earlier apply that `object_` lacks are removed, fields of others stay."""
         query = [("fieldManager", MANAGER), ("force", "true")]
         return await self._write("PATCH", path, object_, content=_APPLY, query=query)
 
@@ -151,15 +154,14 @@ class Cluster:
         return await self._write("PATCH", path, patch, content=_MERGE, query=[("fieldManager", MANAGER)])
 
     async def create(self, path: str, object_: Object) -> Object:
-        """Create an object in a collection."""
         return await self._write("POST", path, object_, query=[("fieldManager", MANAGER)])
 
     async def replace(self, path: str, object_: Object) -> Object:
-        """Replace an object, unless it has changed since (409)."""
+        """Replace an object. Fails with 409 if its resourceVersion is outdated."""
         return await self._write("PUT", path, object_, query=[("fieldManager", MANAGER)])
 
     async def delete(self, path: str, uid: str) -> None:
-        """Delete the very object that was seen, and what it owns; one that is gone already is no error."""
+        """Delete the object with this uid, and the objects that it owns. It may be deleted already."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
             await self._write("DELETE", path, options)
@@ -180,20 +182,20 @@ class Cluster:
             request = await self._client.param_serialize(
                 method, path, query_params=list(query), header_params=headers, body=body, auth_settings=["BearerToken"]
             )
-            answer = await self._client.call_api(*request, _request_timeout=REQUEST_SECONDS)
-            data = await answer.read()
+            response = await self._client.call_api(*request, _request_timeout=self._request_seconds)
+            data = await response.read()
         except (aiohttp.ClientError, OSError) as error:
             self._observe(method, "<error>")
             raise Unreachable(f"{method} {path}: {str(error) or type(error).__name__}") from error
-        self._observe(method, str(answer.status))
-        return _read(answer.status, data, answer.headers.get("Retry-After", ""))
+        self._observe(method, str(response.status))
+        return _read(response.status, data, response.headers.get("Retry-After", ""))
 
 
 def _read(status: int, data: bytes, retry_after: str = "") -> Object:
     try:
         body = msgspec.json.decode(data) if data else {}
     except msgspec.DecodeError:
-        body = {}  # a proxy's error page
+        body = {}  # the error page of a proxy
     if status >= HTTPStatus.BAD_REQUEST or not isinstance(body, dict):
         body = body if isinstance(body, dict) else {}
         reason, message = body.get("reason") or _phrase(status), body.get("message") or ""
@@ -202,8 +204,8 @@ def _read(status: int, data: bytes, retry_after: str = "") -> Object:
 
 
 def _seconds(retry_after: str) -> float:
-    """A Retry-After in seconds, as an API server sends it; a date, of a proxy, is left to the backoff."""
-    return min(float(retry_after), LONGEST_RETRY) if retry_after.isascii() and retry_after.isdigit() else 0.0
+    """Retry-After in seconds, which the API server sends. A date, which a proxy may send, is ignored."""
+    return min(float(retry_after), MAX_RETRY_AFTER_SECONDS) if retry_after.isascii() and retry_after.isdigit() else 0.0
 
 
 def _phrase(status: int) -> str:
@@ -214,26 +216,26 @@ def _phrase(status: int) -> str:
 
 
 async def configure() -> client.Configuration:
-    """How the API server is reached: as KUBECONFIG says, else as the pod does that we are in."""
-    found = client.Configuration()
+    """The configuration from KUBECONFIG, otherwise that of the pod."""
+    configuration = client.Configuration()
     if os.environ.get("KUBECONFIG"):
-        await config.load_kube_config(client_configuration=found)
+        await config.load_kube_config(client_configuration=configuration)
     else:
-        config.load_incluster_config(client_configuration=found)
-    # Found once: aiohttp would look into the environment and ~/.netrc for each request, in threads.
-    found.client_session_kwargs = {"trust_env": False}
-    found.proxy = found.proxy or _proxy(found.host)
-    return found
+        config.load_incluster_config(client_configuration=configuration)
+    # Read once: aiohttp would read the environment and ~/.netrc for each request, in threads.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or _proxy(configuration.host)
+    return configuration
 
 
 def _proxy(url: str) -> str | None:
-    """The proxy by which the environment has an address reached."""
-    place = urlsplit(url)
-    return None if proxy_bypass(place.netloc) else getproxies().get(place.scheme)
+    """The proxy of the environment for a URL."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 def own_namespace() -> str:
-    """The namespace that we are in: the current one of KUBECONFIG, else the pod's."""
+    """The namespace of the operator: the current one of KUBECONFIG, otherwise that of the pod."""
     if not os.environ.get("KUBECONFIG"):
         return _ACCOUNT_NAMESPACE.read_text().strip()
     _, active = config.list_kube_config_contexts()

@@ -1,4 +1,4 @@
-"""Conditions: what a Leaderboard's status says, each with a stable reason, and what is wrong with it."""
+"""Status conditions, and the explanations and problems that they report."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from typing import Any
 
 import msgspec
 
-LONGEST_MESSAGE = 4096
-"""Characters of a message. What it cites is of any length, such as the keys of a Secret, and the CRD has a bound."""
+MAX_MESSAGE_LENGTH = 4096
+"""The CRD bounds messages, and a quoted text, such as the keys of a Secret, may be longer."""
 
 
-class Trouble(msgspec.Struct, frozen=True):
-    """Something that keeps a Leaderboard from what was asked for. `message` names the cause and what to do."""
+class Explanation(msgspec.Struct, frozen=True):
+    """Reason and message of a condition."""
 
     reason: str
     message: str
 
 
+class Problem(Explanation, frozen=True):
+    """The explanation of a difference from the spec. `message` names the cause and the remedy."""
+
+
 class Condition(msgspec.Struct, frozen=True):
-    """A condition, but for its times."""
+    """A condition without its times."""
 
     type: str
     status: str
@@ -27,27 +31,29 @@ class Condition(msgspec.Struct, frozen=True):
     message: str
 
     @classmethod
-    def of(cls, type_: str, why: Trouble, *, so: bool | None) -> Condition:
-        """A condition that is so, is not so, or (None) is not known."""
-        message = why.message
-        if len(message) > LONGEST_MESSAGE:
-            message = message[: LONGEST_MESSAGE - 1] + "…"
-        return cls(type_, {True: "True", False: "False", None: "Unknown"}[so], why.reason, message)
+    def of(cls, type_: str, explanation: Explanation, *, status: bool | None) -> Condition:
+        """A condition with a shortened message. `status` None is Unknown."""
+        message = explanation.message
+        if len(message) > MAX_MESSAGE_LENGTH:
+            message = message[: MAX_MESSAGE_LENGTH - 1] + "…"
+        return cls(type_, {True: "True", False: "False", None: "Unknown"}[status], explanation.reason, message)
 
 
 def condition(live: dict[str, Any] | None, type_: str) -> dict[str, Any]:
-    """A condition of a live object, as its controller reports it; empty where there is none."""
-    found: list[dict[str, Any]] = (live or {}).get("status", {}).get("conditions", [])
-    return next((each for each in found if each["type"] == type_), {})
+    """A condition that the controller of a live object reports; empty if there is none."""
+    conditions: list[dict[str, Any]] = (live or {}).get("status", {}).get("conditions", [])
+    return next((row for row in conditions if row["type"] == type_), {})
 
 
-def dated(found: list[Condition], before: list[dict[str, Any]], generation: int, now: datetime) -> list[dict[str, Any]]:
-    """The conditions as the status holds them; a status that stays keeps its time."""
-    known = {each["type"]: each for each in before}
+def with_times(
+    conditions: list[Condition], before: list[dict[str, Any]], generation: int, now: datetime
+) -> list[dict[str, Any]]:
+    """The conditions in the form of the status. An unchanged status keeps its transition time."""
+    previous = {row["type"]: row for row in before}
     stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     rows = []
-    for each in found:
-        old = known.get(each.type)
-        since = old["lastTransitionTime"] if old and old["status"] == each.status else stamp
-        rows.append({**msgspec.to_builtins(each), "lastTransitionTime": since, "observedGeneration": generation})
+    for condition_ in conditions:
+        old = previous.get(condition_.type)
+        since = old["lastTransitionTime"] if old and old["status"] == condition_.status else stamp
+        rows.append({**msgspec.to_builtins(condition_), "lastTransitionTime": since, "observedGeneration": generation})
     return rows

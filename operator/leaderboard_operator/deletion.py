@@ -1,6 +1,6 @@
-"""A Leaderboard that is being deleted. Kubernetes takes its objects away; only a database to be dropped needs us.
+"""The deletion of a Leaderboard. Kubernetes deletes its objects; the operator has its database dropped.
 
-The operator connects to no database: a Job in the Leaderboard's namespace drops it, and only if the owner that is
+The operator itself connects to no database. A Job in the namespace of the Leaderboard drops the database, if the owner
 recorded in the database is this Leaderboard.
 """
 
@@ -22,147 +22,148 @@ from leaderboard_operator.cluster import (
     refused,
     terminating,
 )
-from leaderboard_operator.conditions import Trouble
-from leaderboard_operator.resources.container import CONTAINER
-from leaderboard_operator.resources.dropjob import KEPT, drop_job, drop_labels
-from leaderboard_operator.resources.names import UID_LABEL, Board
-from leaderboard_operator.secretkeys import Keys
+from leaderboard_operator.conditions import Explanation, Problem
+from leaderboard_operator.resources.deployment import CONTAINER
+from leaderboard_operator.resources.drop_job import DATABASE_KEPT, drop_job, drop_labels
+from leaderboard_operator.resources.view import UID_LABEL, LeaderboardView
+from leaderboard_operator.secret_refs import SecretState
 
 FINALIZER = f"{GROUP}/drop-database"
 
 Object = dict[str, Any]
 
 POD_GRACE = timedelta(seconds=30)
-"""How long a Job may have no pod before its condition says so: the Job controller takes moments."""
+"""Time until a Job must have a pod."""
 
 
-class Step(msgspec.Struct, frozen=True):
-    """How far a drop is: `done`, or (`stuck`) what keeps it from going on, or what it waits for."""
+class DropProgress(msgspec.Struct, frozen=True):
+    """The progress of a drop. `explanation` is a Problem if the drop cannot continue."""
 
-    why: Trouble
+    explanation: Explanation
     done: bool = False
-    stuck: bool = False
 
 
 async def set_finalizer(cluster: Cluster, live: Object, *, wanted: bool) -> None:
-    """Have the finalizer on the resource exactly while its database is to be dropped with it."""
+    """Add or remove the finalizer, which a Leaderboard with the deletion policy `Delete` has."""
     meta = live["metadata"]
-    have: list[str] = meta.get("finalizers", [])
-    if wanted == (FINALIZER in have):
+    current: list[str] = meta.get("finalizers", [])
+    if wanted == (FINALIZER in current):
         return
-    finalizers = [*have, FINALIZER] if wanted else [each for each in have if each != FINALIZER]
+    finalizers = [*current, FINALIZER] if wanted else [name for name in current if name != FINALIZER]
     path = leaderboards(meta["namespace"])(meta["name"])
     patch = {"metadata": {"finalizers": finalizers, "resourceVersion": meta["resourceVersion"]}}
     live["metadata"] = (await cluster.merge(path, patch))["metadata"]
 
 
-async def namespace_ends(cluster: Cluster, namespace: str) -> bool:
-    """Whether the namespace is being deleted: no Job can be created in it then, and Secrets go in any order."""
+async def namespace_terminates(cluster: Cluster, namespace: str) -> bool:
+    """Whether the namespace is being deleted. No Job can be created then, and Secrets are deleted in any order."""
     try:
-        found = await cluster.find(f"/api/v1/namespaces/{namespace}")
+        live = await cluster.find(f"/api/v1/namespaces/{namespace}")
     except ApiError as error:
         if error.status == HTTPStatus.FORBIDDEN:
-            return False  # a role of an older chart; the creation of the Job tells
+            return False  # the role of an older chart; the creation of the Job then fails
         raise
-    return found is None or "deletionTimestamp" in found["metadata"]
+    return live is None or "deletionTimestamp" in live["metadata"]
 
 
-async def drop_database(cluster: Cluster, board: Board, keys: Keys) -> Step:
-    """End the pods, then have a Job drop the database."""
-    wanted = drop_job(board)
-    path = _jobs(board)(wanted["metadata"]["name"])
+async def drop_database(cluster: Cluster, leaderboard: LeaderboardView, secrets: SecretState) -> DropProgress:
+    """Delete the pods, then create the Job that drops the database, and follow it."""
+    wanted = drop_job(leaderboard)
+    path = _jobs(leaderboard)(wanted["metadata"]["name"])
     job = await cluster.find(path)
     if job is not None:
-        return await _followed(cluster, board, path, job)
-    await _end_deployment(cluster, board)
-    if await cluster.list(Collection("v1", "pods", board.namespace)(), board.labels):
-        return Step(Trouble("PodsEnding", "The database is dropped once the pods have ended"))
-    if keys.database is not None:
-        return _not_dropped(keys.database.message)
+        return await _job_progress(cluster, leaderboard, path, job)
+    await _delete_deployment(cluster, leaderboard)
+    if await cluster.list(Collection("v1", "pods", leaderboard.namespace)(), leaderboard.labels):
+        return DropProgress(Explanation("PodsEnding", "The database is dropped after the pods have ended"))
+    if secrets.database_problem is not None:
+        return _not_dropped(secrets.database_problem.message)
     try:
-        await cluster.create(_jobs(board)(), wanted)
+        await cluster.create(_jobs(leaderboard)(), wanted)
     except ApiError as error:
-        return _refused(board, error)
+        return _refused(leaderboard, error)
     return _dropping(wanted)
 
 
-async def keep_database(cluster: Cluster, board: Board) -> None:
-    """End a drop that has begun, since the database is to stay after all."""
-    path = _jobs(board)(drop_job(board)["metadata"]["name"])
+async def keep_database(cluster: Cluster, leaderboard: LeaderboardView) -> None:
+    """Delete the Job of a drop, after a change of the deletion policy to `Retain`."""
+    path = _jobs(leaderboard)(drop_job(leaderboard)["metadata"]["name"])
     job = await cluster.find(path)
-    if job is not None and _ours(board, job):
+    if job is not None and _is_own_job(leaderboard, job):
         await cluster.delete(path, job["metadata"]["uid"])
 
 
-def kept_with_namespace(board: Board) -> Trouble:
-    """The namespace ends before the database could be dropped."""
+def kept_with_namespace(leaderboard: LeaderboardView) -> Explanation:
+    """The explanation for a database that is kept because its namespace is being deleted."""
     text = (
-        f"The namespace is being deleted, in which no Job can be created: the database {board.spec.database.name!r} is "
-        "kept. To have databases dropped, delete the Leaderboards before their namespace"
+        f"The database {leaderboard.spec.database.name!r} is kept, because no Job can be created in a namespace that "
+        "is being deleted. To drop databases, delete the Leaderboards before their namespace"
     )
-    return Trouble("DatabaseKept", text)
+    return Explanation("DatabaseKept", text)
 
 
-async def _followed(cluster: Cluster, board: Board, path: str, job: Object) -> Step:
+async def _job_progress(cluster: Cluster, leaderboard: LeaderboardView, path: str, job: Object) -> DropProgress:
     name = job["metadata"]["name"]
-    if not _ours(board, job):
-        return _not_dropped(f"the Job {name} exists and is not this Leaderboard's; delete or rename it")
-    ended = {each["type"]: each for each in job.get("status", {}).get("conditions", []) if each["status"] == "True"}
-    found = await cluster.list(Collection("v1", "pods", board.namespace)(), drop_labels(board))
-    code, said = pods.outcome(found, CONTAINER)
+    if not _is_own_job(leaderboard, job):
+        return _not_dropped(f"a Job {name} of another owner exists; delete it")
+    ended = {row["type"]: row for row in job.get("status", {}).get("conditions", []) if row["status"] == "True"}
+    job_pods = await cluster.list(Collection("v1", "pods", leaderboard.namespace)(), drop_labels(leaderboard))
+    code, errors = pods.container_result(job_pods, CONTAINER)
     if "Complete" in ended or code == 0:
         await cluster.delete(path, job["metadata"]["uid"])
-        return Step(Trouble("DatabaseDropped", f"The database {board.spec.database.name!r} is dropped"), done=True)
-    if code == KEPT:
+        dropped = Explanation("DatabaseDropped", f"The database {leaderboard.spec.database.name!r} is dropped")
+        return DropProgress(dropped, done=True)
+    if code == DATABASE_KEPT:
         await cluster.delete(path, job["metadata"]["uid"])
-        return Step(Trouble("DatabaseKept", f"The database is kept: {said}"), done=True)
+        return DropProgress(Explanation("DatabaseKept", f"The database is kept: {errors}"), done=True)
     if "Failed" not in ended and code is None:
-        return _dropping(job, _pod_trouble(job, found, datetime.now(UTC)))
-    ending = ended.get("Failed", {}).get("message") or "it failed"
-    return _not_dropped(said or f"the Job {name} says: {ending}. `kubectl events --for job/{name}` has its Events")
+        return _dropping(job, _pod_problem(job, job_pods, datetime.now(UTC)))
+    failure = ended.get("Failed", {}).get("message") or "it has no message"
+    text = f"the Job {name} failed: {failure}. Check `kubectl events --for job/{name}`"
+    return _not_dropped(errors or text)
 
 
-def _pod_trouble(job: Object, found: list[Object], now: datetime) -> Trouble | None:
-    """What keeps the pod of a Job from running, or from being made."""
+def _pod_problem(job: Object, job_pods: list[Object], now: datetime) -> Problem | None:
+    """The problem of the pod of a Job, or of its creation."""
     since = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
-    if found or now - since < POD_GRACE:
-        return pods.trouble(found, now)
+    if job_pods or now - since < POD_GRACE:
+        return pods.problem(job_pods, now)
     name = job["metadata"]["name"]
-    text = f"It has no pod, which a quota or a policy may refuse; `kubectl events --for job/{name}` says why"
-    return Trouble("PodsRefused", text)
+    text = f"It has no pod; a quota or a policy may refuse it. Check `kubectl events --for job/{name}`"
+    return Problem("PodsRefused", text)
 
 
-async def _end_deployment(cluster: Cluster, board: Board) -> None:
-    path = Collection("apps/v1", "deployments", board.namespace)(board.name)
+async def _delete_deployment(cluster: Cluster, leaderboard: LeaderboardView) -> None:
+    path = Collection("apps/v1", "deployments", leaderboard.namespace)(leaderboard.name)
     deployment = await cluster.find(path)
-    if deployment is not None and controller_uid(deployment) == board.uid:
+    if deployment is not None and controller_uid(deployment) == leaderboard.uid:
         await cluster.delete(path, deployment["metadata"]["uid"])
 
 
-def _ours(board: Board, job: Object) -> bool:
-    return bool(job["metadata"].get("labels", {}).get(UID_LABEL) == board.uid)
+def _is_own_job(leaderboard: LeaderboardView, job: Object) -> bool:
+    return bool(job["metadata"].get("labels", {}).get(UID_LABEL) == leaderboard.uid)
 
 
-def _jobs(board: Board) -> Collection:
-    return Collection("batch/v1", "jobs", board.namespace)
+def _jobs(leaderboard: LeaderboardView) -> Collection:
+    return Collection("batch/v1", "jobs", leaderboard.namespace)
 
 
-def _dropping(job: Object, trouble: Trouble | None = None) -> Step:
+def _dropping(job: Object, problem: Problem | None = None) -> DropProgress:
     text = f"The Job {job['metadata']['name']} drops the database"
-    return Step(Trouble("DroppingDatabase", f"{text}. {trouble.message}" if trouble else text))
+    return DropProgress(Explanation("DroppingDatabase", f"{text}. {problem.message}" if problem else text))
 
 
-def _refused(board: Board, error: ApiError) -> Step:
+def _refused(leaderboard: LeaderboardView, error: ApiError) -> DropProgress:
     if terminating(error):
-        return Step(kept_with_namespace(board), done=True)
+        return DropProgress(kept_with_namespace(leaderboard), done=True)
     if refused(error):
-        return _not_dropped(f"its Job is refused: {error.message}")
+        return _not_dropped(f"the API server refuses its Job: {error.message}")
     raise error
 
 
-def _not_dropped(why: str) -> Step:
+def _not_dropped(cause: str) -> DropProgress:
     text = (
-        f"The database cannot be dropped: {why}. The operator tries again. Resolve that, or set "
+        f"The database cannot be dropped: {cause}. The operator retries. Resolve the problem, or set "
         "spec.database.deletionPolicy to Retain to keep the database"
     )
-    return Step(Trouble("DatabaseNotDropped", text), stuck=True)
+    return DropProgress(Problem("DatabaseNotDropped", text))

@@ -1,4 +1,4 @@
-"""Events: one for each condition that changed, so that `kubectl describe` tells the history."""
+"""Kubernetes Events about changed conditions, which `kubectl describe` shows."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
-_TROUBLED = {"SecretsReady": "False", "DatabaseReady": "False", "Degraded": "True"}
-"""The conditions that tell of trouble, and the status by which they do."""
+_PROBLEM_STATUS = {"SecretsReady": "False", "DatabaseReady": "False", "Degraded": "True"}
+"""The status of each condition that reports a problem."""
 
 
 def transitions(before: list[Object], after: list[Object]) -> list[tuple[str, str, str]]:
-    """Type, reason and message of an Event for each trouble that is new, and for having become ready."""
-    known = {each["type"]: (each["status"], each["reason"]) for each in before}
-    found = []
-    for each in after:
-        if known.get(each["type"]) == (each["status"], each["reason"]):
+    """Type, reason and message of the Events for new problems and for becoming ready."""
+    previous = {row["type"]: (row["status"], row["reason"]) for row in before}
+    events = []
+    for row in after:
+        if previous.get(row["type"]) == (row["status"], row["reason"]):
             continue
-        if each["type"] == "Ready" and each["status"] == "True":
-            found.append(("Normal", each["reason"], each["message"]))
-        elif each["status"] == _TROUBLED.get(each["type"]):
-            found.append(("Warning", each["reason"], each["message"]))
-    return list(dict.fromkeys(found))
+        if row["type"] == "Ready" and row["status"] == "True":
+            events.append(("Normal", row["reason"], row["message"]))
+        elif row["status"] == _PROBLEM_STATUS.get(row["type"]):
+            events.append(("Warning", row["reason"], row["message"]))
+    return list(dict.fromkeys(events))
 
 
-async def post(cluster: Cluster, board: Object, type_: str, reason: str, message: str) -> None:
-    """Write one Event about a Leaderboard. One that cannot be written is told in the log, and not worth a retry."""
-    meta = board["metadata"]
+async def post(cluster: Cluster, leaderboard: Object, type_: str, reason: str, message: str) -> None:
+    """Create an Event about a Leaderboard. A failure is logged, not retried."""
+    meta = leaderboard["metadata"]
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     event = {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": f"{meta['name']}.{uuid4().hex[:16]}", "namespace": meta["namespace"]},
         "involvedObject": {
-            "apiVersion": board["apiVersion"],
-            "kind": board["kind"],
+            "apiVersion": leaderboard["apiVersion"],
+            "kind": leaderboard["kind"],
             "namespace": meta["namespace"],
             "name": meta["name"],
             "uid": meta["uid"],
@@ -59,19 +59,19 @@ async def post(cluster: Cluster, board: Object, type_: str, reason: str, message
     try:
         await _create(cluster, event)
     except (ApiError, Unreachable) as error:
-        log.warning("an Event was not written: %s", error)
+        log.warning("event not created: %s", error)
 
 
 async def _create(cluster: Cluster, event: Object) -> None:
-    """Create an Event; in a namespace that is being deleted nothing can be created, so it is about the namespace."""
+    """Create an Event. A terminating namespace accepts no objects: the Event is then about it, in `default`."""
     namespace = event["metadata"]["namespace"]
     try:
         await cluster.create(Collection("v1", "events", namespace)(), event)
     except ApiError as error:
         if not terminating(error):
             raise
-        about = {"apiVersion": "v1", "kind": "Namespace", "name": namespace}
+        regarding = {"apiVersion": "v1", "kind": "Namespace", "name": namespace}
         meta = {**event["metadata"], "namespace": "default"}
         message = f"Leaderboard {event['involvedObject']['name']}: {event['message']}"[:1024]
-        moved = {**event, "metadata": meta, "involvedObject": about, "message": message}
+        moved = {**event, "metadata": meta, "involvedObject": regarding, "message": message}
         await cluster.create(Collection("v1", "events", "default")(), moved)

@@ -1,131 +1,145 @@
-"""Where a Leaderboard is reached, from what was accepted: Service, Ingress, or HTTPRoute and Gateway."""
+"""The URL of a Leaderboard, from the status of its Service, Ingress, or HTTPRoute and Gateways."""
 
 from __future__ import annotations
 
 import msgspec
 
-from leaderboard_operator.conditions import Trouble
-from leaderboard_operator.resources.names import Board, Object
+from leaderboard_operator.conditions import Explanation
+from leaderboard_operator.resources.view import LeaderboardView, Object
 from leaderboard_operator.spec.exposure import Ingress, ParentRef
 
 _PORTS = {"http": 80, "https": 443}
 
 
 class Exposure(msgspec.Struct, frozen=True):
-    """Whether what `spec.exposure` asks for was accepted, why, and the URL by which clients reach the service now."""
+    """Whether controllers have accepted `spec.exposure`, and the current URL of the service."""
 
-    so: bool
-    why: Trouble
+    accepted: bool
+    explanation: Explanation
     url: str
 
 
 def exposure(
-    board: Board,
+    leaderboard: LeaderboardView,
     *,
     service: Object | None = None,
     ingress: Object | None = None,
     route: Object | None = None,
     gateways: dict[ParentRef, Object] | None = None,
 ) -> Exposure:
-    """What was accepted, from the live objects."""
-    asked = board.spec.exposure
-    if asked.ingress is not None:
-        return _ingress(board, asked.ingress, ingress)
-    if asked.gateway is not None and asked.gateway.parent_refs:
-        return _route(board, asked.gateway.hostnames, route, gateways or {})
-    if asked.service.type == "LoadBalancer":
-        return _load_balancer(board, service)
-    return Exposure(so=True, why=Trouble("InCluster", "The service is reached within the cluster"), url=inner(board))
+    """The exposure according to the live objects."""
+    spec = leaderboard.spec.exposure
+    if spec.ingress is not None:
+        return _ingress(leaderboard, spec.ingress, ingress)
+    if spec.gateway is not None and spec.gateway.parent_refs:
+        return _route(leaderboard, spec.gateway.hostnames, route, gateways or {})
+    if spec.service.type == "LoadBalancer":
+        return _load_balancer(leaderboard, service)
+    explanation = Explanation("InCluster", "Clients within the cluster reach the service")
+    return Exposure(accepted=True, explanation=explanation, url=internal_url(leaderboard))
 
 
-def inner(board: Board) -> str:
+def internal_url(leaderboard: LeaderboardView) -> str:
     """The URL within the cluster."""
-    return f"{board.scheme}://{board.name}.{board.namespace}.svc:{board.spec.exposure.service.port}"
+    return f"{leaderboard.scheme}://{leaderboard.name}.{leaderboard.namespace}.svc:{leaderboard.spec.exposure.service.port}"
 
 
-def _load_balancer(board: Board, service: Object | None) -> Exposure:
+def _load_balancer(leaderboard: LeaderboardView, service: Object | None) -> Exposure:
     address = _address(service)
     if not address:
-        text = f"The load balancer has no address yet; `kubectl describe service {board.name}` shows why"
-        return Exposure(so=False, why=Trouble("AddressPending", text), url=inner(board))
-    url = _url(board.scheme, address, board.spec.exposure.service.port)
-    return Exposure(so=True, why=Trouble("Accepted", f"The load balancer has the address {address}"), url=url)
+        text = f"The load balancer has no address yet; `kubectl describe service {leaderboard.name}` shows why"
+        return Exposure(accepted=False, explanation=Explanation("AddressPending", text), url=internal_url(leaderboard))
+    url = _url(leaderboard.scheme, address, leaderboard.spec.exposure.service.port)
+    return Exposure(
+        accepted=True, explanation=Explanation("Accepted", f"The load balancer has the address {address}"), url=url
+    )
 
 
-def _ingress(board: Board, asked: Ingress, ingress: Object | None) -> Exposure:
+def _ingress(leaderboard: LeaderboardView, spec: Ingress, ingress: Object | None) -> Exposure:
     if not _address(ingress):
-        text = f"No controller has taken the Ingress {board.name}; check its class, or the controller's log"
-        return Exposure(so=False, why=Trouble("NotAccepted", text), url=inner(board))
-    url = f"http{'s' if asked.tls_secret_name else ''}://{asked.host}"
-    return Exposure(so=True, why=Trouble("Accepted", "A controller has taken the Ingress"), url=url)
+        text = (
+            f"No controller has accepted the Ingress {leaderboard.name}; check its class and the log of the controller"
+        )
+        return Exposure(accepted=False, explanation=Explanation("NotAccepted", text), url=internal_url(leaderboard))
+    url = f"http{'s' if spec.tls_secret_name else ''}://{spec.host}"
+    return Exposure(
+        accepted=True, explanation=Explanation("Accepted", "A controller has accepted the Ingress"), url=url
+    )
 
 
-def _route(board: Board, hostnames: list[str], route: Object | None, gateways: dict[ParentRef, Object]) -> Exposure:
+def _route(
+    leaderboard: LeaderboardView, hostnames: list[str], route: Object | None, gateways: dict[ParentRef, Object]
+) -> Exposure:
     parents = (route or {}).get("status", {}).get("parents", [])
     generation = (route or {}).get("metadata", {}).get("generation", 0)
-    refusals = [_refusal(each, generation) for each in parents]
-    accepted = [each["parentRef"] for each, refusal in zip(parents, refusals, strict=True) if not refusal]
-    if accepted:  # one Gateway that routes is enough
+    refusals = [_refusal(parent, generation) for parent in parents]
+    accepted = [parent["parentRef"] for parent, refusal in zip(parents, refusals, strict=True) if not refusal]
+    if accepted:  # one Gateway is enough
         text = f"The Gateway {accepted[0]['name']} routes to the service"
-        urls = [_routed(hostnames, each, _gateway(board, each, gateways)) for each in accepted]
-        url = min(filter(None, urls), key=lambda each: not each.startswith("https:"), default=inner(board))
-        return Exposure(so=True, why=Trouble("Accepted", text), url=url)
+        urls = [_listener_url(hostnames, parent, _gateway(leaderboard, parent, gateways)) for parent in accepted]
+        found = [url for url in urls if url]
+        url = min(found, key=lambda url: not url.startswith("https:"), default=internal_url(leaderboard))
+        return Exposure(accepted=True, explanation=Explanation("Accepted", text), url=url)
     if refusals:
-        return Exposure(so=False, why=Trouble("RouteRefused", refusals[0]), url=inner(board))
-    text = "No Gateway has taken the HTTPRoute; check exposure.gateway.parentRefs, and that the Gateway's class has a "
-    return Exposure(so=False, why=Trouble("NotAccepted", f"{text}controller"), url=inner(board))
+        return Exposure(
+            accepted=False, explanation=Explanation("RouteRefused", refusals[0]), url=internal_url(leaderboard)
+        )
+    text = "No Gateway has accepted the HTTPRoute; check exposure.gateway.parentRefs and the controller of its class"
+    return Exposure(accepted=False, explanation=Explanation("NotAccepted", text), url=internal_url(leaderboard))
 
 
 def _refusal(parent: Object, generation: int) -> str:
-    """What a parent that does not route says, or waits for; empty where it routes."""
+    """Why a parent does not route; empty if it does."""
     name = parent["parentRef"]["name"]
-    current = [each for each in parent.get("conditions", []) if each.get("observedGeneration", 0) >= generation]
-    bad = [each for each in current if each["type"] in ("Accepted", "ResolvedRefs") and each["status"] != "True"]
-    if bad:
-        return f"The Gateway {name} does not route to the service: {bad[0]['reason']}: {bad[0].get('message', '')}"
-    if all(each["type"] != "Accepted" for each in current):
-        return f"The Gateway {name} has not looked at the HTTPRoute yet"
+    current = [row for row in parent.get("conditions", []) if row.get("observedGeneration", 0) >= generation]
+    failed = [row for row in current if row["type"] in ("Accepted", "ResolvedRefs") and row["status"] != "True"]
+    if failed:
+        return (
+            f"The Gateway {name} does not route to the service: {failed[0]['reason']}: {failed[0].get('message', '')}"
+        )
+    if all(row["type"] != "Accepted" for row in current):
+        return f"The Gateway {name} has not processed the HTTPRoute yet"
     return ""
 
 
-def _gateway(board: Board, parent: Object, gateways: dict[ParentRef, Object]) -> Object | None:
-    wanted = (parent["name"], parent.get("namespace", board.namespace))
-    found = (live for ref, live in gateways.items() if (ref.name, ref.namespace or board.namespace) == wanted)
-    return next(found, None)
+def _gateway(leaderboard: LeaderboardView, parent: Object, gateways: dict[ParentRef, Object]) -> Object | None:
+    wanted = (parent["name"], parent.get("namespace", leaderboard.namespace))
+    matches = (live for ref, live in gateways.items() if (ref.name, ref.namespace or leaderboard.namespace) == wanted)
+    return next(matches, None)
 
 
-def _routed(hostnames: list[str], parent: Object, gateway: Object | None) -> str:
-    """The URL by the Gateway's listener; empty where no host is known."""
-    hosts = [each for each in hostnames if not each.startswith("*")]
-    if gateway is None:  # not readable: a route for a host of one's own is for the world, and that is https
+def _listener_url(hostnames: list[str], parent: Object, gateway: Object | None) -> str:
+    """The URL of the first listener with a host, HTTPS before HTTP; empty without a host."""
+    hosts = [name for name in hostnames if not name.startswith("*")]
+    if gateway is None:  # the operator may not read it: a route with a host name is usually public, with HTTPS
         return f"https://{hosts[0]}" if hosts else ""
-    listeners = [each for each in gateway["spec"]["listeners"] if _takes(each, parent.get("sectionName"))]
-    address = next((each["value"] for each in gateway.get("status", {}).get("addresses", [])), "")
-    for listener in sorted(listeners, key=lambda each: each["protocol"] != "HTTPS"):
+    listeners = [row for row in gateway["spec"]["listeners"] if _accepts(row, parent.get("sectionName"))]
+    address = next((row["value"] for row in gateway.get("status", {}).get("addresses", [])), "")
+    for listener in sorted(listeners, key=lambda row: row["protocol"] != "HTTPS"):
         host = _host(hostnames, listener.get("hostname", ""), address)
         if host:
             return _url(listener["protocol"].lower(), host, listener["port"])
     return ""
 
 
-def _takes(listener: Object, section: str | None) -> bool:
-    """Whether a listener takes an HTTPRoute, which one of TCP or TLS does not, and is the one that is named."""
+def _accepts(listener: Object, section: str | None) -> bool:
+    """Whether a listener accepts HTTPRoutes, which one of TCP or TLS does not, and has the name of the section."""
     return listener["protocol"] in ("HTTP", "HTTPS") and section in (None, listener["name"])
 
 
 def _host(hostnames: list[str], served: str, address: str) -> str:
-    """A host that both the route and a listener have; the address if neither names one, empty if there is none."""
+    """A host of both the route and a listener. Without host names it is the address; empty if there is none."""
     if not hostnames and not served:
         return address
-    names = [_narrower(served or each, each) for each in hostnames] or [served]
-    return next((each for each in names if each and not each.startswith("*")), "")
+    names = [_narrower(served or name, name) for name in hostnames] or [served]
+    return next((name for name in names if name and not name.startswith("*")), "")
 
 
-def _narrower(one: str, other: str) -> str:
-    """The one of two names that the other covers, as `*.example` does `a.example`; empty if neither does."""
-    if _covers(one, other):
-        return other
-    return one if _covers(other, one) else ""
+def _narrower(left: str, right: str) -> str:
+    """The narrower of two host names: of `*.example` and `a.example` the second; empty if they do not overlap."""
+    if _covers(left, right):
+        return right
+    return left if _covers(right, left) else ""
 
 
 def _covers(pattern: str, name: str) -> bool:
@@ -133,9 +147,9 @@ def _covers(pattern: str, name: str) -> bool:
 
 
 def _address(live: Object | None) -> str:
-    """The first address of a load balancer that a Service or an Ingress got."""
+    """The first load balancer address of a Service or an Ingress."""
     entries = (live or {}).get("status", {}).get("loadBalancer", {}).get("ingress", [])
-    return next((each.get("hostname") or each.get("ip", "") for each in entries), "")
+    return next((entry.get("hostname") or entry.get("ip", "") for entry in entries), "")
 
 
 def _url(scheme: str, host: str, port: int) -> str:

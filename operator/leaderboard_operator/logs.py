@@ -1,4 +1,4 @@
-"""The operator's logs: in the service's format, with the current Leaderboard in each line, also in those of Kopf."""
+"""The operator's logs, in the format of the service. Each line, also of Kopf, names the current Leaderboard."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from typing import Literal, TextIO
 
 import leaderboard_logs
 from leaderboard_operator import KIND
-from leaderboard_operator.resources.names import Key
+from leaderboard_operator.resources.view import Key
 
 LEVELS = ("debug", "info", "warning", "error")
 
 FORMATS = ("auto", "json", "text")
 
-_at_hand: ContextVar[Key | None] = ContextVar("at_hand", default=None)
+_current: ContextVar[Key | None] = ContextVar("current_leaderboard", default=None)
 
 
 def configure(
     level: str = "info", log_format: Literal["auto", "json", "text"] = "auto", stream: TextIO | None = None
 ) -> None:
-    """Send every line to `stream` (default: stderr); `auto` is text on a terminal and json elsewhere."""
+    """Write all lines to `stream` (default: stderr). `auto` is text on a terminal, otherwise json."""
     leaderboard_logs.configure("leaderboard_operator", level, log_format, stream, context=_context)
-    # What Kopf says of its work is about every event, and below info holds what it read.
+    # Kopf logs each event at info, and the objects that it reads at debug.
     logging.getLogger("kopf").setLevel(max(logging.getLevelNamesMapping()[level.upper()], logging.WARNING))
-    logging.getLogger("kopf.objects").addFilter(_name_the_object)
+    logging.getLogger("kopf.objects").addFilter(_rename_kopf_fields)
 
 
 @contextmanager
-def about(key: Key) -> Iterator[None]:
-    """Lines of this task are about a Leaderboard."""
-    token = _at_hand.set(key)
+def log_context(key: Key) -> Iterator[None]:
+    """Add the Leaderboard to all log lines of the current task."""
+    token = _current.set(key)
     try:
         yield
     finally:
-        _at_hand.reset(token)
+        _current.reset(token)
 
 
 def _context() -> dict[str, str]:
-    key = _at_hand.get()
+    key = _current.get()
     return {} if key is None else {"namespace": key[0], "leaderboard": key[1]}
 
 
-def _name_the_object(record: logging.LogRecord) -> bool:
-    """Kopf hands objects of its own along; of these the name of what the line is about is told, under our names."""
+def _rename_kopf_fields(record: logging.LogRecord) -> bool:
+    """Replace Kopf's fields about an object by its namespace and name, under the operator's field names."""
     reference = record.__dict__.pop("k8s_ref", None)
     for name in ("settings", "k8s_skip"):
         record.__dict__.pop(name, None)

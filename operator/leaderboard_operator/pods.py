@@ -1,4 +1,4 @@
-"""What the pods of a Leaderboard tell: how many serve, and what keeps the others from it."""
+"""Problems of the pods of a Leaderboard, from their status."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from leaderboard_operator.conditions import Trouble, condition
+from leaderboard_operator.conditions import Problem, condition
 
 Object = dict[str, Any]
 
-PATIENCE = timedelta(seconds=15)
-"""How long a pod that was ready may be unready before its database is suspected; its probe has waited for 30 s."""
+UNREADY_GRACE = timedelta(seconds=15)
+"""Time for which a started pod may be unready. Its readiness probe has already waited for 30 s."""
 
 START_GRACE = timedelta(seconds=120)
-"""How long a pod that has never been ready since it started may take: it reads the board, or waits for an index."""
+"""Time until a new pod must be ready. It reads the board, or waits for an index."""
 
 PULL_GRACE = timedelta(seconds=60)
-"""How long after a pod's start a failed pull of its image is no trouble yet: registries fail for moments."""
+"""Time after a pod's start in which a failed pull of its image is not reported: registries fail for moments."""
 
 CREATION_GRACE = timedelta(seconds=180)
-"""How long after a pod's start its container may be waited for: a large image is pulled meanwhile, volumes mounted."""
+"""Time until the container of a pod must exist. The kubelet pulls a large image or mounts volumes."""
 
 SCHEDULING_GRACE = timedelta(seconds=90)
-"""How long a pod may find no node before that is trouble: a cluster autoscaler takes about a minute for a new one."""
+"""Time for which a pod may be unschedulable. A cluster autoscaler needs about a minute for a new node."""
 
 _NOT_PULLED = frozenset({"ErrImagePull", "ImagePullBackOff"})
 _NEVER_PULLED = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 _NOT_STARTED = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 _ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
-"""How the service ends that cannot start: one line for each fault."""
+"""The lines that the service writes if it cannot start, one per error."""
 
-_DATABASE_FAULTS = {
+_DATABASE_ERRORS = {
     r"belongs to \S+, and not to": "DatabaseInUse",
     r"standalone server": "Standalone",
     r"replica set is not initiated": "NotInitiated",
@@ -44,132 +44,137 @@ _DATABASE_FAULTS = {
     r"mongodb_uri": "InvalidConnectionString",
     r"MongoDB|database|the board": "Refused",
 }
-"""The reason, by a piece of what the service says; the first that fits. A test holds them against its sentences."""
+"""The reason by a pattern of the service's message; the first match counts. A test compares them with its messages."""
 
-DATABASE_REASONS = frozenset({*_DATABASE_FAULTS.values(), "NotAnswering"})
+DATABASE_REASONS = frozenset({*_DATABASE_ERRORS.values(), "NotAnswering"})
 
 
-class Sign(NamedTuple):
-    """A trouble, and the time from which it counts; None is at once."""
+class PendingProblem(NamedTuple):
+    """A problem and the end of its grace period. None: it is reported at once."""
 
-    trouble: Trouble
+    problem: Problem
     due: datetime | None = None
 
 
-def trouble(pods: list[Object], now: datetime) -> Trouble | None:
-    """What keeps a pod from serving: the first cause of those that are neither ready nor on their way out."""
-    return next((each.trouble for each in _signs(pods) if each.due is None or each.due <= now), None)
+def problem(pods: list[Object], now: datetime) -> Problem | None:
+    """The first problem of pods that are neither ready nor terminating."""
+    return next((found.problem for found in _all_problems(pods) if found.due is None or found.due <= now), None)
 
 
 def grace_left(pods: list[Object], now: datetime) -> timedelta | None:
-    """The time until the next sign of trouble counts; None where there is none that does not count yet."""
-    return min((each.due - now for each in _signs(pods) if each.due is not None and each.due > now), default=None)
+    """The time until the next grace period ends; None if there is none."""
+    return min((found.due - now for found in _all_problems(pods) if found.due and found.due > now), default=None)
 
 
-def _signs(pods: list[Object]) -> Iterator[Sign]:
+def _all_problems(pods: list[Object]) -> Iterator[PendingProblem]:
     for pod in pods:
         if condition(pod, "Ready").get("status") != "True" and not pod["metadata"].get("deletionTimestamp"):
-            yield from _troubles(pod)
+            yield from _pod_problems(pod)
 
 
-def outcome(pods: list[Object], name: str) -> tuple[int | None, str]:
-    """How a container of a Job's pod ended: its exit code and what it said; None where it has not.
+def container_result(pods: list[Object], name: str) -> tuple[int | None, str]:
+    """Exit code and error messages of a container of a Job's pod; None while it runs.
 
-    The others do not count: the proxy that a service mesh adds may run on, and so may the pod and the Job.
+    The result does not depend on other containers: the proxy of a service mesh may continue, and with it the pod.
     """
     for pod in pods:
         for container in pod.get("status", {}).get("containerStatuses", []):
-            ended = container.get("state", {}).get("terminated")
-            if ended is not None and container["name"] == name:
-                return ended["exitCode"], "; ".join(_ERROR.findall(ended.get("message") or ""))
+            terminated = container.get("state", {}).get("terminated")
+            if terminated is not None and container["name"] == name:
+                return terminated["exitCode"], "; ".join(_ERROR.findall(terminated.get("message") or ""))
     return None, ""
 
 
-def database_trouble(pods: list[Object], now: datetime) -> Trouble | None:
-    """The same, as far as it is about the database."""
-    found = trouble(pods, now)
+def database_problem(pods: list[Object], now: datetime) -> Problem | None:
+    """The first problem, if it concerns the database."""
+    found = problem(pods, now)
     return found if found is not None and found.reason in DATABASE_REASONS else None
 
 
-def _troubles(pod: Object) -> Iterator[Sign]:
+def _pod_problems(pod: Object) -> Iterator[PendingProblem]:
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":
-        text = f"No node takes the pods: {scheduled.get('message', '')}"
-        yield Sign(Trouble("Unschedulable", text), _after(SCHEDULING_GRACE, scheduled.get("lastTransitionTime")))
+        text = f"No node can run the pods: {scheduled.get('message', '')}"
+        yield PendingProblem(
+            Problem("Unschedulable", text), _after(SCHEDULING_GRACE, scheduled.get("lastTransitionTime"))
+        )
     for container in pod.get("status", {}).get("containerStatuses", []):
-        yield from _waiting(pod, container)
-        yield from (Sign(each) for each in _ended(container))
-        yield from _silent(pod, container)
-        yield from _crashing(container)
+        yield from _waiting_problems(pod, container)
+        yield from (PendingProblem(found) for found in _termination_problems(container))
+        yield from _unready_problems(pod, container)
+        yield from _crash_problems(container)
 
 
 def _after(grace: timedelta, *since: str | None) -> datetime | None:
-    """The end of a grace that began with the latest of some times, as Kubernetes writes them."""
-    known = [datetime.fromisoformat(each) for each in since if each]
+    """The end of a grace period that began at the latest of these times."""
+    known = [datetime.fromisoformat(time) for time in since if time]
     return max(known) + grace if known else None
 
 
-def _waiting(pod: Object, container: Object) -> Iterator[Sign]:
+def _waiting_problems(pod: Object, container: Object) -> Iterator[PendingProblem]:
     waiting = container.get("state", {}).get("waiting", {})
-    reason, said = waiting.get("reason"), waiting.get("message", "")
+    reason, message = waiting.get("reason"), waiting.get("message", "")
     if reason in _NOT_PULLED | _NEVER_PULLED:
         text = (
-            f"The image {container.get('image')} cannot be pulled ({reason}: {said}). Check spec.image and "
+            f"The image {container.get('image')} cannot be pulled ({reason}: {message}). Check spec.image and "
             "spec.imagePullSecrets"
         )
         due = _after(PULL_GRACE, pod["status"].get("startTime")) if reason in _NOT_PULLED else None
-        yield Sign(Trouble("ImageNotPulled", text), due)
+        yield PendingProblem(Problem("ImageNotPulled", text), due)
     elif reason == "ContainerCreating":
         text = (
-            "The container is not there yet. A volume whose Secret, ConfigMap or claim is missing, or a very large "
-            "image, may be why; `kubectl describe pod` says it"
+            "The container has not been created yet. Possible causes are a volume whose Secret, ConfigMap or claim is "
+            "missing, and a very large image. Check `kubectl describe pod`"
         )
         due = _after(CREATION_GRACE, pod["status"].get("startTime"))
         if due is not None:
-            yield Sign(Trouble("ContainerNotStarted", text), due)
+            yield PendingProblem(Problem("ContainerNotStarted", text), due)
     elif reason in _NOT_STARTED:
-        yield Sign(Trouble("ContainerNotStarted", f"The container cannot be started ({reason}): {said}"))
+        yield PendingProblem(Problem("ContainerNotStarted", f"The container cannot be started ({reason}): {message}"))
 
 
-def _ended(container: Object) -> Iterator[Trouble]:
+def _termination_problems(container: Object) -> Iterator[Problem]:
     for state in (container.get("state", {}), container.get("lastState", {})):
-        ended = state.get("terminated")
-        if ended is None:
+        terminated = state.get("terminated")
+        if terminated is None:
             continue
-        if ended.get("reason") == "OOMKilled":
+        if terminated.get("reason") == "OOMKilled":
             remedy = "Raise spec.template.spec.resources.limits.memory"
-            yield Trouble("OutOfMemory", f"A pod used more memory than it may. {remedy}")
-        faults = _ERROR.findall(ended.get("message") or "")
-        if faults:
-            yield _fault("; ".join(faults))
+            yield Problem("OutOfMemory", f"A pod was killed because it exceeded its memory limit. {remedy}")
+        errors = _ERROR.findall(terminated.get("message") or "")
+        if errors:
+            yield _startup_problem("; ".join(errors))
 
 
-def _crashing(container: Object) -> Iterator[Sign]:
-    """A container that ends again and again; comes after `_ended`, which knows more where it said why."""
+def _crash_problems(container: Object) -> Iterator[PendingProblem]:
+    """A container that exits repeatedly, reported after `_termination_problems`, which may have the error."""
     if container.get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff":
-        ended = container.get("lastState", {}).get("terminated", {})
+        terminated = container.get("lastState", {}).get("terminated", {})
         text = (
-            f"The container {container['name']} ends again and again, with exit code {ended.get('exitCode')}. "
-            "`kubectl logs --previous` of the pod may say why"
+            f"The container {container['name']} exits repeatedly, with exit code {terminated.get('exitCode')}. Check "
+            "`kubectl logs --previous` of the pod"
         )
-        yield Sign(Trouble("Crashing", text))
+        yield PendingProblem(Problem("Crashing", text))
 
 
-def _fault(text: str) -> Trouble:
-    reason = next((reason for sign, reason in _DATABASE_FAULTS.items() if re.search(sign, text)), "StartupFailed")
+def _startup_problem(text: str) -> Problem:
+    matches = (reason for pattern, reason in _DATABASE_ERRORS.items() if re.search(pattern, text))
+    reason = next(matches, "StartupFailed")
     remedy = " (spec.database.takeOverFrom)" if "database_previous_owner" in text else ""
-    return Trouble(reason, f"The service cannot start: {text}{remedy}")
+    return Problem(reason, f"The service cannot start: {text}{remedy}")
 
 
-def _silent(pod: Object, container: Object) -> Iterator[Sign]:
-    """A service that was ready and is no longer has lost its database; one that never was may be slow to start."""
+def _unready_problems(pod: Object, container: Object) -> Iterator[PendingProblem]:
+    """A pod that was ready and is not has lost its database. A pod that was never ready may be slow to start."""
     running = container.get("state", {}).get("running")
     since = condition(pod, "Ready").get("lastTransitionTime")
     if container.get("started") and running is not None and since:
         text = (
-            "The service runs, but its database does not answer or is far behind. Look at MongoDB, and at /readyz of a "
-            "pod, which says why it is not ready"
+            "The service runs, but its database does not answer or is far behind. Check MongoDB, and /readyz of a pod, "
+            "which has the reason"
         )
         started = running.get("startedAt")
         starting = started is not None and datetime.fromisoformat(since) <= datetime.fromisoformat(started)
-        yield Sign(Trouble("NotAnswering", text), _after(START_GRACE if starting else PATIENCE, since, started))
+        yield PendingProblem(
+            Problem("NotAnswering", text), _after(START_GRACE if starting else UNREADY_GRACE, since, started)
+        )

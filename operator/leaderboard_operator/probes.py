@@ -1,4 +1,4 @@
-"""What the kubelet and Prometheus ask: /healthz, /readyz and /metrics."""
+"""The HTTP endpoints for the kubelet and Prometheus: /healthz, /readyz and /metrics."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from leaderboard_operator.metrics import Metrics
 
 @asynccontextmanager
 async def serving(
-    host: str, ports: Sequence[int], metrics: Metrics, refresh: Callable[[], None], faults: Callable[[], list[str]]
+    host: str, ports: Sequence[int], metrics: Metrics, refresh: Callable[[], None], problems: Callable[[], list[str]]
 ) -> AsyncIterator[list[int]]:
-    """Serve at some ports; those that they became. `refresh` brings gauges up to date, `faults` says what is wrong."""
+    """Serve on these ports, and yield the actual ones. `refresh` updates gauges before each scrape.
+
+    `problems` returns the reasons for a restart of the process.
+    """
 
     async def health(_: web.Request) -> web.Response:
-        found = faults()
+        found = problems()
         return web.Response(status=503 if found else 200, text="\n".join(found) or "ok")
 
     async def scrape(request: web.Request) -> web.Response:
@@ -40,9 +43,9 @@ async def serving(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket; `::` is every address of IPv6 and IPv4, or of IPv4 alone where there is no IPv6."""
+    """A listening socket. `::` is all addresses of IPv6 and IPv4; without IPv6, all addresses of IPv4."""
     if host == "::" and socket.has_dualstack_ipv6():
         return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
     if host == "::":
-        host = "0.0.0.0"  # noqa: S104 - a pod is reached by its own address only
+        host = "0.0.0.0"  # noqa: S104 - a pod has only its own address
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -1,8 +1,8 @@
-"""When pods may be replaced: at once for a change of the Leaderboard's own, a few Leaderboards at a time for the rest.
+"""Limits how many Leaderboards replace their pods at the same time after an upgrade of the operator.
 
-The rest is what a newer operator brings: another default image, other settings, another shape of the pods. It would
-replace the pods of all Leaderboards at the same moment. Instead Leaderboards take turns, and one with
-`spec.update: Manual` waits for a change of its spec.
+A newer operator may change the pods of all Leaderboards: the default image, the settings or the pod template. Only a
+limited number of Leaderboards applies such a change at a time, and one with `spec.update: Manual` waits for a change of
+its spec. A change of the Leaderboard itself is applied at once.
 """
 
 from __future__ import annotations
@@ -12,116 +12,120 @@ from collections.abc import Callable
 
 import msgspec
 
-from leaderboard_operator.conditions import Trouble
-from leaderboard_operator.resources.deployment import ASKED_HASH, SECRETS_HASH, TEMPLATE_HASH, deployment
-from leaderboard_operator.resources.names import Board, Key, Object
+from leaderboard_operator.conditions import Explanation
+from leaderboard_operator.resources.deployment import SECRETS_HASH, SPEC_HASH, TEMPLATE_HASH, deployment
+from leaderboard_operator.resources.view import Key, LeaderboardView, Object
 
-_OF_DEPLOYMENT = (TEMPLATE_HASH, ASKED_HASH)
-
-
-class Cause(enum.Enum):
-    """Why the pods that are wanted differ from those that are there."""
-
-    NONE = "they do not"
-    OWN = "the Leaderboard, or a Secret of it, has changed"
-    OPERATOR = "the operator has"
+_HASHES = (TEMPLATE_HASH, SPEC_HASH)
 
 
-def cause(board: Board, live: Object | None) -> Cause:
-    """Why the pods of the live Deployment are to be replaced."""
+class ChangeSource(enum.Enum):
+    """The source of a difference between desired and existing pods."""
+
+    NONE = "no difference"
+    LEADERBOARD = "the Leaderboard or one of its Secrets"
+    OPERATOR = "the operator"
+
+
+def change_source(leaderboard: LeaderboardView, live: Object | None) -> ChangeSource:
+    """The source of the change that would replace the pods of the live Deployment."""
     if live is None:
-        return Cause.OWN
-    wanted = deployment(board)
-    have, want = _annotations(live), _annotations(wanted)
-    if have.get(TEMPLATE_HASH) == want[TEMPLATE_HASH]:
-        return Cause.NONE
-    same_spec = have.get(ASKED_HASH, want[ASKED_HASH]) == want[ASKED_HASH]
-    return Cause.OPERATOR if same_spec and _secrets(live) == _secrets(wanted) else Cause.OWN
+        return ChangeSource.LEADERBOARD
+    wanted = deployment(leaderboard)
+    current, new = _annotations(live), _annotations(wanted)
+    if current.get(TEMPLATE_HASH) == new[TEMPLATE_HASH]:
+        return ChangeSource.NONE
+    same_spec = current.get(SPEC_HASH, new[SPEC_HASH]) == new[SPEC_HASH]
+    return (
+        ChangeSource.OPERATOR
+        if same_spec and _secrets_hash(live) == _secrets_hash(wanted)
+        else ChangeSource.LEADERBOARD
+    )
 
 
 def kept(live: Object) -> Object:
-    """What stays of a live Deployment whose pods are not to be replaced yet: `Board.kept`."""
+    """Template and annotations of a live Deployment whose pods must not be replaced yet (`LeaderboardView.kept`)."""
     template = msgspec.json.decode(msgspec.json.encode(live["spec"]["template"]))
     template["metadata"].pop("creationTimestamp", None)
-    annotations = {name: value for name, value in _annotations(live).items() if name in _OF_DEPLOYMENT}
+    annotations = {name: value for name, value in _annotations(live).items() if name in _HASHES}
     return {"template": template, "annotations": annotations}
 
 
 class Rollouts:
-    """The Leaderboards that are being updated, `limit` at most (0: any number), and those that wait for their turn.
+    """The Leaderboards that replace their pods, at most `limit` (0: any number), and those that wait.
 
-    `enqueue` is called with one that waits when a turn is free.
+    `enqueue` is called with a waiting Leaderboard when it may start.
     """
 
     def __init__(self, limit: int, enqueue: Callable[[Key], None]) -> None:
         self._limit = limit
         self._enqueue = enqueue
-        self._under_way: set[Key] = set()
-        self._found: set[Key] = set()
+        self._active: set[Key] = set()
+        self._inherited: set[Key] = set()
         self._waiting: dict[Key, None] = {}
 
-    def hold(self, board: Board, live: Object | None) -> Trouble | None:
-        """Why the pods must stay as they are for now; None where they may be replaced, or need not."""
-        key = (board.namespace, board.name)
-        if board.spec.paused or cause(board, live) is not Cause.OPERATOR:
-            self._leave(key)
+    def hold(self, leaderboard: LeaderboardView, live: Object | None) -> Explanation | None:
+        """Why the pods must not be replaced yet; None if they may be, or if there is no difference."""
+        key = (leaderboard.namespace, leaderboard.name)
+        if leaderboard.spec.paused or change_source(leaderboard, live) is not ChangeSource.OPERATOR:
+            self._stop_waiting(key)
             return None
-        if key in self._under_way:
+        if key in self._active:
             return None
-        if board.spec.update == "Manual":
-            self._leave(key)
-            text = "This operator would replace the pods. They stay until the spec changes, or update is Automatic"
-            return Trouble("UpdateHeld", text)
-        others = self._busy - {key}
+        if leaderboard.spec.update == "Manual":
+            self._stop_waiting(key)
+            text = "The operator replaces the pods when the spec changes or spec.update is Automatic"
+            return Explanation("UpdateHeld", text)
+        others = self._running - {key}
         if 0 < self._limit <= len(others):
             self._waiting[key] = None
-            text = f"The pods are to be replaced after those of {len(others)} other Leaderboards"
-            return Trouble("UpdateWaits", text)
+            text = f"The operator replaces the pods after those of {len(others)} other Leaderboards"
+            return Explanation("UpdateWaits", text)
         self._waiting.pop(key, None)
-        self._under_way.add(key)
-        self._call_next()  # of two turns that came free at once, both were offered to this one
+        self._active.add(key)
+        self._enqueue_next()  # if two others ended at once, both enqueued this Leaderboard
         return None
 
-    def found(self, key: Key) -> None:
-        """A rollout that another operator began is under way: it counts until `saw` or `forget` is called."""
-        self._found.add(key)
+    def inherit(self, key: Key) -> None:
+        """Count a rollout that an earlier leader started, until `update` or `forget` is called."""
+        self._inherited.add(key)
 
-    def saw(self, board: Board, *, over: bool) -> None:
-        """What became of the pods: `over` when a rollout has ended, or is stuck, which keeps no other waiting."""
-        key = (board.namespace, board.name)
-        if not over:
-            self._under_way.add(key)
-            self._found.discard(key)
-        elif key in self._busy:
+    def update(self, leaderboard: LeaderboardView, *, ended: bool) -> None:
+        """Record whether the rollout has ended. A stuck rollout has ended too, so that no other waits for it."""
+        key = (leaderboard.namespace, leaderboard.name)
+        if not ended:
+            self._active.add(key)
+            self._inherited.discard(key)
+        elif key in self._running:
             self.forget(key)
 
     def forget(self, key: Key) -> None:
-        """A Leaderboard is gone, or its rollout over: the turn is another's."""
-        self._under_way.discard(key)
-        self._found.discard(key)
+        """Remove a Leaderboard whose rollout has ended or that was deleted, and let the next one start."""
+        self._active.discard(key)
+        self._inherited.discard(key)
         self._waiting.pop(key, None)
-        self._call_next()
+        self._enqueue_next()
 
-    def _leave(self, key: Key) -> None:
-        """One that waited does not need its turn, which may have been offered to it."""
+    def _stop_waiting(self, key: Key) -> None:
+        """Remove a waiting Leaderboard. It may have been enqueued to start, so the next one is enqueued."""
         if key in self._waiting:
             del self._waiting[key]
-            self._call_next()
+            self._enqueue_next()
 
-    def _call_next(self) -> None:
-        if self._waiting and (self._limit == 0 or len(self._busy) < self._limit):
+    def _enqueue_next(self) -> None:
+        if self._waiting and (self._limit == 0 or len(self._running) < self._limit):
             self._enqueue(next(iter(self._waiting)))
 
     @property
-    def _busy(self) -> set[Key]:
-        return self._under_way | self._found
+    def _running(self) -> set[Key]:
+        return self._active | self._inherited
 
 
-def _annotations(found: Object) -> dict[str, str]:
-    annotations: dict[str, str] = found["metadata"].get("annotations", {})
+def _annotations(deployment: Object) -> dict[str, str]:
+    annotations: dict[str, str] = deployment["metadata"].get("annotations", {})
     return annotations
 
 
-def _secrets(found: Object) -> str | None:
-    annotations: dict[str, str] = found["spec"]["template"]["metadata"].get("annotations", {})
+def _secrets_hash(deployment: Object) -> str | None:
+    annotations: dict[str, str] = deployment["spec"]["template"]["metadata"].get("annotations", {})
     return annotations.get(SECRETS_HASH)

@@ -1,7 +1,7 @@
-"""Watching, by Kopf: each event of a Leaderboard, or of what belongs to one, puts that Leaderboard into the queue.
+"""The watches, through Kopf: each event of a Leaderboard, an owned object, a pod or a Secret enqueues the Leaderboard.
 
-Only `on.event` handlers are used: they keep nothing on the resources, neither annotations nor finalizers, and an event
-that is lost or comes twice does no harm. Changes that no event told of are found by `Freshness`.
+Only `on.event` handlers are used. They store nothing on the resources, neither annotations nor finalizers, and lost or
+repeated events do no harm. `WatchFreshness` detects changes without an event.
 """
 
 from __future__ import annotations
@@ -17,91 +17,105 @@ import kopf
 
 from leaderboard_operator import API_VERSION, GROUP, KIND, MANAGER, PLURAL
 from leaderboard_operator.resources import KINDS, Kind
-from leaderboard_operator.resources.names import DROP_LABEL, MANAGED, NAME_LABEL, Key
+from leaderboard_operator.resources.view import DROP_LABEL, MANAGED, NAME_LABEL, Key
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
-SILENCE_SECONDS = 70.0
-"""A watch without an event or a bookmark, which come each minute, is dead, and is begun again."""
+INACTIVITY_SECONDS = 70.0
+"""A watch without an event or a bookmark for this time is dead and restarts. The API server sends a bookmark each
+minute."""
 
-END_SECONDS = 10.0
-"""Within which Kopf has to end."""
+SHUTDOWN_SECONDS = 10.0
+"""Time for Kopf to stop."""
 
 STREAM_SECONDS = 240
-"""Watches end and begin again this often in any case."""
+"""Maximum duration of a watch before it restarts."""
 
 
-class _Retries(Iterable[float]):
-    """Seconds between tries while the API server refuses, without end: a namespace may come back at any time."""
+class _ErrorBackoffs(Iterable[float]):
+    """Seconds between retries while the API server refuses. They never end: a namespace may be created again."""
 
     def __iter__(self) -> Iterator[float]:
         return itertools.chain((1, 1, 2, 3, 5, 8), itertools.repeat(15))
 
 
-LEFT_OUT_SECRETS = ("helm.sh/release.v1", "kubernetes.io/service-account-token", "kubernetes.io/dockerconfigjson")
-"""Types of Secrets that no Leaderboard refers to, and of which ordinary clusters hold hundreds of megabytes."""
+IGNORED_SECRET_TYPES = (
+    "helm.sh/release.v1",
+    "kubernetes.io/service-account-token",
+    "kubernetes.io/dockerconfigjson",
+)
+"""Types of Secrets that no Leaderboard refers to. Ordinary clusters have hundreds of megabytes of them."""
 
-CHUNK = 100
-"""Objects in one answer to a list."""
+PAGE_SIZE = 100
+"""Maximum number of objects in one response to a list."""
 
 IDENTITY: Any = MANAGER
-"""In Kopf's peering, which is off. Left to itself Kopf asks for the user's name, and DNS for the host's."""
+"""Set because Kopf would otherwise determine the user and the host name, although its peering is off."""
 
 _MANAGED = ",".join(f"{name}={value}" for name, value in MANAGED.items())
 
 
 class WatchEnded(Exception):
-    """There is no watch any more."""
+    """Kopf has stopped without an error."""
 
 
-class Freshness:
-    """Whether the watch of Leaderboards tells of all changes: held against a list of them from time to time."""
+class WatchFreshness:
+    """Whether the watch of Leaderboards delivers all changes, from a comparison with lists of them."""
 
     def __init__(self) -> None:
         self._seen: dict[Key, int] = {}
-        self._behind: dict[Key, int] = {}
-        self._in_step_at = asyncio.get_running_loop().time()
+        self._missing: dict[Key, int] = {}
+        self._complete_at = asyncio.get_running_loop().time()
 
     @property
     def age(self) -> float:
-        """Seconds since the watch was last in step."""
-        return asyncio.get_running_loop().time() - self._in_step_at
+        """Seconds since the watch was last complete."""
+        return asyncio.get_running_loop().time() - self._complete_at
 
-    def begin(self) -> None:
-        """Count from now on: no version was compared before."""
-        self._in_step_at = asyncio.get_running_loop().time()
+    def reset(self) -> None:
+        """Start to measure now, at the beginning of leadership."""
+        self._complete_at = asyncio.get_running_loop().time()
 
-    def saw(self, key: Key, version: str) -> None:
-        """The watch told of a version."""
+    def record(self, key: Key, version: str) -> None:
+        """Record a version that the watch delivered."""
         self._seen[key] = max(int(version), self._seen.get(key, 0))
 
     def compare(self, listed: dict[Key, str]) -> None:
-        """A list told of these versions. Whatever an earlier list told of as well, the watch must have."""
-        if all(self._seen.get(key, 0) >= version for key, version in self._behind.items() if key in listed):
-            self._in_step_at = asyncio.get_running_loop().time()
-        now = {key: int(version) for key, version in listed.items()}
-        self._behind = {key: version for key, version in now.items() if self._seen.get(key, 0) < version}
-        self._seen = {key: version for key, version in self._seen.items() if key in now}
+        """Compare with the versions of a list. The watch must have delivered those that the previous list had."""
+        if all(self._seen.get(key, 0) >= version for key, version in self._missing.items() if key in listed):
+            self._complete_at = asyncio.get_running_loop().time()
+        versions = {key: int(version) for key, version in listed.items()}
+        self._missing = {key: version for key, version in versions.items() if self._seen.get(key, 0) < version}
+        self._seen = {key: version for key, version in self._seen.items() if key in versions}
 
 
 class Watches:
-    """What is watched: `add` puts a Leaderboard into the queue."""
+    """The watches of all resources that concern Leaderboards.
 
-    def __init__(self, add: Callable[[Key], None], users: Callable[[str, str], Collection[Key]]) -> None:
-        """`users`: the Leaderboards that use a Secret, by its namespace and name."""
-        self._add = add
-        self._users = users
-        self.freshness = Freshness()
+    `enqueue` is called with the Leaderboard of each event. `secret_users` returns the Leaderboards that refer to a
+    Secret, by its namespace and name. `shutdown_seconds`: time for Kopf to stop.
+    """
 
-    async def run(self, kinds: Iterable[Kind], namespaces: Collection[str], take_signals: Callable[[], None]) -> None:
-        """Watch until cancelled, in some namespaces or (none) in all; raises what ended a watch.
+    def __init__(
+        self,
+        enqueue: Callable[[Key], None],
+        secret_users: Callable[[str, str], Collection[Key]],
+        shutdown_seconds: float = SHUTDOWN_SECONDS,
+    ) -> None:
+        self._enqueue = enqueue
+        self._secret_users = secret_users
+        self._shutdown_seconds = shutdown_seconds
+        self.freshness = WatchFreshness()
 
-        `take_signals` is called once Kopf has taken them for itself.
+    async def run(self, kinds: Iterable[Kind], namespaces: Collection[str], handle_signals: Callable[[], None]) -> None:
+        """Watch these namespaces (empty: all) until cancelled. Raises the error that ended a watch.
+
+        `handle_signals` is called after Kopf has installed its own signal handlers.
         """
         stop = asyncio.Event()
-        parts = await kopf.spawn_tasks(
+        tasks = await kopf.spawn_tasks(
             registry=self._registry(kinds),
             settings=settings(),
             clusterwide=not namespaces,
@@ -110,64 +124,63 @@ class Watches:
             identity=IDENTITY,
             stop_flag=stop,
         )
-        take_signals()
+        handle_signals()
         try:
-            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stop.set()  # or Kopf would have the process killed later, as one that does not end
-            await _end(parts)
-        for part in parts:
-            if part.done() and not part.cancelled():
-                part.result()
-        raise WatchEnded("Kopf has ended, and does not say why")
+            stop.set()  # without it Kopf would have the process killed later, as one that does not end
+            await self._stop(tasks)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+        raise WatchEnded("Kopf has stopped without an error")
 
     def _registry(self, kinds: Iterable[Kind]) -> kopf.OperatorRegistry:
-        """What Kopf is to watch: Leaderboards, their objects, which are of these `kinds`, their pods, and Secrets."""
-        found = kopf.OperatorRegistry()
+        """The handlers for Leaderboards, owned objects of these `kinds`, pods and Secrets."""
+        registry = kopf.OperatorRegistry()
         login = kopf.login_with_kubeconfig if os.environ.get("KUBECONFIG") else kopf.login_with_service_account
-        kopf.on.login(registry=found)(login)
-        kopf.on.event(GROUP, API_VERSION, PLURAL, registry=found)(self._leaderboard)
-        kopf.on.event("", "v1", "secrets", registry=found)(self._secret)
-        kopf.on.event("", "v1", "pods", registry=found)(self._child)
+        kopf.on.login(registry=registry)(login)
+        kopf.on.event(GROUP, API_VERSION, PLURAL, registry=registry)(self._on_leaderboard)
+        kopf.on.event("", "v1", "secrets", registry=registry)(self._on_secret)
+        kopf.on.event("", "v1", "pods", registry=registry)(self._on_owned_object)
         for group, version, plural in {(kind.group, kind.version, kind.plural) for kind in kinds}:
-            kopf.on.event(group, version, plural, registry=found)(self._child)
-        return found
+            kopf.on.event(group, version, plural, registry=registry)(self._on_owned_object)
+        return registry
 
-    async def _leaderboard(self, body: kopf.Body, **_: Any) -> None:
+    async def _on_leaderboard(self, body: kopf.Body, **_: Any) -> None:
         meta = body["metadata"]
         key = (meta["namespace"], meta["name"])
-        self.freshness.saw(key, meta["resourceVersion"])
-        self._add(key)
+        self.freshness.record(key, meta["resourceVersion"])
+        self._enqueue(key)
 
-    async def _child(self, body: kopf.Body, **_: Any) -> None:
-        """An object of a Leaderboard; pods, which belong to a ReplicaSet, tell by their label."""
+    async def _on_owned_object(self, body: kopf.Body, **_: Any) -> None:
+        """Pods belong to a ReplicaSet, so that their label names the Leaderboard."""
         meta = body["metadata"]
-        owners = [each["name"] for each in meta.get("ownerReferences", []) if each["kind"] == KIND]
+        owners = [owner["name"] for owner in meta.get("ownerReferences", []) if owner["kind"] == KIND]
         labels = meta.get("labels", {})
         name = owners[0] if owners else labels.get(NAME_LABEL) or labels.get(DROP_LABEL)
         if name:
-            self._add((meta["namespace"], name))
+            self._enqueue((meta["namespace"], name))
 
-    async def _secret(self, body: kopf.Body, **_: Any) -> None:
-        for key in self._users(body["metadata"]["namespace"], body["metadata"]["name"]):
-            self._add(key)
+    async def _on_secret(self, body: kopf.Body, **_: Any) -> None:
+        for key in self._secret_users(body["metadata"]["namespace"], body["metadata"]["name"]):
+            self._enqueue(key)
+
+    async def _stop(self, tasks: Collection[asyncio.Task[Any]]) -> None:
+        """Stop Kopf and the watches that it leaves behind after an error. A watch may ignore its first cancellation."""
+        running = {*tasks, *(task for task in asyncio.all_tasks() if task.get_name().startswith("watcher for "))}
+        for _ in range(2):
+            for task in running:
+                task.cancel()
+            if running:
+                _, running = await asyncio.wait(running, timeout=self._shutdown_seconds / 2)
+        if running:
+            log.error("Kopf did not stop within %g s, continuing without it", self._shutdown_seconds)
 
 
-async def _end(parts: Collection[asyncio.Task[Any]]) -> None:
-    """End Kopf, with the watches that it leaves behind when one fails. A watch may swallow its first cancellation."""
-    left = {*parts, *(task for task in asyncio.all_tasks() if task.get_name().startswith("watcher for "))}
-    for _ in range(2):
-        for task in left:
-            task.cancel()
-        if left:
-            _, left = await asyncio.wait(left, timeout=END_SECONDS / 2)
-    if left:
-        log.error("Kopf has not ended within %g s, and is left", END_SECONDS)
-
-
-class _NothingKept(kopf.DiffBaseStorage, kopf.ProgressStorage):
-    """Handlers of events need neither what an object was before nor how far they got. Kopf would make both of copies of
-    each object that it hears of, which took it longer than all the rest."""
+class _NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
+    """Stores nothing. Event handlers need neither the previous object nor their progress, and Kopf would copy each
+    object for both, which took longer than the rest of its work."""
 
     def build(self, **_: Any) -> kopf.BodyEssence:
         return kopf.BodyEssence({})
@@ -189,18 +202,18 @@ class _NothingKept(kopf.DiffBaseStorage, kopf.ProgressStorage):
 
 
 def settings() -> kopf.OperatorSettings:
-    """How Kopf is to behave."""
-    found = kopf.OperatorSettings()
-    found.persistence.diffbase_storage = found.persistence.progress_storage = _NothingKept()
-    found.posting.enabled = False  # events.py writes those that matter
-    found.peering.standalone = True  # lease.py elects
-    found.scanning.disabled = True  # it takes rights on all CRDs and namespaces; run.py looks for kinds that come later
-    found.watching.inactivity_timeout = SILENCE_SECONDS
-    found.watching.server_timeout = STREAM_SECONDS
-    found.networking.request_timeout = 30
-    found.networking.error_backoffs = _Retries()
-    found.watching.chunk_size = CHUNK
-    found.watching.field_selectors["secrets"] = ",".join(f"type!={each}" for each in LEFT_OUT_SECRETS)
+    """The settings of Kopf."""
+    settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = settings.persistence.progress_storage = _NoStorage()
+    settings.posting.enabled = False  # events.py creates Events
+    settings.peering.standalone = True  # lease.py elects the leader
+    settings.scanning.disabled = True  # it needs rights on all CRDs and namespaces; run.py detects new kinds
+    settings.watching.inactivity_timeout = INACTIVITY_SECONDS
+    settings.watching.server_timeout = STREAM_SECONDS
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _ErrorBackoffs()
+    settings.watching.chunk_size = PAGE_SIZE
+    settings.watching.field_selectors["secrets"] = ",".join(f"type!={type_}" for type_ in IGNORED_SECRET_TYPES)
     for plural in [*(kind.plural for kind in KINDS), "pods"]:
-        found.watching.label_selectors[plural] = _MANAGED
-    return found
+        settings.watching.label_selectors[plural] = _MANAGED
+    return settings

@@ -1,4 +1,4 @@
-"""A queue of keys: equal ones merge, one is worked on once at a time, a failed one comes back later and later."""
+"""A queue of keys. Equal keys merge, a key is never processed twice at once, and failed keys are retried."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
-PAUSE = 0.2
-"""Seconds between two runs of one key, so that a burst of events is one run."""
+PAUSE_SECONDS = 0.2
+"""Minimum time between two runs of a key, so that a burst of events is one run."""
 
-FIRST_RETRY, LAST_RETRY = 0.5, 120.0
-"""Seconds until a failed key is tried again: doubled each time, up to the second."""
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 120.0
+"""Backoff of a failed key. It doubles with each failure."""
 
 
 class WorkQueue(Generic[Key]):
-    """Keys that wait, each with the time from which it may be worked on."""
+    """Waiting keys, and the time at which each is due."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: float = PAUSE_SECONDS, first_retry: float = FIRST_RETRY_SECONDS) -> None:
+        self._pause_seconds = pause
+        self._first_retry = first_retry
         self._due: dict[Key, float] = {}
         self._active: set[Key] = set()
         self._failures: dict[Key, int] = {}
@@ -27,17 +29,17 @@ class WorkQueue(Generic[Key]):
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        """Keys that wait, those for later included."""
+        """Number of waiting keys, including those that are not due yet."""
         return len(self._due)
 
     @property
     def depth(self) -> int:
-        """Keys that could be worked on now."""
+        """Number of keys that are due."""
         now = asyncio.get_running_loop().time()
         return sum(due <= now for due in self._due.values())
 
     def add(self, key: Key, delay: float = 0.0) -> None:
-        """Put `key` in, to be worked on in `delay` seconds; the earliest of several wishes counts."""
+        """Add `key`, due in `delay` seconds. If it is waiting already, the earlier time counts."""
         due = asyncio.get_running_loop().time() + delay
         due = max(due, self._not_before.get(key, 0.0))
         if due < self._due.get(key, float("inf")):
@@ -45,8 +47,10 @@ class WorkQueue(Generic[Key]):
             self._changed.set()
 
     async def run(self, work: Callable[[Key], Awaitable[float | None]], workers: int) -> None:
-        """Work until cancelled. `work` returns None where it succeeded, else the seconds that a retry has to wait for
-        at least; it does not raise."""
+        """Process keys until cancelled.
+
+        `work` must not raise. It returns None on success, otherwise the minimum number of seconds until a retry.
+        """
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._worker(work))
@@ -56,38 +60,39 @@ class WorkQueue(Generic[Key]):
             key = await self._next()
             self._active.add(key)
             try:
-                least = await work(key)
+                min_delay = await work(key)
             finally:
                 self._active.discard(key)
-                self._pause(key, PAUSE)
+                self._pause(key, self._pause_seconds)
                 self._changed.set()
-            if least is None:
+            if min_delay is None:
                 self._failures.pop(key, None)
-                self._hold(key)
+                self._delay_waiting(key)
             else:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
-                wait = max(min(FIRST_RETRY * 2 ** min(failures - 1, 20), LAST_RETRY), least)
-                self._pause(key, max(PAUSE, least))
-                self._hold(key)
-                self.add(key, wait * random.uniform(1.0, 1.25))  # noqa: S311 - spreads those of one outage
+                backoff = min(self._first_retry * 2 ** min(failures - 1, 20), MAX_RETRY_SECONDS)
+                self._pause(key, max(self._pause_seconds, min_delay))
+                self._delay_waiting(key)
+                jitter = random.uniform(1.0, 1.25)  # noqa: S311 - spreads the retries of one outage
+                self.add(key, max(backoff, min_delay) * jitter)
 
     def _pause(self, key: Key, seconds: float) -> None:
-        """Leave `key` alone for so long. Pauses that are over are forgotten: most keys never come again."""
+        """Do not run `key` for this time. Expired pauses are removed, because most keys never return."""
         now = asyncio.get_running_loop().time()
-        self._not_before = {each: until for each, until in self._not_before.items() if until > now}
+        self._not_before = {paused: until for paused, until in self._not_before.items() if until > now}
         self._not_before[key] = now + seconds
 
-    def _hold(self, key: Key) -> None:
-        """A wish that came meanwhile keeps to the pause as well."""
+    def _delay_waiting(self, key: Key) -> None:
+        """Apply the pause to a key that was added during its run."""
         if key in self._due:
             self._due[key] = max(self._due[key], self._not_before[key])
 
     async def _next(self) -> Key:
-        """The key that has been due for longest, once one is."""
+        """Wait for a due key, and return the one that has been due for the longest time."""
         loop = asyncio.get_running_loop()
         while True:
             waiting = [(due, key) for key, due in self._due.items() if key not in self._active]
-            due, key = min(waiting, key=lambda each: each[0], default=(float("inf"), None))
+            due, key = min(waiting, key=lambda entry: entry[0], default=(float("inf"), None))
             if key is not None and due <= loop.time():
                 del self._due[key]
                 return key

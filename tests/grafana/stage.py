@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 from websockets.sync.client import connect
 
-from leaderboard_operator.resources.prometheusrule import prometheus_rule
+from leaderboard_operator.resources.monitoring import prometheus_rule
 from tests.operator.boards import Boards, leaderboard
 from tests.operator.samples import board
 from tests.support.cluster import Cluster

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from leaderboard_operator.cli import main
-from leaderboard_operator.monitoring import Routing, Scope, board_groups
-from leaderboard_operator.resources.prometheusrule import prometheus_rule
-from leaderboard_operator.spec.runtime import Limit, Slo
+from leaderboard_operator.monitoring import Routing, Scope, leaderboard_groups
+from leaderboard_operator.resources.monitoring import prometheus_rule
+from leaderboard_operator.spec.operations import Slo, Threshold
 from tests.operator.boards import spec
 from tests.operator.samples import board
 from tests.support.dashboards import expressions
@@ -55,14 +55,14 @@ def test_each_leaderboard_has_its_own_objectives():
     assert 'le="1.0"}' in text
     assert 'le="2.5"}' in text
     assert "more than 2.5s to the last socket" in text
-    assert "The objective allows 0.05 %" in text
+    assert "0.05 % that the objective allows" in text
 
 
 def test_rules_of_one_leaderboard_ask_for_no_other():
     """Each selector of each expression; those of the whole fleet ask for no name."""
-    for group in board_groups(Slo(), Scope("games", "arcade")):
+    for group in leaderboard_groups(Slo(), Scope("games", "arcade")):
         for rule in group.rules:
-            expression = rule.rule(Routing())["expr"]
+            expression = rule.as_object(Routing())["expr"]
             selectors = re.findall(r"(process_\w+|leaderboard_\w+|leaderboard:[\w:]+)(\{[^}]*\})?", expression)
             assert selectors
             for metric, matchers in selectors:
@@ -71,7 +71,7 @@ def test_rules_of_one_leaderboard_ask_for_no_other():
 
 def test_objectives_are_bounds_of_the_services_buckets():
     """Neither imports the other: an objective between two buckets could not be counted."""
-    for limit in get_args(Limit):
+    for limit in get_args(Threshold):
         unit = 1000 if limit.endswith("ms") else 1
         assert float(limit.rstrip("ms")) / unit in FAST, limit
 
@@ -86,7 +86,7 @@ def test_names_say_level_metric_and_operation():
 def test_an_alert_reads_only_what_is_recorded_or_measured():
     """And each recording is read: by an alert, by another recording, or by a dashboard."""
     recorded = {each.name for each in RECORDINGS}
-    alerts = " ".join(each.rule(Routing())["expr"] for each in ALERTS)
+    alerts = " ".join(each.as_object(Routing())["expr"] for each in ALERTS)
     others = " ".join([*(each.expression for each in RECORDINGS), *(each.text for each in expressions())])
     assert names(alerts) <= recorded
     assert names(f"{alerts} {others}") == recorded
@@ -113,7 +113,7 @@ def test_severities_labels_and_dashboards_are_those_of_the_command(capsys):
 
 def test_an_own_label_of_an_alert_wins_over_a_general_one():
     (alert,) = (each for each in ALERTS if each.labels.get("long") == "1h" and each.labels["slo"] == "latency")
-    labels = alert.rule(Routing(labels={"slo": "x", "severity": "y", "team": "z"}))["labels"]
+    labels = alert.as_object(Routing(labels={"slo": "x", "severity": "y", "team": "z"}))["labels"]
     assert labels == {"slo": "latency", "long": "1h", "short": "5m", "severity": "page", "team": "z"}
 
 
@@ -144,6 +144,6 @@ def test_a_label_that_is_none_is_refused(capsys):
 
 def test_without_an_address_an_alert_names_the_page():
     for each in ALERTS:
-        annotations = each.rule(Routing())["annotations"]
+        annotations = each.as_object(Routing())["annotations"]
         assert "runbook_url" not in annotations
         assert annotations["runbook"] == f"docs/runbooks/{each.name}.md"

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from leaderboard_operator.monitoring import Routing
-from leaderboard_operator.resources import Board
+from leaderboard_operator.resources import LeaderboardView
 from leaderboard_operator.spec import Spec
 from tests.operator.boards import spec
 
@@ -127,10 +127,10 @@ ROUTED = spec(
 )
 
 
-def board(content: dict[str, Any] | None = None, **changes: Any) -> Board:
-    """A Board of this spec, the least one where there is none."""
+def board(content: dict[str, Any] | None = None, **changes: Any) -> LeaderboardView:
+    """A LeaderboardView of this spec, the least one where there is none."""
     given = {"namespace": "games", "name": "arcade", "uid": UID, "image": "leaderboard-app:1.2.0", "secrets_hash": "5e"}
-    return Board(**{**given, **changes}, spec=msgspec.convert(content or spec(), Spec))
+    return LeaderboardView(**{**given, **changes}, spec=msgspec.convert(content or spec(), Spec))
 
 
 ROUTING = Routing(

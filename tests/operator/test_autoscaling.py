@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from leaderboard_operator.resources.autoscaler import SOCKETS, autoscaler
 from leaderboard_operator.resources.deployment import deployment
+from leaderboard_operator.resources.scaling import SOCKETS, autoscaler
 from leaderboard_operator.status import status
 from tests.operator.boards import spec
 from tests.operator.samples import board
@@ -25,15 +25,15 @@ def reporting(value: str, reason: str) -> dict[str, Any]:
     ("changes", "live", "expected"),
     [
         ({}, None, None),
-        (SCALED, None, ("Unknown", "NotLooked")),
-        (SCALED, {"status": {}}, ("Unknown", "NotLooked")),
+        (SCALED, None, ("Unknown", "NotReported")),
+        (SCALED, {"status": {}}, ("Unknown", "NotReported")),
         (SCALED, reporting("True", "ValidMetricFound"), ("True", "ValidMetricFound")),
         (SCALED, reporting("False", "FailedGetResourceMetric"), ("False", "FailedGetResourceMetric")),
         ({**SCALED, "replicas": 0}, reporting("False", "ScalingDisabled"), ("False", "ScaledToZero")),
     ],
 )
 def test_condition_is_what_the_autoscaler_reports(changes, live, expected):
-    found = status(seen(board=board(spec(**changes)), autoscaler=live), {})["conditions"]
+    found = status(seen(leaderboard=board(spec(**changes)), autoscaler=live), {})["conditions"]
     conditions = {each["type"]: (each["status"], each["reason"]) for each in found}
     assert conditions.get("AutoscalingActive") == expected
 

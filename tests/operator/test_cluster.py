@@ -83,10 +83,9 @@ async def test_retry_after_of_a_busy_api_server_is_in_the_error():
     assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
 
 
-async def test_api_server_that_does_not_answer_in_time_is_named_with_the_cause(monkeypatch):
-    monkeypatch.setattr("leaderboard_operator.cluster.REQUEST_SECONDS", 0.2)
+async def test_api_server_that_does_not_answer_in_time_is_named_with_the_cause():
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        cluster = Cluster(client.Configuration(host=f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        cluster = Cluster(client.Configuration(host=f"http://127.0.0.1:{silent.getsockname()[1]}"), request_seconds=0.2)
         try:
             with pytest.raises(Unreachable, match=r"^GET /api: TimeoutError$"):
                 await cluster.get("/api")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from leaderboard_operator.spec.crd import crd as made
-from leaderboard_operator.spec.crd import document
+from leaderboard_operator.spec.crd import crd_yaml
 from tests.operator.boards import Boards, leaderboard
 from tests.support.chart import CHART, example
 
@@ -20,15 +20,15 @@ SIZE = 200_000
 
 def test_the_committed_copy_is_what_the_types_make():
     """After a change that is meant: `leaderboard-operator crd > helm/leaderboard/files/crd.yaml`."""
-    assert (CHART / "files" / "crd.yaml").read_text(encoding="utf-8") == document()
+    assert (CHART / "files" / "crd.yaml").read_text(encoding="utf-8") == crd_yaml()
 
 
 def test_it_has_no_anchors():
-    assert not [each for each in yaml.scan(document()) if isinstance(each, yaml.AnchorToken | yaml.AliasToken)]
+    assert not [each for each in yaml.scan(crd_yaml()) if isinstance(each, yaml.AnchorToken | yaml.AliasToken)]
 
 
 def test_it_is_small():
-    assert len(document()) < SIZE
+    assert len(crd_yaml()) < SIZE
 
 
 def nodes(schema: dict[str, Any], path: str = "spec") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -84,23 +84,23 @@ WRONG = [
     ({"auth": {"jwt": {**JWT, "jwksUrl": "https://a.example"}}}, "set exactly one of"),
     ({"auth": {"jwt": {"jwksUrl": "http://a.example/keys"}}}, "should match"),
     ({"auth": {"jwt": {**JWT, "algorithm": "none"}}}, "Unsupported value"),
-    ({"database": {"connectionSecretRef": {"name": "a", "key": "b"}, "name": "admin"}}, "MongoDB's own"),
+    ({"database": {"connectionSecretRef": {"name": "a", "key": "b"}, "name": "admin"}}, "MongoDB reserves that name"),
     ({"database": {"connectionSecretRef": {"name": "a", "key": "b"}, "name": "a b"}}, "should match"),
     ({"database": {"connectionSecretRef": {"name": "A!", "key": "b"}, "name": "a"}}, "should match"),
     ({"replicas": -1}, "greater than or equal to 0"),
     ({"replicas": 101}, "less than or equal to 100"),
     ({"rateLimit": {"updates": 10, "window": "ten"}}, "should match"),
-    ({"rateLimit": {"updates": 10, "window": "25h"}}, "give a duration from 10ms to 24h"),
+    ({"rateLimit": {"updates": 10, "window": "25h"}}, "set a duration from 10ms to 24h"),
     ({"rateLimit": {"updates": 1000, "window": "1s"}}, "set fewer updates or a longer window"),
-    ({"live": {"broadcastInterval": "1ms"}}, "give a duration from 10ms to 60s"),
-    ({"live": {"allowedOrigins": ["*", "https://a.example"]}}, "'*' stands alone"),
+    ({"live": {"broadcastInterval": "1ms"}}, "set a duration from 10ms to 60s"),
+    ({"live": {"allowedOrigins": ["*", "https://a.example"]}}, "'*' must be the only origin"),
     ({"live": {"allowedOrigins": ["a.example"]}}, "should match"),
     ({"live": {"allowedOrigins": ["https://a.*.example"]}}, "should match"),
     ({"autoscaling": {"minReplicas": 5, "maxReplicas": 3}}, "minReplicas is more than maxReplicas"),
     ({"autoscaling": {}}, "Required value"),
     (scaled({"type": "CPU"}), "CPU needs averageUtilization or averageValue"),
     (scaled({"type": "Sockets", "averageUtilization": 5}), "Sockets needs averageValue"),
-    (scaled({"type": "CPU", "averageValue": "1", "api": "External"}), "api is for Sockets"),
+    (scaled({"type": "CPU", "averageValue": "1", "api": "External"}), "api applies to Sockets only"),
     (scaled(*[{"type": "CPU", "averageValue": "1"}] * 2), "Duplicate value"),
     ({"exposure": {"gateway": {"requestTimeout": "soon"}}}, "should match"),
     ({"exposure": {"ingress": {"host": "a"}, "gateway": {"parentRefs": [{"name": "g"}]}}}, "either ingress or gateway"),
@@ -108,7 +108,7 @@ WRONG = [
     ({"image": "a b"}, "should match"),
     ({"disruption": {"maxUnavailable": 0}}, "greater than or equal to 1"),
     ({"monitoring": {"slo": {"availability": "all"}}}, "should match"),
-    ({"monitoring": {"slo": {"availability": "94.9"}}}, "give a percentage from 95 to 99.9999"),
+    ({"monitoring": {"slo": {"availability": "94.9"}}}, "set a percentage from 95 to 99.9999"),
     ({"monitoring": {"slo": {"latency": "300ms"}}}, "Unsupported value"),
     ({"logging": {"level": "chatty"}}, "Unsupported value"),
     (env({"name": "LEADERBOARD_PORT", "value": "1"}), "settings of the service are fields of spec"),
@@ -120,12 +120,12 @@ WRONG = [
     (env(*({"name": f"A{n}", "value": "1"} for n in range(33))), "must have at most 32 items"),
     ({"databse": {}}, "unknown field"),
     ({"settings": {"max_connectons_per_address": 1}}, "unknown field"),
-    ({"settings": {"max_connections": 5}}, "max_connections has a field of its own: set spec.live.maxConnections"),
-    ({"settings": {"port": 80}}, "port is set by the operator; leave it out"),
-    ({"settings": {"jwt_key": "a"}}, "jwt_key is secret, and a spec is not"),
+    ({"settings": {"max_connections": 5}}, "max_connections has its own field; set spec.live.maxConnections"),
+    ({"settings": {"port": 80}}, "the operator sets port; leave it out"),
+    ({"settings": {"jwt_key": "a"}}, "jwt_key is secret; store it in a Secret"),
     ({"settings": {"max_connections_per_address": 0}}, "greater than or equal to 1"),
     ({"settings": {"auto_register": "maybe"}}, "must be of type boolean"),
-    ({"settings": {"jwt_leeway": "2m"}}, "give a duration from 0s to 60s"),
+    ({"settings": {"jwt_leeway": "2m"}}, "set a duration from 0s to 60s"),
     ({"settings": {"jwt_leeway": "soon"}}, "should match"),
     ({"settings": {"processes": "many"}}, "should match"),
     ({"settings": {"auth_failure_limit": "60"}}, "should match"),

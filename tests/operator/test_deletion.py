@@ -19,7 +19,7 @@ from tornado_app.mongo.ownership import METADATA
 pytestmark = pytest.mark.usefixtures("shared_operator")
 
 NOWHERE = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200"
-KEPT = 3
+DATABASE_KEPT = 3
 
 
 def doomed(boards: Boards, uri: str, name: str = "scores", **changes) -> dict:
@@ -109,7 +109,7 @@ def test_drop_of_a_database_of_another_owner_keeps_it_and_lets_the_leaderboard_g
         owned(client, name, boards.namespace, "arcade", "uid-of-an-earlier-one")
     before = sorted(client[name].list_collection_names())
     delete(boards)
-    assert run_pod(boards, drop_pod(boards), tmp_path) == KEPT
+    assert run_pod(boards, drop_pod(boards), tmp_path) == DATABASE_KEPT
     gone(boards)
     assert sorted(client[name].list_collection_names()) == before
     assert client[name]["players"].find_one() == {"_id": "alice", "score": 7}
@@ -165,7 +165,7 @@ def test_deletion_leaves_a_foreign_deployment_of_the_name(boards, used, tmp_path
     boards.apply(doomed(boards, uri, name))
     boards.wait("False", "NameTaken")
     delete(boards)
-    assert run_pod(boards, drop_pod(boards), tmp_path) == KEPT
+    assert run_pod(boards, drop_pod(boards), tmp_path) == DATABASE_KEPT
     gone(boards)
     live = boards.get("deployment")["metadata"]
     assert live["uid"] == uid

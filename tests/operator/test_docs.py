@@ -12,7 +12,7 @@ from lupa.lua51 import LuaRuntime
 
 from leaderboard_operator import pods, status
 from leaderboard_operator.spec import Spec
-from leaderboard_operator.spec.document import inserted
+from leaderboard_operator.spec.fields_table import with_table
 from tests.operator.test_status import TABLE, seen
 from tests.support.chart import of_kind, rendered
 from tests.support.kubernetes import need_programs
@@ -23,12 +23,12 @@ PACKAGE = ROOT / "operator" / "leaderboard_operator"
 
 
 def test_the_fields_are_those_of_the_types():
-    """After a change that is meant: `python -m leaderboard_operator.spec.document docs/operator.md`."""
-    assert inserted(DOC) == DOC
+    """After a change that is meant: `python -m leaderboard_operator.spec.fields_table docs/operator.md`."""
+    assert with_table(DOC) == DOC
 
 
 def reasons() -> set[str]:
-    written = re.compile(r'Trouble\(\s*"(\w+)"')
+    written = re.compile(r'(?:Problem|Explanation)\(\s*"(\w+)"')
     found = {reason for path in PACKAGE.glob("*.py") for reason in written.findall(path.read_text(encoding="utf-8"))}
     return found | pods.DATABASE_REASONS
 
@@ -100,7 +100,7 @@ def test_argo_cd_gets_the_health_that_the_conditions_have(case, expected):
     observed = seen(**TABLE[case][0])
     live = {
         "metadata": {"generation": observed.generation},
-        "spec": msgspec.to_builtins(observed.board.spec),
+        "spec": msgspec.to_builtins(observed.leaderboard.spec),
         "status": status.status(observed, {}),
     }
     assert health(live) == expected

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from leaderboard_operator.deletion import POD_GRACE, Step, drop_database, keep_database
-from leaderboard_operator.resources.dropjob import KEPT, drop_job
-from leaderboard_operator.resources.names import NAME_LABEL, UID_LABEL
-from leaderboard_operator.secretkeys import Keys
+from leaderboard_operator.deletion import POD_GRACE, DropProgress, drop_database, keep_database
+from leaderboard_operator.resources.drop_job import DATABASE_KEPT, drop_job
+from leaderboard_operator.resources.view import NAME_LABEL, UID_LABEL
+from leaderboard_operator.secret_refs import SecretState
 from tests.operator.boards import spec
 from tests.operator.samples import board
 
@@ -49,13 +49,13 @@ class Cluster:
         self.deleted.append(uid)
 
 
-async def followed(pods: list[Object], *conditions: Object, age: timedelta = POD_GRACE) -> tuple[Step, bool]:
+async def followed(pods: list[Object], *conditions: Object, age: timedelta = POD_GRACE) -> tuple[DropProgress, bool]:
     """The next step, and whether the Job was deleted."""
     job = drop_job(board())
     created = (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ")
     job["metadata"] |= {"uid": "uid-of-the-job", "creationTimestamp": created}
     cluster = Cluster({**job, "status": {"conditions": list(conditions)}}, pods)
-    step = await drop_database(cluster, board(), Keys((), ""))
+    step = await drop_database(cluster, board(), SecretState((), ""))
     return step, cluster.deleted == ["uid-of-the-job"]
 
 
@@ -65,14 +65,14 @@ async def followed(pods: list[Object], *conditions: Object, age: timedelta = POD
         ([ended(0)], [COMPLETE], "DatabaseDropped"),
         ([], [COMPLETE], "DatabaseDropped"),
         ([ended(0, PROXY)], [], "DatabaseDropped"),
-        ([ended(KEPT, said="error: it is another's")], [FAILED], "DatabaseKept"),
-        ([ended(KEPT, PROXY, said="error: it is another's")], [], "DatabaseKept"),
-        ([ended(KEPT, {"name": "proxy", "state": {"terminated": {"exitCode": 0}}})], [], "DatabaseKept"),
+        ([ended(DATABASE_KEPT, said="error: it is another's")], [FAILED], "DatabaseKept"),
+        ([ended(DATABASE_KEPT, PROXY, said="error: it is another's")], [], "DatabaseKept"),
+        ([ended(DATABASE_KEPT, {"name": "proxy", "state": {"terminated": {"exitCode": 0}}})], [], "DatabaseKept"),
     ],
 )
 async def test_job_whose_service_has_ended_is_over_whatever_runs_beside_it(pods, conditions, reason):
     step, deleted = await followed(pods, *conditions)
-    assert (step.why.reason, step.done, deleted) == (reason, True, True)
+    assert (step.explanation.reason, step.done, deleted) == (reason, True, True)
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,20 @@ async def test_job_whose_service_has_ended_is_over_whatever_runs_beside_it(pods,
     [
         ([ended(1, PROXY, said="error: no database")], [], "DatabaseNotDropped", "no database"),
         ([ended(1, said="error: no database")], [FAILED], "DatabaseNotDropped", "no database"),
-        ([], [FAILED], "DatabaseNotDropped", "longer than specified deadline. `kubectl events --for job/arcade-drop-"),
-        ([], [], "DroppingDatabase", "It has no pod, which a quota or a policy may refuse"),
+        (
+            [],
+            [FAILED],
+            "DatabaseNotDropped",
+            "specified deadline. Check `kubectl events --for job/arcade-drop-",
+        ),
+        ([], [], "DroppingDatabase", "It has no pod; a quota or a policy may refuse it"),
         ([{"metadata": {}, "status": {"containerStatuses": [PROXY]}}], [], "DroppingDatabase", "drops the database"),
     ],
 )
 async def test_job_that_does_not_drop_says_why(pods, conditions, reason, text):
     step, deleted = await followed(pods, *conditions)
-    assert (step.why.reason, step.done, deleted) == (reason, False, False)
-    assert text in step.why.message
+    assert (step.explanation.reason, step.done, deleted) == (reason, False, False)
+    assert text in step.explanation.message
 
 
 @pytest.mark.parametrize("labels", [{}, {UID_LABEL: "uid-of-an-earlier-leaderboard"}])
@@ -96,16 +101,16 @@ async def test_foreign_job_of_the_name_is_neither_followed_nor_deleted(labels):
     job = drop_job(board())
     job["metadata"] |= {"uid": "uid-of-the-job", "labels": labels}
     cluster = Cluster({**job, "status": {"conditions": [COMPLETE]}}, [])
-    step = await drop_database(cluster, board(), Keys((), ""))
-    assert (step.why.reason, step.done, step.stuck) == ("DatabaseNotDropped", False, True)
-    assert "exists and is not this Leaderboard's" in step.why.message
+    step = await drop_database(cluster, board(), SecretState((), ""))
+    assert (step.explanation.reason, step.done) == ("DatabaseNotDropped", False)
+    assert "of another owner exists" in step.explanation.message
     await keep_database(cluster, board())
     assert cluster.deleted == []
 
 
 async def test_job_that_was_just_made_may_have_no_pod_yet():
     step, _ = await followed([], age=timedelta(0))
-    assert "no pod" not in step.why.message
+    assert "no pod" not in step.explanation.message
 
 
 def test_pod_of_a_drop_is_in_no_service_whatever_labels_are_asked_for():

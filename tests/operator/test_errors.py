@@ -17,8 +17,8 @@ from kubernetes.aio import client
 
 from leaderboard_operator.cluster import ApiError, Unreachable, _read
 from leaderboard_operator.reconcile import Defaults, Outcome
-from leaderboard_operator.run import REPORTED_ERRORS, Operator, Options
-from leaderboard_operator.watch import Freshness
+from leaderboard_operator.run import REPORTED_FAILURES, Operator, Options
+from leaderboard_operator.watch import WatchFreshness
 from tests.support.wait import eventually, wait_until
 from tornado_app.mongo.embedded.mongod import free_port
 
@@ -59,9 +59,9 @@ async def test_exception_of_one_leaderboard_is_reported_and_the_others_go_on(cap
     work = asyncio.create_task(operator._queue.run(operator._work, 2))
     try:
         with caplog.at_level(logging.WARNING):
-            operator._add(BAD)
+            operator._enqueue(BAD)
             await eventually(lambda: len(reconciler.reported) >= 2, 30)
-            operator._add(GOOD)
+            operator._enqueue(GOOD)
             await eventually(lambda: reconciler.done == [GOOD])
     finally:
         work.cancel()
@@ -72,7 +72,7 @@ async def test_exception_of_one_leaderboard_is_reported_and_the_others_go_on(cap
     errors = operator._metrics.registry.get_sample_value(
         "controller_runtime_reconcile_errors_total", {"controller": "leaderboard"}
     )
-    assert errors >= REPORTED_ERRORS + 1
+    assert errors >= REPORTED_FAILURES + 1
     failures = [each for each in caplog.records if "reconcile failed" in each.message]
     assert all(bool(each.exc_info) is traceback for each in failures)
 
@@ -94,10 +94,10 @@ def test_retry_after_of_an_answer_is_what_a_retry_waits_for(header, seconds):
 
 
 async def test_watch_age_of_a_new_leader_begins_when_it_takes_the_lease():
-    freshness = Freshness()
-    freshness._in_step_at -= 3600
+    freshness = WatchFreshness()
+    freshness._complete_at -= 3600
     assert freshness.age >= 3600
-    freshness.begin()
+    freshness.reset()
     assert freshness.age < 60
 
 

@@ -71,8 +71,8 @@ PLAIN = [
 @pytest.mark.parametrize(("content", "live", "so", "reason", "url"), PLAIN)
 def test_service_and_ingress_are_exposed_by_their_address(content, live, so, reason, url):
     found = exposure(board(content), **live)
-    assert (found.so, found.why.reason, found.url) == (so, reason, url)
-    assert found.why.message
+    assert (found.accepted, found.explanation.reason, found.url) == (so, reason, url)
+    assert found.explanation.message
 
 
 def with_gateway(*hostnames: str, **parent: str) -> Object:
@@ -157,14 +157,14 @@ def test_route_is_exposed_by_the_gateways_listener(content, live, parent, so, re
     name = next(iter(content["exposure"]["gateway"]["parentRefs"])).get("sectionName")
     gateways = {} if parent is None else {ParentRef("public", None, name): parent}
     found = exposure(board(content), route=live, gateways=gateways)
-    assert (found.so, found.why.reason, found.url) == (so, reason, url)
-    assert found.why.message
+    assert (found.accepted, found.explanation.reason, found.url) == (so, reason, url)
+    assert found.explanation.message
 
 
 def test_one_gateway_of_two_that_routes_is_enough():
     refused, taken = route(Accepted="False"), route(**TAKEN)
     refused["status"]["parents"] += taken["status"]["parents"]
-    assert exposure(board(with_gateway("a.example")), route=refused).so
+    assert exposure(board(with_gateway("a.example")), route=refused).accepted
 
 
 @pytest.mark.parametrize("sections", [("web-tls", "odd"), ("odd", "web-tls"), ("mongo", "odd")])

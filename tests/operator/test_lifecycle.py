@@ -56,7 +56,7 @@ def test_it_becomes_ready_and_says_where_it_is(arcade):
     assert shown.splitlines()[0].split() == ["NAME", "READY", "REASON", "REPLICAS", "VERSION", "URL", "AGE"]
     assert shown.splitlines()[1].split()[:4] == ["arcade", "True", "Serving", "2"]
     told = arcade.cluster.kubectl("describe", "lb", "arcade", "--namespace", arcade.namespace).stdout
-    assert "pods take requests" in told.partition("Events:")[2]
+    assert "pods accept requests" in told.partition("Events:")[2]
 
 
 def test_deleted_children_come_back(arcade):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from leaderboard_operator.metrics import Metrics
-from leaderboard_operator.monitoring import promised
+from leaderboard_operator.monitoring import objective_targets
+from leaderboard_operator.spec.operations import Slo
+from leaderboard_operator.spec.pod import Resources
 from leaderboard_operator.spec.quantity import numbers
-from leaderboard_operator.spec.runtime import Resources, Slo
 from leaderboard_operator.status import scaling_active
 
 KEY = ("games", "arcade")
@@ -22,8 +23,8 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 def test_what_a_leaderboard_asks_for_and_has():
     metrics = Metrics()
-    metrics.show_replicas(KEY, desired=3, ready=1, most=10)
-    metrics.show(KEY, STATUS)
+    metrics.set_replicas(KEY, desired=3, ready=1, max_replicas=10)
+    metrics.set_status(KEY, STATUS)
     assert [value(metrics, "replicas", state=state) for state in ("desired", "ready")] == [3, 1]
     assert value(metrics, "max_replicas") == 10
     assert value(metrics, "condition", condition="Ready", status="True") == 1
@@ -33,8 +34,8 @@ def test_what_a_leaderboard_asks_for_and_has():
 def test_a_new_version_takes_the_old_one_s_place_and_so_does_no_autoscaling():
     metrics = Metrics()
     for version, most in (("1.0", 10), ("1.1", None)):
-        metrics.show_replicas(KEY, desired=3, ready=1, most=most)
-        metrics.show(KEY, STATUS | {"version": version})
+        metrics.set_replicas(KEY, desired=3, ready=1, max_replicas=most)
+        metrics.set_status(KEY, STATUS | {"version": version})
     assert [value(metrics, "info", version=version) for version in ("1.0", "1.1")] == [None, 1]
     assert value(metrics, "max_replicas") is None
 
@@ -44,15 +45,15 @@ def test_a_new_version_takes_the_old_one_s_place_and_so_does_no_autoscaling():
 )
 def test_an_autoscaler_is_shown_as_it_reports(least, active, shown):
     metrics = Metrics()
-    metrics.show_autoscaler(KEY, least=1, active=True)
-    metrics.show_autoscaler(KEY, least=least, active=active)
+    metrics.set_autoscaler(KEY, min_replicas=1, active=True)
+    metrics.set_autoscaler(KEY, min_replicas=least, active=active)
     assert (value(metrics, "min_replicas"), value(metrics, "autoscaler_active")) == (least, shown)
 
 
 def test_objectives_and_resources_are_those_of_the_newest_spec():
     metrics = Metrics()
     for slo in (Slo(), Slo(availability="99.95", latency="1s")):
-        metrics.show_spec(KEY, promised(slo), numbers(RESOURCES))
+        metrics.set_spec(KEY, objective_targets(slo), numbers(RESOURCES))
     assert value(metrics, "objective", slo="availability", threshold="") == pytest.approx(0.9995)
     shares = [value(metrics, "objective", slo="latency", threshold=each) for each in ("0.25", "1.0")]
     assert shares == [None, 0.99]
@@ -63,7 +64,7 @@ def test_objectives_and_resources_are_those_of_the_newest_spec():
         None,
     ]
     assert value(metrics, "pod_resources", resource="memory", kind="limit") == 512 * 2**20
-    metrics.show_spec(KEY, {}, {})
+    metrics.set_spec(KEY, {}, {})
     assert value(metrics, "pod_resources", resource="memory", kind="limit") is None
 
 
@@ -84,10 +85,10 @@ def test_scaling_active_is_what_the_autoscaler_reports(live, active):
 
 def test_nothing_is_left_of_a_leaderboard_that_is_gone():
     metrics = Metrics()
-    metrics.show_replicas(KEY, desired=3, ready=1, most=10)
-    metrics.show(KEY, STATUS)
-    metrics.show_autoscaler(KEY, least=2, active=True)
-    metrics.show_spec(KEY, promised(Slo()), numbers(RESOURCES))
+    metrics.set_replicas(KEY, desired=3, ready=1, max_replicas=10)
+    metrics.set_status(KEY, STATUS)
+    metrics.set_autoscaler(KEY, min_replicas=2, active=True)
+    metrics.set_spec(KEY, objective_targets(Slo()), numbers(RESOURCES))
     metrics.forget(KEY)
     samples = [sample for family in metrics.registry.collect() for sample in family.samples]
     assert not [sample for sample in samples if sample.labels.get("leaderboard") == "arcade"]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from leaderboard_operator.reconcile import LOOK_AGAIN, LOOK_SELDOM, Defaults, Outcome, Reconciler
+from leaderboard_operator.reconcile import MAX_RECHECK_SECONDS, MIN_RECHECK_SECONDS, Defaults, Outcome, Reconciler
 from leaderboard_operator.status import Observed
 from tests.operator.boards import Boards
 from tests.operator.samples import board
@@ -32,26 +32,26 @@ MOST_REQUESTS = 0.3
 
 HALF_MINUTE = 30
 
-AWAY = Observed(board=board(), generation=1, now=NOW, deployment=deployment(ready=0), pods=[LOST])
+AWAY = Observed(leaderboard=board(), generation=1, now=NOW, deployment=deployment(ready=0), pods=[LOST])
 """The pods run, and their database does not answer."""
 
 
 def waits(reconciler: Reconciler, changes: list[bool]) -> list[float]:
     """Seconds until each next look, after looks that changed the status or did not."""
     found = [reconciler._outcome(KEY, AWAY, changed=each) for each in changes]
-    assert all(isinstance(each, Outcome) and not each.failed and each.again is not None for each in found)
-    return [each.again for each in found]
+    assert all(isinstance(each, Outcome) and not each.failed and each.requeue_after is not None for each in found)
+    return [each.requeue_after for each in found]
 
 
 def test_leaderboard_that_waits_for_its_database_is_looked_at_less_and_less_often():
     reconciler = Reconciler(None, None, Defaults(app_image="app:1"), enqueue=lambda key: None)
     found = waits(reconciler, [True] + [False] * 8)
-    assert LOOK_AGAIN <= found[0] <= 1.2 * LOOK_AGAIN
+    assert MIN_RECHECK_SECONDS <= found[0] <= 1.2 * MIN_RECHECK_SECONDS
     assert all(1.6 * before <= after <= 2.4 * before for before, after in pairwise(found[:5]))
-    assert all(LOOK_SELDOM <= each <= 1.2 * LOOK_SELDOM for each in found[4:])
+    assert all(MAX_RECHECK_SECONDS <= each <= 1.2 * MAX_RECHECK_SECONDS for each in found[4:])
     assert len(set(found[4:])) > 1, "those of one outage do not come at once"
     (again,) = waits(reconciler, [True])
-    assert again <= 1.2 * LOOK_AGAIN, "something happens"
+    assert again <= 1.2 * MIN_RECHECK_SECONDS, "something happens"
 
 
 class Kubelet:
@@ -135,5 +135,5 @@ def test_outage_of_a_fleet_asks_little_of_the_api_server(install, run_operator, 
         "a second in each half minute: %s; the operator was restarted %d times",
         *(count, burst, seconds, rate, looks, silence, rates(found, began, silence), operator.restarts),
     )
-    assert looks < count * (silence / LOOK_AGAIN) / 3
+    assert looks < count * (silence / MIN_RECHECK_SECONDS) / 3
     assert rate < count * MOST_REQUESTS

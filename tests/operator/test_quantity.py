@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from leaderboard_operator.spec.pod import Resources
 from leaderboard_operator.spec.quantity import number, numbers
-from leaderboard_operator.spec.runtime import Resources
 
 
 @pytest.mark.parametrize(

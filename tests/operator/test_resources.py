@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from leaderboard_operator.resources import KINDS
-from leaderboard_operator.resources.dropjob import KEPT, drop_job
+from leaderboard_operator.resources.drop_job import DATABASE_KEPT, drop_job
+from leaderboard_operator.resources.networking import METRICS_SUFFIX, metrics_service
 from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA
-from leaderboard_operator.resources.service import METRICS_SUFFIX, metrics_service
 from tests.operator.boards import spec
 from tests.operator.samples import BOARDS, PUBLIC_KEY, board
 from tests.support.certificates import write_pair
@@ -103,7 +103,7 @@ def test_zero_replicas_with_an_autoscaler_is_no_pod_and_no_autoscaler():
     scaled = {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}
     assert build(board(spec(replicas=1, **scaled))) is not None
     zero = board(spec(replicas=0, **scaled))
-    assert (build(zero), zero.replicas, zero.most_replicas) == (None, 0, None)
+    assert (build(zero), zero.replicas, zero.max_replicas) == (None, 0, None)
 
 
 def test_drop_job_refers_to_nothing_that_goes_with_the_leaderboard():
@@ -128,13 +128,13 @@ def test_drop_job_refers_to_nothing_that_goes_with_the_leaderboard():
 
 
 def test_drop_job_knows_the_exit_code_of_the_service():
-    assert KEPT == database.KEPT
+    assert DATABASE_KEPT == database.KEPT
 
 
 @pytest.mark.parametrize(("scaling", "most"), [(None, None), ((2, 5), 5), ((5, 5), None)])
 def test_an_autoscaler_without_a_choice_has_no_limit_to_be_told_of(scaling, most):
     scaled = {} if scaling is None else {"autoscaling": {"minReplicas": scaling[0], "maxReplicas": scaling[1]}}
-    assert board(spec(**scaled)).most_replicas == most
+    assert board(spec(**scaled)).max_replicas == most
 
 
 def test_a_changed_setting_is_another_configmap():

@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from leaderboard_operator import deletion
-from leaderboard_operator.children import Found
 from leaderboard_operator.metrics import Metrics
+from leaderboard_operator.owned_objects import LiveObjects
 from leaderboard_operator.reconcile import Defaults, Reconciler
 from leaderboard_operator.resources.configmap import config_map
 from leaderboard_operator.resources.deployment import deployment
-from leaderboard_operator.resources.names import Board
-from leaderboard_operator.rollouts import Cause, Rollouts, cause, kept
+from leaderboard_operator.resources.view import LeaderboardView
+from leaderboard_operator.rollouts import ChangeSource, Rollouts, change_source, kept
 from tests.operator.boards import PATIENCE, Boards, leaderboard, secret, spec
 from tests.operator.samples import FULL, UID, board
 from tests.support.operator import Operator
@@ -26,33 +26,33 @@ Object = dict[str, Any]
 
 LIVE = deployment(board())
 
-CAUSES: list[tuple[Board, Cause]] = [
-    (board(), Cause.NONE),
-    (board(spec(replicas=7)), Cause.NONE),
-    (board(spec(update="Manual", paused=True)), Cause.NONE),
-    (board(image="leaderboard-app:1.3.0"), Cause.OPERATOR),
-    (board(spec(replicas=7, update="Manual"), image="leaderboard-app:1.3.0"), Cause.OPERATOR),
-    (board(secrets_hash="6f"), Cause.OWN),
-    (board(spec(live={"maxConnections": 5})), Cause.OWN),
-    (board(spec(image="a:2"), image="a:2"), Cause.OWN),
-    (board(spec(settings={"auto_register": True}), image="leaderboard-app:1.3.0"), Cause.OWN),
+CAUSES: list[tuple[LeaderboardView, ChangeSource]] = [
+    (board(), ChangeSource.NONE),
+    (board(spec(replicas=7)), ChangeSource.NONE),
+    (board(spec(update="Manual", paused=True)), ChangeSource.NONE),
+    (board(image="leaderboard-app:1.3.0"), ChangeSource.OPERATOR),
+    (board(spec(replicas=7, update="Manual"), image="leaderboard-app:1.3.0"), ChangeSource.OPERATOR),
+    (board(secrets_hash="6f"), ChangeSource.LEADERBOARD),
+    (board(spec(live={"maxConnections": 5})), ChangeSource.LEADERBOARD),
+    (board(spec(image="a:2"), image="a:2"), ChangeSource.LEADERBOARD),
+    (board(spec(settings={"auto_register": True}), image="leaderboard-app:1.3.0"), ChangeSource.LEADERBOARD),
 ]
 
 
 @pytest.mark.parametrize(("wanted", "expected"), CAUSES)
 def test_cause_of_other_pods(wanted, expected):
-    assert cause(wanted, LIVE) is expected
+    assert change_source(wanted, LIVE) is expected
 
 
 def test_pods_that_are_not_there_yet_are_the_leaderboards_own_wish():
-    assert cause(board(), None) is Cause.OWN
+    assert change_source(board(), None) is ChangeSource.LEADERBOARD
 
 
 def test_deployment_of_an_older_operator_without_annotations_is_updated_in_turn():
     """It tells nothing of what was asked; a Leaderboard cannot have changed all at once."""
     old = msgspec.json.decode(msgspec.json.encode(LIVE))
     del old["metadata"]["annotations"]
-    assert cause(board(), old) is Cause.OPERATOR
+    assert change_source(board(), old) is ChangeSource.OPERATOR
 
 
 def test_held_pods_stay_as_they_are_and_the_rest_follows_the_spec():
@@ -61,14 +61,14 @@ def test_held_pods_stay_as_they_are_and_the_rest_follows_the_spec():
     assert built["spec"]["template"] == LIVE["spec"]["template"]
     assert built["metadata"]["annotations"] == LIVE["metadata"]["annotations"]
     assert built["spec"]["replicas"] == 9
-    assert cause(wanted, built) is Cause.OPERATOR
+    assert change_source(wanted, built) is ChangeSource.OPERATOR
 
 
-def boards_of(count: int, **changes: Any) -> list[Board]:
+def boards_of(count: int, **changes: Any) -> list[LeaderboardView]:
     return [board(spec(**changes), name=f"b{n}", image="leaderboard-app:1.3.0") for n in range(count)]
 
 
-def reasons(turns: Rollouts, those: list[Board]) -> list[str]:
+def reasons(turns: Rollouts, those: list[LeaderboardView]) -> list[str]:
     found = [turns.hold(each, deployment(board(name=each.name))) for each in those]
     return [each.reason if each else "" for each in found]
 
@@ -82,9 +82,9 @@ def test_turn_goes_to_one_that_waits_when_a_rollout_ends():
     called: list[tuple[str, str]] = []
     turns, (first, second, third) = Rollouts(1, called.append), boards_of(3)
     assert reasons(turns, [first, second, third]) == ["", "UpdateWaits", "UpdateWaits"]
-    turns.saw(first, over=False)
+    turns.update(first, ended=False)
     assert called == []
-    turns.saw(first, over=True)
+    turns.update(first, ended=True)
     assert called == [("games", "b1")]
     assert reasons(turns, [third, second]) == ["", "UpdateWaits"]
     turns.forget(("games", "b2"))
@@ -95,8 +95,8 @@ def test_two_turns_that_come_free_at_once_go_to_two():
     called: list[tuple[str, str]] = []
     turns, (first, second, third, fourth) = Rollouts(2, called.append), boards_of(4)
     assert reasons(turns, [first, second, third, fourth]) == ["", "", "UpdateWaits", "UpdateWaits"]
-    turns.saw(first, over=True)
-    turns.saw(second, over=True)
+    turns.update(first, ended=True)
+    turns.update(second, ended=True)
     assert set(called) == {("games", "b2")}
     assert reasons(turns, [third]) == [""]
     assert called[-1] == ("games", "b3")
@@ -111,7 +111,7 @@ def test_turn_that_is_not_needed_any_more_goes_to_the_next(changes):
     called: list[tuple[str, str]] = []
     turns, (first, second, third) = Rollouts(1, called.append), boards_of(3)
     reasons(turns, [first, second, third])
-    turns.saw(first, over=True)
+    turns.update(first, ended=True)
     changed = board(spec(**changes), name="b1", image="leaderboard-app:1.3.0")
     turns.hold(changed, deployment(board(name="b1")))
     assert called == [("games", "b1"), ("games", "b2")]
@@ -137,9 +137,9 @@ def test_rollout_that_a_new_leader_finds_under_way_counts(status, waits):
     first, second = boards_of(2)
     live = {**deployment(first), "status": status}
     live["metadata"]["generation"], live["spec"]["replicas"] = 1, 2
-    reconciler.resume({("games", "b0"): live})
+    reconciler.inherit_rollouts({("games", "b0"): live})
     assert reasons(reconciler._rollouts, [second]) == ["UpdateWaits" if waits else ""]
-    reconciler._rollouts.saw(first, over=True)
+    reconciler._rollouts.update(first, ended=True)
     assert called == ([("games", "b1")] if waits else [])
 
 
@@ -147,11 +147,11 @@ def test_boards_that_a_new_leader_finds_unready_do_not_all_roll():
     """As in an outage of their database: each counts until it was looked at, and none has a turn by that."""
     turns, those = Rollouts(2, print), boards_of(4)
     for each in those:
-        turns.found((each.namespace, each.name))
+        turns.inherit((each.namespace, each.name))
     assert reasons(turns, those) == ["UpdateWaits"] * 4
-    turns.saw(those[0], over=True)
-    turns.saw(those[1], over=True)
-    turns.saw(those[2], over=True)
+    turns.update(those[0], ended=True)
+    turns.update(those[1], ended=True)
+    turns.update(those[2], ended=True)
     assert reasons(turns, those) == ["", "UpdateWaits", "UpdateWaits", ""], "two, one of them the last that counts"
 
 
@@ -196,7 +196,7 @@ async def test_turn_of_a_leaderboard_that_does_not_go_on_is_the_next_ones(live):
     reconciler = Reconciler(
         OneLeaderboard(**live), Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=called.append
     )
-    reconciler._rollouts.saw(board(), over=False)
+    reconciler._rollouts.update(board(), ended=False)
     assert reasons(reconciler._rollouts, boards_of(1)) == ["UpdateWaits"]
     await reconciler.reconcile(("games", "arcade"))
     assert called == [("games", "b0")]
@@ -208,7 +208,7 @@ async def test_turn_of_a_leaderboard_whose_reconciles_fail_is_the_next_ones():
     reconciler = Reconciler(
         OneLeaderboard(), Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=called.append
     )
-    reconciler._rollouts.saw(board(), over=False)
+    reconciler._rollouts.update(board(), ended=False)
     assert reasons(reconciler._rollouts, boards_of(1)) == ["UpdateWaits"]
     await reconciler.report(("games", "arcade"), "500 InternalError: webhook")
     assert called == [("games", "b0")]
@@ -219,8 +219,8 @@ async def test_pods_whose_config_map_is_gone_are_updated_at_once(there):
     """They could not start again, on another node or after an eviction."""
     reconciler = Reconciler(OneLeaderboard(), Metrics(), Defaults(app_image="a:2"), enqueue=print)
     settings = config_map(board())["metadata"]["name"]
-    found = Found((), {("deployments", "arcade"): LIVE, **({("configmaps", settings): {}} if there else {})})
-    made, pending = reconciler._paced(board(spec(update="Manual"), image="leaderboard-app:1.3.0"), found)
+    found = LiveObjects((), {("deployments", "arcade"): LIVE, **({("configmaps", settings): {}} if there else {})})
+    made, pending = reconciler._hold_rollout(board(spec(update="Manual"), image="leaderboard-app:1.3.0"), found)
     assert (pending is not None, made.kept is not None) == (there, there)
 
 

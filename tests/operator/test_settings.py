@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pytest
 
-from leaderboard_operator.resources.configmap import knows_addresses, settings
+from leaderboard_operator.resources.configmap import sees_client_addresses, settings
 from leaderboard_operator.spec import settings as declared
 from tests.operator.boards import spec
 from tests.operator.samples import board
@@ -30,9 +30,9 @@ def test_setting_with_a_field_is_a_setting_of_the_service(name):
 
 
 def test_field_of_a_setting_exists():
-    from leaderboard_operator.spec.document import fields
+    from leaderboard_operator.spec.fields_table import table as fields_table
 
-    table = fields()
+    table = fields_table()
     for path in declared.FIELDS.values():
         assert re.search(rf"^\| `{re.escape(path)}(\.\w+)?` \|", table, re.M), path
 
@@ -100,7 +100,7 @@ SHARED = {"max_connections_per_address": 20_000, "auth_failure_limit": "1000000/
 )
 def test_limits_of_an_address_are_off_where_clients_share_one(exposure, known):
     content = spec(exposure=exposure)
-    assert knows_addresses(board(content).spec) is known
+    assert sees_client_addresses(board(content).spec) is known
     found = settings(board(content).spec)
     assert {name: found[name] for name in SHARED if name in found} == ({} if known else SHARED)
     own = settings(board({**content, "settings": {"max_connections_per_address": 3}}).spec)

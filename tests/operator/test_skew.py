@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from leaderboard_operator.pods import trouble
+from leaderboard_operator.pods import problem
 from leaderboard_operator.resources.configmap import settings
 from tests.operator.boards import spec
 from tests.operator.samples import BOARDS, PUBLIC_KEY, board
@@ -87,7 +87,7 @@ def test_setting_that_an_older_image_does_not_know_is_named_in_the_condition(tmp
     assert done.returncode != 0
     ended = {"terminated": {"exitCode": 1, "message": done.stderr[-2048:]}}
     status = {"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [{"lastState": ended}]}
-    found = trouble([{"metadata": {}, "status": status}], datetime.now(UTC))
+    found = problem([{"metadata": {}, "status": status}], datetime.now(UTC))
     assert found is not None
     assert found.reason == "StartupFailed"
     assert "setting_of_tomorrow" in found.message

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from leaderboard_operator.resources.autoscaler import SOCKETS
+from leaderboard_operator.resources.scaling import SOCKETS
 from tests.operator.boards import PATIENCE, Boards, Object, leaderboard
 from tests.operator.test_docs import blocks
 from tests.support.cluster import Cluster

@@ -8,9 +8,9 @@ import pytest
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from leaderboard_operator import VERSION
-from leaderboard_operator.conditions import LONGEST_MESSAGE, Trouble
-from leaderboard_operator.pods import CREATION_GRACE, PATIENCE, PULL_GRACE, SCHEDULING_GRACE, grace_left, trouble
-from leaderboard_operator.status import Observed, failed, over, status, version
+from leaderboard_operator.conditions import MAX_MESSAGE_LENGTH, Problem
+from leaderboard_operator.pods import CREATION_GRACE, PULL_GRACE, SCHEDULING_GRACE, UNREADY_GRACE, grace_left, problem
+from leaderboard_operator.status import Observed, failed_status, rollout_ended, status, version
 from tests.operator.boards import spec
 from tests.operator.samples import board
 from tornado_app.core.model import Owner
@@ -18,7 +18,7 @@ from tornado_app.mongo.client import preflight
 from tornado_app.mongo.ownership import _foreign
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-MISSING = Trouble("SecretMissing", "The Secret 'arcade-mongo' does not exist")
+MISSING = Problem("SecretMissing", "The Secret 'arcade-mongo' does not exist")
 
 
 def deployment(replicas=2, there=2, updated=2, ready=2, generation=1, observed=1, **conditions):
@@ -75,8 +75,8 @@ NO_NODE_YET = unschedulable(lastTransitionTime=stamp(NOW - SCHEDULING_GRACE + ti
 STANDALONE = crashed(f'{{"level": "info"}}\nerror: {preflight._STANDALONE}\n')
 QUOTA = {"status": "True", "message": 'pods "a" is forbidden: exceeded quota: small'}
 DOWN = {"there": 2, "updated": 2, "ready": 0}
-LOST = pod(since=NOW - PATIENCE, started=True, state={"running": {}})
-FRESH = pod(since=NOW - PATIENCE + timedelta(seconds=1), started=True, state={"running": {}})
+LOST = pod(since=NOW - UNREADY_GRACE, started=True, state={"running": {}})
+FRESH = pod(since=NOW - UNREADY_GRACE + timedelta(seconds=1), started=True, state={"running": {}})
 
 JUST_STARTED = pod(
     since=NOW - timedelta(minutes=5), started=True, state={"running": {"startedAt": stamp(NOW - timedelta(seconds=1))}}
@@ -98,12 +98,12 @@ def unready(since: timedelta, started: timedelta):
     ],
 )
 def test_slow_start_is_given_longer_than_a_lost_database(found, reason):
-    trouble_found = trouble([found], NOW)
-    assert (trouble_found.reason if trouble_found else None) == reason
+    reported = problem([found], NOW)
+    assert (reported.reason if reported else None) == reason
 
 
 def seen(**what):
-    return Observed(**{"board": board(), "generation": 3, "now": NOW, **what})
+    return Observed(**{"leaderboard": board(), "generation": 3, "now": NOW, **what})
 
 
 # fmt: off
@@ -115,9 +115,9 @@ TABLE = {
     "a rollout": ({"deployment": deployment(there=3, updated=1, ready=2)}, "TTFTTTF", "Serving"),
     "a rollout that has not begun": ({"deployment": deployment(generation=2)}, "TTFTTTF", "Serving"),
     "a deletion": (
-        {"deletion": Trouble("PodsEnding", "soon"), "deployment": deployment()}, "FTFTTTF", "PodsEnding"),
+        {"deletion": Problem("PodsEnding", "soon"), "deployment": deployment()}, "FTFTTTF", "PodsEnding"),
     "a paused deletion": (
-        {"board": board(spec(paused=True)), "deletion": Trouble("PausedDeletion", "paused"),
+        {"leaderboard": board(spec(paused=True)), "deletion": Problem("PausedDeletion", "paused"),
          "deployment": deployment()}, "TFFTTTF", "Serving"),
     "an image that is being tried": (
         {"deployment": deployment(**DOWN), "pods": [started(waiting("ErrImagePull"), PULL_GRACE, -1)]},
@@ -129,17 +129,18 @@ TABLE = {
     "an image that took long to pull": (
         {"deployment": deployment(**DOWN), "pods": [JUST_STARTED]}, "FTFFUTF", "Starting"),
     "to nothing with an autoscaler": (
-        {"board": board(spec(replicas=0, autoscaling={"maxReplicas": 5})), "deployment": deployment(0, 0, 0, 0)},
+        {"leaderboard": board(spec(replicas=0, autoscaling={"maxReplicas": 5})), "deployment": deployment(0, 0, 0, 0)},
         "FFFFUTF", "ScaledToZero"),
-    "to nothing": ({"board": board(spec(replicas=0)), "deployment": deployment(0, 0, 0, 0)}, "FFFFUTF", "ScaledToZero"),
-    "paused": ({"board": board(spec(paused=True)), "deployment": deployment(generation=2)}, "TFFTTTF", "Serving"),
+    "to nothing": (
+        {"leaderboard": board(spec(replicas=0)), "deployment": deployment(0, 0, 0, 0)}, "FFFFUTF", "ScaledToZero"),
+    "paused": ({"leaderboard": board(spec(paused=True)), "deployment": deployment(generation=2)}, "TFFTTTF", "Serving"),
     "no secret": ({"secrets": (MISSING,)}, "FFTFUFT", "SecretMissing"),
     "the secret goes": ({"secrets": (MISSING,), "deployment": deployment()}, "FFTTTFT", "SecretMissing"),
     "a foreign database": (
         {"deployment": deployment(**DOWN),
          "pods": [crashed("error: database 'a' belongs to games/a, and not to b/b. Use another database, or take")]},
         "FFTFFTT", "DatabaseInUse"),
-    "a child refused": ({"refusals": (Trouble("Invalid", "no"),), "deployment": deployment()}, "FFTTTTT", "Invalid"),
+    "a child refused": ({"refusals": (Problem("Invalid", "no"),), "deployment": deployment()}, "FFTTTTT", "Invalid"),
     "no image": (
         {"deployment": deployment(**DOWN), "pods": [waiting("ImagePullBackOff")]}, "FFTFUTT", "ImageNotPulled"),
     "a new image is missing": (
@@ -179,7 +180,7 @@ TABLE = {
                  "PodsRefused"),
     "too slow": (
         {"deployment": deployment(**DOWN, Progressing={"status": "False", "reason": "ProgressDeadlineExceeded"})},
-        "FFTFUTT", "TooSlow"),
+        "FFTFUTT", "ProgressDeadlineExceeded"),
 }
 # fmt: on
 
@@ -204,8 +205,8 @@ def test_the_table(case):
 
 
 def test_leaderboard_that_crashes_after_its_rollout_keeps_no_other_from_theirs():
-    assert over(seen(deployment=deployment(**DOWN), pods=[looping("Segmentation fault")]))
-    assert not over(seen(deployment=deployment(there=3, updated=1), pods=[]))
+    assert rollout_ended(seen(deployment=deployment(**DOWN), pods=[looping("Segmentation fault")]))
+    assert not rollout_ended(seen(deployment=deployment(there=3, updated=1), pods=[]))
 
 
 def test_grace_left_is_the_time_until_the_next_trouble():
@@ -213,7 +214,7 @@ def test_grace_left_is_the_time_until_the_next_trouble():
     assert grace_left([UNSCHEDULABLE, LOST], NOW) is None
 
 
-PERSISTENT = Trouble("ReconcileError", "500")
+PERSISTENT = Problem("ReconcileError", "500")
 
 
 @pytest.mark.parametrize(
@@ -227,18 +228,18 @@ PERSISTENT = Trouble("ReconcileError", "500")
     ids=["serving", "a newer spec", "starting", "never reconciled"],
 )
 def test_failed_reconcile_is_degraded_and_an_old_ready_does_not_stay(before, letters):
-    found = failed(PERSISTENT, 3, before, NOW)
+    found = failed_status(PERSISTENT, 3, before, NOW)
     assert "".join(each["status"][0] for each in found["conditions"] if each["type"] not in ELSEWHERE) == letters
     assert found["observedGeneration"] == 3
     degraded = {each["type"]: each for each in found["conditions"]}["Degraded"]
     assert (degraded["reason"], degraded["message"], degraded["observedGeneration"]) == ("ReconcileError", "500", 3)
-    assert failed(PERSISTENT, 3, found, NOW + timedelta(hours=1)) == found
+    assert failed_status(PERSISTENT, 3, found, NOW + timedelta(hours=1)) == found
 
 
 def test_message_that_cites_a_megabyte_stays_within_the_bound_of_the_crd():
-    found = status(seen(secrets=(Trouble("KeyMissing", "its keys: " + "k" * 1_000_000),)), {})
-    assert max(len(each["message"]) for each in found["conditions"]) == LONGEST_MESSAGE
-    assert failed(Trouble("ReconcileError", "x" * 50_000), 3, {}, NOW)["conditions"][0]["message"].endswith("x…")
+    found = status(seen(secrets=(Problem("KeyMissing", "its keys: " + "k" * 1_000_000),)), {})
+    assert max(len(each["message"]) for each in found["conditions"]) == MAX_MESSAGE_LENGTH
+    assert failed_status(Problem("ReconcileError", "x" * 50_000), 3, {}, NOW)["conditions"][0]["message"].endswith("x…")
 
 
 def test_the_counts_are_the_deployments():
@@ -297,6 +298,6 @@ SENTENCES = {
     ],
 )
 def test_the_services_sentences_have_reasons(reason, sentence):
-    found = trouble([crashed(f"error: {sentence}\n")], NOW)
+    found = problem([crashed(f"error: {sentence}\n")], NOW)
     assert found.reason == reason
     assert sentence in found.message

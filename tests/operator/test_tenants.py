@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from kubernetes.aio import client
 
-from leaderboard_operator.children import Children
 from leaderboard_operator.cluster import Cluster as ApiServer
+from leaderboard_operator.owned_objects import OwnedObjects
 from tests.operator.boards import CHILDREN, OURS, PATIENCE, leaderboard
 from tests.operator.samples import board
 from tests.support.wait import wait_until
@@ -75,7 +75,7 @@ async def test_reconcile_that_a_deletion_overtakes_adopts_no_orphan(boards):
         )
     )
     try:
-        children = Children(cluster)
+        children = OwnedObjects(cluster)
         await children.discover()
         overtaken = msgspec.structs.replace(board(), namespace=gone["namespace"], name="arcade", uid=gone["uid"])
         assert await children.apply(overtaken, await children.find(overtaken), held=False) == []

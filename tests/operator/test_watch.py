@@ -8,37 +8,36 @@ from itertools import islice
 import kopf
 import pytest
 
-from leaderboard_operator import watch
 from leaderboard_operator.events import transitions
-from leaderboard_operator.watch import Freshness, Watches, settings
+from leaderboard_operator.watch import Watches, WatchFreshness, settings
 
 A = ("games", "a")
 
 
 async def test_a_watch_in_step_is_fresh():
-    fresh = Freshness()
-    fresh.saw(A, "5")
+    fresh = WatchFreshness()
+    fresh.record(A, "5")
     await asyncio.sleep(0.05)
     fresh.compare({A: "5"})
     assert fresh.age < 0.05
 
 
 async def test_a_change_that_no_event_tells_of_ages_the_watch():
-    fresh = Freshness()
+    fresh = WatchFreshness()
     fresh.compare({A: "5"})
     await asyncio.sleep(0.05)
     fresh.compare({A: "6"})
     assert fresh.age >= 0.05
-    fresh.saw(A, "6")
+    fresh.record(A, "6")
     fresh.compare({A: "7"})
     assert fresh.age < 0.05
 
 
 async def test_a_change_may_be_on_its_way_and_what_is_gone_is_not_missed():
-    fresh = Freshness()
+    fresh = WatchFreshness()
     fresh.compare({A: "5"})
     await asyncio.sleep(0.05)
-    fresh.saw(A, "5")
+    fresh.record(A, "5")
     fresh.compare({A: "6"})
     assert fresh.age < 0.05
     fresh.compare({})
@@ -68,7 +67,7 @@ def condition(type_, status, reason="x"):
         ([condition("Ready", "True", "Serving")], [condition("Ready", "True", "Serving")], []),
         ([], [condition("Degraded", "True", "a"), condition("SecretsReady", "False", "a")], [("Warning", "a", "a")]),
         ([condition("Degraded", "True", "a")], [condition("Degraded", "True", "b")], [("Warning", "b", "b")]),
-        ([condition("Degraded", "True", "a")], [condition("Degraded", "False", "AsAsked")], []),
+        ([condition("Degraded", "True", "a")], [condition("Degraded", "False", "AsSpecified")], []),
         ([condition("DatabaseReady", "True")], [condition("DatabaseReady", "Unknown")], []),
     ],
 )
@@ -86,7 +85,6 @@ def test_kopf_makes_no_copies_of_what_it_hears_of():
 
 
 async def test_a_watch_that_kopf_leaves_and_that_swallows_a_cancellation_ends_too(monkeypatch):
-    monkeypatch.setattr(watch, "END_SECONDS", 0.4)
     swallowed = asyncio.Event()
 
     async def stubborn() -> None:
@@ -107,5 +105,5 @@ async def test_a_watch_that_kopf_leaves_and_that_swallows_a_cancellation_ends_to
     monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
     signals = []
     with pytest.raises(ValueError, match="a watch"):
-        await Watches(print, lambda *_: []).run((), (), lambda: signals.append("taken"))
+        await Watches(print, lambda *_: [], shutdown_seconds=0.4).run((), (), lambda: signals.append("taken"))
     assert (left.cancelled(), swallowed.is_set(), signals) == (True, True, ["taken"])

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
-from leaderboard_operator import workqueue
 from leaderboard_operator.workqueue import WorkQueue
 from tests.support.wait import eventually
 
@@ -78,10 +77,8 @@ async def test_different_keys_run_side_by_side():
         await eventually(lambda: len(queue) == 0)
 
 
-async def test_a_failed_key_comes_back_later_each_time_until_it_succeeds(monkeypatch):
-    monkeypatch.setattr(workqueue, "PAUSE", 0.0)
-    monkeypatch.setattr(workqueue, "FIRST_RETRY", 0.02)
-    queue: WorkQueue[str] = WorkQueue()
+async def test_a_failed_key_comes_back_later_each_time_until_it_succeeds():
+    queue: WorkQueue[str] = WorkQueue(pause=0.0, first_retry=0.02)
     times = []
 
     async def work(key: str) -> float | None:
@@ -104,9 +101,8 @@ async def test_the_earliest_wish_counts():
     assert (len(queue), queue.depth) == (1, 1)
 
 
-async def test_retry_is_never_earlier_than_work_asks_for_also_with_an_event(monkeypatch):
-    monkeypatch.setattr(workqueue, "FIRST_RETRY", 0.01)
-    queue: WorkQueue[str] = WorkQueue()
+async def test_retry_is_never_earlier_than_work_asks_for_also_with_an_event():
+    queue: WorkQueue[str] = WorkQueue(first_retry=0.01)
     times = []
 
     async def work(key: str) -> float | None:
@@ -124,9 +120,8 @@ async def test_retry_is_never_earlier_than_work_asks_for_also_with_an_event(monk
     assert times[1] - times[0] >= 0.5
 
 
-async def test_keys_that_never_come_again_leave_nothing_behind(monkeypatch):
-    monkeypatch.setattr(workqueue, "PAUSE", 0.01)
-    queue: WorkQueue[str] = WorkQueue()
+async def test_keys_that_never_come_again_leave_nothing_behind():
+    queue: WorkQueue[str] = WorkQueue(pause=0.01, first_retry=0.01)
     fails = {f"key-{n}" for n in range(100)}
 
     async def work(key: str) -> float | None:
@@ -135,7 +130,6 @@ async def test_keys_that_never_come_again_leave_nothing_behind(monkeypatch):
             return 0.0
         return None
 
-    monkeypatch.setattr(workqueue, "FIRST_RETRY", 0.01)
     for n in range(200):
         queue.add(f"key-{n}")
     async with running(queue, work):

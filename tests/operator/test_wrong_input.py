@@ -197,7 +197,7 @@ def test_a_template_that_kubernetes_refuses(boards):
 def test_an_object_of_somebody_else_stays_theirs(boards):
     theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "arcade"}, "spec": {"ports": [{"port": 1}]}}
     boards.apply(theirs, leaderboard())
-    assert "Service arcade already" in boards.wait("False", "NameTaken")["message"]
+    assert "Service arcade belongs to another owner" in boards.wait("False", "NameTaken")["message"]
     assert boards.get("service")["spec"]["ports"][0]["port"] == 1
     boards.delete("service")
     boards.wait()
@@ -235,6 +235,6 @@ REFUSED = {
 def test_object_that_the_api_server_refuses_is_a_condition(boards, wrong, kind):
     """Server-side apply says of some that they are errors of the server: they are none of the operator's."""
     boards.apply(leaderboard(**wrong))
-    assert f"The {kind} that spec asks for is refused" in boards.wait("False", "Invalid")["message"]
+    assert f"The API server refuses the {kind} that the spec requests" in boards.wait("False", "Invalid")["message"]
     boards.patch({"spec": dict.fromkeys(wrong)})
     boards.wait()

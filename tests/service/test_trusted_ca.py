@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from leaderboard_operator.resources.container import CA_VARIABLE
+from leaderboard_operator.resources.deployment import CA_VARIABLE
 from tests.auth.forgery import claims, forge, signing
 from tests.auth.provider import jwks
 from tests.support.background import BackgroundLoop

@@ -1,8 +1,8 @@
-"""What Prometheus records and whom it tells: declared once, here; rules files and PrometheusRules are made from it."""
+"""Recording rules and alerts, in one declaration. Rule files and PrometheusRules are generated from it."""
 
-from leaderboard_operator.monitoring.board import board_groups
 from leaderboard_operator.monitoring.fleet import fleet_groups
-from leaderboard_operator.monitoring.objectives import promised
+from leaderboard_operator.monitoring.leaderboard import leaderboard_groups
+from leaderboard_operator.monitoring.objectives import objective_targets
 from leaderboard_operator.monitoring.rules import Alert, Recording, Routing, Scope
 
-__all__ = ["Alert", "Recording", "Routing", "Scope", "board_groups", "fleet_groups", "promised"]
+__all__ = ["Alert", "Recording", "Routing", "Scope", "fleet_groups", "leaderboard_groups", "objective_targets"]

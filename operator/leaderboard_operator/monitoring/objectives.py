@@ -1,4 +1,4 @@
-"""Service level objectives: what share of events is bad, and alerts on how fast that burns the error budget.
+"""Service level objectives: the ratio of bad events, and alerts on the burn rate of the error budget.
 
 Source of windows and factors: Google's Site Reliability Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts". A
 factor of 14.4 for an hour is a fiftieth of a month's budget.
@@ -13,24 +13,24 @@ from typing import TypeAlias
 import msgspec
 
 from leaderboard_operator.monitoring.rules import BY, NAME, Alert, Comparison, Group, Recording, Scope, Severity
-from leaderboard_operator.spec.runtime import Slo
+from leaderboard_operator.spec.operations import Slo
 
 PLAYERS = ('route=~"/api/.+"', 'route!~"/api/v1/admin/.+"')
-"""Requests of players: neither probes, which are refused on purpose while a pod drains, nor moderation and pages."""
+"""Requests of players: without probes, which fail while a pod drains, and without moderation and pages."""
 
-LEAST = 10
-"""Bad events that an alert takes: on a board with few players, one is soon a large share, and no news."""
+MIN_BAD_EVENTS = 10
+"""Minimum of bad events for an alert: with few players, one event is a large ratio."""
 
-WITHIN = Decimal("0.99")
-"""The share of events that must be fast; the objective says how fast."""
+FAST_RATIO = Decimal("0.99")
+"""The ratio of events that must be within the threshold of the objective."""
 
 
 Count: TypeAlias = Callable[[str, str], str]
-"""How many events there are by a function (rate, increase) over a window."""
+"""A query for events, from a function (rate, increase) and a window."""
 
 
 class Burn(msgspec.Struct, frozen=True):
-    """The budget is burnt `factor` times as fast as it may be, both over a `long` and over a `short` window."""
+    """An alert on a burn rate above `factor`, over a `long` and a `short` window."""
 
     factor: str
     long: str
@@ -45,17 +45,16 @@ BURNS = (
     Burn("3", "1d", "2h", "1h", "ticket"),
     Burn("1", "3d", "6h", "3h", "ticket"),
 )
-"""The short window ends an alert soon after what caused it."""
+"""The short window ends an alert soon after its cause ends."""
 
-MONTH = "30d"
-"""What the error budget is for."""
+BUDGET_PERIOD = "30d"
 
-SLOW_TO_CHANGE = ("2h", "6h", "1d", "3d")
-"""Windows that are long to read and little changed by a minute."""
+LONG_WINDOWS = ("2h", "6h", "1d", "3d")
+"""Windows that are expensive to read and change little in a minute. They have a longer interval."""
 
 
 class Objective(msgspec.Struct, frozen=True, kw_only=True):
-    """A promise about events: those that are `bad` are no larger a share of the `total` than the budget."""
+    """An objective: the ratio of `bad` to `total` events is at most `budget`."""
 
     name: str
     metric: str
@@ -67,12 +66,12 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
     meaning: str
 
     def ratio(self, window: str) -> str:
-        """The name of the recorded share of bad events."""
+        """The name of the recorded ratio of bad events."""
         return f"leaderboard:{self.metric}:ratio_rate{window}"
 
     @property
     def bad_rate(self) -> str:
-        """The name of the recorded rate of bad events, from which shares over a month are made."""
+        """The name of the recorded rate of bad events, from which the monthly ratio is computed."""
         return f"leaderboard:{self.metric}:rate5m"
 
     @property
@@ -84,31 +83,31 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
         """The name of the recorded number of bad events."""
         return f"leaderboard:{self.metric}:increase{window}"
 
-    def recordings(self, *, slow: bool) -> Iterator[Recording]:
-        """Of the windows that are slow to change, or of the others."""
+    def recordings(self, *, long_windows: bool) -> Iterator[Recording]:
+        """The recordings of the long windows, or of the others."""
         longs = {burn.long for burn in BURNS}
         for window in sorted({*longs, *(burn.short for burn in BURNS)}, key=_seconds):
-            if (window in SLOW_TO_CHANGE) == slow:
+            if (window in LONG_WINDOWS) == long_windows:
                 share = f"{self.bad('rate', window)}\n/ {self.total('rate', window)}"
                 yield Recording(self.ratio(window), share)
                 if window in longs:
                     yield Recording(self.count(window), self.bad("increase", window))
 
     def monthly(self, scope: Scope) -> Iterator[Recording]:
-        """The share of bad events in a month: what is left of the budget follows from it.
+        """The ratio of bad events in a month, which shows the remaining budget.
 
-        It is made of recorded rates, one series of each Leaderboard, instead of a month of every pod's own series.
+        It uses recorded rates, with one series per Leaderboard, instead of the series of all pods.
         """
-        rates = (f"avg_over_time({scope.series(name)}[{MONTH}])" for name in (self.bad_rate, self.total_rate))
-        yield Recording(self.ratio(MONTH), "\n/ ".join(rates))
+        rates = (f"avg_over_time({scope.series(name)}[{BUDGET_PERIOD}])" for name in (self.bad_rate, self.total_rate))
+        yield Recording(self.ratio(BUDGET_PERIOD), "\n/ ".join(rates))
 
     def rates(self) -> Iterator[Recording]:
-        """What `monthly` reads."""
+        """The recordings that `monthly` reads."""
         yield Recording(self.bad_rate, self.bad("rate", "5m"))
         yield Recording(self.total_rate, self.total("rate", "5m"))
 
     def alerts(self, scope: Scope) -> Iterator[Alert]:
-        """One for each pair of windows, all of one name."""
+        """One alert per pair of windows, all with the same name."""
         allowed = f"{(self.budget * 100).normalize():f} %"
         for burn in BURNS:
             bound = f"> {burn.factor} * {self.budget}"
@@ -117,7 +116,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
                 when=(
                     Comparison(scope.series(self.ratio(burn.long)), bound),
                     Comparison(scope.series(self.ratio(burn.short)), bound),
-                    Comparison(scope.series(self.count(burn.long)), f">= {LEAST}"),
+                    Comparison(scope.series(self.count(burn.long)), f">= {MIN_BAD_EVENTS}"),
                 ),
                 hold=burn.hold,
                 severity=burn.severity,
@@ -125,14 +124,14 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
                 summary=f"{NAME}: {self.summary}",
                 description=(
                     f"In the last {burn.long}, {{{{ $value | humanizePercentage }}}} of {self.meaning}. "
-                    f"The objective allows {allowed}, and this is more than {burn.factor} times that, in the last "
-                    f"{burn.short} too."
+                    f"That is more than {burn.factor} times the {allowed} that the objective allows. The same is true "
+                    f"for the last {burn.short}."
                 ),
             )
 
 
 def objectives(slo: Slo, scope: Scope) -> tuple[Objective, ...]:
-    """The three promises of a Leaderboard."""
+    """The three objectives of a Leaderboard."""
     requests = _sum(scope.series("leaderboard_http_requests_total", *PLAYERS))
     failed = _sum(scope.series("leaderboard_http_requests_total", *PLAYERS, 'code=~"5.."'))
     return (
@@ -141,7 +140,7 @@ def objectives(slo: Slo, scope: Scope) -> tuple[Objective, ...]:
             metric="http_requests_failed",
             events="http_requests",
             budget=1 - Decimal(slo.availability) / 100,
-            bad=_both(failed, "or 0 *", requests),  # what has never failed has no series
+            bad=_combined(failed, "or 0 *", requests),  # without a failure there is no series
             total=requests,
             summary="requests fail",
             meaning="players' requests failed with a 5xx",
@@ -169,22 +168,28 @@ def objectives(slo: Slo, scope: Scope) -> tuple[Objective, ...]:
     )
 
 
-def promised(slo: Slo) -> dict[tuple[str, str], float]:
-    """The share of events that each objective promises, by its name and its threshold in seconds ("" without one)."""
+def objective_targets(slo: Slo) -> dict[tuple[str, str], float]:
+    """The target ratio of good events, by the name of the objective and its threshold in seconds (may be "")."""
     fast = {("latency", slo.latency), ("propagation", slo.propagation)}
-    kept = {(name, str(_seconds(limit))): float(WITHIN) for name, limit in fast}
-    return {("availability", ""): float(Decimal(slo.availability) / 100), **kept}
+    targets = {(name, str(_seconds(limit))): float(FAST_RATIO) for name, limit in fast}
+    return {("availability", ""): float(Decimal(slo.availability) / 100), **targets}
 
 
 def slo_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
-    """Recordings and alerts of the three promises."""
-    promises = objectives(slo, scope)
+    """Recordings and alerts of the three objectives."""
+    slos = objectives(slo, scope)
     return (
-        Group("leaderboard-slo", tuple(each for one in promises for each in one.recordings(slow=False))),
-        Group("leaderboard-slo-slow", tuple(each for one in promises for each in one.recordings(slow=True)), "2m"),
-        Group("leaderboard-slo-rates", tuple(each for one in promises for each in one.rates()), "1m"),
-        Group("leaderboard-slo-month", tuple(each for one in promises for each in one.monthly(scope)), "2m"),
-        Group("leaderboard-slo-alerts", tuple(each for one in promises for each in one.alerts(scope))),
+        Group(
+            "leaderboard-slo", tuple(rule for objective in slos for rule in objective.recordings(long_windows=False))
+        ),
+        Group(
+            "leaderboard-slo-slow",
+            tuple(rule for objective in slos for rule in objective.recordings(long_windows=True)),
+            "2m",
+        ),
+        Group("leaderboard-slo-rates", tuple(rule for objective in slos for rule in objective.rates()), "1m"),
+        Group("leaderboard-slo-month", tuple(rule for objective in slos for rule in objective.monthly(scope)), "2m"),
+        Group("leaderboard-slo-alerts", tuple(rule for objective in slos for rule in objective.alerts(scope))),
     )
 
 
@@ -199,7 +204,7 @@ def _fast(
     summary: str,
     meaning: str,
 ) -> Objective:
-    """A promise that events are fast; those in no bucket up to the limit are bad."""
+    """An objective for durations: events above the limit are bad."""
     family, *matchers = histogram
     within = _sum(scope.series(f"{family}_bucket", *matchers, f'le="{_seconds(limit)}"'))
     total = _sum(scope.series(f"{family}_count", *matchers))
@@ -207,8 +212,8 @@ def _fast(
         name=name,
         metric=metric,
         events=events,
-        budget=1 - WITHIN,
-        bad=_both(total, "-", within),
+        budget=1 - FAST_RATIO,
+        bad=_combined(total, "-", within),
         total=total,
         summary=summary,
         meaning=meaning,
@@ -219,12 +224,12 @@ def _sum(series: str) -> Count:
     return lambda function, window: f"sum {BY} ({function}({series}[{window}]))"
 
 
-def _both(one: Count, operator: str, other: Count) -> Count:
-    return lambda *over: f"(\n  {one(*over)}\n  {operator} {other(*over)}\n)"
+def _combined(left: Count, operator: str, right: Count) -> Count:
+    return lambda *over: f"(\n  {left(*over)}\n  {operator} {right(*over)}\n)"
 
 
 def _seconds(duration: str) -> float:
-    """As Prometheus' client library writes bounds of buckets: 0.25, 1.0."""
+    """The duration as a number, in the form of the bounds of histogram buckets: 0.25, 1.0."""
     units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
     number = duration.rstrip("".join(units))
     return float(Decimal(number) * Decimal(str(units[duration.removeprefix(number)])))

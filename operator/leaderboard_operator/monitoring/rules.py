@@ -1,15 +1,17 @@
-"""Rules as values, and as Prometheus writes them."""
+"""The value types of rules, and their form in Prometheus."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+import yaml
 
 Object = dict[str, Any]
 
 Severity: TypeAlias = Literal["page", "ticket"]
-"""`page`: players are hurt, or are about to be, now. `ticket`: somebody looks at it in working hours."""
+"""`page`: players are affected now or soon. `ticket`: it can wait for working hours."""
 
 Dashboard: TypeAlias = Literal["fleet", "service", "operator"]
 
@@ -18,33 +20,33 @@ DASHBOARDS: dict[Dashboard, str] = {
     "service": "d/leaderboard-service?var-namespace={{ $labels.namespace }}&var-leaderboard={{ $labels.leaderboard }}",
     "operator": "d/leaderboard-operator",
 }
-"""Paths of the dashboards in a Grafana, by their uids (dashboards/frame.py)."""
+"""Paths of the dashboards in Grafana, with their uids (dashboards/frame.py)."""
 
 BY = "by (namespace, leaderboard)"
-"""What makes one Leaderboard of the series of all its pods and processes."""
+"""Aggregates the series of all pods and processes of a Leaderboard."""
 
 NAME = "{{ $labels.namespace }}/{{ $labels.leaderboard }}"
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Which series rules are about: those of one Leaderboard, or of all where it names none."""
+    """The Leaderboard whose series the rules select. If empty, the rules select those of all Leaderboards."""
 
     namespace: str = ""
     leaderboard: str = ""
 
     def series(self, metric: str, *matchers: str) -> str:
-        """A selector."""
-        own = (f'namespace="{self.namespace}"', f'leaderboard="{self.leaderboard}"') if self.leaderboard else ()
-        inside = ",".join([*own, *matchers])
+        """A selector for `metric`."""
+        labels = (f'namespace="{self.namespace}"', f'leaderboard="{self.leaderboard}"') if self.leaderboard else ()
+        inside = ",".join([*labels, *matchers])
         return f"{metric}{{{inside}}}" if inside else metric
 
 
 class Routing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where alerts link to, and the labels by which an Alertmanager routes them.
+    """The links of alerts, and the labels by which an Alertmanager routes them.
 
-    `runbooks`: address of the folder of the pages in docs/runbooks. `grafana`: address of the Grafana that has the
-    dashboards. Without an address an alert names the page or the path instead of linking to it. `severities`: the
-    values of the label `severity` for pages and tickets. `labels`: more labels of each alert, such as a team.
+    `runbooks` is the URL of the folder with the pages of docs/runbooks, `grafana` the URL of the Grafana with the
+    dashboards. If one is empty, alerts contain a path instead of a link. `severities` maps page and ticket to values of
+    the label `severity`. `labels` are additional labels of all alerts.
     """
 
     runbooks: str = ""
@@ -60,7 +62,7 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def label(self, severity: Severity, own: dict[str, str]) -> Object:
-        """The labels of an alert; its own win."""
+        """The labels of an alert. Its own labels override those of the routing."""
         return {**self.labels, "severity": self.severities.get(severity, severity), **own}
 
 
@@ -71,20 +73,20 @@ def _link(name: str, address: str, folder: str, target: str) -> Object:
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """An expression whose value is kept, under a name of the form level:metric:operation."""
+    """A recording rule. Its name has the form level:metric:operation."""
 
     name: str
     expression: str
 
-    def rule(self, routing: Routing) -> Object:
-        """As Prometheus writes it; `routing` is for alerts."""
+    def as_object(self, routing: Routing) -> Object:
+        """The rule in the form of Prometheus. Recordings ignore `routing`."""
         return {"record": self.name, "expr": self.expression}
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """`left` against a bound; without a bound it holds where `left` gives anything.
+    """`left` compared with a bound. Without a bound it is true if `left` has any value.
 
-    `unlabelled`: it has no labels, and counts for the series of the comparison before it whatever labels those have.
+    `unlabelled`: `left` has no labels, and applies to all series of the preceding comparison.
     """
 
     left: str
@@ -96,9 +98,9 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """Fires at once, or when all comparisons have held as long as `hold`. Each has its page in docs/runbooks/.
+    """An alert that fires when all comparisons have been true for `hold`. Its runbook is in docs/runbooks/.
 
-    `dashboard`: the one that shows most about it.
+    `dashboard` is the most relevant dashboard.
     """
 
     name: str
@@ -110,10 +112,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     dashboard: Dashboard = "service"
 
-    def rule(self, routing: Routing) -> Object:
-        """As Prometheus writes it."""
+    def as_object(self, routing: Routing) -> Object:
+        """The rule in the form of Prometheus."""
         first, *others = self.when
-        more = (f"\nand {'on () ' if each.unlabelled else ''}{each}" for each in others)
+        more = (f"\nand {'on () ' if comparison.unlabelled else ''}{comparison}" for comparison in others)
         links = routing.annotations(f"{self.name}.md", DASHBOARDS[self.dashboard])
         return {
             "alert": self.name,
@@ -125,13 +127,31 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Rules that are evaluated one after the other. `interval` is Prometheus' own unless it is given."""
+    """Rules that Prometheus evaluates in order. If `interval` is empty, Prometheus uses its default."""
 
     name: str
     rules: tuple[Recording | Alert, ...]
     interval: str = ""
 
-    def group(self, routing: Routing) -> Object:
-        """As Prometheus writes it."""
+    def as_object(self, routing: Routing) -> Object:
+        """The group in the form of Prometheus."""
         interval = {"interval": self.interval} if self.interval else {}
-        return {"name": self.name, **interval, "rules": [each.rule(routing) for each in self.rules]}
+        return {"name": self.name, **interval, "rules": [rule.as_object(routing) for rule in self.rules]}
+
+
+def rules_file(command: str, groups: Iterable[Group], routing: Routing) -> str:
+    """A rule file in YAML, which `command` prints."""
+    content = {"groups": [group.as_object(routing) for group in groups]}
+    head = f"# Generated by `{command}`. A test compares it with the code.\n"
+    return head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes expressions of several lines as literal blocks."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _represent_text)

@@ -1,4 +1,4 @@
-"""Pure builders, one module for each kind: a `Board` in, an object out, None where none is wanted."""
+"""Pure builders of the objects of a Leaderboard. A builder returns None if the Leaderboard does not need the object."""
 
 from __future__ import annotations
 
@@ -6,32 +6,26 @@ from collections.abc import Callable
 
 import msgspec
 
-from leaderboard_operator.resources.autoscaler import autoscaler
 from leaderboard_operator.resources.configmap import config_map
-from leaderboard_operator.resources.deployment import deployment
-from leaderboard_operator.resources.disruptionbudget import disruption_budget
-from leaderboard_operator.resources.httproute import http_route
-from leaderboard_operator.resources.ingress import ingress
-from leaderboard_operator.resources.names import Board, Object
-from leaderboard_operator.resources.networkpolicy import network_policy
-from leaderboard_operator.resources.prometheusrule import prometheus_rule
-from leaderboard_operator.resources.service import metrics_service, service
-from leaderboard_operator.resources.serviceaccount import service_account
-from leaderboard_operator.resources.servicemonitor import service_monitor
+from leaderboard_operator.resources.deployment import deployment, service_account
+from leaderboard_operator.resources.monitoring import prometheus_rule, service_monitor
+from leaderboard_operator.resources.networking import http_route, ingress, metrics_service, network_policy, service
+from leaderboard_operator.resources.scaling import autoscaler, disruption_budget
+from leaderboard_operator.resources.view import LeaderboardView, Object
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of object that Leaderboards have. `optional`: not every cluster knows it."""
+    """A kind of owned objects and its builder. `optional`: some clusters do not have this kind."""
 
     group: str
     version: str
     plural: str
-    build: Callable[[Board], Object | None]
+    build: Callable[[LeaderboardView], Object | None]
     optional: bool = False
 
     @property
     def api_version(self) -> str:
-        """As objects carry it."""
+        """The `apiVersion` of these objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
@@ -49,6 +43,6 @@ KINDS = (
     Kind("monitoring.coreos.com", "v1", "servicemonitors", service_monitor, optional=True),
     Kind("monitoring.coreos.com", "v1", "prometheusrules", prometheus_rule, optional=True),
 )
-"""In the order in which they are applied: what pods need stands before them."""
+"""All kinds in the order of their application: objects that pods need come before the Deployment."""
 
-__all__ = ["KINDS", "Board", "Kind", "Object"]
+__all__ = ["KINDS", "Kind", "LeaderboardView", "Object"]

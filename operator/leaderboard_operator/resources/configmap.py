@@ -1,4 +1,4 @@
-"""The settings of the service as a file. The ConfigMap is named by its content, so that a change is a rollout."""
+"""The settings of the service as a file. The name of the ConfigMap contains a hash: a change starts a rollout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import yaml
 
-from leaderboard_operator.resources.names import CONFIG_DIR, HTTP_PORT, METRICS_PORT, SECRETS_DIR, Board, Object
 from leaderboard_operator.resources.secrets import (
     CAPTCHA_SECRET,
     JWKS,
@@ -18,38 +17,45 @@ from leaderboard_operator.resources.secrets import (
     PROOF_JWKS,
     PROOF_KEY,
 )
+from leaderboard_operator.resources.view import (
+    CONFIG_DIR,
+    HTTP_PORT,
+    METRICS_PORT,
+    SECRETS_DIR,
+    LeaderboardView,
+    Object,
+)
 from leaderboard_operator.spec import Spec
 
 SETTINGS, ACTIONS = "settings.yaml", "actions.yaml"
 
 PRE_STOP_SECONDS = 5
-"""Until load balancers have heard that a pod goes; it serves on meanwhile."""
+"""Time in which load balancers notice that a pod terminates. It serves during that time."""
 
-_ENDING_SECONDS = 15
-"""For what comes after the drain: the service ends by itself within some 2 s of it, on a busy machine later."""
+_EXIT_SECONDS = 15
+"""Time between the end of the drain and the kill. The service needs about 2 s of it, more on a busy machine."""
 
 PRIVATE_NETWORKS = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
-"""Where the pods of an Ingress controller or a Gateway are (RFC 1918, 6598, 4193)."""
+"""Networks of the pods of Ingress controllers and Gateways (RFC 1918, 6598, 4193)."""
 
 
-def config_map(board: Board) -> Object:
-    """The ConfigMap."""
-    data = {SETTINGS: _yaml({**settings(board.spec), "database_owner": board.owner})}
-    if board.spec.actions.points:
-        data[ACTIONS] = _yaml(board.spec.actions.points)
+def config_map(leaderboard: LeaderboardView) -> Object:
+    data = {SETTINGS: _yaml({**settings(leaderboard.spec), "database_owner": leaderboard.owner})}
+    if leaderboard.spec.actions.points:
+        data[ACTIONS] = _yaml(leaderboard.spec.actions.points)
     digest = sha256("\0".join(f"{name}\0{text}" for name, text in data.items()).encode()).hexdigest()[:10]
-    return board.object("v1", "ConfigMap", name=f"{board.name}-{digest}", data=data, immutable=True)
+    return leaderboard.object("v1", "ConfigMap", name=f"{leaderboard.name}-{digest}", data=data, immutable=True)
 
 
 def settings(spec: Spec) -> dict[str, Any]:
-    """The settings of docs/settings.md. Fields of the spec win over `spec.settings`, and that over our defaults."""
+    """The settings (docs/settings.md). Fields of the spec override `spec.settings`, which override defaults."""
     return {**_address_limits(spec), **spec.settings, **_fields(spec)}
 
 
 def _fields(spec: Spec) -> dict[str, Any]:
-    """What the fields of the spec say; settings that stand on the service's default are left out."""
+    """The settings that fields of the spec set, without those that have the service's default."""
     limit, live = spec.rate_limit, spec.live
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "host": "::",
         "port": HTTP_PORT,
         "metrics_port": METRICS_PORT,
@@ -66,12 +72,12 @@ def _fields(spec: Spec) -> dict[str, Any]:
         "max_connections": live.max_connections,
         "allowed_origins": live.allowed_origins,
         "trusted_proxies": trusted_proxies(spec),
-        "drain_timeout": f"{spec.template.spec.termination_grace_period_seconds - PRE_STOP_SECONDS - _ENDING_SECONDS}s",
+        "drain_timeout": f"{spec.template.spec.termination_grace_period_seconds - PRE_STOP_SECONDS - _EXIT_SECONDS}s",
         "log_format": "json",
         "log_level": spec.logging.level if spec.logging.level != "info" else None,
         "access_log": spec.logging.access or None,
     }
-    return {name: value for name, value in found.items() if value not in (None, [])}
+    return {name: value for name, value in values.items() if value not in (None, [])}
 
 
 def _jwt(spec: Spec) -> dict[str, Any]:
@@ -80,7 +86,7 @@ def _jwt(spec: Spec) -> dict[str, Any]:
         "jwt_key_file": f"{SECRETS_DIR}/{JWT_KEY}" if jwt.secret_ref else None,
         "jwt_jwks_url": jwt.jwks_url,
         "jwt_jwks_file": f"{SECRETS_DIR}/{JWKS}" if jwt.jwks_secret_ref else None,
-        "jwt_algorithm": jwt.algorithm if jwt.secret_ref else None,  # a JWK Set says it for each key
+        "jwt_algorithm": jwt.algorithm if jwt.secret_ref else None,  # the keys of a JWK Set name theirs
         "jwt_audience": jwt.audience,
         "jwt_issuer": jwt.issuer,
     }
@@ -99,21 +105,21 @@ def _proofs(spec: Spec) -> dict[str, Any]:
 
 
 def _address_limits(spec: Spec) -> dict[str, Any]:
-    """No limit for one address where all clients may share one: their own addresses are not known to the service."""
-    if knows_addresses(spec):
+    """Turns the limits per address off if all clients may share one address."""
+    if sees_client_addresses(spec):
         return {}
     return {"max_connections_per_address": spec.live.max_connections, "auth_failure_limit": "1000000/60s"}
 
 
-def knows_addresses(spec: Spec) -> bool:
-    """Whether the address that a connection comes from, or that a trusted proxy names, is the client's own."""
+def sees_client_addresses(spec: Spec) -> bool:
+    """Whether the service sees the client's own address, from the connection or from a trusted proxy."""
     service = spec.exposure.service
-    kept = service.type != "ClusterIP" and service.external_traffic_policy == "Local"
-    return bool(trusted_proxies(spec)) or kept
+    preserved = service.type != "ClusterIP" and service.external_traffic_policy == "Local"
+    return bool(trusted_proxies(spec)) or preserved
 
 
 def trusted_proxies(spec: Spec) -> list[str]:
-    """Networks of the proxies in front: those asked for, else those that an Ingress or a Gateway may be in."""
+    """Networks of trusted proxies. If unset, those that the pods of an Ingress or a Gateway may be in."""
     exposure = spec.exposure
     if exposure.trusted_proxies is not None:
         return exposure.trusted_proxies
@@ -121,10 +127,10 @@ def trusted_proxies(spec: Spec) -> list[str]:
 
 
 def _yaml(values: dict[str, Any]) -> str:
-    return _dumped(msgspec.json.encode(values))
+    return _json_to_yaml(msgspec.json.encode(values))
 
 
 @lru_cache(maxsize=1024)
-def _dumped(values: bytes) -> str:
-    """JSON as YAML for people. PyYAML takes ten milliseconds for it, and each look at a Leaderboard needs it."""
+def _json_to_yaml(values: bytes) -> str:
+    """Cached, because PyYAML takes ten milliseconds and each reconcile needs it."""
     return yaml.safe_dump(msgspec.json.decode(values), sort_keys=True)

@@ -1,19 +1,19 @@
-"""The Secrets that a Leaderboard names, and what their keys become in the pods. The operator makes none."""
+"""The Secret keys that a Leaderboard refers to, and their files in the pods. The operator creates no Secrets."""
 
 from __future__ import annotations
 
-from leaderboard_operator.resources.names import Object
+from leaderboard_operator.resources.view import Object
 from leaderboard_operator.spec import Spec
-from leaderboard_operator.spec.kinds import SecretKey
+from leaderboard_operator.spec.types import SecretKey
 
 MONGODB_URI, JWT_KEY, JWKS, PROOF_KEY = "mongodb-uri", "jwt-key", "jwks.json", "proof-key"
 PROOF_JWKS, CAPTCHA_SECRET, TRUSTED_CA = "proof-jwks.json", "captcha-secret", "ca.crt"
 
 
 def secret_files(spec: Spec) -> dict[str, SecretKey]:
-    """The key of a Secret that each file holds, by the file's name."""
+    """The Secret key of each file, by the name of the file."""
     jwt, actions = spec.auth.jwt, spec.actions
-    found = {
+    files = {
         MONGODB_URI: spec.database.connection_secret_ref,
         JWT_KEY: jwt.secret_ref,
         JWKS: jwt.jwks_secret_ref,
@@ -22,18 +22,19 @@ def secret_files(spec: Spec) -> dict[str, SecretKey]:
         CAPTCHA_SECRET: actions.captcha.secret_ref if actions.captcha else None,
         TRUSTED_CA: spec.trusted_ca.secret_ref if spec.trusted_ca else None,
     }
-    return {file: key for file, key in found.items() if key is not None}
+    return {file: key for file, key in files.items() if key is not None}
 
 
 def secret_keys(spec: Spec) -> dict[str, SecretKey]:
-    """Every key of a Secret that pods need, by what it becomes in them: a file, or an environment variable."""
-    sources = {each.name: each.value_from for each in spec.template.spec.env if each.value_from is not None}
+    """All Secret keys that pods need, by the name of their file, or `$` and the name of their environment variable."""
+    environment = spec.template.spec.env
+    sources = {variable.name: variable.value_from for variable in environment if variable.value_from is not None}
     variables = {f"${name}": source.secret_key_ref for name, source in sources.items() if source.secret_key_ref}
     return {**secret_files(spec), **variables}
 
 
 def secret_volume(spec: Spec) -> Object:
-    """One volume of all files, with the certificates of a ConfigMap, where that is what they are in."""
+    """One volume with all files, including the trusted certificates if they are in a ConfigMap."""
     sources = [
         {"secret": {"name": ref.name, "items": [{"key": ref.key, "path": file}]}}
         for file, ref in secret_files(spec).items()

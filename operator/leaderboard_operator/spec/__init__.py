@@ -1,4 +1,4 @@
-"""The `Leaderboard` resource: declared once, here, as types; the CRD and docs/operator.md are made from them."""
+"""The types of the `Leaderboard` resource. The CRD and the table in docs/operator.md are generated from them."""
 
 from leaderboard_operator.spec.leaderboard import Spec, Status
 

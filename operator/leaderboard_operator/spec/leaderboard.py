@@ -1,4 +1,4 @@
-"""The resource as a whole: what is asked for (`Spec`) and what became of it (`Status`)."""
+"""The resource: its spec and its status."""
 
 from __future__ import annotations
 
@@ -7,78 +7,76 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from leaderboard_operator.spec.exposure import Exposure
-from leaderboard_operator.spec.game import Actions, Auth, Database, Live, Logging, RateLimit
-from leaderboard_operator.spec.kinds import LocalName, Part, field
-from leaderboard_operator.spec.runtime import (
-    Autoscaling,
-    CertificateSource,
-    Disruption,
-    Monitoring,
-    NetworkPolicy,
-    Rollout,
-    Template,
-)
+from leaderboard_operator.spec.application import Actions, Auth, Database, Live, Logging, RateLimit
+from leaderboard_operator.spec.exposure import Exposure, NetworkPolicy
+from leaderboard_operator.spec.operations import Autoscaling, Disruption, Monitoring, Rollout
+from leaderboard_operator.spec.pod import CertificateSource, Template
 from leaderboard_operator.spec.settings import Settings
+from leaderboard_operator.spec.types import LocalName, Part, field
 
 
 class Spec(Part, frozen=True, kw_only=True):
     """One live leaderboard."""
 
-    replicas: Annotated[int, field("Pods. With autoscaling the HorizontalPodAutoscaler writes it.", ge=0, le=100)] = 2
+    replicas: Annotated[
+        int, field("Number of pods. With autoscaling, the HorizontalPodAutoscaler writes it.", ge=0, le=100)
+    ] = 2
     image: Annotated[
-        str, field("Image of the service. Empty is the operator's own version.", max_length=512, pattern=r"^\S*$")
+        str, field("Image of the service. If empty, the version of the operator.", max_length=512, pattern=r"^\S*$")
     ] = ""
-    image_pull_secrets: Annotated[list[LocalName], field("Secrets that the image is pulled with.", max_length=8)] = []
-    database: Annotated[Database, field("The MongoDB that keeps the scores.")]
-    auth: Annotated[Auth, field("Whom the service believes.")]
-    actions: Annotated[Actions, field("What players get points for, and what proves it.")]
-    rate_limit: Annotated[RateLimit, field("How often one player may score.")] = RateLimit()
-    live: Annotated[Live, field("The live board.")] = Live()
-    logging: Annotated[Logging, field("What the service logs.")] = Logging()
+    image_pull_secrets: Annotated[list[LocalName], field("Secrets for pulling the image.", max_length=8)] = []
+    database: Annotated[Database, field("The MongoDB database of the scores.")]
+    auth: Annotated[Auth, field("Authentication.")]
+    actions: Annotated[Actions, field("Actions that give points, and their proofs.")]
+    rate_limit: Annotated[RateLimit, field("Maximum rate of updates per player.")] = RateLimit()
+    live: Annotated[Live, field("The live leaderboard.")] = Live()
+    logging: Annotated[Logging, field("Logs of the service.")] = Logging()
     settings: Settings = {}
-    autoscaling: Annotated[Autoscaling, field("A HorizontalPodAutoscaler; left out, there is none.")] | None = None
-    exposure: Annotated[Exposure, field("How the service is reached.")] = Exposure()
+    autoscaling: Annotated[Autoscaling, field("A HorizontalPodAutoscaler. If unset, there is none.")] | None = None
+    exposure: Annotated[Exposure, field("How clients reach the service.")] = Exposure()
     template: Annotated[Template, field("The pods.")] = Template()
     trusted_ca: (
-        Annotated[CertificateSource, field("Certificates of authorities to trust beside the image's.")] | None
+        Annotated[CertificateSource, field("Certificates of trusted authorities, in addition to those of the image.")]
+        | None
     ) = msgspec.field(name="trustedCA", default=None)
-    rollout: Annotated[Rollout, field("How pods are replaced.")] = Rollout()
-    disruption: Annotated[Disruption, field("What may be taken down at once.")] = Disruption()
-    network_policy: Annotated[NetworkPolicy, field("Who may open connections to the pods.")] = NetworkPolicy()
+    rollout: Annotated[Rollout, field("Replacement of pods.")] = Rollout()
+    disruption: Annotated[Disruption, field("The PodDisruptionBudget.")] = Disruption()
+    network_policy: Annotated[NetworkPolicy, field("Limits connections to the pods.")] = NetworkPolicy()
     monitoring: Annotated[Monitoring, field("Objects for the Prometheus operator.")] = Monitoring()
     update: Annotated[
         Literal["Automatic", "Manual"],
         field(
-            "Whether a newer operator replaces the pods: in turn with other Leaderboards, or only when the spec "
-            "changes."
+            "Whether a newer operator replaces the pods: automatically, a limited number of Leaderboards at a time, "
+            "or only when the spec changes."
         ),
     ] = "Automatic"
-    paused: Annotated[bool, field("Hands off: the operator changes nothing, but reports.")] = False
+    paused: Annotated[bool, field("Whether the operator changes nothing and only reports the status.")] = False
 
 
 Text = Annotated[str, Meta(max_length=32768)]
 
 
 class Condition(Part, frozen=True):
-    """One thing that is so, is not so, or is not known."""
+    """A status condition."""
 
-    type: Annotated[str, field("What it is about.", max_length=316)]
-    status: Annotated[Literal["True", "False", "Unknown"], field("Whether it is so.")]
-    reason: Annotated[str, field("Why, in one word for programs.", max_length=1024)]
-    message: Annotated[Text, field("Why, and what to do, for people.")]
-    last_transition_time: Annotated[str, field("Since when `status` is what it is.", max_length=64)]
-    observed_generation: Annotated[int, field("The generation that it was found of.", ge=0)] | None = None
+    type: Annotated[str, field("Type of the condition.", max_length=316)]
+    status: Annotated[Literal["True", "False", "Unknown"], field("True, False or Unknown.")]
+    reason: Annotated[str, field("Machine-readable reason of the status.", max_length=1024)]
+    message: Annotated[Text, field("Explanation for people, with the remedy of a problem.")]
+    last_transition_time: Annotated[str, field("Time of the last change of `status`.", max_length=64)]
+    observed_generation: Annotated[int, field("Generation of the spec that the condition refers to.", ge=0)] | None = (
+        None
+    )
 
 
 class Status(Part, frozen=True):
-    """What became of the spec, as the operator last saw it."""
+    """The state that the operator last observed."""
 
-    observed_generation: Annotated[int, field("The generation that this status is about.", ge=0)] | None = None
-    replicas: Annotated[int, field("Pods that are there.", ge=0)] | None = None
-    ready_replicas: Annotated[int, field("Pods that take requests.", ge=0)] | None = None
-    updated_replicas: Annotated[int, field("Pods of the latest settings and image.", ge=0)] | None = None
+    observed_generation: Annotated[int, field("Generation of the spec that this status refers to.", ge=0)] | None = None
+    replicas: Annotated[int, field("Existing pods.", ge=0)] | None = None
+    ready_replicas: Annotated[int, field("Pods that accept requests.", ge=0)] | None = None
+    updated_replicas: Annotated[int, field("Pods with the latest settings and image.", ge=0)] | None = None
     selector: Annotated[Text, field("Label selector of the pods, for the scale subresource.")] | None = None
-    version: Annotated[Text, field("Version of the service that is asked for.")] | None = None
-    url: Annotated[Text, field("Where the service is reached.")] | None = None
-    conditions: Annotated[list[Condition], field("What is so and what is not.", max_length=16)] | None = None
+    version: Annotated[Text, field("Version of the service, from its image.")] | None = None
+    url: Annotated[Text, field("URL of the service.")] | None = None
+    conditions: Annotated[list[Condition], field("Status conditions.", max_length=16)] | None = None

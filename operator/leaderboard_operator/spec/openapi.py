@@ -1,4 +1,4 @@
-"""The schema of a type, in the form that a CRD takes: everything in place, no references."""
+"""The OpenAPI schema of a type in the form of a CRD: without references."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DICT_BOUNDS = {"min_length": "minProperties", "max_length": "maxProperties"}
 
 
 def schema(kind: type) -> Schema:
-    """The OpenAPI schema of `kind`, a `Part`."""
+    """The schema of `kind`, a `Part`."""
     return _schema(inspect.type_info(kind))
 
 
@@ -44,7 +44,7 @@ def _schema(info: inspect.Type) -> Schema:
 
 def _union(info: inspect.UnionType) -> Schema:
     kinds = [kind for kind in info.types if not isinstance(kind, inspect.NoneType)]
-    return _schema(kinds[0]) if len(kinds) == 1 else {}  # two kinds are an x-kubernetes-int-or-string
+    return _schema(kinds[0]) if len(kinds) == 1 else {}  # a union is an x-kubernetes-int-or-string
 
 
 def _map(info: inspect.DictType) -> Schema:
@@ -56,8 +56,8 @@ def _map(info: inspect.DictType) -> Schema:
 
 def _struct(info: inspect.StructType) -> Schema:
     found: Schema = {"type": "object", "description": (info.cls.__doc__ or "").strip()}
-    found["properties"] = {each.encode_name: _field(each) for each in info.fields}
-    required = [each.encode_name for each in info.fields if each.required]
+    found["properties"] = {field.encode_name: _field(field) for field in info.fields}
+    required = [field.encode_name for field in info.fields if field.required]
     if required:
         found["required"] = required
     rules = getattr(info.cls, "RULES", ())
@@ -77,12 +77,12 @@ def _field(info: inspect.Field) -> Schema:
 
 
 def _plain(default: Any) -> Any:
-    """A default as it is written: in full, since rules look at it before defaults inside it are filled in."""
+    """A default with all its fields, because the API server checks rules before it fills in nested defaults."""
     if not isinstance(default, msgspec.Struct):
         return default
     pairs = (
-        (each, getattr(default, name))
-        for name, each in zip(default.__struct_fields__, default.__struct_encode_fields__, strict=True)
+        (encoded, getattr(default, name))
+        for name, encoded in zip(default.__struct_fields__, default.__struct_encode_fields__, strict=True)
     )
     return {name: _plain(value) for name, value in pairs if value is not None}
 
@@ -92,7 +92,7 @@ def _bounds(info: Any, names: dict[str, str]) -> Schema:
 
 
 def _merged(found: Schema, more: Schema) -> Schema:
-    """`more` wins, but rules add up."""
+    """`more` overrides `found`; rules of both apply."""
     both = "x-kubernetes-validations"
     rules = [*found.get(both, []), *more.get(both, [])]
     return {**found, **more, **({both: rules} if rules else {})}

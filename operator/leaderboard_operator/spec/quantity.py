@@ -1,4 +1,4 @@
-"""Kubernetes quantities as numbers.
+"""Conversion of Kubernetes quantities to numbers.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
-from leaderboard_operator.spec.runtime import Resources
+from leaderboard_operator.spec.pod import Resources
 
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]+))?")
 
@@ -17,7 +17,7 @@ _BINARY_POWERS = {f"{suffix}i": power for power, suffix in enumerate("KMGTPE", s
 
 
 def number(quantity: str | int) -> float:
-    """`500m` is 0.5, `512Mi` is 536870912. Raises ValueError where Kubernetes would refuse the quantity."""
+    """`500m` is 0.5, `512Mi` is 536870912. Raises ValueError if Kubernetes would refuse the quantity."""
     found = _QUANTITY.fullmatch(str(quantity))
     if found is None:
         raise ValueError(f"not a quantity: {quantity!r}")
@@ -27,13 +27,13 @@ def number(quantity: str | int) -> float:
     return float(digits) * float(binary) * float(decimal)
 
 
-def numbers(asked: Resources) -> dict[tuple[str, str], float]:
+def numbers(resources: Resources) -> dict[tuple[str, str], float]:
     """CPU in cores and memory in bytes, by resource and kind (request, limit).
 
-    A quantity that Kubernetes refuses is left out: the condition of the Deployment reports it.
+    Quantities that Kubernetes refuses are omitted: the status of the Leaderboard reports them.
     """
     found: dict[tuple[str, str], float] = {}
-    for kind, quantities in (("request", asked.requests), ("limit", asked.limits)):
+    for kind, quantities in (("request", resources.requests), ("limit", resources.limits)):
         for resource in quantities.keys() & {"cpu", "memory"}:
             with suppress(ValueError, OverflowError):
                 found[resource, kind] = number(quantities[resource])

@@ -1,7 +1,7 @@
-"""`spec.settings`: every setting of the service that has no field of its own.
+"""`spec.settings`: the settings of the service without a field of their own.
 
-settings.json is made from the service's declarations (`python -m tornado_app.config schema`), since the operator does
-not import the service. A test keeps it up to date.
+`python -m tornado_app.config schema` writes settings.json, because the operator does not import the service. A test
+checks that it is up to date.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from leaderboard_operator.spec.kinds import Rule, field, within
+from leaderboard_operator.spec.types import Rule, field, within
 
 Schema = dict[str, Any]
 
@@ -48,35 +48,33 @@ FIELDS = {
     "access_log": "logging.access",
     "drain_timeout": "template.spec.terminationGracePeriodSeconds",
 }
-"""Settings that have a field of their own, and which."""
+"""Settings with a field of their own, and the path of that field."""
 
 MANAGED = ("database_owner", "host", "port", "metrics_host", "metrics_port", "data_dir", "log_format")
-"""Settings that the operator decides on."""
+"""Settings that only the operator sets."""
 
 
 def schema() -> Schema:
-    """The schema of `spec.settings`: each setting with its bounds, and rules against those that stand elsewhere."""
+    """The schema of `spec.settings`, with rules that refuse settings with a field, managed settings and secrets."""
     return {
-        "properties": {name: _property(each) for name, each in SERVICE.items()},
+        "properties": {name: _property(setting) for name, setting in SERVICE.items()},
         "x-kubernetes-validations": [msgspec.to_builtins(rule) for rule in _rules()],
     }
 
 
 def _rules() -> list[Rule]:
-    own = (
-        Rule(f"!has(self.{name})", f"{name} has a field of its own: set spec.{path}") for name, path in FIELDS.items()
-    )
-    managed = (Rule(f"!has(self.{name})", f"{name} is set by the operator; leave it out") for name in MANAGED)
+    own = (Rule(f"!has(self.{name})", f"{name} has its own field; set spec.{path}") for name, path in FIELDS.items())
+    managed = (Rule(f"!has(self.{name})", f"the operator sets {name}; leave it out") for name in MANAGED)
     secret = (
-        Rule(f"!has(self.{name})", f"{name} is secret, and a spec is not: keep it in a Secret that the spec names")
-        for name, each in SERVICE.items()
-        if each.get("secret")
+        Rule(f"!has(self.{name})", f"{name} is secret; store it in a Secret and refer to it in the spec")
+        for name, setting in SERVICE.items()
+        if setting.get("secret")
     )
     return [*own, *managed, *secret]
 
 
 def _property(setting: Schema) -> Schema:
-    """A setting as a CRD has it."""
+    """The schema of a setting in the form of a CRD."""
     found = {name: value for name, value in setting.items() if name not in ("secret", "from", "to")}
     if isinstance(found["type"], list):
         del found["type"]
@@ -91,8 +89,8 @@ def _property(setting: Schema) -> Schema:
 Settings = Annotated[
     dict[str, Any],
     field(
-        "Settings of the service that have no field of their own, as its settings file has them; docs/settings.md "
-        "lists them all."
+        "Settings of the service without a field of their own, with the names and values of its settings file. "
+        "docs/settings.md lists all settings."
     ),
     Meta(extra_json_schema=schema()),
 ]

@@ -1,25 +1,40 @@
-"""Alerts about one Leaderboard, from what its own pods measure."""
+"""Alerts about one Leaderboard, from the metrics of its pods."""
 
 from __future__ import annotations
 
 from leaderboard_operator.monitoring.objectives import slo_groups
-from leaderboard_operator.monitoring.rules import BY, NAME, Alert, Comparison, Group, Recording, Scope, Severity
-from leaderboard_operator.spec.runtime import Slo
+from leaderboard_operator.monitoring.rules import (
+    BY,
+    NAME,
+    Alert,
+    Comparison,
+    Group,
+    Recording,
+    Routing,
+    Scope,
+    Severity,
+    rules_file,
+)
+from leaderboard_operator.spec.operations import Slo
 
-FILLING_DAYS = 4
+DISK_FULL_DAYS = 4
 """A weekend, and two days to act."""
 
-ROOMY = 0.4
-"""The share of a disk that must be free for its growth to be no news."""
+DISK_FREE_RATIO = 0.4
+"""If this share of a disk is free, its growth causes no alert."""
 
 
-def board_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
-    """All groups."""
-    mean = [_mean(scope, window) for window in ("10m", "1d")]
+def leaderboard_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
+    means = [_mean(scope, window) for window in ("10m", "1d")]
     return (
         *slo_groups(slo, scope),
-        Group("leaderboard", (*mean, *_serving(scope), *_fair_play(scope), *_keeping(scope))),
+        Group("leaderboard", (*means, *_serving(scope), *_fair_play(scope), *_storage_and_keys(scope))),
     )
+
+
+def leaderboard_rules_file(routing: Routing) -> str:
+    """The rule file for all Leaderboards at once, with the default objectives."""
+    return rules_file("leaderboard-operator rules", leaderboard_groups(Slo(), Scope()), routing)
 
 
 def _sum(scope: Scope, series: tuple[str, ...], function: str, window: str, by: str = BY) -> str:
@@ -27,7 +42,7 @@ def _sum(scope: Scope, series: tuple[str, ...], function: str, window: str, by: 
 
 
 def _mean(scope: Scope, window: str) -> Recording:
-    """Points of an update."""
+    """Average points of an update."""
     points = _sum(scope, ("leaderboard_score_points_total",), "rate", window)
     updates = _sum(scope, ("leaderboard_score_submissions_total", 'result="accepted"'), "rate", window)
     return Recording(f"leaderboard:score_points:mean{window}", f"{points}\n/ {updates}")
@@ -37,14 +52,14 @@ def _serving(scope: Scope) -> tuple[Alert, ...]:
     lag = scope.series("leaderboard_change_stream_lag_seconds")
     return (
         Alert(
-            name="LeaderboardUnavailable",  # as the operator's view of it (fleet.py): both together are one alert
+            name="LeaderboardUnavailable",  # the same name as in fleet.py: both together are one alert
             when=(Comparison(f"max {BY} ({scope.series('leaderboard_ready')})", "== 0"),),
             hold="3m",
             severity="page",
-            summary=f"{NAME}: nothing serves",
+            summary=f"{NAME}: no pod serves",
             description=(
-                "For 3 minutes every pod that Prometheus scrapes has reported that it must get no traffic. The "
-                "readiness of a pod follows its database."
+                "For 3 minutes no pod that Prometheus scrapes has been ready. A pod is not ready if its database does "
+                "not answer."
             ),
         ),
         Alert(
@@ -52,10 +67,10 @@ def _serving(scope: Scope) -> tuple[Alert, ...]:
             when=(Comparison(f"max {BY} ({lag})", "> 10"),),
             hold="1m",
             severity="page",
-            summary=f"{NAME}: the live board stands still",
+            summary=f"{NAME}: the live board is not updated",
             description=(
-                "The change stream of at least one pod has given no sign of life for {{ $value | humanizeDuration }}. "
-                "Who watches through that pod sees an old board."
+                "The change stream of at least one pod has delivered nothing for {{ $value | humanizeDuration }}. The "
+                "clients of that pod see an old board."
             ),
         ),
         *_restarting(scope),
@@ -65,7 +80,7 @@ def _serving(scope: Scope) -> tuple[Alert, ...]:
 
 
 def _proxy(scope: Scope) -> Alert:
-    """Most requests, not any: a single client may make the header up. Probes come by no proxy."""
+    """Counts the majority of requests, because one client may forge the header. Probes use no proxy."""
     ignored = _sum(scope, ("leaderboard_forwarded_ignored_total",), "rate", "15m")
     requests = _sum(scope, ("leaderboard_http_requests_total", 'route!~"/healthz|/readyz"'), "rate", "15m")
     return Alert(
@@ -73,42 +88,42 @@ def _proxy(scope: Scope) -> Alert:
         when=(Comparison(f"{ignored}\n/ {requests}", "> 0.5"),),
         hold="15m",
         severity="ticket",
-        summary=f"{NAME}: its proxy is not trusted, all clients share one address",
+        summary=f"{NAME}: the proxy is not trusted, all clients share one address",
         description=(
             "{{ $value | humanizePercentage }} of the requests come through a proxy that trustedProxies does not name. "
-            "Limits for one address then hold for all clients together, and logs name the proxy."
+            "Limits per address then apply to all clients together, and logs contain the address of the proxy."
         ),
     )
 
 
 def _restarting(scope: Scope) -> tuple[Alert, ...]:
-    """A page where half of the pods restart; one of many is a ticket, since the others serve."""
-    started = scope.series("process_start_time_seconds", 'leaderboard!=""')  # every other program has one too
+    """A page if half of the pods restart; otherwise a ticket, because the other pods serve."""
+    started = scope.series("process_start_time_seconds", 'leaderboard!=""')  # other programs have this metric too
     restarts = f"sum {BY} (changes({started}[15m]))"
     share = f"sum {BY} (changes({started}[15m]) > bool 0)\n/ count {BY} ({started})"
-    found = []
+    alerts = []
     severity: Severity
     for severity, part in (("page", ">= 0.5"), ("ticket", "< 0.5")):
         alert = Alert(
             name="LeaderboardRestarting",
             when=(Comparison(restarts, ">= 3"), Comparison(share, part)),
             severity=severity,
-            summary=f"{NAME}: its processes restart",
+            summary=f"{NAME}: processes restart",
             description=(
-                "{{ $value | humanize }} times in the last 15 minutes. Each time sockets are lost and requests fail "
-                "that no metric counts."
+                "Processes restarted {{ $value | humanize }} times in the last 15 minutes. Each restart closes "
+                "sockets, and requests fail without being counted."
             ),
         )
-        found.append(alert)
-    return tuple(found)
+        alerts.append(alert)
+    return tuple(alerts)
 
 
 def _sockets(scope: Scope) -> tuple[Alert, ...]:
-    """By pod, since a client cannot choose another: the fullest one turns clients away first."""
+    """For the pod with the most sockets: a client cannot choose another pod."""
     used = f"sum without (frontend) ({scope.series('leaderboard_websocket_connections')})"
     fullest = f"max {BY} (\n  {used}\n  / {scope.series('leaderboard_websocket_connections_limit')}\n)"
-    name, summary = "LeaderboardSocketsNearLimit", f"{NAME}: sockets are near their limit"
-    text = "The fullest pod has {{ $value | humanizePercentage }} of the sockets that it may have. "
+    name, summary = "LeaderboardSocketsNearLimit", f"{NAME}: the number of sockets is near its limit"
+    text = "The fullest pod has {{ $value | humanizePercentage }} of its maximum number of sockets. "
     return (
         Alert(
             name=name,
@@ -116,7 +131,7 @@ def _sockets(scope: Scope) -> tuple[Alert, ...]:
             hold="2m",
             severity="page",
             summary=summary,
-            description=f"{text}Players who connect to it are turned away.",
+            description=f"{text}It refuses new connections of players.",
         ),
         Alert(
             name=name,
@@ -124,13 +139,13 @@ def _sockets(scope: Scope) -> tuple[Alert, ...]:
             hold="10m",
             severity="ticket",
             summary=summary,
-            description=f"{text}At 100% it turns players away.",
+            description=f"{text}At 100% it refuses new connections of players.",
         ),
     )
 
 
 def _fair_play(scope: Scope) -> tuple[Alert, ...]:
-    """Points per update, not points: more players are no cheating, dearer updates may be."""
+    """Compares points per update, because the total also grows with the number of players."""
     updates = ("leaderboard_score_submissions_total", 'result="accepted"')
     per_day = scope.series("leaderboard:score_points:mean1d")
     suspicious = _sum(
@@ -163,18 +178,18 @@ def _fair_play(scope: Scope) -> tuple[Alert, ...]:
             name="LeaderboardExternalChanges",
             when=(Comparison(external, "> 0"),),
             severity="page",
-            summary=f"{NAME}: scores were changed behind the service's back",
+            summary=f"{NAME}: scores were changed outside the service",
             description=(
-                "The ledger holds {{ $value | humanize }} changes of the last hour that the service did not make: "
-                "somebody writes to its database."
+                "The ledger has {{ $value | humanize }} changes of the last hour that the service did not make: "
+                "another program writes to its database."
             ),
         ),
     )
 
 
-def _keeping(scope: Scope) -> tuple[Alert, ...]:
+def _storage_and_keys(scope: Scope) -> tuple[Alert, ...]:
     refreshes = "leaderboard_jwks_refreshes_total"
-    free, total = (scope.series("leaderboard_database_disk_bytes", f'state="{each}"') for each in ("free", "total"))
+    free, total = (scope.series("leaderboard_database_disk_bytes", f'state="{state}"') for state in ("free", "total"))
     differed = _sum(scope, ("leaderboard_rank_checks_total", 'result="differed"'), "increase", "1h")
     return (
         Alert(
@@ -184,22 +199,22 @@ def _keeping(scope: Scope) -> tuple[Alert, ...]:
             severity="ticket",
             summary=f"{NAME}: the ledger is behind the scores",
             description=(
-                "For {{ $value | humanizeDuration }} there have been updates that the ledger does not hold. Scores "
-                "are right; histories, take-backs and the audit wait."
+                "For {{ $value | humanizeDuration }} the ledger has lacked updates. Scores are correct; histories, "
+                "reversals and the audit are behind."
             ),
         ),
         Alert(
             name="LeaderboardDatabaseDiskFilling",
             when=(
-                Comparison(f"min {BY} (predict_linear({free}[6h], {FILLING_DAYS} * 86400))", "< 0"),
-                Comparison(f"min {BY} ({free})\n/ min {BY} ({total})", f"< {ROOMY}"),
+                Comparison(f"min {BY} (predict_linear({free}[6h], {DISK_FULL_DAYS} * 86400))", "< 0"),
+                Comparison(f"min {BY} ({free})\n/ min {BY} ({total})", f"< {DISK_FREE_RATIO}"),
             ),
             hold="1h",
             severity="ticket",
-            summary=f"{NAME}: the disk of its database will be full within {FILLING_DAYS} days",
+            summary=f"{NAME}: the disk of its database will be full within {DISK_FULL_DAYS} days",
             description=(
-                f"At the rate of the last 6 hours. Less than {ROOMY:.0%} of the disk is free. The ledger grows with "
-                "each update; when the disk is full, every update fails."
+                f"This assumes the growth of the last 6 hours. Less than {DISK_FREE_RATIO:.0%} of the disk is free. "
+                "The ledger grows with each update. When the disk is full, all updates fail."
             ),
         ),
         Alert(
@@ -208,8 +223,8 @@ def _keeping(scope: Scope) -> tuple[Alert, ...]:
             severity="ticket",
             summary=f"{NAME}: ranks in memory were wrong more than once",
             description=(
-                "In the last hour {{ $value | humanize }} checks found ranks in memory that are not the database's. "
-                "Each time they were read anew."
+                "In the last hour {{ $value | humanize }} checks found ranks in memory that differ from the database. "
+                "Each time the pod read them again."
             ),
         ),
         Alert(
@@ -222,8 +237,8 @@ def _keeping(scope: Scope) -> tuple[Alert, ...]:
             severity="ticket",
             summary=f"{NAME}: the identity provider's keys cannot be fetched",
             description=(
-                "{{ $value | humanize }} fetches of the last 15 minutes failed, and none succeeded. Tokens are "
-                "checked with the keys that are known; pods that start now know none."
+                "{{ $value | humanize }} fetches of the last 15 minutes failed, and none succeeded. Pods use the "
+                "previous keys; a pod that starts now has none."
             ),
         ),
     )

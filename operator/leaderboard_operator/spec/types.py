@@ -1,4 +1,4 @@
-"""What fields of the resource share: bounded texts, rules, references."""
+"""Types that the fields of the resource share: bounded strings, rules and references."""
 
 from __future__ import annotations
 
@@ -9,39 +9,38 @@ from msgspec import Meta
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """A CEL rule that the API server checks; `message` says what to do."""
+    """A CEL rule that the API server checks. `message` names the correction."""
 
     rule: str
     message: str
 
 
 class Part(msgspec.Struct, frozen=True, rename="camel"):
-    """A part of the resource. Its docstring describes it, `RULES` hold between its fields."""
+    """A part of the resource. Its docstring becomes its description in the CRD; `RULES` relate its fields."""
 
     RULES: ClassVar[tuple[Rule, ...]] = ()
 
 
 def field(description: str, /, **bounds: Any) -> Meta:
-    """What is said about a field and what bounds it: `ge`, `le`, `min_length`, `max_length`, `pattern`."""
+    """The description and the bounds of a field: `ge`, `le`, `min_length`, `max_length`, `pattern`."""
     return Meta(description=description, **bounds)
 
 
 def ruled(*rules: Rule) -> Meta:
-    """CEL rules for one field."""
     return Meta(extra_json_schema={"x-kubernetes-validations": [msgspec.to_builtins(rule) for rule in rules]})
 
 
 def within(low: str, high: str) -> Meta:
-    """The bounds of a duration."""
+    """A rule for the bounds of a duration."""
     rule = f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')"
-    return ruled(Rule(rule, f"give a duration from {low} to {high}"))
+    return ruled(Rule(rule, f"set a duration from {low} to {high}"))
 
 
 RAW = Meta(extra_json_schema={"x-kubernetes-preserve-unknown-fields": True})
-"""An object of Kubernetes' own, which the API server checks where it is used."""
+"""An object of Kubernetes. The API server checks it when the operator applies it."""
 
 MAX_POINTS = 2**53 - 1
-"""What every JSON reader takes exactly; a bound of 2⁶³ − 1 is not read as itself by the API server."""
+"""The largest integer that all JSON parsers read exactly. The API server does not read 2⁶³ − 1 exactly."""
 
 DnsName = Annotated[
     str,
@@ -57,7 +56,7 @@ Annotations = Annotated[
     dict[Annotated[str, Meta(max_length=317)], Annotated[str, Meta(max_length=4096)]], Meta(max_length=64)
 ]
 Object = Annotated[dict[str, Any], RAW]
-Short = Annotated[str, Meta(max_length=317)]
+ShortText = Annotated[str, Meta(max_length=317)]
 IntOrText = Annotated[str | int, Meta(extra_json_schema={"x-kubernetes-int-or-string": True})]
 
 
@@ -68,6 +67,16 @@ class SecretKey(Part, frozen=True):
     key: Annotated[
         str,
         field("Key in the Secret's data.", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$"),
+    ]
+
+
+class ConfigMapKey(Part, frozen=True):
+    """A key of a ConfigMap in the same namespace."""
+
+    name: Annotated[DnsName, field("Name of the ConfigMap.")]
+    key: Annotated[
+        str,
+        field("Key in the ConfigMap's data.", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$"),
     ]
 
 

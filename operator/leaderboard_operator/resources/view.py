@@ -1,4 +1,4 @@
-"""What all objects of a Leaderboard share: names, labels, owner, paths and ports inside the pods."""
+"""`LeaderboardView`, the input of all builders, with the names, labels, paths and ports that objects share."""
 
 from __future__ import annotations
 
@@ -20,34 +20,35 @@ HTTP_PORT, METRICS_PORT = 8080, 8081
 CONFIG_DIR, SECRETS_DIR = "/etc/leaderboard/config", "/etc/leaderboard/secrets"
 
 NAME_LABEL = f"{GROUP}/name"
-"""The label of everything of a Leaderboard, by which its pods are selected: no other program sets it."""
+"""Label of all objects of a Leaderboard, and the selector of its pods. No other program sets it."""
 
 DROP_LABEL, UID_LABEL = f"{GROUP}/drop", f"{GROUP}/uid"
-"""Labels of a Job that drops a database and of its pods: name and uid of the Leaderboard."""
+"""Labels of a Job that drops a database, and of its pods: name and uid of the Leaderboard."""
 
 MANAGED = {"app.kubernetes.io/managed-by": MANAGER}
-"""The label of everything that the operator makes; its watches ask for it."""
+"""Label of all objects that the operator creates, and the selector of its watches."""
 
 
-def present(part: msgspec.Struct) -> Object:
-    """A part of the spec as Kubernetes takes it: what was left out is not there."""
-    found: Object = msgspec.to_builtins(part)
-    return _without_none(found)
+def without_unset(part: msgspec.Struct) -> Object:
+    """A part of the spec in Kubernetes' form, without its unset fields."""
+    fields: Object = msgspec.to_builtins(part)
+    return _without_none(fields)
 
 
-def _without_none(found: Object) -> Object:
+def _without_none(fields: Object) -> Object:
     return {
         name: _without_none(value) if isinstance(value, dict) else value
-        for name, value in found.items()
+        for name, value in fields.items()
         if value is not None
     }
 
 
-class Board(msgspec.Struct, frozen=True, kw_only=True):
-    """A Leaderboard as the builders need it. `image` is the one to run, `secrets_hash` changes with any Secret used.
+class LeaderboardView(msgspec.Struct, frozen=True, kw_only=True):
+    """A Leaderboard resource as the builders need it.
 
-    `kept`: template and annotations of a Deployment whose pods are to stay as they are; rollouts.py says when.
-    `monitoring_labels`: by which the Prometheus operator selects its objects.
+    `secrets_hash` changes with the content of each referenced Secret key. `kept` is the template and the annotations of
+    the existing Deployment, if its pods must not be replaced yet (rollouts.py). `monitoring_labels` are the labels by
+    which Prometheus selects ServiceMonitors and PrometheusRules.
     """
 
     namespace: str
@@ -62,31 +63,30 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def owner(self) -> str:
-        """What the service records as the owner of the database."""
+        """The owner that the service records in the database."""
         return f"{self.namespace}/{self.name}/{self.uid}"
 
     @property
     def selector(self) -> dict[str, str]:
-        """The label that the pods are found by; it never changes."""
+        """The selector of the pods. It is immutable in a Deployment."""
         return {NAME_LABEL: self.name}
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels of every object."""
         common = {"app.kubernetes.io/name": "leaderboard", "app.kubernetes.io/instance": self.name}
         return {**common, **self.selector, **MANAGED}
 
     @property
     def replicas(self) -> int:
-        """Pods asked for; with autoscaling within its bounds, also before the autoscaler has looked, or none at all."""
+        """Desired pods. With autoscaling they are within its bounds, unless `spec.replicas` is 0."""
         scaling = self.spec.autoscaling
         if scaling is None or self.spec.replicas == 0:
             return self.spec.replicas
         return min(max(self.spec.replicas, scaling.min_replicas), scaling.max_replicas)
 
     @property
-    def most_replicas(self) -> int | None:
-        """Most pods that the autoscaler may ask for; None where there is none, or it has no choice."""
+    def max_replicas(self) -> int | None:
+        """Maximum of the autoscaler; None without an autoscaler, or if its minimum is equal."""
         scaling = self.spec.autoscaling
         if scaling is None or self.spec.replicas == 0 or scaling.min_replicas == scaling.max_replicas:
             return None
@@ -94,7 +94,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def scheme(self) -> str:
-        """How the pods serve: with a certificate of their own, or not."""
+        """`https` if the pods have a certificate of their own."""
         return "https" if "tls_cert_file" in self.spec.settings else "http"
 
     def object(
@@ -107,10 +107,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
         annotations: dict[str, str] | None = None,
         **rest: Any,
     ) -> Object:
-        """An object that belongs to the Leaderboard and goes with it. `labels` are more than every object has.
-
-        `rest` is its content.
-        """
+        """An object that the Leaderboard owns. `labels` are additional labels, `rest` is the content."""
         return {
             "apiVersion": api_version,
             "kind": kind,
@@ -125,7 +122,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def monitoring_object(self, kind: str, **rest: Any) -> Object:
-        """An object of the Prometheus operator's."""
+        """An object for the Prometheus operator."""
         labels = {**self.monitoring_labels, **self.labels}
         return self.object("monitoring.coreos.com/v1", kind, labels=labels, **rest)
 
