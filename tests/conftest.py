@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +17,18 @@ from tornado_app.mongo.embedded.mongod import find_binary
 from tornado_app.observability.logs import request_id, trace_id
 
 pytest_plugins = ["tests.support.ci", "tests.support.kubernetes", "tests.support.logs", "tests.support.selection"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """No search for garbage among the thousands of collected tests, neither now nor while they run."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def missing(what: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jose import jwk
+from jose.backends.base import Key
 
 from tornado_app.auth.keys import SigningKey, VerificationKey, public_key, signing_secret
 
@@ -46,7 +47,7 @@ def signing(algorithm: str, kid: str | None = None, number: int = 0) -> SigningK
 def signing_key(private_pem: bytes, kid: str | None = None) -> SigningKey:
     """An RS256 or ES256 key that signs, which the service itself never has."""
     public = public_key(public_pem(private_pem), kid)
-    return SigningKey(jwk.construct(private_pem, public.algorithm.value), public)
+    return SigningKey(_signer(private_pem, public.algorithm.value), public)
 
 
 def same_key(one: VerificationKey, other: VerificationKey) -> bool:
@@ -54,11 +55,17 @@ def same_key(one: VerificationKey, other: VerificationKey) -> bool:
     return one.fingerprint == other.fingerprint
 
 
+@cache  # each reading of an RSA key checks its primes
 def public_pem(private_pem: bytes) -> bytes:
     private = serialization.load_pem_private_key(private_pem, None)
     return private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
+
+
+@cache
+def _signer(private_pem: bytes, algorithm: str) -> Key:
+    return jwk.construct(private_pem, algorithm)
 
 
 def public_der(private_pem: bytes) -> bytes:

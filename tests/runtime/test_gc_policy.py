@@ -152,6 +152,7 @@ def test_what_ends_leaves_no_cycles(service, act):
 
 async def test_full_searches_come_at_their_own_times_only(monkeypatch):
     monkeypatch.setattr(gc_policy, "FULL_COLLECTION_INTERVAL", 0.01)
+    gc.unfreeze()  # the collected tests, which tests/conftest.py froze
     before, searches = gc.get_threshold(), []
     monkeypatch.setattr(gc_policy, "_collect", lambda: searches.append(gc.get_threshold()))
     task = asyncio.ensure_future(gc_policy.run_gc_policy())
@@ -162,3 +163,4 @@ async def test_full_searches_come_at_their_own_times_only(monkeypatch):
     await cancel_and_wait(task)
     assert gc.get_threshold() == before
     assert not gc.get_freeze_count()
+    gc.freeze()

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from jsonschema import Draft202012Validator
-
 from tornado_app.api.openapi import document
 
 DOCUMENT = document.document()
@@ -49,6 +47,8 @@ def resolve(node: dict[str, Any]) -> dict[str, Any]:
 
 def check(value: Any, schema: dict[str, Any]) -> None:
     """Hold a value against a schema of the document."""
+    from jsonschema import Draft202012Validator  # it compiles 39 grammars, which not every worker needs
+
     Draft202012Validator({"components": DOCUMENT["components"], **schema}).validate(value)
 
 

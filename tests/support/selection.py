@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,5 +57,9 @@ def is_long(item: pytest.Item) -> bool:
 
 def folder(item: pytest.Item) -> str:
     """The name of the folder in tests/ that holds the test; empty for a test elsewhere."""
-    path = item.path
+    return _folder(item.path)
+
+
+@cache
+def _folder(path: Path) -> str:
     return path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
