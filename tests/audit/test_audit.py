@@ -21,12 +21,12 @@ from tests.support.wait import eventually, wait_until
 from tornado_app import audit
 from tornado_app.audit import report
 from tornado_app.audit.auditor import Counts
-from tornado_app.audit.findings import Finding, Kind
-from tornado_app.audit.progress import Progress
+from tornado_app.audit.checks import Finding, Kind
+from tornado_app.audit.report import Progress
 from tornado_app.cli.main import main
 from tornado_app.config import SETTINGS
 from tornado_app.core.abuse import AbuseRule
-from tornado_app.mongo.ledger.audit_scan import LedgerScan
+from tornado_app.mongo.ledger.audit import LedgerScan
 from tornado_app.mongo.players.suspects import Suspects
 from tornado_app.runtime.tasks import cancel_and_wait
 

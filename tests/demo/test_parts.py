@@ -15,27 +15,27 @@ from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.config import Config
 from tornado_app.core import identity
 from tornado_app.core.errors import RateLimited
-from tornado_app.demo import guide, personas
+from tornado_app.demo import guide, identities
 from tornado_app.demo.games import GAMES
-from tornado_app.demo.tokens import SESSIONS_PER_MINUTE, Sessions, minter
+from tornado_app.demo.identities import SESSIONS_PER_MINUTE, Sessions, minter
 from tornado_app.http.messages import Request
 
 KEY = "a key for the tests of the demo, long enough"
 
 
 def test_every_simulated_player_can_be_one():
-    bots = [personas.simulated(number) for number in range(1000)]
+    bots = [identities.simulated(number) for number in range(1000)]
     assert len({persona.user_id for persona in bots}) == 1000
     assert len({persona.name for persona in bots}) == 1000
-    assert all(identity.is_user_id(persona.user_id) for persona in [*bots, personas.CURL])
+    assert all(identity.is_user_id(persona.user_id) for persona in [*bots, identities.CURL])
     assert [persona.name for persona in bots if identity.username(persona.name) != persona.name] == []
 
 
 def test_the_first_players_names_are_of_many_scripts_and_both_directions():
-    names = [personas.simulated(number).name for number in range(50)]
+    names = [identities.simulated(number).name for number in range(50)]
     scripts = {unicodedata.name(name[0]).split()[0] for name in names}
     assert {"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "CJK", "HIRAGANA", "HANGUL", "DEVANAGARI"} <= scripts
-    assert max(len(personas.simulated(number).name) for number in range(60)) >= 60
+    assert max(len(identities.simulated(number).name) for number in range(60)) >= 60
 
 
 def test_the_demo_speaks_each_front_end_as_the_api_has_it():
@@ -67,9 +67,9 @@ def test_sessions_are_signed_not_cached_and_bounded():
 
 def test_tokens_carry_the_audience_and_the_issuer_that_are_asked_for():
     config = Config(jwt_key=KEY, jwt_audience=("games", "shop"), jwt_issuer="us")
-    token = minter(config)(personas.CURL, 60)
+    token = minter(config)(identities.CURL, 60)
     verifier = TokenVerifier(KeySet([secret_key(KEY)]), audience="games", issuer="us")
-    assert verifier.verify(token).user_id == personas.CURL.user_id
+    assert verifier.verify(token).user_id == identities.CURL.user_id
 
 
 def test_it_warns_where_others_could_reach_it_or_data_is_not_its_own():

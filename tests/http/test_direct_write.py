@@ -11,7 +11,7 @@ from tornado.iostream import IOStream, SSLIOStream
 from tests.support.certificates import write_pair
 from tests.support.wait import eventually
 from tornado_app.http.stream import DirectWriter
-from tornado_app.live.frames import text_frame
+from tornado_app.live.hub import text_frame
 
 PATIENCE = 10.0
 SMALL_BUFFER = 4096

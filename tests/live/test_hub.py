@@ -9,8 +9,7 @@ from tests.support.wait import eventually
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Player, Standing, TopPlayers
 from tornado_app.live import hub as module
-from tornado_app.live.frames import text_frame
-from tornado_app.live.hub import Hub, Subscriber
+from tornado_app.live.hub import Hub, Subscriber, text_frame
 
 
 def top(version, *scores):

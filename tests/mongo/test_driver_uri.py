@@ -12,7 +12,8 @@ from pymongo.read_preferences import Primary
 from tests.support.drivers import BOTH_DRIVERS
 from tests.support.project import ROOT
 from tornado_app.config import document
-from tornado_app.mongo.client.driver import OVERRIDDEN, REPORTED, connect, maybe_await
+from tornado_app.mongo.client.driver import connect, maybe_await
+from tornado_app.mongo.client.uri_options import OVERRIDDEN, REPORTED
 
 both_drivers = pytest.mark.parametrize("driver", BOTH_DRIVERS)
 

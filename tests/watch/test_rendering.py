@@ -1,4 +1,4 @@
-"""The board on terminals of any size: numbers are complete or absent."""
+"""The board on terminals of any size: numbers are complete or absent, and no name does harm."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tests.support.fake_terminal import shown
 from tornado_app.watch import rendering
+from tornado_app.watch.rendering import MAX_MARKS, printable
 from tornado_app.watch.state import Change, Place
 
 NAMES = [
@@ -30,6 +31,29 @@ LARGE = {n: Place(n, f"u{n}", name, 10 ** (20 - 2 * n), n) for n, name in enumer
 SMALL = {n: Place(n, f"u{n}", name, 924 - 10 * n, n) for n, name in enumerate(NAMES, start=1)}
 CHANGES = {1: Change(LARGE[1], 1_234_567, 2), 2: Change(LARGE[2], None, 0), 3: Change(LARGE[3], 5, -1)}
 COLUMNS = [1, 2, 5, 8, 12, 18, 20, 24, 26, 30, 40, 60, 80, 120, 200]
+
+
+def test_a_name_cannot_move_the_cursor_end_the_line_or_change_the_direction():
+    nasty = "a\x1b[2J\x07\r\n\tb\x9b1m\u202ec\u2066d\u2028e\ufeff\u200ff"
+    cleaned = printable(nasty)
+    assert cleaned == "a\ufffd[2J\ufffd\ufffd\ufffd\ufffdb\ufffd1mcd\ufffdef"
+    assert cleaned.isprintable() or "\ufffd" in cleaned
+
+
+def test_names_of_any_script_stay_as_they_are():
+    for name in (
+        "Zoë",
+        "نیم‌فاصله",
+        "🏄🏽\u200d♂️ Kai",
+        "अनन्या शर्मा",
+        "\U0001f3f4\U000e0067\U000e0062\U000e007f",
+        "김민준",
+    ):
+        assert printable(name) == name
+
+
+def test_marks_above_the_limit_are_removed():
+    assert printable("e" + "\u0301" * 60 + "o\u0301") == "e" + "\u0301" * MAX_MARKS + "o\u0301"
 
 
 def written(content: Group, columns: int, rows: int, **options) -> str:

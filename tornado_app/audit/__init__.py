@@ -67,9 +67,8 @@ async def _audit(
     import asyncio
 
     from tornado_app.audit.auditor import Auditor
-    from tornado_app.audit.progress import Progress
-    from tornado_app.audit.report import Report
-    from tornado_app.mongo.ledger.audit_session import open_ledger
+    from tornado_app.audit.report import Progress, Report
+    from tornado_app.mongo.ledger.audit import open_ledger
     from tornado_app.runtime.tasks import cancel_and_wait
 
     async with open_ledger(

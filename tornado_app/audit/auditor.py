@@ -13,9 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tornado_app.audit.anomalies import Anomalies
-from tornado_app.audit.chain import Chain
-from tornado_app.audit.findings import Finding, Kind
+from tornado_app.audit.checks import Anomalies, Chain, Finding, Kind
 from tornado_app.core.abuse import Suspect
 from tornado_app.core.ledger import ERASURES, Entry, PlayerBalance
 from tornado_app.core.model import rfc3339

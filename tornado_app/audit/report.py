@@ -1,16 +1,28 @@
-"""What an audit prints: a line for each finding as it is found, and a last one that sums up."""
+"""What an audit prints: a line for each finding as it is found, its progress, and a last line that sums up."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any, TextIO
+import os
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn, TextIO
 
 from tornado_app.audit.auditor import Counts
-from tornado_app.audit.findings import Finding
-from tornado_app.audit.progress import Progress
+from tornado_app.audit.checks import Finding
 
 PASSED = "Every score is the sum of its ledger, and every chain is whole."
 FAILED = "The ledger and the players do not agree."
+
+BAR = 24
+"""Cells."""
+
+REDRAW, LINE = 0.2, 10.0
+"""Seconds between two drawings, and between two lines."""
+
+STALLED = 2.0
+"""Seconds without progress after which there is no estimate; also the least time of reading to base one on."""
 
 
 class Report:
@@ -74,3 +86,86 @@ class Report:
 
 def _count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+class Progress:
+    """Writes to `out`. `players`, `entries`: about how many there are in all."""
+
+    def __init__(self, out: TextIO, players: int, entries: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out = out
+        self._total = max(players + entries, 1)
+        self._draws = out.isatty()
+        self._clock = clock
+        self._counts = Counts()
+        self._done = 0
+        self._reading = 0.0  # seconds in which something was read
+        self._looked = self._moved = self._written = clock()
+
+    def __call__(self, counts: Counts) -> None:
+        """So much was read."""
+        self._counts = counts
+
+    async def keep_writing(self) -> NoReturn:
+        """Write until cancelled."""
+        while True:
+            await asyncio.sleep(REDRAW)
+            self.write()
+
+    def write(self) -> None:
+        """Draw the bar, or write a line if it is time for one."""
+        now = self._clock()
+        done = self._counts.players + self._counts.entries
+        if done > self._done:
+            self._reading += now - self._looked
+            self._done, self._moved = done, now
+        self._looked = now
+        if self._draws:
+            self._put(f"\r\x1b[K{self._bar(now)}")
+        elif now - self._written >= LINE:
+            self._written = now
+            self._put(f"{', '.join(self._parts(now))}\n")
+
+    def clear(self) -> None:
+        """Remove the bar, to write something else."""
+        if self._draws:
+            self._put("\r\x1b[K")
+
+    def _parts(self, now: float) -> list[str]:
+        counts = self._counts
+        parts = [f"{self._share():.0%}", f"{counts.players:,} players", f"{counts.entries:,} entries"]
+        if counts.rechecking:
+            return [*parts, f"rechecking {counts.rechecking:,}"]
+        left = self._left(now)
+        return parts if left is None else [*parts, f"{_time(left)} left"]
+
+    def _bar(self, now: float) -> str:
+        """The bar with what is known, or as much of it as fits in the terminal."""
+        parts = self._parts(now)
+        full = round(self._share() * BAR)
+        bar = f"▕{'█' * full}{' ' * (BAR - full)}▏"
+        texts = (f"{bar} {', '.join(parts)}", ", ".join(parts), f"{parts[0]}, {parts[-1]}", parts[0])
+        return next((text for text in texts if len(text) < self._columns()), "")
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._out.fileno()).columns or 80
+        except OSError:
+            return 80
+
+    def _share(self) -> float:
+        return min(self._done / self._total, 1.0)
+
+    def _left(self, now: float) -> float | None:
+        """Seconds; None while they are unknown: at the start, and when nothing moves."""
+        if now - self._moved > STALLED or self._reading < STALLED or self._done >= self._total:
+            return None
+        return self._reading * (self._total - self._done) / self._done
+
+    def _put(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

@@ -15,9 +15,9 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, StartupError
-from tornado_app.demo import guide, personas
-from tornado_app.demo.bots import Bots, Mint
-from tornado_app.demo.tokens import SESSION_TTL, Sessions, minter
+from tornado_app.demo import guide, identities
+from tornado_app.demo.bots import Bots
+from tornado_app.demo.identities import SESSION_TTL, Mint, Sessions, minter
 from tornado_app.observability import logs
 from tornado_app.runtime import event_loop
 from tornado_app.runtime.lifecycle import serve_until_stopped
@@ -51,7 +51,7 @@ class Demo:
 
     def __init__(self, config: Config, players: int, out: TextIO) -> None:
         self._config = config
-        self._personas = [personas.simulated(number) for number in range(players)]
+        self._personas = [identities.simulated(number) for number in range(players)]
         self._out = out
 
     async def run(self) -> int:
@@ -70,8 +70,8 @@ class Demo:
 
     async def _announce(self, service: Service, url: str, mint: Mint) -> None:
         """Print the banner, once the player of its curl lines exists."""
-        token = mint(personas.CURL, SESSION_TTL)
-        await _register(url, personas.CURL.user_id, token)
+        token = mint(identities.CURL, SESSION_TTL)
+        await _register(url, identities.CURL.user_id, token)
         announce(service.url, service.metrics_url, self._out)
         bold = self._out.isatty() and self._config.color
         self._out.write(guide.render(self._config, url, token, len(self._personas), bold=bold))
@@ -106,7 +106,7 @@ async def _register(url: str, user_id: str, token: str) -> None:
     """Create the player of the curl lines, because two frontends refuse unknown players."""
     client = AsyncHTTPClient(force_instance=True, defaults={"validate_cert": False})
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    name = personas.CURL.name
+    name = identities.CURL.name
     try:
         await client.fetch(
             f"{url}/api/v1/players/{quote(user_id, safe='')}",

@@ -9,7 +9,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -18,7 +18,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 
 from tornado_app.core.policies import RateLimit
 from tornado_app.demo.games import GAMES, Game, Move
-from tornado_app.demo.personas import Persona
+from tornado_app.demo.identities import Mint, Persona
 
 log = logging.getLogger("leaderboard.demo")
 
@@ -37,9 +37,6 @@ TOKEN_TTL, TOKEN_RENEWAL = 3600.0, 3000.0
 REQUEST_TIMEOUT = 10.0
 CLOSE_SECONDS = 1.0
 """Maximum seconds for moves in progress at the end."""
-
-Mint = Callable[[Persona, float], str]
-"""Returns a bearer token for a persona that is valid for this many seconds."""
 
 
 class Bot:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from tornado_app.config import Config
 from tornado_app.core.origins import is_loopback
 from tornado_app.demo.games import GAMES, Move, curl
-from tornado_app.demo.personas import CURL
+from tornado_app.demo.identities import CURL
 
 PREFERRED_ACTION = "level_complete"
 EXAMPLE_POINTS = 5

@@ -7,18 +7,19 @@ more often than every `interval`.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Protocol
 
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
 from tornado_app.core.model import TOP, TopPlayers
 from tornado_app.core.ranks import Ranks
-from tornado_app.live.milestones import Milestones
-from tornado_app.live.ticker import Ticker
 from tornado_app.observability.tracing import NO_TRACING, Tracing
+from tornado_app.runtime.tasks import Ticker
 
 log = logging.getLogger("leaderboard.board")
 
@@ -30,6 +31,9 @@ RETRY_PAUSE = 0.5
 
 MAX_RECENT = 8192
 """Maximum players with a known last change, for the rank of a score that the ranks do not contain yet."""
+
+MAX_WAITING_READS = 1000
+"""Maximum requests that wait at once in this process; further ones are answered without waiting."""
 
 
 class BoardListener(Protocol):
@@ -249,3 +253,34 @@ class Board:
         self.revision += 1
         self._shown.set()
         self._listener.publish_top(top)
+
+
+class Milestones:
+    """Requests that wait for the board to show a version, the lowest first: so most events cost one comparison."""
+
+    def __init__(self, most: int = MAX_WAITING_READS) -> None:
+        self._most = most
+        self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    async def wait(self, version: int, seconds: float) -> None:
+        """Wait until the version has passed, for at most `seconds`; return at once if too many requests wait."""
+        if len(self._heap) >= self._most:
+            self._heap = [waiter for waiter in self._heap if not waiter[2].done()]
+            heapq.heapify(self._heap)
+            if len(self._heap) >= self._most:
+                return
+        passed = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._heap, (version, next(self._numbers), passed))
+        await asyncio.wait([passed], timeout=seconds)
+        passed.cancel()  # a request that no longer waits must not occupy a slot
+
+    def pass_while(self, passed: Callable[[int], bool]) -> None:
+        """Wake all requests whose version is `passed`, which is true for every lower version too."""
+        while self._heap and (self._heap[0][2].done() or passed(self._heap[0][0])):
+            _, _, waiter = heapq.heappop(self._heap)
+            if not waiter.done():
+                waiter.set_result(None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,9 +17,8 @@ from typing import Protocol
 
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import TopPlayers
-from tornado_app.live.frames import text_frame
-from tornado_app.live.ticker import Ticker
 from tornado_app.observability.tracing import NO_TRACING, Tracing
+from tornado_app.runtime.tasks import Ticker
 
 log = logging.getLogger("leaderboard.hub")
 
@@ -39,6 +39,8 @@ STALL_SECONDS = 10.0
 
 EVICTIONS = 16
 """Clients that are disconnected in one turn of the loop: about two milliseconds' work."""
+
+_FIN_TEXT = 0x81
 
 
 class Channel(Protocol):
@@ -301,3 +303,13 @@ class Hub:
                 subscriber.connection.evict("stalled")
             if number % EVICTIONS == 0:
                 await asyncio.sleep(0)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """One unmasked, final text frame, built once and sent to many. Source: RFC 6455, section 5.2."""
+    size = len(payload)
+    if size < 126:
+        return bytes((_FIN_TEXT, size)) + payload
+    if size < 1 << 16:
+        return struct.pack("!BBH", _FIN_TEXT, 126, size) + payload
+    return struct.pack("!BBQ", _FIN_TEXT, 127, size) + payload

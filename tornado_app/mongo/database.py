@@ -10,8 +10,7 @@ from pathlib import Path
 from tornado_app.core.model import Owner
 from tornado_app.mongo import ownership
 from tornado_app.mongo.client import preflight
-from tornado_app.mongo.client.command_metrics import Observe
-from tornado_app.mongo.client.driver import Client, DriverName, maybe_await
+from tornado_app.mongo.client.driver import Client, DriverName, Observe, maybe_await
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 from tornado_app.mongo.ledger import reconciliation
 from tornado_app.mongo.players import indexes

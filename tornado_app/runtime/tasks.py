@@ -1,4 +1,4 @@
-"""Helpers for tasks: cancellation, deadlines, groups, and random delays."""
+"""Helpers for tasks: cancellation, deadlines, groups, and random delays, and a ticker."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ FINAL_CANCEL_INTERVAL = 0.2
 
 MIN_CLOSE_SECONDS = 2.0
 """Minimum seconds for closing, even if the deadline is sooner."""
+
+EARLY = 0.25
+"""Part of the interval by which a turn may come early after a late one."""
 
 
 def jittered(seconds: float, low: float = 0.5, high: float = 1.0) -> float:
@@ -76,3 +79,25 @@ async def with_deadline(closing: Coroutine[Any, Any, None], deadline: float) -> 
         await cancel_and_wait(task, interval=FINAL_CANCEL_INTERVAL)
     if not task.cancelled():
         task.result()
+
+
+class Ticker:
+    """Turns that are due every `interval` seconds.
+
+    A late turn does not delay the next one. Otherwise each turn at the highest rate would be later than the one before
+    by the delay of timers, up to a whole interval.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._due = float("-inf")
+
+    async def tick(self) -> None:
+        """Wait for the next turn."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._due - loop.time())
+        self._due = max(self._due, loop.time() - self._interval * EARLY) + self._interval
+
+    def delay(self, seconds: float) -> None:
+        """Have no turn for this time."""
+        self._due = asyncio.get_running_loop().time() + seconds

@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from tornado_app.runtime.lifecycle import set_on_signals
-from tornado_app.watch.address import socket_address
-from tornado_app.watch.connection import View, follow
-from tornado_app.watch.lines import Lines
+from tornado_app.watch.connection import View, follow, socket_address
+from tornado_app.watch.rendering import Lines
 from tornado_app.watch.screen import Screen, can_draw
 
 

@@ -1,4 +1,4 @@
-"""Follows the socket: the first connection must work, later ones are tried again and again."""
+"""Follows the board's socket: the first connection must work, later ones are tried again and again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator
 from typing import NoReturn, Protocol
+from urllib.parse import urlsplit
 
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.iostream import StreamClosedError
@@ -17,6 +18,11 @@ from tornado_app.core.errors import StartupError
 from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered
 from tornado_app.watch.state import Board, Change, NotALeaderboard
+
+SOCKET = "/ws/leaderboard"
+"""Frontend C's socket. Source: the API contract, section 4."""
+
+_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 FIRST_ANSWER = 10.0
 """Seconds that a service is given to answer, and then to show the board."""
@@ -28,6 +34,33 @@ BACKOFF, LONGEST_BACKOFF = 0.5, 15.0
 """Seconds between tries: the first, doubled each time, at most the second; each times 0.5 to 1, by chance."""
 
 GOING_AWAY = 1001
+
+
+def socket_address(url: str) -> str:
+    """`wss://host/ws/leaderboard` for `https://host`; without a scheme it is `http`.
+
+    A path is where a proxy has the service (`https://host/game`), unless it is the socket's own. Query and fragment
+    are dropped: they may hold a token, and none is needed. Raises StartupError.
+    """
+    text = url.strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise _refusal("is no address") from None
+    if parts.scheme not in _SCHEMES:
+        raise _refusal(f"begins with {parts.scheme}://")
+    if parts.username is not None or parts.password is not None:
+        raise _refusal("holds a user name or a password, which the board does not need")
+    if not host or not all(c.isprintable() and c != " " for c in text):
+        raise _refusal("names no host" if not host else "holds a space or a control character")
+    path = parts.path.rstrip("/").removesuffix(SOCKET)
+    authority = f"[{host}]" if ":" in host else host
+    return f"{_SCHEMES[parts.scheme]}://{authority}{'' if port is None else f':{port}'}{path}{SOCKET}"
+
+
+def _refusal(reason: str) -> StartupError:
+    return StartupError(f"the address {reason}; give the service's, such as http://127.0.0.1:8000")
 
 
 class View(Protocol):

@@ -1,20 +1,28 @@
-"""The board as lines of text that fit a terminal of some size.
+"""The board as text that is safe to print: the table of a terminal of some size, and a line for each change in a pipe.
 
-The name is the last column. Programs disagree on how many cells a name takes, so nothing stands behind it that a wide
-name could move or cut off. Numbers are complete or absent, never cut.
+In the table, the name is the last column. Programs disagree on how many cells a name takes, so nothing stands behind it
+that a wide name could move or cut off. Numbers are complete or absent, never cut.
 """
 
 from __future__ import annotations
 
+import re
 import time
+import unicodedata
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from rich.console import Group
 from rich.text import Text
 
-from tornado_app.watch.state import Change, Place
-from tornado_app.watch.text import printable
+from tornado_app.core.model import rfc3339
+from tornado_app.watch.state import Board, Change, Place
+
+MAX_MARKS = 4
+"""Combining marks shown on one letter. More would reach into the rows above and below."""
+
+_JOINERS = ("\u200c", "\u200d")
+_REPLACED = ("Cc", "Cs", "Co", "Cn", "Zl", "Zp")
 
 GAP = 2
 CHANGE = 14
@@ -24,6 +32,39 @@ SHORT_NAME, SHORTEST_NAME = 12, 4
 """Cells: with less than the first there is no column of changes; with less than the second, no names."""
 
 QUIT = "q quits"
+
+
+def printable(text: str) -> str:
+    """`text` without what could move the cursor, end the line or change the direction of the text that follows.
+
+    rich removes five control characters only, and neither escape nor the bidirectional ones.
+    """
+    return _limit_marks("".join(_visible(character) for character in text))
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in _REPLACED:
+        return "\ufffd"
+    if category == "Cf" and character not in _JOINERS and not _is_tag(character):
+        return ""  # includes the marks, embeddings, overrides and isolates of direction
+    return " " if category == "Zs" else character
+
+
+def _limit_marks(text: str) -> str:
+    if text.isascii():
+        return text
+    kinds = "".join("m" if unicodedata.category(character) in ("Mn", "Me") else "." for character in text)
+    kept, start = [], 0
+    for excess in re.finditer(f"(?<=m{{{MAX_MARKS}}})m+", kinds):
+        kept.append(text[start : excess.start()])
+        start = excess.end()
+    return "".join([*kept, text[start:]])
+
+
+def _is_tag(character: str) -> bool:
+    """Whether it is part of a flag, such as that of Scotland."""
+    return "\U000e0020" <= character <= "\U000e007f"
 
 
 class _Columns(NamedTuple):
@@ -124,3 +165,38 @@ def _line(text: Text) -> Text:
     text.no_wrap = True
     text.overflow = "ellipsis"
     return text
+
+
+class Lines:
+    """Writes `time, position, rank, score, user id, name` for each place that changed; `-` where it became empty."""
+
+    def __init__(self, out: TextIO, notes: TextIO) -> None:
+        self._out = out
+        self._notes = notes
+        self._lost = False
+
+    def update(self, board: Board, changes: list[Change]) -> None:
+        """A line for each change; the first time that is the whole board."""
+        if self._lost:
+            self._lost = False
+            self._note("connected again")
+        now = rfc3339(round(time.time() * 1000))
+        self._out.writelines(f"{now}\t{_columns(change.place)}\n" for change in changes)
+        self._out.flush()
+
+    def lost(self, since: float, reason: str) -> None:
+        """Say it once."""
+        if not self._lost:
+            self._lost = True
+            self._note(f"disconnected since {rfc3339(round(since * 1000))}: {reason}; trying again")
+
+    def _note(self, text: str) -> None:
+        self._notes.write(f"{text}\n")
+        self._notes.flush()
+
+
+def _columns(place: Place) -> str:
+    if place.user_id is None:
+        return f"{place.position}\t-\t-\t-\t-"
+    name = printable(place.username or place.user_id)
+    return f"{place.position}\t{place.rank}\t{place.score}\t{printable(place.user_id)}\t{name}"

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import re
 import sys
-from collections.abc import Awaitable
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import pymongo.lock
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
-from pymongo.uri_parser import split_options
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pymongo.write_concern import WriteConcern
 
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.client.command_metrics import CommandMetrics, Observe
+from tornado_app.mongo.client.uri_options import OVERRIDDEN, report_option, split_uri
 from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered
 
@@ -40,47 +39,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 _TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost)."""
 
+Observe = Callable[[str, float | None], None]
+"""Called with the name of each command and its seconds, None if it failed."""
 
-class Override(NamedTuple):
-    """The service's behavior instead of a URI option. `same`: values of the option that agree with it."""
-
-    same: tuple[str, ...]
-    instead: str
-
-
-_READS = "every read goes to the primary, at read concern majority"
-_WRITES = "a majority of the members acknowledges and journals every write"
-_REPEATED = "the driver repeats an operation that a failover interrupted"
-_BOUNDED = "the setting mongodb_timeout bounds every operation"
-_DECODED = "the service decodes every document in the same way"
-
-OVERRIDDEN = {
-    "readpreference": Override(("primary",), _READS),
-    "readpreferencetags": Override((), _READS),
-    "maxstalenessseconds": Override(("-1",), _READS),
-    "readconcernlevel": Override(("majority",), _READS),
-    "w": Override(("majority",), _WRITES),
-    "journal": Override(("true",), _WRITES),
-    "fsync": Override((), _WRITES),
-    "wtimeoutms": Override((), _BOUNDED),
-    "retrywrites": Override(("true",), _REPEATED),
-    "retryreads": Override(("true",), _REPEATED),
-    "timeoutms": Override((), _BOUNDED),
-    "sockettimeoutms": Override((), _BOUNDED),
-    "waitqueuetimeoutms": Override((), _BOUNDED),
-    "connecttimeoutms": Override((), _BOUNDED),
-    "serverselectiontimeoutms": Override((), _BOUNDED),
-    "tz_aware": Override(("true",), _DECODED),
-    "datetime_conversion": Override((), _DECODED),
-    "unicode_decode_error_handler": Override((), _DECODED),
-    "uuidrepresentation": Override(("unspecified",), _DECODED),
-}
-"""URI options that are not passed to the driver, by name in lower case. With them, a score could be lost, count twice
-or be read from a member that lags, the change stream could end, or documents of other programs could be unreadable."""
-
-_UNSAFE_TLS = Override(("false",), "an attacker on the network path can read and change the scores")
-REPORTED = dict.fromkeys(("tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames"), _UNSAFE_TLS)
-"""URI options that are used as given, with their risk."""
+WAITING = frozenset({"getMore"})
+"""Commands without a meaningful duration: the server holds the answer back until there is an event."""
 
 
 def connect(
@@ -93,7 +56,7 @@ def connect(
     two are used alike here. Raises StartupError where the extra `[motor]` is not installed; an unusable URI raises what
     PyMongo raises.
     """
-    address, given = _split(uri)
+    address, given = split_uri(uri)
     options: dict[str, Any] = {
         "readConcernLevel": "majority",
         "w": "majority",
@@ -111,7 +74,7 @@ def connect(
     kept = "&".join(f"{name}={value}" for name, value in given if name.lower() not in OVERRIDDEN)
     client = _client_class(driver)(f"{address}?{kept}" if kept else address, **options)
     for name, value in given:  # not before: in a URI that cannot be parsed, a value may be a part of the password
-        _report(name, value)
+        report_option(name, value)
     return client  # type: ignore[no-any-return]
 
 
@@ -125,30 +88,6 @@ def _client_class(driver: DriverName) -> Any:
             "mongodb_driver=motor needs the extra `motor`; in this project's folder, run: pip install .[motor]"
         ) from missing
     return AsyncIOMotorClient
-
-
-def _split(uri: str) -> tuple[str, list[tuple[str, str]]]:
-    """The URI without its options, and the options.
-
-    Raises PyMongo's error for a wrong value; warns of an unknown option.
-    """
-    address, _, query = uri.partition("?")
-    if not query:
-        return address, []
-    try:
-        split_options(query, warn=True)
-    except KeyError as error:  # PyMongo's error for a datetime_conversion
-        raise ValueError(f"an option has the value {error}, which the driver does not know") from None
-    pairs = (option.partition("=") for option in re.split("[&;]", query))
-    return address, [(name, value) for name, _, value in pairs]
-
-
-def _report(name: str, value: str) -> None:
-    overridden, reported = OVERRIDDEN.get(name.lower()), REPORTED.get(name.lower())
-    if overridden is not None and value.lower() not in overridden.same:
-        log.warning("mongodb_uri: %s=%s is not used: %s", name, value, overridden.instead)
-    if reported is not None and value.lower() not in reported.same:
-        log.warning("mongodb_uri: %s=%s: %s", name, value, reported.instead)
 
 
 async def _wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109  # asyncio's own signature
@@ -192,3 +131,20 @@ def drop_tracebacks(error: BaseException | None) -> None:
     while error is not None:
         error.__traceback__ = None
         error = error.__context__
+
+
+class CommandMetrics(CommandListener):
+    """Forwards the driver's events. Motor calls it in its own threads."""
+
+    def __init__(self, observe: Observe) -> None:
+        self._observe = observe
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Nothing to tell yet."""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        if event.command_name not in WAITING:
+            self._observe(event.command_name, event.duration_micros / 1e6)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        self._observe(event.command_name, None)

@@ -12,8 +12,7 @@ import pymongo
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.client.command_metrics import Observe
-from tornado_app.mongo.client.driver import Client, Document, DriverName, connect, maybe_await
+from tornado_app.mongo.client.driver import Client, Document, DriverName, Observe, connect, maybe_await
 
 log = logging.getLogger("leaderboard.database")
 

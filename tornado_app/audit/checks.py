@@ -1,19 +1,74 @@
-"""Whether a player's chain is whole and adds up to the score: fed entry by entry, in constant memory. Pure."""
+"""What an audit finds in the entries of one player, read one after the other. Pure, in bounded memory.
+
+Differences must not be: a chain that is not whole, or does not add up to the score. Irregularities look unlikely in the
+player's own past, and prove nothing.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from enum import StrEnum
 from typing import Any
 
-from tornado_app.audit.findings import Finding, Kind
-from tornado_app.core.ledger import Entry, EntryKind, PlayerBalance, entry_hash
+import msgspec
 
-MOST = 5
+from tornado_app.core.abuse import Thresholds
+from tornado_app.core.ledger import Entry, EntryKind, PlayerBalance, entry_hash
+from tornado_app.core.model import rfc3339
+from tornado_app.core.policies import RateLimit
+
+MAX_FAULTS = 5
 """Faults that are told of one chain; where one is broken, more say nothing new."""
+
+WINDOWS = 10
+"""Windows in a row at the rate limit that no person keeps up."""
+
+MOST_TIMES = 2000
+"""Times kept of one player; a limit beyond that is not judged."""
+
+
+class Kind(StrEnum):
+    """What is found. Those of the first group are differences."""
+
+    SCORE = "score"
+    NOT_RECORDED = "not_recorded"
+    NO_PLAYER = "no_player"
+    NOT_OURS = "not_ours"
+    MISSING = "missing_entry"
+    CHANGED = "changed_entry"
+    UNCHAINED = "unchained_entry"
+    SUM = "wrong_sum"
+    EXTERNAL = "external"
+    RECONCILED = "reconciled"
+
+    BURST = "burst"
+    SUSTAINED = "sustained"
+    JUMP = "jump"
+    RULE = "rule"
+    UNFINISHED = "unfinished_erasure"
+
+    @property
+    def difference(self) -> bool:
+        """Whether the ledger and the players don't agree, or a chain is not whole."""
+        return self not in _IRREGULARITIES
+
+
+_IRREGULARITIES = frozenset({Kind.BURST, Kind.SUSTAINED, Kind.JUMP, Kind.RULE, Kind.UNFINISHED})
 
 _EXCEPTIONS = {
     EntryKind.EXTERNAL: (Kind.EXTERNAL, "{:+} points that the service did not give: {}"),
     EntryKind.RECONCILED: (Kind.RECONCILED, "{:+} points from a time that the ledger did not see"),
 }
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that an audit has to say. `n`: the entry's number within its player, where it is about one."""
+
+    kind: Kind
+    player: str
+    text: str
+    n: int | None = None
 
 
 class Chain:
@@ -48,7 +103,7 @@ class Chain:
         if entry.score != self._score + entry.points:
             self._fault(Kind.SUM, f"{self._score} {entry.points:+} is not {entry.score}", entry.n)
         self._n, self._score, self._hash = entry.n, entry.score, entry.hash
-        if entry.kind in _EXCEPTIONS and entry.at >= self._since and len(self._exceptions) < MOST:
+        if entry.kind in _EXCEPTIONS and entry.at >= self._since and len(self._exceptions) < MAX_FAULTS:
             kind, text = _EXCEPTIONS[entry.kind]
             self._exceptions.append(Finding(kind, self.player, text.format(entry.points, entry.reason), entry.n))
         if self.account is not None:
@@ -100,5 +155,56 @@ class Chain:
         return [Finding(Kind.SCORE, self.player, f"the score is {account.score}, the ledger adds up to {self.sum}")]
 
     def _fault(self, kind: Kind, text: str, n: int | None) -> None:
-        if len(self._faults) < MOST:
+        if len(self._faults) < MAX_FAULTS:
             self._faults.append(Finding(kind, self.player, text, n))
+
+
+class Anomalies:
+    """One player's actions as they are read. `limit` is the rate limit that was in force; `since`: milliseconds."""
+
+    def __init__(self, player: str, limit: RateLimit, *, since: int = 0, thresholds: Thresholds | None = None) -> None:
+        self._player = player
+        self._limit = limit
+        self._since = since
+        self._thresholds = thresholds or Thresholds()
+        self._times: deque[int] = deque(maxlen=min(WINDOWS * limit.updates, MOST_TIMES) + 1)
+        self._found: dict[Kind, tuple[Finding, int]] = {}
+        self._updates = 0
+        self._mean = 0.0
+
+    def add(self, entry: Entry) -> None:
+        """The player's next entry."""
+        if entry.kind is not EntryKind.ACTION:
+            return
+        self._jump(entry)
+        self._times.append(entry.at)
+        self._pace(entry, Kind.BURST, self._limit.updates + 1, self._limit.window)
+        self._pace(entry, Kind.SUSTAINED, WINDOWS * self._limit.updates, WINDOWS * self._limit.window)
+
+    def findings(self) -> Iterator[Finding]:
+        """The first of each kind, with how many more there are."""
+        for finding, more in self._found.values():
+            text = f"{finding.text}, and {more} more like it" if more else finding.text
+            yield Finding(finding.kind, finding.player, text, finding.n)
+
+    def _jump(self, entry: Entry) -> None:
+        limits = self._thresholds
+        if self._updates >= limits.history and entry.points > limits.jump * self._mean:
+            times = entry.points / max(self._mean, 1.0)
+            self._tell(entry, Kind.JUMP, f"{entry.points} points, {times:.0f} times the mean of those before")
+        self._updates += 1
+        weight = 1 / min(self._updates, 5 * limits.history)  # a mean over the last hundred or so
+        self._mean += (entry.points - self._mean) * weight
+
+    def _pace(self, entry: Entry, kind: Kind, updates: int, seconds: float) -> None:
+        if len(self._times) < updates:
+            return
+        took = entry.at - self._times[-updates]
+        if 0 <= took < seconds * 1000:
+            self._tell(entry, kind, f"{updates} updates within {took / 1000:.0f} s, until {rfc3339(entry.at)}")
+
+    def _tell(self, entry: Entry, kind: Kind, text: str) -> None:
+        if entry.at < self._since:
+            return
+        first, more = self._found.get(kind, (None, -1))
+        self._found[kind] = (first or Finding(kind, self._player, text, entry.n), more + 1)
