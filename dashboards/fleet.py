@@ -1,4 +1,4 @@
-"""Fleet: every Leaderboard. Which of them hurt their players, which are not as asked for, and what they run."""
+"""Fleet: every Leaderboard. Which of them fail their players, which do not match their spec, and their versions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fleet() -> dict[str, Any]:
     """The dashboard."""
     return dashboard(
         "Fleet",
-        "Every Leaderboard: which of them hurt their players, which are not as asked for, and what they run.",
+        "Every Leaderboard: which of them fail their players, which do not match their spec, and their versions.",
         (*boards(), runbooks(), paging()),
         (DEPLOYS,),
         (
@@ -59,21 +59,21 @@ def _well() -> list[Panel]:
     return [
         number(
             "Leaderboards that hurt players",
-            "How many Leaderboards fail, are slow, late or down, or have an alert that wakes a person?",
+            "How many Leaderboards fail, are slow, late or down, or have an alert that pages?",
             now(_count(f"{slo.verdicts()} > 0")),
             Look(steps=none),
             width=5,
         ),
         number(
             "Not as asked for",
-            "How many Leaderboards are not Ready? They may serve all the same, as they were before.",
+            "How many Leaderboards are not Ready? They may still serve in their previous version.",
             now(_count(unready)),
             Look(steps={1.0: ORANGE}),
         ),
-        number("Pages", "How many alerts wake a person?", now(_count(firing)), Look(steps=none), width=3),
+        number("Pages", "How many alerts page?", now(_count(firing)), Look(steps=none), width=3),
         number(
             "Leaderboards",
-            "How many are there, by the operator or by what Prometheus scrapes?",
+            "How many Leaderboards exist, by the operator's or the pods' metrics?",
             now(_count(join("count", known, *EACH))),
             Look(lowest=BLUE),
             width=3,
@@ -87,7 +87,7 @@ def _which() -> list[Panel]:
         _table(),
         states(
             "Hurt, and since when",
-            "Which Leaderboard hurts its players, how, and since when?",
+            "Which Leaderboard fails its players, how, and since when?",
             query(slo.verdicts(), slo.NAME),
             words=slo.VERDICT,
             width=12,
@@ -95,7 +95,7 @@ def _which() -> list[Panel]:
         ),
         states(
             "Ready, and since when",
-            "Which Leaderboard is not as its resource asks for, and since when? `kubectl get lb` says why.",
+            "Which Leaderboard does not match its spec, and since when? `kubectl get lb` has the reason.",
             query(condition("Ready"), slo.NAME),
             words=READY,
             width=12,
@@ -103,7 +103,7 @@ def _which() -> list[Panel]:
         ),
         rows(
             "Autoscalers",
-            "How many pods may each autoscaler ask for, how many does it ask for, and does it work?",
+            "How many pods may each autoscaler request, how many does it request, and does it work?",
             now(join("max", series("leaderboard_operator_min_replicas"), *EACH)),
             now(join("max", series("leaderboard_operator_max_replicas"), *EACH)),
             now(replicas("desired") + " and " + join("max", series("leaderboard_operator_min_replicas"), *EACH)),
@@ -113,16 +113,16 @@ def _which() -> list[Panel]:
             empty="none has an autoscaler",
         ),
         rows(
-            "Conditions that are not as they should be",
-            "What is wrong with it? Its status says it in a sentence: `kubectl describe lb`.",
+            "Conditions that report a problem",
+            "Which problems do they have? The status has a message for each: `kubectl describe lb`.",
             now(_wrong()),
             names=BOARD | {"condition": "Condition", "status": "Status"},
             width=8,
-            empty="all are as they should be",
+            empty="no problems",
         ),
         rows(
             "Versions",
-            "Which versions run, where, and in how many pods? Two at once: a rollout, or one that got stuck.",
+            "Which versions run, where, and in how many pods? Two at once: a rollout, perhaps a stuck one.",
             now(f"{join('count', series('leaderboard_build_info'), 'version', *EACH)}"),
             names=BOARD | {"version": "Version", "Value": "Pods"},
             width=8,
@@ -145,8 +145,8 @@ def _wrong() -> str:
 def _table() -> Panel:
     panel = rows(
         "Every Leaderboard",
-        "How is each, the worst first? Under the names of the promises: how many times too fast their error budgets "
-        "go. A click on a Leaderboard leads to its dashboard.",
+        "How is each, the worst first? Under the names of the objectives: the burn rates of their error "
+        "budgets. A click on a Leaderboard leads to its dashboard.",
         now(slo.verdicts()),
         now(condition("Ready")),
         now(replicas("ready")),
@@ -208,7 +208,7 @@ def _most() -> list[Panel]:
     return [
         lines(
             "Requests",
-            "Which Leaderboard is asked most?",
+            "Which Leaderboard gets most requests?",
             "reqps",
             query(total(rate(REQUESTS), *EACH), slo.NAME),
             stacked=True,

@@ -1,4 +1,4 @@
-"""The lower half of Service: the parts that may be what hurts players."""
+"""The lower half of Service: the parts that may affect players."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ MAX_LAG = 5.0
 
 
 def database() -> list[Panel]:
-    """Where scores are kept, and changes come from."""
+    """MongoDB: writes, change streams, disk."""
     commands = "leaderboard_mongodb_command_duration_seconds"
     size = "leaderboard_batch_write_size"
     return [
         lines(
             "Change stream lag",
-            f"Does the board hear of changes? A pod that has not heard for {MAX_LAG:g} s is not ready.",
+            f"Does the board receive changes? A pod that has received none for {MAX_LAG:g} s is not ready.",
             "s",
             query(join("max", series("leaderboard_change_stream_lag_seconds"), "pod"), "{{pod}}"),
             limit=MAX_LAG,
         ),
         lines(
             "Change stream restarts",
-            "Does the stream break, and why? history_lost means an oplog that is too short for the load.",
+            "Does the stream break, and why? history_lost: the oplog is too short for the load.",
             "none",
             query(events("leaderboard_change_stream_restarts_total", "reason"), "{{reason}}"),
             empty="none",
         ),
         lines(
             "Failed commands",
-            "Which commands fail, or are not answered in time? findAndModify does where an update is refused, too.",
+            "Which commands fail or time out? findAndModify also fails when an update is refused.",
             "none",
             query(events("leaderboard_mongodb_command_failures_total", "command"), "{{command}}"),
             empty="none",
         ),
         lines(
             "Time of commands, p99",
-            "Is MongoDB slow, and at what? Writes wait for a majority of its members and their disks.",
+            "Which commands are slow? Writes wait for a majority of the members and their disks.",
             "s",
             query(quantile(0.99, commands, "command"), "{{command}}"),
         ),
         lines(
             "Commands",
-            "How much is MongoDB asked?",
+            "How many commands does MongoDB get?",
             "ops",
             query(total(rate(f"{commands}_count"), "command"), "{{command}}"),
             stacked=True,
         ),
         lines(
             "Updates that wait",
-            "Do updates pile up before MongoDB? They should wait no longer than one write takes.",
+            "Do updates queue for MongoDB? They should wait no longer than one write takes.",
             "none",
             query(total(series("leaderboard_pending_writes"), "pod"), "{{pod}}"),
         ),
         lines(
             "Updates in one write",
-            "Do updates wait for each other? They share a write when they come faster than MongoDB takes them.",
+            "Do updates wait for each other? They share a batch write when they arrive faster than MongoDB writes.",
             "none",
             query(mean(size), "mean"),
             query(quantile(0.99, size), "p99"),
@@ -74,14 +74,14 @@ def database() -> list[Panel]:
         ),
         lines(
             "Disk of the database",
-            "How much is free, of how much? Full, every update fails. Where MongoDB reports it.",
+            "How much is free, and of how much? On a full disk every update fails. Only if MongoDB reports it.",
             "bytes",
             query(join("min", series("leaderboard_database_disk_bytes"), "state"), "{{state}}"),
             width=12,
         ),
         lines(
             "Players on the board",
-            "Are the ranks whole? All pods should say the same; none at all: the ranks are being read.",
+            "Are the ranks complete? All pods should agree; no value: the ranks are being read.",
             "none",
             query(join("max", series("leaderboard_ranked_players"), "pod"), "{{pod}}"),
             width=12,
@@ -90,7 +90,7 @@ def database() -> list[Panel]:
 
 
 def pods() -> list[Panel]:
-    """Each pod, beside the others."""
+    """Each pod, next to the others."""
     return [
         states(
             "Ready",
@@ -100,7 +100,7 @@ def pods() -> list[Panel]:
         ),
         lines(
             "Event loop lag",
-            "Does something hold a pod's event loop? From 0.1 s on players notice, at every request and message.",
+            "Is a pod's event loop blocked? From 0.1 s on, every request and message is noticeably late.",
             "s",
             query(join("max", series("leaderboard_event_loop_lag_seconds"), "pod"), "{{pod}}"),
             limit=0.1,
@@ -141,7 +141,7 @@ def pods() -> list[Panel]:
         ),
         lines(
             "Open files",
-            "Is a pod out of file descriptors? Each socket is one; at 1 nobody gets in.",
+            "Is a pod out of file descriptors? Each socket is one; at 1 new connections fail.",
             "percentunit",
             query(
                 join("max", own(f"{series('process_open_fds')} / {series('process_max_fds')}", WITNESS), "pod"),
@@ -157,7 +157,7 @@ def pods() -> list[Panel]:
         ),
         lines(
             "Process restarts",
-            "Do processes end and have to be started again?",
+            "Do processes exit and restart?",
             "none",
             query(total(increase("leaderboard_process_restarts_total"), "pod"), "{{pod}}"),
         ),
@@ -165,43 +165,43 @@ def pods() -> list[Panel]:
 
 
 def _of_a_pod(resource: str, kind: str) -> str:
-    """What the resource gives a pod: the least of those of the Leaderboards chosen."""
+    """The resources of a pod: the smallest of the selected Leaderboards."""
     asked = series("leaderboard_operator_pod_resources", f'resource="{resource}"', f'kind="{kind}"')
     return f"min({asked})"
 
 
 def trust() -> list[Panel]:
-    """What players try, and what vouches for their scores."""
+    """Abuse, and the verification of scores."""
     return [
         lines(
             "Suspicious updates",
-            "Does somebody try to cheat, and how? Who it is stands in the log, as `suspicious player`.",
+            "Do players try to cheat, and how? The log names them, as `suspicious player`.",
             "none",
             query(total(increase("leaderboard_abuse_reports_total"), "rule"), "{{rule}}"),
         ),
         lines(
             "Points",
-            "Do scores rise faster than they should? A step without more updates: some action gives too much.",
+            "Do scores rise too fast? A step without more updates: an action gives too many points.",
             "suffix: points/s",
             query(total(rate("leaderboard_score_points_total"), "frontend"), "{{frontend}}"),
             stacked=True,
         ),
         lines(
             "Rank checks",
-            "Are the ranks in memory those of the database? `differed` ones are read anew at once.",
+            "Do the ranks in memory agree with the database? If they `differed`, they are read again at once.",
             "none",
             query(total(increase("leaderboard_rank_checks_total"), "result"), "{{result}}"),
         ),
         lines(
             "Ledger lag",
-            "Is the ledger being written? What it has not got yet cannot be audited or taken back.",
+            "Is the ledger being written? Missing entries cannot be audited or taken back.",
             "s",
             query(join("max", series("leaderboard_ledger_lag_seconds")), "lag"),
         ),
         colour(
             lines(
                 "Ledger entries",
-                "Is each score vouched for? `external` and `reconciled` ones were changed past the service.",
+                "Is each score verified? `external`: not by the service; `reconciled`: missed by the change stream.",
                 "none",
                 query(total(increase("leaderboard_ledger_entries_total"), "kind"), "{{kind}}"),
             ),
@@ -210,7 +210,7 @@ def trust() -> list[Panel]:
         ),
         lines(
             "Age of the provider's keys",
-            "Does the identity provider answer? Without its new keys new tokens are refused.",
+            "Does the identity provider answer? Without its new keys, tokens signed with them are refused.",
             "s",
             query(join("max", series("leaderboard_jwks_age_seconds"), "pod"), "{{pod}}"),
         ),

@@ -62,7 +62,7 @@ def _run(program: str, folder: Path, metrics: str, port: int) -> int:
     ]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     url = f"http://{HOST}:{port}"
-    with subprocess.Popen(command) as process:  # noqa: S603 - what PATH names, and files of ours
+    with subprocess.Popen(command) as process:  # noqa: S603 - a program of PATH, and files of this project
         try:
             while process.poll() is None and not _answers(f"{url}/-/ready"):
                 time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Operator: whether it hears of changes, carries them out, and may."""
+"""Operator: does it receive changes, carry them out, and have the rights to do so?"""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ BLIND = 120
 VERDICT = {
     0.0: ("at work", GREEN),
     1.0: ("reconciles fail", ORANGE),
-    2.0: ("blind: hears of no changes", RED),
-    3.0: ("nobody leads", RED),
+    2.0: ("blind: receives no changes", RED),
+    3.0: ("no leader", RED),
 }
 
 
@@ -42,8 +42,8 @@ def operator() -> dict[str, Any]:
     """The dashboard."""
     return dashboard(
         "Operator",
-        "The operator of Leaderboards: does it hear of changes, and does it carry them out? While it does not, "
-        "Leaderboards serve on as they are.",
+        "The operator of Leaderboards: does it receive changes, and does it carry them out? Without it, "
+        "Leaderboards keep serving unchanged.",
         (label("operator", "Operator's namespace", AGE, "namespace"), *boards(), runbooks()),
         (starts(OPERATOR, WITNESS),),
         (
@@ -74,22 +74,22 @@ def _work() -> list[Panel]:
     return [
         number(
             "Operator",
-            "Does it hear of changes and carry them out? Of several reasons the worst is said; errors are those of the "
-            "last 10 minutes.",
+            "Does it receive changes and carry them out? Of several reasons the worst is shown; errors are those of "
+            "the last 10 minutes.",
             now(_verdict()),
             Look(words=VERDICT),
             width=5,
         ),
         number(
             "Leaders",
-            "Does one, and only one, hold the lease?",
+            "Does exactly one operator hold the lease?",
             now(total(_leading())),
             Look(steps={1.0: GREEN, 2.0: RED}, lowest=RED),
             width=3,
         ),
         number(
             "Watch",
-            "How long ago was its watch last in step with a list of Leaderboards? It looks each minute.",
+            "How long ago did its watch last agree with a list of Leaderboards? It compares them each minute.",
             now(join("max", WITNESS)),
             Look("s", {90.0: ORANGE, float(BLIND): RED}, decimals=0),
             width=3,
@@ -104,13 +104,13 @@ def _work() -> list[Panel]:
         slo.alerts(OPERATOR, width=10),
         states(
             "Leader",
-            "Which pod led when? It should change with a rollout, and seldom else.",
+            "Which pod was the leader? It should change with a rollout, and otherwise seldom.",
             query(join("max", _leading(), "pod"), "{{pod}}"),
             words={0.0: ("stands by", BLUE), 1.0: ("leads", GREEN)},
             width=12,
         ),
         states(
-            "Leaderboards it cannot bring about",
+            "Leaderboards that are not ready",
             "Which Leaderboards are not Ready, and since when? One: look at its status. All: look at the operator.",
             query(condition("Ready"), slo.NAME),
             words={0.0: ("not ready", RED), 1.0: ("ready", GREEN)},
@@ -125,7 +125,7 @@ def _reconciles() -> list[Panel]:
         colour(
             lines(
                 "Reconciles",
-                "How much does it do, and how does it end? requeue_after waits for pods, error is tried again.",
+                "How many reconciles, with which results? requeue_after waits for pods, error is retried.",
                 "ops",
                 query(total(rate(f"{RECONCILE}_total", CONTROLLER, scope=OPERATOR), "result"), "{{result}}"),
                 stacked=True,
@@ -134,7 +134,7 @@ def _reconciles() -> list[Panel]:
         ),
         lines(
             "Time of a reconcile",
-            "Does it take longer than it did? Most of it is waiting for the API server.",
+            "Do reconciles take longer than before? Most of the time is waiting for the API server.",
             "s",
             *(query(quantile(q, seconds, scope=OPERATOR), f"p{q * 100:g}") for q in (0.5, 0.95, 0.99)),
         ),
@@ -146,7 +146,7 @@ def _reconciles() -> list[Panel]:
         ),
         lines(
             "Queue",
-            "Does it keep up? What waits longer than a minute is behind.",
+            "Does it keep up? It does not if a Leaderboard waits for more than a minute.",
             "none",
             query(total(series("workqueue_depth", QUEUE, scope=OPERATOR), "pod"), "{{pod}}"),
             width=12,
@@ -166,21 +166,21 @@ def _api() -> list[Panel]:
     return [
         lines(
             "Requests",
-            "How much does it ask of the API server? A fleet at rest is read, and not written.",
+            "How many requests does the API server get? A fleet at rest is read, and not written.",
             "reqps",
             query(total(requests, "method"), "{{method}}"),
             stacked=True,
         ),
         lines(
             "Answers",
-            "What does it get? 403 is a right that the chart's role lacks, 409 somebody else's change, "
+            "Which answers does it get? 403 is a right that the chart's role lacks, 409 a concurrent change, "
             "`<error>` no answer.",
             "reqps",
             query(total(requests, "code"), "{{code}}"),
         ),
         lines(
             "Age of the watch",
-            f"Does it hear of changes? From {BLIND} s on it is blind.",
+            f"Does it receive changes? From {BLIND} s on it is blind.",
             "s",
             query(join("max", WITNESS, "pod"), "{{pod}}"),
             limit=float(BLIND),

@@ -1,4 +1,4 @@
-"""Service: one Leaderboard. Whether players are hurt, since when, and which part hurts them."""
+"""Service: one Leaderboard. Are players affected, since when, and by which part?"""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def service() -> dict[str, Any]:
         (DEPLOYS, starts(WHERE, inside.WITNESS)),
         (
             ("Are players hurt?", _hurt()),
-            ("Requests: what players ask, and what they get", _requests()),
-            ("Live: what open pages see", _live()),
-            ("MongoDB: where scores are kept, and changes come from", inside.database()),
-            ("Pods: is one of them short of anything?", inside.pods()),
-            ("Trust: does somebody cheat, and is the ledger whole?", inside.trust()),
+            ("Requests: rate, errors, latency", _requests()),
+            ("Live: open pages and their updates", _live()),
+            ("MongoDB: writes, change streams, disk", inside.database()),
+            ("Pods: does one of them lack a resource?", inside.pods()),
+            ("Trust: do players cheat, and is the ledger complete?", inside.trust()),
         ),
         collapsed=[
-            "MongoDB: where scores are kept, and changes come from",
-            "Pods: is one of them short of anything?",
-            "Trust: does somebody cheat, and is the ledger whole?",
+            "MongoDB: writes, change streams, disk",
+            "Pods: does one of them lack a resource?",
+            "Trust: do players cheat, and is the ledger complete?",
         ],
     )
 
@@ -56,9 +56,9 @@ def _hurt() -> list[Panel]:
     return [
         named(
             "Players",
-            "Are players hurt right now, and of which Leaderboard? The six that are worst. A promise was broken so "
-            f"often, in the last 5 minutes, that its error budget goes {slo.HURTS} times too fast or more; or no pod "
-            "is ready; or an alert wakes a person. Of several reasons the worst is said.",
+            "Are players hurt now, and of which Leaderboard? The six worst. They are hurt if an error budget burned at "
+            f"a rate of {slo.HURTS} or more in the last 5 minutes, no pod is ready, or an alert pages. Of several "
+            "reasons the worst is shown.",
             now(f"topk({SHOWN}, {slo.verdicts()})", slo.NAME),
             slo.VERDICT,
             width=7,
@@ -66,7 +66,7 @@ def _hurt() -> list[Panel]:
         *(slo.figure(each) for each in slo.OBJECTIVES),
         bars(
             "Error budget left",
-            "How much of what may go wrong in 30 days is left? With nothing left, changes wait until it is back.",
+            "How much of the error budget of 30 days is left? Without any, postpone risky changes.",
             "percentunit",
             *(now(each.left(), each.name) for each in slo.OBJECTIVES),
             steps={0.0: ORANGE, 0.25: GREEN},
@@ -75,7 +75,7 @@ def _hurt() -> list[Panel]:
         ),
         states(
             "Since when",
-            "Since when are players hurt, by what, and did it stop in between? As the first panel, at each time.",
+            "Since when are players hurt, by what, and did it stop in between? The first panel at each time.",
             *(query(f"max({each.hurts()})", each.name) for each in slo.OBJECTIVES),
             query(f"max({slo.down()})", "Serving"),
             query(f"max({slo.paged()}) or vector(0)", "Pages"),
@@ -95,21 +95,21 @@ def _requests() -> list[Panel]:
     return [
         lines(
             "Requests",
-            "How much is asked, and of what? A sudden nothing is as bad as a flood.",
+            "How many requests, by route? A sudden zero is as bad as a flood.",
             "reqps",
             query(_asked("route", matchers=(NO_PROBES,)), "{{route}}"),
             stacked=True,
         ),
         lines(
             "Failed requests",
-            "What does the service fail to answer (5xx)? 500 is the database or a defect, 503 a full or ending pod.",
+            "Which requests fail (5xx)? 500 is the database or a defect, 503 an overloaded or stopping pod.",
             "reqps",
             query(_asked("route", "code", matchers=(NO_PROBES, 'code=~"5.."')), "{{code}} {{route}}"),
             empty="none",
         ),
         lines(
             "Refused requests",
-            "What does the service refuse (4xx)? 401 is about tokens, 403 about proofs, 429 about the rate limit.",
+            "Which requests are refused (4xx)? 401 is about tokens, 403 about proofs, 429 about the rate limit.",
             "reqps",
             query(_asked("route", "code", matchers=('code=~"4.."',)), "{{code}} {{route}}"),
             empty="none",
@@ -129,13 +129,13 @@ def _requests() -> list[Panel]:
         ),
         heat(
             "Time to answer, all",
-            "Are all requests a bit slower, or a few of them much?",
+            "Are all requests a little slower, or a few of them much slower?",
             "s",
             total(rate(f"{DURATION}_bucket", *PLAYERS), "le"),
         ),
         lines(
             "Score updates by result",
-            "Do scores rise, and if not, why? accepted and replayed are well; the others are error codes of the API.",
+            "Are updates accepted, and if not, why? All results but accepted and replayed are error codes of the API.",
             "ops",
             query(f"{total(rate(SUBMISSIONS), 'result')} and {ever(SUBMISSIONS, 'result')}", "{{result}}"),
             stacked=True,
@@ -143,7 +143,7 @@ def _requests() -> list[Panel]:
         ),
         lines(
             "Score updates by frontend",
-            "Which frontend do they come through? One that is missing has lost its frontend.",
+            "Through which API do they come? A missing one has lost its clients.",
             "ops",
             query(total(rate(SUBMISSIONS), "frontend"), "{{frontend}}"),
             stacked=True,
@@ -163,53 +163,53 @@ def _live() -> list[Panel]:
         ),
         heat(
             "Propagation, all",
-            "Is every change a bit later, or are a few much later?",
+            "Is every change a little later, or are a few much later?",
             "s",
             total(rate(f"{PROPAGATION}_bucket"), "le"),
         ),
         lines(
             "Messages",
-            "How much is sent to open pages?",
+            "How many messages are sent to open pages?",
             "ops",
             query(total(rate("leaderboard_websocket_messages_total"), "frontend"), "{{frontend}}"),
             stacked=True,
         ),
         lines(
             "Open sockets",
-            "How many pages are open? A cliff is a lost pod or network, saw teeth are clients that cannot stay.",
+            "How many pages are open? A sudden drop is a lost pod or network; saw teeth are clients that reconnect.",
             "none",
             query(total(series("leaderboard_websocket_connections"), "frontend"), "{{frontend}}"),
             stacked=True,
         ),
         lines(
             "Open sockets by pod",
-            "Are they spread over the pods? After a rollout they may not be, for as long as they last.",
+            "Are they spread over the pods? After a rollout they may not be, until they reconnect.",
             "none",
             query(total(series("leaderboard_websocket_connections"), "pod"), "{{pod}}"),
         ),
         lines(
-            "Room for sockets",
-            "Is a pod full? At 1 it turns clients away; which pod a client gets, it cannot choose.",
+            "Used share of sockets",
+            "Is a pod full? At 1 it refuses clients, and a client cannot choose its pod.",
             "percentunit",
             query(join("max", fullness(), "pod"), "{{pod}}"),
             limit=0.85,
         ),
         lines(
             "Evictions",
-            "How many clients does the service cut off, and why? Many at once: look at the network of the clients.",
+            "How many clients does the service disconnect, and why? Many at once: check the clients' network.",
             "none",
             query(events("leaderboard_websocket_evictions_total", "reason"), "{{reason}}"),
             empty="none",
         ),
         lines(
             "Sockets let in",
-            "Do clients come again and again? A rate that stays high while the number does not grow: they cannot stay.",
+            "Do clients reconnect again and again? Yes, if the rate stays high and the number does not grow.",
             "ops",
             query(total(rate("leaderboard_websocket_opened_total"), "frontend"), "{{frontend}}"),
         ),
         lines(
             "Sockets refused",
-            "Which sockets are turned away, by the code of the API's errors?",
+            "Which sockets are refused, by the error code of the API?",
             "none",
             query(events("leaderboard_websocket_refusals_total", "reason"), "{{reason}}"),
             empty="none",
