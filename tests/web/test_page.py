@@ -89,7 +89,7 @@ async def test_emptied_positions_and_an_empty_board(open_page: OpenPage, standin
     await expect(ranks(page)).to_have_text(["1"])
     standin.show([])
     await expect(names(page)).to_have_count(0)
-    await expect(page.locator("#empty")).to_contain_text("Nobody has scored yet")
+    await expect(page.locator("#empty")).to_contain_text("No player has scored yet")
     standin.show([Player("Zoë", 1)])
     await expect(names(page)).to_have_text(["Zoë"])
     await expect(page.locator("#empty")).to_be_hidden()

@@ -1,1 +1,2 @@
-"""What a leaderboard is: values, rules and use cases. Pure: no I/O, and nothing of ours but itself."""
+"""The domain of a leaderboard: values, rules and use cases. Pure: no I/O, and no import of another part of the
+service."""

@@ -1,7 +1,7 @@
-"""What looks like cheating, told from a player's own stream of submissions. Kept in this process, in bounded memory.
+"""Abuse rules: detect suspicious submissions of a player. In the memory of this process, of bounded size.
 
-Nothing here refuses a submission: that is the store's filter. These rules tell people, and where it is configured
-suspend a player until somebody has looked.
+The rules refuse no submission; the filter of the write does that. They report, and can suspend a player until a
+moderator has checked the case.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import msgspec
 from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, LeaderboardError, SuspiciousActivity
 
 MAX_PLAYERS = 50_000
-"""Players kept in mind; past that the one that was quiet the longest is forgotten."""
+"""Maximum players in memory; the one without updates for the longest time is dropped."""
 
 
 class AbuseRule(StrEnum):
-    """A reason to look at a player."""
+    """A reason to check a player."""
 
     POINTS_CAP = "points_cap"
     REFUSED_PROOFS = "refused_proofs"
@@ -38,7 +38,7 @@ class Suspect(msgspec.Struct, frozen=True):
 
 
 class Thresholds(msgspec.Struct, frozen=True):
-    """When a rule speaks. `window` is in seconds; a rule speaks once for a player in each.
+    """Thresholds of the rules. `window` is in seconds; a rule reports a player once in each window.
 
     `jump`: points of one update, as a multiple of the player's own mean over at least `history` updates.
     """
@@ -51,7 +51,7 @@ class Thresholds(msgspec.Struct, frozen=True):
 
 
 class _PlayerActivity:
-    """What is known of one player."""
+    """The recent activity of one player."""
 
     __slots__ = ("mean", "proofs", "replays", "reported", "updates")
 
@@ -64,7 +64,7 @@ class _PlayerActivity:
 
 
 class AbuseDetector:
-    """Listens to what became of submissions, and tells which rules that breaks."""
+    """Receives the results of submissions, and returns the rule that a player has just broken, if any."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class AbuseDetector:
         self._players: OrderedDict[str, _PlayerActivity] = OrderedDict()
 
     def accepted(self, player: str, points: int) -> AbuseRule | None:
-        """An update was counted."""
+        """Record a counted update."""
         activity = self._activity(player)
         limits = self._thresholds
         jumped = activity.updates >= limits.history and points > limits.jump * activity.mean
@@ -89,12 +89,12 @@ class AbuseDetector:
         return self._report(activity, AbuseRule.JUMP) if jumped else None
 
     def replayed(self, player: str) -> AbuseRule | None:
-        """An update was counted before."""
+        """Record an update that had been counted before."""
         activity = self._activity(player)
         return self._report(activity, AbuseRule.REPLAY_STORM) if self._full(activity.replays) else None
 
     def refused(self, player: str, refusal: LeaderboardError) -> AbuseRule | None:
-        """An update was refused."""
+        """Record a refused update."""
         if isinstance(refusal, SuspiciousActivity):
             return self._report(self._activity(player), AbuseRule.POINTS_CAP)
         if isinstance(refusal, InvalidActionProof | ExpiredActionProof):
@@ -103,7 +103,7 @@ class AbuseDetector:
         return None
 
     def _full(self, times: deque[float]) -> bool:
-        """Note one more, and tell whether there were as many as fit within the window."""
+        """Add one event; whether the window is now full."""
         now = self._clock()
         times.append(now)
         return len(times) == times.maxlen and now - times[0] <= self._thresholds.window

@@ -1,6 +1,6 @@
-"""Every refusal has a class and a stable `code`; what status or close code it gets is the API's business.
+"""Every refusal is a class with a stable `code`; the API chooses its status or close code.
 
-`message` is a sentence for a person and never holds internals. Source: the API contract, section 5.
+`message` is a sentence for a person and never contains internals. Source: the API contract, section 5.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from tornado_app.core.model import RateLimitState
 
 
 class LeaderboardError(Exception):
-    """Base of everything that is refused or fails on purpose.
+    """Base of all refusals and expected failures.
 
-    `rate_limit_state` is the player's rate-limit state where the store was asked, `retry_after` seconds where waiting
-    helps. `reason` and `detail` are for the log and the audit line, not for the client: a stable snake_case word for
-    the cause (`code` if not given), and the values that differ (had and wanted; the sentence if not given), never a
-    secret.
+    `rate_limit_state` is the player's rate-limit state if the store returned it, `retry_after` the seconds after which
+    a retry can succeed. `reason` and `detail` are for the log and the audit line, not for the client: a stable
+    snake_case word for the cause (default: `code`), and the values that differ (had and wanted; default: the message),
+    never a secret.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -40,7 +40,7 @@ class LeaderboardError(Exception):
 
 
 class InvalidJson(LeaderboardError):
-    """The body is not one JSON value in UTF-8, or names a member twice."""
+    """The body is not one JSON value in UTF-8, or has a duplicate member."""
 
     code = "invalid_json"
     message = "The request body is not valid JSON."
@@ -54,39 +54,39 @@ class InvalidBody(LeaderboardError):
 
 
 class InvalidIncrement(LeaderboardError):
-    """Points that are no integer of 1 or more, or would overflow the score."""
+    """Points that are not an integer of 1 or more, or would overflow the score."""
 
     code = "invalid_increment"
     message = "The points must be an integer of 1 or more."
 
 
 class UnknownActionType(LeaderboardError):
-    """The action's type is not in the server's table."""
+    """The action's type is not in the actions table."""
 
     code = "unknown_action_type"
     message = "Unknown action type: it is not in the service's actions table."
 
 
 class Unauthenticated(LeaderboardError):
-    """Base of the refusals that ask for (other) credentials."""
+    """Base of the refusals that require (other) credentials."""
 
 
 class MissingToken(Unauthenticated):
-    """No bearer token where one is needed."""
+    """No bearer token where one is required."""
 
     code = "missing_token"
     message = "A bearer token is required in the Authorization header."
 
 
 class InvalidToken(Unauthenticated):
-    """The token is malformed, wrongly signed or not meant for this service."""
+    """The token is malformed, has a wrong signature, or was not issued for this service."""
 
     code = "invalid_token"
     message = "The token is invalid."
 
 
 class ExpiredToken(Unauthenticated):
-    """The token was good once."""
+    """The token has expired."""
 
     code = "expired_token"
     message = "The token has expired."
@@ -113,28 +113,28 @@ class InsufficientScope(Forbidden):
 
 
 class ActionProofRequired(Forbidden):
-    """A player's own token does not show that the action happened."""
+    """A player's own token does not prove the action."""
 
     code = "action_proof_required"
     message = "This update requires an action proof from the game server, in the header Action-Proof."
 
 
 class InvalidActionProof(Forbidden):
-    """The proof is malformed, wrongly signed, or for another player, action or number of points."""
+    """The proof is malformed, has a wrong signature, or is for another player, action or number of points."""
 
     code = "invalid_action_proof"
     message = "The action proof is invalid."
 
 
 class ExpiredActionProof(Forbidden):
-    """The proof was good once."""
+    """The proof has expired."""
 
     code = "expired_action_proof"
     message = "The action proof has expired."
 
 
 class SuspiciousActivity(Forbidden):
-    """The player's points in the window would pass the cap."""
+    """The player's points in the window would exceed the maximum."""
 
     code = "suspicious_activity"
     message = "The player earned too many points in a short time."
@@ -148,7 +148,7 @@ class PlayerSuspended(Forbidden):
 
 
 class CaptchaRequired(Forbidden):
-    """A submission without an action proof needs a solved captcha here."""
+    """A submission without an action proof requires a solved captcha."""
 
     code = "captcha_required"
     message = "A solved captcha is required: send its token in the header Captcha-Token."
@@ -162,14 +162,14 @@ class InvalidCaptcha(Forbidden):
 
 
 class CaptchaUnavailable(LeaderboardError):
-    """Who checks captchas does not answer."""
+    """The captcha service does not answer."""
 
     code = "captcha_unavailable"
     message = "The captcha service is not available. Try again in a moment."
 
 
 class PlayerNotFound(LeaderboardError):
-    """No such player."""
+    """The player does not exist."""
 
     code = "player_not_found"
     message = (
@@ -179,28 +179,28 @@ class PlayerNotFound(LeaderboardError):
 
 
 class ActionNotFound(LeaderboardError):
-    """The player has no such action, or it was taken back before."""
+    """The player has no such action, or it was taken back."""
 
     code = "action_not_found"
     message = "Action not found, or already taken back."
 
 
 class ActionConflict(LeaderboardError):
-    """The action's id was used before, for another request."""
+    """The action's id was used before, for a different request."""
 
     code = "action_conflict"
     message = "This action id was already used for a different request. Use a new id for each action."
 
 
 class RateLimited(LeaderboardError):
-    """The player has used up the window's updates; `retry_after` says when the next is free."""
+    """The player has used up the window's updates; `retry_after`: seconds until the next one."""
 
     code = "rate_limited"
     message = "Too many score updates. Try again later."
 
 
 class TooManyConnections(LeaderboardError):
-    """The client's address, or the process, has as many sockets open as it may."""
+    """The client's address, or the process, has reached its maximum of sockets."""
 
     code = "too_many_connections"
     message = "Too many connections from this address. Close some of them."
@@ -214,21 +214,21 @@ class DatabaseError(LeaderboardError):
 
 
 class Overloaded(LeaderboardError):
-    """More work is waiting than will be done in time."""
+    """More work is waiting than can be done in time."""
 
     code = "overloaded"
     message = "The service is overloaded. Try again in a moment."
 
 
 class ShuttingDown(LeaderboardError):
-    """This process is about to end and takes no new work."""
+    """This process is stopping and accepts no new work."""
 
     code = "shutting_down"
     message = "The service is shutting down. Try again."
 
 
 class ConfigError(Exception):
-    """Settings that cannot be used; `faults` holds one sentence for each."""
+    """Invalid settings; `faults` has one sentence for each."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
@@ -236,4 +236,4 @@ class ConfigError(Exception):
 
 
 class StartupError(Exception):
-    """The service cannot start; the message tells an operator what is wrong and what to do."""
+    """The service cannot start; the message names the problem and the remedy."""

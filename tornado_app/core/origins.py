@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 ANY = "*"
 NULL = "null"
-"""What browsers send for a page without an origin of its own: a sandboxed frame, a file."""
+"""The origin of pages without one, as browsers send it: a sandboxed frame, a file."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_PORT = 65_535
@@ -28,7 +28,7 @@ _NUMBERS = re.compile(r"[0-9.]+", re.ASCII)
 
 
 def canonical(origin: str) -> str | None:
-    """The origin in lower case, without a default port, an IPv6 address in its short form; None where it is none.
+    """The origin in lower case, without a default port, an IPv6 address in its short form; None if it is not an origin.
 
     A scheme other than http and https has no ports and any host: `capacitor://localhost`, `chrome-extension://<id>`.
     """
@@ -49,7 +49,7 @@ def canonical(origin: str) -> str | None:
 
 
 def host_name(host: str) -> str | None:
-    """The name or address of a `Host` header in its one form, without the port; None where it is none.
+    """The name or address of a `Host` header in canonical form, without the port; None if it is invalid.
 
     A port may be empty (RFC 3986, section 3.2.3).
     """
@@ -61,14 +61,14 @@ def host_name(host: str) -> str | None:
 
 
 def same_host(origin: str, host: str) -> bool:
-    """Whether a page of this origin comes from the host of a `Host` header, a default port written or not."""
+    """Whether a page of this origin comes from the host of a `Host` header, with or without a default port."""
     found = canonical(origin)
     scheme = "" if found is None else found.partition("://")[0]
     return scheme in DEFAULT_PORTS and found == canonical(f"{scheme}://{host.removesuffix(':')}")
 
 
 def is_host_name(text: str) -> bool:
-    """Whether `text` is a host name. Only digits and dots are not: they would be a mistyped address."""
+    """Whether `text` is a host name. A text of digits and dots is not: it would be a mistyped address."""
     return len(text) <= MAX_HOST and _NAME.fullmatch(text) is not None and _NUMBERS.fullmatch(text) is None
 
 
@@ -87,7 +87,7 @@ def is_loopback(host: str) -> bool:
 
 
 class OriginPatterns:
-    """Matches origins: `*` is any; `https://*.example.com` has exactly one label in place of the star."""
+    """Matches origins: `*` is any; the star of `https://*.example.com` is exactly one label."""
 
     def __init__(self, patterns: Collection[str]) -> None:
         """`patterns`: as `origin_pattern` returns them."""
@@ -99,7 +99,7 @@ class OriginPatterns:
         return self._any or bool(self._exact or self._parents)
 
     def match(self, origin: str) -> bool:
-        """Whether one of the patterns is this origin."""
+        """Whether a pattern matches this origin."""
         if self._any or origin in self._exact:
             return True
         found = canonical(origin)
@@ -109,7 +109,7 @@ class OriginPatterns:
 
 
 class HostPatterns:
-    """Matches names of a `Host` header: `*.example.com` has exactly one label in place of the star."""
+    """Matches names of a `Host` header: the star of `*.example.com` is exactly one label."""
 
     def __init__(self, patterns: Collection[str]) -> None:
         """`patterns`: as `host_pattern` returns them."""
@@ -117,7 +117,7 @@ class HostPatterns:
         self._parents = frozenset(pattern.removeprefix("*.") for pattern in patterns if "*" in pattern)
 
     def match(self, host: str | None) -> bool:
-        """Whether one of the patterns is this host, whatever its port."""
+        """Whether a pattern matches this host, on any port."""
         name = None if host is None else host_name(host)
         if name is None:
             return False
@@ -126,7 +126,7 @@ class HostPatterns:
 
 
 def origin_pattern(text: str) -> str:
-    """A pattern in its one form. Raises ValueError with what is wrong."""
+    """A pattern in canonical form. Raises ValueError with the error."""
     if text.startswith(("http://*.", "https://*.")):
         scheme, _, rest = text.partition("://*.")
         parent = canonical(f"{scheme}://{_ascii(rest)}")
@@ -143,7 +143,7 @@ def origin_pattern(text: str) -> str:
 
 
 def host_pattern(text: str) -> str:
-    """A pattern in its one form. Raises ValueError with what is wrong."""
+    """A pattern in canonical form. Raises ValueError with the error."""
     star, rest = ("*.", text[2:]) if text.startswith("*.") else ("", text)
     name = host_name(f"[{rest}]" if _is_ipv6(rest) else _ascii(rest))
     if name is None or "*" in rest or (":" in rest and not _is_ipv6(rest.strip("[]"))) or (star and is_address(name)):
@@ -152,7 +152,7 @@ def host_pattern(text: str) -> str:
 
 
 def _hint(text: str) -> str:
-    """What to write instead of what is no origin."""
+    """The remedy for a text that is not an origin."""
     meant = canonical(text.partition("://")[0] + "://" + text.partition("://")[2].partition("/")[0])
     if "://" in text and meant is not None and text.count("/") > 2:
         return f"browsers send {meant}"
@@ -160,7 +160,7 @@ def _hint(text: str) -> str:
 
 
 def _parent(origin: str) -> str | None:
-    """The origin without its first label, where it has a label to leave out."""
+    """The origin without its first label, if it has more than one."""
     scheme, _, rest = origin.partition("://")
     label, _, parent = rest.partition(".")
     return f"{scheme}://{parent}" if _ONE_LABEL.fullmatch(label) else None
@@ -181,7 +181,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _ascii(host: str) -> str:
-    """An international name as browsers send it. Raises ValueError where two standards differ on how that is."""
+    """An international name as browsers send it. Raises ValueError if two standards disagree on the form."""
     if host.isascii():
         return host
     if not {"ß", "ς", "\u200c", "\u200d"}.isdisjoint(host):

@@ -1,4 +1,4 @@
-"""What a submission must be to become an action: who may, for how many points, and who vouches for it."""
+"""Validates a submission: the player, the points, and the action proof."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from tornado_app.core.policies import DEFAULT_ACTIONS, ProofPolicy
 
 
 class ProofVerifier(Protocol):
-    """Who checks action proofs."""
+    """Verifies action proofs."""
 
     def verify_submission(self, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
-        """What the submission's proof says. Raises InvalidActionProof, ExpiredActionProof or UnknownActionType."""
+        """The contents of the submission's proof. Raises InvalidActionProof, ExpiredActionProof or
+        UnknownActionType."""
 
 
 class SubmissionValidator:
     """The rules between a request and the store.
 
-    `actions`: points by action type. `max_increment`: the most points that nothing but the player's token vouches for.
-    `auto_register`: an unknown player is made wherever one scores. `proofs` None accepts no proof at all.
+    `actions`: points by action type. `max_increment`: maximum points without an action proof. `auto_register`: every
+    update creates an unknown player. `proofs` None accepts no proof.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class SubmissionValidator:
         self._proofs = proofs
 
     def validate(self, submission: Submission) -> Action:
-        """The action that a submission may become.
+        """The action of a submission.
 
         Raises UserMismatch, UnknownActionType, InvalidIncrement, ActionProofRequired, InvalidActionProof or
         ExpiredActionProof.
@@ -64,7 +65,7 @@ class SubmissionValidator:
         return self._action(user_id, submission, self._points(submission) if vouched is None else vouched.points)
 
     def is_verified(self, submission: Submission) -> bool:
-        """Whether something better than the player's own word stands behind a submission that was admitted."""
+        """Whether a game server is the caller, or an action proof supports the submission."""
         if submission.caller.trusted:
             return True
         return submission.proof is not None and self._policy is not ProofPolicy.OFF
@@ -84,13 +85,13 @@ class SubmissionValidator:
         )
 
     def _vouched(self, submission: Submission) -> VerifiedProof | None:
-        """What the game server's proof says; None where none is needed."""
+        """The verified proof; None if there is none and none is required."""
         if self._policy is ProofPolicy.OFF or submission.caller.trusted:
             return None
         if submission.proof is None:
             if self._policy is ProofPolicy.REQUIRED:
                 raise ActionProofRequired(
-                    detail="action_proof is required, no proof came along, and the token lacks the scope scores:write"
+                    detail="action_proof is required, the request has no proof, and the token no scope scores:write"
                 )
             return None
         if self._proofs is None:
@@ -127,7 +128,7 @@ class SubmissionValidator:
 
 
 def subject(caller: Caller, user_id: str | None) -> str:
-    """The player that a caller may act for: oneself, or anybody for a game server. Raises UserMismatch."""
+    """The player that the caller acts for: the caller, or any player for a game server. Raises UserMismatch."""
     if user_id is None or user_id == caller.user_id:
         return caller.user_id
     if not caller.trusted:
@@ -138,7 +139,7 @@ def subject(caller: Caller, user_id: str | None) -> str:
 
 
 def missing(caller: Caller, scope: Scope) -> str:
-    """What the log says of a token without a scope: which scopes it has, and which one is needed."""
+    """For the log: the scopes of the token, and the required one."""
     return f"scopes {' '.join(sorted(caller.scopes)) or 'none'}, needs {scope}"
 
 
@@ -149,9 +150,9 @@ def require(caller: Caller, scope: Scope) -> None:
 
 
 def fingerprint(submission: Submission) -> bytes:
-    """8 bytes that tell whether two uses of an action id are the same request, through whichever frontend.
+    """8 bytes to compare two uses of an action id: equal if they are the same request, through any frontend.
 
-    Points that the table gives are no part of it: it is the same request after the table changed.
+    Points from the actions table are not included: it is the same request after the table changed.
     """
     claimed = submission.default_points if submission.points is None else submission.points
     tabled = submission.action_type is not None and submission.proof is None

@@ -1,5 +1,4 @@
-/**
- * A player's picture, over initials that show until it has come, or when it never does.
+/** A player's picture, over initials that are visible until it has loaded, or if it does not load.
  *
  * @module
  * @import { Row } from "./leaderboard.js"
@@ -31,15 +30,14 @@ function picture(url) {
   return image;
 }
 
-/** Shows nothing by itself: what Unicode says may be ignored, marks, controls, spaces, and the blank of Braille. */
+/** Invisible by itself: Unicode's ignorable characters, marks, controls, spaces, and the blank of Braille. */
 const INVISIBLE = /[\p{Default_Ignorable_Code_Point}\p{M}\p{C}\p{Z}\u2800]/gu;
 
-/** What stands in where neither name nor id show anything. */
+/** The initial if neither name nor id have a visible character. */
 const NAMELESS = "?";
 
-/**
- * The first letter of the first word and of the last, in scripts that have capitals; others write an initial alone.
- * Where no word has a letter, a number or a symbol, the first visible sign of the name, else of the id.
+/** The first letters of the first and the last word, in scripts with capitals; otherwise the first letter alone.
+ * If no word has a letter, a number or a symbol, the first visible character of the name, else of the id.
  * @param {string} name
  * @param {string} userId
  */
@@ -61,8 +59,7 @@ function hasCase(letter) {
   return letter.toLowerCase() !== letter;
 }
 
-/**
- * The first grapheme that shows something, empty where none does. Joiners and marks within it stay.
+/** The first visible grapheme, empty if there is none. Joiners and marks within it stay.
  * @param {string} text
  */
 function firstSign(text) {

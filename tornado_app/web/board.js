@@ -1,5 +1,4 @@
-/**
- * The table: a row for each player, kept while the player stays, and moved so that an eye can follow.
+/** The table: a row for each player, kept while the player stays on the board, and moved by an animation.
  *
  * @module
  * @import { Row } from "./leaderboard.js"
@@ -23,7 +22,7 @@ export class Board {
 
   /**
    * @param {HTMLElement} body the table's
-   * @param {HTMLElement} empty what is shown instead when nobody is on the board
+   * @param {HTMLElement} empty is shown instead while no player is on the board
    */
   constructor(body, empty) {
     this.#body = body;
@@ -77,13 +76,12 @@ export class Board {
     }
   }
 
-  /** Where each row is on the screen, in the middle of a move or not. */
+  /** The position of each row on the screen, also during an animation. */
   #places() {
     return new Map([...this.#players.values()].map(({ element }) => [element, element.getBoundingClientRect().top]));
   }
 
-  /**
-   * First, last, invert, play: rows are in their new places already, and come there from where they were.
+  /** First, last, invert, play: rows are at their new positions, and the animation starts at the old ones.
    * @param {Map<HTMLElement, number>} before
    */
   #move(before) {

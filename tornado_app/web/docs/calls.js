@@ -74,7 +74,7 @@ const SOCKETS = {
 let language = "curl";
 const samples = [];
 
-/** The code of a request in the chosen language. `call` is asked again whenever the code is drawn. */
+/** The code of a request in the chosen language. `call` is called whenever the code is drawn. */
 function sample(writers, call) {
   const code = h("code");
   const draw = () => (code.textContent = writers[language](call()));

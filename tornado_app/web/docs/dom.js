@@ -1,4 +1,4 @@
-/** Elements, text and announcements. What a document says becomes text nodes, never markup. */
+/** Elements, text and announcements. Text of a document becomes text nodes, never markup. */
 
 /** An element. Strings become text nodes; null, undefined and "" are left out. */
 export function h(tag, attributes, ...children) {
@@ -22,7 +22,7 @@ export const block = (text) => h("pre", null, h("code", null, text));
 
 export const json = (value) => block(JSON.stringify(value, null, 2));
 
-/** Tells users of screen readers. */
+/** Announces a text to screen readers. */
 export function announce(text) {
   document.getElementById("announcer").textContent = text;
 }
