@@ -56,13 +56,13 @@ class VerifiedJws(NamedTuple):
     key: VerificationKey
 
 
-def verify(text: str, keys: KeySet, types: frozenset[str | None]) -> VerifiedJws:
+def verify(text: str, keys: KeySet, types: frozenset[str | None], what: str) -> VerifiedJws:
     """Verify a compact JWS with the keys of `keys`.
 
-    `text` has at most MAX_TOKEN characters, all ASCII. `types`: what the header's `typ` may be, in lower case; None in
-    it lets the header have none.
-    Raises InvalidJws, and nothing else, whatever is sent.
+    `types`: what the header's `typ` may be, in lower case; None in it lets the header have none. `what` is the subject
+    of an error's text. Raises InvalidJws, and nothing else, whatever is sent.
     """
+    _check_decodable(text, what)
     match = _SEGMENTS.fullmatch(text)
     if match is None:
         raise InvalidJws(detail="not three base64url parts separated by dots")
@@ -88,17 +88,6 @@ def _readable(segment: str) -> dict[str, Any] | None:
         return json_object(base64url(segment))
     except InvalidJws:
         return None
-
-
-def undecodable(text: str, what: str) -> InvalidJws:
-    """Why `text`, which is longer than MAX_TOKEN or not ASCII, is not even decoded. `what` begins the sentence."""
-    if len(text) <= MAX_TOKEN:
-        return InvalidJws(detail="not ASCII")
-    return InvalidJws(
-        f"{what} has {len(text)} characters; at most {MAX_TOKEN} are accepted.",
-        reason="too_long",
-        detail=f"{len(text)} characters, limit {MAX_TOKEN}",
-    )
 
 
 def date(claims: dict[str, Any], name: str) -> float | None:
@@ -137,6 +126,18 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):
         text = f"a {type(value).__name__}"
     return clip(text, MAX_SHOWN)
+
+
+def _check_decodable(text: str, what: str) -> None:
+    """Raises InvalidJws for a text that is longer than MAX_TOKEN or not ASCII, before anything is decoded."""
+    if len(text) > MAX_TOKEN:
+        raise InvalidJws(
+            f"{what} has {len(text)} characters; at most {MAX_TOKEN} are accepted.",
+            reason="too_long",
+            detail=f"{len(text)} characters, limit {MAX_TOKEN}",
+        )
+    if not text.isascii():
+        raise InvalidJws(detail="not ASCII")
 
 
 def _checked(header: dict[str, Any], types: frozenset[str | None]) -> tuple[str, str | None]:

@@ -17,6 +17,7 @@ from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keys import KeySet, KeySource, SigningKey, public_keys, secret_key, signing_secret
 from tornado_app.auth.minting import ensure_secret
 from tornado_app.core.policies import KeySettings
+from tornado_app.runtime.file_watcher import FileWatcher
 
 MAX_BYTES = 256 * 1024
 """Maximum size of a key file or JWK Set."""
@@ -25,8 +26,6 @@ CHECK_INTERVAL = 1.0
 """Seconds between two checks of the file: a `stat`, which takes microseconds."""
 
 _log = logging.getLogger("leaderboard.auth")
-
-_Stamp = tuple[int, int, int]
 
 
 class KeyFile:
@@ -50,7 +49,7 @@ class KeyFile:
         self._clock = clock
         self._next_check = clock() + check_interval
         self._fault = ""
-        self._stamp: _Stamp | None = None
+        self._watcher = FileWatcher(path)
         self._content = b""
         try:
             self._keys = self._read()
@@ -68,12 +67,12 @@ class KeyFile:
         return self._keys
 
     def _refresh(self) -> None:
+        if not self._watcher.changed():
+            return
         try:
-            if _stamp(self._path.stat()) == self._stamp:
-                return
             keys = self._read()
         except OSError as error:
-            self._stamp = None  # so that it is read when it exists again, whatever its inode
+            self._watcher.forget()  # so that it is read again when it can be, such as after a change of its mode
             self._report(_reason(error))
             return
         except UnusableKey as error:
@@ -87,10 +86,8 @@ class KeyFile:
     def _read(self) -> KeySet:
         """Read the file. The same content gives the same set, so that cached verifications stay valid."""
         with open(self._path, "rb", opener=_open_nonblocking) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UnusableKey("This is not a regular file.")
-            self._stamp = _stamp(found)  # taken before the read, so that a change during it is noticed
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise UnusableKey(f"The file has more than {MAX_BYTES} bytes.")
@@ -128,10 +125,6 @@ def jwks_file(
 def _open_nonblocking(path: str, flags: int) -> int:
     """Open without waiting for the writer of a pipe, so that a pipe can be refused."""
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _stamp(found: os.stat_result) -> _Stamp:
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _reason(error: OSError | UnusableKey) -> str:

@@ -78,13 +78,11 @@ class TokenVerifier:
         A token is accepted from memory only as the very text whose signature was checked, by the present keys, and its
         times are compared with the clock on each call. Refusals are not remembered: strangers would fill the memory.
         """
-        if len(token) > MAX_TOKEN or not token.isascii():
-            raise _invalid(jws.undecodable(token, "The token"))
         keys = self._source.current()
         if keys is not self._keys:
             self._keys = keys
             self._cache.clear()
-        digest = hashlib.sha256(token.encode("ascii")).digest()
+        digest = _digest(token)
         verified = self._cache.get(digest)
         if verified is None:
             verified = self._open(token, keys)
@@ -97,22 +95,18 @@ class TokenVerifier:
 
     def remembers(self, token: str) -> bool:
         """Whether the token was verified lately, by the keys in force."""
-        if len(token) > MAX_TOKEN or not token.isascii() or self._source.current() is not self._keys:
-            return False
-        return hashlib.sha256(token.encode("ascii")).digest() in self._cache
+        return self._source.current() is self._keys and _digest(token) in self._cache
 
     def verify_signature(self, token: str) -> VerifiedJws:
         """Header, claims and key of a token with a good signature, whatever its claims say. Raises InvalidToken."""
         try:
-            if len(token) > MAX_TOKEN or not token.isascii():
-                raise jws.undecodable(token, "The token")
-            return jws.verify(token, self._source.current(), _TYPES)
+            return jws.verify(token, self._source.current(), _TYPES, "The token")
         except InvalidJws as refusal:
             raise _invalid(refusal) from None
 
     def _open(self, token: str, keys: KeySet) -> _Verified:
         try:
-            return self._verified(jws.verify(token, keys, _TYPES).claims)
+            return self._verified(jws.verify(token, keys, _TYPES, "The token").claims)
         except InvalidJws as refusal:
             raise _invalid(refusal) from None
 
@@ -156,6 +150,11 @@ class TokenVerifier:
         self._cache[digest] = verified
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
+
+
+def _digest(token: str) -> bytes:
+    """The key in the cache. A text that is not a token has one too, but no entry: accepted tokens are not that long."""
+    return hashlib.sha256(token[: MAX_TOKEN + 1].encode("utf-8", "surrogatepass")).digest()
 
 
 def _invalid(refusal: InvalidJws) -> InvalidToken:

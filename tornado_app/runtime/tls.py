@@ -7,10 +7,9 @@ import ssl
 from pathlib import Path
 
 from tornado_app.core.errors import StartupError
+from tornado_app.runtime.file_watcher import FileWatcher
 
 log = logging.getLogger("leaderboard.tls")
-
-_Seen = tuple[tuple[int, int, int], ...]
 
 
 def server_context(cert: Path, key: Path) -> ssl.SSLContext:
@@ -51,7 +50,7 @@ class ReloadingTls:
 
     def __init__(self, cert: Path, key: Path) -> None:
         self._cert, self._key = cert, key
-        self._seen = self._stat()
+        self._watcher = FileWatcher(cert, key)
         self._newest = self.context = server_context(cert, key)
         self.context.sni_callback = self._choose
 
@@ -61,11 +60,8 @@ class ReloadingTls:
 
     def refresh(self) -> bool:
         """Reload changed files. Returns whether a new pair is in use; an invalid pair is logged and ignored."""
-        seen = self._stat()
-        if seen == self._seen:
+        if not self._watcher.changed():
             return False
-        # Stored before the files are read, so that a change during the read is noticed by the next call.
-        self._seen = seen
         try:
             self._newest = server_context(self._cert, self._key)
         except StartupError as error:
@@ -73,11 +69,3 @@ class ReloadingTls:
             return False
         log.info("TLS certificate reloaded", extra={"certificate": str(self._cert)})
         return True
-
-    def _stat(self) -> _Seen:
-        """Inode, size and modification time of both files; empty if one is missing."""
-        try:
-            stats = [path.stat() for path in (self._cert, self._key)]
-        except OSError:
-            return ()
-        return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
