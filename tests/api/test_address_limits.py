@@ -30,7 +30,7 @@ def write(service, address, **options):
     return service.post("/api/score", {"score": 1}, headers={"X-Forwarded-For": address}, **options)
 
 
-def test_failures_are_bounded_by_address(strict):
+def test_failed_authentications_are_limited_by_address(strict):
     good = token("early-bird")
     assert write(strict, "198.51.100.1", token=good).status == 201
     bad = (None, "x", "a.b.c", token(key=secrets.token_urlsafe(32)), "y")
@@ -42,7 +42,7 @@ def test_failures_are_bounded_by_address(strict):
     assert write(strict, "198.51.100.1").status == 429
 
 
-def test_a_token_that_was_good_before_is_good_still(strict):
+def test_verified_token_is_accepted_beyond_the_failure_limit(strict):
     good, new = token("regular"), token("newcomer")
     address = "198.51.100.2"
     assert write(strict, address, token=good).status == 201
@@ -53,13 +53,13 @@ def test_a_token_that_was_good_before_is_good_still(strict):
     assert write(strict, "198.51.100.3", token=new).status == 201
 
 
-def test_reading_the_board_needs_no_credit(strict):
+def test_board_read_without_credentials_is_served_beyond_the_failure_limit(strict):
     for _ in range(8):
         write(strict, "198.51.100.4")
     assert strict.get("/api/top-scores", headers={"X-Forwarded-For": "198.51.100.4"}).status == 200
 
 
-def test_an_address_may_not_be_made_up_without_a_trusted_proxy(service):
+def test_forwarded_address_without_a_trusted_proxy_is_ignored(service):
     line = "forged-198.51.100.9"
     write(service, "198.51.100.9", token=token(line))
     audited = [entry for entry in service.log.splitlines() if line in entry]
@@ -71,7 +71,7 @@ def socket(service, address):
     return connect(f"{service.ws_url}/ws/scoreboard", additional_headers={"X-Forwarded-For": address})
 
 
-def test_sockets_are_bounded_by_address(strict):
+def test_sockets_are_limited_by_address(strict):
     address = "198.51.100.5"
     with socket(strict, address) as first, socket(strict, address) as second:
         assert first.recv()

@@ -58,14 +58,14 @@ def leader(service, twin):
         (SERVER, 403, "insufficient_scope"),
     ],
 )
-def test_only_moderators_moderate(service, leader, verb, by, status, code):
+def test_moderation_by_other_callers_is_refused(service, leader, verb, by, status, code):
     extra = {"action_id": "x"} if verb == "take-back" else {}
     answer = moderate(service, leader, verb, by=by, **extra)
     assert (answer.status, answer.json["error"]) == (status, code)
     assert best(service)[0] == leader
 
 
-def test_a_suspended_player_cannot_score_through_any_process(service, twin, leader):
+def test_suspended_player_cannot_score_through_any_process(service, twin, leader):
     assert moderate(service, leader, "suspend").json["suspended"]
     for each in (service, twin):
         answer = each.post("/api/score", {"score": 1}, token=token(leader))
@@ -78,7 +78,7 @@ def test_a_suspended_player_cannot_score_through_any_process(service, twin, lead
     assert service.post("/api/score", {"score": 1}, token=token(leader)).status == 200
 
 
-def test_a_hidden_player_leaves_board_ranks_and_sockets_everywhere(service, twin, leader):
+def test_hidden_player_leaves_board_ranks_and_sockets_of_every_process(service, twin, leader):
     second = new_user()
     score(service, second, 100)
     rank = service.get(f"/api/v1/players/{second}").json["rank"]
@@ -102,7 +102,7 @@ def test_a_hidden_player_leaves_board_ranks_and_sockets_everywhere(service, twin
             wait_until(lambda each=each: each.get(f"/api/v1/players/{second}").json["rank"] == rank, what="ranks")
 
 
-def test_one_action_is_taken_back_once(service, twin):
+def test_take_back_of_an_action_subtracts_its_points_once(service, twin):
     user = new_user()
     score(service, user, 100)
     score(service, user, 30, headers={"Idempotency-Key": "cheat"})
@@ -120,7 +120,7 @@ def test_one_action_is_taken_back_once(service, twin):
     assert service.get(f"/api/v1/players/{user}").json["score"] == 100
 
 
-def test_all_since_a_time_is_taken_back(service):
+def test_take_back_since_a_time_reverses_all_later_actions(service):
     user = new_user()
     score(service, user, 100)
     since = service.get(f"/api/v1/players/{user}").json["updated_at"]
@@ -130,12 +130,12 @@ def test_all_since_a_time_is_taken_back(service):
 
 
 @pytest.mark.parametrize("body", [{}, {"action_id": "a", "since": "2026-01-01T00:00:00Z"}, {"since": "yesterday"}])
-def test_a_take_back_says_what(service, leader, body):
+def test_take_back_without_exactly_one_selection_is_refused(service, leader, body):
     answer = moderate(service, leader, "take-back", **body)
     assert (answer.status, answer.json["error"]) == (400, "invalid_body")
 
 
-def test_an_erased_player_is_forgotten_everywhere(service, twin, leader):
+def test_erased_player_is_unknown_to_every_process(service, twin, leader):
     total = service.get("/api/leaderboard").json["totalUsers"]
     assert moderate(service, leader, "erase").status == 204
     for each in (service, twin):
@@ -145,7 +145,7 @@ def test_an_erased_player_is_forgotten_everywhere(service, twin, leader):
     assert moderate(service, leader, "erase").status == 404
 
 
-def test_an_export_is_for_oneself_and_moderators(service, leader):
+def test_export_is_allowed_for_the_player_and_moderators(service, leader):
     path = f"/api/v1/admin/players/{leader}/export"
     for by in (MOD, token(leader)):
         found = service.get(path, token=by)
@@ -154,7 +154,7 @@ def test_an_export_is_for_oneself_and_moderators(service, leader):
     assert service.get(path, token=token("ann")).status == 403
 
 
-def test_each_is_on_record(service, leader):
+def test_moderation_is_in_the_ledger_and_the_audit_log(service, leader):
     moderate(service, leader, "suspend")
     moderate(service, leader, "reinstate")
     lines = [line for line in service.log.splitlines() if leader in line and '"moderation"' in line]

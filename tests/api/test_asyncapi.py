@@ -33,19 +33,19 @@ def validator() -> Any:
     return validator_of(json.loads((schemas / "3.0.0.json").read_text(encoding="utf-8")))
 
 
-def test_it_is_valid(validator: Any) -> None:
+def test_document_is_valid(validator: Any) -> None:
     assert [error.message for error in validator.iter_errors(DOCUMENT)] == []
 
 
 @pytest.mark.parametrize("part", ["info", "channels", "operations"])
-def test_the_validator_sees_what_is_wrong(validator: Any, part: str) -> None:
+def test_validator_refuses_an_invalid_document(validator: Any, part: str) -> None:
     wrong = json.loads(json.dumps(DOCUMENT))
     found = wrong[part] if part == "info" else next(iter(wrong[part].values()))
     found["no-such-member"] = 1
     assert list(validator.iter_errors(wrong))
 
 
-def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
+def test_references_resolve_and_components_are_used() -> None:
     references = {node["$ref"] for node in nodes(DOCUMENT) if isinstance(node, dict) and "$ref" in node}
     for reference in references:
         place = DOCUMENT
@@ -55,7 +55,7 @@ def test_every_reference_leads_somewhere_and_every_component_is_used() -> None:
     assert {f"#/components/{kind}/{name}" for kind, part in parts.items() for name in part} <= references
 
 
-def test_channels_and_messages_are_those_of_the_openapi_document() -> None:
+def test_channels_and_messages_equal_those_of_the_openapi_document() -> None:
     channels = {channel["address"]: channel for channel in DOCUMENT["channels"].values()}
     assert set(channels) == set(SOCKETS)
     for path, socket in SOCKETS.items():
@@ -68,12 +68,12 @@ def test_channels_and_messages_are_those_of_the_openapi_document() -> None:
     assert schemas == {name: OPENAPI["components"]["schemas"][name] for name in schemas}
 
 
-def test_operations_are_the_services() -> None:
+def test_operations_equal_those_of_the_service() -> None:
     found = {name: operation["action"] for name, operation in DOCUMENT["operations"].items()}
     assert found == {f"{action}-{name}": action for name in DOCUMENT["channels"] for action in ("send", "receive")}
 
 
-def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["asyncapi"]) == 0
     assert json.loads(capsys.readouterr().out) == DOCUMENT
 
@@ -81,13 +81,13 @@ def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
 # -- docs/protocol.md and the JavaScript client say the same ----------------------------------------------
 
 
-def test_the_protocol_lists_every_close_code_and_whether_to_retry() -> None:
+def test_protocol_page_lists_every_close_code_and_whether_to_retry() -> None:
     rows = re.findall(r"^\| (\d{4}) \| (?:`([\w ]+)` )?\|[^|]*\| (Yes|No)", PROTOCOL, re.MULTILINE)
     listed = {(int(code), reason): retry == "Yes" for code, reason, retry in rows}
     assert CLOSES.items() <= listed.items()
 
 
-def test_the_javascript_client_retries_what_the_document_says() -> None:
+def test_javascript_client_retries_the_close_codes_of_the_document() -> None:
     code = 'import { isFinal } from "./clients/js/src/closing.js"; const codes = JSON.parse(process.argv[1]);'
     code += "console.log(JSON.stringify(codes.map((code) => !isFinal(code))));"
     codes = [code for code, _ in CLOSES]
@@ -95,7 +95,7 @@ def test_the_javascript_client_retries_what_the_document_says() -> None:
     assert json.loads(printed) == list(CLOSES.values())
 
 
-def test_the_protocol_names_every_message_and_socket() -> None:
+def test_protocol_page_names_every_message_and_socket() -> None:
     for channel in DOCUMENT["channels"].values():
         assert f"`{channel['address']}`" in PROTOCOL
     blocks = re.findall(r"^ *```json\n(.*?)^ *```$", PROTOCOL, re.MULTILINE | re.DOTALL)

@@ -103,7 +103,7 @@ def assert_error_shape(status, headers, body):
         assert challenge == 'Bearer realm="leaderboard"'
 
 
-def test_after_all_of_it_the_board_is_as_it_was(service, board):
+def test_board_is_unchanged_after_all_bad_input(service, board):
     assert service.get("/api/leaderboard").json.items() <= board.items()
     for stranger in ("somebody", "other"):
         assert service.get(f"/api/v1/players/{stranger}").status == 404

@@ -127,7 +127,7 @@ def test_client_with_board_versions_never_goes_back_over_two_processes(pair):
 
 
 @pytest.mark.long
-def test_client_without_board_versions_does_go_back(pair):
+def test_client_without_board_versions_goes_back_over_two_processes(pair):
     """So that the test above shows something: clients at the head of the board, the same work, no header."""
     clients = [Client(pair, careful=False, paths=READS[:2], worth=1000) for _ in range(6)]
     play(clients)
@@ -135,7 +135,7 @@ def test_client_without_board_versions_does_go_back(pair):
 
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
-def test_write_is_shown_by_the_version_of_its_answer(pair, form):
+def test_write_is_visible_at_the_version_of_its_response(pair, form):
     """Of a first update, one of a known player, and a replay; read from the other process."""
     here, there = pair
     user = f"u-{uuid4().hex[:8]}"
@@ -153,7 +153,7 @@ def test_write_is_shown_by_the_version_of_its_answer(pair, form):
         assert shown(here, user, replay)["score"] == answer.json[form.score]
 
 
-def test_moderation_is_shown_by_the_version_of_its_answer(pair):
+def test_moderation_is_visible_at_the_version_of_its_response(pair):
     here, there = pair
     user, moderator = f"u-{uuid4().hex[:8]}", token("mod", scope="leaderboard:admin")
     here.post("/api/score", {"score": 10**13}, token=token(user, scope="scores:write"))
@@ -193,7 +193,7 @@ def wants(answer):
 
 
 @pytest.mark.parametrize("path", READS)
-def test_version_out_of_reach_is_answered_with_what_there_is(service, path):
+def test_version_that_is_not_reached_gets_the_current_board(service, path):
     user = f"u-{uuid4().hex[:8]}"
     made = service.call("PUT", f"/api/v1/players/{user}", {}, token=token(user))
     far = version(made) + (3600 << 21)
@@ -214,14 +214,14 @@ def test_invalid_version_is_refused(service, path, value):
     assert "If-Board-Version" in answer.json["message"]
 
 
-def test_not_modified_carries_the_version(service):
+def test_not_modified_response_has_the_version(service):
     answer = service.get("/api/top-scores")
     again = service.get("/api/top-scores", headers={"If-None-Match": answer.headers["ETag"], **wants(answer)})
     assert again.status == 304
     assert version(again) >= version(answer)
 
 
-def test_leaderboard_position_of_a_replay_leaves_later_scores_out(pair):
+def test_leaderboard_position_of_a_replay_excludes_later_scores(pair):
     """The best player stays at 1, also where an old action is sent again while a later one is on its way."""
     user = f"u-{uuid4().hex[:8]}"
     pair[0].post("/api/score", {"score": 10**15}, token=token(user, scope="scores:write"))

@@ -36,7 +36,7 @@ def changed(seen, now):
     return message["data"]["updatedPositions"]
 
 
-def test_c_shows_a_newcomer_the_whole_top_10():
+def test_c_first_message_is_the_whole_top_10():
     assert changed(None, top(7, ada=30, bob=20, cy=20)) == [
         place(1, "ada", 30, 1),
         place(2, "bob", 20, 2),
@@ -44,11 +44,11 @@ def test_c_shows_a_newcomer_the_whole_top_10():
     ]
 
 
-def test_c_shows_a_newcomer_an_empty_board():
+def test_c_first_message_of_an_empty_board_is_empty():
     assert changed(None, top(1)) == []
 
 
-def test_c_then_shows_only_what_changed():
+def test_c_later_message_has_only_changed_positions():
     assert changed(top(1, ada=30, bob=20, cy=10), top(2, ada=30, bob=25, cy=10)) == [place(2, "bob", 25, 2)]
     assert changed(top(1, ada=30, bob=20, cy=10), top(2, ada=30, cy=21, bob=20)) == [
         place(2, "cy", 21, 2),
@@ -56,11 +56,11 @@ def test_c_then_shows_only_what_changed():
     ]
 
 
-def test_c_shows_a_rank_that_changed_without_its_score():
+def test_c_message_has_a_changed_rank_of_an_unchanged_score():
     assert changed(top(1, ada=30, bob=20), top(2, ada=20, bob=20)) == [place(1, "ada", 20, 1), place(2, "bob", 20, 1)]
 
 
-def test_c_shows_a_changed_name():
+def test_c_message_has_a_changed_name():
     before, after = top(1, ada=30, bob=20), top(2, ada=30, bob=20)
     renamed = Player("bob", 20, 1_767_323_045_678, "Robert", None)
     after = TopPlayers(2, standings([after.standings[0].player, renamed]))
@@ -69,7 +69,7 @@ def test_c_shows_a_changed_name():
     ]
 
 
-def test_c_shows_positions_that_became_empty():
+def test_c_message_has_emptied_positions():
     assert changed(top(1, ada=30, bob=20, cy=10), top(2, ada=30)) == [
         {**EMPTY, "position": 2},
         {**EMPTY, "position": 3},
@@ -82,7 +82,7 @@ def test_c_shows_positions_that_became_empty():
     assert changed(top(1, ada=30), top(2)) == [{**EMPTY, "position": 1}]
 
 
-def test_c_applied_change_by_change_gives_the_board():
+def test_c_messages_applied_in_order_equal_the_board():
     """What a client keeps by position is the top 10 after every message."""
     boards = [
         top(1),
@@ -101,7 +101,7 @@ def test_c_applied_change_by_change_gives_the_board():
         assert shown == [standing.player.user_id for standing in board.standings]
 
 
-def test_a_shows_the_whole_top_10_each_time():
+def test_a_message_is_the_whole_top_10():
     expected = {
         "event": "leaderboard:update",
         "data": {
@@ -128,7 +128,7 @@ def test_a_shows_the_whole_top_10_each_time():
         assert json.loads(ScoreChannel().message(seen, top(2, ada=30, bob=30))) == expected
 
 
-def test_b_shows_the_whole_top_10_each_time():
+def test_b_message_is_the_whole_top_10():
     expected = {
         "event": "update",
         "top_scores": [{"user_id": "ada", "username": "Ada 🦊", "score": 2**63 - 1}],
@@ -138,7 +138,7 @@ def test_b_shows_the_whole_top_10_each_time():
         assert json.loads(ScoreboardChannel().message(seen, top(2, ada=2**63 - 1))) == expected
 
 
-def test_c_tells_a_player_the_own_change():
+def test_c_personal_message_has_the_players_change():
     assert json.loads(C.personal(PersonalUpdate(score=42, rank=3, change=5), 9)) == {
         "type": "user.scoreUpdate",
         "data": {"newScore": 42, "leaderboardPosition": 3, "change": 5},
@@ -147,5 +147,5 @@ def test_c_tells_a_player_the_own_change():
 
 
 @pytest.mark.parametrize("channel", [ScoreChannel(), ScoreboardChannel()])
-def test_the_others_have_no_such_message(channel):
+def test_other_frontends_have_no_personal_message(channel):
     assert channel.personal(PersonalUpdate(42, 3, 5), 9) is None

@@ -60,7 +60,7 @@ def assert_shape(found, shape):
 
 
 @each_frontend
-def test_a_known_player_scores(service, form):
+def test_existing_player_scores(service, form):
     user = new_user()
     register(service, user)
     answer = write(service, form, user)
@@ -72,7 +72,7 @@ def test_a_known_player_scores(service, form):
 
 
 @each_frontend
-def test_an_unknown_player_is_made_or_refused(service, form):
+def test_unknown_player_is_created_or_refused(service, form):
     user = new_user()
     answer = write(service, form, user)
     if form.creates:
@@ -85,13 +85,13 @@ def test_an_unknown_player_is_made_or_refused(service, form):
 
 
 @each_frontend
-def test_with_auto_register_every_front_end_makes_players(open_service, form):
+def test_auto_register_creates_players_through_every_frontend(open_service, form):
     user = new_user()
     assert write(open_service, form, user).status in (200, 201)
     assert score_of(open_service, user) == form.points
 
 
-def test_points_through_one_front_end_are_seen_through_all(service):
+def test_points_of_one_frontend_are_visible_through_all(service):
     user = new_user()
     total = 0
     for form in WRITES:
@@ -99,14 +99,14 @@ def test_points_through_one_front_end_are_seen_through_all(service):
         assert write(service, form, user).json[form.score] == total
 
 
-def test_update_score_may_have_no_body_and_adds_one(service):
+def test_update_score_without_a_body_adds_one(service):
     user = new_user()
     register(service, user)
     assert service.post("/api/update-score", token=token(user)).json == {"status": "success", "new_score": 1}
     assert service.post("/api/update-score", {}, token=token(user)).json["new_score"] == 2
 
 
-def test_update_score_takes_the_servers_points_for_an_action_type(service):
+def test_update_score_with_an_action_type_adds_the_configured_points(service):
     user = new_user()
     register(service, user)
     body = {"action_type": "enemy_defeated", "increment": 900}
@@ -122,7 +122,7 @@ def test_update_score_takes_the_servers_points_for_an_action_type(service):
         ("/api/actions", {"user_id": "USER", "action_id": ":1"}),
     ],
 )
-def test_an_unknown_action_type_is_refused(service, path, body):
+def test_unknown_action_type_is_refused(service, path, body):
     user = new_user()
     register(service, user)
     body = {name: user if value == "USER" else value for name, value in body.items()}
@@ -141,7 +141,7 @@ def test_update_for_another_player_is_refused(service, form):
 
 
 @each_frontend
-def test_a_game_server_scores_for_any_player(service, form):
+def test_game_server_scores_for_any_player(service, form):
     user, server = new_user(), token("game-1", scope="scores:write", name="The Game Server")
     register(service, user, username="Zoë")
     answer = write(service, form, user, body={**form.body(user), "user_id": user}, token=server)
@@ -159,7 +159,7 @@ def identified(form, user):
 
 
 @each_frontend
-def test_the_same_id_gets_the_stored_answer_and_adds_nothing(service, form):
+def test_repeated_id_gets_the_stored_response_and_adds_nothing(service, form):
     user = new_user()
     register(service, user)
     request = identified(form, user)
@@ -174,7 +174,7 @@ def test_the_same_id_gets_the_stored_answer_and_adds_nothing(service, form):
 
 
 @each_frontend
-def test_the_same_id_50_times_at_once_over_two_processes_adds_once(service, twin, form):
+def test_id_used_50_times_at_once_over_two_processes_adds_once(service, twin, form):
     user = new_user()
     register(service, user)
     request = identified(form, user)
@@ -187,7 +187,7 @@ def test_the_same_id_50_times_at_once_over_two_processes_adds_once(service, twin
 
 
 @each_frontend
-def test_the_same_id_for_another_request_is_a_conflict(service, form):
+def test_id_of_another_request_is_a_conflict(service, form):
     user = new_user()
     register(service, user)
     request = identified(form, user)
@@ -207,7 +207,7 @@ def test_the_same_id_for_another_request_is_a_conflict(service, form):
     assert score_of(service, user) == form.points
 
 
-def test_a_bare_action_type_takes_its_id_from_the_header(service):
+def test_action_type_without_id_uses_the_id_of_the_header(service):
     user = new_user()
     body, headers = {"user_id": user, "action_id": "daily_login"}, {"Idempotency-Key": "day-1"}
     assert service.post("/api/actions", body, token=token(user), headers=headers).json["new_score"] == 1
@@ -219,7 +219,7 @@ def test_a_bare_action_type_takes_its_id_from_the_header(service):
 
 
 @each_frontend
-def test_the_rate_limit_is_exact_over_two_processes(service, twin, form):
+def test_rate_limit_is_exact_over_two_processes(service, twin, form):
     user = new_user()
     register(service, user)
     with ThreadPoolExecutor(20) as pool:
@@ -235,7 +235,7 @@ def test_the_rate_limit_is_exact_over_two_processes(service, twin, form):
 
 
 @each_frontend
-def test_every_write_tells_its_limits(service, form):
+def test_every_write_response_has_the_rate_limit_headers(service, form):
     user = new_user()
     register(service, user)
     left = [re.search(r"r=(\d+);t=(\d+)", write(service, form, user).headers["RateLimit"]) for _ in range(3)]
@@ -264,13 +264,13 @@ def crowd(service):
     return users
 
 
-def test_top_scores(service, crowd):
+def test_top_scores_are_the_best_ten_players(service, crowd):
     rows = service.get("/api/top-scores").json["top_scores"]
     assert rows[0] == {"user_id": crowd[0], "username": "Crowd 0 ✨", "score": 10**9 - 1000}
     assert len(rows) == 10
 
 
-def test_leaderboard_for_anybody(service, crowd):
+def test_leaderboard_needs_no_token(service, crowd):
     found = service.get("/api/leaderboard").json
     assert set(found) == {"leaderboard", "totalUsers", "lastUpdated"}
     assert found["leaderboard"][2] == {
@@ -283,21 +283,21 @@ def test_leaderboard_for_anybody(service, crowd):
 
 
 @pytest.mark.parametrize("place", [1, 11])
-def test_leaderboard_tells_a_known_player_the_own_place(service, crowd, place):
+def test_leaderboard_with_a_token_has_the_players_position(service, crowd, place):
     found = service.get("/api/leaderboard", token=token(crowd[place])).json
     assert found["userRank"] == {"rank": max(place + 1, 1) if place > 1 else 1, "score": 10**9 - 1000 * place}
 
 
-def test_leaderboard_without_a_place_for_a_stranger(service, crowd):
+def test_leaderboard_with_a_token_of_an_unknown_player_has_no_position(service, crowd):
     assert "userRank" not in service.get("/api/leaderboard", token=token(new_user())).json
 
 
-def test_leaderboard_refuses_a_bad_token(service):
+def test_leaderboard_refuses_an_invalid_token(service):
     answer = service.get("/api/leaderboard", token="no.good.token")
     assert (answer.status, answer.json["error"]) == (401, "invalid_token")
 
 
-def test_a_player(service, crowd):
+def test_player_is_read_by_id(service, crowd):
     found = service.get(f"/api/v1/players/{crowd[11]}").json
     assert TIME.fullmatch(found.pop("updated_at"))
     assert found == {
@@ -306,7 +306,7 @@ def test_a_player(service, crowd):
     }  # fmt: skip
 
 
-def test_around(service, crowd):
+def test_around_returns_the_neighbours_of_a_player(service, crowd):
     found = service.get(f"/api/v1/players/{crowd[5]}/around?limit=2").json
     assert [p["user_id"] for p in found["above"]] == crowd[3:5]
     assert found["player"]["user_id"] == crowd[5]
@@ -314,7 +314,7 @@ def test_around(service, crowd):
     assert service.get(f"/api/v1/players/{crowd[0]}/around").json["above"] == []
 
 
-def test_pages_walk_the_whole_board_once(service, crowd):
+def test_pages_contain_every_player_once(service, crowd):
     seen, after = [], ""
     while True:
         page = service.get(f"/api/v1/leaderboard?limit=5{after}").json
@@ -330,13 +330,13 @@ def test_pages_walk_the_whole_board_once(service, crowd):
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=-1", "limit=x", "limit=1e3", "limit=999999999", "after=x", "after=WzFd"]
 )
-def test_a_bad_page_is_refused(service, query):
+def test_invalid_page_is_refused(service, query):
     answer = service.get(f"/api/v1/leaderboard?{query}")
     assert (answer.status, answer.json["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("path", ["/api/top-scores", "/api/leaderboard", "/api/v1/leaderboard", "/"])
-def test_reads_answer_304_to_who_has_it(service, crowd, path):
+def test_reads_with_a_matching_etag_are_304(service, crowd, path):
     first = service.get(path)
     assert first.headers["Cache-Control"]
     again = service.get(path, headers={"If-None-Match": first.headers["ETag"]})
@@ -345,7 +345,7 @@ def test_reads_answer_304_to_who_has_it(service, crowd, path):
     assert service.get(path, headers={"If-None-Match": '"other"'}).status == 200
 
 
-def test_head_is_get_without_its_body(service, crowd):
+def test_head_has_the_headers_of_get_without_body(service, crowd):
     got, head = service.get("/api/top-scores"), service.call("HEAD", "/api/top-scores")
     assert (head.status, head.body, head.headers["ETag"]) == (200, b"", got.headers["ETag"])
     assert head.headers["Content-Length"] == str(len(got.body))
@@ -354,7 +354,7 @@ def test_head_is_get_without_its_body(service, crowd):
 # -- players ------------------------------------------------------------------------------------------------
 
 
-def test_put_makes_a_player_and_changes_the_profile(service):
+def test_put_creates_a_player_and_changes_the_profile(service):
     user = new_user()
     made = register(service, user, username="Zoë")  # decomposed: it is stored in NFC
     assert (made.status, made.json["username"], made.json["score"]) == (201, "Zoë", 0)
@@ -374,7 +374,7 @@ def test_put_makes_a_player_and_changes_the_profile(service):
         {"avatar_url": "nonsense"}, {"avatar_url": "https://"},
     ],
 )  # fmt: skip
-def test_a_bad_profile_is_refused(service, profile):
+def test_invalid_profile_is_refused(service, profile):
     user = new_user()
     answer = service.call("PUT", f"/api/v1/players/{user}", profile, token=token(user))
     assert (answer.status, answer.json["error"]) == (400, "invalid_body")
@@ -390,7 +390,7 @@ def test_profile_of_another_player_is_refused(service):
     assert service.call("PUT", f"/api/v1/players/{user}", {}, token=server).status == 201
 
 
-def test_a_name_and_picture_in_the_token_are_the_players(service):
+def test_name_and_picture_of_the_token_are_stored(service):
     user = new_user()
     write(service, WRITES[0], user, token=token(user, name="Zoë", picture="https://x.test/1.png"))
     found = service.get(f"/api/v1/players/{user}").json
@@ -403,20 +403,20 @@ def test_a_name_and_picture_in_the_token_are_the_players(service):
 # -- the rest of HTTP ---------------------------------------------------------------------------------------
 
 
-def test_health(service):
+def test_health_endpoints_answer(service):
     assert service.get("/healthz").json == {"status": "ok"}
     assert service.get("/readyz").json == {"status": "ok"}
     assert service.get("/metrics").status == 404  # never on the public port
     assert service.metric("leaderboard_ranked_players") > 0
 
 
-def test_a_request_id_goes_in_and_out(service):
+def test_request_id_is_returned(service):
     assert service.get("/healthz", headers={"X-Request-Id": "abc-1"}).headers["X-Request-Id"] == "abc-1"
     assert service.get("/healthz", headers={"X-Request-Id": "no spaces"}).headers["X-Request-Id"] != "no spaces"
     assert service.get("/healthz").headers["X-Request-Id"]
 
 
-def test_pages_of_allowed_origins_may_call(open_service):
+def test_cors_headers_are_sent_to_allowed_origins(open_service):
     asked = {"Origin": "https://game.test", "Access-Control-Request-Method": "POST"}
     preflight = open_service.call("OPTIONS", "/api/score", headers=asked)
     assert preflight.status == 204
@@ -427,7 +427,7 @@ def test_pages_of_allowed_origins_may_call(open_service):
     assert other.headers["Access-Control-Allow-Origin"] is None
 
 
-def test_refused_credentials_leave_an_audit_line_and_not_themselves(service):
+def test_refused_credentials_are_in_the_audit_log_without_the_token(service):
     headers = {"X-Request-Id": f"refused-{new_user()}", "Authorization": "Bearer not-a-token"}
     assert service.get("/api/leaderboard", headers=headers).status == 401
     lines = [line for line in service.log.splitlines() if headers["X-Request-Id"] in line]
@@ -436,7 +436,7 @@ def test_refused_credentials_leave_an_audit_line_and_not_themselves(service):
     assert "not-a-token" not in "".join(lines)
 
 
-def test_each_submission_leaves_an_audit_line(service):
+def test_each_submission_is_in_the_audit_log(service):
     user = new_user()
     trace = "0af7651916cd43dd8448eb211c80319c"
     traced = {"X-Request-Id": f"audit-{user}", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
@@ -454,17 +454,17 @@ def test_each_submission_leaves_an_audit_line(service):
 
 
 @pytest.mark.parametrize("encoded", ["a%2Db", "%61-b", "a-b"])
-def test_a_path_may_be_percent_encoded(service, encoded):
+def test_percent_encoded_path_is_decoded(service, encoded):
     service.call("PUT", "/api/v1/players/a-b", {}, token=token("a-b"))
     assert service.get(f"/api/v1/players/{encoded}").json["user_id"] == "a-b"
 
 
 @pytest.mark.parametrize("encoded", ["a%2Fb", "a%00b", "%ff", "a%0ab", "..%2f..%2fetc"])
-def test_an_encoded_path_cannot_smuggle_what_is_no_user_id(service, encoded):
+def test_percent_encoded_path_of_an_invalid_user_id_is_refused(service, encoded):
     answer = service.get(f"/api/v1/players/{encoded}")
     assert (answer.status, answer.json["error"]) == (404, "player_not_found")
 
 
-def test_a_static_file_names_one_allowed_origin(open_service):
+def test_static_file_response_names_one_allowed_origin(open_service):
     answer = open_service.get("/static/leaderboard.js", headers={"Origin": "https://game.test"})
     assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]

@@ -26,7 +26,7 @@ class Client:
         self.gone = True
 
 
-async def test_client_that_answers_is_pinged_at_each_interval():
+async def test_client_that_responds_is_pinged_at_each_interval():
     heartbeat, client = Heartbeat(0.02), Client()
     joined = asyncio.get_running_loop().time()
     heartbeat.join(client)
@@ -49,7 +49,7 @@ async def test_client_without_a_pong_times_out_after_one_ping():
     heartbeat.leave(alive)
 
 
-async def test_client_that_left_gets_no_ping_and_leaves_no_timer():
+async def test_disconnected_client_gets_no_ping_and_has_no_timer():
     heartbeat, client, other = Heartbeat(0.02), Client(), Client()
     heartbeat.join(client)
     heartbeat.leave(client)
@@ -78,7 +78,7 @@ async def test_many_clients_are_pinged_in_chunks():
 
 
 @pytest.mark.parametrize("leaves", ["send_ping", "timed_out"])
-async def test_a_client_may_leave_while_it_is_served(leaves):
+async def test_client_may_disconnect_during_a_round(leaves):
     """As one does whose connection turns out to be closed."""
     heartbeat, client = Heartbeat(0.01), Client(answers=False)
     setattr(client, leaves, lambda: (heartbeat.leave(client), setattr(client, "gone", True)))

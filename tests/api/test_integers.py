@@ -18,7 +18,7 @@ INTEGERS = {
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
-def test_points_in_any_form_of_an_integer_are_exact(open_service, form, bom):
+def test_points_in_any_notation_of_an_integer_are_exact(open_service, form, bom):
     for text, value in INTEGERS.items():
         user = f"u-{uuid4().hex[:8]}"
         open_service.call("PUT", f"/api/v1/players/{user}", {}, token=token(user))

@@ -23,7 +23,7 @@ def rich(service):
     return score
 
 
-def test_all_reads_show_them(service, rich):
+def test_large_scores_are_exact_in_all_reads(service, rich):
     assert service.get("/api/top-scores").json["top_scores"][0]["score"] == rich
     mine = service.get("/api/leaderboard", token=token("rich")).json
     assert mine["userRank"] == {"rank": 1, "score": rich}
@@ -32,13 +32,13 @@ def test_all_reads_show_them(service, rich):
     assert service.get("/api/v1/leaderboard").json["players"][0]["score"] == rich
 
 
-def test_all_sockets_show_them(service, rich):
+def test_large_scores_are_exact_in_all_sockets(service, rich):
     for path in ("/ws/score", "/ws/scoreboard", "/ws/leaderboard"):
         with connect(service.ws_url + path) as client:
             assert str(rich) in client.recv(timeout=10)
 
 
-def test_a_players_own_message_holds_them(service, rich):
+def test_large_scores_are_exact_in_the_personal_message(service, rich):
     with connect(f"{service.ws_url}/ws/leaderboard?token={token('rich')}") as client:
         client.recv(timeout=10)
         assert service.post("/api/score", {"score": 1}, token=token("rich")).json["score"] == rich + 1
@@ -46,5 +46,5 @@ def test_a_players_own_message_holds_them(service, rich):
         assert [m["data"]["newScore"] for m in messages if m["type"] == "user.scoreUpdate"] == [rich + 1]
 
 
-def test_they_are_in_the_audit_log(service, rich):
+def test_large_scores_are_exact_in_the_audit_log(service, rich):
     assert f'"points":{BILLIONS}' in service.log

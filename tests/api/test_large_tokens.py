@@ -56,7 +56,7 @@ def authenticated(service, text, open_as):
         yield socket
 
 
-def test_token_of_the_largest_size_is_let_in_everywhere(service):
+def test_token_of_the_maximum_size_is_accepted_everywhere(service):
     user = register(service)
     large = padded(user)
     assert MAX_TOKEN - 4 <= len(large) <= MAX_TOKEN
@@ -69,7 +69,7 @@ def test_token_of_the_largest_size_is_let_in_everywhere(service):
             socket.read_until(lambda message: message["type"] == "user.scoreUpdate")
 
 
-def test_token_over_the_limit_is_refused_with_a_sentence_that_names_it(service):
+def test_token_over_the_limit_is_refused_and_the_error_names_the_limit(service):
     large = too_long(new_user())
     assert len(large) == MAX_TOKEN + 1
     for answer in (
@@ -83,7 +83,7 @@ def test_token_over_the_limit_is_refused_with_a_sentence_that_names_it(service):
             assert socket.ended() == (4401, "invalid_token")
 
 
-def test_token_and_proof_of_the_largest_size_fit_into_the_headers(service):
+def test_token_and_proof_of_the_maximum_size_fit_into_the_headers(service):
     """Beside what a browser sends."""
     user = register(service)
     browser = {

@@ -62,7 +62,7 @@ def shed(service):
     return service.metric("leaderboard_score_submissions_total", frontend="A", result="overloaded") - len(audited)
 
 
-def test_an_update_is_refused_unread_and_the_next_is_served(full, fullness, wire):
+def test_update_at_capacity_is_refused_unread_and_the_next_is_served(full, fullness, wire):
     before = shed(full)
     for _ in range(3):
         answer = ask(wire)
@@ -132,7 +132,7 @@ def test_update_in_pieces_is_shed(full, wire, cut):
     assert wire.read().error == "overloaded"
 
 
-def test_requests_in_a_row_are_answered_in_their_order(full, wire):
+def test_pipelined_requests_are_answered_in_order(full, wire):
     """The first is under way when the second comes, which must not be answered before it."""
     whole = f"{POST}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n".encode()
     reading = b"GET /api/top-scores HTTP/1.1\r\nHost: x\r\nX-Request-Id: r-1\r\n\r\n"
@@ -142,7 +142,7 @@ def test_requests_in_a_row_are_answered_in_their_order(full, wire):
     assert [answer.headers["x-request-id"] for answer in answers] == ["r-1", "w-0", "w-1", "w-2", "r-1"]
 
 
-def test_the_log_has_a_line_a_second_with_their_number(full, wire):
+def test_shed_updates_are_logged_once_a_second_with_their_count(full, wire):
     def told():
         ask(wire)
         return full.log.count('"event":"shedding"') > before
@@ -168,7 +168,7 @@ def test_client_that_does_not_read_is_read_no_further_at_capacity(full):
         assert full.metric("process_resident_memory_bytes") - before < 20e6
 
 
-def test_points_are_what_was_accepted_when_some_are_refused(run_service, module_database):
+def test_score_equals_the_accepted_points_when_some_updates_are_shed(run_service, module_database):
     """The real thing: one update may wait."""
     uri, name = module_database
     service = run_service("--max-pending-writes", "1", "--rate-limit", "1000/1m", uri=uri, database=name)

@@ -55,7 +55,7 @@ async def all_gone():
     await eventually(lambda: not protocol._reading, PATIENCE, "nobody reads any more")
 
 
-async def test_open_connection_keeps_nothing_of_the_handshake(client):
+async def test_open_connection_drops_the_handshake_request(client):
     (handler,) = Echo.opened
     assert type(handler.ws_connection) is protocol.LowMemoryProtocol
     connection = weakref.ref(handler.request.connection)
@@ -66,7 +66,7 @@ async def test_open_connection_keeps_nothing_of_the_handshake(client):
     assert "LowMemoryProtocol._read" in running
 
 
-async def test_messages_go_both_ways_and_the_end_is_in_good_order(client):
+async def test_messages_are_exchanged_and_the_close_is_orderly(client):
     async with asyncio.timeout(PATIENCE):
         for message in ("one", "two", "three"):
             await client.write_message(message)
@@ -77,7 +77,7 @@ async def test_messages_go_both_ways_and_the_end_is_in_good_order(client):
     await all_gone()
 
 
-async def test_a_handler_that_fails_ends_the_connection(client, caplog):
+async def test_failing_handler_closes_the_connection(client, caplog):
     async with asyncio.timeout(PATIENCE):
         await client.write_message("fail")
         assert await client.read_message() is None
@@ -85,7 +85,7 @@ async def test_a_handler_that_fails_ends_the_connection(client, caplog):
     assert "as told" in caplog.text
 
 
-async def test_a_malformed_close_ends_the_connection_quietly(client, caplog):
+async def test_malformed_close_frame_closes_the_connection_without_an_error(client, caplog):
     client.protocol._write_frame(fin=True, opcode=8, data=b"\x03\xe8\xff\xff")
     async with asyncio.timeout(PATIENCE):
         assert await client.read_message() is None
@@ -93,7 +93,7 @@ async def test_a_malformed_close_ends_the_connection_quietly(client, caplog):
     assert not caplog.records
 
 
-async def test_a_reader_that_is_cancelled_closes_the_connection(client):
+async def test_cancelled_reader_closes_the_connection(client):
     await eventually(lambda: protocol._reading, PATIENCE)
     next(iter(protocol._reading)).cancel()
     async with asyncio.timeout(PATIENCE):
@@ -101,7 +101,7 @@ async def test_a_reader_that_is_cancelled_closes_the_connection(client):
     await all_gone()
 
 
-def test_another_protocol_is_left_as_it_is():
+def test_other_protocol_class_is_unchanged():
     class Newer(WebSocketProtocol13):
         pass
 

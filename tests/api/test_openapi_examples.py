@@ -103,7 +103,7 @@ def test_requests_cover_every_successful_response() -> None:
 
 
 @pytest.mark.parametrize(("name", "status"), [(name, status) for name, status, _ in REQUESTS])
-def test_answer_equals_the_example(answers: dict[tuple[str, int], Answer], name: str, status: int) -> None:
+def test_response_equals_the_example(answers: dict[tuple[str, int], Answer], name: str, status: int) -> None:
     answer, response = answers[name, status], described(name, status)
     assert answer.status == status
     for header in set(response["headers"]) - {"Idempotent-Replay"}:

@@ -27,7 +27,7 @@ def request(service, name, **headers):
 
 
 @pytest.mark.parametrize("name", [n for n, (_, _, o) in OPERATIONS.items() if "304" in o["responses"]])
-def test_operation_with_304_answers_304(played, name):
+def test_operation_with_a_documented_304_returns_304(played, name):
     def twice():
         first = request(played, name)
         found = request(played, name, **{"If-None-Match": first.headers["ETag"]})
@@ -53,7 +53,7 @@ def test_operation_with_security_refuses_a_missing_token(service, name):
 
 
 @pytest.mark.parametrize("name", [name for name, (_, path, _) in OPERATIONS.items() if "/admin/" in path])
-def test_moderation_summary_names_the_needed_scope(service, name):
+def test_moderation_summary_names_the_required_scope(service, name):
     method, path, body = example(name)
     answer = service.call(method, path, body, token=token("alice"))
     assert (answer.status, answer.json["error"]) == (403, "insufficient_scope")
@@ -62,7 +62,7 @@ def test_moderation_summary_names_the_needed_scope(service, name):
 
 
 @pytest.mark.parametrize("path", SOCKETS)
-def test_socket_path_without_handshake_answers_426(service, path):
+def test_socket_path_without_handshake_returns_426(service, path):
     answer = service.get(path)
     response = resolve(DOCUMENT["paths"][path]["get"]["responses"][str(answer.status)])
     assert (answer.status, answer.headers["Upgrade"]) == (426, "websocket")

@@ -56,7 +56,7 @@ def test_sockets_show_the_own_name(service):
             pass
 
 
-def test_changes_have_a_limit_of_their_own_and_audit_lines(service, twin):
+def test_profile_changes_have_their_own_limit_and_audit_lines(service, twin):
     user = new_user()
     assert put(service, user).status == 201
     answers = [put((service, twin)[n % 2], user, username=f"N{n}") for n in range(12)]
@@ -76,7 +76,7 @@ def test_changes_have_a_limit_of_their_own_and_audit_lines(service, twin):
     assert line["detail"].startswith("the limit 10/60s is used up, the next in ")
 
 
-def test_another_player_s_profile_is_refused_with_the_reason(service):
+def test_profile_of_another_player_is_refused_with_the_reason(service):
     user = new_user()
     answer = put(service, user, token("mallory"), username="Mine")
     assert (answer.status, answer.json["error"]) == (403, "user_mismatch")
@@ -85,7 +85,7 @@ def test_another_player_s_profile_is_refused_with_the_reason(service):
     assert f"the token is for 'mallory', the request for '{user}'; scopes none, needs scores:write" in line["detail"]
 
 
-def test_ledger_names_the_change_and_the_audit_proves_the_rest(service, module_database, tmp_path):
+def test_ledger_names_the_profile_change_and_the_audit_passes(service, module_database, tmp_path):
     uri, name = module_database
     user = new_user()
     put(service, user, username="One")

@@ -118,7 +118,7 @@ def causes(line):
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_refused_request_says_why_in_log_and_audit_line(strict, case):
+def test_refused_request_has_its_reason_in_log_and_audit_line(strict, case):
     request_id = f"case-{uuid4().hex}"
     headers = {**case.headers, "X-Request-Id": request_id}
     answer = strict.call(case.method, case.path, case.body, headers=headers)
@@ -137,7 +137,7 @@ def test_refused_request_says_why_in_log_and_audit_line(strict, case):
     assert "eyJ" not in json.dumps(found)
 
 
-def test_rate_limited_and_reused_ids_say_which_limit_and_which_id(strict):
+def test_rate_limit_and_id_conflict_name_the_limit_and_the_id(strict):
     user = new_user()
     ids = [f"case-{uuid4().hex}" for _ in range(2)]
     for n in range(3):
@@ -173,7 +173,7 @@ def raw(service, data):
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431, "headers_too_large"),
     ],
 )
-def test_refused_bytes_say_why_in_the_log(strict, data, status, reason):
+def test_malformed_request_has_its_reason_in_the_log(strict, data, status, reason):
     def written():
         found = [json.loads(line) for line in strict.log.splitlines() if "request_refused" in line]
         return [line for line in found if line["reason"] == reason]
@@ -193,14 +193,14 @@ SOCKETS = [
 
 
 @pytest.mark.parametrize(("options", "code", "error", "reason", "detail"), [each[1:] for each in SOCKETS])
-def test_refused_socket_says_why_in_the_log(strict, options, code, error, reason, detail):
+def test_refused_socket_has_its_reason_in_the_log(strict, options, code, error, reason, detail):
     assert refused(strict, **options) == (code, error)
     line = last_socket_line(strict, reason)
     assert (line["error"], line["close_code"], line["frontend"], line["remote"]) == (error, code, "A", "127.0.0.1")
     assert detail in line["detail"]
 
 
-def test_too_many_sockets_of_an_address_close_with_a_code_of_their_own(strict):
+def test_sockets_beyond_the_limit_of_an_address_close_with_their_own_code(strict):
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(connect(f"{strict.ws_url}/ws/score")).recv(10)
@@ -226,7 +226,7 @@ def last_socket_line(service, reason):
     return wait_until(found, what="the line")[-1]
 
 
-def test_a_flood_of_refusals_is_bounded_and_counted(strict):
+def test_refusals_beyond_the_log_rate_are_counted(strict):
     """At most 5 lines a second for one client, and the first of a later second says how many were held back."""
     user, began = new_user(), time.monotonic()
 
@@ -246,7 +246,7 @@ def test_a_flood_of_refusals_is_bounded_and_counted(strict):
     assert refusals >= sent
 
 
-def test_a_proxy_that_is_not_trusted_is_named_once(run_service, module_database):
+def test_untrusted_proxy_is_logged_once(run_service, module_database):
     uri, name = module_database
     service = run_service(uri=uri, database=name)
     for n in range(3):
@@ -285,7 +285,7 @@ def subclasses(kind):
     return {kind} | {each for child in kind.__subclasses__() for each in subclasses(child)}
 
 
-def test_claim_of_any_name_can_be_refused_on_both_ways(run_service, module_database):
+def test_invalid_claim_of_any_name_is_refused_on_both_paths(run_service, module_database):
     uri, name = module_database
     odd = run_service("--jwt-user-claim", 'Spieler-"Nr\\✓', uri=uri, database=name)
     sentence = 'The token names no user (Spieler-"Nr\\✓).'

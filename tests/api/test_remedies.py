@@ -60,7 +60,7 @@ def test_remedies_name_only_existing_settings():
     assert named - nginx - known_words() == set()
 
 
-def test_its_commands_are_there():
+def test_commands_of_the_page_exist():
     parser = main._parser()
     (subparsers,) = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
     commands = set(re.findall(r"leaderboard ([a-z]+(?:-[a-z]+)*) (?=-|URL)|leaderboard (check-config)", DOCUMENT))
@@ -69,7 +69,7 @@ def test_its_commands_are_there():
     assert "--check" in subparsers.choices["sign-action"].format_help()
 
 
-def test_its_links_lead_somewhere():
+def test_links_of_the_page_resolve():
     headings = {
         re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in re.findall(r"(?m)^#+ (.*)$", DOCUMENT)
     }

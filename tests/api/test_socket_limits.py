@@ -43,7 +43,7 @@ JUNK = [
 
 
 @each_path
-def test_junk_is_ignored(service, path):
+def test_meaningless_message_is_ignored(service, path):
     with opened(service, path) as watcher:
         watcher.read()
         for message in JUNK:
@@ -59,7 +59,7 @@ def test_junk_is_ignored(service, path):
     ["x" * (MAX_MESSAGE + 1), "é" * MAX_MESSAGE, b"x" * 1024 * 1024, ["x" * 6000, "y" * 6000], b"x" * 16 * 1024 * 1024],
     ids=["a byte more", "characters", "1 MiB", "fragments", "16 MiB"],
 )
-def test_a_message_over_8_kib_closes_with_1009(service, path, message):
+def test_message_over_8_kib_closes_with_1009(service, path, message):
     with opened(service, path) as watcher:
         watcher.read()
         with ThreadPoolExecutor(1) as pool:  # the service need not wait for all of it
@@ -69,7 +69,7 @@ def test_a_message_over_8_kib_closes_with_1009(service, path, message):
     quietly(service)
 
 
-def test_a_frame_that_is_none_ends_the_connection(service):
+def test_malformed_frame_closes_the_connection(service):
     for frame in (b"\xf1\x80\0\0\0\0", b"\x83\x80\0\0\0\0", b"\x89\xfe\0\x7e" + b"\0" * 130, b"\x80\x80\0\0\0\0"):
         with RawConnection(service.url) as wire:
             wire.send(*HANDSHAKE)
@@ -79,7 +79,7 @@ def test_a_frame_that_is_none_ends_the_connection(service):
     quietly(service)
 
 
-def test_clients_that_vanish_leave_no_trace(service):
+def test_vanished_clients_are_removed(service):
     for n in range(40):
         with RawConnection(service.url) as wire:
             wire.send(*HANDSHAKE)
@@ -98,7 +98,7 @@ def test_clients_that_vanish_leave_no_trace(service):
     ["https://evil.test", "null", "http://[", "http://127.0.0.1", "evil", "http://127.0.0.1:1", "file://", "http://"],
 )
 @each_path
-def test_pages_of_other_sites_are_closed_with_4403(service, path, origin):
+def test_socket_of_another_origin_closes_with_4403(service, path, origin):
     with opened(service, path, origin=origin) as watcher:
         assert watcher.ended() == (4403, "origin_not_allowed")
     with opened(service, path, headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"}) as watcher:
@@ -107,7 +107,7 @@ def test_pages_of_other_sites_are_closed_with_4403(service, path, origin):
 
 
 @each_path
-def test_the_services_own_page_is_let_in(service, path):
+def test_socket_of_the_services_own_page_opens(service, path):
     for headers in (
         {"Origin": service.url},
         {"Origin": service.url.upper()},
@@ -127,7 +127,7 @@ def test_unknown_query_argument_closes_with_4400(service, path, query):
 
 
 @each_path
-def test_allowed_pages_are_let_in_and_no_others(open_service, path):
+def test_socket_of_an_allowed_origin_opens_and_no_other(open_service, path):
     with opened(open_service, path, origin="https://game.test") as watcher:
         watcher.read()
     for origin in ("https://game.test.evil.test", "http://game.test", "https://game.test:444", "https://sub.game.test"):
@@ -135,7 +135,7 @@ def test_allowed_pages_are_let_in_and_no_others(open_service, path):
             assert watcher.ended() == (4403, "origin_not_allowed")
 
 
-def test_a_refused_client_is_not_listened_to(service):
+def test_messages_of_a_refused_client_are_ignored(service):
     """Its token would make it a subscriber that nobody ever takes off the hub."""
     user = register(service)
     with opened(service, "/ws/leaderboard", origin="https://evil.test") as watcher:
@@ -150,7 +150,7 @@ def test_a_refused_client_is_not_listened_to(service):
 # -- how many ---------------------------------------------------------------------------------------------
 
 
-def test_socket_past_the_maximum_is_closed_with_4429(run_alone):
+def test_socket_beyond_the_maximum_closes_with_4429(run_alone):
     service = run_alone("--max-connections", "2")
     with opened(service, "/ws/leaderboard") as one:
         assert one.read()["data"] == {"updatedPositions": []}
@@ -167,7 +167,7 @@ def test_socket_past_the_maximum_is_closed_with_4429(run_alone):
 
 
 @pytest.mark.long
-def test_a_client_that_never_reads_is_cut_off_while_others_go_on(run_alone):
+def test_client_that_never_reads_is_closed_and_others_are_served(run_alone):
     service = run_alone("--broadcast-interval", "10ms", "--max-messages-per-second", "1000", "--rate-limit", "600/60s")
     users = fill(service, 10)
     for user in users:
@@ -190,7 +190,7 @@ def test_a_client_that_never_reads_is_cut_off_while_others_go_on(run_alone):
 
 
 @pytest.mark.long
-def test_a_client_that_answers_no_ping_is_closed_while_others_go_on(run_alone):
+def test_client_without_pongs_is_closed_and_others_are_served(run_alone):
     service = run_alone("--ping-interval", "300ms")
     with RawConnection(service.url) as mute, opened(service) as watcher:
         mute.send(*HANDSHAKE)
@@ -208,7 +208,7 @@ def test_a_client_that_answers_no_ping_is_closed_while_others_go_on(run_alone):
 # -- the end ----------------------------------------------------------------------------------------------
 
 
-def test_sigterm_tells_everybody_to_come_back_spread_over_a_second_or_two(run_alone):
+def test_sigterm_closes_sockets_with_spread_reconnect_delays(run_alone):
     service = run_alone()
     with ExitStack() as stack:
         probe, late = (stack.enter_context(RawConnection(service.url)) for _ in range(2))
@@ -235,7 +235,7 @@ def test_sigterm_tells_everybody_to_come_back_spread_over_a_second_or_two(run_al
 
 
 @pytest.mark.long
-def test_sigterm_does_not_wait_for_who_does_not_listen(run_alone):
+def test_sigterm_does_not_wait_for_unresponsive_clients(run_alone):
     service = run_alone()
     with ExitStack() as stack:
         for _ in range(3):

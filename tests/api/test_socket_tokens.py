@@ -67,7 +67,7 @@ def rank_of(service, user):
 
 
 @each_way
-def test_a_player_hears_of_each_own_change_whoever_made_it(service, twin, way):
+def test_player_gets_a_message_for_each_own_change_through_any_frontend(service, twin, way):
     user = register(service)
     with opened_as(service, token(user), way) as socket:
         assert socket.read()["type"] == "leaderboard.update"
@@ -85,7 +85,7 @@ def test_a_player_hears_of_each_own_change_whoever_made_it(service, twin, way):
             assert set(message) == {"type", "data", "version"}
 
 
-def test_a_player_hears_nothing_of_others_of_replays_and_of_refusals(service, twin):
+def test_player_gets_no_message_for_others_replays_and_refusals(service, twin):
     alice, bob = register(service), register(service)
     with opened_as(service, token(alice), "query") as socket:
         assert socket.read()["type"] == "leaderboard.update"
@@ -102,7 +102,7 @@ def test_a_player_hears_nothing_of_others_of_replays_and_of_refusals(service, tw
         assert socket.read()["data"] == {"newScore": 7, "leaderboardPosition": rank_of(service, alice), "change": 2}
 
 
-def test_a_player_in_the_top_10_gets_both_messages(service):
+def test_player_in_the_top_10_gets_both_messages(service):
     user, score = lead(service)
     with opened_as(service, token(user), "query") as socket:
         socket.read()
@@ -115,7 +115,7 @@ def test_a_player_in_the_top_10_gets_both_messages(service):
         assert told["user.scoreUpdate"] == {"newScore": score + 9, "leaderboardPosition": 1, "change": 9}
 
 
-def test_every_device_of_a_player_is_told(service, twin):
+def test_every_socket_of_a_player_gets_the_message(service, twin):
     user = register(service)
     with opened_as(service, token(user), "query") as phone, opened_as(twin, token(user), "header") as desktop:
         phone.read(), desktop.read()
@@ -124,7 +124,7 @@ def test_every_device_of_a_player_is_told(service, twin):
         assert first == second
 
 
-def test_another_token_on_the_same_socket_is_another_player(service):
+def test_another_token_on_the_same_socket_changes_the_player(service):
     alice, bob = register(service), register(service)
     with opened_as(service, token(alice), "message") as socket:
         socket.read()
@@ -137,7 +137,7 @@ def test_another_token_on_the_same_socket_is_another_player(service):
 
 
 @pytest.mark.parametrize("path", PATHS[:2])
-def test_the_other_front_ends_take_a_token_and_say_nothing_of_it(service, path):
+def test_other_frontends_accept_a_token_without_a_message(service, path):
     user = register(service)
     with opened_as(service, token(user), "query", path) as socket:
         socket.read()
@@ -159,24 +159,24 @@ BAD = {
 @each_way
 @pytest.mark.parametrize("bad", BAD)
 @each_path
-def test_a_bad_token_closes_with_4401(service, path, bad, way):
+def test_invalid_token_closes_with_4401(service, path, bad, way):
     text, reason = BAD[bad]()
     with opened_as(service, text, way, path) as socket:
         assert socket.ended() == (4401, reason)
 
 
-def test_a_bad_token_is_not_shown_the_board_first(service):
+def test_invalid_token_closes_before_the_board_is_sent(service):
     with opened(service, "/ws/leaderboard?token=garbage") as socket, pytest.raises(Exception, match="4401"):
         socket.read()
 
 
-def test_another_scheme_is_no_token(service):
+def test_token_of_another_scheme_is_ignored(service):
     with opened(service, headers={"Authorization": "Basic YTpi"}) as socket:
         assert socket.ended() == (4401, "missing_token")
 
 
 @each_way
-def test_an_expiring_token_closes_with_4401_unless_it_is_renewed(service, way):
+def test_expiring_token_closes_with_4401_unless_renewed(service, way):
     user = new_user()
     with ExitStack() as stack:
         short = token(user, ttl=2)
@@ -205,7 +205,7 @@ def test_token_is_not_logged_at_any_level(run_service, module_database):
         assert not any(part in chatty.log for part in text.split("."))
 
 
-def test_token_is_in_no_log_line(service, twin):
+def test_token_of_a_socket_is_not_in_the_log(service, twin):
     """Of all that the tests above have sent."""
     for log in (service.log, twin.log):
         assert "eyJ" not in log

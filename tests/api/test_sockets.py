@@ -56,7 +56,7 @@ def place(position, row):
 
 
 @each_path
-def test_the_first_message_is_the_board_at_once(service, crowd, path):
+def test_first_message_is_the_board(service, crowd, path):
     began = time.monotonic()
     with opened(service, path) as socket:
         message = socket.read()
@@ -68,7 +68,7 @@ def test_the_first_message_is_the_board_at_once(service, crowd, path):
 
 
 @each_path
-def test_a_change_of_the_top_10_reaches_every_socket(service, twin, crowd, path):
+def test_change_of_the_top_10_reaches_every_socket(service, twin, crowd, path):
     with opened(service, path) as one, opened(service, path) as two, opened(twin, path) as three:
         sockets = (one, two, three)
         first = [socket.read()["version"] for socket in sockets]
@@ -81,7 +81,7 @@ def test_a_change_of_the_top_10_reaches_every_socket(service, twin, crowd, path)
 
 
 @each_path
-def test_update_through_another_process_is_shown(service, twin, crowd, path):
+def test_update_through_another_process_reaches_the_socket(service, twin, crowd, path):
     with opened(service, path) as here, opened(twin, path) as there:
         for writer in (service, twin):
             user, _ = lead(writer)
@@ -147,7 +147,7 @@ def test_socket_gets_no_message_while_the_top_10_is_unchanged(service, crowd, pa
         assert len(messages) == 1, messages
 
 
-def test_quick_changes_are_put_together_and_the_last_is_the_final_state(service, twin, crowd):
+def test_quick_changes_are_combined_and_the_last_message_is_the_final_state(service, twin, crowd):
     users = [lead(service)[0] for _ in range(10)]
     with opened(service) as socket, ThreadPoolExecutor(8) as pool:
         socket.read()
@@ -165,7 +165,7 @@ def test_quick_changes_are_put_together_and_the_last_is_the_final_state(service,
         assert best(socket.read()) == marker  # nothing older was waiting behind it
 
 
-def test_an_unknown_path_is_404_at_the_handshake(service):
+def test_handshake_of_an_unknown_path_is_404(service):
     for path in ("/ws", "/ws/", "/ws/nowhere", "/ws/score/", "/ws/score/x", "/api/score"):
         with pytest.raises(InvalidStatus) as refused, opened(service, path):
             pass
@@ -175,7 +175,7 @@ def test_an_unknown_path_is_404_at_the_handshake(service):
         assert answer.body == b'{"error":"not_found","message":"There is no such path."}'
 
 
-def test_sockets_are_counted_while_they_are_open(service):
+def test_open_sockets_are_counted(service):
     def count():
         return service.metric("leaderboard_websocket_connections", frontend="A")
 
@@ -187,7 +187,7 @@ def test_sockets_are_counted_while_they_are_open(service):
     assert "Traceback" not in service.log
 
 
-def test_a_player_who_is_unknown_to_the_board_may_watch(service, crowd):
+def test_token_of_an_unknown_player_opens_a_socket(service, crowd):
     with opened(service, f"/ws/leaderboard?token={token(new_user())}") as socket:
         assert len(socket.read()["data"]["updatedPositions"]) == 10
     assert len(top(service)) == 10

@@ -19,7 +19,7 @@ def proving(run_service, module_database):
 
 
 @pytest.mark.parametrize("form", [form for form in WRITES if not form.carries_id], ids=lambda form: form.name)
-def test_accepted_update_has_the_id_and_the_type_of_its_proof_in_the_audit_line(proving, form):
+def test_audit_line_of_an_accepted_update_has_id_and_type_of_its_proof(proving, form):
     user = f"u-{uuid4().hex[:12]}"
     key = keys.signing_secret(SECRET)
     proof = proofs.sign_action(key, sub=user, action_type="boss", points=form.points, action_id=f"id-{user}")

@@ -18,7 +18,7 @@ def score(service, user, points, **options):
     return service.post("/api/score", {"score": points}, token=token(user), **options)
 
 
-def test_points_past_the_cap_are_refused_told_and_suspend(strict):
+def test_points_beyond_the_cap_are_refused_logged_and_suspend_the_player(strict):
     assert score(strict, "greedy", 60).status == 201
     refused = score(strict, "greedy", 60)
     assert (refused.status, refused.json["error"]) == (403, "suspicious_activity")
@@ -32,19 +32,19 @@ def test_points_past_the_cap_are_refused_told_and_suspend(strict):
     assert score(strict, "greedy", 1).status == 200
 
 
-def test_a_new_player_may_not_pass_the_cap_either(strict):
+def test_points_beyond_the_cap_are_refused_for_a_new_player(strict):
     assert score(strict, "big-start", 101).json["error"] == "suspicious_activity"
     assert strict.get("/api/v1/players/big-start").status == 404
 
 
-def test_a_storm_of_refused_proofs(strict):
+def test_refused_proofs_beyond_the_limit_suspend_the_player(strict):
     for _ in range(5):
         answer = score(strict, "forger", 1, headers={"Action-Proof": "a.b.c"})
         assert answer.json["error"] == "invalid_action_proof"
     assert strict.metric("leaderboard_abuse_reports_total", rule="refused_proofs") == 1
 
 
-def test_a_broken_rule_is_kept_for_audits(strict, module_database):
+def test_broken_rule_is_stored_for_audits(strict, module_database):
     uri, name = module_database
     assert score(strict, "again", 1, headers={"Idempotency-Key": "one"}).status == 201
     for _ in range(30):

@@ -57,7 +57,7 @@ def test_pages_of_one_visit_every_player_once(service, scores):
     assert len(seen) == len(set(seen))
 
 
-def test_path_written_in_other_ways_is_the_same_player_or_none(service, scores):
+def test_path_in_another_encoding_is_the_same_player_or_not_found(service, scores):
     """Each segment is decoded once; `+` is no space, and an unencoded slash ends the segment."""
     for path, user in {
         "/api/v1/players/auth0%7C5f7c8ec7c33c6c004bbafe82": "auth0|5f7c8ec7c33c6c004bbafe82",
@@ -76,7 +76,7 @@ def test_path_written_in_other_ways_is_the_same_player_or_none(service, scores):
 
 
 @pytest.mark.parametrize("user", SUBJECTS)
-def test_player_scores_with_the_own_token_and_hears_of_it(service, scores, user):
+def test_player_scores_with_the_own_token_and_gets_the_message(service, scores, user):
     with opened(service, "/ws/leaderboard") as socket:
         socket.send(json.dumps({"type": "authenticate", "token": token(user)}))
         socket.client.ping().wait(10)
@@ -113,7 +113,7 @@ def test_player_is_moderated_and_erased(service, user):
     wait_until(lambda: service.get(page_of(new)).status == 404, what="the player is gone")
 
 
-def test_log_line_holds_the_user_id_as_it_is(service, scores):
+def test_log_line_has_the_user_id_unchanged(service, scores):
     lines = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
     logged = {line.get("player") for line in lines if line["logger"] == "leaderboard.audit"}
     assert set(SUBJECTS) <= logged
@@ -133,7 +133,7 @@ def test_watch_prints_the_user_id(service, scores):
     assert sorted(line[4] for line in columns) == sorted(player["user_id"] for player in top)
 
 
-def test_audit_finds_every_player_s_ledger_whole(service, scores, module_database):
+def test_audit_passes_for_every_player(service, scores, module_database):
     uri, name = module_database
     env = {**os.environ, "LEADERBOARD_MONGODB_URI": uri, "LEADERBOARD_MONGODB_DATABASE": name}
     done = subprocess.run(

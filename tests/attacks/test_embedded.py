@@ -22,7 +22,7 @@ def port(tmp_path_factory, mongod_binary):
         yield port_of(uri)
 
 
-def test_coming_in_without_a_password(port):
+def test_client_without_a_password_is_refused(port):
     """Not even from the machine itself, and not to make the first user either."""
     with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=10_000) as client:
         for attack in (
@@ -45,7 +45,7 @@ def ask(port: int, opcode: int, payload: bytes) -> bytes:
             return b""
 
 
-def test_reading_its_memory_by_messages_that_lie_about_their_size(port):
+def test_messages_with_a_false_size_return_no_memory(port):
     """CVE-2025-14847: it would inflate a short message into a long buffer, and quote what lay there before."""
     names = b"\x10a\0\1\0\0\0"
     for claimed in (100, 1000, 3000):

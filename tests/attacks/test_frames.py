@@ -71,7 +71,7 @@ BAD_FRAMES = {
 
 
 @pytest.mark.parametrize("attack", BAD_FRAMES)
-def test_bad_frame(arena, attack):
+def test_malformed_frame_closes_only_its_connection(arena, attack):
     """The connection ends, at once and without the rest of what was announced; others do not notice."""
     with arena.unchanged(), opened(arena.here) as watcher, raw(arena.here) as wire:
         watcher.read()
@@ -80,13 +80,13 @@ def test_bad_frame(arena, attack):
         watcher.client.ping().wait(10)
 
 
-def test_oversized_message_says_why(arena):
+def test_oversized_message_closes_with_its_reason(arena):
     with raw(arena.here) as wire:
         wire.socket.sendall(frame(TEXT, b"x", length=9000))
         assert b"\x88" + bytes([2 + len("a message may have 8192 bytes")]) + struct.pack("!H", 1009) in rest(wire)
 
 
-def test_ping_flood_without_reading_the_pongs(arena):
+def test_ping_flood_without_reading_the_pongs_is_closed(arena):
     """16 MB of pings: the pongs do not pile up in the service's memory, and others are served."""
     before = arena.here.memory
     flood = frame(PING, b"x" * 125) * 500
@@ -100,7 +100,7 @@ def test_ping_flood_without_reading_the_pongs(arena):
         assert arena.here.memory < before + 6 * 1024
 
 
-def test_flood_of_messages_that_mean_nothing(arena, user):
+def test_flood_of_meaningless_messages_does_no_harm(arena, user):
     """They are read and dropped; the socket goes on, and nobody's state grows."""
     before = arena.here.memory
     with opened(arena.here, "/ws/leaderboard") as watcher:
@@ -111,7 +111,7 @@ def test_flood_of_messages_that_mean_nothing(arena, user):
         assert arena.here.memory < before + 16 * 1024
 
 
-def test_endless_fragments(arena):
+def test_endless_fragments_are_cut_off(arena):
     """Empty fragments without an end are no way to hold memory: they add up to nothing, and the limit holds."""
     before = arena.here.memory
     with opened(arena.here) as watcher, raw(arena.here) as wire:
@@ -122,7 +122,7 @@ def test_endless_fragments(arena):
     assert arena.here.memory < before + 16 * 1024
 
 
-def test_authenticating_again_and_again(arena):
+def test_repeated_authentication_keeps_one_subscriber(arena):
     """A player who changes the token with each message is one subscriber, and leaves nothing behind."""
     users = [new_user() for _ in range(50)]
     tokens = [arena.token(user) for user in users]
@@ -137,7 +137,7 @@ def test_authenticating_again_and_again(arena):
         assert len([user for user in users if arena.score(user) == 7]) == 2
 
 
-def test_half_open_socket(arena, strict):
+def test_half_open_socket_is_closed(arena, strict):
     """Who answers no ping is gone, though the connection stands."""
     with raw(strict, "/ws/scoreboard", "X-Forwarded-For: 198.51.100.20") as wire:
         wait_until(lambda: strict.metric("leaderboard_websocket_connections") >= 1, what="it is in")
@@ -146,7 +146,7 @@ def test_half_open_socket(arena, strict):
         wait_until(lambda: strict.metric("leaderboard_websocket_connections") == 0, what="it is out")
 
 
-def test_half_handshake(arena, strict):
+def test_half_handshake_is_cut_off(arena, strict):
     """Who never finishes the handshake is cut off."""
     with HeardConnection(strict) as wire:
         wire.socket.sendall(b"GET /ws/scoreboard HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n")
@@ -162,7 +162,7 @@ ORIGINS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_cross_origin_socket(arena, path, user):
+def test_cross_origin_socket_is_refused(arena, path, user):
     """Another site's page gets a close code, no board, and its token is not even looked at."""
     for origin in ORIGINS:
         for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):
@@ -170,7 +170,7 @@ def test_cross_origin_socket(arena, path, user):
                 assert watcher.ended() == (4403, "origin_not_allowed")
 
 
-def test_writing_through_a_socket(arena, user):
+def test_message_on_a_socket_changes_nothing(arena, user):
     """A socket only tells; nothing that is sent to it scores."""
     with arena.unchanged(), opened(arena.here, f"/ws/leaderboard?token={arena.token(user)}") as watcher:
         for message in (
@@ -181,7 +181,7 @@ def test_writing_through_a_socket(arena, user):
         watcher.client.ping().wait(10)
 
 
-def test_more_sockets_than_an_address_may_hold(arena, strict):
+def test_sockets_beyond_the_limit_of_an_address_are_refused(arena, strict):
     """Closed with a code, at any path; and an address that is forged is the proxy's word, not the client's."""
     forged = "203.0.113.{n}, 198.51.100.21"
     first, second = ({"X-Forwarded-For": forged.format(n=n)} for n in (1, 2))

@@ -26,7 +26,7 @@ def inner(arena, user: str) -> bytes:
 
 
 @pytest.mark.parametrize("how", AMBIGUOUS)
-def test_smuggling_a_request_in(arena, user, how):
+def test_smuggled_request_is_not_served(arena, user, how):
     """An ambiguous request is refused, and what follows it on the connection is never read as a request."""
     headers, body = AMBIGUOUS[how]
     with arena.unchanged(), HeardConnection(arena.here) as wire:
@@ -35,7 +35,7 @@ def test_smuggling_a_request_in(arena, user, how):
         assert wire.ended()
 
 
-def test_smuggling_past_a_websocket_handshake(arena, user):
+def test_request_smuggled_behind_a_websocket_handshake_is_not_served(arena, user):
     """A request with a body, or one that is refused, is no tunnel."""
     handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: x"]
     with arena.unchanged(), HeardConnection(arena.here) as wire:
@@ -43,7 +43,7 @@ def test_smuggling_past_a_websocket_handshake(arena, user):
         assert wire.read().status in (400, 401, 413, 426)
 
 
-def test_another_path_than_the_proxy_saw(arena, user):
+def test_path_and_override_headers_do_not_reach_another_resource(arena, user):
     """No header moves a request to another path, method or host."""
     token = arena.token(user)
     with arena.unchanged():
@@ -86,7 +86,7 @@ def drip(wires: list[RawConnection], piece: bytes) -> bool:
     ],
     ids=["headers", "body", "chunks", "silence"],
 )
-def test_slowloris(arena, strict, start, piece):
+def test_slow_requests_do_not_block_other_clients(arena, strict, start, piece):
     """Many clients that send a byte at a time hold nobody up, and are cut off by the clock, not by their silence."""
     with ExitStack() as stack:
         wires = [stack.enter_context(RawConnection(strict.url)) for _ in range(MANY)]
@@ -100,7 +100,7 @@ def test_slowloris(arena, strict, start, piece):
     assert "Traceback" not in strict.log
 
 
-def test_pipelining_without_reading_the_answers(arena):
+def test_pipelining_without_reading_the_responses_is_bounded(arena):
     """What is not read is not produced: the service stops reading, and its memory does not grow."""
     before = arena.here.memory
     request = b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 500
@@ -115,7 +115,7 @@ def test_pipelining_without_reading_the_answers(arena):
         wire.close(abruptly=True)
 
 
-def test_a_flood_of_connections_that_say_nothing(arena):
+def test_flood_of_silent_connections_does_not_block_other_clients(arena):
     """They cost a descriptor each until the idle timeout; everybody else is served."""
     with ExitStack() as stack:
         for _ in range(300):
@@ -123,7 +123,7 @@ def test_a_flood_of_connections_that_say_nothing(arena):
         assert arena.there.get("/api/top-scores").status == 200
 
 
-def test_half_closed_and_reset_connections(arena, user):
+def test_half_closed_and_reset_connections_do_no_harm(arena, user):
     """A write that arrived whole counts once, and one that did not counts never, however the client goes."""
     request = inner(arena, user)
     for size in (10, 40, len(request) - 1):
@@ -141,7 +141,7 @@ def test_half_closed_and_reset_connections(arena, user):
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=a", "application/x-www-form-urlencoded", "text/plain"])
-def test_a_form_of_another_site(arena, user, kind):
+def test_form_of_another_site_changes_nothing(arena, user, kind):
     """What a page can send without asking first is not read: no multipart, no forms (CVE-2025-47287 and its kin)."""
     bodies = [
         b'--a\r\nContent-Disposition: form-data; name="score"\r\n\r\n7\r\n' * 100 + b"--a--",
@@ -155,7 +155,7 @@ def test_a_form_of_another_site(arena, user, kind):
             assert (answer.status, answer.json["error"]) == (415, "unsupported_media_type")
 
 
-def test_compressed_bodies(arena, user):
+def test_compressed_bodies_are_refused(arena, user):
     """Nothing is inflated, so nothing can be a bomb."""
     for coding in ("gzip", "deflate", "br", "gzip, gzip", "identity, gzip"):
         with arena.unchanged():
@@ -164,7 +164,7 @@ def test_compressed_bodies(arena, user):
             assert (answer.status, answer.json["error"]) == (415, "unsupported_media_type")
 
 
-def test_cross_origin_pages(arena):
+def test_cross_origin_pages_cannot_read(arena):
     """No answer is for a page of another site, no preflight lets one write, and there are no cookies to ride on."""
     for origin in ("https://evil.example", "null", arena.here.url.replace("http", "https")):
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
@@ -177,7 +177,7 @@ def test_cross_origin_pages(arena):
             assert "Set-Cookie" not in answer.headers
 
 
-def test_what_the_service_tells_about_itself(arena):
+def test_responses_reveal_no_internals(arena):
     """No version, no framework, no trace."""
     for path in ("/", "/api/top-scores", "/no/such", "/ws/score"):
         answer = arena.here.get(path)

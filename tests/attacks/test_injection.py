@@ -25,7 +25,7 @@ def server(arena):
 
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
-def test_operator_in_a_body(arena, server, form):
+def test_operator_in_a_body_is_refused(arena, server, form):
     """In place of each value, and beside them."""
     user = new_user()
     body = form.body(user)
@@ -38,7 +38,7 @@ def test_operator_in_a_body(arena, server, form):
 
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
-def test_operator_as_the_name_of_a_member(arena, form):
+def test_operator_as_a_member_name_is_ignored(arena, form):
     """Members that no frontend knows mean nothing, whatever they are called."""
     user = new_user()
     token = arena.token(user)
@@ -56,7 +56,7 @@ def test_operator_as_the_name_of_a_member(arena, form):
     assert set(document) <= {"_id", "score", "updatedAt", "createdAt", "createdBy", "recent", "last"}
 
 
-def test_operator_as_a_user_id(arena, server):
+def test_operator_as_a_user_id_is_plain_text(arena, server):
     """In a body, in a path, in a cursor: text that can be no id is refused; other text is an id of its own."""
     for text in ["$gt", "$where", '{"$gt":""}', "' || 1==1 //", "../admin", "a b", "$$ROOT"]:
         user = f"{text} {new_user()}"
@@ -80,7 +80,7 @@ def test_operator_as_a_user_id(arena, server):
 
 
 @pytest.mark.parametrize("pair", [("x.score", "x"), ("score", "score.x"), ("a.b", "a.c"), ("id:1", "id"), ("a@b", "a")])
-def test_user_id_that_reads_like_a_path(arena, server, pair):
+def test_user_id_like_a_path_is_plain_text(arena, server, pair):
     """An id with a dot is a text, not the way into somebody's document."""
     mine, other = (f"{name}-{new_user()}" for name in pair)
     for user, points in ((mine, 7), (other, 11)):
@@ -88,7 +88,7 @@ def test_user_id_that_reads_like_a_path(arena, server, pair):
     assert (arena.score(mine), arena.score(other)) == (7, 11)
 
 
-def test_action_ids_that_read_like_operators(arena, server):
+def test_action_ids_like_operators_are_plain_text(arena, server):
     """They are told apart as texts, and each counts once."""
     user = new_user()
     ids = ["$gt", "recent.0", "$$ROOT", "a.b", "a", '{"$gt":""}', "%00"]
@@ -101,7 +101,7 @@ def test_action_ids_that_read_like_operators(arena, server):
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_operator_as_a_username(arena, user, text):
+def test_operator_as_a_username_is_plain_text(arena, user, text):
     """It is a name like any other where it can be one, and refused where it cannot."""
     answer = arena.here.call("PUT", f"/api/v1/players/{user}", {"username": text}, token=arena.token(user))
     if "\0" in text:
@@ -115,7 +115,7 @@ def test_operator_as_a_username(arena, user, text):
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "data:text/html,<script>", "//evil.example/x.png", "file:///etc"]
 )
-def test_picture_that_is_a_script(arena, user, url):
+def test_picture_with_a_script_url_is_refused(arena, user, url):
     """By the body it is refused, by the token left out."""
     token = arena.token(user, picture=url)
     answer = arena.here.call("PUT", f"/api/v1/players/{user}", {"avatar_url": url}, token=token)
@@ -127,7 +127,7 @@ def test_picture_that_is_a_script(arena, user, url):
 FORGED_LINE = '{"ts":"2026-01-01T00:00:00.000Z","level":"error","logger":"leaderboard.audit","message":"forged-line"}'
 
 
-def test_log_injection(arena, strict, user):
+def test_user_input_cannot_forge_log_lines(arena, strict, user):
     """By path, query, header, name, token and method, into lines of JSON and of text."""
     breaks = ["%0a", "%0d%0a", "%E2%80%A8", "%1b[2J", "%00"]
     token = arena.token(user, name=f"ann\n{FORGED_LINE}\x1b[31m")
@@ -157,7 +157,7 @@ def test_log_injection(arena, strict, user):
     assert "\x1b" not in arena.players()[user]["username"]
 
 
-def test_header_injection(arena, user):
+def test_user_input_cannot_inject_headers(arena, user):
     """What is sent never becomes a header of the answer."""
     for header in ("X-Request-Id", "Origin", "Idempotency-Key"):
         with HeardConnection(arena.here) as wire:

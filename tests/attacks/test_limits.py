@@ -18,7 +18,7 @@ def attempt(arena, service, form, user, token, **headers):
     return service.call(form.method, form.path, body, token=token, headers={"Action-Proof": proof, **headers})
 
 
-def test_every_front_end_and_both_processes_at_once(arena, user):
+def test_rate_limit_holds_over_every_frontend_and_both_processes(arena, user):
     """60 good updates, with a token of their own each, through all frontends of two processes: the limit holds."""
     jobs = [(service, form) for service in (arena.here, arena.there) for form in WRITES] * 5
     tokens = [arena.token(user, jti=secrets.token_hex(8)) for _ in jobs]
@@ -36,7 +36,7 @@ def test_every_front_end_and_both_processes_at_once(arena, user):
     assert arena.score(user) == sum(points for points, answer in done if answer.status in (200, 201))
 
 
-def test_other_spellings_of_oneself(arena):
+def test_rate_limit_holds_over_spellings_of_a_user_id(arena):
     """Each is somebody else, or nobody: none writes to the player, and none is a fresh window for the player."""
     user = f"Zoe-{new_user()}"
     token = arena.token(user)
@@ -60,7 +60,7 @@ def test_other_spellings_of_oneself(arena):
         assert attempt(arena, arena.there, form, user, token).status == 429
 
 
-def test_other_claims_for_oneself(arena, user):
+def test_rate_limit_holds_over_other_claims(arena, user):
     """A token that names the player by another claim is the same player."""
     form = WRITES[0]
     for n in range(LIMIT):
@@ -71,7 +71,7 @@ def test_other_claims_for_oneself(arena, user):
             assert attempt(arena, arena.there, form, user, token).status == 429
 
 
-def test_other_addresses_for_oneself(arena, user):
+def test_rate_limit_holds_over_client_addresses(arena, user):
     """The limit is the player's, wherever the requests claim to come from."""
     token = arena.token(user)
     statuses = [
@@ -81,7 +81,7 @@ def test_other_addresses_for_oneself(arena, user):
     assert statuses[LIMIT:] == [429] * 5
 
 
-def test_replays_are_no_way_past_the_limit(arena, user):
+def test_rate_limit_holds_beside_replays(arena, user):
     """They are answered without end, and add nothing."""
     token, proof = arena.token(user), arena.proof(user)
     for _ in range(LIMIT + 5):
@@ -104,7 +104,7 @@ def bare(arena):
     return arena.run(env={"LEADERBOARD_AUTH_FAILURE_LIMIT": "5/1m"})
 
 
-def test_forged_x_forwarded_for_without_a_proxy(arena, bare):
+def test_failure_limit_ignores_a_forged_x_forwarded_for_without_a_proxy(arena, bare):
     """Nobody's word is taken: all failures count for the address that the connection has."""
     statuses = [guess(bare, f"2001:db8:{n}::1", f"203.0.113.{n}") for n in range(9)]
     assert statuses == [401] * 5 + [429] * 4
@@ -124,20 +124,20 @@ BEHIND_A_PROXY = {
 
 
 @pytest.mark.parametrize("way", BEHIND_A_PROXY)
-def test_forged_x_forwarded_for_behind_a_proxy(arena, strict, way):
+def test_failure_limit_ignores_a_forged_x_forwarded_for_behind_a_proxy(arena, strict, way):
     """What the client puts before the proxy's own word is not believed."""
     me = f"198.51.100.{100 + list(BEHIND_A_PROXY).index(way)}"
     statuses = [guess(strict, *(value.format(n=n, me=me) for value in BEHIND_A_PROXY[way])) for n in range(9)]
     assert statuses == [401] * 5 + [429] * 4
 
 
-def test_hopping_through_one_sites_ipv6_addresses(arena, strict):
+def test_failure_limit_covers_an_ipv6_network(arena, strict):
     """A customer has 2**64 of them; they count as one."""
     statuses = [guess(strict, f"2001:db8:7:7:{n:x}::{n}") for n in range(9)]
     assert statuses == [401] * 5 + [429] * 4
 
 
-def test_guessing_tokens_over_sockets_and_rest_at_once(arena, strict):
+def test_failure_limit_covers_sockets_and_rest_together(arena, strict):
     """They share one count; and the guesser cannot tell a good token from a bad one any more."""
     address = {"X-Forwarded-For": "198.51.100.90"}
     for _ in range(5):
@@ -150,7 +150,7 @@ def test_guessing_tokens_over_sockets_and_rest_at_once(arena, strict):
     assert strict.get("/api/leaderboard", token=good, headers=address).status == 200, "it is known now"
 
 
-def test_overflowing_a_score(arena):
+def test_score_does_not_overflow(arena):
     """Past int64 it is refused, not wrapped."""
     user, server = new_user(), arena.token("game-1", scope="scores:write")
     most = {"user_id": user, "score_increase": 2**63 - 1}

@@ -28,7 +28,7 @@ def moderate(arena, user, verb, **members):
 
 
 @pytest.mark.parametrize("scope", NOT_A_SCOPE, ids=repr)
-def test_scope_that_only_looks_like_one(arena, user, scope):
+def test_scope_that_only_looks_similar_grants_nothing(arena, user, scope):
     """It is a player's token: no word for others, and no update without a proof."""
     victim, token = new_user(), arena.token(user, scope=scope)
     with arena.unchanged():
@@ -40,14 +40,14 @@ def test_scope_that_only_looks_like_one(arena, user, scope):
 
 
 @pytest.mark.parametrize("claim", ["scopes", "Scope", "SCP", "roles", "permissions", "admin", "is_admin", "groups"])
-def test_power_by_another_claim(arena, user, claim):
+def test_other_claim_grants_no_scope(arena, user, claim):
     token = arena.token(user, **{claim: ["scores:write", "leaderboard:admin"]})
     with arena.unchanged():
         body = {"user_id": new_user(), "score_increase": 7}
         assert arena.here.post("/api/v1/score", body, token=token).json["error"] == "user_mismatch"
 
 
-def test_power_by_a_proof(arena, user):
+def test_proof_grants_no_scope(arena, user):
     """What a proof says beyond its action means nothing."""
     proof = arena.proof(user, scope="scores:write leaderboard:admin", user_id=new_user())
     token = arena.token(user)
@@ -57,7 +57,7 @@ def test_power_by_a_proof(arena, user):
         assert answer.json["error"] == "user_mismatch"
 
 
-def test_writing_for_somebody_else_at_every_front_end(arena, user):
+def test_write_for_another_player_is_refused_by_every_frontend(arena, user):
     """By each name that a body could have for a player."""
     victim = new_user()
     for form in WRITES:
@@ -74,7 +74,7 @@ def test_writing_for_somebody_else_at_every_front_end(arena, user):
 
 
 @pytest.mark.parametrize("verb", [*VERBS, "export"])
-def test_moderating_without_the_scope(arena, verb):
+def test_moderation_without_the_scope_is_refused(arena, verb):
     """A player, a player about oneself, a game server, nobody."""
     victim = new_user()
     assert (
@@ -97,7 +97,7 @@ def test_moderating_without_the_scope(arena, verb):
             assert service.call(method, path, body, token="x.y.z").json["error"] == "invalid_token"
 
 
-def test_scoring_while_suspended(arena, user):
+def test_suspended_player_cannot_score(arena, user):
     """Through every frontend of both processes, with proofs, as oneself and by the game server."""
     token, server = arena.token(user), arena.token("game-1", scope="scores:write")
     first = {"Action-Proof": arena.proof(user)}
@@ -116,7 +116,7 @@ def test_scoring_while_suspended(arena, user):
         assert again.headers["Idempotent-Replay"] == "true", "what was counted before is answered, and adds nothing"
 
 
-def test_getting_out_of_a_suspension_by_the_profile(arena, user):
+def test_profile_change_does_not_end_a_suspension(arena, user):
     """Registering again changes the name, and nothing else."""
     arena.here.call("PUT", f"/api/v1/players/{user}", {"username": "Ann"}, token=arena.token(user))
     moderate(arena, user, "suspend")
@@ -132,7 +132,7 @@ def score(arena, service, user, proof):
     return service.post("/api/score", {"score": 7}, token=arena.token(user), headers={"Action-Proof": proof})
 
 
-def test_replay_of_what_a_moderator_took_back(arena, user):
+def test_replay_of_a_reversed_action_adds_nothing(arena, user):
     """The proof is still good, and its action is still known: it stays taken back."""
     proof, other = arena.proof(user, jti="one"), arena.proof(user, jti="two")
     assert score(arena, arena.here, user, proof).status == 201
@@ -145,7 +145,7 @@ def test_replay_of_what_a_moderator_took_back(arena, user):
     assert arena.score(user) == 7
 
 
-def test_reading_anothers_history(arena, user):
+def test_history_of_another_player_is_refused(arena, user):
     """Known or not, it is nobody else's; a game server's neither."""
     assert score(arena, arena.here, user, arena.proof(user)).status == 201
     for token in (arena.token(new_user()), arena.token("game-1", scope="scores:write")):
@@ -156,7 +156,7 @@ def test_reading_anothers_history(arena, user):
                 assert user not in json.dumps(answer.json)
 
 
-def test_moderating_by_an_operator(arena, user):
+def test_moderation_by_an_operator_in_the_body_is_refused(arena, user):
     """Which actions are taken back is a text or a time, and a reason is a text."""
     assert score(arena, arena.here, user, arena.proof(user)).status == 201
     admin, path = arena.token("mod-1", scope="leaderboard:admin"), f"/api/v1/admin/players/{user}"

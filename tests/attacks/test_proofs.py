@@ -118,7 +118,7 @@ def write(arena: Arena, user: str, proof: str | None, *, by: str = "header", **c
 
 
 @pytest.mark.parametrize("attack", FORGED)
-def test_forged_proof(arena, user, attack):
+def test_forged_proof_is_refused(arena, user, attack):
     proof = FORGED[attack](arena, user)
     with arena.unchanged():
         for by in ("header", "body"):
@@ -126,7 +126,7 @@ def test_forged_proof(arena, user, attack):
             assert (answer.status, answer.json["error"]) == (403, INVALID)
 
 
-def test_proof_of_more_characters_than_are_read(arena, user):
+def test_proof_beyond_the_maximum_length_is_refused(arena, user):
     """Rightly signed, and too long all the same."""
     proof = arena.proof(user, pad="x" * 5400)
     assert MAX_TOKEN < len(proof) < 8000
@@ -135,14 +135,14 @@ def test_proof_of_more_characters_than_are_read(arena, user):
         assert write(arena, user, proof, by="body").json["error"] == "invalid_body"
 
 
-def test_the_good_one_is_counted(arena, user):
+def test_valid_proof_is_counted(arena, user):
     """What the attacks above are made from: else they would be refused for another reason."""
     assert write(arena, user, arena.proof(user)).json["score"] == 7
     assert write(arena, user, arena.proof(user), by="body").json["score"] == 14
 
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
-def test_no_proof_at_any_front_end(arena, user, form):
+def test_missing_proof_is_refused_by_every_frontend(arena, user, form):
     with arena.unchanged():
         for service in (arena.here, arena.there):
             answer = service.call(form.method, form.path, form.body(user), token=arena.token(user))
@@ -150,7 +150,7 @@ def test_no_proof_at_any_front_end(arena, user, form):
 
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
-def test_changed_body_at_every_front_end(arena, user, form):
+def test_proof_with_a_changed_body_is_refused_by_every_frontend(arena, user, form):
     """The proof is good, and the request says something else."""
     victim = new_user()
     body, proof = vouched(arena, form, user)
@@ -177,7 +177,7 @@ def test_changed_body_at_every_front_end(arena, user, form):
             assert (answer.status, answer.json["error"]) == (403, INVALID)
 
 
-def test_two_proofs_in_one_request(arena, user):
+def test_request_with_two_proofs_is_refused(arena, user):
     good, other = arena.proof(user), arena.proof(user)
     with arena.unchanged():
         for lines, error in (
@@ -191,7 +191,7 @@ def test_two_proofs_in_one_request(arena, user):
                 assert wire.read().error == error
 
 
-def test_proof_of_13_mb(arena, user):
+def test_proof_of_13_mb_is_refused(arena, user):
     """In the header and in the body: refused before it has all been sent."""
     for head in (
         "POST /api/score HTTP/1.1\r\nHost: x\r\nAction-Proof: ",

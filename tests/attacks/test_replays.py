@@ -24,7 +24,7 @@ from tornado_app.mongo.players.store import MongoStore
 EXPIRED = "expired_action_proof"
 
 
-def test_replays_at_once_over_two_processes(arena, user):
+def test_concurrent_replays_over_two_processes_add_once(arena, user):
     """One proof, 40 times at once, through both processes: it counts once, and the rest are told so."""
     proof, token = arena.proof(user), arena.token(user)
     send = lambda service: service.post("/api/score", {"score": 7}, token=token, headers={"Action-Proof": proof})  # noqa: E731
@@ -36,7 +36,7 @@ def test_replays_at_once_over_two_processes(arena, user):
     assert arena.score(user) == 7
 
 
-def test_one_proof_through_every_front_end(arena, user):
+def test_proof_used_through_every_frontend_adds_once(arena, user):
     """It is the same action wherever it comes in."""
     proof = arena.proof(user, act="level_complete", jti="level_complete:1", pts=7)
     for n, form in enumerate(WRITES):
@@ -51,7 +51,7 @@ def test_one_proof_through_every_front_end(arena, user):
     assert arena.score(user) == 7
 
 
-def test_replay_after_its_lifetime(arena, user):
+def test_proof_replayed_after_its_lifetime_is_refused(arena, user):
     """Its id may be forgotten then, so its end refuses it."""
     expires = int(time.time()) + 2
     proof = arena.proof(user, exp=expires)
@@ -63,7 +63,7 @@ def test_replay_after_its_lifetime(arena, user):
         assert (answer.status, answer.json["error"]) == (403, EXPIRED)
 
 
-def test_pushing_a_proof_out_of_memory(arena, user):
+def test_proof_cannot_be_pushed_out_of_the_history(arena, user):
     """As many further actions as the limit lets through, and the first is still known."""
     first = arena.proof(user, pts=7)
     assert write(arena, user, first).status == 201
@@ -74,7 +74,7 @@ def test_pushing_a_proof_out_of_memory(arena, user):
         assert write(arena, user, first).headers["Idempotent-Replay"] == "true"
 
 
-def test_an_id_used_again_for_more_points(arena, user):
+def test_id_used_again_for_more_points_is_refused(arena, user):
     assert write(arena, user, arena.proof(user, jti="twice")).status == 201
     with arena.unchanged():
         answer = write(arena, user, arena.proof(user, jti="twice", pts=900), score=900)
@@ -84,7 +84,7 @@ def test_an_id_used_again_for_more_points(arena, user):
 # -- a clock that steps: with a clock of the test's own, as a process's cannot be set -------------------
 
 
-def test_a_clock_that_steps_forth_and_back_with_proofs():
+def test_proof_validity_follows_clock_steps_in_both_directions():
     clock, key = Clock(), signing("HS256")
     verifier = proofs.ProofVerifier(KeySet([key.public]), clock=clock)
     proof = proofs.sign_action(key, sub="ann", action_type="win", points=7, clock=Clock())
@@ -99,7 +99,7 @@ def test_a_clock_that_steps_forth_and_back_with_proofs():
     assert verifier.verify(proof).id, "good again: that it counts no second time is the memory of ids"
 
 
-def test_a_clock_that_steps_forth_and_back_with_remembered_tokens():
+def test_cached_token_validity_follows_clock_steps_in_both_directions():
     clock, key = Clock(), signing("HS256")
     verifier = TokenVerifier(KeySet([key.public]), audience=None, issuer=None, clock=clock)
     token = forge(key, claims())
@@ -114,7 +114,7 @@ def action(number: int) -> Action:
     return Action("ann", 7, f"a-{number}", b"12345678", Profile(), create_player=True)
 
 
-async def test_a_clock_that_steps_back_against_the_rate_limit(mongo_database):
+async def test_clock_step_back_does_not_reset_the_rate_limit(mongo_database):
     """It opens no window: what was counted in its future is still counted, and still known by its id."""
     uri, name = mongo_database
     clock = Clock(NOW * 1000)
@@ -130,7 +130,7 @@ async def test_a_clock_that_steps_back_against_the_rate_limit(mongo_database):
         await store.close()
 
 
-async def test_two_processes_whose_clocks_differ_against_the_rate_limit(mongo_database):
+async def test_rate_limit_holds_over_processes_with_different_clocks(mongo_database):
     """The limit is looser by no more than the difference: here a window of 60 seconds is one of 50."""
     uri, name = mongo_database
     first, second = Clock(NOW * 1000), Clock((NOW + 10) * 1000)

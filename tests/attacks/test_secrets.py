@@ -31,7 +31,7 @@ def run(arena, *arguments: str, **environment: str | None):
 
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--changed"]], ids=["all", "json", "changed"])
-def test_secrets_in_check_config(arena, form):
+def test_secrets_are_not_in_check_config(arena, form):
     code, printed = run(arena, "check-config", *form, *SETTINGS)
     assert code == 0, printed
     assert "********" in printed
@@ -48,13 +48,13 @@ def test_secrets_in_check_config(arena, form):
     ],
     ids=lambda arguments: " ".join(arguments)[:40],
 )
-def test_secrets_in_the_message_of_a_failed_start(arena, wrong):
+def test_secrets_are_not_in_the_error_of_a_failed_start(arena, wrong):
     """What is wrong is said; what is secret is not."""
     assert run(arena, *wrong)[0] != 0
     assert arena.witness.leaks() == []
 
 
-def test_secrets_in_the_message_of_a_key_that_is_wrong(arena):
+def test_secrets_are_not_in_the_error_of_an_invalid_key(arena):
     """A proof key that is the token key, a private key where a public one is meant, a wrong password, a broken URI."""
     private = arena.keys.rs_private.decode()
     wrong_password = arena.uri.replace("@127.0.0.1", "x@127.0.0.1")
@@ -71,7 +71,7 @@ def test_secrets_in_the_message_of_a_key_that_is_wrong(arena):
     assert arena.witness.leaks() == []
 
 
-def test_tokens_in_what_is_said_of_bad_requests(arena, user):
+def test_tokens_are_not_in_errors_and_logs_of_bad_requests(arena, user):
     """Wherever a client puts a token: in the query, the path, the body, a header, a message, a broken request."""
     token, proof = arena.token(user), arena.proof(user)
     for place in (f"/api/leaderboard?token={token}", f"/no/such/{token}", f"/api/v1/players/{token}", f"/?q={token}"):
@@ -95,7 +95,7 @@ def test_tokens_in_what_is_said_of_bad_requests(arena, user):
     assert arena.witness.leaks() == []
 
 
-def test_secrets_in_metrics(arena):
+def test_secrets_are_not_in_metrics(arena):
     """/metrics names no player either: names would be endless, and personal."""
     seen = Witness()
     seen.secrets, seen.credentials = arena.witness.secrets, arena.witness.credentials
@@ -107,7 +107,7 @@ def test_secrets_in_metrics(arena):
 
 
 @pytest.mark.parametrize("way", ["plain", "quoted", "json", "base64", "base64 amid a text", "hex"])
-def test_the_search_for_secrets_finds_them(way):
+def test_search_for_secrets_finds_a_planted_secret(way):
     """Else that nothing was found would mean nothing."""
     witness, secret = Witness(), 'p@ss/w"örd-0123456789-abcdef'
     witness.secrets["a secret"] = secret

@@ -181,17 +181,17 @@ def refused_everywhere(arena: Arena, user: str, token: str, error: str) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_forged_token(arena, user, attack):
+def test_forged_token_is_refused(arena, user, attack):
     refused_everywhere(arena, user, ATTACKS[attack](arena, user), INVALID)
 
 
-def test_expired_token(arena, user):
+def test_expired_token_is_refused(arena, user):
     refused_everywhere(arena, user, arena.token(user, exp=int(time.time()) - 60), EXPIRED)
 
 
 @pytest.mark.parametrize("member", ["jku", "x5u"])
 @pytest.mark.parametrize("kid", ["mine", "rs"])
-def test_key_from_an_address_of_the_attackers(arena, user, member, kid):
+def test_key_from_a_url_in_the_token_is_not_fetched(arena, user, member, kid):
     """The address is not even asked: neither for the attacker's token, nor for a good one that names it."""
     with socket.create_server(("127.0.0.1", 0)) as trap:
         url = f"http://127.0.0.1:{trap.getsockname()[1]}/jwks"
@@ -203,13 +203,13 @@ def test_key_from_an_address_of_the_attackers(arena, user, member, kid):
         assert not select.select([trap], [], [], 0)[0]
 
 
-def test_kid_of_1_mb(arena, user):
+def test_kid_of_1_mb_is_refused(arena, user):
     token = forge(arena.keys.hs, arena.claims(user), {"alg": "HS256", "kid": "k" * 1_000_000})
     assert_refused_unread(arena, token)
 
 
 @pytest.mark.parametrize("unit", ["a", ".", "eyJhbGciOiJIUzI1NiJ9.", "W1tb"])
-def test_token_of_13_mb(arena, unit):
+def test_token_of_13_mb_is_refused(arena, unit):
     assert_refused_unread(arena, unit * (13_000_000 // len(unit)))
 
 
@@ -236,7 +236,7 @@ def cost(service, token: str) -> float:
     return service.cpu - before
 
 
-def test_guessing_with_header_tricks(arena, user):
+def test_guesses_with_other_headers_are_limited(arena, user):
     """Two headers, a list, another scheme, a token in the query of a write."""
     good = arena.token(user)
     body = b'{"score":7}'

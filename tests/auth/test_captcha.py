@@ -72,12 +72,12 @@ def submission(token="good-1", action_id="a-1", points=1, player="ann"):
     return Submission(Caller(player, 0), points=points, action_id=action_id, captcha=token, remote="203.0.113.7")
 
 
-async def test_a_solved_captcha_is_accepted(site, captcha):
+async def test_solved_captcha_is_accepted(site, captcha):
     await captcha.check(submission())
     assert site.asked == [{"secret": SECRET, "response": "good-1", "remoteip": "203.0.113.7"}]
 
 
-async def test_the_same_submission_may_be_sent_again_and_no_other(site, captcha):
+async def test_captcha_is_valid_again_for_the_same_submission_only(site, captcha):
     await captcha.check(submission())
     await captcha.check(submission())
     assert len(site.asked) == 1
@@ -86,26 +86,26 @@ async def test_the_same_submission_may_be_sent_again_and_no_other(site, captcha)
             await captcha.check(other)
 
 
-async def test_without_an_id_a_token_is_good_once(captcha):
+async def test_captcha_of_a_submission_without_id_is_valid_once(captcha):
     await captcha.check(submission(action_id=None))
     with pytest.raises(InvalidCaptcha):
         await captcha.check(submission(action_id=None))
 
 
 @pytest.mark.parametrize("token", [None, ""])
-async def test_one_is_needed(captcha, token):
+async def test_missing_captcha_is_refused(captcha, token):
     with pytest.raises(CaptchaRequired):
         await captcha.check(submission(token))
 
 
 @pytest.mark.parametrize("token", ["bad", "x" * 5000])
-async def test_a_bad_one_is_refused(captcha, token):
+async def test_invalid_captcha_is_refused(captcha, token):
     with pytest.raises(InvalidCaptcha):
         await captcha.check(submission(token))
 
 
 @pytest.mark.parametrize("mood", ["slow", "broken", "rubbish", "elsewhere"])
-async def test_when_it_cannot_be_checked_nothing_is_counted(site, captcha, monkeypatch, mood):
+async def test_captcha_check_that_fails_is_captcha_unavailable(site, captcha, monkeypatch, mood):
     monkeypatch.setattr(module, "TIMEOUT", 0.3)
     site.mood = mood
     with pytest.raises(CaptchaUnavailable):
@@ -131,21 +131,21 @@ async def crowd(site, captcha):
     assert not captcha._in_flight
 
 
-async def test_checks_that_hang_queue_no_other_player(captcha, crowd):
+async def test_hanging_captcha_checks_do_not_delay_other_players(captcha, crowd):
     """Tornado's client has ten places by default: the eleventh check waited for the first."""
     await crowd(50)
     async with asyncio.timeout(module.TIMEOUT / 2):
         await captcha.check(submission())
 
 
-async def test_one_player_takes_only_a_few_places(captcha, crowd):
+async def test_captcha_checks_of_one_player_are_limited(captcha, crowd):
     await crowd(module.MAX_CONCURRENT_PER_PLAYER, "ann")
     with pytest.raises(CaptchaUnavailable):
         await captcha.check(submission(action_id="one more"))
     await captcha.check(submission(player="bob"))
 
 
-async def test_when_all_places_are_taken_a_check_is_refused_at_once(site, captcha, crowd, monkeypatch):
+async def test_captcha_check_beyond_capacity_is_refused_at_once(site, captcha, crowd, monkeypatch):
     monkeypatch.setattr(module, "MAX_CONCURRENT", 12)
     await crowd(12)
     with pytest.raises(CaptchaUnavailable) as caught:
@@ -154,7 +154,7 @@ async def test_when_all_places_are_taken_a_check_is_refused_at_once(site, captch
     assert len(site.asked) == 12
 
 
-async def test_a_place_is_free_again_after_every_kind_of_end(site, captcha):
+async def test_captcha_capacity_is_released_after_every_outcome(site, captcha):
     for _ in range(2 * module.MAX_CONCURRENT_PER_PLAYER):
         with pytest.raises(InvalidCaptcha):
             await captcha.check(submission("bad"))

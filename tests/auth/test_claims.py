@@ -66,7 +66,7 @@ def test_user_claim_without_a_user_id_is_refused_whatever_sub_says(user, found):
         ((), {"name": "Ann Smith", "nickname": "Annie"}, None),
     ],
 )
-def test_name_claims_are_tried_in_their_order_and_no_other(names, found, username):
+def test_name_claims_are_read_in_their_configured_order(names, found, username):
     assert caller(forge(KEY, claims(**found)), names=names).profile.username == username
 
 
@@ -79,7 +79,7 @@ def test_name_claims_are_tried_in_their_order_and_no_other(names, found, usernam
         ("https://img.example/@ann/2x@2x.png", True),
     ],
 )
-def test_picture_whose_url_holds_the_email_address_is_left_out(picture, shown):
+def test_picture_url_with_the_email_address_is_dropped(picture, shown):
     found = claims(picture=picture, email="ann@example.com")
     assert caller(forge(KEY, found)).profile == Profile(None, picture if shown else None)
 
@@ -106,12 +106,12 @@ WRITE, ADMIN = "scores:write", "leaderboard:admin"
         ({"write_scopes": ("",)}, {"scope": "openid"}, set()),
     ],
 )
-def test_scope_claims_grant_by_the_names_of_the_settings(names, found, scopes):
+def test_scope_claims_grant_by_the_configured_names(names, found, scopes):
     assert caller(forge(KEY, claims(**found)), **names).scopes == scopes
 
 
 @pytest.mark.parametrize("value", [{"scores:write": True}, 7, True, ["scores:write", 7]])
-def test_scope_claim_of_another_form_is_refused_by_its_name(value):
+def test_scope_claim_of_another_type_is_refused_by_its_name(value):
     with pytest.raises(InvalidToken, match="The claim scp must be") as refusal:
         caller(forge(KEY, claims(scp=value)))
     assert refusal.value.reason == "scope_claim"
@@ -158,7 +158,7 @@ def test_minted_token_is_read_by_the_same_settings(names):
     assert (found.user_id, found.profile.username, found.scopes) == ("ann smith", "Zoë", {WRITE, ADMIN})
 
 
-def test_user_ids_that_are_email_addresses_are_warned_of_once(caplog):
+def test_user_ids_that_are_email_addresses_are_logged_once(caplog):
     check = TokenVerifier(KeySet([KEY.public]), audience=None, issuer=None, clock=Clock())
     check.verify(forge(KEY, claims(sub="auth0|5f7c")))
     check.verify(forge(KEY, claims(sub="SFRq3eyU0LZ4kbKv@clients", scope=WRITE)))

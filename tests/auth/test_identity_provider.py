@@ -73,7 +73,7 @@ def accepted(service: RunningService, key) -> None:
     wait_until(lambda: status(service, key) == 200, what=f"tokens of {key.kid} are accepted")
 
 
-def test_keys_are_rotated_without_a_restart(provider, run):
+def test_rotated_keys_are_accepted_without_a_restart(provider, run):
     service = run(hurried=True)
     assert status(service, FIRST) == 200
     assert status(service, SECOND) == 401
@@ -89,14 +89,14 @@ def test_keys_are_rotated_without_a_restart(provider, run):
 
 
 @pytest.mark.long
-def test_a_read_knows_a_new_key_at_its_first_token(provider, run):
+def test_read_accepts_the_first_token_of_a_new_key(provider, run):
     service = run(hurried=True)
     provider.body = jwks(SECOND)
     wait_until(lambda: service.get("/api/leaderboard", token=token(SECOND)).status == 200, what="the read")
 
 
 @pytest.mark.parametrize("way", ["url", "message"])
-def test_a_socket_knows_a_new_key_at_its_first_token(provider, run, way: str):
+def test_socket_accepts_the_first_token_of_a_new_key(provider, run, way: str):
     service = run(hurried=True)
     provider.body = jwks(SECOND)
 
@@ -123,7 +123,7 @@ def refused(client: ClientConnection) -> bool:
 
 
 @pytest.mark.long
-def test_a_client_that_goes_while_its_key_is_fetched_is_gone(provider, run):
+def test_client_that_disconnects_during_a_key_fetch_is_removed(provider, run):
     service = run(hurried=True)
     fetches = service.metric("leaderboard_jwks_refreshes_total")
     provider.body = jwks(SECOND)
@@ -147,7 +147,7 @@ def test_a_client_that_goes_while_its_key_is_fetched_is_gone(provider, run):
 
 @pytest.mark.long
 @pytest.mark.parametrize("trouble", ["down", "error", "rubbish", "no keys"])
-def test_the_last_good_keys_go_on(provider, run, trouble: str):
+def test_previous_keys_are_used_when_the_provider_fails(provider, run, trouble: str):
     service = run(hurried=True)
     assert status(service, FIRST) == 200
     match trouble:
@@ -172,7 +172,7 @@ def test_the_last_good_keys_go_on(provider, run, trouble: str):
 
 
 @pytest.mark.long
-def test_a_provider_that_is_down_at_the_start_keeps_only_tokens_out(provider, run):
+def test_unreachable_provider_at_start_refuses_only_tokens(provider, run):
     provider.down()
     service = run(hurried=True)
     assert service.get("/api/top-scores").status == 200
@@ -186,7 +186,7 @@ def test_a_provider_that_is_down_at_the_start_keeps_only_tokens_out(provider, ru
 
 
 @pytest.mark.long
-def test_a_flood_of_unknown_keys_asks_the_provider_for_nothing(provider, run):
+def test_flood_of_unknown_keys_causes_no_fetch(provider, run):
     service = run(hurried=False)
     assert provider.asked == 1
     assert {status(service, STRANGER, f"kid-{number}") for number in range(200)} == {401}

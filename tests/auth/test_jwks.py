@@ -32,7 +32,7 @@ def found(content: bytes, **settings) -> list[tuple[str | None, str]]:
     return [(key.kid, key.algorithm.value) for key in parse_jwks(content, **settings).keys]
 
 
-def test_several_keys_are_used_at_once_each_with_its_own_algorithm():
+def test_jwk_set_keys_are_used_each_with_its_own_algorithm():
     keys = parse_jwks(jwks(RS, ES))
     assert [(key.kid, key.algorithm) for key in keys.keys] == [("r", "RS256"), ("e", "ES256")]
     assert all(same_key(key, other.public) for key, other in zip(keys.keys, (RS, ES), strict=True))
@@ -77,7 +77,7 @@ def test_several_keys_are_used_at_once_each_with_its_own_algorithm():
         ({}, []),
     ],
 )
-def test_what_a_key_is_for_decides_what_it_is_used_as(entry, used):
+def test_jwk_use_and_alg_decide_the_use_of_a_key(entry, used):
     assert found(jwks(entry, signing("ES256", "other", 1))) == [*used, ("other", "ES256")]
 
 
@@ -105,7 +105,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_key_is_skipped_with_a_warning_and_the_others_are_used(name, caplog):
+def test_unusable_jwk_is_skipped_with_a_warning(name, caplog):
     entry, sentence = WRONG[name]
     with pytest.raises(UnusableKey, match=sentence):
         parse_jwks(jwks(entry))
@@ -116,7 +116,7 @@ def test_a_wrong_key_is_skipped_with_a_warning_and_the_others_are_used(name, cap
         assert not isinstance(entry, dict) or member not in entry or entry[member] not in caplog.text
 
 
-def test_a_skipped_key_is_logged_once_with_its_kid_and_the_reason(caplog):
+def test_skipped_jwk_is_logged_once_with_kid_and_reason(caplog):
     caplog.set_level("INFO")
     of_no_use = {
         "enc": (jwk(RS, kid="enc", use="enc"), 'not for signatures (use "enc")'),
@@ -139,7 +139,7 @@ def test_a_skipped_key_is_logged_once_with_its_kid_and_the_reason(caplog):
     ]
 
 
-def test_two_skipped_keys_of_one_kid_or_none_are_both_logged(caplog):
+def test_skipped_jwks_of_one_kid_or_none_are_all_logged(caplog):
     caplog.set_level("INFO")
     same = [jwk(RS, kid="k", use="enc"), jwk(RS, kid="k", alg="PS256"), jwk(RS, kid=None, use="enc"), "RSA"]
     parse_jwks(jwks(ES, *same), skipped=SkippedKeys())
@@ -151,7 +151,7 @@ def test_two_skipped_keys_of_one_kid_or_none_are_both_logged(caplog):
     ]
 
 
-def test_a_set_without_a_usable_key_says_why():
+def test_jwk_set_without_a_usable_key_is_refused_with_the_reason():
     with pytest.raises(UnusableKey, match=r'Key "p": It is a private key'):
         parse_jwks(jwks(jwk(RS, use="enc"), PRIVATE | {"kid": "p"}))
     with pytest.raises(UnusableKey, match=r'no key for RS256 or ES256 signatures. Key "r": It is not for'):
@@ -178,12 +178,12 @@ def test_a_set_without_a_usable_key_says_why():
         jwks(*(jwk(RS, kid=str(n)) for n in range(65))),
     ],
 )
-def test_what_is_no_jwk_set_is_refused(content):
+def test_invalid_jwk_set_is_refused(content):
     with pytest.raises(UnusableKey):
         parse_jwks(content)
 
 
-def test_a_file_may_hold_secrets_and_is_read_again(tmp_path):
+def test_jwk_set_file_with_secrets_is_read_again_after_a_change(tmp_path):
     clock, path = Clock(), tmp_path / "jwks.json"
     odd = {"kty": "oct", "k": b64(bytes(range(40, 80)) + b"\r\n"), "kid": "odd"}
     path.write_bytes(jwks(HS, odd))
@@ -200,6 +200,6 @@ def test_a_file_may_hold_secrets_and_is_read_again(tmp_path):
 
 
 @pytest.mark.parametrize("k", [b64(b"short"), "A", "AAAAA", "!" * 43, "", None])
-def test_a_files_secret_must_be_fit_too(k):
+def test_jwk_set_file_with_a_weak_secret_is_refused(k):
     with pytest.raises(UnusableKey):
         parse_jwks(jwks({"kty": "oct", "k": k}), secrets=True)

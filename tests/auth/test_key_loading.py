@@ -45,7 +45,7 @@ def signer(source):
     return source.current().keys[0].fingerprint
 
 
-def test_a_rotation_takes_effect_without_a_restart(secret, source, clock):
+def test_key_file_rotation_takes_effect_without_a_restart(secret, source, clock):
     check = TokenVerifier(source, audience=None, issuer=None, clock=Clock())
     old, new = (forge(signing_secret(text), claims()) for text in (OLD, NEW))
     assert check.verify(old).user_id == "ann"
@@ -56,7 +56,7 @@ def test_a_rotation_takes_effect_without_a_restart(secret, source, clock):
         check.verify(old)
 
 
-def test_the_file_is_looked_at_once_a_second_at_most(secret, source, clock, monkeypatch):
+def test_key_file_is_checked_at_most_once_a_second(secret, source, clock, monkeypatch):
     looks = []
     look = type(secret).stat
     monkeypatch.setattr(type(secret), "stat", lambda path: looks.append(path) or look(path))
@@ -66,7 +66,7 @@ def test_the_file_is_looked_at_once_a_second_at_most(secret, source, clock, monk
     assert len(looks) == 10
 
 
-def test_the_same_content_in_a_new_file_keeps_the_set(secret, source, clock):
+def test_key_file_with_the_same_content_keeps_the_key_set(secret, source, clock):
     before = source.current()
     replaced(secret, OLD + "\n")
     clock.now += 1
@@ -77,7 +77,7 @@ def test_the_same_content_in_a_new_file_keeps_the_set(secret, source, clock):
     ("content", "reason"),
     [("", "file is empty"), ("short", "5 bytes"), (public_pem(rsa_private_pem()).decode(), "shared secret is needed")],
 )
-def test_the_last_good_key_goes_on_when_the_new_one_is_bad(secret, source, clock, caplog, content, reason):
+def test_key_file_with_an_invalid_key_keeps_the_previous_one(secret, source, clock, caplog, content, reason):
     before = source.current()
     secret.write_text(content)
     for _ in range(5):
@@ -92,7 +92,7 @@ def test_the_last_good_key_goes_on_when_the_new_one_is_bad(secret, source, clock
     assert signer(source) == signing_secret(NEW).public.fingerprint
 
 
-def test_the_last_good_key_goes_on_while_the_file_is_gone(secret, source, clock, caplog):
+def test_key_file_that_is_missing_keeps_the_previous_key(secret, source, clock, caplog):
     before = source.current()
     secret.rename(secret.with_suffix(".away"))
     clock.now += 1
@@ -104,7 +104,7 @@ def test_the_last_good_key_goes_on_while_the_file_is_gone(secret, source, clock,
     assert source._fault == ""
 
 
-def test_a_bad_file_at_the_start_is_refused_by_name(tmp_path, clock):
+def test_key_file_invalid_at_start_is_refused_by_name(tmp_path, clock):
     cases = {"short": (b"short", "The secret has 5"), "huge": (b"x" * (MAX_BYTES + 1), "The file has more than")}
     for name, (content, reason) in cases.items():
         (tmp_path / name).write_bytes(content)
@@ -119,7 +119,7 @@ def test_a_bad_file_at_the_start_is_refused_by_name(tmp_path, clock):
         secret_file(tmp_path / "fifo", clock=clock)
 
 
-def test_a_pem_file_with_the_old_and_the_new_key(tmp_path, clock):
+def test_key_file_with_two_pem_keys_accepts_both(tmp_path, clock):
     path = tmp_path / "keys.pem"
     path.write_bytes(public_pem(rsa_private_pem()))
     source = public_key_file(path, clock=clock)
@@ -133,7 +133,7 @@ def test_a_pem_file_with_the_old_and_the_new_key(tmp_path, clock):
     assert check.verify(forge(signing("RS256"), claims())).user_id == "ann"
 
 
-def test_a_symlink_that_is_moved_is_followed_as_kubernetes_does_it(tmp_path, clock):
+def test_key_file_behind_a_moved_symlink_is_read_again(tmp_path, clock):
     for name, text in (("one", OLD), ("two", NEW)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "secret").write_text(text)

@@ -78,7 +78,7 @@ NOT_SECRETS = {
 
 
 @pytest.mark.parametrize("name", NOT_SECRETS)
-def test_a_public_key_in_any_dress_is_no_secret(name):
+def test_public_key_in_any_encoding_is_refused_as_a_secret(name):
     with pytest.raises(UnusableKey, match="where a shared secret is needed"):
         secret_key(NOT_SECRETS[name])
 
@@ -95,7 +95,7 @@ def test_a_public_key_in_any_dress_is_no_secret(name):
         ("correct-horse-battery-" * 2 + "corr", "placeholder"),
     ],
 )
-def test_a_weak_secret_is_refused_with_what_to_do(secret, sentence):
+def test_weak_secret_is_refused_with_the_remedy(secret, sentence):
     with pytest.raises(UnusableKey, match=sentence) as refusal:
         secret_key(secret)
     assert "openssl rand" in str(refusal.value)
@@ -104,11 +104,11 @@ def test_a_weak_secret_is_refused_with_what_to_do(secret, sentence):
 @pytest.mark.parametrize(
     "secret", ["0123456789abcdefABCDEFGHIJKLMNOP", "\u00e4\u00f6\u00fc" * 5 + "abcdef", bytes(range(32)), SECRET]
 )
-def test_a_fit_secret_is_taken(secret):
+def test_strong_secret_is_accepted(secret):
     assert secret_key(secret).algorithm == "HS256"
 
 
-def test_the_line_end_of_a_secret_file_is_not_part_of_the_secret():
+def test_line_end_of_a_secret_file_is_not_part_of_the_secret():
     assert same_key(secret_key(SECRET), secret_key(SECRET.encode() + b"\r\n"))
     assert not same_key(secret_key(SECRET), secret_key(SECRET + " "))
 
@@ -124,12 +124,12 @@ def test_the_line_end_of_a_secret_file_is_not_part_of_the_secret():
         (b"\n" + public_pem(RSA).replace(b"\n", b"\r\n"), "RS256"),
     ],
 )
-def test_a_public_key_or_certificate_has_its_algorithm(pem, algorithm):
+def test_algorithm_of_a_public_key_or_certificate_is_detected(pem, algorithm):
     key = public_key(pem, "k1")
     assert (key.algorithm, key.kid) == (algorithm, "k1")
 
 
-def test_one_text_may_hold_several_keys_for_a_rotation():
+def test_text_with_several_keys_has_all_of_them():
     both = public_keys(public_pem(RSA) + certificate(EC))
     assert [key.algorithm for key in both] == ["RS256", "ES256"]
     with pytest.raises(UnusableKey, match="2 keys for one key id"):
@@ -165,19 +165,19 @@ NOT_PUBLIC_KEYS = {
 
 
 @pytest.mark.parametrize("name", NOT_PUBLIC_KEYS)
-def test_what_is_no_fit_public_key_is_refused_with_the_reason(name):
+def test_unusable_public_key_is_refused_with_the_reason(name):
     pem, sentence = NOT_PUBLIC_KEYS[name]
     with pytest.raises(UnusableKey, match=sentence):
         public_key(pem)
 
 
 @pytest.mark.parametrize("kid", ["", "k" * 129])
-def test_a_key_id_is_bounded(kid):
+def test_key_id_is_bounded(kid):
     with pytest.raises(UnusableKey, match="1 to 128"):
         secret_key(SECRET, kid)
 
 
-def test_no_key_shows_its_material_when_it_is_printed():
+def test_repr_of_a_key_does_not_show_its_material():
     key = signing("HS256", "k1")
     for shown in (repr(key), repr(key.public), repr(KeySet([key.public])), str(key)):
         assert "k1" in shown
@@ -185,7 +185,7 @@ def test_no_key_shows_its_material_when_it_is_printed():
         assert key.public.fingerprint.hex() not in shown
 
 
-def test_keys_are_the_same_whatever_their_ids_and_spelling():
+def test_keys_are_equal_whatever_their_ids_and_encoding():
     assert same_key(public_key(public_pem(RSA), "a"), public_key(certificate(RSA), "b"))
     assert not same_key(public_key(public_pem(RSA)), public_key(public_pem(EC)))
     long = bytes(range(65))
@@ -193,12 +193,12 @@ def test_keys_are_the_same_whatever_their_ids_and_spelling():
     assert same_key(secret_key(bytes(range(1, 33))), secret_key(bytes(range(1, 33)) + b"\0")), "HMAC pads a short one"
 
 
-def test_sets_that_share_a_key_are_found():
+def test_key_sets_that_share_a_key_are_detected():
     a, b, c = (signing("HS256", number=n).public for n in range(3))
     assert shared_keys(KeySet([a, b]), KeySet([c, secret_key(SECRET + "1", "other name")]))
     assert not shared_keys(KeySet([a, b]), KeySet([c]))
 
 
-def test_a_set_has_a_bound():
+def test_key_set_is_bounded():
     with pytest.raises(UnusableKey, match="65 keys"):
         KeySet(secret_key(f"{SECRET}{n}") for n in range(65))

@@ -33,18 +33,18 @@ KEY = signing("HS256")
         ({"sub": "ann", "ttl": 60, "name": "x" * 7168}, "at most 7168"),
     ],
 )
-def test_a_token_that_could_not_be_used_is_not_made(arguments, sentence):
+def test_token_that_the_service_would_refuse_is_not_signed(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         mint(KEY, **arguments)
 
 
-def test_a_token_never_holds_for_less_than_asked():
+def test_token_is_valid_for_at_least_the_requested_time():
     token = mint(KEY, sub="ann", ttl=0.5, clock=Clock(NOW + 0.7))
     check = TokenVerifier(KeySet([KEY.public]), audience=None, issuer=None, clock=Clock(NOW + 1.19))
     assert check.verify(token).expires_at == NOW + 2
 
 
-def test_the_secret_is_made_once_for_its_owner_only(tmp_path):
+def test_secret_file_is_created_once_and_private(tmp_path):
     path = tmp_path / "data" / "token.secret"
     secret = ensure_secret(path)
     assert ensure_secret(path) == secret
@@ -55,7 +55,7 @@ def test_the_secret_is_made_once_for_its_owner_only(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["token.secret"], "nothing is left beside it"
 
 
-def test_processes_that_start_at_once_get_the_same_secret(tmp_path):
+def test_secret_of_concurrent_processes_is_the_same(tmp_path):
     script = (
         "import sys; from pathlib import Path; from tornado_app.auth.minting import ensure_secret;"
         "sys.stdin.read(); print(ensure_secret(Path(sys.argv[1])))"
@@ -76,7 +76,7 @@ def test_processes_that_start_at_once_get_the_same_secret(tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o400, False), (0o640, True), (0o644, True)])
-def test_a_secret_that_others_can_read_is_warned_of(tmp_path, caplog, mode, warned):
+def test_secret_readable_by_others_is_logged(tmp_path, caplog, mode, warned):
     path = tmp_path / "token.secret"
     path.write_text(SECRET)
     path.chmod(mode)
@@ -87,7 +87,7 @@ def test_a_secret_that_others_can_read_is_warned_of(tmp_path, caplog, mode, warn
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 8 + bytes(range(128, 200))])
-def test_a_file_that_holds_no_secret_is_refused_with_what_to_do(tmp_path, content):
+def test_secret_file_without_a_secret_is_refused_with_the_remedy(tmp_path, content):
     path = tmp_path / "token.secret"
     path.write_bytes(content)
     path.chmod(0o600)

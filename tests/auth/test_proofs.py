@@ -42,7 +42,7 @@ def verifier(clock: Clock | None = None, **settings) -> ProofVerifier:
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "RS256", "ES256"])
-def test_a_signed_action_is_accepted(algorithm):
+def test_proof_of_a_signed_action_is_accepted(algorithm):
     key = signing(algorithm, "game-1")
     check = ProofVerifier(KeySet([key.public]), clock=Clock())
     text = sign_action(key, sub="ann", action_type="level_complete", points=5, action_id="a-1", clock=Clock(NOW + 0.9))
@@ -108,21 +108,21 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_it_is_refused_as_an_invalid_proof(name):
+def test_proof_attack_is_refused_as_an_invalid_proof(name):
     with pytest.raises(InvalidActionProof) as refusal:
         verifier().verify(ATTACKS[name])
     assert re.fullmatch(r"[\x20\x21\x23-\x5b\x5d-\x7e]+", refusal.value.text), "fit for a header's quoted string"
     assert SECRET not in refusal.value.text
 
 
-def test_a_proof_signed_by_hmac_with_the_public_key_is_refused():
+def test_proof_signed_by_hmac_with_the_public_key_is_refused():
     key = signing_secret(SECRET)
     key.key.prepared_key = public_der(rsa_private_pem())
     with pytest.raises(InvalidActionProof):
         verifier().verify(forge(key, claims(), HEADER))
 
 
-def test_a_proof_is_no_token_even_with_one_key_for_both():
+def test_proof_is_not_a_token_even_with_one_key_for_both():
     check = TokenVerifier(KeySet([KEY.public]), audience=None, issuer=None, clock=Clock())
     with pytest.raises(InvalidToken):
         check.verify(proof())
@@ -140,7 +140,7 @@ def test_a_proof_is_no_token_even_with_one_key_for_both():
         (9e6, ExpiredActionProof),
     ],
 )
-def test_a_proof_holds_from_a_little_before_its_issue_until_its_end(now, outcome):
+def test_proof_is_valid_from_shortly_before_its_issue_until_its_expiry(now, outcome):
     check = verifier(Clock(NOW + now))
     if outcome is None:
         assert check.verify(proof()).id == "a-1"
@@ -150,7 +150,7 @@ def test_a_proof_holds_from_a_little_before_its_issue_until_its_end(now, outcome
     assert check.remember_for == 65
 
 
-def test_a_proof_follows_the_clock_when_it_steps():
+def test_proof_validity_follows_a_clock_that_steps():
     clock = Clock()
     check = verifier(clock)
     check.verify(proof())
@@ -180,7 +180,7 @@ def submission(caller="ann", **named) -> Submission:
         (TABLED, {"points": 50}, 50),
     ],
 )
-def test_a_proof_says_what_the_request_leaves_out(given, named, points):
+def test_proof_fills_in_what_the_request_omits(given, named, points):
     bound = bind(given, submission(**named), ACTIONS)
     assert (bound.action_type, bound.id, bound.points) == ("level_complete", "a-1", points)
 
@@ -201,16 +201,16 @@ def test_a_proof_says_what_the_request_leaves_out(given, named, points):
         (PROOF, {"points": 0}),
     ],
 )
-def test_a_proof_is_for_one_player_type_id_and_number_of_points(given, named):
+def test_proof_is_valid_for_one_player_type_id_and_points(given, named):
     with pytest.raises(InvalidActionProof):
         bind(given, submission(**named), ACTIONS)
 
 
-def test_a_game_servers_proof_is_for_the_player_that_it_names():
+def test_proof_of_a_game_server_is_valid_for_its_player():
     assert bind(PROOF, submission(caller="server", user_id="ann"), ACTIONS).id == PROOF.id
 
 
-def test_points_that_nobody_knows_are_an_unknown_action_type():
+def test_proof_without_known_points_is_an_unknown_action_type():
     with pytest.raises(UnknownActionType):
         bind(TABLED, submission(), {})
     assert bind(PROOF, submission(), {}).points == 7
@@ -229,7 +229,7 @@ def test_points_that_nobody_knows_are_an_unknown_action_type():
         ({"ttl": float("inf")}, "seconds since 1970"),
     ],
 )
-def test_a_proof_that_no_service_could_accept_is_not_signed(arguments, sentence):
+def test_proof_that_no_service_would_accept_is_not_signed(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         sign_action(KEY, **{"sub": "ann", "action_type": "level_complete", **arguments})
 
@@ -241,7 +241,7 @@ JSON = (
 
 @given(st.sampled_from(["sub", "act", "pts", "jti", "iat", "exp"]), JSON)
 @settings(max_examples=300, deadline=None)
-def test_a_signed_proof_with_any_value_anywhere_gives_a_proof_or_a_refusal(claim, value):
+def test_signed_proof_with_any_value_gives_a_proof_or_a_refusal(claim, value):
     with suppress(InvalidActionProof, ExpiredActionProof):
         found = verifier().verify(proof(**{claim: value}))
         assert isinstance(bind(found, submission(caller=found.player), ACTIONS | {found.action_type: 1}).points, int)
@@ -249,6 +249,6 @@ def test_a_signed_proof_with_any_value_anywhere_gives_a_proof_or_a_refusal(claim
 
 @given(st.text(max_size=300))
 @settings(max_examples=200, deadline=None)
-def test_whatever_is_sent_only_a_refusal_comes_out(text):
+def test_unsigned_text_is_always_refused(text):
     with pytest.raises(InvalidActionProof):
         verifier().verify(text)

@@ -72,7 +72,7 @@ TOKENS = {
 
 
 @pytest.mark.parametrize("name", TOKENS)
-def test_refused_token_says_why(name):
+def test_refused_token_has_its_reason(name):
     token, reason, detail = TOKENS[name]
     with pytest.raises(LeaderboardError) as refusal:
         verifier().verify(token)
@@ -82,24 +82,24 @@ def test_refused_token_says_why(name):
     assert refusal.value.detail.isascii()
 
 
-def test_refused_token_of_a_number_as_user_id_gets_a_true_sentence():
+def test_refused_token_with_a_number_as_user_id_has_a_correct_reason():
     with pytest.raises(LeaderboardError, match=r"The user id of the token \(sub\) is a number; it must be a string\."):
         verifier().verify(claim(sub=103547991597142817347))
 
 
-def test_refused_token_that_is_too_long_names_the_limit_to_the_client():
+def test_refused_token_that_is_too_long_names_the_limit():
     with pytest.raises(LeaderboardError, match=f"The token has 8000 characters; at most {MAX_TOKEN} are accepted"):
         verifier().verify("a" * 8000)
 
 
-def test_refused_token_says_that_no_key_is_known_yet():
+def test_refused_token_before_the_first_keys_has_its_reason():
     for kid in (None, "r"):
         with pytest.raises(LeaderboardError) as refusal:
             TokenVerifier(KeySet(()), audience=None, issuer=None, clock=Clock()).verify(headed(RS, kid=kid))
         assert refusal.value.reason == "no_keys"
 
 
-def test_refused_token_without_a_key_id_among_many_keys_says_so():
+def test_refused_token_without_key_id_among_many_keys_has_its_reason():
     many = [signing("ES256", f"k{n}", n) for n in range(9)]
     with pytest.raises(LeaderboardError) as refusal:
         verifier(*many).verify(headed(many[0], kid=None))
@@ -138,7 +138,7 @@ PROOFS = {
 
 
 @pytest.mark.parametrize("name", PROOFS)
-def test_refused_proof_says_why(name):
+def test_refused_proof_has_its_reason(name):
     text, reason, detail = PROOFS[name]
     check = ProofVerifier(KeySet([HS.public]), clock=Clock())
     with pytest.raises(LeaderboardError) as refusal:

@@ -37,7 +37,7 @@ OLD, NEW, STATIC = signing("RS256", "old"), signing("ES256", "new"), signing("HS
         ("no-cache, max-age=600", 0),
     ],
 )
-def test_the_age_that_a_provider_names(header, seconds):
+def test_refresh_schedule_uses_max_age_of_the_response(header, seconds):
     assert max_age(header) == seconds
 
 
@@ -45,7 +45,7 @@ def test_the_age_that_a_provider_names(header, seconds):
     ("age", "used"),
     [(None, 900), (0, 300), (299, 300), (3600, 3600), (86400, 86400), (1e9, 86400)],
 )
-def test_a_set_is_used_for_five_minutes_to_a_day(age, used):
+def test_refresh_interval_is_five_minutes_to_a_day(age, used):
     schedule = RefreshSchedule()
     schedule.began(1000)
     schedule.succeeded(1000, age, 0)
@@ -54,7 +54,7 @@ def test_a_set_is_used_for_five_minutes_to_a_day(age, used):
     assert schedule.due == 1000 + used * 0.9
 
 
-def test_failures_are_tried_again_after_ever_longer_times():
+def test_refresh_failures_back_off():
     schedule, waits = RefreshSchedule(), []
     for _ in range(9):
         schedule.began(0)
@@ -66,7 +66,7 @@ def test_failures_are_tried_again_after_ever_longer_times():
     assert schedule.due == 1005
 
 
-def test_an_unknown_key_is_looked_for_once_a_minute_whatever_caused_the_last_fetch():
+def test_refresh_for_unknown_keys_happens_once_a_minute():
     schedule = RefreshSchedule()
     assert schedule.may_refresh(0)
     schedule.began(0)
@@ -74,7 +74,7 @@ def test_an_unknown_key_is_looked_for_once_a_minute_whatever_caused_the_last_fet
     assert schedule.may_refresh(60)
 
 
-def test_a_fetch_that_never_reported_is_not_repeated_at_once():
+def test_refresh_that_never_finished_is_not_repeated_at_once():
     schedule = RefreshSchedule()
     schedule.began(100)
     assert schedule.due == 105
@@ -119,7 +119,7 @@ def kids(remote) -> list[str | None]:
     return [key.kid for key in remote.current().keys]
 
 
-async def test_the_set_is_fetched_once_and_never_per_token(provider, remote, token_verifier, outcomes):
+async def test_jwks_is_fetched_once_and_not_per_token(provider, remote, token_verifier, outcomes):
     await remote.start()
     for _ in range(100):
         assert (await token_verifier.verify(token(OLD))).user_id == "ann"
@@ -127,7 +127,7 @@ async def test_the_set_is_fetched_once_and_never_per_token(provider, remote, tok
     assert outcomes == {"changed": 1}
 
 
-async def test_a_rotation_is_followed_at_the_first_token_of_the_new_key(provider, remote, token_verifier, clock):
+async def test_jwks_is_fetched_at_the_first_token_of_a_new_key(provider, remote, token_verifier, clock):
     await remote.start()
     provider.body = jwks(OLD, NEW)
     clock.now = 60
@@ -139,7 +139,7 @@ async def test_a_rotation_is_followed_at_the_first_token_of_the_new_key(provider
         await token_verifier.verify(token(OLD))
 
 
-async def test_a_flood_of_unknown_keys_causes_one_fetch_a_minute(provider, remote, token_verifier, clock):
+async def test_jwks_is_fetched_once_a_minute_under_a_flood_of_unknown_keys(provider, remote, token_verifier, clock):
     await remote.start()
     provider.asked.clear()
     for second in range(0, 301, 3):
@@ -150,7 +150,7 @@ async def test_a_flood_of_unknown_keys_causes_one_fetch_a_minute(provider, remot
     assert len(provider.asked) == 5
 
 
-async def test_a_flood_at_once_shares_one_fetch_and_does_not_pile_up(provider, remote, token_verifier, clock):
+async def test_concurrent_unknown_keys_share_one_fetch(provider, remote, token_verifier, clock):
     await remote.start()
     provider.asked.clear()
     provider.gate.clear()
@@ -163,7 +163,7 @@ async def test_a_flood_at_once_shares_one_fetch_and_does_not_pile_up(provider, r
     assert len(provider.asked) == 1
 
 
-async def test_a_good_token_is_never_held_up_by_a_slow_provider(provider, remote, token_verifier, clock):
+async def test_valid_token_does_not_wait_for_a_slow_provider(provider, remote, token_verifier, clock):
     await remote.start()
     provider.gate.clear()
     clock.now = 60
@@ -177,7 +177,7 @@ async def test_a_good_token_is_never_held_up_by_a_slow_provider(provider, remote
     assert time.perf_counter() - start < 2.0, "a request waits for its patience, not for the fetch"
 
 
-async def test_a_request_that_is_cut_off_does_not_end_the_fetch_of_the_others(provider, remote, token_verifier, clock):
+async def test_cancelled_request_does_not_end_the_fetch_of_others(provider, remote, token_verifier, clock):
     await remote.start()
     provider.body = jwks(OLD, NEW)
     provider.gate.clear()
@@ -204,9 +204,7 @@ BAD_ANSWERS = {
 
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
-async def test_the_last_good_set_goes_on_when_the_provider_is_bad(
-    name, provider, remote, token_verifier, outcomes, caplog
-):
+async def test_previous_jwks_is_kept_when_the_provider_fails(name, provider, remote, token_verifier, outcomes, caplog):
     provider.status, provider.headers, provider.body, sentence = BAD_ANSWERS[name]
     good, bad = (200, {}, jwks(OLD)), (provider.status, provider.headers, provider.body)
     provider.status, provider.headers, provider.body = good
@@ -228,7 +226,7 @@ async def test_the_last_good_set_goes_on_when_the_provider_is_bad(
     assert outcomes["unchanged"] == 1
 
 
-async def test_a_provider_that_does_not_answer_is_given_up(provider, caplog):
+async def test_fetch_from_a_silent_provider_times_out(provider, caplog):
     provider.gate.clear()
     remote = RemoteKeys(provider.url, timeout=0.3)
     start = time.perf_counter()
@@ -290,7 +288,7 @@ async def no_http():
 
 
 @pytest.mark.parametrize("answer", [nothing, drip, endless, endless_headers, no_http])
-async def test_an_answer_without_end_is_given_up(answer, caplog):
+async def test_fetch_of_an_endless_response_is_aborted(answer, caplog):
     server, url = await raw_server(answer)
     async with server:
         remote = RemoteKeys(url, timeout=0.3)
@@ -302,7 +300,7 @@ async def test_an_answer_without_end_is_given_up(answer, caplog):
         await remote.aclose()
 
 
-async def test_nobody_at_the_address_is_a_fault_and_no_end(provider, caplog):
+async def test_unreachable_provider_is_logged_and_retried(provider, caplog):
     await provider.aclose()
     remote = RemoteKeys(provider.url, timeout=0.5)
     await remote.start()
@@ -310,7 +308,7 @@ async def test_nobody_at_the_address_is_a_fault_and_no_end(provider, caplog):
     await remote.aclose()
 
 
-async def test_a_provider_that_comes_late_is_found_without_any_request(provider, monkeypatch):
+async def test_provider_that_starts_late_is_fetched_without_a_request(provider, monkeypatch):
     monkeypatch.setattr("tornado_app.auth.remote.FIRST_RETRY", 0.02)
     provider.status = 503
     remote = RemoteKeys(provider.url, timeout=0.5)
@@ -323,7 +321,7 @@ async def test_a_provider_that_comes_late_is_found_without_any_request(provider,
     await remote.aclose()
 
 
-async def test_a_set_is_fetched_again_when_its_age_is_up(provider, monkeypatch):
+async def test_jwks_is_fetched_again_after_its_age(provider, monkeypatch):
     monkeypatch.setattr("tornado_app.auth.remote.MIN_LIFETIME", 0.05)
     provider.headers = {"Cache-Control": "public, max-age=0"}
     remote = RemoteKeys(provider.url, timeout=0.5)
@@ -333,7 +331,7 @@ async def test_a_set_is_fetched_again_when_its_age_is_up(provider, monkeypatch):
     await remote.aclose()
 
 
-async def test_it_ends_in_the_middle_of_a_fetch(provider, remote, token_verifier, clock):
+async def test_close_during_a_fetch_ends(provider, remote, token_verifier, clock):
     await remote.start()
     provider.gate.clear()
     clock.now = 60
@@ -345,7 +343,7 @@ async def test_it_ends_in_the_middle_of_a_fetch(provider, remote, token_verifier
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("jwks")]
 
 
-async def test_without_a_provider_an_unknown_key_is_refused_at_once():
+async def test_unknown_key_without_a_provider_is_refused_at_once():
     token_verifier = RefreshingTokenVerifier(
         TokenVerifier(KeySet([OLD.public]), audience=None, issuer=None, clock=Clock())
     )

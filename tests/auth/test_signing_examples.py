@@ -63,7 +63,7 @@ def example(request) -> str:
     return request.param
 
 
-def test_the_service_s_verifier_accepts_what_it_signs(example: str):
+def test_example_signs_what_the_service_accepts(example: str):
     check = ProofVerifier(KeySet([secret_key(KEY)]))
     before = int(time.time())
     proof = check.verify(sign(example, "alice@example.com", ODD, "50", "level-8c1f:~!"))
@@ -72,20 +72,20 @@ def test_the_service_s_verifier_accepts_what_it_signs(example: str):
     assert proof.expires_at - proof.issued_at == 60
 
 
-def test_it_makes_an_id_where_none_is_given(example: str):
+def test_example_creates_an_id_if_none_is_given(example: str):
     check = ProofVerifier(KeySet([secret_key(KEY)]))
     ids = {check.verify(sign(example, "alice", "level_complete", "50")).id for _ in range(2)}
     assert len(ids) == 2
 
 
-def test_it_says_how_it_is_used(example: str):
+def test_example_prints_its_usage(example: str):
     for done in (run(example), run(example, "alice", "level_complete", "50", key=None), run(example, "a", "b", "many")):
         assert done.returncode != 0
         assert not done.stdout
         assert KEY not in done.stderr
 
 
-def test_the_one_with_a_private_key_is_accepted_by_its_public_half():
+def test_example_with_a_private_key_is_accepted_with_its_public_key():
     private = ec_private_pem().decode()
     proof = sign("sign_action_es256.mjs", "alice", ODD, "50", "level-8c1f", key=private)
     checked = ProofVerifier(KeySet([public_key(public_pem(private.encode()))])).verify(proof)
@@ -105,7 +105,7 @@ def service(module_database, tmp_path_factory):
     service.close()
 
 
-def test_a_client_forwards_it_and_it_counts_once(service: RunningService, example: str):
+def test_example_proof_counts_once(service: RunningService, example: str):
     player = example.replace(".", "-")
     proof = sign(example, player, "boss_defeated", "5000", "level-8c1f")
     who = token(player)
@@ -120,7 +120,7 @@ def test_a_client_forwards_it_and_it_counts_once(service: RunningService, exampl
     assert service.get(f"/api/v1/players/{player}").json["score"] == 5000
 
 
-def test_it_is_for_nobody_and_nothing_else(service: RunningService):
+def test_example_proof_is_refused_for_another_player_or_action(service: RunningService):
     proof = sign("sign_action.py", "alice", "level_complete", "50", "level-1")
     for path, body, who in (
         ("/api/score", {"score": 51}, "alice"),
@@ -140,7 +140,7 @@ def test_it_is_for_nobody_and_nothing_else(service: RunningService):
     assert service.get("/api/v1/players/alice").status == 404
 
 
-def test_one_id_is_one_action(service: RunningService):
+def test_example_id_identifies_one_action(service: RunningService):
     who = token("bob")
     for points, status in (("50", 201), ("51", 409)):
         proof = sign("sign_action.py", "bob", "level_complete", points, "level-1")
@@ -149,7 +149,7 @@ def test_one_id_is_one_action(service: RunningService):
     assert service.get("/api/v1/players/bob").json["score"] == 50
 
 
-def test_each_front_end_takes_one(service: RunningService):
+def test_example_proof_is_accepted_by_every_frontend(service: RunningService):
     requests = {
         "/api/score": {"score": 50},
         "/api/update-score": {"increment": 50, "action_type": "level_complete"},
@@ -169,7 +169,7 @@ def test_each_front_end_takes_one(service: RunningService):
 # -- the page -------------------------------------------------------------------------------------
 
 
-def test_the_page_links_what_there_is_and_names_settings_that_there_are():
+def test_signing_page_links_and_settings_exist():
     page = (ROOT / "docs" / "signing.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page)
     assert {path.name for path in EXAMPLES.glob("sign_*")} <= {Path(link).name for link in links}
@@ -181,7 +181,7 @@ def test_the_page_links_what_there_is_and_names_settings_that_there_are():
     assert "### How long an action's id is remembered" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
 
-def test_the_claims_on_the_page_are_those_of_the_examples():
+def test_signing_page_claims_equal_those_of_the_examples():
     page = (ROOT / "docs" / "signing.md").read_text(encoding="utf-8")
     claims = re.findall(r"^\| `([a-z]{3})` \| (?!is taken)", page, re.MULTILINE)
     header, payload, _ = sign("sign_action.py", "alice", "level_complete", "50").split(".")

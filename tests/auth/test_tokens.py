@@ -46,7 +46,7 @@ def verifier(*keys: VerificationKey, clock: Clock | None = None, **settings) -> 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("kid", [None, "2026-01"])
-def test_a_minted_token_is_accepted(algorithm, kid):
+def test_minted_token_is_accepted(algorithm, kid):
     key = signing(algorithm, kid)
     token = mint(
         key, sub="ann", ttl=60, name="Ann", scopes=["scores:write"], audience="leaderboard",
@@ -67,7 +67,7 @@ def test_a_minted_token_is_accepted(algorithm, kid):
         *(({"sub": subject}, subject) for subject in SUBJECTS),
     ],
 )
-def test_the_user_is_sub_or_user_id(changes, user_id):
+def test_user_id_is_sub_or_user_id(changes, user_id):
     key = signing("HS256")
     assert verifier(key.public).verify(forge(key, claims(**changes))).user_id == user_id
 
@@ -97,7 +97,7 @@ def test_the_user_is_sub_or_user_id(changes, user_id):
         ({"picture": ["https://img.example/a.png"]}, Profile()),
     ],
 )
-def test_a_profile_that_cannot_be_shown_is_left_out(changes, profile):
+def test_invalid_profile_claims_are_dropped(changes, profile):
     key = signing("HS256")
     assert verifier(key.public).verify(forge(key, claims(**changes))).profile == profile
 
@@ -117,13 +117,13 @@ def test_a_profile_that_cannot_be_shown_is_left_out(changes, profile):
         ("scores:write\tleaderboard:admin", set()),
     ],
 )
-def test_only_known_scopes_are_kept(scope, scopes):
+def test_unknown_scopes_are_dropped(scope, scopes):
     key = signing("HS256")
     assert verifier(key.public).verify(forge(key, claims(scope=scope))).scopes == scopes
 
 
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+jwt"])
-def test_the_usual_types_are_accepted(typ):
+def test_common_token_types_are_accepted(typ):
     key = signing("HS256")
     assert verifier(key.public).verify(forge(key, claims(), {"alg": "HS256", "typ": typ}))
     assert verifier(key.public).verify(forge(key, claims(), {"alg": "HS256"}))
@@ -146,7 +146,7 @@ def test_the_usual_types_are_accepted(typ):
         (None, ..., True),
     ],
 )
-def test_the_audience_counts_where_one_is_configured(audience, claim, good):
+def test_audience_is_checked_if_configured(audience, claim, good):
     key = signing("HS256")
     check = verifier(key.public, audience=audience)
     token = forge(key, claims(aud=claim))
@@ -173,7 +173,7 @@ def test_the_audience_counts_where_one_is_configured(audience, claim, good):
         (NOW + 600, ..., NOW + 61, 0, InvalidToken),
     ],
 )
-def test_the_times(exp, nbf, iat, leeway, refusal):
+def test_token_times_are_checked(exp, nbf, iat, leeway, refusal):
     key = signing("HS256")
     check = verifier(key.public, leeway=leeway)
     token = forge(key, claims(exp=exp, nbf=nbf, iat=iat))
@@ -184,7 +184,7 @@ def test_the_times(exp, nbf, iat, leeway, refusal):
             check.verify(token)
 
 
-def test_a_remembered_token_is_not_checked_again_and_still_ends_on_time():
+def test_cached_token_is_not_verified_again_and_expires_on_time():
     clock, key = Clock(), CountedKey(signing("HS256"))
     check = verifier(key.public, clock=clock)
     token = forge(signing("HS256"), claims(nbf=NOW - 10))
@@ -197,7 +197,7 @@ def test_a_remembered_token_is_not_checked_again_and_still_ends_on_time():
         check.verify(token)
 
 
-def test_a_remembered_token_follows_a_clock_that_steps_both_ways():
+def test_cached_token_follows_a_clock_that_steps_both_ways():
     clock, key = Clock(), signing("HS256")
     check = verifier(key.public, clock=clock)
     token = forge(key, claims(nbf=NOW - 10, exp=NOW + 10))
@@ -210,7 +210,7 @@ def test_a_remembered_token_follows_a_clock_that_steps_both_ways():
                 check.verify(token)
 
 
-def test_the_memory_is_bounded_and_keeps_the_tokens_in_use():
+def test_token_cache_is_bounded_and_keeps_the_tokens_in_use():
     key = CountedKey(signing("HS256"))
     check = verifier(key.public, cache_size=3)
     tokens = [forge(signing("HS256"), claims(sub=f"player-{n}")) for n in range(50)]
@@ -221,7 +221,7 @@ def test_the_memory_is_bounded_and_keeps_the_tokens_in_use():
     assert len(check._cache) == 3
 
 
-def test_refusals_take_no_memory():
+def test_refused_tokens_are_not_cached():
     key = signing("HS256")
     check = verifier(key.public)
     for n in range(100):
@@ -231,7 +231,7 @@ def test_refusals_take_no_memory():
     assert not check._cache
 
 
-def test_a_key_that_is_withdrawn_ends_its_remembered_tokens():
+def test_withdrawn_key_drops_its_cached_tokens():
     old, new = signing("HS256", number=1), signing("HS256", number=2)
     keys = ChangingKeys(KeySet([old.public]))
     check = TokenVerifier(keys, audience=None, issuer=None, clock=Clock())
@@ -244,7 +244,7 @@ def test_a_key_that_is_withdrawn_ends_its_remembered_tokens():
         check.verify(token)
 
 
-def test_a_token_says_which_of_several_keys_it_was_signed_with():
+def test_kid_selects_one_of_several_keys():
     keys = [signing("RS256", "a"), signing("ES256", "b"), signing("HS256", "c"), signing("HS256", "d", 1)]
     check = verifier(*(key.public for key in keys))
     for key in keys:
@@ -257,7 +257,7 @@ def test_a_token_says_which_of_several_keys_it_was_signed_with():
         check.verify(forge(keys[0], claims(), {"alg": "RS256", "kid": "b"}))
 
 
-def test_an_unknown_key_id_is_told_apart_from_a_bad_signature():
+def test_unknown_kid_is_distinguished_from_a_bad_signature():
     key = signing("ES256", "old")
     check = verifier(key.public)
     with pytest.raises(UnknownTokenKey) as refusal:
@@ -268,13 +268,13 @@ def test_an_unknown_key_id_is_told_apart_from_a_bad_signature():
     assert not isinstance(refusal.value, UnknownTokenKey)
 
 
-def test_a_key_without_an_id_checks_tokens_that_name_one():
+def test_key_without_id_verifies_tokens_with_a_kid():
     key = signing("RS256")
     check = verifier(key.public)
     assert check.verify(forge(key, claims(), {"alg": "RS256", "kid": "the provider's name"})).user_id == "ann"
 
 
-def test_without_a_key_id_only_a_few_keys_are_tried():
+def test_token_without_kid_is_verified_with_a_few_keys_only():
     keys = [signing("HS256", f"k{n}", n) for n in range(9)]
     with pytest.raises(InvalidToken):
         verifier(*(key.public for key in keys)).verify(forge(keys[0], claims()))

@@ -23,17 +23,17 @@ def go():
 
 
 @pytest.mark.parametrize("command", [("vet", "./..."), ("test", "./...")])
-def test_its_own(go, command):
+def test_go_tests_of_the_load_generator_pass(go, command):
     done = subprocess.run([go, *command], cwd=SOURCE, capture_output=True, text=True, timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_is_formatted(go):
+def test_go_code_is_formatted(go):
     done = subprocess.run(["gofmt", "-l", "."], cwd=SOURCE, capture_output=True, text=True, timeout=BUILD_SECONDS)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_without_go_it_says_what_to_install(monkeypatch, tmp_path):
+def test_load_generator_without_go_names_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("bench.generator.CACHE", tmp_path)
     with pytest.raises(Failed, match="golang-go"):

@@ -20,7 +20,7 @@ def result(**raw) -> Result:
     )
 
 
-def test_a_cell_is_the_median_and_the_range():
+def test_report_cell_is_median_and_range():
     found = report()
     for value in (3.0, 1.0, 2.0, math.nan):
         found.add("row", us=value)
@@ -29,7 +29,7 @@ def test_a_cell_is_the_median_and_the_range():
     assert found.median("row", "us") == 2.0
 
 
-def test_what_was_not_measured_is_said_so():
+def test_report_marks_what_was_not_measured():
     found = report(Target("at most 1", "row", "us", 1.0))
     found.add("row")
     assert "| row | – | – |" in found.markdown()
@@ -37,14 +37,14 @@ def test_what_was_not_measured_is_said_so():
 
 
 @pytest.mark.parametrize(("least", "verdict"), [(False, "not reached"), (True, "reached")])
-def test_a_target_is_judged_by_the_median(least, verdict):
+def test_report_target_is_judged_by_the_median(least, verdict):
     found = report(Target("bound", "row", "us", 2.0, least))
     for value in (1.0, 3.0, 9.0):
         found.add("row", us=value)
     assert f"bound: 3.0, **{verdict}**" in found.markdown()
 
 
-def test_a_run_whose_generator_was_too_busy_is_void():
+def test_report_voids_a_run_with_a_busy_generator():
     found = report()
     assert found.saw(result())
     assert not found.saw(result(), result(generator_share=MOST_GENERATOR + 0.01))
@@ -52,24 +52,24 @@ def test_a_run_whose_generator_was_too_busy_is_void():
     assert "3 runs, 1 of them void" in found.markdown()
 
 
-def test_what_a_peer_refused_is_noted():
+def test_report_notes_refused_requests():
     found = report()
     found.saw(result(refused={"503": 4}))
     assert "- a peer did not accept everything: 4 answers 503" in found.markdown()
 
 
-def test_failures_are_told():
+def test_report_lists_failures():
     assert result().failures == ""
     text = result(refused={"429": 2}, errors=1, last_error="EOF", unsent=3).failures
     assert text == "2 answers 429, 1 errors, such as EOF, 3 requests were never sent, it was so far behind"
 
 
-def test_cpu_is_for_each_accepted_request():
+def test_report_cpu_is_per_accepted_request():
     found = result(accepted=200, cpu_seconds={"server": 0.02, "mongod": 0.01})
     assert found.cpu_us == pytest.approx(150)
     assert found.group_cpu_us("mongod") == pytest.approx(50)
 
 
-def test_a_ratio_to_nothing_is_no_number():
+def test_report_ratio_to_zero_is_not_a_number():
     assert ratio(6, 3) == 2
     assert math.isnan(ratio(1, 0))

@@ -55,7 +55,7 @@ def test_accepted_token_is_described_and_not_printed(capsys):
     assert SECRET not in printed
 
 
-def test_token_is_read_from_standard_input_also_with_its_scheme(capsys, monkeypatch):
+def test_token_is_read_from_stdin_with_or_without_scheme(capsys, monkeypatch):
     token = mint(KEY, sub="ann", ttl=600)
     for text in (token, f"{token}\n", f"Bearer {token}\n", f"  bearer  {token}"):
         monkeypatch.setattr("sys.stdin", io.StringIO(text))
@@ -73,7 +73,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_refused_token_says_why_and_what_to_do(capsys, reason):
+def test_refused_token_is_reported_with_reason_and_remedy(capsys, reason):
     changes, flags, detail = REFUSED[reason]
     token = forge(KEY, claims(**{"exp": time.time() + 600, "iat": time.time(), **changes}))
     code, rows, printed = run(capsys, "token", "--check", token, *flags)
@@ -93,13 +93,13 @@ def test_token_with_a_bad_signature_shows_claims_as_not_verified(capsys):
     assert 'claims (not verified)\n{\n  "sub": "ann"' in printed
 
 
-def test_text_that_is_no_token_is_refused_without_a_word_of_it(capsys):
+def test_text_that_is_not_a_token_is_refused_and_not_printed(capsys):
     code, rows, printed = run(capsys, "token", "--check", "hunter22.hunter22")
     assert (code, rows["reason"], rows["header"]) == (1, "malformed", "cannot be read")
     assert "hunter22" not in printed
 
 
-def test_control_characters_of_a_token_stay_out_of_the_terminal(capsys):
+def test_control_characters_of_a_token_are_escaped(capsys):
     token = forge(KEY, claims(sub="a", nickname="x\x1b[2Jy", exp=time.time() + 60, iat=time.time()))
     assert "\x1b" not in run(capsys, "token", "--check", token)[2]
 
@@ -137,7 +137,7 @@ def test_token_is_checked_with_the_keys_of_the_settings(capsys, monkeypatch, tmp
     assert "secret=1" not in printed
 
 
-def test_keys_that_cannot_be_had_are_an_error_that_says_what_to_do(capsys, monkeypatch):
+def test_unavailable_keys_are_an_error_with_the_remedy(capsys, monkeypatch):
     token = mint(KEY, sub="ann", ttl=600)
     monkeypatch.delenv("LEADERBOARD_JWT_KEY")
     code, _, printed = run(capsys, "token", "--check", token, "--jwt-jwks-url", "http://127.0.0.1:1/jwks")
@@ -191,13 +191,13 @@ def test_accepted_proof_is_described(capsys):
         (("--proof-lifetime", "30s"), "lifetime"),
     ],
 )
-def test_proof_for_another_request_says_so(capsys, flags, reason):
+def test_proof_for_another_request_is_reported(capsys, flags, reason):
     proof = sign_action(PROOF_KEY, sub="ann", action_type="boss", points=7, action_id="a-1")
     code, rows, _ = run(capsys, "sign-action", "--check", proof, *flags)
     assert (code, rows["reason"], rows["error"]) == (1, reason, "invalid_action_proof")
 
 
-def test_proof_is_told_from_a_token(capsys):
+def test_proof_is_distinguished_from_a_token(capsys):
     token = mint(KEY, sub="ann", ttl=600)
     proof = sign_action(PROOF_KEY, sub="ann", action_type="boss", points=7)
     assert run(capsys, "sign-action", "--check", token)[1]["reason"] == "type"

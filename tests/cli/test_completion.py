@@ -37,7 +37,7 @@ TYPED = (
 @pytest.mark.parametrize(
     "shell", ["bash", *(pytest.param(shell, marks=pytest.mark.long) for shell in completion.SHELLS if shell != "bash")]
 )
-def test_a_shell_completes_commands_flags_values_and_files(shell, tmp_path, monkeypatch):
+def test_shell_completes_commands_flags_values_and_files(shell, tmp_path, monkeypatch):
     program, setup = SHELLS[shell]
     if shutil.which(shell) is None:
         missing(f"{shell} is not installed")
@@ -63,7 +63,7 @@ def screen(command: Command) -> str:
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)
-def test_the_script_names_every_flag_and_no_secret(shell, capsys):
+def test_completion_script_names_every_flag_and_no_secret(shell, capsys):
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     for setting in SETTINGS:

@@ -72,7 +72,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     return output.err
 
 
-def test_serve_hands_the_settings_over(part):
+def test_serve_passes_the_settings_on(part):
     part.outcome = 7
     assert main(["serve", "--port", "0", "--rate-limit", "5/s", "--auto-register", "--log-format=json"]) == 7
     (config,) = part.given
@@ -90,24 +90,24 @@ def test_serve_hands_the_settings_over(part):
         (["--auto-register", "--no-auto-register"], False),
     ],
 )
-def test_a_switch_alone_sets_it(part, flags: list[str], value: bool):
+def test_switch_without_value_sets_it(part, flags: list[str], value: bool):
     main(["serve", *flags])
     assert part.given[0].auto_register is value
 
 
-def test_a_switch_can_be_turned_off_over_the_environment(part, monkeypatch):
+def test_switch_turned_off_overrides_the_environment(part, monkeypatch):
     monkeypatch.setenv("LEADERBOARD_AUTO_REGISTER", "true")
     main(["serve", "--no-auto-register"])
     assert part.given[0].auto_register is False
 
 
-def test_demo_has_players_too(part):
+def test_demo_starts_players(part):
     assert main(["demo", "--players", "3", "--port", "0"]) == 0
     config, players = part.given
     assert (config.port, players) == (0, 3)
 
 
-def test_the_demo_s_players_need_no_proofs_on_any_database(part, monkeypatch, capsys):
+def test_demo_players_need_no_proofs_on_any_database(part, monkeypatch, capsys):
     monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
     assert main(["demo", "--mongodb-uri", "mongodb://db"]) == 0
     assert part.given[0].proof_policy == "optional"
@@ -121,13 +121,13 @@ def test_the_demo_s_players_need_no_proofs_on_any_database(part, monkeypatch, ca
     assert len(part.given) == 4
 
 
-def test_watch_gets_the_address(part):
+def test_watch_receives_the_address(part):
     main(["watch", "https://board.example"])
     main(["watch"])
     assert part.given == ["https://board.example", "http://127.0.0.1:8000"]
 
 
-def test_every_fault_of_the_settings_is_a_line_and_nothing_starts(part, capsys):
+def test_serve_with_invalid_settings_prints_a_line_each_and_does_not_start(part, capsys):
     assert main(["serve", "--port", "x", "--host", "a b", "--tls-cert-file", "c"]) == 2
     output = capsys.readouterr()
     assert [line.split(" ")[1] for line in output.err.splitlines()] == ["host", "port", "tls_cert_file"]
@@ -135,13 +135,13 @@ def test_every_fault_of_the_settings_is_a_line_and_nothing_starts(part, capsys):
     assert not part.given
 
 
-def test_what_keeps_it_from_starting_is_said_without_a_traceback(part, capsys):
+def test_startup_error_is_printed_without_a_traceback(part, capsys):
     part.outcome = StartupError("no mongod found; install one")
     assert main(["serve"]) == 1
     assert capsys.readouterr().err == "error: no mongod found; install one\n"
 
 
-def test_ctrl_c_ends_quietly(part, capsys):
+def test_ctrl_c_ends_without_a_traceback(part, capsys):
     part.outcome = KeyboardInterrupt()
     assert main(["serve"]) == 130
     assert capsys.readouterr() == ("", "")
@@ -175,11 +175,11 @@ def test_ctrl_c_ends_quietly(part, capsys):
         (["demo", "--players", "٣"], "whole number of 1"),
     ],
 )
-def test_a_wrong_command_line_is_answered_in_one_line(capsys, argv: list[str], message: str):
+def test_invalid_command_line_is_one_line_of_error(capsys, argv: list[str], message: str):
     assert message in refused(capsys, *argv)
 
 
-def test_a_key_on_the_command_line_is_refused_and_not_repeated(capsys):
+def test_key_on_the_command_line_is_refused_and_not_printed(capsys):
     for argv in (["serve", "--jwt-key", SECRET], ["serve", f"--jwt-key={SECRET}"], ["serve", f"--jwt-kye={SECRET}"]):
         assert SECRET not in refused(capsys, *argv)
     assert "LEADERBOARD_JWT_KEY or --jwt-key-file" in refused(capsys, "serve", "--jwt-key", SECRET)
@@ -194,7 +194,7 @@ def test_each_command_has_help(capsys, command: str):
     assert f"usage: leaderboard {command}" in capsys.readouterr().out
 
 
-def test_the_help_of_serve_names_every_setting(capsys):
+def test_help_of_serve_names_every_setting(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     text = " ".join(capsys.readouterr().out.split())
@@ -204,7 +204,7 @@ def test_the_help_of_serve_names_every_setting(capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_describes_a_command_as_its_flag_does(capsys, command: str):
+def test_help_command_equals_the_help_flag(capsys, command: str):
     with pytest.raises(SystemExit):
         main([command, "--help"])
     described = capsys.readouterr().out
@@ -212,7 +212,7 @@ def test_help_describes_a_command_as_its_flag_does(capsys, command: str):
     assert capsys.readouterr().out == described
 
 
-def test_help_alone_lists_the_commands_and_the_exit_codes(capsys):
+def test_help_lists_commands_and_exit_codes(capsys):
     assert main(["help"]) == 0
     text = capsys.readouterr().out
     assert all(f"\n    {command}" in text for command in COMMANDS)
@@ -223,14 +223,14 @@ def test_help_alone_lists_the_commands_and_the_exit_codes(capsys):
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
-def test_version(capsys, flag):
+def test_version_is_printed(capsys, flag):
     with pytest.raises(SystemExit) as caught:
         main([flag])
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"leaderboard {__version__}\n"
 
 
-def test_check_config_prints_what_is_in_force_and_from_where(capsys, monkeypatch, tmp_path):
+def test_check_config_prints_values_and_sources(capsys, monkeypatch, tmp_path):
     (tmp_path / "c.yaml").write_text("port: 81\n")
     monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
     monkeypatch.setenv("LEADERBOARD_PROOF_KEY", PROOF_SECRET)
@@ -248,7 +248,7 @@ def test_check_config_prints_what_is_in_force_and_from_where(capsys, monkeypatch
     assert output.err.startswith("warning: --mongodb-uri holds credentials")
 
 
-def test_check_config_prints_only_what_was_changed(capsys, monkeypatch, tmp_path):
+def test_check_config_changed_prints_only_changed_settings(capsys, monkeypatch, tmp_path):
     (tmp_path / "c.yaml").write_text("port: 81\nrate_limit: 10/60s\nallowed_origins: [https://a.example]\n")
     monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
     assert main(["check-config", "--changed", "--config", "c.yaml", "--auto-register"]) == 0
@@ -263,12 +263,12 @@ def test_check_config_prints_only_what_was_changed(capsys, monkeypatch, tmp_path
     assert SECRET not in output.out + output.err
 
 
-def test_check_config_of_defaults_has_changed_nothing(capsys):
+def test_check_config_changed_of_defaults_is_empty(capsys):
     assert main(["check-config", "--changed"]) == 0
     assert capsys.readouterr() == ("", "every setting has its default\n")
 
 
-def test_check_config_as_json_has_values_as_in_the_file(capsys, monkeypatch, tmp_path):
+def test_check_config_json_has_values_as_in_the_file(capsys, monkeypatch, tmp_path):
     (tmp_path / "c.yaml").write_text("port: 81\nallowed_origins: [https://a.example, https://b.example]\n")
     monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
     monkeypatch.setenv("LEADERBOARD_PROOF_KEY", PROOF_SECRET)
@@ -299,7 +299,7 @@ def test_check_config_as_json_has_values_as_in_the_file(capsys, monkeypatch, tmp
     assert list(changed) == ["config", "port", "mongodb_uri", "jwt_key", "proof_key", "rate_limit", "allowed_origins"]
 
 
-def test_a_file_of_the_values_in_the_json_sets_the_same(capsys, tmp_path):
+def test_check_config_json_values_as_a_file_set_the_same(capsys, tmp_path):
     """Value by value, JSON is a notation of the settings file."""
     main(["check-config", "--json"])
     settings = json.loads(capsys.readouterr().out)["settings"]
@@ -311,7 +311,7 @@ def test_a_file_of_the_values_in_the_json_sets_the_same(capsys, tmp_path):
     assert list(json.loads(capsys.readouterr().out)["settings"]) == ["config", "action_proof"]
 
 
-def test_check_config_ends_with_2_where_something_is_wrong(capsys):
+def test_check_config_with_invalid_settings_exits_with_2(capsys):
     assert main(["check-config", "--port", "x"]) == 2
     output = capsys.readouterr()
     assert not output.out
@@ -323,7 +323,7 @@ def test_openapi_prints_json(part, capsys):
     assert json.loads(capsys.readouterr().out) == part.document()
 
 
-def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
+def test_closed_pipe_causes_no_traceback(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-m", "tornado_app", "check-config"], cwd=ROOT, env={"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -28,7 +28,7 @@ def opened(text: str, secret: str = SECRET) -> Proof:
     return ProofVerifier(KeySet([secret_key(secret)])).verify(text.strip())
 
 
-def test_it_signs_with_a_key_made_in_the_data_folder(capsys, tmp_path):
+def test_sign_action_uses_the_generated_key_of_the_data_folder(capsys, tmp_path):
     folder = tmp_path / "data"
     assert main([*ACTION, "--data-dir", str(folder)]) == 0
     first = capsys.readouterr()
@@ -44,7 +44,7 @@ def test_it_signs_with_a_key_made_in_the_data_folder(capsys, tmp_path):
     assert proofs[0].id != proofs[1].id
 
 
-def test_it_signs_what_it_is_told_with_the_configured_key(capsys, monkeypatch, tmp_path):
+def test_sign_action_uses_the_configured_key(capsys, monkeypatch, tmp_path):
     (tmp_path / "key").write_text(f"{SECRET}\n")
     wanted = ["--points", "5000", "--id", "boss-8c1f", "--ttl", "30s"]
     for given in (["--proof-key-file", "key"], []):
@@ -61,7 +61,7 @@ def test_it_signs_what_it_is_told_with_the_configured_key(capsys, monkeypatch, t
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
-def test_it_holds_for_as_long_as_the_service_takes_it(capsys, monkeypatch):
+def test_sign_action_is_valid_as_long_as_the_service_accepts(capsys, monkeypatch):
     monkeypatch.setenv("LEADERBOARD_PROOF_KEY", SECRET)
     assert main([*ACTION, "--proof-lifetime", "20s"]) == 0
     proof = opened(capsys.readouterr().out)
@@ -70,7 +70,7 @@ def test_it_holds_for_as_long_as_the_service_takes_it(capsys, monkeypatch):
     assert "at most 60 s (proof_lifetime)" in capsys.readouterr().err
 
 
-def test_it_needs_nothing_that_only_the_service_needs(capsys, monkeypatch):
+def test_sign_action_needs_no_settings_of_the_service_only(capsys, monkeypatch):
     monkeypatch.setenv("LEADERBOARD_PROOF_KEY", SECRET)
     monkeypatch.setenv("LEADERBOARD_MONGODB_URI", "mongodb://db")
     assert main(ACTION) == 0
@@ -80,7 +80,7 @@ def test_it_needs_nothing_that_only_the_service_needs(capsys, monkeypatch):
     assert main(["token", "--sub", "alice"]) == 0
 
 
-def test_a_type_that_has_no_points_is_signed_with_a_warning(capsys, monkeypatch, tmp_path):
+def test_sign_action_of_a_type_without_points_warns(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("LEADERBOARD_PROOF_KEY", SECRET)
     boss = ["sign-action", "--sub", "alice", "--type", "boss"]
     assert main(boss) == 0
@@ -94,7 +94,7 @@ def test_a_type_that_has_no_points_is_signed_with_a_warning(capsys, monkeypatch,
 @pytest.mark.parametrize(
     "wrong", [["--id", "a b"], ["--id", ""], ["--id", "x" * 129], ["--type", "x" * 129], ["--type", ""]]
 )
-def test_what_no_service_could_accept_is_not_signed(capsys, monkeypatch, wrong: list[str]):
+def test_sign_action_refuses_what_no_service_would_accept(capsys, monkeypatch, wrong: list[str]):
     monkeypatch.setenv("LEADERBOARD_PROOF_KEY", SECRET)
     assert main([*ACTION, *wrong]) == 2
     output = capsys.readouterr()
@@ -102,7 +102,7 @@ def test_what_no_service_could_accept_is_not_signed(capsys, monkeypatch, wrong: 
     assert not output.out
 
 
-def test_it_says_why_it_cannot_sign(capsys, monkeypatch, tmp_path):
+def test_sign_action_reports_why_it_cannot_sign(capsys, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "proof.key").write_text("short")
@@ -122,7 +122,7 @@ def test_it_says_why_it_cannot_sign(capsys, monkeypatch, tmp_path):
     assert "ES256 proofs cannot be signed here" in capsys.readouterr().err
 
 
-def test_it_loads_neither_server_nor_driver(tmp_path):
+def test_sign_action_imports_neither_server_nor_driver(tmp_path):
     code = (
         "import sys; from tornado_app.cli.main import main;"
         "main(['sign-action', '--sub', 'a', '--type', 'daily_login', '--data-dir', 'd']);"

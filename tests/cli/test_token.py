@@ -23,7 +23,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(setting.variable, raising=False)
 
 
-def test_token_signs_with_a_key_made_in_the_data_folder(capsys, tmp_path):
+def test_token_uses_the_generated_key_of_the_data_folder(capsys, tmp_path):
     folder = tmp_path / "data"
     argv = ["token", "--sub", "alice", "--name", "Zoë", "--ttl", "2h", "--data-dir", str(folder)]
     assert main(argv) == 0
@@ -45,7 +45,7 @@ def test_token_signs_with_a_key_made_in_the_data_folder(capsys, tmp_path):
     assert (claims["scope"], claims["picture"]) == ("scores:write leaderboard:admin", "https://x.example/a")
 
 
-def test_token_signs_with_the_configured_key_for_the_configured_service(capsys, monkeypatch, tmp_path):
+def test_token_uses_the_configured_key_audience_and_issuer(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("LEADERBOARD_JWT_KEY", SECRET)
     monkeypatch.setenv("LEADERBOARD_JWT_AUDIENCE", "game")
     assert main(["token", "--sub", "bob", "--jwt-issuer", "me"]) == 0
@@ -55,19 +55,19 @@ def test_token_signs_with_the_configured_key_for_the_configured_service(capsys, 
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_token_is_for_any_user_id(capsys, subject):
+def test_token_is_signed_for_any_user_id(capsys, subject):
     assert main(["token", f"--sub={subject}"]) == 0
     assert jwt.get_unverified_claims(capsys.readouterr().out.strip())["sub"] == subject
 
 
 @pytest.mark.parametrize("subject", ["", " ann", "ann ", "a\tb", "Zoë", "x" * 256])
-def test_token_for_what_can_be_no_user_id_says_what_one_is(capsys, subject):
+def test_token_for_an_invalid_user_id_describes_a_valid_one(capsys, subject):
     with pytest.raises(SystemExit):
         main(["token", f"--sub={subject}"])
     assert "a user id has 1 to 255 printable ASCII characters" in capsys.readouterr().err
 
 
-def test_token_says_why_it_cannot_sign(capsys, monkeypatch, tmp_path):
+def test_token_reports_why_it_cannot_sign(capsys, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "jwt.key").write_text("short")
@@ -79,18 +79,18 @@ def test_token_says_why_it_cannot_sign(capsys, monkeypatch, tmp_path):
     assert "LEADERBOARD_JWT_KEY" in capsys.readouterr().err
 
 
-def test_token_does_not_sign_for_a_public_key(capsys, monkeypatch):
+def test_token_with_a_public_key_is_refused(capsys, monkeypatch):
     monkeypatch.setenv("LEADERBOARD_JWT_KEY", make_pair(1)[0].decode())
     assert main(["token", "--sub", "a", "--jwt-algorithm", "ES256"]) == 2
     assert "ES256 tokens cannot be signed here" in capsys.readouterr().err
 
 
-def test_token_does_not_sign_for_an_identity_provider(capsys):
+def test_token_with_an_identity_provider_is_refused(capsys):
     assert main(["token", "--sub", "a", "--jwt-jwks-url", "https://id.example/jwks"]) == 2
     assert "jwt_jwks_url: tokens cannot be signed here" in capsys.readouterr().err
 
 
-def test_token_loads_neither_server_nor_driver(tmp_path):
+def test_token_imports_neither_server_nor_driver(tmp_path):
     code = (
         "import sys; from tornado_app.cli.main import main; main(['token', '--sub', 'a', '--data-dir', 'd']);"
         "print({'tornado', 'pymongo', 'bson', 'asyncio', 'prometheus_client'} & set(sys.modules))"

@@ -89,7 +89,7 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-def test_it_builds_all_once_and_says_what(machine):
+def test_build_builds_all_programs_once_and_prints_them(machine):
     code, said = machine.build()
     assert code == 0, said
     assert f"Building kube-apiserver for the test cluster (2 of {len(CLUSTER | CRDS)}, once)" in said
@@ -98,7 +98,7 @@ def test_it_builds_all_once_and_says_what(machine):
     assert machine.compiled() == len(CLUSTER)
 
 
-def test_what_a_node_needs_is_built_when_it_is_asked_for(machine):
+def test_build_of_the_node_programs_is_optional(machine):
     assert machine.build()[0] == 0
     assert machine.built("node") == {}
     code, said = machine.build("node")
@@ -107,7 +107,7 @@ def test_what_a_node_needs_is_built_when_it_is_asked_for(machine):
     assert (set(machine.built()), set(machine.built("node"))) == (set(CLUSTER | CRDS), set(NODE))
 
 
-def test_an_interrupted_build_leaves_nothing_half_and_goes_on_where_it_was(machine):
+def test_interrupted_build_leaves_no_partial_program_and_continues(machine):
     with machine.spawn(ENDLESS="kube-apiserver") as process:
         wait_until(machine.leftovers, what="the endless build")
         wait_until(lambda: machine.compiled() == 2, what="the second program")
@@ -120,7 +120,7 @@ def test_an_interrupted_build_leaves_nothing_half_and_goes_on_where_it_was(machi
     assert machine.compiled() == len(CLUSTER) + 1
 
 
-def test_two_at_the_same_time_build_each_program_once(machine):
+def test_concurrent_builds_build_each_program_once(machine):
     with machine.spawn() as one, machine.spawn() as other:
         for process in (one, other):
             process.communicate(timeout=60)
@@ -128,14 +128,14 @@ def test_two_at_the_same_time_build_each_program_once(machine):
     assert machine.compiled() == len(CLUSTER)
 
 
-def test_a_build_that_fails_says_what_the_compiler_said(machine):
+def test_failed_build_prints_the_compiler_error(machine):
     code, said = machine.build(BROKEN="kube-scheduler")
     assert code == 1
     assert "cannot find package" in said
     assert "kube-scheduler" not in machine.built()
 
 
-def test_what_kubebuilder_has_is_not_built(machine, tmp_path):
+def test_build_skips_programs_of_kubebuilder(machine, tmp_path):
     assets = tmp_path / "assets"
     assets.mkdir()
     for name in ("etcd", "kube-apiserver", "kubectl"):
@@ -146,13 +146,13 @@ def test_what_kubebuilder_has_is_not_built(machine, tmp_path):
 
 
 @pytest.mark.parametrize("version", ["go1.25.9", "go1.9", "nothing"])
-def test_an_old_go_is_as_none(machine, version):
+def test_build_treats_an_old_go_as_missing(machine, version):
     code, said = machine.build(VERSION=version)
     assert (code, machine.built()) == (0, {})
     assert "Go 1.26 or newer is not installed" in said
 
 
-def test_without_go_a_test_is_told_what_to_install(machine):
+def test_without_go_is_skipped_with_what_to_install(machine):
     (machine.bin / "go").unlink()
     machine.environment["PATH"] = str(machine.bin)
     assert "Go 1.26 or newer is not installed" in machine.build()[1]

@@ -36,11 +36,11 @@ def deployment(name, replicas=2, **pod):
     }
 
 
-def test_it_reports_the_version_that_go_mod_pins(cluster):
+def test_cluster_reports_the_version_that_go_mod_pins(cluster):
     assert cluster.raw("/version")["gitVersion"] == f"v{KUBERNETES}"
 
 
-def test_a_deployment_becomes_available_and_leaves_with_what_it_owns(cluster, namespace):
+def test_deployment_becomes_available_and_is_deleted_with_its_objects(cluster, namespace):
     cluster.apply(deployment("web"), namespace=namespace)
     cluster.kubectl("wait", "--for=condition=Available", "deployment/web", "-n", namespace, "--timeout=30s")
     assert len(cluster.objects("pods", namespace, "app=web")) == 2
@@ -48,13 +48,13 @@ def test_a_deployment_becomes_available_and_leaves_with_what_it_owns(cluster, na
     wait_until(lambda: not cluster.objects("pods", namespace, "app=web"), 30, "the pods are gone")
 
 
-def test_pod_security_refuses_what_is_not_restricted(cluster, namespace):
+def test_pod_security_refuses_a_pod_that_is_not_restricted(cluster, namespace):
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "rude"}}
     with pytest.raises(AssertionError, match="violates PodSecurity"):
         cluster.apply(pod | {"spec": {"containers": [{"name": "main", "image": "nothing:1"}]}}, namespace=namespace)
 
 
-def test_a_service_account_may_do_only_what_its_role_says_and_is_recorded(cluster, namespace):
+def test_service_account_is_limited_to_its_role_and_audited(cluster, namespace):
     rules = {"rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}]}
     binding = {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "writer"},
@@ -76,7 +76,7 @@ def test_a_service_account_may_do_only_what_its_role_says_and_is_recorded(cluste
     assert written == [("create", 201), ("delete", 403)]
 
 
-def test_its_programs_can_be_stopped_and_started_again(own_cluster):
+def test_cluster_programs_can_be_stopped_and_restarted(own_cluster):
     own_cluster.apiserver.kill()
     own_cluster.apiserver.start()
     own_cluster.controllers.terminate()
@@ -96,7 +96,7 @@ with Cluster() as cluster:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_nothing_is_left_of_it_when_its_owner_is_killed():
+def test_cluster_of_a_killed_owner_leaves_nothing():
     need_programs(*CLUSTER, *CRDS)
     command = [sys.executable, "-c", KEEPER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=end_with_parent) as owner:
@@ -108,7 +108,7 @@ def test_nothing_is_left_of_it_when_its_owner_is_killed():
     shutil.rmtree(folder)
 
 
-def test_a_failed_start_leaves_nothing(monkeypatch, cluster):
+def test_cluster_with_a_failed_start_leaves_nothing(monkeypatch, cluster):
     made = []
     monkeypatch.setattr(Cluster, "apply", lambda self, *_: made.append(self) or 1 / 0)
     with pytest.raises(ZeroDivisionError), Cluster():

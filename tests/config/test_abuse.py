@@ -20,7 +20,7 @@ def fault(flags: dict[str, str] | None = None, environ: dict[str, str] | None = 
     return only
 
 
-def test_the_defaults_are_safe():
+def test_default_abuse_settings_are_safe():
     config = load_config({}, {})
     assert config.trusted_proxies == ()
     assert config.auth_failure_limit == RateLimit(60, 60.0)
@@ -29,7 +29,7 @@ def test_the_defaults_are_safe():
     assert config.captcha_url is None
 
 
-def test_proxies_are_networks_or_addresses(tmp_path: Path):
+def test_trusted_proxies_are_networks_or_addresses(tmp_path: Path):
     value_type = Networks()
     assert value_type.parse("") == ()
     networks = (ip_network("10.0.0.0/8"), ip_network("192.0.2.7/32"), ip_network("fd00::/8"))
@@ -49,7 +49,7 @@ def test_proxies_are_networks_or_addresses(tmp_path: Path):
         ("*", "no network"),
     ],
 )
-def test_no_networks(text: str, hint: str):
+def test_invalid_trusted_proxies_are_refused(text: str, hint: str):
     with pytest.raises(InvalidValue) as caught:
         Networks().parse(text)
     assert hint in str(caught.value)
@@ -57,7 +57,7 @@ def test_no_networks(text: str, hint: str):
         Networks().from_yaml([10])
 
 
-def test_trusting_everybody_is_allowed_but_unwise():
+def test_trusting_every_address_is_allowed_with_a_warning():
     (warning,) = warnings(load_config({"trusted_proxies": "0.0.0.0/0"}, {}))
     assert "trusted_proxies holds every address" in warning
 
@@ -74,7 +74,7 @@ def test_trusting_everybody_is_allowed_but_unwise():
         "http://[::1]:8080/x?y=z",
     ],
 )
-def test_urls(text: str):
+def test_urls_are_accepted(text: str):
     assert Url().parse(text) == text
 
 
@@ -88,17 +88,17 @@ def test_urls(text: str):
         "file:///etc/passwd", "https://", "https://id.example:99999/", "https://id.example/\r\nHost: evil",
     ],
 )  # fmt: skip
-def test_no_urls(text: str):
+def test_invalid_urls_are_refused(text: str):
     with pytest.raises(InvalidValue):
         Url().parse(text)
 
 
-def test_the_query_of_a_url_is_not_shown():
+def test_query_of_a_url_is_not_shown():
     assert Url().format("https://id.example/a?key=hunter22") == "https://id.example/a?***"
     assert Url().format(CAPTCHA) == CAPTCHA
 
 
-def test_a_captcha_needs_address_and_secret(tmp_path: Path):
+def test_captcha_requires_url_and_secret(tmp_path: Path):
     secret = tmp_path / "secret"
     assert "set LEADERBOARD_CAPTCHA_SECRET" in fault({"captcha_url": CAPTCHA})
     assert fault({}, {"LEADERBOARD_CAPTCHA_SECRET": "0x1"}).startswith("captcha_secret (LEADERBOARD_CAPTCHA_SECRET)")

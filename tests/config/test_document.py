@@ -9,19 +9,19 @@ from tornado_app.config import SETTINGS
 from tornado_app.config.document import render
 
 
-def test_the_page_is_the_one_that_the_code_makes():
+def test_settings_page_is_up_to_date():
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert page == render(), "run: python -m tornado_app.config > docs/settings.md"
 
 
-def test_the_command_prints_the_page():
+def test_command_prints_the_settings_page():
     done = subprocess.run(
         [sys.executable, "-m", "tornado_app.config"], capture_output=True, cwd=ROOT, check=True, timeout=60
     )
     assert done.stdout.decode() == render()
 
 
-def test_every_setting_has_its_row_and_a_sentence():
+def test_settings_page_describes_every_setting():
     page = render()
     for setting in SETTINGS:
         assert f"| `{setting.name}` |" in page

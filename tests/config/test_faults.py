@@ -34,7 +34,7 @@ def from_file(tmp_path: Path, text: str) -> list[str]:
     return [line.replace(str(path), "c.yaml") for line in faults({"config": str(path)})]
 
 
-def test_all_faults_are_listed_at_once(tmp_path: Path):
+def test_config_errors_are_all_reported_at_once(tmp_path: Path):
     path = tmp_path / "c.yaml"
     path.write_text("log_level: loud\nnonsense: 1\n")
     found = faults(
@@ -47,7 +47,7 @@ def test_all_faults_are_listed_at_once(tmp_path: Path):
     assert all("\n" not in line for line in found)
 
 
-def test_a_fault_names_setting_source_value_and_what_would_be_right(tmp_path: Path):
+def test_config_error_names_setting_source_value_and_expected_value(tmp_path: Path):
     assert fault({"port": "http"}) == 'port (--port): "http" is not a whole number of 0 to 65535'
     assert fault({}, {"LEADERBOARD_PORT": "-1"}).startswith('port (LEADERBOARD_PORT): "-1" is not')
     assert from_file(tmp_path, "host: a\nport: true") == [
@@ -63,7 +63,7 @@ def test_a_fault_names_setting_source_value_and_what_would_be_right(tmp_path: Pa
         ({"LEADERBOARD_QQQ": "x"}, "unset it"),
     ],
 )
-def test_unknown_variables_get_a_suggestion(environ, question):
+def test_unknown_variable_is_reported_with_a_suggestion(environ, question):
     assert fault({}, environ).endswith(question)
 
 
@@ -94,20 +94,20 @@ def test_unknown_variables_get_a_suggestion(environ, question):
         ("- port", f"{FILE} does not hold a mapping, lines of the form `name: value`"),
     ],
 )  # fmt: skip
-def test_the_file_is_read_strictly(tmp_path: Path, text: str, expected: str):
+def test_config_file_is_read_strictly(tmp_path: Path, text: str, expected: str):
     assert from_file(tmp_path, text) == [expected]
 
 
 @pytest.mark.parametrize(
     "text", ["a: [", "a: *nothing", "a: !!python/object:os.system x", "a: 1\n\tb: 2", "a: \x01", "{" * 5000]
 )
-def test_broken_yaml_is_one_fault(tmp_path: Path, text: str):
+def test_invalid_yaml_is_one_error(tmp_path: Path, text: str):
     (only,) = from_file(tmp_path, text)
     assert only.startswith("config (--config): c.yaml")
     assert "is not valid YAML" in only
 
 
-def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path):
+def test_unreadable_file_is_an_error(tmp_path: Path):
     assert fault({"config": "/no/such.yaml"}).endswith("/no/such.yaml cannot be read: No such file or directory")
     assert fault({"config": str(tmp_path)}).endswith("cannot be read: Is a directory")
     (tmp_path / "latin").write_bytes(b"host: \xe9")
@@ -123,11 +123,11 @@ MAY_BE_EMPTY = (
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.name not in MAY_BE_EMPTY], ids=lambda s: s.name)
-def test_an_empty_value_is_a_fault(setting):
+def test_empty_value_is_an_error(setting):
     assert "the value is empty" in fault({}, {setting.variable: ""})
 
 
-def test_no_fault_shows_a_secret(tmp_path: Path):
+def test_config_error_does_not_show_a_secret(tmp_path: Path):
     hidden = "hunter22"
     secret = tmp_path / "secret"
     secret.write_text(f"{hidden}://u:{hidden}@h")
@@ -152,12 +152,12 @@ def test_no_fault_shows_a_secret(tmp_path: Path):
         assert hidden not in "\n".join(from_file(tmp_path, text))
 
 
-def test_a_wrong_value_is_quoted_on_one_line_and_cut():
+def test_invalid_value_is_quoted_on_one_line_and_truncated():
     assert '"a\\nb\\u001b[2J"' in fault({"host": "a\nb\x1b[2J"})
     assert len(fault({"host": "a/" * 5000})) < 250
 
 
-def test_tls_needs_both_files(tmp_path: Path):
+def test_tls_requires_both_files(tmp_path: Path):
     assert (
         fault({"tls_cert_file": "/c"}) == "tls_cert_file (--tls-cert-file): tls_key_file is missing; HTTPS needs both"
     )
@@ -165,7 +165,7 @@ def test_tls_needs_both_files(tmp_path: Path):
     assert "/c cannot be read: No such file" in fault({"tls_cert_file": "/c", "tls_key_file": "/c"})
 
 
-def test_a_database_of_one_s_own_needs_a_key(tmp_path: Path):
+def test_external_database_requires_a_key(tmp_path: Path):
     uri = tmp_path / "uri"
     uri.write_text(URI)
     for flags in ({"mongodb_uri": URI}, {"mongodb_uri_file": str(uri)}):
@@ -177,11 +177,11 @@ def test_a_database_of_one_s_own_needs_a_key(tmp_path: Path):
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-def test_public_key_algorithms_need_a_key_always(algorithm):
+def test_public_key_algorithms_always_require_a_key(algorithm):
     assert f"{algorithm} needs one; set LEADERBOARD_JWT_KEY to the public key" in fault({"jwt_algorithm": algorithm})
 
 
-def test_a_bad_key_is_not_also_a_missing_one():
+def test_invalid_key_is_not_also_reported_as_missing():
     assert fault({"mongodb_uri": URI}, {**PROOF, "LEADERBOARD_JWT_KEY": "short"}).startswith(
         "jwt_key (LEADERBOARD_JWT_KEY): The sec"
     )
@@ -191,11 +191,11 @@ def test_a_bad_key_is_not_also_a_missing_one():
     assert len(faults({"mongodb_uri": "nonsense"})) == 1
 
 
-def test_what_an_unreadable_file_may_hold_is_not_called_missing():
+def test_setting_of_an_unreadable_file_is_not_reported_as_missing():
     assert "/no/such.yaml" in fault({"config": "/no/such.yaml", "mongodb_uri": URI, "tls_cert_file": "/c"})
 
 
-def test_the_key_must_fit_the_algorithm():
+def test_key_that_does_not_fit_the_algorithm_is_an_error():
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -208,14 +208,14 @@ def test_the_key_must_fit_the_algorithm():
     assert "PEM" in fault({"jwt_algorithm": "ES256"}, {"LEADERBOARD_JWT_KEY": SECRET})
 
 
-def test_a_secret_is_given_once(tmp_path: Path):
+def test_secret_given_twice_is_an_error(tmp_path: Path):
     path = tmp_path / "secret"
     path.write_text(SECRET)
     found = faults({"jwt_key_file": str(path)}, {"LEADERBOARD_JWT_KEY": SECRET})
     assert found == ["jwt_key_file (--jwt-key-file): jwt_key is set too; set only one of them"]
 
 
-def test_secret_files_must_hold_something_of_use(tmp_path: Path):
+def test_secret_file_without_a_usable_secret_is_an_error(tmp_path: Path):
     path = tmp_path / "secret"
     path.write_text("\n")
     assert fault({"jwt_key_file": str(path)}).endswith(f"{path}: The file is empty; write the key into it.")
@@ -225,7 +225,7 @@ def test_secret_files_must_hold_something_of_use(tmp_path: Path):
     assert "No such file" in fault({"mongodb_uri_file": str(tmp_path / "gone")}, environ)
 
 
-def test_metrics_need_a_port_of_their_own():
+def test_metrics_port_equal_to_the_service_port_is_an_error():
     assert fault({"port": "9", "metrics_port": "9"}).startswith(
         "metrics_port (--metrics-port): 9 is the port of the service"
     )
@@ -238,7 +238,7 @@ def test_metrics_need_a_port_of_their_own():
     ("rate", "lifetime"),
     [("100/1s", 60), ("2000/1h", 60), ("10/100ms", 60), ("1/10ms", 60), ("1001/24h", 1), ("1001/1m", 60)],
 )
-def test_too_long_a_memory_is_refused_with_the_largest_that_fits(rate: str, lifetime: int):
+def test_history_beyond_its_maximum_is_an_error_with_the_maximum(rate: str, lifetime: int):
     text = fault({"rate_limit": rate, "proof_lifetime": f"{lifetime}s"})
     assert "2000 is the most" in text
     allowed = [word.rstrip(";") for word in text.split("at most ")[1:]]
@@ -251,13 +251,13 @@ def test_too_long_a_memory_is_refused_with_the_largest_that_fits(rate: str, life
             assert more.idempotency_history_size(lifetime + LEEWAY) > 2000
 
 
-def test_the_data_folder_must_not_be_a_file(tmp_path: Path):
+def test_data_folder_that_is_a_file_is_an_error(tmp_path: Path):
     path = tmp_path / "file"
     path.touch()
     assert fault({"data_dir": str(path)}).endswith("file is not a folder; name another")
 
 
-def test_each_wrong_action_is_a_fault(tmp_path: Path):
+def test_invalid_actions_are_reported_each(tmp_path: Path):
     table = tmp_path / "a.yaml"
     table.write_text(
         f"ok: 1\nwith space: 1\n{'x' * 65}: 1\n7: 1\nzero: 0\n"
@@ -273,7 +273,7 @@ def test_each_wrong_action_is_a_fault(tmp_path: Path):
     assert "No such file" in fault({"actions_file": str(tmp_path / "gone")})
 
 
-def test_a_password_in_a_flag_is_allowed_but_unwise():
+def test_password_in_a_flag_is_allowed_with_a_warning():
     (warning,) = warnings(load_config({"mongodb_uri": "mongodb://u:p@db"}, KEYS))
     assert "--mongodb-uri-file" in warning
     assert not list(warnings(load_config({"mongodb_uri": URI}, KEYS)))
@@ -282,7 +282,7 @@ def test_a_password_in_a_flag_is_allowed_but_unwise():
 
 @pytest.mark.parametrize("size", ["1", "2", "9"])
 @pytest.mark.parametrize("option", ["maxPoolSize", "maxpoolsize"])
-def test_too_small_a_pool_is_refused_with_the_reason(tmp_path: Path, option: str, size: str):
+def test_pool_that_is_too_small_is_an_error_with_the_reason(tmp_path: Path, option: str, size: str):
     uri = f"{URI}&{option}={size}"
     path = tmp_path / "uri"
     path.write_text(uri)
@@ -294,7 +294,7 @@ def test_too_small_a_pool_is_refused_with_the_reason(tmp_path: Path, option: str
 
 
 @pytest.mark.parametrize("size", ["0", "10", "100"])
-def test_a_pool_that_is_large_enough_or_without_a_bound_is_no_fault(size: str):
+def test_pool_that_is_large_enough_or_unbounded_is_accepted(size: str):
     load_config({"mongodb_uri": f"{URI}&maxPoolSize={size}"}, KEYS)
 
 
@@ -302,7 +302,7 @@ def test_a_pool_that_is_large_enough_or_without_a_bound_is_no_fault(size: str):
     ("rate", "lifetime", "most"),
     [("10/1m", "60s", "90s"), ("10/1s", "1s", "6s"), ("10/10s", "60s", "70s"), ("10/1500ms", "1s", "6s")],
 )
-def test_a_database_timeout_beyond_the_memory_of_ids_is_refused(rate: str, lifetime: str, most: str):
+def test_database_timeout_beyond_the_id_history_is_an_error(rate: str, lifetime: str, most: str):
     given = {"rate_limit": rate, "proof_lifetime": lifetime}
     assert load_config({**given, "mongodb_timeout": most}, {}).mongodb_timeout
     text = fault({**given, "mongodb_timeout": f"{float(most[:-1]) + 0.01}s"})

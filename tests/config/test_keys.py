@@ -47,20 +47,20 @@ def oct_key(kid: str) -> dict[str, str]:
 # -- the policy -----------------------------------------------------------------------------------
 
 
-def test_proofs_are_required_with_a_database_of_one_s_own_and_optional_with_the_embedded_one():
+def test_proofs_are_required_with_an_external_database_and_optional_with_the_embedded_one():
     assert load_config({}, {}).proof_policy is ProofPolicy.OPTIONAL
     assert load_config({"mongodb_uri": URI}, {JWT: SECRET, PROOF: OTHER}).proof_policy is ProofPolicy.REQUIRED
     for policy in ProofPolicy:
         assert load_config({"action_proof": policy.value}, {}).proof_policy is policy
 
 
-def test_the_policy_in_force_is_shown():
+def test_proof_policy_in_effect_is_shown():
     for flags, shown in (({}, ("optional", "default")), ({"action_proof": "off"}, ("off", "--action-proof"))):
         rows = {row.name: row for row in load_config(flags, {}).describe()}
         assert (rows["action_proof"].text, rows["action_proof"].source) == shown
 
 
-def test_a_bare_off_in_the_file_is_off_and_not_false(tmp_path: Path):
+def test_proof_policy_off_in_yaml_is_the_word_and_not_false(tmp_path: Path):
     path = tmp_path / "c.yaml"
     for text, policy in (("off", ProofPolicy.OFF), ("'off'", ProofPolicy.OFF), ("required", ProofPolicy.REQUIRED)):
         path.write_text(f"action_proof: {text}\n")
@@ -70,7 +70,7 @@ def test_a_bare_off_in_the_file_is_off_and_not_false(tmp_path: Path):
         assert "one of required, optional, off" in fault({"config": str(path)})
 
 
-def test_required_proofs_need_a_key():
+def test_required_proofs_without_a_key_are_an_error():
     text = fault({"mongodb_uri": URI}, {JWT: SECRET})
     assert text.startswith("proof_key: it is missing")
     assert "LEADERBOARD_PROOF_KEY" in text
@@ -84,7 +84,7 @@ def test_required_proofs_need_a_key():
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-def test_a_public_key_of_the_game_server_cannot_be_made_here(algorithm: str):
+def test_proof_key_of_a_public_key_algorithm_is_not_generated(algorithm: str):
     assert f"{algorithm} needs one" in fault({"proof_algorithm": algorithm})
     assert not load_config({"proof_algorithm": algorithm, "action_proof": "off"}, {}).proof_key
     private = rsa_private_pem() if algorithm == "RS256" else ec_private_pem()
@@ -92,7 +92,7 @@ def test_a_public_key_of_the_game_server_cannot_be_made_here(algorithm: str):
     assert "private key" in fault({"proof_algorithm": algorithm}, {PROOF: private.decode()})
 
 
-def test_taking_players_at_their_word_is_allowed_but_unwise():
+def test_proof_policy_below_required_on_an_external_database_is_a_warning():
     for policy, most in (("optional", "1000 points an update"), ("off", "any points")):
         (warning,) = warnings(load_config({"mongodb_uri": URI, "action_proof": policy}, {JWT: SECRET}))
         assert f"action_proof is {policy}" in warning
@@ -103,7 +103,7 @@ def test_taking_players_at_their_word_is_allowed_but_unwise():
 # -- sources --------------------------------------------------------------------------------------
 
 
-def test_token_keys_have_one_source(tmp_path: Path, key_set: str):
+def test_token_keys_of_two_sources_are_an_error(tmp_path: Path, key_set: str):
     file = tmp_path / "secret"
     file.write_text(SECRET)
     ways = {"jwt_key_file": str(file), "jwt_jwks_url": URL, "jwt_jwks_file": key_set}
@@ -115,7 +115,7 @@ def test_token_keys_have_one_source(tmp_path: Path, key_set: str):
         load_config({one: ways[one], "mongodb_uri": URI}, {PROOF: OTHER})
 
 
-def test_proof_keys_have_one_source(tmp_path: Path, key_set: str):
+def test_proof_keys_of_two_sources_are_an_error(tmp_path: Path, key_set: str):
     file = tmp_path / "secret"
     file.write_text(SECRET)
     ways = {"proof_key_file": str(file), "proof_jwks_file": key_set}
@@ -125,7 +125,7 @@ def test_proof_keys_have_one_source(tmp_path: Path, key_set: str):
     assert "is set too" in fault(ways)
 
 
-def test_the_keys_of_a_set_have_their_own_algorithms(key_set: str):
+def test_jwk_set_keys_have_their_own_algorithms(key_set: str):
     for flags in (
         {"jwt_jwks_url": URL, "jwt_algorithm": "ES256"},
         {"jwt_jwks_file": key_set, "jwt_algorithm": "HS256"},
@@ -135,7 +135,7 @@ def test_the_keys_of_a_set_have_their_own_algorithms(key_set: str):
     assert "leave it out" in fault({"proof_jwks_file": key_set, "proof_algorithm": "HS256"})
 
 
-def test_a_file_must_hold_a_set(tmp_path: Path):
+def test_jwks_file_without_a_set_is_an_error(tmp_path: Path):
     path = tmp_path / "jwks.json"
     for name in ("jwt_jwks_file", "proof_jwks_file"):
         assert "No such file" in fault({name: str(tmp_path / "gone")})
@@ -146,11 +146,11 @@ def test_a_file_must_hold_a_set(tmp_path: Path):
 
 
 @pytest.mark.parametrize("url", ["http://id.example/jwks", "https://u:p@id.example/jwks", "id.example", "https://a/#b"])
-def test_keys_are_fetched_in_safety_only(url: str):
+def test_jwks_url_without_tls_is_an_error(url: str):
     assert fault({"jwt_jwks_url": url}).startswith("jwt_jwks_url (--jwt-jwks-url): ")
 
 
-def test_the_proof_key_must_fit_its_algorithm(tmp_path: Path):
+def test_proof_key_that_does_not_fit_its_algorithm_is_an_error(tmp_path: Path):
     pem = public_pem(ec_private_pem()).decode()
     assert "whoever has the public key could sign" in fault({}, {PROOF: pem})
     assert "it holds a key for ES256, and proof_algorithm is RS256" in fault({"proof_algorithm": "RS256"}, {PROOF: pem})
@@ -167,7 +167,7 @@ def test_key_settings_do_not_show_the_key():
 # -- apart ----------------------------------------------------------------------------------------
 
 
-def test_tokens_and_proofs_share_no_key(tmp_path: Path, key_set: str):
+def test_key_for_both_tokens_and_proofs_is_an_error(tmp_path: Path, key_set: str):
     text = fault({}, {JWT: SECRET, PROOF: SECRET})
     assert text.startswith("proof_key (LEADERBOARD_PROOF_KEY): it is a key that tokens are verified with too")
     file = tmp_path / "secret"
@@ -180,7 +180,7 @@ def test_tokens_and_proofs_share_no_key(tmp_path: Path, key_set: str):
     load_config({"jwt_jwks_file": key_set}, {PROOF: OTHER})
 
 
-def test_an_unusable_key_is_told_once():
+def test_unusable_key_is_reported_once():
     assert len(faults({}, {JWT: "short", PROOF: OTHER})) == 1
     assert len(faults({}, {JWT: SECRET, PROOF: "short"})) == 1
     assert len(faults({}, {JWT: "short", PROOF: "short"})) == 2
@@ -189,7 +189,7 @@ def test_an_unusable_key_is_told_once():
 # -- what follows ---------------------------------------------------------------------------------
 
 
-def test_ids_are_remembered_for_as_long_as_a_proof_is_accepted():
+def test_id_history_shorter_than_the_proof_lifetime_is_an_error():
     assert proofs.LEEWAY == PROOF_LEEWAY
     limit = Config().rate_limit
     assert Config().write_policy.idempotency_history_size == limit.idempotency_history_size(60 + PROOF_LEEWAY)
@@ -197,7 +197,7 @@ def test_ids_are_remembered_for_as_long_as_a_proof_is_accepted():
     assert Config(proof_lifetime=85.1).write_policy.idempotency_history_size == 3 * limit.updates
 
 
-def test_who_is_not_concerned_is_not_asked():
+def test_command_checks_only_its_own_settings():
     names = ("jwt_key", "jwt_key_file", "mongodb_uri", "proof_key")
     config = load_config({"mongodb_uri": URI}, {JWT: SECRET, PROOF: SECRET}, relevant=names)
     assert config.proof_key == SECRET
@@ -205,13 +205,13 @@ def test_who_is_not_concerned_is_not_asked():
         load_config({"port": "x"}, {}, relevant=names)
 
 
-def test_a_command_may_have_defaults_of_its_own():
+def test_command_may_have_its_own_defaults():
     defaults = {"action_proof": "optional"}
     assert load_config({"mongodb_uri": URI}, {JWT: SECRET}, defaults=defaults).proof_policy is ProofPolicy.OPTIONAL
     assert load_config({"action_proof": "off"}, {}, defaults=defaults).proof_policy is ProofPolicy.OFF
 
 
-def test_keys_of_a_provider_without_an_audience_are_unwise():
+def test_provider_keys_without_an_audience_are_a_warning():
     jwks = {"jwt_jwks_url": "https://id.example/jwks"}
     (warning,) = warnings(load_config(jwks, {}))
     assert "jwt_audience is empty" in warning

@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "leaderboard.yaml"
 
 
-def test_without_anything_every_setting_has_its_default():
+def test_load_without_sources_returns_the_defaults():
     config = load_config({}, {})
     assert config == Config()
     assert (config.host, config.port, config.rate_limit) == ("127.0.0.1", 8000, RateLimit(10, 60.0))
@@ -37,7 +37,7 @@ def test_without_anything_every_setting_has_its_default():
     assert {row.source for row in config.describe()} == {"default"}
 
 
-def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(file: Path):
+def test_load_prefers_flag_then_variable_then_file_then_default(file: Path):
     file.write_text("port: 1\nhost: 0.0.0.0\nlog_level: error\n")
     environ = {"LEADERBOARD_CONFIG": str(file), "LEADERBOARD_PORT": "2", "LEADERBOARD_HOST": "::1"}
     config = load_config({"port": "3"}, environ)
@@ -49,7 +49,7 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(file: Path):
     assert sources["metrics_port"] == "default"
 
 
-def test_the_flag_names_the_file_before_the_variable_does(file: Path):
+def test_load_prefers_the_config_flag_to_the_variable(file: Path):
     file.write_text("port: 5")
     assert load_config({"config": str(file)}, {"LEADERBOARD_CONFIG": "/nowhere"}).port == 5
 
@@ -74,7 +74,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.name not in FILES], ids=lambda setting: setting.name)
-def test_each_setting_can_be_a_flag_a_variable_and_a_key(setting, tmp_path: Path):
+def test_setting_can_be_a_flag_a_variable_and_a_file_key(setting, tmp_path: Path):
     text = SAMPLES.get(setting.name, setting.format(setting.default))
     value = setting.info.value_type.parse(text)
     key = NEEDS.get(setting.name, {"LEADERBOARD_JWT_KEY": SECRET, "LEADERBOARD_PROOF_KEY": OTHER})
@@ -84,7 +84,7 @@ def test_each_setting_can_be_a_flag_a_variable_and_a_key(setting, tmp_path: Path
         assert getattr(load_config(flags, {**key, **environ}), setting.name) == value
 
 
-def test_the_file_takes_values_in_yaml_s_own_types(file: Path):
+def test_file_values_may_have_yaml_types(file: Path):
     file.write_text(
         "port: 0\nauto_register: yes\nidle_timeout: 7.5\nallowed_origins: [https://a.example, 'http://b:1']\n"
     )
@@ -93,17 +93,17 @@ def test_the_file_takes_values_in_yaml_s_own_types(file: Path):
     assert config.allowed_origins == ("https://a.example", "http://b:1")
 
 
-def test_an_empty_file_sets_nothing(file: Path):
+def test_empty_file_sets_nothing(file: Path):
     file.write_text("# all commented out\n")
     assert load_config({"config": str(file)}, {}).port == 8000
 
 
-def test_the_file_may_begin_with_a_byte_order_mark(file: Path):
+def test_file_may_begin_with_a_byte_order_mark(file: Path):
     file.write_bytes(b"\xef\xbb\xbfport: 9\n")
     assert load_config({"config": str(file)}, {}).port == 9
 
 
-def test_kubernetes_service_links_are_no_settings():
+def test_kubernetes_service_links_are_ignored():
     links = {
         "LEADERBOARD_PORT": "tcp://10.0.0.7:80",
         "LEADERBOARD_SERVICE_HOST": "10.0.0.7",
@@ -117,21 +117,21 @@ def test_kubernetes_service_links_are_no_settings():
     assert load_config({}, links) == Config()
 
 
-def test_other_programs_variables_are_nobody_s_business():
+def test_variables_of_other_programs_are_ignored():
     assert load_config({}, {"PORT": "x", "leaderboard_port": "x", "LEADERBOARDS": "x"}) == Config()
 
 
-def test_no_color_is_heeded():
+def test_no_color_variable_is_respected():
     assert not load_config({}, {"NO_COLOR": "1"}).color
     assert load_config({}, {"NO_COLOR": ""}).color
 
 
-def test_the_process_environment_counts_where_none_is_given(monkeypatch: pytest.MonkeyPatch):
+def test_load_uses_the_process_environment_by_default(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LEADERBOARD_MAX_INCREMENT", "77")
     assert load_config().max_increment == 77
 
 
-def test_secrets_from_files_are_read_anew(tmp_path: Path):
+def test_secret_files_are_read_at_each_load(tmp_path: Path):
     uri = tmp_path / "uri"
     uri.write_text("mongodb://user:pass@db/\n")
     keys = {"LEADERBOARD_JWT_KEY": SECRET, "LEADERBOARD_PROOF_KEY": OTHER}
@@ -145,20 +145,20 @@ def test_secrets_from_files_are_read_anew(tmp_path: Path):
         config.read_mongodb_uri()
 
 
-def test_actions_come_from_their_file(tmp_path: Path):
+def test_actions_are_read_from_their_file(tmp_path: Path):
     table = tmp_path / "actions.yaml"
     table.write_text("win: 10\n'2048': 5\nbig.one-a_b: 9223372036854775807\n")
     config = load_config({"actions_file": str(table)}, {})
     assert config.action_points == {"win": 10, "2048": 5, "big.one-a_b": 2**63 - 1}
 
 
-def test_write_policy_follows_from_rate_and_lifetime():
+def test_write_policy_is_derived_from_rate_and_lifetime():
     policy = load_config({"rate_limit": "5/20s", "proof_lifetime": "1m", "max_points_per_window": "9"}, {}).write_policy
     assert (policy.limit, policy.idempotency_history_size, policy.max_points) == (RateLimit(5, 20.0), 25, 9)
     assert Config().write_policy.idempotency_history_size == 20
 
 
-def test_a_config_does_not_change_and_does_not_show_its_secrets():
+def test_config_is_immutable_and_hides_its_secrets():
     config = Config(jwt_key=SECRET, mongodb_uri="mongodb://u:hunter22@db/")
     with pytest.raises(FrozenInstanceError):
         config.port = 1  # type: ignore[misc]

@@ -28,20 +28,20 @@ VALUE_TYPES = {setting.name: setting.info.value_type for setting in SETTINGS}
         (" 5s ", 5),
     ],
 )
-def test_durations(text: str, seconds: float):
+def test_durations_are_parsed(text: str, seconds: float):
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
     "text", ["", "s", "-1s", "+1", "1e3", "1d", "1 s", "1s1s", "inf", "nan", "٣s", "1_0", ".5", "5."]
 )
-def test_no_durations(text: str):
+def test_invalid_durations_are_refused(text: str):
     with pytest.raises(InvalidValue):
         parse_duration(text)
 
 
 @given(st.floats(min_value=0.001, max_value=86400, allow_nan=False))
-def test_a_shown_duration_reads_back(seconds: float):
+def test_formatted_duration_parses_to_itself(seconds: float):
     rounded = round(seconds, 6)
     assert parse_duration(format_duration(rounded)) == rounded
 
@@ -49,11 +49,11 @@ def test_a_shown_duration_reads_back(seconds: float):
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.1, "100ms"), (60, "60s"), (300, "5m"), (7200, "2h"), (0, "0s"), (1.5, "1.5s")]
 )
-def test_durations_are_shown_short(seconds: float, text: str):
+def test_durations_are_formatted_in_the_largest_unit(seconds: float, text: str):
     assert format_duration(seconds) == text
 
 
-def test_durations_have_bounds_and_are_no_bools():
+def test_durations_out_of_bounds_and_booleans_are_refused():
     value_type = Duration(low=1, high=10)
     assert value_type.from_yaml(1) == 1.0
     for value in (True, 0.5, 11, float("nan"), None, [1], "11s"):
@@ -66,7 +66,7 @@ def test_durations_have_bounds_and_are_no_bools():
     [("10/60s", RateLimit(10, 60)), ("10/m", RateLimit(10, 60)), ("100/1h", RateLimit(100, 3600)),
      ("5/20", RateLimit(5, 20)), ("1/500ms", RateLimit(1, 0.5)), ("3 / s", RateLimit(3, 1))],
 )  # fmt: skip
-def test_rates(text: str, limit: RateLimit):
+def test_rates_are_parsed(text: str, limit: RateLimit):
     assert Rate().parse(text) == limit
     assert Rate().parse(Rate().format(limit)) == limit
 
@@ -74,18 +74,18 @@ def test_rates(text: str, limit: RateLimit):
 @pytest.mark.parametrize(
     "text", ["10", "10/", "/60s", "0/60s", "-1/s", "10/0s", "10/2d", "10/25h", "2001/h", "1.5/s", "10/60s/2", "10/1ms"]
 )
-def test_no_rates(text: str):
+def test_invalid_rates_are_refused(text: str):
     with pytest.raises(InvalidValue):
         Rate().parse(text)
 
 
 @pytest.mark.parametrize("value", [True, 1.0, "1.0", "0x1", "1_000", "٣", "9" * 5000, "", " 1", 101, -1, None])
-def test_no_integers(value: object):
+def test_invalid_integers_are_refused(value: object):
     with pytest.raises(InvalidValue):
         Integer(low=0, high=100).from_yaml(value)
 
 
-def test_booleans():
+def test_booleans_are_parsed():
     assert [Flag().parse(text) for text in ("true", "YES", "on", "1", "false", "No", "off", "0")] == [True] * 4 + [
         False
     ] * 4
@@ -95,7 +95,7 @@ def test_booleans():
 
 
 @pytest.mark.parametrize("text", ["", "  ", "a\nb", "a\x00", "\x7f", "a\udc80"])
-def test_no_text(text: str):
+def test_invalid_text_is_refused(text: str):
     with pytest.raises(InvalidValue):
         Text().parse(text)
 
@@ -103,7 +103,7 @@ def test_no_text(text: str):
 @pytest.mark.parametrize(
     "name", ["a/b", "a.b", "a b", "a$", 'a"', "a\\b", "x" * 64, "admin", "local", "config", "a\n", "a|b"]
 )
-def test_no_database_names(name: str):
+def test_invalid_database_names_are_refused(name: str):
     with pytest.raises(InvalidValue):
         VALUE_TYPES["mongodb_database"].parse(name)
 
@@ -111,14 +111,14 @@ def test_no_database_names(name: str):
 @pytest.mark.parametrize(
     "text", ["127.0.0.1", "::1", "0.0.0.0", "localhost", "db-1.example.com", "my_host", "fe80::1%eth0"]
 )
-def test_hosts(text: str):
+def test_hosts_are_accepted(text: str):
     assert Host().parse(text) == text
 
 
 @pytest.mark.parametrize(
     "text", ["", "[::1]", "a b", "http://a", "a:80", "-a", "1.2.3", "256.1.1.1", "a..b", "x" * 254]
 )
-def test_no_hosts(text: str):
+def test_invalid_hosts_are_refused(text: str):
     with pytest.raises(InvalidValue):
         Host().parse(text)
 
@@ -140,7 +140,7 @@ def test_no_hosts(text: str):
         ("http://*.example.com:8080", ("http://*.example.com:8080",)),
     ],
 )
-def test_origins(text: str, value: tuple[str, ...]):
+def test_origins_are_accepted(text: str, value: tuple[str, ...]):
     assert Origins().parse(text) == value
     assert Origins().parse(Origins().format(value)) == value
 
@@ -171,7 +171,7 @@ def test_origins(text: str, value: tuple[str, ...]):
         ("https://a.example,,", "scheme"),
     ],
 )
-def test_no_origins(text: str, hint: str):
+def test_invalid_origins_are_refused(text: str, hint: str):
     with pytest.raises(InvalidValue, match=hint.replace("*", r"\*")):
         Origins().parse(text)
 
@@ -185,14 +185,14 @@ def test_no_origins(text: str, hint: str):
         ("127.0.0.1,::1,[::1],localhost", ("127.0.0.1", "::1", "localhost")),
     ],
 )
-def test_host_names(text: str, value: tuple[str, ...]):
+def test_host_names_are_accepted(text: str, value: tuple[str, ...]):
     assert HostNames().parse(text) == value
 
 
 @pytest.mark.parametrize(
     "text", ["https://a.example", "a.example:80", "a b", "a/b", "*.*.example", "a.*", "*,a", "1.2.3"]
 )
-def test_no_host_names(text: str):
+def test_invalid_host_names_are_refused(text: str):
     with pytest.raises(InvalidValue):
         HostNames().parse(text)
 
@@ -216,12 +216,12 @@ def test_mongodb_uris_are_shown_without_their_secrets(uri: str, shown: str):
 @pytest.mark.parametrize(
     "uri", ["db:27017", "http://db", "mongodb:/db", "mongodb://", "mongodb://u:p@", "mongodb://a b", "mongodb://a:b:c"]
 )
-def test_no_mongodb_uris(uri: str):
+def test_invalid_mongodb_uris_are_refused(uri: str):
     with pytest.raises(InvalidValue):
         MongodbUri().parse(uri)
 
 
-def test_paths(monkeypatch: pytest.MonkeyPatch):
+def test_paths_are_expanded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", "/home/ann")
     assert File().parse("~/x") == Path("/home/ann/x")
     with pytest.raises(InvalidValue):
@@ -229,6 +229,6 @@ def test_paths(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_every_default_is_a_value_of_its_kind(setting):
+def test_default_of_every_setting_is_a_valid_value(setting):
     if setting.default is not None:
         assert setting.info.value_type.parse(setting.info.value_type.format(setting.default)) == setting.default

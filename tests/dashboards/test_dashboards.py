@@ -45,16 +45,16 @@ def declared() -> dict[str, set[str]]:
 
 
 @every_dashboard
-def test_the_file_is_what_the_code_makes(name: str) -> None:
+def test_dashboard_file_is_up_to_date(name: str) -> None:
     assert (HERE / f"{name}.json").read_text(encoding="utf-8") == rendered(name), "run: make dashboards"
 
 
-def test_each_dashboard_has_a_file() -> None:
+def test_dashboard_has_a_file() -> None:
     assert set(DASHBOARDS) == set(NAMES) == {path.stem for path in HERE.glob("*.json")}
 
 
 @every_dashboard
-def test_it_can_be_imported_anywhere(name: str) -> None:
+def test_dashboard_has_no_id_and_no_fixed_datasource(name: str) -> None:
     """No id, the uid that alerts link to, and no data source but the one that is chosen."""
     dashboard = load(name)
     assert "id" not in dashboard
@@ -66,7 +66,7 @@ def test_it_can_be_imported_anywhere(name: str) -> None:
 
 
 @every_dashboard
-def test_its_variables(name: str) -> None:
+def test_dashboard_has_its_variables(name: str) -> None:
     variables = {each["name"]: each for each in load(name)["templating"]["list"]}
     assert variables.keys() >= VARIABLES
     assert next(iter(variables)) == "datasource", "the others ask it"
@@ -79,7 +79,7 @@ def test_its_variables(name: str) -> None:
 
 
 @every_dashboard
-def test_each_panel_has_a_unit_and_answers_a_question(name: str) -> None:
+def test_panel_has_a_unit_and_a_description(name: str) -> None:
     for panel in panels(load(name)):
         assert panel["type"] in KINDS
         assert panel["title"]
@@ -89,7 +89,7 @@ def test_each_panel_has_a_unit_and_answers_a_question(name: str) -> None:
 
 
 @every_dashboard
-def test_no_panel_lies_over_another(name: str) -> None:
+def test_panels_do_not_overlap(name: str) -> None:
     places = [[(panel["title"], panel["gridPos"]) for panel in layer] for layer in layers(load(name))]
     for title, place in itertools.chain(*places):
         assert place["x"] + place["w"] <= 24, title
@@ -100,7 +100,7 @@ def test_no_panel_lies_over_another(name: str) -> None:
 
 
 @every_dashboard
-def test_a_row_of_panels_has_no_gap(name: str) -> None:
+def test_panel_rows_have_no_gap(name: str) -> None:
     for layer in layers(load(name)):
         widths: Counter[int] = Counter()
         for panel in layer:
@@ -108,20 +108,22 @@ def test_a_row_of_panels_has_no_gap(name: str) -> None:
         assert set(widths.values()) == {24}
 
 
-def test_the_rows_of_service_below_the_first_three_load_when_they_are_opened() -> None:
+def test_service_rows_after_the_third_are_collapsed() -> None:
     collapsed = [panel["title"].partition(":")[0] for panel in load("service")["panels"] if panel.get("collapsed")]
     assert collapsed == ["MongoDB", "Pods", "Trust"]
     assert len(panels(load("service"))) > 40
 
 
 @every_dashboard
-def test_its_panels_can_be_linked_to(name: str) -> None:
+def test_panels_have_unique_ids(name: str) -> None:
     ids = [panel["id"] for panel in everything(load(name))]
     assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize("expression", list(expressions()), ids=lambda each: f"{each.dashboard}-{each.place}")
-def test_each_metric_and_label_is_declared(expression: Expression, declared: dict[str, set[str]]) -> None:
+def test_panel_expressions_use_declared_metrics_and_labels(
+    expression: Expression, declared: dict[str, set[str]]
+) -> None:
     found = re.findall(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}", expression.text) or [(expression.text, "")]
     for metric, matchers in found:
         if metric != "vector(0)":
@@ -130,7 +132,7 @@ def test_each_metric_and_label_is_declared(expression: Expression, declared: dic
             assert labels <= declared.get(metric, set()) | OF_TARGETS, metric
 
 
-def test_prometheus_can_read_each_expression(tmp_path: Any) -> None:
+def test_panel_expressions_are_valid_promql(tmp_path: Any) -> None:
     rules = [{"record": f"expression:{number}", "expr": each.text} for number, each in enumerate(expressions())]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}))
     checked = promtool("check", "rules", tmp_path / "rules.yaml")

@@ -71,11 +71,11 @@ def _program(**dashboards: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def test_the_dashboards_are_what_grafana_expects(compile_: Compile) -> None:
+def test_dashboards_match_the_schema(compile_: Compile) -> None:
     assert compile_(_program(**{name: load(name) for name in NAMES})) == []
 
 
-def test_the_check_sees_what_is_wrong(compile_: Compile) -> None:
+def test_schema_check_finds_a_wrong_dashboard(compile_: Compile) -> None:
     """A wrong type, a misspelt member, a word that is none of an enumeration: of the dashboard and of a panel's own."""
     type_, member, word, own_word, own_member = (load("service") for _ in range(5))
     panels(type_)[0]["gridPos"]["w"] = "5"

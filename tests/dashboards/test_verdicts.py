@@ -90,12 +90,12 @@ def check(folder: Any, expression: str, given: list[dict[str, str]], expected: l
 
 
 @pytest.mark.parametrize(("given", "verdicts"), CASES.values(), ids=list(CASES))
-def test_verdicts_are_those_of_each_leaderboard(tmp_path, given, verdicts):
+def test_verdict_is_shown_per_leaderboard(tmp_path, given, verdicts):
     expected = [{"labels": f"{{{OWN.format(name)}}}", "value": value} for name, value in verdicts.items()]
     check(tmp_path, slo.verdicts(), given, expected)
 
 
-def test_the_budget_left_is_that_of_the_leaderboard_with_least(tmp_path):
+def test_remaining_budget_is_the_smallest_of_all_leaderboards(tmp_path):
     (availability, *_) = slo.OBJECTIVES
     month = "leaderboard:http_requests_failed:ratio_rate30d"
     given = [series(month, "0.0005x20", "arcade"), series(month, "0.002x20", "chess")]

@@ -72,7 +72,7 @@ def newcomer(tmp_path_factory):
         yield Newcomer(command)
 
 
-def test_page_of_a_rebound_name_gets_nothing(newcomer):
+def test_page_of_a_rebound_host_name_is_refused(newcomer):
     """Nor a token: the demo hands one to each page that asks. The names of this machine are served."""
     place = urlsplit(newcomer.url)
     for host, status in (("evil.example", 421), (f"localhost:{place.port}", 200), (place.netloc, 200)):
@@ -83,7 +83,7 @@ def test_page_of_a_rebound_name_gets_nothing(newcomer):
             connection.close()
 
 
-def test_it_says_what_it_is_and_where_to_look(newcomer):
+def test_demo_prints_its_address(newcomer):
     assert "50 simulated players. Not for production." in newcomer.text
     lines = newcomer.text.splitlines()
     assert lines[-2:] == [f"API docs  {newcomer.url}/docs", f"Page      {newcomer.url}"]
@@ -94,23 +94,23 @@ def test_it_says_what_it_is_and_where_to_look(newcomer):
     assert newcomer.command.errors == ""
 
 
-def test_the_printed_token_is_a_players(newcomer):
+def test_demo_prints_a_token_of_a_player(newcomer):
     assert fetch(f"{newcomer.url}/api/leaderboard", newcomer.token)["userRank"]["score"] >= 0
 
 
-def test_each_printed_curl_line_works_as_it_is(newcomer):
+def test_demo_curl_lines_work_unchanged(newcomer):
     assert [re.search(r"\$URL(\S+)", line)[1] for line in newcomer.curls] == [game.path for game in GAMES]
     scores = [newcomer.run(line)[game.score] for game, line in zip(GAMES, newcomer.curls, strict=True)]
     assert scores == sorted(set(scores))
     assert fetch(f"{newcomer.url}/api/leaderboard", newcomer.token)["userRank"]["score"] == scores[-1]
 
 
-def test_a_pasted_action_with_an_id_counts_once(newcomer):
+def test_demo_curl_line_with_an_id_counts_once(newcomer):
     line = next(line for line in newcomer.curls if "/api/scores/update" in line)
     assert newcomer.run(line)["newScore"] == newcomer.run(line)["newScore"]
 
 
-async def test_the_top_10_moves(newcomer):
+async def test_demo_players_change_the_top_10(newcomer):
     connection = await websocket_connect(newcomer.url.replace("http", "ws", 1) + "/ws/scoreboard")
     versions = []
     async with asyncio.timeout(40):
@@ -122,7 +122,7 @@ async def test_the_top_10_moves(newcomer):
     assert len(message["top_scores"]) == 10
 
 
-def test_all_five_front_ends_are_played(newcomer):
+def test_demo_players_use_all_five_frontends(newcomer):
     def accepted() -> set[str]:
         found = re.findall(r'submissions_total\{frontend="(.)",result="accepted"\} (\d+)', fetch(newcomer.metrics_url))
         return {frontend for frontend, count in found if int(count) > 5}
@@ -130,7 +130,7 @@ def test_all_five_front_ends_are_played(newcomer):
     wait_until(lambda: accepted() == {"A", "B", "C", "D", "E"}, 60, "each frontend has taken some updates")
 
 
-def test_a_visitor_gets_an_identity_that_can_score(newcomer):
+def test_demo_visitor_gets_an_identity_that_can_score(newcomer):
     first, second = (fetch(f"{newcomer.url}/demo/session") for _ in range(2))
     assert first["user_id"] != second["user_id"]
     assert first["actions"] == dict(DEFAULT_ACTIONS)
@@ -143,7 +143,7 @@ def test_a_visitor_gets_an_identity_that_can_score(newcomer):
 
 
 @pytest.mark.long
-def test_ctrl_c_ends_everything_and_the_next_demo_goes_on(tmp_path):
+def test_demo_ends_with_ctrl_c_and_the_next_one_keeps_the_data(tmp_path):
     need_mongod()
     with Command("demo", *PORTS, "--players", "12", folder=tmp_path) as command:
         first = Newcomer(command)
@@ -177,7 +177,7 @@ def test_ctrl_c_ends_everything_and_the_next_demo_goes_on(tmp_path):
         (("--processes", "2"), "processes"),
     ],
 )
-def test_settings_that_do_not_go_with_simulated_players_are_refused(flags, fault, tmp_path):
+def test_demo_refuses_settings_that_exclude_simulated_players(flags, fault, tmp_path):
     with Command("demo", *PORTS, *flags, folder=tmp_path) as command:
         assert command.process.wait(20) == 2
         assert command.errors.startswith(f"error: {fault}")

@@ -23,7 +23,7 @@ from tornado_app.http.messages import Request
 KEY = "a key for the tests of the demo, long enough"
 
 
-def test_every_simulated_player_can_be_one():
+def test_simulated_players_have_valid_names_and_ids():
     bots = [identities.simulated(number) for number in range(1000)]
     assert len({persona.user_id for persona in bots}) == 1000
     assert len({persona.name for persona in bots}) == 1000
@@ -31,14 +31,14 @@ def test_every_simulated_player_can_be_one():
     assert [persona.name for persona in bots if identity.username(persona.name) != persona.name] == []
 
 
-def test_the_first_players_names_are_of_many_scripts_and_both_directions():
+def test_first_names_have_many_scripts_and_both_directions():
     names = [identities.simulated(number).name for number in range(50)]
     scripts = {unicodedata.name(name[0]).split()[0] for name in names}
     assert {"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "CJK", "HIRAGANA", "HANGUL", "DEVANAGARI"} <= scripts
     assert max(len(identities.simulated(number).name) for number in range(60)) >= 60
 
 
-def test_the_demo_speaks_each_front_end_as_the_api_has_it():
+def test_demo_requests_match_each_frontend():
     writes = {(frontend.name, write.method, write.path) for frontend in FRONTENDS for write in frontend.writes}
     assert {(game.frontend, game.method, game.path) for game in GAMES} <= writes
     assert [game.frontend for game in GAMES] == ["A", "B", "C", "D", "E"]
@@ -49,7 +49,7 @@ def session_of(sessions: Sessions):
     return sessions.route().methods["GET"](request)
 
 
-def test_sessions_are_signed_not_cached_and_bounded():
+def test_demo_sessions_are_signed_not_cached_and_bounded():
     now = 1000.0
     sessions = Sessions(minter(Config(jwt_key=KEY)), {"jump": 3}, clock=lambda: now)
     answers = [session_of(sessions) for _ in range(SESSIONS_PER_MINUTE)]
@@ -65,14 +65,14 @@ def test_sessions_are_signed_not_cached_and_bounded():
     assert session_of(sessions).status == 200
 
 
-def test_tokens_carry_the_audience_and_the_issuer_that_are_asked_for():
+def test_demo_tokens_have_the_configured_audience_and_issuer():
     config = Config(jwt_key=KEY, jwt_audience=("games", "shop"), jwt_issuer="us")
     token = minter(config)(identities.CURL, 60)
     verifier = TokenVerifier(KeySet([secret_key(KEY)]), audience="games", issuer="us")
     assert verifier.verify(token).user_id == identities.CURL.user_id
 
 
-def test_it_warns_where_others_could_reach_it_or_data_is_not_its_own():
+def test_demo_warns_about_public_addresses_and_an_external_database():
     config = Config(host="0.0.0.0", mongodb_uri="mongodb://db/?replicaSet=rs0", mongodb_database="live")
     text = guide.render(config, "http://127.0.0.1:8000", "t", 1, bold=False)
     assert "1 simulated player." in text
@@ -83,7 +83,7 @@ def test_it_warns_where_others_could_reach_it_or_data_is_not_its_own():
     assert "written" not in quiet
 
 
-def test_curl_lines_fit_other_actions_small_increments_and_tls():
+def test_demo_curl_lines_follow_actions_max_increment_and_tls():
     config = Config(action_points={"jump": 3}, max_increment=2)
     text = guide.render(config, "https://127.0.0.1:8000", "t", 2, bold=False)
     assert '{"score":2}' in text
@@ -91,7 +91,7 @@ def test_curl_lines_fit_other_actions_small_increments_and_tls():
     assert text.count("curl -k $URL/") == 5
 
 
-def test_an_address_on_every_interface_is_shown_as_one_to_open():
+def test_demo_prints_a_usable_address_for_every_interface():
     assert guide.reachable("http://0.0.0.0:8000") == "http://127.0.0.1:8000"
     assert guide.reachable("https://[::]:8000") == "https://127.0.0.1:8000"
     assert guide.reachable("http://10.0.0.7:8000") == "http://10.0.0.7:8000"

@@ -44,26 +44,26 @@ def account(**fields):
     return kept
 
 
-def test_what_was_acknowledged_and_is_there_once_is_right():
+def test_check_passes_if_each_acknowledged_action_exists_once():
     assert judge(account(scores=[5, 5]), [entry("a")], ann(5)).problems == []
 
 
-def test_what_was_not_answered_may_be_there_or_not():
+def test_check_allows_unanswered_actions_to_exist_or_not():
     assert judge(account(unclear=True), [], []).problems == []
     assert judge(account(unclear=True), [entry("a")], ann(5)).problems == []
 
 
-def test_where_the_ledger_has_sums_only_the_player_s_document_tells():
+def test_check_uses_the_players_document_if_the_ledger_has_only_sums():
     assert judge(account(scores=[5]), [], ann(5, "a")).problems == []
     assert len(judge(account(scores=[5]), [], ann(5, "b")).lost) == 1
 
 
-def test_an_acknowledged_action_that_is_not_there_is_lost():
+def test_check_finds_a_lost_action():
     assert len(judge(account(scores=[5]), [], []).lost) == 1
 
 
 @pytest.mark.parametrize("fields", [{"scores": [5]}, {"unclear": True}])
-def test_an_action_that_is_there_twice_is_doubled(fields):
+def test_check_finds_a_doubled_action(fields):
     assert len(judge(account(**fields), [entry("a"), entry("a", score=10)], ann(10)).doubled) == 1
 
 
@@ -77,16 +77,16 @@ def test_an_action_that_is_there_twice_is_doubled(fields):
         (account(scores=[5]), [entry("a"), entry("b")], ann(5)),  # which nobody sent
     ],
 )
-def test_what_the_database_does_not_bear_out_is_found(kept, entries, scores):
+def test_check_finds_responses_that_the_database_contradicts(kept, entries, scores):
     assert judge(kept, entries, scores).wrong != []
 
 
-def test_equals_share_a_rank_and_the_next_one_counts_them():
+def test_check_ranks_ties_equal_and_skips_the_next():
     board = [("a", 9), ("b", 7), ("c", 7), ("d", 1)]
     assert [rank for _, _, rank in ranked(board)] == [1, 2, 2, 4]
 
 
-def test_a_log_is_searched_for_what_no_log_should_hold():
+def test_check_finds_forbidden_lines_in_logs():
     fine = '{"ts":"2026-01-01T00:00:00.123Z","level":"info","message":"score update"}'
     warning = fine.replace("info", "warning")
     assert complaints("\n".join([fine] * 10 * MOST_LINES)) == []
@@ -95,7 +95,7 @@ def test_a_log_is_searched_for_what_no_log_should_hold():
     assert complaints(fine.replace("}", ',"exception":"Traceback (most recent call last)…"}')) != []
 
 
-def test_the_report_adds_trials_up(tmp_path):
+def test_report_sums_trials(tmp_path):
     for number, shown in enumerate((0.5, 2.5, 0.7)):
         recovery = Recovery(0.1, shown, 0.2, ())
         append(tmp_path / "trials.csv", Outcome("kill-service", number, 1000, 2, 0, 0, 1.0, recovery, 3, ()))
@@ -104,17 +104,17 @@ def test_the_report_adds_trials_up(tmp_path):
     )
 
 
-def test_the_table_of_the_docs_is_that_of_the_trials():
+def test_docs_table_is_that_of_the_trials():
     docs = Path(__file__).parents[2] / "docs"
     assert table(docs / "reliability.csv") in (docs / "reliability.md").read_text(encoding="utf-8")
 
 
-def test_the_docs_tell_of_every_fault():
+def test_docs_describe_every_fault():
     text = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
     assert [name for name in FAULTS if f"`{name}`" not in text] == []
 
 
-def test_any_pair_of_faults_is_of_one_ground():
+def test_faults_of_every_pair_share_a_requirement():
     for seed in range(200):
         first, second = pair(Random(seed))
         assert first.ground == second.ground
@@ -183,7 +183,7 @@ def asked(wire, seconds=10.0):
         return b""
 
 
-def test_cut(proxy, wire):
+def test_proxy_cut_closes_connections(proxy, wire):
     proxy.cut()
     assert asked(wire) == b""
     with dial(proxy) as other:
@@ -193,7 +193,7 @@ def test_cut(proxy, wire):
         assert asked(other) == b"hello"
 
 
-def test_frozen_bytes_arrive_in_the_end(proxy, wire, echo):
+def test_proxy_thaw_delivers_the_frozen_bytes(proxy, wire, echo):
     echo.heard = b""
     proxy.freeze()
     assert asked(wire, 0.3) is None
@@ -202,21 +202,21 @@ def test_frozen_bytes_arrive_in_the_end(proxy, wire, echo):
     assert wire.recv(100) == b"hello"
 
 
-def test_requests_pass_and_answers_do_not(proxy, wire, echo):
+def test_proxy_drops_responses_only(proxy, wire, echo):
     echo.heard = b""
     proxy.freeze(answers_only=True)
     assert asked(wire, 0.3) is None
     wait_until(lambda: echo.heard == b"hello")
 
 
-def test_a_forsaken_connection_stays_dead_and_a_new_one_is_well(proxy, wire):
+def test_proxy_keeps_an_abandoned_connection_dead_and_passes_new_ones(proxy, wire):
     proxy.forsake()
     assert asked(wire, 0.3) is None
     with dial(proxy) as other:
         assert asked(other) == b"hello"
 
 
-def test_slow_and_narrow(proxy, wire):
+def test_proxy_delays_and_limits_bandwidth(proxy, wire):
     proxy.slow(delay=0.2)
     began = time.monotonic()
     assert asked(wire) == b"hello"

@@ -16,7 +16,7 @@ SEED = 20261121
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("ground", SHORT)
-def test_nothing_is_lost(ground, mongod_binary):
+def test_service_loses_nothing_under_faults(ground, mongod_binary):
     with Stage(ground, SEED) as stage:
         for name in SHORT[ground]:
             outcome = trial.run(stage, [FAULTS[name]], SEED)

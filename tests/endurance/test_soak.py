@@ -17,7 +17,7 @@ def small(monkeypatch):
         monkeypatch.setattr(soak, name, value)
 
 
-def test_a_soak_of_seconds(small, capsys, tmp_path):
+def test_short_soak_passes(small, capsys, tmp_path):
     assert soak.main("1s") == 0
     printed, told = capsys.readouterr()
     (row,) = csv.DictReader(printed.splitlines())
@@ -32,7 +32,7 @@ def test_a_soak_of_seconds(small, capsys, tmp_path):
     assert all(f"<!-- {title} -->" in drawn for title in graphs.GRAPHS)
 
 
-def test_what_is_missing_or_too_much_is_told(monkeypatch):
+def test_soak_reports_missing_and_excess_values(monkeypatch):
     monkeypatch.setattr(soak, "points_of", lambda system: 100)
     monkeypatch.setattr(soak, "top_shown", lambda system: [1])
     monkeypatch.setattr(soak, "top_kept", lambda system: [1])

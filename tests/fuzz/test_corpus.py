@@ -15,15 +15,15 @@ INPUTS = sorted(path for target in TARGETS for path in (CORPUS / target).iterdir
 
 
 @pytest.mark.parametrize("path", INPUTS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_an_input_of_the_corpus_breaks_no_rule(path):
+def test_corpus_input_breaks_no_rule(path):
     TARGETS[path.parent.name](path.read_bytes())
 
 
-def test_the_corpus_is_small():
+def test_corpus_is_small():
     assert all(path.stat().st_size <= 4096 for path in INPUTS)
 
 
-def test_the_oracle_counts_steps():
+def test_step_counter_counts_steps():
     with pytest.raises(AssertionError, match="steps for 1 bytes"):
         targets.counted(lambda: [len("") for _ in range(2000)], 1)
 
@@ -43,7 +43,7 @@ GROWING = {
 
 
 @pytest.mark.parametrize("make", GROWING.values(), ids=GROWING)
-def test_four_times_the_body_takes_about_four_times_as_long(make):
+def test_parse_time_grows_linearly_with_the_body(make):
     """Processor time, the least of several, of one size against another: what the machine does besides is no part."""
 
     def fastest(size: int) -> float:

@@ -15,18 +15,18 @@ def nothing_built(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_a_test_is_told_how_to_get_it(nothing_built):
+def test_missing_grafana_names_the_build_command(nothing_built):
     with pytest.raises(NotBuiltError, match="`make test-grafana` builds it"):
         build.home()
 
 
-def test_a_machine_without_tools_is_told_which(nothing_built, monkeypatch, capsys):
+def test_build_without_tools_names_them(nothing_built, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(nothing_built))
     assert build.main() == 1
     assert "install: go 1.26 or newer, gcc, node." in capsys.readouterr().err
 
 
-def test_sources_that_are_not_what_they_were_are_an_error_and_leave_nothing(nothing_built, monkeypatch):
+def test_build_of_changed_sources_fails_and_leaves_nothing(nothing_built, monkeypatch):
     source = nothing_built / "module"
     for name in build.PATCHES:
         (source / name).parent.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,9 @@ def view(browser: Browser, found: dict[str, Any], refresh: str = "", **variables
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_panel_answers_and_is_drawn(name: str, loaded: dict[str, Any], browser: Browser, tmp_path: Path) -> None:
+def test_dashboard_panels_have_data_and_are_drawn(
+    name: str, loaded: dict[str, Any], browser: Browser, tmp_path: Path
+) -> None:
     panels = asking(loaded[name])
     with view(browser, loaded[name]) as seen:
         seen.wait_for(set(panels))
@@ -76,7 +78,7 @@ def test_each_panel_answers_and_is_drawn(name: str, loaded: dict[str, Any], brow
     assert empty == EMPTY[name]
 
 
-def test_a_leaderboard_is_chosen_by_a_click_and_stays_chosen(loaded: dict[str, Any], browser: Browser) -> None:
+def test_dashboard_keeps_the_selected_leaderboard(loaded: dict[str, Any], browser: Browser) -> None:
     with view(browser, loaded["Fleet"]) as seen:
         seen.panel("Every Leaderboard").locator("a", has_text=LEADERBOARD).click()
         expect(seen.page).to_have_url(re.compile(f"/leaderboard-service.*var-leaderboard={LEADERBOARD}"))
@@ -84,13 +86,13 @@ def test_a_leaderboard_is_chosen_by_a_click_and_stays_chosen(loaded: dict[str, A
         expect(fleet).to_have_attribute("href", re.compile(f"var-leaderboard={LEADERBOARD}"))
 
 
-def test_an_alert_leads_to_its_runbook(loaded: dict[str, Any], browser: Browser) -> None:
+def test_alert_links_to_its_runbook(loaded: dict[str, Any], browser: Browser) -> None:
     with view(browser, loaded["Fleet"], runbooks="http://127.0.0.1/runbooks") as seen:
         alert = seen.panel("Alerts").locator("a", has_text=ALERT)
         expect(alert).to_have_attribute("href", f"http://127.0.0.1/runbooks/{ALERT}.md")
 
 
-def test_the_first_panel_says_that_players_are_hurt_and_by_what(
+def test_first_panel_shows_that_players_are_affected_and_why(
     staged: Stage, loaded: dict[str, Any], browser: Browser, tmp_path: Path
 ) -> None:
     with view(browser, loaded["Service"], refresh="5s", leaderboard=LEADERBOARD) as seen:

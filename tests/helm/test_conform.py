@@ -42,19 +42,19 @@ def kubeconform(cluster, tmp_path_factory):
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=lambda values: "-".join(values) or "defaults")
-def test_the_chart_conforms(kubeconform, values):
+def test_chart_conforms_to_the_schemas(kubeconform, values):
     found = kubeconform(template(values))
     assert len(found) == len(rendered(values))
     assert [each for each in found if each["status"] != "statusValid"] == []
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_samples_conform(kubeconform, path):
+def test_samples_conform_to_the_schemas(kubeconform, path):
     (found,) = kubeconform(path.read_text(encoding="utf-8"))
     assert found["status"] == "statusValid", found["msg"]
 
 
-def test_a_misspelt_member_would_be_found(kubeconform):
+def test_schema_check_finds_a_misspelt_field(kubeconform):
     manifest = template({}).replace("replicas: 2", "replica: 2").replace("maxUnavailable: 1", "maxUnavailable: [1]")
     wrong = {each["kind"]: each["msg"] for each in kubeconform(manifest) if each["status"] != "statusValid"}
     assert set(wrong) == {"Deployment", "PodDisruptionBudget"}

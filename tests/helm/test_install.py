@@ -78,7 +78,7 @@ def add_leaderboard(release: Release) -> str:
     return uid(release.cluster.get("leaderboard", "arcade", release.namespace))
 
 
-def test_install_test_upgrade_uninstall_and_install_again(release):
+def test_chart_installs_tests_upgrades_uninstalls_and_reinstalls(release):
     cluster, space = release.cluster, release.namespace
     notes = release.helm("install", str(CHART)).stdout
     assert f"kubectl --namespace {space} rollout status deployment/{OPERATOR}" in notes
@@ -102,7 +102,7 @@ def test_install_test_upgrade_uninstall_and_install_again(release):
     assert uid(cluster.get("leaderboard", "arcade", space)) == board
 
 
-def test_an_upgrade_brings_the_new_crd_and_keeps_leaderboards(release, tmp_path):
+def test_chart_upgrade_updates_the_crd_and_keeps_leaderboards(release, tmp_path):
     before = tmp_path / "leaderboard"
     shutil.copytree(CHART, before)
     crd = yaml.safe_load((before / "files" / "crd.yaml").read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ def _accepts(release: Release, board: dict) -> bool:
     return done.returncode == 0
 
 
-def test_named_namespaces_need_no_right_outside_them(release):
+def test_chart_with_named_namespaces_needs_no_other_rights(release):
     release.helm("install", str(CHART), values={"watchNamespaces": [release.namespace]})
     assert not release.cluster.objects("clusterroles", selector="app.kubernetes.io/part-of=leaderboard")
     account = f"--as=system:serviceaccount:{release.namespace}:{OPERATOR}"
@@ -138,7 +138,7 @@ def test_named_namespaces_need_no_right_outside_them(release):
         assert release.cluster.kubectl(*asked, check=False).stdout.strip() == answer
 
 
-def test_a_second_release_leaves_the_crd_to_the_first(release):
+def test_chart_second_release_does_not_own_the_crd(release):
     release.helm("install", str(CHART), values={"watchNamespaces": [release.namespace]})
     other = Release(release.cluster, "kube-public")
     refused = other.helm("install", str(CHART), values={"watchNamespaces": ["kube-public"]}, check=False)
@@ -150,7 +150,7 @@ def test_a_second_release_leaves_the_crd_to_the_first(release):
     assert release.cluster.get("crd", CRD) is not None
 
 
-def test_the_database_for_trying_out_runs_restricted_and_its_notes_work(release):
+def test_chart_trial_database_runs_restricted_and_its_notes_work(release):
     notes = release.helm("install", str(CHART), values={"devMongodb": {"enabled": True}}).stdout
     secret = release.cluster.get("secret", "lb-leaderboard-dev-mongodb", release.namespace)
     assert secret is not None
@@ -160,7 +160,7 @@ def test_the_database_for_trying_out_runs_restricted_and_its_notes_work(release)
     release.cluster.apply(yaml.safe_load(manifest), namespace=release.namespace)
 
 
-def test_monitoring_says_what_it_lacks_and_works_once_it_is_there(release):
+def test_chart_monitoring_names_missing_kinds_and_works_with_them(release):
     values = {"monitoring": {"enabled": True, "labels": {"release": "prometheus"}}}
     refused = release.helm("install", str(CHART), values=values, check=False)
     assert "monitoring.enabled needs the Prometheus operator's CRDs" in refused.stderr
@@ -184,7 +184,7 @@ def test_monitoring_says_what_it_lacks_and_works_once_it_is_there(release):
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.yaml")))
-def test_the_api_server_takes_the_sample(release, name):
+def test_api_server_accepts_the_sample(release, name):
     install_crd(release.cluster)
     release.cluster.apply(example(name), namespace=release.namespace)
     assert release.cluster.get("lb", "arcade", release.namespace)["spec"]["database"]["deletionPolicy"] == "Retain"

@@ -34,12 +34,12 @@ def objects(request):
     return rendered(VALUES[request.param])
 
 
-def test_lint_finds_nothing():
+def test_helm_lint_passes():
     done = helm("lint", "--strict", str(CHART))
     assert done.returncode == 0, done.stdout
 
 
-def test_each_object_names_its_namespace_and_what_it_is_part_of(objects):
+def test_objects_have_namespace_and_part_of_label(objects):
     cluster_wide = ("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding")
     for each in objects:
         meta = each["metadata"]
@@ -47,7 +47,7 @@ def test_each_object_names_its_namespace_and_what_it_is_part_of(objects):
         assert ("namespace" in meta) == (each["kind"] not in cluster_wide), meta
 
 
-def test_every_pod_is_restricted_on_a_read_only_root(objects):
+def test_pods_are_restricted_with_a_read_only_root(objects):
     pods = [each["spec"]["template"]["spec"] for each in of_kind(objects, "Deployment", "StatefulSet", "Job")]
     assert pods
     for pod in pods:
@@ -59,7 +59,7 @@ def test_every_pod_is_restricted_on_a_read_only_root(objects):
             assert container["resources"]["limits"]["memory"]
 
 
-def test_the_database_for_trying_out_is_not_kept_busy_by_its_probes():
+def test_trial_database_probes_are_infrequent():
     """MongoDB's shell takes a second of CPU to start: it is for the start, not for every five seconds of its life."""
     (pod,) = of_kind(rendered({"devMongodb": {"enabled": True}}), "StatefulSet")
     (container,) = pod["spec"]["template"]["spec"]["containers"]
@@ -67,7 +67,7 @@ def test_the_database_for_trying_out_is_not_kept_busy_by_its_probes():
     assert container["readinessProbe"]["tcpSocket"] == {"port": "mongodb"}
 
 
-def test_only_the_operator_has_a_token():
+def test_only_the_operator_mounts_a_token():
     pods = {
         each["metadata"]["name"]: each["spec"]["template"]["spec"].get("automountServiceAccountToken", True)
         for each in of_kind(rendered(VALUES["to try out"]), "Deployment", "StatefulSet", "Job")
@@ -75,7 +75,7 @@ def test_only_the_operator_has_a_token():
     assert [name for name, mounted in pods.items() if mounted] == ["lb-leaderboard-operator"]
 
 
-def test_all_namespaces_need_a_cluster_role_and_named_ones_none():
+def test_cluster_role_exists_only_for_all_namespaces():
     everywhere, named = of_kind(rendered({}), *RBAC), of_kind(rendered(VALUES["namespaced"]), *RBAC)
     assert {each["kind"] for each in everywhere} == set(RBAC)
     assert {each["kind"] for each in named} == {"ServiceAccount", "Role", "RoleBinding"}
@@ -84,7 +84,7 @@ def test_all_namespaces_need_a_cluster_role_and_named_ones_none():
     assert sorted(places) == [("games", name), ("games", f"{name}-lease"), ("shop", name)]
 
 
-def test_no_rule_is_a_wildcard_and_secrets_are_only_read():
+def test_rbac_rules_have_no_wildcard_and_only_read_secrets():
     for each in of_kind(rendered({}) + rendered(VALUES["namespaced"]), "Role", "ClusterRole"):
         for rule in each["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
@@ -92,7 +92,7 @@ def test_no_rule_is_a_wildcard_and_secrets_are_only_read():
                 assert set(rule["verbs"]) == {"get", "list", "watch"}
 
 
-def test_the_operator_is_told_what_to_look_after_and_which_image_to_run():
+def test_operator_has_its_namespaces_and_image():
     (everywhere,), (named,) = (of_kind(rendered(values), "Deployment") for values in ({}, VALUES["namespaced"]))
     (container,) = everywhere["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"leaderboard-operator:{__version__}"
@@ -102,7 +102,7 @@ def test_the_operator_is_told_what_to_look_after_and_which_image_to_run():
     assert [arg for arg in container["args"] if "namespace" in arg] == ["--namespace=games", "--namespace=shop"]
 
 
-def test_the_crd_stays_on_uninstall_and_can_be_left_to_another_release():
+def test_crd_is_kept_on_uninstall_and_optional():
     (crd,) = of_kind(rendered({}), "CustomResourceDefinition")
     assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     generated = yaml.safe_load((CHART / "files" / "crd.yaml").read_text(encoding="utf-8"))
@@ -110,19 +110,19 @@ def test_the_crd_stays_on_uninstall_and_can_be_left_to_another_release():
     assert not of_kind(rendered(VALUES["bare"]), "CustomResourceDefinition")
 
 
-def test_what_is_switched_off_is_not_there():
+def test_disabled_objects_are_not_rendered():
     kinds = {each["kind"] for each in rendered({"networkPolicy": {"enabled": False}, "operator": {"replicas": 1}})}
     assert not kinds & {"NetworkPolicy", "PodDisruptionBudget", "PrometheusRule", "ServiceMonitor", "StatefulSet"}
     assert {"PrometheusRule", "ServiceMonitor"} <= {each["kind"] for each in rendered(VALUES["monitored"])}
 
 
-def test_series_keep_the_namespace_of_the_leaderboard_that_they_are_about():
+def test_scraped_series_keep_the_namespace_of_their_leaderboard():
     """The Prometheus operator would put the operator's own in its place: no alert could tell two Leaderboards apart."""
     (monitor,) = of_kind(rendered(VALUES["monitored"]), "ServiceMonitor")
     assert [each["honorLabels"] for each in monitor["spec"]["endpoints"]] == [True]
 
 
-def test_alerts_about_the_operator_are_about_this_one_and_link_to_the_runbooks():
+def test_operator_alerts_select_this_release_and_link_to_runbooks():
     (made,) = of_kind(rendered(VALUES["monitored"]), "PrometheusRule")
     assert made["metadata"]["labels"]["release"] == "prometheus"
     generated = yaml.safe_load((CHART / "files" / "rules.yaml").read_text(encoding="utf-8"))
@@ -144,7 +144,7 @@ def test_alerts_about_the_operator_are_about_this_one_and_link_to_the_runbooks()
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_a_dashboard_is_the_generated_one_with_links_to_the_runbooks(name):
+def test_chart_dashboard_is_the_generated_one_with_runbook_links(name):
     """After a change that is meant: `make dashboards`."""
     (made,) = (
         each
@@ -159,13 +159,13 @@ def test_a_dashboard_is_the_generated_one_with_links_to_the_runbooks(name):
     assert (CHART / "files" / "dashboards" / f"{name}.json").read_text(encoding="utf-8") == rendered_dashboard(name)
 
 
-def test_there_is_no_dashboard_too_many():
+def test_chart_has_exactly_the_generated_dashboards():
     files = {path.stem for path in (CHART / "files" / "dashboards").iterdir()}
     assert files == set(DASHBOARDS)
     assert not of_kind(rendered({}), "ConfigMap")
 
 
-def test_the_operator_hands_labels_and_links_on_to_the_leaderboards():
+def test_operator_passes_labels_and_links_to_leaderboards():
     (deployment,) = of_kind(rendered(VALUES["monitored"]), "Deployment")
     args = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
     handed_on = {
@@ -179,7 +179,7 @@ def test_the_operator_hands_labels_and_links_on_to_the_leaderboards():
     assert handed_on <= set(args)
 
 
-def test_a_long_release_name_still_gives_valid_names():
+def test_long_release_name_gives_valid_object_names():
     for each in rendered(VALUES["to try out"], release="r" * 53):
         assert len(each["metadata"]["name"]) <= 63, each["metadata"]["name"]
         for label in each["metadata"]["labels"].values():
@@ -217,7 +217,7 @@ def test_a_long_release_name_still_gives_valid_names():
         ({"devMongoDB": {"enabled": True}}, "devMongoDB"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_name(values, said):
+def test_invalid_value_is_refused_by_its_name(values, said):
     with pytest.raises(AssertionError, match=re.escape(said)):
         rendered(values)
 
@@ -236,7 +236,7 @@ def leaves(values: Any, *path: str) -> Iterator[tuple[str, ...]]:
         yield path
 
 
-def test_every_value_has_a_description():
+def test_chart_values_have_descriptions():
     """Its own, or of what it is part of, such as the resources of the operator."""
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     texts = described("comments")()
@@ -244,7 +244,7 @@ def test_every_value_has_a_description():
         assert any(path[:depth] in texts for depth in range(1, len(path) + 1)), path
 
 
-def test_the_schema_and_the_readme_are_those_of_the_values():
+def test_chart_schema_and_readme_are_up_to_date():
     """After a change of values.yaml: `python helm/describe.py`."""
     assert described("schema")() == (CHART / "values.schema.json").read_text(encoding="utf-8")
     readme = (CHART / "README.md").read_text(encoding="utf-8")
@@ -252,7 +252,7 @@ def test_the_schema_and_the_readme_are_those_of_the_values():
     assert helm("show", "readme", str(CHART)).stdout.strip() == readme.strip()
 
 
-def test_every_value_is_in_the_schema():
+def test_chart_values_are_in_the_schema():
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     assert set(values) == set(schema["properties"])
@@ -274,12 +274,12 @@ def test_every_value_is_in_the_schema():
         ),
     ],
 )
-def test_the_image_is_put_together_from_its_parts(values, image):
+def test_image_is_composed_of_its_parts(values, image):
     (deployment,) = of_kind(rendered(values), "Deployment")
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == image
 
 
-def test_a_mirror_replaces_the_registry_of_every_image():
+def test_mirror_replaces_the_registry_of_every_image():
     text = template({**VALUES["marked"], "monitoring": {"enabled": False}})
     images = re.findall(r"image: \"?([^\"\n]+)|--app-image=(\S+)", text)
     found = {one or other for one, other in images}
@@ -287,13 +287,13 @@ def test_a_mirror_replaces_the_registry_of_every_image():
     assert {each.partition("/")[0] for each in found} == {"mirror.internal:5000"}
 
 
-def test_on_openshift_no_pod_names_a_user():
+def test_openshift_pods_set_no_user():
     for each in of_kind(rendered(VALUES["OpenShift"]), "Deployment", "StatefulSet", "Job"):
         pod = each["spec"]["template"]["spec"]
         assert {"runAsUser", "runAsGroup", "fsGroup"}.isdisjoint(pod.get("securityContext", {}))
 
 
-def test_a_security_context_can_be_taken_back_as_a_whole_and_in_part():
+def test_security_context_can_be_removed_wholly_or_partly():
     taken = {"podSecurityContext": None, "securityContext": {"readOnlyRootFilesystem": None}}
     (deployment,) = of_kind(rendered({"operator": taken}), "Deployment")
     pod = deployment["spec"]["template"]["spec"]
@@ -301,7 +301,7 @@ def test_a_security_context_can_be_taken_back_as_a_whole_and_in_part():
     assert set(pod["containers"][0]["securityContext"]) == {"allowPrivilegeEscalation", "capabilities"}
 
 
-def test_labels_annotations_and_names_are_those_of_the_values():
+def test_labels_annotations_and_names_follow_the_values():
     objects = rendered(VALUES["marked"])
     for each in objects:
         if "helm.sh/hook" not in each["metadata"].get("annotations", {}):
@@ -322,12 +322,12 @@ def test_labels_annotations_and_names_are_those_of_the_values():
         assert [subject["name"] for subject in each["subjects"]] == ["own"]
 
 
-def test_without_its_own_service_account_the_chart_asks_for_a_name():
+def test_service_account_name_is_required_if_none_is_created():
     with pytest.raises(AssertionError, match=re.escape("set serviceAccount.name")):
         rendered({"serviceAccount": {"create": False}})
 
 
-def test_people_get_leaderboards_with_the_roles_of_the_cluster():
+def test_user_facing_cluster_roles_include_leaderboards():
     roles = {each["metadata"]["name"]: each for each in of_kind(rendered({}), "ClusterRole")}
     view, edit = roles["games-lb-leaderboard-view"], roles["games-lb-leaderboard-edit"]
     assert {verb for rule in view["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
@@ -337,14 +337,14 @@ def test_people_get_leaderboards_with_the_roles_of_the_cluster():
 
 
 @pytest.mark.parametrize("space", ["games", "shop"])
-def test_helm_test_scores_where_the_operator_looks_after_the_namespace(space):
+def test_helm_test_scores_only_in_a_watched_namespace(space):
     objects = rendered({"devMongodb": {"enabled": True}, "watchNamespaces": [space]})
     assert bool(of_kind(objects, "Leaderboard")) == (space == "games")
     assert not of_kind(rendered({}), "Leaderboard")
 
 
 @pytest.mark.parametrize(("versions", "works"), [((), True), (("apiregistration.k8s.io/v1",), False)])
-def test_monitoring_is_refused_only_by_a_cluster_that_does_not_know_its_kinds(versions, works):
+def test_monitoring_fails_only_without_its_kinds_in_the_cluster(versions, works):
     flags = [f"--api-versions={each}" for each in versions]
     values = ["--set", "monitoring.enabled=true", "--kube-version", KUBERNETES]
     done = helm("template", "lb", str(CHART), *values, *flags)
@@ -354,7 +354,7 @@ def test_monitoring_is_refused_only_by_a_cluster_that_does_not_know_its_kinds(ve
     assert helm("template", "lb", str(CHART), *values, *flags, known).returncode == 0
 
 
-def test_metadata_names_the_images_and_a_working_example():
+def test_chart_metadata_has_images_and_a_valid_example():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     notes = {name.partition("/")[2]: text for name, text in chart["annotations"].items()}
     images = {each["image"] for each in yaml.safe_load(notes["images"])}
@@ -375,7 +375,7 @@ def egress(values: dict) -> list[dict]:
     return found
 
 
-def test_network_policy_lets_the_operator_reach_dns_and_the_api_server_alone():
+def test_network_policy_limits_the_operator_to_dns_and_the_api_server():
     dns, server = egress({})
     assert {(each["port"], each["protocol"]) for each in dns["ports"]} == {(53, "UDP"), (53, "TCP")}
     assert server == {"ports": [{"port": port, "protocol": "TCP"} for port in (443, 6443, 8443, 16443)]}

@@ -29,15 +29,15 @@ TRUSTED = ["10.0.0.0/8", "fd00::/8"]
         ("fd00::1", "198.51.100.1", "198.51.100.1"),
     ],
 )
-def test_only_trusted_proxies_are_believed(peer, forwarded, client):
+def test_forwarded_address_of_a_trusted_proxy_only_is_used(peer, forwarded, client):
     assert TrustedProxies(TRUSTED).client_address(peer, forwarded) == client
 
 
-def test_without_trusted_proxies_nobody_is_believed():
+def test_forwarded_address_without_trusted_proxies_is_ignored():
     assert TrustedProxies().client_address("10.0.0.1", "198.51.100.1") == "10.0.0.1"
 
 
-def test_each_header_of_an_untrusted_proxy_is_counted():
+def test_forwarded_headers_of_an_untrusted_proxy_are_counted():
     ignored: list[int] = []
     proxies = TrustedProxies(TRUSTED, on_ignored=lambda: ignored.append(1))
     for peer, forwarded in [
@@ -59,7 +59,7 @@ def test_each_header_of_an_untrusted_proxy_is_counted():
         ("", ""),
     ],
 )
-def test_an_ipv6_site_is_one_address(address, counted):
+def test_rate_limit_key_of_an_ipv6_network_is_one(address, counted):
     assert rate_limit_key(address) == counted
 
 
@@ -70,7 +70,7 @@ class Clock:
         return self.now
 
 
-def test_failures_are_bounded_in_a_sliding_window():
+def test_failure_limiter_has_a_sliding_window():
     clock = Clock()
     failures = FailureLimiter(3, 60, clock=clock)
     for _ in range(3):
@@ -83,7 +83,7 @@ def test_failures_are_bounded_in_a_sliding_window():
     assert failures.retry_after("a") == 0
 
 
-def test_the_memory_of_addresses_is_bounded(monkeypatch):
+def test_failure_limiter_keeps_a_bounded_number_of_addresses(monkeypatch):
     monkeypatch.setattr(client_address, "MAX_ADDRESSES", 10)
     failures = FailureLimiter(1, 60)
     for n in range(100):

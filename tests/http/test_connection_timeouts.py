@@ -117,7 +117,7 @@ UNREAD = {
 
 
 @pytest.mark.parametrize("asked", UNREAD.values(), ids=UNREAD)
-def test_client_that_reads_nothing_is_cut_off(impatient, wire, asked):
+def test_client_that_reads_nothing_is_closed(impatient, wire, asked):
     wire.socket.settimeout(0.5)
     with contextlib.suppress(TimeoutError, ConnectionError):
         wire.socket.sendall(asked)
@@ -125,7 +125,7 @@ def test_client_that_reads_nothing_is_cut_off(impatient, wire, asked):
     quietly(impatient)
 
 
-def test_cut_off_client_is_one_line_of_the_log(impatient, wire):
+def test_closed_client_is_one_log_line(impatient, wire):
     before = impatient.log.count('"cut_off"')
     wire.socket.sendall(get("/openapi.json") * 10)
     wait_until(lambda: impatient.log.count('"cut_off"') > before, 4 * SECONDS + 5, "the line")
@@ -134,14 +134,14 @@ def test_cut_off_client_is_one_line_of_the_log(impatient, wire):
     assert line["remote"] == "127.0.0.1"
 
 
-def test_client_that_went_away_while_it_was_asked_to_read_leaves_nothing(impatient, wire):
+def test_client_that_disconnects_during_a_send_is_removed(impatient, wire):
     wire.socket.sendall(get("/openapi.json") * 10)
     wire.socket.shutdown(1)
     wait_until(lambda: wire.held() is None, 4 * SECONDS + 5, "nothing of it is kept")
 
 
 @pytest.mark.parametrize("before", [b"", FALLBACK], ids=["fast path", "Tornado"])
-def test_slow_but_steady_reader_gets_everything(impatient, wire, before):
+def test_slow_reader_gets_the_whole_response(impatient, wire, before):
     """Its window is small and mostly shut, and it takes several times the timeout."""
     count = 6
     wire.socket.sendall((before + get("/openapi.json")) * count)
@@ -155,14 +155,14 @@ def test_slow_but_steady_reader_gets_everything(impatient, wire, before):
     assert time.monotonic() - began > 2 * SECONDS
 
 
-def test_reader_that_pauses_for_less_than_the_timeout_is_not_cut_off(impatient, wire):
+def test_reader_that_pauses_within_the_timeout_is_not_closed(impatient, wire):
     for _ in range(4):
         wire.socket.sendall(get("/docs"))
         time.sleep(SECONDS * 0.7)
         assert wire.read().status == 200
 
 
-def test_idle_connection_with_nothing_to_read_stays_open(impatient, wire):
+def test_idle_connection_without_pending_bytes_stays_open(impatient, wire):
     wire.socket.sendall(get("/healthz"))
     assert wire.read().status == 200
     time.sleep(3 * SECONDS)
@@ -170,7 +170,7 @@ def test_idle_connection_with_nothing_to_read_stays_open(impatient, wire):
     assert wire.read().status == 200
 
 
-def test_last_answer_of_a_closed_connection_can_be_read_slowly(impatient, wire):
+def test_last_response_of_a_closed_connection_can_be_read_slowly(impatient, wire):
     wire.socket.sendall(get("/openapi.json", "Connection: close"))
     time.sleep(SECONDS * 0.7)
     assert wire.read().status == 200

@@ -65,14 +65,14 @@ def fill(wire):
     raise AssertionError("the kernel has no bound")
 
 
-async def test_frame_that_the_kernel_takes_bypasses_the_stream(ends, written):
+async def test_frame_accepted_by_the_kernel_bypasses_the_stream(ends, written):
     stream, client = ends
     assert DirectWriter(stream).send(frame(1, 100)) is None
     assert await read(client, len(frame(1, 100))) == frame(1, 100)
     assert written == []
 
 
-async def test_a_frame_that_is_taken_in_part_arrives_whole(ends, written):
+async def test_partly_accepted_frame_arrives_complete(ends, written):
     stream, client = ends
     frames, sending = fill(DirectWriter(stream))
     assert frames[-1].endswith(written[-1])
@@ -83,7 +83,7 @@ async def test_a_frame_that_is_taken_in_part_arrives_whole(ends, written):
     assert not stream.writing()
 
 
-async def test_the_part_that_is_left_is_less_than_the_frame(ends, written):
+async def test_partly_accepted_frame_leaves_only_its_rest_in_the_stream(ends, written):
     stream, _ = ends
     large = frame(1, 10 * 1024 * 1024)
     assert DirectWriter(stream).send(large) is not None
@@ -91,7 +91,7 @@ async def test_the_part_that_is_left_is_less_than_the_frame(ends, written):
     assert large.endswith(written[0])
 
 
-async def test_order_is_kept_whichever_way_a_frame_goes(ends, written):
+async def test_frames_keep_their_order_on_both_paths(ends, written):
     stream, client = ends
     wire = DirectWriter(stream)
     frames, _ = fill(wire)
@@ -109,7 +109,7 @@ async def test_order_is_kept_whichever_way_a_frame_goes(ends, written):
     assert len(written) == through, "the way past the stream is free again"
 
 
-async def test_frame_is_never_sent_before_bytes_that_wait_in_the_stream(ends):
+async def test_frame_is_sent_after_pending_bytes_of_the_stream(ends):
     """Not even where the kernel has room again, and the loop has not noticed yet."""
     stream, client = ends
     wire = DirectWriter(stream)
@@ -127,7 +127,7 @@ async def test_frame_is_never_sent_before_bytes_that_wait_in_the_stream(ends):
     assert bytes(found) == sent + late
 
 
-async def test_a_client_that_is_gone_is_an_end_of_the_stream_and_no_error(ends):
+async def test_disconnected_client_closes_the_stream_without_an_error(ends):
     stream, client = ends
     wire = DirectWriter(stream)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -136,7 +136,7 @@ async def test_a_client_that_is_gone_is_an_end_of_the_stream_and_no_error(ends):
     assert wire.send(frame(2)) is None
 
 
-async def test_a_closed_stream_takes_nothing(ends):
+async def test_closed_stream_accepts_no_frame(ends):
     stream, _ = ends
     early = DirectWriter(stream)
     _, sending = fill(early)
@@ -146,7 +146,7 @@ async def test_a_closed_stream_takes_nothing(ends):
     assert DirectWriter(stream).send(frame(1)) is None
 
 
-async def test_tls_goes_through_the_stream(tmp_path, monkeypatch):
+async def test_tls_frames_use_the_stream(tmp_path, monkeypatch):
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     write_pair(certificate, key, 1)
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

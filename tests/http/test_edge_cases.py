@@ -30,7 +30,7 @@ def test_pipelined_requests_are_answered_in_order(service, wire):
         assert (read.headers["x-request-id"], read.error) == (f"read-{n}", "not_found")
 
 
-def test_the_connection_outlives_every_refusal(wire):
+def test_connection_stays_open_after_a_refusal(wire):
     for line in ("GET /nowhere HTTP/1.1", "DELETE /api/score HTTP/1.1", "POST /api/score HTTP/1.1"):
         wire.send(line, "Content-Length: 2", body=b"[]")
         assert wire.read().status in (401, 404, 405)
@@ -50,7 +50,7 @@ def test_head_has_the_headers_and_no_body(wire, path, status):
     assert wire.read().status == 200
 
 
-def test_options_names_the_methods(wire):
+def test_options_lists_the_methods(wire):
     wire.send("OPTIONS /api/score HTTP/1.1")
     answer = wire.read()
     assert (answer.status, answer.headers["allow"], answer.body) == (204, "OPTIONS, PATCH, POST", b"")
@@ -59,7 +59,7 @@ def test_options_names_the_methods(wire):
     assert wire.read().error == "not_found"
 
 
-def test_the_target_may_name_scheme_and_host(service, wire):
+def test_absolute_request_target_is_accepted(service, wire):
     wire.send(f"GET {service.url}/api/top-scores HTTP/1.1")
     assert wire.read().status == 200
 
@@ -73,7 +73,7 @@ def test_the_target_may_name_scheme_and_host(service, wire):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("other", ["same", "different", "other case"])
-def test_a_header_with_one_value_sent_twice_is_refused(service, wire, name, value, other):
+def test_repeated_single_value_header_is_refused(service, wire, name, value, other):
     user = f"u-{uuid4().hex[:8]}"
     headers = {"Authorization": f"Bearer {token(user)}", "Content-Length": "11", name: value}
     again = {"same": f"{name}: {value}", "different": f"{name}: 7", "other case": f"{name.upper()}: {value}"}[other]
@@ -88,7 +88,7 @@ def test_a_header_with_one_value_sent_twice_is_refused(service, wire, name, valu
     assert service.get(f"/api/v1/players/{user}").status == 404
 
 
-def test_expect_100_continue(service, wire):
+def test_expect_100_continue_gets_an_interim_response(service, wire):
     auth = f"Authorization: Bearer {token(f'u-{uuid4().hex[:8]}')}"
     wire.send("POST /api/score HTTP/1.1", auth, "Expect: 100-continue", "Content-Length: 11")
     assert wire.read().status == 100
@@ -104,7 +104,7 @@ def test_oversized_expect_request_is_refused_without_100(wire):
 
 
 @pytest.mark.parametrize("path", ["/ws/score", "/ws/scoreboard", "/ws/leaderboard"])
-def test_a_sockets_path_without_a_handshake_says_what_it_is_for(wire, path):
+def test_socket_path_without_a_handshake_names_its_purpose(wire, path):
     wire.send(f"GET {path} HTTP/1.1")
     answer = wire.read()
     assert (answer.status, answer.error) == (426, "upgrade_required")
@@ -132,7 +132,7 @@ HANDSHAKE = {
         ("/ws/score", {"X-Long": "x" * 19000}, "headers_too_large"),
     ],
 )
-def test_a_handshake_that_is_none_is_answered_like_everything_else(service, wire, path, change, error):
+def test_invalid_handshake_gets_a_json_error(service, wire, path, change, error):
     wire.send(f"GET {path} HTTP/1.1", *[f"{name}: {value}" for name, value in (HANDSHAKE | change).items()])
     answer = wire.read()
     assert answer.error == error
@@ -141,7 +141,7 @@ def test_a_handshake_that_is_none_is_answered_like_everything_else(service, wire
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
-def test_a_handshake_is_a_get(wire, method):
+def test_handshake_with_another_method_is_refused(wire, method):
     wire.send(f"{method} /ws/score HTTP/1.1", *[f"{name}: {value}" for name, value in HANDSHAKE.items()])
     answer = wire.read(head=method == "HEAD")
     assert answer.status == {"OPTIONS": 204, "HEAD": 426}.get(method, 405)
@@ -156,13 +156,13 @@ def test_a_handshake_is_a_get(wire, method):
         "file:///etc/passwd",
     ],
 )  # fmt: skip
-def test_path_outside_of_the_pages_is_not_found(wire, path):
+def test_path_outside_the_pages_is_not_found(wire, path):
     wire.send(f"GET {path} HTTP/1.1")
     answer = wire.read()
     assert (answer.status, answer.error) == (404, "not_found")
 
 
-def test_the_time_between_two_requests_is_no_time_of_the_second(service, wire):
+def test_request_duration_excludes_the_idle_time_before_it(service, wire):
     idle = 1.0
     spent = "leaderboard_http_request_duration_seconds_sum"
     before = service.metric(spent, route="/api/top-scores")

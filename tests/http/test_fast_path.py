@@ -121,7 +121,7 @@ def test_conditional_request_gets_304_on_both_paths(wire):
     assert answers[0].status == 304
 
 
-def test_an_update_and_its_replay(service, wire):
+def test_update_and_its_replay_are_the_same_on_both_paths(service, wire):
     """Each counts once, whichever way it comes the second time."""
     user = f"u-{uuid4().hex[:8]}"
     for first, second in ((b"", FALLBACK), (FALLBACK, b"")):
@@ -136,7 +136,7 @@ def test_an_update_and_its_replay(service, wire):
     assert service.get(f"/api/v1/players/{user}").json["score"] == 10
 
 
-def test_simple_requests_are_not_read_by_tornado(wire):
+def test_simple_requests_bypass_tornado(wire):
     """Tornado writes headers' names in a case of its own, by which it can be told."""
     told = []
     for before in (b"", FALLBACK):
@@ -146,7 +146,7 @@ def test_simple_requests_are_not_read_by_tornado(wire):
 
 
 @pytest.mark.parametrize("before", [b"", FALLBACK])
-def test_requests_in_a_row_are_answered_in_their_order(wire, before):
+def test_pipelined_requests_are_answered_in_order(wire, before):
     """Updates take their time; what comes meanwhile has to wait, however it is read."""
     reads = b"".join(request("GET /healthz").replace(b"r-1", b"r-%d" % n) for n in range(2, 40))
     wire.socket.sendall(before + update())
@@ -156,7 +156,7 @@ def test_requests_in_a_row_are_answered_in_their_order(wire, before):
     assert wire.read().status == 200
 
 
-def test_more_in_a_row_than_is_kept_waits_in_the_kernel(service, wire):
+def test_pipelined_requests_beyond_the_buffer_stay_in_the_kernel(service, wire):
     user = f"u-{uuid4().hex[:8]}"
     auth = f"Authorization: Bearer {token(user)}"
     one = request("POST /api/score", auth, JSON, "X-Pad: " + "x" * 4000, body=b'{"score": 1}')
@@ -166,7 +166,7 @@ def test_more_in_a_row_than_is_kept_waits_in_the_kernel(service, wire):
     quietly(service)
 
 
-def test_a_client_that_leaves_while_it_waits_does_not_lose_its_write(service):
+def test_update_of_a_disconnected_client_is_applied(service):
     user = f"u-{uuid4().hex[:8]}"
     asked = request("POST /api/score", f"Authorization: Bearer {token(user)}", JSON, body=b'{"score": 1}')
     for abruptly in (False, True):

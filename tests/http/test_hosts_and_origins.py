@@ -45,7 +45,7 @@ def ask(wire, line, *headers, host="play.example", before=FAST_PATH, body=b""):
 
 
 @both_ways
-def test_page_of_an_allowed_origin_may_read(wire, before):
+def test_page_of_an_allowed_origin_can_read(wire, before):
     for origin in (origin for origins in ORIGINS.values() for origin in origins):
         answer = ask(wire, "GET /api/top-scores", f"Origin: {origin}", before=before)
         assert answer.headers["access-control-allow-origin"] == origin
@@ -53,7 +53,7 @@ def test_page_of_an_allowed_origin_may_read(wire, before):
 
 
 @both_ways
-def test_page_of_another_origin_may_not_read(wire, before):
+def test_page_of_another_origin_cannot_read(wire, before):
     for origin in STRANGERS:
         answer = ask(wire, "GET /api/top-scores", f"Origin: {origin}", before=before)
         assert "access-control-allow-origin" not in answer.headers
@@ -78,7 +78,7 @@ def is_let_in(service, origin, host="play.example"):
         return kind == TEXT or int.from_bytes(wire.file.read(2)) != 4403
 
 
-def test_socket_of_an_allowed_origin_is_opened_and_no_other(strict):
+def test_socket_of_an_allowed_origin_opens_and_no_other(strict):
     for origin in (origin for origins in ORIGINS.values() for origin in origins):
         assert is_let_in(strict, origin), origin
     for origin in STRANGERS:
@@ -104,7 +104,7 @@ def test_default_port_is_the_same_host(strict, origin, host, same):
         "if-board-version",
     ],
 )  # fmt: skip
-def test_preflight_allows_the_headers_that_a_page_asks_for(wire, names):
+def test_preflight_allows_the_requested_headers(wire, names):
     headers = ("Origin: null", "Access-Control-Request-Method: POST", f"Access-Control-Request-Headers: {names}")
     answer = ask(wire, "OPTIONS /api/score", *headers)
     assert (answer.status, answer.headers["access-control-allow-headers"]) == (204, names)
@@ -141,21 +141,21 @@ PATHS = [
 
 @both_ways
 @pytest.mark.parametrize("path", PATHS)
-def test_name_that_is_allowed_is_served(wire, path, before):
+def test_allowed_host_name_is_served(wire, path, before):
     for host in NAMES:
         assert ask(wire, path, host=host, before=before).status in (200, 404)
 
 
 @both_ways
 @pytest.mark.parametrize("path", [*PATHS, "OPTIONS /api/score", "GET /ws/score"])
-def test_name_that_is_not_allowed_is_misdirected(wire, path, before):
+def test_other_host_name_is_misdirected(wire, path, before):
     for host in REBOUND:
         answer = ask(wire, path, host=host, before=before)
         assert (answer.status, answer.error) == (421, "host_not_allowed"), host
 
 
 @both_ways
-def test_update_under_another_name_is_not_counted(strict, wire, before):
+def test_update_under_another_host_name_is_not_counted(strict, wire, before):
     auth = f"Authorization: Bearer {token('rebound')}"
     answer = ask(wire, "POST /api/score", auth, host="evil.example", before=before, body=b'{"score": 5}')
     assert answer.status == 421
@@ -164,29 +164,29 @@ def test_update_under_another_name_is_not_counted(strict, wire, before):
 
 @both_ways
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probe_by_address_is_answered(wire, path, before):
+def test_probe_by_ip_address_is_served(wire, path, before):
     for host in ("10.244.0.7:8000", "evil.example"):
         assert ask(wire, f"GET {path}", host=host, before=before).status == 200
 
 
-def test_handshake_under_another_name_is_misdirected(wire):
+def test_handshake_under_another_host_name_is_misdirected(wire):
     for host in REBOUND:
         answer = ask(wire, "GET /ws/score", *HANDSHAKE, host=host)
         assert (answer.status, answer.error) == (421, "host_not_allowed"), host
 
 
-def test_host_of_the_target_counts_instead_of_the_header(wire):
+def test_host_of_the_target_overrides_the_header(wire):
     assert ask(wire, "GET http://evil.example/api/top-scores").error == "host_not_allowed"
     assert ask(wire, "GET http://play.example/api/top-scores").status == 200
 
 
-def test_metrics_are_scraped_by_address(strict):
+def test_metrics_by_ip_address_are_served(strict):
     assert strict.metric("leaderboard_ranked_players") >= 0
     assert strict.readiness()[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/ws/score", "/ws/scoreboard", "/ws/leaderboard?token=x"])
-def test_handshake_over_http_1_0_names_the_setting_of_nginx(service, path):
+def test_handshake_over_http_1_0_names_the_nginx_setting(service, path):
     with RawConnection(service.url) as wire:
         wire.send(f"GET {path} HTTP/1.0", *HANDSHAKE)
         answer = wire.read()
@@ -195,7 +195,7 @@ def test_handshake_over_http_1_0_names_the_setting_of_nginx(service, path):
 
 
 @pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
-def test_handshake_whose_upgrade_a_proxy_dropped_says_so(service, version):
+def test_handshake_without_the_upgrade_header_names_the_proxy(service, version):
     with RawConnection(service.url) as wire:
         wire.send(f"GET /ws/score {version}", "Connection: close", *HANDSHAKE[2:])
         answer = wire.read()

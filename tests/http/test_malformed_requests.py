@@ -21,7 +21,7 @@ def wire(service):
 
 
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
-def test_malformed_request_gets_one_400_and_the_connection_ends(service, wire, sent):
+def test_malformed_request_gets_one_400_and_a_closed_connection(service, wire, sent):
     wire.socket.sendall(sent)
     answer = wire.read()
     assert (answer.status, answer.error, answer.headers["connection"]) == (400, "invalid_request", "close")
@@ -29,7 +29,7 @@ def test_malformed_request_gets_one_400_and_the_connection_ends(service, wire, s
     quietly(service)
 
 
-def test_a_refusal_arrives_although_the_client_goes_on_sending(wire):
+def test_refusal_arrives_while_the_client_still_sends(wire):
     wire.socket.sendall(b"POST /api/score HTTP/1.1\r\nBad\r\n\r\n")
     for _ in range(100):
         wire.socket.sendall(b"x" * 65536)
@@ -54,7 +54,7 @@ def test_refused_connection_lingers_for_seconds_only(service):
         assert time.monotonic() - began > 1
 
 
-def test_a_smuggled_request_is_never_answered(service, wire):
+def test_smuggled_request_is_not_answered(service, wire):
     """What follows an ambiguous request is thrown away: here it would have been a second, accepted one."""
     user = f"u-{uuid4().hex[:8]}"
     inner = f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(user)}\r\nContent-Length: 11\r\n\r\n"

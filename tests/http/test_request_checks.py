@@ -32,7 +32,7 @@ def hasty(run_service, module_database):
 
 
 @pytest.mark.parametrize("size", [18 * 1024, 20 * 1024, 60 * 1024])
-def test_headers_past_18_kib_are_431_and_the_connection_goes_on(wire, size):
+def test_headers_beyond_18_kib_are_431_and_the_connection_stays_open(wire, size):
     wire.send("GET /healthz HTTP/1.1", f"X-Long: {'x' * size}")
     answer = wire.read()
     assert (answer.status, answer.error) == (431, "headers_too_large")
@@ -43,7 +43,7 @@ def test_headers_past_18_kib_are_431_and_the_connection_goes_on(wire, size):
 
 @pytest.mark.parametrize("line", ["GET /healthz HTTP/1.1", "GET /ws/score HTTP/1.1"])
 @pytest.mark.parametrize("size", [65 * 1024, 200 * 1024, 1024 * 1024])
-def test_headers_past_64_kib_are_431_and_the_end(service, wire, line, size):
+def test_headers_beyond_64_kib_are_431_and_the_connection_closes(service, wire, line, size):
     wire.send(line, "Connection: Upgrade", "Upgrade: websocket", *[f"X-{n}: {'x' * 1000}" for n in range(size // 1000)])
     answer = wire.read()
     assert (answer.status, answer.error, answer.headers["connection"]) == (431, "headers_too_large", "close")
@@ -51,12 +51,12 @@ def test_headers_past_64_kib_are_431_and_the_end(service, wire, line, size):
     quietly(service)
 
 
-def test_many_small_headers_are_too_many(wire):
+def test_headers_beyond_the_maximum_count_are_431(wire):
     wire.send("GET /healthz HTTP/1.1", *[f"X-{n}: 1" for n in range(3000)])
     assert wire.read().error == "headers_too_large"
 
 
-def test_headers_that_never_end_are_cut_off(service, wire):
+def test_endless_headers_time_out(service, wire):
     wire.socket.sendall(b"GET /healthz HTTP/1.1\r\n")
     with pytest.raises(OSError, match=r"(?i)reset|broken pipe"):  # the service listens for a while, not for ever
         wire.socket.sendall(b"X-More: xxxxxxxxxxxxxxxxxxxx\r\n" * 4_000_000)
@@ -64,7 +64,7 @@ def test_headers_that_never_end_are_cut_off(service, wire):
 
 
 @pytest.mark.parametrize("size", [16 * 1024 + 1, 2 * 1024 * 1024, 10 * 1024**3, 2**63, 10**30, int("9" * 4000)])
-def test_a_body_declared_too_large_is_413_before_it_comes(wire, size):
+def test_declared_body_beyond_the_limit_is_413_before_it_is_sent(wire, size):
     sent = min(size, 100)
     head = ["POST /api/score HTTP/1.1", "Content-Type: application/json", f"Content-Length: {str(size).zfill(1)}"]
     wire.send(*head, body=b"x" * sent)
@@ -80,7 +80,7 @@ def test_a_body_declared_too_large_is_413_before_it_comes(wire, size):
         assert wire.ended()
 
 
-def test_a_length_of_5000_digits_is_refused(wire):
+def test_content_length_of_5000_digits_is_refused(wire):
     wire.send("POST /api/score HTTP/1.1", f"Content-Length: {'9' * 5000}")
     answer = wire.read()
     assert (answer.status, answer.error) == (413, "body_too_large")
@@ -88,7 +88,7 @@ def test_a_length_of_5000_digits_is_refused(wire):
 
 
 @pytest.mark.parametrize("chunk", [1, 1000, 16 * 1024, 1024 * 1024])
-def test_chunks_past_the_limit_are_413(wire, chunk):
+def test_chunked_body_beyond_the_limit_is_413(wire, chunk):
     wire.send("POST /api/score HTTP/1.1", "Transfer-Encoding: chunked")
     piece = b"%x\r\n" % chunk + b"x" * chunk + b"\r\n"
     wire.socket.sendall(piece * (17 * 1024 // chunk + 1) + b"0\r\n\r\n")
@@ -98,7 +98,7 @@ def test_chunks_past_the_limit_are_413(wire, chunk):
     assert wire.read().status == 200
 
 
-def test_chunks_without_end_are_413_and_the_end(service, wire):
+def test_endless_chunks_are_413_and_the_connection_closes(service, wire):
     wire.send("POST /api/score HTTP/1.1", "Transfer-Encoding: chunked")
     piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
     while not select.select([wire.socket], [], [], 0)[0]:
@@ -110,7 +110,7 @@ def test_chunks_without_end_are_413_and_the_end(service, wire):
     quietly(service)
 
 
-def test_a_chunked_body_within_the_limit_is_read(service, wire):
+def test_chunked_body_within_the_limit_is_read(service, wire):
     user = f"u-{uuid4().hex[:8]}"
     auth = f"Authorization: Bearer {token(user)}"
     wire.send(
@@ -120,7 +120,7 @@ def test_a_chunked_body_within_the_limit_is_read(service, wire):
     assert (answer.status, json.loads(answer.body)["score"]) == (201, 5)
 
 
-def test_a_handshake_with_a_body_is_none(service, wire):
+def test_handshake_with_a_body_is_refused(service, wire):
     """Tornado would collect the body first, however long."""
     wire.send(
         "GET /ws/score HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
@@ -133,7 +133,7 @@ def test_a_handshake_with_a_body_is_none(service, wire):
 # -- clients that stop ------------------------------------------------------------------------------------
 
 
-def test_a_slow_body_is_cut_off(hasty):
+def test_slow_body_times_out(hasty):
     auth = f"Authorization: Bearer {token('slow')}"
     with RawConnection(hasty.url) as wire:
         began = time.monotonic()
@@ -145,7 +145,7 @@ def test_a_slow_body_is_cut_off(hasty):
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])
-def test_an_idle_connection_is_closed(hasty, sent):
+def test_idle_connection_is_closed(hasty, sent):
     with RawConnection(hasty.url) as wire:
         wire.send("GET /healthz HTTP/1.1")
         assert wire.read().status == 200
@@ -157,7 +157,7 @@ def test_an_idle_connection_is_closed(hasty, sent):
 
 
 @pytest.mark.parametrize("abruptly", [False, True])
-def test_a_client_that_leaves_does_not_lose_its_write(service, abruptly):
+def test_update_of_a_disconnected_client_is_applied(service, abruptly):
     user = f"u-{uuid4().hex[:8]}"
     auth = f"Authorization: Bearer {token(user)}"
     for _ in range(5):
@@ -171,7 +171,7 @@ def test_a_client_that_leaves_does_not_lose_its_write(service, abruptly):
 
 
 @pytest.mark.parametrize("abruptly", [False, True])
-def test_a_client_that_leaves_amid_its_request_leaves_no_trace(service, abruptly):
+def test_client_that_disconnects_during_its_request_is_removed(service, abruptly):
     for sent in (b"", b"POST /api/sc", b"POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n{"):
         with RawConnection(service.url) as wire:
             wire.socket.sendall(sent)

@@ -63,19 +63,19 @@ PIECES = st.sampled_from([
 
 @given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=20).map(b"".join)))
 @example(HEAD + b"{}")
-def test_accepted_request_is_read_as_tornado_reads_it(data):
+def test_simple_request_is_parsed_as_tornado_parses_it(data):
     same_as_tornado(data)
 
 
 @given(st.data())
-def test_a_plain_request_with_anything_put_in(data):
+def test_mutated_simple_request_is_parsed_as_tornado_parses_it(data):
     whole = HEAD + b"{}"
     place = data.draw(st.integers(0, len(whole)))
     gone = data.draw(st.integers(0, 3))
     same_as_tornado(whole[:place] + data.draw(st.one_of(st.binary(max_size=3), PIECES)) + whole[place + gone :])
 
 
-def test_most_of_what_clients_send_is_plain():
+def test_common_client_requests_are_simple():
     """So that the two above are about something."""
     assert same_as_tornado(HEAD + b"{}")
     assert same_as_tornado(b"GET /api/top-scores HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nUser-Agent: curl/8.5.0\r\n\r\n")

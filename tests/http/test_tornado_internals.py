@@ -65,7 +65,7 @@ async def test_disable_header_timeout_leaves_requests_without_a_timer():
     assert "if self.params.header_timeout is None:" in inspect.getsource(http1connection.HTTP1Connection)
 
 
-async def test_has_unread_bytes_counts_what_was_read_and_not_consumed(ends):
+async def test_has_unread_bytes_counts_bytes_read_and_not_consumed(ends):
     stream, client = ends
     assert not tornado_internals.has_unread_bytes(stream)
     client.sendall(b"abc")

@@ -73,7 +73,7 @@ def test_1_player_logs_in_and_scores(site):
         assert heard["data"]["newScore"] == 57
 
 
-def test_2_player_is_read_under_the_name_that_the_settings_choose(site):
+def test_2_player_is_read_under_the_configured_name(site):
     name = site.sample.name or site.sample.user_id
     found = site.service.get(site.path()).json
     assert (found["user_id"], found["username"], found["score"]) == (site.sample.user_id, name, 57)
@@ -88,7 +88,7 @@ def test_2_player_is_read_under_the_name_that_the_settings_choose(site):
     )
 
 
-def test_3_nothing_public_holds_the_email_address_or_the_real_name(site):
+def test_3_public_data_has_no_email_address_and_no_real_name(site):
     public = ("/api/top-scores", "/api/leaderboard", "/api/v1/leaderboard", site.path(), site.path("/around"))
     for path in public:
         body = site.service.get(path).body.decode()
@@ -119,7 +119,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_5_other_tokens_are_refused_and_the_log_says_why(site, reason):
+def test_5_other_tokens_are_refused_with_the_reason_in_the_log(site, reason):
     before = len(site.service.log)
     answer = site.service.post("/api/score", {"score": 7}, token=REFUSED[reason](site.sample))
     assert answer.status == 401
@@ -141,20 +141,20 @@ def test_6_moderator_suspends_and_erases_the_player(site):
     wait_until(lambda: site.service.get(site.path()).status == 404, what="the player is gone")
 
 
-def test_7_keys_for_other_purposes_are_skipped_with_a_line_of_the_log(site):
+def test_7_keys_for_other_purposes_are_skipped_with_a_log_line(site):
     skipped = [entry["kid"] for entry in site.sample.jwks if entry.get("use") == "enc"]
     assert site.service.log.count("of the JWK Set is skipped") == len(skipped)
     assert all(f'Key \\"{kid}\\" of the JWK Set' in site.service.log for kid in skipped)
     assert site.provider.asked == 1, "the keys are fetched once, whatever the tokens say"
 
 
-def test_token_of_keycloak_with_many_roles_is_larger_than_4_kilobytes_and_fits():
+def test_keycloak_token_with_many_roles_beyond_4_kb_is_accepted():
     sample = next(sample for sample in SAMPLES if sample.provider == "Keycloak")
     assert 4500 < len(sample.token(sample.player)) < MAX_TOKEN
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.provider)
-def test_docs_have_the_settings_that_were_tested(sample, tmp_path):
+def test_docs_have_the_tested_settings(sample, tmp_path):
     section = DOCS.read_text(encoding="utf-8").partition(f"### {sample.provider}\n")[2].partition("\n### ")[0]
     file = tmp_path / "leaderboard.yaml"
     file.write_text(section.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")

@@ -48,16 +48,16 @@ def check(folder: Path, path: Path, *, annotated: bool) -> None:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_alerts_fire_when_they_should(path, tmp_path):
+def test_alert_fires_for_its_case(path, tmp_path):
     check(tmp_path, path, annotated=False)
 
 
-def test_what_an_alert_says(tmp_path):
+def test_alert_has_its_labels_and_annotations(tmp_path):
     check(tmp_path, HERE / "annotations.yaml", annotated=True)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: "-".join([alert.name, *alert.labels.values()]))
-def test_there_is_a_case_for_it_and_one_against_it(alert):
+def test_alert_has_a_firing_and_a_silent_case(alert):
     wanted = {"severity": alert.severity, **alert.labels}
     looks = [each for each in expectations() if each["alertname"] == alert.name]
     fires = [any(wanted.items() <= found["exp_labels"].items() for found in each["exp_alerts"]) for each in looks]

@@ -13,7 +13,7 @@ QUERY = 'leaderboard_http_request_duration_seconds_bucket{route="/healthz"}'
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_prometheus_leads_to_a_request(tmp_path, mongo_database, processes):
+def test_exemplar_in_prometheus_has_a_trace_id(tmp_path, mongo_database, processes):
     uri, name = mongo_database
     service = RunningService("--processes", processes, uri=uri, database=name)
     try:

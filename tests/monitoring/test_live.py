@@ -16,7 +16,7 @@ from tests.support.operator import install_crd
 from tests.support.rules import ALERTS, RECORDINGS
 from tests.support.wait import wait_until
 
-EMPTY = {f"absent({LEADER})": "an operator runs; test_an_operator_that_is_gone ends it"}
+EMPTY = {f"absent({LEADER})": "an operator runs; test_alert_for_a_missing_operator_fires ends it"}
 
 DEPLOYS = "a version comes in one minute, and not in each: looked for in the time since all began"
 
@@ -33,12 +33,12 @@ def world(cluster, mongod_binary, tmp_path_factory):
         yield found
 
 
-def test_every_recording_gives_data(world):
+def test_recording_rules_return_data(world):
     assert world.without_data({each.expression for each in RECORDINGS}) == set()
     assert world.without_data({each.name for each in RECORDINGS}) == set()
 
 
-def test_every_comparison_of_every_alert_has_something_to_compare(world):
+def test_alert_comparisons_have_data_on_both_sides(world):
     sides = {side for alert in ALERTS for each in alert.when for side in sides_of(each)}
     assert len(sides) > 30
     assert world.without_data(sides - set(EMPTY)) == set()
@@ -51,14 +51,14 @@ def sides_of(comparison) -> set[str]:
     return {comparison.left, right} if right.startswith("leaderboard") else {comparison.left}
 
 
-def test_every_expression_of_every_runbook_gives_data(world):
+def test_runbook_expressions_return_data(world):
     asked = {each.replace('"games"', f'"{world.namespace}"') for each in queries()}
     keys = {each for each in asked if "jwks" in each}
     asked = (asked - keys) | {each.replace('"arcade"', '"chess"') for each in keys}
     assert world.without_data(asked) == set()
 
 
-def test_every_expression_of_every_dashboard_gives_data(world):
+def test_dashboard_expressions_return_data(world):
     world.touch()
     asked = {each.text: (each.dashboard, each.place) for each in expressions()}
     marks = {text for text, (_, place) in asked.items() if place == "Deploys"}
@@ -72,24 +72,24 @@ def firing(world, name: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", ["LeaderboardExternalChanges", "LeaderboardSuspiciousPlayers"])
-def test_what_was_done_to_the_board_is_told(world, name):
+def test_alerts_of_the_caused_faults_fire(world, name):
     (told,) = wait_until(lambda: firing(world, name), PATIENCE, name)
     assert (told["namespace"], told["leaderboard"]) == (world.namespace, "arcade")
 
 
-def test_nobody_is_told_of_what_did_not_happen(world):
+def test_alerts_of_other_faults_are_silent(world):
     assert world.prometheus.query("up") != []
     for name in ("LeaderboardRanksDiffer", "LeaderboardOperatorBlind", "LeaderboardScoreSpike"):
         assert firing(world, name) == []
 
 
-def test_only_the_leaderboard_that_nobody_scrapes_is_told_of(world):
+def test_alert_for_missing_scrapes_fires_for_that_leaderboard_only(world):
     (alert,) = (alert for alert in ALERTS if alert.name == "LeaderboardNotScraped")
     found = world.prometheus.query(str(alert.when[0]))
     assert [each["metric"]["leaderboard"] for each in found] == ["ghost"]
 
 
-def test_an_operator_that_is_gone(world):
+def test_alert_for_a_missing_operator_fires(world):
     """The last one: it ends the operator."""
     world.operator.terminate()
     assert world.without_data(EMPTY) == set()

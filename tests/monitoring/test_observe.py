@@ -42,7 +42,7 @@ def ask(url: str):
         return json.loads(answer.read())["data"]
 
 
-def test_it_shows_the_rules_and_what_they_are_about_and_ends_with_all_that_it_started(observing, tmp_path):
+def test_observe_shows_rules_and_data_and_ends_its_processes(observing, tmp_path):
     url = re.search(r"(http://127\.0\.0\.1:\d+)/alerts", observing.log)[1]
     assert "make run" not in observing.log
     groups = ask(f"{url}/api/v1/rules")["groups"]
@@ -61,11 +61,11 @@ def test_it_shows_the_rules_and_what_they_are_about_and_ends_with_all_that_it_st
     assert list(tmp_path.glob("leaderboard-observe-*")) == []
 
 
-def test_it_looks_where_the_service_shows_its_metrics_unless_told_otherwise():
+def test_observe_scrapes_the_default_metrics_address():
     assert f":{Config().metrics_port}/metrics" in observe.DEFAULT
 
 
-def test_without_prometheus_it_says_what_to_install(monkeypatch, capsys):
+def test_observe_without_prometheus_names_what_to_install(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
     assert observe.main([]) == 1
     assert "apt-get install" in capsys.readouterr().err

@@ -20,13 +20,13 @@ def prometheus(tmp_path):
             yield running
 
 
-def test_what_is_scraped_can_be_asked_for(prometheus):
+def test_scraped_series_can_be_queried(prometheus):
     (found,) = wait_until(lambda: prometheus.query("targets:up:sum == 1"), 20, "a scrape and an evaluation")
     assert found["value"][1] == "1"
     assert prometheus.query("no_such_series") == []
     assert prometheus.query("1 + 1")[0]["value"][1] == "2"
 
 
-def test_a_bad_expression_is_refused_in_its_own_words(prometheus):
+def test_invalid_expression_is_refused_with_the_error_of_prometheus(prometheus):
     with pytest.raises(QueryError, match="parse error"):
         prometheus.query("sum(")

@@ -27,14 +27,14 @@ def check(path) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
-def test_the_file_is_what_the_code_makes(path, capsys):
+def test_rules_file_is_up_to_date(path, capsys):
     """After a change that is meant: `leaderboard-operator rules > dashboards/rules.yaml`, and `rules --fleet`."""
     assert main(["rules", *FILES[path]]) == 0
     assert capsys.readouterr().out == path.read_text(encoding="utf-8")
     assert check(path) == ""
 
 
-def test_prometheus_takes_the_rules_of_one_leaderboard(tmp_path):
+def test_rules_of_one_leaderboard_are_accepted_by_promtool(tmp_path):
     slo = {"availability": "99.95", "latency": "1s", "propagation": "2.5s"}
     made = prometheus_rule(board(spec(monitoring={"slo": slo})))
     path = tmp_path / "rules.yaml"
@@ -42,13 +42,13 @@ def test_prometheus_takes_the_rules_of_one_leaderboard(tmp_path):
     assert check(path) == ""
 
 
-def test_a_broken_rule_would_be_found(tmp_path):
+def test_promtool_check_finds_a_broken_rule(tmp_path):
     path = tmp_path / "rules.yaml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "one", "rules": [{"record": "a:b:c", "expr": "sum("}]}]}))
     assert "could not parse expression" in check(path)
 
 
-def test_each_leaderboard_has_its_own_objectives():
+def test_rules_of_a_leaderboard_have_its_own_objectives():
     slo = {"availability": "99.95", "latency": "1s", "propagation": "2.5s"}
     text = str(prometheus_rule(board(spec(monitoring={"slo": slo}))))
     assert "> 14.4 * 0.0005" in text
@@ -58,7 +58,7 @@ def test_each_leaderboard_has_its_own_objectives():
     assert "0.05 % that the objective allows" in text
 
 
-def test_rules_of_one_leaderboard_ask_for_no_other():
+def test_rules_of_one_leaderboard_select_no_other():
     """Each selector of each expression; those of the whole fleet ask for no name."""
     for group in leaderboard_groups(Slo(), Scope("games", "arcade")):
         for rule in group.rules:
@@ -69,21 +69,21 @@ def test_rules_of_one_leaderboard_ask_for_no_other():
                 assert matchers.startswith('{namespace="games",leaderboard="arcade"'), (metric, expression)
 
 
-def test_objectives_are_bounds_of_the_services_buckets():
+def test_objectives_are_bucket_bounds_of_the_service():
     """Neither imports the other: an objective between two buckets could not be counted."""
     for limit in get_args(Threshold):
         unit = 1000 if limit.endswith("ms") else 1
         assert float(limit.rstrip("ms")) / unit in FAST, limit
 
 
-def test_names_say_level_metric_and_operation():
+def test_recording_names_have_level_metric_and_operation():
     for each in RECORDINGS:
         assert re.fullmatch(r"leaderboard:[a-z_]+:(ratio_rate|rate|increase|mean)[0-9]+[mhd]", each.name)
     for each in ALERTS:
         assert re.fullmatch(r"Leaderboard([A-Z][a-z]+)+", each.name)
 
 
-def test_an_alert_reads_only_what_is_recorded_or_measured():
+def test_alert_expressions_use_existing_series():
     """And each recording is read: by an alert, by another recording, or by a dashboard."""
     recorded = {each.name for each in RECORDINGS}
     alerts = " ".join(each.as_object(Routing())["expr"] for each in ALERTS)
@@ -96,7 +96,7 @@ def names(text: str) -> set[str]:
     return set(re.findall(r"leaderboard:[\w:]+", text))
 
 
-def test_severities_labels_and_dashboards_are_those_of_the_command(capsys):
+def test_severities_labels_and_dashboards_follow_the_flags(capsys):
     flags = ["--severity", "page=critical", "--alert-label", "team=games", "--grafana-url", "https://grafana.example/"]
     assert main(["rules", "--fleet", *flags]) == 0
     rules = [rule for group in yaml.safe_load(capsys.readouterr().out)["groups"] for rule in group["rules"]]
@@ -111,20 +111,20 @@ def test_severities_labels_and_dashboards_are_those_of_the_command(capsys):
         assert found[alert] == f"https://grafana.example/d/{dashboard}"
 
 
-def test_an_own_label_of_an_alert_wins_over_a_general_one():
+def test_label_of_an_alert_overrides_a_general_one():
     (alert,) = (each for each in ALERTS if each.labels.get("long") == "1h" and each.labels["slo"] == "latency")
     labels = alert.as_object(Routing(labels={"slo": "x", "severity": "y", "team": "z"}))["labels"]
     assert labels == {"slo": "latency", "long": "1h", "short": "5m", "severity": "page", "team": "z"}
 
 
 @pytest.mark.parametrize("text", ["pages=critical", "page", "=critical"])
-def test_a_severity_of_another_name_is_refused(text, capsys):
+def test_unknown_severity_is_refused(text, capsys):
     with pytest.raises(SystemExit):
         main(["rules", "--severity", text])
     assert "--severity" in capsys.readouterr().err
 
 
-def test_links_lead_to_where_the_runbooks_are_said_to_be(capsys):
+def test_runbook_links_use_the_configured_address(capsys):
     found = []
     for flags in FILES.values():
         main(["rules", *flags, "--runbook-url", "https://docs.example/runbooks/"])
@@ -136,13 +136,13 @@ def test_links_lead_to_where_the_runbooks_are_said_to_be(capsys):
         assert "runbook" not in rule["annotations"]
 
 
-def test_a_label_that_is_none_is_refused(capsys):
+def test_invalid_label_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["run", "--monitoring-label", "kube-prometheus-stack"])
     assert "not of the form NAME=VALUE" in capsys.readouterr().err
 
 
-def test_without_an_address_an_alert_names_the_page():
+def test_alert_without_a_runbook_address_names_the_page():
     for each in ALERTS:
         annotations = each.as_object(Routing())["annotations"]
         assert "runbook_url" not in annotations

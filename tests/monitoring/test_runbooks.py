@@ -31,7 +31,7 @@ def queries() -> set[str]:
     return {each for path in RUNBOOKS.values() for each in QUERY.findall(path.read_text(encoding="utf-8"))}
 
 
-def test_each_alert_has_one_and_each_is_an_alerts():
+def test_runbooks_and_alerts_correspond():
     assert set(RUNBOOKS) == {alert.name for alert in ALERTS}
 
 
@@ -40,31 +40,31 @@ def text(request):
     return RUNBOOKS[request.param].read_text(encoding="utf-8")
 
 
-def test_it_tells_the_four_things_that_one_wants_to_know_at_three(text):
+def test_runbook_has_its_four_sections(text):
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
     parts = re.split(r"^## .+$", text, flags=re.MULTILINE)
     assert all(len(part.split()) > 10 for part in parts)
     assert QUERY.search(parts[2]), "how to confirm is an expression too"
 
 
-def test_fields_that_it_names_are_the_resources(text):
+def test_runbook_fields_exist_in_the_crd(text):
     named = set(re.findall(r"`spec\.([\w.]+)`", text))
     assert {each for each in named - FIELDS if each.rpartition(".")[0] not in LEAVES} == set()  # a map's key is free
 
 
-def test_settings_of_the_chart_that_it_names_are_values_of_it(text):
+def test_runbook_chart_values_exist(text):
     for path in re.findall(r"the chart's value `([\w.]+)`", " ".join(text.split())):
         found = VALUES
         for name in path.split("."):
             found = found[name]
 
 
-def test_what_it_looks_for_in_logs_is_what_the_programs_say(text):
+def test_runbook_log_queries_match_real_log_lines(text):
     for words in re.findall(r"logs [^|]*\| grep '?\"?([^-'\"\n]+)", text):
         assert words in SOURCES, words
 
 
-def test_logs_of_several_pods_are_shown_whole_and_by_pod(text):
+def test_runbook_log_commands_show_every_pod(text):
     """With a selector kubectl shows ten lines of each pod unless it gets a number, and not which pod wrote a line."""
     (selector,) = (f"{name}={value}" for name, value in board().selector.items())
     for named in re.findall(r"kubectl --namespace games .*--selector (\S+)", text):
@@ -74,18 +74,18 @@ def test_logs_of_several_pods_are_shown_whole_and_by_pod(text):
         assert "--tail=-1" in command or "--previous --tail=" in command
 
 
-def test_commands_of_the_service_run_in_its_pods(text):
+def test_runbook_service_commands_run_in_pods(text):
     """Where its settings and Secrets are; the container's environment names them."""
     for command in re.findall(r"^.*\bleaderboard (?:audit|token|check-config).*$", text, re.MULTILINE):
         assert command.startswith("kubectl --namespace games exec deploy/arcade -- leaderboard ")
 
 
-def test_its_links_lead_somewhere(text):
+def test_runbook_links_resolve(text):
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert (ROOT / "docs" / "runbooks" / target.partition("#")[0]).is_file(), target
 
 
-def test_the_documentation_lists_each_alert_with_its_severity():
+def test_monitoring_page_lists_each_alert_with_its_severity():
     rows = re.findall(r"^\| \[(\w+)\]\(runbooks/\w+\.md\) \| ([\w, ]+) \|", MONITORING, re.MULTILINE)
     severities = {alert.name: set() for alert in ALERTS}
     for alert in ALERTS:
@@ -93,7 +93,7 @@ def test_the_documentation_lists_each_alert_with_its_severity():
     assert {name: set(said.split(", ")) for name, said in rows} == severities
 
 
-def test_the_documentation_tells_how_fast_a_budget_may_be_burnt():
+def test_monitoring_page_has_the_burn_rates():
     table = MONITORING.partition("| Burn rate |")[2].partition("\n\n")[0]
     for burn in BURNS:
         windows = " | ".join(re.sub(r"([0-9]+)m$", r"\1 min", re.sub(r"([hd])$", r" \1", each)) for each in (
@@ -102,18 +102,18 @@ def test_the_documentation_tells_how_fast_a_budget_may_be_burnt():
         assert f"| {windows} | {burn.severity} |" in table
 
 
-def test_the_documentation_names_recordings_that_there_are():
+def test_monitoring_page_names_existing_recordings():
     named = set(re.findall(r"`(leaderboard:[\w:]+)`", MONITORING))
     assert len(named) == 6
     assert named <= {each.name for each in RECORDINGS}
 
 
-def test_its_title_is_the_alert():
+def test_runbook_title_is_the_alert():
     for name, path in RUNBOOKS.items():
         assert path.read_text(encoding="utf-8").startswith(f"# {name}\n")
 
 
-def test_reasons_that_it_names_are_told_of_in_the_operators_documentation():
+def test_runbook_reasons_are_in_the_operator_documentation():
     text = RUNBOOKS["LeaderboardUnavailable"].read_text(encoding="utf-8")
     causes = re.findall(r"^- \*\*(.+?)\*\*", text, re.MULTILINE)
     named = {word for cause in causes for word in re.findall(r"`(\w+)`", cause)}

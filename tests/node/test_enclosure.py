@@ -44,7 +44,7 @@ def traces(folder: Path) -> list[str]:
     return found + [each for each in (LINK, ROUTE) if each in links + routes]
 
 
-def test_it_is_a_world_of_its_own_and_leaves_nothing(tmp_path):
+def test_enclosure_is_isolated_and_leaves_nothing(tmp_path):
     folder = tmp_path / "node"
     panic = Path("/proc/sys/kernel/panic").read_text()
     with Enclosure(folder, ROUTE) as enclosure:
@@ -59,7 +59,7 @@ def test_it_is_a_world_of_its_own_and_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_it_leaves_nothing_when_its_owner_is_ended(number, tmp_path):
+def test_enclosure_of_a_killed_owner_leaves_nothing(number, tmp_path):
     folder = tmp_path / "node"
     command = [sys.executable, "-c", OWNER, str(folder)]
     with subprocess.Popen(
@@ -73,7 +73,7 @@ def test_it_leaves_nothing_when_its_owner_is_ended(number, tmp_path):
     wait_until(lambda: traces(folder) == [], 30, "nothing is left of it")
 
 
-def test_two_at_a_time_are_refused_and_the_first_lives_on(tmp_path):
+def test_enclosure_beside_another_is_refused(tmp_path):
     with Enclosure(tmp_path / "one", ROUTE) as first:
         with pytest.raises(AssertionError, match="another node runs"), Enclosure(tmp_path / "two", ROUTE):
             raise AssertionError("there were two")

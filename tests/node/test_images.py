@@ -50,12 +50,12 @@ def start(images, tmp_path):
         yield run
 
 
-def test_it_runs_its_command_as_a_numbered_user(image):
+def test_image_runs_its_command_as_a_numeric_user(image):
     target, config, _ = image
     assert (config["User"], config["Entrypoint"]) == (f"{USER}:{USER}", [TARGETS[target]])
 
 
-def test_it_holds_no_database_no_pip_and_nothing_that_its_user_could_change(image):
+def test_image_has_no_database_no_pip_and_no_writable_files(image):
     target, _, root = image
     commands = {path.name for path in (root / "opt" / "leaderboard" / "bin").iterdir()}
     assert TARGETS[target] in commands
@@ -64,7 +64,7 @@ def test_it_holds_no_database_no_pip_and_nothing_that_its_user_could_change(imag
     assert not [path for path in found if path.stat().st_mode & stat.S_IWOTH or path.stat().st_uid == USER]
 
 
-def test_the_service_can_be_traced_without_another_image(images):
+def test_service_image_has_the_tracing_extra(images):
     with images.files(images.build("app")) as root:
         assert list(root.glob("opt/leaderboard/lib/python3*/site-packages/opentelemetry/exporter/otlp/proto/http"))
 
@@ -83,7 +83,7 @@ def status_of(pid: int) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-def test_the_service_serves_without_a_right_and_a_root_to_write_to(start, mongo_database, tmp_path):
+def test_service_image_runs_restricted_with_a_read_only_root(start, mongo_database, tmp_path):
     uri, database = mongo_database
     secrets = tmp_path / "secrets"
     secrets.mkdir(mode=0o755)
@@ -104,7 +104,7 @@ def test_the_service_serves_without_a_right_and_a_root_to_write_to(start, mongo_
     assert container.terminate() == 0, container.log
 
 
-def test_the_operator_runs_leaderboards_without_a_right_and_a_root_to_write_to(start, cluster, namespace):
+def test_operator_image_runs_restricted_with_a_read_only_root(start, cluster, namespace):
     install_crd(cluster)
     home = f"{namespace}-operator"
     make_namespace(cluster, home)

@@ -61,7 +61,7 @@ def soon_over(account: Account, since: float) -> None:
     assert max(account.away, default=0) <= BACK_SECONDS
 
 
-def test_a_leaderboard_serves_what_its_status_says(board):
+def test_leaderboard_serves_at_the_address_of_its_status(board):
     # Ready is there with the first pod that takes requests.
     status = wait_until(lambda: board.status.get("readyReplicas") == 2 and board.status, 60, "both pods are ready")
     conditions = {each["type"]: each["status"] for each in status["conditions"]}
@@ -81,7 +81,7 @@ def test_helm_test_passes(node, board):
     node.helm("test", "lb", "--namespace", HOME, "--timeout=200s", seconds=210)
 
 
-def test_commands_of_the_service_work_in_its_pods(node, board):
+def test_service_commands_work_in_its_pods(node, board):
     """As the documentation and the runbooks have them: the pods' environment names the settings."""
 
     def leaderboard(*arguments: str) -> str:
@@ -101,7 +101,7 @@ def test_commands_of_the_service_work_in_its_pods(node, board):
     assert "0 differences" in leaderboard("audit")
 
 
-def test_policies_keep_strangers_out(node, board):
+def test_network_policies_refuse_other_clients(node, board):
     """The metrics are for pods, the service for whom `allowFrom` names; what is blocked here works otherwise."""
     url = board.status["url"]
     friend, stranger = Visitor(node, "friends", plays="arcade"), Visitor(node, "strangers")
@@ -121,14 +121,14 @@ def test_policies_keep_strangers_out(node, board):
         board.patch(networkPolicy={"allowFrom": []})
 
 
-def test_only_metrics_are_asked_of_the_operator(node, board):
+def test_network_policies_allow_only_metrics_of_the_operator(node, board):
     pod = node.objects("pods", HOME, "app.kubernetes.io/name=leaderboard-operator")[0]
     address = pod["status"]["podIP"]
     assert call(f"http://{address}:8080/metrics") == "answered 200"
     assert call(f"http://{address}:8081/healthz") == "timed out"
 
 
-def test_a_rollout_under_load_fails_nobody(board):
+def test_rollout_under_load_fails_no_request(board):
     old = [each["metadata"]["name"] for each in board.pods()]
     with traffic(board) as clients:
         board.patch(template={"metadata": {"annotations": {"rolled": uuid4().hex}}})
@@ -137,7 +137,7 @@ def test_a_rollout_under_load_fails_nobody(board):
     assert len(clients.account.away) >= LISTENERS, "each socket was on a pod that has gone"
 
 
-def test_a_killed_process_is_started_again_while_the_other_pod_serves(node, board):
+def test_killed_process_restarts_while_the_other_pod_serves(node, board):
     with traffic(board) as clients:
         killed = board.pods()[0]
         began = time.monotonic()
@@ -147,7 +147,7 @@ def test_a_killed_process_is_started_again_while_the_other_pod_serves(node, boar
     soon_over(clients.account, began)
 
 
-def test_a_pod_deleted_by_force_is_replaced_while_the_other_serves(node, board):
+def test_force_deleted_pod_is_replaced_while_the_other_serves(node, board):
     with traffic(board) as clients:
         name = board.pods()[0]["metadata"]["name"]
         began = time.monotonic()
@@ -156,7 +156,7 @@ def test_a_pod_deleted_by_force_is_replaced_while_the_other_serves(node, board):
     soon_over(clients.account, began)
 
 
-def test_the_service_does_not_notice_that_operator_and_api_server_are_away(node, board):
+def test_service_continues_without_operator_and_api_server(node, board):
     operators = node.objects("pods", HOME, "app.kubernetes.io/name=leaderboard-operator")
     with traffic(board) as clients:
         node.apiserver.freeze()

@@ -72,7 +72,7 @@ def everything_happens(service):
     wait_until(lambda: of_event(service, "socket_ended"))
 
 
-def test_a_service_writes_the_events_with_the_fields_that_are_told(service):
+def test_service_writes_the_documented_events_and_fields(service):
     everything_happens(service)
     expected = {event: row for event, row in told().items() if event not in ELSEWHERE}
     assert len(expected) == 14
@@ -87,7 +87,7 @@ def test_a_service_writes_the_events_with_the_fields_that_are_told(service):
     assert "eyJ" not in service.log
 
 
-def test_the_access_log_tells_of_a_request_and_never_its_query(service):
+def test_access_log_has_the_request_without_its_query(service):
     path = "/api/v1/players/nobody"
     answer = service.get(f"{path}?token=secret-word", headers={"X-Request-Id": "r-9", "traceparent": PARENT})
     (line,) = wait_until(lambda: [line for line in of_event(service, "request") if line["request_id"] == "r-9"])
@@ -98,7 +98,7 @@ def test_the_access_log_tells_of_a_request_and_never_its_query(service):
     assert "secret-word" not in service.log
 
 
-def test_ids_of_one_request_are_not_on_the_next_of_its_connection(service):
+def test_access_log_ids_are_not_reused_by_the_next_request(service):
     """Not even where the answer comes before the request was read whole, as that to a body that is too large does."""
     place = urlsplit(service.url)
     with contextlib.closing(http.client.HTTPConnection(place.hostname, place.port, timeout=30)) as connection:
@@ -113,7 +113,7 @@ def test_ids_of_one_request_are_not_on_the_next_of_its_connection(service):
     assert [(line["request_id"], line.get("trace_id")) for line in lines] == [("second-1", None)]
 
 
-def test_a_socket_has_the_ids_of_its_handshake(service):
+def test_access_log_of_a_socket_has_the_ids_of_its_handshake(service):
     headers = {"X-Request-Id": "hand-1", "traceparent": PARENT}
     with connect(f"{service.ws_url}/ws/score", additional_headers=headers) as socket:
         assert socket.response.headers["X-Request-Id"] == "hand-1"
@@ -123,7 +123,7 @@ def test_a_socket_has_the_ids_of_its_handshake(service):
     assert (line["frontend"], line["code"], line["trace_id"]) == ("A", 4000, TRACE)
 
 
-def test_text_has_one_short_line_for_a_request(tmp_path, mongo_database):
+def test_access_log_text_is_one_short_line_per_request(tmp_path, mongo_database):
     uri, name = mongo_database
     service = RunningService("--access-log", "--log-format", "text", uri=uri, database=name)
     try:
@@ -136,7 +136,7 @@ def test_text_has_one_short_line_for_a_request(tmp_path, mongo_database):
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_it_is_off_unless_asked_for(tmp_path, mongo_database, processes):
+def test_access_log_is_off_by_default(tmp_path, mongo_database, processes):
     uri, name = mongo_database
     service = RunningService("--processes", processes, uri=uri, database=name)
     try:

@@ -55,7 +55,7 @@ def update(collector: AggregatedCollector, *processes: Metrics) -> None:
         collector.update(number, families(metrics))
 
 
-def test_counters_are_added_up_label_by_label(two, collector):
+def test_counters_are_summed_by_label(two, collector):
     one, other = two
     one.points.labels("A").inc(5)
     other.points.labels("A").inc(7)
@@ -65,7 +65,7 @@ def test_counters_are_added_up_label_by_label(two, collector):
     assert value(collector, "score_points_total", frontend="B") == 2
 
 
-def test_histograms_are_added_up_bucket_by_bucket(two, collector):
+def test_histograms_are_summed_by_bucket(two, collector):
     for metrics, sizes in zip(two, ([1, 3], [3, 1000]), strict=True):
         for size in sizes:
             metrics.batch_size.observe(size)
@@ -76,7 +76,7 @@ def test_histograms_are_added_up_bucket_by_bucket(two, collector):
     assert value(collector, "batch_write_size_sum") == 1007
 
 
-def test_gauges_are_joined_by_what_they_mean(two, collector):
+def test_gauges_are_aggregated_by_their_mode(two, collector):
     one, other = two
     for metrics, sockets, lag in ((one, 3, 0.5), (other, 4, math.inf)):
         metrics.sockets.labels("A").set(sockets)
@@ -90,7 +90,7 @@ def test_gauges_are_joined_by_what_they_mean(two, collector):
     assert value(collector, "ledger_writer") == 1
 
 
-def test_what_a_process_had_counted_outlives_it_and_its_gauges_do_not(two, collector):
+def test_counters_of_an_ended_process_remain_and_its_gauges_do_not(two, collector):
     for metrics in two:
         metrics.points.labels("A").inc(10)
         metrics.batch_size.observe(3)
@@ -109,19 +109,19 @@ def test_what_a_process_had_counted_outlives_it_and_its_gauges_do_not(two, colle
         collector.update(1, families(one))
 
 
-def test_a_process_that_never_told_anything_may_end(collector):
+def test_process_without_a_report_may_end(collector):
     before = scraped(collector)
     collector.process_exited(99)
     assert scraped(collector) == before
 
 
-def test_every_gauge_says_what_several_of_it_make():
+def test_every_gauge_has_an_aggregation_mode():
     metrics = Metrics()
     gauges = {family.name for family in families(metrics) if family.kind == "gauge"}
     assert gauges <= set(metrics.aggregations)
 
 
-def test_it_goes_over_a_wire_and_comes_out_in_the_formats_of_prometheus(two):
+def test_aggregation_is_serialised_and_rendered_in_both_formats(two):
     two[0].feed_lag.set(math.inf)
     two[0].http_requests.labels("GET", "/x", 200).inc()
     measured = own(two[0])
@@ -137,6 +137,6 @@ def test_it_goes_over_a_wire_and_comes_out_in_the_formats_of_prometheus(two):
         assert lines(together) == lines(alone)
 
 
-def test_one_process_joined_is_itself(two):
+def test_aggregation_of_one_process_equals_its_metrics(two):
     measured = families(two[0])
     assert aggregate([measured]) == measured

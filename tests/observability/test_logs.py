@@ -35,7 +35,7 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in written.splitlines()]
 
 
-def test_a_line_is_one_object_with_its_extra_fields(stream):
+def test_json_line_is_one_object_with_its_extra_fields(stream):
     before = time.time()
     log.warning("accepted %d", 5, extra={"player": "alice", "points": 5, "ok": True, "gone": None, "ratio": 0.5})
     (line,) = lines(stream)
@@ -49,7 +49,7 @@ def test_a_line_is_one_object_with_its_extra_fields(stream):
     }  # fmt: skip
 
 
-def test_an_exception_is_one_field(stream):
+def test_json_exception_is_one_field(stream):
     try:
         raise ValueError("first\nsecond")
     except ValueError:
@@ -62,7 +62,7 @@ def test_an_exception_is_one_field(stream):
 @pytest.mark.parametrize(
     "evil", ['a\n{"level":"info"}', "a\r\nb", "\x1b[2J", "\x00", "\x7f", "\x85", "\u2028\u2029", "\u202e"]
 )
-def test_no_value_forges_a_line_and_none_is_changed(stream, evil: str):
+def test_json_values_cannot_forge_a_line_and_are_unchanged(stream, evil: str):
     log.info(evil, extra={"name_": evil, evil: 1})
     (line,) = lines(stream)
     assert line["message"] == line["name_"] == evil
@@ -71,7 +71,7 @@ def test_no_value_forges_a_line_and_none_is_changed(stream, evil: str):
     assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029\u202e" for c in raw)
 
 
-def test_what_json_has_not_is_made_plain(stream):
+def test_json_converts_values_without_a_json_type(stream):
     loop: list[object] = []
     loop.append(loop)
     log.info(
@@ -86,19 +86,19 @@ def test_what_json_has_not_is_made_plain(stream):
     assert second["nan"] is None
 
 
-def test_objects_are_not_taken_apart(stream):
+def test_json_hides_the_attributes_of_objects(stream):
     log.info("started", extra={"config": Config(jwt_key="hunter22hunter22")})
     assert "hunter22" not in stream.getvalue()
 
 
-def test_extra_fields_cannot_pose_as_the_line_s_own(stream):
+def test_json_extra_fields_do_not_replace_standard_fields(stream):
     log.info("real", extra={"level": "error", "ts": "never", "logger": "x"})
     (line,) = lines(stream)
     assert (line["level"], line["logger"], line["message"]) == ("info", "leaderboard.test", "real")
     assert (line["level_"], line["ts_"]) == ("error", "never")
 
 
-def test_the_request_s_id_is_in_its_lines_and_in_no_other(stream):
+def test_request_id_is_in_its_own_lines_only(stream):
     def handle() -> None:
         logs.request_id.set("r-1")
         log.info("inside")
@@ -110,7 +110,7 @@ def test_the_request_s_id_is_in_its_lines_and_in_no_other(stream):
     assert "request_id" not in outside
 
 
-def test_the_access_log_is_told_from_the_rest():
+def test_access_log_lines_follow_level_and_switch():
     access = logging.getLogger(logs.ACCESS)
     for level, wanted, told in (
         ("info", False, ["failed"]),
@@ -126,7 +126,7 @@ def test_the_access_log_is_told_from_the_rest():
         assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == told
 
 
-def test_libraries_come_through_from_info_on_and_ours_from_the_level(stream):
+def test_libraries_log_from_info_and_the_service_from_its_level(stream):
     logging.getLogger("pymongo.command").debug("every command")
     logging.getLogger("tornado.application").error("oh")
     log.debug("detail")
@@ -138,7 +138,7 @@ def test_libraries_come_through_from_info_on_and_ours_from_the_level(stream):
     assert not quiet.getvalue()
 
 
-def test_configuring_again_replaces_and_leaves_other_handlers(stream):
+def test_configuring_again_replaces_the_handler_and_keeps_others(stream):
     other = logging.NullHandler()
     logging.getLogger().addHandler(other)
     second = io.StringIO()
@@ -149,7 +149,7 @@ def test_configuring_again_replaces_and_leaves_other_handlers(stream):
     assert other in logging.getLogger().handlers
 
 
-def test_warnings_are_lines_too(stream):
+def test_warnings_are_logged(stream):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logs.configure("info", "json", stream)
@@ -157,7 +157,7 @@ def test_warnings_are_lines_too(stream):
     assert lines(stream)[-1]["logger"] == "py.warnings"
 
 
-def test_a_line_that_cannot_be_made_is_reported_without_its_values(stream):
+def test_line_that_cannot_be_formatted_is_reported_without_its_values(stream):
     # Not by the logger: pytest has handlers of its own there, which raise.
     (handler,) = [handler for handler in logging.getLogger().handlers if isinstance(handler, setup._Handler)]
     handler.handle(log.makeRecord(log.name, logging.INFO, __file__, 1, "%d points", ("hunter22",), None))
@@ -169,7 +169,7 @@ def test_a_line_that_cannot_be_made_is_reported_without_its_values(stream):
     assert line["logger"] == "leaderboard.test"
 
 
-def test_a_closed_stream_does_not_stop_the_service(stream):
+def test_closed_log_stream_does_not_stop_the_service(stream):
     stream.close()
     log.info("into the void")
 
@@ -177,7 +177,7 @@ def test_a_closed_stream_does_not_stop_the_service(stream):
 # -- text --------------------------------------------------------------------------------------------
 
 
-def test_text_is_a_line_for_a_person(text):
+def test_text_line_has_time_level_logger_and_message(text):
     log.info("accepted", extra={"player": "alice", "name_": "Zoë B", "empty": "", "points": 5, "eq": "a=b"})
     line = text.getvalue()
     assert line[24:] == ' INFO    test: accepted  player=alice  name_="Zoë B"  empty=""  points=5  eq="a=b"\n'
@@ -189,7 +189,7 @@ ANSWERED = {
 }  # fmt: skip
 
 
-def test_an_answered_request_is_short_in_text(text):
+def test_text_line_of_a_request_is_short(text):
     def handle():
         logs.request_id.set("r-1")
         access = logging.getLogger(logs.ACCESS)
@@ -203,7 +203,7 @@ def test_an_answered_request_is_short_in_text(text):
     assert warning[24:] == (r" WARNING access: GET /api/top\x1b-scores 503 17 B 0.2 ms  held_back=3  request_id=r-1")
 
 
-def test_text_has_colours_on_a_terminal_only_and_not_when_unwanted():
+def test_text_has_colours_on_a_terminal_only_and_not_with_no_color():
     terminal, plain, unwanted = Terminal(), io.StringIO(), Terminal()
     for stream, form, color in ((terminal, "auto", True), (plain, "text", True), (unwanted, "auto", False)):
         logs.configure("info", form, stream, color=color)
@@ -212,7 +212,7 @@ def test_text_has_colours_on_a_terminal_only_and_not_when_unwanted():
     assert "\x1b" not in plain.getvalue() + unwanted.getvalue()
 
 
-def test_auto_is_json_where_nobody_watches():
+def test_auto_format_is_json_without_a_terminal():
     stream = io.StringIO()
     logs.configure("info", "auto", stream)
     log.info("x")
@@ -220,13 +220,13 @@ def test_auto_is_json_where_nobody_watches():
 
 
 @pytest.mark.parametrize("evil", ["a\nINFO b", "\x1b[2J", "\r", "\x9b1m", "\u202eabc", "\u2028", "\ud800"])
-def test_text_escapes_what_moves_the_cursor_or_ends_the_line(text, evil: str):
+def test_text_escapes_control_characters(text, evil: str):
     log.info(evil, extra={"v": evil, evil: 1})
     (line,) = text.getvalue().splitlines()
     assert formatters._UNSAFE.search(line) is None
 
 
-def test_a_traceback_in_text_is_indented_so_that_it_cannot_pose_as_lines(text):
+def test_text_traceback_is_indented(text):
     try:
         raise ValueError("x\n2026-01-01T00:00:00.000Z ERROR forged: \x1b[2J")
     except ValueError:
@@ -238,7 +238,7 @@ def test_a_traceback_in_text_is_indented_so_that_it_cannot_pose_as_lines(text):
     assert "\x1b" not in text.getvalue()
 
 
-def test_stderr_is_where_lines_go_by_default():
+def test_logs_go_to_stderr_by_default():
     code = "import logging, tornado_app.observability.logs as l; l.configure(); logging.getLogger('x').info('hi')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, timeout=60
@@ -247,7 +247,7 @@ def test_stderr_is_where_lines_go_by_default():
     assert json.loads(done.stderr)["message"] == "hi"
 
 
-def test_each_line_tells_its_process_where_there_are_several(logging_as_before):
+def test_lines_have_their_process_with_several_processes(logging_as_before):
     for form, expected in (("json", '"process":4711'), ("text", " [4711] somewhere: hello")):
         stream = io.StringIO()
         logs.configure("info", form, stream, process=4711)

@@ -14,7 +14,7 @@ RESULTS = ("accepted", "replayed")
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-def test_each_event_is_in_the_document():
+def test_every_log_event_is_documented():
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tornado_app").rglob("*.py"))
     written = set(re.findall(r'"event": "(\w+)"', code)) | {f"score_{result}" for result in RESULTS}
     text = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8").partition("## Events")[2].partition("## ")[0]
@@ -26,7 +26,7 @@ def headers(traceparent: str) -> HTTPHeaders:
 
 
 @pytest.mark.parametrize("given", [f"00-{TRACE}-b7ad6b7169203331-01", f"01-{TRACE}-b7ad6b7169203331-00-what-comes"])
-def test_a_trace_goes_on(given):
+def test_valid_traceparent_is_continued(given):
     assert trace_id(headers(given)) == TRACE
 
 
@@ -42,5 +42,5 @@ def test_a_trace_goes_on(given):
         f"00-{TRACE}-b7ad6b7169203331-01-more",
     ],
 )
-def test_a_malformed_trace_is_none(given):
+def test_malformed_traceparent_is_ignored(given):
     assert trace_id(headers(given)) is None

@@ -46,7 +46,7 @@ def begun() -> Metrics:
 
 
 @pytest.mark.parametrize("kind", [Metrics, OperatorMetrics])
-def test_promtool_has_nothing_to_say(promtool, kind):
+def test_promtool_check_metrics_passes(promtool, kind):
     done = subprocess.run(
         [promtool, "check", "metrics"],
         input=generate_latest(kind().registry),
@@ -56,7 +56,7 @@ def test_promtool_has_nothing_to_say(promtool, kind):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_the_bounds_of_the_objectives_are_edges():
+def test_objectives_are_bucket_bounds():
     assert {0.25, 0.5} <= set(FAST)
 
 
@@ -79,7 +79,7 @@ def test_the_bounds_of_the_objectives_are_edges():
         ("http_request_duration_seconds_count", {"method": "POST", "route": "/api/score"}),
     ],
 )
-def test_known_label_values_count_from_nothing(begun, name, labels):
+def test_known_label_values_start_at_zero(begun, name, labels):
     assert begun.registry.get_sample_value(f"leaderboard_{name}", labels) == 0
 
 
@@ -89,7 +89,7 @@ def count_of_series(metrics: Metrics) -> int:
     )
 
 
-def test_what_a_client_sends_makes_no_series(begun):
+def test_client_input_creates_no_series(begun):
     dispatcher = Dispatcher(Router(ROUTES), metrics=begun, cors=Cors())
     dispatcher.count("BREW", "none", 404, 0.1, "r-1")
     begun.command("ping", 0.1)
@@ -101,7 +101,7 @@ def test_what_a_client_sends_makes_no_series(begun):
     assert count_of_series(begun) == before
 
 
-def test_a_command_of_the_database_is_counted_by_its_outcome():
+def test_database_commands_are_counted_by_outcome():
     metrics = Metrics()
     metrics.command("find", 0.01)
     metrics.command("find", None)
@@ -111,7 +111,7 @@ def test_a_command_of_the_database_is_counted_by_its_outcome():
     assert metrics.registry.get_sample_value(f"{prefix}_failures_total", {"command": "find"}) == 1
 
 
-def test_openmetrics_shows_the_requests_that_were_slow_and_one_that_was_not(begun):
+def test_openmetrics_has_exemplars_of_slow_and_fast_requests(begun):
     dispatcher = Dispatcher(Router(ROUTES), metrics=begun, cors=Cors())
     for number, seconds in enumerate((0.002, 0.002, 0.3, 0.4, 0.7)):
         dispatcher.count("POST", "/api/score", 200, seconds, f"r-{number}")
@@ -125,7 +125,7 @@ def test_openmetrics_shows_the_requests_that_were_slow_and_one_that_was_not(begu
         assert "request_id" not in generate_latest(scraped).decode()
 
 
-def test_of_two_processes_the_newest_exemplar_is_shown():
+def test_exemplar_of_two_processes_is_the_newest():
     joined = AggregatedCollector()
     for process in (1, 2):
         metrics = Metrics()

@@ -55,7 +55,7 @@ def document() -> str:
     return "\n".join([*lines, "## The operator", "", *table(OperatorMetrics().registry, {}), ""])
 
 
-def test_it_is_up_to_date():
+def test_metrics_page_is_up_to_date():
     assert DOCUMENT.read_text(encoding="utf-8") == document()
 
 

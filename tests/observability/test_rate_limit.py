@@ -34,18 +34,18 @@ def passes(clock):
     return passes
 
 
-def test_more_of_one_kind_than_may_be_in_a_second_are_held_back_and_counted(passes, clock):
+def test_log_lines_of_one_kind_beyond_the_rate_are_suppressed_and_counted(passes, clock):
     assert [passes() for _ in range(MAX_LINES + 5)] == [0] * MAX_LINES + [None] * 5
     assert passes("something else") == 0
     clock.now += 1
     assert [passes() for _ in range(2)] == [5, 0]
 
 
-def test_a_line_for_each_update_has_no_bound(passes):
+def test_update_log_lines_are_not_limited(passes):
     assert {passes(level=logging.INFO) for _ in range(10 * MAX_LINES)} == {0}
 
 
-def test_the_audit_log_has_no_bound():
+def test_audit_log_lines_are_not_limited():
     limit = RateLimitFilter()
     record = logging.LogRecord("leaderboard.audit", logging.WARNING, "", 0, "suspicious player", (), None)
     assert all(limit.filter(record) for _ in range(10 * MAX_LINES))
@@ -60,7 +60,7 @@ def refusal(caller="ann", reason="expired_token", logger="leaderboard.audit", re
 @pytest.mark.parametrize(
     ("logger", "most"), [("leaderboard.audit", MAX_AUDIT_REFUSALS), ("leaderboard.refusals", MAX_LINES)]
 )
-def test_refusals_of_one_reason_are_bounded_also_in_the_audit_log(clock, logger, most):
+def test_audit_log_lines_of_refusals_are_limited_by_reason(clock, logger, most):
     limit = RateLimitFilter(clock)
     passed = [limit.filter(refusal(f"player-{n}", logger=logger)) for n in range(most + 7)]
     assert passed == [True] * most + [False] * 7
@@ -72,14 +72,14 @@ def test_refusals_of_one_reason_are_bounded_also_in_the_audit_log(clock, logger,
 
 
 @pytest.mark.parametrize("caller", ["mallory", None])
-def test_one_client_who_floods_the_log_leaves_room_for_others(clock, caller):
+def test_log_flood_of_one_client_does_not_suppress_others(clock, caller):
     limit = RateLimitFilter(clock)
     passed = [limit.filter(refusal(caller)) for _ in range(50)]
     assert passed == [True] * MAX_PER_CLIENT + [False] * 45
     assert limit.filter(refusal("ann", remote="203.0.113.2"))
 
 
-def test_the_service_s_log_says_what_was_held_back(logging_as_before, monkeypatch, clock):
+def test_service_log_reports_suppressed_lines(logging_as_before, monkeypatch, clock):
     monkeypatch.setattr(setup, "RateLimitFilter", lambda: RateLimitFilter(clock))
     stream = io.StringIO()
     logs.configure(log_format="json", stream=stream)

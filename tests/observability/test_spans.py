@@ -34,7 +34,7 @@ async def requested(spans, work):
         answered("/api/score", 200)
 
 
-async def test_two_requests_in_one_batch_are_one_commit_linked_to_both(collector, mongo_database):
+async def test_batch_of_two_requests_is_one_span_linked_to_both(collector, mongo_database):
     uri, name = mongo_database
     client = connect(uri)
     await indexes.ensure(client, name)
@@ -57,7 +57,7 @@ async def test_two_requests_in_one_batch_are_one_commit_linked_to_both(collector
     assert {span.parent for span in submits} == {span.id for span in collector.named("POST /api/score")}
 
 
-async def test_what_fails_is_marked_and_tells_only_the_kind_of_error(collector):
+async def test_failed_span_has_only_the_error_type(collector):
     spans = otel_setup.from_environment()
 
     async def fail():
@@ -82,7 +82,7 @@ async def test_what_fails_is_marked_and_tells_only_the_kind_of_error(collector):
     assert not any(b"secret" in body for body in collector.bodies)
 
 
-async def test_an_answer_of_the_services_own_fault_is_a_failed_span(collector):
+async def test_server_error_response_is_a_failed_span(collector):
     spans = otel_setup.from_environment()
     for status in (404, 503):
         spans.request("GET", None, "r")("/api/top-scores", status)
@@ -90,7 +90,7 @@ async def test_an_answer_of_the_services_own_fault_is_a_failed_span(collector):
     assert [span.failed for span in collector.spans] == [False, True]
 
 
-async def test_changes_that_come_together_are_one_refresh_linked_to_what_made_them(collector):
+async def test_combined_changes_are_one_refresh_span_linked_to_their_causes(collector):
     spans = otel_setup.from_environment()
 
     async def commit(write_id):
@@ -123,7 +123,7 @@ async def test_changes_that_come_together_are_one_refresh_linked_to_what_made_th
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True, None),
     ],
 )
-async def test_what_is_not_understood_is_said_and_ignored(collector, monkeypatch, caplog, variables, on, said):
+async def test_unknown_otel_settings_are_logged_and_ignored(collector, monkeypatch, caplog, variables, on, said):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with caplog.at_level(logging.WARNING):
@@ -133,7 +133,7 @@ async def test_what_is_not_understood_is_said_and_ignored(collector, monkeypatch
     await tracing.close()
 
 
-def test_a_wrong_value_is_a_failed_start(collector, monkeypatch):
+def test_invalid_otel_value_is_a_startup_error(collector, monkeypatch):
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
     with pytest.raises(StartupError, match="max_queue_size must be a positive integer"):
         otel_setup.from_environment()

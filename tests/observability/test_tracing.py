@@ -61,7 +61,7 @@ def trace_of(collector, trace, names):
     return wait_until(come, what=f"spans of one trace: {names}")
 
 
-def test_a_score_update_from_its_request_to_its_frame_in_the_callers_trace(tmp_path, mongo_database, collector):
+def test_trace_of_an_update_continues_from_request_to_frame(tmp_path, mongo_database, collector):
     trace, parent, headers = traceparent()
     with running(tmp_path, mongo_database, collector.environment) as service:
         with connect(f"{service.ws_url}/ws/leaderboard") as client:
@@ -88,14 +88,14 @@ def test_a_score_update_from_its_request_to_its_frame_in_the_callers_trace(tmp_p
     assert spans[0].resource["service.name"] == "leaderboard"
 
 
-def test_the_log_names_the_trace_of_a_request_whose_caller_names_none(service, collector):
+def test_trace_id_is_logged_for_a_request_without_traceparent(service, collector):
     answer = service.post("/api/score", {"score": 1}, token=token("logged"))
     lines = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
     (line,) = [line for line in lines if line.get("request_id") == answer.headers["X-Request-Id"]]
     trace_of(collector, line["trace_id"], WAY[:3])
 
 
-def test_requests_that_share_a_commit_are_linked_to_it(service, collector):
+def test_trace_of_requests_in_one_batch_links_to_it(service, collector):
     people = [token(f"many{n}") for n in range(8)]
 
     def shared():
@@ -116,7 +116,7 @@ def test_requests_that_share_a_commit_are_linked_to_it(service, collector):
     assert [span.id for span in submits if not span.links] == [commit.parent]
 
 
-def test_a_refusal_a_replay_and_an_unknown_path(service, collector):
+def test_trace_of_refusal_replay_and_unknown_path(service, collector):
     trace, _, headers = traceparent()
     headers["Idempotency-Key"] = "once"
     for points in (1, 1, 2):
@@ -135,7 +135,7 @@ def test_a_refusal_a_replay_and_an_unknown_path(service, collector):
     assert "http.route" not in unknown.attributes
 
 
-def test_nothing_of_a_player_or_a_credential_leaves(service, collector):
+def test_trace_has_no_player_data_and_no_credentials(service, collector):
     player, name, bearer = "player-4711", "Name-4711", token("player-4711", name="Name-4711")
     trace, _, headers = traceparent()
     service.post("/api/score", {"score": 5}, token=bearer, headers=headers)
@@ -153,7 +153,7 @@ def test_nothing_of_a_player_or_a_credential_leaves(service, collector):
 @pytest.mark.parametrize(
     "given", ["x", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "ff-" + "1" * 32 + "-" + "1" * 16 + "-01", "00-" * 2000]
 )
-def test_a_senseless_traceparent_begins_a_trace_and_writes_no_log(service, collector, given):
+def test_trace_of_an_invalid_traceparent_is_new(service, collector, given):
     before = len(collector.spans)
     answer = service.get(
         "/api/top-scores", headers={"traceparent": given, "tracestate": "x" * 600, "baggage": "x" * 99}
@@ -172,7 +172,7 @@ def test_a_senseless_traceparent_begins_a_trace_and_writes_no_log(service, colle
     assert "opentelemetry" not in service.log
 
 
-def test_the_samplers_word_holds_for_all_that_follows(tmp_path, mongo_database, collector):
+def test_trace_follows_the_sampling_decision(tmp_path, mongo_database, collector):
     sampler = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
     env = {**collector.environment, **sampler, "OTEL_SERVICE_NAME": secrets.token_hex(8)}
     trace, _, wanted = traceparent()
@@ -187,7 +187,7 @@ def test_the_samplers_word_holds_for_all_that_follows(tmp_path, mongo_database, 
     }
 
 
-def test_the_last_spans_are_sent_before_the_end(tmp_path, mongo_database, collector):
+def test_trace_exports_the_last_spans_before_exit(tmp_path, mongo_database, collector):
     trace, _, headers = traceparent()
     with running(tmp_path, mongo_database, {**collector.environment, "OTEL_BSP_SCHEDULE_DELAY": "600000"}) as service:
         service.get("/api/top-scores", headers=headers)
@@ -195,7 +195,7 @@ def test_the_last_spans_are_sent_before_the_end(tmp_path, mongo_database, collec
     assert [span.name for span in collector.spans if span.trace == trace] == ["GET /api/top-scores"]
 
 
-def test_each_process_has_its_own(tmp_path, mongo_database, collector):
+def test_trace_exporter_exists_per_process(tmp_path, mongo_database, collector):
     env = {**collector.environment, "OTEL_SERVICE_NAME": secrets.token_hex(8)}
 
     def instances():
@@ -219,7 +219,7 @@ def test_each_process_has_its_own(tmp_path, mongo_database, collector):
     ],
     ids=["refuses", "is silent", "is silent and there is no time"],
 )
-def test_a_collector_that_is_down_harms_nobody(tmp_path, mongo_database, refuses, drain_timeout, last_words):
+def test_trace_collector_outage_does_not_affect_requests(tmp_path, mongo_database, refuses, drain_timeout, last_words):
     with Collector() as down:
         down.answers.clear()
         env = {**down.environment, "OTEL_BSP_MAX_QUEUE_SIZE": "16", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8"}
@@ -244,7 +244,7 @@ def test_a_collector_that_is_down_harms_nobody(tmp_path, mongo_database, refuses
     ],
     ids=["unset", "none", "disabled", "otlp"],
 )
-def test_opentelemetry_is_imported_only_where_it_is_wanted(tmp_path, mongo_database, env, imported):
+def test_opentelemetry_is_imported_only_if_enabled(tmp_path, mongo_database, env, imported):
     program = (
         "import atexit, sys; from tornado_app.__main__ import main;"
         "atexit.register(lambda: print('imported:', 'opentelemetry' in sys.modules)); main()"
@@ -255,7 +255,7 @@ def test_opentelemetry_is_imported_only_where_it_is_wanted(tmp_path, mongo_datab
         assert f"imported: {imported}" in service.log
 
 
-def test_without_the_extra_it_says_what_to_install(mongo_database):
+def test_tracing_without_the_extra_names_what_to_install(mongo_database):
     uri, name = mongo_database
     program = (
         "import sys; sys.modules['opentelemetry'] = None; "

@@ -18,7 +18,7 @@ ERROR = re.compile(r"^error: .*", re.MULTILINE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_one_signal_drains_all_of_them(start, mongo_database, number):
+def test_signal_drains_all_processes(start, mongo_database, number):
     uri, name = mongo_database
     service = start("--rate-limit", "600/1m", uri=uri, database=name)
     pids = workers(service)
@@ -58,7 +58,7 @@ def test_one_signal_drains_all_of_them(start, mongo_database, number):
 
 
 @pytest.mark.long
-def test_a_signal_to_every_process_is_one_signal(start, mongo_database):
+def test_signal_to_every_process_drains_once(start, mongo_database):
     """systemd sends it to all of a service, and again what the supervisor has told them already."""
     uri, name = mongo_database
     service = start(uri=uri, database=name)
@@ -72,7 +72,7 @@ def test_a_signal_to_every_process_is_one_signal(start, mongo_database):
     assert "Traceback" not in service.log
 
 
-def test_a_second_signal_insists(own_replica_set, start):
+def test_second_signal_ends_at_once(own_replica_set, start):
     service = start("--drain-timeout", "60s", "--mongodb-timeout", "30s", uri=own_replica_set.uri)
     pids = workers(service)
     mongod = own_replica_set.members[0]
@@ -90,7 +90,7 @@ def test_a_second_signal_insists(own_replica_set, start):
 
 
 @pytest.mark.long
-def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
+def test_hanging_database_does_not_delay_the_shutdown(start, tmp_path):
     need_mongod()
     service = start("--drain-timeout", "3s", "--mongodb-timeout", "60s", "--data-dir", str(tmp_path / "data"))
     everybody = offspring(service.process.pid)
@@ -104,7 +104,7 @@ def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
 
 
 @pytest.mark.long
-def test_kill_9_of_the_supervisor_leaves_nothing(start, tmp_path):
+def test_killed_supervisor_leaves_no_process(start, tmp_path):
     need_mongod()
     data = tmp_path / "data"
     service = start("--data-dir", str(data))
@@ -118,7 +118,7 @@ def test_kill_9_of_the_supervisor_leaves_nothing(start, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_a_signal_while_they_start(tmp_path, number):
+def test_signal_during_the_start_ends_all_processes(tmp_path, number):
     need_mongod()
     flags = ("--processes", "2", "--port", "0", "--metrics-port", "0", "--data-dir", str(tmp_path / "data"))
     with Command("serve", *flags, folder=tmp_path) as command:
@@ -131,7 +131,7 @@ def test_a_signal_while_they_start(tmp_path, number):
         assert not ERROR.search(command.errors)
 
 
-def test_what_keeps_them_from_starting_is_said_once(start, tmp_path):
+def test_startup_error_of_all_processes_is_printed_once(start, tmp_path):
     uri = "mongodb://127.0.0.1:9/?replicaSet=rs0"
     with pytest.raises(AssertionError, match="did not start"):
         start("--mongodb-timeout", "500ms", uri=uri)

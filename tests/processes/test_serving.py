@@ -29,7 +29,7 @@ def score(service, user, points=1, **options):
     return answer
 
 
-def test_one_port_one_ready_line_and_logs_that_tell_the_processes_apart(start, mongo_database):
+def test_processes_share_a_port_and_label_their_log_lines(start, mongo_database):
     uri, name = mongo_database
     service = start(uri=uri, database=name)
     both(service)
@@ -44,7 +44,7 @@ def test_one_port_one_ready_line_and_logs_that_tell_the_processes_apart(start, m
     assert {line["pid"] for line in lines if line["message"] == "worker process is ready"} == pids
 
 
-def test_one_scrape_adds_up_what_both_have_counted(start, mongo_database):
+def test_metrics_of_both_processes_are_summed(start, mongo_database):
     uri, name = mongo_database
     service = start("--rate-limit", "600/1m", uri=uri, database=name)
     both(service)
@@ -64,7 +64,7 @@ def test_one_scrape_adds_up_what_both_have_counted(start, mongo_database):
 
 
 @pytest.mark.long
-def test_a_process_that_ends_in_order_takes_no_count_along(start, mongo_database):
+def test_metrics_of_an_ended_process_are_kept(start, mongo_database):
     uri, name = mongo_database
     service = start("--rate-limit", "600/1m", uri=uri, database=name)
     before = workers(service)
@@ -107,7 +107,7 @@ class Player(threading.Thread):
 
 
 @pytest.mark.long
-def test_killed_under_load_they_come_back_and_nothing_is_lost(start, mongo_database):
+def test_killed_processes_restart_under_load_without_loss(start, mongo_database):
     uri, name = mongo_database
     service = start("--rate-limit", "1000/1m", "--proof-lifetime", "1s", uri=uri, database=name)
     stop = threading.Event()
@@ -143,7 +143,7 @@ def _missed(service, found):
 
 
 @pytest.mark.long
-def test_a_crash_loop_backs_off_while_the_other_process_serves(start, mongo_database):
+def test_crash_loop_backs_off_while_the_other_process_serves(start, mongo_database):
     uri, name = mongo_database
     service = start(uri=uri, database=name)
     survivor, victim = workers(service)
@@ -163,7 +163,7 @@ def test_a_crash_loop_backs_off_while_the_other_process_serves(start, mongo_data
 
 
 @pytest.mark.long
-def test_a_process_that_hangs_holds_up_neither_a_scrape_nor_the_end(start, mongo_database):
+def test_hanging_process_delays_neither_a_scrape_nor_the_shutdown(start, mongo_database):
     uri, name = mongo_database
     service = start("--drain-timeout", "1s", uri=uri, database=name)
     for n in range(10):
@@ -178,7 +178,7 @@ def test_a_process_that_hangs_holds_up_neither_a_scrape_nor_the_end(start, mongo
 
 
 @pytest.mark.long
-def test_tls(start, mongo_database, tmp_path):
+def test_processes_serve_tls_and_renew_the_certificate(start, mongo_database, tmp_path):
     uri, name = mongo_database
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     write_pair(cert, key, 1)
@@ -197,7 +197,7 @@ def test_tls(start, mongo_database, tmp_path):
 
 
 @pytest.mark.long
-def test_the_embedded_database_and_its_keys_are_for_all_of_them(start, tmp_path):
+def test_processes_share_the_embedded_database_and_keys(start, tmp_path):
     need_mongod()
     data = tmp_path / "data"
     service = start("--data-dir", str(data), env={"LEADERBOARD_JWT_KEY": None})
@@ -210,7 +210,7 @@ def test_the_embedded_database_and_its_keys_are_for_all_of_them(start, tmp_path)
 
 
 @pytest.mark.parametrize("processes", ["2", "1"])
-def test_a_port_that_another_service_has_is_not_shared_with_it(start, mongo_database, processes):
+def test_port_of_another_service_is_not_shared(start, mongo_database, processes):
     """Though the kernel would: to it one user's sockets are all alike."""
     uri, name = mongo_database
     port = start(uri=uri, database=name).url.rpartition(":")[2]

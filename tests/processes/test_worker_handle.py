@@ -28,7 +28,7 @@ async def spawn():
         await worker.wait()
 
 
-async def test_a_fault_of_the_settings_is_told_as_one(spawn, tmp_path):
+async def test_worker_config_error_is_reported_as_a_config_error(spawn, tmp_path):
     worker = await spawn(replace(CONFIG, mongodb_uri_file=tmp_path / "gone"))
     fault = worker.exit_error(await worker.wait())
     assert isinstance(fault, ConfigError)
@@ -36,14 +36,14 @@ async def test_a_fault_of_the_settings_is_told_as_one(spawn, tmp_path):
     assert not worker.ready
 
 
-async def test_it_imports_nothing_from_the_working_directory(spawn, tmp_path, monkeypatch):
+async def test_worker_imports_nothing_from_the_working_directory(spawn, tmp_path, monkeypatch):
     (tmp_path / "asyncio.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)
     worker = await spawn(replace(CONFIG, mongodb_uri_file=tmp_path / "gone"))
     assert isinstance(worker.exit_error(await worker.wait()), ConfigError)
 
 
-async def test_what_keeps_it_from_starting_is_told(spawn, mongo_database, tmp_path):
+async def test_worker_startup_error_is_reported(spawn, mongo_database, tmp_path):
     (tmp_path / "jwt.key").write_text("short")
     uri, name = mongo_database
     worker = await spawn(replace(CONFIG, mongodb_database=name, data_dir=tmp_path), uri)
@@ -52,7 +52,7 @@ async def test_what_keeps_it_from_starting_is_told(spawn, mongo_database, tmp_pa
     assert "the key that tokens are verified with cannot be used" in str(fault)
 
 
-async def test_it_tells_when_it_serves_and_what_it_is_asked(spawn, mongo_database, tmp_path):
+async def test_worker_reports_readiness_and_answers_requests(spawn, mongo_database, tmp_path):
     uri, name = mongo_database
     worker = await spawn(replace(CONFIG, mongodb_database=name, data_dir=tmp_path), uri)
     told = []
@@ -68,7 +68,7 @@ async def test_it_tells_when_it_serves_and_what_it_is_asked(spawn, mongo_databas
     assert not await worker.request("metrics")
 
 
-async def test_one_that_is_killed_says_so_itself(spawn):
+async def test_worker_killed_by_a_signal_reports_it(spawn):
     worker = await spawn(CONFIG, "mongodb://127.0.0.1:9/?replicaSet=rs0")
     worker.kill()
     assert (

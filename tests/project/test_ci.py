@@ -22,12 +22,12 @@ def required() -> set[str]:
     return {normal(re.match(r"[\w.-]+", line)[0]) for line in lines if line and not line.startswith("%")}
 
 
-def test_every_requirement_is_pinned_to_one_version():
+def test_requirements_are_pinned_to_one_version():
     assert required() - set(pinned()) == set()
     assert all(re.fullmatch(r"[0-9][\w.!+]*", version) for version in pinned().values())
 
 
-def test_nothing_pinned_has_an_address():
+def test_pinned_requirements_have_no_url():
     assert not re.search(r"://|@|--", (ROOT / "constraints.txt").read_text(encoding="utf-8").partition("\n\n")[2])
 
 
@@ -64,7 +64,7 @@ def test_skipped(): pass
 """
 
 
-def test_a_skipped_test_fails_ci_and_nothing_else(outcome):
+def test_skipped_test_fails_in_ci_only(outcome):
     code, text = outcome(SKIPPED)
     assert code == 1
     assert "test_one.py::test_skipped" in text
@@ -73,14 +73,14 @@ def test_a_skipped_test_fails_ci_and_nothing_else(outcome):
     assert outcome(SKIPPED.rpartition("@")[0])[0] == 0
 
 
-def test_it_is_seen_through_the_workers_and_where_a_whole_module_is_skipped(outcome):
+def test_skipped_test_fails_in_ci_with_xdist_and_in_a_skipped_module(outcome):
     assert outcome(SKIPPED, "--numprocesses", "2")[0] == 1
     code, text = outcome("import pytest\npytest.importorskip('no_such_module')\ndef test_one(): pass\n")
     assert code != 0
     assert "test_one.py" in text
 
 
-def test_what_is_no_text_in_a_log_does_not_end_a_worker(outcome):
+def test_invalid_text_in_a_log_does_not_end_an_xdist_worker(outcome):
     code, text = outcome("import logging\ndef test_one(): logging.error('\\ud800')\n", "--numprocesses", "1")
     assert (code, "1 passed" in text) == (0, True)
 
@@ -108,7 +108,7 @@ def test_test_with_a_control_plane_or_a_target_of_its_own_is_long(outcome):
     assert (code, re.findall(r"::(\w+) PASSED", text)) == (0, ["test_short"])
 
 
-def test_every_long_folder_exists_and_every_marker_has_a_target():
+def test_long_folders_exist_and_markers_have_targets():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for name in selection.LONG_FOLDERS:
         assert list((selection.TESTS / name).rglob("test_*.py")), name

@@ -30,7 +30,7 @@ def check(content: dict[str, Any]) -> None:
     PyCompose.from_yaml(yaml.safe_dump(content)).validate()
 
 
-def test_compose_accepts_it():
+def test_compose_file_is_valid():
     check(CONTENT)
 
 
@@ -43,29 +43,29 @@ def test_compose_accepts_it():
         ("leaderboard", "stop_grace_period", "soon"),
     ],
 )
-def test_the_check_sees_what_is_wrong(service, member, value):
+def test_compose_check_finds_an_error(service, member, value):
     with pytest.raises(ValueError, match=f"services.{service}"):
         check({**CONTENT, "services": {**SERVICES, service: {**SERVICES[service], member: value}}})
 
 
-def test_volumes_and_services_that_it_names_are_there():
+def test_compose_volumes_and_services_exist():
     for service in SERVICES.values():
         assert {each.partition(":")[0] for each in service.get("volumes", [])} <= set(CONTENT["volumes"])
         assert set(service.get("depends_on", {})) <= set(SERVICES)
 
 
-def test_images_are_those_of_this_version_and_of_the_chart():
+def test_compose_images_equal_those_of_the_chart():
     assert {SERVICES[name]["image"] for name in ("leaderboard", "keys")} == {f"leaderboard-app:{__version__}"}
     mongo = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["devMongodb"]["image"]
     assert SERVICES["mongodb"]["image"] == f"{mongo['registry']}/{mongo['repository']}:{mongo['tag']}"
 
 
-def test_ports_are_open_to_this_machine_alone():
+def test_compose_ports_are_published_on_loopback_only():
     for service in SERVICES.values():
         assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_the_key_is_made_once_and_the_service_takes_its_settings(tmp_path, monkeypatch, capsys):
+def test_compose_key_is_generated_once_and_settings_are_valid(tmp_path, monkeypatch, capsys):
     (_, _, script) = SERVICES["keys"]["entrypoint"]
     script = script.replace("/run/keys", str(tmp_path)).replace("65532", str(os.getuid()))
     key = tmp_path / "jwt"
@@ -82,7 +82,7 @@ def test_the_key_is_made_once_and_the_service_takes_its_settings(tmp_path, monke
 
 
 @pytest.mark.compose
-def test_services_start_and_a_token_scores():
+def test_compose_services_start_and_a_token_scores():
     docker = shutil.which("docker")
     assert docker, "`docker compose up` needs Docker with its compose plugin and a running engine"
     compose = [docker, "compose", "--project-name", "leaderboard-test", "--file", str(FILE)]

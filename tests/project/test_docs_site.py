@@ -69,7 +69,7 @@ class Loaded(HTMLParser):
             self.found.append(address)
 
 
-def test_every_page_of_the_docs_is_in_the_site_and_its_navigation(site):
+def test_docs_pages_are_in_the_site_and_its_navigation(site):
     index = (site / "index.html").read_text(encoding="utf-8")
     pages = sorted(path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md"))
     assert len(pages) > 40
@@ -120,7 +120,7 @@ def test_dead_link_and_dead_anchor_fail_the_build(project, path, link):
     assert built.stderr.count("WARNING") == 1, built.stderr
 
 
-def test_page_that_the_index_leaves_out_fails_the_build(project):
+def test_page_missing_in_the_index_fails_the_build(project):
     (project / "docs" / "forgotten.md").write_text("# Forgotten\n")
     built = build(project / "mkdocs.yml", project / "site")
     assert built.returncode == 1

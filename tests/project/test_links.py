@@ -48,7 +48,7 @@ def dead(page, target):
     return not found.exists() or bool(anchor and found.suffix == ".md" and anchor not in headings(read(found)))
 
 
-def test_every_link_leads_to_a_page_and_a_heading():
+def test_links_resolve_to_a_page_and_heading():
     assert len(PAGES) > 30
     assert sum(len(links(read(page))) for page in PAGES) > 100
     assert not [
@@ -65,18 +65,18 @@ def test_dead_link_and_dead_anchor_are_found():
     assert headings("# A `b`: c!\n## Twice\n## Twice\n") == {"a-b-c", "twice", "twice-1"}
 
 
-def test_readme_leads_to_the_index_and_the_index_to_every_page_of_the_docs():
+def test_readme_links_the_index_and_the_index_every_docs_page():
     index = ROOT / "docs" / "README.md"
     assert "docs/README.md" in links(read(ROOT / "README.md"))
     linked = {(index.parent / target.partition("#")[0]).resolve() for target in links(read(index))}
     assert not [page.name for page in sorted(index.parent.glob("*.md")) if page not in {*linked, index}]
 
 
-def test_every_path_that_contributing_names_exists():
+def test_paths_in_contributing_exist():
     named = re.findall(r"`([\w.-]+/[\w./-]*)`", read(ROOT / "CONTRIBUTING.md"))
     assert len(named) > 40
     assert not [path for path in named if not (ROOT / path).exists()]
 
 
-def test_no_page_has_the_marks_of_a_merge_conflict():
+def test_pages_have_no_merge_conflict_markers():
     assert not [page for page in PAGES if re.search(r"^(<<<<<<<|>>>>>>>) ", read(page), re.MULTILINE)]

@@ -47,7 +47,7 @@ def entries() -> list[dict[str, Any]]:
     return LIST["advisories"]
 
 
-def test_what_is_needed_is_found():
+def test_required_packages_are_found():
     """Else there would be nothing to look at."""
     some = {"tornado", "pymongo", "python-jose", "cryptography", "ecdsa", "kopf", "aiohttp", "motor", "protobuf"}
     assert some <= set(needed())
@@ -64,19 +64,19 @@ def test_no_pinned_version_is_affected(entry):
 @pytest.mark.parametrize(
     "entry", [entry for entry in entries() if entry["affected"].startswith("<")], ids=lambda entry: entry["id"]
 )
-def test_the_comparison_would_find_an_affected_version(entry):
+def test_version_comparison_finds_an_affected_version(entry):
     bound = entry["affected"].lstrip("<=")
     below = "0.0.1" if not entry["affected"].startswith("<=") else bound
     assert SpecifierSet(entry["affected"]).contains(Version(below), prereleases=True)
 
 
-def test_every_needed_package_was_looked_up():
+def test_required_packages_were_all_checked():
     """A new dependency is a failure here until somebody has looked."""
     reviewed = {entry["package"] for entry in entries()} | set(LIST["none_known"])
     assert set(needed()) - reviewed == set()
 
 
-def test_what_is_accepted_says_why_and_names_tests_that_exist():
+def test_accepted_advisories_have_a_reason_and_existing_tests():
     accepted = [entry for entry in [*entries(), *LIST["carried"]] if "accepted" in entry]
     assert accepted
     for entry in accepted:
@@ -85,7 +85,7 @@ def test_what_is_accepted_says_why_and_names_tests_that_exist():
         assert entry["shown_by"] or "Not prevented" in entry["accepted"]
 
 
-def test_what_is_accepted_is_in_the_threat_model():
+def test_accepted_advisories_are_in_the_threat_model():
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     for entry in [*entries(), *LIST["carried"]]:
         assert "accepted" not in entry or entry["id"] in text, entry["id"]
@@ -105,7 +105,7 @@ def licences(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", sorted(needed()))
-def test_licence_is_one_that_we_allow(name):
+def test_package_licence_is_allowed(name):
     try:
         found = licences(name)
     except PackageNotFoundError:
@@ -114,7 +114,7 @@ def test_licence_is_one_that_we_allow(name):
     assert found <= allowed, f"{name}: {found}"
 
 
-def test_the_database_in_a_wheel_is_named_for_what_it_is():
+def test_database_wheel_is_documented():
     """Its wheel says Apache; mongod itself is under the SSPL, which whoever passes it on should know."""
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     assert "SSPL" in text

@@ -53,7 +53,7 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], lis
     return lambda: path.with_name("buildah.calls").read_text().splitlines()
 
 
-def test_the_folder_holds_the_release_and_nothing_of_the_one_before(dist, helm, builder):
+def test_release_folder_has_only_the_new_release(dist, helm, builder):
     assert main(["--dist", str(dist), "--helm", helm, "--base", "localhost/base"]) == 0
     images = {f"leaderboard-{name}-{__version__}.tar" for name in ("app", "operator")}
     others = {f"leaderboard-{__version__}.tgz", f"leaderboard-{__version__}.cdx.json"}
@@ -68,7 +68,7 @@ def test_the_folder_holds_the_release_and_nothing_of_the_one_before(dist, helm, 
     assert all(each.startswith(f"oci-archive:{dist}/leaderboard-") for each in pushed)
 
 
-def test_chart_and_materials_are_those_of_this_version(dist, helm):
+def test_release_chart_and_materials_have_this_version(dist, helm):
     assert main(["--dist", str(dist), "--helm", helm, "--skip-images"]) == 0
     with tarfile.open(dist / f"leaderboard-{__version__}.tgz") as chart:
         names = set(chart.getnames())
@@ -83,13 +83,13 @@ def test_chart_and_materials_are_those_of_this_version(dist, helm):
 
 
 @pytest.mark.parametrize("program", ["no-such-helm", "false"])
-def test_a_step_that_fails_is_an_error_and_there_are_no_checksums(dist, capsys, program):
+def test_release_with_a_failed_step_has_no_checksums(dist, capsys, program):
     assert main(["--dist", str(dist), "--helm", program, "--skip-images"]) == 1
     assert program in capsys.readouterr().err
     assert list(dist.iterdir()) == []
 
 
-def test_without_a_builder_it_says_which_ones_there_are(dist, helm, monkeypatch, capsys):
+def test_release_without_a_builder_names_the_supported_ones(dist, helm, monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
     assert main(["--dist", str(dist), "--helm", helm]) == 1
     assert "buildah, docker, podman" in capsys.readouterr().err

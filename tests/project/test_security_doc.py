@@ -14,18 +14,18 @@ def section(title: str) -> str:
     return TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def test_every_test_that_it_names_exists():
+def test_security_page_tests_exist():
     named = set(re.findall(r"`(test_\w+)`", TEXT))
     assert len(named) > 40
     assert named - known_tests() == set()
 
 
-def test_every_file_that_it_names_exists():
+def test_security_page_files_exist():
     for path in re.findall(r"`((?:tests|docs|tornado_app)/[\w/.*-]*)`", TEXT):
         assert list(ROOT.glob(path.rstrip("/"))), path
 
 
-def test_every_setting_that_it_names_exists():
+def test_security_page_settings_exist():
     names = {setting.name for setting in SETTINGS}
     checklist = section("In production")
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", checklist))
@@ -33,7 +33,7 @@ def test_every_setting_that_it_names_exists():
     assert named - names == set()
 
 
-def test_every_threat_has_what_stops_it_and_what_shows_it():
+def test_security_page_threats_have_control_and_evidence():
     rows = [line.split("|")[1:-1] for line in section("Threats").splitlines() if re.match(r"\| (?!Threat|-)", line)]
     assert len(rows) > 25
     for row in rows:
@@ -43,7 +43,7 @@ def test_every_threat_has_what_stops_it_and_what_shows_it():
         assert "`test_" in shown, threat
 
 
-def test_every_attack_is_in_the_threat_model():
+def test_security_page_lists_every_attack_test():
     """A new attack is a failure here until the threat it stands for is written down."""
     attacks = {name for name in known_tests() if _is_attack(name)}
     assert attacks - set(re.findall(r"`(test_\w+)`", TEXT)) == set()

@@ -64,12 +64,12 @@ async def score(store):
     return await store.apply(Action("ann", 5, None, b"f", Profile(), create_player=True))
 
 
-async def test_a_player_that_appears_while_being_suspended_is_suspended(store, moderator):
+async def test_player_created_during_a_suspension_is_suspended(store, moderator):
     state = await moderator("find_one", lambda: score(store)).suspend(WHY)
     assert (state.suspended, state.changed) == (True, True)
 
 
-async def test_a_player_that_is_reinstated_meanwhile_is_suspended_all_the_same(store, moderator):
+async def test_player_reinstated_during_a_suspension_is_suspended(store, moderator):
     await score(store)
     await moderator().suspend(WHY)
     state = await moderator("find_one", lambda: moderator().reinstate(WHY)).suspend(WHY)
@@ -77,7 +77,7 @@ async def test_a_player_that_is_reinstated_meanwhile_is_suspended_all_the_same(s
 
 
 @pytest.mark.parametrize("verb", ["suspend", "reinstate", "hide", "show"])
-async def test_no_moderation_revives_a_player_who_is_being_erased(store, moderator, verb):
+async def test_moderation_during_an_erasure_does_not_revive_the_player(store, moderator, verb):
     async def refused():
         with pytest.raises(PlayerNotFound):
             await getattr(moderator(), verb)(WHY)
@@ -89,14 +89,14 @@ async def test_no_moderation_revives_a_player_who_is_being_erased(store, moderat
         await moderator().suspend(WHY)
 
 
-async def test_a_player_that_two_erase_is_erased_for_both(store, moderator):
+async def test_concurrent_erasures_both_succeed(store, moderator):
     await score(store)
     await moderator("delete_one", lambda: moderator().erase(WHY)).erase(WHY)
     with pytest.raises(PlayerNotFound):
         await moderator().erase(WHY)
 
 
-async def test_many_moderators_at_once_come_to_an_end(store, moderator):
+async def test_concurrent_moderation_terminates(store, moderator):
     await score(store)
     everyone = [moderator() for _ in range(20)]
     states = await asyncio.gather(*((m.suspend if n % 2 else m.reinstate)(WHY) for n, m in enumerate(everyone)))

@@ -71,12 +71,12 @@ THE_WINDOW_TO_THE_MILLISECOND = [
 @example(rules=Rules(2, steps.WINDOW, 4, None), script=BY_ONE_AHEAD_AND_ONE_BEHIND)
 @examples(150)
 @given(rules=steps.rules, script=st.lists(steps.one_by_one, min_size=1, max_size=24))
-def test_one_after_another_each_answer_is_the_models(service, rules, script):
+def test_sequential_results_equal_those_of_the_model(service, rules, script):
     service(rules, script)
 
 
 @pytest.mark.timeout(120 + 2 * LONG)
 @examples(100)
 @given(rules=steps.rules, script=st.lists(steps.together | steps.one_by_one, min_size=1, max_size=6))
-def test_at_once_each_answer_is_the_models_in_the_order_of_the_ledger(service, rules, script):
+def test_concurrent_results_equal_those_of_the_model_in_ledger_order(service, rules, script):
     service(rules, script)

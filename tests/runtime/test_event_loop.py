@@ -39,7 +39,7 @@ def told(selector):
     return [key.fileobj for key, _ in selector.select(0)]
 
 
-def test_all_get_their_turn_before_anybody_gets_another(crowd):
+def test_fair_selector_serves_every_client_before_repeating_one(crowd):
     selector, readers = crowd
     turns = [told(selector) for _ in range(4)]
     assert [len(turn) for turn in turns] == [
@@ -52,7 +52,7 @@ def test_all_get_their_turn_before_anybody_gets_another(crowd):
     assert len(told(selector)) == MAX_CLIENTS_PER_ITERATION  # nobody has read, so all are ready again
 
 
-def test_who_is_gone_or_waits_for_something_else_is_not_called(crowd):
+def test_fair_selector_skips_closed_and_changed_clients(crowd):
     selector, readers = crowd
     told(selector)
     gone = readers[::2]
@@ -64,7 +64,7 @@ def test_who_is_gone_or_waits_for_something_else_is_not_called(crowd):
     assert {key.fileobj for _ in range(4) for key, events in selector.select(0)} == set(readers) - set(gone)
 
 
-def test_who_is_not_of_the_crowd_comes_in_every_turn(crowd):
+def test_fair_selector_serves_other_fds_in_every_iteration(crowd):
     selector, _ = crowd
     with contextlib.ExitStack() as stack:
         database, server = (stack.enter_context(each) for each in socket.socketpair())
@@ -80,7 +80,7 @@ def test_who_is_not_of_the_crowd_comes_in_every_turn(crowd):
         assert all(key.data is None for _ in range(4) for key, _ in selector.select(0))
 
 
-def test_timers_come_between_the_turns_of_a_crowd():
+def test_fair_selector_runs_timers_between_batches():
     async def main():
         loop = asyncio.get_running_loop()
         order = []

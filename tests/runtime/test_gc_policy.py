@@ -143,14 +143,14 @@ ACTS = (
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_what_ends_leaves_no_cycles(service, act):
+def test_ended_requests_leave_no_reference_cycles(service, act):
     for _ in range(TIMES):
         act(service)
     wait_until(lambda: not service.metric("leaderboard_websocket_connections"), what="all sockets are closed")
     assert found(service) == []
 
 
-async def test_full_searches_come_at_their_own_times_only(monkeypatch):
+async def test_full_collections_run_at_their_scheduled_times_only(monkeypatch):
     monkeypatch.setattr(gc_policy, "FULL_COLLECTION_INTERVAL", 0.01)
     gc.unfreeze()  # the collected tests, which tests/conftest.py froze
     before, searches = gc.get_threshold(), []

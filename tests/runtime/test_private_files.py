@@ -48,13 +48,13 @@ def accepted(home):
     ensure_secret(home / "jwt.key")
 
 
-def test_a_folder_of_ones_own_is_accepted_again(folder):
+def test_own_folder_is_accepted_again(folder):
     accepted(folder)
 
 
 @as_root
 @pytest.mark.parametrize("name", [".", *FILES])
-def test_what_belongs_to_another_user_is_refused(folder, name):
+def test_folder_of_another_user_is_refused(folder, name):
     os.chown(folder / name, OTHER, -1)
     text = refusal(folder)
     assert f"belongs to user {OTHER}, and the service runs as root" in text
@@ -62,14 +62,14 @@ def test_what_belongs_to_another_user_is_refused(folder, name):
 
 
 @pytest.mark.parametrize("name", [".", *FILES])
-def test_what_every_user_can_write_to_is_refused(folder, name):
+def test_world_writable_folder_is_refused(folder, name):
     path = folder / name
     path.chmod(path.stat().st_mode | 0o002)
     assert "every user of this machine can write to" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_symbolic_link_within_the_folder_is_refused_and_not_followed(folder, tmp_path, name):
+def test_symlink_within_the_folder_is_refused_and_not_followed(folder, tmp_path, name):
     target, path = tmp_path / "target", folder / name
     path.rename(target)
     path.symlink_to(target)
@@ -79,7 +79,7 @@ def test_a_symbolic_link_within_the_folder_is_refused_and_not_followed(folder, t
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_link_to_nothing_makes_no_file(folder, tmp_path, name):
+def test_dangling_symlink_creates_no_file(folder, tmp_path, name):
     path = folder / name
     path.rename(tmp_path / "aside")
     path.symlink_to(tmp_path / "made")
@@ -88,13 +88,13 @@ def test_a_link_to_nothing_makes_no_file(folder, tmp_path, name):
 
 
 @pytest.mark.parametrize(("name", "mode"), [(".", 0o777), ("jwt.key", 0o606)])
-def test_a_made_key_that_another_user_could_replace_is_refused(folder, name, mode):
+def test_generated_key_that_another_user_could_replace_is_refused(folder, name, mode):
     (folder / name).chmod(mode)
     with pytest.raises(StartupError, match="every user of this machine can write to"):
         ensure_secret(folder / "jwt.key")
 
 
-def test_a_made_key_behind_a_link_is_refused(folder, tmp_path):
+def test_generated_key_behind_a_symlink_is_refused(folder, tmp_path):
     (folder / "jwt.key").rename(tmp_path / "key")
     (folder / "jwt.key").symlink_to(tmp_path / "key")
     with pytest.raises(StartupError, match="is a symbolic link"):
@@ -118,7 +118,9 @@ def _group(members, primary=()):
     ],
     ids=["private group", "root", "primary group of another", "another member", "unknown group, as of a volume"],
 )
-def test_a_group_that_can_write_is_refused_where_it_has_other_members(folder, monkeypatch, members, primary, refused):
+def test_group_writable_folder_is_refused_if_the_group_has_other_members(
+    folder, monkeypatch, members, primary, refused
+):
     def getgrgid(number):
         if members is None:
             raise KeyError
@@ -134,7 +136,7 @@ def test_a_group_that_can_write_is_refused_where_it_has_other_members(folder, mo
         accepted(folder)
 
 
-def test_a_folder_under_a_umask_of_002_is_accepted(tmp_path, monkeypatch):
+def test_folder_created_with_umask_002_is_accepted(tmp_path, monkeypatch):
     before = os.umask(0o002)
     try:
         home = tmp_path / "games" / "data"
@@ -144,12 +146,12 @@ def test_a_folder_under_a_umask_of_002_is_accepted(tmp_path, monkeypatch):
         os.umask(before)
 
 
-def test_a_folder_in_a_sticky_parent_that_all_can_write_to_is_accepted(tmp_path):
+def test_folder_in_a_sticky_world_writable_parent_is_accepted(tmp_path):
     tmp_path.chmod(0o1777)
     accepted(tmp_path / "data")
 
 
-def test_a_folder_behind_links_of_ones_own_is_accepted(folder, tmp_path):
+def test_folder_behind_own_symlinks_is_accepted(folder, tmp_path):
     (tmp_path / "home").symlink_to(tmp_path)
     accepted(tmp_path / "home" / "data")
     (tmp_path / "board").symlink_to(folder)
@@ -157,13 +159,13 @@ def test_a_folder_behind_links_of_ones_own_is_accepted(folder, tmp_path):
 
 
 @as_root
-def test_a_folder_behind_a_link_of_another_user_is_refused(folder, tmp_path):
+def test_folder_behind_a_symlink_of_another_user_is_refused(folder, tmp_path):
     (tmp_path / "board").symlink_to(folder)
     os.chown(tmp_path / "board", OTHER, -1, follow_symlinks=False)
     assert f"belongs to user {OTHER}" in refusal(tmp_path / "board")
 
 
-def test_what_belongs_to_root_is_accepted_as_another_user(folder, monkeypatch):
+def test_folder_of_root_is_accepted_by_another_user(folder, monkeypatch):
     """As a volume in a container: root's, and its group may write."""
     if folder.stat().st_uid != 0:
         pytest.skip("the test's own files must be root's")

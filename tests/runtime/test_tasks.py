@@ -28,7 +28,7 @@ async def _deaf(times):
             times -= 1
 
 
-async def test_a_task_that_loses_cancellations_ends():
+async def test_cancel_and_wait_ends_a_task_that_swallows_cancellations():
     deaf, done = asyncio.ensure_future(_deaf(3)), asyncio.get_running_loop().create_future()
     done.set_result(None)
     await asyncio.sleep(0)
@@ -38,7 +38,7 @@ async def test_a_task_that_loses_cancellations_ends():
     assert not done.cancelled()
 
 
-async def test_what_runs_side_by_side_ends_when_it_is_cancelled():
+async def test_run_until_first_exits_cancelled_ends_all_tasks():
     both = asyncio.ensure_future(run_until_first_exits(_deaf(3), _deaf(0)))
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
@@ -46,7 +46,7 @@ async def test_what_runs_side_by_side_ends_when_it_is_cancelled():
     assert both.cancelled()
 
 
-async def test_a_fault_of_one_ends_the_other_and_is_raised():
+async def test_run_until_first_exits_raises_the_error_of_one_and_ends_the_other():
     async def fail():
         raise OSError("gone")
 
@@ -55,7 +55,7 @@ async def test_a_fault_of_one_ends_the_other_and_is_raised():
             await run_until_first_exits(_deaf(2), fail())
 
 
-async def test_a_fault_that_a_cancellation_turns_into_is_no_line_of_asyncio_s(caplog):
+async def test_error_during_a_cancellation_is_not_logged_by_asyncio(caplog):
     async def fail():
         try:
             await asyncio.sleep(3600)

@@ -63,7 +63,7 @@ async def serial(port: int, *, name: str | None = "localhost", **limits: ssl.TLS
     return await asyncio.to_thread(shake_hands)
 
 
-async def test_a_new_certificate_is_shown_after_the_files_change(port, pair):
+async def test_new_certificate_is_used_after_the_files_change(port, pair):
     number, tls = port
     assert await serial(number) == 1
     assert not tls.refresh()
@@ -76,14 +76,14 @@ async def test_a_new_certificate_is_shown_after_the_files_change(port, pair):
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("name", ["localhost", None])
-async def test_with_and_without_a_server_name_and_in_both_versions(port, pair, version, name):
+async def test_new_certificate_is_used_with_and_without_sni_in_both_tls_versions(port, pair, version, name):
     number, tls = port
     write_pair(*pair, 2)
     tls.refresh()
     assert await serial(number, name=name, minimum_version=version, maximum_version=version) == 2
 
 
-async def test_a_bad_pair_is_logged_once_and_the_last_good_one_goes_on(port, pair, caplog):
+async def test_invalid_pair_is_logged_once_and_the_previous_one_is_kept(port, pair, caplog):
     number, tls = port
     cert, key = pair
     cert.write_bytes(make_pair(2)[0])
@@ -98,7 +98,7 @@ async def test_a_bad_pair_is_logged_once_and_the_last_good_one_goes_on(port, pai
     assert await serial(number) == 3
 
 
-async def test_files_that_are_gone_and_come_back(port, pair):
+async def test_missing_files_keep_the_previous_pair_until_they_return(port, pair):
     number, tls = port
     pair[1].unlink()
     assert not tls.refresh()
@@ -108,7 +108,7 @@ async def test_files_that_are_gone_and_come_back(port, pair):
     assert await serial(number) == 2
 
 
-async def test_a_mounted_secret_changes_by_a_link(tmp_path: Path):
+async def test_mounted_secret_that_changes_by_symlink_is_read(tmp_path: Path):
     """Kubernetes swaps the link `..data` to a new folder; the files' own paths and links stay."""
     for folder, number in (("one", 1), ("two", 2)):
         (tmp_path / folder).mkdir()
@@ -122,7 +122,7 @@ async def test_a_mounted_secret_changes_by_a_link(tmp_path: Path):
     assert tls.refresh()
 
 
-async def test_same_size_and_time_but_another_file_is_a_change(pair, tmp_path: Path):
+async def test_another_file_of_the_same_size_and_time_is_read(pair, tmp_path: Path):
     tls = ReloadingTls(*pair)
     before = [path.stat() for path in pair]
     for path, pem, old in zip(pair, make_pair(2), before, strict=True):
@@ -133,7 +133,7 @@ async def test_same_size_and_time_but_another_file_is_a_change(pair, tmp_path: P
     assert tls.refresh()
 
 
-async def test_old_versions_are_refused(port):
+async def test_old_tls_versions_are_refused(port):
     number, _ = port
     with pytest.raises((ssl.SSLError, ConnectionError)), pytest.warns(DeprecationWarning, match="TLSv1"):
         await serial(number, minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
@@ -151,7 +151,7 @@ async def test_old_versions_are_refused(port):
         (lambda cert, key: (cert.unlink(), cert.mkdir()), "tls.crt cannot be read: Is a directory"),
     ],
 )
-def test_what_is_wrong_at_the_start_is_said(pair, change, message):
+def test_invalid_files_at_start_are_a_startup_error(pair, change, message):
     change(*pair)
     with pytest.raises(StartupError, match=message):
         server_context(*pair)

@@ -40,11 +40,11 @@ def listening() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_service_is_reached_by_both_families_on_one_port(listening, address):
+def test_service_is_reachable_by_both_families_on_one_port(listening, address):
     socket.create_connection((address, listening), timeout=5).close()
 
 
-def test_processes_that_share_a_port_share_it_in_both_families():
+def test_processes_share_a_port_in_both_families():
     with listeners.reserve_port(Config(host="::", port=0)) as port:
         for _ in range(2):
             sockets = listeners._bind(port, "::", "port", shared=True)
@@ -53,7 +53,7 @@ def test_processes_that_share_a_port_share_it_in_both_families():
                 each.close()
 
 
-def test_service_serves_ipv4_where_there_is_no_ipv6(no_ipv6, monkeypatch):
+def test_service_without_ipv6_serves_ipv4(no_ipv6, monkeypatch):
     monkeypatch.setattr(socket, "has_ipv6", False)
     sockets = listeners._bind(0, "::", "port")
     assert [each.family for each in sockets] == [socket.AF_INET]
@@ -67,12 +67,12 @@ async def answer(address: str, port: int) -> str:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-async def test_operator_is_reached_by_both_families(address):
+async def test_operator_is_reachable_by_both_families(address):
     async with serving("::", (0, 0), Metrics(), lambda: None, list) as found:
         assert len(found) == 2
         assert [await answer(address, port) for port in found] == ["ok", "ok"]
 
 
-async def test_operator_serves_ipv4_where_there_is_no_ipv6(no_ipv6):
+async def test_operator_without_ipv6_serves_ipv4(no_ipv6):
     async with serving("::", (0,), Metrics(), lambda: None, list) as (port,):
         assert await answer("127.0.0.1", port) == "ok"

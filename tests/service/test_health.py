@@ -47,12 +47,12 @@ async def scene(monkeypatch):
     assert running.cancelled()
 
 
-async def test_ready_when_nothing_is_wrong(scene):
+async def test_health_without_faults_is_ready(scene):
     await eventually(lambda: scene.feed.asked > 2)
     assert scene.health.reasons() == []
 
 
-async def test_a_database_that_does_not_answer(scene):
+async def test_health_of_an_unreachable_database_is_not_ready(scene):
     scene.feed.answers = False
     await eventually(scene.health.reasons)
     assert scene.health.reasons() == ["the database does not answer"]
@@ -60,7 +60,7 @@ async def test_a_database_that_does_not_answer(scene):
     await eventually(lambda: not scene.health.reasons())
 
 
-async def test_a_stream_that_is_down_or_behind(scene):
+async def test_health_of_a_broken_or_lagging_stream_is_not_ready(scene):
     scene.feed.lag = MAX_LAG
     assert scene.health.reasons() == []
     for lag in (MAX_LAG + 0.1, float("inf")):
@@ -68,19 +68,19 @@ async def test_a_stream_that_is_down_or_behind(scene):
         assert scene.health.reasons() == ["the change stream is down or behind"]
 
 
-async def test_ranks_that_are_being_read(scene):
+async def test_health_without_a_snapshot_is_not_ready(scene):
     scene.board.ready = False
     assert scene.health.reasons() == ["the ranks are being read"]
 
 
-async def test_a_drain_and_all_else_at_once(scene):
+async def test_health_reports_draining_with_all_other_reasons(scene):
     scene.health.draining = True
     assert scene.health.reasons() == ["draining"]
     scene.feed.answers, scene.feed.lag, scene.board.ready = False, float("inf"), False
     await eventually(lambda: len(scene.health.reasons()) == 4)
 
 
-async def test_gauges_are_brought_up_to_date_for_a_scrape(scene):
+async def test_health_updates_the_gauges_for_a_scrape(scene):
     scene.feed.lag = 1.5
     scene.health.refresh()
     assert (scene.metric("change_stream_lag_seconds"), scene.metric("ranked_players")) == (1.5, 42)
@@ -89,7 +89,7 @@ async def test_gauges_are_brought_up_to_date_for_a_scrape(scene):
     assert scene.metric("change_stream_lag_seconds") == float("inf")
 
 
-async def test_a_loop_that_was_held_up_shows_once(scene):
+async def test_health_reports_a_blocked_loop_once(scene):
     await asyncio.sleep(0.05)
     loop = asyncio.get_running_loop()
     end = loop.time() + 0.5

@@ -41,7 +41,7 @@ def proof(key, **changes) -> str:
 
 
 @pytest.mark.parametrize("way", ["secret", "secret file", "key", "key file", "key set", "made"])
-async def test_tokens_are_checked_with_what_is_configured(tmp_path: Path, way: str):
+async def test_tokens_are_verified_with_the_configured_keys(tmp_path: Path, way: str):
     file = tmp_path / "file"
     key = signing_key(ec_private_pem(), "k1")
     pem = public_pem(ec_private_pem()).decode()
@@ -71,7 +71,7 @@ async def test_tokens_are_checked_with_what_is_configured(tmp_path: Path, way: s
         await refreshing_verifier(config, keys).verify(stranger)
 
 
-async def test_audience_issuer_and_leeway_are_those_of_the_settings():
+async def test_audience_issuer_and_leeway_follow_the_settings():
     key = signing_secret(SECRET)
     config = Config(jwt_key=SECRET, jwt_audience=("leaderboard", "game"), jwt_issuer="https://id.example")
     tokens = refreshing_verifier(config, token_keys(config))
@@ -81,7 +81,7 @@ async def test_audience_issuer_and_leeway_are_those_of_the_settings():
             await tokens.verify(forge(key, claims(exp=4e9, iat=..., **change)))
 
 
-def test_keys_at_a_url_are_fetched_by_whoever_starts_them():
+def test_jwks_url_is_fetched_only_after_start():
     keys = token_keys(Config(jwt_jwks_url="https://id.example/jwks"))
     assert isinstance(keys.remote, RemoteKeys)
     assert keys.source is keys.remote
@@ -89,7 +89,7 @@ def test_keys_at_a_url_are_fetched_by_whoever_starts_them():
 
 
 @pytest.mark.parametrize("name", ["jwt_key_file", "jwt_jwks_file"])
-def test_a_missing_file_is_a_failed_start(tmp_path: Path, name: str):
+def test_missing_key_file_is_a_startup_error(tmp_path: Path, name: str):
     with pytest.raises(StartupError, match=r"tokens are verified with cannot be used: .*No such file"):
         token_keys(Config(**{name: tmp_path / "gone"}))
 
@@ -98,7 +98,7 @@ def test_a_missing_file_is_a_failed_start(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize("way", ["secret", "secret file", "key", "key set", "made"])
-def test_proofs_are_checked_with_what_is_configured(tmp_path: Path, way: str):
+def test_proofs_are_verified_with_the_configured_keys(tmp_path: Path, way: str):
     file = tmp_path / "file"
     key = signing_key(rsa_private_pem(), "game-1")
     config = Config(data_dir=tmp_path / "data")
@@ -123,7 +123,7 @@ def test_proofs_are_checked_with_what_is_configured(tmp_path: Path, way: str):
         verifier.verify(proof(signing("HS256", number=9)))
 
 
-def test_the_made_proof_key_is_its_owner_s_only_and_stays(tmp_path: Path):
+def test_generated_proof_key_is_private_and_persistent(tmp_path: Path):
     old = os.umask(0)
     try:
         config = Config(data_dir=tmp_path / "data")
@@ -139,7 +139,7 @@ def test_the_made_proof_key_is_its_owner_s_only_and_stays(tmp_path: Path):
     assert path.read_text() == made
 
 
-def test_lifetime_and_memory_agree():
+def test_proof_lifetime_decides_verification_and_id_history():
     config = Config(proof_key=OTHER, proof_lifetime=20)
     verifier = proof_verifier(config, TOKENS)
     assert verifier is not None
@@ -151,14 +151,14 @@ def test_lifetime_and_memory_agree():
     verifier.verify(proof(signing_secret(OTHER), ttl=20))
 
 
-def test_there_is_nothing_to_check_where_proofs_are_not_read_or_no_key_is_given(tmp_path: Path):
+def test_proof_verifier_is_absent_if_proofs_are_off_or_without_a_key(tmp_path: Path):
     assert proof_verifier(Config(action_proof="off", proof_key=OTHER), TOKENS) is None
     assert proof_verifier(Config(action_proof="off", data_dir=tmp_path), TOKENS) is None
     assert proof_verifier(Config(action_proof="optional", mongodb_uri=URI), TOKENS) is None
     assert not list(tmp_path.iterdir())
 
 
-def test_a_bad_proof_key_is_a_failed_start(tmp_path: Path):
+def test_invalid_proof_key_is_a_startup_error(tmp_path: Path):
     for config in (
         Config(proof_key="short"),
         Config(proof_key_file=tmp_path / "gone"),
@@ -171,7 +171,7 @@ def test_a_bad_proof_key_is_a_failed_start(tmp_path: Path):
 # -- disjoint keys ----------------------------------------------------------------------------------------
 
 
-def test_a_key_for_both_is_a_failed_start(tmp_path: Path):
+def test_key_for_both_tokens_and_proofs_is_a_startup_error(tmp_path: Path):
     config = Config(data_dir=tmp_path)
     tokens = token_keys(config)
     given = Config(data_dir=tmp_path, proof_key=config.token_keys.generated.read_text())
@@ -179,7 +179,7 @@ def test_a_key_for_both_is_a_failed_start(tmp_path: Path):
         proof_verifier(given, tokens)
 
 
-def test_a_key_that_a_rotation_makes_common_signs_no_more_proofs(caplog):
+def test_key_that_a_rotation_makes_common_verifies_no_proofs(caplog):
     first, second, tokens = (signing("HS256", number=number) for number in (1, 2, 3))
     proofs, others = Changing(first, second), Changing(tokens)
     disjoint = DisjointKeys(proofs, others)
@@ -197,7 +197,7 @@ def test_a_key_that_a_rotation_makes_common_signs_no_more_proofs(caplog):
     assert not disjoint.current().keys
 
 
-async def test_neither_is_accepted_as_the_other():
+async def test_token_and_proof_are_not_interchangeable():
     config = Config(jwt_key=SECRET, proof_key=OTHER)
     keys = token_keys(config)
     tokens, verifier = refreshing_verifier(config, keys), proof_verifier(config, keys)

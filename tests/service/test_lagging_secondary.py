@@ -40,7 +40,7 @@ def lagging(three_members):
     member.lag(lags=False)
 
 
-def test_with_a_lagging_secondary_preferred_every_answer_is_the_primarys(lagging, tmp_path):
+def test_reads_with_a_preferred_lagging_secondary_come_from_the_primary(lagging, tmp_path):
     service = RunningService("--auto-register", "true", uri=lagging).start(tmp_path / "log")
     try:
         _scores_are_answered(service)

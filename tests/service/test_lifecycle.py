@@ -16,7 +16,7 @@ from tests.support.service import KEY, token
 from tests.support.wait import wait_until
 
 
-def test_motor_serves_the_same(start, mongo_database):
+def test_service_with_motor_serves_the_same(start, mongo_database):
     uri, name = mongo_database
     one = start("--mongodb-driver", "motor", uri=uri, database=name)
     other = start(uri=uri, database=name)
@@ -28,7 +28,7 @@ def test_motor_serves_the_same(start, mongo_database):
         assert service.get("/api/v1/players/ann").json["rank"] == 1
 
 
-def test_the_embedded_database_and_its_made_key(start, tmp_path):
+def test_service_with_the_embedded_database_generates_its_key(start, tmp_path):
     data = tmp_path / "data"
     service = start("--data-dir", str(data), env={"LEADERBOARD_JWT_KEY": None})
     assert (data / "jwt.key").stat().st_mode & 0o777 == 0o600
@@ -41,7 +41,7 @@ def test_the_embedded_database_and_its_made_key(start, tmp_path):
     assert again.post("/api/score", {"score": 5}, token=made).json["score"] == 10
 
 
-def test_a_stop_under_load_loses_nothing_that_was_acknowledged(start, mongo_database):
+def test_stop_under_load_keeps_every_acknowledged_update(start, mongo_database):
     uri, name = mongo_database
     service = start("--rate-limit", "600/1m", uri=uri, database=name)
     acknowledged, refused = [], []
@@ -71,7 +71,7 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(start, mongo_data
     assert "Traceback" not in service.log
 
 
-def test_readiness_is_shut_while_draining(start, mongo_database):
+def test_readiness_is_false_while_draining(start, mongo_database):
     uri, name = mongo_database
     service = start(uri=uri, database=name)
     with contextlib.ExitStack() as sockets:
@@ -82,7 +82,7 @@ def test_readiness_is_shut_while_draining(start, mongo_database):
         assert service.wait() == 0
 
 
-def test_tls_and_its_renewal(start, mongo_database, tmp_path):
+def test_service_serves_tls_and_renews_the_certificate(start, mongo_database, tmp_path):
     uri, name = mongo_database
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     write_pair(cert, key, 1)
@@ -104,7 +104,7 @@ def run(*flags, env=None):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
 
 
-def test_what_cannot_start_says_why_in_one_line(start, mongo_database, tmp_path):
+def test_startup_error_is_one_line(start, mongo_database, tmp_path):
     uri, name = mongo_database
     taken = start(uri=uri, database=name).url.rsplit(":", 1)[1]
     env = {"LEADERBOARD_JWT_KEY": KEY, "LEADERBOARD_ACTION_PROOF": "optional", "PATH": "/usr/bin:/bin"}

@@ -6,7 +6,7 @@ import socket
 from tornado_app.service.listeners import MAX_ACCEPTS_PER_ITERATION, Listener
 
 
-def test_a_rush_is_taken_in_turns():
+def test_connection_burst_is_accepted_in_batches():
     """All come in, none is left behind, and between any few Tornado hears that there is nothing more."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(Listener(socket.AF_INET, socket.SOCK_STREAM))

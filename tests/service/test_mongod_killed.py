@@ -62,7 +62,7 @@ def services(own_replica_set: ReplicaSet, tmp_path):
 
 
 @pytest.mark.timeout(600)
-def test_killed_under_load(own_replica_set, services):
+def test_service_loses_nothing_when_mongod_is_killed_under_load(own_replica_set, services):
     mongod, stop = own_replica_set.members[0], threading.Event()
     clients = [Client(services, player, stop) for player in PLAYERS]
     with connect(f"{services[1].ws_url}/ws/scoreboard", max_size=None) as socket:

@@ -47,7 +47,7 @@ def scored(service, user, points, **options):
 # -- ready ------------------------------------------------------------------------------------------------
 
 
-def test_the_ready_line_is_true(start, mongo_database):
+def test_service_is_ready_at_its_ready_line(start, mongo_database):
     uri, name = mongo_database
     for _ in range(3):
         service = start(uri=uri, database=name)
@@ -58,7 +58,7 @@ def test_the_ready_line_is_true(start, mongo_database):
         assert json.loads(service.log.splitlines()[-1])["message"] == "stopped"
 
 
-def test_two_processes_show_each_others_updates(start, mongo_database):
+def test_two_services_show_each_others_updates(start, mongo_database):
     uri, name = mongo_database
     services = [start(uri=uri, database=name) for _ in range(2)]
     with ExitStack() as stack:
@@ -77,7 +77,7 @@ def shown(socket):
     return [row["user_id"] for row in json.loads(socket.recv(timeout=15))["top_scores"]]
 
 
-def test_only_what_is_news_counts_for_the_way_to_the_pages(start, mongo_database):
+def test_propagation_latency_counts_new_updates_only(start, mongo_database):
     """A board that was there before is as old as it is: it would miss the objective on each start."""
     uri, name = mongo_database
     count = "leaderboard_update_propagation_seconds_count"
@@ -95,7 +95,7 @@ def test_only_what_is_news_counts_for_the_way_to_the_pages(start, mongo_database
 # -- logs -------------------------------------------------------------------------------------------------
 
 
-def test_logs_are_json_where_nobody_looks(start, mongo_database):
+def test_logs_are_json_without_a_terminal(start, mongo_database):
     uri, name = mongo_database
     service = start(uri=uri, database=name)
     scored(service, "alice", 1)
@@ -121,7 +121,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
-def test_interrupted_while_it_starts(tmp_path, moment, number):
+def test_signal_during_the_start_ends_the_service(tmp_path, moment, number):
     need_mongod()
     data = tmp_path / "data"
     flags = ("--port", "0", "--metrics-port", "0", "--data-dir", str(data))
@@ -136,7 +136,7 @@ def test_interrupted_while_it_starts(tmp_path, moment, number):
     assert not (data / "mongodb.uri").exists()
 
 
-def test_a_second_ctrl_c_insists(own_replica_set, start):
+def test_second_ctrl_c_ends_at_once(own_replica_set, start):
     """While an update waits for a database that hangs, the first waits for it, within its deadline."""
     service = start("--drain-timeout", "60s", "--mongodb-timeout", "30s", uri=own_replica_set.uri)
     mongod = own_replica_set.members[0]
@@ -156,7 +156,7 @@ def test_a_second_ctrl_c_insists(own_replica_set, start):
 # -- killed, and asked a second time ----------------------------------------------------------------------
 
 
-def test_killed_with_its_database_and_started_at_once(start, tmp_path):
+def test_service_restarts_at_once_after_both_are_killed(start, tmp_path):
     need_mongod()
     data = tmp_path / "data"
     score = 0
@@ -170,7 +170,7 @@ def test_killed_with_its_database_and_started_at_once(start, tmp_path):
     wait_until(lambda: not processes_on(data), 5, "no mongod is left")
 
 
-def test_a_second_service_on_the_folder_is_told_how(start, tmp_path):
+def test_second_service_on_a_data_folder_names_the_remedy(start, tmp_path):
     need_mongod()
     data = tmp_path / "data"
     first = start("--data-dir", str(data), env={"LEADERBOARD_JWT_KEY": None})
@@ -197,7 +197,7 @@ def ask_in_vain(service):
         service.post("/api/score", {"score": 5}, token=token("alice"))
 
 
-def test_a_database_that_hangs_does_not_hold_up_the_end(start, tmp_path):
+def test_hanging_database_does_not_delay_the_shutdown(start, tmp_path):
     """All that waits for it shares one deadline, the embedded mongod itself included."""
     need_mongod()
     data = tmp_path / "data"

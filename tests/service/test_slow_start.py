@@ -24,7 +24,7 @@ def service(monkeypatch):
     return service
 
 
-async def test_a_board_that_takes_long_is_waited_for(service, caplog):
+async def test_slow_snapshot_is_awaited_at_start(service, caplog):
     waiting = asyncio.ensure_future(service._primed())
     line = "board is still loading, not serving yet: the ranks are being read"
     await eventually(lambda: caplog.text.count(line) > 2)
@@ -33,13 +33,13 @@ async def test_a_board_that_takes_long_is_waited_for(service, caplog):
     await waiting
 
 
-async def test_a_database_that_does_not_answer_fails_the_start(service):
+async def test_unreachable_database_fails_the_start(service):
     service.health.database_answers = False
     with pytest.raises(StartupError, match=r"could not be read within 0\.02 seconds: the ranks are being read"):
         await service._primed()
 
 
-async def test_a_part_that_fails_meanwhile_fails_the_start(service, caplog):
+async def test_component_failure_fails_the_start(service, caplog):
     waiting = asyncio.ensure_future(service._primed())
     await eventually(lambda: "still loading" in caplog.text)
     service.fail(StartupError("the feed ended"))

@@ -93,7 +93,7 @@ def start(encrypted: tuple[str, str], provider: str, log: Path, **env: str | Non
     return service.start(log)
 
 
-def test_service_trusts_the_authority_that_the_variable_names(authority, encrypted, provider, tmp_path):
+def test_service_trusts_the_ca_of_the_environment_variable(authority, encrypted, provider, tmp_path):
     service = start(encrypted, provider, tmp_path / "log", **{CA_VARIABLE: str(authority / "authority.crt")})
     try:
         now = time.time()
@@ -105,6 +105,6 @@ def test_service_trusts_the_authority_that_the_variable_names(authority, encrypt
         service.close()
 
 
-def test_service_does_not_trust_a_private_authority_by_itself(encrypted, provider, tmp_path):
+def test_service_does_not_trust_a_private_ca_by_default(encrypted, provider, tmp_path):
     with pytest.raises(AssertionError, match="MongoDB cannot be reached"):
         start(encrypted, provider, tmp_path / "log")

@@ -28,7 +28,7 @@ from tornado_app.watch.connection import socket_address
         ("localhost:8000", "ws://localhost:8000/ws/leaderboard"),
     ],
 )
-def test_any_way_to_write_the_address_leads_to_the_socket(given, socket):
+def test_address_in_any_form_gives_the_socket_url(given, socket):
     assert socket_address(given) == socket
 
 
@@ -36,7 +36,7 @@ def test_any_way_to_write_the_address_leads_to_the_socket(given, socket):
     "given",
     ["", "ftp://host", "http://", "http://host:port", "http://[::1", "http://a b", "http://u:p@host", "x\x1b[2J"],
 )
-def test_an_address_that_is_none_is_refused_without_repeating_it(given):
+def test_invalid_address_is_refused_and_not_printed(given):
     with pytest.raises(StartupError, match=r"give the service's, such as http://127\.0\.0\.1:8000") as refused:
         socket_address(given)
     assert "u:p" not in str(refused.value)
@@ -96,7 +96,7 @@ async def standin():
     await server.close()
 
 
-async def test_a_cut_connection_is_made_again_and_only_what_changed_meanwhile_is_new(standin, monkeypatch):
+async def test_cut_connection_is_reopened_and_only_later_changes_are_new(standin, monkeypatch):
     monkeypatch.setattr(connection, "BACKOFF", 0.01)
     seen = Seen()
     task = asyncio.create_task(connection.follow(standin.address, seen))
@@ -118,7 +118,7 @@ async def test_a_cut_connection_is_made_again_and_only_what_changed_meanwhile_is
         await asyncio.wait([task])
 
 
-async def test_the_first_connection_must_show_a_board(standin, monkeypatch):
+async def test_first_connection_without_a_board_fails(standin, monkeypatch):
     monkeypatch.setattr(connection, "FIRST_ANSWER", 0.3)
     cases = {
         "ws://127.0.0.1:1/ws/leaderboard": "Connection refused; is the service running there?",
@@ -137,7 +137,7 @@ async def test_the_first_connection_must_show_a_board(standin, monkeypatch):
         await connection.follow(standin.address, Seen())
 
 
-async def test_a_server_that_speaks_something_else_is_no_leaderboard():
+async def test_server_without_the_protocol_is_refused():
     async def talk(reader, writer):
         writer.write(b"SSH-2.0-Something\r\n")
         await writer.drain()

@@ -33,14 +33,14 @@ CHANGES = {1: Change(LARGE[1], 1_234_567, 2), 2: Change(LARGE[2], None, 0), 3: C
 COLUMNS = [1, 2, 5, 8, 12, 18, 20, 24, 26, 30, 40, 60, 80, 120, 200]
 
 
-def test_a_name_cannot_move_the_cursor_end_the_line_or_change_the_direction():
+def test_control_and_direction_characters_of_a_name_are_removed():
     nasty = "a\x1b[2J\x07\r\n\tb\x9b1m\u202ec\u2066d\u2028e\ufeff\u200ff"
     cleaned = printable(nasty)
     assert cleaned == "a\ufffd[2J\ufffd\ufffd\ufffd\ufffdb\ufffd1mcd\ufffdef"
     assert cleaned.isprintable() or "\ufffd" in cleaned
 
 
-def test_names_of_any_script_stay_as_they_are():
+def test_names_of_any_script_are_unchanged():
     for name in (
         "Zoë",
         "نیم‌فاصله",
@@ -52,7 +52,7 @@ def test_names_of_any_script_stay_as_they_are():
         assert printable(name) == name
 
 
-def test_marks_above_the_limit_are_removed():
+def test_combining_marks_above_the_limit_are_removed():
     assert printable("e" + "\u0301" * 60 + "o\u0301") == "e" + "\u0301" * MAX_MARKS + "o\u0301"
 
 
@@ -73,7 +73,7 @@ def numbers(line: str) -> list[int]:
     return [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", re.match(r"[\d, ]*", line)[0])]
 
 
-def test_a_wide_terminal_shows_everything():
+def test_wide_terminal_shows_all_columns():
     lines = drawn(120, 40)
     assert lines[:2] == ["Leaderboard  host:8000", "live"]
     assert lines[3].split() == ["#", "Score", "Change", "Player"]
@@ -84,13 +84,13 @@ def test_a_wide_terminal_shows_everything():
     assert lines[15] == "q quits"
 
 
-def test_scores_stand_one_below_the_other_whatever_the_names_are():
+def test_scores_are_aligned_for_names_of_any_width():
     ends = {re.match(r" *\d+ +[\d,]+", line).end() for line in drawn(100, 24)[4:14]}
     assert len(ends) == 1
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 6, 10, 12, 16, 24])
-def test_each_number_is_complete_at_any_size(rows):
+def test_numbers_are_complete_at_any_width(rows):
     for columns in COLUMNS:
         for places in (LARGE, SMALL):
             is_complete(columns, rows, places)
@@ -109,7 +109,7 @@ def is_complete(columns: int, rows: int, places: dict[int, Place]) -> None:
         assert lines[len(table) + 1].startswith(f"… {len(places) - len(table)} more"[:columns].rstrip()[: columns - 1])
 
 
-def test_at_20_columns_a_score_of_three_digits_has_three_digits():
+def test_score_of_three_digits_fits_20_columns():
     assert drawn(20, 6, SMALL, {}) == [
         "live",
         " 1    914  Zoë",
@@ -120,12 +120,12 @@ def test_at_20_columns_a_score_of_three_digits_has_three_digits():
     ]
 
 
-def test_all_ten_rows_fit_in_12():
+def test_ten_rows_fit_12_lines():
     lines = drawn(40, 12, SMALL, {})
     assert [line.split()[0] for line in lines] == ["live", "#", *(str(n) for n in range(1, 11))]
 
 
-def test_a_narrow_terminal_drops_changes_then_names_then_separators_then_ranks():
+def test_narrow_terminal_drops_changes_then_names_then_separators_then_ranks():
     top = {1: LARGE[1]}  # 1,000,000,000,000,000,000
     cases = {
         60: " 1  1,000,000,000,000,000,000  +1,234,567 ▲2   Zoë",
@@ -139,17 +139,17 @@ def test_a_narrow_terminal_drops_changes_then_names_then_separators_then_ranks()
     assert "".join(drawn(18, 24, top)[1:3]) == "Too narrow for thescores."
 
 
-def test_a_change_that_is_too_long_is_left_out_instead_of_cut():
+def test_change_that_is_too_long_is_dropped_and_not_truncated():
     change = {1: Change(SMALL[1], 10**12, 2)}
     assert " 1    914  ▲2              Zoë" in drawn(80, 24, SMALL, change)
 
 
-def test_an_empty_board_says_so():
+def test_empty_board_is_shown_as_empty():
     assert "No scores yet." in drawn(80, 24, {}, {})
     assert drawn(20, 1, {}, {}) == ["live"]
 
 
-def test_markup_and_control_characters_of_names_have_no_effect():
+def test_markup_and_control_characters_in_names_have_no_effect():
     places = {1: Place(1, "u", "[red]x[/red]\x1b[2J\u202e", 7, 1)}
     content = rendering.board("[bold]host", places, {}, Text("live"), (80, 24))
     text = written(content, 80, 24)
@@ -165,7 +165,7 @@ def test_no_color_leaves_bold_and_dim():
     assert set(re.findall(r"\x1b\[([\d;]+)m", plain)) == {"0", "1", "2"}
 
 
-def test_a_lost_connection_says_since_when_and_why():
+def test_lost_connection_is_shown_with_time_and_reason():
     text = rendering.disconnected(1000.0, 1042.5, "the service was \x1bstopped").plain
     assert re.fullmatch(
         r"disconnected since \d\d:\d\d:\d\d \(42 s\), trying again: the service was \ufffdstopped", text

@@ -28,7 +28,7 @@ async def fail(screen: Screen) -> None:
         raise RuntimeError("broken")
 
 
-async def test_an_error_restores_the_terminal():
+async def test_error_restores_the_terminal():
     outer, inner = os.openpty()
     before = termios.tcgetattr(inner)
     with os.fdopen(inner, "w") as out, os.fdopen(os.dup(inner)) as keys:

@@ -8,7 +8,7 @@ from tests.watch.messages import message, place
 from tornado_app.watch.state import Board, Change, NotALeaderboard, Place
 
 
-def test_the_first_message_is_the_board_and_later_ones_change_it():
+def test_first_message_is_the_board_and_later_ones_change_it():
     board = Board()
     first = board.take(message(1, place(1, "ann", 50), place(2, "bob", 40)))
     assert [(change.place.user_id, change.gained, change.climbed) for change in first] == [
@@ -23,14 +23,14 @@ def test_the_first_message_is_the_board_and_later_ones_change_it():
     assert [place.user_id for place in board.places.values()] == ["bob", "ann"]
 
 
-def test_a_place_that_became_empty_is_gone():
+def test_emptied_position_is_removed():
     board = Board()
     board.take(message(1, place(1, "ann", 50), place(2, "bob", 40)))
     assert board.take(message(2, place(2, None))) == [Change(Place(2), None, 0)]
     assert list(board.places) == [1]
 
 
-def test_a_stale_message_changes_nothing_but_a_new_connection_counts_whatever_its_version():
+def test_stale_message_is_ignored_except_on_a_new_connection():
     board = Board()
     board.take(message(5, place(1, "ann", 50), place(2, "bob", 40)))
     assert board.take(message(4, place(1, "bob", 60))) is None
@@ -39,7 +39,7 @@ def test_a_stale_message_changes_nothing_but_a_new_connection_counts_whatever_it
     assert list(board.places) == [1]
 
 
-def test_other_messages_are_ignored_and_what_is_none_is_refused():
+def test_other_messages_are_ignored_and_malformed_ones_refused():
     board = Board()
     assert board.take('{"type": "user.scoreUpdate", "data": {"newScore": 3}, "version": 1}') is None
     assert not board.seen

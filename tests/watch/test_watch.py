@@ -36,7 +36,7 @@ def still_url(tmp_path_factory, module_database):
     service.close()
 
 
-def test_in_a_pipe_it_prints_a_line_for_each_change(url, tmp_path, monkeypatch):
+def test_watch_in_a_pipe_prints_a_line_for_each_change(url, tmp_path, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # does not make a pipe a terminal
     with Command("watch", url, folder=tmp_path) as watch:
         line = r"[0-9-]{10}T[0-9:.]{12}Z\t(\d+)\t\d+\t\d+\t[\w-]+\t[^\t\n\x1b]+\n"
@@ -61,7 +61,9 @@ def test_in_a_pipe_it_prints_a_line_for_each_change(url, tmp_path, monkeypatch):
         (120, 40, ["", " #  Score  Change          Player", " 1    914                  p01"], "q quits"),
     ],
 )
-def test_terminals_of_any_size_show_whole_scores(still_url, tmp_path, columns, rows, first, last, monkeypatch):
+def test_watch_shows_complete_scores_on_terminals_of_any_size(
+    still_url, tmp_path, columns, rows, first, last, monkeypatch
+):
     monkeypatch.setenv("COLUMNS", "99")  # of another terminal: the terminal's own size counts
     with Command("watch", still_url, folder=tmp_path, terminal=(columns, rows)) as watch:
         watch.expect("live")
@@ -73,7 +75,7 @@ def test_terminals_of_any_size_show_whole_scores(still_url, tmp_path, columns, r
 
 
 @pytest.mark.parametrize("end", ["q", "\x04", "\x03", signal.SIGTERM])
-def test_each_way_to_end_it_restores_the_terminal(still_url, tmp_path, end):
+def test_watch_restores_the_terminal_at_every_exit(still_url, tmp_path, end):
     with Command("watch", still_url, folder=tmp_path, terminal=(80, 24)) as watch:
         watch.expect(re.escape(ENTER))
         watch.expect("live")
@@ -89,7 +91,7 @@ def test_each_way_to_end_it_restores_the_terminal(still_url, tmp_path, end):
         assert watch.errors == ""
 
 
-def test_other_keys_do_nothing(still_url, tmp_path):
+def test_watch_ignores_other_keys(still_url, tmp_path):
     with Command("watch", still_url, folder=tmp_path, terminal=(80, 24)) as watch:
         watch.expect("live")
         watch.type("x\r \x1b[Aj")
@@ -100,7 +102,7 @@ def test_other_keys_do_nothing(still_url, tmp_path):
         assert watch.process.wait(10) == 0
 
 
-def test_it_draws_changes_in_place_and_follows_the_size(url, tmp_path):
+def test_watch_draws_changes_in_place_and_follows_the_size(url, tmp_path):
     with Command("watch", url, folder=tmp_path, terminal=(80, 24)) as watch:
         watch.expect(r"Leaderboard  127\.0\.0\.1:\d+.*live")
         watch.expect("▲|▼|new|\\+")
@@ -111,7 +113,7 @@ def test_it_draws_changes_in_place_and_follows_the_size(url, tmp_path):
 
 
 @pytest.mark.parametrize("no_color", [False, True])
-def test_colours_are_off_with_no_color(url, tmp_path, no_color, monkeypatch):
+def test_watch_with_no_color_has_no_colours(url, tmp_path, no_color, monkeypatch):
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")
     with Command("watch", url, folder=tmp_path, terminal=(80, 24)) as watch:
@@ -119,7 +121,7 @@ def test_colours_are_off_with_no_color(url, tmp_path, no_color, monkeypatch):
         assert bool(re.search(r"[;\[]3[12]m", change[1] or change[2])) is not no_color
 
 
-def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(url, tmp_path):
+def test_watch_suspended_restores_the_terminal_until_resumed(url, tmp_path):
     with Command("watch", url, folder=tmp_path, terminal=(80, 24)) as watch:
         watch.expect("live")
         watch.process.send_signal(signal.SIGTSTP)
@@ -131,7 +133,7 @@ def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(url, tmp_path):
         assert not watch.echoes()
 
 
-def test_it_says_since_when_it_is_disconnected_and_goes_on(tmp_path):
+def test_watch_shows_a_disconnection_and_reconnects(tmp_path):
     need_mongod()
     (tmp_path / "watch").mkdir()
     with Command("demo", *PORTS, folder=tmp_path) as demo:
@@ -148,7 +150,7 @@ def test_it_says_since_when_it_is_disconnected_and_goes_on(tmp_path):
                 assert watch.process.wait(10) == 0
 
 
-def test_without_a_service_it_says_so_and_exits_with_1(tmp_path):
+def test_watch_without_a_service_exits_with_1(tmp_path):
     for terminal in (None, (80, 24)):
         with Command("watch", "http://127.0.0.1:1", folder=tmp_path, terminal=terminal) as watch:
             assert watch.process.wait(20) == 1
@@ -157,7 +159,7 @@ def test_without_a_service_it_says_so_and_exits_with_1(tmp_path):
             )
 
 
-def test_the_end_of_the_pipe_ends_it(url, tmp_path):
+def test_watch_ends_with_its_pipe(url, tmp_path):
     with Command("watch", url, folder=tmp_path) as watch:
         watch.expect("\n")
         watch.hang_up()
@@ -165,7 +167,7 @@ def test_the_end_of_the_pipe_ends_it(url, tmp_path):
         assert watch.errors == ""
 
 
-def test_a_terminal_that_cannot_place_the_cursor_gets_lines(url, tmp_path):
+def test_watch_on_a_dumb_terminal_prints_lines(url, tmp_path):
     with Command("watch", url, folder=tmp_path, terminal=(80, 24), term="dumb") as watch:
         watch.expect(r"Z\t1\t1\t\d+\t")
         assert "\x1b" not in watch.rest(0.5)

@@ -38,7 +38,7 @@ async def test_board_is_a_table_with_caption_and_headers(open_page: OpenPage, st
     assert '- row "1 Ada 30"' in tree  # neither initials nor gains are read out
 
 
-async def test_first_board_and_mere_scores_are_not_announced(open_page: OpenPage, standin: StandIn) -> None:
+async def test_first_board_and_score_changes_are_not_announced(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 30), Player("Bob", 20)])
     page = await open_page(clock=True)
     await expect(page.locator("tbody tr")).to_have_count(2)
@@ -89,7 +89,7 @@ async def test_disconnection_is_announced_once(open_page: OpenPage, standin: Sta
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-async def test_nothing_moves_for_those_who_asked(open_page: OpenPage, standin: StandIn, motion: str) -> None:
+async def test_reduced_motion_disables_animations(open_page: OpenPage, standin: StandIn, motion: str) -> None:
     standin.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 10)])
     page = await open_page(reduced_motion=motion)
     await expect(page.locator("tbody tr")).to_have_count(3)
@@ -103,7 +103,7 @@ async def test_nothing_moves_for_those_who_asked(open_page: OpenPage, standin: S
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", ["live", "lost", "empty"])
-async def test_axe_finds_nothing(open_page: OpenPage, standin: StandIn, scheme: str, state: str) -> None:
+async def test_axe_reports_no_violation(open_page: OpenPage, standin: StandIn, scheme: str, state: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.async_playwright")
     standin.session = Session()
     if state != "empty":

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 # -- what is shown ---------------------------------------------------------------------------------
 
 
-async def test_first_message_is_the_whole_board_then_only_changes_come(connect: Connect, standin: StandIn) -> None:
+async def test_first_message_is_the_board_and_later_ones_are_changes(connect: Connect, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 20), Player("Di", 10)])
     client = await connect()
     await client.shows("1 Ada 30", "2 Bob 20", "2 Cy 20", "4 Di 10")
@@ -23,15 +23,13 @@ async def test_first_message_is_the_whole_board_then_only_changes_come(connect: 
     assert await client.states() == ["connecting", "live"]
 
 
-async def test_an_empty_board_is_live(connect: Connect) -> None:
+async def test_empty_board_is_live(connect: Connect) -> None:
     client = await connect()
     await client.shows()
     await client.state("live")
 
 
-async def test_stale_change_is_dropped_and_a_new_connection_brings_the_whole(
-    connect: Connect, standin: StandIn
-) -> None:
+async def test_stale_change_is_ignored_and_a_new_connection_sends_the_board(connect: Connect, standin: StandIn) -> None:
     standin.show([Player("Ada", 30)])
     client = await connect(random=LATEST, clock=True)
     await client.shows("1 Ada 30")
@@ -44,7 +42,7 @@ async def test_stale_change_is_dropped_and_a_new_connection_brings_the_whole(
     assert await client.states() == ["connecting", "live"]
 
 
-async def test_replica_that_lags_is_not_shown_before_it_caught_up(connect: Connect, standin: StandIn) -> None:
+async def test_lagging_replica_is_not_shown_until_it_catches_up(connect: Connect, standin: StandIn) -> None:
     standin.rows, standin.version = places([Player("Ada", 30)]), 100
     client = await connect()
     await client.shows("1 Ada 30")
@@ -57,7 +55,7 @@ async def test_replica_that_lags_is_not_shown_before_it_caught_up(connect: Conne
     assert [board["version"] for board in await client.page.evaluate("log.boards")] == [100, 100]
 
 
-async def test_older_board_that_stays_older_is_believed(connect: Connect, standin: StandIn) -> None:
+async def test_older_board_that_stays_older_is_shown(connect: Connect, standin: StandIn) -> None:
     standin.rows, standin.version = places([Player("Ada", 30)]), 100
     client = await connect(clock=True)
     await client.shows("1 Ada 30")
@@ -70,7 +68,7 @@ async def test_older_board_that_stays_older_is_believed(connect: Connect, standi
     await client.shows("1 Restored 5")
 
 
-async def test_scores_beyond_what_a_number_holds_are_exact(connect: Connect, standin: StandIn) -> None:
+async def test_scores_beyond_a_javascript_number_are_exact(connect: Connect, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 2**63 - 1), Player("Bob", 2**53 - 1)])
     client = await connect()
     await client.shows("1 Ada 9223372036854775807", "2 Bob 9007199254740991")
@@ -90,7 +88,7 @@ async def test_token_is_the_first_message_and_never_in_the_url(connect: Connect,
     assert await client.page.evaluate("log.scores") == [["newScore 150", "leaderboardPosition 12", "change 50"]]
 
 
-async def test_bad_token_is_final_until_asked_to_retry(connect: Connect, standin: StandIn) -> None:
+async def test_invalid_token_is_final_until_retry_is_called(connect: Connect, standin: StandIn) -> None:
     standin.bad_tokens = {"bad"}
     client = await connect(token="bad", clock=True)
     state = await client.state("disconnected")
@@ -114,7 +112,7 @@ async def test_refused_token_is_renewed_once(connect: Connect, standin: StandIn)
     assert await stubborn.page.evaluate("log.asked") == [False, True]
 
 
-async def test_refusal_is_final_but_too_many_is_a_longer_pause(connect: Connect, standin: StandIn) -> None:
+async def test_refusal_is_final_except_for_too_many_connections(connect: Connect, standin: StandIn) -> None:
     standin.refusal = (4403, "origin_not_allowed")
     state = await (await connect()).state("disconnected")
     assert (state["reason"], state["retryAt"]) == ("origin_not_allowed", None)

@@ -11,7 +11,7 @@ from tests.web.standin import Player, StandIn, places
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_shutdown_is_followed_by_a_new_connection(connect: Connect, standin: StandIn, faults: Faults) -> None:
+async def test_shutdown_of_the_server_causes_a_reconnect(connect: Connect, standin: StandIn, faults: Faults) -> None:
     faults.expect(REFUSED)
     standin.rows = places([Player("Ada", 30)])
     client = await connect()
@@ -27,7 +27,7 @@ async def test_shutdown_is_followed_by_a_new_connection(connect: Connect, standi
     assert await client.page.evaluate(f"new Set({losses}.map(({{ since }}) => +since)).size") == 1
 
 
-async def test_pauses_grow_with_jitter(connect: Connect, standin: StandIn, faults: Faults) -> None:
+async def test_reconnect_delays_grow_with_jitter(connect: Connect, standin: StandIn, faults: Faults) -> None:
     faults.expect(REFUSED)
     client = await connect(random=LATEST, clock=True)
     await client.state("live")
@@ -40,7 +40,7 @@ async def test_pauses_grow_with_jitter(connect: Connect, standin: StandIn, fault
     assert [round(wait / 1000) for wait in waits] == [1, 2, 4, 8, 16, 30, 30]
 
 
-async def test_server_that_says_nothing_is_left(connect: Connect, standin: StandIn) -> None:
+async def test_silent_server_is_disconnected(connect: Connect, standin: StandIn) -> None:
     standin.mute = True
     client = await connect(clock=True)
     await standin.until(lambda: standin.connections == 1)
@@ -51,9 +51,7 @@ async def test_server_that_says_nothing_is_left(connect: Connect, standin: Stand
     await client.state("live")
 
 
-async def test_silence_is_checked_with_a_second_connection_and_less_often_when_harmless(
-    connect: Connect, standin: StandIn
-) -> None:
+async def test_silence_is_checked_with_a_second_connection_and_backs_off(connect: Connect, standin: StandIn) -> None:
     client = await connect(clock=True)
     await client.state("live")
     await client.page.clock.run_for(70_000)
@@ -65,7 +63,7 @@ async def test_silence_is_checked_with_a_second_connection_and_less_often_when_h
     assert await client.states() == ["connecting", "live"]
 
 
-async def test_waking_from_sleep_replaces_the_socket(connect: Connect, standin: StandIn) -> None:
+async def test_wake_from_sleep_replaces_the_socket(connect: Connect, standin: StandIn) -> None:
     client = await connect(clock=True, random=LATEST)
     await client.state("live")
     await client.page.clock.fast_forward(100_000)
@@ -73,7 +71,9 @@ async def test_waking_from_sleep_replaces_the_socket(connect: Connect, standin: 
     assert await client.states() == ["connecting", "live"]
 
 
-async def test_network_that_goes_and_comes(connect: Connect, standin: StandIn, faults: Faults) -> None:
+async def test_network_events_close_and_reopen_the_connection(
+    connect: Connect, standin: StandIn, faults: Faults
+) -> None:
     faults.expect(REFUSED)
     client = await connect()
     await client.state("live")
@@ -83,7 +83,7 @@ async def test_network_that_goes_and_comes(connect: Connect, standin: StandIn, f
     await client.state("live")
 
 
-async def test_looking_at_the_page_ends_a_pause(connect: Connect, standin: StandIn) -> None:
+async def test_visible_page_reconnects_at_once(connect: Connect, standin: StandIn) -> None:
     client = await connect(random=LATEST, clock=True)
     await client.state("live")
     await client.page.clock.pause_at(await client.page.evaluate("Date.now() / 1000 + 1"))
@@ -93,7 +93,7 @@ async def test_looking_at_the_page_ends_a_pause(connect: Connect, standin: Stand
     await client.state("live")
 
 
-async def test_closed_is_closed(connect: Connect, standin: StandIn) -> None:
+async def test_closed_client_stays_closed(connect: Connect, standin: StandIn) -> None:
     client = await connect(clock=True)
     await client.state("live")
     await client.page.evaluate("connection.close()")
@@ -104,7 +104,7 @@ async def test_closed_is_closed(connect: Connect, standin: StandIn) -> None:
     assert await client.states() == ["connecting", "live"]
 
 
-async def test_leaving_the_page_closes_the_socket_and_coming_back_opens_it(connect: Connect, standin: StandIn) -> None:
+async def test_page_hide_closes_the_socket_and_page_show_reopens_it(connect: Connect, standin: StandIn) -> None:
     client = await connect()
     await client.state("live")
     await client.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")

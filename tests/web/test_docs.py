@@ -112,7 +112,7 @@ async def test_fragment_shows_the_operation(open_docs: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_page_fits_a_phone(open_docs: Any, scheme: str) -> None:
+async def test_page_fits_a_phone_screen(open_docs: Any, scheme: str) -> None:
     page = await open_docs(**PHONE, color_scheme=scheme)
     assert await page.evaluate("document.documentElement.scrollWidth") == 360
     ink, paper = await page.evaluate(
@@ -196,7 +196,7 @@ async def open_form(page: Page, operation: str) -> Any:
     return article
 
 
-async def test_send_form_authorizes_and_shows_the_answer(open_docs: Any, service: RunningService) -> None:
+async def test_send_form_authorizes_and_shows_the_response(open_docs: Any, service: RunningService) -> None:
     page = await open_docs(origin=service.url)
     await page.get_by_label("Bearer token").fill(f"Bearer {token('bob')}")
     await expect(page.locator("#token-is")).to_contain_text("Subject bob, valid until")

@@ -27,7 +27,7 @@ def scores(page: Any) -> Any:
     return page.locator("#board tbody .points")
 
 
-async def test_first_render(open_page: OpenPage, standin: StandIn) -> None:
+async def test_page_first_render_shows_the_board(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 12_500), Player("Bob", 300), Player("Cy", 300), Player("Di", 1)])
     page = await open_page()
     await expect(names(page)).to_have_text(["Ada", "Bob", "Cy", "Di"])
@@ -39,7 +39,7 @@ async def test_first_render(open_page: OpenPage, standin: StandIn) -> None:
         await expect(page.locator(hidden)).to_be_hidden()
 
 
-async def test_rows_move_and_stay_the_same_elements(open_page: OpenPage, standin: StandIn) -> None:
+async def test_rows_move_without_new_elements(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 10)])
     page = await open_page()
     await expect(names(page)).to_have_text(["Ada", "Bob", "Cy"])
@@ -50,7 +50,7 @@ async def test_rows_move_and_stay_the_same_elements(open_page: OpenPage, standin
     await expect(page.locator("#changed time")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
 
 
-async def test_changed_score_is_highlighted_for_a_moment(open_page: OpenPage, standin: StandIn) -> None:
+async def test_changed_score_is_highlighted_briefly(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 1_000), Player("Bob", 20)])
     page = await open_page(clock=True)
     await expect(names(page)).to_have_text(["Ada", "Bob"])
@@ -71,7 +71,7 @@ async def test_newest_of_many_changes_wins(open_page: OpenPage, standin: StandIn
     await expect(scores(page)).to_have_text(["50", "25"])
 
 
-async def test_stale_version_is_dropped(open_page: OpenPage, standin: StandIn) -> None:
+async def test_stale_version_is_ignored(open_page: OpenPage, standin: StandIn) -> None:
     standin.show([Player("Ada", 30)])
     page = await open_page(init=LATEST)
     await expect(names(page)).to_have_text(["Ada"])
@@ -80,7 +80,7 @@ async def test_stale_version_is_dropped(open_page: OpenPage, standin: StandIn) -
     await expect(names(page)).to_have_text(["Ada", "Bob"])
 
 
-async def test_emptied_positions_and_an_empty_board(open_page: OpenPage, standin: StandIn) -> None:
+async def test_emptied_positions_are_removed_until_the_board_is_empty(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 10)])
     page = await open_page()
     await expect(names(page)).to_have_text(["Ada", "Bob", "Cy"])
@@ -95,7 +95,7 @@ async def test_emptied_positions_and_an_empty_board(open_page: OpenPage, standin
     await expect(page.locator("#empty")).to_be_hidden()
 
 
-async def test_banner_says_since_when_and_goes_when_the_server_is_back(
+async def test_banner_shows_the_disconnection_time_until_reconnected(
     open_page: OpenPage, standin: StandIn, faults: Faults
 ) -> None:
     faults.expect(REFUSED)
@@ -127,7 +127,7 @@ async def test_short_interruption_moves_nothing(open_page: OpenPage, standin: St
     await expect(page.locator("#banner")).to_be_hidden()
 
 
-async def test_refusal_is_said_and_can_be_retried(open_page: OpenPage, standin: StandIn) -> None:
+async def test_refusal_is_shown_and_can_be_retried(open_page: OpenPage, standin: StandIn) -> None:
     standin.refusal = (4403, "origin_not_allowed")
     page = await open_page()
     await expect(page.locator("#banner")).to_contain_text("the server refused (origin_not_allowed)")
@@ -145,7 +145,9 @@ async def test_hostile_name_stays_text(open_page: OpenPage, standin: StandIn) ->
     await expect(page.locator("tbody img, tbody b")).to_have_count(0)
 
 
-async def test_picture_and_its_fallback(open_page: OpenPage, standin: StandIn, faults: Faults) -> None:
+async def test_picture_that_fails_is_replaced_by_the_initial(
+    open_page: OpenPage, standin: StandIn, faults: Faults
+) -> None:
     faults.expect("Failed to load resource")
     good, broken = standin.url + "static/icon.svg", standin.url + "static/none.png"
     standin.rows = places(
@@ -177,7 +179,7 @@ INITIALS = {
 }
 
 
-async def test_initial_is_the_first_sign_that_shows_something(open_page: OpenPage, standin: StandIn) -> None:
+async def test_initial_is_the_first_visible_character(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player(name, 100 - n) for n, name in enumerate(INITIALS)])
     page = await open_page()
     await expect(names(page)).to_have_count(len(INITIALS))
@@ -187,14 +189,14 @@ async def test_initial_is_the_first_sign_that_shows_something(open_page: OpenPag
     assert all(width > 1 for width in shown), shown
 
 
-async def test_name_that_shows_nothing_has_the_initial_of_its_id(open_page: OpenPage, standin: StandIn) -> None:
+async def test_invisible_name_has_the_initial_of_its_id(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player("\u3164", 9, id="zoe")])
     page = await open_page()
     await expect(page.locator(".avatar")).to_have_text("z")
 
 
 @pytest.mark.parametrize("name", ["\u202eabc", "שלום 12", "\u2067abc 34", "عربي ٣٤ (", "\u202eabc\u2066"])
-async def test_direction_of_a_name_stays_in_the_name(open_page: OpenPage, standin: StandIn, name: str) -> None:
+async def test_direction_of_a_name_is_isolated(open_page: OpenPage, standin: StandIn, name: str) -> None:
     """The rank, the badge and the score of its row are where they are in the row of a name in Latin letters."""
     standin.rows = places([Player("Ada 12", 12), Player(name, 12)])
     page = await open_page()
@@ -210,7 +212,7 @@ async def test_direction_of_a_name_stays_in_the_name(open_page: OpenPage, standi
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1440, 3840])
-async def test_nothing_is_wider_than_the_screen(open_page: OpenPage, standin: StandIn, width: int) -> None:
+async def test_page_is_not_wider_than_the_screen(open_page: OpenPage, standin: StandIn, width: int) -> None:
     standin.session = None
     standin.rows = places(
         [

@@ -29,14 +29,14 @@ def button(page: Any, name: str) -> Any:
     return page.get_by_role("button", name=name)
 
 
-async def test_production_shows_nothing_of_it(open_page: OpenPage, standin: StandIn) -> None:
+async def test_play_panel_is_absent_in_production(open_page: OpenPage, standin: StandIn) -> None:
     page = await open_page()
     await expect(page.locator("#status")).to_have_text("Live")
     await expect(page.locator("#play")).to_be_hidden()
     assert (standin.sessions, standin.heard) == (0, [])
 
 
-async def test_panel_has_the_player_and_the_actions(open_page: OpenPage, demo: StandIn) -> None:
+async def test_play_panel_has_the_player_and_the_actions(open_page: OpenPage, demo: StandIn) -> None:
     page = await open_page()
     await expect(page.get_by_role("heading", name="Play as Robin")).to_be_visible()
     await expect(page.locator("#play button")).to_have_text(["Level complete +50", "Enemy defeated +5"])
@@ -46,7 +46,7 @@ async def test_panel_has_the_player_and_the_actions(open_page: OpenPage, demo: S
     assert demo.heard == [{"type": "authenticate", "token": "t-1"}]
 
 
-async def test_action_is_posted_once_and_answered(open_page: OpenPage, demo: StandIn) -> None:
+async def test_play_action_is_posted_once_and_confirmed(open_page: OpenPage, demo: StandIn) -> None:
     demo.replies = [COUNTED, COUNTED]
     page = await open_page()
     await button(page, "Level complete").click()
@@ -59,7 +59,7 @@ async def test_action_is_posted_once_and_answered(open_page: OpenPage, demo: Sta
     assert len({body["actionId"] for _, body in demo.posts}) == 2
 
 
-async def test_own_news_come_by_the_socket(open_page: OpenPage, demo: StandIn) -> None:
+async def test_personal_update_is_received_by_the_socket(open_page: OpenPage, demo: StandIn) -> None:
     page = await open_page()
     await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 2")
     score = {"newScore": 12_345, "leaderboardPosition": 1_001, "change": 5}
@@ -67,7 +67,7 @@ async def test_own_news_come_by_the_socket(open_page: OpenPage, demo: StandIn) -
     await expect(page.locator("#play .mine")).to_have_text("12,345 points · rank 1,001")
 
 
-async def test_too_many_waits_as_long_as_told_and_keeps_the_focus(
+async def test_rate_limited_action_waits_for_retry_after_and_keeps_the_focus(
     open_page: OpenPage, demo: StandIn, faults: Faults
 ) -> None:
     faults.expect("429")
@@ -87,9 +87,7 @@ async def test_too_many_waits_as_long_as_told_and_keeps_the_focus(
     await expect(page.locator("#play output")).to_contain_text("1,150")
 
 
-async def test_unanswered_action_is_sent_again_under_the_same_id(
-    open_page: OpenPage, demo: StandIn, faults: Faults
-) -> None:
+async def test_unanswered_action_is_resent_with_the_same_id(open_page: OpenPage, demo: StandIn, faults: Faults) -> None:
     faults.expect("500")
     demo.replies = [Reply(500, {"error": "database_error", "message": "Please try again."}), COUNTED]
     page = await open_page(init=AT_ONCE)
@@ -98,7 +96,7 @@ async def test_unanswered_action_is_sent_again_under_the_same_id(
     assert len({body["actionId"] for _, body in demo.posts}) == 1
 
 
-async def test_refusal_is_said_in_the_server_s_words(open_page: OpenPage, demo: StandIn, faults: Faults) -> None:
+async def test_refusal_is_shown_with_the_servers_message(open_page: OpenPage, demo: StandIn, faults: Faults) -> None:
     faults.expect("403")
     demo.replies = [Reply(403, {"error": "player_suspended", "message": "This player is suspended."})]
     page = await open_page()
@@ -106,7 +104,7 @@ async def test_refusal_is_said_in_the_server_s_words(open_page: OpenPage, demo: 
     await expect(page.locator("#play output")).to_have_text("This player is suspended.")
 
 
-async def test_expired_token_is_renewed_and_one_may_be_somebody_else(
+async def test_expired_token_is_renewed_and_the_player_can_be_changed(
     open_page: OpenPage, demo: StandIn, faults: Faults
 ) -> None:
     faults.expect("401")
@@ -121,7 +119,7 @@ async def test_expired_token_is_renewed_and_one_may_be_somebody_else(
     await expect(page.locator("tr.own .name")).to_have_text("Ada")
 
 
-async def test_reload_keeps_the_player_and_a_refused_token_does_not(open_page: OpenPage, demo: StandIn) -> None:
+async def test_reload_keeps_the_player_unless_its_token_is_refused(open_page: OpenPage, demo: StandIn) -> None:
     page = await open_page(init=AT_ONCE)
     await expect(page.locator("tr.own")).to_have_count(1)
     await page.reload()
@@ -133,7 +131,7 @@ async def test_reload_keeps_the_player_and_a_refused_token_does_not(open_page: O
     await expect(page.locator("#status")).to_have_text("Live")
 
 
-async def test_buttons_are_within_reach_of_the_keyboard(open_page: OpenPage, demo: StandIn) -> None:
+async def test_buttons_are_reachable_by_keyboard(open_page: OpenPage, demo: StandIn) -> None:
     demo.replies = [COUNTED, COUNTED]
     page = await open_page()
     await expect(page.locator("#play")).to_be_visible()
@@ -147,7 +145,7 @@ async def test_buttons_are_within_reach_of_the_keyboard(open_page: OpenPage, dem
     await demo.until(lambda: len(demo.posts) == 2)
 
 
-async def test_page_without_a_secure_context_plays_too(open_page: OpenPage, demo: StandIn) -> None:
+async def test_play_panel_works_without_a_secure_context(open_page: OpenPage, demo: StandIn) -> None:
     demo.replies = [COUNTED]
     page = await open_page(init="delete Crypto.prototype.randomUUID")
     await button(page, "Level complete").click()

@@ -28,7 +28,7 @@ async def score(service: RunningService, user: str, name: str, points: int) -> N
     assert answer.status in (200, 201)
 
 
-async def test_the_page_moves_while_players_score(open_page: OpenPage, service: RunningService, faults: Faults) -> None:
+async def test_page_updates_while_players_score(open_page: OpenPage, service: RunningService, faults: Faults) -> None:
     page = await open_page()
     await page.goto(service.url)
     names, points = page.locator("#board tbody .name"), page.locator("#board tbody .points")

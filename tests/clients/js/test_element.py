@@ -39,7 +39,7 @@ def row(page: Page, number: int) -> Any:
     return page.locator("live-leaderboard tbody tr").nth(number)
 
 
-async def test_rows_are_a_table_that_follows_the_board(open_page: OpenPage, standin: StandIn) -> None:
+async def test_element_rows_are_a_table_that_follows_the_board(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 1_200), Player("Bob", 900)])
     page = await add(open_page, caption="Top players", user_id="Bob")
     await expect(page.get_by_role("table", name="Top players")).to_be_visible()
@@ -52,7 +52,7 @@ async def test_rows_are_a_table_that_follows_the_board(open_page: OpenPage, stan
     assert [type_ for type_, _ in await page.evaluate("seen")] == ["state", "state", "board", "board"]
 
 
-async def test_names_are_text_and_keep_their_direction(open_page: OpenPage, standin: StandIn) -> None:
+async def test_element_names_are_text_and_keep_their_direction(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player(HOSTILE, 3), Player("لاعب", 2), Player("&lt;b&gt;", 1)])
     page = await add(open_page, caption=HOSTILE)
     await expect(page.get_by_role("rowheader")).to_have_text([HOSTILE, "لاعب", "&lt;b&gt;"])
@@ -61,7 +61,7 @@ async def test_names_are_text_and_keep_their_direction(open_page: OpenPage, stan
     await expect(page.locator("live-leaderboard tbody th > bdi")).to_have_count(3)
 
 
-async def test_it_announces_the_leader_and_the_connection_politely(open_page: OpenPage, standin: StandIn) -> None:
+async def test_element_announces_leader_and_connection_politely(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 3)])
     page = await add(open_page)
     await expect(row(page, 0)).to_be_visible()
@@ -71,7 +71,7 @@ async def test_it_announces_the_leader_and_the_connection_politely(open_page: Op
     await expect(region).to_have_attribute("aria-live", "polite")
 
 
-async def test_an_empty_board_and_a_refusal_are_shown(open_page: OpenPage, standin: StandIn) -> None:
+async def test_element_shows_an_empty_board_and_a_refusal(open_page: OpenPage, standin: StandIn) -> None:
     page = await add(open_page)
     await expect(page.get_by_text("No scores yet.")).to_be_visible()
     standin.refusal = (4403, "origin_not_allowed")
@@ -83,7 +83,7 @@ async def test_an_empty_board_and_a_refusal_are_shown(open_page: OpenPage, stand
     await expect(status).to_be_hidden()
 
 
-async def test_labels_style_and_token_are_the_page_s(open_page: OpenPage, standin: StandIn) -> None:
+async def test_element_uses_labels_style_and_token_of_the_page(open_page: OpenPage, standin: StandIn) -> None:
     standin.rows = places([Player("Ada", 3)])
     page = await add(open_page)
     await expect(row(page, 0)).to_be_visible()
@@ -105,7 +105,7 @@ async def test_labels_style_and_token_are_the_page_s(open_page: OpenPage, standi
     await standin.until(lambda: standin.heard == [{"type": "authenticate", "token": "secret"}])
 
 
-async def test_it_closes_its_socket_when_it_leaves_the_page_and_opens_one_when_it_returns(
+async def test_element_removed_from_the_page_closes_its_socket_until_it_returns(
     open_page: OpenPage, standin: StandIn
 ) -> None:
     page = await add(open_page)
@@ -116,7 +116,7 @@ async def test_it_closes_its_socket_when_it_leaves_the_page_and_opens_one_when_i
     await standin.until(lambda: len(standin.sockets) == 1)
 
 
-async def test_it_is_accessible(open_page: OpenPage, standin: StandIn, faults: Faults) -> None:
+async def test_element_is_accessible(open_page: OpenPage, standin: StandIn, faults: Faults) -> None:
     standin.rows = places([Player("Ada", 3), Player("Bob", 1)])
     page = await add(open_page, caption="Top players", user_id="Ada")
     await expect(row(page, 1)).to_be_visible()

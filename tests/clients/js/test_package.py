@@ -85,13 +85,13 @@ def service(
 # -- what is in it -----------------------------------------------------------------------------------
 
 
-def test_the_declarations_are_in_step_with_the_modules(tmp_path: Path) -> None:
+def test_declarations_match_the_modules(tmp_path: Path) -> None:
     """Else: `python -m tests.clients.js.toolchain`. The compiler checks the modules' own types, too."""
     there = {path.name: path.read_text(encoding="utf-8") for path in (PACKAGE / "src").glob("*.d.ts")}
     assert there == declarations(tmp_path)
 
 
-def test_the_tarball_holds_modules_types_readme_and_licence(tarball: Path) -> None:
+def test_tarball_has_modules_types_readme_and_licence(tarball: Path) -> None:
     with tarfile.open(tarball) as archive:
         names = {name.removeprefix("package/") for name in archive.getnames()}
     served_only = {"leaderboard.js", "leaderboard.d.ts"}
@@ -100,7 +100,7 @@ def test_the_tarball_holds_modules_types_readme_and_licence(tarball: Path) -> No
     assert (PACKAGE / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
-def test_the_manifest_names_what_is_there() -> None:
+def test_manifest_names_existing_files() -> None:
     assert (MANIFEST["name"], MANIFEST["version"]) == (NAME, __version__)
     assert not {"dependencies", "devDependencies", "scripts"} & set(MANIFEST)
     entries = [entry for entry in MANIFEST["exports"].values() if isinstance(entry, dict)]
@@ -139,7 +139,7 @@ async def page(browser: Browser, built: str, service: RunningService) -> Any:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_built_application_of_another_origin_scores_and_sees_it(page: Page) -> None:
+async def test_built_application_of_another_origin_scores_and_sees_it(page: Page) -> None:
     done = await page.evaluate("submit(500, 'v-1')")
     assert (done["score"], done["replayed"], done["actionId"]) == (500, False, "v-1")
     assert (done["own"], done["first"], done["stale"]) == (500, "Vité", False)
@@ -156,7 +156,7 @@ async def test_a_built_application_of_another_origin_scores_and_sees_it(page: Pa
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_page_of_an_origin_that_is_not_allowed_warns_once_and_stays_refused(
+async def test_page_of_a_refused_origin_warns_once_and_stays_refused(
     browser: Browser, built: str, service: RunningService
 ) -> None:
     page = await browser.new_page()
@@ -174,7 +174,7 @@ async def test_a_page_of_an_origin_that_is_not_allowed_warns_once_and_stays_refu
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_refusal_is_an_error_with_the_services_code(page: Page) -> None:
+async def test_refusal_is_an_error_with_the_services_code(page: Page) -> None:
     assert await page.evaluate("refused()") == [400, "unknown_action_type"]
 
 
@@ -196,7 +196,7 @@ def test_unused_parts_are_not_in_the_bundle(application: Path, tmp_path: Path) -
 # -- Node.js -----------------------------------------------------------------------------------------
 
 
-def test_a_program_of_node_scores_reads_its_write_and_ends(application: Path, service: RunningService) -> None:
+def test_node_program_scores_reads_its_write_and_ends(application: Path, service: RunningService) -> None:
     printed = run(node(), "node.mjs", service.url, token("node", name="Node"), cwd=application)
     found = json.loads(printed)
     first, again = found["first"], found["again"]
@@ -205,13 +205,13 @@ def test_a_program_of_node_scores_reads_its_write_and_ends(application: Path, se
     assert (found["player"]["username"], found["player"]["score"]) == ("Node", first["score"])
 
 
-def test_an_expired_token_is_renewed_without_a_gap(application: Path, service: RunningService) -> None:
+def test_expired_token_is_renewed_without_a_gap(application: Path, service: RunningService) -> None:
     soon, fresh = token("renewed", ttl=2), token("renewed")
     states = json.loads(run(node(), "renew.mjs", service.url, soon, fresh, cwd=application))
     assert states == [["connecting", None], ["live", None], ["disconnected", "expired_token"], ["live", None]]
 
 
-def test_require_works_or_says_what_to_do(application: Path) -> None:
+def test_require_works_or_reports_the_remedy(application: Path) -> None:
     """Node.js 20.19 and 22.12 load a module by `require`; older ones name `import()`."""
     code = f"""try {{ console.log(typeof require({NAME!r}).connectLeaderboard); }}
     catch ({{ code, message }}) {{ console.log(code, message); }}"""
@@ -219,7 +219,7 @@ def test_require_works_or_says_what_to_do(application: Path) -> None:
     assert re.match(r"function\n|ERR_REQUIRE_ESM .*import\(\)", printed), printed
 
 
-def test_types_resolve_in_a_program_of_node(application: Path) -> None:
+def test_types_resolve_in_a_node_program(application: Path) -> None:
     """`node16` resolution follows `exports` as Node.js does."""
     (application / "nodenext.mts").write_text(
         'import { type State, connectLeaderboard } from "@leaderboard/client";\n'

@@ -38,7 +38,7 @@ def test_every_import_of_a_served_module_is_served() -> None:
             assert f"/static/{name}" in paths, f"{module.name} imports {name}"
 
 
-def test_what_the_dockerfile_copies_builds_with_the_client(tmp_path: Path) -> None:
+def test_files_of_the_dockerfile_build_with_the_client(tmp_path: Path) -> None:
     """Of exactly those files, none of which .dockerignore leaves out: what the image and the wheel are made of."""
     stage = (ROOT / "Dockerfile").read_text(encoding="utf-8").partition("AS build\n")[2].partition("FROM build ")[0]
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()

@@ -13,7 +13,7 @@ FILES = sorted((Path(__file__).parent / "unit").glob("*.test.mjs"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.partition(".")[0])
-def test_unit(file: Path) -> None:
+def test_javascript_unit_tests_pass(file: Path) -> None:
     command = [node(), "--experimental-vm-modules", "--test", "--test-reporter=spec", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stdout
