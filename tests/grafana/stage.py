@@ -16,11 +16,11 @@ import yaml
 from websockets.sync.client import connect
 
 from leaderboard_operator.resources.monitoring import prometheus_rule
-from tests.operator.boards import Boards, leaderboard
-from tests.operator.samples import board
 from tests.support.cluster import Cluster
 from tests.support.frontends import WRITES
 from tests.support.kubernetes import make_namespace
+from tests.support.leaderboard_views import view
+from tests.support.leaderboards import Leaderboards, leaderboard
 from tests.support.mongod import ReplicaSet
 from tests.support.operator import Installation, Operator, install_crd
 from tests.support.prometheus import Prometheus
@@ -78,7 +78,7 @@ def _leaderboards() -> tuple[Object, Object]:
 def _rules(resource: Object, folder: Path) -> Path:
     """A file of the rules that the operator makes a PrometheusRule of."""
     name = resource["metadata"]["name"]
-    made = prometheus_rule(board(resource["spec"], namespace=GAMES, name=name))
+    made = prometheus_rule(view(resource["spec"], namespace=GAMES, name=name))
     assert made is not None
     path = folder / f"{name}.rules.yaml"
     path.write_text(yaml.safe_dump(made["spec"]), encoding="utf-8")
@@ -91,15 +91,15 @@ def _operator(stack: ExitStack, cluster: Cluster, folder: Path, whole: Object, b
         make_namespace(cluster, name)
         stack.callback(cluster.kubectl, "delete", "namespace", name, "--wait=false")
     install_crd(cluster)
-    boards = Boards(cluster, GAMES)
-    stack.callback(boards.reader.close)
-    boards.secrets()
+    leaderboards = Leaderboards(cluster, GAMES)
+    stack.callback(leaderboards.reader.close)
+    leaderboards.create_secrets()
     installed = stack.enter_context(Installation(cluster, SYSTEM))
     operator = Operator(installed, folder / "operator.log")
     stack.callback(operator.close)
     operator.start()
-    boards.apply(whole, broken)
-    boards.wait(name=LEADERBOARD)
+    leaderboards.apply(whole, broken)
+    leaderboards.wait(name=LEADERBOARD)
     return operator
 
 

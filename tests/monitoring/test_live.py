@@ -10,8 +10,8 @@ import pytest
 from leaderboard_operator.monitoring.fleet import LEADER
 from tests.monitoring.test_runbooks import queries
 from tests.monitoring.world import World
-from tests.operator.boards import PATIENCE
 from tests.support.dashboards import expressions
+from tests.support.leaderboards import TIMEOUT
 from tests.support.operator import install_crd
 from tests.support.rules import ALERTS, RECORDINGS
 from tests.support.wait import wait_until
@@ -73,7 +73,7 @@ def firing(world, name: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", ["LeaderboardExternalChanges", "LeaderboardSuspiciousPlayers"])
 def test_alerts_of_the_caused_faults_fire(world, name):
-    (told,) = wait_until(lambda: firing(world, name), PATIENCE, name)
+    (told,) = wait_until(lambda: firing(world, name), TIMEOUT, name)
     assert (told["namespace"], told["leaderboard"]) == (world.namespace, "arcade")
 
 

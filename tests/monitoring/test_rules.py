@@ -12,9 +12,9 @@ from leaderboard_operator.cli import main
 from leaderboard_operator.monitoring import Routing, Scope, leaderboard_groups
 from leaderboard_operator.resources.monitoring import prometheus_rule
 from leaderboard_operator.spec.operations import Slo, Threshold
-from tests.operator.boards import spec
-from tests.operator.samples import board
 from tests.support.dashboards import expressions
+from tests.support.leaderboard_views import view
+from tests.support.leaderboards import spec
 from tests.support.prometheus import promtool
 from tests.support.rules import ALERTS, FILES, RECORDINGS
 from tornado_app.observability.metrics import FAST
@@ -36,7 +36,7 @@ def test_rules_file_is_up_to_date(path, capsys):
 
 def test_rules_of_one_leaderboard_are_accepted_by_promtool(tmp_path):
     slo = {"availability": "99.95", "latency": "1s", "propagation": "2.5s"}
-    made = prometheus_rule(board(spec(monitoring={"slo": slo})))
+    made = prometheus_rule(view(spec(monitoring={"slo": slo})))
     path = tmp_path / "rules.yaml"
     path.write_text(yaml.safe_dump(made["spec"]), encoding="utf-8")
     assert check(path) == ""
@@ -50,7 +50,7 @@ def test_promtool_check_finds_a_broken_rule(tmp_path):
 
 def test_rules_of_a_leaderboard_have_its_own_objectives():
     slo = {"availability": "99.95", "latency": "1s", "propagation": "2.5s"}
-    text = str(prometheus_rule(board(spec(monitoring={"slo": slo}))))
+    text = str(prometheus_rule(view(spec(monitoring={"slo": slo}))))
     assert "> 14.4 * 0.0005" in text
     assert 'le="1.0"}' in text
     assert 'le="2.5"}' in text

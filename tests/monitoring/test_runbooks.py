@@ -8,15 +8,15 @@ import pytest
 import yaml
 
 from leaderboard_operator.monitoring.objectives import BURNS
-from tests.operator.samples import board
-from tests.operator.test_docs import DOC
 from tests.support.chart import CHART, ROOT
+from tests.support.leaderboard_views import view
+from tests.support.operator_page import PAGE
 from tests.support.rules import ALERTS, RECORDINGS
 
 RUNBOOKS = {path.stem: path for path in (ROOT / "docs" / "runbooks").iterdir()}
 MONITORING = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 SECTIONS = ["What it means", "Confirm", "What to do", "When it is over"]
-LEAVES = re.findall(r"^\| `([\w.]+)", DOC.partition("## Fields")[2], re.MULTILINE)
+LEAVES = re.findall(r"^\| `([\w.]+)", PAGE.partition("## Fields")[2], re.MULTILINE)
 FIELDS = {".".join(leaf.split(".")[:depth]) for leaf in LEAVES for depth in range(1, 9)}
 """Each field of the resource, and what it is part of."""
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def test_runbook_log_queries_match_real_log_lines(text):
 
 def test_runbook_log_commands_show_every_pod(text):
     """With a selector kubectl shows ten lines of each pod unless it gets a number, and not which pod wrote a line."""
-    (selector,) = (f"{name}={value}" for name, value in board().selector.items())
+    (selector,) = (f"{name}={value}" for name, value in view().selector.items())
     for named in re.findall(r"kubectl --namespace games .*--selector (\S+)", text):
         assert named == selector
     for command in re.findall(r"^kubectl .* logs .*$", text, re.MULTILINE):
@@ -118,4 +118,4 @@ def test_runbook_reasons_are_in_the_operator_documentation():
     causes = re.findall(r"^- \*\*(.+?)\*\*", text, re.MULTILINE)
     named = {word for cause in causes for word in re.findall(r"`(\w+)`", cause)}
     assert len(named) > 5
-    assert named <= set(re.findall(r"`(\w+)`", DOC.partition("## Conditions")[2].partition("## Fields")[0]))
+    assert named <= set(re.findall(r"`(\w+)`", PAGE.partition("## Conditions")[2].partition("## Fields")[0]))

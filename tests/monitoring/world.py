@@ -22,10 +22,10 @@ from websockets.exceptions import WebSocketException
 
 from tests.auth.forgery import signing
 from tests.auth.provider import jwks
-from tests.operator.boards import PATIENCE, Boards, leaderboard
 from tests.support.cluster import Cluster
 from tests.support.jwks import Provider
 from tests.support.kubernetes import make_namespace
+from tests.support.leaderboards import TIMEOUT, Leaderboards, leaderboard
 from tests.support.mongod import ReplicaSet
 from tests.support.operator import Installation, Operator
 from tests.support.prometheus import Prometheus
@@ -79,7 +79,7 @@ class World:
         self.chess = self._service("chess", "--jwt-jwks-url", self.provider.url, env={"LEADERBOARD_JWT_KEY": None})
         self.operator = self._operator()
         self.prometheus = enter(Prometheus(self._folder / "prometheus", self._scrapes(), [self._rules()]))
-        wait_until(lambda: self.prometheus.query("sum(up) == 3"), PATIENCE, "all three are scraped")
+        wait_until(lambda: self.prometheus.query("sum(up) == 3"), TIMEOUT, "all three are scraped")
         player = threading.Thread(target=self._play, daemon=True)
         player.start()
         callback(player.join, 30)
@@ -95,9 +95,9 @@ class World:
         """With two Leaderboards that are scraped, one with an autoscaler that is not, and one that lacks a Secret."""
         make_namespace(self.cluster, self.namespace)
         self._exit.callback(self.cluster.kubectl, "delete", "namespace", self.namespace, "--wait=false")
-        boards = self._boards = Boards(self.cluster, self.namespace)
-        self._exit.callback(boards.reader.close)
-        boards.secrets()
+        leaderboards = self._leaderboards = Leaderboards(self.cluster, self.namespace)
+        self._exit.callback(leaderboards.reader.close)
+        leaderboards.create_secrets()
         mongo = {"name": "arcade-mongo", "key": "uri"}
         changes = {
             "arcade": {},
@@ -106,14 +106,14 @@ class World:
             "broken": {"auth": {"jwt": {"secretRef": {"name": "no-such-secret", "key": "key"}}}},
         }
         for name, each in changes.items():
-            boards.apply(leaderboard(name, database={"connectionSecretRef": mongo, "name": name}, **each))
+            leaderboards.apply(leaderboard(name, database={"connectionSecretRef": mongo, "name": name}, **each))
         installed = self._exit.enter_context(Installation(self.cluster, self.namespace, (self.namespace,)))
         operator = Operator(installed, self._folder / "operator.log")
         self._exit.callback(operator.close)
         operator.start()
         for name in ("arcade", "chess", "ghost"):
-            boards.wait(name=name)
-        boards.wait("False", "SecretMissing", name="broken")
+            leaderboards.wait(name=name)
+        leaderboards.wait("False", "SecretMissing", name="broken")
         return operator
 
     def _scrapes(self) -> list[dict[str, Any]]:
@@ -187,7 +187,7 @@ class World:
                     add(self.arcade, next(movers), 1)
                 return self.arcade.metric("leaderboard_websocket_evictions_total", reason="stalled") == 1
 
-            wait_until(evicted, PATIENCE, "an eviction")
+            wait_until(evicted, TIMEOUT, "an eviction")
 
     def lose_database(self) -> None:
         """MongoDB ends hard, and comes back: requests fail, and change streams are opened again."""
@@ -195,12 +195,12 @@ class World:
         member.kill()
         failed = {"code": "500", "route": "/api/score"}
         wait_until(
-            lambda: self.arcade.metric("leaderboard_http_requests_total", **failed) > 2, PATIENCE, "a request fails"
+            lambda: self.arcade.metric("leaderboard_http_requests_total", **failed) > 2, TIMEOUT, "a request fails"
         )
         member.start()
         self.replica_set.wait_healthy()
         for service in (self.arcade, self.chess):
-            wait_until(lambda one=service: one.readiness()[0] == 200, PATIENCE, "it serves again")
+            wait_until(lambda one=service: one.readiness()[0] == 200, TIMEOUT, "it serves again")
 
     def tamper(self) -> None:
         """Somebody changes a score in the database."""
@@ -209,15 +209,15 @@ class World:
             assert changed.modified_count == 1
         external = {"kind": "external"}
         wait_until(
-            lambda: self.arcade.metric("leaderboard_ledger_entries_total", **external) > 0, PATIENCE, "it is recorded"
+            lambda: self.arcade.metric("leaderboard_ledger_entries_total", **external) > 0, TIMEOUT, "it is recorded"
         )
 
     def _counted(self, metric: str, least: float, **labels: str) -> None:
-        wait_until(lambda: self.arcade.metric(metric, **labels) >= least, PATIENCE, f"{metric} {labels}")
+        wait_until(lambda: self.arcade.metric(metric, **labels) >= least, TIMEOUT, f"{metric} {labels}")
 
     def touch(self) -> None:
         """Give the operator something to do."""
-        self._boards.patch({"metadata": {"annotations": {"touched": "yes"}}})
+        self._leaderboards.patch({"metadata": {"annotations": {"touched": "yes"}}})
 
     # -- what Prometheus sees -----------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class World:
         """Whether an expression gives anything that is a number."""
         return any(each["value"][1] != "NaN" for each in self.prometheus.query(expression))
 
-    def without_data(self, expressions: Iterable[str], within: float = PATIENCE) -> set[str]:
+    def without_data(self, expressions: Iterable[str], within: float = TIMEOUT) -> set[str]:
         """Those of some expressions that give nothing, when scrapes and evaluations had time to."""
         missing = set(expressions)
 

@@ -1,4 +1,4 @@
-"""The operator, with the rights that the chart gives it and no others, on a Kubernetes control plane."""
+"""The operator on a Kubernetes control plane, with the rights of the chart."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from uuid import uuid4
 
 import pytest
 
-from tests.operator.boards import Boards
 from tests.support.cluster import Cluster
 from tests.support.kubernetes import make_namespace
+from tests.support.leaderboards import Leaderboards
 from tests.support.operator import Installation, Operator, install_crd
 
 
 @pytest.fixture(scope="session")
 def crd(cluster: Cluster) -> Cluster:
-    """The shared cluster, which knows Leaderboards."""
+    """The shared cluster with the CRD of Leaderboards."""
     install_crd(cluster)
     return cluster
 
 
 @pytest.fixture
-def boards(crd: Cluster, namespace: str) -> Iterator[Boards]:
-    """The Leaderboards of a namespace of the test's own, which has the Secrets that they name."""
-    found = Boards(crd, namespace)
-    found.secrets()
-    yield found
-    found.reader.close()
+def leaderboards(crd: Cluster, namespace: str) -> Iterator[Leaderboards]:
+    """The Leaderboards of the namespace of the test, with their Secrets."""
+    client = Leaderboards(crd, namespace)
+    client.create_secrets()
+    yield client
+    client.reader.close()
 
 
 @pytest.fixture
-def tenant(crd) -> Iterator[Boards]:
-    """The namespace of another tenant."""
+def tenant(crd) -> Iterator[Leaderboards]:
+    """The Leaderboards of another namespace."""
     name = f"tenant-{uuid4().hex[:8]}"
     make_namespace(crd, name)
-    found = Boards(crd, name)
-    found.secrets()
-    yield found
-    found.reader.close()
+    client = Leaderboards(crd, name)
+    client.create_secrets()
+    yield client
+    client.reader.close()
     crd.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture
 def install(crd: Cluster) -> Iterator[Callable[..., Installation]]:
-    """Makes installations, each in a namespace of its own: `install()` for all namespaces, or `install(watch=(…,))`."""
+    """Creates installations in separate namespaces: `install()` for all namespaces, or `install(watch=(…,))`."""
     with ExitStack() as stack:
 
         def make(watch: tuple[str, ...] = ()) -> Installation:
@@ -59,7 +59,7 @@ def install(crd: Cluster) -> Iterator[Callable[..., Installation]]:
 
 @pytest.fixture
 def run_operator(install: Callable[..., Installation], tmp_path: Path) -> Iterator[Callable[..., Operator]]:
-    """Starts operators; all are gone in the end. Those of one installation compete for its lease."""
+    """Starts operators, and stops them after the test. Operators of one installation compete for its lease."""
     with ExitStack() as stack:
 
         def run(installation: Installation | None = None) -> Operator:
@@ -74,7 +74,7 @@ def run_operator(install: Callable[..., Installation], tmp_path: Path) -> Iterat
 
 @pytest.fixture(scope="module")
 def shared_operator(crd: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """A running operator that looks after all namespaces, for tests of a module that do it no harm."""
+    """A running operator for all namespaces, shared by the tests of a module."""
     name = f"operator-{uuid4().hex[:8]}"
     make_namespace(crd, name)
     with Installation(crd, name) as installation:
@@ -89,5 +89,5 @@ def shared_operator(crd: Cluster, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def operator(run_operator: Callable[..., Operator]) -> Operator:
-    """A running operator that looks after all namespaces."""
+    """A running operator for all namespaces."""
     return run_operator()

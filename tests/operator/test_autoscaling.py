@@ -1,4 +1,4 @@
-"""The condition AutoscalingActive, from the HorizontalPodAutoscaler's own status."""
+"""The HorizontalPodAutoscaler, and the condition AutoscalingActive from its status."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from leaderboard_operator.resources.deployment import deployment
 from leaderboard_operator.resources.scaling import SOCKETS, autoscaler
 from leaderboard_operator.status import status
-from tests.operator.boards import spec
-from tests.operator.samples import board
-from tests.operator.test_status import seen
+from tests.support.leaderboard_views import view
+from tests.support.leaderboards import spec
+from tests.support.status_cases import observed
 from tornado_app.observability.metrics import Metrics
 
 SCALED = {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}
@@ -32,24 +32,26 @@ def reporting(value: str, reason: str) -> dict[str, Any]:
         ({**SCALED, "replicas": 0}, reporting("False", "ScalingDisabled"), ("False", "ScaledToZero")),
     ],
 )
-def test_condition_is_what_the_autoscaler_reports(changes, live, expected):
-    found = status(seen(leaderboard=board(spec(**changes)), autoscaler=live), {})["conditions"]
-    conditions = {each["type"]: (each["status"], each["reason"]) for each in found}
+def test_autoscaling_condition_reports_status_of_autoscaler(changes, live, expected):
+    rows = status(observed(leaderboard=view(spec(**changes)), autoscaler=live), {})["conditions"]
+    conditions = {row["type"]: (row["status"], row["reason"]) for row in rows}
     assert conditions.get("AutoscalingActive") == expected
 
 
-def test_scaled_to_zero_is_no_pods_and_no_autoscaler():
-    asleep = board(spec(replicas=0, **SCALED))
-    assert autoscaler(asleep) is None
-    assert deployment(asleep)["spec"]["replicas"] == 0
+def test_autoscaler_with_zero_replicas_is_absent():
+    scaled_to_zero = view(spec(replicas=0, **SCALED))
+    assert autoscaler(scaled_to_zero) is None
+    assert scaled_to_zero.max_replicas is None
+    assert autoscaler(view(spec(replicas=1, **SCALED))) is not None
+    assert deployment(scaled_to_zero)["spec"]["replicas"] == 0
 
 
 def cpu(**changes: Any) -> str:
-    container = deployment(board(spec(**changes)))["spec"]["template"]["spec"]["containers"][0]
+    container = deployment(view(spec(**changes)))["spec"]["template"]["spec"]["containers"][0]
     return container["resources"]["requests"]["cpu"]
 
 
-def test_cpu_request_is_large_enough_for_a_target_in_percent():
+def test_cpu_request_with_autoscaling_defaults_to_500m():
     assert cpu() == "100m"
     assert cpu(**SCALED) == "500m"
     assert cpu(**SCALED, template={"spec": {"resources": {"requests": {"cpu": "2"}}}}) == "2"
@@ -63,21 +65,21 @@ def test_cpu_request_is_large_enough_for_a_target_in_percent():
         ({"limits": {"cpu": 2}}, {"memory": "512Mi", "cpu": 2}),
     ],
 )
-def test_limit_of_memory_is_never_less_than_a_request(resources, limits):
-    built = deployment(board(spec(template={"spec": {"resources": resources}})))
+def test_memory_limit_with_memory_request_has_no_default(resources, limits):
+    built = deployment(view(spec(template={"spec": {"resources": resources}})))
     assert built["spec"]["template"]["spec"]["containers"][0]["resources"].get("limits") == limits
 
 
-def test_sockets_scale_down_with_care_unless_asked_otherwise():
+def test_autoscaler_with_sockets_scales_down_slowly_by_default():
     sockets = {"type": "Sockets", "averageValue": 4000}
     scaled = {"maxReplicas": 5, "metrics": [sockets]}
-    careful = autoscaler(board(spec(autoscaling=scaled)))["spec"]["behavior"]
-    assert careful["scaleDown"]["stabilizationWindowSeconds"] == 600
+    behavior = autoscaler(view(spec(autoscaling=scaled)))["spec"]["behavior"]
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 600
     own = {"scaleDown": {"selectPolicy": "Disabled"}}
-    assert autoscaler(board(spec(autoscaling={**scaled, "behavior": own})))["spec"]["behavior"] == own
-    assert "behavior" not in autoscaler(board(spec(**SCALED)))["spec"]
+    assert autoscaler(view(spec(autoscaling={**scaled, "behavior": own})))["spec"]["behavior"] == own
+    assert "behavior" not in autoscaler(view(spec(**SCALED)))["spec"]
 
 
-def test_metric_of_sockets_is_one_of_the_service():
-    (found,) = (each for each in Metrics().registry.collect() if each.name == SOCKETS)
-    assert found.type == "gauge"
+def test_sockets_metric_exists_in_service():
+    (metric,) = (family for family in Metrics().registry.collect() if family.name == SOCKETS)
+    assert metric.type == "gauge"

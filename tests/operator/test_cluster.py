@@ -1,4 +1,4 @@
-"""How the operator reaches the API server."""
+"""The client for the API server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROXY = "http://proxy.example:3128"
 
 @pytest.fixture
 def kubeconfig(tmp_path, monkeypatch):
-    """Makes KUBECONFIG name a cluster at kubernetes.example; no proxy is set."""
+    """Writes a KUBECONFIG for kubernetes.example, without proxies in the environment."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -48,22 +48,22 @@ def kubeconfig(tmp_path, monkeypatch):
         ({"HTTPS_PROXY": PROXY, "NO_PROXY": "other.example"}, PROXY),
     ],
 )
-async def test_the_environment_s_proxy_is_found_once(kubeconfig, monkeypatch, environment, proxy):
+async def test_configure_with_proxy_in_environment_reads_it_once(kubeconfig, monkeypatch, environment, proxy):
     kubeconfig()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    found = await configure()
-    assert found.proxy == proxy
-    assert found.client_session_kwargs == {"trust_env": False}
+    configuration = await configure()
+    assert configuration.proxy == proxy
+    assert configuration.client_session_kwargs == {"trust_env": False}
 
 
-async def test_the_kubeconfig_s_own_proxy_comes_first(kubeconfig, monkeypatch):
+async def test_configure_with_proxy_in_kubeconfig_ignores_environment(kubeconfig, monkeypatch):
     kubeconfig(**{"proxy-url": "http://own.example:3128"})
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     assert (await configure()).proxy == "http://own.example:3128"
 
 
-async def test_retry_after_of_a_busy_api_server_is_in_the_error():
+async def test_request_refused_with_429_raises_retry_after():
     async def busy(_: web.Request) -> web.Response:
         return web.json_response({"reason": "TooManyRequests"}, status=429, headers={"Retry-After": "7"})
 
@@ -83,7 +83,7 @@ async def test_retry_after_of_a_busy_api_server_is_in_the_error():
     assert (caught.value.status, caught.value.retry_after) == (429, 7.0)
 
 
-async def test_api_server_that_does_not_answer_in_time_is_named_with_the_cause():
+async def test_request_without_response_raises_unreachable_with_cause():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         cluster = Cluster(client.Configuration(host=f"http://127.0.0.1:{silent.getsockname()[1]}"), request_seconds=0.2)
         try:

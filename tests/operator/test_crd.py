@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition: in step with the types, small, bounded, and enforced with messages that help."""
+"""The CustomResourceDefinition: generated, small, bounded, and enforced by the API server."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from typing import Any
 import pytest
 import yaml
 
-from leaderboard_operator.spec.crd import crd as made
+from leaderboard_operator.spec.crd import crd as build_crd
 from leaderboard_operator.spec.crd import crd_yaml
-from tests.operator.boards import Boards, leaderboard
 from tests.support.chart import CHART, example
+from tests.support.leaderboards import Leaderboards, leaderboard
 
-SIZE = 200_000
-"""Bytes: `kubectl apply` writes the object into an annotation of at most 256 KiB."""
+MAX_BYTES = 200_000
+"""`kubectl apply` writes the object into an annotation of at most 256 KiB."""
 
 
-def test_the_committed_copy_is_what_the_types_make():
-    """After a change that is meant: `leaderboard-operator crd > helm/leaderboard/files/crd.yaml`."""
+def test_committed_crd_equals_generated_one():
+    """To update it: `leaderboard-operator crd > helm/leaderboard/files/crd.yaml`."""
     assert (CHART / "files" / "crd.yaml").read_text(encoding="utf-8") == crd_yaml()
 
 
-def test_it_has_no_anchors():
-    assert not [each for each in yaml.scan(crd_yaml()) if isinstance(each, yaml.AnchorToken | yaml.AliasToken)]
+def test_crd_yaml_has_no_anchors():
+    assert not [token for token in yaml.scan(crd_yaml()) if isinstance(token, yaml.AnchorToken | yaml.AliasToken)]
 
 
-def test_it_is_small():
-    assert len(crd_yaml()) < SIZE
+def test_crd_yaml_fits_into_annotation():
+    assert len(crd_yaml()) < MAX_BYTES
 
 
 def nodes(schema: dict[str, Any], path: str = "spec") -> Iterator[tuple[str, dict[str, Any]]]:
     yield path, schema
-    for name, each in schema.get("properties", {}).items():
-        yield from nodes(each, f"{path}.{name}")
+    for name, field in schema.get("properties", {}).items():
+        yield from nodes(field, f"{path}.{name}")
     for name in ("items", "additionalProperties"):
         if isinstance(schema.get(name), dict):
             yield from nodes(schema[name], f"{path}[]")
 
 
-SCHEMA = made()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+SCHEMA = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 
 
 @pytest.mark.parametrize(
     ("path", "schema"), list(nodes(SCHEMA)), ids=lambda part: part if isinstance(part, str) else ""
 )
-def test_everything_is_bounded_and_described(path, schema):
+def test_crd_field_is_bounded_and_described(path, schema):
     kind = schema.get("type")
     if kind == "string":
         assert "maxLength" in schema or "enum" in schema
@@ -74,7 +74,7 @@ def scaled(*metrics: dict[str, Any]) -> dict[str, Any]:
     return {"autoscaling": {"maxReplicas": 3, "metrics": list(metrics)}}
 
 
-WRONG = [
+INVALID = [
     ({"actions": {}}, "set proofKeySecretRef to the key"),
     ({"actions": {"proof": "Sometimes", **PROOF}}, "Unsupported value"),
     ({"actions": {**PROOF, "points": {"a b": 1}}}, "an action type is 1 to 64 of"),
@@ -143,38 +143,38 @@ WRONG = [
 
 
 @pytest.fixture(scope="module")
-def refused(crd):
-    def ask(body: dict[str, Any]) -> str:
+def refusal(crd):
+    def apply(body: dict[str, Any]) -> str:
         flags = ("--dry-run=server", "--validate=strict", "--filename=-")
         done = crd.kubectl("apply", *flags, stdin=json.dumps(body), check=False)
         return "" if done.returncode == 0 else done.stderr
 
-    return ask
+    return apply
 
 
-@pytest.mark.parametrize(("change", "message"), WRONG, ids=lambda part: part if isinstance(part, str) else "")
-def test_what_is_wrong_is_refused_with_what_to_do(refused, change, message):
-    assert message in refused(leaderboard(**change))
+@pytest.mark.parametrize(("change", "message"), INVALID, ids=lambda part: part if isinstance(part, str) else "")
+def test_crd_with_invalid_spec_is_refused_with_remedy(refusal, change, message):
+    assert message in refusal(leaderboard(**change))
 
 
 @pytest.mark.parametrize("name", ["a" * 53, "1st", "a.b"])
-def test_a_name_that_no_service_could_have_is_refused(refused, name):
-    assert "choose a name of at most 52" in refused(leaderboard(name))
+def test_crd_with_invalid_name_is_refused(refusal, name):
+    assert "choose a name of at most 52" in refusal(leaderboard(name))
 
 
 @pytest.mark.parametrize("name", ["minimal", "production"])
-def test_the_samples_are_taken(refused, name):
-    assert not refused(example(name))
+def test_crd_accepts_example(refusal, name):
+    assert not refusal(example(name))
 
 
-def test_the_database_cannot_change(boards: Boards):
-    boards.apply(leaderboard())
+def test_crd_with_changed_database_is_refused(leaderboards: Leaderboards):
+    leaderboards.apply(leaderboard())
     with pytest.raises(AssertionError, match="the database of a Leaderboard cannot change"):
-        boards.patch({"spec": {"database": {"name": "other"}}})
+        leaderboards.patch({"spec": {"database": {"name": "other"}}})
 
 
-def test_defaults_are_filled_in(boards: Boards):
-    boards.apply(leaderboard())
-    spec = boards.get()["spec"]
+def test_crd_defaults_are_applied(leaderboards: Leaderboards):
+    leaderboards.apply(leaderboard())
+    spec = leaderboards.get()["spec"]
     assert (spec["replicas"], spec["actions"]["proof"], spec["live"]["maxConnections"]) == (2, "Required", 20_000)
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 35

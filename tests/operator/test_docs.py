@@ -1,4 +1,4 @@
-"""docs/operator.md is in step with the code: every field, every reason, every condition, and the samples."""
+"""docs/operator.md matches the code: fields, reasons, conditions and examples."""
 
 from __future__ import annotations
 
@@ -13,102 +13,99 @@ from lupa.lua51 import LuaRuntime
 from leaderboard_operator import pods, status
 from leaderboard_operator.spec import Spec
 from leaderboard_operator.spec.fields_table import with_table
-from tests.operator.test_status import TABLE, seen
 from tests.support.chart import of_kind, rendered
 from tests.support.kubernetes import need_programs
+from tests.support.operator_page import PAGE, code_blocks
 from tests.support.project import ROOT
+from tests.support.status_cases import STATUS_CASES, observed
 
-DOC = (ROOT / "docs" / "operator.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "operator" / "leaderboard_operator"
 
 
-def test_the_fields_are_those_of_the_types():
-    """After a change that is meant: `python -m leaderboard_operator.spec.fields_table docs/operator.md`."""
-    assert with_table(DOC) == DOC
+def test_fields_table_equals_generated_one():
+    """To update it: `python -m leaderboard_operator.spec.fields_table docs/operator.md`."""
+    assert with_table(PAGE) == PAGE
 
 
 def reasons() -> set[str]:
-    written = re.compile(r'(?:Problem|Explanation)\(\s*"(\w+)"')
-    found = {reason for path in PACKAGE.glob("*.py") for reason in written.findall(path.read_text(encoding="utf-8"))}
-    return found | pods.DATABASE_REASONS
+    pattern = re.compile(r'(?:Problem|Explanation)\(\s*"(\w+)"')
+    texts = [path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")]
+    return {reason for text in texts for reason in pattern.findall(text)} | pods.DATABASE_REASONS
 
 
-def test_every_reason_is_told():
-    told = set(re.findall(r"`(\w+)`", DOC.partition("## Conditions")[2].partition("## Fields")[0]))
-    assert reasons() - told == set()
+def test_reasons_are_documented():
+    documented = set(re.findall(r"`(\w+)`", PAGE.partition("## Conditions")[2].partition("## Fields")[0]))
+    assert reasons() - documented == set()
     assert len(reasons()) > 30
 
 
-def test_every_condition_is_told():
-    found = status.status(seen(**TABLE["all is well"][0]), {})["conditions"]
-    assert all(f"| `{each['type']}` |" in DOC for each in found)
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", DOC, re.MULTILINE | re.DOTALL)
+def test_conditions_are_documented():
+    rows = status.status(observed(**STATUS_CASES["ready"][0]), {})["conditions"]
+    assert all(f"| `{row['type']}` |" in PAGE for row in rows)
 
 
 def manifests() -> list[dict[str, Any]]:
-    """Each Leaderboard that the page shows, in a block of its own or as what a command reads."""
-    piped = [text for each in blocks("sh") for text in re.findall(r"<<END\n(.*?)^END", each, re.MULTILINE | re.DOTALL)]
-    texts = [*piped, *blocks("yaml")]
-    found = [each for text in texts for each in yaml.safe_load_all(text)]
-    return [each for each in found if each.get("kind") == "Leaderboard"]
+    """The Leaderboards of the page, in YAML blocks and in the input of commands."""
+    here_document = re.compile(r"<<END\n(.*?)^END", re.MULTILINE | re.DOTALL)
+    piped = [text for block in code_blocks("sh") for text in here_document.findall(block)]
+    texts = [*piped, *code_blocks("yaml")]
+    documents = [document for text in texts for document in yaml.safe_load_all(text)]
+    return [document for document in documents if document.get("kind") == "Leaderboard"]
 
 
-def test_each_leaderboard_of_the_page_is_a_valid_one():
+def test_leaderboards_of_page_are_valid():
     assert len(manifests()) == 3
-    for each in manifests():
-        assert (each["apiVersion"], each["metadata"]["name"]) == ("leaderboard.dev/v1alpha1", "arcade")
-        msgspec.convert(each["spec"], Spec)
+    for manifest in manifests():
+        assert (manifest["apiVersion"], manifest["metadata"]["name"]) == ("leaderboard.dev/v1alpha1", "arcade")
+        msgspec.convert(manifest["spec"], Spec)
 
 
-def test_the_first_one_names_the_secret_of_the_database_for_trying_out():
+def test_first_leaderboard_of_page_refers_to_secret_of_dev_mongodb():
     need_programs("helm")
     (first, *_) = manifests()
     secret = of_kind(rendered({"devMongodb": {"enabled": True}}, "leaderboard"), "Secret")[0]
-    named = first["spec"]["database"]["connectionSecretRef"]
-    assert named == {"name": secret["metadata"]["name"], "key": next(iter(secret["stringData"]))}
+    ref = first["spec"]["database"]["connectionSecretRef"]
+    assert ref == {"name": secret["metadata"]["name"], "key": next(iter(secret["stringData"]))}
 
 
 def health(live: dict[str, Any]) -> str:
-    """What the page's check says, in the version of Lua that Argo CD runs."""
+    """The result of the health check of the page, in the Lua version of Argo CD."""
     name = "resource.customizations.health.leaderboard.dev_Leaderboard"
-    (script,) = (yaml.safe_load(each)["data"][name] for each in blocks("yaml") if name in each)
+    (script,) = (yaml.safe_load(block)["data"][name] for block in code_blocks("yaml") if name in block)
     lua = LuaRuntime()
     lua.globals().obj = lua.table_from(live, recursive=True)
-    found = dict(lua.execute(script))
-    assert found.get("message"), "Argo CD shows it"
-    return found["status"]
+    result = dict(lua.execute(script))
+    assert result.get("message"), "Argo CD shows it"
+    return result["status"]
 
 
 @pytest.mark.parametrize(
     ("case", "expected"),
     [
-        ("nothing yet", "Progressing"),
-        ("all is well", "Healthy"),
-        ("a rollout", "Progressing"),
-        ("to nothing", "Suspended"),
+        ("new", "Progressing"),
+        ("ready", "Healthy"),
+        ("rollout", "Progressing"),
+        ("scaled to zero", "Suspended"),
         ("paused", "Suspended"),
-        ("no secret", "Degraded"),
-        ("no image", "Degraded"),
-        ("a child refused", "Degraded"),
-        ("a pod that has just started", "Progressing"),
+        ("secret missing at start", "Degraded"),
+        ("image pull backs off", "Degraded"),
+        ("owned object refused", "Degraded"),
+        ("unready, in grace period", "Progressing"),
     ],
 )
-def test_argo_cd_gets_the_health_that_the_conditions_have(case, expected):
-    observed = seen(**TABLE[case][0])
+def test_argo_cd_health_follows_conditions(case, expected):
+    state = observed(**STATUS_CASES[case][0])
     live = {
-        "metadata": {"generation": observed.generation},
-        "spec": msgspec.to_builtins(observed.leaderboard.spec),
-        "status": status.status(observed, {}),
+        "metadata": {"generation": state.generation},
+        "spec": msgspec.to_builtins(state.leaderboard.spec),
+        "status": status.status(state, {}),
     }
     assert health(live) == expected
     live["metadata"]["generation"] += 1
-    assert health(live) == ("Suspended" if case == "paused" else "Progressing"), "it is about an older spec"
+    assert health(live) == ("Suspended" if case == "paused" else "Progressing"), "the status is of an older spec"
 
 
-def test_argo_cd_waits_for_a_first_status():
+def test_argo_cd_health_without_status_is_progressing():
     assert {health({"metadata": {"generation": 1}, "spec": {}, **more}) for more in ({}, {"status": {}})} == {
         "Progressing"
     }

@@ -1,4 +1,4 @@
-"""What becomes of the Job that drops a database, by its state and that of its pods."""
+"""The progress of a drop, from the state of its Job and pods."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from leaderboard_operator.deletion import POD_GRACE, DropProgress, drop_database
 from leaderboard_operator.resources.drop_job import DATABASE_KEPT, drop_job
 from leaderboard_operator.resources.view import NAME_LABEL, UID_LABEL
 from leaderboard_operator.secret_refs import SecretState
-from tests.operator.boards import spec
-from tests.operator.samples import board
+from tests.support.leaderboard_views import view
+from tests.support.leaderboards import spec
 
 Object = dict[str, Any]
 
 FAILED = {"type": "Failed", "status": "True", "message": "Job was active longer than specified deadline"}
 COMPLETE = {"type": "Complete", "status": "True"}
 PROXY = {"name": "istio-proxy", "state": {"running": {}}}
-"""What a service mesh adds; it does not end by itself."""
+"""A sidecar of a service mesh, which does not exit by itself."""
 
 
-def ended(code: int, *others: Object, said: str = "") -> Object:
-    """A pod whose service ended; the Job waits for the `others`."""
-    service = {"name": "leaderboard", "state": {"terminated": {"exitCode": code, "message": said}}}
+def terminated(code: int, *others: Object, message: str = "") -> Object:
+    """A pod whose service has exited, with `others` that have not."""
+    service = {"name": "leaderboard", "state": {"terminated": {"exitCode": code, "message": message}}}
     return {"metadata": {}, "status": {"containerStatuses": [*others, service]}}
 
 
 class Cluster:
-    """Has a Job and its pods."""
+    """A cluster with a Job and its pods."""
 
     def __init__(self, job: Object, pods: list[Object]) -> None:
         self.job = job
@@ -49,37 +49,37 @@ class Cluster:
         self.deleted.append(uid)
 
 
-async def followed(pods: list[Object], *conditions: Object, age: timedelta = POD_GRACE) -> tuple[DropProgress, bool]:
-    """The next step, and whether the Job was deleted."""
-    job = drop_job(board())
+async def progress_of(pods: list[Object], *conditions: Object, age: timedelta = POD_GRACE) -> tuple[DropProgress, bool]:
+    """The progress, and whether the Job was deleted."""
+    job = drop_job(view())
     created = (datetime.now(UTC) - age).strftime("%Y-%m-%dT%H:%M:%SZ")
     job["metadata"] |= {"uid": "uid-of-the-job", "creationTimestamp": created}
     cluster = Cluster({**job, "status": {"conditions": list(conditions)}}, pods)
-    step = await drop_database(cluster, board(), SecretState((), ""))
-    return step, cluster.deleted == ["uid-of-the-job"]
+    progress = await drop_database(cluster, view(), SecretState((), ""))
+    return progress, cluster.deleted == ["uid-of-the-job"]
 
 
 @pytest.mark.parametrize(
     ("pods", "conditions", "reason"),
     [
-        ([ended(0)], [COMPLETE], "DatabaseDropped"),
+        ([terminated(0)], [COMPLETE], "DatabaseDropped"),
         ([], [COMPLETE], "DatabaseDropped"),
-        ([ended(0, PROXY)], [], "DatabaseDropped"),
-        ([ended(DATABASE_KEPT, said="error: it is another's")], [FAILED], "DatabaseKept"),
-        ([ended(DATABASE_KEPT, PROXY, said="error: it is another's")], [], "DatabaseKept"),
-        ([ended(DATABASE_KEPT, {"name": "proxy", "state": {"terminated": {"exitCode": 0}}})], [], "DatabaseKept"),
+        ([terminated(0, PROXY)], [], "DatabaseDropped"),
+        ([terminated(DATABASE_KEPT, message="error: it is another's")], [FAILED], "DatabaseKept"),
+        ([terminated(DATABASE_KEPT, PROXY, message="error: it is another's")], [], "DatabaseKept"),
+        ([terminated(DATABASE_KEPT, {"name": "proxy", "state": {"terminated": {"exitCode": 0}}})], [], "DatabaseKept"),
     ],
 )
-async def test_job_whose_service_has_ended_is_over_whatever_runs_beside_it(pods, conditions, reason):
-    step, deleted = await followed(pods, *conditions)
-    assert (step.explanation.reason, step.done, deleted) == (reason, True, True)
+async def test_drop_with_exited_service_is_done(pods, conditions, reason):
+    progress, deleted = await progress_of(pods, *conditions)
+    assert (progress.explanation.reason, progress.done, deleted) == (reason, True, True)
 
 
 @pytest.mark.parametrize(
     ("pods", "conditions", "reason", "text"),
     [
-        ([ended(1, PROXY, said="error: no database")], [], "DatabaseNotDropped", "no database"),
-        ([ended(1, said="error: no database")], [FAILED], "DatabaseNotDropped", "no database"),
+        ([terminated(1, PROXY, message="error: no database")], [], "DatabaseNotDropped", "no database"),
+        ([terminated(1, message="error: no database")], [FAILED], "DatabaseNotDropped", "no database"),
         (
             [],
             [FAILED],
@@ -90,34 +90,36 @@ async def test_job_whose_service_has_ended_is_over_whatever_runs_beside_it(pods,
         ([{"metadata": {}, "status": {"containerStatuses": [PROXY]}}], [], "DroppingDatabase", "drops the database"),
     ],
 )
-async def test_job_that_does_not_drop_says_why(pods, conditions, reason, text):
-    step, deleted = await followed(pods, *conditions)
-    assert (step.explanation.reason, step.done, deleted) == (reason, False, False)
-    assert text in step.explanation.message
+async def test_drop_that_is_not_done_reports_cause(pods, conditions, reason, text):
+    progress, deleted = await progress_of(pods, *conditions)
+    assert (progress.explanation.reason, progress.done, deleted) == (reason, False, False)
+    assert text in progress.explanation.message
 
 
 @pytest.mark.parametrize("labels", [{}, {UID_LABEL: "uid-of-an-earlier-leaderboard"}])
-async def test_foreign_job_of_the_name_is_neither_followed_nor_deleted(labels):
-    job = drop_job(board())
+async def test_drop_with_job_of_other_owner_is_refused_and_keeps_it(labels):
+    job = drop_job(view())
     job["metadata"] |= {"uid": "uid-of-the-job", "labels": labels}
     cluster = Cluster({**job, "status": {"conditions": [COMPLETE]}}, [])
-    step = await drop_database(cluster, board(), SecretState((), ""))
-    assert (step.explanation.reason, step.done) == ("DatabaseNotDropped", False)
-    assert "of another owner exists" in step.explanation.message
-    await keep_database(cluster, board())
+    progress = await drop_database(cluster, view(), SecretState((), ""))
+    assert (progress.explanation.reason, progress.done) == ("DatabaseNotDropped", False)
+    assert "of another owner exists" in progress.explanation.message
+    await keep_database(cluster, view())
     assert cluster.deleted == []
 
 
-async def test_job_that_was_just_made_may_have_no_pod_yet():
-    step, _ = await followed([], age=timedelta(0))
-    assert "no pod" not in step.explanation.message
+async def test_drop_with_new_job_reports_no_missing_pod():
+    progress, _ = await progress_of([], age=timedelta(0))
+    assert "no pod" not in progress.explanation.message
 
 
-def test_pod_of_a_drop_is_in_no_service_whatever_labels_are_asked_for():
+def test_drop_job_with_pod_labels_omits_selector_of_services():
     labels = {NAME_LABEL: "another", "team": "games"}
-    made = drop_job(board(spec(template={"metadata": {"labels": labels}})))["spec"]["template"]["metadata"]["labels"]
-    assert NAME_LABEL not in made
-    assert made["team"] == "games"
+    labels_of_pod = drop_job(view(spec(template={"metadata": {"labels": labels}})))["spec"]["template"]["metadata"][
+        "labels"
+    ]
+    assert NAME_LABEL not in labels_of_pod
+    assert labels_of_pod["team"] == "games"
 
 
 @pytest.mark.parametrize(
@@ -128,9 +130,9 @@ def test_pod_of_a_drop_is_in_no_service_whatever_labels_are_asked_for():
         {"volumes": [{}]},
         {"volumeMounts": [{}]},
     ],
-    ids=lambda each: next(iter(each)),
+    ids=lambda fields: next(iter(fields)),
 )
-def test_drop_is_made_of_a_template_that_kubernetes_refuses(pod):
-    """The Leaderboard never had pods, and can be deleted."""
-    (container,) = drop_job(board(spec(template={"spec": pod})))["spec"]["template"]["spec"]["containers"]
+def test_drop_job_with_invalid_template_is_built(pod):
+    """A Leaderboard that never had pods can be deleted."""
+    (container,) = drop_job(view(spec(template={"spec": pod})))["spec"]["template"]["spec"]["containers"]
     assert container["command"] == ["leaderboard", "database", "drop"]

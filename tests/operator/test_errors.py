@@ -1,4 +1,4 @@
-"""Any exception in one reconcile is caught, logged with its traceback, counted, and tried again later."""
+"""Errors of a reconcile: caught, logged, counted, reported and retried."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BAD, GOOD = ("tenant", "bad"), ("games", "arcade")
 
 
 class Reconciler:
-    """Fails for one Leaderboard, and keeps what is reported."""
+    """Fails for one Leaderboard, and stores the reports."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -53,7 +53,7 @@ class Reconciler:
         (Unreachable("timeout"), False, "timeout"),
     ],
 )
-async def test_exception_of_one_leaderboard_is_reported_and_the_others_go_on(caplog, error, traceback, text):
+async def test_reconcile_with_error_is_reported_and_others_continue(caplog, error, traceback, text):
     operator = Operator(Options(defaults=Defaults(app_image="app:1")), client.Configuration(), "system")
     reconciler = operator._reconciler = Reconciler(error)
     work = asyncio.create_task(operator._queue.run(operator._work, 2))
@@ -73,11 +73,12 @@ async def test_exception_of_one_leaderboard_is_reported_and_the_others_go_on(cap
         "controller_runtime_reconcile_errors_total", {"controller": "leaderboard"}
     )
     assert errors >= REPORTED_FAILURES + 1
-    failures = [each for each in caplog.records if "reconcile failed" in each.message]
-    assert all(bool(each.exc_info) is traceback for each in failures)
+    failures = [record for record in caplog.records if "reconcile failed" in record.message]
+    assert failures
+    assert all(bool(record.exc_info) is traceback for record in failures)
 
 
-def test_answer_with_a_status_that_no_standard_knows_is_an_api_error():
+def test_response_with_unknown_status_raises_api_error():
     with pytest.raises(ApiError) as caught:
         _read(520, b"<html>")
     assert (caught.value.status, caught.value.reason) == (520, "Unknown")
@@ -87,13 +88,13 @@ def test_answer_with_a_status_that_no_standard_knows_is_an_api_error():
     ("header", "seconds"),
     [("", 0), ("1", 1), ("30", 30), ("86400", 120), ("Sun, 29 Nov 2026 22:00:00 GMT", 0), ("-1", 0), ("²", 0)],
 )
-def test_retry_after_of_an_answer_is_what_a_retry_waits_for(header, seconds):
+def test_response_with_retry_after_raises_bounded_delay(header, seconds):
     with pytest.raises(ApiError) as caught:
         _read(429, b"{}", header)
     assert caught.value.retry_after == seconds
 
 
-async def test_watch_age_of_a_new_leader_begins_when_it_takes_the_lease():
+async def test_watch_freshness_after_reset_is_fresh():
     freshness = WatchFreshness()
     freshness._complete_at -= 3600
     assert freshness.age >= 3600
@@ -101,7 +102,7 @@ async def test_watch_age_of_a_new_leader_begins_when_it_takes_the_lease():
     assert freshness.age < 60
 
 
-def test_operator_that_waits_for_the_api_server_ends_on_sigterm(tmp_path):
+def test_operator_without_api_server_exits_on_sigterm(tmp_path):
     port = free_port()
     config = {
         "apiVersion": "v1",

@@ -1,194 +1,153 @@
-"""Several operators, one writer: shown from the API server's audit log."""
+"""Leader election: only one operator writes, according to the audit log of the API server."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.operator.boards import PATIENCE, leaderboard
+from tests.support.fleet import create_fleet, metric_sum, requests
+from tests.support.leaderboards import TIMEOUT, leaderboard
 from tests.support.operator import ACCOUNT, RELEASE, Operator
 from tests.support.wait import wait_until
 
-TAKEOVER = 20.0
-"""Seconds from a leader's death to the first write of another."""
-
-BATCH = 50
-"""Leaderboards that one kubectl makes within its time, however busy the machine is."""
+TAKEOVER_SECONDS = 20.0
+"""Maximum time from the kill of a leader to the first write of another operator."""
 
 log = logging.getLogger(__name__)
 
 READS = ("get", "list", "watch")
 
 
-def requests(cluster, mark: int, account: str) -> list[dict[str, Any]]:
-    """What operators asked since the mark, leases aside, oldest first."""
-    return [
-        each
-        for each in cluster.audited(mark)
-        if each["user"]["username"].endswith(account) and each.get("objectRef", {}).get("resource") != "leases"
-    ]
-
-
 def writes(cluster, mark: int, account: str) -> list[dict[str, Any]]:
-    """What they wrote."""
-    return [each for each in requests(cluster, mark, account) if each["verb"] not in READS]
+    return [entry for entry in requests(cluster, mark, account) if entry["verb"] not in READS]
 
 
 def writer(entry: dict[str, Any]) -> str:
-    """The token, of which each process has its own."""
+    """The id of the token, which differs between processes."""
     return entry["user"]["extra"]["authentication.kubernetes.io/credential-id"][0]
 
 
 @pytest.fixture
-def pair(install, run_operator, boards) -> tuple[Operator, Operator]:
-    """Two operators that watch one namespace, with a Role alone; the first leads."""
-    installation = install(watch=(boards.namespace,))
+def pair(install, run_operator, leaderboards) -> tuple[Operator, Operator]:
+    """Two operators of one namespace, with a Role only. The first is the leader."""
+    installation = install(watch=(leaderboards.namespace,))
     first = run_operator(installation)
-    wait_until(lambda: leads(first), PATIENCE, "a leader")
+    wait_until(lambda: is_leader(first), TIMEOUT, "a leader")
     return first, run_operator(installation)
 
 
-def leads(operator: Operator) -> bool:
+def is_leader(operator: Operator) -> bool:
     return 'leader_election_master_status{name="leaderboard"} 1.0' in (operator.get("/metrics") or "")
 
 
-def lost_service_returns(boards) -> float:
-    """Seconds until a Service that is deleted now is back."""
+def recreate_service(leaderboards) -> float:
+    """Seconds until a deleted Service exists again."""
     start = time.monotonic()
-    boards.delete("service")
-    wait_until(lambda: boards.get("service"), PATIENCE, "the Service")
+    leaderboards.delete("service")
+    wait_until(lambda: leaderboards.get("service"), TIMEOUT, "the Service")
     return time.monotonic() - start
 
 
-def alone(operator: Operator) -> None:
-    """An operator without a lease writes nothing, and is well."""
-    assert not leads(operator)
+def check_standby(operator: Operator) -> None:
+    """An operator without the lease is healthy."""
+    assert not is_leader(operator)
     assert operator.get("/healthz") == "ok"
 
 
-def test_a_dead_leader_is_replaced_in_time_and_never_two_write(pair, boards):
+def test_leader_killed_is_replaced_and_only_one_writes(pair, leaderboards):
     first, second = pair
-    mark = boards.cluster.audit_mark()
-    boards.apply(leaderboard())
-    boards.wait()
-    alone(second)
+    mark = leaderboards.cluster.audit_mark()
+    leaderboards.apply(leaderboard())
+    leaderboards.wait()
+    check_standby(second)
     first.kill()
-    took = lost_service_returns(boards)
-    assert took < TAKEOVER
-    wait_until(lambda: leads(second), PATIENCE, "the other leads")
-    boards.patch({"spec": {"replicas": 3}})
-    wait_until(lambda: boards.get()["status"].get("readyReplicas") == 3, PATIENCE, "three pods")
-    one_after_the_other(boards, mark)
+    seconds = recreate_service(leaderboards)
+    assert seconds < TAKEOVER_SECONDS
+    wait_until(lambda: is_leader(second), TIMEOUT, "the new leader")
+    leaderboards.patch({"spec": {"replicas": 3}})
+    wait_until(lambda: leaderboards.get()["status"].get("readyReplicas") == 3, TIMEOUT, "three pods")
+    check_one_writer_at_a_time(leaderboards, mark)
 
 
-def one_after_the_other(boards, mark: int) -> None:
-    """Two wrote, and the second only after the first's last write."""
-    found = [writer(each) for each in writes(boards.cluster, mark, f"{RELEASE}-leaderboard-operator")]
-    changes = sum(before != after for before, after in itertools.pairwise(found))
-    assert (len(set(found)), changes) == (2, 1)
+def check_one_writer_at_a_time(leaderboards, mark: int) -> None:
+    """Two operators wrote, the second only after the last write of the first."""
+    writers = [writer(entry) for entry in writes(leaderboards.cluster, mark, f"{RELEASE}-leaderboard-operator")]
+    changes = sum(before != after for before, after in itertools.pairwise(writers))
+    assert (len(set(writers)), changes) == (2, 1)
 
 
-def test_a_leader_that_hangs_ends_when_it_comes_to(pair, boards):
-    """Frozen for longer than its lease: when it goes on, it must not write with a right that it had once."""
+def test_leader_frozen_exits_after_thaw(pair, leaderboards):
+    """After a freeze that is longer than its lease, it must not write any more."""
     first, second = pair
-    mark = boards.cluster.audit_mark()
-    boards.apply(leaderboard())
-    boards.wait()
-    wait_until(lambda: told(boards), PATIENCE, "its last write")
+    mark = leaderboards.cluster.audit_mark()
+    leaderboards.apply(leaderboard())
+    leaderboards.wait()
+    wait_until(lambda: ready_events(leaderboards), TIMEOUT, "its last write")
     first.freeze()
-    lost_service_returns(boards)
-    wait_until(lambda: leads(second), PATIENCE, "the other leads")
+    recreate_service(leaderboards)
+    wait_until(lambda: is_leader(second), TIMEOUT, "the new leader")
     first.thaw()
-    wait_until(lambda: first.process.poll() is not None, PATIENCE, "its end")
-    boards.patch({"spec": {"replicas": 3}})
-    wait_until(lambda: boards.get()["status"].get("readyReplicas") == 3, PATIENCE, "three pods")
-    one_after_the_other(boards, mark)
+    wait_until(lambda: first.process.poll() is not None, TIMEOUT, "its exit")
+    leaderboards.patch({"spec": {"replicas": 3}})
+    wait_until(lambda: leaderboards.get()["status"].get("readyReplicas") == 3, TIMEOUT, "three pods")
+    check_one_writer_at_a_time(leaderboards, mark)
 
 
-def test_a_leader_that_is_told_to_stop_gives_its_lease_back(pair, boards):
+def test_leader_stopped_releases_lease(pair, leaderboards):
     first, second = pair
-    boards.apply(leaderboard())
-    boards.wait()
+    leaderboards.apply(leaderboard())
+    leaderboards.wait()
     assert first.terminate() == 0
-    assert lost_service_returns(boards) < TAKEOVER / 2
-    assert leads(second)
+    assert recreate_service(leaderboards) < TAKEOVER_SECONDS / 2
+    assert is_leader(second)
 
 
-def renewals(boards, mark: int) -> list[str]:
-    """What was asked of leases since the mark: the verbs."""
-    found = [each for each in boards.cluster.audited(mark) if each.get("objectRef", {}).get("resource") == "leases"]
-    return [each["verb"] for each in found]
+def renewals(leaderboards, mark: int) -> list[str]:
+    """The verbs of the requests for leases since the mark."""
+    entries = leaderboards.cluster.audited(mark)
+    return [entry["verb"] for entry in entries if entry.get("objectRef", {}).get("resource") == "leases"]
 
 
-def test_leader_renews_its_lease_with_one_request(run_operator, install, boards):
-    installation = install(watch=(boards.namespace,))
+def test_leader_renews_lease_with_one_request(run_operator, install, leaderboards):
+    installation = install(watch=(leaderboards.namespace,))
     leader = run_operator(installation)
-    wait_until(lambda: leads(leader), PATIENCE, "a leader")
-    mark = boards.cluster.audit_mark()
-    wait_until(lambda: renewals(boards, mark).count("update") >= 3, PATIENCE, "renewals")
-    assert set(renewals(boards, mark)) == {"update"}
-    mark = boards.cluster.audit_mark()
-    where = ("--namespace", installation.namespace)
-    boards.cluster.kubectl("annotate", "lease", ACCOUNT, "edited=yes", *where)
-    wait_until(lambda: "get" in renewals(boards, mark), PATIENCE, "it reads what another wrote")
-    wait_until(lambda: renewals(boards, mark).count("update") >= 3, PATIENCE, "renewals")
-    assert leads(leader)
-    lease = boards.cluster.get("lease", ACCOUNT, installation.namespace)
+    wait_until(lambda: is_leader(leader), TIMEOUT, "a leader")
+    mark = leaderboards.cluster.audit_mark()
+    wait_until(lambda: renewals(leaderboards, mark).count("update") >= 3, TIMEOUT, "renewals")
+    assert set(renewals(leaderboards, mark)) == {"update"}
+    mark = leaderboards.cluster.audit_mark()
+    namespace = ("--namespace", installation.namespace)
+    leaderboards.cluster.kubectl("annotate", "lease", ACCOUNT, "edited=yes", *namespace)
+    wait_until(lambda: "get" in renewals(leaderboards, mark), TIMEOUT, "a read after the write of another client")
+    wait_until(lambda: renewals(leaderboards, mark).count("update") >= 3, TIMEOUT, "renewals")
+    assert is_leader(leader)
+    lease = leaderboards.cluster.get("lease", ACCOUNT, installation.namespace)
     assert lease["metadata"]["annotations"]["edited"] == "yes"
 
 
-def fleet(boards, count: int, meanwhile: Callable[[], None] = lambda: None) -> float:
-    """Seconds until so many Leaderboards at once are ready; `meanwhile` is called again and again."""
-    several = [leaderboard(f"board-{n}") for n in range(count)]
-    for each in several:
-        each["spec"]["database"]["name"] = each["metadata"]["name"]
-        each["spec"]["replicas"] = 1
-    start = time.monotonic()
-    for each in range(0, count, BATCH):
-        boards.create(*several[each : each + BATCH])
-
-    def ready() -> bool:
-        meanwhile()
-        return len([each for each in boards.list("leaderboard") if is_ready(each)]) == count
-
-    wait_until(ready, 60 + 3 * count, f"{count} Leaderboards ready", pause=1.0)
-    return time.monotonic() - start
-
-
-def told(boards) -> int:
-    """Events of Leaderboards that became ready, the last that is written of each."""
-    return len([each for each in boards.list("event") if each["reason"] == "Serving"])
-
-
-def is_ready(board: dict[str, Any]) -> bool:
-    found = {each["type"]: each["status"] for each in board.get("status", {}).get("conditions", [])}
-    return (found.get("Ready"), found.get("Reconciling")) == ("True", "False")
+def ready_events(leaderboards) -> int:
+    """The number of Events about ready Leaderboards, which are the last writes for them."""
+    return sum(event["reason"] == "Serving" for event in leaderboards.list("event"))
 
 
 @pytest.mark.parametrize(
     ("count", "silence"), [(10, 15), pytest.param(200, 120, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
 )
-def test_a_fleet_that_stands_is_not_written_to(install, run_operator, boards, count, silence):
-    operator = run_operator(install(watch=(boards.namespace,)))
-    mark = boards.cluster.audit_mark()
-    seconds = fleet(boards, count)
+def test_leader_of_unchanged_fleet_writes_nothing(install, run_operator, leaderboards, count, silence):
+    operator = run_operator(install(watch=(leaderboards.namespace,)))
+    mark = leaderboards.cluster.audit_mark()
+    seconds = create_fleet(leaderboards, count)
     account = f"{RELEASE}-leaderboard-operator"
-    asked = len(requests(boards.cluster, mark, account))
-    reconciles = counted(operator, "controller_runtime_reconcile_time_seconds_count")
-    log.info("%d ready in %.0f s, %d reconciles, %d requests", count, seconds, reconciles, asked)
-    assert asked / reconciles < 22
-    wait_until(lambda: told(boards) == count, PATIENCE, "the last Events")
-    quiet = boards.cluster.audit_mark()
-    time.sleep(silence)  # what is shown is that nothing happens
-    found = writes(boards.cluster, quiet, account)
-    assert [(each["verb"], each["requestURI"]) for each in found] == []
-
-
-def counted(operator: Operator, name: str) -> float:
-    lines = [line for line in (operator.get("/metrics") or "").splitlines() if line.startswith(name)]
-    return sum(float(line.rpartition(" ")[2]) for line in lines)
+    request_count = len(requests(leaderboards.cluster, mark, account))
+    reconciles = metric_sum(operator, "controller_runtime_reconcile_time_seconds_count")
+    log.info("%d ready in %.0f s, %d reconciles, %d requests", count, seconds, reconciles, request_count)
+    assert request_count / reconciles < 22
+    wait_until(lambda: ready_events(leaderboards) == count, TIMEOUT, "the last Events")
+    quiet = leaderboards.cluster.audit_mark()
+    time.sleep(silence)  # the test asserts that nothing happens in this time
+    entries = writes(leaderboards.cluster, quiet, account)
+    assert [(entry["verb"], entry["requestURI"]) for entry in entries] == []

@@ -1,27 +1,27 @@
-"""A Leaderboard from its creation to its end, on a real control plane, with the rights that the chart gives."""
+"""The life of a Leaderboard on a real control plane, with the rights of the chart."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.operator.boards import PATIENCE, Boards, leaderboard, secret
-from tests.operator.samples import HARDENED
+from tests.support.leaderboard_views import HARDENED
+from tests.support.leaderboards import TIMEOUT, Leaderboards, leaderboard, secret
 from tests.support.operator import Operator
 from tests.support.wait import wait_until
 
-CHILDREN = {"serviceaccount", "configmap", "deployment", "service", "poddisruptionbudget", "networkpolicy"}
+DEFAULT_KINDS = {"serviceaccount", "configmap", "deployment", "service", "poddisruptionbudget", "networkpolicy"}
 
 
 @pytest.fixture
-def arcade(boards: Boards, shared_operator: Operator) -> Boards:
-    """A namespace with a Leaderboard that is ready."""
-    boards.apply(leaderboard())
-    boards.wait()
-    boards.wait("False", "UpToDate", "Reconciling")
-    return boards
+def arcade(leaderboards: Leaderboards, shared_operator: Operator) -> Leaderboards:
+    """A namespace with a ready Leaderboard."""
+    leaderboards.apply(leaderboard())
+    leaderboards.wait()
+    leaderboards.wait("False", "UpToDate", "Reconciling")
+    return leaderboards
 
 
-def test_kubectl_prints_and_explains_it(arcade):
+def test_kubectl_prints_and_explains_leaderboard(arcade):
     kubectl, where = arcade.cluster.kubectl, ("--namespace", arcade.namespace)
     heads, row = kubectl("get", "lb", *where).stdout.splitlines()
     assert heads.split() == ["NAME", "READY", "REASON", "REPLICAS", "VERSION", "AGE"]
@@ -33,12 +33,12 @@ def test_kubectl_prints_and_explains_it(arcade):
     assert "ENUM: Delete Retain" in explained or "enum: Delete, Retain" in explained
 
 
-def test_it_becomes_ready_and_says_where_it_is(arcade):
+def test_leaderboard_created_becomes_ready_with_url(arcade):
     live = arcade.get()
     status = live["status"]
     assert status["url"] == f"http://arcade.{arcade.namespace}.svc:8080"
     assert (status["replicas"], status["readyReplicas"], status["updatedReplicas"]) == (2, 2, 2)
-    assert {each["type"]: each["status"] for each in status["conditions"]} == {
+    assert {row["type"]: row["status"] for row in status["conditions"]} == {
         "Ready": "True",
         "Reconciling": "False",
         "Stalled": "False",
@@ -49,27 +49,27 @@ def test_it_becomes_ready_and_says_where_it_is(arcade):
         "Exposed": "True",
         "UpdatePending": "False",
     }
-    assert {kind for kind, _ in arcade.children()} == CHILDREN
+    assert {kind for kind, _ in arcade.owned_objects()} == DEFAULT_KINDS
     assert "finalizers" not in live["metadata"]
     assert "annotations" not in live["metadata"] or not any("kopf" in name for name in live["metadata"]["annotations"])
     shown = arcade.cluster.kubectl("get", "lb", "arcade", "--namespace", arcade.namespace, "--output=wide").stdout
     assert shown.splitlines()[0].split() == ["NAME", "READY", "REASON", "REPLICAS", "VERSION", "URL", "AGE"]
     assert shown.splitlines()[1].split()[:4] == ["arcade", "True", "Serving", "2"]
-    told = arcade.cluster.kubectl("describe", "lb", "arcade", "--namespace", arcade.namespace).stdout
-    assert "pods accept requests" in told.partition("Events:")[2]
+    described = arcade.cluster.kubectl("describe", "lb", "arcade", "--namespace", arcade.namespace).stdout
+    assert "pods accept requests" in described.partition("Events:")[2]
 
 
-def test_deleted_children_come_back(arcade):
-    before = arcade.children()
+def test_owned_objects_deleted_are_recreated(arcade):
+    before = arcade.owned_objects()
     for kind, name in before:
         arcade.delete(kind, name, "--wait=false")
-    uids = {each["metadata"]["uid"] for each in before.values()}
+    uids = {live["metadata"]["uid"] for live in before.values()}
 
-    def back() -> bool:
-        now = arcade.children()
-        return set(now) == set(before) and not uids & {each["metadata"]["uid"] for each in now.values()}
+    def recreated() -> bool:
+        now = arcade.owned_objects()
+        return set(now) == set(before) and not uids & {live["metadata"]["uid"] for live in now.values()}
 
-    wait_until(back, PATIENCE, "new objects of the same names")
+    wait_until(recreated, TIMEOUT, "new objects of the same names")
     arcade.wait()
 
 
@@ -84,37 +84,37 @@ EDITS = {
 
 
 @pytest.mark.parametrize("kind", sorted(EDITS))
-def test_an_edited_child_is_put_right(arcade, kind):
-    def own(each: dict) -> dict:
+def test_owned_object_edited_is_reverted(arcade, kind):
+    def content(live: dict) -> dict:
         drop = ("managedFields", "resourceVersion", "generation", "annotations")
-        meta = {name: value for name, value in each["metadata"].items() if name not in drop}
-        return {**{name: value for name, value in each.items() if name != "status"}, "metadata": meta}
+        meta = {name: value for name, value in live["metadata"].items() if name not in drop}
+        return {**{name: value for name, value in live.items() if name != "status"}, "metadata": meta}
 
-    name = min(name for each, name in arcade.children() if each == kind)  # of the two Services that of clients
-    before = own(arcade.get(kind, name))
+    name = min(name for owned, name in arcade.owned_objects() if owned == kind)  # the Service of clients
+    before = content(arcade.get(kind, name))
     arcade.patch(EDITS[kind], kind, name)
-    wait_until(lambda: own(arcade.get(kind, name)) == before, PATIENCE, f"the {kind} as it was")
+    wait_until(lambda: content(arcade.get(kind, name)) == before, TIMEOUT, f"the {kind} as it was")
 
 
-def test_service_for_scraping_stays_inside_the_cluster(arcade):
+def test_metrics_service_with_load_balancer_stays_internal(arcade):
     arcade.patch({"spec": {"exposure": {"service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}}}})
-    wait_until(lambda: arcade.get("service")["spec"]["type"] == "LoadBalancer", PATIENCE, "the load balancer")
-    assert [each["name"] for each in arcade.get("service")["spec"]["ports"]] == ["http"]
-    scraped = arcade.get("service", "arcade-metrics")["spec"]
-    assert (scraped["type"], scraped["clusterIP"]) == ("ClusterIP", "None")
+    wait_until(lambda: arcade.get("service")["spec"]["type"] == "LoadBalancer", TIMEOUT, "the load balancer")
+    assert [port["name"] for port in arcade.get("service")["spec"]["ports"]] == ["http"]
+    metrics_service = arcade.get("service", "arcade-metrics")["spec"]
+    assert (metrics_service["type"], metrics_service["clusterIP"]) == ("ClusterIP", "None")
     arcade.patch({"spec": {"exposure": {"service": {"type": "ClusterIP", "externalTrafficPolicy": None}}}})
-    wait_until(lambda: arcade.get("service")["spec"]["type"] == "ClusterIP", PATIENCE, "no load balancer")
+    wait_until(lambda: arcade.get("service")["spec"]["type"] == "ClusterIP", TIMEOUT, "no load balancer")
 
 
-def test_service_account_of_ones_own_replaces_the_operators(arcade):
+def test_service_account_of_spec_replaces_owned_one(arcade):
     arcade.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "identity"}})
     arcade.patch({"spec": {"template": {"spec": {"serviceAccountName": "identity"}}}})
-    wait_until(lambda: arcade.get("serviceaccount") is None, PATIENCE, "no ServiceAccount of the operator's")
+    wait_until(lambda: arcade.get("serviceaccount") is None, TIMEOUT, "no owned ServiceAccount")
     assert arcade.get("deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "identity"
     arcade.wait("False", "UpToDate", "Reconciling")
 
 
-def test_sidecar_and_volume_reach_the_pods(arcade):
+def test_pods_have_sidecar_and_volume_of_spec(arcade):
     changes = {
         "volumes": [{"name": "tls", "emptyDir": {}}],
         "volumeMounts": [{"name": "tls", "mountPath": "/etc/tls"}],
@@ -124,59 +124,59 @@ def test_sidecar_and_volume_reach_the_pods(arcade):
     arcade.wait("True", "RollingOut", "Reconciling")
     arcade.wait("False", "UpToDate", "Reconciling")
     pod = arcade.list("pod", "leaderboard.dev/name=arcade")[0]["spec"]
-    assert [each["name"] for each in pod["containers"]] == ["leaderboard", "proxy"]
+    assert [container["name"] for container in pod["containers"]] == ["leaderboard", "proxy"]
     arcade.patch({"spec": {"template": {"spec": {"volumeMounts": [{"name": "no", "mountPath": "/a"}]}}}})
     assert "volumeMounts" in arcade.wait("False", "Invalid")["message"]
 
 
-def test_scaling_reaches_the_pods(arcade):
+def test_scale_subresource_changes_number_of_pods(arcade):
     arcade.cluster.kubectl("scale", "lb/arcade", "--replicas=3", "--namespace", arcade.namespace)
-    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 3, PATIENCE, "three pods")
+    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 3, TIMEOUT, "three pods")
     arcade.cluster.kubectl("scale", "lb/arcade", "--replicas=1", "--namespace", arcade.namespace)
-    wait_until(lambda: arcade.get()["status"].get("replicas") == 1, PATIENCE, "one pod")
-    wait_until(lambda: arcade.get("poddisruptionbudget") is None, PATIENCE, "no budget that would block a drain")
+    wait_until(lambda: arcade.get()["status"].get("replicas") == 1, TIMEOUT, "one pod")
+    wait_until(lambda: arcade.get("poddisruptionbudget") is None, TIMEOUT, "no PodDisruptionBudget")
 
 
-def test_an_autoscaler_scales_the_leaderboard_and_is_left_alone(arcade):
+def test_autoscaler_scales_leaderboard_and_its_replicas_are_kept(arcade):
     arcade.patch({"spec": {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}})
-    wait_until(lambda: arcade.get()["spec"]["replicas"] == 3, PATIENCE, "the autoscaler's own count")
-    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 3, PATIENCE, "three pods")
-    able = arcade.get("horizontalpodautoscaler")["status"]["conditions"]
-    assert {each["type"]: each["status"] for each in able}["AbleToScale"] == "True"
+    wait_until(lambda: arcade.get()["spec"]["replicas"] == 3, TIMEOUT, "the autoscaler's own count")
+    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 3, TIMEOUT, "three pods")
+    conditions = arcade.get("horizontalpodautoscaler")["status"]["conditions"]
+    assert {row["type"]: row["status"] for row in conditions}["AbleToScale"] == "True"
     arcade.patch({"spec": {"autoscaling": None}})
-    wait_until(lambda: arcade.get("horizontalpodautoscaler") is None, PATIENCE, "no autoscaler")
+    wait_until(lambda: arcade.get("horizontalpodautoscaler") is None, TIMEOUT, "no autoscaler")
     assert arcade.get()["spec"]["replicas"] == 3
 
 
-def test_autoscaler_that_has_no_metrics_is_reported_and_zero_is_zero(arcade):
-    """The cluster has no metrics API: the HorizontalPodAutoscaler's controller says so, for CPU and for sockets."""
+def test_autoscaler_without_metrics_is_reported_and_removed_at_zero(arcade):
+    """The cluster has no metrics API, which the controller of the HorizontalPodAutoscaler reports."""
     metrics = [{"type": "CPU", "averageUtilization": 70}, {"type": "Sockets", "averageValue": 4000}]
     arcade.patch({"spec": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5, "metrics": metrics}}})
     assert arcade.wait("False", type_="AutoscalingActive")["reason"].startswith("FailedGet")
     arcade.wait("True", "Serving")
     arcade.cluster.kubectl("scale", "lb/arcade", "--replicas=0", "--namespace", arcade.namespace)
     arcade.wait("False", "ScaledToZero", "AutoscalingActive")
-    wait_until(lambda: arcade.get("horizontalpodautoscaler") is None, PATIENCE, "no autoscaler")
-    wait_until(lambda: arcade.get()["status"].get("replicas") == 0, PATIENCE, "no pods")
+    wait_until(lambda: arcade.get("horizontalpodautoscaler") is None, TIMEOUT, "no autoscaler")
+    wait_until(lambda: arcade.get()["status"].get("replicas") == 0, TIMEOUT, "no pods")
     arcade.cluster.kubectl("scale", "lb/arcade", "--replicas=1", "--namespace", arcade.namespace)
-    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 2, PATIENCE, "the autoscaler's minimum")
+    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 2, TIMEOUT, "the autoscaler's minimum")
 
 
-def test_a_rotated_secret_rolls_the_pods_once(arcade):
+def test_secret_rotated_restarts_pods_once(arcade):
     before = arcade.get("deployment")
     arcade.apply(secret("arcade-jwt", key="c" * 44))
     wait_until(
         lambda: arcade.get("deployment")["metadata"]["generation"] > before["metadata"]["generation"],
-        PATIENCE,
-        "a roll",
+        TIMEOUT,
+        "a rollout",
     )
     arcade.apply(secret("arcade-jwt", key="c" * 44, note="not used"))
     arcade.wait("False", "UpToDate", "Reconciling")
     assert arcade.get("deployment")["metadata"]["generation"] == before["metadata"]["generation"] + 1
 
 
-def test_logging_and_variables_reach_the_pods(arcade):
-    """A Secret that a variable names is one that the Leaderboard needs, and rolls the pods when it changes."""
+def test_pods_have_logging_and_variables_of_spec(arcade):
+    """The Leaderboard needs the Secret of a variable, and its change restarts the pods."""
     token = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "collector", "key": "token"}}}
     exporter = {"name": "OTEL_TRACES_EXPORTER", "value": "otlp"}
     changes = {"logging": {"access": True}, "template": {"spec": {"env": [exporter, token]}}}
@@ -187,24 +187,24 @@ def test_logging_and_variables_reach_the_pods(arcade):
     arcade.wait("False", "UpToDate", "Reconciling")
     before = arcade.get("deployment")
     assert before["spec"]["template"]["spec"]["containers"][0]["env"][1:] == [exporter, token]
-    (settings,) = (name for kind, name in arcade.children() if kind == "configmap")
+    (settings,) = (name for kind, name in arcade.owned_objects() if kind == "configmap")
     assert "access_log: true" in arcade.get("configmap", settings)["data"]["settings.yaml"]
     arcade.apply(secret("collector", token="b"))
     rolled = before["metadata"]["generation"] + 1
-    wait_until(lambda: arcade.get("deployment")["metadata"]["generation"] == rolled, PATIENCE, "a roll")
+    wait_until(lambda: arcade.get("deployment")["metadata"]["generation"] == rolled, TIMEOUT, "a rollout")
 
 
-def test_changed_settings_are_a_rollout_and_the_old_ones_go_after_it(arcade):
-    (old,) = (name for kind, name in arcade.children() if kind == "configmap")
+def test_settings_changed_start_rollout_and_delete_old_configmap(arcade):
+    (old,) = (name for kind, name in arcade.owned_objects() if kind == "configmap")
     arcade.patch({"spec": {"actions": {"maxIncrement": 7}}})
-    wait_until(lambda: arcade.get("configmap", old) is None, PATIENCE, "the old settings gone")
-    (new,) = (name for kind, name in arcade.children() if kind == "configmap")
+    wait_until(lambda: arcade.get("configmap", old) is None, TIMEOUT, "no old settings")
+    (new,) = (name for kind, name in arcade.owned_objects() if kind == "configmap")
     assert "max_increment: 7" in arcade.get("configmap", new)["data"]["settings.yaml"]
     volumes = arcade.get("deployment")["spec"]["template"]["spec"]["volumes"]
-    assert {"name": new, "defaultMode": 420} in [each.get("configMap") for each in volumes]
+    assert {"name": new, "defaultMode": 420} in [volume.get("configMap") for volume in volumes]
 
 
-def test_paused_is_hands_off(arcade):
+def test_paused_leaderboard_is_not_changed(arcade):
     arcade.patch({"spec": {"paused": True}})
     arcade.wait("False", "Paused", "Reconciling")
     arcade.delete("service", "arcade")
@@ -213,37 +213,37 @@ def test_paused_is_hands_off(arcade):
     assert arcade.get("service") is None
     assert arcade.get("deployment")["spec"]["replicas"] == 2
     arcade.patch({"spec": {"paused": False}})
-    wait_until(lambda: arcade.get("service"), PATIENCE, "the Service")
-    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 5, PATIENCE, "five pods")
+    wait_until(lambda: arcade.get("service"), TIMEOUT, "the Service")
+    wait_until(lambda: arcade.get()["status"].get("readyReplicas") == 5, TIMEOUT, "five pods")
 
 
-def test_an_ingress_comes_and_goes(arcade):
+def test_ingress_is_created_and_deleted_with_spec(arcade):
     arcade.patch({"spec": {"exposure": {"ingress": {"host": "scores.example", "tlsSecretName": "tls"}}}})
     arcade.wait("False", "NotAccepted", "Exposed")
     assert arcade.get()["status"]["url"] == f"http://arcade.{arcade.namespace}.svc:8080"
     assert arcade.get("ingress")["spec"]["rules"][0]["host"] == "scores.example"
-    taken = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}}
-    arcade.patch(taken, "ingress", "arcade", "--subresource=status")
+    accepted = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}}
+    arcade.patch(accepted, "ingress", "arcade", "--subresource=status")
     arcade.wait("True", "Accepted", "Exposed")
     assert arcade.get()["status"]["url"] == "https://scores.example"
     arcade.patch({"spec": {"exposure": {"ingress": None}}})
-    wait_until(lambda: arcade.get("ingress") is None, PATIENCE, "no Ingress")
+    wait_until(lambda: arcade.get("ingress") is None, TIMEOUT, "no Ingress")
 
 
-def test_deletion_leaves_nothing(arcade):
+def test_deletion_with_operator_deletes_all_objects(arcade):
     arcade.delete()
-    gone(arcade)
+    wait_deleted(arcade)
 
 
-def test_deletion_leaves_nothing_without_the_operator_either(boards, operator):
-    boards.apply(leaderboard())
-    boards.wait()
+def test_deletion_without_operator_deletes_all_objects(leaderboards, operator):
+    leaderboards.apply(leaderboard())
+    leaderboards.wait()
     operator.close()
-    boards.delete()
-    gone(boards)
+    leaderboards.delete()
+    wait_deleted(leaderboards)
 
 
-def gone(boards: Boards) -> None:
-    wait_until(lambda: not boards.children(), PATIENCE, "nothing")
+def wait_deleted(leaderboards: Leaderboards) -> None:
+    wait_until(lambda: not leaderboards.owned_objects(), TIMEOUT, "no owned objects")
     pods = "app.kubernetes.io/instance=arcade"
-    wait_until(lambda: not boards.list("pod", pods), PATIENCE, "no pods")
+    wait_until(lambda: not leaderboards.list("pod", pods), TIMEOUT, "no pods")

@@ -1,4 +1,4 @@
-"""What the operator tells of each Leaderboard, and that it is gone with it."""
+"""The operator's metrics of a Leaderboard."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from leaderboard_operator.status import scaling_active
 
 KEY = ("games", "arcade")
 RESOURCES = Resources(limits={"memory": "512Mi"})
-NAMED = {"namespace": "games", "leaderboard": "arcade"}
+LABELS = {"namespace": "games", "leaderboard": "arcade"}
 STATUS = {"conditions": [{"type": "Ready", "status": "True"}], "version": "1.0", "readyReplicas": 1}
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    return metrics.registry.get_sample_value(f"leaderboard_operator_{name}", NAMED | labels)
+    return metrics.registry.get_sample_value(f"leaderboard_operator_{name}", LABELS | labels)
 
 
-def test_what_a_leaderboard_asks_for_and_has():
+def test_metrics_have_replicas_and_conditions():
     metrics = Metrics()
     metrics.set_replicas(KEY, desired=3, ready=1, max_replicas=10)
     metrics.set_status(KEY, STATUS)
@@ -31,32 +31,32 @@ def test_what_a_leaderboard_asks_for_and_has():
     assert value(metrics, "condition", condition="Ready", status="False") == 0
 
 
-def test_a_new_version_takes_the_old_one_s_place_and_so_does_no_autoscaling():
+def test_metrics_with_new_version_replace_old_series():
     metrics = Metrics()
-    for version, most in (("1.0", 10), ("1.1", None)):
-        metrics.set_replicas(KEY, desired=3, ready=1, max_replicas=most)
+    for version, max_replicas in (("1.0", 10), ("1.1", None)):
+        metrics.set_replicas(KEY, desired=3, ready=1, max_replicas=max_replicas)
         metrics.set_status(KEY, STATUS | {"version": version})
     assert [value(metrics, "info", version=version) for version in ("1.0", "1.1")] == [None, 1]
     assert value(metrics, "max_replicas") is None
 
 
 @pytest.mark.parametrize(
-    ("least", "active", "shown"), [(2, True, 1), (2, False, 0), (2, None, None), (None, None, None)]
+    ("min_replicas", "active", "value_of_active"), [(2, True, 1), (2, False, 0), (2, None, None), (None, None, None)]
 )
-def test_an_autoscaler_is_shown_as_it_reports(least, active, shown):
+def test_metrics_of_autoscaler_follow_its_status(min_replicas, active, value_of_active):
     metrics = Metrics()
     metrics.set_autoscaler(KEY, min_replicas=1, active=True)
-    metrics.set_autoscaler(KEY, min_replicas=least, active=active)
-    assert (value(metrics, "min_replicas"), value(metrics, "autoscaler_active")) == (least, shown)
+    metrics.set_autoscaler(KEY, min_replicas=min_replicas, active=active)
+    assert (value(metrics, "min_replicas"), value(metrics, "autoscaler_active")) == (min_replicas, value_of_active)
 
 
-def test_objectives_and_resources_are_those_of_the_newest_spec():
+def test_metrics_of_spec_replace_old_series():
     metrics = Metrics()
     for slo in (Slo(), Slo(availability="99.95", latency="1s")):
         metrics.set_spec(KEY, objective_targets(slo), numbers(RESOURCES))
     assert value(metrics, "objective", slo="availability", threshold="") == pytest.approx(0.9995)
-    shares = [value(metrics, "objective", slo="latency", threshold=each) for each in ("0.25", "1.0")]
-    assert shares == [None, 0.99]
+    ratios = [value(metrics, "objective", slo="latency", threshold=threshold) for threshold in ("0.25", "1.0")]
+    assert ratios == [None, 0.99]
     assert value(metrics, "objective", slo="propagation", threshold="0.5") == 0.99
     assert [value(metrics, "objective_seconds", slo=slo) for slo in ("latency", "propagation", "availability")] == [
         1.0,
@@ -79,11 +79,11 @@ def test_objectives_and_resources_are_those_of_the_newest_spec():
         ({"status": {"conditions": [{"type": "ScalingActive", "status": "Unknown"}]}}, False),
     ],
 )
-def test_scaling_active_is_what_the_autoscaler_reports(live, active):
+def test_scaling_active_follows_condition_of_autoscaler(live, active):
     assert scaling_active(live) is active
 
 
-def test_nothing_is_left_of_a_leaderboard_that_is_gone():
+def test_metrics_forget_removes_all_series():
     metrics = Metrics()
     metrics.set_replicas(KEY, desired=3, ready=1, max_replicas=10)
     metrics.set_status(KEY, STATUS)

@@ -1,4 +1,4 @@
-"""A fleet whose database is away is looked at seldom: the API server has others to serve."""
+"""An outage of the database: the load on the API server stays low."""
 
 from __future__ import annotations
 
@@ -16,52 +16,53 @@ import pytest
 
 from leaderboard_operator.reconcile import MAX_RECHECK_SECONDS, MIN_RECHECK_SECONDS, Defaults, Outcome, Reconciler
 from leaderboard_operator.status import Observed
-from tests.operator.boards import Boards
-from tests.operator.samples import board
-from tests.operator.test_leadership import counted, fleet, requests
-from tests.operator.test_status import LOST, NOW, deployment
+from tests.support.fleet import create_fleet, metric_sum, requests
+from tests.support.leaderboard_views import view
+from tests.support.leaderboards import Leaderboards
 from tests.support.operator import RELEASE
+from tests.support.status_cases import DATABASE_LOST, NOW, deployment
 from tests.support.wait import wait_until
 
 log = logging.getLogger(__name__)
 
 KEY = ("games", "arcade")
 
-MOST_REQUESTS = 0.3
-"""Requests a second that a Leaderboard in an outage may cost; it was 1.4 with a look every ten seconds."""
+MAX_REQUESTS = 0.3
+"""Maximum requests per second for a Leaderboard in an outage; without backoff there were 1.4."""
 
 HALF_MINUTE = 30
 
-AWAY = Observed(leaderboard=board(), generation=1, now=NOW, deployment=deployment(ready=0), pods=[LOST])
-"""The pods run, and their database does not answer."""
+OUTAGE = Observed(leaderboard=view(), generation=1, now=NOW, deployment=deployment(ready=0), pods=[DATABASE_LOST])
+"""Running pods whose database does not answer."""
 
 
 def waits(reconciler: Reconciler, changes: list[bool]) -> list[float]:
-    """Seconds until each next look, after looks that changed the status or did not."""
-    found = [reconciler._outcome(KEY, AWAY, changed=each) for each in changes]
-    assert all(isinstance(each, Outcome) and not each.failed and each.requeue_after is not None for each in found)
-    return [each.requeue_after for each in found]
+    """Seconds until the next reconcile, after reconciles that changed the status or did not."""
+    outcomes = [reconciler._outcome(KEY, OUTAGE, changed=change) for change in changes]
+    assert all(isinstance(outcome, Outcome) and not outcome.failed for outcome in outcomes)
+    assert all(outcome.requeue_after is not None for outcome in outcomes)
+    return [outcome.requeue_after for outcome in outcomes]
 
 
-def test_leaderboard_that_waits_for_its_database_is_looked_at_less_and_less_often():
+def test_requeue_after_of_unchanged_leaderboard_doubles_to_maximum():
     reconciler = Reconciler(None, None, Defaults(app_image="app:1"), enqueue=lambda key: None)
-    found = waits(reconciler, [True] + [False] * 8)
-    assert MIN_RECHECK_SECONDS <= found[0] <= 1.2 * MIN_RECHECK_SECONDS
-    assert all(1.6 * before <= after <= 2.4 * before for before, after in pairwise(found[:5]))
-    assert all(MAX_RECHECK_SECONDS <= each <= 1.2 * MAX_RECHECK_SECONDS for each in found[4:])
-    assert len(set(found[4:])) > 1, "those of one outage do not come at once"
-    (again,) = waits(reconciler, [True])
-    assert again <= 1.2 * MIN_RECHECK_SECONDS, "something happens"
+    seconds = waits(reconciler, [True] + [False] * 8)
+    assert MIN_RECHECK_SECONDS <= seconds[0] <= 1.2 * MIN_RECHECK_SECONDS
+    assert all(1.6 * before <= after <= 2.4 * before for before, after in pairwise(seconds[:5]))
+    assert all(MAX_RECHECK_SECONDS <= wait <= 1.2 * MAX_RECHECK_SECONDS for wait in seconds[4:])
+    assert len(set(seconds[4:])) > 1, "jitter"
+    (after_change,) = waits(reconciler, [True])
+    assert after_change <= 1.2 * MIN_RECHECK_SECONDS
 
 
 class Kubelet:
-    """Says of pods that they are not ready, over one connection."""
+    """Writes the status of unready pods, over one connection."""
 
-    def __init__(self, boards: Boards) -> None:
-        folder, place = boards.cluster.folder, urlsplit(boards.cluster.url)
+    def __init__(self, leaderboards: Leaderboards) -> None:
+        folder, url = leaderboards.cluster.folder, urlsplit(leaderboards.cluster.url)
         tls = ssl.create_default_context(cafile=str(folder / "ca.crt"))
         tls.load_cert_chain(folder / "admin.crt", folder / "admin.key")
-        self._connection = http.client.HTTPSConnection(str(place.hostname), place.port, timeout=60, context=tls)
+        self._connection = http.client.HTTPSConnection(str(url.hostname), url.port, timeout=60, context=tls)
 
     def unready(self, pod: dict[str, Any]) -> None:
         meta, since = pod["metadata"], datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -77,63 +78,63 @@ class Kubelet:
         headers = {"Content-Type": "application/merge-patch+json"}
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status"
         self._connection.request("PATCH", path, json.dumps({"status": status}), headers)
-        answer = self._connection.getresponse()
-        answer.read()
-        assert answer.status == 200
+        response = self._connection.getresponse()
+        response.read()
+        assert response.status == 200
 
     def close(self) -> None:
         self._connection.close()
 
 
-def reason(found: dict[str, Any]) -> str:
-    conditions = found.get("status", {}).get("conditions", [])
-    return next((each["reason"] for each in conditions if each["type"] == "Ready"), "")
+def reason(live: dict[str, Any]) -> str:
+    conditions = live.get("status", {}).get("conditions", [])
+    return next((row["reason"] for row in conditions if row["type"] == "Ready"), "")
 
 
 def rates(entries: list[dict[str, Any]], start: datetime, seconds: int) -> list[float]:
-    """Requests a second in each half minute."""
+    """Requests per second in each half minute."""
     counts = [0] * (seconds // HALF_MINUTE)
-    for each in entries:
-        at = (datetime.fromisoformat(each["requestReceivedTimestamp"]) - start).total_seconds()
-        if 0 <= at < seconds:
-            counts[int(at) // HALF_MINUTE] += 1
+    for entry in entries:
+        time_ = (datetime.fromisoformat(entry["requestReceivedTimestamp"]) - start).total_seconds()
+        if 0 <= time_ < seconds:
+            counts[int(time_) // HALF_MINUTE] += 1
     return [round(count / HALF_MINUTE, 1) for count in counts]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("count", "silence"), [(50, 120), (200, 480)])
-def test_outage_of_a_fleet_asks_little_of_the_api_server(install, run_operator, boards, count, silence):
-    operator = run_operator(install(watch=(boards.namespace,)))
-    fleet(boards, count, operator.keep_running)
+def test_outage_of_fleet_causes_few_requests(install, run_operator, leaderboards, count, silence):
+    operator = run_operator(install(watch=(leaderboards.namespace,)))
+    create_fleet(leaderboards, count, operator.keep_running)
     account = f"{RELEASE}-leaderboard-operator"
-    start, mark = time.monotonic(), boards.cluster.audit_mark()
-    kubelet = Kubelet(boards)
-    for pod in boards.list("pod"):
+    start, mark = time.monotonic(), leaderboards.cluster.audit_mark()
+    kubelet = Kubelet(leaderboards)
+    for pod in leaderboards.list("pod"):
         kubelet.unready(pod)
     kubelet.close()
 
-    def told() -> bool:
+    def reported() -> bool:
         operator.keep_running()
-        return sum(reason(each) == "NotAnswering" for each in boards.list("leaderboard")) == count
+        return sum(reason(live) == "NotAnswering" for live in leaderboards.list("leaderboard")) == count
 
-    wait_until(told, 600, "the outage in each status", pause=2.0)
+    wait_until(reported, 600, "the outage in each status", pause=2.0)
     seconds = time.monotonic() - start
-    burst = len(requests(boards.cluster, mark, account))
+    burst = len(requests(leaderboards.cluster, mark, account))
     reconciles = "controller_runtime_reconcile_time_seconds_count"
-    before, quiet, began = counted(operator, reconciles), boards.cluster.audit_mark(), datetime.now(UTC)
+    before, quiet, began = metric_sum(operator, reconciles), leaderboards.cluster.audit_mark(), datetime.now(UTC)
     restarts = operator.restarts
     end = time.monotonic() + silence
-    while time.monotonic() < end:  # what is counted is what the operator does when nothing happens
+    while time.monotonic() < end:  # counts the requests without a change
         operator.keep_running()
         time.sleep(1)
-    found = requests(boards.cluster, quiet, account)
-    rate = len(found) / silence
-    looks = counted(operator, reconciles) - (before if operator.restarts == restarts else 0)
+    entries = requests(leaderboards.cluster, quiet, account)
+    rate = len(entries) / silence
+    rechecks = metric_sum(operator, reconciles) - (before if operator.restarts == restarts else 0)
     log.info(
-        "%d Leaderboards: %d requests in the first %.0f s of the outage, then %.1f a second, %.0f looks in %d s; "
-        "a second in each half minute: %s; the operator was restarted %d times",
-        *(count, burst, seconds, rate, looks, silence, rates(found, began, silence), operator.restarts),
+        "%d Leaderboards: %d requests in the first %.0f s, then %.1f per second, %.0f reconciles in %d s; "
+        "per second in each half minute: %s; the operator was restarted %d times",
+        *(count, burst, seconds, rate, rechecks, silence, rates(entries, began, silence), operator.restarts),
     )
-    assert looks < count * (silence / MIN_RECHECK_SECONDS) / 3
-    assert rate < count * MOST_REQUESTS
+    assert rechecks < count * (silence / MIN_RECHECK_SECONDS) / 3
+    assert rate < count * MAX_REQUESTS

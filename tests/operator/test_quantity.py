@@ -1,4 +1,4 @@
-"""Quantities of Kubernetes."""
+"""Conversion of Kubernetes quantities to numbers."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from leaderboard_operator.spec.quantity import number, numbers
         ("1Ei", 2**60),
     ],
 )
-def test_number_of_a_quantity_is_its_value(text, value):
+def test_number_of_quantity_is_its_value(text, value):
     assert number(text) == pytest.approx(value, rel=1e-12)
 
 
 @pytest.mark.parametrize("text", ["", "Mi", "1 Gi", "1mi", "1KI", "1kB", "--1", "1e", "one"])
-def test_number_of_anything_else_raises(text):
+def test_number_of_invalid_quantity_raises(text):
     with pytest.raises(ValueError, match="not a quantity"):
         number(text)
 
 
-def test_numbers_are_those_of_cpu_and_memory_that_kubernetes_accepts():
-    asked = Resources(
+def test_numbers_omit_other_resources_and_invalid_quantities():
+    resources = Resources(
         requests={"cpu": "250m", "memory": "1Gi", "nvidia.com/gpu": "1"}, limits={"memory": "2 Gi", "cpu": "1"}
     )
-    assert numbers(asked) == {("cpu", "request"): 0.25, ("memory", "request"): 2**30, ("cpu", "limit"): 1.0}
+    assert numbers(resources) == {("cpu", "request"): 0.25, ("memory", "request"): 2**30, ("cpu", "limit"): 1.0}
 
 
-def test_quantity_that_is_no_number_of_this_world_is_left_out():
+def test_numbers_omit_overflowing_quantity():
     assert numbers(Resources(requests={"cpu": "1E999999999"}, limits={"cpu": "1"})) == {("cpu", "limit"): 1.0}

@@ -1,6 +1,6 @@
-"""Each builder against its golden objects, and what the service itself makes of its settings.
+"""The builders against golden objects, and the service with the built settings.
 
-After a change that is meant: `python -m tests.operator.test_resources` writes them anew.
+`python -m tests.operator.test_resources` writes the golden objects.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from leaderboard_operator.resources import KINDS
 from leaderboard_operator.resources.drop_job import DATABASE_KEPT, drop_job
 from leaderboard_operator.resources.networking import METRICS_SUFFIX, metrics_service
 from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA
-from tests.operator.boards import spec
-from tests.operator.samples import BOARDS, PUBLIC_KEY, board
 from tests.support.certificates import write_pair
+from tests.support.leaderboard_views import PUBLIC_KEY, VIEWS, view
+from tests.support.leaderboards import spec
 from tornado_app.cli import database
 from tornado_app.config import load_config
 
 GOLDEN = Path(__file__).parent / "golden"
 
-CASES = [(name, kind) for name in BOARDS for kind in KINDS]
+CASES = [(name, kind) for name in VIEWS for kind in KINDS]
 
 
 def golden(name: str, kind) -> str:
@@ -33,25 +33,25 @@ def golden(name: str, kind) -> str:
 
 
 def text(name: str, kind) -> str:
-    return yaml.safe_dump(kind.build(BOARDS[name]), sort_keys=True, width=120)
+    return yaml.safe_dump(kind.build(VIEWS[name]), sort_keys=True, width=120)
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES, ids=[golden(*case) for case in CASES])
-def test_the_object_is_the_golden_one(name, kind):
+def test_built_object_equals_golden_one(name, kind):
     assert text(name, kind) == (GOLDEN / f"{golden(name, kind)}.yaml").read_text(encoding="utf-8")
 
 
-def test_there_is_no_golden_object_too_many():
+def test_golden_objects_have_no_leftovers():
     assert {path.stem for path in GOLDEN.iterdir()} == {golden(*case) for case in CASES}
 
 
-def test_every_kind_is_built_by_some_board():
-    assert all(any(kind.build(each) for each in BOARDS.values()) for kind in KINDS)
+def test_kinds_are_all_built():
+    assert all(any(kind.build(leaderboard) for leaderboard in VIEWS.values()) for kind in KINDS)
 
 
-@pytest.mark.parametrize("name", BOARDS)
-def test_the_service_takes_its_settings(name, tmp_path):
-    """The container's environment names the settings, and each is known and has a value that the service accepts."""
+@pytest.mark.parametrize("name", VIEWS)
+def test_service_accepts_built_settings(name, tmp_path):
+    """The environment of the container names the settings file, and the service accepts its content."""
     (build,) = (kind.build for kind in KINDS if kind.plural == "configmaps")
     jwk = {"kty": "oct", "kid": "a", "alg": "HS256", "k": token_urlsafe(32)}
     keys = {"jwt-key": token_urlsafe(32), "proof-key": PUBLIC_KEY if name == "full" else token_urlsafe(32)}
@@ -63,88 +63,82 @@ def test_the_service_takes_its_settings(name, tmp_path):
     write_pair(tmp_path / "tls.crt", tmp_path / "tls.key", serial=1)
     parts = ("leaderboard/config", "leaderboard/secrets", "tls")
     moves = [(f"/etc/{part}", str(tmp_path)) for part in parts]
-    for file, content in build(BOARDS[name])["data"].items():
+    for file, content in build(VIEWS[name])["data"].items():
         for inside, here in moves:
             content = content.replace(inside, here)
         (tmp_path / file).write_text(content)
-    config = load_config({}, {"LEADERBOARD_CONFIG": environment(BOARDS[name])["LEADERBOARD_CONFIG"].replace(*moves[0])})
+    config = load_config({}, {"LEADERBOARD_CONFIG": environment(VIEWS[name])["LEADERBOARD_CONFIG"].replace(*moves[0])})
     assert config.action_points.get("level_complete") == 50
     assert (config.port, config.metrics_port) == (8080, 8081)
 
 
-def environment(board):
-    """The variables of the container that have a value of their own, in the order of the container."""
+def environment(leaderboard):
+    """The variables of the container that have a value."""
     (build,) = (kind.build for kind in KINDS if kind.plural == "deployments")
-    container = build(board)["spec"]["template"]["spec"]["containers"][0]
-    return {each["name"]: each["value"] for each in container["env"] if "value" in each}
+    container = build(leaderboard)["spec"]["template"]["spec"]["containers"][0]
+    return {row["name"]: row["value"] for row in container["env"] if "value" in row}
 
 
-@pytest.mark.parametrize(("name", "scheme"), [("least", None), ("routed", "HTTPS")])
-def test_only_readiness_asks_the_port_of_clients(name, scheme):
-    """The metrics port opens first, so a start that waits for an index lives; full sockets cannot fail it either."""
+@pytest.mark.parametrize(("name", "scheme"), [("minimal", None), ("routed", "HTTPS")])
+def test_probes_except_readiness_use_metrics_port(name, scheme):
+    """The metrics port opens before an index is built, and accepts connections when sockets fill the clients' port."""
     (build,) = (kind.build for kind in KINDS if kind.plural == "deployments")
-    container = build(BOARDS[name])["spec"]["template"]["spec"]["containers"][0]
-    asked = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")}
-    assert {probe: each["port"] for probe, each in asked.items()} == {
+    container = build(VIEWS[name])["spec"]["template"]["spec"]["containers"][0]
+    probes = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")}
+    assert {probe: target["port"] for probe, target in probes.items()} == {
         "startup": "metrics",
         "readiness": "http",
         "liveness": "metrics",
     }
-    assert [each.get("scheme") for each in asked.values()] == [None, scheme, None]
+    assert [target.get("scheme") for target in probes.values()] == [None, scheme, None]
 
 
-def test_replicas_keep_to_the_autoscalers_bounds():
+def test_replicas_with_autoscaler_stay_within_bounds():
     scaled = {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}
-    assert [board(spec(replicas=n, **scaled)).replicas for n in (0, 1, 4, 9)] == [0, 3, 4, 5]
+    assert [view(spec(replicas=n, **scaled)).replicas for n in (0, 1, 4, 9)] == [0, 3, 4, 5]
 
 
-def test_zero_replicas_with_an_autoscaler_is_no_pod_and_no_autoscaler():
-    (build,) = (kind.build for kind in KINDS if kind.plural == "horizontalpodautoscalers")
-    scaled = {"autoscaling": {"minReplicas": 3, "maxReplicas": 5}}
-    assert build(board(spec(replicas=1, **scaled))) is not None
-    zero = board(spec(replicas=0, **scaled))
-    assert (build(zero), zero.replicas, zero.max_replicas) == (None, 0, None)
-
-
-def test_drop_job_refers_to_nothing_that_goes_with_the_leaderboard():
-    for each in BOARDS.values():
-        job = drop_job(each)
+def test_drop_job_refers_to_no_owned_object():
+    for leaderboard in VIEWS.values():
+        job = drop_job(leaderboard)
         pod = job["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         assert "ownerReferences" not in job["metadata"]
         assert pod["automountServiceAccountToken"] is False
-        assert pod.get("serviceAccountName") != each.name
-        assert container["image"] == each.image
-        assert {name["name"] for name in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+        assert pod.get("serviceAccountName") != leaderboard.name
+        assert container["image"] == leaderboard.image
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
         assert not any("configMap" in volume for volume in pod["volumes"] if volume["name"] == "config")
         (secrets,) = (volume for volume in pod["volumes"] if volume["name"] == "secrets")
         files = {
-            item["path"] for each in secrets["projected"]["sources"] for item in next(iter(each.values()))["items"]
+            item["path"] for source in secrets["projected"]["sources"] for item in next(iter(source.values()))["items"]
         }
         assert {MONGODB_URI} <= files <= {MONGODB_URI, TRUSTED_CA}
         labels = job["spec"]["template"]["metadata"]["labels"]
-        assert not labels.items() >= each.selector.items(), "neither the Service nor the budget counts it"
+        assert not labels.items() >= leaderboard.selector.items(), (
+            "Services and the PodDisruptionBudget must not select it"
+        )
         assert len(job["metadata"]["name"]) <= 63
 
 
-def test_drop_job_knows_the_exit_code_of_the_service():
+def test_drop_job_exit_code_equals_that_of_command():
     assert DATABASE_KEPT == database.KEPT
 
 
-@pytest.mark.parametrize(("scaling", "most"), [(None, None), ((2, 5), 5), ((5, 5), None)])
-def test_an_autoscaler_without_a_choice_has_no_limit_to_be_told_of(scaling, most):
-    scaled = {} if scaling is None else {"autoscaling": {"minReplicas": scaling[0], "maxReplicas": scaling[1]}}
-    assert board(spec(**scaled)).max_replicas == most
+@pytest.mark.parametrize(("bounds", "max_replicas"), [(None, None), ((2, 5), 5), ((5, 5), None)])
+def test_max_replicas_without_range_is_none(bounds, max_replicas):
+    scaled = {} if bounds is None else {"autoscaling": {"minReplicas": bounds[0], "maxReplicas": bounds[1]}}
+    assert view(spec(**scaled)).max_replicas == max_replicas
 
 
-def test_a_changed_setting_is_another_configmap():
+def test_configmap_with_changed_setting_has_other_name():
     (build,) = (kind.build for kind in KINDS if kind.plural == "configmaps")
-    names = {build(board(spec(live={"maxConnections": n})))["metadata"]["name"] for n in (1, 2, 2)}
+    names = {build(view(spec(live={"maxConnections": n})))["metadata"]["name"] for n in (1, 2, 2)}
     assert len(names) == 2
 
 
 if __name__ == "__main__":
     for path in GOLDEN.iterdir():
         path.unlink()
-    for each, one in CASES:
-        (GOLDEN / f"{golden(each, one)}.yaml").write_text(text(each, one), encoding="utf-8")
+    for case in CASES:
+        (GOLDEN / f"{golden(*case)}.yaml").write_text(text(*case), encoding="utf-8")

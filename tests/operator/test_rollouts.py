@@ -1,4 +1,4 @@
-"""Updates by a newer operator take turns; what a Leaderboard's own change asks for happens at once."""
+"""Rollouts after an upgrade of the operator are limited; rollouts of a changed Leaderboard start at once."""
 
 from __future__ import annotations
 
@@ -14,49 +14,48 @@ from leaderboard_operator.metrics import Metrics
 from leaderboard_operator.owned_objects import LiveObjects
 from leaderboard_operator.reconcile import Defaults, Reconciler
 from leaderboard_operator.resources.configmap import config_map
-from leaderboard_operator.resources.deployment import deployment
+from leaderboard_operator.resources.deployment import deployment, non_defaults
 from leaderboard_operator.resources.view import LeaderboardView
 from leaderboard_operator.rollouts import ChangeSource, Rollouts, change_source, kept
-from tests.operator.boards import PATIENCE, Boards, leaderboard, secret, spec
-from tests.operator.samples import FULL, UID, board
+from tests.support.leaderboard_views import FULL, UID, view
+from tests.support.leaderboards import TIMEOUT, Leaderboards, leaderboard, secret, spec
 from tests.support.operator import Operator
 from tests.support.wait import wait_until
 
 Object = dict[str, Any]
 
-LIVE = deployment(board())
+LIVE = deployment(view())
 
-CAUSES: list[tuple[LeaderboardView, ChangeSource]] = [
-    (board(), ChangeSource.NONE),
-    (board(spec(replicas=7)), ChangeSource.NONE),
-    (board(spec(update="Manual", paused=True)), ChangeSource.NONE),
-    (board(image="leaderboard-app:1.3.0"), ChangeSource.OPERATOR),
-    (board(spec(replicas=7, update="Manual"), image="leaderboard-app:1.3.0"), ChangeSource.OPERATOR),
-    (board(secrets_hash="6f"), ChangeSource.LEADERBOARD),
-    (board(spec(live={"maxConnections": 5})), ChangeSource.LEADERBOARD),
-    (board(spec(image="a:2"), image="a:2"), ChangeSource.LEADERBOARD),
-    (board(spec(settings={"auto_register": True}), image="leaderboard-app:1.3.0"), ChangeSource.LEADERBOARD),
+CHANGES: list[tuple[LeaderboardView, ChangeSource]] = [
+    (view(), ChangeSource.NONE),
+    (view(spec(replicas=7)), ChangeSource.NONE),
+    (view(spec(update="Manual", paused=True)), ChangeSource.NONE),
+    (view(image="leaderboard-app:1.3.0"), ChangeSource.OPERATOR),
+    (view(spec(replicas=7, update="Manual"), image="leaderboard-app:1.3.0"), ChangeSource.OPERATOR),
+    (view(secrets_hash="6f"), ChangeSource.LEADERBOARD),
+    (view(spec(live={"maxConnections": 5})), ChangeSource.LEADERBOARD),
+    (view(spec(image="a:2"), image="a:2"), ChangeSource.LEADERBOARD),
+    (view(spec(settings={"auto_register": True}), image="leaderboard-app:1.3.0"), ChangeSource.LEADERBOARD),
 ]
 
 
-@pytest.mark.parametrize(("wanted", "expected"), CAUSES)
-def test_cause_of_other_pods(wanted, expected):
+@pytest.mark.parametrize(("wanted", "expected"), CHANGES)
+def test_change_source_of_changed_pods(wanted, expected):
     assert change_source(wanted, LIVE) is expected
 
 
-def test_pods_that_are_not_there_yet_are_the_leaderboards_own_wish():
-    assert change_source(board(), None) is ChangeSource.LEADERBOARD
+def test_change_source_without_deployment_is_leaderboard():
+    assert change_source(view(), None) is ChangeSource.LEADERBOARD
 
 
-def test_deployment_of_an_older_operator_without_annotations_is_updated_in_turn():
-    """It tells nothing of what was asked; a Leaderboard cannot have changed all at once."""
+def test_change_source_without_annotations_is_operator():
     old = msgspec.json.decode(msgspec.json.encode(LIVE))
     del old["metadata"]["annotations"]
-    assert change_source(board(), old) is ChangeSource.OPERATOR
+    assert change_source(view(), old) is ChangeSource.OPERATOR
 
 
-def test_held_pods_stay_as_they_are_and_the_rest_follows_the_spec():
-    wanted = board(spec(replicas=9), image="leaderboard-app:1.3.0")
+def test_deployment_with_kept_pods_follows_spec_otherwise():
+    wanted = view(spec(replicas=9), image="leaderboard-app:1.3.0")
     built = deployment(msgspec.structs.replace(wanted, kept=kept(LIVE)))
     assert built["spec"]["template"] == LIVE["spec"]["template"]
     assert built["metadata"]["annotations"] == LIVE["metadata"]["annotations"]
@@ -64,58 +63,59 @@ def test_held_pods_stay_as_they_are_and_the_rest_follows_the_spec():
     assert change_source(wanted, built) is ChangeSource.OPERATOR
 
 
-def boards_of(count: int, **changes: Any) -> list[LeaderboardView]:
-    return [board(spec(**changes), name=f"b{n}", image="leaderboard-app:1.3.0") for n in range(count)]
+def views_of(count: int, **changes: Any) -> list[LeaderboardView]:
+    return [view(spec(**changes), name=f"b{n}", image="leaderboard-app:1.3.0") for n in range(count)]
 
 
-def reasons(turns: Rollouts, those: list[LeaderboardView]) -> list[str]:
-    found = [turns.hold(each, deployment(board(name=each.name))) for each in those]
-    return [each.reason if each else "" for each in found]
+def hold_reasons(rollouts: Rollouts, leaderboards: list[LeaderboardView]) -> list[str]:
+    """The reason for which each rollout is held; empty if it may start."""
+    explanations = [rollouts.hold(item, deployment(view(name=item.name))) for item in leaderboards]
+    return [explanation.reason if explanation else "" for explanation in explanations]
 
 
-@pytest.mark.parametrize(("limit", "go"), [(0, 4), (1, 1), (3, 3), (9, 4)])
-def test_no_more_than_the_limit_are_updated_at_once(limit, go):
-    assert reasons(Rollouts(limit, print), boards_of(4)) == [""] * go + ["UpdateWaits"] * (4 - go)
+@pytest.mark.parametrize(("limit", "started"), [(0, 4), (1, 1), (3, 3), (9, 4)])
+def test_rollouts_above_limit_wait(limit, started):
+    assert hold_reasons(Rollouts(limit, print), views_of(4)) == [""] * started + ["UpdateWaits"] * (4 - started)
 
 
-def test_turn_goes_to_one_that_waits_when_a_rollout_ends():
-    called: list[tuple[str, str]] = []
-    turns, (first, second, third) = Rollouts(1, called.append), boards_of(3)
-    assert reasons(turns, [first, second, third]) == ["", "UpdateWaits", "UpdateWaits"]
-    turns.update(first, ended=False)
-    assert called == []
-    turns.update(first, ended=True)
-    assert called == [("games", "b1")]
-    assert reasons(turns, [third, second]) == ["", "UpdateWaits"]
-    turns.forget(("games", "b2"))
-    assert called == [("games", "b1"), ("games", "b1")]
+def test_rollout_ended_enqueues_waiting_one():
+    enqueued: list[tuple[str, str]] = []
+    rollouts, (first, second, third) = Rollouts(1, enqueued.append), views_of(3)
+    assert hold_reasons(rollouts, [first, second, third]) == ["", "UpdateWaits", "UpdateWaits"]
+    rollouts.update(first, ended=False)
+    assert enqueued == []
+    rollouts.update(first, ended=True)
+    assert enqueued == [("games", "b1")]
+    assert hold_reasons(rollouts, [third, second]) == ["", "UpdateWaits"]
+    rollouts.forget(("games", "b2"))
+    assert enqueued == [("games", "b1"), ("games", "b1")]
 
 
-def test_two_turns_that_come_free_at_once_go_to_two():
-    called: list[tuple[str, str]] = []
-    turns, (first, second, third, fourth) = Rollouts(2, called.append), boards_of(4)
-    assert reasons(turns, [first, second, third, fourth]) == ["", "", "UpdateWaits", "UpdateWaits"]
-    turns.update(first, ended=True)
-    turns.update(second, ended=True)
-    assert set(called) == {("games", "b2")}
-    assert reasons(turns, [third]) == [""]
-    assert called[-1] == ("games", "b3")
+def test_two_rollouts_ended_enqueue_two_waiting_ones():
+    enqueued: list[tuple[str, str]] = []
+    rollouts, (first, second, third, fourth) = Rollouts(2, enqueued.append), views_of(4)
+    assert hold_reasons(rollouts, [first, second, third, fourth]) == ["", "", "UpdateWaits", "UpdateWaits"]
+    rollouts.update(first, ended=True)
+    rollouts.update(second, ended=True)
+    assert set(enqueued) == {("games", "b2")}
+    assert hold_reasons(rollouts, [third]) == [""]
+    assert enqueued[-1] == ("games", "b3")
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"paused": True}, {"update": "Manual"}, {"live": {"maxConnections": 5}}],
-    ids=lambda each: next(iter(each)),
+    ids=lambda changes: next(iter(changes)),
 )
-def test_turn_that_is_not_needed_any_more_goes_to_the_next(changes):
-    called: list[tuple[str, str]] = []
-    turns, (first, second, third) = Rollouts(1, called.append), boards_of(3)
-    reasons(turns, [first, second, third])
-    turns.update(first, ended=True)
-    changed = board(spec(**changes), name="b1", image="leaderboard-app:1.3.0")
-    turns.hold(changed, deployment(board(name="b1")))
-    assert called == [("games", "b1"), ("games", "b2")]
-    assert reasons(turns, [third]) == [""]
+def test_rollout_not_needed_any_more_enqueues_next(changes):
+    enqueued: list[tuple[str, str]] = []
+    rollouts, (first, second, third) = Rollouts(1, enqueued.append), views_of(3)
+    hold_reasons(rollouts, [first, second, third])
+    rollouts.update(first, ended=True)
+    changed = view(spec(**changes), name="b1", image="leaderboard-app:1.3.0")
+    rollouts.hold(changed, deployment(view(name="b1")))
+    assert enqueued == [("games", "b1"), ("games", "b2")]
+    assert hold_reasons(rollouts, [third]) == [""]
 
 
 ROLLED_OUT = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
@@ -131,32 +131,32 @@ ROLLED_OUT = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "rea
         ({}, True),
     ],
 )
-def test_rollout_that_a_new_leader_finds_under_way_counts(status, waits):
-    called: list[tuple[str, str]] = []
-    reconciler = Reconciler(None, Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=called.append)
-    first, second = boards_of(2)
+def test_rollout_of_earlier_leader_counts(status, waits):
+    enqueued: list[tuple[str, str]] = []
+    reconciler = Reconciler(None, Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=enqueued.append)
+    first, second = views_of(2)
     live = {**deployment(first), "status": status}
     live["metadata"]["generation"], live["spec"]["replicas"] = 1, 2
     reconciler.inherit_rollouts({("games", "b0"): live})
-    assert reasons(reconciler._rollouts, [second]) == ["UpdateWaits" if waits else ""]
+    assert hold_reasons(reconciler._rollouts, [second]) == ["UpdateWaits" if waits else ""]
     reconciler._rollouts.update(first, ended=True)
-    assert called == ([("games", "b1")] if waits else [])
+    assert enqueued == ([("games", "b1")] if waits else [])
 
 
-def test_boards_that_a_new_leader_finds_unready_do_not_all_roll():
-    """As in an outage of their database: each counts until it was looked at, and none has a turn by that."""
-    turns, those = Rollouts(2, print), boards_of(4)
-    for each in those:
-        turns.inherit((each.namespace, each.name))
-    assert reasons(turns, those) == ["UpdateWaits"] * 4
-    turns.update(those[0], ended=True)
-    turns.update(those[1], ended=True)
-    turns.update(those[2], ended=True)
-    assert reasons(turns, those) == ["", "UpdateWaits", "UpdateWaits", ""], "two, one of them the last that counts"
+def test_rollouts_of_earlier_leader_do_not_all_start():
+    """In an outage all Deployments are unready. Each counts until its reconcile, without being a rollout."""
+    rollouts, leaderboards = Rollouts(2, print), views_of(4)
+    for item in leaderboards:
+        rollouts.inherit((item.namespace, item.name))
+    assert hold_reasons(rollouts, leaderboards) == ["UpdateWaits"] * 4
+    rollouts.update(leaderboards[0], ended=True)
+    rollouts.update(leaderboards[1], ended=True)
+    rollouts.update(leaderboards[2], ended=True)
+    assert hold_reasons(rollouts, leaderboards) == ["", "UpdateWaits", "UpdateWaits", ""]
 
 
 class OneLeaderboard:
-    """An API server that has one Leaderboard, its Secrets, and nothing else."""
+    """An API server with one Leaderboard and its Secrets."""
 
     def __init__(self, **live: Any) -> None:
         meta = {"namespace": "games", "name": "arcade", "uid": UID, "generation": 2, "resourceVersion": "1"}
@@ -191,99 +191,99 @@ DELETED = {"deletionTimestamp": "2026-11-29T20:00:00Z", "finalizers": [deletion.
     ],
     ids=["paused", "invalid", "being deleted"],
 )
-async def test_turn_of_a_leaderboard_that_does_not_go_on_is_the_next_ones(live):
-    called: list[tuple[str, str]] = []
+async def test_rollout_of_stopped_leaderboard_enqueues_next(live):
+    enqueued: list[tuple[str, str]] = []
     reconciler = Reconciler(
-        OneLeaderboard(**live), Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=called.append
+        OneLeaderboard(**live), Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=enqueued.append
     )
-    reconciler._rollouts.update(board(), ended=False)
-    assert reasons(reconciler._rollouts, boards_of(1)) == ["UpdateWaits"]
+    reconciler._rollouts.update(view(), ended=False)
+    assert hold_reasons(reconciler._rollouts, views_of(1)) == ["UpdateWaits"]
     await reconciler.reconcile(("games", "arcade"))
-    assert called == [("games", "b0")]
-    assert reasons(reconciler._rollouts, boards_of(1)) == [""]
+    assert enqueued == [("games", "b0")]
+    assert hold_reasons(reconciler._rollouts, views_of(1)) == [""]
 
 
-async def test_turn_of_a_leaderboard_whose_reconciles_fail_is_the_next_ones():
-    called: list[tuple[str, str]] = []
+async def test_rollout_of_failing_leaderboard_enqueues_next():
+    enqueued: list[tuple[str, str]] = []
     reconciler = Reconciler(
-        OneLeaderboard(), Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=called.append
+        OneLeaderboard(), Metrics(), Defaults(app_image="a:2", max_rollouts=1), enqueue=enqueued.append
     )
-    reconciler._rollouts.update(board(), ended=False)
-    assert reasons(reconciler._rollouts, boards_of(1)) == ["UpdateWaits"]
+    reconciler._rollouts.update(view(), ended=False)
+    assert hold_reasons(reconciler._rollouts, views_of(1)) == ["UpdateWaits"]
     await reconciler.report(("games", "arcade"), "500 InternalError: webhook")
-    assert called == [("games", "b0")]
+    assert enqueued == [("games", "b0")]
 
 
-@pytest.mark.parametrize("there", [True, False])
-async def test_pods_whose_config_map_is_gone_are_updated_at_once(there):
-    """They could not start again, on another node or after an eviction."""
+@pytest.mark.parametrize("exists", [True, False])
+async def test_rollout_without_configmap_starts_at_once(exists):
+    """Without the ConfigMap the pods could not restart on another node or after an eviction."""
     reconciler = Reconciler(OneLeaderboard(), Metrics(), Defaults(app_image="a:2"), enqueue=print)
-    settings = config_map(board())["metadata"]["name"]
-    found = LiveObjects((), {("deployments", "arcade"): LIVE, **({("configmaps", settings): {}} if there else {})})
-    made, pending = reconciler._hold_rollout(board(spec(update="Manual"), image="leaderboard-app:1.3.0"), found)
-    assert (pending is not None, made.kept is not None) == (there, there)
+    settings = config_map(view())["metadata"]["name"]
+    live = LiveObjects((), {("deployments", "arcade"): LIVE, **({("configmaps", settings): {}} if exists else {})})
+    item, pending = reconciler._hold_rollout(view(spec(update="Manual"), image="leaderboard-app:1.3.0"), live)
+    assert (pending is not None, item.kept is not None) == (exists, exists)
 
 
-def test_manual_update_waits_for_the_spec():
-    (manual,) = boards_of(1, update="Manual")
-    turns = Rollouts(0, print)
-    assert reasons(turns, [manual]) == ["UpdateHeld"]
-    changed = board(spec(update="Manual", live={"maxConnections": 5}), image="leaderboard-app:1.3.0")
-    assert turns.hold(changed, LIVE) is None
+def test_rollout_with_manual_update_waits_for_spec_change():
+    (manual,) = views_of(1, update="Manual")
+    rollouts = Rollouts(0, print)
+    assert hold_reasons(rollouts, [manual]) == ["UpdateHeld"]
+    changed = view(spec(update="Manual", live={"maxConnections": 5}), image="leaderboard-app:1.3.0")
+    assert rollouts.hold(changed, LIVE) is None
 
 
-def test_hash_of_a_full_spec_holds_what_is_asked_and_no_defaults():
-    from leaderboard_operator.resources.deployment import non_defaults
-
-    found = non_defaults(board(FULL).spec)
-    assert found["rateLimit"] == {"updates": 5, "window": "1m", "maxPointsPerWindow": 1000}
-    assert "replicas" not in found
-    assert "paused" not in found
+def test_non_defaults_of_spec_omit_replicas_and_paused():
+    fields = non_defaults(view(FULL).spec)
+    assert fields["rateLimit"] == {"updates": 5, "window": "1m", "maxPointsPerWindow": 1000}
+    assert "replicas" not in fields
+    assert "paused" not in fields
 
 
-def image_of(boards: Boards, name: str) -> str:
-    return boards.get("deployment", name)["spec"]["template"]["spec"]["containers"][0]["image"]
+def image_of(leaderboards: Leaderboards, name: str) -> str:
+    return leaderboards.get("deployment", name)["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
-def rolls(boards: Boards, name: str) -> bool:
-    live = boards.get("deployment", name)
+def rolling_out(leaderboards: Leaderboards, name: str) -> bool:
+    live = leaderboards.get("deployment", name)
     status = live.get("status", {})
-    seen = status.get("observedGeneration", 0) >= live["metadata"]["generation"]
+    observed = status.get("observedGeneration", 0) >= live["metadata"]["generation"]
     ready = status.get("availableReplicas", 0) == status.get("updatedReplicas", 0) == live["spec"]["replicas"]
-    return not (seen and ready and status.get("replicas") == live["spec"]["replicas"])
+    return not (observed and ready and status.get("replicas") == live["spec"]["replicas"])
 
 
-def test_newer_operator_updates_one_leaderboard_after_another(boards, install, run_operator: Callable[..., Operator]):
-    """A newer operator is one with another image for Leaderboards that name none, and a limit of one at a time."""
+def test_newer_operator_rolls_out_one_leaderboard_at_a_time(
+    leaderboards, install, run_operator: Callable[..., Operator]
+):
+    """The newer operator has another default image, and a limit of one rollout."""
     names = ["one", "two", "three"]
-    installation = install(watch=(boards.namespace,))
+    installation = install(watch=(leaderboards.namespace,))
     operator = run_operator(installation)
     for number, name in enumerate([*names, "manual"]):
         changes = {"rollout": {"minReadySeconds": 2}, **({"update": "Manual"} if name == "manual" else {})}
         database = {**spec()["database"], "name": f"db{number}"}
-        boards.apply(leaderboard(name, **changes, database=database))
+        leaderboards.apply(leaderboard(name, **changes, database=database))
     for name in [*names, "manual"]:
-        boards.wait(name=name)
-        wait_until(lambda name=name: not rolls(boards, name), PATIENCE, f"{name} at rest")
-    before = image_of(boards, "one")
+        leaderboards.wait(name=name)
+        wait_until(lambda name=name: not rolling_out(leaderboards, name), TIMEOUT, f"{name} rolled out")
+    before = image_of(leaderboards, "one")
     assert operator.terminate() == 0
     installation.arguments = [
-        *(each for each in installation.arguments if not each.startswith(("--app-image", "--max-concurrent"))),
+        *(flag for flag in installation.arguments if not flag.startswith(("--app-image", "--max-concurrent"))),
         "--app-image=leaderboard-app:99",
         "--max-concurrent-rollouts=1",
     ]
     run_operator(installation)
-    most, end = 0, time.monotonic() + PATIENCE
-    while {image_of(boards, name) for name in names} != {"leaderboard-app:99"} and time.monotonic() < end:
-        most = max(most, sum(rolls(boards, name) for name in names))
+    max_rolling, end = 0, time.monotonic() + TIMEOUT
+    while {image_of(leaderboards, name) for name in names} != {"leaderboard-app:99"} and time.monotonic() < end:
+        max_rolling = max(max_rolling, sum(rolling_out(leaderboards, name) for name in names))
         time.sleep(0.1)
-    assert [image_of(boards, name) for name in names] == ["leaderboard-app:99"] * 3
-    assert most == 1
-    assert image_of(boards, "manual") == before
-    boards.wait("True", "UpdateHeld", "UpdatePending", name="manual")
-    boards.patch({"spec": {"replicas": 3}}, name="manual")
-    wait_until(lambda: boards.get("deployment", "manual")["spec"]["replicas"] == 3, PATIENCE, "three pods")
-    assert image_of(boards, "manual") == before
-    boards.patch({"spec": {"update": "Automatic"}}, name="manual")
-    wait_until(lambda: image_of(boards, "manual") == "leaderboard-app:99", PATIENCE, "the update")
-    boards.wait("False", "NothingPending", "UpdatePending", name="manual")
+    assert [image_of(leaderboards, name) for name in names] == ["leaderboard-app:99"] * 3
+    assert max_rolling == 1
+    assert image_of(leaderboards, "manual") == before
+    leaderboards.wait("True", "UpdateHeld", "UpdatePending", name="manual")
+    leaderboards.patch({"spec": {"replicas": 3}}, name="manual")
+    wait_until(lambda: leaderboards.get("deployment", "manual")["spec"]["replicas"] == 3, TIMEOUT, "three pods")
+    assert image_of(leaderboards, "manual") == before
+    leaderboards.patch({"spec": {"update": "Automatic"}}, name="manual")
+    wait_until(lambda: image_of(leaderboards, "manual") == "leaderboard-app:99", TIMEOUT, "the update")
+    leaderboards.wait("False", "NothingPending", "UpdatePending", name="manual")

@@ -1,8 +1,8 @@
-"""Operator and service of different versions: what the one writes, the other reads.
+"""Operators and services of different versions accept each other's settings.
 
-skew/ has, for each released version and the one being made, the settings that its service knows and those that its
-operator writes. `python -m tests.operator.test_skew` writes the files of the current version; those of released
-versions stay as they are, for as long as their images and operators are supported.
+skew/ has, for each released version and the current one, the settings that its service knows and those that its
+operator writes. `python -m tests.operator.test_skew` writes the file of the current version. The files of released
+versions do not change while their images and operators are supported.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import yaml
 
 from leaderboard_operator.pods import problem
 from leaderboard_operator.resources.configmap import settings
-from tests.operator.boards import spec
-from tests.operator.samples import BOARDS, PUBLIC_KEY, board
+from tests.support.leaderboard_views import PUBLIC_KEY, VIEWS, view
+from tests.support.leaderboards import spec
 from tornado_app import __version__
 from tornado_app.config import SETTINGS, load_config
 
@@ -33,33 +33,33 @@ VERSIONS = sorted(path.stem for path in SKEW.glob("*.json"))
 
 def current() -> dict[str, Any]:
     return {
-        "knows": sorted(each.name for each in SETTINGS if each.info.key),
-        "writes": {name: settings(each.spec) for name, each in BOARDS.items()},
+        "knows": sorted(setting.name for setting in SETTINGS if setting.info.key),
+        "writes": {name: settings(leaderboard.spec) for name, leaderboard in VIEWS.items()},
     }
 
 
 def recorded(version: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((SKEW / f"{version}.json").read_text(encoding="utf-8"))
-    return found
+    record: dict[str, Any] = json.loads((SKEW / f"{version}.json").read_text(encoding="utf-8"))
+    return record
 
 
-def test_record_of_this_version_is_up_to_date():
-    """Until the release, new settings may be missing in it."""
+def test_record_of_current_version_is_up_to_date():
+    """Until the release, the record may lack new settings."""
     record, now = recorded(__version__), current()
     assert record["writes"] == now["writes"]
     assert set(record["knows"]) <= set(now["knows"])
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_older_image_knows_what_this_operator_writes(version):
-    """The operator may write a new setting by itself only once every supported image knows it."""
-    written = set(settings(board(spec(settings={})).spec))
+def test_settings_written_by_operator_are_known_to_older_image(version):
+    """The operator may write a new setting when all supported images know it."""
+    written = set(settings(view(spec(settings={})).spec))
     assert written <= set(recorded(version)["knows"])
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_newer_image_accepts_what_an_older_operator_wrote(version, name, tmp_path):
+def test_settings_written_by_older_operator_are_accepted(version, name, tmp_path):
     written = recorded(version)["writes"][name]
     files = ("mongodb_uri_file", "jwt_key_file", "jwt_jwks_file", "proof_key_file", "proof_jwks_file", "tls_cert_file")
     without = {key: value for key, value in written.items() if key not in (*files, "tls_key_file", "actions_file")}
@@ -73,24 +73,24 @@ def test_newer_image_accepts_what_an_older_operator_wrote(version, name, tmp_pat
 
 
 def _keys(written: dict[str, Any]) -> dict[str, str]:
-    """Keys themselves, of the algorithm, where the operator wrote the names of files."""
+    """Keys for the written algorithms, instead of the names of key files."""
     proof_key = PUBLIC_KEY if written.get("proof_algorithm") == "ES256" else token_urlsafe(32)
     jwt_key = {} if "jwt_jwks_url" in written else {"jwt_key": token_urlsafe(32)}
     return {"proof_key": proof_key, **jwt_key}
 
 
-def test_setting_that_an_older_image_does_not_know_is_named_in_the_condition(tmp_path):
-    (tmp_path / "settings.yaml").write_text("setting_of_tomorrow: 1\n")
+def test_condition_with_unknown_setting_names_it(tmp_path):
+    (tmp_path / "settings.yaml").write_text("unknown_setting: 1\n")
     command = [str(Path(sys.executable).with_name("leaderboard")), "serve", "--config", "settings.yaml"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEADERBOARD_")}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode != 0
-    ended = {"terminated": {"exitCode": 1, "message": done.stderr[-2048:]}}
-    status = {"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [{"lastState": ended}]}
-    found = problem([{"metadata": {}, "status": status}], datetime.now(UTC))
-    assert found is not None
-    assert found.reason == "StartupFailed"
-    assert "setting_of_tomorrow" in found.message
+    terminated = {"terminated": {"exitCode": 1, "message": done.stderr[-2048:]}}
+    status = {"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [{"lastState": terminated}]}
+    reported = problem([{"metadata": {}, "status": status}], datetime.now(UTC))
+    assert reported is not None
+    assert reported.reason == "StartupFailed"
+    assert "unknown_setting" in reported.message
 
 
 if __name__ == "__main__":

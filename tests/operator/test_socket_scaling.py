@@ -1,4 +1,4 @@
-"""Autoscaling on sockets: the real autoscaler, and a metrics API that works by the rules of docs/operator.md."""
+"""Autoscaling by sockets, with the autoscaler of Kubernetes and a metrics API with the rules of docs/operator.md."""
 
 from __future__ import annotations
 
@@ -11,58 +11,65 @@ import pytest
 import yaml
 
 from leaderboard_operator.resources.scaling import SOCKETS
-from tests.operator.boards import PATIENCE, Boards, Object, leaderboard
-from tests.operator.test_docs import blocks
 from tests.support.cluster import Cluster
+from tests.support.leaderboards import TIMEOUT, Leaderboards, Object, leaderboard
 from tests.support.metrics_api import MetricsApi, serving
 from tests.support.operator import Operator
+from tests.support.operator_page import code_blocks
 from tests.support.prometheus import HOST, Prometheus
 from tests.support.wait import wait_until
 
 PODS = "leaderboard.dev/name={}"
-AT_ONCE = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+SCALE_DOWN_AT_ONCE = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+
+
+def documents() -> list[Object]:
+    """The YAML documents of the page."""
+    return [document for text in code_blocks("yaml") for document in yaml.safe_load_all(text)]
 
 
 def documented_rules() -> Object:
-    """The rules of the Prometheus adapter that the page has, by kind."""
-    found = [each["rules"] for text in blocks("yaml") for each in yaml.safe_load_all(text) if "rules" in each]
-    return {kind: rules for each in found for kind, rules in each.items()}
+    """The rules of the Prometheus adapter in the page, by kind."""
+    groups = [document["rules"] for document in documents() if "rules" in document]
+    return {kind: rules for group in groups for kind, rules in group.items()}
 
 
 def keda_query(namespace: str) -> str:
-    """What the page's ScaledObject asks Prometheus."""
-    found = [each for text in blocks("yaml") for each in yaml.safe_load_all(text) if each.get("kind") == "ScaledObject"]
-    (trigger,) = found[0]["spec"]["triggers"]
+    """The query of the ScaledObject in the page."""
+    (scaled_object,) = (document for document in documents() if document.get("kind") == "ScaledObject")
+    (trigger,) = scaled_object["spec"]["triggers"]
     return trigger["metadata"]["query"].replace('"games"', f'"{namespace}"')
 
 
 class Sockets:
-    """How many sockets a Leaderboard has, evenly on its pods, as Prometheus scrapes it by the ServiceMonitor."""
+    """Serves the number of sockets of each Leaderboard, evenly on its pods, as the ServiceMonitor labels it."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.open: dict[str, int] = {}
-        self._boards = Boards(cluster, namespace)
-        self._one_at_a_time = threading.Lock()
+        self._leaderboards = Leaderboards(cluster, namespace)
+        self._lock = threading.Lock()
 
     def page(self, _: str) -> str:
-        """The metrics of all pods, in two frontends each."""
+        """The metrics of all pods, for two frontends each."""
         lines = []
         for name, total in self.open.items():
-            with self._one_at_a_time:
-                pods = self._boards.list("pod", PODS.format(name))
+            with self._lock:
+                pods = self._leaderboards.list("pod", PODS.format(name))
             for pod in pods:
-                labels = f'namespace="{self._boards.namespace}",leaderboard="{name}",pod="{pod["metadata"]["name"]}"'
+                labels = (
+                    f'namespace="{self._leaderboards.namespace}",leaderboard="{name}",pod="{pod["metadata"]["name"]}"'
+                )
                 lines += [f'{SOCKETS}{{{labels},frontend="{frontend}"}} {total / len(pods) / 2}' for frontend in "AE"]
-        return "".join(f"{each}\n" for each in lines)
+        return "".join(f"{line}\n" for line in lines)
 
     def close(self) -> None:
-        self._boards.reader.close()
+        self._leaderboards.reader.close()
 
 
 @pytest.fixture
 def sockets(crd: Cluster, namespace: str) -> Iterator[Sockets]:
-    with closing(Sockets(crd, namespace)) as found:
-        yield found
+    with closing(Sockets(crd, namespace)) as sockets:
+        yield sockets
 
 
 @pytest.fixture
@@ -78,58 +85,58 @@ def prometheus(sockets: Sockets, tmp_path: Path) -> Iterator[Prometheus]:
 
 
 @pytest.fixture
-def metrics_api(boards: Boards, prometheus: Prometheus) -> Iterator[MetricsApi]:
-    with MetricsApi(boards.cluster, boards.namespace, documented_rules(), prometheus) as api:
+def metrics_api(leaderboards: Leaderboards, prometheus: Prometheus) -> Iterator[MetricsApi]:
+    with MetricsApi(leaderboards.cluster, leaderboards.namespace, documented_rules(), prometheus) as api:
         yield api
 
 
 @pytest.mark.parametrize(
-    ("api", "value", "asked"),
+    ("api", "value", "path"),
     [
         ({}, 4000, "custom.metrics.k8s.io/v1beta2/namespaces/{}/pods/"),
         ({"api": "External"}, "4k", "external.metrics.k8s.io/v1beta1/namespaces/{}/" + SOCKETS),
     ],
     ids=["custom", "external"],
 )
-def test_sockets_scale_a_leaderboard_up_and_down(
-    boards: Boards,
+def test_autoscaler_with_sockets_scales_up_and_down(
+    leaderboards: Leaderboards,
     shared_operator: Operator,
     sockets: Sockets,
     prometheus: Prometheus,
     metrics_api: MetricsApi,
     api: Object,
     value: int | str,
-    asked: str,
+    path: str,
 ):
-    """Another Leaderboard beside it has sockets too, which are not counted."""
+    """The sockets of another Leaderboard are not counted."""
     metrics = [{"type": "Sockets", "averageValue": value, **api}]
     sockets.open = {"arcade": 8000, "chess": 90_000}
-    scaled = {"minReplicas": 2, "maxReplicas": 6, "metrics": metrics, "behavior": AT_ONCE}
-    boards.apply(leaderboard(autoscaling=scaled), another("chess"))
-    boards.wait("True", "ValidMetricFound", "AutoscalingActive")
-    wait_for_pods(boards, 2)
+    scaled = {"minReplicas": 2, "maxReplicas": 6, "metrics": metrics, "behavior": SCALE_DOWN_AT_ONCE}
+    leaderboards.apply(leaderboard(autoscaling=scaled), another("chess"))
+    leaderboards.wait("True", "ValidMetricFound", "AutoscalingActive")
+    wait_for_pods(leaderboards, 2)
 
     sockets.open["arcade"] = 19_000
-    wait_for_pods(boards, 5)
+    wait_for_pods(leaderboards, 5)
 
     sockets.open["arcade"] = 11_000
-    wait_for_pods(boards, 3)
-    boards.wait("True", "ValidMetricFound", "AutoscalingActive")
-    assert any(asked.format(boards.namespace) in each for each in metrics_api.requests)
-    assert float(prometheus.query(keda_query(boards.namespace))[0]["value"][1]) == pytest.approx(11_000)
+    wait_for_pods(leaderboards, 3)
+    leaderboards.wait("True", "ValidMetricFound", "AutoscalingActive")
+    assert any(path.format(leaderboards.namespace) in request for request in metrics_api.requests)
+    assert float(prometheus.query(keda_query(leaderboards.namespace))[0]["value"][1]) == pytest.approx(11_000)
 
     sockets.open.clear()
-    assert boards.wait("False", type_="AutoscalingActive")["reason"].startswith("FailedGet")
-    assert boards.get()["spec"]["replicas"] == 3, "without the metric all stays as it is"
+    assert leaderboards.wait("False", type_="AutoscalingActive")["reason"].startswith("FailedGet")
+    assert leaderboards.get()["spec"]["replicas"] == 3, "without the metric the number stays"
 
 
 def another(name: str) -> Object:
-    """A Leaderboard with a database of its own, that is not scaled."""
+    """A Leaderboard with its own database and without an autoscaler."""
     mongo = {"name": "arcade-mongo", "key": "uri"}
     return leaderboard(name, database={"connectionSecretRef": mongo, "name": name}, replicas=3)
 
 
-def wait_for_pods(boards: Boards, pods: int) -> None:
-    wait_until(lambda: boards.get()["spec"]["replicas"] == pods, PATIENCE, f"the scale is {pods}")
-    wait_until(lambda: boards.get()["status"].get("readyReplicas") == pods, PATIENCE, f"{pods} pods are ready")
-    wait_until(lambda: len(boards.list("pod", PODS.format("arcade"))) == pods, PATIENCE, f"there are {pods} pods")
+def wait_for_pods(leaderboards: Leaderboards, pods: int) -> None:
+    wait_until(lambda: leaderboards.get()["spec"]["replicas"] == pods, TIMEOUT, f"the scale is {pods}")
+    wait_until(lambda: leaderboards.get()["status"].get("readyReplicas") == pods, TIMEOUT, f"{pods} pods are ready")
+    wait_until(lambda: len(leaderboards.list("pod", PODS.format("arcade"))) == pods, TIMEOUT, f"there are {pods} pods")

@@ -1,4 +1,4 @@
-"""What the operator holds its watches to, and how it finds that one is dead; and Events, one for each change."""
+"""The settings of the watches, the detection of a dead watch, and Events of changed conditions."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from leaderboard_operator.watch import Watches, WatchFreshness, settings
 A = ("games", "a")
 
 
-async def test_a_watch_in_step_is_fresh():
-    fresh = WatchFreshness()
-    fresh.record(A, "5")
+async def test_watch_freshness_with_current_watch_is_fresh():
+    freshness = WatchFreshness()
+    freshness.record(A, "5")
     await asyncio.sleep(0.05)
-    fresh.compare({A: "5"})
-    assert fresh.age < 0.05
+    freshness.compare({A: "5"})
+    assert freshness.age < 0.05
 
 
-async def test_a_change_that_no_event_tells_of_ages_the_watch():
-    fresh = WatchFreshness()
-    fresh.compare({A: "5"})
+async def test_watch_freshness_with_missing_event_ages():
+    freshness = WatchFreshness()
+    freshness.compare({A: "5"})
     await asyncio.sleep(0.05)
-    fresh.compare({A: "6"})
-    assert fresh.age >= 0.05
-    fresh.record(A, "6")
-    fresh.compare({A: "7"})
-    assert fresh.age < 0.05
+    freshness.compare({A: "6"})
+    assert freshness.age >= 0.05
+    freshness.record(A, "6")
+    freshness.compare({A: "7"})
+    assert freshness.age < 0.05
 
 
-async def test_a_change_may_be_on_its_way_and_what_is_gone_is_not_missed():
-    fresh = WatchFreshness()
-    fresh.compare({A: "5"})
+async def test_watch_freshness_with_late_event_or_deletion_is_fresh():
+    freshness = WatchFreshness()
+    freshness.compare({A: "5"})
     await asyncio.sleep(0.05)
-    fresh.record(A, "5")
-    fresh.compare({A: "6"})
-    assert fresh.age < 0.05
-    fresh.compare({})
-    assert fresh.age < 0.05
+    freshness.record(A, "5")
+    freshness.compare({A: "6"})
+    assert freshness.age < 0.05
+    freshness.compare({})
+    assert freshness.age < 0.05
 
 
-def test_kopf_is_kept_from_its_traps():
-    found = settings()
-    assert found.watching.inactivity_timeout < 75
-    assert found.watching.server_timeout < 300
-    assert found.peering.standalone
-    assert not found.posting.enabled
-    pauses = list(islice(found.networking.error_backoffs, 1000))
-    assert len(pauses) == 1000, "kopf gives up after the last one"
+def test_kopf_settings_limit_timeouts_and_backoffs():
+    kopf_settings = settings()
+    assert kopf_settings.watching.inactivity_timeout < 75
+    assert kopf_settings.watching.server_timeout < 300
+    assert kopf_settings.peering.standalone
+    assert not kopf_settings.posting.enabled
+    pauses = list(islice(kopf_settings.networking.error_backoffs, 1000))
+    assert len(pauses) == 1000, "kopf stops after the last one"
     assert max(pauses) <= 15
 
 
@@ -60,7 +60,7 @@ def condition(type_, status, reason="x"):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "events"),
     [
         ([], [condition("Ready", "False", "Starting")], []),
         ([], [condition("Ready", "True", "Serving")], [("Normal", "Serving", "Serving")]),
@@ -71,39 +71,41 @@ def condition(type_, status, reason="x"):
         ([condition("DatabaseReady", "True")], [condition("DatabaseReady", "Unknown")], []),
     ],
 )
-def test_an_event_for_each_trouble_and_for_being_ready(before, after, told):
-    assert transitions(before, after) == told
+def test_transitions_have_event_per_problem_and_for_ready(before, after, events):
+    assert transitions(before, after) == events
 
 
-def test_kopf_makes_no_copies_of_what_it_hears_of():
-    """Nobody compares what an object was and is; the copies cost more than all other work on an event."""
-    kept = settings().persistence
-    essence = kept.diffbase_storage.build(body=kopf.Body({"spec": {"a": 1}}))
+def test_kopf_storages_copy_no_objects():
+    persistence = settings().persistence
+    essence = persistence.diffbase_storage.build(body=kopf.Body({"spec": {"a": 1}}))
     assert essence == {}
-    assert kept.progress_storage.clear(essence=essence) is essence
-    assert kept.diffbase_storage.fetch(body=kopf.Body({})) is None
+    assert persistence.progress_storage.clear(essence=essence) is essence
+    assert persistence.diffbase_storage.fetch(body=kopf.Body({})) is None
 
 
-async def test_a_watch_that_kopf_leaves_and_that_swallows_a_cancellation_ends_too(monkeypatch):
-    swallowed = asyncio.Event()
+async def test_watches_stopped_end_task_that_ignores_cancellation(monkeypatch):
+    ignored = asyncio.Event()
 
-    async def stubborn() -> None:
+    async def ignores_first_cancellation() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            swallowed.set()
+            ignored.set()
         await asyncio.Event().wait()
 
     async def fails() -> None:
         raise ValueError("a watch")
 
-    part, left = asyncio.create_task(fails()), asyncio.create_task(stubborn(), name="watcher for services.v1@games")
+    failing, remaining = (
+        asyncio.create_task(fails()),
+        asyncio.create_task(ignores_first_cancellation(), name="watcher for services.v1@games"),
+    )
 
     async def spawn_tasks(**_: object) -> list[asyncio.Task[None]]:
-        return [part]
+        return [failing]
 
     monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
     signals = []
     with pytest.raises(ValueError, match="a watch"):
-        await Watches(print, lambda *_: [], shutdown_seconds=0.4).run((), (), lambda: signals.append("taken"))
-    assert (left.cancelled(), swallowed.is_set(), signals) == (True, True, ["taken"])
+        await Watches(print, lambda *_: [], shutdown_seconds=0.4).run((), (), lambda: signals.append("handled"))
+    assert (remaining.cancelled(), ignored.is_set(), signals) == (True, True, ["handled"])

@@ -1,4 +1,4 @@
-"""The queue: equal keys merge, one at a time, failures come back later and later, and never too soon."""
+"""The queue: equal keys merge, a key runs once at a time, and failed keys are retried with backoff."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def running(queue: WorkQueue[str], work: Callable[[str], Awaitable[float |
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_equal_keys_merge():
+async def test_queue_with_equal_keys_merges_them():
     queue: WorkQueue[str] = WorkQueue()
     done = []
 
@@ -39,31 +39,31 @@ async def test_equal_keys_merge():
     assert sorted(done) == ["a", "b"]
 
 
-async def test_a_key_is_worked_on_once_at_a_time_and_again_for_what_came_meanwhile():
+async def test_queue_with_key_added_during_run_runs_it_once_more():
     queue: WorkQueue[str] = WorkQueue()
-    busy, most, runs = 0, 0, 0
+    running_now, max_running, runs = 0, 0, 0
     go = asyncio.Event()
 
     async def work(key: str) -> float | None:
-        nonlocal busy, most, runs
-        busy, runs = busy + 1, runs + 1
-        most = max(most, busy)
+        nonlocal running_now, max_running, runs
+        running_now, runs = running_now + 1, runs + 1
+        max_running = max(max_running, running_now)
         await go.wait()
-        busy -= 1
+        running_now -= 1
         return None
 
     queue.add("a")
     async with running(queue, work):
-        await eventually(lambda: busy == 1)
+        await eventually(lambda: running_now == 1)
         for _ in range(5):
             queue.add("a")
             await asyncio.sleep(0)
         go.set()
         await eventually(lambda: runs == 2 and len(queue) == 0)
-    assert (most, runs) == (1, 2)
+    assert (max_running, runs) == (1, 2)
 
 
-async def test_different_keys_run_side_by_side():
+async def test_queue_with_different_keys_runs_them_concurrently():
     queue: WorkQueue[str] = WorkQueue()
     meet = asyncio.Barrier(WORKERS)
 
@@ -77,7 +77,7 @@ async def test_different_keys_run_side_by_side():
         await eventually(lambda: len(queue) == 0)
 
 
-async def test_a_failed_key_comes_back_later_each_time_until_it_succeeds():
+async def test_queue_with_failing_key_retries_with_backoff():
     queue: WorkQueue[str] = WorkQueue(pause=0.0, first_retry=0.02)
     times = []
 
@@ -90,10 +90,10 @@ async def test_a_failed_key_comes_back_later_each_time_until_it_succeeds():
         await eventually(lambda: len(times) == 5)
         assert len(queue) == 0
     gaps = [after - before for before, after in pairwise(times)]
-    assert all(gap >= least for gap, least in zip(gaps, (0.02, 0.04, 0.08, 0.16), strict=True))
+    assert all(gap >= minimum for gap, minimum in zip(gaps, (0.02, 0.04, 0.08, 0.16), strict=True))
 
 
-async def test_the_earliest_wish_counts():
+async def test_queue_with_several_delays_uses_the_shortest():
     queue: WorkQueue[str] = WorkQueue()
     queue.add("a", 60)
     queue.add("a")
@@ -101,7 +101,7 @@ async def test_the_earliest_wish_counts():
     assert (len(queue), queue.depth) == (1, 1)
 
 
-async def test_retry_is_never_earlier_than_work_asks_for_also_with_an_event():
+async def test_queue_with_minimum_delay_ignores_earlier_events():
     queue: WorkQueue[str] = WorkQueue(first_retry=0.01)
     times = []
 
@@ -120,7 +120,7 @@ async def test_retry_is_never_earlier_than_work_asks_for_also_with_an_event():
     assert times[1] - times[0] >= 0.5
 
 
-async def test_keys_that_never_come_again_leave_nothing_behind():
+async def test_queue_forgets_finished_keys():
     queue: WorkQueue[str] = WorkQueue(pause=0.01, first_retry=0.01)
     fails = {f"key-{n}" for n in range(100)}
 

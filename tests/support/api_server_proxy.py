@@ -1,4 +1,4 @@
-"""A man in the middle between an operator and the API server: passes all on, and can refuse, cut or count requests."""
+"""A proxy between an operator and the API server, which can refuse requests and close watches."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ from tornado_app.mongo.embedded.mongod import free_port
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 HOP_BY_HOP = ("host", "transfer-encoding", "content-length", "connection", "content-encoding")
 
-Judge = Callable[[str, str], int | None]
-"""Method and path in; a status to refuse the request with out, or None to pass it on."""
+Refusal = Callable[[str, str], int | None]
+"""Receives method and path; returns the status of a refusal, or None to forward the request."""
 
 
-def passes(method: str, path: str) -> None:
-    """Refuse nothing."""
+def forward(method: str, path: str) -> None:
+    """Refuse no request."""
 
 
-class Middleman:
-    """Serves plain HTTP on loopback in a thread of its own; a context manager."""
+class ApiServerProxy:
+    """A context manager that serves plain HTTP on loopback in its own thread.
+
+    `refuse` decides on each request, `refused` has the refusals. `on_write` is called after the API server has
+    responded to a write, before the operator receives the response.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._upstream = cluster.url
@@ -38,12 +42,11 @@ class Middleman:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._up = threading.Event()
         self._streams: set[asyncio.Task[Any]] = set()
-        self.judge: Judge = passes
+        self.refuse: Refusal = forward
         self.refused: list[tuple[str, str, int]] = []
-        self.written: Callable[[str, str], None] = passes
-        """Told of each write that the API server has answered, before the operator hears of it."""
+        self.on_write: Callable[[str, str], None] = forward
 
-    def __enter__(self) -> Middleman:
+    def __enter__(self) -> ApiServerProxy:
         self._thread.start()
         assert self._up.wait(20)
         return self
@@ -53,18 +56,17 @@ class Middleman:
         self._thread.join(20)
         assert not self._thread.is_alive()
 
-    def between(self, operator: Operator) -> Operator:
-        """Have an operator that is not started yet talk to us."""
+    def redirect(self, operator: Operator) -> Operator:
+        """Make an operator that has not started yet connect to this proxy."""
         config = json.loads(operator.kubeconfig.read_text())
         config["clusters"][0]["cluster"] = {"server": f"http://{HOST}:{self._port}"}
         operator.kubeconfig.write_text(json.dumps(config))
         return operator
 
-    def cut(self) -> None:
-        """Close all watches."""
-        self._loop.call_soon_threadsafe(self._cut)
+    def close_watches(self) -> None:
+        self._loop.call_soon_threadsafe(self._close_watches)
 
-    def _cut(self) -> None:
+    def _close_watches(self) -> None:
         for task in self._streams:
             task.cancel()
 
@@ -83,41 +85,41 @@ class Middleman:
             auto_decompress=False,
         )
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._pass)
+        app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=10)
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, self._port).start()
 
     async def _stop(self) -> None:
-        self._cut()
+        self._close_watches()
         await self._runner.cleanup()
         await self._session.close()
         await self._loop.shutdown_asyncgens()
 
-    async def _pass(self, request: web.Request) -> web.StreamResponse:
-        status = self.judge(request.method, request.path_qs)
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        status = self.refuse(request.method, request.path_qs)
         if status is not None:
             self.refused.append((request.method, request.path_qs, status))
             return self._refusal(status, watch=request.query.get("watch") == "true")
         if request.query.get("watch") == "true":
             return await self._watch(request)
         body = await request.read()
-        async with self._asked(request, body) as answer:
-            content = await answer.read()
+        async with self._forward(request, body) as response:
+            content = await response.read()
             if request.method in WRITES:
-                self.written(request.method, request.path)
-            return web.Response(status=answer.status, body=content, headers=self._kept(answer))
+                self.on_write(request.method, request.path)
+            return web.Response(status=response.status, body=content, headers=self._headers(response))
 
-    def _asked(self, request: web.Request, body: bytes = b"") -> Any:
-        """The API server's answer, as a context manager."""
+    def _forward(self, request: web.Request, body: bytes = b"") -> Any:
+        """The response of the API server, as a context manager."""
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         url = self._upstream + request.raw_path
         return self._session.request(request.method, url, headers=headers, data=body or None)
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
-        """Can be cut from its first moment on: it then ends, or is empty."""
+        """Forward a watch. `close_watches` may end it at any time, also before its first event."""
         response = web.StreamResponse()
-        task = asyncio.ensure_future(self._pump(request, response))
+        task = asyncio.ensure_future(self._stream(request, response))
         self._streams.add(task)
         try:
             await asyncio.wait({task})
@@ -126,23 +128,27 @@ class Middleman:
             self._streams.discard(task)
         return response
 
-    async def _pump(self, request: web.Request, response: web.StreamResponse) -> None:
-        async with self._asked(request) as answer:
-            response.set_status(answer.status)
-            response.headers.update(self._kept(answer))
+    async def _stream(self, request: web.Request, response: web.StreamResponse) -> None:
+        async with self._forward(request) as upstream:
+            response.set_status(upstream.status)
+            response.headers.update(self._headers(upstream))
             try:
                 await response.prepare(request)
-                async for chunk in answer.content.iter_any():
+                async for chunk in upstream.content.iter_any():
                     await response.write(chunk)
             except ConnectionError:
-                return  # the operator is gone
+                return  # the operator has exited
             finally:
-                if answer.connection is not None:  # not at its end; the goodbye of TLS could outlive our loop
-                    answer.connection.transport.abort()
+                if (
+                    upstream.connection is not None
+                ):  # still open; closing TLS could take longer than the event loop exists
+                    upstream.connection.transport.abort()
 
     @staticmethod
-    def _kept(answer: Any) -> dict[str, str]:
-        return {name: answer.headers[name] for name in ("Content-Type", "Content-Encoding") if name in answer.headers}
+    def _headers(upstream: Any) -> dict[str, str]:
+        return {
+            name: upstream.headers[name] for name in ("Content-Type", "Content-Encoding") if name in upstream.headers
+        }
 
     @staticmethod
     def _refusal(status: int, *, watch: bool) -> web.Response:
@@ -154,6 +160,6 @@ class Middleman:
             "message": "refused by the test",
             "code": status,
         }
-        if watch and status == HTTPStatus.GONE:  # the API server says it in the stream
+        if watch and status == HTTPStatus.GONE:  # the API server sends it in the stream
             return web.Response(text=json.dumps({"type": "ERROR", "object": body}) + "\n")
         return web.json_response(body, status=status)

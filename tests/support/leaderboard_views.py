@@ -1,4 +1,4 @@
-"""Boards for the pure tests: one with nothing but what is required, one with everything."""
+"""LeaderboardViews for the pure tests: minimal, with all fields, and with a Gateway."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from leaderboard_operator.monitoring import Routing
 from leaderboard_operator.resources import LeaderboardView
 from leaderboard_operator.spec import Spec
-from tests.operator.boards import spec
+from tests.support.leaderboards import spec
 
 UID = "5d0c0f7c-6f0c-4c35-9d5f-8f2d4a1b7c11"
 
@@ -20,7 +20,7 @@ q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==
 """
 
 HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-"""What the restricted Pod Security Standard asks of each container."""
+"""The container security context that the restricted Pod Security Standard requires."""
 
 FULL = spec(
     replicas=3,
@@ -127,10 +127,16 @@ ROUTED = spec(
 )
 
 
-def board(content: dict[str, Any] | None = None, **changes: Any) -> LeaderboardView:
-    """A LeaderboardView of this spec, the least one where there is none."""
-    given = {"namespace": "games", "name": "arcade", "uid": UID, "image": "leaderboard-app:1.2.0", "secrets_hash": "5e"}
-    return LeaderboardView(**{**given, **changes}, spec=msgspec.convert(content or spec(), Spec))
+def view(content: dict[str, Any] | None = None, **changes: Any) -> LeaderboardView:
+    """A LeaderboardView with this spec, by default the minimal one."""
+    defaults = {
+        "namespace": "games",
+        "name": "arcade",
+        "uid": UID,
+        "image": "leaderboard-app:1.2.0",
+        "secrets_hash": "5e",
+    }
+    return LeaderboardView(**{**defaults, **changes}, spec=msgspec.convert(content or spec(), Spec))
 
 
 ROUTING = Routing(
@@ -139,7 +145,6 @@ ROUTING = Routing(
     severities={"page": "critical"},
     labels={"team": "games"},
 )
-TOLD = {"monitoring_labels": {"release": "prometheus"}, "routing": ROUTING}
-"""What an operator may have been told for all of its Leaderboards."""
+OPERATOR_DEFAULTS = {"monitoring_labels": {"release": "prometheus"}, "routing": ROUTING}
 
-BOARDS = {"least": board(), "full": board(FULL, image=FULL["image"], **TOLD), "routed": board(ROUTED)}
+VIEWS = {"minimal": view(), "full": view(FULL, image=FULL["image"], **OPERATOR_DEFAULTS), "routed": view(ROUTED)}
