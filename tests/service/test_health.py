@@ -6,9 +6,11 @@ import pytest
 
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
+from tornado_app.core.model import Player, TopPlayers, standings
+from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.observability.metrics import Metrics
 from tornado_app.service import health as module
-from tornado_app.service.health import MAX_LAG, Health
+from tornado_app.service.health import MAX_LAG, Health, Propagation
 
 
 class Board:
@@ -101,3 +103,20 @@ async def test_health_reports_a_blocked_loop_once(scene):
     await asyncio.sleep(0.15)
     scene.health.refresh()
     assert scene.metric("event_loop_lag_seconds") < 0.3
+
+
+def top(*moments):
+    return TopPlayers(1, standings([Player(f"p{number}", 1, at, "") for number, at in enumerate(moments)]))
+
+
+def test_propagation_counts_only_updates_newer_than_all_shown():
+    seconds, now = [], wall_clock()
+    propagation = Propagation(seconds.append)
+    propagation.shown(top(now - 9000))
+    assert seconds == []  # it was there before
+    propagation.shown(top(now - 9000, now - 2000))
+    propagation.shown(top(now - 9000))  # a player was hidden
+    propagation.shown(top())
+    propagation.shown(top(now - 2000))
+    assert len(seconds) == 1
+    assert 2.0 <= seconds[0] < 60.0

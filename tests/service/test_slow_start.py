@@ -18,14 +18,16 @@ def service(monkeypatch):
     monkeypatch.setattr(app, "START_TIMEOUT", 0.02)
     service = app.Service(Config(port=0, metrics_port=0, jwt_key=KEY))
     service.read = asyncio.Event()
-    service.board = SimpleNamespace(wait_ready=service.read.wait)
-    service.feed = SimpleNamespace(wait_open=service.read.wait)
-    service.health = SimpleNamespace(reasons=lambda: ["the ranks are being read"], database_answers=True)
+    service.components = SimpleNamespace(
+        board=SimpleNamespace(wait_ready=service.read.wait),
+        feed=SimpleNamespace(wait_open=service.read.wait),
+        health=SimpleNamespace(reasons=lambda: ["the ranks are being read"], database_answers=True),
+    )
     return service
 
 
 async def test_slow_snapshot_is_awaited_at_start(service, caplog):
-    waiting = asyncio.ensure_future(service._primed())
+    waiting = asyncio.ensure_future(service._primed(service.components))
     line = "board is still loading, not serving yet: the ranks are being read"
     await eventually(lambda: caplog.text.count(line) > 2)
     assert not waiting.done()
@@ -34,13 +36,13 @@ async def test_slow_snapshot_is_awaited_at_start(service, caplog):
 
 
 async def test_unreachable_database_fails_the_start(service):
-    service.health.database_answers = False
+    service.components.health.database_answers = False
     with pytest.raises(StartupError, match=r"could not be read within 0\.02 seconds: the ranks are being read"):
-        await service._primed()
+        await service._primed(service.components)
 
 
 async def test_component_failure_fails_the_start(service, caplog):
-    waiting = asyncio.ensure_future(service._primed())
+    waiting = asyncio.ensure_future(service._primed(service.components))
     await eventually(lambda: "still loading" in caplog.text)
     service.fail(StartupError("the feed ended"))
     with pytest.raises(StartupError, match="the feed ended"):

@@ -80,10 +80,10 @@ async def _handle_messages(channel: Channel, service: Service, stop: asyncio.Eve
             case Drain():
                 stop.set()
             case Request("metrics"):
-                service.health.refresh()
+                service.refresh_metrics()
                 channel.send(MetricsReport(families(service.metrics)))
             case Request("readiness"):
-                channel.send(ReadinessReport(service.health.reasons()))
+                channel.send(ReadinessReport(service.not_ready()))
     stop.set()  # the supervisor has ended
 
 

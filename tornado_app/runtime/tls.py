@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from pathlib import Path
+from typing import NoReturn
 
 from tornado_app.core.errors import StartupError
 from tornado_app.runtime.file_watcher import FileWatcher
 
 log = logging.getLogger("leaderboard.tls")
+
+CHECK_INTERVAL = 2.0
+"""Seconds between two checks of the files."""
 
 
 def server_context(cert: Path, key: Path) -> ssl.SSLContext:
@@ -42,7 +47,7 @@ def _explained(cert: Path, key: Path, error: ssl.SSLError) -> str:
 
 
 class ReloadingTls:
-    """A server context that follows its certificate files, if `refresh` (two `stat` calls) is called regularly.
+    """A server context that follows its certificate files, if `keep_fresh` runs or `refresh` is called regularly.
 
     `context` stays the same object. Each handshake uses the newest valid pair as a whole, so that a new certificate is
     never combined with an old key. Open connections keep theirs. Raises StartupError.
@@ -57,6 +62,12 @@ class ReloadingTls:
     def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         """Called by OpenSSL in each handshake, whether or not the client names a server."""
         connection.context = self._newest
+
+    async def keep_fresh(self) -> NoReturn:
+        """Follow the files until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            self.refresh()
 
     def refresh(self) -> bool:
         """Reload changed files. Returns whether a new pair is in use; an invalid pair is logged and ignored."""

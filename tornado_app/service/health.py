@@ -1,12 +1,15 @@
-"""Checks whether this process is ready, and measures the delay of its event loop."""
+"""Checks whether this process is ready, and measures the delays of its event loop and of its board."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from tornado_app.core.errors import DatabaseError
+from tornado_app.core.model import TopPlayers
 from tornado_app.live.board import Board
 from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.observability.metrics import Metrics
 from tornado_app.runtime.tasks import run_until_first_exits
 
@@ -76,3 +79,21 @@ class Health:
             due = loop.time() + TICK
             await asyncio.sleep(TICK)
             self._worst_tick = max(self._worst_tick, loop.time() - due)
+
+
+class Propagation:
+    """Measures how long an update takes from the database to the sockets; `observe` is called with the seconds."""
+
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe = observe
+        self._newest: int | None = None
+
+    def shown(self, top: TopPlayers) -> None:
+        """The top 10 was sent to all sockets. It counts if an update in it is newer than all updates shown before.
+
+        The first top 10 does not count, nor does one that only a hidden player has changed.
+        """
+        newest = max((standing.player.updated_at for standing in top.standings), default=0)
+        before, self._newest = self._newest, max(newest, self._newest or 0)
+        if before is not None and newest > before:
+            self._observe(max(0.0, (wall_clock() - newest) / 1000))

@@ -1,0 +1,243 @@
+"""Builds the components of a service from its settings and a database client, and connects them.
+
+Nothing is started here, no port is opened, and nothing is sent: service.py does that. So tests can build components
+without the life cycle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple, get_args
+
+from tornado_app.api import metric_series, pages
+from tornado_app.api.authentication import Authenticator
+from tornado_app.api.frontends import FRONTENDS
+from tornado_app.api.rest.history import HistoryEndpoints
+from tornado_app.api.rest.load_shedding import LoadShedder
+from tornado_app.api.rest.moderation import ModerationEndpoints
+from tornado_app.api.rest.routes import rest_routes
+from tornado_app.api.rest.submission_log import SubmissionRecorder
+from tornado_app.api.websocket.connections import ConnectionRegistry
+from tornado_app.api.websocket.handler import application
+from tornado_app.auth.captcha import Captcha
+from tornado_app.auth.remote import Outcome, RemoteKeys
+from tornado_app.config import Config
+from tornado_app.core.abuse import AbuseDetector
+from tornado_app.core.ledger import EntryKind
+from tornado_app.core.moderation import Moderation
+from tornado_app.core.origins import HostPatterns
+from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.core.validation import SubmissionValidator
+from tornado_app.http.client_address import FailureLimiter, TrustedProxies
+from tornado_app.http.cors import Cors
+from tornado_app.http.dispatcher import Dispatcher
+from tornado_app.http.fast_path import FastPath
+from tornado_app.http.messages import Route, Router
+from tornado_app.http.tornado_delegate import Delegate
+from tornado_app.live.board import Board
+from tornado_app.live.hub import Hub
+from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.change_stream.rank_check import RankCheck
+from tornado_app.mongo.client.driver import Client
+from tornado_app.mongo.ledger.reader import Ledger
+from tornado_app.mongo.ledger.writer import LedgerWriter
+from tornado_app.mongo.players.moderation import MongoModeration
+from tornado_app.mongo.players.store import MongoStore
+from tornado_app.mongo.players.suspects import Suspects
+from tornado_app.mongo.storage import StorageMonitor
+from tornado_app.observability.metrics import RESTARTS, Metrics, known_label
+from tornado_app.observability.tracing import NO_TRACING, Tracing
+from tornado_app.service import keys
+from tornado_app.service.abuse_reports import AbuseReporter
+from tornado_app.service.health import Health, Propagation
+
+
+class Components(NamedTuple):
+    """The components of one process, connected and not started. `remote_keys`, `captcha`: None without their settings.
+
+    `delegate` serves the requests of the public port, `fast_path` the simple ones among them.
+    """
+
+    store: MongoStore
+    board: Board
+    hub: Hub
+    feed: Feed
+    rank_check: RankCheck
+    ledger: Ledger
+    ledger_writer: LedgerWriter
+    storage: StorageMonitor
+    moderation: MongoModeration
+    health: Health
+    remote_keys: RemoteKeys | None
+    captcha: Captcha | None
+    authenticator: Authenticator
+    scoreboard: Scoreboard
+    dispatcher: Dispatcher
+    registry: ConnectionRegistry
+    delegate: Delegate
+    fast_path: FastPath
+
+
+def build(
+    config: Config,
+    client: Client,
+    *,
+    metrics: Metrics,
+    tracing: Tracing = NO_TRACING,
+    demo: bool = False,
+    extra_routes: Iterable[Route] = (),
+) -> Components:
+    """The components for these settings; `client` has not been used yet. `demo`: whether the page offers to play.
+
+    `extra_routes` are served too. Needs a running event loop. Raises StartupError for keys that cannot be used.
+    """
+    database = config.mongodb_database
+    store = _store(config, client, metrics, tracing)
+    hub = _hub(config, metrics, tracing, store)
+    board = Board(store.top, hub, interval=config.broadcast_interval, tracing=tracing)
+    feed = Feed(
+        client,
+        database,
+        board,
+        on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
+        cache=store.cache,
+    )
+    rank_check = RankCheck(
+        client, database, board, feed, observe=lambda result: metrics.rank_checks.labels(result).inc()
+    )
+    ledger = Ledger(client[database])
+    moderation = MongoModeration(client, database, ledger)
+    token_keys = keys.token_keys(config, lambda result: metrics.jwks_refreshes.labels(result).inc())
+    if token_keys.remote is not None:
+        _measure_keys(token_keys.remote, metrics)
+    limit = config.auth_failure_limit
+    authenticator = Authenticator(
+        keys.refreshing_verifier(config, token_keys), FailureLimiter(limit.updates, limit.window)
+    )
+    captcha = _captcha(config)
+    scoreboard = Scoreboard(store, board, _validator(config, token_keys), captcha)
+
+    cors = Cors(config.allowed_origins)
+    proxies = TrustedProxies(config.trusted_proxies, on_ignored=metrics.forwarded_ignored.inc)
+    registry = ConnectionRegistry(
+        hub,
+        authenticator,
+        cors,
+        metrics,
+        proxies=proxies,
+        max_connections=config.max_connections,
+        max_per_address=config.max_connections_per_address,
+    )
+    reporter = AbuseReporter(
+        Suspects(client[database]), moderation, suspend=config.auto_suspend, timeout=config.mongodb_timeout
+    )
+    recorder = SubmissionRecorder(
+        metrics, AbuseDetector(), lambda player, rule: reporter.report(dispatcher.spawn, player, rule)
+    )
+    routes = [
+        *rest_routes(FRONTENDS, scoreboard, authenticator, config.rate_limit, recorder),
+        *ModerationEndpoints(Moderation(moderation), authenticator).routes(),
+        *HistoryEndpoints(ledger, authenticator).routes(),
+        *pages.static_routes(demo=demo),
+        *pages.openapi_routes(),
+        *extra_routes,
+    ]
+    metric_series.initialise(metrics, FRONTENDS, routes)
+    dispatcher = Dispatcher(
+        Router(routes),
+        metrics=metrics,
+        cors=cors,
+        proxies=proxies,
+        hosts=HostPatterns(config.allowed_hosts) if config.allowed_hosts else None,
+        tracing=tracing,
+    )
+    shedder = LoadShedder(dispatcher, recorder, FRONTENDS, config.rate_limit, lambda: store.capacity)
+    return Components(
+        store=store,
+        board=board,
+        hub=hub,
+        feed=feed,
+        rank_check=rank_check,
+        ledger=ledger,
+        ledger_writer=_ledger_writer(client, database, metrics, feed),
+        storage=_storage(client, database, metrics),
+        moderation=moderation,
+        health=Health(board, feed, metrics),
+        remote_keys=token_keys.remote,
+        captcha=captcha,
+        authenticator=authenticator,
+        scoreboard=scoreboard,
+        dispatcher=dispatcher,
+        registry=registry,
+        delegate=Delegate(dispatcher, application(FRONTENDS, registry, ping_interval=config.ping_interval)),
+        fast_path=FastPath(dispatcher, shedder),
+    )
+
+
+def _store(config: Config, client: Client, metrics: Metrics, tracing: Tracing) -> MongoStore:
+    store = MongoStore(
+        client,
+        config.mongodb_database,
+        policy=config.write_policy,
+        timeout=config.mongodb_timeout,
+        max_waiting=config.max_pending_writes,
+        observe_batch=metrics.batch_size.observe,
+        tracing=tracing,
+    )
+    metrics.pending_writes.set_function(lambda: store.waiting)
+    return store
+
+
+def _hub(config: Config, metrics: Metrics, tracing: Tracing, store: MongoStore) -> Hub:
+    return Hub(
+        gap=1 / config.max_messages_per_second,
+        observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
+        shown=Propagation(metrics.propagation.observe).shown,
+        should_yield=lambda: store.busy,
+        tracing=tracing,
+    )
+
+
+def _ledger_writer(client: Client, database: str, metrics: Metrics, feed: Feed) -> LedgerWriter:
+    for kind in EntryKind:
+        metrics.ledger_entries.labels(kind)
+    writer = LedgerWriter(
+        client,
+        database,
+        on_appended=lambda kind, count: metrics.ledger_entries.labels(kind).inc(count),
+        feed=feed,
+    )
+    metrics.ledger_lag.set_function(lambda: writer.lag)
+    metrics.ledger_writer.set_function(lambda: writer.holds)
+    return writer
+
+
+def _storage(client: Client, database: str, metrics: Metrics) -> StorageMonitor:
+    return StorageMonitor(
+        client,
+        database,
+        collections=lambda name, size: metrics.collection_bytes.labels(name).set(size),
+        disk=lambda state, size: metrics.disk_bytes.labels(state).set(size),
+    )
+
+
+def _measure_keys(remote: RemoteKeys, metrics: Metrics) -> None:
+    for result in get_args(Outcome):
+        metrics.jwks_refreshes.labels(result)
+    metrics.jwks_age.set_function(lambda: math.inf if remote.age is None else remote.age)
+
+
+def _captcha(config: Config) -> Captcha | None:
+    secret = config.read_captcha_secret()
+    return None if config.captcha_url is None or secret is None else Captcha(config.captcha_url, secret)
+
+
+def _validator(config: Config, token_keys: keys.TokenKeys) -> SubmissionValidator:
+    return SubmissionValidator(
+        actions=config.action_points,
+        max_increment=config.max_increment,
+        auto_register=config.auto_register,
+        policy=config.proof_policy,
+        proofs=keys.proof_verifier(config, token_keys),
+    )
