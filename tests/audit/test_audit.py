@@ -201,8 +201,8 @@ async def test_audit_of_deleted_and_malformed_players_reports_them(harness):
     harness.sync["players"].insert_many([{"_id": 7, "score": 1}, {"_id": "odd", "score": "9"}])
     found = await differences(harness)
     assert ("external", "bob", 11) in found
-    assert ("not_ours", "odd", None) in found
-    assert ("not_ours", None, None) in found
+    assert ("unknown_document", "odd", None) in found
+    assert ("unknown_document", None, None) in found
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ async def test_audit_of_an_entry_without_a_user_id_reports_it(harness, player):
     harness.sync["ledger"].insert_one({"_id": "odd", "player": player, "n": 1})
     code, lines = await audited(harness)
     assert code == 1
-    messages = [line["message"] for line in lines if line["type"] != "summary" and line["kind"] == "not_ours"]
+    messages = [line["message"] for line in lines if line["type"] != "summary" and line["kind"] == "unknown_document"]
     assert "1 documents in collection ledger that belong to no player" in messages
 
 
@@ -275,7 +275,7 @@ async def test_audit_of_unusual_points_and_rates_reports_irregularities(harness)
     assert code == 0, lines
     found = {(line["kind"], line["player"]): line["message"] for line in lines if line["type"] == "irregularity"}
     assert "5000 points" in found["jump", "dave"]
-    assert "1 more like it" in found["jump", "dave"]
+    assert "and 1 more" in found["jump", "dave"]
     assert "6 updates within" in found["burst", "dave"]
     assert ("sustained", "dave") not in found
     assert ("burst", "alice") in found
@@ -313,7 +313,7 @@ def test_audit_since_refuses_other_formats(capsys):
         with pytest.raises(SystemExit) as ended:
             main(["audit", f"--since={since}"])
         assert ended.value.code == 2
-        assert "give how long ago, such as 24h" in capsys.readouterr().err
+        assert "give a duration before now, such as 24h" in capsys.readouterr().err
     assert options("--since", "2026-01-02T03:04:05Z").since == 1_767_323_045_000
 
 
@@ -426,5 +426,5 @@ def test_progress_without_recent_counts_has_no_estimate():
 def test_report_escapes_control_characters():
     out = io.StringIO()
     printed = report.Report(out, Progress(io.StringIO(), 1, 1), lines_of_json=False)
-    printed.tell(Finding(Kind.EXTERNAL, "a\x1b[2Jb", "x\n\u202ey", 3))
+    printed.add(Finding(Kind.EXTERNAL, "a\x1b[2Jb", "x\n\u202ey", 3))
     assert out.getvalue() == "difference    a\\x1b[2Jb: entry 3: x\\n\\u202ey\n"

@@ -76,7 +76,7 @@ def test_demo_warns_about_public_addresses_and_an_external_database():
     config = Config(host="0.0.0.0", mongodb_uri="mongodb://db/?replicaSet=rs0", mongodb_database="live")
     text = guide.render(config, "http://127.0.0.1:8000", "t", 1, bold=False)
     assert "1 simulated player." in text
-    assert "Whoever can reach 0.0.0.0 can play" in text
+    assert "Everyone who can reach 0.0.0.0 can play" in text
     assert 'written to the database "live"' in text
     quiet = guide.render(Config(), "http://127.0.0.1:8000", "t", 2, bold=False)
     assert "Whoever" not in quiet

@@ -1,4 +1,4 @@
-"""`leaderboard audit`: proves that each score is the sum of its ledger and that each chain is whole."""
+"""`leaderboard audit`: proves that each score is the sum of its ledger and that each chain is complete."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SETTINGS = (
     "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "mongodb_database", "mongodb_driver", "mongodb_timeout",
     "rate_limit",
 )  # fmt: skip
-"""The settings that say where the ledger is, and which pace was allowed."""
+"""The settings of the database, and the rate limit."""
 
 RECHECK_SECONDS = 2.0
 LEDGER_TIMEOUT = 20.0
 PAGE = 1000
-"""As `Auditor` and `LedgerScan` explain them."""
+"""See `Auditor` and `LedgerScan`."""
 
-_SINCE = "give how long ago, such as 24h, or a time with its zone, such as 2026-01-02T03:04:05Z"
+_SINCE = "give a duration before now, such as 24h, or a time with its zone, such as 2026-01-02T03:04:05Z"
 
 EXAMPLES = """examples:
   leaderboard audit
@@ -35,12 +35,10 @@ The exit code is 1 where there is a difference, 0 where there is none. An irregu
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the flags of `leaderboard audit`."""
-    since = (
-        "tell of external and reconciled points, and of irregularities, only from then on: 24h, 2026-01-02T03:04:05Z"
-    )
+    """Add the flags of `leaderboard audit` to `parser`."""
+    since = "report external and reconciled points, and irregularities, only since then: 24h, 2026-01-02T03:04:05Z"
     parser.add_argument("--since", type=_since, default=0, metavar="TIME", help=since)
-    parser.add_argument("--json", action="store_true", help="print a JSON object a line instead of sentences")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line instead of sentences")
     add_some_settings(parser, SETTINGS)
 
 
@@ -82,7 +80,7 @@ async def _audit(
         progress = Progress(err, *await scan.sizes())
         report = Report(out, progress, lines_of_json=options.json)
         auditor = Auditor(
-            scan, report.tell, limit=config.rate_limit, since=options.since, progress=progress, **waiting
+            scan, report.add, limit=config.rate_limit, since=options.since, progress=progress, **waiting
         )  # fmt: skip
         writing = asyncio.create_task(progress.keep_writing())
         try:
@@ -95,7 +93,7 @@ async def _audit(
 
 
 def _since(text: str) -> int:
-    """Milliseconds since the epoch, for a time or for how long ago it was."""
+    """Milliseconds since the epoch, for a time or for a duration before now."""
     try:
         return round((time.time() - parse_duration(text)) * 1000)
     except InvalidValue:

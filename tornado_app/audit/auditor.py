@@ -1,8 +1,8 @@
-"""Reads all players and all of the ledger side by side, in the order of the players, while the service goes on.
+"""Reads all players and the whole ledger side by side, in the order of the players, while the service runs.
 
-Nothing is stopped and no snapshot is held: a page of players is read first and their entries after it, so each score
-must be found in the ledger at that player's last write or after it. What does not fit is looked at again, by itself,
-until it does or the ledger has had its time to catch up.
+Nothing is stopped, and there is no snapshot: a page of players is read first and their entries after it, so each score
+must be in the ledger at that player's last write or after it. Players who differ are read again until they agree or the
+ledger has had the time to catch up.
 """
 
 from __future__ import annotations
@@ -20,48 +20,48 @@ from tornado_app.core.model import rfc3339
 from tornado_app.core.policies import RateLimit
 
 Line = tuple[str, Any, Entry | None]
-"""A stored entry: its player, its number, and what it holds; None where that is no entry of ours."""
+"""A stored entry: its player, its number, and the entry; None if the document is not an entry."""
 
 
 PAUSE = 0.1
 
 MAX_RECHECKS = 5
-"""How often a player who does not fit is read anew: an erasure may have come between any two readings."""
+"""How often a player who differs is read again: an erasure may happen between any two reads."""
 
 TOGETHER = 1000
-"""Players who are waited for together."""
+"""Players for whom one wait is made."""
 
 
 class Source(Protocol):
     """The database as an audit reads it, players and entries in the same order."""
 
     async def accounts(self, after: str) -> Sequence[PlayerBalance]:
-        """A page of players, from the one after `after` on; none at the end."""
+        """A page of players, from the one after `after` on; empty at the end."""
 
     def lines(self, after: str, last: str | None) -> AsyncIterator[Line]:
-        """The entries of the players after `after` up to `last`, None being no bound."""
+        """The entries of the players after `after` up to `last`; None is no bound."""
 
     def lines_of(self, player: str) -> AsyncIterator[Line]:
         """The entries of one player."""
 
     async def account(self, player: str) -> PlayerBalance | None:
-        """One player, as it is now."""
+        """One player, or None."""
 
     async def moment(self) -> int:
         """The database's time now, as a version."""
 
     async def watermark(self) -> int:
-        """The time up to which everything is recorded, as a version; −1 where nothing ever was."""
+        """The version up to which everything is recorded; −1 if nothing ever was."""
 
     def suspects(self, since: int) -> AsyncIterator[Suspect]:
-        """Whoever broke a rule of suspicion at or after a moment (ms)."""
+        """Players who broke an abuse rule at or after `since` (ms)."""
 
     async def unknown_documents(self) -> Sequence[str]:
-        """What is in either collection and can't be a player's, in words."""
+        """The documents in both collections that cannot be a player's, in words."""
 
 
 class PlayerAudit:
-    """What one player's entries say, read one by one."""
+    """The checks of one player's entries."""
 
     __slots__ = ("anomalies", "chain")
 
@@ -70,14 +70,14 @@ class PlayerAudit:
         self.anomalies = anomalies
 
     def add(self, entry: Entry | None, n: Any) -> None:
-        """The next entry; None for a document that is none, with what its number is."""
+        """Add the next entry; None for a document that is not an entry, with its number."""
         self.chain.add(entry, n)
         if entry is not None:
             self.anomalies.add(entry)
 
 
 class Counts(msgspec.Struct):
-    """How much was read. `rechecking`: the players that differ so far and are read again."""
+    """Numbers of players and entries read. `rechecking`: players that differ so far and are read again."""
 
     players: int = 0
     entries: int = 0
@@ -86,16 +86,16 @@ class Counts(msgspec.Struct):
 
 
 class Auditor:
-    """One audit. `tell` receives each finding, `progress` the counts so far.
+    """One audit. `on_finding` receives each finding, `progress` the counts so far.
 
-    `recheck_seconds`: how long players who do not agree are read again, because a healthy ledger has a write within
-    that time. `ledger_timeout`: how long the ledger may make no progress before a missing write is a difference.
+    `recheck_seconds`: how long players who differ are read again, because a healthy ledger has a write within that
+    time. `ledger_timeout`: how long the ledger may make no progress before a missing write is a difference.
     """
 
     def __init__(
         self,
         source: Source,
-        tell: Callable[[Finding], None],
+        on_finding: Callable[[Finding], None],
         *,
         limit: RateLimit,
         recheck_seconds: float,
@@ -104,7 +104,7 @@ class Auditor:
         progress: Callable[[Counts], None] = lambda counts: None,
     ) -> None:
         self._source = source
-        self._tell = tell
+        self._on_finding = on_finding
         self._limit = limit
         self._since = since
         self._progress = progress
@@ -114,29 +114,29 @@ class Auditor:
         self.counts = Counts()
 
     async def run(self) -> Counts:
-        """Read everything once; what was read."""
+        """Read everything once; the counts."""
         await self._erasures()
         after: str | None = ERASURES
         while after is not None:
             after = await self._page(after)
         async for one in self._source.suspects(self._since):
             text = f"broke the rule {one.rule}, {one.times} times in all, last at {rfc3339(one.last)}"
-            self._tell(Finding(Kind.RULE, one.player, text))
+            self._on_finding(Finding(Kind.RULE, one.player, text))
         for text in await self._source.unknown_documents():
-            self._tell(Finding(Kind.NOT_OURS, "", text))
+            self._on_finding(Finding(Kind.UNKNOWN_DOCUMENT, "", text))
         return self.counts
 
     async def _erasures(self) -> None:
-        """The chain that holds the erasures; it has no player, and adds up to nothing."""
+        """The chain of erasures; it has no player, and its sum is 0."""
         chain = Chain(ERASURES, since=self._since)
         async for _, n, entry in self._source.lines_of(ERASURES):
             chain.add(entry, n)
         self.counts.erasures = chain.length
         for finding in chain.findings():
-            self._tell(finding)
+            self._on_finding(finding)
 
     async def _page(self, after: str) -> str | None:
-        """One page of players with their entries; the last of them, None at the end."""
+        """Check one page of players with their entries; the last of them, None at the end."""
         accounts = await self._source.accounts(after)
         last = accounts[-1].player if accounts else None
         waiting = {account.player: account for account in accounts}
@@ -154,7 +154,7 @@ class Auditor:
     async def _pasts(
         self, after: str, last: str | None, waiting: dict[str, PlayerBalance]
     ) -> AsyncIterator[PlayerAudit]:
-        """Every chain of the range, read to its end; takes its account out of `waiting`."""
+        """Every chain of the range, read to its end; removes its account from `waiting`."""
         past: PlayerAudit | None = None
         async for player, n, entry in self._source.lines(after, last):
             if past is None or past.chain.player != player:
@@ -178,19 +178,19 @@ class Auditor:
 
     def _report(self, past: PlayerAudit) -> None:
         for finding in (*past.chain.findings(), *past.anomalies.findings()):
-            self._tell(finding)
+            self._on_finding(finding)
 
 
 class Recheck:
-    """Looks again at players who did not fit, by themselves, until they do or there is nothing left to wait for.
+    """Reads players who differ again, until they agree or there is nothing left to wait for.
 
-    `open_past` begins a player's past, `report` is handed each that is complete, `progress` how many are left.
+    `open_player` creates a player's checks, `report` receives each complete one, `progress` the number of players left.
     """
 
     def __init__(
         self,
         source: Source,
-        open_past: Callable[[str, PlayerBalance | None], PlayerAudit],
+        open_player: Callable[[str, PlayerBalance | None], PlayerAudit],
         report: Callable[[PlayerAudit], None],
         progress: Callable[[int], None],
         *,
@@ -198,14 +198,14 @@ class Recheck:
         ledger_timeout: float,
     ) -> None:
         self._source = source
-        self._open_past = open_past
+        self._open_player = open_player
         self._report = report
         self._progress = progress
         self._seconds = seconds
         self._patience = ledger_timeout
 
     async def run(self, players: Sequence[str]) -> None:
-        """Look, and report each of them."""
+        """Recheck the players, and report each of them."""
         loop = asyncio.get_running_loop()
         until = loop.time() + min(self._seconds, self._patience)
         while players and loop.time() < until:
@@ -218,7 +218,7 @@ class Recheck:
             later = len(players) - start - len(left)
             for looks_left in reversed(range(MAX_RECHECKS)):
                 self._progress(len(left) + later)
-                left = await self._once_more(left, last=not looks_left)
+                left = await self._recheck_once(left, last=not looks_left)
         self._progress(0)
 
     async def _right(self, player: str) -> bool:
@@ -227,11 +227,11 @@ class Recheck:
             self._report(past)
         return past.chain.right
 
-    async def _once_more(self, players: Sequence[str], *, last: bool) -> list[str]:
-        """What these are once the ledger has all that was done before they were read; who is still not right.
+    async def _recheck_once(self, players: Sequence[str], *, last: bool) -> list[str]:
+        """Recheck once the ledger contains everything from before the players were read; the players who still differ.
 
-        A player who plays on is compared as of the first reading, unless an erasure has taken those entries out since:
-        that is why there is more than one look. The `last` one is reported as it is.
+        A player who continues to play is compared as of the first read, unless an erasure has removed those entries
+        since; so there is more than one recheck. The `last` one is reported in any case.
         """
         if not players:
             return []
@@ -249,7 +249,7 @@ class Recheck:
         return left
 
     async def _caught_up(self, moment: int) -> None:
-        """Wait until everything up to a moment is recorded. A ledger that stands still is not waited for again."""
+        """Wait until everything up to a moment is recorded. A ledger without progress is not waited for again."""
         loop = asyncio.get_running_loop()
         watermark, since = await self._source.watermark(), loop.time()
         while self._patience and watermark < moment:
@@ -261,7 +261,7 @@ class Recheck:
                 self._patience = 0.0
 
     async def _read(self, player: str, account: PlayerBalance | None) -> PlayerAudit:
-        past = self._open_past(player, account)
+        past = self._open_player(player, account)
         async for _, n, entry in self._source.lines_of(player):
             past.add(entry, n)
         return past

@@ -1,7 +1,7 @@
-"""What an audit finds in the entries of one player, read one after the other. Pure, in bounded memory.
+"""Checks the entries of one player, in order. Pure, in bounded memory.
 
-Differences must not be: a chain that is not whole, or does not add up to the score. Irregularities look unlikely in the
-player's own past, and prove nothing.
+Differences are errors: a chain that is incomplete, or whose sum is not the score. Irregularities are unlikely for the
+player, and prove nothing.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from tornado_app.core.model import rfc3339
 from tornado_app.core.policies import RateLimit
 
 MAX_FAULTS = 5
-"""Faults that are told of one chain; where one is broken, more say nothing new."""
+"""Maximum reported faults of one chain; after the first ones, more add no information."""
 
 WINDOWS = 10
-"""Windows in a row at the rate limit that no person keeps up."""
+"""Consecutive windows at the rate limit that a person does not sustain."""
 
-MOST_TIMES = 2000
-"""Times kept of one player; a limit beyond that is not judged."""
+MAX_TIMES = 2000
+"""Maximum times in memory for one player; a larger rate limit is not checked."""
 
 
 class Kind(StrEnum):
-    """What is found. Those of the first group are differences."""
+    """Kinds of findings; those of the first group are differences."""
 
     SCORE = "score"
     NOT_RECORDED = "not_recorded"
     NO_PLAYER = "no_player"
-    NOT_OURS = "not_ours"
+    UNKNOWN_DOCUMENT = "unknown_document"
     MISSING = "missing_entry"
     CHANGED = "changed_entry"
     UNCHAINED = "unchained_entry"
@@ -50,7 +50,7 @@ class Kind(StrEnum):
 
     @property
     def difference(self) -> bool:
-        """Whether the ledger and the players don't agree, or a chain is not whole."""
+        """Whether the ledger and the players disagree, or a chain is incomplete."""
         return self not in _IRREGULARITIES
 
 
@@ -58,12 +58,12 @@ _IRREGULARITIES = frozenset({Kind.BURST, Kind.SUSTAINED, Kind.JUMP, Kind.RULE, K
 
 _EXCEPTIONS = {
     EntryKind.EXTERNAL: (Kind.EXTERNAL, "{:+} points that the service did not give: {}"),
-    EntryKind.RECONCILED: (Kind.RECONCILED, "{:+} points from a time that the ledger did not see"),
+    EntryKind.RECONCILED: (Kind.RECONCILED, "{:+} points from a time that the change stream did not show"),
 }
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that an audit has to say. `n`: the entry's number within its player, where it is about one."""
+    """One finding. `n`: the number of the entry in the player's chain, if it is about one."""
 
     kind: Kind
     player: str
@@ -72,10 +72,10 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Chain:
-    """One player's entries as they are read, held against the account where there is one.
+    """One player's entries, in order, compared with the account if there is one.
 
-    The account was read before the entries. So its score must be the sum at its last write's entry, or at one after it.
-    `since`: milliseconds; exceptions that are older are not told again. `recorded`: the last write is there.
+    The account was read before the entries. So its score must be the sum at its last write's entry, or at a later one.
+    `since`: milliseconds; older exceptions are not reported. `recorded`: whether the last write was found.
     """
 
     def __init__(self, player: str, account: PlayerBalance | None = None, *, since: int = 0) -> None:
@@ -93,10 +93,10 @@ class Chain:
         self._hash = b""
 
     def add(self, entry: Entry | None, n: Any = None) -> None:
-        """The next entry in the order of the numbers; None for a document that is no entry, with what its number is."""
+        """Add the next entry in order of the numbers; None for a document that is not an entry, with its number."""
         self.length += 1
         if entry is None:
-            self._fault(Kind.CHANGED, "the document is no entry of the ledger", n if isinstance(n, int) else None)
+            self._fault(Kind.CHANGED, "the document is not a ledger entry", n if isinstance(n, int) else None)
             return
         self._linked(entry)
         self.sum += entry.points
@@ -111,48 +111,50 @@ class Chain:
             self._agrees = self._agrees or (self.recorded and self.sum == self.account.score)
 
     def findings(self) -> list[Finding]:
-        """What is wrong, once all entries are there."""
+        """The faults, once all entries were added."""
         return [*self._faults, *self._against_account(), *self._exceptions]
 
     @property
     def right(self) -> bool:
-        """Whether nothing is wrong but what the chain itself holds against the player."""
+        """Whether there is no fault but recorded exceptions."""
         return not self._faults and not self._against_account()
 
     @staticmethod
     def _is_last_write(entry: Entry, write_id: str | None) -> bool:
-        """A player who was inserted before the ledger began has no mark: the opening stands for it."""
+        """A player who was inserted before the ledger began has no marker: the opening entry replaces it."""
         return entry.write_id == write_id if write_id is not None else entry.kind is EntryKind.OPENING
 
     def _linked(self, entry: Entry) -> None:
         if entry_hash(entry) != entry.hash:
-            self._fault(Kind.CHANGED, "its content is not what its hash says", entry.n)
+            self._fault(Kind.CHANGED, "its hash does not match its content", entry.n)
         if entry.n != self._n + 1:
             first = self._n + 1
             gap = (
                 f"entry {first} is missing" if entry.n == first + 1 else f"entries {first} to {entry.n - 1} are missing"
             )
             self._fault(Kind.MISSING, gap if entry.n > first else "there are two of this number", entry.n)
-            self._score = entry.score - entry.points  # what is missing is told once
+            self._score = entry.score - entry.points  # the gap is reported once
         elif entry.prev != self._hash:
-            self._fault(Kind.UNCHAINED, "it does not hold the hash of the entry before it", entry.n)
+            self._fault(Kind.UNCHAINED, "it does not contain the hash of the entry before it", entry.n)
 
     def _against_account(self) -> list[Finding]:
         account = self.account
         if account is None:
-            text = f"there is no such player, and the ledger adds up to {self.sum}"
+            text = f"the player does not exist, and the sum of the ledger is {self.sum}"
             return [Finding(Kind.NO_PLAYER, self.player, text)] if self.sum else []
         if account.erased:
-            text = "the erasure is not finished: a running service does that within 15 s"
+            text = "the erasure is not finished: a running service finishes it within 15 s"
             return [Finding(Kind.UNFINISHED, self.player, text)]
         if account.score is None or (account.write_id is None and not self.recorded):
-            text = "the document has no score" if account.score is None else "the last write has no mark of ours"
-            return [Finding(Kind.NOT_OURS, self.player, text)]
+            text = (
+                "the document has no score" if account.score is None else "the last write has no marker of the service"
+            )
+            return [Finding(Kind.UNKNOWN_DOCUMENT, self.player, text)]
         if not self.recorded:
             return [Finding(Kind.NOT_RECORDED, self.player, "the last write is not in the ledger")]
         if self._agrees:
             return []
-        return [Finding(Kind.SCORE, self.player, f"the score is {account.score}, the ledger adds up to {self.sum}")]
+        return [Finding(Kind.SCORE, self.player, f"the score is {account.score}, the sum of the ledger is {self.sum}")]
 
     def _fault(self, kind: Kind, text: str, n: int | None) -> None:
         if len(self._faults) < MAX_FAULTS:
@@ -160,20 +162,20 @@ class Chain:
 
 
 class Anomalies:
-    """One player's actions as they are read. `limit` is the rate limit that was in force; `since`: milliseconds."""
+    """One player's actions, in order. `limit` is the rate limit that was in force; `since`: milliseconds."""
 
     def __init__(self, player: str, limit: RateLimit, *, since: int = 0, thresholds: Thresholds | None = None) -> None:
         self._player = player
         self._limit = limit
         self._since = since
         self._thresholds = thresholds or Thresholds()
-        self._times: deque[int] = deque(maxlen=min(WINDOWS * limit.updates, MOST_TIMES) + 1)
+        self._times: deque[int] = deque(maxlen=min(WINDOWS * limit.updates, MAX_TIMES) + 1)
         self._found: dict[Kind, tuple[Finding, int]] = {}
         self._updates = 0
         self._mean = 0.0
 
     def add(self, entry: Entry) -> None:
-        """The player's next entry."""
+        """Add the player's next entry."""
         if entry.kind is not EntryKind.ACTION:
             return
         self._jump(entry)
@@ -182,16 +184,16 @@ class Anomalies:
         self._pace(entry, Kind.SUSTAINED, WINDOWS * self._limit.updates, WINDOWS * self._limit.window)
 
     def findings(self) -> Iterator[Finding]:
-        """The first of each kind, with how many more there are."""
+        """The first finding of each kind, with the number of further ones."""
         for finding, more in self._found.values():
-            text = f"{finding.text}, and {more} more like it" if more else finding.text
+            text = f"{finding.text}, and {more} more" if more else finding.text
             yield Finding(finding.kind, finding.player, text, finding.n)
 
     def _jump(self, entry: Entry) -> None:
         limits = self._thresholds
         if self._updates >= limits.history and entry.points > limits.jump * self._mean:
             times = entry.points / max(self._mean, 1.0)
-            self._tell(entry, Kind.JUMP, f"{entry.points} points, {times:.0f} times the mean of those before")
+            self._record(entry, Kind.JUMP, f"{entry.points} points, {times:.0f} times the mean of earlier updates")
         self._updates += 1
         weight = 1 / min(self._updates, 5 * limits.history)  # a mean over the last hundred or so
         self._mean += (entry.points - self._mean) * weight
@@ -201,9 +203,9 @@ class Anomalies:
             return
         took = entry.at - self._times[-updates]
         if 0 <= took < seconds * 1000:
-            self._tell(entry, kind, f"{updates} updates within {took / 1000:.0f} s, until {rfc3339(entry.at)}")
+            self._record(entry, kind, f"{updates} updates within {took / 1000:.0f} s, until {rfc3339(entry.at)}")
 
-    def _tell(self, entry: Entry, kind: Kind, text: str) -> None:
+    def _record(self, entry: Entry, kind: Kind, text: str) -> None:
         if entry.at < self._since:
             return
         first, more = self._found.get(kind, (None, -1))

@@ -1,4 +1,4 @@
-"""What an audit prints: a line for each finding as it is found, its progress, and a last line that sums up."""
+"""The output of an audit: a line for each finding, the progress, and a summary."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any, NoReturn, TextIO
 from tornado_app.audit.auditor import Counts
 from tornado_app.audit.checks import Finding
 
-PASSED = "Every score is the sum of its ledger, and every chain is whole."
-FAILED = "The ledger and the players do not agree."
+PASSED = "Every score is the sum of its ledger, and every chain is complete."
+FAILED = "The ledger and the players differ."
 
 BAR = 24
 """Cells."""
 
 REDRAW, LINE = 0.2, 10.0
-"""Seconds between two drawings, and between two lines."""
+"""Seconds between two redraws, and between two lines."""
 
 STALLED = 2.0
-"""Seconds without progress after which there is no estimate; also the least time of reading to base one on."""
+"""Seconds without progress after which there is no estimate; also the minimum reading time for one."""
 
 
 class Report:
-    """Prints findings on `out`, as sentences or as one JSON object a line, and counts them."""
+    """Prints findings to `out`, as sentences or as one JSON object a line, and counts them."""
 
     def __init__(self, out: TextIO, progress: Progress, *, lines_of_json: bool) -> None:
         self._out = out
@@ -35,8 +35,8 @@ class Report:
         self.differences = 0
         self.irregularities = 0
 
-    def tell(self, finding: Finding) -> None:
-        """One finding."""
+    def add(self, finding: Finding) -> None:
+        """Print one finding."""
         if finding.kind.difference:
             self.differences += 1
         else:
@@ -51,7 +51,7 @@ class Report:
             self._line(f"{label:12}  {finding.player or '-'}:{entry} {finding.text}")
 
     def close(self, counts: Counts) -> None:
-        """The sum of it."""
+        """Print the summary."""
         self._progress.clear()
         if self._json:
             self._object(
@@ -73,7 +73,7 @@ class Report:
         self._line(f"{FAILED if self.differences else PASSED} {', '.join(told)}.")
 
     def _line(self, text: str) -> None:
-        """A line without what a terminal might obey: parts of it may be somebody's own words."""
+        """Print a line without control characters: parts of it may be texts of users."""
         self._progress.clear()
         self._out.write("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text) + "\n")
         self._out.flush()
@@ -89,7 +89,7 @@ def _count(number: int, one: str, many: str | None = None) -> str:
 
 
 class Progress:
-    """Writes to `out`. `players`, `entries`: about how many there are in all."""
+    """Writes to `out`. `players`, `entries`: approximate totals."""
 
     def __init__(self, out: TextIO, players: int, entries: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
@@ -98,11 +98,11 @@ class Progress:
         self._clock = clock
         self._counts = Counts()
         self._done = 0
-        self._reading = 0.0  # seconds in which something was read
+        self._reading = 0.0  # seconds with progress
         self._looked = self._moved = self._written = clock()
 
     def __call__(self, counts: Counts) -> None:
-        """So much was read."""
+        """Receives the present counts."""
         self._counts = counts
 
     async def keep_writing(self) -> NoReturn:
@@ -112,7 +112,7 @@ class Progress:
             self.write()
 
     def write(self) -> None:
-        """Draw the bar, or write a line if it is time for one."""
+        """Draw the bar, or write a line if one is due."""
         now = self._clock()
         done = self._counts.players + self._counts.entries
         if done > self._done:
@@ -126,7 +126,7 @@ class Progress:
             self._put(f"{', '.join(self._parts(now))}\n")
 
     def clear(self) -> None:
-        """Remove the bar, to write something else."""
+        """Remove the bar before other output."""
         if self._draws:
             self._put("\r\x1b[K")
 
@@ -139,7 +139,7 @@ class Progress:
         return parts if left is None else [*parts, f"{_time(left)} left"]
 
     def _bar(self, now: float) -> str:
-        """The bar with what is known, or as much of it as fits in the terminal."""
+        """The bar with its texts, shortened to the width of the terminal."""
         parts = self._parts(now)
         full = round(self._share() * BAR)
         bar = f"▕{'█' * full}{' ' * (BAR - full)}▏"
@@ -156,7 +156,7 @@ class Progress:
         return min(self._done / self._total, 1.0)
 
     def _left(self, now: float) -> float | None:
-        """Seconds; None while they are unknown: at the start, and when nothing moves."""
+        """Estimated seconds; None while unknown: at the start, and without progress."""
         if now - self._moved > STALLED or self._reading < STALLED or self._done >= self._total:
             return None
         return self._reading * (self._total - self._done) / self._done

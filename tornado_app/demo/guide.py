@@ -1,4 +1,4 @@
-"""What the demo prints when it is ready: where to look, and how to score."""
+"""The demo's output when it is ready: addresses, and requests that score."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ EXAMPLE_POINTS = 5
 
 
 def reachable(url: str) -> str:
-    """An address to open: a service on every interface is on loopback too, and IPv6 may be switched off there."""
+    """An address to open: a service on every interface is on loopback too, where IPv6 may be switched off."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:")
 
 
 def render(config: Config, url: str, token: str, players: int, *, bold: bool) -> str:
-    """The text, the page's address last. `url` is one to open; `token` that of the curl lines' player.
+    """The text, with the page's address last. `url` is one to open; `token` that of the curl lines' player.
 
     It fits a terminal of 80 columns and 24 rows.
     """
@@ -57,7 +57,7 @@ def _curl_lines(config: Config, url: str) -> list[str]:
 def _warnings(config: Config) -> list[str]:
     warnings = []
     if not is_loopback(config.host):
-        warnings.append(f"Whoever can reach {config.host} can play: /demo/session gives a token to anybody who asks.")
+        warnings.append(f"Everyone who can reach {config.host} can play: /demo/session issues a token on each request.")
     if not config.embedded:
         warnings.append(
             f'The simulated players are written to the database "{config.mongodb_database}" of your MongoDB.'
@@ -66,5 +66,5 @@ def _warnings(config: Config) -> list[str]:
 
 
 def _command() -> str:
-    """This program as it was called."""
+    """The command line of this program."""
     return sys.argv[0] if Path(sys.argv[0]).name == "leaderboard" else "python -m tornado_app"

@@ -1,1 +1,1 @@
-"""The service put together: its parts, listeners, keys and health."""
+"""Builds the service from its parts: listeners, keys, health."""

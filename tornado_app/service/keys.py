@@ -1,7 +1,6 @@
-"""The keys that the settings name: configured ones, a provider's, or for the embedded database ones made in its folder.
+"""The keys that the settings name: configured ones, a provider's, or for the embedded database generated ones.
 
-Token keys and proof keys are kept apart here for as long as the service runs: whatever a rotation brings, no key signs
-both.
+Token keys and proof keys are kept disjoint while the service runs: after any rotation, no key signs both.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ log = logging.getLogger("leaderboard.auth")
 
 
 class TokenKeys(NamedTuple):
-    """What bearer tokens are checked with. `remote`: the part of it that must be started, and closed at the end."""
+    """The keys of bearer tokens. `remote`: their fetcher, which must be started and closed."""
 
     source: KeySource
     remote: RemoteKeys | None = None
 
 
 class DisjointKeys:
-    """The keys of `source` that are none of `others`, which is logged where it makes a difference."""
+    """The keys of `source` without those of `others`. Excluded keys are logged."""
 
     def __init__(self, source: KeySource, others: KeySource) -> None:
         self._source = source
@@ -40,7 +39,7 @@ class DisjointKeys:
         self._kept = KeySet(())
 
     def current(self) -> KeySet:
-        """The keys to check with now."""
+        """The current keys."""
         keys, others = self._source.current(), self._others.current()
         if self._seen is None or keys is not self._seen[0] or others is not self._seen[1]:
             self._seen = (keys, others)
@@ -57,9 +56,9 @@ class DisjointKeys:
 
 
 def token_keys(config: Config, count: Callable[[Outcome], None] = lambda outcome: None) -> TokenKeys:
-    """What bearer tokens are checked with; `count` is told the outcome of each fetch from the identity provider.
+    """The keys of bearer tokens; `count` is called with the outcome of each fetch from the identity provider.
 
-    Raises StartupError for a key that is missing or unfit.
+    Raises StartupError for a missing or unusable key.
     """
     try:
         if config.jwt_jwks_url is not None:
@@ -71,12 +70,12 @@ def token_keys(config: Config, count: Callable[[Outcome], None] = lambda outcome
 
 
 def refreshing_verifier(config: Config, keys: TokenKeys) -> RefreshingTokenVerifier:
-    """Who checks bearer tokens."""
+    """The verifier of bearer tokens, which refetches keys."""
     return RefreshingTokenVerifier(token_verifier(config, keys), () if keys.remote is None else (keys.remote,))
 
 
 def token_verifier(config: Config, keys: TokenKeys) -> TokenVerifier:
-    """What checks a bearer token by the keys at hand."""
+    """The verifier of bearer tokens with the current keys."""
     return TokenVerifier(
         keys.source,
         audience=config.jwt_audience,
@@ -87,9 +86,9 @@ def token_verifier(config: Config, keys: TokenKeys) -> TokenVerifier:
 
 
 def proof_verifier(config: Config, tokens: TokenKeys) -> ProofVerifier | None:
-    """Who checks action proofs; None where none are read, or there is no key for them.
+    """The verifier of action proofs; None if proofs are not read, or there is no key for them.
 
-    Raises StartupError for a key that is missing or unfit, or that tokens are verified with too.
+    Raises StartupError for a missing or unusable key, or one that verifies tokens too.
     """
     if config.proof_policy is ProofPolicy.OFF:
         return None
@@ -100,5 +99,5 @@ def proof_verifier(config: Config, tokens: TokenKeys) -> ProofVerifier | None:
     except (UnusableKey, OSError) as error:
         raise StartupError(f"the key that action proofs are verified with cannot be used: {error}") from None
     if shared_keys(source.current(), tokens.source.current()):
-        raise StartupError("a key of action proofs is one that tokens are verified with too; make another")
+        raise StartupError("a key of action proofs also verifies tokens; use different keys")
     return ProofVerifier(DisjointKeys(source, tokens.source), lifetime=config.proof_lifetime, leeway=PROOF_LEEWAY)

@@ -18,12 +18,12 @@ from tornado_app.watch.screen import Screen, can_draw
 def run(url: str) -> int:
     """Show the board of the service at `url` until Ctrl-C; the exit code.
 
-    Raises StartupError for an address that is none, or where no leaderboard answers.
+    Raises StartupError for an invalid address, or if no leaderboard answers.
     """
     address = socket_address(url)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that has not all letters shows the others
-    # Tornado and asyncio would write into the picture; what matters about the connection is shown in it.
+        sys.stdout.reconfigure(errors="replace")  # a terminal replaces letters that it does not support
+    # Lines of Tornado and asyncio would damage the picture, which shows the state of the connection itself.
     logging.basicConfig(handlers=[logging.NullHandler()])
     return asyncio.run(_run(address))
 

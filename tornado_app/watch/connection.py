@@ -1,4 +1,4 @@
-"""Follows the board's socket: the first connection must work, later ones are tried again and again."""
+"""Follows the board's socket: the first connection must succeed, later ones are retried for ever."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SOCKET = "/ws/leaderboard"
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 FIRST_ANSWER = 10.0
-"""Seconds that a service is given to answer, and then to show the board."""
+"""Seconds for a service to answer, and then to send the board."""
 
 PING_INTERVAL, PING_TIMEOUT = 15.0, 10.0
-"""Seconds: a connection that is dead is noticed within their sum."""
+"""Seconds: a dead connection is detected within their sum."""
 
 BACKOFF, LONGEST_BACKOFF = 0.5, 15.0
-"""Seconds between tries: the first, doubled each time, at most the second; each times 0.5 to 1, by chance."""
+"""Seconds before the first retry, and the maximum; doubled each time, with jitter."""
 
 GOING_AWAY = 1001
 
@@ -39,8 +39,8 @@ GOING_AWAY = 1001
 def socket_address(url: str) -> str:
     """`wss://host/ws/leaderboard` for `https://host`; without a scheme it is `http`.
 
-    A path is where a proxy has the service (`https://host/game`), unless it is the socket's own. Query and fragment
-    are dropped: they may hold a token, and none is needed. Raises StartupError.
+    A path is that of the service behind a proxy (`https://host/game`), unless it is the socket's own. Query and
+    fragment are dropped, because they may contain a token. Raises StartupError.
     """
     text = url.strip()
     try:
@@ -51,9 +51,9 @@ def socket_address(url: str) -> str:
     if parts.scheme not in _SCHEMES:
         raise _refusal(f"begins with {parts.scheme}://")
     if parts.username is not None or parts.password is not None:
-        raise _refusal("holds a user name or a password, which the board does not need")
+        raise _refusal("contains a user name or a password, which the board does not need")
     if not host or not all(c.isprintable() and c != " " for c in text):
-        raise _refusal("names no host" if not host else "holds a space or a control character")
+        raise _refusal("names no host" if not host else "contains a space or a control character")
     path = parts.path.rstrip("/").removesuffix(SOCKET)
     authority = f"[{host}]" if ":" in host else host
     return f"{_SCHEMES[parts.scheme]}://{authority}{'' if port is None else f':{port}'}{path}{SOCKET}"
@@ -64,21 +64,21 @@ def _refusal(reason: str) -> StartupError:
 
 
 class View(Protocol):
-    """What shows the board."""
+    """Shows the board."""
 
     def update(self, board: Board, changes: list[Change]) -> None:
-        """The board after a message; the first one after a connection was lost says that there is one again."""
+        """The board after a message. The first call after `lost` means that the connection is back."""
 
     def lost(self, since: float, reason: str) -> None:
-        """There is no connection since then (seconds since the epoch); called again for each try that fails."""
+        """Disconnected since that time (seconds since the epoch); called again for each failed attempt."""
 
 
 class Failure(Exception):
-    """A connection that could not be made or held; the message says why, as the rest of a sentence."""
+    """A failed or broken connection; the message completes a sentence."""
 
 
 async def follow(address: str, view: View) -> NoReturn:
-    """Feed `view` until cancelled. Raises StartupError when the first connection shows no board."""
+    """Update `view` until cancelled. Raises StartupError if the first connection sends no board."""
     board = Board()
     failures, since = 0, 0.0
     while True:
@@ -91,7 +91,7 @@ async def follow(address: str, view: View) -> NoReturn:
                         view.update(board, changes)
                         failures, since = 0, 0.0
         except NotALeaderboard:
-            reason = "what it sends is not a leaderboard"
+            reason = "its messages are not those of a leaderboard"
         except Failure as failure:
             reason = str(failure)
         if not board.seen:
@@ -103,7 +103,7 @@ async def follow(address: str, view: View) -> NoReturn:
 
 
 async def _messages(address: str) -> AsyncGenerator[str | bytes]:
-    """What one connection brings. Ends only by raising Failure."""
+    """The messages of one connection. Ends only by raising Failure."""
     connection = await _connect(address)
     try:
         try:
@@ -136,7 +136,7 @@ async def _connect(address: str) -> WebSocketClientConnection:
         trust = "SSL_CERT_FILE may name the authority to trust"
         raise Failure(f"its certificate is not trusted ({error.verify_message}); {trust}") from None
     except ssl.SSLError:
-        raise Failure("it does not speak TLS; try http:// in place of https://") from None
+        raise Failure("it does not use TLS; try http:// instead of https://") from None
     except OSError as error:
         raise Failure(f"{error.strerror or error}; is the service running there?") from None
 

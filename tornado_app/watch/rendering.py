@@ -1,7 +1,7 @@
-"""The board as text that is safe to print: the table of a terminal of some size, and a line for each change in a pipe.
+"""The board as text that is safe to print: a table for a terminal of some size, and a line for each change in a pipe.
 
-In the table, the name is the last column. Programs disagree on how many cells a name takes, so nothing stands behind it
-that a wide name could move or cut off. Numbers are complete or absent, never cut.
+In the table, the name is the last column. Programs disagree on the width of some names, so nothing stands behind a name
+that it could move or cut. Numbers are complete or absent, never cut.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tornado_app.core.model import rfc3339
 from tornado_app.watch.state import Board, Change, Place
 
 MAX_MARKS = 4
-"""Combining marks shown on one letter. More would reach into the rows above and below."""
+"""Maximum combining marks on one letter. More would reach into the rows above and below."""
 
 _JOINERS = ("\u200c", "\u200d")
 _REPLACED = ("Cc", "Cs", "Co", "Cn", "Zl", "Zp")
 
 GAP = 2
 CHANGE = 14
-"""Cells of `+1,234,567 ▲3`; the column is left out where names would become too short."""
+"""Cells of `+1,234,567 ▲3`; the column is left out if names would become too short."""
 
 SHORT_NAME, SHORTEST_NAME = 12, 4
 """Cells: with less than the first there is no column of changes; with less than the second, no names."""
@@ -35,7 +35,7 @@ QUIT = "q quits"
 
 
 def printable(text: str) -> str:
-    """`text` without what could move the cursor, end the line or change the direction of the text that follows.
+    """`text` without characters that move the cursor, end the line or change the direction of the text that follows.
 
     rich removes five control characters only, and neither escape nor the bidirectional ones.
     """
@@ -93,7 +93,7 @@ def board(
     status: Text,
     size: tuple[int, int],
 ) -> Group:
-    """Title, status, table and hint in at most `columns × rows`; `changes` by position are the ones to highlight."""
+    """Title, status, table and hint in at most `columns × rows`; `changes` by position are highlighted."""
     columns, rows = size
     layout = _layout(columns, list(places.values()))
     if layout is None:
@@ -124,7 +124,7 @@ def disconnected(since: float, now: float, reason: str) -> Text:
 
 
 def _layout(columns: int, places: list[Place]) -> _Columns | None:
-    """The columns that fit; None where a score does not, even by itself."""
+    """The columns that fit; None if a score does not fit by itself."""
     rank = max([2, *(len(str(place.rank)) for place in places)])
     for separator, has_rank in ((",", True), ("", True), ("", False)):
         score = max([5, *(len(_number(place.score, separator)) for place in places)])
@@ -148,7 +148,7 @@ def _row(layout: _Columns, place: Place, change: Change | None) -> Text:
 
 
 def _change(change: Change | None, cells: int) -> Text:
-    """What changed, as much as fits whole."""
+    """The change, without the parts that do not fit."""
     if change is None:
         return Text("")
     gained = f"+{change.gained:,}" if change.gained and change.gained > 0 else ""
@@ -168,7 +168,7 @@ def _line(text: Text) -> Text:
 
 
 class Lines:
-    """Writes `time, position, rank, score, user id, name` for each place that changed; `-` where it became empty."""
+    """Writes `time, position, rank, score, user id, name` for each changed position; `-` if it became empty."""
 
     def __init__(self, out: TextIO, notes: TextIO) -> None:
         self._out = out
@@ -176,7 +176,7 @@ class Lines:
         self._lost = False
 
     def update(self, board: Board, changes: list[Change]) -> None:
-        """A line for each change; the first time that is the whole board."""
+        """Write a line for each change; the first time that is the whole board."""
         if self._lost:
             self._lost = False
             self._note("connected again")
@@ -185,7 +185,7 @@ class Lines:
         self._out.flush()
 
     def lost(self, since: float, reason: str) -> None:
-        """Say it once."""
+        """Report it once."""
         if not self._lost:
             self._lost = True
             self._note(f"disconnected since {rfc3339(round(since * 1000))}: {reason}; trying again")

@@ -1,4 +1,4 @@
-"""The board on a terminal. It is drawn again when it changes, when the size changes, and when a highlight ends."""
+"""The board on a terminal. It is redrawn when it or the terminal's size changes, and when a highlight ends."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ HIGHLIGHT = 2.0
 """Seconds for which a change is highlighted."""
 
 TICK = 0.5
-"""Seconds between two drawings while a highlight or a lost connection is shown."""
+"""Seconds between two redraws while there is a highlight or no connection."""
 
 QUIT_KEYS = b"qQ\x04"
 """`q`, and the end of file: Ctrl-D."""
 
 NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
-"""A name that is wider than rich takes it for must not begin a new line. Source: xterm's control sequences."""
+"""A name that is wider than rich assumes must not begin a new line. Source: xterm's control sequences."""
 
 
 def can_draw(out: TextIO) -> bool:
@@ -87,7 +87,7 @@ class Screen:
         self._wanted.set()
 
     def lost(self, since: float, reason: str) -> None:
-        """Keep the last board, and show since when there is no connection."""
+        """Keep the last board, and show the time of the disconnection."""
         self._lost = (since, reason)
         self._wanted.set()
 
@@ -120,7 +120,7 @@ class Screen:
         try:
             typed = os.read(self._keys.fileno(), 1024)
         except OSError:
-            typed = b""  # the terminal is gone
+            typed = b""  # the terminal is closed
         is_sequence = typed.startswith(b"\x1b")  # of an arrow or a function key
         if not typed or (not is_sequence and any(key in QUIT_KEYS for key in typed)):
             self._quit()

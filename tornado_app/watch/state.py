@@ -1,4 +1,4 @@
-"""The board as the socket of frontend C tells it, and what each message changed."""
+"""The board from the messages of frontend C's socket, and the changes of each message."""
 
 from __future__ import annotations
 
@@ -30,10 +30,9 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 class Change(NamedTuple):
-    """A place that differs from before.
+    """A changed position.
 
-    `gained`: points since the player was last on the board, None where that is not known; `climbed`: positions up,
-    negative is down.
+    `gained`: points since the player was last on the board, None if unknown; `climbed`: positions up, negative is down.
     """
 
     place: Place
@@ -42,7 +41,7 @@ class Change(NamedTuple):
 
 
 class NotALeaderboard(Exception):
-    """A message that no leaderboard sends."""
+    """A message that is not one of a leaderboard."""
 
 
 _decode = msgspec.json.Decoder(_Message).decode
@@ -50,7 +49,7 @@ _decode_data = msgspec.json.Decoder(_Data).decode
 
 
 class Board:
-    """The places by position, and how to bring them up to date. `seen`: whether there was a message at all."""
+    """The board by position. `seen`: whether a message has arrived."""
 
     def __init__(self) -> None:
         self.places: dict[int, Place] = {}
@@ -59,11 +58,11 @@ class Board:
         self._fresh = True
 
     def reconnected(self) -> None:
-        """The next message holds the whole board, and counts whatever its version is."""
+        """The next message has the whole board, and counts with any version."""
         self._fresh = True
 
     def take(self, message: str | bytes) -> list[Change] | None:
-        """What a message changed, in order of position; None where it was none about the board.
+        """Apply a message; the changes in order of position, None for a message that is not about the board.
 
         Raises NotALeaderboard.
         """
