@@ -175,7 +175,7 @@ def test_key_for_both_tokens_and_proofs_is_a_startup_error(tmp_path: Path):
     config = Config(data_dir=tmp_path)
     tokens = token_keys(config)
     given = Config(data_dir=tmp_path, proof_key=config.token_keys.generated.read_text())
-    with pytest.raises(StartupError, match="make another"):
+    with pytest.raises(StartupError, match="use different keys"):
         proof_verifier(given, tokens)
 
 

@@ -124,13 +124,13 @@ async def test_first_connection_without_a_board_fails(standin, monkeypatch):
         "ws://127.0.0.1:1/ws/leaderboard": "Connection refused; is the service running there?",
         f"ws://127.0.0.1:{standin.port}/page/ws/leaderboard": r"it answers, but there is no leaderboard",
         f"ws://127.0.0.1:{standin.port}/nothing": r"there is no leaderboard \(HTTP 404\)",
-        f"wss://127.0.0.1:{standin.port}/ws/leaderboard": "does not (answer|speak TLS)",
+        f"wss://127.0.0.1:{standin.port}/ws/leaderboard": "does not (answer|use TLS)",
     }
     for address, reason in cases.items():
         with pytest.raises(StartupError, match=reason):
             await connection.follow(address, Seen())
     standin.greeting = ["hello"]
-    with pytest.raises(StartupError, match="not a leaderboard"):
+    with pytest.raises(StartupError, match="not those of a leaderboard"):
         await connection.follow(standin.address, Seen())
     standin.greeting = []
     with pytest.raises(StartupError, match="sends no board"):

@@ -1,4 +1,4 @@
-"""`leaderboard token --check` and `leaderboard sign-action --check`: what the service would say of a token or proof.
+"""`leaderboard token --check` and `leaderboard sign-action --check`: whether the service accepts a token or proof.
 
 The token itself is never printed, so that the output may go into a ticket.
 """
@@ -51,11 +51,12 @@ REMEDIES = {
     "other_points": "sign the proof for the request's points, or leave them out of the request",
     "unknown_action_type": "put points into the proof (pts), or the type into the table of actions",
 }
-"""What to do about a refusal, by reason."""
+"""Remedies of refusals, by reason."""
 
 
 class _Report(NamedTuple):
-    """What the check found. `verified` is None unless the signature is valid; `lines` describe what was accepted."""
+    """The result of a check. `verified` is None unless the signature is valid; `lines` describe an accepted token or
+    proof."""
 
     verified: VerifiedJws | None
     refusal: LeaderboardError | None
@@ -63,7 +64,7 @@ class _Report(NamedTuple):
 
 
 def check_token(config: Config, text: str, *, out: TextIO | None = None) -> int:
-    """Print what the service says of a bearer token; 0 where it is accepted, else 1. Raises StartupError."""
+    """Print whether the service accepts a bearer token; 0 if it does, else 1. Raises StartupError."""
     keys, source = _token_keys(config)
     verifier = token_verifier(config, TokenKeys(keys))
     verified = _verified(verifier.verify_signature, text)
@@ -75,10 +76,10 @@ def check_token(config: Config, text: str, *, out: TextIO | None = None) -> int:
 
 
 def check_proof(config: Config, text: str, request: Submission, *, out: TextIO | None = None) -> int:
-    """Print what the service says of an action proof; 0 where it is accepted, else 1.
+    """Print whether the service accepts an action proof; 0 if it does, else 1.
 
-    `request`: the update that it comes with, whose caller has no user id where that is left to the proof. Raises
-    StartupError and ConfigError.
+    `request`: the update with the proof; its caller has no user id if the proof determines it. Raises StartupError and
+    ConfigError.
     """
     verifier, keys = _proof_verifier(config)
     verified = _verified(verifier.verify_signature, text)
@@ -91,8 +92,8 @@ def check_proof(config: Config, text: str, request: Submission, *, out: TextIO |
 
 
 def _token_keys(config: Config) -> tuple[KeySet, str]:
-    """The keys that tokens are verified with, fetched where they are at a URL, and where they come from."""
-    logging.getLogger("leaderboard").addHandler(logging.NullHandler())  # what is wrong is said below
+    """The keys of tokens, fetched if they are at a URL, and their source."""
+    logging.getLogger("leaderboard").addHandler(logging.NullHandler())  # errors are printed below
     source = _source(config, "jwt")
     if config.jwt_jwks_url is None and _is_ungenerated(config.token_keys):
         raise StartupError(f"{source} does not exist; name the service's --data-dir, or set the key that it uses")
@@ -124,7 +125,7 @@ def _is_ungenerated(settings: KeySettings) -> bool:
 
 
 def _source(config: Config, prefix: str) -> str:
-    """Where the keys are, by the settings; never a key itself."""
+    """The source of the keys, by the settings; never a key itself."""
     if prefix == "jwt" and config.jwt_jwks_url is not None:
         return config.jwt_jwks_url.partition("?")[0]
     settings = config.token_keys if prefix == "jwt" else config.proof_keys
@@ -137,7 +138,7 @@ def _verified(verify: Callable[[str], VerifiedJws], text: str) -> VerifiedJws | 
     try:
         return verify(text)
     except LeaderboardError:
-        return None  # `verify` raises the same, and that is reported
+        return None  # `verify` raises the same error, which is reported
 
 
 def _about_caller(caller: Caller) -> Iterator[tuple[str, str]]:
@@ -194,5 +195,5 @@ def _indented(claims: dict[str, Any] | None) -> str:
 
 
 def _line(text: str) -> str:
-    """One line of a terminal: what a token says may hold control characters."""
+    """A text as one line of a terminal: a token may contain control characters."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

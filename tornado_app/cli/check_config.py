@@ -1,4 +1,4 @@
-"""`leaderboard check-config`: the effective settings, and where each value comes from."""
+"""`leaderboard check-config`: the effective settings, and the source of each value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ exit codes: 0 if all settings are valid, 2 if one is not"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the flags of `leaderboard check-config` that are no settings."""
+    """Add the flags of `leaderboard check-config` that are not settings."""
     parser.add_argument("--changed", action="store_true", help="only settings whose value is not the default")
     parser.add_argument("--json", action="store_true", help="print a JSON object: value, default and source by setting")
 

@@ -20,7 +20,7 @@ EXAMPLES = """examples:
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script for one of `SHELLS`. It changes `parser`, which is of no other use afterwards."""
+    """The script for one of `SHELLS`. It changes `parser`, which must not be used afterwards."""
     import shtab
 
     value_types = {setting.flag: setting.info.value_type for setting in SETTINGS}
@@ -36,7 +36,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Those of the parser and of its commands; argparse has no public way to list them."""
+    """The actions of the parser and of its commands; argparse has no public way to list them."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):

@@ -17,14 +17,14 @@ SETTINGS = (
     "config", "mongodb_uri", "mongodb_uri_file", "mongodb_database", "mongodb_driver", "mongodb_timeout",
     "database_owner",
 )  # fmt: skip
-"""The settings that say where the database is, and on whose behalf the command acts."""
+"""The settings of the database, and of its owner."""
 
 ACTIONS = ("show", "release", "drop")
 
 NO_OWNER = "no owner is recorded"
 
 KEPT = 3
-"""Exit code of a command that changed nothing, because the database belongs to another installation."""
+"""Exit code if nothing was changed, because the database belongs to another installation."""
 
 EXAMPLES = """examples:
   leaderboard database show --mongodb-uri-file /run/secrets/uri
@@ -39,7 +39,7 @@ changed because the database belongs to another installation."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the actions and flags of `leaderboard database`."""
+    """Add the actions and flags of `leaderboard database` to `parser`."""
     parser.add_argument("action", choices=ACTIONS, help="what to do with the database")
     add_some_settings(parser, SETTINGS)
 

@@ -1,4 +1,4 @@
-"""The command `leaderboard`: reads the command line and hands over. A command imports what it needs when it runs."""
+"""The command `leaderboard`: parses the command line and runs a command, which imports its modules when it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tornado_app.core.origins import is_loopback
 from tornado_app.core.policies import ProofPolicy
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
-"""Exit codes: it did not work; the command or the settings are wrong; Ctrl-C (128 + SIGINT)."""
+"""Exit codes: an error; wrong usage or settings; Ctrl-C (128 + SIGINT)."""
 
 COMMAND = "COMMAND"
 """The metavar of arguments that name a command."""
@@ -67,24 +67,24 @@ A connection that breaks is made again, until the command is ended; the first on
 
 
 class Parser(argparse.ArgumentParser):
-    """Answers a mistyped flag with the right one, and never repeats the value of one, which may be secret."""
+    """Suggests the right flag for a mistyped one, and never repeats the value of a flag, which may be secret."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Exit with code 2 and one line, in place of the base's page of usage."""
+        """Exit with code 2 and one line, instead of the base's usage page."""
         self.exit(MISUSED, f"error: {message} (see {self.prog} --help)\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As the base, but what is not known is an error here, where the flags of this command are known."""
+        """As in the base class, but an unknown argument is an error here, where the flags of this command are known."""
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(self._unknown([word.partition("=")[0] for word in rest if word.startswith("-")]))
         return found, rest
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As the base, which calls it for each argument, but with the command that may have been meant."""
+        """As in the base class, which calls it for each argument; the error suggests a similar command."""
         if action.metavar == COMMAND and action.choices is not None and value not in action.choices:
             close = get_close_matches(value, list(action.choices), n=1)
             guess = f"; did you mean {close[0]}?" if close else ""
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Who reads our output has gone (`| head`); the interpreter would complain about it when it flushes at exit.
+        # The reader of the output is gone (`| head`); the interpreter would report the error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 

@@ -1,4 +1,4 @@
-"""`leaderboard token` and `leaderboard sign-action`: what they take, what they sign with, what they print."""
+"""`leaderboard token` and `leaderboard sign-action`: their flags, keys and output."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ TOKEN_SETTINGS = (
     "jwt_jwks_file", "jwt_algorithm", "jwt_audience", "jwt_audience_claims", "jwt_issuer", "jwt_user_claim",
     "jwt_name_claims", "jwt_scope_claims", "jwt_write_scopes", "jwt_admin_scopes", "jwt_leeway",
 )  # fmt: skip
-"""The settings that say how a token is signed, and with what."""
+"""The settings for signing a token."""
 
 PROOF_SETTINGS = (
     "config", "data_dir", "mongodb_uri", "mongodb_uri_file", "proof_key", "proof_key_file", "proof_jwks_file",
     "proof_algorithm", "proof_lifetime", "actions_file", "action_proof",
 )  # fmt: skip
-"""The same for an action proof."""
+"""The settings for signing an action proof."""
 
 _TOKEN_TTL = 3600.0
-"""Seconds that a token is valid for where no --ttl is given."""
+"""Seconds for which a token is valid without --ttl."""
 
 MAX_INPUT = 1024 * 1024
-"""Characters that are read of standard input."""
+"""Maximum characters of standard input."""
 
 MINTING_EXAMPLES = """examples:
   leaderboard token --sub alice --name "Zoë"
@@ -56,7 +56,7 @@ It signs with the secret of proof_key or proof_key_file, or with the key that wa
 
 
 def add_token_options(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the flags of `leaderboard token`."""
+    """Add the flags of `leaderboard token` to `parser`."""
     _add_purpose(parser, "token")
     parser.add_argument("--sub", metavar="ID", type=_user_id, help="user id that the token is for")
     parser.add_argument("--name", type=_username, help="display name")
@@ -68,7 +68,7 @@ def add_token_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_proof_options(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the flags of `leaderboard sign-action`."""
+    """Add the flags of `leaderboard sign-action` to `parser`."""
     _add_purpose(parser, "action proof")
     parser.add_argument("--sub", metavar="ID", type=_user_id, help="whose action it is: the user id")
     parser.add_argument("--type", help="what was done, such as level_complete")
@@ -86,21 +86,21 @@ def _add_purpose(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _require(options: argparse.Namespace, *names: str) -> None:
-    """Raises ConfigError where one of these flags is missing, which only checking does without."""
+    """Raises ConfigError if one of these flags is missing, which only --check does not need."""
     missing = [f"--{name}: it is missing; give it, or --check" for name in names if getattr(options, name) is None]
     if missing:
         raise ConfigError(missing)
 
 
 def _refuse(options: argparse.Namespace, *names: str) -> None:
-    """Raises ConfigError where one of these flags was given, which only making a token or proof reads."""
+    """Raises ConfigError if one of these flags is given, which --check does not use."""
     given = [f"--{name}: --check does not use it; leave it out" for name in names if getattr(options, name)]
     if given:
         raise ConfigError(given)
 
 
 def _given(text: str) -> str:
-    """The token or proof to check, also as it is copied out of a header."""
+    """The token or proof to check; a copied header works too."""
     found = (sys.stdin.read(MAX_INPUT) if text == "-" else text).strip()
     scheme, _, rest = found.partition(" ")
     found = rest.strip() if scheme.lower() == "bearer" else found
@@ -176,7 +176,7 @@ def sign_action(options: argparse.Namespace) -> int:
 
 
 def refuse_foreign_tokens(config: Config) -> None:
-    """Raises ConfigError where only an identity provider can sign tokens."""
+    """Raises ConfigError if only an identity provider can sign tokens."""
     jwks = next((name for name in ("jwt_jwks_url", "jwt_jwks_file") if getattr(config, name) is not None), None)
     if jwks is not None:
         raise ConfigError([f"{jwks}: tokens cannot be signed here: your identity provider has the keys"])

@@ -123,7 +123,7 @@ def _longest_proof(limit: RateLimit) -> float:
         return 0.0
     ms = math.floor((MAX_IDEMPOTENCY_HISTORY // limit.updates * limit.window - PROOF_LEEWAY - MAX_CLOCK_SKEW) * 1000)
     while limit.idempotency_history_size(ms / 1000 + PROOF_LEEWAY) > MAX_IDEMPOTENCY_HISTORY:
-        ms -= 1  # once at most: the division by the window may round up
+        ms -= 1  # at most once: the division by the window may round up
     return ms / 1000
 
 

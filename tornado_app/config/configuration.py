@@ -37,7 +37,7 @@ class Config(Settings):
     """
 
     action_points: Mapping[str, int] = field(default_factory=lambda: DEFAULT_ACTIONS, hash=False)
-    """Points by action type: what `actions_file` holds."""
+    """Points by action type: the contents of `actions_file`."""
 
     color: bool = True
     """Whether logs on a terminal may have colours: false if the variable NO_COLOR is set (no-color.org)."""
@@ -83,7 +83,8 @@ class Config(Settings):
 
     @property
     def write_policy(self) -> WritePolicy:
-        """What the store enforces. An action's id is remembered for as long as a proof of it could be accepted."""
+        """The policy that the store enforces. An action's id is remembered for longer than a proof of it is
+        accepted."""
         return WritePolicy(
             limit=self.rate_limit,
             idempotency_history_size=self.rate_limit.idempotency_history_size(self.proof_lifetime + PROOF_LEEWAY),

@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
     """Accepts plain YAML values only, and no duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """As the base class, which silently lets the last of two equal keys win."""
+        """As the base class, which silently uses the last of two equal keys."""
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:

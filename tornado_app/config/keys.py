@@ -1,6 +1,6 @@
-"""What the keys that settings name must be: given where they are needed, fit for their algorithm, for one purpose only.
+"""Checks of the keys that settings name: present if needed, suitable for their algorithm, and for one purpose only.
 
-The token libraries are imported late: they are slow to import, and where no key is named there is nothing to check.
+The token libraries are imported late: they are slow to import, and without a key there is nothing to check.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ if TYPE_CHECKING:
     from tornado_app.config.configuration import Config
 
 TOKEN_SOURCES = ("jwt_key", "jwt_key_file", "jwt_jwks_url", "jwt_jwks_file")
-"""The settings that say where the token keys are; not more than one is given."""
+"""The settings of token keys; at most one may be set."""
 
 PROOF_SOURCES = ("proof_key", "proof_key_file", "proof_jwks_file")
-"""The same for action proofs."""
+"""The settings of proof keys; at most one may be set."""
 
 Fault = tuple[str, str]
-"""A setting's name and what is wrong with it."""
+"""A setting's name and its error."""
 
 
 class _UnusableSetting(Exception):
-    """A setting that names no usable key: its name, and why not."""
+    """A setting without a usable key: its name and the reason."""
 
 
 def token_key(config: Config) -> Iterator[Fault]:
-    """Whether what tokens are verified with can be used."""
+    """Whether the key of tokens is usable."""
     yield from _fit(config, "jwt")
 
 
 def proof_key(config: Config) -> Iterator[Fault]:
-    """Whether what action proofs are verified with can be used."""
+    """Whether the key of action proofs is usable."""
     yield from _fit(config, "proof")
 
 
 def token_key_needed(config: Config) -> Iterator[Fault]:
-    """A key must be given unless one is made: for HS256, on the embedded database."""
+    """A key is required unless it is generated: for HS256, with the embedded database."""
     if all(getattr(config, name) is None for name in TOKEN_SOURCES):
         yield from _missing(config, "jwt", "tokens are signed with")
 
 
 def proof_key_needed(config: Config) -> Iterator[Fault]:
-    """The same for action proofs, where they are required, or are to be verified with a public key."""
+    """The same for action proofs, if they are required, or verified with a public key."""
     policy = config.proof_policy
     if policy is ProofPolicy.OFF or any(getattr(config, name) is not None for name in PROOF_SOURCES):
         return
@@ -57,11 +57,11 @@ def proof_key_needed(config: Config) -> Iterator[Fault]:
 
 
 def disjoint_keys(config: Config) -> Iterator[Fault]:
-    """Whoever may sign tokens may not thereby sign proofs, and the other way round."""
+    """A key that signs tokens must not sign proofs, and vice versa."""
     try:
         tokens, proofs = key_set(config, "jwt"), key_set(config, "proof")
     except _UnusableSetting:
-        return  # told by the checks of the one and the other
+        return  # the other checks report it
     if tokens is None or proofs is None:
         return
     from tornado_app.auth.keys import shared_keys
@@ -72,7 +72,7 @@ def disjoint_keys(config: Config) -> Iterator[Fault]:
 
 
 def key_set(config: Config, prefix: str) -> KeySet | None:
-    """The keys that the settings `<prefix>_key` and so on name; None if none are set, or they are at a URL."""
+    """The keys of the settings `<prefix>_key` and so on; None if none are set, or they are at a URL."""
     settings = config.token_keys if prefix == "jwt" else config.proof_keys
     if not settings.configured:
         return None

@@ -29,9 +29,8 @@ def load_config(
 ) -> Config:
     """The settings from flags (by setting's name, as text), environment, file and defaults, in that precedence.
 
-    `environ` None is the process's own. `defaults`: values in place of the declared ones. `relevant`: the settings
-    that matter to the caller, so that what only others lack is no fault; None is all. Raises ConfigError with every
-    fault there is.
+    `environ` None is the process's own. `defaults`: values instead of the declared ones. `relevant`: the settings that
+    the caller uses; errors of others are ignored; None is all. Raises ConfigError with all errors.
     """
     variables = os.environ if environ is None else environ
     loaded = load_values(SETTINGS, flags or {}, variables)
@@ -41,7 +40,7 @@ def load_config(
 
 
 def _checked(config: Config, loaded: LoadedSettings, relevant: Collection[str] | None) -> Config:
-    """`config` with its actions, once everything about it is known to be good; else ConfigError."""
+    """`config` with its actions, if everything is valid; else ConfigError."""
     if config.actions_file is not None:
         try:
             config = replace(config, action_points=MappingProxyType(read_actions(config.actions_file)))

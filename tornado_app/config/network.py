@@ -54,7 +54,8 @@ class Networks(Texts, frozen=True, kw_only=True):
 
 
 class Url(Base, frozen=True, kw_only=True):
-    """The URL of a trusted service: https, or http on a loopback address, so that nobody in between can read it."""
+    """The URL of a trusted service: https, or http on a loopback address, so that no other host can read the
+    requests."""
 
     metavar: str = "URL"
     expected: str = "an https:// URL (or http:// on a loopback address), without user name, password or fragment"
@@ -107,7 +108,7 @@ class Patterns(Texts, frozen=True, kw_only=True):
         return ("*",)
 
     def pattern(self, text: str) -> str:
-        """As `item`. Raises ValueError with what is wrong."""
+        """As `item`. Raises ValueError with the error."""
         raise NotImplementedError
 
 
