@@ -83,7 +83,7 @@ def test_jwk_use_and_alg_decide_the_use_of_a_key(entry, used):
 
 PRIVATE = signing_key(rsa_private_pem(), "p").key.to_dict()
 WRONG = {
-    "a private key": (PRIVATE, "private key; whoever read it"),
+    "a private key": (PRIVATE, "private key; everyone who has read it"),
     "a private EC key": (signing_key(ec_private_pem()).key.to_dict(), "private key"),
     "a shared secret": (jwk(HS), "no longer one once it is published"),
     "no object": ("RSA", "not a JSON object"),

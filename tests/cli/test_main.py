@@ -155,7 +155,7 @@ def test_ctrl_c_ends_without_a_traceback(part, capsys):
         (["serve", "--zzz"], "there is no flag --zzz (see"),
         (["serve", "--por", "1"], "did you mean --port?"),
         (["serve", "--port"], "argument --port: expected one argument"),
-        (["serve", "extra"], "there is an argument too many"),
+        (["serve", "extra"], "unexpected argument"),
         (["serv"], "there is no command 'serv'; did you mean serve?"),
         (["help", "wach"], "there is no command 'wach'; did you mean watch?"),
         (["\x1b[2J"], r"there is no command '\x1b[2J'"),

@@ -32,7 +32,7 @@ def test_sign_action_uses_the_generated_key_of_the_data_folder(capsys, tmp_path)
     folder = tmp_path / "data"
     assert main([*ACTION, "--data-dir", str(folder)]) == 0
     first = capsys.readouterr()
-    assert first.err.startswith(f"A new key was made: {folder}/proof.key")
+    assert first.err.startswith(f"A new key was generated: {folder}/proof.key")
     assert (folder / "proof.key").stat().st_mode & 0o777 == 0o600
     assert not (folder / "jwt.key").exists()
     assert main([*ACTION, "--data-dir", str(folder)]) == 0

@@ -28,7 +28,7 @@ def test_token_uses_the_generated_key_of_the_data_folder(capsys, tmp_path):
     argv = ["token", "--sub", "alice", "--name", "Zoë", "--ttl", "2h", "--data-dir", str(folder)]
     assert main(argv) == 0
     first = capsys.readouterr()
-    assert first.err.startswith(f"A new key was made: {folder}/jwt.key")
+    assert first.err.startswith(f"A new key was generated: {folder}/jwt.key")
     assert (
         main([*argv, "--scope", "scores:write", "--scope", "leaderboard:admin", "--picture", "https://x.example/a"])
         == 0

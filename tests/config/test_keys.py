@@ -152,7 +152,7 @@ def test_jwks_url_without_tls_is_an_error(url: str):
 
 def test_proof_key_that_does_not_fit_its_algorithm_is_an_error(tmp_path: Path):
     pem = public_pem(ec_private_pem()).decode()
-    assert "whoever has the public key could sign" in fault({}, {PROOF: pem})
+    assert "everyone with the public key could sign" in fault({}, {PROOF: pem})
     assert "it holds a key for ES256, and proof_algorithm is RS256" in fault({"proof_algorithm": "RS256"}, {PROOF: pem})
     path = tmp_path / "key"
     assert fault({"proof_key_file": str(path)}).endswith(f"{path} cannot be read: No such file or directory")
@@ -169,7 +169,7 @@ def test_key_settings_do_not_show_the_key():
 
 def test_key_for_both_tokens_and_proofs_is_an_error(tmp_path: Path, key_set: str):
     text = fault({}, {JWT: SECRET, PROOF: SECRET})
-    assert text.startswith("proof_key (LEADERBOARD_PROOF_KEY): it is a key that tokens are verified with too")
+    assert text.startswith("proof_key (LEADERBOARD_PROOF_KEY): it also verifies tokens")
     file = tmp_path / "secret"
     file.write_text(f"{SECRET}\n")
     assert fault({"proof_key_file": str(file)}, {JWT: SECRET}).startswith("proof_key_file (--proof-key-file)")

@@ -35,7 +35,7 @@ def test_processes_of_other_values_is_an_error(text):
 
 def test_processes_beyond_one_are_refused_outside_linux(monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    with pytest.raises(ConfigError, match="only Linux deals the connections to one port out among processes"):
+    with pytest.raises(ConfigError, match="only Linux distributes the connections to one port among processes"):
         load_config({"processes": "2"}, {})
     assert load_config({"processes": "auto"}, {}).process_count == 1
     assert load_config({"processes": "1"}, {}).process_count == 1

@@ -99,7 +99,7 @@ def _key(entry: object, secrets: bool) -> VerificationKey:
             raise UnusableKey("It is a shared secret, and no longer one once it is published.")
         return secret_key(_octets(entry, "k"), kid, exact=True)
     if any(name in entry for name in _PRIVATE):
-        raise UnusableKey("It is a private key; whoever read it can sign tokens. Replace it at the provider.")
+        raise UnusableKey("It is a private key; everyone who has read it can sign tokens. Replace it at the provider.")
     return _public_key(entry, algorithm, kid)
 
 

@@ -48,8 +48,8 @@ def secret(text: str | bytes, *, exact: bool = False) -> bytes:
         octets = octets.rstrip(b"\r\n")
     if _is_public_material(octets):
         raise UnusableKey(
-            "This is a key, certificate or JWK where a shared secret is needed: whoever has the public key could sign "
-            "tokens with it. Configure it as a public key (or a JWKS) instead."
+            "This is a key, certificate or JWK where a shared secret is needed: everyone with the public key could "
+            "sign tokens with it. Configure it as a public key (or a JWKS) instead."
         )
     if len(octets) < MIN_SECRET:
         raise UnusableKey(f"The secret has {len(octets)} bytes, HS256 needs {MIN_SECRET} or more. {_HOW_TO_GENERATE}")

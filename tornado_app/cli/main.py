@@ -93,10 +93,10 @@ class Parser(argparse.ArgumentParser):
 
     def _unknown(self, flags: list[str]) -> str:
         if not flags:
-            return "there is an argument too many"
+            return "unexpected argument"
         secret = next((each for each in SETTINGS if each.flag == flags[0] and not each.info.flag), None)
         if secret is not None:
-            why = "a secret is not taken as a flag, which other users can read"
+            why = "a secret cannot be a flag, because other users can read flags"
             return f"{why}: set {secret.variable} or {secret.flag}-file"
         close = get_close_matches(flags[0], list(self._option_string_actions), n=1)
         return f"there is no flag {flags[0]}" + (f"; did you mean {close[0]}?" if close else "")
@@ -205,7 +205,7 @@ def _parser() -> Parser:
     tokens.add_token_options(add("token", tokens.token, about, epilog=tokens.MINTING_EXAMPLES))
     about = "print an action proof, as a game server signs it for a player's update, or check one"
     tokens.add_proof_options(add("sign-action", tokens.sign_action, about, epilog=tokens.SIGNING_EXAMPLES))
-    about = "prove that each score is the sum of its ledger; exit 1 where one is not"
+    about = "prove that each score is the sum of its ledger; exit 1 if one is not"
     audit.add_options(add("audit", audit.run, about, epilog=audit.EXAMPLES))
     about = "show, release or drop the database of an installation, by the owner recorded in it"
     database.add_options(add("database", database.run, about, epilog=database.EXAMPLES))

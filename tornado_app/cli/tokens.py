@@ -61,21 +61,21 @@ def add_token_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sub", metavar="ID", type=_user_id, help="user id that the token is for")
     parser.add_argument("--name", type=_username, help="display name")
     parser.add_argument("--picture", metavar="URL", type=_avatar_url, help="avatar image, http:// or https://")
-    scopes = "what it may do: scores:write (a game server), leaderboard:admin; may be repeated"
+    scopes = "scope: scores:write (a game server), leaderboard:admin; may be repeated"
     parser.add_argument("--scope", action="append", default=[], type=_scope, help=scopes)
-    parser.add_argument("--ttl", type=_duration, metavar="TIME", help="how long it is valid (default: 1h)")
+    parser.add_argument("--ttl", type=_duration, metavar="TIME", help="lifetime (default: 1h)")
     add_some_settings(parser, TOKEN_SETTINGS)
 
 
 def add_proof_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `leaderboard sign-action` to `parser`."""
     _add_purpose(parser, "action proof")
-    parser.add_argument("--sub", metavar="ID", type=_user_id, help="whose action it is: the user id")
-    parser.add_argument("--type", help="what was done, such as level_complete")
-    points = "what it is worth (default: what the service's table of actions has for the type)"
+    parser.add_argument("--sub", metavar="ID", type=_user_id, help="user id of the player")
+    parser.add_argument("--type", help="action type, such as level_complete")
+    points = "points (default: those of the type in the service's table of actions)"
     parser.add_argument("--points", type=_points, metavar="N", help=points)
-    parser.add_argument("--id", help="the action's id, which makes it count once (default: a random one)")
-    valid = "how long it is valid (default and maximum: proof_lifetime)"
+    parser.add_argument("--id", help="id of the action, which makes it count once (default: random)")
+    valid = "lifetime (default and maximum: proof_lifetime)"
     parser.add_argument("--ttl", type=_duration, metavar="TIME", help=valid)
     add_some_settings(parser, PROOF_SETTINGS)
 
@@ -181,7 +181,7 @@ def refuse_foreign_tokens(config: Config) -> None:
     if jwks is not None:
         raise ConfigError([f"{jwks}: tokens cannot be signed here: your identity provider has the keys"])
     if config.jwt_algorithm != "HS256":
-        signer = "whoever issues your tokens has the private key"
+        signer = "the issuer of your tokens has the private key"
         raise ConfigError([f"jwt_algorithm: {config.jwt_algorithm} tokens cannot be signed here: {signer}"])
 
 
@@ -193,7 +193,7 @@ def _refuse_foreign_proofs(config: Config) -> None:
         raise ConfigError([f"proof_algorithm: {config.proof_algorithm} proofs cannot be signed here: {signer}"])
     if not config.embedded and config.proof_key is None and config.proof_key_file is None:
         ways = "set LEADERBOARD_PROOF_KEY, or LEADERBOARD_PROOF_KEY_FILE to its file"
-        raise ConfigError([f"proof_key: it is missing, and with a MongoDB of your own no key is made; {ways}"])
+        raise ConfigError([f"proof_key: it is missing, and with your own MongoDB no key is generated; {ways}"])
 
 
 def _print(text: str) -> None:
@@ -210,10 +210,12 @@ def _signing_key(settings: KeySettings, purpose: str) -> SigningKey:
         key = key_loading.load_signing_key(settings)
     except OSError as error:
         path = settings.key_file or settings.generated
-        raise StartupError(f"{path} cannot be read or made: {error.strerror}. Name another --data-dir.") from None
+        raise StartupError(f"{path} cannot be read or created: {error.strerror}. Name another --data-dir.") from None
     if is_new:
         path = settings.generated
-        sys.stderr.write(f"A new key was made: {path}. A service with the same --data-dir accepts this {purpose}.\n")
+        sys.stderr.write(
+            f"A new key was generated: {path}. A service with the same --data-dir accepts this {purpose}.\n"
+        )
     return key
 
 

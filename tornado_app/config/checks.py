@@ -45,7 +45,7 @@ def _ports(config: Config) -> Iterator[Fault]:
 
 def _processes(config: Config) -> Iterator[Fault]:
     if config.processes not in (1, "auto") and platform.system() != "Linux":
-        yield "processes", "only Linux deals the connections to one port out among processes; use 1 here"
+        yield "processes", "only Linux distributes the connections to one port among processes; use 1 here"
 
 
 def _at_most_one(*names: str) -> Callable[[Config], Iterator[Fault]]:
@@ -67,7 +67,7 @@ def _uri_file(config: Config) -> Iterator[Fault]:
     except ConfigError as error:
         yield "mongodb_uri_file", error.faults[0].removeprefix("mongodb_uri_file: ")
     except InvalidValue as hint:
-        yield "mongodb_uri_file", f"{config.mongodb_uri_file} does not hold {MongodbUri().expected} ({hint})"
+        yield "mongodb_uri_file", f"{config.mongodb_uri_file} does not contain {MongodbUri().expected} ({hint})"
 
 
 def _pool(config: Config) -> Iterator[Fault]:
@@ -152,7 +152,7 @@ def _captcha(config: Config) -> Iterator[Fault]:
         )
     if config.captcha_url is None and secret:
         name = "captcha_secret" if config.captcha_secret_file is None else "captcha_secret_file"
-        yield name, "captcha_url is missing, so that no captcha is asked for; set it, or leave this out"
+        yield name, "captcha_url is missing, so that no captcha is required; set it, or omit this setting"
     if config.captcha_secret_file is not None:
         try:
             config.read_captcha_secret()
@@ -200,7 +200,7 @@ def warnings(config: Config) -> Iterator[str]:
             f"{config.max_increment} points an update" if config.proof_policy is ProofPolicy.OPTIONAL else "any points"
         )
         yield (
-            f"action_proof is {config.proof_policy}: whoever holds a player's token can score {most} without having "
+            f"action_proof is {config.proof_policy}: the holder of a player's token can score {most} without having "
             "played; set it to required, and have the game server sign actions"
         )
     if config.jwt_jwks_url is not None and not config.jwt_audience:
@@ -209,4 +209,4 @@ def warnings(config: Config) -> Iterator[str]:
             "set it to the audience of this service's tokens"
         )
     if any(network.prefixlen == 0 for network in config.trusted_proxies):
-        yield "trusted_proxies holds every address, so that every client can say which address it has"
+        yield "trusted_proxies contains every address, so that every client can choose its address"

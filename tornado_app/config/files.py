@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(problem="the same key stands here twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem="duplicate key", problem_mark=key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep=deep)
 
@@ -72,7 +72,7 @@ def read_mapping(path: Path) -> YamlMapping:
     if values is None:
         return YamlMapping({}, {})
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
-        raise UnusableFile(f"{path} does not hold a mapping, lines of the form `name: value`")
+        raise UnusableFile(f"{path} is not a mapping, lines of the form `name: value`")
     lines = {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
     return YamlMapping(values, lines)
 
@@ -105,7 +105,7 @@ def read_actions(path: Path) -> dict[str, int]:
         rows = read_mapping(path)
     except UnusableFile as error:
         raise ConfigError([str(error)]) from None
-    faults = [] if rows.values else [f"{path} holds no action; write lines of the form `level_complete: 50`"]
+    faults = [] if rows.values else [f"{path} contains no action; write lines of the form `level_complete: 50`"]
     for type_, points in rows.values.items():
         place = f"{path}, line {rows.lines.get(str(type_), '?')}"
         if not isinstance(type_, str):

@@ -52,7 +52,7 @@ def proof_key_needed(config: Config) -> Iterator[Fault]:
     if policy is ProofPolicy.OPTIONAL and config.proof_algorithm == "HS256":
         return
     for name, problem in _missing(config, "proof", "the game server signs actions with"):
-        way_out = "" if config.action_proof else "; or set action_proof to optional, and take players at their word"
+        way_out = "" if config.action_proof else "; or set action_proof to optional, and trust the players"
         yield name, problem + way_out
 
 
@@ -68,7 +68,7 @@ def disjoint_keys(config: Config) -> Iterator[Fault]:
 
     if shared_keys(tokens, proofs):
         name = next(name for name in PROOF_SOURCES if getattr(config, name) is not None)
-        yield name, "it is a key that tokens are verified with too; make another, which only the game server has"
+        yield name, "it also verifies tokens; use another key, which only the game server has"
 
 
 def key_set(config: Config, prefix: str) -> KeySet | None:
@@ -120,5 +120,5 @@ def _missing(config: Config, prefix: str, purpose: str) -> Iterator[Fault]:
     if algorithm != "HS256":
         yield name, f"it is missing, and {algorithm} needs one; set {variable} to the public key (PEM), or {ways}"
     elif not config.embedded:
-        why = "it is missing, and with a MongoDB of your own no key is made"
+        why = "it is missing, and with your own MongoDB no key is generated"
         yield name, f"{why}; set {variable} to the secret that {purpose}, or {ways}"

@@ -49,7 +49,7 @@ class Networks(Texts, frozen=True, kw_only=True):
         try:
             meant = ipaddress.ip_network(text, strict=False)
         except ValueError:
-            raise InvalidValue("it holds something that is no network") from None
+            raise InvalidValue("an item is not a network") from None
         raise InvalidValue(f"an address within a network is not the network; did you mean {meant}?")
 
 
@@ -154,7 +154,7 @@ class MongodbUri(Base, frozen=True, kw_only=True):
     def parse(self, text: str) -> str:
         """`text` itself."""
         if any(ord(c) < 33 or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in text):
-            raise InvalidValue("it holds a space or a control character")
+            raise InvalidValue("it contains a space or a control character")
         scheme, separator, rest = text.partition("://")
         if not separator or scheme not in ("mongodb", "mongodb+srv"):
             raise InvalidValue("it begins with mongodb:// or mongodb+srv://")
