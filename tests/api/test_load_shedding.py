@@ -21,25 +21,26 @@ AUTHORISED = (JSON, f"Authorization: Bearer {token()}")
 
 
 @pytest.fixture(scope="module")
-def fullness(tmp_path_factory):
+def saturation_file(tmp_path_factory):
     """There is no room as long as this file is there."""
-    return tmp_path_factory.mktemp("full") / "full"
+    return tmp_path_factory.mktemp("saturated") / "saturated"
 
 
 @pytest.fixture(scope="module")
-def service(run_service, module_database, fullness):
+def service(run_service, module_database, saturation_file):
     uri, name = module_database
     return run_service(
         "--auto-register", "--allowed-origins", "https://game.test", "--action-proof", "optional",
-        uri=uri, database=name, program=("-m", "tests.support.saturated_service"), env={"FULL": str(fullness)},
+        uri=uri, database=name, program=("-m", "tests.support.saturated_service"),
+        env={"SATURATION_FILE": str(saturation_file)},
     )  # fmt: skip
 
 
 @pytest.fixture
-def full(service, fullness):
-    fullness.touch()
+def saturated_service(service, saturation_file):
+    saturation_file.touch()
     yield service
-    fullness.unlink(missing_ok=True)
+    saturation_file.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -62,16 +63,16 @@ def shed(service):
     return service.metric("leaderboard_score_submissions_total", frontend="A", result="overloaded") - len(audited)
 
 
-def test_update_at_capacity_is_refused_unread_and_the_next_is_served(full, fullness, wire):
-    before = shed(full)
+def test_update_at_capacity_is_refused_unread_and_the_next_is_served(saturated_service, saturation_file, wire):
+    before = shed(saturated_service)
     for _ in range(3):
         answer = ask(wire)
         assert (answer.status, answer.error, answer.headers["retry-after"]) == (503, "overloaded", "1")
-    assert shed(full) == before + 3
-    fullness.unlink()
+    assert shed(saturated_service) == before + 3
+    saturation_file.unlink()
     answer = ask(wire)
     assert answer.status == 201
-    fullness.touch()
+    saturation_file.touch()
     assert ask(wire).error == "overloaded"
 
 
@@ -86,17 +87,17 @@ def test_update_at_capacity_is_refused_unread_and_the_next_is_served(full, fulln
         ("Origin: https://game.test", "Connection: keep-alive", "Accept: */*"),
     ],
 )
-def test_shed_update_gets_the_same_response_on_both_paths(full, wire, headers):
+def test_shed_update_gets_the_same_response_on_both_paths(saturated_service, wire, headers):
     unread = ask(wire, *headers)
-    before = shed(full)
+    before = shed(saturated_service)
     read = ask(wire, *headers, line="\r\nPOST /api/score HTTP/1.1")  # a line break, which Tornado reads over
-    assert shed(full) == before
+    assert shed(saturated_service) == before
     if not any(header.startswith("X-Request-Id: mine") for header in headers):
         assert unread.headers.pop("x-request-id") != read.headers.pop("x-request-id")
     assert unread == read
 
 
-def test_other_requests_are_served_at_capacity(full, wire):
+def test_other_requests_are_served_at_capacity(saturated_service, wire):
     wire.send("GET /api/top-scores HTTP/1.1")
     assert wire.read().status == 200
     wire.send("OPTIONS /api/score HTTP/1.1", "Origin: https://game.test", "Access-Control-Request-Method: POST")
@@ -105,13 +106,13 @@ def test_other_requests_are_served_at_capacity(full, wire):
 
 
 @pytest.mark.parametrize("path", [write.path for frontend in FRONTENDS for write in frontend.writes])
-def test_update_of_each_frontend_is_shed(full, wire, path):
+def test_update_of_each_frontend_is_shed(saturated_service, wire, path):
     answer = ask(wire, line=f"POST {path} HTTP/1.1")
     assert answer.error == "overloaded"
 
 
 @pytest.mark.parametrize("sent", [each for each in MALFORMED.values() if each.startswith(b"POST /api/score")])
-def test_malformed_request_gets_400_at_capacity(full, wire, sent):
+def test_malformed_request_gets_400_at_capacity(saturated_service, wire, sent):
     head, _, body = sent.partition(b"\r\n\r\n")
     wire.socket.sendall(head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     answer = wire.read()
@@ -120,7 +121,7 @@ def test_malformed_request_gets_400_at_capacity(full, wire, sent):
 
 
 @pytest.mark.parametrize("cut", [5, 60, -1])
-def test_update_in_pieces_is_shed(full, wire, cut):
+def test_update_in_pieces_is_shed(saturated_service, wire, cut):
     head = "\r\n".join([POST, "Host: x", f"Content-Length: {len(BODY)}", *AUTHORISED, "", ""])
     whole = head.encode() + BODY
     wire.socket.sendall(whole[:cut])
@@ -132,7 +133,7 @@ def test_update_in_pieces_is_shed(full, wire, cut):
     assert wire.read().error == "overloaded"
 
 
-def test_pipelined_requests_are_answered_in_order(full, wire):
+def test_pipelined_requests_are_answered_in_order(saturated_service, wire):
     """The first is under way when the second comes, which must not be answered before it."""
     whole = f"{POST}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n".encode()
     reading = b"GET /api/top-scores HTTP/1.1\r\nHost: x\r\nX-Request-Id: r-1\r\n\r\n"
@@ -142,30 +143,30 @@ def test_pipelined_requests_are_answered_in_order(full, wire):
     assert [answer.headers["x-request-id"] for answer in answers] == ["r-1", "w-0", "w-1", "w-2", "r-1"]
 
 
-def test_shed_updates_are_logged_once_a_second_with_their_count(full, wire):
+def test_shed_updates_are_logged_once_a_second_with_their_count(saturated_service, wire):
     def told():
         ask(wire)
-        return full.log.count('"event":"shedding"') > before
+        return saturated_service.log.count('"event":"shedding"') > before
 
-    before = full.log.count('"event":"shedding"')
+    before = saturated_service.log.count('"event":"shedding"')
     wait_until(told, what="it is told")
-    lines = [json.loads(line) for line in full.log.splitlines() if '"event":"shedding"' in line]
+    lines = [json.loads(line) for line in saturated_service.log.splitlines() if '"event":"shedding"' in line]
     assert all(line["refused"] >= 1 and line["level"] == "warning" for line in lines)
     moments = [datetime.fromisoformat(line["ts"]) for line in lines]
     assert all(after - before > timedelta(seconds=0.9) for before, after in pairwise(moments))
-    quietly(full)
+    quietly(saturated_service)
 
 
 @pytest.mark.long
-def test_client_that_does_not_read_is_read_no_further_at_capacity(full):
+def test_client_that_does_not_read_is_read_no_further_at_capacity(saturated_service):
     """A client that only sends is read no further, once its answers do not get through."""
     whole = f"{POST}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
-    with RawConnection(full.url, receive_buffer=4096) as wire:
+    with RawConnection(saturated_service.url, receive_buffer=4096) as wire:
         wire.socket.settimeout(2)
-        before = full.metric("process_resident_memory_bytes")
+        before = saturated_service.metric("process_resident_memory_bytes")
         with pytest.raises(TimeoutError):
             wire.socket.sendall(whole * 500_000)
-        assert full.metric("process_resident_memory_bytes") - before < 20e6
+        assert saturated_service.metric("process_resident_memory_bytes") - before < 20e6
 
 
 def test_score_equals_the_accepted_points_when_some_updates_are_shed(run_service, module_database):

@@ -1,36 +1,36 @@
-"""One arena for all attacks, gone before other tests meddle with the database that it shares with them.
+"""One attack environment for all attacks; it ends before other tests use the database.
 
-When it ends, nothing that its services ever said may hold a secret.
+When it ends, no output of its services may contain a secret.
 """
 
 import pytest
 
-from tests.attacks.arena import Arena, new_user
-from tests.attacks.witness import Witness
+from tests.attacks.attack_env import AttackEnvironment, new_user
+from tests.attacks.recorder import OutputRecorder
 
 
 @pytest.fixture(scope="package")
-def witness():
-    return Witness()
+def recorder():
+    return OutputRecorder()
 
 
 @pytest.fixture(scope="package")
-def arena(replica_set, witness, tmp_path_factory):
+def attack_env(replica_set, recorder, tmp_path_factory):
     database = f"attacks_{new_user()[2:]}"
-    arena = Arena(replica_set.uri, database, tmp_path_factory.mktemp("attacks"), witness)
+    attack_env = AttackEnvironment(replica_set.uri, database, tmp_path_factory.mktemp("attacks"), recorder)
     try:
-        yield arena
+        yield attack_env
     finally:
-        arena.close()
+        attack_env.close()
         replica_set.drop(database)
-    assert witness.size > 10_000, "there was something to look through"
-    assert witness.leaks() == []
+    assert recorder.size > 10_000, "the recorder has output to search"
+    assert recorder.leaks() == []
 
 
 @pytest.fixture(scope="package")
-def strict(arena):
-    """A service behind a trusted proxy (loopback, so that a test can come from anywhere) that waits for nobody."""
-    return arena.run(
+def strict(attack_env):
+    """A service behind a trusted proxy (loopback, so that a test can come from anywhere) with short timeouts."""
+    return attack_env.run(
         "--trusted-proxies", "127.0.0.0/8", "--idle-timeout", "500ms", "--body-timeout", "500ms",
         "--ping-interval", "300ms", "--log-format", "text", "--log-level", "debug",
         env={
@@ -46,10 +46,10 @@ def user():
 
 
 @pytest.fixture(autouse=True)
-def in_good_order(arena):
-    """No attack is an error of ours, whatever became of it, and both processes go on."""
+def services_without_errors(attack_env):
+    """No attack causes an error in the service, and both processes keep running."""
     yield
-    for service in (arena.here, arena.there):
+    for service in (attack_env.service, attack_env.second_service):
         assert service.process.poll() is None
         assert "Traceback" not in service.log
         assert '"level":"error"' not in service.log

@@ -11,7 +11,7 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.attacks.arena import HeardConnection, new_user
+from tests.attacks.attack_env import RecordedConnection, new_user
 from tests.support.wait import wait_until
 from tests.support.websocket_client import opened
 
@@ -38,7 +38,7 @@ def frame(opcode: int, payload: bytes = b"", *, flags: int = FIN, length: int | 
 @contextlib.contextmanager
 def raw(service, path="/ws/scoreboard", *headers: str, **options):
     """A socket without a client library: the handshake is over."""
-    with HeardConnection(service, **options) as wire:
+    with RecordedConnection(service, **options) as wire:
         wire.send(f"GET {path} HTTP/1.1", *HANDSHAKE, *headers)
         assert wire.file.readline().startswith(b"HTTP/1.1 101")
         while wire.file.readline() not in (b"\r\n", b""):
@@ -71,73 +71,81 @@ BAD_FRAMES = {
 
 
 @pytest.mark.parametrize("attack", BAD_FRAMES)
-def test_malformed_frame_closes_only_its_connection(arena, attack):
+def test_malformed_frame_closes_only_its_connection(attack_env, attack):
     """The connection ends, at once and without the rest of what was announced; others do not notice."""
-    with arena.unchanged(), opened(arena.here) as watcher, raw(arena.here) as wire:
+    with attack_env.unchanged(), opened(attack_env.service) as watcher, raw(attack_env.service) as wire:
         watcher.read()
         wire.socket.sendall(BAD_FRAMES[attack])
         rest(wire)
         watcher.client.ping().wait(10)
 
 
-def test_oversized_message_closes_with_its_reason(arena):
-    with raw(arena.here) as wire:
+def test_oversized_message_closes_with_its_reason(attack_env):
+    with raw(attack_env.service) as wire:
         wire.socket.sendall(frame(TEXT, b"x", length=9000))
         assert b"\x88" + bytes([2 + len("a message may have 8192 bytes")]) + struct.pack("!H", 1009) in rest(wire)
 
 
-def test_ping_flood_without_reading_the_pongs_is_closed(arena):
+def test_ping_flood_without_reading_the_pongs_is_closed(attack_env):
     """16 MB of pings: the pongs do not pile up in the service's memory, and others are served."""
-    before = arena.here.memory
+    before = attack_env.service.memory
     flood = frame(PING, b"x" * 125) * 500
-    with opened(arena.there) as elsewhere, opened(arena.here) as watcher, raw(arena.here, receive_buffer=2048) as wire:
+    with (
+        opened(attack_env.second_service) as elsewhere,
+        opened(attack_env.service) as watcher,
+        raw(attack_env.service, receive_buffer=2048) as wire,
+    ):
         watcher.read(), elsewhere.read()
         wire.socket.settimeout(5)
         with contextlib.suppress(OSError):  # it may be cut off
             for _ in range(250):
                 wire.socket.sendall(flood)
         watcher.client.ping().wait(10)
-        assert arena.here.memory < before + 6 * 1024
+        assert attack_env.service.memory < before + 6 * 1024
 
 
-def test_flood_of_meaningless_messages_does_no_harm(arena, user):
+def test_flood_of_meaningless_messages_does_no_harm(attack_env, user):
     """They are read and dropped; the socket goes on, and nobody's state grows."""
-    before = arena.here.memory
-    with opened(arena.here, "/ws/leaderboard") as watcher:
+    before = attack_env.service.memory
+    with opened(attack_env.service, "/ws/leaderboard") as watcher:
         watcher.read()
         for n in range(3000):
             watcher.send(json.dumps({"type": f"subscribe-{n}", "channel": os.urandom(20).hex()}))
         watcher.client.ping().wait(30)
-        assert arena.here.memory < before + 16 * 1024
+        assert attack_env.service.memory < before + 16 * 1024
 
 
-def test_endless_fragments_are_cut_off(arena):
+def test_endless_fragments_are_cut_off(attack_env):
     """Empty fragments without an end are no way to hold memory: they add up to nothing, and the limit holds."""
-    before = arena.here.memory
-    with opened(arena.here) as watcher, raw(arena.here) as wire:
+    before = attack_env.service.memory
+    with opened(attack_env.service) as watcher, raw(attack_env.service) as wire:
         wire.socket.sendall(frame(TEXT, b"", flags=0) + frame(CONTINUATION, b"", flags=0) * 50_000)
         wire.socket.sendall(frame(CONTINUATION, b"x" * 1000, flags=0) * 9)
         assert struct.pack("!H", 1009) in rest(wire)
         watcher.client.ping().wait(10)
-    assert arena.here.memory < before + 16 * 1024
+    assert attack_env.service.memory < before + 16 * 1024
 
 
-def test_repeated_authentication_keeps_one_subscriber(arena):
+def test_repeated_authentication_keeps_one_subscriber(attack_env):
     """A player who changes the token with each message is one subscriber, and leaves nothing behind."""
     users = [new_user() for _ in range(50)]
-    tokens = [arena.token(user) for user in users]
-    with opened(arena.here, "/ws/leaderboard") as watcher:
+    tokens = [attack_env.token(user) for user in users]
+    with opened(attack_env.service, "/ws/leaderboard") as watcher:
         for token in tokens * 4:
             watcher.send(json.dumps({"type": "authenticate", "token": token}))
         watcher.client.ping().wait(10)
-        arena.here.post("/api/score", {"score": 7}, token=tokens[0], headers={"Action-Proof": arena.proof(users[0])})
-        arena.here.post("/api/score", {"score": 7}, token=tokens[-1], headers={"Action-Proof": arena.proof(users[-1])})
+        attack_env.service.post(
+            "/api/score", {"score": 7}, token=tokens[0], headers={"Action-Proof": attack_env.proof(users[0])}
+        )
+        attack_env.service.post(
+            "/api/score", {"score": 7}, token=tokens[-1], headers={"Action-Proof": attack_env.proof(users[-1])}
+        )
         own = watcher.read_until(lambda message: message["type"] == "user.scoreUpdate")[-1]
         assert own["data"]["newScore"] == 7
-        assert len([user for user in users if arena.score(user) == 7]) == 2
+        assert len([user for user in users if attack_env.score(user) == 7]) == 2
 
 
-def test_half_open_socket_is_closed(arena, strict):
+def test_half_open_socket_is_closed(attack_env, strict):
     """Who answers no ping is gone, though the connection stands."""
     with raw(strict, "/ws/scoreboard", "X-Forwarded-For: 198.51.100.20") as wire:
         wait_until(lambda: strict.metric("leaderboard_websocket_connections") >= 1, what="it is in")
@@ -146,9 +154,9 @@ def test_half_open_socket_is_closed(arena, strict):
         wait_until(lambda: strict.metric("leaderboard_websocket_connections") == 0, what="it is out")
 
 
-def test_half_handshake_is_cut_off(arena, strict):
+def test_half_handshake_is_cut_off(attack_env, strict):
     """Who never finishes the handshake is cut off."""
-    with HeardConnection(strict) as wire:
+    with RecordedConnection(strict) as wire:
         wire.socket.sendall(b"GET /ws/scoreboard HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n")
         began = time.monotonic()
         assert rest(wire) == b""
@@ -162,26 +170,31 @@ ORIGINS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_cross_origin_socket_is_refused(arena, path, user):
+def test_cross_origin_socket_is_refused(attack_env, path, user):
     """Another site's page gets a close code, no board, and its token is not even looked at."""
     for origin in ORIGINS:
         for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):
-            with opened(arena.here, f"{path}?token={arena.token(user)}", origin=origin, headers=headers) as watcher:
+            with opened(
+                attack_env.service, f"{path}?token={attack_env.token(user)}", origin=origin, headers=headers
+            ) as watcher:
                 assert watcher.ended() == (4403, "origin_not_allowed")
 
 
-def test_message_on_a_socket_changes_nothing(arena, user):
+def test_message_on_a_socket_changes_nothing(attack_env, user):
     """A socket only tells; nothing that is sent to it scores."""
-    with arena.unchanged(), opened(arena.here, f"/ws/leaderboard?token={arena.token(user)}") as watcher:
+    with (
+        attack_env.unchanged(),
+        opened(attack_env.service, f"/ws/leaderboard?token={attack_env.token(user)}") as watcher,
+    ):
         for message in (
             {"type": "score", "score": 7}, {"type": "scores/update", "actionId": "a", "actionType": "level_complete"},
             {"type": "user.scoreUpdate", "data": {"newScore": 900}}, {"type": "authenticate", "token": {"$gt": ""}},
         ):  # fmt: skip
-            watcher.send(json.dumps(message | {"proof": arena.proof(user)}))
+            watcher.send(json.dumps(message | {"proof": attack_env.proof(user)}))
         watcher.client.ping().wait(10)
 
 
-def test_sockets_beyond_the_limit_of_an_address_are_refused(arena, strict):
+def test_sockets_beyond_the_limit_of_an_address_are_refused(attack_env, strict):
     """Closed with a code, at any path; and an address that is forged is the proxy's word, not the client's."""
     forged = "203.0.113.{n}, 198.51.100.21"
     first, second = ({"X-Forwarded-For": forged.format(n=n)} for n in (1, 2))

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.attacks.arena import HeardConnection, new_user
+from tests.attacks.attack_env import RecordedConnection, new_user
 from tests.support.malformed_http import AMBIGUOUS
 from tests.support.raw_http import RawConnection
 from tests.support.wait import wait_until
@@ -17,36 +17,36 @@ from tests.support.wait import wait_until
 MANY = 60
 
 
-def inner(arena, user: str) -> bytes:
+def inner(attack_env, user: str) -> bytes:
     """A whole request that would count, had it a connection of its own."""
     return (
-        f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {arena.token(user)}\r\n"
-        f'Action-Proof: {arena.proof(user)}\r\nContent-Length: 11\r\n\r\n{{"score":7}}'
+        f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {attack_env.token(user)}\r\n"
+        f'Action-Proof: {attack_env.proof(user)}\r\nContent-Length: 11\r\n\r\n{{"score":7}}'
     ).encode()
 
 
 @pytest.mark.parametrize("how", AMBIGUOUS)
-def test_smuggled_request_is_not_served(arena, user, how):
+def test_smuggled_request_is_not_served(attack_env, user, how):
     """An ambiguous request is refused, and what follows it on the connection is never read as a request."""
     headers, body = AMBIGUOUS[how]
-    with arena.unchanged(), HeardConnection(arena.here) as wire:
-        wire.send("POST /api/score HTTP/1.1", *headers, body=body + inner(arena, user))
+    with attack_env.unchanged(), RecordedConnection(attack_env.service) as wire:
+        wire.send("POST /api/score HTTP/1.1", *headers, body=body + inner(attack_env, user))
         assert wire.read().status == 400
         assert wire.ended()
 
 
-def test_request_smuggled_behind_a_websocket_handshake_is_not_served(arena, user):
+def test_request_smuggled_behind_a_websocket_handshake_is_not_served(attack_env, user):
     """A request with a body, or one that is refused, is no tunnel."""
     handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: x"]
-    with arena.unchanged(), HeardConnection(arena.here) as wire:
-        wire.send("GET /ws/score HTTP/1.1", *handshake, "Content-Length: 500", body=inner(arena, user)[:500])
+    with attack_env.unchanged(), RecordedConnection(attack_env.service) as wire:
+        wire.send("GET /ws/score HTTP/1.1", *handshake, "Content-Length: 500", body=inner(attack_env, user)[:500])
         assert wire.read().status in (400, 401, 413, 426)
 
 
-def test_path_and_override_headers_do_not_reach_another_resource(arena, user):
+def test_path_and_override_headers_do_not_reach_another_resource(attack_env, user):
     """No header moves a request to another path, method or host."""
-    token = arena.token(user)
-    with arena.unchanged():
+    token = attack_env.token(user)
+    with attack_env.unchanged():
         for header in (
             "X-Original-URL",
             "X-Rewrite-URL",
@@ -55,10 +55,10 @@ def test_path_and_override_headers_do_not_reach_another_resource(arena, user):
             "X-Forwarded-Host",
         ):
             value = "POST" if "Method" in header else "/api/score"
-            assert arena.here.get("/no/such", token=token, headers={header: value}).status == 404
-            assert arena.here.get("/api/score", token=token, headers={header: value}).status == 405
+            assert attack_env.service.get("/no/such", token=token, headers={header: value}).status == 404
+            assert attack_env.service.get("/api/score", token=token, headers={header: value}).status == 405
         for path in ("/metrics", "/%2e%2e/metrics", "//metrics", "/api/../metrics", "/readyz/../metrics"):
-            assert arena.here.get(path).status == 404
+            assert attack_env.service.get(path).status == 404
 
 
 def drip(wires: list[RawConnection], piece: bytes) -> bool:
@@ -86,7 +86,7 @@ def drip(wires: list[RawConnection], piece: bytes) -> bool:
     ],
     ids=["headers", "body", "chunks", "silence"],
 )
-def test_slow_requests_do_not_block_other_clients(arena, strict, start, piece):
+def test_slow_requests_do_not_block_other_clients(attack_env, strict, start, piece):
     """Many clients that send a byte at a time hold nobody up, and are cut off by the clock, not by their silence."""
     with ExitStack() as stack:
         wires = [stack.enter_context(RawConnection(strict.url)) for _ in range(MANY)]
@@ -100,48 +100,48 @@ def test_slow_requests_do_not_block_other_clients(arena, strict, start, piece):
     assert "Traceback" not in strict.log
 
 
-def test_pipelining_without_reading_the_responses_is_bounded(arena):
+def test_pipelining_without_reading_the_responses_is_bounded(attack_env):
     """What is not read is not produced: the service stops reading, and its memory does not grow."""
-    before = arena.here.memory
+    before = attack_env.service.memory
     request = b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 500
-    with HeardConnection(arena.here, receive_buffer=2048) as wire:
+    with RecordedConnection(attack_env.service, receive_buffer=2048) as wire:
         wire.socket.settimeout(2)
         with contextlib.suppress(TimeoutError):
             for _ in range(2000):  # 31 MB of requests, for some gigabytes of answers
                 wire.socket.sendall(request)
             pytest.fail("everything was taken")
-        assert arena.here.get("/healthz").status == 200
-        assert arena.here.memory < before + 64 * 1024
+        assert attack_env.service.get("/healthz").status == 200
+        assert attack_env.service.memory < before + 64 * 1024
         wire.close(abruptly=True)
 
 
-def test_flood_of_silent_connections_does_not_block_other_clients(arena):
+def test_flood_of_silent_connections_does_not_block_other_clients(attack_env):
     """They cost a descriptor each until the idle timeout; everybody else is served."""
     with ExitStack() as stack:
         for _ in range(300):
-            stack.enter_context(RawConnection(arena.there.url))
-        assert arena.there.get("/api/top-scores").status == 200
+            stack.enter_context(RawConnection(attack_env.second_service.url))
+        assert attack_env.second_service.get("/api/top-scores").status == 200
 
 
-def test_half_closed_and_reset_connections_do_no_harm(arena, user):
+def test_half_closed_and_reset_connections_do_no_harm(attack_env, user):
     """A write that arrived whole counts once, and one that did not counts never, however the client goes."""
-    request = inner(arena, user)
+    request = inner(attack_env, user)
     for size in (10, 40, len(request) - 1):
-        with RawConnection(arena.here.url) as wire:
+        with RawConnection(attack_env.service.url) as wire:
             wire.socket.sendall(request[:size])
             wire.close(abruptly=size % 20 == 0)
-    with RawConnection(arena.here.url) as wire:
+    with RawConnection(attack_env.service.url) as wire:
         wire.socket.sendall(request)
         wire.close(abruptly=True)
-    wait_until(lambda: arena.score(user) == 7, what="the whole one")
-    with HeardConnection(arena.here) as wire:
+    wait_until(lambda: attack_env.score(user) == 7, what="the whole one")
+    with RecordedConnection(attack_env.service) as wire:
         wire.socket.sendall(request)
         assert wire.read().headers["idempotent-replay"] == "true"
-    assert arena.score(user) == 7
+    assert attack_env.score(user) == 7
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=a", "application/x-www-form-urlencoded", "text/plain"])
-def test_form_of_another_site_changes_nothing(arena, user, kind):
+def test_form_of_another_site_changes_nothing(attack_env, user, kind):
     """What a page can send without asking first is not read: no multipart, no forms (CVE-2025-47287 and its kin)."""
     bodies = [
         b'--a\r\nContent-Disposition: form-data; name="score"\r\n\r\n7\r\n' * 100 + b"--a--",
@@ -149,39 +149,41 @@ def test_form_of_another_site_changes_nothing(arena, user, kind):
         b'{"score":7}',
     ]
     for body in bodies:
-        with arena.unchanged():
-            headers = {"Content-Type": kind, "Action-Proof": arena.proof(user)}
-            answer = arena.here.post("/api/score", body, token=arena.token(user), headers=headers)
+        with attack_env.unchanged():
+            headers = {"Content-Type": kind, "Action-Proof": attack_env.proof(user)}
+            answer = attack_env.service.post("/api/score", body, token=attack_env.token(user), headers=headers)
             assert (answer.status, answer.json["error"]) == (415, "unsupported_media_type")
 
 
-def test_compressed_bodies_are_refused(arena, user):
+def test_compressed_bodies_are_refused(attack_env, user):
     """Nothing is inflated, so nothing can be a bomb."""
     for coding in ("gzip", "deflate", "br", "gzip, gzip", "identity, gzip"):
-        with arena.unchanged():
-            headers = {"Content-Encoding": coding, "Action-Proof": arena.proof(user)}
-            answer = arena.here.post("/api/score", b"\x1f\x8b" + b"\0" * 1000, token=arena.token(user), headers=headers)
+        with attack_env.unchanged():
+            headers = {"Content-Encoding": coding, "Action-Proof": attack_env.proof(user)}
+            answer = attack_env.service.post(
+                "/api/score", b"\x1f\x8b" + b"\0" * 1000, token=attack_env.token(user), headers=headers
+            )
             assert (answer.status, answer.json["error"]) == (415, "unsupported_media_type")
 
 
-def test_cross_origin_pages_cannot_read(arena):
+def test_cross_origin_pages_cannot_read(attack_env):
     """No answer is for a page of another site, no preflight lets one write, and there are no cookies to ride on."""
-    for origin in ("https://evil.example", "null", arena.here.url.replace("http", "https")):
+    for origin in ("https://evil.example", "null", attack_env.service.url.replace("http", "https")):
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         for answer in (
-            arena.here.get("/api/leaderboard", headers=asked),
-            arena.here.call("OPTIONS", "/api/score", headers=asked),
+            attack_env.service.get("/api/leaderboard", headers=asked),
+            attack_env.service.call("OPTIONS", "/api/score", headers=asked),
         ):
             assert "Access-Control-Allow-Origin" not in answer.headers
             assert "Access-Control-Allow-Methods" not in answer.headers
             assert "Set-Cookie" not in answer.headers
 
 
-def test_responses_reveal_no_internals(arena):
+def test_responses_reveal_no_internals(attack_env):
     """No version, no framework, no trace."""
     for path in ("/", "/api/top-scores", "/no/such", "/ws/score"):
-        answer = arena.here.get(path)
+        answer = attack_env.service.get(path)
         assert "Server" not in answer.headers
         assert "X-Powered-By" not in answer.headers
         assert not any(word in answer.body.lower() for word in (b"tornado", b"traceback", b"pymongo", b".py"))
-    assert arena.here.get(f"/api/v1/players/{new_user()}").json["error"] == "player_not_found"
+    assert attack_env.service.get(f"/api/v1/players/{new_user()}").json["error"] == "player_not_found"

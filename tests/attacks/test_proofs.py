@@ -9,78 +9,80 @@ from collections.abc import Callable
 import pytest
 from jose import jwe
 
-from tests.attacks.arena import Arena, HeardConnection, new_user, vouched
+from tests.attacks.attack_env import AttackEnvironment, RecordedConnection, body_and_proof, new_user
 from tests.auth.forgery import as_json, b64, forge, hmac_with, public_der, signing
 from tests.support.frontends import WRITES
 from tornado_app.auth import proofs
 from tornado_app.core.identity import MAX_TOKEN
 
-Build = Callable[[Arena, str], str]
+Build = Callable[[AttackEnvironment, str], str]
 INVALID, REQUIRED = "invalid_action_proof", "action_proof_required"
 HEADER = {"alg": "HS256", "typ": proofs.TYPE}
 
 
 def header(**members: object) -> Build:
-    return lambda arena, user: forge(arena.keys.proof, arena.proof_claims(user), {**HEADER, **members})
+    return lambda attack_env, user: forge(attack_env.keys.proof, attack_env.proof_claims(user), {**HEADER, **members})
 
 
 def claim(**changes: object) -> Build:
-    return lambda arena, user: arena.proof(user, **changes)
+    return lambda attack_env, user: attack_env.proof(user, **changes)
 
 
-def signed_by(key: Callable[[Arena], object]) -> Build:
-    return lambda arena, user: forge(key(arena), arena.proof_claims(user), HEADER)  # type: ignore[arg-type]
+def signed_by(key: Callable[[AttackEnvironment], object]) -> Build:
+    return lambda attack_env, user: forge(key(attack_env), attack_env.proof_claims(user), HEADER)  # type: ignore[arg-type]
 
 
 def times(issued: float, expires: float) -> Build:
     """A proof of that time, in seconds from now."""
-    return lambda arena, user: arena.proof(user, iat=time.time() + issued, exp=time.time() + expires)
+    return lambda attack_env, user: attack_env.proof(user, iat=time.time() + issued, exp=time.time() + expires)
 
 
 def written(text: str) -> Build:
-    def build(arena: Arena, user: str) -> str:
-        claims = json.dumps(arena.proof_claims(user, exp=0)).replace('"exp": 0', f'"exp": {text}')
-        return forge(arena.keys.proof, claims.encode(), HEADER)
+    def build(attack_env: AttackEnvironment, user: str) -> str:
+        claims = json.dumps(attack_env.proof_claims(user, exp=0)).replace('"exp": 0', f'"exp": {text}')
+        return forge(attack_env.keys.proof, claims.encode(), HEADER)
 
     return build
 
 
-def unsigned(arena: Arena, user: str) -> str:
-    return f"{b64(as_json({**HEADER, 'alg': 'none'}))}.{b64(as_json(arena.proof_claims(user)))}."
+def unsigned(attack_env: AttackEnvironment, user: str) -> str:
+    return f"{b64(as_json({**HEADER, 'alg': 'none'}))}.{b64(as_json(attack_env.proof_claims(user)))}."
 
 
-def nobody_signed(arena: Arena, user: str) -> str:
+def nobody_signed(attack_env: AttackEnvironment, user: str) -> str:
     """Where a key is read from the file that `kid` names, this one's signature is good."""
-    return forge(hmac_with(b""), arena.proof_claims(user), {**HEADER, "kid": "../../../../../dev/null"})
+    return forge(hmac_with(b""), attack_env.proof_claims(user), {**HEADER, "kid": "../../../../../dev/null"})
 
 
-def encrypted(arena: Arena, user: str) -> str:
-    text = as_json(arena.proof_claims(user, pad="0" * 2_000_000))
-    secret = arena.keys.proof_secret[:32]
+def encrypted(attack_env: AttackEnvironment, user: str) -> str:
+    text = as_json(attack_env.proof_claims(user, pad="0" * 2_000_000))
+    secret = attack_env.keys.proof_secret[:32]
     return str(jwe.encrypt(text, secret, algorithm="dir", encryption="A256GCM", zip="DEF").decode())
 
 
 FORGED: dict[str, Build] = {
-    "no JWS": lambda arena, user: "trust me",
+    "no JWS": lambda attack_env, user: "trust me",
     "alg none": unsigned,
     "alg not offered": header(alg="HS512"),
-    "the player's own token": lambda arena, user: arena.token(user),
+    "the player's own token": lambda attack_env, user: attack_env.token(user),
     "a token's type": header(typ="JWT"),
     "no type": header(typ=None),
     "crit": header(crit=["exp"]),
-    "jwk embedded": lambda arena, user: forge(
-        hmac_with(b"evil"), arena.proof_claims(user), {**HEADER, "jwk": {"kty": "oct", "k": b64(b"evil")}}
+    "jwk embedded": lambda attack_env, user: forge(
+        hmac_with(b"evil"), attack_env.proof_claims(user), {**HEADER, "jwk": {"kty": "oct", "k": b64(b"evil")}}
     ),
     "kid traversal to nothing": nobody_signed,
-    "signed with the tokens' shared secret": signed_by(lambda arena: arena.keys.hs),
-    "signed with the tokens' RSA key": lambda arena, user: forge(
-        arena.keys.rs, arena.proof_claims(user), {"alg": "RS256", "typ": proofs.TYPE}
+    "signed with the tokens' shared secret": signed_by(lambda attack_env: attack_env.keys.hs),
+    "signed with the tokens' RSA key": lambda attack_env, user: forge(
+        attack_env.keys.rs, attack_env.proof_claims(user), {"alg": "RS256", "typ": proofs.TYPE}
     ),
-    "signed with the tokens' public key": signed_by(lambda arena: hmac_with(public_der(arena.keys.rs_private))),
-    "signed with an empty secret": signed_by(lambda arena: hmac_with(b"")),
-    "signed with another secret": signed_by(lambda arena: signing("HS256", number=5)),
-    "another player's": lambda arena, user: arena.proof(new_user()),
-    "of a player whose name differs in case": lambda arena, user: arena.proof(user.upper()),
+    "signed with the tokens' public key": signed_by(
+        lambda attack_env: hmac_with(public_der(attack_env.keys.rs_private))
+    ),
+    "signed with an empty secret": signed_by(lambda attack_env: hmac_with(b"")),
+    "signed with another secret": signed_by(lambda attack_env: signing("HS256", number=5)),
+    "another player's": lambda attack_env, user: attack_env.proof(new_user()),
+    "of a player whose name differs in case": lambda attack_env, user: attack_env.proof(user.upper()),
     "of nobody": claim(sub=...),
     "of an operator": claim(sub={"$ne": None}),
     "without a type of action": claim(act=...),
@@ -106,54 +108,54 @@ FORGED: dict[str, Build] = {
     "that ends before it begins": times(0, -10),
     "from the future": times(30, 60),
     "without a beginning": claim(iat=...),
-    "nested": lambda arena, user: forge(arena.keys.proof, b"[" * 1300 + b"]" * 1300, HEADER),
+    "nested": lambda attack_env, user: forge(attack_env.keys.proof, b"[" * 1300 + b"]" * 1300, HEADER),
     "a five-part JWE, a zip bomb": encrypted,
 }  # fmt: skip
 
 
-def write(arena: Arena, user: str, proof: str | None, *, by: str = "header", **changes: object):
+def write(attack_env: AttackEnvironment, user: str, proof: str | None, *, by: str = "header", **changes: object):
     body = {"score": 7, **changes} | ({"proof": proof} if by == "body" else {})
     headers = {"Action-Proof": proof} if by == "header" and proof is not None else {}
-    return arena.here.post("/api/score", body, token=arena.token(user), headers=headers)
+    return attack_env.service.post("/api/score", body, token=attack_env.token(user), headers=headers)
 
 
 @pytest.mark.parametrize("attack", FORGED)
-def test_forged_proof_is_refused(arena, user, attack):
-    proof = FORGED[attack](arena, user)
-    with arena.unchanged():
+def test_forged_proof_is_refused(attack_env, user, attack):
+    proof = FORGED[attack](attack_env, user)
+    with attack_env.unchanged():
         for by in ("header", "body"):
-            answer = write(arena, user, proof, by=by)
+            answer = write(attack_env, user, proof, by=by)
             assert (answer.status, answer.json["error"]) == (403, INVALID)
 
 
-def test_proof_beyond_the_maximum_length_is_refused(arena, user):
+def test_proof_beyond_the_maximum_length_is_refused(attack_env, user):
     """Rightly signed, and too long all the same."""
-    proof = arena.proof(user, pad="x" * 5400)
+    proof = attack_env.proof(user, pad="x" * 5400)
     assert MAX_TOKEN < len(proof) < 8000
-    with arena.unchanged():
-        assert write(arena, user, proof).json["error"] == INVALID
-        assert write(arena, user, proof, by="body").json["error"] == "invalid_body"
+    with attack_env.unchanged():
+        assert write(attack_env, user, proof).json["error"] == INVALID
+        assert write(attack_env, user, proof, by="body").json["error"] == "invalid_body"
 
 
-def test_valid_proof_is_counted(arena, user):
+def test_valid_proof_is_counted(attack_env, user):
     """What the attacks above are made from: else they would be refused for another reason."""
-    assert write(arena, user, arena.proof(user)).json["score"] == 7
-    assert write(arena, user, arena.proof(user), by="body").json["score"] == 14
+    assert write(attack_env, user, attack_env.proof(user)).json["score"] == 7
+    assert write(attack_env, user, attack_env.proof(user), by="body").json["score"] == 14
 
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
-def test_missing_proof_is_refused_by_every_frontend(arena, user, form):
-    with arena.unchanged():
-        for service in (arena.here, arena.there):
-            answer = service.call(form.method, form.path, form.body(user), token=arena.token(user))
+def test_missing_proof_is_refused_by_every_frontend(attack_env, user, form):
+    with attack_env.unchanged():
+        for service in (attack_env.service, attack_env.second_service):
+            answer = service.call(form.method, form.path, form.body(user), token=attack_env.token(user))
             assert (answer.status, answer.json["error"]) == (403, REQUIRED)
 
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
-def test_proof_with_a_changed_body_is_refused_by_every_frontend(arena, user, form):
+def test_proof_with_a_changed_body_is_refused_by_every_frontend(attack_env, user, form):
     """The proof is good, and the request says something else."""
     victim = new_user()
-    body, proof = vouched(arena, form, user)
+    body, proof = body_and_proof(attack_env, form, user)
     changes: list[tuple[dict[str, object], str]] = [({"user_id": victim}, "user_mismatch")]
     if form.field:
         changes += [({form.field: form.points + 1}, INVALID)]
@@ -163,40 +165,40 @@ def test_proof_with_a_changed_body_is_refused_by_every_frontend(arena, user, for
         changes += [({"actionType": "enemy_defeated"}, INVALID), ({"actionId": "another"}, INVALID)]
     if form.name == "D":
         changes += [({"action_id": "enemy_defeated:1"}, INVALID), ({"action_id": "level_complete:another"}, INVALID)]
-    with arena.unchanged():
+    with attack_env.unchanged():
         for change, error in changes:
-            answer = arena.here.call(
-                form.method, form.path, body | change, token=arena.token(user), headers={"Action-Proof": proof}
+            answer = attack_env.service.call(
+                form.method, form.path, body | change, token=attack_env.token(user), headers={"Action-Proof": proof}
             )
             assert (answer.status, answer.json["error"]) == (403, error), change
         if not form.carries_id:
-            answer = arena.here.call(
-                form.method, form.path, body, token=arena.token(user),
+            answer = attack_env.service.call(
+                form.method, form.path, body, token=attack_env.token(user),
                 headers={"Action-Proof": proof, "Idempotency-Key": "another"},
             )  # fmt: skip
             assert (answer.status, answer.json["error"]) == (403, INVALID)
 
 
-def test_request_with_two_proofs_is_refused(arena, user):
-    good, other = arena.proof(user), arena.proof(user)
-    with arena.unchanged():
+def test_request_with_two_proofs_is_refused(attack_env, user):
+    good, other = attack_env.proof(user), attack_env.proof(user)
+    with attack_env.unchanged():
         for lines, error in (
             ([f"Action-Proof: {good}", f"Action-Proof: {other}"], "invalid_request"),
             ([f"Action-Proof: {good},{other}"], INVALID),
             ([f"Action-Proof: {good} {other}"], INVALID),
         ):
-            with HeardConnection(arena.here) as wire:
-                auth = f"Authorization: Bearer {arena.token(user)}"
+            with RecordedConnection(attack_env.service) as wire:
+                auth = f"Authorization: Bearer {attack_env.token(user)}"
                 wire.send("POST /api/score HTTP/1.1", auth, *lines, "Content-Length: 11", body=b'{"score":7}')
                 assert wire.read().error == error
 
 
-def test_proof_of_13_mb_is_refused(arena, user):
+def test_proof_of_13_mb_is_refused(attack_env, user):
     """In the header and in the body: refused before it has all been sent."""
     for head in (
         "POST /api/score HTTP/1.1\r\nHost: x\r\nAction-Proof: ",
         'POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 13000000\r\n\r\n{"score":7,"proof":"',
     ):
-        with arena.unchanged(), HeardConnection(arena.here) as wire:
+        with attack_env.unchanged(), RecordedConnection(attack_env.service) as wire:
             wire.socket.sendall(head.encode() + b"a" * 200_000)
             assert wire.read().status in (413, 431)

@@ -24,60 +24,62 @@ from tornado_app.mongo.players.store import MongoStore
 EXPIRED = "expired_action_proof"
 
 
-def test_concurrent_replays_over_two_processes_add_once(arena, user):
+def test_concurrent_replays_over_two_processes_add_once(attack_env, user):
     """One proof, 40 times at once, through both processes: it counts once, and the rest are told so."""
-    proof, token = arena.proof(user), arena.token(user)
+    proof, token = attack_env.proof(user), attack_env.token(user)
     send = lambda service: service.post("/api/score", {"score": 7}, token=token, headers={"Action-Proof": proof})  # noqa: E731
-    services = cycle((arena.here, arena.there))
+    services = cycle((attack_env.service, attack_env.second_service))
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(send, [next(services) for _ in range(40)]))
     assert Counter(answer.headers.get("Idempotent-Replay") for answer in answers) == {None: 1, "true": 39}
     assert {answer.json["score"] for answer in answers} == {7}
-    assert arena.score(user) == 7
+    assert attack_env.score(user) == 7
 
 
-def test_proof_used_through_every_frontend_adds_once(arena, user):
+def test_proof_used_through_every_frontend_adds_once(attack_env, user):
     """It is the same action wherever it comes in."""
-    proof = arena.proof(user, act="level_complete", jti="level_complete:1", pts=7)
+    proof = attack_env.proof(user, act="level_complete", jti="level_complete:1", pts=7)
     for n, form in enumerate(WRITES):
         body = {
             "C": {"actionId": "level_complete:1", "actionType": "level_complete"},
             "D": {"user_id": user, "action_id": "level_complete:1"},
         }.get(form.name, form.body(user))
-        service = (arena.here, arena.there)[n % 2]
-        answer = service.call(form.method, form.path, body, token=arena.token(user), headers={"Action-Proof": proof})
+        service = (attack_env.service, attack_env.second_service)[n % 2]
+        answer = service.call(
+            form.method, form.path, body, token=attack_env.token(user), headers={"Action-Proof": proof}
+        )
         assert answer.status in (200, 201), (form.name, answer)
         assert answer.headers.get("Idempotent-Replay") == ("true" if n else None)
-    assert arena.score(user) == 7
+    assert attack_env.score(user) == 7
 
 
-def test_proof_replayed_after_its_lifetime_is_refused(arena, user):
+def test_proof_replayed_after_its_lifetime_is_refused(attack_env, user):
     """Its id may be forgotten then, so its end refuses it."""
     expires = int(time.time()) + 2
-    proof = arena.proof(user, exp=expires)
-    assert write(arena, user, proof).status == 201
-    assert write(arena, user, proof).headers["Idempotent-Replay"] == "true"
+    proof = attack_env.proof(user, exp=expires)
+    assert write(attack_env, user, proof).status == 201
+    assert write(attack_env, user, proof).headers["Idempotent-Replay"] == "true"
     wait_until(lambda: time.time() > expires, what="the proof's end")
-    with arena.unchanged():
-        answer = write(arena, user, proof)
+    with attack_env.unchanged():
+        answer = write(attack_env, user, proof)
         assert (answer.status, answer.json["error"]) == (403, EXPIRED)
 
 
-def test_proof_cannot_be_pushed_out_of_the_history(arena, user):
+def test_proof_cannot_be_pushed_out_of_the_history(attack_env, user):
     """As many further actions as the limit lets through, and the first is still known."""
-    first = arena.proof(user, pts=7)
-    assert write(arena, user, first).status == 201
-    answers = [write(arena, user, arena.proof(user)).status for _ in range(14)]
+    first = attack_env.proof(user, pts=7)
+    assert write(attack_env, user, first).status == 201
+    answers = [write(attack_env, user, attack_env.proof(user)).status for _ in range(14)]
     assert answers.count(200) == 9
     assert answers.count(429) == 5
-    with arena.unchanged():
-        assert write(arena, user, first).headers["Idempotent-Replay"] == "true"
+    with attack_env.unchanged():
+        assert write(attack_env, user, first).headers["Idempotent-Replay"] == "true"
 
 
-def test_id_used_again_for_more_points_is_refused(arena, user):
-    assert write(arena, user, arena.proof(user, jti="twice")).status == 201
-    with arena.unchanged():
-        answer = write(arena, user, arena.proof(user, jti="twice", pts=900), score=900)
+def test_id_used_again_for_more_points_is_refused(attack_env, user):
+    assert write(attack_env, user, attack_env.proof(user, jti="twice")).status == 201
+    with attack_env.unchanged():
+        answer = write(attack_env, user, attack_env.proof(user, jti="twice", pts=900), score=900)
         assert (answer.status, answer.json["error"]) == (409, "action_conflict")
 
 

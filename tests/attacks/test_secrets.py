@@ -12,30 +12,30 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.attacks.arena import SETTINGS, HeardConnection
-from tests.attacks.witness import Witness, forms
+from tests.attacks.attack_env import SETTINGS, RecordedConnection
+from tests.attacks.recorder import OutputRecorder, forms
 from tests.support.websocket_client import opened
 
 
-def run(arena, *arguments: str, **environment: str | None):
+def run(attack_env, *arguments: str, **environment: str | None):
     """A command with the services' own secrets in its environment; all that it prints is heard."""
     given = {name: text for name, text in os.environ.items() if not name.startswith("LEADERBOARD_")}
-    given |= {name: text for name, text in {**arena.environment, **environment}.items() if text is not None}
+    given |= {name: text for name, text in {**attack_env.environment, **environment}.items() if text is not None}
     done = subprocess.run(
         [sys.executable, "-m", "tornado_app", *arguments],
         env={name: text for name, text in given.items() if text is not None},
         capture_output=True, timeout=60, check=False,
     )  # fmt: skip
-    arena.witness.hear(done.stdout + done.stderr)
+    attack_env.recorder.record(done.stdout + done.stderr)
     return done.returncode, (done.stdout + done.stderr).decode()
 
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--changed"]], ids=["all", "json", "changed"])
-def test_secrets_are_not_in_check_config(arena, form):
-    code, printed = run(arena, "check-config", *form, *SETTINGS)
+def test_secrets_are_not_in_check_config(attack_env, form):
+    code, printed = run(attack_env, "check-config", *form, *SETTINGS)
     assert code == 0, printed
     assert "********" in printed
-    assert arena.witness.leaks() == []
+    assert attack_env.recorder.leaks() == []
 
 
 @pytest.mark.parametrize(
@@ -48,69 +48,71 @@ def test_secrets_are_not_in_check_config(arena, form):
     ],
     ids=lambda arguments: " ".join(arguments)[:40],
 )
-def test_secrets_are_not_in_the_error_of_a_failed_start(arena, wrong):
+def test_secrets_are_not_in_the_error_of_a_failed_start(attack_env, wrong):
     """What is wrong is said; what is secret is not."""
-    assert run(arena, *wrong)[0] != 0
-    assert arena.witness.leaks() == []
+    assert run(attack_env, *wrong)[0] != 0
+    assert attack_env.recorder.leaks() == []
 
 
-def test_secrets_are_not_in_the_error_of_an_invalid_key(arena):
+def test_secrets_are_not_in_the_error_of_an_invalid_key(attack_env):
     """A proof key that is the token key, a private key where a public one is meant, a wrong password, a broken URI."""
-    private = arena.keys.rs_private.decode()
-    wrong_password = arena.uri.replace("@127.0.0.1", "x@127.0.0.1")
+    private = attack_env.keys.rs_private.decode()
+    wrong_password = attack_env.uri.replace("@127.0.0.1", "x@127.0.0.1")
     for change in (
-        {"LEADERBOARD_PROOF_KEY": arena.keys.hs_secret},
+        {"LEADERBOARD_PROOF_KEY": attack_env.keys.hs_secret},
         {"LEADERBOARD_PROOF_KEY": private},
         {"LEADERBOARD_JWT_JWKS_FILE": None, "LEADERBOARD_JWT_KEY": private, "LEADERBOARD_JWT_ALGORITHM": "RS256"},
         {"LEADERBOARD_MONGODB_URI": wrong_password},
-        {"LEADERBOARD_MONGODB_URI": arena.uri.replace("mongodb://", "mongodb//")},
+        {"LEADERBOARD_MONGODB_URI": attack_env.uri.replace("mongodb://", "mongodb//")},
     ):
-        code, printed = run(arena, "serve", "--port", "0", "--metrics-port", "0", *SETTINGS, **change)
+        code, printed = run(attack_env, "serve", "--port", "0", "--metrics-port", "0", *SETTINGS, **change)
         assert code != 0, printed
         assert "Traceback" not in printed
-    assert arena.witness.leaks() == []
+    assert attack_env.recorder.leaks() == []
 
 
-def test_tokens_are_not_in_errors_and_logs_of_bad_requests(arena, user):
+def test_tokens_are_not_in_errors_and_logs_of_bad_requests(attack_env, user):
     """Wherever a client puts a token: in the query, the path, the body, a header, a message, a broken request."""
-    token, proof = arena.token(user), arena.proof(user)
+    token, proof = attack_env.token(user), attack_env.proof(user)
     for place in (f"/api/leaderboard?token={token}", f"/no/such/{token}", f"/api/v1/players/{token}", f"/?q={token}"):
-        arena.here.get(place, headers={"Referer": f"https://x.example/?token={token}", "X-Request-Id": token[:60]})
+        attack_env.service.get(
+            place, headers={"Referer": f"https://x.example/?token={token}", "X-Request-Id": token[:60]}
+        )
     for body in ({"token": token}, {"score": token}, {"score": 7, "proof": token + "x"}, [token], token.encode()):
-        arena.here.post("/api/score", body, token=token + "x")
-        arena.here.post("/api/score", body, token=token, headers={"Action-Proof": proof + "x"})
-        arena.here.post("/api/v1/score", {"user_id": token, "score_increase": proof}, token=token)
+        attack_env.service.post("/api/score", body, token=token + "x")
+        attack_env.service.post("/api/score", body, token=token, headers={"Action-Proof": proof + "x"})
+        attack_env.service.post("/api/v1/score", {"user_id": token, "score_increase": proof}, token=token)
     for path in ("/ws/leaderboard", "/ws/score", "/ws/no-such"):
-        with HeardConnection(arena.here) as wire:
+        with RecordedConnection(attack_env.service) as wire:
             wire.send(f"GET {path}?token={token} HTTP/1.1", "Upgrade: websocket", "Connection: upgrade")
             wire.read()
-    with opened(arena.here, f"/ws/leaderboard?token={token}x") as watcher:
-        arena.witness.hear(repr(watcher.ended()).encode())
-    with opened(arena.here, f"/ws/leaderboard?token={token}") as watcher:
-        arena.witness.hear(json.dumps(watcher.read()).encode())
-    with HeardConnection(arena.here) as wire:
+    with opened(attack_env.service, f"/ws/leaderboard?token={token}x") as watcher:
+        attack_env.recorder.record(repr(watcher.ended()).encode())
+    with opened(attack_env.service, f"/ws/leaderboard?token={token}") as watcher:
+        attack_env.recorder.record(json.dumps(watcher.read()).encode())
+    with RecordedConnection(attack_env.service) as wire:
         wire.socket.sendall(f"GET /{token} HTTP/1.1\r\nAuthorization: Bearer {token}\r\nBad\r\n\r\n".encode())
         assert wire.read().status == 400
-    arena.witness.hear(arena.here.log.encode())
-    assert arena.witness.leaks() == []
+    attack_env.recorder.record(attack_env.service.log.encode())
+    assert attack_env.recorder.leaks() == []
 
 
-def test_secrets_are_not_in_metrics(arena):
+def test_secrets_are_not_in_metrics(attack_env):
     """/metrics names no player either: names would be endless, and personal."""
-    seen = Witness()
-    seen.secrets, seen.credentials = arena.witness.secrets, arena.witness.credentials
-    for service in (arena.here, arena.there):
+    seen = OutputRecorder()
+    seen.secrets, seen.credentials = attack_env.recorder.secrets, attack_env.recorder.credentials
+    for service in (attack_env.service, attack_env.second_service):
         seen.scrape(service.metrics_url)
     assert seen.size > 1000
     assert seen.leaks() == []
-    assert not [user for user in arena.players() if user.encode() in b"".join(seen._heard)]
+    assert not [user for user in attack_env.players() if user.encode() in b"".join(seen._outputs)]
 
 
 @pytest.mark.parametrize("way", ["plain", "quoted", "json", "base64", "base64 amid a text", "hex"])
 def test_search_for_secrets_finds_a_planted_secret(way):
     """Else that nothing was found would mean nothing."""
-    witness, secret = Witness(), 'p@ss/w"örd-0123456789-abcdef'
-    witness.secrets["a secret"] = secret
+    recorder, secret = OutputRecorder(), 'p@ss/w"örd-0123456789-abcdef'
+    recorder.secrets["a secret"] = secret
     said = {
         "plain": secret.encode(),
         "quoted": quote(secret, safe="").encode(),
@@ -119,9 +121,9 @@ def test_search_for_secrets_finds_a_planted_secret(way):
         "base64 amid a text": base64.urlsafe_b64encode(f"user:{secret}@host".encode()),
         "hex": secret.encode().hex().encode(),
     }[way]
-    assert witness.leaks() == []
-    witness.hear(b"nothing")
-    witness.hear(b"before " + said + b" after")
-    (leak,) = {text.partition(":")[0] for text in witness.leaks()}
+    assert recorder.leaks() == []
+    recorder.record(b"nothing")
+    recorder.record(b"before " + said + b" after")
+    (leak,) = {text.partition(":")[0] for text in recorder.leaks()}
     assert leak == "a secret"
     assert all(len(form) > 10 for form in forms(secret))

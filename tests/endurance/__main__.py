@@ -18,9 +18,9 @@ from pathlib import Path
 from random import Random
 
 from tests.endurance import trial
+from tests.endurance.environment import Environment
 from tests.endurance.faults import FAULTS, Fault
 from tests.endurance.report import append
-from tests.endurance.stage import Stage
 from tests.endurance.trial import Outcome
 from tornado_app.http import server
 
@@ -52,19 +52,19 @@ def say(text: str) -> None:
 
 
 def pair(chance: Random) -> list[Fault]:
-    """Two faults that one stage can have at once, the one in the midst of the other."""
+    """Two faults that one environment can have at once, the one in the midst of the other."""
     first = chance.choice([fault for fault in FAULTS.values() if not fault.alone])
-    others = [other for other in FAULTS.values() if other.ground == first.ground and not other.alone]
+    others = [other for other in FAULTS.values() if other.topology == first.topology and not other.alone]
     return [first, chance.choice([other for other in others if other is not first])]
 
 
 def series(faults: list[Fault], seeds: list[int]) -> Iterator[Outcome]:
-    """A trial for each seed, on one stage; one that went wrong, or cost scores, is followed by a new stage."""
+    """A trial for each seed, in one environment; a new one follows a trial that failed or lost scores."""
     left = deque(seeds)
     while left:
-        with Stage(faults[0].ground, left[0]) as stage:
+        with Environment(faults[0].topology, left[0]) as environment:
             while left:
-                outcome = trial.run(stage, faults, left.popleft())
+                outcome = trial.run(environment, faults, left.popleft())
                 yield outcome
                 if outcome.problems or any(fault.loses for fault in faults):
                     break

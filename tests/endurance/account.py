@@ -34,7 +34,7 @@ class Sent:
 
 @dataclass
 class Account:
-    """All that the clients of a stage sent. `odd`: answers that no client should ever see; `took`: seconds to each."""
+    """Requests that the clients sent. `odd`: responses that no client should see; `took`: seconds to each response."""
 
     sent: list[Sent] = field(default_factory=list)
     odd: list[str] = field(default_factory=list)

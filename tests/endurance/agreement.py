@@ -1,4 +1,4 @@
-"""Whether all that clients can see of a stage is what its database holds: readiness, ranks, reads and every socket."""
+"""Whether readiness, ranks, reads and every socket of an environment agree with its database."""
 
 from __future__ import annotations
 
@@ -8,59 +8,59 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from tests.endurance.stage import Place, Stage
+from tests.endurance.environment import Environment, Instance
 from tests.support.service import Answer
 
 Row = tuple[str, int]
 """A player's id and score."""
 
 
-def unready(stage: Stage) -> list[str]:
+def unready(environment: Environment) -> list[str]:
     """Which services are not ready, and why."""
     found = []
-    for place in stage.places:
+    for instance in environment.instances:
         try:
-            status, reasons = place.service.readiness()
+            status, reasons = instance.service.readiness()
         except OSError as error:
-            found.append(f"{place.service.url} does not answer: {error!r}")
+            found.append(f"{instance.service.url} does not answer: {error!r}")
         else:
-            found += [] if status == 200 else [f"{place.service.url} is not ready: {', '.join(reasons)}"]
+            found += [] if status == 200 else [f"{instance.service.url} is not ready: {', '.join(reasons)}"]
     return found
 
 
-def differences(stage: Stage) -> list[str]:
+def differences(environment: Environment) -> list[str]:
     """What is not (yet) shown as the database has it; empty where all agree."""
     try:
-        board = _board(stage)
+        board = _board(environment)
     except (OSError, PyMongoError) as error:
         return [f"the database does not answer: {error!r}"]
-    found = [text for place in stage.places for text in _service(place, board)]
-    for listener in stage.traffic.listeners:
+    found = [text for instance in environment.instances for text in _service(instance, board)]
+    for listener in environment.traffic.listeners:
         if listener.rows != board[:10]:
             found.append(f"service {listener.number}, {listener.path} shows {listener.rows}, not {board[:10]}")
     return found
 
 
-def _board(stage: Stage) -> list[Row]:
+def _board(environment: Environment) -> list[Row]:
     """All players, in the order of the board."""
-    with stage.database() as database:
+    with environment.database() as database:
         documents = database["players"].find({}, {"score": 1}).sort([("score", -1), ("updatedAt", 1), ("_id", 1)])
         return [(document["_id"], document["score"]) for document in documents]
 
 
-def _service(place: Place, board: list[Row]) -> list[str]:
+def _service(instance: Instance, board: list[Row]) -> list[str]:
     try:
-        whole = place.service.get("/api/v1/leaderboard?limit=200")
-        top = place.service.get("/api/top-scores")
+        whole = instance.service.get("/api/v1/leaderboard?limit=200")
+        top = instance.service.get("/api/top-scores")
     except (OSError, http.client.HTTPException) as error:
-        return [f"{place.service.url} does not answer: {error!r}"]
+        return [f"{instance.service.url} does not answer: {error!r}"]
     return _differs("ranks", _ranked(whole), ranked(board)) + _differs("top 10", _top(top), board[:10])
 
 
 def ranked(board: list[Row]) -> list[tuple[str, int, int]]:
     """Each row with its rank: 1 + how many have more."""
     scores = [score for _, score in board]
-    first = {score: place for place, score in reversed(list(enumerate(scores, start=1)))}
+    first = {score: instance for instance, score in reversed(list(enumerate(scores, start=1)))}
     return [(player, score, first[score]) for player, score in board]
 
 

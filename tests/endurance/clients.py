@@ -191,7 +191,7 @@ class Listener:
 
 
 class Traffic:
-    """All clients of a stage. `begin` and `pause` the writing and reading; listeners stay."""
+    """All clients of an environment. `begin` and `pause` the writing and reading; listeners stay."""
 
     def __init__(self, services: Services, account: Account, players: list[str], seed: int) -> None:
         chance = Random(seed)

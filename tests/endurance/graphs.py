@@ -28,16 +28,16 @@ def main(source: str, target: str) -> None:
         rows = list(csv.DictReader(text))
     minutes = [float(row["second"]) / 60 for row in rows]
     figure = Figure(figsize=(11, 9), layout="constrained")
-    for place, (title, columns) in zip(figure.subplots(3, 2).flat, GRAPHS.items(), strict=True):
+    for instance, (title, columns) in zip(figure.subplots(3, 2).flat, GRAPHS.items(), strict=True):
         for column, label in columns.items():
-            place.plot(minutes, [float(row[column]) for row in rows], label=label)
-        place.set(title=title, xlabel="minutes")
-        place.grid(alpha=0.3)
-        place.legend(loc="upper left")
+            instance.plot(minutes, [float(row[column]) for row in rows], label=label)
+        instance.set(title=title, xlabel="minutes")
+        instance.grid(alpha=0.3)
+        instance.legend(loc="upper left")
         if title.endswith(LOGARITHMIC):
-            place.set_yscale("log")
+            instance.set_yscale("log")
         else:
-            place.set_ylim(bottom=0)
+            instance.set_ylim(bottom=0)
     with mpl.rc_context({"svg.hashsalt": "soak"}):
         figure.savefig(target, metadata={"Date": None})
 

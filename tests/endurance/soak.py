@@ -25,7 +25,7 @@ from bench.database import DATABASE, Database
 from bench.generator import Generator, Result
 from bench.processes import START_SECONDS, Cores, python, until
 from bench.systems import System
-from tests.endurance.stage import open_files
+from tests.endurance.environment import open_files
 from tornado_app.config.value_types import parse_duration
 from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD
 

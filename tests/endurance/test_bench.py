@@ -14,9 +14,9 @@ from tests.endurance.__main__ import pair
 from tests.endurance.account import Account, judge
 from tests.endurance.agreement import ranked
 from tests.endurance.faults import FAULTS
+from tests.endurance.observer import MOST_LINES, busiest, complaints
 from tests.endurance.report import append, table
 from tests.endurance.trial import Outcome, Recovery
-from tests.endurance.witness import MOST_LINES, busiest, complaints
 from tests.support.background import BackgroundLoop
 from tests.support.proxy import Proxy
 from tests.support.wait import wait_until
@@ -117,7 +117,7 @@ def test_docs_describe_every_fault():
 def test_faults_of_every_pair_share_a_requirement():
     for seed in range(200):
         first, second = pair(Random(seed))
-        assert first.ground == second.ground
+        assert first.topology == second.topology
         assert first is not second
         assert not first.alone
         assert not second.alone

@@ -12,9 +12,9 @@ from pymongo.errors import PyMongoError
 
 from tests.endurance.account import Verdict, judge
 from tests.endurance.agreement import differences, unready
+from tests.endurance.environment import Environment, open_files
 from tests.endurance.faults import Fault
-from tests.endurance.stage import Stage, open_files
-from tests.endurance.witness import MORE_DESCRIPTORS, busiest, complaints, watching
+from tests.endurance.observer import MORE_DESCRIPTORS, busiest, complaints, watching
 from tests.support.ledger import problems
 
 PAUSE = 0.05
@@ -46,7 +46,7 @@ class Recovery:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial found. `away`: seconds from the blow until its cause was gone. `busiest`: see `witness.busiest`."""
+    """What a trial found. `away`: seconds from the blow until its cause was gone. `busiest`: see `observer.busiest`."""
 
     fault: str
     seed: int
@@ -60,28 +60,28 @@ class Outcome:
     problems: tuple[str, ...]
 
 
-def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
+def run(environment: Environment, faults: list[Fault], seed: int) -> Outcome:
     """Load, the faults one into the other, and the checks."""
     chance = Random(seed)
-    stage.whole()
-    first = len(stage.account.sent)
-    with watching(stage) as watch:
-        stage.loop.run(stage.traffic.begin())
+    environment.wait_healthy()
+    first = len(environment.account.sent)
+    with watching(environment) as watch:
+        environment.loop.run(environment.traffic.begin())
         time.sleep(chance.uniform(0.3, 2.0))  # any moment will do
         struck = time.monotonic()
-        broken = _strike(stage, faults, chance)
+        broken = _strike(environment, faults, chance)
         away = time.monotonic() - struck
-        recovery = recover(stage)
+        recovery = recover(environment)
     losses = {fault.loses for fault in faults}
     verdict = Verdict([], [], [])
     if "scores" not in losses and not recovery.stuck:
-        verdict = verdict_of(stage, history="history" not in losses)
-    news = [place.news() for place in stage.places]
-    found = [*broken, *recovery.stuck, *verdict.problems, *stage.account.take_odd(), *_leaks(stage)]
+        verdict = verdict_of(environment, history="history" not in losses)
+    news = [instance.news() for instance in environment.instances]
+    found = [*broken, *recovery.stuck, *verdict.problems, *environment.account.take_odd(), *_leaks(environment)]
     found += [text for log in news for text in complaints(log)]
     if [fault.shuts for fault in faults] == [True] and not watch.shut:
         found.append("readiness was never shut")
-    sent = stage.account.sent[first:]
+    sent = environment.account.sent[first:]
     return Outcome(
         "+".join(fault.name for fault in faults), seed,
         sum(bool(action.scores) for action in sent), sum(action.unclear for action in sent),
@@ -89,31 +89,31 @@ def run(stage: Stage, faults: list[Fault], seed: int) -> Outcome:
     )  # fmt: skip
 
 
-def _strike(stage: Stage, faults: list[Fault], chance: Random) -> list[str]:
+def _strike(environment: Environment, faults: list[Fault], chance: Random) -> list[str]:
     """The faults, one into the other, until they are made good; what was wrong meanwhile."""
     wrong = []
     try:
         with contextlib.ExitStack() as blows:
             try:
                 for fault in faults:
-                    blows.enter_context(fault.strike(stage, chance))
+                    blows.enter_context(fault.strike(environment, chance))
                 time.sleep(max(chance.uniform(*fault.seconds) for fault in faults))
             except (AssertionError, OSError) as error:  # what was done is to be made good all the same
                 wrong.append(repr(error))
-        stage.start_ended()
+        environment.start_ended()
     except (AssertionError, OSError, PyMongoError) as error:
         wrong.append(repr(error))
     return wrong
 
 
-def recover(stage: Stage) -> Recovery:
+def recover(environment: Environment) -> Recovery:
     """Let the clients finish, and wait until every one has its answer, all that is shown is right and all is ready."""
     began = time.monotonic()
-    settling = stage.loop.start(stage.traffic.settle())
+    settling = environment.loop.start(environment.traffic.settle())
     waits: tuple[Callable[[], list[str]], ...] = (
         lambda: [] if settling.done() else ["clients wait for answers"],
-        lambda: differences(stage),
-        lambda: unready(stage),
+        lambda: differences(environment),
+        lambda: unready(environment),
     )
     until = [0.0] * len(waits)
     wrong = ["nothing was looked at"]
@@ -130,29 +130,31 @@ def recover(stage: Stage) -> Recovery:
     return Recovery(answered, shown, ready, tuple(wrong))
 
 
-def verdict_of(stage: Stage, *, history: bool) -> Verdict:
+def verdict_of(environment: Environment, *, history: bool) -> Verdict:
     """The account against the database, once the service's ledger has everything; `history`: it has seen everything."""
     end = time.monotonic() + PATIENCE
-    with stage.database() as database:
+    with environment.database() as database:
         while time.monotonic() < end and problems(database):
             time.sleep(PAUSE)
         entries = list(database["ledger"].find())
         players = list(database["players"].find({}, {"score": 1, "recent.i": 1}))
-        verdict = judge(stage.account, entries, players)
+        verdict = judge(environment.account, entries, players)
         unseen = [str(entry) for entry in entries if entry["kind"] != "action"] if history else []
         return Verdict(verdict.lost, verdict.doubled, verdict.wrong + problems(database) + unseen)
 
 
-def _leaks(stage: Stage) -> list[str]:
+def _leaks(environment: Environment) -> list[str]:
     """Descriptors that are not given back, also when the clients have let go of their connections."""
     end = time.monotonic() + PATIENCE
     while True:
         found = []
-        for place in stage.running:
-            assert place.service.process is not None
-            now = open_files(place.service.process.pid)
-            if now > place.descriptors + MORE_DESCRIPTORS:
-                found.append(f"{place.service.url} has {now} descriptors open, {place.descriptors} after its start")
+        for instance in environment.running:
+            assert instance.service.process is not None
+            now = open_files(instance.service.process.pid)
+            if now > instance.descriptors + MORE_DESCRIPTORS:
+                found.append(
+                    f"{instance.service.url} has {now} descriptors open, {instance.descriptors} after its start"
+                )
         if not found or time.monotonic() > end:
             return found
         time.sleep(PAUSE)

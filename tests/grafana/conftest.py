@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 import dashboards.__main__ as generator
 from tests.conftest import missing
 from tests.grafana.build import home
-from tests.grafana.stage import Stage, stage
+from tests.grafana.environment import Environment, run_environment
 from tests.support.building import NotBuiltError
 from tests.support.cluster import Cluster
 from tests.support.grafana import Grafana
@@ -21,18 +21,20 @@ __all__ = ["chromium"]
 
 
 @pytest.fixture(scope="module")
-def staged(cluster: Cluster, replica_set: ReplicaSet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with stage(cluster, replica_set, tmp_path_factory.mktemp("stage")) as running:
+def environment(
+    cluster: Cluster, replica_set: ReplicaSet, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Environment]:
+    with run_environment(cluster, replica_set, tmp_path_factory.mktemp("environment")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def grafana(staged: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
+def grafana(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafana]:
     try:
         home()
     except NotBuiltError as error:
         missing(str(error))
-    with Grafana(tmp_path_factory.mktemp("grafana") / "home", generator.HERE, staged.prometheus.url) as running:
+    with Grafana(tmp_path_factory.mktemp("grafana") / "home", generator.HERE, environment.prometheus.url) as running:
         yield running
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.grafana.stage import LEADERBOARD, Stage, wait_for_alert, wait_for_samples
+from tests.grafana.environment import LEADERBOARD, Environment, wait_for_alert, wait_for_samples
 from tests.grafana.view import PATIENCE, View
 from tests.support.grafana import Grafana
 from tests.support.wait import wait_until
@@ -37,10 +37,10 @@ EMPTY = {
 
 
 @pytest.fixture(scope="module")
-def loaded(grafana: Grafana, staged: Stage) -> dict[str, Any]:
+def loaded(grafana: Grafana, environment: Environment) -> dict[str, Any]:
     """The dashboards by their titles, once there is something to show."""
-    wait_for_samples(staged.prometheus, SECONDS)
-    wait_for_alert(staged.prometheus, ALERT)
+    wait_for_samples(environment.prometheus, SECONDS)
+    wait_for_alert(environment.prometheus, ALERT)
     return {title.removeprefix("Leaderboard / "): found for title, found in grafana.dashboards().items()}
 
 
@@ -93,17 +93,17 @@ def test_alert_links_to_its_runbook(loaded: dict[str, Any], browser: Browser) ->
 
 
 def test_first_panel_shows_that_players_are_affected_and_why(
-    staged: Stage, loaded: dict[str, Any], browser: Browser, tmp_path: Path
+    environment: Environment, loaded: dict[str, Any], browser: Browser, tmp_path: Path
 ) -> None:
     with view(browser, loaded["Service"], refresh="5s", leaderboard=LEADERBOARD) as seen:
         verdict = seen.panel("Players")
         expect(verdict).to_contain_text("fine")
-        primary = staged.database.wait_primary()
+        primary = environment.database.wait_primary()
         primary.freeze()
         try:
             expect(verdict).to_contain_text("hurt: nothing is ready")
             failed = 'sum(leaderboard_http_requests_total{code="500"}) > 80'
-            wait_until(lambda: staged.prometheus.query(failed), PATIENCE, "requests fail")
+            wait_until(lambda: environment.prometheus.query(failed), PATIENCE, "requests fail")
         finally:
             primary.thaw()
         expect(verdict).to_contain_text("hurt: requests fail")

@@ -22,7 +22,7 @@ def wire(service):
 
 
 @pytest.fixture(scope="module")
-def hasty(run_service, module_database):
+def short_timeout_service(run_service, module_database):
     """A service that waits for nobody."""
     uri, name = module_database
     return run_service("--body-timeout", "500ms", "--idle-timeout", "500ms", uri=uri, database=name)
@@ -133,27 +133,27 @@ def test_handshake_with_a_body_is_refused(service, wire):
 # -- clients that stop ------------------------------------------------------------------------------------
 
 
-def test_slow_body_times_out(hasty):
+def test_slow_body_times_out(short_timeout_service):
     auth = f"Authorization: Bearer {token('slow')}"
-    with RawConnection(hasty.url) as wire:
+    with RawConnection(short_timeout_service.url) as wire:
         began = time.monotonic()
         wire.send("POST /api/score HTTP/1.1", auth, "Content-Length: 11", body=b'{"sc')
         assert wire.ended()
         assert 0.4 < time.monotonic() - began < 5
-    assert hasty.get("/api/v1/players/slow").status == 404
-    quietly(hasty)
+    assert short_timeout_service.get("/api/v1/players/slow").status == 404
+    quietly(short_timeout_service)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])
-def test_idle_connection_is_closed(hasty, sent):
-    with RawConnection(hasty.url) as wire:
+def test_idle_connection_is_closed(short_timeout_service, sent):
+    with RawConnection(short_timeout_service.url) as wire:
         wire.send("GET /healthz HTTP/1.1")
         assert wire.read().status == 200
         wire.socket.sendall(sent)
         began = time.monotonic()
         assert wire.ended()
         assert 0.4 < time.monotonic() - began < 5
-    quietly(hasty)
+    quietly(short_timeout_service)
 
 
 @pytest.mark.parametrize("abruptly", [False, True])

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long
 
 ROUNDS = 10
 FLAGS = ("--auto-register", "--rate-limit", "600/60s")
-PROGRAM = ("-m", "tests.support.hasty")
+PROGRAM = ("-m", "tests.support.short_lease_service")
 
 
 class Load:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from leaderboard_operator.monitoring.fleet import LEADER
+from tests.monitoring.environment import MonitoredEnvironment
 from tests.monitoring.test_runbooks import queries
-from tests.monitoring.world import World
 from tests.support.dashboards import expressions
 from tests.support.leaderboards import TIMEOUT
 from tests.support.operator import install_crd
@@ -22,10 +22,10 @@ DEPLOYS = "a version comes in one minute, and not in each: looked for in the tim
 
 
 @pytest.fixture(scope="module")
-def world(cluster, mongod_binary, tmp_path_factory):
+def environment(cluster, mongod_binary, tmp_path_factory):
     """After all that can go wrong without ending anything for good."""
     install_crd(cluster)
-    with World(cluster, tmp_path_factory.mktemp("world")) as found:
+    with MonitoredEnvironment(cluster, tmp_path_factory.mktemp("environment")) as found:
         found.suspect()
         found.stall()
         found.lose_database()
@@ -33,16 +33,16 @@ def world(cluster, mongod_binary, tmp_path_factory):
         yield found
 
 
-def test_recording_rules_return_data(world):
-    assert world.without_data({each.expression for each in RECORDINGS}) == set()
-    assert world.without_data({each.name for each in RECORDINGS}) == set()
+def test_recording_rules_return_data(environment):
+    assert environment.without_data({each.expression for each in RECORDINGS}) == set()
+    assert environment.without_data({each.name for each in RECORDINGS}) == set()
 
 
-def test_alert_comparisons_have_data_on_both_sides(world):
+def test_alert_comparisons_have_data_on_both_sides(environment):
     sides = {side for alert in ALERTS for each in alert.when for side in sides_of(each)}
     assert len(sides) > 30
-    assert world.without_data(sides - set(EMPTY)) == set()
-    assert world.without_data(EMPTY, within=0) == set(EMPTY)
+    assert environment.without_data(sides - set(EMPTY)) == set()
+    assert environment.without_data(EMPTY, within=0) == set(EMPTY)
 
 
 def sides_of(comparison) -> set[str]:
@@ -51,45 +51,47 @@ def sides_of(comparison) -> set[str]:
     return {comparison.left, right} if right.startswith("leaderboard") else {comparison.left}
 
 
-def test_runbook_expressions_return_data(world):
-    asked = {each.replace('"games"', f'"{world.namespace}"') for each in queries()}
+def test_runbook_expressions_return_data(environment):
+    asked = {each.replace('"games"', f'"{environment.namespace}"') for each in queries()}
     keys = {each for each in asked if "jwks" in each}
     asked = (asked - keys) | {each.replace('"arcade"', '"chess"') for each in keys}
-    assert world.without_data(asked) == set()
+    assert environment.without_data(asked) == set()
 
 
-def test_dashboard_expressions_return_data(world):
-    world.touch()
+def test_dashboard_expressions_return_data(environment):
+    environment.touch()
     asked = {each.text: (each.dashboard, each.place) for each in expressions()}
     marks = {text for text, (_, place) in asked.items() if place == "Deploys"}
-    missing = world.without_data(asked.keys() - marks)
+    missing = environment.without_data(asked.keys() - marks)
     assert {asked[text]: text for text in missing} == {}
-    assert world.without_data({f"last_over_time(({text})[10m:1s])" for text in marks}) == set(), DEPLOYS
+    assert environment.without_data({f"last_over_time(({text})[10m:1s])" for text in marks}) == set(), DEPLOYS
 
 
-def firing(world, name: str) -> list[dict[str, str]]:
-    return [each["metric"] for each in world.prometheus.query(f'ALERTS{{alertname="{name}",alertstate="firing"}}')]
+def firing(environment, name: str) -> list[dict[str, str]]:
+    return [
+        each["metric"] for each in environment.prometheus.query(f'ALERTS{{alertname="{name}",alertstate="firing"}}')
+    ]
 
 
 @pytest.mark.parametrize("name", ["LeaderboardExternalChanges", "LeaderboardSuspiciousPlayers"])
-def test_alerts_of_the_caused_faults_fire(world, name):
-    (told,) = wait_until(lambda: firing(world, name), TIMEOUT, name)
-    assert (told["namespace"], told["leaderboard"]) == (world.namespace, "arcade")
+def test_alerts_of_the_caused_faults_fire(environment, name):
+    (told,) = wait_until(lambda: firing(environment, name), TIMEOUT, name)
+    assert (told["namespace"], told["leaderboard"]) == (environment.namespace, "arcade")
 
 
-def test_alerts_of_other_faults_are_silent(world):
-    assert world.prometheus.query("up") != []
+def test_alerts_of_other_faults_are_silent(environment):
+    assert environment.prometheus.query("up") != []
     for name in ("LeaderboardRanksDiffer", "LeaderboardOperatorBlind", "LeaderboardScoreSpike"):
-        assert firing(world, name) == []
+        assert firing(environment, name) == []
 
 
-def test_alert_for_missing_scrapes_fires_for_that_leaderboard_only(world):
+def test_alert_for_missing_scrapes_fires_for_that_leaderboard_only(environment):
     (alert,) = (alert for alert in ALERTS if alert.name == "LeaderboardNotScraped")
-    found = world.prometheus.query(str(alert.when[0]))
+    found = environment.prometheus.query(str(alert.when[0]))
     assert [each["metric"]["leaderboard"] for each in found] == ["ghost"]
 
 
-def test_alert_for_a_missing_operator_fires(world):
+def test_alert_for_a_missing_operator_fires(environment):
     """The last one: it ends the operator."""
-    world.operator.terminate()
-    assert world.without_data(EMPTY) == set()
+    environment.operator.terminate()
+    assert environment.without_data(EMPTY) == set()

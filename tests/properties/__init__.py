@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("tests.properties.world")
+pytest.register_assert_rewrite("tests.properties.checker")

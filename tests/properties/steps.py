@@ -28,14 +28,14 @@ class Register:
 
 @dataclass(frozen=True)
 class Tick:
-    """The world's clock goes on, or steps back."""
+    """The board's clock advances or steps back."""
 
     ms: int
 
 
 @dataclass(frozen=True)
 class Skew:
-    """One process's clock is set apart from the world's."""
+    """The clock of one process differs from the board's."""
 
     store: int
     ms: int

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.properties import steps
+from tests.properties.checker import Service
 from tests.properties.model import Rules, Wanted
-from tests.properties.world import Service
 
 LONG = int(os.environ.get("PROPERTY_EXAMPLES", "0"))
 

@@ -24,7 +24,12 @@ TIMES = 5
 def service(tmp_path_factory, module_database):
     uri, name = module_database
     service = RunningService(
-        "--auto-register", "--idle-timeout", "1s", uri=uri, database=name, program=("-m", "tests.support.searched")
+        "--auto-register",
+        "--idle-timeout",
+        "1s",
+        uri=uri,
+        database=name,
+        program=("-m", "tests.support.gc_probe_service"),
     )
     try:
         service.start(tmp_path_factory.mktemp("service") / "log")

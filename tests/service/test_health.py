@@ -29,7 +29,7 @@ class Feed:
             raise DatabaseError
 
 
-class Scene:
+class HealthHarness:
     def __init__(self):
         self.board, self.feed, self.metrics = Board(), Feed(), Metrics()
         self.health = Health(self.board, self.feed, self.metrics)
@@ -39,70 +39,70 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(monkeypatch):
+async def harness(monkeypatch):
     monkeypatch.setattr(module, "PING_INTERVAL", 0.01)
-    scene = Scene()
-    running = asyncio.ensure_future(scene.health.run())
-    yield scene
+    harness = HealthHarness()
+    running = asyncio.ensure_future(harness.health.run())
+    yield harness
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
 
 
-async def test_health_without_faults_is_ready(scene):
-    await eventually(lambda: scene.feed.asked > 2)
-    assert scene.health.reasons() == []
+async def test_health_without_faults_is_ready(harness):
+    await eventually(lambda: harness.feed.asked > 2)
+    assert harness.health.reasons() == []
 
 
-async def test_health_of_an_unreachable_database_is_not_ready(scene):
-    scene.feed.answers = False
-    await eventually(scene.health.reasons)
-    assert scene.health.reasons() == ["the database does not answer"]
-    scene.feed.answers = True
-    await eventually(lambda: not scene.health.reasons())
+async def test_health_of_an_unreachable_database_is_not_ready(harness):
+    harness.feed.answers = False
+    await eventually(harness.health.reasons)
+    assert harness.health.reasons() == ["the database does not answer"]
+    harness.feed.answers = True
+    await eventually(lambda: not harness.health.reasons())
 
 
-async def test_health_of_a_broken_or_lagging_stream_is_not_ready(scene):
-    scene.feed.lag = MAX_LAG
-    assert scene.health.reasons() == []
+async def test_health_of_a_broken_or_lagging_stream_is_not_ready(harness):
+    harness.feed.lag = MAX_LAG
+    assert harness.health.reasons() == []
     for lag in (MAX_LAG + 0.1, float("inf")):
-        scene.feed.lag = lag
-        assert scene.health.reasons() == ["the change stream is down or behind"]
+        harness.feed.lag = lag
+        assert harness.health.reasons() == ["the change stream is down or behind"]
 
 
-async def test_health_without_a_snapshot_is_not_ready(scene):
-    scene.board.ready = False
-    assert scene.health.reasons() == ["the ranks are being read"]
+async def test_health_without_a_snapshot_is_not_ready(harness):
+    harness.board.ready = False
+    assert harness.health.reasons() == ["the ranks are being read"]
 
 
-async def test_health_reports_draining_with_all_other_reasons(scene):
-    scene.health.draining = True
-    assert scene.health.reasons() == ["draining"]
-    scene.feed.answers, scene.feed.lag, scene.board.ready = False, float("inf"), False
-    await eventually(lambda: len(scene.health.reasons()) == 4)
+async def test_health_reports_draining_with_all_other_reasons(harness):
+    harness.health.draining = True
+    assert harness.health.reasons() == ["draining"]
+    harness.feed.answers, harness.feed.lag, harness.board.ready = False, float("inf"), False
+    await eventually(lambda: len(harness.health.reasons()) == 4)
 
 
-async def test_health_updates_the_gauges_for_a_scrape(scene):
-    scene.feed.lag = 1.5
-    scene.health.refresh()
-    assert (scene.metric("change_stream_lag_seconds"), scene.metric("ranked_players")) == (1.5, 42)
-    scene.feed.lag = float("inf")
-    scene.health.refresh()
-    assert scene.metric("change_stream_lag_seconds") == float("inf")
+async def test_health_updates_the_gauges_for_a_scrape(harness):
+    harness.feed.lag = 1.5
+    harness.health.refresh()
+    assert (harness.metric("change_stream_lag_seconds"), harness.metric("ranked_players")) == (1.5, 42)
+    harness.feed.lag = float("inf")
+    harness.health.refresh()
+    assert harness.metric("change_stream_lag_seconds") == float("inf")
 
 
-async def test_health_reports_a_blocked_loop_once(scene):
+async def test_health_reports_a_blocked_loop_once(harness):
     await asyncio.sleep(0.05)
     loop = asyncio.get_running_loop()
     end = loop.time() + 0.5
     while loop.time() < end:  # hold the loop up, as a long computation would
         pass
     await asyncio.sleep(0.15)
-    scene.health.refresh()
-    assert scene.metric("event_loop_lag_seconds") > 0.3
+    harness.health.refresh()
+    assert harness.metric("event_loop_lag_seconds") > 0.3
     await asyncio.sleep(0.15)
-    scene.health.refresh()
-    assert scene.metric("event_loop_lag_seconds") < 0.3
+    harness.health.refresh()
+    assert harness.metric("event_loop_lag_seconds") < 0.3
 
 
 def top(*moments):

@@ -1,4 +1,4 @@
-"""`leaderboard` without capacity for updates while the file that FULL names exists."""
+"""`leaderboard` without capacity for updates while the file that SATURATION_FILE names exists."""
 
 import os
 import sys
@@ -10,6 +10,6 @@ if __name__ == "__main__":
     from tornado_app.cli.main import main
 
     GroupCommit.capacity = property(
-        lambda self: 0 if Path(os.environ["FULL"]).exists() else 10_000, lambda self, value: None
+        lambda self: 0 if Path(os.environ["SATURATION_FILE"]).exists() else 10_000, lambda self, value: None
     )
     sys.exit(main())

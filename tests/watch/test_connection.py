@@ -62,12 +62,12 @@ class Standin:
     def __init__(self):
         self.sockets: list[WebSocketHandler] = []
         self.greeting = [message(1, place(1, "ann", 50))]
-        standin = self
+        server = self
 
         class Socket(WebSocketHandler):
             def open(self):
-                standin.sockets.append(self)
-                for text in standin.greeting:
+                server.sockets.append(self)
+                for text in server.greeting:
                     self.write_message(text)
 
         class Page(RequestHandler):
@@ -90,27 +90,27 @@ class Standin:
 
 
 @pytest.fixture
-async def standin():
+async def server():
     server = Standin()
     yield server
     await server.close()
 
 
-async def test_cut_connection_is_reopened_and_only_later_changes_are_new(standin, monkeypatch):
+async def test_cut_connection_is_reopened_and_only_later_changes_are_new(server, monkeypatch):
     monkeypatch.setattr(connection, "BACKOFF", 0.01)
     seen = Seen()
-    task = asyncio.create_task(connection.follow(standin.address, seen))
+    task = asyncio.create_task(connection.follow(server.address, seen))
     try:
         async with asyncio.timeout(20):
             assert await seen.events.get() == ("update", [("ann", 50)])
-            standin.greeting = [message(2, place(1, "ann", 60), place(2, "bob", 1))]
-            standin.sockets[0].close(1001, "going away")
+            server.greeting = [message(2, place(1, "ann", 60), place(2, "bob", 1))]
+            server.sockets[0].close(1001, "going away")
             assert await seen.events.get() == ("lost", "the service was stopped")
             assert await seen.events.get() == ("update", [("ann", 60), ("bob", 1)])
-            standin.sockets[1].ws_connection.stream.close()
+            server.sockets[1].ws_connection.stream.close()
             assert await seen.events.get() == ("lost", "the connection broke")
             assert await seen.events.get() == ("update", [])
-            await standin.close()
+            await server.close()
             assert (await seen.events.get())[0] == "lost"
             assert (await seen.events.get())[1] == "Connection refused; is the service running there?"
     finally:
@@ -118,23 +118,23 @@ async def test_cut_connection_is_reopened_and_only_later_changes_are_new(standin
         await asyncio.wait([task])
 
 
-async def test_first_connection_without_a_board_fails(standin, monkeypatch):
+async def test_first_connection_without_a_board_fails(server, monkeypatch):
     monkeypatch.setattr(connection, "FIRST_ANSWER", 0.3)
     cases = {
         "ws://127.0.0.1:1/ws/leaderboard": "Connection refused; is the service running there?",
-        f"ws://127.0.0.1:{standin.port}/page/ws/leaderboard": r"it answers, but there is no leaderboard",
-        f"ws://127.0.0.1:{standin.port}/nothing": r"there is no leaderboard \(HTTP 404\)",
-        f"wss://127.0.0.1:{standin.port}/ws/leaderboard": "does not (answer|use TLS)",
+        f"ws://127.0.0.1:{server.port}/page/ws/leaderboard": r"it answers, but there is no leaderboard",
+        f"ws://127.0.0.1:{server.port}/nothing": r"there is no leaderboard \(HTTP 404\)",
+        f"wss://127.0.0.1:{server.port}/ws/leaderboard": "does not (answer|use TLS)",
     }
     for address, reason in cases.items():
         with pytest.raises(StartupError, match=reason):
             await connection.follow(address, Seen())
-    standin.greeting = ["hello"]
+    server.greeting = ["hello"]
     with pytest.raises(StartupError, match="not those of a leaderboard"):
-        await connection.follow(standin.address, Seen())
-    standin.greeting = []
+        await connection.follow(server.address, Seen())
+    server.greeting = []
     with pytest.raises(StartupError, match="sends no board"):
-        await connection.follow(standin.address, Seen())
+        await connection.follow(server.address, Seen())
 
 
 async def test_server_without_the_protocol_is_refused():

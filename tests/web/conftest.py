@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
 
 from tests.web.client import AT_ONCE, CONNECT, Client
-from tests.web.standin import StandIn
+from tests.web.fake_service import FakeService
 
 FLAGS = [
     "--no-sandbox",
@@ -64,11 +64,11 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def standin() -> AsyncIterator[StandIn]:
-    standin = StandIn()
-    await standin.start()
-    yield standin
-    await standin.stop()
+async def fake_service() -> AsyncIterator[FakeService]:
+    fake_service = FakeService()
+    await fake_service.start()
+    yield fake_service
+    await fake_service.stop()
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def faults() -> Faults:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_page(browser: Browser, standin: StandIn, faults: Faults) -> AsyncIterator[OpenPage]:
+async def open_page(browser: Browser, fake_service: FakeService, faults: Faults) -> AsyncIterator[OpenPage]:
     """Open a page of the stand-in: `await open_page(path, init=script, clock=True, **context options)`.
 
     `clock` puts the page's time under the test's control; `init` runs before the page's own scripts.
@@ -96,7 +96,7 @@ async def open_page(browser: Browser, standin: StandIn, faults: Faults) -> Async
         await page.add_init_script(f"{init};")
         if clock:
             await page.clock.install()
-        await page.goto(standin.url + path)
+        await page.goto(fake_service.url + path)
         return page
 
     yield open_page

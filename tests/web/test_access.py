@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.web.conftest import OpenPage
-from tests.web.standin import Player, Session, StandIn, places
+from tests.web.fake_service import FakeService, Player, Session, places
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -25,8 +25,8 @@ NOTE_ANIMATIONS = """() => {
 }"""
 
 
-async def test_board_is_a_table_with_caption_and_headers(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 30), Player("Bob", 20)])
+async def test_board_is_a_table_with_caption_and_headers(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("Ada", 30), Player("Bob", 20)])
     page = await open_page()
     table = page.get_by_role("table", name="The ten best players")
     assert await table.locator("thead th").evaluate_all("(cells) => cells.map((cell) => cell.scope)") == ["col"] * 3
@@ -38,50 +38,52 @@ async def test_board_is_a_table_with_caption_and_headers(open_page: OpenPage, st
     assert '- row "1 Ada 30"' in tree  # neither initials nor gains are read out
 
 
-async def test_first_board_and_score_changes_are_not_announced(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 30), Player("Bob", 20)])
+async def test_first_board_and_score_changes_are_not_announced(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("Ada", 30), Player("Bob", 20)])
     page = await open_page(clock=True)
     await expect(page.locator("tbody tr")).to_have_count(2)
     await page.evaluate(COUNT_ANNOUNCEMENTS)
-    standin.show([Player("Ada", 90), Player("Bob", 50), Player("Cy", 40)])
+    fake_service.show([Player("Ada", 90), Player("Bob", 50), Player("Cy", 40)])
     await expect(page.locator("tbody tr")).to_have_count(3)
     await page.clock.run_for(30_000)
     assert await page.evaluate("said") == []
 
 
-async def test_new_leaders_are_announced_at_most_every_ten_seconds(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 10), Player("Bob", 5)])
+async def test_new_leaders_are_announced_at_most_every_ten_seconds(
+    open_page: OpenPage, fake_service: FakeService
+) -> None:
+    fake_service.rows = places([Player("Ada", 10), Player("Bob", 5)])
     page = await open_page(clock=True)
     await expect(page.locator("tbody tr")).to_have_count(2)
     await page.evaluate(COUNT_ANNOUNCEMENTS)
     region = page.locator("#announcer")
     await expect(region).to_have_attribute("aria-live", "polite")
 
-    standin.show([Player("Ada", 10), Player("Bob", 20)])
+    fake_service.show([Player("Ada", 10), Player("Bob", 20)])
     await expect(region).to_have_text("\u2068Bob\u2069 leads with 20 points.")
     for score in range(30, 90, 10):  # the lead goes to and fro
-        standin.show([Player("Ada", score), Player("Bob", score - 5)])
+        fake_service.show([Player("Ada", score), Player("Bob", score - 5)])
         await page.clock.run_for(500)
-        standin.show([Player("Ada", score), Player("Bob", score + 5)])
+        fake_service.show([Player("Ada", score), Player("Bob", score + 5)])
         await page.clock.run_for(500)
     assert len(await page.evaluate("said")) == 1
-    standin.show([Player("Ada", 90), Player("Bob", 90)])
+    fake_service.show([Player("Ada", 90), Player("Bob", 90)])
     await expect(page.locator("tbody tr")).to_contain_text(["90", "90"])  # before the clock goes on
     await page.clock.run_for(9_000)
     await expect(region).to_have_text("\u2068Ada\u2069 and \u2068Bob\u2069 share the lead with 90 points.")
     assert len(await page.evaluate("said")) == 2
 
 
-async def test_disconnection_is_announced_once(open_page: OpenPage, standin: StandIn) -> None:
+async def test_disconnection_is_announced_once(open_page: OpenPage, fake_service: FakeService) -> None:
     page = await open_page(clock=True)
     await expect(page.locator("#status")).to_have_text("Live")
     await page.evaluate(COUNT_ANNOUNCEMENTS)
-    standin.refusal = (1013, "try again later")
-    standin.close(1013, "try again later")
+    fake_service.refusal = (1013, "try again later")
+    fake_service.close(1013, "try again later")
     await expect(page.locator("#status")).to_have_text("Disconnected")
     await page.clock.run_for(40_000)
     assert await page.evaluate("said") == ["Disconnected. What you see may be out of date."]
-    standin.refusal = None
+    fake_service.refusal = None
     await page.evaluate("dispatchEvent(new Event('online'))")
     await expect(page.locator("#status")).to_have_text("Live")
     await page.clock.run_for(11_000)
@@ -89,12 +91,12 @@ async def test_disconnection_is_announced_once(open_page: OpenPage, standin: Sta
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-async def test_reduced_motion_disables_animations(open_page: OpenPage, standin: StandIn, motion: str) -> None:
-    standin.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 10)])
+async def test_reduced_motion_disables_animations(open_page: OpenPage, fake_service: FakeService, motion: str) -> None:
+    fake_service.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 10)])
     page = await open_page(reduced_motion=motion)
     await expect(page.locator("tbody tr")).to_have_count(3)
     await page.evaluate(NOTE_ANIMATIONS)
-    standin.show([Player("Ada", 30), Player("Bob", 20), Player("Cy", 45)])
+    fake_service.show([Player("Ada", 30), Player("Bob", 20), Player("Cy", 45)])
     animated = await page.evaluate("animated")
     assert ("TR" in animated) == (motion == "no-preference")
     assert bool(animated) == (motion == "no-preference")
@@ -103,16 +105,18 @@ async def test_reduced_motion_disables_animations(open_page: OpenPage, standin: 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", ["live", "lost", "empty"])
-async def test_axe_reports_no_violation(open_page: OpenPage, standin: StandIn, scheme: str, state: str) -> None:
+async def test_axe_reports_no_violation(
+    open_page: OpenPage, fake_service: FakeService, scheme: str, state: str
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.async_playwright")
-    standin.session = Session()
+    fake_service.session = Session()
     if state != "empty":
-        standin.rows = places([Player(f"Player {n}", 100 - n) for n in range(9)] + [Player("Robin", 7, id="me")])
+        fake_service.rows = places([Player(f"Player {n}", 100 - n) for n in range(9)] + [Player("Robin", 7, id="me")])
     page = await open_page(color_scheme=scheme, reduced_motion="reduce")
     await expect(page.locator("#play")).to_be_visible()
     if state == "lost":
-        standin.refusal = (4403, "origin_not_allowed")
-        standin.close(4403, "origin_not_allowed")
+        fake_service.refusal = (4403, "origin_not_allowed")
+        fake_service.close(4403, "origin_not_allowed")
         await expect(page.locator("#banner")).to_be_visible()
     found = await axe.Axe().run(page)
     assert found.response["violations"] == []

@@ -6,7 +6,7 @@ import pytest
 
 from tests.web.client import LATEST
 from tests.web.conftest import Connect
-from tests.web.standin import Player, StandIn, places, update
+from tests.web.fake_service import FakeService, Player, places, update
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -14,11 +14,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 # -- what is shown ---------------------------------------------------------------------------------
 
 
-async def test_first_message_is_the_board_and_later_ones_are_changes(connect: Connect, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 20), Player("Di", 10)])
+async def test_first_message_is_the_board_and_later_ones_are_changes(
+    connect: Connect, fake_service: FakeService
+) -> None:
+    fake_service.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 20), Player("Di", 10)])
     client = await connect()
     await client.shows("1 Ada 30", "2 Bob 20", "2 Cy 20", "4 Di 10")
-    standin.show([Player("Ada", 30), Player("Bob", 20), Player("Cy", 40)])
+    fake_service.show([Player("Ada", 30), Player("Bob", 20), Player("Cy", 40)])
     await client.shows("1 Cy 40", "2 Ada 30", "3 Bob 20")
     assert await client.states() == ["connecting", "live"]
 
@@ -29,38 +31,40 @@ async def test_empty_board_is_live(connect: Connect) -> None:
     await client.state("live")
 
 
-async def test_stale_change_is_ignored_and_a_new_connection_sends_the_board(connect: Connect, standin: StandIn) -> None:
-    standin.show([Player("Ada", 30)])
+async def test_stale_change_is_ignored_and_a_new_connection_sends_the_board(
+    connect: Connect, fake_service: FakeService
+) -> None:
+    fake_service.show([Player("Ada", 30)])
     client = await connect(random=LATEST, clock=True)
     await client.shows("1 Ada 30")
-    standin.tell(update(places([Player("Old", 99)]), standin.version - 1))
-    standin.show([Player("Ada", 31)])
+    fake_service.tell(update(places([Player("Old", 99)]), fake_service.version - 1))
+    fake_service.show([Player("Ada", 31)])
     await client.shows("1 Ada 31")
     await client.page.clock.run_for(6_000)
-    await standin.until(lambda: standin.connections == 2)
+    await fake_service.until(lambda: fake_service.connections == 2)
     assert "1 Old 99" not in str(await client.page.evaluate("log.boards"))
     assert await client.states() == ["connecting", "live"]
 
 
-async def test_lagging_replica_is_not_shown_until_it_catches_up(connect: Connect, standin: StandIn) -> None:
-    standin.rows, standin.version = places([Player("Ada", 30)]), 100
+async def test_lagging_replica_is_not_shown_until_it_catches_up(connect: Connect, fake_service: FakeService) -> None:
+    fake_service.rows, fake_service.version = places([Player("Ada", 30)]), 100
     client = await connect()
     await client.shows("1 Ada 30")
-    standin.rows, standin.version = places([Player("Ada", 20), Player("Bob", 10)]), 98
-    standin.close(1001, "going away")
+    fake_service.rows, fake_service.version = places([Player("Ada", 20), Player("Bob", 10)]), 98
+    fake_service.close(1001, "going away")
     await client.sees("log.states.length === 4 && log.states.at(-1).name === 'live'")
-    standin.show([Player("Ada", 30), Player("Bob", 10)])  # version 99
-    standin.show([Player("Ada", 30), Player("Bob", 40)])  # version 100
+    fake_service.show([Player("Ada", 30), Player("Bob", 10)])  # version 99
+    fake_service.show([Player("Ada", 30), Player("Bob", 40)])  # version 100
     await client.shows("1 Bob 40", "2 Ada 30")
     assert [board["version"] for board in await client.page.evaluate("log.boards")] == [100, 100]
 
 
-async def test_older_board_that_stays_older_is_shown(connect: Connect, standin: StandIn) -> None:
-    standin.rows, standin.version = places([Player("Ada", 30)]), 100
+async def test_older_board_that_stays_older_is_shown(connect: Connect, fake_service: FakeService) -> None:
+    fake_service.rows, fake_service.version = places([Player("Ada", 30)]), 100
     client = await connect(clock=True)
     await client.shows("1 Ada 30")
-    standin.rows, standin.version = places([Player("Restored", 5)]), 7
-    standin.close(1001, "going away")
+    fake_service.rows, fake_service.version = places([Player("Restored", 5)]), 7
+    fake_service.close(1001, "going away")
     await client.sees("log.states.length === 4")
     await client.page.clock.run_for(4_000)
     assert len(await client.page.evaluate("log.boards")) == 1
@@ -68,8 +72,8 @@ async def test_older_board_that_stays_older_is_shown(connect: Connect, standin: 
     await client.shows("1 Restored 5")
 
 
-async def test_scores_beyond_a_javascript_number_are_exact(connect: Connect, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 2**63 - 1), Player("Bob", 2**53 - 1)])
+async def test_scores_beyond_a_javascript_number_are_exact(connect: Connect, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("Ada", 2**63 - 1), Player("Bob", 2**53 - 1)])
     client = await connect()
     await client.shows("1 Ada 9223372036854775807", "2 Bob 9007199254740991")
 
@@ -77,33 +81,33 @@ async def test_scores_beyond_a_javascript_number_are_exact(connect: Connect, sta
 # -- who is connected ------------------------------------------------------------------------------
 
 
-async def test_token_is_the_first_message_and_never_in_the_url(connect: Connect, standin: StandIn) -> None:
+async def test_token_is_the_first_message_and_never_in_the_url(connect: Connect, fake_service: FakeService) -> None:
     client = await connect(token="secret")
-    await standin.until(lambda: len(standin.heard) == 1)
-    assert standin.heard == [{"type": "authenticate", "token": "secret"}]
-    assert standin.uris == ["/ws/leaderboard"]
+    await fake_service.until(lambda: len(fake_service.heard) == 1)
+    assert fake_service.heard == [{"type": "authenticate", "token": "secret"}]
+    assert fake_service.uris == ["/ws/leaderboard"]
     score = {"newScore": 150, "leaderboardPosition": 12, "change": 50}
-    standin.tell({"type": "user.scoreUpdate", "data": score, "version": 1})
+    fake_service.tell({"type": "user.scoreUpdate", "data": score, "version": 1})
     await client.sees("log.scores.length === 1")
     assert await client.page.evaluate("log.scores") == [["newScore 150", "leaderboardPosition 12", "change 50"]]
 
 
-async def test_invalid_token_is_final_until_retry_is_called(connect: Connect, standin: StandIn) -> None:
-    standin.bad_tokens = {"bad"}
+async def test_invalid_token_is_final_until_retry_is_called(connect: Connect, fake_service: FakeService) -> None:
+    fake_service.bad_tokens = {"bad"}
     client = await connect(token="bad", clock=True)
     state = await client.state("disconnected")
     assert (state["code"], state["reason"], state["retryAt"]) == (4401, "invalid_token", None)
     await client.page.clock.run_for(120_000)
-    assert standin.connections == 1
-    standin.bad_tokens = set()
+    assert fake_service.connections == 1
+    fake_service.bad_tokens = set()
     await client.page.evaluate("connection.retry()")
     await client.state("live")
 
 
-async def test_refused_token_is_renewed_once(connect: Connect, standin: StandIn) -> None:
-    standin.bad_tokens = {"old", "other"}
+async def test_refused_token_is_renewed_once(connect: Connect, fake_service: FakeService) -> None:
+    fake_service.bad_tokens = {"old", "other"}
     client = await connect(tokens=["old", "new"])
-    await standin.until(lambda: [heard["token"] for heard in standin.heard] == ["old", "new"])
+    await fake_service.until(lambda: [heard["token"] for heard in fake_service.heard] == ["old", "new"])
     await client.state("live")
     assert await client.page.evaluate("log.asked") == [False, True]
 
@@ -112,10 +116,10 @@ async def test_refused_token_is_renewed_once(connect: Connect, standin: StandIn)
     assert await stubborn.page.evaluate("log.asked") == [False, True]
 
 
-async def test_refusal_is_final_except_for_too_many_connections(connect: Connect, standin: StandIn) -> None:
-    standin.refusal = (4403, "origin_not_allowed")
+async def test_refusal_is_final_except_for_too_many_connections(connect: Connect, fake_service: FakeService) -> None:
+    fake_service.refusal = (4403, "origin_not_allowed")
     state = await (await connect()).state("disconnected")
     assert (state["reason"], state["retryAt"]) == ("origin_not_allowed", None)
-    standin.refusal = (4429, "rate_limited")
+    fake_service.refusal = (4429, "rate_limited")
     state = await (await connect()).state("disconnected")
     assert 29_000 < state["wait"] <= 60_000

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from tests.web.client import AT_ONCE, LATEST, REFUSED
 from tests.web.conftest import Faults, OpenPage
-from tests.web.standin import Player, StandIn, places, update
+from tests.web.fake_service import FakeService, Player, places, update
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,8 +27,8 @@ def scores(page: Any) -> Any:
     return page.locator("#board tbody .points")
 
 
-async def test_page_first_render_shows_the_board(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 12_500), Player("Bob", 300), Player("Cy", 300), Player("Di", 1)])
+async def test_page_first_render_shows_the_board(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("Ada", 12_500), Player("Bob", 300), Player("Cy", 300), Player("Di", 1)])
     page = await open_page()
     await expect(names(page)).to_have_text(["Ada", "Bob", "Cy", "Di"])
     await expect(ranks(page)).to_have_text(["1", "2", "2", "4"])
@@ -39,70 +39,72 @@ async def test_page_first_render_shows_the_board(open_page: OpenPage, standin: S
         await expect(page.locator(hidden)).to_be_hidden()
 
 
-async def test_rows_move_without_new_elements(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 10)])
+async def test_rows_move_without_new_elements(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 10)])
     page = await open_page()
     await expect(names(page)).to_have_text(["Ada", "Bob", "Cy"])
     await page.evaluate("document.querySelectorAll('#board tbody tr').forEach((row, at) => (row.was = at))")
-    standin.show([Player("Ada", 30), Player("Bob", 20), Player("Cy", 45)])
+    fake_service.show([Player("Ada", 30), Player("Bob", 20), Player("Cy", 45)])
     await expect(names(page)).to_have_text(["Cy", "Ada", "Bob"])
     assert await page.evaluate("[...document.querySelectorAll('#board tbody tr')].map((row) => row.was)") == [2, 0, 1]
     await expect(page.locator("#changed time")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
 
 
-async def test_changed_score_is_highlighted_briefly(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 1_000), Player("Bob", 20)])
+async def test_changed_score_is_highlighted_briefly(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("Ada", 1_000), Player("Bob", 20)])
     page = await open_page(clock=True)
     await expect(names(page)).to_have_text(["Ada", "Bob"])
     await expect(page.locator(".changed")).to_have_count(0)
-    standin.show([Player("Ada", 1_000), Player("Bob", 25)])
+    fake_service.show([Player("Ada", 1_000), Player("Bob", 25)])
     await expect(page.locator(".changed .points")).to_have_text("25")
     await expect(page.locator(".changed .gain")).to_have_text("+5")
     await page.clock.run_for(2_000)
     await expect(page.locator(".changed")).to_have_count(0)
 
 
-async def test_newest_of_many_changes_wins(open_page: OpenPage, standin: StandIn) -> None:
+async def test_newest_of_many_changes_wins(open_page: OpenPage, fake_service: FakeService) -> None:
     page = await open_page()
     await expect(page.locator("#status")).to_have_text("Live")
     for score in range(1, 51):
-        standin.show([Player("Ada", score), Player("Bob", 25)])
+        fake_service.show([Player("Ada", score), Player("Bob", 25)])
     await expect(names(page)).to_have_text(["Ada", "Bob"])
     await expect(scores(page)).to_have_text(["50", "25"])
 
 
-async def test_stale_version_is_ignored(open_page: OpenPage, standin: StandIn) -> None:
-    standin.show([Player("Ada", 30)])
+async def test_stale_version_is_ignored(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.show([Player("Ada", 30)])
     page = await open_page(init=LATEST)
     await expect(names(page)).to_have_text(["Ada"])
-    standin.tell(update(places([Player("Stale", 99)]), standin.version - 1))
-    standin.show([Player("Ada", 30), Player("Bob", 7)])
+    fake_service.tell(update(places([Player("Stale", 99)]), fake_service.version - 1))
+    fake_service.show([Player("Ada", 30), Player("Bob", 7)])
     await expect(names(page)).to_have_text(["Ada", "Bob"])
 
 
-async def test_emptied_positions_are_removed_until_the_board_is_empty(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 10)])
+async def test_emptied_positions_are_removed_until_the_board_is_empty(
+    open_page: OpenPage, fake_service: FakeService
+) -> None:
+    fake_service.rows = places([Player("Ada", 30), Player("Bob", 20), Player("Cy", 10)])
     page = await open_page()
     await expect(names(page)).to_have_text(["Ada", "Bob", "Cy"])
-    standin.show([Player("Bob", 20)])
+    fake_service.show([Player("Bob", 20)])
     await expect(names(page)).to_have_text(["Bob"])
     await expect(ranks(page)).to_have_text(["1"])
-    standin.show([])
+    fake_service.show([])
     await expect(names(page)).to_have_count(0)
     await expect(page.locator("#empty")).to_contain_text("No player has scored yet")
-    standin.show([Player("Zoë", 1)])
+    fake_service.show([Player("Zoë", 1)])
     await expect(names(page)).to_have_text(["Zoë"])
     await expect(page.locator("#empty")).to_be_hidden()
 
 
 async def test_banner_shows_the_disconnection_time_until_reconnected(
-    open_page: OpenPage, standin: StandIn, faults: Faults
+    open_page: OpenPage, fake_service: FakeService, faults: Faults
 ) -> None:
     faults.expect(REFUSED)
-    standin.rows = places([Player("Ada", 30)])
+    fake_service.rows = places([Player("Ada", 30)])
     page = await open_page(init=AT_ONCE)
     await expect(names(page)).to_have_text(["Ada"])
-    await standin.stop()
+    await fake_service.stop()
     await expect(page.locator("#status")).to_have_text("Disconnected")
     since = page.locator("#banner time")
     await expect(since).to_be_visible()
@@ -110,35 +112,35 @@ async def test_banner_shows_the_disconnection_time_until_reconnected(
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first)
     await expect(names(page)).to_have_text(["Ada"])  # what was last known stays
     assert await since.get_attribute("datetime") == first
-    standin.rows = places([Player("Bob", 40), Player("Ada", 30)])
-    await standin.start()
+    fake_service.rows = places([Player("Bob", 40), Player("Ada", 30)])
+    await fake_service.start()
     await expect(page.locator("#status")).to_have_text("Live")
     await expect(page.locator("#banner")).to_be_hidden()
     await expect(names(page)).to_have_text(["Bob", "Ada"])
 
 
-async def test_short_interruption_moves_nothing(open_page: OpenPage, standin: StandIn) -> None:
+async def test_short_interruption_moves_nothing(open_page: OpenPage, fake_service: FakeService) -> None:
     page = await open_page(init=AT_ONCE, clock=True)
     await expect(page.locator("#status")).to_have_text("Live")
-    standin.close(1001, "going away")
-    await standin.until(lambda: standin.connections == 2)
+    fake_service.close(1001, "going away")
+    await fake_service.until(lambda: fake_service.connections == 2)
     await expect(page.locator("#status")).to_have_text("Live")
     await page.clock.run_for(10_000)
     await expect(page.locator("#banner")).to_be_hidden()
 
 
-async def test_refusal_is_shown_and_can_be_retried(open_page: OpenPage, standin: StandIn) -> None:
-    standin.refusal = (4403, "origin_not_allowed")
+async def test_refusal_is_shown_and_can_be_retried(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.refusal = (4403, "origin_not_allowed")
     page = await open_page()
     await expect(page.locator("#banner")).to_contain_text("the server refused (origin_not_allowed)")
-    standin.refusal = None
+    fake_service.refusal = None
     await page.get_by_role("button", name="Retry now").click()
     await expect(page.locator("#status")).to_have_text("Live")
 
 
-async def test_hostile_name_stays_text(open_page: OpenPage, standin: StandIn) -> None:
+async def test_hostile_name_stays_text(open_page: OpenPage, fake_service: FakeService) -> None:
     hostile = '<img src=x onerror="window.owned=1"><b>hi'
-    standin.rows = places([Player(hostile, 30, id="x"), Player("\u202eevil", 20, id="y")])
+    fake_service.rows = places([Player(hostile, 30, id="x"), Player("\u202eevil", 20, id="y")])
     page = await open_page()
     await expect(names(page)).to_have_text([hostile, "\u202eevil"])
     assert await page.evaluate("window.owned") is None
@@ -146,11 +148,11 @@ async def test_hostile_name_stays_text(open_page: OpenPage, standin: StandIn) ->
 
 
 async def test_picture_that_fails_is_replaced_by_the_initial(
-    open_page: OpenPage, standin: StandIn, faults: Faults
+    open_page: OpenPage, fake_service: FakeService, faults: Faults
 ) -> None:
     faults.expect("Failed to load resource")
-    good, broken = standin.url + "static/icon.svg", standin.url + "static/none.png"
-    standin.rows = places(
+    good, broken = fake_service.url + "static/icon.svg", fake_service.url + "static/none.png"
+    fake_service.rows = places(
         [
             Player("Ada Lovelace", 30, avatar=good),
             Player("Grace Hopper", 20, avatar=broken),
@@ -179,8 +181,8 @@ INITIALS = {
 }
 
 
-async def test_initial_is_the_first_visible_character(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player(name, 100 - n) for n, name in enumerate(INITIALS)])
+async def test_initial_is_the_first_visible_character(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player(name, 100 - n) for n, name in enumerate(INITIALS)])
     page = await open_page()
     await expect(names(page)).to_have_count(len(INITIALS))
     assert await page.locator(".avatar").all_inner_texts() == list(INITIALS.values())
@@ -189,16 +191,16 @@ async def test_initial_is_the_first_visible_character(open_page: OpenPage, stand
     assert all(width > 1 for width in shown), shown
 
 
-async def test_invisible_name_has_the_initial_of_its_id(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("\u3164", 9, id="zoe")])
+async def test_invisible_name_has_the_initial_of_its_id(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("\u3164", 9, id="zoe")])
     page = await open_page()
     await expect(page.locator(".avatar")).to_have_text("z")
 
 
 @pytest.mark.parametrize("name", ["\u202eabc", "שלום 12", "\u2067abc 34", "عربي ٣٤ (", "\u202eabc\u2066"])
-async def test_direction_of_a_name_is_isolated(open_page: OpenPage, standin: StandIn, name: str) -> None:
+async def test_direction_of_a_name_is_isolated(open_page: OpenPage, fake_service: FakeService, name: str) -> None:
     """The rank, the badge and the score of its row are where they are in the row of a name in Latin letters."""
-    standin.rows = places([Player("Ada 12", 12), Player(name, 12)])
+    fake_service.rows = places([Player("Ada 12", 12), Player(name, 12)])
     page = await open_page()
     await expect(names(page)).to_have_count(2)
     left = "(all) => all.map((one) => Math.round(one.getBoundingClientRect().left))"
@@ -212,9 +214,9 @@ async def test_direction_of_a_name_is_isolated(open_page: OpenPage, standin: Sta
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1440, 3840])
-async def test_page_is_not_wider_than_the_screen(open_page: OpenPage, standin: StandIn, width: int) -> None:
-    standin.session = None
-    standin.rows = places(
+async def test_page_is_not_wider_than_the_screen(open_page: OpenPage, fake_service: FakeService, width: int) -> None:
+    fake_service.session = None
+    fake_service.rows = places(
         [
             Player("W" * 64, 2**53 - 1, id="a"),
             Player("سارة العبدالله " * 4, 12_000, id="b"),
@@ -235,8 +237,8 @@ async def test_page_is_not_wider_than_the_screen(open_page: OpenPage, standin: S
 
 
 @pytest.mark.parametrize("size", [(1440, 900), (1920, 1080), (3840, 2160)])
-async def test_ten_rows_fit_a_screen(open_page: OpenPage, standin: StandIn, size: tuple[int, int]) -> None:
-    standin.rows = places([Player(f"Player {n}", 100 - n) for n in range(10)])
+async def test_ten_rows_fit_a_screen(open_page: OpenPage, fake_service: FakeService, size: tuple[int, int]) -> None:
+    fake_service.rows = places([Player(f"Player {n}", 100 - n) for n in range(10)])
     page = await open_page(viewport={"width": size[0], "height": size[1]})
     await expect(names(page)).to_have_count(10)
     assert await page.evaluate("document.documentElement.scrollHeight") <= size[1]

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from tests.web.client import AT_ONCE
 from tests.web.conftest import Faults, OpenPage
-from tests.web.standin import Player, Reply, Session, StandIn, places
+from tests.web.fake_service import FakeService, Player, Reply, Session, places
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,24 +19,24 @@ LIMITED = Reply(429, {"error": "rate_limited", "message": "Too many."}, {"Retry-
 
 
 @pytest.fixture
-def demo(standin: StandIn) -> StandIn:
-    standin.session = Session()
-    standin.rows = places([Player("Ada", 2_000), Player("Robin", 1_100, id="me")])
-    return standin
+def demo(fake_service: FakeService) -> FakeService:
+    fake_service.session = Session()
+    fake_service.rows = places([Player("Ada", 2_000), Player("Robin", 1_100, id="me")])
+    return fake_service
 
 
 def button(page: Any, name: str) -> Any:
     return page.get_by_role("button", name=name)
 
 
-async def test_play_panel_is_absent_in_production(open_page: OpenPage, standin: StandIn) -> None:
+async def test_play_panel_is_absent_in_production(open_page: OpenPage, fake_service: FakeService) -> None:
     page = await open_page()
     await expect(page.locator("#status")).to_have_text("Live")
     await expect(page.locator("#play")).to_be_hidden()
-    assert (standin.sessions, standin.heard) == (0, [])
+    assert (fake_service.sessions, fake_service.heard) == (0, [])
 
 
-async def test_play_panel_has_the_player_and_the_actions(open_page: OpenPage, demo: StandIn) -> None:
+async def test_play_panel_has_the_player_and_the_actions(open_page: OpenPage, demo: FakeService) -> None:
     page = await open_page()
     await expect(page.get_by_role("heading", name="Play as Robin")).to_be_visible()
     await expect(page.locator("#play button")).to_have_text(["Level complete +50", "Enemy defeated +5"])
@@ -46,7 +46,7 @@ async def test_play_panel_has_the_player_and_the_actions(open_page: OpenPage, de
     assert demo.heard == [{"type": "authenticate", "token": "t-1"}]
 
 
-async def test_play_action_is_posted_once_and_confirmed(open_page: OpenPage, demo: StandIn) -> None:
+async def test_play_action_is_posted_once_and_confirmed(open_page: OpenPage, demo: FakeService) -> None:
     demo.replies = [COUNTED, COUNTED]
     page = await open_page()
     await button(page, "Level complete").click()
@@ -59,7 +59,7 @@ async def test_play_action_is_posted_once_and_confirmed(open_page: OpenPage, dem
     assert len({body["actionId"] for _, body in demo.posts}) == 2
 
 
-async def test_personal_update_is_received_by_the_socket(open_page: OpenPage, demo: StandIn) -> None:
+async def test_personal_update_is_received_by_the_socket(open_page: OpenPage, demo: FakeService) -> None:
     page = await open_page()
     await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 2")
     score = {"newScore": 12_345, "leaderboardPosition": 1_001, "change": 5}
@@ -68,7 +68,7 @@ async def test_personal_update_is_received_by_the_socket(open_page: OpenPage, de
 
 
 async def test_rate_limited_action_waits_for_retry_after_and_keeps_the_focus(
-    open_page: OpenPage, demo: StandIn, faults: Faults
+    open_page: OpenPage, demo: FakeService, faults: Faults
 ) -> None:
     faults.expect("429")
     demo.replies = [LIMITED, COUNTED]
@@ -87,7 +87,9 @@ async def test_rate_limited_action_waits_for_retry_after_and_keeps_the_focus(
     await expect(page.locator("#play output")).to_contain_text("1,150")
 
 
-async def test_unanswered_action_is_resent_with_the_same_id(open_page: OpenPage, demo: StandIn, faults: Faults) -> None:
+async def test_unanswered_action_is_resent_with_the_same_id(
+    open_page: OpenPage, demo: FakeService, faults: Faults
+) -> None:
     faults.expect("500")
     demo.replies = [Reply(500, {"error": "database_error", "message": "Please try again."}), COUNTED]
     page = await open_page(init=AT_ONCE)
@@ -96,7 +98,9 @@ async def test_unanswered_action_is_resent_with_the_same_id(open_page: OpenPage,
     assert len({body["actionId"] for _, body in demo.posts}) == 1
 
 
-async def test_refusal_is_shown_with_the_servers_message(open_page: OpenPage, demo: StandIn, faults: Faults) -> None:
+async def test_refusal_is_shown_with_the_servers_message(
+    open_page: OpenPage, demo: FakeService, faults: Faults
+) -> None:
     faults.expect("403")
     demo.replies = [Reply(403, {"error": "player_suspended", "message": "This player is suspended."})]
     page = await open_page()
@@ -105,7 +109,7 @@ async def test_refusal_is_shown_with_the_servers_message(open_page: OpenPage, de
 
 
 async def test_expired_token_is_renewed_and_the_player_can_be_changed(
-    open_page: OpenPage, demo: StandIn, faults: Faults
+    open_page: OpenPage, demo: FakeService, faults: Faults
 ) -> None:
     faults.expect("401")
     demo.replies = [Reply(401, {"error": "expired_token", "message": "The token has expired."}), COUNTED]
@@ -119,7 +123,7 @@ async def test_expired_token_is_renewed_and_the_player_can_be_changed(
     await expect(page.locator("tr.own .name")).to_have_text("Ada")
 
 
-async def test_reload_keeps_the_player_unless_its_token_is_refused(open_page: OpenPage, demo: StandIn) -> None:
+async def test_reload_keeps_the_player_unless_its_token_is_refused(open_page: OpenPage, demo: FakeService) -> None:
     page = await open_page(init=AT_ONCE)
     await expect(page.locator("tr.own")).to_have_count(1)
     await page.reload()
@@ -131,7 +135,7 @@ async def test_reload_keeps_the_player_unless_its_token_is_refused(open_page: Op
     await expect(page.locator("#status")).to_have_text("Live")
 
 
-async def test_buttons_are_reachable_by_keyboard(open_page: OpenPage, demo: StandIn) -> None:
+async def test_buttons_are_reachable_by_keyboard(open_page: OpenPage, demo: FakeService) -> None:
     demo.replies = [COUNTED, COUNTED]
     page = await open_page()
     await expect(page.locator("#play")).to_be_visible()
@@ -145,7 +149,7 @@ async def test_buttons_are_reachable_by_keyboard(open_page: OpenPage, demo: Stan
     await demo.until(lambda: len(demo.posts) == 2)
 
 
-async def test_play_panel_works_without_a_secure_context(open_page: OpenPage, demo: StandIn) -> None:
+async def test_play_panel_works_without_a_secure_context(open_page: OpenPage, demo: FakeService) -> None:
     demo.replies = [COUNTED]
     page = await open_page(init="delete Crypto.prototype.randomUUID")
     await button(page, "Level complete").click()

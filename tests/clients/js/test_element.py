@@ -8,10 +8,10 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.web.conftest import Faults, OpenPage, browser, chromium, faults, open_page, standin
-from tests.web.standin import Player, StandIn, places
+from tests.web.conftest import Faults, OpenPage, browser, chromium, fake_service, faults, open_page
+from tests.web.fake_service import FakeService, Player, places
 
-__all__ = ["browser", "chromium", "faults", "open_page", "standin"]  # fixtures
+__all__ = ["browser", "chromium", "fake_service", "faults", "open_page"]  # fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -39,21 +39,21 @@ def row(page: Page, number: int) -> Any:
     return page.locator("live-leaderboard tbody tr").nth(number)
 
 
-async def test_element_rows_are_a_table_that_follows_the_board(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 1_200), Player("Bob", 900)])
+async def test_element_rows_are_a_table_that_follows_the_board(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("Ada", 1_200), Player("Bob", 900)])
     page = await add(open_page, caption="Top players", user_id="Bob")
     await expect(page.get_by_role("table", name="Top players")).to_be_visible()
     await expect(page.get_by_role("columnheader")).to_have_text(["Rank", "Player", "Score"])
     await expect(page.get_by_role("rowheader")).to_have_text(["Ada", "Bob"])
     await expect(row(page, 0)).to_have_text("1Ada1,200")
     await expect(page.locator("live-leaderboard [aria-current=true]")).to_have_text("2Bob900")
-    standin.show([Player("Bob", 2_000), Player("Ada", 1_200)])
+    fake_service.show([Player("Bob", 2_000), Player("Ada", 1_200)])
     await expect(page.get_by_role("rowheader")).to_have_text(["Bob", "Ada"])
     assert [type_ for type_, _ in await page.evaluate("seen")] == ["state", "state", "board", "board"]
 
 
-async def test_element_names_are_text_and_keep_their_direction(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player(HOSTILE, 3), Player("لاعب", 2), Player("&lt;b&gt;", 1)])
+async def test_element_names_are_text_and_keep_their_direction(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player(HOSTILE, 3), Player("لاعب", 2), Player("&lt;b&gt;", 1)])
     page = await add(open_page, caption=HOSTILE)
     await expect(page.get_by_role("rowheader")).to_have_text([HOSTILE, "لاعب", "&lt;b&gt;"])
     await expect(page.locator("live-leaderboard img")).to_have_count(0)
@@ -61,30 +61,30 @@ async def test_element_names_are_text_and_keep_their_direction(open_page: OpenPa
     await expect(page.locator("live-leaderboard tbody th > bdi")).to_have_count(3)
 
 
-async def test_element_announces_leader_and_connection_politely(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 3)])
+async def test_element_announces_leader_and_connection_politely(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("Ada", 3)])
     page = await add(open_page)
     await expect(row(page, 0)).to_be_visible()
-    standin.show([Player("Bob", 9), Player("Ada", 3)])
+    fake_service.show([Player("Bob", 9), Player("Ada", 3)])
     region = page.locator("live-leaderboard [role=status]")
     await expect(region).to_have_text("\u2068Bob\u2069 leads.")
     await expect(region).to_have_attribute("aria-live", "polite")
 
 
-async def test_element_shows_an_empty_board_and_a_refusal(open_page: OpenPage, standin: StandIn) -> None:
+async def test_element_shows_an_empty_board_and_a_refusal(open_page: OpenPage, fake_service: FakeService) -> None:
     page = await add(open_page)
     await expect(page.get_by_text("No scores yet.")).to_be_visible()
-    standin.refusal = (4403, "origin_not_allowed")
-    standin.close(4403, "origin_not_allowed")
+    fake_service.refusal = (4403, "origin_not_allowed")
+    fake_service.close(4403, "origin_not_allowed")
     status = page.locator("live-leaderboard [part=status]")
     await expect(status).to_have_text("The board is not available.")
-    standin.refusal = None
+    fake_service.refusal = None
     await page.evaluate("element.retry()")
     await expect(status).to_be_hidden()
 
 
-async def test_element_uses_labels_style_and_token_of_the_page(open_page: OpenPage, standin: StandIn) -> None:
-    standin.rows = places([Player("Ada", 3)])
+async def test_element_uses_labels_style_and_token_of_the_page(open_page: OpenPage, fake_service: FakeService) -> None:
+    fake_service.rows = places([Player("Ada", 3)])
     page = await add(open_page)
     await expect(row(page, 0)).to_be_visible()
     await page.evaluate(
@@ -102,22 +102,22 @@ async def test_element_uses_labels_style_and_token_of_the_page(open_page: OpenPa
     assert await page.evaluate(f"[{style}.color, {style}.fontStyle]") == ["rgb(1, 2, 3)", "italic"]
     table = "getComputedStyle(element.shadowRoot.querySelector('table'))"
     assert await page.evaluate(f"{table}.borderCollapse") == "collapse"
-    await standin.until(lambda: standin.heard == [{"type": "authenticate", "token": "secret"}])
+    await fake_service.until(lambda: fake_service.heard == [{"type": "authenticate", "token": "secret"}])
 
 
 async def test_element_removed_from_the_page_closes_its_socket_until_it_returns(
-    open_page: OpenPage, standin: StandIn
+    open_page: OpenPage, fake_service: FakeService
 ) -> None:
     page = await add(open_page)
-    await standin.until(lambda: len(standin.sockets) == 1)
+    await fake_service.until(lambda: len(fake_service.sockets) == 1)
     await page.evaluate("element.remove()")
-    await standin.until(lambda: not standin.sockets)
+    await fake_service.until(lambda: not fake_service.sockets)
     await page.evaluate("document.body.append(element)")
-    await standin.until(lambda: len(standin.sockets) == 1)
+    await fake_service.until(lambda: len(fake_service.sockets) == 1)
 
 
-async def test_element_is_accessible(open_page: OpenPage, standin: StandIn, faults: Faults) -> None:
-    standin.rows = places([Player("Ada", 3), Player("Bob", 1)])
+async def test_element_is_accessible(open_page: OpenPage, fake_service: FakeService, faults: Faults) -> None:
+    fake_service.rows = places([Player("Ada", 3), Player("Bob", 1)])
     page = await add(open_page, caption="Top players", user_id="Ada")
     await expect(row(page, 1)).to_be_visible()
     found = await Axe().run(page, options={"rules": {name: {"enabled": False} for name in OF_A_WHOLE_PAGE}})

@@ -14,8 +14,8 @@ from uuid import uuid4
 import aiohttp
 
 from tests.endurance.clients import SOCKETS, Writer
+from tests.endurance.environment import Environment
 from tests.endurance.faults.registry import fault
-from tests.endurance.stage import Stage
 from tests.support.service import RunningService, token
 
 STALLED = 50
@@ -29,21 +29,21 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 def _connect(service: RunningService, *, buffer: int | None = None) -> socket.socket:
-    place = urlsplit(service.url)
+    address = urlsplit(service.url)
     connection = socket.socket()
     if buffer is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     connection.settimeout(10)
-    connection.connect((place.hostname, place.port))
+    connection.connect((address.hostname, address.port))
     return connection
 
 
 @fault("linked", (6, 10))
-def stalled_readers(stage: Stage, chance: Random) -> Iterator[None]:
+def stalled_readers(environment: Environment, chance: Random) -> Iterator[None]:
     """50 clients open a socket and read nothing"""
     stalled = []
     for _ in range(STALLED):
-        connection = _connect(chance.choice(stage.running).service, buffer=1024)
+        connection = _connect(chance.choice(environment.running).service, buffer=1024)
         head = f"GET {chance.choice(SOCKETS)} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         connection.sendall(
             f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
@@ -55,9 +55,9 @@ def stalled_readers(stage: Stage, chance: Random) -> Iterator[None]:
 
 
 @fault("linked", (1, 2))
-def reconnect_storm(stage: Stage, chance: Random) -> Iterator[None]:
+def reconnect_storm(environment: Environment, chance: Random) -> Iterator[None]:
     """1,000 clients connect at once; each must be shown the board"""
-    shown = stage.loop.run(_storm([place.service.ws_url + SOCKETS[0] for place in stage.running]), 60)
+    shown = environment.loop.run(_storm([instance.service.ws_url + SOCKETS[0] for instance in environment.running]), 60)
     assert shown == STORM, f"{shown} of {STORM} were shown the board"
     yield
 
@@ -76,17 +76,17 @@ async def _storm(urls: list[str]) -> int:
 
 
 @fault("linked", (11, 13))
-def slow_bodies(stage: Stage, chance: Random) -> Iterator[None]:
+def slow_bodies(environment: Environment, chance: Random) -> Iterator[None]:
     """100 clients announce a body and send a byte of it a second"""
-    sending = [stage.loop.start(_trickle(chance.choice(stage.running).service)) for _ in range(SLOW)]
+    sending = [environment.loop.start(_trickle(chance.choice(environment.running).service)) for _ in range(SLOW)]
     yield
     for each in sending:
         each.cancel()
 
 
 async def _trickle(service: RunningService) -> None:
-    place = urlsplit(service.url)
-    _, writer = await asyncio.open_connection(place.hostname, place.port)
+    address = urlsplit(service.url)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         writer.write(b"POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         while True:
@@ -100,16 +100,16 @@ async def _trickle(service: RunningService) -> None:
 
 
 @fault("linked")
-def torn_requests(stage: Stage, chance: Random) -> Iterator[None]:
+def torn_requests(environment: Environment, chance: Random) -> Iterator[None]:
     """200 updates that break off at any byte, by a close or a reset"""
     for _ in range(TORN):
-        player, action = chance.choice(stage.players), uuid4().hex
-        stage.account.open(action, player, 3).unclear = True
+        player, action = chance.choice(environment.players), uuid4().hex
+        environment.account.open(action, player, 3).unclear = True
         body = json.dumps({"score": 3}).encode()
         head = f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(player)}\r\n"
         head += f"Idempotency-Key: {action}\r\n"
         request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-        with _connect(chance.choice(stage.running).service) as connection:
+        with _connect(chance.choice(environment.running).service) as connection:
             if chance.random() < 0.5:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             connection.sendall(request[: chance.randint(1, len(request))])
@@ -117,9 +117,11 @@ def torn_requests(stage: Stage, chance: Random) -> Iterator[None]:
 
 
 @fault("linked")
-def retries(stage: Stage, chance: Random) -> Iterator[None]:
+def retries(environment: Environment, chance: Random) -> Iterator[None]:
     """60 actions, each sent four times at once, through both services"""
-    writer = Writer(lambda: [place.service for place in stage.running], stage.account, stage.players, chance)
-    session = stage.traffic.session
-    stage.loop.run(stage.traffic.add(*(writer.write(session, copies=AT_ONCE) for _ in range(AGAIN))))
+    writer = Writer(
+        lambda: [instance.service for instance in environment.running], environment.account, environment.players, chance
+    )
+    session = environment.traffic.session
+    environment.loop.run(environment.traffic.add(*(writer.write(session, copies=AT_ONCE) for _ in range(AGAIN))))
     yield

@@ -11,8 +11,8 @@ from typing import Any
 
 from pymongo.errors import AutoReconnect
 
+from tests.endurance.environment import Environment
 from tests.endurance.faults.registry import fault
-from tests.endurance.stage import Stage
 
 WRITES = ("update", "findAndModify", "insert")
 STEPS, STEP_SECONDS = 3, 5.0
@@ -20,21 +20,21 @@ OUT_OF_DISK_SPACE, HISTORY_LOST = 14031, 286
 
 
 @fault("three")
-def step_down(stage: Stage, chance: Random) -> Iterator[None]:
+def step_down(environment: Environment, chance: Random) -> Iterator[None]:
     """the primary of three steps down every 5 s, three times"""
     for _ in range(STEPS):
-        with stage.members.wait_primary().client() as client, contextlib.suppress(AutoReconnect):
+        with environment.members.wait_primary().client() as client, contextlib.suppress(AutoReconnect):
             client.admin.command("replSetStepDown", 10, secondaryCatchUpPeriodSecs=5)
         time.sleep(STEP_SECONDS)
     yield
-    stage.members.wait_primary()
+    environment.members.wait_primary()
 
 
 @contextlib.contextmanager
-def _refusing(stage: Stage, commands: tuple[str, ...], code: int, mode: Any) -> Iterator[None]:
+def _refusing(environment: Environment, commands: tuple[str, ...], code: int, mode: Any) -> Iterator[None]:
     """These commands of the services fail with this code. Source: MongoDB's fail point `failCommand`."""
     data = {"failCommands": list(commands), "appName": "leaderboard", "errorCode": code}
-    with stage.members.members[0].client() as client:
+    with environment.members.members[0].client() as client:
         client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
         try:
             yield
@@ -43,38 +43,38 @@ def _refusing(stage: Stage, commands: tuple[str, ...], code: int, mode: Any) -> 
 
 
 @fault("linked", (3, 6))
-def disk_full(stage: Stage, chance: Random) -> Iterator[None]:
+def disk_full(environment: Environment, chance: Random) -> Iterator[None]:
     """every write is refused for want of disk space (fail point, code 14031)"""
-    with _refusing(stage, WRITES, OUT_OF_DISK_SPACE, "alwaysOn"):
+    with _refusing(environment, WRITES, OUT_OF_DISK_SPACE, "alwaysOn"):
         yield
 
 
 @fault("linked", (1, 2), loses="history")
-def history_lost(stage: Stage, chance: Random) -> Iterator[None]:
+def history_lost(environment: Environment, chance: Random) -> Iterator[None]:
     """the change streams' history is lost (fail point, code 286), once or more for each"""
-    with _refusing(stage, ("getMore",), HISTORY_LOST, {"times": chance.randint(4, 12)}):
+    with _refusing(environment, ("getMore",), HISTORY_LOST, {"times": chance.randint(4, 12)}):
         yield
 
 
 @fault("linked", loses="scores")
-def drop_players(stage: Stage, chance: Random) -> Iterator[None]:
+def drop_players(environment: Environment, chance: Random) -> Iterator[None]:
     """the collection of players is dropped; what is shown must be what is there"""
-    with stage.database() as database:
+    with environment.database() as database:
         database.drop_collection("players")
     yield
 
 
 @fault("linked", loses="scores")
-def other_cluster(stage: Stage, chance: Random) -> Iterator[None]:
+def other_cluster(environment: Environment, chance: Random) -> Iterator[None]:
     """an empty MongoDB takes the place of the one there was: tokens and clocks are another's"""
-    (member,) = stage.members.members
-    links = [place.link for place in stage.places if place.link is not None]
+    (member,) = environment.members.members
+    links = [instance.proxy for instance in environment.instances if instance.proxy is not None]
     for link in links:
         link.cut()
     member.kill()
     shutil.rmtree(member.folder)
     yield
     member.start()
-    stage.members.initiate()
+    environment.members.initiate()
     for link in links:  # not before: a driver that is told of one address only would keep what a mongod is until then
         link.heal()

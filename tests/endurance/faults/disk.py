@@ -15,8 +15,8 @@ from random import Random
 
 from pymongo.errors import PyMongoError
 
+from tests.endurance.environment import Environment
 from tests.endurance.faults.registry import fault
-from tests.endurance.stage import Stage
 from tests.support.mongod import Mongod
 from tests.support.wait import wait_until
 
@@ -28,11 +28,11 @@ CLONE_NEWNS = 0x20000
 """Source: unshare(2)."""
 
 
-def full_disk(stage: Stage, chance: Random) -> Iterator[None]:
+def full_disk(environment: Environment, chance: Random) -> Iterator[None]:
     """the disk under MongoDB is full to the last byte, which ends mongod at its next checkpoint (as root)"""
-    (member,) = stage.members.members
+    (member,) = environment.members.members
     with _little_room(member):
-        stage.members.wait_primary()
+        environment.members.wait_primary()
         ballast = member.folder / "ballast"
         _fill(ballast)
         wait_until(lambda: _ended_by_a_checkpoint(member), 30, "the full disk ends mongod")
@@ -40,8 +40,8 @@ def full_disk(stage: Stage, chance: Random) -> Iterator[None]:
         ballast.unlink()
         member.stop()
         member.start()
-        stage.members.wait_primary()
-    stage.members.wait_primary()
+        environment.members.wait_primary()
+    environment.members.wait_primary()
 
 
 if sys.platform == "linux" and os.geteuid() == 0:

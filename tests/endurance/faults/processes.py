@@ -10,75 +10,75 @@ from random import Random
 
 from pymongo.errors import PyMongoError
 
+from tests.endurance.environment import Environment
 from tests.endurance.faults.registry import fault
-from tests.endurance.stage import Stage
 from tests.support.wait import wait_until
 
 
 @fault("linked")
-def kill_service(stage: Stage, chance: Random) -> Iterator[None]:
+def kill_service(environment: Environment, chance: Random) -> Iterator[None]:
     """kill -9 of one of two services; it is started again"""
-    chance.choice(stage.running).service.kill()
+    chance.choice(environment.running).service.kill()
     yield
 
 
 @fault("linked")
-def stop_service(stage: Stage, chance: Random) -> Iterator[None]:
+def stop_service(environment: Environment, chance: Random) -> Iterator[None]:
     """SIGTERM to one of two services; it is started again once it has ended"""
-    code = chance.choice(stage.running).service.stop()
+    code = chance.choice(environment.running).service.stop()
     assert code == 0, f"it ended with {code}"
     yield
 
 
 @fault("embedded", alone=True)
-def kill_embedded(stage: Stage, chance: Random) -> Iterator[None]:
+def kill_embedded(environment: Environment, chance: Random) -> Iterator[None]:
     """kill -9 of the embedded mongod; the service starts it again"""
-    pid = stage.embedded_pid()
+    pid = environment.embedded_pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     yield
-    wait_until(lambda: stage.embedded_pid() not in (None, pid), 30, "another mongod runs")
-    wait_until(lambda: _takes_writes(stage), 30, "it takes writes")
-    stage.since = time.monotonic()
+    wait_until(lambda: environment.embedded_pid() not in (None, pid), 30, "another mongod runs")
+    wait_until(lambda: _takes_writes(environment), 30, "it takes writes")
+    environment.since = time.monotonic()
 
 
-def _takes_writes(stage: Stage) -> bool:
+def _takes_writes(environment: Environment) -> bool:
     try:
-        with stage.database() as database:
+        with environment.database() as database:
             return bool(database.command("hello")["isWritablePrimary"])
     except (PyMongoError, OSError):
         return False
 
 
 @fault("three")
-def kill_primary(stage: Stage, chance: Random) -> Iterator[None]:
+def kill_primary(environment: Environment, chance: Random) -> Iterator[None]:
     """kill -9 of the primary of three; it comes back as a secondary"""
-    primary = stage.members.wait_primary()
+    primary = environment.members.wait_primary()
     primary.kill()
     yield
-    stage.members.wait_primary()
+    environment.members.wait_primary()
     primary.spawn()
 
 
 @fault("three", (20, 20), alone=True)
-def freeze_primary(stage: Stage, chance: Random) -> Iterator[None]:
+def freeze_primary(environment: Environment, chance: Random) -> Iterator[None]:
     """the primary of three hangs for 20 s (SIGSTOP), holding its connections"""
-    primary = stage.members.wait_primary()
+    primary = environment.members.wait_primary()
     primary.freeze()
     try:
         yield
     finally:
         primary.thaw()
-    stage.members.wait_healthy()
+    environment.members.wait_healthy()
 
 
 @fault("three", (8, 12), shuts=True, alone=True)
-def lose_majority(stage: Stage, chance: Random) -> Iterator[None]:
+def lose_majority(environment: Environment, chance: Random) -> Iterator[None]:
     """kill -9 of both secondaries of three; they come back after about 10 s"""
-    secondaries = stage.members.secondaries()
+    secondaries = environment.members.secondaries()
     for member in secondaries:
         member.kill()
     yield
     for member in secondaries:
         member.spawn()
-    stage.members.wait_healthy()
+    environment.members.wait_healthy()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from tests.endurance.stage import Ground, Stage
+from tests.endurance.environment import Environment, Topology
 
 Loss = Literal["history", "scores"] | None
-Strike = Callable[[Stage, Random], Iterator[None]]
+Strike = Callable[[Environment, Random], Iterator[None]]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Fault:
     """
 
     name: str
-    ground: Ground
-    strike: Callable[[Stage, Random], contextlib.AbstractContextManager[None]]
+    topology: Topology
+    strike: Callable[[Environment, Random], contextlib.AbstractContextManager[None]]
     seconds: tuple[float, float]
     shuts: bool
     loses: Loss
@@ -37,7 +37,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    ground: Ground,
+    topology: Topology,
     seconds: tuple[float, float] = (0, 0),
     *,
     shuts: bool = False,
@@ -49,7 +49,7 @@ def fault(
     def enter(strike: Strike) -> Strike:
         name = strike.__name__.replace("_", "-")
         about = " ".join((strike.__doc__ or "").split())
-        FAULTS[name] = Fault(name, ground, contextlib.contextmanager(strike), seconds, shuts, loses, alone, about)
+        FAULTS[name] = Fault(name, topology, contextlib.contextmanager(strike), seconds, shuts, loses, alone, about)
         return strike
 
     return enter

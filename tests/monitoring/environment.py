@@ -47,7 +47,7 @@ READS = ("/api/top-scores", "/api/leaderboard", "/api/v1/leaderboard", "/api/v1/
 PLAYERS = [f"player-{number}" for number in range(12)]
 
 
-class World:
+class MonitoredEnvironment:
     """A context manager; `play` goes on in the background from the start to the end."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
@@ -58,7 +58,7 @@ class World:
         self.namespace = f"games-{uuid4().hex[:8]}"
         self.database = "arcade"
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> MonitoredEnvironment:
         try:
             self._start()
         except BaseException:
@@ -74,8 +74,8 @@ class World:
         self.replica_set = enter(ReplicaSet())
         self.provider = Provider(jwks(signing("RS256", "first")))
         callback(self.provider.down)
-        hasty = ("--broadcast-interval", "10ms", "--max-messages-per-second", "1000", "--mongodb-timeout", "1s")
-        self.arcade = self._service("arcade", *hasty, "--rate-limit", "600/60s", "--auto-register")
+        fast = ("--broadcast-interval", "10ms", "--max-messages-per-second", "1000", "--mongodb-timeout", "1s")
+        self.arcade = self._service("arcade", *fast, "--rate-limit", "600/60s", "--auto-register")
         self.chess = self._service("chess", "--jwt-jwks-url", self.provider.url, env={"LEADERBOARD_JWT_KEY": None})
         self.operator = self._operator()
         self.prometheus = enter(Prometheus(self._folder / "prometheus", self._scrapes(), [self._rules()]))

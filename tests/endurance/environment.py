@@ -1,4 +1,4 @@
-"""The system that is hurt: services on a real MongoDB, on one of three grounds, with their clients."""
+"""The system under test: services on a real MongoDB in one of three topologies, with their clients."""
 
 from __future__ import annotations
 
@@ -27,78 +27,78 @@ from tests.support.wait import wait_until
 from tornado_app.mongo.embedded.data_dir import DataDirectory
 from tornado_app.mongo.embedded.supervisor import STABLE_SECONDS
 
-Ground = Literal["linked", "three", "embedded"]
-"""Two services, each over a proxy of its own on one mongod; two on a set of three; one on its embedded mongod."""
+Topology = Literal["linked", "three", "embedded"]
+"""`linked`: two services, each with its own proxy to one mongod; `three`: two on a set of three; `embedded`: one."""
 
 SERVICES = 2
 PLAYERS = 180
-"""Few enough for one page of the board, and enough for the rate limit."""
+"""Fit one page of the board, and enough for the rate limit."""
 
 FLAGS = ("--auto-register", "--rate-limit", "60/1m", "--proof-lifetime", "5s", "--log-format", "json")
-"""Everything else is as by default, the lease of the ledger apart: it is 1 s, so that no trial waits for it."""
+"""All other settings have their defaults, except for the lease of the ledger: 1 s."""
 
-PROGRAM = ("-m", "tests.support.steered")
-STEERING = "steering.json"
+PROGRAM = ("-m", "tests.support.faulty_service")
+FAULTS_FILE = "faults.json"
 OPEN_FILES = 1024
 """What most systems allow a process by default."""
 
 
 @dataclass
-class Place:
-    """One of the services, the folder of its logs, and its own link to the database on the ground that has some."""
+class Instance:
+    """One service, the folder of its logs, and its proxy to the database in the topology `linked`."""
 
     service: RunningService
     folder: Path
-    link: Proxy | None = None
+    proxy: Proxy | None = None
     starts: int = 0
     descriptors: int = 0
     _unread: str = ""
     _read_to: int = 0
 
     def start(self) -> None:
-        """For the first time, or again. Each time it has a new log."""
+        """Start or restart the service, with a new log."""
         self._unread, self._read_to = self.news() if self.starts else "", 0
         self.starts += 1
         self.service.start(self.folder / f"log.{self.starts}")
         assert self.service.process is not None
         self.descriptors = open_files(self.service.process.pid)
 
-    def steer(self, **how: object) -> None:
-        """What the service is to believe from now on, see tests/support/steered.py."""
-        draft = self.folder / "steering.draft"
+    def inject(self, **how: object) -> None:
+        """Inject faults into the service from now on, see tests/support/faulty_service.py."""
+        draft = self.folder / "faults.draft"
         draft.write_text(json.dumps(how))
-        draft.replace(self.folder / STEERING)
+        draft.replace(self.folder / FAULTS_FILE)
 
     def news(self) -> str:
-        """What it has logged since this was asked last."""
+        """The log lines since the last call."""
         text = self._unread + self.service.log[self._read_to :]
         self._read_to, self._unread = len(self.service.log), ""
         return text
 
 
-class Stage:
+class Environment:
     """A running system and its clients; a context manager that ends all of it and leaves no file.
 
     `since`: when an embedded mongod last began to serve.
     """
 
-    def __init__(self, ground: Ground, seed: int) -> None:
-        self.ground: Ground = ground
+    def __init__(self, topology: Topology, seed: int) -> None:
+        self.topology: Topology = topology
         self.account = Account()
         self.players = [f"p{number}" for number in range(PLAYERS)]
-        self.places: list[Place] = []
+        self.instances: list[Instance] = []
         self.folder = Path(tempfile.mkdtemp(prefix="leaderboard-endurance-"))
         self.loop = BackgroundLoop()
         self.replica_set: ReplicaSet | None = None
         self._seed = seed
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Environment:
         try:
             self._stack.callback(shutil.rmtree, self.folder)
             self._stack.enter_context(self.loop)
-            for _ in range(1 if self.ground == "embedded" else SERVICES):
-                self._add_place()
+            for _ in range(1 if self.topology == "embedded" else SERVICES):
+                self._add_instance()
             self.since = time.monotonic()
             self.traffic = self.loop.run(self._make_traffic())
             self._stack.callback(lambda: self.loop.run(self.traffic.close()))
@@ -111,56 +111,62 @@ class Stage:
         self._stack.close()
 
     async def _make_traffic(self) -> Traffic:
-        traffic = Traffic(lambda: [place.service for place in self.places], self.account, self.players, self._seed)
+        traffic = Traffic(
+            lambda: [instance.service for instance in self.instances], self.account, self.players, self._seed
+        )
         await traffic.open()
         return traffic
 
     # -- the services -----------------------------------------------------------------------------
 
-    def _add_place(self) -> None:
-        folder = self.folder / str(len(self.places))
+    def _add_instance(self) -> None:
+        folder = self.folder / str(len(self.instances))
         folder.mkdir()
-        flags, uri, link = FLAGS, None, None
-        if self.ground == "embedded":
+        flags, uri, proxy = FLAGS, None, None
+        if self.topology == "embedded":
             flags = (*FLAGS, "--data-dir", str(self.folder / "data"))
         else:
             uri = self._database_uri()
-        if self.ground == "linked":
-            link = self._stack.enter_context(Proxy(self.loop, self.members.members[0].port))
-            uri = f"mongodb://localhost:{link.port}/?directConnection=true"
-        env: dict[str, str | None] = {"ENDURANCE_STEERING": str(folder / STEERING)}
+        if self.topology == "linked":
+            proxy = self._stack.enter_context(Proxy(self.loop, self.members.members[0].port))
+            uri = f"mongodb://localhost:{proxy.port}/?directConnection=true"
+        env: dict[str, str | None] = {"ENDURANCE_FAULTS": str(folder / FAULTS_FILE)}
         service = RunningService(*flags, uri=uri, program=PROGRAM, env=env, limits=(OPEN_FILES, OPEN_FILES))
         self._stack.callback(service.close)
-        place = Place(service, folder, link)
-        place.start()
-        self.places.append(place)
+        instance = Instance(service, folder, proxy)
+        instance.start()
+        self.instances.append(instance)
 
     def _database_uri(self) -> str:
         if self.replica_set is None:
-            self.replica_set = self._stack.enter_context(ReplicaSet(3 if self.ground == "three" else 1))
+            self.replica_set = self._stack.enter_context(ReplicaSet(3 if self.topology == "three" else 1))
         return self.replica_set.uri
 
     @property
-    def running(self) -> list[Place]:
+    def running(self) -> list[Instance]:
         """The services that no fault has ended."""
-        return [place for place in self.places if place.service.process and place.service.process.poll() is None]
+        return [
+            instance
+            for instance in self.instances
+            if instance.service.process and instance.service.process.poll() is None
+        ]
 
     def start_ended(self) -> None:
         """Start each service that has ended, as an orchestrator does."""
-        for place in self.places:
-            if place not in self.running:
-                place.start()
+        for instance in self.instances:
+            if instance not in self.running:
+                instance.start()
 
     # -- the database -----------------------------------------------------------------------------
 
     @property
     def members(self) -> ReplicaSet:
-        """The replica set, on the grounds that have one of their own."""
+        """The replica set, on the topologies that have one of their own."""
         assert self.replica_set is not None
         return self.replica_set
 
-    def whole(self) -> None:
-        """Wait until every member is there, or an embedded mongod has run long enough to be started once more."""
+    def wait_healthy(self) -> None:
+        """Wait until every member is healthy, or an embedded mongod has run long enough to be restarted."""
         if self.replica_set is not None:
             self.replica_set.wait_healthy()
         else:
@@ -168,7 +174,7 @@ class Stage:
 
     @contextlib.contextmanager
     def database(self) -> Iterator[Database[dict[str, Any]]]:
-        """The service's database, past all proxies."""
+        """The service's database, without a proxy."""
         if self.replica_set is not None:
             uri = self.replica_set.uri
         else:
@@ -178,7 +184,7 @@ class Stage:
 
     def embedded_pid(self) -> int | None:
         """That of the mongod that the service started, once it runs."""
-        process = self.places[0].service.process
+        process = self.instances[0].service.process
         assert process is not None
         return next((pid for pid, command in offspring(process.pid).items() if b"mongod" in command), None)
 

@@ -1,4 +1,4 @@
-"""`leaderboard` with a short lease on the ledger, so that a test need not wait six seconds for each crash."""
+"""`leaderboard` with a ledger lease of one second, so that a test does not wait six seconds after each crash."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """`leaderboard` whose clock and name resolution a test steers while it runs, with a short lease on the ledger.
 
-The file that ENDURANCE_STEERING names holds JSON: `clock`, by how many seconds the time of day is wrong, and `deaf`,
+The file that ENDURANCE_FAULTS names holds JSON: `clock`, by how many seconds the time of day is wrong, and `no_dns`,
 whether no host name can be resolved. What reads the time past Python's `time` (python-jose) keeps the right one.
 """
 
@@ -14,33 +14,33 @@ import time
 from pathlib import Path
 from typing import Any
 
-LOOK_EVERY = 0.05
+READ_INTERVAL = 0.05
 
-_FILE = Path(os.environ["ENDURANCE_STEERING"])
-_looked = 0.0
-_steering: dict[str, Any] = {}
+_FILE = Path(os.environ["ENDURANCE_FAULTS"])
+_read_at = 0.0
+_faults: dict[str, Any] = {}
 _time, _time_ns, _getaddrinfo = time.time, time.time_ns, socket.getaddrinfo
 
 
-def _now() -> dict[str, Any]:
-    global _looked, _steering
-    if time.monotonic() > _looked + LOOK_EVERY:
-        _looked = time.monotonic()
-        _steering = json.loads(_FILE.read_text()) if _FILE.exists() else {}
-    return _steering
+def _current() -> dict[str, Any]:
+    global _read_at, _faults
+    if time.monotonic() > _read_at + READ_INTERVAL:
+        _read_at = time.monotonic()
+        _faults = json.loads(_FILE.read_text()) if _FILE.exists() else {}
+    return _faults
 
 
 def _resolve(host: Any, *arguments: Any, **options: Any) -> Any:
-    if host == "localhost" and _now().get("deaf"):
+    if host == "localhost" and _current().get("no_dns"):
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
     return _getaddrinfo(host, *arguments, **options)
 
 
 if __name__ == "__main__":
-    time.time = lambda: _time() + _now().get("clock", 0)
-    time.time_ns = lambda: _time_ns() + _now().get("clock", 0) * 1_000_000_000
+    time.time = lambda: _time() + _current().get("clock", 0)
+    time.time_ns = lambda: _time_ns() + _current().get("clock", 0) * 1_000_000_000
     socket.getaddrinfo = _resolve
-    from tests.support import hasty  # noqa: F401  # what it imports takes the time's functions over
+    from tests.support import short_lease_service  # noqa: F401  # its imports bind the replaced time functions
     from tornado_app.cli.main import main
 
     sys.exit(main())

@@ -56,17 +56,17 @@ class Service:
 
     async def play(self, rules: model.Rules, script: list[steps.Step]) -> None:
         """Take each step on the board and on the model, which must agree; the board is empty before and after."""
-        world = World(self, rules, prefix=f"{next(self._numbers)}.")
+        checker = ModelChecker(self, rules, prefix=f"{next(self._numbers)}.")
         try:
             for step in script:
-                await world.take(step)
-                await world.compare()
-            await world.compare_ledger()
+                await checker.apply(step)
+                await checker.compare()
+            await checker.compare_ledger()
         finally:
-            await world.close()
+            await checker.close()
 
 
-class World:
+class ModelChecker:
     """One board. `prefix` makes its players' ids, so that no ledger entry of another board is theirs."""
 
     def __init__(self, service: Service, rules: model.Rules, prefix: str) -> None:
@@ -94,7 +94,7 @@ class World:
         for user in "abc":
             await outcome(self.moderation.erase(self._case(user)))
 
-    async def take(self, step: steps.Step) -> None:
+    async def apply(self, step: steps.Step) -> None:
         if isinstance(step, steps.Tick):
             self.now += step.ms
         elif isinstance(step, steps.Skew):

@@ -76,7 +76,7 @@ def update(rows: Sequence[dict[str, Any]], version: int) -> dict[str, Any]:
     return {"type": "leaderboard.update", "data": {"updatedPositions": list(rows)}, "version": version}
 
 
-class StandIn:
+class FakeService:
     """The server; `show` and `tell` speak to every open socket, `heard` and `posts` are what came in."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class StandIn:
 
     async def start(self) -> None:
         """Listen; after `stop` on the same port again."""
-        shared = {"standin": self}
+        shared = {"fake_service": self}
         routes = [
             (r"/ws/leaderboard", Socket, shared),
             (r"/demo/session", DemoSession, shared),
@@ -158,20 +158,20 @@ class StandIn:
 
 
 class Socket(WebSocketHandler):
-    def initialize(self, standin: StandIn) -> None:
-        self._standin = standin
+    def initialize(self, fake_service: FakeService) -> None:
+        self._service = fake_service
 
     async def open(self) -> None:
-        standin = self._standin
-        standin.connections += 1
-        standin.uris.append(self.request.uri or "")
-        if standin.refusal is not None:
-            self.close(*standin.refusal)
+        fake_service = self._service
+        fake_service.connections += 1
+        fake_service.uris.append(self.request.uri or "")
+        if fake_service.refusal is not None:
+            self.close(*fake_service.refusal)
         else:
-            standin.sockets.add(self)
-            if not standin.mute:
-                await self.send(update(standin.rows, standin.version))
-        standin.happened()
+            fake_service.sockets.add(self)
+            if not fake_service.mute:
+                await self.send(update(fake_service.rows, fake_service.version))
+        fake_service.happened()
 
     async def send(self, message: dict[str, Any]) -> None:
         with suppress(WebSocketClosedError):  # the page may leave at any time
@@ -179,19 +179,19 @@ class Socket(WebSocketHandler):
 
     def on_message(self, message: str | bytes) -> None:
         heard = json.loads(message)
-        self._standin.heard.append(heard)
-        if heard["token"] in self._standin.bad_tokens:
+        self._service.heard.append(heard)
+        if heard["token"] in self._service.bad_tokens:
             self.close(4401, "invalid_token")
-        self._standin.happened()
+        self._service.happened()
 
     def on_close(self) -> None:
-        self._standin.sockets.discard(self)
-        self._standin.happened()
+        self._service.sockets.discard(self)
+        self._service.happened()
 
 
 class Handler(RequestHandler):
-    def initialize(self, standin: StandIn) -> None:
-        self._standin = standin
+    def initialize(self, fake_service: FakeService) -> None:
+        self._service = fake_service
 
     def set_default_headers(self) -> None:
         self.set_header("Content-Security-Policy", CSP)
@@ -204,7 +204,7 @@ class Page(Handler):
             self.write(BLANK)
         elif which is None:
             html = files("tornado_app.web").joinpath("index.html").read_text("utf-8")
-            meta = '<meta name="leaderboard-demo" content="true">' if self._standin.session else ""
+            meta = '<meta name="leaderboard-demo" content="true">' if self._service.session else ""
             self.write(html.replace("<!--demo-->", meta))
         else:
             self.set_status(204)
@@ -220,26 +220,26 @@ class Static(Handler):
 
 class DemoSession(Handler):
     def get(self) -> None:
-        if self._standin.session is None:
+        if self._service.session is None:
             raise HTTPError(404)
-        self._standin.sessions += 1
-        self.write(asdict(self._standin.session))
+        self._service.sessions += 1
+        self.write(asdict(self._service.session))
 
 
 class Standing(Handler):
     def get(self) -> None:
-        session = self._standin.session or Session()
-        mine = [row for row in self._standin.rows if row["userId"] == session.user_id]
+        session = self._service.session or Session()
+        mine = [row for row in self._service.rows if row["userId"] == session.user_id]
         self.write({"userRank": {"rank": mine[0]["rank"], "score": mine[0]["score"]}} if mine else {})
 
 
 class Update(Handler):
     def post(self) -> None:
-        standin = self._standin
-        standin.posts.append((self.request.headers.get("Authorization", ""), json.loads(self.request.body)))
-        reply = standin.replies.pop(0)
+        fake_service = self._service
+        fake_service.posts.append((self.request.headers.get("Authorization", ""), json.loads(self.request.body)))
+        reply = fake_service.replies.pop(0)
         self.set_status(reply.status)
         for name, value in reply.headers.items():
             self.set_header(name, value)
         self.write(reply.body)
-        standin.happened()
+        fake_service.happened()

@@ -1,7 +1,6 @@
-"""What the attacks are made against: two processes on one board, with every kind of key, and a record of what they say.
+"""The target of the attacks: two processes on one board, every kind of key, and a recorder of their output.
 
-The service is set up in the attacker's favour: keys of all algorithms at once, players made wherever one scores, every
-log line there is.
+The settings favour the attacker: keys of all algorithms at once, automatic registration, every log line.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from uuid import uuid4
 
 from pymongo import MongoClient
 
-from tests.attacks.witness import Witness
+from tests.attacks.recorder import OutputRecorder
 from tests.auth import forgery
 from tests.auth.forgery import forge
 from tests.auth.provider import jwks
@@ -50,14 +49,14 @@ class Keys:
         return jwks(self.rs, self.es, self.hs)
 
 
-class Attacked(RunningService):
-    """A service whose every word is kept."""
+class RecordedService(RunningService):
+    """A service whose responses are recorded."""
 
-    witness: Witness
+    recorder: OutputRecorder
 
     def call(self, *args: Any, **options: Any) -> Answer:
         answer = super().call(*args, **options)
-        self.witness.hear(str(answer.headers).encode() + answer.body)
+        self.recorder.record(str(answer.headers).encode() + answer.body)
         return answer
 
     @property
@@ -75,26 +74,26 @@ class Attacked(RunningService):
         return Path(f"/proc/{self.process.pid}/{name}").read_text(encoding="ascii")
 
 
-class HeardConnection(RawConnection):
-    """Raw bytes to and from a service; what comes back is kept."""
+class RecordedConnection(RawConnection):
+    """Raw bytes to and from a service; the responses are recorded."""
 
-    def __init__(self, service: Attacked, **options: Any) -> None:
+    def __init__(self, service: RecordedService, **options: Any) -> None:
         super().__init__(service.url, **options)
-        self._witness = service.witness
+        self._recorder = service.recorder
 
     def read(self, **options: Any) -> Any:
         answer = super().read(**options)
         if answer is not None:
-            self._witness.hear(repr(answer.headers).encode() + answer.body)
+            self._recorder.record(repr(answer.headers).encode() + answer.body)
         return answer
 
 
-class Arena:
-    """The two processes `here` and `there`, credentials for them, and the board as the database holds it."""
+class AttackEnvironment:
+    """Two processes on one board, `service` and `second_service`, with their credentials and their database."""
 
-    def __init__(self, uri: str, database: str, folder: Path, witness: Witness) -> None:
+    def __init__(self, uri: str, database: str, folder: Path, recorder: OutputRecorder) -> None:
         self.keys = Keys()
-        self.witness = witness
+        self.recorder = recorder
         self.database = database
         self._client: MongoClient[dict[str, Any]] = MongoClient(uri)
         self._user, self._password = f"u_{database}", f"p@ss/{secrets.token_urlsafe(24)}"
@@ -106,13 +105,13 @@ class Arena:
         self._jwks = folder / "jwks.json"
         self._jwks.write_bytes(self.keys.jwks())
         self._captcha = secrets.token_urlsafe(24)
-        self._services: list[Attacked] = []
-        self._note_secrets()
-        self.here, self.there = (self.run(*LENIENT) for _ in range(2))
+        self._services: list[RecordedService] = []
+        self._register_secrets()
+        self.service, self.second_service = (self.run(*LENIENT) for _ in range(2))
 
-    def _note_secrets(self) -> None:
+    def _register_secrets(self) -> None:
         private = self.keys.rs_private.decode()
-        self.witness.secrets |= {
+        self.recorder.secrets |= {
             "the shared secret of tokens": self.keys.hs_secret,
             "the secret of action proofs": self.keys.proof_secret,
             "the database's password": self._password,
@@ -122,7 +121,7 @@ class Arena:
 
     @property
     def environment(self) -> dict[str, str | None]:
-        """The secrets, as a service gets them."""
+        """The secrets, as environment variables of a service."""
         return {
             "LEADERBOARD_JWT_KEY": None,
             "LEADERBOARD_JWT_JWKS_FILE": str(self._jwks),
@@ -133,42 +132,42 @@ class Arena:
             "LEADERBOARD_CAPTCHA_URL": "https://captcha.example/siteverify",
         }
 
-    def run(self, *flags: str, env: dict[str, str | None] | None = None) -> Attacked:
-        """One more process on the same board."""
-        service = Attacked(*SETTINGS, *flags, env={**self.environment, **(env or {})})
-        service.witness = self.witness
+    def run(self, *flags: str, env: dict[str, str | None] | None = None) -> RecordedService:
+        """Start another process on the same board."""
+        service = RecordedService(*SETTINGS, *flags, env={**self.environment, **(env or {})})
+        service.recorder = self.recorder
         self._services.append(service)
         service.start(self._folder / f"log-{len(self._services)}")
         return service
 
     def close(self) -> None:
-        """End all, once their metrics and logs are kept."""
+        """Record metrics and logs, and end all services."""
         for service in self._services:
             with contextlib.suppress(OSError):
-                self.witness.scrape(service.metrics_url)
+                self.recorder.scrape(service.metrics_url)
             service.close()
             if service.log_path is not None:
-                self.witness.hear(service.log_path.read_bytes())
+                self.recorder.record(service.log_path.read_bytes())
         self._client.admin.command("dropUser", self._user)
         self._client.close()
 
     # -- credentials --------------------------------------------------------------------------------
 
     def claims(self, player: str, /, **changes: Any) -> dict[str, Any]:
-        """What a good token says, with changes; `...` takes a claim out."""
+        """Claims of a valid token, with changes; `...` removes a claim."""
         now = int(time.time())
         found = {"sub": player, "iat": now, "exp": now + 600, "aud": AUDIENCE, "iss": ISSUER, **changes}
         return {name: value for name, value in found.items() if value is not ...}
 
     def token(self, player: str, key: SigningKey | None = None, /, **changes: Any) -> str:
-        """A good token, which must never be seen in a log or an answer."""
+        """A valid token, whose signature must never be in a log or a response."""
         key = key or self.keys.rs
         text = forge(key, self.claims(player, **changes), {"alg": key.algorithm.value, "typ": "JWT", "kid": key.kid})
-        self.witness.credentials.add(text.rpartition(".")[2])
+        self.recorder.credentials.add(text.rpartition(".")[2])
         return text
 
     def proof_claims(self, player: str, /, **changes: Any) -> dict[str, Any]:
-        """What a good proof of 7 points says, with changes; `...` takes a claim out."""
+        """Claims of a valid proof of 7 points, with changes; `...` removes a claim."""
         now = int(time.time())
         found = {
             "sub": player,
@@ -182,10 +181,10 @@ class Arena:
         return {name: value for name, value in found.items() if value is not ...}
 
     def proof(self, player: str, /, **changes: Any) -> str:
-        """A good proof, which must never be seen either."""
+        """A valid proof, whose signature must never be in a log or a response."""
         header = {"alg": "HS256", "typ": proofs.TYPE}
         text = forge(self.keys.proof, self.proof_claims(player, **changes), header)
-        self.witness.credentials.add(text.rpartition(".")[2])
+        self.recorder.credentials.add(text.rpartition(".")[2])
         return text
 
     # -- the board ----------------------------------------------------------------------------------
@@ -195,13 +194,13 @@ class Arena:
         return {document["_id"]: document for document in self._client[self.database].players.find()}
 
     def score(self, user: str) -> int | None:
-        """A player's score, None for nobody."""
+        """A player's score; None if there is no such player."""
         document = self._client[self.database].players.find_one({"_id": user}, {"score": 1})
         return None if document is None else document["score"]
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Whatever happens inside changes no player, and makes none."""
+        """Assert that the block changes and creates no player."""
         before = self.players()
         yield
         assert self.players() == before
@@ -211,8 +210,10 @@ def new_user() -> str:
     return f"u-{uuid4().hex[:12]}"
 
 
-def vouched(arena: Arena, form: WriteForm, user: str, **proof: Any) -> tuple[dict[str, Any], str]:
+def body_and_proof(
+    attack_env: AttackEnvironment, form: WriteForm, user: str, **proof: Any
+) -> tuple[dict[str, Any], str]:
     """A frontend's body for `user`, and the proof that goes with it."""
     body = form.body(user)
     names = {"act": "level_complete", "jti": body.get("actionId") or body.get("action_id")} if form.carries_id else {}
-    return body, arena.proof(user, **{"pts": form.points, **names, **proof})
+    return body, attack_env.proof(user, **{"pts": form.points, **names, **proof})

@@ -1,4 +1,4 @@
-"""Remembers all that the services have said in a run, and looks for secrets in it."""
+"""Records the output of the services in a run, and searches it for secrets."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ import urllib.request
 from urllib.parse import quote
 
 SHORTEST = 16
-"""Characters of the shortest text that is looked for: a shorter one is found by chance."""
+"""Minimum length of a text that is searched for: a shorter one may be found by chance."""
 
 
-class Witness:
-    """`secrets`: what must not be said, by what it is; `credentials`: the signatures of tokens and proofs."""
+class OutputRecorder:
+    """`secrets`: forbidden texts by description; `credentials`: signatures of tokens and proofs."""
 
     def __init__(self) -> None:
         self.secrets: dict[str, str] = {}
         self.credentials: set[str] = set()
-        self._heard: list[bytes] = []
+        self._outputs: list[bytes] = []
 
-    def hear(self, said: bytes) -> None:
-        """Keep what a service said: an answer, a message, a log."""
-        self._heard.append(said)
+    def record(self, output: bytes) -> None:
+        """Record a response, a message or a log."""
+        self._outputs.append(output)
 
     def scrape(self, url: str) -> None:
-        """Keep what /metrics says."""
+        """Record /metrics."""
         with urllib.request.urlopen(url, timeout=30) as answer:
-            self.hear(answer.read())
+            self.record(answer.read())
 
     @property
     def size(self) -> int:
-        """Bytes heard."""
-        return sum(map(len, self._heard))
+        """Bytes recorded."""
+        return sum(map(len, self._outputs))
 
     def leaks(self) -> list[str]:
-        """What each secret that was said is, and words around it."""
-        said = b"\n".join(self._heard)
+        """Description and context of each secret in the output."""
+        output = b"\n".join(self._outputs)
         wanted = [(name, form) for name, secret in self.secrets.items() for form in forms(secret)]
         ends = {end for signature in self.credentials for end in (signature[:SHORTEST], signature[-SHORTEST:])}
         wanted += [("a token or proof", end.encode()) for end in ends]
-        places = [(name, said.find(form)) for name, form in wanted]
-        return [f"{name}: …{said[max(0, n - 80) : n].decode(errors='replace')}<here>" for name, n in places if n >= 0]
+        places = [(name, output.find(form)) for name, form in wanted]
+        return [f"{name}: …{output[max(0, n - 80) : n].decode(errors='replace')}<here>" for name, n in places if n >= 0]
 
 
 def forms(secret: str) -> set[bytes]:
-    """A secret in the spellings that a log or an answer could have."""
+    """A secret in the encodings that a log or a response may use."""
     assert len(secret) >= SHORTEST
     octets = secret.encode()
     spellings = {octets, quote(secret, safe="").encode(), json.dumps(secret)[1:-1].encode(), octets.hex().encode()}

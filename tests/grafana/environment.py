@@ -39,7 +39,7 @@ BUSY, PAUSE = 12, 0.4
 Object = dict[str, Any]
 
 
-class Stage(NamedTuple):
+class Environment(NamedTuple):
     """All that runs; `database` may be frozen."""
 
     database: ReplicaSet
@@ -47,7 +47,7 @@ class Stage(NamedTuple):
 
 
 @contextmanager
-def stage(cluster: Cluster, database: ReplicaSet, folder: Path) -> Iterator[Stage]:
+def run_environment(cluster: Cluster, database: ReplicaSet, folder: Path) -> Iterator[Environment]:
     """Start everything, and keep players busy until the end."""
     with ExitStack() as stack:
         arcade, quiz = _leaderboards()
@@ -64,7 +64,7 @@ def stage(cluster: Cluster, database: ReplicaSet, folder: Path) -> Iterator[Stag
         rules = [_rules(each, folder) for each in (arcade, quiz)] + [ROOT / "helm/leaderboard/files/rules.yaml"]
         prometheus = stack.enter_context(Prometheus(folder / "prometheus", scrapes, rules))
         stack.enter_context(Load(pods))
-        yield Stage(database, prometheus)
+        yield Environment(database, prometheus)
 
 
 def _leaderboards() -> tuple[Object, Object]:

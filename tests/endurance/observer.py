@@ -1,4 +1,4 @@
-"""What is looked at from outside while a trial runs: readiness, logs, memory and file descriptors."""
+"""Observation of the services during a trial: readiness, logs and file descriptors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import aiohttp
 
 from tests.endurance.clients import ask
-from tests.endurance.stage import Stage
+from tests.endurance.environment import Environment
 
 LOOK_EVERY = 0.1
 MOST_LINES = 100
@@ -25,28 +25,28 @@ _SECOND = re.compile(r'"ts":"([^".]*)[^"]*","level":"(?:warning|error|critical)"
 
 
 class Watch:
-    """Looks at the readiness of all services of a stage. `shut`: the numbers of those that were seen shut."""
+    """Looks at the readiness of all services of an environment. `shut`: the numbers of those that were seen shut."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, environment: Environment) -> None:
+        self._stage = environment
         self.shut: set[int] = set()
 
     async def run(self) -> None:
         """Look until cancelled."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
             while True:
-                for number, place in enumerate(self._stage.places):
-                    answer = await ask(session, "GET", f"{place.service.url}/readyz")
+                for number, instance in enumerate(self._stage.instances):
+                    answer = await ask(session, "GET", f"{instance.service.url}/readyz")
                     if answer.status == 503:
                         self.shut.add(number)
                 await asyncio.sleep(LOOK_EVERY)
 
 
 @contextlib.contextmanager
-def watching(stage: Stage) -> Iterator[Watch]:
+def watching(environment: Environment) -> Iterator[Watch]:
     """A watch that looks meanwhile."""
-    watch = Watch(stage)
-    looking = stage.loop.start(watch.run())
+    watch = Watch(environment)
+    looking = environment.loop.start(watch.run())
     try:
         yield watch
     finally:
