@@ -1,4 +1,5 @@
-"""What the dashboards share: variables, links to each other, marks of deploys, and rows of panels on a grid."""
+"""The common parts of the dashboards: variables, links to each other, marks of deploys, and rows of panels on a
+grid."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def configuration(metrics: str) -> str:
-    """What Prometheus is to scrape and to evaluate; JSON is YAML too. The labels are those of a Leaderboard."""
+    """The scrape and rule configuration of Prometheus; JSON is YAML too. The labels are those of a Leaderboard."""
     place = urlsplit(metrics)
     target = {"targets": [place.netloc], "labels": {"namespace": "local", "leaderboard": "demo"}}
     scrape = {"job_name": "leaderboard", "scheme": place.scheme, "metrics_path": place.path, "static_configs": [target]}

@@ -81,7 +81,7 @@ def lines(
     limit: float | None = None,
     empty: str = "no data",
 ) -> timeseries.Panel:
-    """Lines over time, from 0 on; `limit` is drawn across where there is one. `empty`: what no lines mean."""
+    """Lines over time, from 0 on, with a line at `limit` if there is one. `empty`: the text without data."""
     legend = common.VizLegendOptions().display_mode(shapes.LegendDisplayMode.LIST).show_legend(True)
     panel = _panel(timeseries.Panel(), title, question, unit, targets, width, 8).min(0)
     panel.legend(legend.placement(shapes.LegendPlacement.BOTTOM).calcs([]))
@@ -222,7 +222,7 @@ def _steps(steps: Steps, lowest: str = GREEN) -> build.ThresholdsConfig:
 
 
 def _words(words: Words | None) -> list[model.ValueMapping]:
-    """What values are called. A figure needs no word, unless it is 0 divided by 0."""
+    """Names of values. A figure needs no name, unless it is 0 divided by 0."""
     if words is None:
         nothing = model.ValueMappingResult("no traffic", GREY, index=0)
         special = model.DashboardSpecialValueMapOptions(match=model.SpecialValueMatch.NA_N, result=nothing)

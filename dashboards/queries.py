@@ -6,12 +6,12 @@ from leaderboard_operator.monitoring.objectives import PLAYERS, objective_target
 from leaderboard_operator.spec.operations import Slo
 
 WHERE = ('cluster=~"$cluster"', 'namespace=~"$namespace"', 'leaderboard=~"$leaderboard"')
-"""What the variables select. All of them match a series that does not have the label, as one outside Kubernetes."""
+"""The matchers of the variables. All match a series without the label, as one outside Kubernetes."""
 OPERATOR = ('cluster=~"$cluster"', 'namespace=~"$operator"')
 """The operator's own series: its namespace is another one than those of the Leaderboards."""
 
 EACH = ("namespace", "leaderboard")
-"""What makes one Leaderboard of the series of all its pods."""
+"""The labels that make one Leaderboard of the series of all its pods."""
 
 OBJECTIVE = "leaderboard_operator_objective"
 WINDOW = "$__rate_interval"

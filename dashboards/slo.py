@@ -94,7 +94,7 @@ def worst(parts: Mapping[str, str], *by: str) -> str:
 
 
 def figure(objective: Objective) -> stat.Panel:
-    """How far a promise is kept, and how fast its error budget is being spent, of the Leaderboard that is worst."""
+    """The ratio of an objective, and the burn rate of its error budget, of the worst Leaderboard."""
     return figures(
         objective.name,
         f"{objective.question} And how many times faster than it may is the error budget being spent? Of the worst of "
@@ -110,7 +110,7 @@ def figure(objective: Objective) -> stat.Panel:
 
 
 def alerts(scope: Scope = WHERE, width: int = 10) -> table.Panel:
-    """What fires, with a way to its runbook and to the Leaderboard."""
+    """The firing alerts, with links to the runbook and to the Leaderboard."""
     panel = rows(
         "Alerts",
         "What fires, and what does its runbook say? A click on its name leads there, one on a Leaderboard to its "

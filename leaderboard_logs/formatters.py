@@ -35,7 +35,7 @@ _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"ts", "level", "logger", "message", ...}`: what was passed as `extra` follows under its own names."""
+    """`{"ts", "level", "logger", "message", ...}`; members of `extra` follow under their own names."""
 
     def __init__(self, *, process: int | None = None, context: Context = dict) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ def _json(value: object) -> str:
     try:
         return _encoder.encode(value).decode()
     except (ValueError, TypeError, OverflowError, RecursionError):
-        # Half a surrogate pair, or a number that JSON's readers have not: rare, so only now made plain.
+        # Half of a surrogate pair, or a number that JSON readers do not support: rare, so converted only now.
         return _encoder.encode(_plain(value)).decode()
 
 

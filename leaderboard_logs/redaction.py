@@ -1,4 +1,4 @@
-"""What no log line may hold: tokens, and the credentials in a MongoDB URI. Time is linear in the line's length."""
+"""Removes tokens, and credentials in MongoDB URIs, from log lines. Time is linear in the line's length."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED = re.compile(r"((?:\b[Bb]earer |[?&;](?:access_)?token=)\s*)(?!\[redacted
 
 def redacted(line: str, *, is_json: bool) -> str:
     """`line` without what looks like a JWS in compact form, a bearer token or the credentials of a MongoDB URI."""
-    # Nearly every line has nothing to hide, and `in` finds that out in a fifth of the time that a pattern takes.
+    # Nearly every line has nothing to hide, and `in` is five times as fast as a pattern.
     if "ey" in line or "ew" in line:
         line = _DOTTED.sub(_without_token, line)
     if "mongodb" in line:

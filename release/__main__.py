@@ -73,7 +73,7 @@ def package_chart(dist: Path, helm: str) -> None:
 
 
 def write_materials(dist: Path) -> None:
-    """What the images' Python packages are, with their versions, as CycloneDX."""
+    """The Python packages of the images, with their versions, as CycloneDX."""
     requirements = "".join(f"{name}=={version}\n" for name, version in sorted(materials()))
     command = [sys.executable, "-m", "cyclonedx_py", "requirements", "-", "--output-reproducible"]
     path = dist / f"leaderboard-{__version__}.cdx.json"

@@ -28,10 +28,10 @@ EXAMPLES = """examples:
   leaderboard audit
       of the database in ./leaderboard-data, whether the service runs or not
   leaderboard audit --mongodb-uri-file /run/secrets/uri --since 24h
-      what changed scores past the service is told only where it is of the last day
+      changes that the service did not make are reported only if they are of the last day
   leaderboard audit --json | jq 'select(.type == "difference")'
 
-The exit code is 1 where there is a difference, 0 where there is none. An irregularity is no difference."""
+The exit code is 1 if there is a difference, 0 if there is none. An irregularity is not a difference."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

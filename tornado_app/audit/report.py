@@ -63,14 +63,14 @@ class Report:
                 irregularities=self.irregularities,
             )
             return
-        told = (
+        parts = (
             _count(counts.players, "player"),
             _count(counts.entries, "entry", "entries"),
             _count(counts.erasures, "erasure"),
             _count(self.differences, "difference"),
             _count(self.irregularities, "irregularity", "irregularities"),
         )
-        self._line(f"{FAILED if self.differences else PASSED} {', '.join(told)}.")
+        self._line(f"{FAILED if self.differences else PASSED} {', '.join(parts)}.")
 
     def _line(self, text: str) -> None:
         """Print a line without control characters: parts of it may be texts of users."""

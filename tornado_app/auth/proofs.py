@@ -49,7 +49,7 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 class ProofVerifier:
-    """Checks action proofs. Its keys must be none of the token's keys (`keys.shared_keys` tells).
+    """Verifies action proofs. Its keys must be disjoint from the token keys (see `keys.shared_keys`).
 
     A proof is accepted from `leeway` seconds before its `iat` until its `exp`, without leeway there: so the ids that
     must be remembered against replays are those of the last `remember_for` seconds.
@@ -70,7 +70,7 @@ class ProofVerifier:
 
     @property
     def keys(self) -> KeySet:
-        """The keys that proofs are verified with now."""
+        """The current keys of proofs."""
         return self._keys.current()
 
     @property
@@ -79,7 +79,7 @@ class ProofVerifier:
         return self._lifetime + self._leeway
 
     def verify(self, text: str) -> Proof:
-        """The proof in its compact form; raises InvalidActionProof or ExpiredActionProof."""
+        """The proof of a compact JWS. Raises InvalidActionProof or ExpiredActionProof."""
         try:
             proof = _proof(self._open(text).claims)
         except InvalidJws as refusal:
@@ -88,14 +88,15 @@ class ProofVerifier:
         return proof
 
     def verify_signature(self, text: str) -> VerifiedJws:
-        """Header, claims and key of a proof with a good signature, whatever else it says. Raises InvalidActionProof."""
+        """Header, claims and key of a proof with a valid signature; other claims are not checked. Raises
+        InvalidActionProof."""
         try:
             return self._open(text)
         except InvalidJws as refusal:
             raise _invalid(refusal) from None
 
     def verify_submission(self, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
-        """What the submission's proof says, once it is known to be for it; raises as `verify` and `bind` do."""
+        """The verified proof of a submission. Raises as `verify` and `bind`."""
         if submission.proof is None:
             raise InvalidActionProof(detail="no proof")
         return bind(self.verify(submission.proof), submission, actions)
@@ -122,11 +123,11 @@ class ProofVerifier:
 
 
 def bind(proof: Proof, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
-    """What the proof vouches for, where it is for this submission and for no other.
+    """The contents of a proof that matches the submission.
 
-    Whatever the request names (player, type, points, id) must be what the proof names; what it leaves out, the proof
-    says. `actions`: points by action type, for a proof without points. Raises InvalidActionProof, and UnknownActionType
-    where neither the proof nor the table has points.
+    Members of the request (player, type, points, id) must equal those of the proof, which supplies the missing ones.
+    `actions`: points by action type, for a proof without points. Raises InvalidActionProof, and UnknownActionType if
+    neither the proof nor the table has points.
     """
     player = submission.caller.user_id if submission.user_id is None else submission.user_id
     if proof.player != player:
@@ -144,7 +145,7 @@ def bind(proof: Proof, submission: Submission, actions: Mapping[str, int]) -> Ve
 
 
 def _other(what: str, had: object, wanted: object, *, reason: str) -> InvalidActionProof:
-    """The proof is for another `what` than the request names."""
+    """The error for a proof that is for another `what` than the request."""
     detail = f"proof for {shown(had)}, request for {shown(wanted)}"
     return InvalidActionProof(f"The action proof is for another {what}.", reason=reason, detail=detail)
 
@@ -163,9 +164,9 @@ def sign_action(
     ttl: float = LIFETIME,
     clock: Callable[[], float] = time.time,
 ) -> str:
-    """A proof that holds for `ttl` seconds, with a random id where none is given.
+    """A proof that is valid for `ttl` seconds, with a random id by default.
 
-    Raises ValueError where no service could accept it.
+    Raises ValueError if no service could accept it.
     """
     issued = math.floor(clock())
     claims: dict[str, Any] = {
@@ -188,7 +189,8 @@ def sign_action(
 
 
 def _is_action_type(text: str) -> bool:
-    """Text of some length without control characters, and without half surrogate pairs, which nothing can store."""
+    """Whether it is text without control characters and half surrogate pairs, which cannot be stored, of valid
+    length."""
     return 1 <= len(text) <= MAX_ACTION_TYPE and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
 
 

@@ -265,7 +265,7 @@ def _reason(error: HTTPError) -> str:
 
 
 class RefreshingTokenVerifier:
-    """A TokenVerifier that asks the identity provider once for a key that it does not know.
+    """A TokenVerifier that fetches the identity provider's keys once for an unknown key id.
 
     `remotes`: those of the verifier's sources that are fetched; with none, it never waits.
     """
@@ -275,7 +275,7 @@ class RefreshingTokenVerifier:
         self._remotes = tuple(remotes)
 
     async def verify(self, token: str) -> Caller:
-        """Whom the token speaks for; raises InvalidToken or ExpiredToken. Only for an unknown key is there a wait."""
+        """The caller of a token. Waits only for an unknown key. Raises InvalidToken or ExpiredToken."""
         try:
             return self._verifier.verify(token)
         except UnknownTokenKey:
@@ -284,7 +284,7 @@ class RefreshingTokenVerifier:
         return self._verifier.verify(token)
 
     def remembers(self, token: str) -> bool:
-        """Whether the token was verified lately, by the keys in force."""
+        """Whether the token was verified lately, with the current keys."""
         return self._verifier.remembers(token)
 
     async def _learn(self) -> bool:

@@ -71,13 +71,13 @@ class Config(Settings):
 
     @property
     def token_keys(self) -> KeySettings:
-        """Where the keys of tokens are, unless they are at `jwt_jwks_url`."""
+        """The settings of token keys, unless they are at `jwt_jwks_url`."""
         generated = self.data_dir / "jwt.key"
         return KeySettings(self.jwt_key, self.jwt_key_file, self.jwt_jwks_file, self.jwt_algorithm, generated)
 
     @property
     def proof_keys(self) -> KeySettings:
-        """Where the keys of action proofs are."""
+        """The settings of proof keys."""
         generated = self.data_dir / "proof.key"
         return KeySettings(self.proof_key, self.proof_key_file, self.proof_jwks_file, self.proof_algorithm, generated)
 

@@ -1,4 +1,4 @@
-"""What a user id, a username, an avatar URL and an action id may be. Source: the API contract's preamble."""
+"""The forms of user ids, usernames, avatar URLs and action ids. Source: the API contract's preamble."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def username_of_claim(text: str) -> str | None:
     None where nothing is left, or where the claim looks like an e-mail address, which must not become public.
     """
     kept = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) not in _BREAKS)
-    if looks_like_email(kept):  # not before: what is left out may stand between the parts of an address
+    if looks_like_email(kept):  # not before: omitted characters may stand between the parts of an address
         return None
     return username(_DIRECTION.sub("", kept).strip()[:MAX_USERNAME])
 

@@ -113,7 +113,7 @@ class Sessions:
         self._given: deque[float] = deque(maxlen=SESSIONS_PER_MINUTE)
 
     def route(self) -> Route:
-        """Where it is served."""
+        """The route of the endpoint."""
         return Route("/demo/session", {"GET": self.get})
 
     def get(self, request: Request) -> Response:

@@ -127,7 +127,7 @@ def close_code(error: LeaderboardError) -> int:
 
 
 def response(error: LeaderboardError) -> Response:
-    """The response of an error, with the headers that tell a client how to go on."""
+    """The response of an error, with headers for the client's next step."""
     headers = [JSON_TYPE]
     wait = 1.0 if error.retry_after is None and isinstance(error, _TEMPORARY) else error.retry_after
     if wait is not None:

@@ -41,7 +41,7 @@ class RequestInterceptor(Protocol):
 
 
 class StreamServices(NamedTuple):
-    """What all streams of a server share."""
+    """The settings and parts that all streams of a server share."""
 
     idle_timeouts: IdleTimeouts
     send_timeouts: SendTimeouts

@@ -1,4 +1,4 @@
-"""What the HTTP engine uses of Tornado beyond its documented API: all of it, and nothing else.
+"""Everything that the HTTP engine uses of Tornado beyond its documented API.
 
 tests/http/test_tornado_internals.py checks each item against the pinned version. The WebSockets use one more, in
 api/websocket/protocol.py.
@@ -15,7 +15,7 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 
 BARE_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\n\r\n"
-"""What Tornado writes to the stream, before it closes it, where a request is malformed."""
+"""Tornado's response to a malformed request, before it closes the stream."""
 
 _UNKNOWN = ("it is not known whether the stream has pending writes",)
 
@@ -31,7 +31,7 @@ def stream_of(connection: object) -> object:
 
 
 def has_unread_bytes(stream: IOStream) -> bool:
-    """Whether the stream has read bytes that nothing has consumed yet; True where a later Tornado does not tell."""
+    """Whether the stream has read bytes that nothing has consumed yet; True if a later Tornado does not report it."""
     return bool(getattr(stream, "_read_buffer_size", 1))
 
 

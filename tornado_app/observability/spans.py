@@ -146,7 +146,7 @@ class Spans:
     # -- the board --------------------------------------------------------------------------------
 
     def changed(self, write_id: str) -> None:
-        """Begin the span of what the board does about a change; it also tells how long the change waited."""
+        """Begin the span of a change until the board is refreshed; its start also measures the wait."""
         commit = self._commits.pop(write_id, None)
         if commit is not None:
             self._change = self._from(self._change, "board refresh", commit)

@@ -30,19 +30,19 @@ class Tracing(Protocol):
         """This task's request waits for a score update, which `write_id` marks."""
 
     def commit(self, write_ids: Sequence[str]) -> AbstractContextManager[None]:
-        """What is inside applies these score updates together."""
+        """Trace the enclosed block, which applies these score updates together."""
 
     def changed(self, write_id: str) -> None:
-        """The change that `write_id` marks may change the top 10."""
+        """Note that the change of this write can alter the top 10."""
 
     def refresh(self) -> AbstractContextManager[None]:
-        """What is inside reads the top 10 anew."""
+        """Trace the enclosed block, which reads the top 10 again."""
 
     def shown(self) -> None:
-        """The refresh under way has found another top 10, and shows it."""
+        """Note that the current refresh has found another top 10, and shows it."""
 
     def broadcast(self, clients: int) -> AbstractContextManager[None]:
-        """What is inside sends to all clients what was shown."""
+        """Trace the enclosed block, which sends the new top 10 to all clients."""
 
     async def close(self) -> None:
         """Send the remaining spans to the collector, within a few seconds."""

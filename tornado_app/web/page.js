@@ -1,5 +1,4 @@
-/**
- * The live page: connects the board to what shows it.
+/** The live page: connects the board's data to the page.
  *
  * @module
  */
@@ -10,7 +9,7 @@ import { connectLeaderboard } from "./leaderboard.js";
 import { Player } from "./play.js";
 import { Status, clock } from "./status.js";
 
-/** Milliseconds between two redraws at least, so that an eye can follow; the first change shows at once. */
+/** Minimum milliseconds between two redraws, so that changes can be followed; the first change shows at once. */
 const PACE = 250;
 
 const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
@@ -37,7 +36,7 @@ const connection = connectLeaderboard({
   },
 });
 
-/** @param {Date} when the board last changed before one's eyes */
+/** @param {Date} when the shown board last changed */
 function stamp(when) {
   find("#changed").hidden = false;
   Object.assign(find("#changed time"), { dateTime: when.toISOString(), textContent: clock(when) });
@@ -58,8 +57,7 @@ function leaders(rows) {
   return [ids, first.length > 1 ? `${names} share the lead with ${points}.` : `${names} leads with ${points}.`];
 }
 
-/**
- * `act`, in step with the screen, and with its newest argument only when it is called more often than `pace`.
+/** Calls `act` in an animation frame, at most once in `pace` milliseconds, with the newest argument.
  * @template T
  * @param {number} pace
  * @param {(value: T) => void} act

@@ -1,5 +1,4 @@
-/**
- * The demo's panel to score oneself: a session from the server, a button for each action, and the answer.
+/** The demo's panel for scoring: a session from the server, a button for each action, and the answer.
  *
  * @module
  * @typedef {{ token: string, user_id: string, username: string, actions: Record<string, number> }} Session
@@ -24,16 +23,15 @@ export class Player {
 
   /**
    * @param {HTMLElement} panel
-   * @param {(userId: string) => void} entered is told who one is, as soon as it is known, and when it changes
+   * @param {(userId: string) => void} entered is called with the player's id, when it is known and when it changes
    */
   constructor(panel, entered) {
     this.#panel = panel;
     this.#entered = entered;
   }
 
-  /**
-   * The session's token; null where there is none to be had, for the board can be watched all the same.
-   * @param {boolean} [refused] the one we have is no good any more
+  /** The session's token; null if the server issues none, as the board can be watched without one.
+   * @param {boolean} [refused] the service refused the present token
    */
   async token(refused = false) {
     if (refused) this.#session = null;
@@ -55,7 +53,7 @@ export class Player {
     try {
       this.#session = (refused ? null : recall()) ?? (await open());
     } catch {
-      this.#session = null; // not reachable: the next connection asks again
+      this.#session = null; // not reachable: the next connection tries again
     }
     if (this.#session) this.#enter(this.#session);
   }
@@ -70,10 +68,10 @@ export class Player {
     this.#look();
   }
 
-  /** Where the player stands before the first point of this visit. */
+  /** The player's score and rank before the first point of this visit. */
   async #look() {
     const headers = { Authorization: `Bearer ${await this.token()}` };
-    const answer = await fetch("api/leaderboard", { headers }).catch(() => null); // it is only a greeting
+    const answer = await fetch("api/leaderboard", { headers }).catch(() => null); // the display is optional
     const { userRank } = answer?.ok ? await answer.json() : {};
     if (userRank) this.scored(userRank.score, userRank.rank);
   }
@@ -115,8 +113,7 @@ export class Player {
     return this.#panel.dataset.waiting !== undefined;
   }
 
-  /**
-   * Buttons stay focusable while they do nothing, so that a keyboard's place isn't lost.
+  /** Disabled buttons stay focusable, so that a keyboard user keeps the position.
    * @param {number} seconds
    */
   #wait(seconds) {
@@ -124,9 +121,9 @@ export class Player {
     this.#panel.dataset.waiting = "";
     for (const button of this.#panel.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
     const sentence = (/** @type {number} */ left) => `That was fast. The next one counts in ${left} s.`;
-    this.#say(sentence(seconds)); // read out once; what counts down is for the eye
+    this.#say(sentence(seconds)); // announced once; the countdown is visual only
     this.#find(".countdown").textContent = sentence(seconds);
-    clearInterval(this.#waiting); // several may have been on their way: the last answer counts
+    clearInterval(this.#waiting); // of several answers, the last one counts
     this.#waiting = setInterval(() => {
       const left = Math.ceil((end - Date.now()) / 1000);
       this.#find(".countdown").textContent = left > 0 ? sentence(left) : "";
@@ -149,8 +146,7 @@ export class Player {
   }
 }
 
-/**
- * A session from the server, kept for the tab, so that one is the same player after a reload.
+/** A session from the server, kept for the tab, so that a reload keeps the player.
  * @returns {Promise<Session | null>}
  */
 async function open() {

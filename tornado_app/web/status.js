@@ -1,12 +1,11 @@
-/**
- * Whether the board is live, for every eye and ear: a word beside the title, and a banner when it stays disconnected.
+/** Shows whether the board is live: a word beside the title, and a banner after a while without a connection.
  *
  * @module
  * @import { Announcer } from "./announcer.js"
  * @import { State } from "./leaderboard.js"
  */
 
-/** Milliseconds: a rolling restart is over sooner, and no reason to move the page. */
+/** Milliseconds before the banner appears: a rolling restart takes less. */
 const PATIENCE = 2_000;
 
 const WORDS = { connecting: "Connecting…", live: "Live", disconnected: "Disconnected" };
@@ -63,8 +62,7 @@ export class Status {
   }
 }
 
-/**
- * The time of day, with the date where it isn't today.
+/** The time of day, with the date if it is not today.
  * @param {Date} when
  */
 export function clock(when) {

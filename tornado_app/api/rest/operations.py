@@ -1,4 +1,4 @@
-"""What each request takes and answers, declared where it is handled: routes and the OpenAPI document are made of it."""
+"""Declarations of the requests, at their endpoints: routes and the OpenAPI document are made of them."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class CommandMetrics(CommandListener):
         self._observe = observe
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Nothing to tell yet."""
+        """Not recorded: the end of the command has its duration."""
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         if event.command_name not in WAITING:
