@@ -90,7 +90,7 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "Check the player's history. If players can earn that many points, raise the setting.",
     ),
     core.PlayerSuspended: Remedy(
-        "A moderator or, with `auto_suspend`, a rule of suspicion suspended the player.",
+        "A moderator or, with `auto_suspend`, an abuse rule suspended the player.",
         "`GET /api/v1/players/{user_id}/history` has the reason; a moderator can reinstate the player.",
     ),
     core.CaptchaRequired: Remedy(

@@ -51,8 +51,8 @@ class Proof(msgspec.Struct, frozen=True):
 class ProofVerifier:
     """Verifies action proofs. Its keys must be disjoint from the token keys (see `keys.shared_keys`).
 
-    A proof is accepted from `leeway` seconds before its `iat` until its `exp`, without leeway there: so the ids that
-    must be remembered against replays are those of the last `remember_for` seconds.
+    A proof is accepted from `leeway` seconds before its `iat` until its `exp`, without leeway there. So ids
+    must be remembered against replays for `lifetime` + `leeway` seconds.
     """
 
     def __init__(
@@ -72,11 +72,6 @@ class ProofVerifier:
     def keys(self) -> KeySet:
         """The current keys of proofs."""
         return self._keys.current()
-
-    @property
-    def remember_for(self) -> float:
-        """The longest time in seconds in which one proof can be accepted, by one clock."""
-        return self._lifetime + self._leeway
 
     def verify(self, text: str) -> Proof:
         """The proof of a compact JWS. Raises InvalidActionProof or ExpiredActionProof."""

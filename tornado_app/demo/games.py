@@ -27,7 +27,6 @@ class Game(NamedTuple):
     path: str
     body: Callable[[Move], Json]
     score: str
-    fixed_points: bool
 
 
 def _a(move: Move) -> Json:
@@ -53,11 +52,11 @@ def _e(move: Move) -> Json:
 
 
 GAMES = (
-    Game("A", "POST", "/api/score", _a, "score", fixed_points=False),
-    Game("B", "POST", "/api/update-score", _b, "new_score", fixed_points=False),
-    Game("C", "POST", "/api/scores/update", _c, "newScore", fixed_points=True),
-    Game("D", "POST", "/api/actions", _d, "new_score", fixed_points=True),
-    Game("E", "POST", "/api/v1/score", _e, "new_score", fixed_points=False),
+    Game("A", "POST", "/api/score", _a, "score"),
+    Game("B", "POST", "/api/update-score", _b, "new_score"),
+    Game("C", "POST", "/api/scores/update", _c, "newScore"),
+    Game("D", "POST", "/api/actions", _d, "new_score"),
+    Game("E", "POST", "/api/v1/score", _e, "new_score"),
 )
 
 

@@ -54,13 +54,13 @@ class NoTracing:
     def request(self, method: str, traceparent: str | None, request_id: str) -> EndRequest:
         return _ignore
 
-    def submission(self, op: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
+    def submission(self, write_id: str, frontend: str, answer: asyncio.Future[Receipt]) -> None:
         pass
 
-    def commit(self, ops: Sequence[str]) -> AbstractContextManager[None]:
+    def commit(self, write_ids: Sequence[str]) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def changed(self, op: str) -> None:
+    def changed(self, write_id: str) -> None:
         pass
 
     def refresh(self) -> AbstractContextManager[None]:

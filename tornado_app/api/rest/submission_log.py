@@ -18,28 +18,28 @@ audit = logging.getLogger("leaderboard.audit")
 
 
 class SubmissionRecorder:
-    """Records every submission. `suspect` is called with a player and the abuse rule that matched."""
+    """Records every submission. `on_abuse` is called with a player and the abuse rule that matched."""
 
-    def __init__(self, metrics: Metrics, suspicion: AbuseDetector, suspect: Callable[[str, AbuseRule], None]) -> None:
+    def __init__(self, metrics: Metrics, detector: AbuseDetector, on_abuse: Callable[[str, AbuseRule], None]) -> None:
         self._metrics = metrics
         self._submissions: dict[tuple[str, str], Counter] = {}
         self._points: dict[str, Counter] = {}
-        self._suspicion = suspicion
-        self._suspect_player = suspect
+        self._detector = detector
+        self._on_abuse = on_abuse
 
     def accepted(self, request: Request, submission: Submission, receipt: Receipt) -> None:
         """Record an update that was accepted, now or before."""
         result = "replayed" if receipt.replayed else "accepted"
         self._count(submission.frontend, result)
         if receipt.replayed:
-            rule = self._suspicion.replayed(receipt.user_id)
+            rule = self._detector.replayed(receipt.user_id)
         else:
             self._add(submission.frontend, receipt.points)
-            rule = self._suspicion.accepted(receipt.user_id, receipt.points)
+            rule = self._detector.accepted(receipt.user_id, receipt.points)
         fields = {**_asked(request, submission), **_counted(receipt)}
         _audit(f"score update {result}", {"event": f"score_{result}", **fields})
         if rule is not None:
-            self._suspect(receipt.user_id, rule)
+            self._report(receipt.user_id, rule)
 
     def refused(
         self,
@@ -60,9 +60,9 @@ class SubmissionRecorder:
             fields = _asked(request, submission)
         _audit("score update refused", {"event": "score_refused", **fields, **cause(refusal)})
         if caller is not None and not caller.trusted:
-            rule = self._suspicion.refused(caller.user_id, refusal)
+            rule = self._detector.refused(caller.user_id, refusal)
             if rule is not None:
-                self._suspect(caller.user_id, rule)
+                self._report(caller.user_id, rule)
 
     def unread(self, frontend: str, code: str) -> None:
         """Count an update that was refused before authentication. It has no audit line, as there may be thousands."""
@@ -80,10 +80,10 @@ class SubmissionRecorder:
             counter = self._points[frontend] = self._metrics.points.labels(frontend)
         counter.inc(points)
 
-    def _suspect(self, player: str, rule: AbuseRule) -> None:
+    def _report(self, player: str, rule: AbuseRule) -> None:
         self._metrics.abuse_reports.labels(rule).inc()
-        audit.warning("suspicious player", extra={"event": "suspicion", "player": player, "rule": rule.value})
-        self._suspect_player(player, rule)
+        audit.warning("suspicious player", extra={"event": "abuse_report", "player": player, "rule": rule.value})
+        self._on_abuse(player, rule)
 
 
 def profile_changed(request: Request, caller: Caller, done: Registration) -> None:
