@@ -1,4 +1,4 @@
-"""Describe the chart's values: the comments of values.yaml become descriptions in its schema and a table in its README.
+"""Copy the comments of values.yaml into the chart's schema and into the table of its README.
 
 After a change of values.yaml: `python helm/describe.py`.
 """
@@ -21,8 +21,8 @@ Path_ = tuple[str, ...]
 
 
 def comments() -> dict[Path_, str]:
-    """The comment of each value that has one, by its path."""
-    found: dict[Path_, str] = {}
+    """The comments of values, by their paths."""
+    texts: dict[Path_, str] = {}
     lines: list[str] = []
     path: list[tuple[int, str]] = []
     for line in (CHART / "values.yaml").read_text(encoding="utf-8").splitlines():
@@ -36,24 +36,23 @@ def comments() -> dict[Path_, str]:
             depth = len(key[1])
             path = [*(part for part in path if part[0] < depth), (depth, key[2])]
             if lines:
-                found[tuple(name for _, name in path)] = " ".join(lines)
+                texts[tuple(name for _, name in path)] = " ".join(lines)
             lines = []
-    return found
+    return texts
 
 
 def schema() -> str:
-    """values.schema.json with the descriptions and defaults of values.yaml."""
-    made = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    """values.schema.json with the descriptions of values.yaml."""
+    root = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     for path, text in comments().items():
-        part = made
+        part = root
         for name in path:
             part = part["properties"][name]
         part["description"] = text
-    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(root, indent=2, ensure_ascii=False) + "\n"
 
 
 def table() -> str:
-    """The README's table."""
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     rows = ["| Value | Default | Meaning |", "|---|---|---|"]
     for path, text in comments().items():
@@ -62,7 +61,7 @@ def table() -> str:
 
 
 def readme() -> str:
-    """README.md with the newest table."""
+    """README.md with the current table."""
     text = (CHART / "README.md").read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     return f"{head}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"

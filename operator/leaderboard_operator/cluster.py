@@ -132,16 +132,16 @@ class Cluster:
             raise
 
     async def list(self, path: str, labels: dict[str, str] | None = None) -> list[Object]:
-        """The objects of a collection that carry all `labels`. An unknown kind has none."""
+        """The objects of a collection with all `labels`; empty if the kind does not exist."""
         query = [("limit", str(PAGE_SIZE))]
         if labels:
             query.append(("labelSelector", ",".join(f"{name}={value}" for name, value in labels.items())))
         items: list[Object] = []
         token: str | None = ""
         while token is not None:
-            found = await self.find(path, [*query, ("continue", token)] if token else query)
-            items += [] if found is None else found["items"]
-            token = (found or {}).get("metadata", {}).get("continue") or None
+            page = await self.find(path, [*query, ("continue", token)] if token else query)
+            items += [] if page is None else page["items"]
+            token = (page or {}).get("metadata", {}).get("continue") or None
         return items
 
     async def apply(self, path: str, object_: Object) -> Object:

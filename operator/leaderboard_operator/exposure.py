@@ -77,8 +77,8 @@ def _route(
     if accepted:  # one Gateway is enough
         text = f"The Gateway {accepted[0]['name']} routes to the service"
         urls = [_listener_url(hostnames, parent, _gateway(leaderboard, parent, gateways)) for parent in accepted]
-        found = [url for url in urls if url]
-        url = min(found, key=lambda url: not url.startswith("https:"), default=internal_url(leaderboard))
+        known = [url for url in urls if url]
+        url = min(known, key=lambda url: not url.startswith("https:"), default=internal_url(leaderboard))
         return Exposure(accepted=True, explanation=Explanation("Accepted", text), url=url)
     if refusals:
         return Exposure(
@@ -123,7 +123,7 @@ def _listener_url(hostnames: list[str], parent: Object, gateway: Object | None) 
 
 
 def _accepts(listener: Object, section: str | None) -> bool:
-    """Whether a listener accepts HTTPRoutes, which one of TCP or TLS does not, and has the name of the section."""
+    """Whether a listener accepts HTTPRoutes (TCP and TLS listeners do not) and has the name of the section."""
     return listener["protocol"] in ("HTTP", "HTTPS") and section in (None, listener["name"])
 
 

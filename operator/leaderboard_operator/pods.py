@@ -58,12 +58,12 @@ class PendingProblem(NamedTuple):
 
 def problem(pods: list[Object], now: datetime) -> Problem | None:
     """The first problem of pods that are neither ready nor terminating."""
-    return next((found.problem for found in _all_problems(pods) if found.due is None or found.due <= now), None)
+    return next((pending.problem for pending in _all_problems(pods) if pending.due is None or pending.due <= now), None)
 
 
 def grace_left(pods: list[Object], now: datetime) -> timedelta | None:
     """The time until the next grace period ends; None if there is none."""
-    return min((found.due - now for found in _all_problems(pods) if found.due and found.due > now), default=None)
+    return min((due - now for _, due in _all_problems(pods) if due is not None and due > now), default=None)
 
 
 def _all_problems(pods: list[Object]) -> Iterator[PendingProblem]:
@@ -87,8 +87,8 @@ def container_result(pods: list[Object], name: str) -> tuple[int | None, str]:
 
 def database_problem(pods: list[Object], now: datetime) -> Problem | None:
     """The first problem, if it concerns the database."""
-    found = problem(pods, now)
-    return found if found is not None and found.reason in DATABASE_REASONS else None
+    first = problem(pods, now)
+    return first if first is not None and first.reason in DATABASE_REASONS else None
 
 
 def _pod_problems(pod: Object) -> Iterator[PendingProblem]:
@@ -100,7 +100,7 @@ def _pod_problems(pod: Object) -> Iterator[PendingProblem]:
         )
     for container in pod.get("status", {}).get("containerStatuses", []):
         yield from _waiting_problems(pod, container)
-        yield from (PendingProblem(found) for found in _termination_problems(container))
+        yield from (PendingProblem(terminated) for terminated in _termination_problems(container))
         yield from _unready_problems(pod, container)
         yield from _crash_problems(container)
 

@@ -22,8 +22,8 @@ async def serving(
     """
 
     async def health(_: web.Request) -> web.Response:
-        found = problems()
-        return web.Response(status=503 if found else 200, text="\n".join(found) or "ok")
+        lines = problems()
+        return web.Response(status=503 if lines else 200, text="\n".join(lines) or "ok")
 
     async def scrape(request: web.Request) -> web.Response:
         refresh()

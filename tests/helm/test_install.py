@@ -154,7 +154,7 @@ def test_chart_trial_database_runs_restricted_and_its_notes_work(release):
     notes = release.helm("install", str(CHART), values={"devMongodb": {"enabled": True}}).stdout
     secret = release.cluster.get("secret", "lb-leaderboard-dev-mongodb", release.namespace)
     assert secret is not None
-    assert "for trying out only" in notes
+    assert "for trials only" in notes
     manifest = re.search(r"<<END\n(.*?)\n  END", notes, re.DOTALL)[1]
     wait_served(release.cluster, CRD)
     release.cluster.apply(yaml.safe_load(manifest), namespace=release.namespace)

@@ -39,7 +39,7 @@ app.kubernetes.io/part-of: leaderboard
 {{- end }}
 {{- end -}}
 
-{{- /* The annotations of an object, with their heading: those of all objects, and `own` ones. */ -}}
+{{- /* The annotations of an object, with the key `annotations`: the common ones and those in `own`. */ -}}
 {{- define "leaderboard.annotations" -}}
 {{- with merge (dict) (.own | default dict) .root.Values.commonAnnotations -}}
 annotations:
@@ -57,7 +57,7 @@ app.kubernetes.io/name: leaderboard-dev-mongodb
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- /* An image: the registry of all images wins, a digest stands beside a tag only where the tag is given. */ -}}
+{{- /* An image. The global registry overrides its own. With a digest, it has a tag only if the value is set. */ -}}
 {{- define "leaderboard.image" -}}
 {{- $registry := .root.Values.global.imageRegistry | default .image.registry -}}
 {{- $tag := .image.tag -}}
@@ -85,7 +85,7 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
-{{- /* Of the pods that are no operators. */ -}}
+{{- /* The security context of containers of test pods and of devMongodb. */ -}}
 {{- define "leaderboard.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -93,8 +93,8 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{- /* Kubernetes' own message names a kind; this one says what to do. A cluster always has apiregistration.k8s.io, and
-       `helm template` without one never has. */ -}}
+{{- /* Kubernetes reports the missing kind only; this message has the remedy. A cluster always has
+       apiregistration.k8s.io, `helm template` without a cluster has not. */ -}}
 {{- define "leaderboard.needMonitoring" -}}
 {{- $known := .Capabilities.APIVersions -}}
 {{- if and ($known.Has "apiregistration.k8s.io/v1") (not ($known.Has "monitoring.coreos.com/v1/ServiceMonitor")) -}}
@@ -102,7 +102,7 @@ capabilities:
 {{- end -}}
 {{- end -}}
 
-{{- /* What the operator does with Leaderboards and their objects, wherever it may do so. */ -}}
+{{- /* The rights of the operator for Leaderboards and their objects. */ -}}
 {{- define "leaderboard.rules" -}}
 - apiGroups: [leaderboard.dev]
   resources: [leaderboards]
@@ -111,7 +111,7 @@ capabilities:
   resources: [leaderboards/status]
   verbs: [patch]
 - apiGroups: [leaderboard.dev]
-  resources: [leaderboards/finalizers] # asked for by clusters that protect owners
+  resources: [leaderboards/finalizers] # needed by clusters with OwnerReferencesPermissionEnforcement
   verbs: [update]
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts, services]
@@ -138,7 +138,7 @@ capabilities:
   resources: [prometheusrules, servicemonitors]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [secrets] # those that Leaderboards refer to; their names are not known before
+  resources: [secrets] # those that Leaderboards refer to, whose names are not known in advance
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [pods]

@@ -55,25 +55,25 @@ def _map(info: inspect.DictType) -> Schema:
 
 
 def _struct(info: inspect.StructType) -> Schema:
-    found: Schema = {"type": "object", "description": (info.cls.__doc__ or "").strip()}
-    found["properties"] = {field.encode_name: _field(field) for field in info.fields}
+    schema_: Schema = {"type": "object", "description": (info.cls.__doc__ or "").strip()}
+    schema_["properties"] = {field.encode_name: _field(field) for field in info.fields}
     required = [field.encode_name for field in info.fields if field.required]
     if required:
-        found["required"] = required
+        schema_["required"] = required
     rules = getattr(info.cls, "RULES", ())
     if rules:
-        found["x-kubernetes-validations"] = msgspec.to_builtins(rules)
-    return found
+        schema_["x-kubernetes-validations"] = msgspec.to_builtins(rules)
+    return schema_
 
 
 def _field(info: inspect.Field) -> Schema:
-    found = _schema(info.type)
+    schema_ = _schema(info.type)
     default = info.default
     if info.default_factory is not msgspec.NODEFAULT:
         default = info.default_factory()
     if default is not msgspec.NODEFAULT and default is not None:
-        found["default"] = _plain(default)
-    return found
+        schema_["default"] = _plain(default)
+    return schema_
 
 
 def _plain(default: Any) -> Any:
@@ -91,8 +91,8 @@ def _bounds(info: Any, names: dict[str, str]) -> Schema:
     return {names[name]: getattr(info, name) for name in names if getattr(info, name, None) is not None}
 
 
-def _merged(found: Schema, more: Schema) -> Schema:
-    """`more` overrides `found`; rules of both apply."""
+def _merged(base: Schema, extra: Schema) -> Schema:
+    """`extra` overrides `base`; rules of both apply."""
     both = "x-kubernetes-validations"
-    rules = [*found.get(both, []), *more.get(both, [])]
-    return {**found, **more, **({both: rules} if rules else {})}
+    rules = [*base.get(both, []), *extra.get(both, [])]
+    return {**base, **extra, **({both: rules} if rules else {})}

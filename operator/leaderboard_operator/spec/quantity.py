@@ -18,10 +18,10 @@ _BINARY_POWERS = {f"{suffix}i": power for power, suffix in enumerate("KMGTPE", s
 
 def number(quantity: str | int) -> float:
     """`500m` is 0.5, `512Mi` is 536870912. Raises ValueError if Kubernetes would refuse the quantity."""
-    found = _QUANTITY.fullmatch(str(quantity))
-    if found is None:
+    match = _QUANTITY.fullmatch(str(quantity))
+    if match is None:
         raise ValueError(f"not a quantity: {quantity!r}")
-    digits, suffix, exponent = found.groups()
+    digits, suffix, exponent = match.groups()
     binary = 1024.0 ** _BINARY_POWERS.get(suffix, 0)
     decimal = 1000.0 ** _POWERS.get(suffix, 0) * 10.0 ** int(exponent or 0)
     return float(digits) * float(binary) * float(decimal)
@@ -32,9 +32,9 @@ def numbers(resources: Resources) -> dict[tuple[str, str], float]:
 
     Quantities that Kubernetes refuses are omitted: the status of the Leaderboard reports them.
     """
-    found: dict[tuple[str, str], float] = {}
+    values: dict[tuple[str, str], float] = {}
     for kind, quantities in (("request", resources.requests), ("limit", resources.limits)):
         for resource in quantities.keys() & {"cpu", "memory"}:
             with suppress(ValueError, OverflowError):
-                found[resource, kind] = number(quantities[resource])
-    return found
+                values[resource, kind] = number(quantities[resource])
+    return values

@@ -75,15 +75,15 @@ def _rules() -> list[Rule]:
 
 def _property(setting: Schema) -> Schema:
     """The schema of a setting in the form of a CRD."""
-    found = {name: value for name, value in setting.items() if name not in ("secret", "from", "to")}
-    if isinstance(found["type"], list):
-        del found["type"]
-        found["x-kubernetes-int-or-string"] = True
-    if found.get("type") == "integer":
-        found["format"] = "int64"
+    property_ = {name: value for name, value in setting.items() if name not in ("secret", "from", "to")}
+    if isinstance(property_["type"], list):
+        del property_["type"]
+        property_["x-kubernetes-int-or-string"] = True
+    if property_.get("type") == "integer":
+        property_["format"] = "int64"
     if "from" in setting:
-        found |= within(setting["from"], setting["to"]).extra_json_schema or {}
-    return found
+        property_ |= within(setting["from"], setting["to"]).extra_json_schema or {}
+    return property_
 
 
 Settings = Annotated[
