@@ -4,10 +4,10 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 py
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo yes),$(name))))
 VENV ?= .venv
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 
 BIN := $(VENV)/bin
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/python .ci/install.py
 
 # Tests start hundreds of processes, and each would compile everything again.
@@ -37,7 +37,7 @@ test-all: ## everything: `make test`, and `make test-rest` after it; half an hou
 	@$(MAKE) test-rest
 
 test-rest: $(VENV)/.dev cluster ## the long tests: Kubernetes, clients, attacks, faults; as root the node; Grafana where it is built
-	$(PYTEST) --no-loadscope-reorder -m "long and not compose and not grafana and not node and not slow" $(ARGS)
+	$(PYTEST) -m "long and not compose and not grafana and not node and not slow" $(ARGS)
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) test-node ARGS=; else echo 'Not run, as it needs root: make test-node'; fi
 	@if $(BIN)/python -c 'from tests.grafana.build import home; home()' 2>/dev/null; then $(MAKE) test-grafana ARGS=; \
 		else echo 'Not run, as Grafana is not built: make test-grafana'; fi

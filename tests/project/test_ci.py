@@ -108,10 +108,12 @@ def test_test_with_a_control_plane_or_a_target_of_its_own_is_long(outcome):
     assert (code, re.findall(r"::(\w+) PASSED", text)) == (0, ["test_short"])
 
 
-def test_long_folders_exist_and_markers_have_targets():
+def test_selected_folders_and_modules_exist_and_markers_have_targets():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for name in selection.LONG_FOLDERS:
         assert list((selection.TESTS / name).rglob("test_*.py")), name
+    for name in selection.FIRST:
+        assert (selection.TESTS / name).is_file(), name
     rest = " and ".join(["long", *(f"not {name}" for name in selection.SEPARATE)])
     assert f'-m "{rest}"' in makefile
     for name in selection.SEPARATE:
