@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -14,9 +13,8 @@ import aiohttp
 import msgspec
 from kubernetes.aio import client, config
 
-from leaderboard_operator import API_VERSION, GROUP, MANAGER, PLURAL
+from leaderboard_operator import API_VERSION, GROUP, MANAGER, PLURAL, Object
 
-Object = dict[str, Any]
 Query = Iterable[tuple[str, str]]
 
 REQUEST_SECONDS = 5.0

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 
-from leaderboard_operator import GROUP, pods
+from leaderboard_operator import GROUP, Object, pods
 from leaderboard_operator.cluster import (
     ApiError,
     Cluster,
@@ -30,7 +29,6 @@ from leaderboard_operator.secret_refs import SecretState
 
 FINALIZER = f"{GROUP}/drop-database"
 
-Object = dict[str, Any]
 
 POD_GRACE = timedelta(seconds=30)
 """Time until a Job must have a pod."""

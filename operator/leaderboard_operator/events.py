@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
-from leaderboard_operator import MANAGER
+from leaderboard_operator import MANAGER, Object
 from leaderboard_operator.cluster import ApiError, Cluster, Collection, Unreachable, terminating
 
 log = logging.getLogger(__name__)
 
-Object = dict[str, Any]
 
 _PROBLEM_STATUS = {"SecretsReady": "False", "DatabaseReady": "False", "Degraded": "True"}
 """The status of each condition that reports a problem."""

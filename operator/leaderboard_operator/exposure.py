@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from leaderboard_operator import Object
 from leaderboard_operator.conditions import Explanation
-from leaderboard_operator.resources.view import LeaderboardView, Object
+from leaderboard_operator.resources.view import LeaderboardView
 from leaderboard_operator.spec.exposure import Ingress, ParentRef
 
 _PORTS = {"http": 80, "https": 443}

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import KIND
+from leaderboard_operator import KIND, Object
 from leaderboard_operator.cluster import (
     ApiError,
     Cluster,
@@ -20,7 +20,7 @@ from leaderboard_operator.cluster import (
     terminating,
 )
 from leaderboard_operator.conditions import Problem
-from leaderboard_operator.resources import KINDS, Kind, LeaderboardView, Object
+from leaderboard_operator.resources import KINDS, Kind, LeaderboardView
 from leaderboard_operator.resources.networking import GATEWAY_API
 from leaderboard_operator.spec.exposure import ParentRef
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from leaderboard_operator import Object
 from leaderboard_operator.conditions import Problem, condition
-
-Object = dict[str, Any]
 
 UNREADY_GRACE = timedelta(seconds=15)
 """Time for which a started pod may be unready. Its readiness probe has already waited for 30 s."""

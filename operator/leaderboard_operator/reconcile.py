@@ -6,11 +6,10 @@ import logging
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
-from leaderboard_operator import deletion, events, exposure, pods, rollouts, secret_refs
+from leaderboard_operator import Object, deletion, events, exposure, pods, rollouts, secret_refs
 from leaderboard_operator.cluster import Cluster, Collection, controller_uid, leaderboards
 from leaderboard_operator.conditions import Explanation, Problem
 from leaderboard_operator.metrics import Metrics
@@ -35,7 +34,6 @@ from leaderboard_operator.status import (
 
 log = logging.getLogger(__name__)
 
-Object = dict[str, Any]
 
 MIN_RECHECK_SECONDS, MAX_RECHECK_SECONDS = 10.0, 160.0
 """Time until a Leaderboard that differs from its spec is reconciled without an event. It doubles while nothing changes.

@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from leaderboard_operator import Object
 from leaderboard_operator.conditions import Explanation
 from leaderboard_operator.resources.deployment import SECRETS_HASH, SPEC_HASH, TEMPLATE_HASH, deployment
-from leaderboard_operator.resources.view import Key, LeaderboardView, Object
+from leaderboard_operator.resources.view import Key, LeaderboardView
 
 _HASHES = (TEMPLATE_HASH, SPEC_HASH)
 

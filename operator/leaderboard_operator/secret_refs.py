@@ -9,10 +9,10 @@ from http import HTTPStatus
 
 import msgspec
 
+from leaderboard_operator import Object
 from leaderboard_operator.cluster import ApiError, Cluster, Collection
 from leaderboard_operator.conditions import Problem
 from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA, secret_keys
-from leaderboard_operator.resources.view import Object
 from leaderboard_operator.spec import Spec
 from leaderboard_operator.spec.types import ConfigMapKey, SecretKey
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import exposure, pods
+from leaderboard_operator import Object, exposure, pods
 from leaderboard_operator.conditions import Condition, Explanation, Problem, condition, with_times
 from leaderboard_operator.exposure import Exposure
-from leaderboard_operator.resources.view import LeaderboardView, Object
+from leaderboard_operator.resources.view import LeaderboardView
 
 _SHORT_DIGEST = len("sha256:") + 12
 

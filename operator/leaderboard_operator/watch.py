@@ -21,7 +21,6 @@ from leaderboard_operator.resources.view import DROP_LABEL, MANAGED, NAME_LABEL,
 
 log = logging.getLogger(__name__)
 
-Object = dict[str, Any]
 
 INACTIVITY_SECONDS = 70.0
 """A watch without an event or a bookmark for this time is dead and restarts. The API server sends a bookmark each

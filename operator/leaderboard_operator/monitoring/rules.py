@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 import yaml
 
-Object = dict[str, Any]
+from leaderboard_operator import Object
 
 Severity: TypeAlias = Literal["page", "ticket"]
 """`page`: players are affected now or soon. `ticket`: it can wait for working hours."""

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from leaderboard_operator import Object
 from leaderboard_operator.resources.configmap import config_map
 from leaderboard_operator.resources.deployment import deployment, service_account
 from leaderboard_operator.resources.monitoring import prometheus_rule, service_monitor
 from leaderboard_operator.resources.networking import http_route, ingress, metrics_service, network_policy, service
 from leaderboard_operator.resources.scaling import autoscaler, disruption_budget
-from leaderboard_operator.resources.view import LeaderboardView, Object
+from leaderboard_operator.resources.view import LeaderboardView
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -45,4 +46,4 @@ KINDS = (
 )
 """All kinds in the order of their application: objects that pods need come before the Deployment."""
 
-__all__ = ["KINDS", "Kind", "LeaderboardView", "Object"]
+__all__ = ["KINDS", "Kind", "LeaderboardView"]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from leaderboard_operator import Object
 from leaderboard_operator.resources.secrets import (
     CAPTCHA_SECRET,
     JWKS,
@@ -17,14 +18,7 @@ from leaderboard_operator.resources.secrets import (
     PROOF_JWKS,
     PROOF_KEY,
 )
-from leaderboard_operator.resources.view import (
-    CONFIG_DIR,
-    HTTP_PORT,
-    METRICS_PORT,
-    SECRETS_DIR,
-    LeaderboardView,
-    Object,
-)
+from leaderboard_operator.resources.view import CONFIG_DIR, HTTP_PORT, METRICS_PORT, SECRETS_DIR, LeaderboardView
 from leaderboard_operator.spec import Spec
 
 SETTINGS, ACTIONS = "settings.yaml", "actions.yaml"

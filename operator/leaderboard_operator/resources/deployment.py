@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from leaderboard_operator import Object
 from leaderboard_operator.resources.configmap import PRE_STOP_SECONDS, SETTINGS, config_map
 from leaderboard_operator.resources.secrets import TRUSTED_CA, secret_volume
 from leaderboard_operator.resources.view import (
@@ -15,7 +16,6 @@ from leaderboard_operator.resources.view import (
     METRICS_PORT,
     SECRETS_DIR,
     LeaderboardView,
-    Object,
     without_unset,
 )
 from leaderboard_operator.spec.pod import PodSpec, Probe, Resources

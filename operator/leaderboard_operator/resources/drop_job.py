@@ -7,17 +7,10 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from leaderboard_operator import Object
 from leaderboard_operator.resources.deployment import CA_VARIABLE, deployment
 from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA, secret_volume
-from leaderboard_operator.resources.view import (
-    DROP_LABEL,
-    MANAGED,
-    NAME_LABEL,
-    SECRETS_DIR,
-    UID_LABEL,
-    LeaderboardView,
-    Object,
-)
+from leaderboard_operator.resources.view import DROP_LABEL, MANAGED, NAME_LABEL, SECRETS_DIR, UID_LABEL, LeaderboardView
 
 DATABASE_KEPT = 3
 """Exit code of `leaderboard database drop` if the database has another owner. A test compares it with the command."""

@@ -1,8 +1,9 @@
 """Objects for the Prometheus operator: ServiceMonitor and PrometheusRule."""
 
+from leaderboard_operator import Object
 from leaderboard_operator.monitoring import Scope, leaderboard_groups
 from leaderboard_operator.resources.networking import METRICS_LABEL
-from leaderboard_operator.resources.view import NAME_LABEL, LeaderboardView, Object
+from leaderboard_operator.resources.view import NAME_LABEL, LeaderboardView
 
 
 def service_monitor(leaderboard: LeaderboardView) -> Object | None:

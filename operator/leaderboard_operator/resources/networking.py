@@ -1,7 +1,7 @@
 """How clients and Prometheus reach the pods: Services, Ingress, HTTPRoute and NetworkPolicy."""
 
-from leaderboard_operator import GROUP
-from leaderboard_operator.resources.view import HTTP_PORT, METRICS_PORT, LeaderboardView, Object, without_unset
+from leaderboard_operator import GROUP, Object
+from leaderboard_operator.resources.view import HTTP_PORT, METRICS_PORT, LeaderboardView, without_unset
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
 

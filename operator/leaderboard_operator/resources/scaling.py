@@ -1,7 +1,7 @@
 """How many pods run: HorizontalPodAutoscaler and PodDisruptionBudget."""
 
-from leaderboard_operator import API_VERSION, GROUP, KIND
-from leaderboard_operator.resources.view import LeaderboardView, Object
+from leaderboard_operator import API_VERSION, GROUP, KIND, Object
+from leaderboard_operator.resources.view import LeaderboardView
 from leaderboard_operator.spec.operations import ScalingMetric
 
 SOCKETS = "leaderboard_websocket_connections"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leaderboard_operator.resources.view import Object
+from leaderboard_operator import Object
 from leaderboard_operator.spec import Spec
 from leaderboard_operator.spec.types import SecretKey
 

@@ -6,11 +6,9 @@ from typing import Any
 
 import msgspec
 
-from leaderboard_operator import API_VERSION, GROUP, KIND, MANAGER
+from leaderboard_operator import API_VERSION, GROUP, KIND, MANAGER, Object
 from leaderboard_operator.monitoring import Routing
 from leaderboard_operator.spec import Spec
-
-Object = dict[str, Any]
 
 Key = tuple[str, str]
 """Namespace and name of a Leaderboard."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from leaderboard_operator.spec.types import Annotations, DnsName, Object, Part, Rule, ShortText, field
+from leaderboard_operator.spec.types import Annotations, DnsName, Part, RawObject, Rule, ShortText, field
 
 NetworkText = Annotated[str, field("A network.", max_length=64, pattern=r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$")]
 
@@ -105,7 +105,7 @@ class Gateway(Part, frozen=True):
         ),
     ] = "0s"
     filters: Annotated[
-        list[Object], field("Filters of the route's rule, in the form of an HTTPRoute.", max_length=16)
+        list[RawObject], field("Filters of the route's rule, in the form of an HTTPRoute.", max_length=16)
     ] = []
     annotations: Annotated[Annotations, field("Annotations of the HTTPRoute.")] = {}
 
@@ -142,6 +142,6 @@ class NetworkPolicy(Part, frozen=True):
 
     enabled: Annotated[bool, field("Whether the operator creates a NetworkPolicy.")] = True
     allow_from: Annotated[
-        list[Object],
+        list[RawObject],
         field("Allowed clients, in the form of `from` in a NetworkPolicy. If empty, all clients.", max_length=32),
     ] = []

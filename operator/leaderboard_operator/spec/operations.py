@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from leaderboard_operator.spec.types import IntOrText, Object, Part, Rule, field, ruled
+from leaderboard_operator.spec.types import IntOrText, Part, RawObject, Rule, field, ruled
 
 
 class ScalingMetric(Part, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class Autoscaling(Part, frozen=True, kw_only=True):
         Meta(extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = []
     behavior: Annotated[
-        Object,
+        RawObject,
         field(
             "Scaling behavior, in the form of a HorizontalPodAutoscaler. If empty and with Sockets: after ten minutes "
             "of lower load, one pod is removed every two minutes, because a removed pod closes its sockets."

@@ -12,8 +12,8 @@ from leaderboard_operator.spec.types import (
     DnsName,
     IntOrText,
     Labels,
-    Object,
     Part,
+    RawObject,
     Rule,
     SecretKey,
     ShortText,
@@ -151,31 +151,34 @@ class PodSpec(Part, frozen=True):
     ) = None
     liveness_probe: Annotated[Probe, field("Restarts a pod. Default: every 10 s, 3 failures.")] | None = None
     env_from: Annotated[
-        list[Object],
+        list[RawObject],
         field(
             "Sources of environment variables, in the form of a Kubernetes pod, read when a pod starts. A variable "
             "LEADERBOARD_… in a source overrides the spec; avoid that.",
             max_length=16,
         ),
     ] = []
-    volumes: Annotated[list[Object], field("Additional volumes, in the form of a Kubernetes pod.", max_length=32)] = []
+    volumes: Annotated[
+        list[RawObject], field("Additional volumes, in the form of a Kubernetes pod.", max_length=32)
+    ] = []
     volume_mounts: Annotated[
-        list[Object], field("Mounts of these volumes in the service's container.", max_length=32)
+        list[RawObject], field("Mounts of these volumes in the service's container.", max_length=32)
     ] = []
     init_containers: Annotated[
-        list[Object],
+        list[RawObject],
         field(
             "Init containers, or sidecars with restartPolicy: Always, in the form of a Kubernetes pod.", max_length=8
         ),
     ] = []
     sidecars: Annotated[
-        list[Object], field("Additional containers, in the form of a Kubernetes pod.", max_length=8)
+        list[RawObject], field("Additional containers, in the form of a Kubernetes pod.", max_length=8)
     ] = []
     security_context: Annotated[
-        Object, field("Security context of the pod. Default: runAsNonRoot, seccomp RuntimeDefault. Fields are merged.")
+        RawObject,
+        field("Security context of the pod. Default: runAsNonRoot, seccomp RuntimeDefault. Fields are merged."),
     ] = {}
     container_security_context: Annotated[
-        Object,
+        RawObject,
         field(
             "Security context of the service's container. Default: no privilege escalation, no capabilities, a "
             "read-only root file system. Fields are merged."
@@ -201,10 +204,10 @@ class PodSpec(Part, frozen=True):
     runtime_class_name: Annotated[DnsName, field("RuntimeClass of the pods.")] | None = None
     scheduler_name: Annotated[DnsName, field("Scheduler of the pods.")] | None = None
     node_selector: Annotated[Labels, field("Labels that a node must have.")] = {}
-    affinity: Annotated[Object, field("Affinity, in the form of a Kubernetes pod.")] = {}
+    affinity: Annotated[RawObject, field("Affinity, in the form of a Kubernetes pod.")] = {}
     tolerations: Annotated[list[Toleration], field("Taints that pods tolerate.", max_length=32)] = []
     topology_spread_constraints: Annotated[
-        list[Object], field("Spread of the pods. If empty, over nodes where possible.", max_length=8)
+        list[RawObject], field("Spread of the pods. If empty, over nodes where possible.", max_length=8)
     ] = []
     priority_class_name: Annotated[DnsName, field("PriorityClass of the pods.")] | None = None
 

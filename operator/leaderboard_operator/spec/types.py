@@ -55,7 +55,7 @@ Labels = Annotated[dict[Annotated[str, Meta(max_length=317)], Annotated[str, Met
 Annotations = Annotated[
     dict[Annotated[str, Meta(max_length=317)], Annotated[str, Meta(max_length=4096)]], Meta(max_length=64)
 ]
-Object = Annotated[dict[str, Any], RAW]
+RawObject = Annotated[dict[str, Any], RAW]
 ShortText = Annotated[str, Meta(max_length=317)]
 IntOrText = Annotated[str | int, Meta(extra_json_schema={"x-kubernetes-int-or-string": True})]
 
