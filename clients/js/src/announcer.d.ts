@@ -1,4 +1,4 @@
-/** Announces facts that changed since they were last spoken of; what a fact is at first is no news. */
+/** Announces facts that changed since their last announcement; the first value of a fact is not announced. */
 export class Announcer {
     /** @param {HTMLElement} region a polite live region */
     constructor(region: HTMLElement);

@@ -1,5 +1,4 @@
-/**
- * What a screen reader is told without asking: few sentences, and only what is still news.
+/** Announcements for screen readers: few sentences, and only about the present state.
  *
  * @module
  */
@@ -7,7 +6,7 @@
 /** Milliseconds between two announcements at least. */
 const EVERY = 10_000;
 
-/** Announces facts that changed since they were last spoken of; what a fact is at first is no news. */
+/** Announces facts that changed since their last announcement; the first value of a fact is not announced. */
 export class Announcer {
   /** @type {Map<string, { value: string, sentence: string }>} */ #now = new Map();
   /** @type {Map<string, string>} */ #spoken = new Map();

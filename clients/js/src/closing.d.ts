@@ -4,8 +4,7 @@
  * @param {number} code
  */
 export function isFinal(code: number): boolean;
-/**
- * The cause and the setting to change, for a developer; empty where the code needs no action.
+/** The cause and the setting to change, for a developer; empty if the code needs no action.
  * @param {number} code
  * @param {string} reason
  */

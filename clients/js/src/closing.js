@@ -1,5 +1,4 @@
-/**
- * What the close code of a socket means: whether a new attempt can succeed, and what to change when it cannot.
+/** The meaning of a socket's close code: whether a new attempt can succeed, and otherwise the change that is needed.
  *
  * @module
  */
@@ -12,7 +11,7 @@ export const ABNORMAL = 1006;
 export const UNAUTHENTICATED = 4401;
 export const TOO_MANY = 4429;
 
-/** What to change, by the service's error code, which is the close reason. */
+/** Remedies by the service's error code, which is the close reason. */
 const REMEDIES = new Map([
   ["invalid_token", "The service does not accept the token. The service's log names the reason; its settings jwt_* say what it expects."],
   ["expired_token", "The token has expired. Pass a function as `token` that returns a fresh one."],
@@ -34,8 +33,7 @@ export function isFinal(code) {
   return (code >= 4400 && code < 4500 && code !== TOO_MANY) || code === POLICY_VIOLATION || code === MESSAGE_TOO_BIG;
 }
 
-/**
- * The cause and the setting to change, for a developer; empty where the code needs no action.
+/** The cause and the setting to change, for a developer; empty if the code needs no action.
  * @param {number} code
  * @param {string} reason
  */

@@ -71,7 +71,7 @@ export type ScoreUpdate = {
 export type Token = string | null;
 /**
  * A function is called at every
- *  connection; `refused` says that the service did not accept the last token, so return a fresh one.
+ *  connection; `refused`: the service did not accept the last token; return a fresh one.
  */
 export type TokenSource = Token | ((refused: boolean) => Token | Promise<Token>);
 /**

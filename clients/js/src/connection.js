@@ -2,23 +2,22 @@
  * The live top 10, in a browser, a worker, Node.js or React Native: one function, no dependencies.
  *
  * A page of another origin than the service needs that origin in the service's setting `allowed_origins`.
- *
- * **What is shown.** A connection begins with the whole board; then come only the positions that changed, against what
- * was sent on that very connection. So each connection has a copy of its own, which is shown when its `version` is not
- * below the shown one. A copy that is older comes from a replica that lags, which passes, or from a board that was
- * restored from a backup, which stays: it is shown when it is still older after 5 s. A change that is older than its
- * own copy is dropped, and as that copy can't be trusted any more, a new connection brings the whole board.
+ * **The shown board.** A connection begins with the whole board; then it sends only positions that changed since its
+ * last message. So each connection has a copy of its own, which is shown when its `version` is not below the shown one.
+ * An older copy comes from a replica that lags, which passes, or from a board that was restored from a backup, which
+ * stays: it is shown when it is still older after 5 s. A change that is older than its own copy is dropped, and a new
+ * connection gets the whole board.
  *
  * **When the connection is lost** the client connects again after a random time of up to 1 s, 2 s, 4 s … 30 s, so that
  * the clients of a server that restarts do not return at the same moment. A refusal (44xx, 1008, 1009) is final: one
  * `console.warn` names the cause and the setting to change, and the state has `final: true`. Two refusals can pass: 4429
- * (too many) is retried after 30 to 60 s, twice as late each time up to 8 to 16 minutes; 4401 once, where `token` is a
+ * (too many) is retried after 30 to 60 s, twice as late each time up to 8 to 16 minutes; 4401 once, if `token` is a
  * function, which is called for a fresh token.
  *
  * **A socket can die silently** (sleep, a change of network, a NAT that drops its state). When that is likely, a second
- * connection is opened beside the first and takes over with its first message. Likely is: the network went or came, the
- * page was hidden, the clock jumped, or nothing was heard for 1 to 2 minutes, which doubles up to 8 to 16 minutes while
- * the silence turns out to be just a quiet board.
+ * connection is opened beside the first and replaces it with its first message. It is likely after a change of the
+ * network, after the page was hidden, after a jump of the clock, and after a silence of 1 to 2 minutes, which doubles
+ * up to 8 to 16 minutes while the board is just quiet.
  *
  * @module
  */
@@ -51,7 +50,7 @@ import { FIRST_MESSAGE, Link } from "./link.js";
  * @typedef {string | null} Token
  *
  * @typedef {Token | ((refused: boolean) => Token | Promise<Token>)} TokenSource A function is called at every
- *   connection; `refused` says that the service did not accept the last token, so return a fresh one.
+ *   connection; `refused`: the service did not accept the last token; return a fresh one.
  *
  * @typedef {new (url: string) => WebSocketLike} WebSocketClass The standard class, or that of the package `ws`.
  *
@@ -147,7 +146,7 @@ class Client {
     this.#Socket = socketClass(options.WebSocket);
   }
 
-  /** Follow what the runtime tells about the network and the page; a runtime without events has the ticking alone. */
+  /** Follow the runtime's events of the network and the page; a runtime without events has only the timer. */
   watch() {
     const ticking = setInterval(() => this.#tick(), TICK);
     this.#cleanups.push(() => clearInterval(ticking));
@@ -175,8 +174,7 @@ class Client {
     this.#drop();
   }
 
-  /**
-   * Open a connection now; the present one stays until the new one has spoken.
+  /** Open a connection now; the present one stays until the new one has sent a message.
    * @param {number} [doubtedSince] since when the present one may be dead
    */
   open(doubtedSince = Date.now()) {
@@ -274,8 +272,7 @@ class Client {
     return Math.random() * Math.min(BACKOFF_FIRST * 2 ** this.#attempts++, BACKOFF_MAX);
   }
 
-  /**
-   * What a developer has to change, with one warning about it; empty where the next attempt is likely to succeed.
+  /** The remedy for a developer, with one warning about it; empty if the next attempt is likely to succeed.
    * @param {number} code
    * @param {string} reason
    * @param {number | null} delay
@@ -318,8 +315,7 @@ class Client {
   }
 }
 
-/**
- * Without the class URL where the address is absolute: React Native's is incomplete.
+/** Without the class URL if the address is absolute: React Native's is incomplete.
  * @param {string | URL} [url]
  */
 function socketUrl(url = "/ws/leaderboard") {

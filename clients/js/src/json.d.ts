@@ -3,9 +3,8 @@
  *
  * @module
  */
-/**
- * The JSON object that a text is, or null: the caller reports what else came. An integer that a number cannot hold exactly
- * becomes a bigint, where the engine passes a reviver the source text (Chromium 114, Firefox 135, Safari 18.4, Node.js 21).
+/** A text as a JSON object, or null for any other text. An integer that a number cannot represent exactly becomes a
+ * bigint, if the engine passes the source text to a reviver (Chromium 114, Firefox 135, Safari 18.4, Node.js 21).
  * @param {string} text
  * @returns {any}
  */

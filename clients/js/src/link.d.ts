@@ -20,9 +20,9 @@ export class Link {
     /** @type {number | null} When the first message came. */ liveSince: number | null;
     /** Close, and report nothing from now on: a dead socket takes minutes to report that it closed. */
     drop(): void;
-    /**
-     * Whether nothing came for once to twice `patience` milliseconds; each link has its own measure within that, so that
-     * the many that heard the last message together do not act together.
+    /** Whether no message came for once to twice `patience` milliseconds; each link has its own limit within that, so
+    that
+   * the clients of one broadcast do not all act at the same moment.
      * @param {number} patience
      */
     isSilent(patience: number): boolean;

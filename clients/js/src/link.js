@@ -1,5 +1,4 @@
-/**
- * One socket and the copy of the board that it brought.
+/** One socket and its copy of the board.
  *
  * @module
  * @import { Row, ScoreUpdate, Token, WebSocketClass } from "./connection.js"
@@ -50,9 +49,9 @@ export class Link {
     this.#socket.close();
   }
 
-  /**
-   * Whether nothing came for once to twice `patience` milliseconds; each link has its own measure within that, so that
-   * the many that heard the last message together do not act together.
+  /** Whether no message came for once to twice `patience` milliseconds; each link has its own limit within that, so
+  that
+ * the clients of one broadcast do not all act at the same moment.
    * @param {number} patience
    */
   isSilent(patience) {

@@ -2,7 +2,7 @@
  * The live board as an element, `<live-leaderboard url="wss://board.example/ws/leaderboard">`.
  *
  * Names are set as text in `<bdi>`, never as HTML. The style is a constructed sheet, which a Content-Security-Policy
- * without `unsafe-inline` allows. Where there is no DOM (a server that renders, a worker) the import does nothing.
+ * without `unsafe-inline` allows. Without a DOM (server-side rendering, a worker) the import does nothing.
  *
  * Attributes: `url` (as for `connectLeaderboard`), `user-id` (this player's row is marked), `caption`.
  * Properties: `token`, `labels`, `rows`, `state`; method `retry()`.
@@ -160,7 +160,7 @@ export class LiveLeaderboard extends Base {
     this.#empty.textContent = this.#labels.empty;
     this.#empty.hidden = rows.length > 0 || !this.state || this.state.name === "connecting";
     const [first] = rows;
-    // Isolates keep a name's direction from spreading, as <bdi> does where there are elements.
+    // Isolates keep a name's direction from spreading, as <bdi> does for elements.
     if (first) this.#announcer.tell("leader", first.userId, this.#labels.leader(`\u2068${first.username}\u2069`));
   }
 

@@ -2,12 +2,12 @@
  * Submit scores so that each counts once, and read the board so that it shows them.
  *
  * **Which API.** An action (`actionType`) goes to API C, `POST /api/scores/update`: the points are the service's own for
- * that type, the id is part of the body, the answer has the rank. Plain points go to API A, `POST /api/score`, under an
- * `Idempotency-Key`. Both create a player who is not known yet; B and E do not, and D answers less than C.
+ * that type, the id is part of the body, the answer has the rank. Points go to API A, `POST /api/score`, under an
+ * `Idempotency-Key`. Both create an unknown player; B and E do not, and D returns less than C.
  *
  * **Sent again under the same id.** A submission without an answer may have been counted. It is sent again with the same
  * id, which the service counts once: after no answer, 429, 500, 502, 503 and 504; after a random pause of up to 0.5 s,
- * 1 s, 2 s … 8 s, or after `Retry-After`; until the deadline. After 401 it is sent once more where `token` is a function.
+ * 1 s, 2 s … 8 s, or after `Retry-After`; until the deadline. After 401 it is sent once more if `token` is a function.
  *
  * **Its own writes are read.** The service answers with the board's version that shows a write (`Board-Version`). Reads
  * ask for at least the newest version seen (`If-Board-Version`), over any number of servers.
@@ -212,8 +212,7 @@ export class Scores {
     }
   }
 
-  /**
-   * What to wait before the next attempt; null where it would fail again.
+  /** The delay before the next attempt; null if it would fail again.
    * @param {LeaderboardError} error
    * @param {number} attempt
    * @param {boolean} refused whether the attempt before failed by its token
@@ -326,8 +325,7 @@ function pause(delay, signal) {
   });
 }
 
-/**
- * The request of an action, and what reads its answer.
+/** The request of an action, and the function that reads its answer.
  * @param {Action} action
  * @returns {{ actionId: string, request: Sending, read: (body: any) => { score: number | bigint, rank: number | null } }}
  */
@@ -351,8 +349,7 @@ function submission({ actionType, points, actionId, proof, userId, captcha }) {
   return { actionId: id, request: { method: "POST", path: "api/scores/update", headers, body }, read };
 }
 
-/**
- * What a proof says, unverified: the service verifies it. Its id and type must equal the request's.
+/** The claims of a proof, unverified: the service verifies it. Its id and type must equal the request's.
  * @param {string} proof
  * @returns {{ act?: string, jti?: string }}
  */
