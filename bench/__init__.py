@@ -1,1 +1,1 @@
-"""Benchmarks: the service beside what one would use instead, in one run. `python -m bench --help`."""
+"""Benchmarks: the service and its usual alternatives, in one run. `python -m bench --help`."""

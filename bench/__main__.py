@@ -1,4 +1,4 @@
-"""`python -m bench NAME...` runs benchmarks and prints what they found; `all` runs them all."""
+"""`python -m bench NAME...` runs benchmarks and prints their results; `all` runs them all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMOKE_ROUNDS, SMOKE_SECONDS = 1, 0.5
 
 
 def main() -> int:
-    """The exit code: 1 where a benchmark could not be run; the others are run all the same."""
+    """The exit code: 1 if a benchmark could not run; the others run nevertheless."""
     options = _options()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     names = list(MEASURES) if "all" in options.names else options.names

@@ -1,4 +1,4 @@
-"""One run of a benchmark: how long, how often, on which cores; and the measurements that benchmarks are made of."""
+"""One run of a benchmark: its duration, repetitions and cores; and the measurements of which benchmarks consist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAYED_CONNECTIONS = 256
 
 @dataclass(frozen=True)
 class Bench:
-    """`smoke`: as small as it can be, to see that it works; its figures mean nothing."""
+    """`smoke`: as small as possible, as a test; its figures mean nothing."""
 
     rounds: int
     seconds: float
@@ -38,14 +38,14 @@ class Bench:
 
     @contextlib.contextmanager
     def stage(self, *, all_cores: bool = False) -> Iterator[Stage]:
-        """Where systems are started, on a real disk: /tmp may be memory, and a journal costs nothing there."""
+        """The folder of systems, on a real disk: /tmp may be memory, where a journal costs nothing."""
         cores = (self.cores.unpinned() if all_cores else self.cores).server
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as folder, Stage(Path(folder), cores) as stage:
             yield stage
 
     def turns(self, systems: Sequence[T]) -> Iterator[tuple[int, T]]:
-        """Round and system: A B, B A, A B … so that what changes on the machine meanwhile meets all."""
+        """Round and system: A B, B A, A B …, so that changes of the machine affect all systems."""
         for number in range(self.rounds):
             for system in systems if number % 2 == 0 else systems[::-1]:
                 yield number, system
@@ -70,7 +70,7 @@ class Bench:
         return self._request(system, flags, {"header": system.write_headers}, refusals)
 
     def played(self, system: System, players: int) -> System:
-        """The same, once each of its players has made an update: it knows tokens and players then, as in play."""
+        """The same, after one update of each player: as in play, tokens and players are cached."""
         last = system.turn + (0 if self.smoke else players)
         while system.turn < last:
             self.write(system, connections=PLAYED_CONNECTIONS)

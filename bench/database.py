@@ -1,4 +1,4 @@
-"""A MongoDB for each system that is measured, and players who have played before."""
+"""A MongoDB for each measured system, and players with a history."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ SELECTION_MS = 5000
 PREFIX = "player-"
 
 POLICY = Config().write_policy
-"""Those of the default settings, which the service runs with."""
+"""The rules of the default settings, with which the service runs."""
 
 
 class Database:
-    """A one-member replica set, journal on; a context manager. `uri` is for its users."""
+    """A one-member replica set with a journal; a context manager. `uri` is for its clients."""
 
     def __init__(self, folder: Path, cores: frozenset[int]) -> None:
         folder.mkdir(parents=True)
@@ -61,11 +61,11 @@ class Database:
 
     @property
     def pid(self) -> int:
-        """That of mongod."""
+        """The process id of mongod."""
         return self._program.pid
 
     def client(self) -> MongoClient[dict[str, Any]]:
-        """For whoever closes it."""
+        """The process; its starter must close it."""
         return self._client_of(self.uri)
 
     @staticmethod
@@ -85,7 +85,7 @@ class Database:
                 return
 
     def load(self, documents: Iterator[dict[str, Any]], collection: str = "players") -> None:
-        """Insert all, with the board's index, before anybody uses them."""
+        """Insert all players, with the board's index."""
         with self.client() as client:
             players = client[DATABASE][collection]
             players.create_index(BOARD_ORDER, name=BOARD_INDEX)
@@ -100,14 +100,14 @@ class Database:
 
 
 def player(number: int) -> str:
-    """A player's id."""
+    """The id of player `number`."""
     return f"{PREFIX}{number}"
 
 
 def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any]]:
-    """Players as the service keeps them, player k with k points and a full memory of actions, all long ago.
+    """Players as the service stores them, player k with k points and a full history of old actions.
 
-    A document as large as those of players who play all day: each write pays for its size.
+    The documents are as large as those of players who play all day, as each write depends on the size.
     """
     long_ago = 1_700_000_000_000
     moment = datetime.fromtimestamp(long_ago / 1000, UTC)
@@ -128,7 +128,7 @@ def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any
 
 
 def plain(players: int) -> Iterator[dict[str, Any]]:
-    """The same players as a service keeps them that guarantees nothing."""
+    """The same players as a service without guarantees stores them."""
     moment = datetime.now(UTC)
     for number in range(players):
         yield {"_id": player(number), "username": f"Player {number}", "score": number, "updatedAt": moment}

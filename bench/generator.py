@@ -1,4 +1,4 @@
-"""The load generator, bench/load: built when it has changed, run on its own core, and judged."""
+"""The load generator, bench/load: built when it has changed, run on its own core, and checked."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SOURCE = Path(__file__).parent / "load"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "leaderboard" / "bench"
 
 PATIENCE = 100.0
-"""Seconds that a run may take beside the measured ones: to connect, and to wait for a server that does not keep up."""
+"""Seconds that a run may take in addition to the measured ones: to connect, and to wait for a slow server."""
 
 MOST_GENERATOR = 0.7
-"""Part of its core above which a generator measures itself, and a run is void."""
+"""Part of its core above which the generator measures itself, and a run is void."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one run of the generator found; `raw` is its own JSON, described in bench/load."""
+    """The result of one run of the generator; `raw` is its own JSON, described in bench/load."""
 
     raw: dict[str, Any] = field(repr=False)
 
@@ -38,7 +38,7 @@ class Result:
 
     @property
     def failures(self) -> str:
-        """What was refused or failed, for a person; empty where nothing was."""
+        """Refused and failed requests in words; empty if there are none."""
         texts = [f"{count} answers {status}" for status, count in self.raw["refused"].items()]
         if self.raw["errors"]:
             texts.append(f"{self.raw['errors']} errors, such as {self.raw['last_error']}")
@@ -48,7 +48,7 @@ class Result:
 
     @property
     def void(self) -> bool:
-        """Whether the generator was too busy to be believed."""
+        """Whether the generator was too busy for a valid result."""
         return bool(self.raw["generator_share"] > MOST_GENERATOR)
 
     @property
@@ -65,7 +65,7 @@ class Result:
         return float(self.raw["cpu_seconds"][group]) * 1e6 / max(int(self.raw["messages"]), 1)
 
     def latency(self, quantile: str, kind: str = "latency_ms") -> float:
-        """Milliseconds: p50, p90, p99, p999 or max; not a number where nothing was measured."""
+        """Milliseconds: p50, p90, p99, p999 or max; not a number without a measurement."""
         return float(self.raw[kind].get(quantile, "nan"))
 
 
@@ -78,7 +78,7 @@ class Generator:
 
     @classmethod
     def build(cls, core: frozenset[int]) -> Generator:
-        """Build it where that has not been done yet. Raises Failed without a Go compiler."""
+        """Build it if necessary. Raises Failed without a Go compiler."""
         sources = sorted([*SOURCE.glob("*.go"), SOURCE / "go.mod"])
         digest = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]
         program = CACHE / f"load-{digest}"

@@ -1,4 +1,4 @@
-"""The facts about machine and versions that figures are read with."""
+"""The machine and the versions that belong to the figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that a benchmark starts: each on its core, each gone with the benchmark."""
+"""Processes that a benchmark starts: each on its core, and ended with the benchmark."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Failed(Exception):
-    """A benchmark could not be run; the text says why, and what to do."""
+    """A benchmark could not run; the text says why, with the remedy."""
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Which processor runs what. With one processor alone they are the same, and figures mean little."""
+    """The cores of the processes. With only one core they are the same, and figures mean little."""
 
     server: frozenset[int]
     generator: frozenset[int]
@@ -80,7 +80,7 @@ class Program:
         return self._process.pid
 
     def wait_for(self, text: str) -> str:
-        """The first line of its output that begins so. Raises Failed where it ends before, or takes too long."""
+        """The first line of its output that begins so. Raises Failed if it exits before, or takes too long."""
         for _ in until(START_SECONDS, f"{self._command[0]} says {text!r}"):
             output = self.log.read_text(encoding="utf-8", errors="replace")
             lines = [line for line in output.splitlines(keepends=True) if line.startswith(text) and line.endswith("\n")]
@@ -103,7 +103,7 @@ def tie(cores: frozenset[int]) -> None:
 
 
 def until(seconds: float, what: str) -> Iterator[None]:
-    """Turns of a waiting loop. Raises Failed when the time is over."""
+    """Iterations of a waiting loop. Raises Failed after the timeout."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         yield

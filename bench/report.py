@@ -1,4 +1,4 @@
-"""What a benchmark found: figures by row and column, as medians and ranges over the rounds, and how they were got."""
+"""The results of a benchmark: figures by row and column, as medians and ranges over the rounds, and the method."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Target:
-    """What was to be reached: the median of a row's column, not above (or, `least`, not below) a bound."""
+    """A target: the median of a row's column, not above (or, `least`, not below) a bound."""
 
     text: str
     row: str
@@ -52,7 +52,7 @@ class Report:
             cells.setdefault(key, []).append(value)
 
     def saw(self, *results: Result) -> bool:
-        """Note what runs of the generator say about themselves; whether all are to be believed."""
+        """Record the generator's own figures of runs; whether all runs are valid."""
         self.runs += len(results)
         self.generator = max([self.generator, *(result.raw["generator_share"] for result in results)])
         self.others += [result.raw["others_share"] for result in results]
@@ -62,7 +62,7 @@ class Report:
         return bad == 0
 
     def median(self, row: str, column: str) -> float:
-        """Over the rounds; not a number where there is none."""
+        """Over the rounds; not a number if there is none."""
         values = [value for value in self.figures.get(row, {}).get(column, ()) if not math.isnan(value)]
         return statistics.median(values) if values else math.nan
 
@@ -98,7 +98,7 @@ class Report:
 
 
 def ratio(value: float, other: float) -> float:
-    """Not a number where the other is 0: CPU is counted in ticks of 10 ms, and a short run may use none."""
+    """Not a number if the other is 0: CPU is counted in ticks of 10 ms, and a short run may use none."""
     return value / other if other else math.nan
 
 

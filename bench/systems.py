@@ -1,4 +1,4 @@
-"""What is measured: the service, and its peers, each a process tree that the load generator can ask and account for."""
+"""The measured systems: the service and its peers, each a process tree with clients and an account of its CPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SERVICE_FLAGS = (
 
 @dataclass
 class System:
-    """Something that serves. `groups`: its process trees. `turn`: which player's it is, kept from run to run.
+    """A system that serves. `groups`: its process trees. `turn`: the next player, kept between runs.
 
     `base`: the service's own MongoDB.
     """
@@ -78,7 +78,7 @@ class Stage:
     def service(
         self, players: int, *, name: str = "Player {}", flags: tuple[str, ...] = (), module: str = "tornado_app"
     ) -> System:
-        """`leaderboard serve`, or what `module` makes of it, on a MongoDB of its own, with players who have played."""
+        """`leaderboard serve`, or its variant `module`, on a MongoDB of its own, with players who have played."""
         base = self._database(lambda: database.seasoned(players, name=name))
         program = self._stack.enter_context(self.service_process(base, flags, module))
         address, metrics = re.findall(r"https?://[^\s)]+", program.wait_for(READY))
@@ -94,11 +94,11 @@ class Stage:
         raise AssertionError("until() raises at its end")
 
     def others(self, system: System, players: int) -> System:
-        """The same service, written to by players that nothing else moves."""
+        """The same service, with players that no other load updates."""
         return replace(system, players=self._tokens(players, prefix="other-"), turn=0)
 
     def service_process(self, base: Database, flags: tuple[str, ...] = (), module: str = "tornado_app") -> Program:
-        """The process alone, to be entered by the caller; it is ready once it says so."""
+        """The process alone, which the caller must enter; it is ready after its line."""
         command = python(module, "serve", "--port", "0", "--metrics-port", "0", *SERVICE_FLAGS, *flags)
         env = {"LEADERBOARD_MONGODB_URI": base.uri, "LEADERBOARD_MONGODB_DATABASE": DATABASE}
         return self._program(command, env | {"LEADERBOARD_JWT_KEY": self.secret})

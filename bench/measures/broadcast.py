@@ -11,13 +11,13 @@ from bench.report import Column, Report, Target, ratio
 from bench.systems import System
 
 HOW = """\
-Ten times a second an update changes the leader, and every socket is to hear of it (`/ws/scoreboard`). Latency is from
+Ten times a second an update changes the leader, and every socket gets a message (`/ws/scoreboard`). Latency is from
 the update's scheduled send to its arrival at a socket; where a newer state took its place, to that one's. CPU is the
 server's whole, for each message that arrived; this service's also holds the writes and the change stream, mongod's is
 left out. The peers keep their board in memory and have neither.
 
 Beside the most sockets: `POST /api/score` of other players at 50/s, open loop, while the broadcast runs and without
-one. Loop lag is how late the service's own 100 ms timer was, at worst."""
+one. Loop lag is the maximum delay of the service's own 100 ms timer."""
 
 COLUMNS = (
     Column("cpu", "server µs a message", 1),

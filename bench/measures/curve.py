@@ -7,9 +7,9 @@ from bench.generator import Result
 from bench.report import Column, Report
 
 HOW = """\
-`POST /api/score` as in Score updates, open loop with 64 connections: requests come at a fixed rate, whatever the
-answers take, and latency counts from the scheduled send. The rates are parts of what the same round's closed loop
-with 64 connections reached."""
+`POST /api/score` as in Score updates, open loop with 64 connections: requests are sent at a fixed rate, also if
+earlier answers are late, and latency counts from the scheduled send. The rates are parts of the rate that the same
+round's closed loop with 64 connections reached."""
 
 COLUMNS = (
     Column("rate", "updates/s", 0),

@@ -8,9 +8,9 @@ from bench.report import Column, Report, Target
 from bench.systems import Stage, System
 
 HOW = """\
-10,000 sockets that only answer pings, every 5 seconds here so that each is pinged within the run. Memory is what the
-server's resident set grew by, from before the first socket to the end, for each; the kernel's buffers are not in it.
-Each round starts new processes. The peer is a `WebSocketHandler` with nothing in it."""
+10,000 sockets that only answer pings, every 5 seconds here so that each is pinged within the run. Memory is the growth
+of the server's resident set, from before the first socket to the end, for each socket, without the kernel's buffers.
+Each round starts new processes. The peer is an empty `WebSocketHandler`."""
 
 COLUMNS = (
     Column("kib", "KiB a socket"),

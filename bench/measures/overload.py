@@ -9,10 +9,10 @@ from bench.generator import Result
 from bench.report import Column, Report, Target, ratio
 
 HOW = """\
-`POST /api/score` as in Score updates, in an open loop at twice the rate that a closed loop with 256 connections reached
-just before. Goodput is what was accepted, of that capacity: updates answered within the measured time. The rest is
-refused, with 503 and Retry-After. Times are from when a request was sent: an open loop over so few connections has
-none to send all on, as long as those wait for their answers."""
+`POST /api/score` as in Score updates, in an open loop at twice the rate that a closed loop with 256 connections
+reached just before. Goodput is the accepted part of that capacity: updates answered within the measured time. The rest
+is refused, with 503 and Retry-After. Times count from the sending of a request, not from its schedule: so few
+connections cannot send all requests of an open loop while they wait for answers."""
 
 COLUMNS = (
     Column("goodput", "goodput, of capacity", 2),

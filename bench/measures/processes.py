@@ -8,7 +8,7 @@ from bench.report import Column, Report, Target, ratio
 
 HOW = """\
 `POST /api/score` as in Score updates, with 256 connections, closed loop; server and mongod may use both cores here, of
-which the load generator takes its part. One process leaves room for mongod and the generator; two share the port."""
+which the load generator uses a part. One process leaves CPU for mongod and the generator; two share the port."""
 
 COLUMNS = (*write.COLUMNS[:-1], Column("ratio", "× one process"))
 

@@ -12,8 +12,8 @@ HOW = """\
 500 updates a second, each of which changes the leader, and 2,000 sockets. Latency is from an update's scheduled send:
 to each socket, and to the last of all sockets. The service shows at most ten states a second, the newest.
 
-The peer is the same service polled with `GET /api/top-scores` every 100 ms. 2,000 pollers would ask 20,000 times a
-second, more than a core of Tornado answers; so there are 50. The server's CPU holds the same updates on both sides."""
+The peer is the same service polled with `GET /api/top-scores` every 100 ms. 2,000 pollers would send 20,000 requests a
+second, more than a core of Tornado answers; so there are 50. The CPU of both sides includes the same updates."""
 
 COLUMNS = (
     Column("p50", "to each: p50 ms"),

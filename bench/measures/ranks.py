@@ -22,10 +22,10 @@ from bench.systems import READY, Stage
 
 HOW = """\
 The rank of a score among many, competition rank (1, 2, 2, 4): in the service's memory, by MongoDB's `count_documents`
-on an index, and by Redis's `ZREVRANK`, whose ranks differ among equals. The last two hold a round trip on loopback,
-as they would in use. The service's ranks are compared with a count of all scores first.
+on an index, and by Redis's `ZREVRANK`, which gives equal scores different ranks. The last two include a round trip on
+loopback, as in use. The service's ranks are compared with a count of all scores first.
 
-From start to ready is `leaderboard serve` on a database of a million players, to its line that says so."""
+From start to ready: `leaderboard serve` on a database of a million players, until its line `leaderboard ready`."""
 
 COLUMNS = (
     Column("rank", "µs a rank", 1),

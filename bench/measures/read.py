@@ -6,9 +6,9 @@ from bench.bench import YARDSTICK_CONNECTIONS, Bench
 from bench.report import Column, Report, Target, ratio
 
 HOW = """\
-`GET /api/top-scores` of 10 players, 64 connections, at 15,000/s: in a closed loop, in which it answers about three
-times as many, the load generator has too much to do. The peer is a Tornado handler that answers as many fixed bytes and
-does nothing else, in a closed loop: its CPU for one request is the yardstick U."""
+`GET /api/top-scores` of 10 players, 64 connections, at 15,000/s: in a closed loop, at about three times this rate, the
+load generator would be the limit. The peer is a Tornado handler that answers as many fixed bytes and does nothing
+else, in a closed loop: its CPU for one request is the yardstick U."""
 
 COLUMNS = (
     Column("per_second", "requests/s", 0),

@@ -16,10 +16,10 @@ from tornado_app.observability.metrics import Metrics
 
 HOW = """\
 Reads of the top 10 and score updates as in the benchmarks of these, 64 connections: by the service, and by the same
-service whose metrics are deaf (`bench/peers/unmetered.py`). `× without` is the server's CPU for a request,
-with metrics ÷ without, in one round: the listener of MongoDB's commands is in it, and so is all noise of the machine.
-`calls alone` are what one request records, in a loop, and of the CPU of a request of that round; an update is taken to
-be alone in its flush."""
+service with no-op metrics (`bench/peers/unmetered.py`). `× without` is the server's CPU for a request, with metrics ÷
+without, in one round, including the listener of MongoDB's commands and all noise of the machine. `calls alone` are the
+calls for one request, in a loop, as a part of the CPU of a request of that round; an update is assumed to be alone in
+its batch."""
 
 COLUMNS = (
     Column("per_second", "requests/s", 0),

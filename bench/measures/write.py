@@ -9,12 +9,12 @@ from bench.report import Column, Report, Target, ratio
 HOW = """\
 `POST /api/score` with a bearer token and an `Idempotency-Key`, closed loop: acknowledged by a majority and journaled,
 exactly once, limited to 10 a minute, with an audit line each (to a file). The action proof is `optional` and none is
-sent. Players take turns, so each token comes again only after all the others; each player's document is full of
-remembered actions, and each has made an update before, so that token and player are known, as they are in play.
+sent. Players take turns, so each token is used again only after all others; each player's document is full of
+remembered actions, and each player has made an update before, so that token and player are cached, as in play.
 
 The peer is a Tornado handler with one Motor `find_one_and_update` and a token check, without any of the guarantees.
-Server and mongod of each share one core; CPU is that of both, for each accepted update. One connection is an open
-loop of 50/s, latency from the scheduled send."""
+Server and mongod of each share one core; CPU is that of both, for each accepted update. One connection is an open loop
+of 50/s, latency from the scheduled send."""
 
 COLUMNS = (
     Column("per_second", "updates/s", 0),

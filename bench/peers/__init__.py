@@ -1,1 +1,1 @@
-"""What one would use instead: small, honest programs, each written as its library's own documentation does."""
+"""The usual alternatives: small programs, each written as its library's documentation suggests."""

@@ -33,7 +33,7 @@ class Quiet(WebSocketHandler):
         self.write_message('{"score":0}')
 
     def on_message(self, message: str | bytes) -> None:
-        """Nobody says anything."""
+        """Messages of clients are ignored."""
 
 
 def nothing(_handler: RequestHandler | HTTPServerRequest) -> None:

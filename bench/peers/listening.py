@@ -1,4 +1,4 @@
-"""How a peer takes a port and says so."""
+"""How a peer opens a port and reports it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def serve(application: Application) -> str:
 
 
 def ready(url: str, socket: str | None = None) -> None:
-    """Say where; `socket` is the WebSockets' address where it is another."""
+    """Print the address; `socket` is the WebSockets' address if it differs."""
     sys.stdout.write(f"ready at {url} {socket or url.replace('http', 'ws', 1) + '/ws'}\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""A board in memory for the peers that broadcast: no database, so that nothing but the sending is compared."""
+"""A board in memory for the peers that broadcast: no database, so that only the sending is compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MemoryBoard:
         self._scores[player] += points
 
     def message(self) -> str:
-        """The top 10 as the service's own message has it."""
+        """The top 10 in the form of the service's own message."""
         best = heapq.nlargest(TOP, self._scores.items(), key=lambda item: item[1])
         rows = [
             {"user_id": player, "username": self._name.format(player.partition("-")[2]), "score": score}

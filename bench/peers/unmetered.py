@@ -1,7 +1,7 @@
-"""`leaderboard serve` that records nothing, for what recording costs.
+"""`leaderboard serve` with no-op metrics, to measure the cost of metrics.
 
-All metrics are deaf but the ledger's entries, by which a benchmark sees that the players are there; no command's time
-is taken. The calls of deaf metrics are all that is left.
+All metrics are no-ops except the number of ledger entries, which shows a benchmark that the players are loaded;
+commands are not timed. Only the calls remain.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Live(WebSocketHandler):
         self.write_message(self._board.message())
 
     def on_message(self, message: str | bytes) -> None:
-        """Nobody says anything."""
+        """Messages of clients are ignored."""
 
     def on_close(self) -> None:
         self._waiters.discard(self)
