@@ -1,4 +1,4 @@
-"""`leaderboard-operator run` as the chart starts it: its flags, and the rights of its ServiceAccount, as a process."""
+"""`leaderboard-operator run` as a process, with the flags and the rights that the chart gives it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Object = dict[str, Any]
 
 
 class Operator(Program):
-    """One process of the operator; two of one installation compete for its lease. Each has a token of its own."""
+    """A process of the operator. Processes of one installation compete for its lease; each has its own token."""
 
     def __init__(self, installed: Installation, log: Path) -> None:
         port = free_port()
@@ -40,23 +40,23 @@ class Operator(Program):
         )
 
     def keep_running(self) -> None:
-        """Start it again if it has ended by itself, as its Deployment would; `restarts` counts."""
+        """Restart it if it has exited, as its Deployment does. `restarts` counts."""
         if self.process is not None and self.process.poll() is not None:
             self._reap()
             self.restarts += 1
             self.start()
 
     def get(self, path: str) -> str | None:
-        """What a probe or /metrics answers with 200, else None."""
+        """The body of a response of a probe or /metrics; None if the status is not 200."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
-                return answer.read().decode()
+            with urllib.request.urlopen(self.url + path, timeout=5) as response:
+                return response.read().decode()
         except (URLError, ConnectionError, TimeoutError):
             return None
 
 
 class Installation:
-    """What `helm install` makes of the operator's rights, without its pods; `watch` is `watchNamespaces`."""
+    """The rights of the operator as `helm install` creates them, without its pods. `watch` is `watchNamespaces`."""
 
     def __init__(self, cluster: Cluster, namespace: str, watch: tuple[str, ...] = ()) -> None:
         self.cluster = cluster
@@ -71,12 +71,12 @@ class Installation:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each in of_kind(self._rights, "ClusterRole", "ClusterRoleBinding"):
-            self.cluster.kubectl("delete", each["kind"].lower(), each["metadata"]["name"])
+        for role in of_kind(self._rights, "ClusterRole", "ClusterRoleBinding"):
+            self.cluster.kubectl("delete", role["kind"].lower(), role["metadata"]["name"])
 
 
 def install_crd(cluster: Cluster) -> None:
-    """The CustomResourceDefinition as the chart has it; returns once the API server serves it."""
+    """Install the CustomResourceDefinition of the chart, and wait until the API server serves it."""
     (crd,) = of_kind(rendered({}, RELEASE), "CustomResourceDefinition")
     cluster.apply(crd)
     wait_served(cluster, crd["metadata"]["name"])

@@ -76,7 +76,7 @@ class Jwt(Part, frozen=True):
         Annotated[
             str,
             field(
-                "Required `aud` claim; several, separated by commas, are alternatives. If unset, the claim is not "
+                "Accepted audiences, separated by commas. A token must have one of them. If unset, the audience is not "
                 "checked.",
                 min_length=1,
                 max_length=256,

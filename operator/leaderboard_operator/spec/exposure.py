@@ -60,9 +60,9 @@ class Ingress(Part, frozen=True):
 
     host: Annotated[DnsName, field("Host name.")]
     class_name: Annotated[DnsName, field("IngressClass. If unset, the default of the cluster.")] | None = None
-    tls_secret_name: Annotated[DnsName, field("Secret with the host's certificate. If unset, plain HTTP.")] | None = (
-        None
-    )
+    tls_secret_name: (
+        Annotated[DnsName, field("Secret with the certificate of the host. Required for HTTPS.")] | None
+    ) = None
     annotations: Annotated[
         Annotations,
         field(

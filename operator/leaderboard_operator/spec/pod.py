@@ -131,7 +131,7 @@ class PodSpec(Part, frozen=True):
         int,
         field(
             "Seconds until a terminating pod is killed. All but 20 s of them are for the drain, during which the pod "
-            "closes its sockets one after another, so that clients do not reconnect all at once.",
+            "closes its sockets gradually, so that clients do not reconnect all at once.",
             ge=25,
             le=3600,
         ),
