@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -12,11 +11,18 @@ from uuid import uuid4
 import pytest
 
 from tests.support.mongod import Mongod, ReplicaSet
+from tests.support.requirements import missing
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.embedded.mongod import find_binary
 from tornado_app.observability.logs import request_id, trace_id
 
-pytest_plugins = ["tests.support.ci", "tests.support.kubernetes", "tests.support.logs", "tests.support.selection"]
+pytest_plugins = [
+    "tests.support.browser",
+    "tests.support.ci",
+    "tests.support.kubernetes",
+    "tests.support.logs",
+    "tests.support.selection",
+]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,13 +35,6 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.collect()
         gc.freeze()
         gc.enable()
-
-
-def missing(what: str) -> None:
-    """Skip, or with CI=true fail."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @pytest.fixture(autouse=True)

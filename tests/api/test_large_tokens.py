@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.auth.forgery import b64
+from tests.support.forgery import b64
 from tests.support.service import KEY, token
 from tests.support.websocket_client import add, new_user, opened, register
 from tornado_app.auth.keys import signing_secret

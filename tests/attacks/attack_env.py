@@ -17,10 +17,10 @@ from uuid import uuid4
 from pymongo import MongoClient
 
 from tests.attacks.recorder import OutputRecorder
-from tests.auth import forgery
-from tests.auth.forgery import forge
-from tests.auth.provider import jwks
+from tests.support import forgery
+from tests.support.forgery import forge
 from tests.support.frontends import WriteForm
+from tests.support.jwks import jwks
 from tests.support.raw_http import RawConnection
 from tests.support.service import Answer, RunningService
 from tornado_app.auth import proofs
@@ -217,3 +217,12 @@ def body_and_proof(
     body = form.body(user)
     names = {"act": "level_complete", "jti": body.get("actionId") or body.get("action_id")} if form.carries_id else {}
     return body, attack_env.proof(user, **{"pts": form.points, **names, **proof})
+
+
+def write(
+    attack_env: AttackEnvironment, user: str, proof: str | None, *, by: str = "header", **changes: object
+) -> Answer:
+    """A score update for `user` with this proof, in the header or in the body."""
+    body: dict[str, Any] = {"score": 7, **changes} | ({"proof": proof} if by == "body" else {})
+    headers = {"Action-Proof": proof} if by == "header" and proof is not None else {}
+    return attack_env.service.post("/api/score", body, token=attack_env.token(user), headers=headers)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from jose import jwe
 
-from tests.attacks.attack_env import AttackEnvironment, RecordedConnection, body_and_proof, new_user
-from tests.auth.forgery import as_json, b64, forge, hmac_with, public_der, signing
+from tests.attacks.attack_env import AttackEnvironment, RecordedConnection, body_and_proof, new_user, write
+from tests.support.forgery import as_json, b64, forge, hmac_with, public_der, signing
 from tests.support.frontends import WRITES
 from tornado_app.auth import proofs
 from tornado_app.core.identity import MAX_TOKEN
@@ -111,12 +111,6 @@ FORGED: dict[str, Build] = {
     "nested": lambda attack_env, user: forge(attack_env.keys.proof, b"[" * 1300 + b"]" * 1300, HEADER),
     "a five-part JWE, a zip bomb": encrypted,
 }  # fmt: skip
-
-
-def write(attack_env: AttackEnvironment, user: str, proof: str | None, *, by: str = "header", **changes: object):
-    body = {"score": 7, **changes} | ({"proof": proof} if by == "body" else {})
-    headers = {"Action-Proof": proof} if by == "header" and proof is not None else {}
-    return attack_env.service.post("/api/score", body, token=attack_env.token(user), headers=headers)
 
 
 @pytest.mark.parametrize("attack", FORGED)

@@ -10,8 +10,8 @@ from itertools import cycle
 import pytest
 from pymongo import AsyncMongoClient
 
-from tests.attacks.test_proofs import write
-from tests.auth.forgery import NOW, Clock, claims, forge, signing
+from tests.attacks.attack_env import write
+from tests.support.forgery import NOW, Clock, claims, forge, signing
 from tests.support.frontends import WRITES
 from tests.support.wait import wait_until
 from tornado_app.auth import proofs

@@ -13,7 +13,7 @@ import pytest
 from jose import jwe
 
 from tests.attacks.attack_env import AttackEnvironment, RecordedConnection, new_user
-from tests.auth.forgery import as_json, b64, forge, hmac_with, public_der, public_pem, rsa_private_pem, signing
+from tests.support.forgery import as_json, b64, forge, hmac_with, public_der, public_pem, rsa_private_pem, signing
 from tests.support.websocket_client import opened
 
 Build = Callable[[AttackEnvironment, str], str]

@@ -1,28 +1,13 @@
-"""A local identity provider that can be as bad as they come."""
+"""A local identity provider that can fail in every way, in the event loop of the test."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
-from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
-
-from tornado_app.auth.keys import SigningKey
-
-
-def jwk(key: SigningKey, **changes: Any) -> dict[str, Any]:
-    """A key as a provider publishes it; `...` takes a member out."""
-    public = key.public.key.public_key() if key.algorithm != "HS256" else key.public.key
-    found = {**public.to_dict(), "use": "sig", "kid": key.kid, **changes}
-    return {name: value for name, value in found.items() if value is not ... and (name, value) != ("kid", None)}
-
-
-def jwks(*entries: Any) -> bytes:
-    return json.dumps({"keys": [jwk(entry) if isinstance(entry, SigningKey) else entry for entry in entries]}).encode()
 
 
 class Provider:

@@ -12,9 +12,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.auth.forgery import claims, forge, signing
-from tests.auth.provider import jwks
-from tests.support.jwks import Provider
+from tests.support.forgery import claims, forge, signing
+from tests.support.jwks import Provider, jwks
 from tests.support.service import RunningService
 from tests.support.wait import wait_until
 

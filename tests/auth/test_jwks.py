@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.auth.forgery import (
+from tests.support.forgery import (
     Clock,
     b64,
     claims,
@@ -18,7 +18,7 @@ from tests.auth.forgery import (
     signing,
     signing_key,
 )
-from tests.auth.provider import jwk, jwks
+from tests.support.jwks import jwk, jwks
 from tornado_app.auth.jwks import SkippedKeys, parse_jwks
 from tornado_app.auth.key_loading import jwks_file
 from tornado_app.auth.key_parsing import UnusableKey

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
-from tests.auth.forgery import SECRET, ec_private_pem, public_der, public_pem, rsa_private_pem, same_key, signing
+from tests.support.forgery import SECRET, ec_private_pem, public_der, public_pem, rsa_private_pem, same_key, signing
 from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keys import (
     KeySet,

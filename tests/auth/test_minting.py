@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.auth.forgery import NOW, SECRET, Clock, signing
+from tests.support.forgery import NOW, SECRET, Clock, signing
 from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keys import KeySet, signing_secret
 from tornado_app.auth.minting import ensure_secret, mint

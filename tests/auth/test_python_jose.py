@@ -11,7 +11,7 @@ import json
 import pytest
 from jose import backends, jwe, jwk, jws, jwt
 
-from tests.auth.forgery import SECRET, b64, forge, hmac_with, public_der, public_pem, rsa_private_pem, signing
+from tests.support.forgery import SECRET, b64, forge, hmac_with, public_der, public_pem, rsa_private_pem, signing
 from tests.support.project import ROOT
 
 USED = {"jwk.construct", "jws.sign"}

@@ -9,8 +9,9 @@ from collections import Counter
 
 import pytest
 
-from tests.auth.forgery import Clock, claims, forge, signing
-from tests.auth.provider import Provider, jwk, jwks, until
+from tests.auth.provider import Provider, until
+from tests.support.forgery import Clock, claims, forge, signing
+from tests.support.jwks import jwk, jwks
 from tornado_app.auth.key_loading import MAX_BYTES
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.remote import MAX_WAITING, RefreshingTokenVerifier, RefreshSchedule, RemoteKeys, max_age

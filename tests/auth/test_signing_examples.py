@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.auth.forgery import ec_private_pem, public_pem
-from tests.conftest import missing
+from tests.support.forgery import ec_private_pem, public_pem
 from tests.support.project import ROOT
+from tests.support.requirements import missing
 from tests.support.service import RunningService, token
 from tornado_app.auth.keys import KeySet, public_key, secret_key
 from tornado_app.auth.proofs import ProofVerifier

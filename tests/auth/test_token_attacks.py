@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jose import jwe
 
-from tests.auth.forgery import (
+from tests.support.forgery import (
     NOW,
     SECRET,
     Clock,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.auth.forgery import NOW, Clock, claims, forge, signing
+from tests.support.forgery import NOW, Clock, claims, forge, signing
 from tests.support.subjects import SUBJECTS
 from tornado_app.auth.keys import KeySet, SigningKey, VerificationKey
 from tornado_app.auth.minting import mint

@@ -9,7 +9,7 @@ import pytest
 
 from bench.generator import SOURCE, Generator
 from bench.processes import Cores, Failed
-from tests.conftest import missing
+from tests.support.requirements import missing
 
 BUILD_SECONDS = 110
 

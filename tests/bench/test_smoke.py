@@ -13,7 +13,7 @@ from bench.bench import Bench
 from bench.generator import Generator
 from bench.measures import MEASURES
 from bench.processes import Cores, Failed
-from tests.conftest import missing
+from tests.support.requirements import missing
 
 ROWS = {
     "write": {f"{name}, {count}" for name in ("this service", "naive") for count in ("4 connections", "1 connection")},

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.auth.forgery import claims, forge, public_pem, rsa_private_pem, signing, signing_key
-from tests.auth.provider import jwk, jwks
-from tests.support.jwks import Provider
+from tests.support.forgery import claims, forge, public_pem, rsa_private_pem, signing, signing_key
+from tests.support.jwks import Provider, jwk, jwks
 from tests.support.project import ROOT
 from tornado_app.auth.keys import signing_secret
 from tornado_app.auth.minting import mint

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import missing
 from tests.support.command import Command
+from tests.support.requirements import missing
 from tests.support.wait import wait_until
 from tornado_app.cli import completion
 from tornado_app.cli.main import main

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.auth.forgery import ec_private_pem, public_pem
+from tests.support.forgery import ec_private_pem, public_pem
 from tests.support.project import ROOT
 from tornado_app.auth.keys import KeySet, secret_key
 from tornado_app.auth.proofs import Proof, ProofVerifier

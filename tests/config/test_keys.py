@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.auth.forgery import ec_private_pem, public_pem, rsa_private_pem, signing
-from tests.auth.provider import jwks
+from tests.support.forgery import ec_private_pem, public_pem, rsa_private_pem, signing
+from tests.support.jwks import jwks
 from tornado_app.auth import proofs
 from tornado_app.config import Config, load_config, warnings
 from tornado_app.core.errors import ConfigError

@@ -18,9 +18,9 @@ from pymongo.database import Database
 
 from tests.endurance.account import Account
 from tests.endurance.clients import Traffic
-from tests.processes.conftest import offspring
 from tests.support.background import BackgroundLoop
 from tests.support.mongod import ReplicaSet
+from tests.support.processes import child_processes
 from tests.support.proxy import Proxy
 from tests.support.service import RunningService
 from tests.support.wait import wait_until
@@ -186,7 +186,7 @@ class Environment:
         """That of the mongod that the service started, once it runs."""
         process = self.instances[0].service.process
         assert process is not None
-        return next((pid for pid, command in offspring(process.pid).items() if b"mongod" in command), None)
+        return next((pid for pid, command in child_processes(process.pid).items() if b"mongod" in command), None)
 
 
 def open_files(pid: int) -> int:

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from tests.conftest import missing
 from tests.endurance import graphs, soak
+from tests.support.requirements import missing
 
 
 @pytest.fixture

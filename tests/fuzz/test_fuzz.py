@@ -9,9 +9,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.conftest import missing
 from tests.fuzz.targets import TARGETS
 from tests.support.project import ROOT
+from tests.support.requirements import missing
 
 pytestmark = pytest.mark.long
 

@@ -8,16 +8,14 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 import dashboards.__main__ as generator
-from tests.conftest import missing
 from tests.grafana.build import home
 from tests.grafana.environment import Environment, run_environment
+from tests.support.browser import FLAGS
 from tests.support.building import NotBuiltError
 from tests.support.cluster import Cluster
 from tests.support.grafana import Grafana
 from tests.support.mongod import ReplicaSet
-from tests.web.conftest import FLAGS, chromium
-
-__all__ = ["chromium"]
+from tests.support.requirements import missing
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.auth.forgery import forge, public_pem, rsa_private_pem, signing, signing_key
-from tests.auth.provider import jwk
+from tests.support.forgery import forge, public_pem, rsa_private_pem, signing, signing_key
+from tests.support.jwks import jwk
 from tornado_app.auth.keys import SigningKey
 
 EMAIL, REAL_NAME = "ann.smith@example.com", "Ann Smith"

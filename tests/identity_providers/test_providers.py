@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.auth.forgery import signing
 from tests.identity_providers.samples import EMAIL, REAL_NAME, SAMPLES, Sample, rsa
+from tests.support.forgery import signing
 from tests.support.jwks import Provider
 from tests.support.project import ROOT
 from tests.support.service import RunningService

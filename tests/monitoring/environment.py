@@ -20,10 +20,9 @@ import yaml
 from pymongo import MongoClient
 from websockets.exceptions import WebSocketException
 
-from tests.auth.forgery import signing
-from tests.auth.provider import jwks
 from tests.support.cluster import Cluster
-from tests.support.jwks import Provider
+from tests.support.forgery import signing
+from tests.support.jwks import Provider, jwks
 from tests.support.kubernetes import make_namespace
 from tests.support.leaderboards import TIMEOUT, Leaderboards, leaderboard
 from tests.support.mongod import ReplicaSet

@@ -9,11 +9,11 @@ import pytest
 
 from leaderboard_operator.monitoring.fleet import LEADER
 from tests.monitoring.environment import MonitoredEnvironment
-from tests.monitoring.test_runbooks import queries
 from tests.support.dashboards import expressions
 from tests.support.leaderboards import TIMEOUT
 from tests.support.operator import install_crd
 from tests.support.rules import ALERTS, RECORDINGS
+from tests.support.runbooks import queries
 from tests.support.wait import wait_until
 
 EMPTY = {f"absent({LEADER})": "an operator runs; test_alert_for_a_missing_operator_fires ends it"}

@@ -12,8 +12,8 @@ from tests.support.chart import CHART, ROOT
 from tests.support.leaderboard_views import view
 from tests.support.operator_page import PAGE
 from tests.support.rules import ALERTS, RECORDINGS
+from tests.support.runbooks import QUERY, RUNBOOKS
 
-RUNBOOKS = {path.stem: path for path in (ROOT / "docs" / "runbooks").iterdir()}
 MONITORING = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 SECTIONS = ["What it means", "Confirm", "What to do", "When it is over"]
 LEAVES = re.findall(r"^\| `([\w.]+)", PAGE.partition("## Fields")[2], re.MULTILINE)
@@ -23,12 +23,6 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SOURCES = "".join(
     path.read_text(encoding="utf-8") for folder in ("tornado_app", "operator") for path in (ROOT / folder).rglob("*.py")
 )
-QUERY = re.compile(r"```promql\n(.*?)\n```", re.DOTALL)
-
-
-def queries() -> set[str]:
-    """Each expression of each runbook."""
-    return {each for path in RUNBOOKS.values() for each in QUERY.findall(path.read_text(encoding="utf-8"))}
 
 
 def test_runbooks_and_alerts_correspond():

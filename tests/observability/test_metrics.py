@@ -12,7 +12,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from leaderboard_operator.metrics import Metrics as OperatorMetrics
-from tests.conftest import missing
+from tests.support.requirements import missing
 from tornado_app.api import metric_series
 from tornado_app.api.frontends import FRONTENDS
 from tornado_app.http.cors import Cors

@@ -9,8 +9,8 @@ import time
 import pytest
 from websockets.sync.client import connect
 
-from tests.processes.conftest import alive, offspring, workers
 from tests.support.command import Command, need_mongod
+from tests.support.processes import alive, child_processes, workers
 from tests.support.service import token
 from tests.support.wait import wait_until
 
@@ -93,7 +93,7 @@ def test_second_signal_ends_at_once(own_replica_set, start):
 def test_hanging_database_does_not_delay_the_shutdown(start, tmp_path):
     need_mongod()
     service = start("--drain-timeout", "3s", "--mongodb-timeout", "60s", "--data-dir", str(tmp_path / "data"))
-    everybody = offspring(service.process.pid)
+    everybody = child_processes(service.process.pid)
     [mongod] = [pid for pid, command in everybody.items() if b"mongod" in command.split(b"\0")[0]]
     os.kill(mongod, signal.SIGSTOP)
     began = time.monotonic()
@@ -108,7 +108,7 @@ def test_killed_supervisor_leaves_no_process(start, tmp_path):
     need_mongod()
     data = tmp_path / "data"
     service = start("--data-dir", str(data))
-    everybody = offspring(service.process.pid)
+    everybody = child_processes(service.process.pid)
     assert len(everybody) == 3
     service.kill()
     wait_until(lambda: not alive(everybody), 5, "nothing is left")
@@ -123,7 +123,7 @@ def test_signal_during_the_start_ends_all_processes(tmp_path, number):
     flags = ("--processes", "2", "--port", "0", "--metrics-port", "0", "--data-dir", str(tmp_path / "data"))
     with Command("serve", *flags, folder=tmp_path) as command:
         wait_until(lambda: workers(command), 30, "a process starts")
-        everybody = offspring(command.process.pid)
+        everybody = child_processes(command.process.pid)
         command.process.send_signal(number)
         assert command.process.wait(15) == 0
         assert alive(everybody) == []

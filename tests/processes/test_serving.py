@@ -14,9 +14,9 @@ from itertools import count, pairwise
 import pytest
 from websockets.sync.client import connect
 
-from tests.processes.conftest import alive, both, restored, workers
 from tests.support.certificates import write_pair
 from tests.support.command import need_mongod
+from tests.support.processes import alive, wait_for_both_processes, wait_for_restarts, workers
 from tests.support.service import token
 from tests.support.wait import wait_until
 
@@ -32,7 +32,7 @@ def score(service, user, points=1, **options):
 def test_processes_share_a_port_and_label_their_log_lines(start, mongo_database):
     uri, name = mongo_database
     service = start(uri=uri, database=name)
-    both(service)
+    wait_for_both_processes(service)
     for n in range(8):
         score(service, f"p{n}")
     pids = set(workers(service))
@@ -47,7 +47,7 @@ def test_processes_share_a_port_and_label_their_log_lines(start, mongo_database)
 def test_metrics_of_both_processes_are_summed(start, mongo_database):
     uri, name = mongo_database
     service = start("--rate-limit", "600/1m", uri=uri, database=name)
-    both(service)
+    wait_for_both_processes(service)
     for n in range(40):
         score(service, f"p{n % 4}")
     with contextlib.ExitStack() as sockets:
@@ -71,10 +71,10 @@ def test_metrics_of_an_ended_process_are_kept(start, mongo_database):
     for n in range(20):
         score(service, f"p{n % 4}")
     os.kill(before[0], signal.SIGTERM)  # nothing was scraped yet: it tells when it ends
-    after = restored(service, 1)
+    after = wait_for_restarts(service, 1)
     assert service.metric(UPDATES, result="accepted") == 20
     assert set(before) & set(after) == {before[1]}
-    both(service)
+    wait_for_both_processes(service)
 
 
 class Player(threading.Thread):
@@ -122,7 +122,7 @@ def test_killed_processes_restart_under_load_without_loss(start, mongo_database)
         before = workers(service)
         os.kill(before[kill % 2], signal.SIGKILL)
         wait_until(lambda: counted.append(service.metric(UPDATES)) or len(workers(service)) == 2, 30, "it is replaced")
-        assert set(restored(service, kill + 1)) != set(before)
+        assert set(wait_for_restarts(service, kill + 1)) != set(before)
         counted.append(service.metric(UPDATES))
     stop.set()
     for player in players:
@@ -152,7 +152,7 @@ def test_crash_loop_backs_off_while_the_other_process_serves(start, mongo_databa
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda crash=crash: _missed(service, missed) or service.log.count("restarting it") == crash)
         assert service.get("/readyz").status == 200
-        [victim] = set(restored(service, crash)) - {survivor}
+        [victim] = set(wait_for_restarts(service, crash)) - {survivor}
     wait_until(lambda: service.readiness() == (200, []))
     assert missed
     lines = [json.loads(line) for line in service.log.splitlines() if "restarting it" in line]
@@ -203,7 +203,7 @@ def test_processes_share_the_embedded_database_and_keys(start, tmp_path):
     service = start("--data-dir", str(data), env={"LEADERBOARD_JWT_KEY": None})
     command = [sys.executable, "-m", "tornado_app", "token", "--sub", "alice", "--data-dir", str(data)]
     made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
-    both(service)
+    wait_for_both_processes(service)
     scores = [service.post("/api/score", {"score": 5}, token=made).json["score"] for _ in range(8)]
     assert scores == list(range(5, 45, 5))
     wait_until(lambda: service.get("/api/top-scores").json["top_scores"][0]["score"] == 40)

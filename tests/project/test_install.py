@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
-from tests.conftest import missing
 from tests.support.project import ROOT
+from tests.support.requirements import missing
 
 SCRIPT = ROOT / ".ci" / "install.py"
 

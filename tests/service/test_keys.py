@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.auth.forgery import Clock, claims, ec_private_pem, forge, public_pem, rsa_private_pem, signing, signing_key
-from tests.auth.provider import jwks
+from tests.support.forgery import (
+    Clock,
+    claims,
+    ec_private_pem,
+    forge,
+    public_pem,
+    rsa_private_pem,
+    signing,
+    signing_key,
+)
+from tests.support.jwks import jwks
 from tornado_app.auth.keys import KeySet, signing_secret
 from tornado_app.auth.proofs import sign_action
 from tornado_app.auth.remote import RemoteKeys

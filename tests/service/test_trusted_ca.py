@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from leaderboard_operator.resources.deployment import CA_VARIABLE
-from tests.auth.forgery import claims, forge, signing
-from tests.auth.provider import jwks
 from tests.support.background import BackgroundLoop
+from tests.support.forgery import claims, forge, signing
+from tests.support.jwks import jwks
 from tests.support.pki import Authority
 from tests.support.service import RunningService
 

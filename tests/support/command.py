@@ -15,9 +15,9 @@ import termios
 import time
 from pathlib import Path
 
-from tests.conftest import missing
 from tests.support.fake_terminal import shown
 from tests.support.mongod import end_with_parent
+from tests.support.requirements import missing
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.embedded.mongod import find_binary
 

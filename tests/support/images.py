@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.conftest import missing
 from tests.support.program import Program
 from tests.support.project import ROOT
+from tests.support.requirements import missing
 
 TOOLS = ("buildah", "debootstrap", "runc")
 TRUST = Path("/etc/ssl/certs/ca-certificates.crt")

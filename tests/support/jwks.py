@@ -1,9 +1,24 @@
-"""A JWK Set on a port of its own, as an identity provider publishes it, for services in processes of their own."""
+"""JWK Sets, and a provider that publishes one for services in other processes."""
 
 from __future__ import annotations
 
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tornado_app.auth.keys import SigningKey
+
+
+def jwk(key: SigningKey, **changes: Any) -> dict[str, Any]:
+    """A key as a provider publishes it; `...` removes a member."""
+    public = key.public.key.public_key() if key.algorithm != "HS256" else key.public.key
+    found = {**public.to_dict(), "use": "sig", "kid": key.kid, **changes}
+    return {name: value for name, value in found.items() if value is not ... and (name, value) != ("kid", None)}
+
+
+def jwks(*entries: Any) -> bytes:
+    return json.dumps({"keys": [jwk(entry) if isinstance(entry, SigningKey) else entry for entry in entries]}).encode()
 
 
 class Provider:

@@ -45,7 +45,7 @@ def make_namespace(cluster: Cluster, name: str) -> None:
 
 def need_programs(*names: str) -> None:
     """Skip, or with CI=true fail, where a program of the test cluster is not built."""
-    from tests.conftest import missing  # which names this plugin, and so is loaded first
+    from tests.support.requirements import missing  # which names this plugin, and so is loaded first
 
     try:
         for name in names:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.build import CLUSTER, NODE, find
-from tests.conftest import missing
 from tests.support import nodefiles
 from tests.support.cluster import SERVICES, ControlPlane
 from tests.support.enclosure import HOST, Enclosure
@@ -23,6 +22,7 @@ from tests.support.enclosure import NODE as ADDRESS
 from tests.support.kubernetes import need_programs
 from tests.support.nodefiles import NAME, PODS
 from tests.support.program import Program
+from tests.support.requirements import missing
 from tests.support.wait import wait_until
 
 TOOLS = {

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.conftest import missing
 from tests.support.building import cache_folder, one_at_a_time
+from tests.support.requirements import missing
 
 INSTALL_SECONDS = 500
 FLAGS = ("--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund")

@@ -92,7 +92,7 @@ def promtool(*arguments: str | Path, folder: Path | None = None) -> subprocess.C
 
 def need(name: str) -> str:
     """The path of a program of Prometheus' package; skip, or with CI=true fail, where there is none."""
-    from tests.conftest import missing  # which loads plugins, and so comes first
+    from tests.support.requirements import missing  # which loads plugins, and so comes first
 
     found = shutil.which(name)
     if found is None:

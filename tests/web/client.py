@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.async_api import Page
 
-from tests.web.fake_service import DEADLINE
+from tests.support.fake_service import DEADLINE
 
 AT_ONCE = "Math.random = () => 0"
 """Every jittered pause ends at once."""

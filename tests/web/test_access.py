@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.web.conftest import OpenPage
-from tests.web.fake_service import FakeService, Player, Session, places
+from tests.support.browser import OpenPage
+from tests.support.fake_service import FakeService, Player, Session, places
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

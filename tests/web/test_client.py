@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.fake_service import FakeService, Player, places, update
 from tests.web.client import LATEST
 from tests.web.conftest import Connect
-from tests.web.fake_service import FakeService, Player, places, update
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

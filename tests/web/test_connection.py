@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.browser import Faults
+from tests.support.fake_service import FakeService, Player, places
 from tests.web.client import LATEST, REFUSED
-from tests.web.conftest import Connect, Faults
-from tests.web.fake_service import FakeService, Player, places
+from tests.web.conftest import Connect
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

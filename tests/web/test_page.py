@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from tests.support.browser import Faults, OpenPage
+from tests.support.fake_service import FakeService, Player, places, update
 from tests.web.client import AT_ONCE, LATEST, REFUSED
-from tests.web.conftest import Faults, OpenPage
-from tests.web.fake_service import FakeService, Player, places, update
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

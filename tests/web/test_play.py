@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from playwright.async_api import expect
 
+from tests.support.browser import Faults, OpenPage
+from tests.support.fake_service import FakeService, Player, Reply, Session, places
 from tests.web.client import AT_ONCE
-from tests.web.conftest import Faults, OpenPage
-from tests.web.fake_service import FakeService, Player, Reply, Session, places
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

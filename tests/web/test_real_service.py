@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
+from tests.support.browser import Faults, OpenPage
 from tests.support.service import RunningService, token
-from tests.web.conftest import Faults, OpenPage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -8,10 +8,8 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.web.conftest import Faults, OpenPage, browser, chromium, fake_service, faults, open_page
-from tests.web.fake_service import FakeService, Player, places
-
-__all__ = ["browser", "chromium", "fake_service", "faults", "open_page"]  # fixtures
+from tests.support.browser import Faults, OpenPage
+from tests.support.fake_service import FakeService, Player, places
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

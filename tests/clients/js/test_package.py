@@ -21,10 +21,7 @@ from tests.clients.js.toolchain import CONSUMER, NAME, PACKAGE, declarations, in
 from tests.support.project import ROOT
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually
-from tests.web.conftest import browser, chromium
 from tornado_app import __version__
-
-__all__ = ["browser", "chromium"]  # fixtures
 
 CLIENT_GUIDE = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
 README = (PACKAGE / "README.md").read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ import sys
 import tarfile
 from pathlib import Path
 
-from tests.conftest import missing
 from tests.support.npm import packages
 from tests.support.project import ROOT
+from tests.support.requirements import missing
 
 PACKAGE = ROOT / "clients" / "js"
 CONSUMER = Path(__file__).with_name("consumer")
