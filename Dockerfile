@@ -1,7 +1,7 @@
 # Two images: `app`, the service, and `operator`.
 #   docker build --target app --tag leaderboard-app:0.1.0 .
 #   docker build --target operator --tag leaderboard-operator:0.1.0 .
-# Both run as user 65532 on a read-only root. Neither holds a MongoDB, pip, or anything that is not needed to run.
+# Both run as user 65532 on a read-only root. Neither contains a MongoDB, pip, or unneeded files.
 
 # Any Debian with Python 3.11 or newer as python3, the same for building and for running.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
@@ -22,7 +22,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=/src/const
 FROM build AS build-app
 RUN /opt/tools/bin/pip --python /opt/leaderboard/bin/python install '.[tracing]'
 
-# The operator connects to no database and draws on no terminal: its image holds no driver and no rich.
+# The operator connects to no database and draws on no terminal: its image contains no driver and no rich.
 FROM build-app AS build-operator
 RUN /opt/tools/bin/pip --python /opt/leaderboard/bin/python install '.[operator]' \
     && /opt/tools/bin/pip --python /opt/leaderboard/bin/python uninstall --yes \
@@ -30,7 +30,7 @@ RUN /opt/tools/bin/pip --python /opt/leaderboard/bin/python install '.[operator]
 
 FROM ${BASE} AS run
 ENV PATH=/opt/leaderboard/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-# A number, so that Kubernetes can tell that it is not root.
+# A number, so that Kubernetes can check that it is not root.
 USER 65532:65532
 WORKDIR /tmp
 

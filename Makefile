@@ -32,23 +32,24 @@ observe: $(VENV)/.run ## beside `make run`: a Prometheus with the rules; alerts 
 test: lint ## set everything up, check style, types and layers, and run the tests; nine minutes on two cores
 	$(PYTEST) $(if $(findstring tests/,$(ARGS)),,-m "not long") $(ARGS)
 
-test-all: ## everything: `make test`, and `make test-rest` after it; half an hour
+test-all: ## run everything: `make test`, then `make test-rest`; half an hour
 	@$(MAKE) test
 	@$(MAKE) test-rest
 
-test-rest: $(VENV)/.dev cluster ## the long tests: Kubernetes, clients, attacks, faults; as root the node; Grafana where it is built
+test-rest: $(VENV)/.dev cluster ## run the long tests: Kubernetes, clients, attacks, faults; the node if root; Grafana
+if built
 	$(PYTEST) -m "long and not compose and not grafana and not node and not slow" $(ARGS)
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) test-node ARGS=; else echo 'Not run, as it needs root: make test-node'; fi
 	@if $(BIN)/python -c 'from tests.grafana.build import home; home()' 2>/dev/null; then $(MAKE) test-grafana ARGS=; \
 		else echo 'Not run, as Grafana is not built: make test-grafana'; fi
 
-test-cluster: lint cluster ## the long tests of the operator, among them a fleet of 200; about half an hour
+test-cluster: lint cluster ## run the long tests of the operator, among them a fleet of 200; about half an hour
 	$(BIN)/python -m pytest --numprocesses 0 -m slow $(ARGS)
 
 test-compose: $(VENV)/.dev ## start compose.yaml on the Docker engine of this machine, and score
 	$(BIN)/python -m pytest --numprocesses 0 -m compose $(ARGS)
 
-test-grafana: $(VENV)/.dev cluster ## build a real Grafana, once, and look at the dashboards in it
+test-grafana: $(VENV)/.dev cluster ## build a real Grafana, once, and check the dashboards in it
 	@$(BIN)/python -m tests.grafana.build
 	$(BIN)/python -m pytest --numprocesses 0 -m grafana $(ARGS)
 
@@ -56,7 +57,7 @@ test-node: $(VENV)/.dev ## build the images and a real Kubernetes node, and run 
 	@$(BIN)/python -m tests.cluster.build node
 	$(BIN)/python -m pytest --numprocesses 0 -m node --log-cli-level INFO $(ARGS)
 
-cluster: $(VENV)/.dev ## build the Kubernetes that tests run on, where Go is installed; once, about five minutes
+cluster: $(VENV)/.dev ## build the Kubernetes of the tests, if Go is installed; once, about five minutes
 	@$(BIN)/python -m tests.cluster.build
 
 docs: $(VENV)/.dev ## build the documentation site from docs/ into build/docs, checking every link and anchor
@@ -70,17 +71,17 @@ release: $(VENV)/.dev ## build images, chart, bill of materials and checksums in
 	@$(BIN)/python -m release $(ARGS)
 
 fuzz: SECONDS ?= 600
-fuzz: $(VENV)/.dev ## look for inputs that break a parser, SECONDS (600) for each of token, proof, body, request
+fuzz: $(VENV)/.dev ## search for inputs that break a parser, SECONDS (600) for each of token, proof, body, request
 	@for target in token proof body request; do $(BIN)/python -m tests.fuzz $$target $(SECONDS) || exit; done
 
 endurance: FAULTS ?= all
 endurance: TRIALS ?= 3
-endurance: $(VENV)/.dev ## hurt the service while clients keep account, TRIALS (3) of each of FAULTS (all)
+endurance: $(VENV)/.dev ## inject faults while clients keep account, TRIALS (3) of each of FAULTS (all)
 	$(BIN)/python -m tests.endurance --faults $(FAULTS) --trials $(TRIALS) $(ARGS)
 
 bench: ROUNDS ?= 3
 bench: SECONDS ?= 2
-bench: $(VENV)/.dev ## measure beside what one would use instead, ROUNDS (3) of SECONDS (2) each: bench/results.md
+bench: $(VENV)/.dev ## benchmark against the usual alternatives, ROUNDS (3) of SECONDS (2) each: bench/results.md
 	$(BIN)/python -m bench all --rounds $(ROUNDS) --seconds $(SECONDS) --out bench/results.md
 
 lint: $(VENV)/.dev ## check style, types and layers
@@ -89,11 +90,11 @@ lint: $(VENV)/.dev ## check style, types and layers
 	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports
 
-format: $(VENV)/.dev ## put the code into shape
+format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-clean: ## remove what was made, but no data
+clean: ## remove generated files, but no data
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

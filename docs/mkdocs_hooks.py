@@ -26,7 +26,7 @@ RUNBOOKS = "runbooks"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Each section of the index is one of the navigation, each bullet's link a page."""
+    """Each section of the index becomes one of the navigation, each bullet's link a page."""
     docs = Path(config.docs_dir)
     index = (docs / "README.md").read_text(encoding="utf-8")
     config.nav = [{"Overview": "README.md"}]
@@ -39,7 +39,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add what pages link to outside docs/, and what those link to."""
+    """Add the files outside docs/ that pages link to, and the targets of their links."""
     project = Path(config.docs_dir).parent
     waiting = [file for file in files if file.is_documentation_page()]
     while waiting:
@@ -56,7 +56,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
-    """Links lead to where their targets are in the site."""
+    """Change links to the places of their targets in the site."""
     here = page.file.src_uri
 
     def moved(found: re.Match[str]) -> str:
@@ -71,7 +71,7 @@ def _links(markdown: str) -> Iterator[str]:
 
 
 def _in_site(page: str, target: str) -> str:
-    """Where in the site the file is that a page, of the site, links to."""
+    """The place in the site of a file that a page links to."""
     source = page.removeprefix(OUTSIDE) if page.startswith(OUTSIDE) else f"docs/{page}"
     path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
     return path.removeprefix("docs/") if path.startswith("docs/") else OUTSIDE + path

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_images(dist: Path, base: str) -> None:
-    """An OCI archive of each image. Raises FileNotFoundError where nothing can build one."""
+    """An OCI archive of each image. Raises FileNotFoundError if no tool can build one."""
     tool = next((each for each in BUILDERS if shutil.which(each)), None)
     if tool is None:
         raise FileNotFoundError(f"images need one of {', '.join(BUILDERS)}; or use --skip-images")
@@ -82,7 +82,7 @@ def write_materials(dist: Path) -> None:
 
 
 def materials() -> Iterator[tuple[str, str]]:
-    """Name and version of each package that the images hold, as this environment has them (constraints.txt)."""
+    """Name and version of each package in the images, from this environment (constraints.txt)."""
     seen = {("leaderboard", extra) for extra in EXTRAS}
     waiting, found = list(seen), set[str]()
     while waiting:

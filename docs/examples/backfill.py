@@ -25,10 +25,10 @@ from tornado_app.core.identity import is_user_id, username
 from tornado_app.core.model import MAX_SCORE
 
 BATCH = 2000
-"""Players in one write."""
+"""Players per write."""
 
 MOST_FAULTS = 20
-"""Wrong lines that are named."""
+"""Maximum number of wrong lines in the error."""
 
 COLUMNS = {"user_id", "score", "updated_at"}
 
@@ -36,7 +36,7 @@ Document = dict[str, object]
 
 
 def read(path: Path) -> Iterator[tuple[int, Document | str]]:
-    """Each line's number, and its player's document, or what is wrong with it."""
+    """Each line's number, and its player's document or error."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if not COLUMNS.issubset(rows.fieldnames or ()):
@@ -68,7 +68,7 @@ def document(row: dict[str, str | None]) -> Document:
 
 
 def check(path: Path) -> int:
-    """How many players the file has. Ends the program where a line is wrong, or names a player once more."""
+    """The number of players in the file. Exits if a line is wrong, or repeats a player."""
     faults, seen = 0, set()
     for number, found in read(path):
         if not isinstance(found, str) and found["_id"] in seen:
@@ -85,7 +85,7 @@ def check(path: Path) -> int:
 
 
 def write(path: Path, players: Collection[Document], total: int) -> None:
-    """Insert the players, and show how far it is."""
+    """Insert the players, and show the progress."""
     done, began = 0, time.monotonic()
     documents = (found for _, found in read(path) if not isinstance(found, str))
     while batch := list(itertools.islice(documents, BATCH)):
@@ -97,7 +97,7 @@ def write(path: Path, players: Collection[Document], total: int) -> None:
 
 
 def main() -> None:
-    """Read the command line, and say what failed in one line."""
+    """Read the command line, and report an error in one line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("file", type=Path)
     parser.add_argument("--mongodb-uri-file", type=Path, required=True)
