@@ -17,7 +17,7 @@ with atheris.instrument_imports(
         "json",
         "jose",
         "tornado_app.api.schema",
-        "tornado_app.http.fast_parser",
+        "tornado_app.http.fast_path",
         "tornado_app.auth",
         "tornado_app.core",
     ]
