@@ -62,8 +62,8 @@ async def site():
 
 
 @pytest.fixture
-def captcha(site):
-    captcha = Captcha(site.url, SECRET)
+def captcha(request, site):
+    captcha = Captcha(site.url, SECRET, **getattr(request, "param", {}))
     yield captcha
     captcha.close()
 
@@ -105,16 +105,16 @@ async def test_invalid_captcha_is_refused(captcha, token):
 
 
 @pytest.mark.parametrize("mood", ["slow", "broken", "rubbish", "elsewhere"])
-async def test_captcha_check_that_fails_is_captcha_unavailable(site, captcha, monkeypatch, mood):
-    monkeypatch.setattr(module, "TIMEOUT", 0.3)
+@pytest.mark.parametrize("captcha", [{"timeout": 0.3}], indirect=True, ids=["short timeout"])
+async def test_captcha_check_that_fails_is_captcha_unavailable(site, captcha, mood):
     site.mood = mood
     with pytest.raises(CaptchaUnavailable):
         await captcha.check(submission())
 
 
 @pytest.fixture
-async def crowd(site, captcha):
-    """Has checks begun that the site does not answer."""
+async def hanging_checks(site, captcha):
+    """A function that starts checks which the site does not answer."""
     tasks = []
 
     async def begin(count, player=None):
@@ -131,23 +131,23 @@ async def crowd(site, captcha):
     assert not captcha._in_flight
 
 
-async def test_hanging_captcha_checks_do_not_delay_other_players(captcha, crowd):
+async def test_hanging_captcha_checks_do_not_delay_other_players(captcha, hanging_checks):
     """Tornado's client has ten places by default: the eleventh check waited for the first."""
-    await crowd(50)
+    await hanging_checks(50)
     async with asyncio.timeout(module.TIMEOUT / 2):
         await captcha.check(submission())
 
 
-async def test_captcha_checks_of_one_player_are_limited(captcha, crowd):
-    await crowd(module.MAX_CONCURRENT_PER_PLAYER, "ann")
+async def test_captcha_checks_of_one_player_are_limited(captcha, hanging_checks):
+    await hanging_checks(module.MAX_CONCURRENT_PER_PLAYER, "ann")
     with pytest.raises(CaptchaUnavailable):
         await captcha.check(submission(action_id="one more"))
     await captcha.check(submission(player="bob"))
 
 
-async def test_captcha_check_beyond_capacity_is_refused_at_once(site, captcha, crowd, monkeypatch):
-    monkeypatch.setattr(module, "MAX_CONCURRENT", 12)
-    await crowd(12)
+@pytest.mark.parametrize("captcha", [{"max_concurrent": 12}], indirect=True, ids=["12 at once"])
+async def test_captcha_check_beyond_capacity_is_refused_at_once(site, captcha, hanging_checks):
+    await hanging_checks(12)
     with pytest.raises(CaptchaUnavailable) as caught:
         await captcha.check(submission())
     assert caught.value.retry_after

@@ -309,10 +309,9 @@ async def test_unreachable_provider_is_logged_and_retried(provider, caplog):
     await remote.aclose()
 
 
-async def test_provider_that_starts_late_is_fetched_without_a_request(provider, monkeypatch):
-    monkeypatch.setattr("tornado_app.auth.remote.FIRST_RETRY", 0.02)
+async def test_provider_that_starts_late_is_fetched_without_a_request(provider):
     provider.status = 503
-    remote = RemoteKeys(provider.url, timeout=0.5)
+    remote = RemoteKeys(provider.url, timeout=0.5, schedule=RefreshSchedule(first_retry=0.02))
     await remote.start()
     assert remote.age is None
     await until(lambda: len(provider.asked) >= 3)
@@ -322,10 +321,9 @@ async def test_provider_that_starts_late_is_fetched_without_a_request(provider, 
     await remote.aclose()
 
 
-async def test_jwks_is_fetched_again_after_its_age(provider, monkeypatch):
-    monkeypatch.setattr("tornado_app.auth.remote.MIN_LIFETIME", 0.05)
+async def test_jwks_is_fetched_again_after_its_age(provider):
     provider.headers = {"Cache-Control": "public, max-age=0"}
-    remote = RemoteKeys(provider.url, timeout=0.5)
+    remote = RemoteKeys(provider.url, timeout=0.5, schedule=RefreshSchedule(min_lifetime=0.05))
     await remote.start()
     provider.body = jwks(NEW)
     await until(lambda: kids(remote) == ["new"])

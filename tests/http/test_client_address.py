@@ -2,7 +2,6 @@
 
 import pytest
 
-from tornado_app.http import client_address
 from tornado_app.http.client_address import FailureLimiter, TrustedProxies, rate_limit_key
 
 TRUSTED = ["10.0.0.0/8", "fd00::/8"]
@@ -83,9 +82,8 @@ def test_failure_limiter_has_a_sliding_window():
     assert failures.retry_after("a") == 0
 
 
-def test_failure_limiter_keeps_a_bounded_number_of_addresses(monkeypatch):
-    monkeypatch.setattr(client_address, "MAX_ADDRESSES", 10)
-    failures = FailureLimiter(1, 60)
+def test_failure_limiter_keeps_a_bounded_number_of_addresses():
+    failures = FailureLimiter(1, 60, max_addresses=10)
     for n in range(100):
         failures.record(f"10.0.0.{n}")
     assert len(failures._times) == 10

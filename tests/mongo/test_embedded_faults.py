@@ -147,7 +147,8 @@ async def test_start_in_an_unwritable_folder_reports_it(make_mongod, monkeypatch
     def refuse(*arguments):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(supervisor.DataDirectory, "_take_lock", refuse)  # root, who may run this, is refused nothing
+    # The error cannot be caused for real: root, who may run the tests, may write everywhere, and no disk is full.
+    monkeypatch.setattr(supervisor.DataDirectory, "_take_lock", refuse)
     with pytest.raises(StartupError, match=text):
         await make_mongod().start()
 

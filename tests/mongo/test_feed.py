@@ -376,6 +376,7 @@ async def test_feed_lag_counts_late_events_of_a_live_stream(mongo_database, monk
         async def opened(_feed):
             return stream
 
+        # The feed opens its stream by itself: only a stream that the test fills can be late and alive.
         monkeypatch.setattr(Feed, "_open", opened)
         monkeypatch.setattr(Stream, "try_next", lambda self: self.events.get())
         await stream.events.put(None)

@@ -1,4 +1,4 @@
-"""What ends in the service leaves nothing to the search for cyclic garbage, which therefore may come seldom."""
+"""Ended requests leave no cyclic garbage, so full collections may be rare; the policy runs them at its interval."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
-from tornado_app.runtime import gc_policy
+from tornado_app.runtime.gc_policy import run_gc_policy
 from tornado_app.runtime.tasks import cancel_and_wait
 
 TIMES = 5
@@ -155,16 +155,23 @@ def test_ended_requests_leave_no_reference_cycles(service, act):
     assert found(service) == []
 
 
-async def test_full_collections_run_at_their_scheduled_times_only(monkeypatch):
-    monkeypatch.setattr(gc_policy, "FULL_COLLECTION_INTERVAL", 0.01)
+async def test_full_collections_run_at_their_scheduled_times_only():
     gc.unfreeze()  # the collected tests, which tests/conftest.py froze
-    before, searches = gc.get_threshold(), []
-    monkeypatch.setattr(gc_policy, "_collect", lambda: searches.append(gc.get_threshold()))
-    task = asyncio.ensure_future(gc_policy.run_gc_policy())
-    await eventually(lambda: len(searches) > 2)
-    assert {(young, middle) for young, middle, _ in searches} == {before[:2]}
-    assert min(full for _, _, full in searches) > 1_000_000
-    assert gc.get_freeze_count()
+    before, thresholds = gc.get_threshold(), []
+
+    def record(phase, collection):
+        if phase == "start" and collection["generation"] == 2:
+            thresholds.append(gc.get_threshold())
+
+    task = asyncio.ensure_future(run_gc_policy(interval=0.01))
+    await eventually(gc.get_freeze_count)  # the first collection precedes it
+    gc.callbacks.append(record)
+    try:
+        await eventually(lambda: len(thresholds) > 2)
+    finally:
+        gc.callbacks.remove(record)
+    assert {(young, middle) for young, middle, _ in thresholds} == {before[:2]}
+    assert min(full for _, _, full in thresholds) > 1_000_000
     await cancel_and_wait(task)
     assert gc.get_threshold() == before
     assert not gc.get_freeze_count()

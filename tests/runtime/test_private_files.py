@@ -101,10 +101,10 @@ def test_generated_key_behind_a_symlink_is_refused(folder, tmp_path):
         ensure_secret(folder / "jwt.key")
 
 
-def _group(members, primary=()):
-    """Makes the group of the folder one of these members."""
-    users = [pwd.struct_passwd((name, "x", 7, 4_242, "", "", "")) for name in primary]
-    return grp.struct_group(("team", "x", 4_242, list(members))), users
+def _group(number, members, primary=()):
+    """A group with these members, and the users whose primary group it is."""
+    users = [pwd.struct_passwd((name, "x", 7, number, "", "", "")) for name in primary]
+    return grp.struct_group(("team", "x", number, list(members))), users
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,10 @@ def test_group_writable_folder_is_refused_if_the_group_has_other_members(
     def getgrgid(number):
         if members is None:
             raise KeyError
-        return _group(members, primary)[0]
+        return _group(number, members, primary)[0]
 
     monkeypatch.setattr(private_files.grp, "getgrgid", getgrgid)
-    monkeypatch.setattr(private_files.pwd, "getpwall", lambda: _group([], primary)[1])
-    monkeypatch.setattr(private_files, "_has_others", lambda group, real=private_files._has_others: real(4_242))
+    monkeypatch.setattr(private_files.pwd, "getpwall", lambda: _group(folder.stat().st_gid, [], primary)[1])
     folder.chmod(0o2775)
     if refused:
         assert "other users of group team can write to" in refusal(folder)

@@ -1,4 +1,4 @@
-"""Tasks that lose a cancellation end all the same, and a ticker keeps its average rate."""
+"""Tasks that swallow a cancellation end, and a ticker keeps its average rate."""
 
 import asyncio
 import gc
@@ -6,15 +6,12 @@ from itertools import pairwise
 
 import pytest
 
-from tornado_app.runtime import tasks
 from tornado_app.runtime.tasks import EARLY, Ticker, cancel_and_wait, jittered, run_until_first_exits
 
 INTERVAL = 0.1
 
 
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    monkeypatch.setattr(tasks, "CANCEL_INTERVAL", 0.01)
+CANCEL_INTERVAL = 0.01
 
 
 async def _deaf(times):
@@ -33,16 +30,16 @@ async def test_cancel_and_wait_ends_a_task_that_swallows_cancellations():
     done.set_result(None)
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await cancel_and_wait(deaf, done)
+        await cancel_and_wait(deaf, done, interval=CANCEL_INTERVAL)
     assert deaf.cancelled()
     assert not done.cancelled()
 
 
 async def test_run_until_first_exits_cancelled_ends_all_tasks():
-    both = asyncio.ensure_future(run_until_first_exits(_deaf(3), _deaf(0)))
+    both = asyncio.ensure_future(run_until_first_exits(_deaf(3), _deaf(0), cancel_interval=CANCEL_INTERVAL))
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await cancel_and_wait(both)
+        await cancel_and_wait(both, interval=CANCEL_INTERVAL)
     assert both.cancelled()
 
 
@@ -52,7 +49,7 @@ async def test_run_until_first_exits_raises_the_error_of_one_and_ends_the_other(
 
     with pytest.raises(OSError, match="gone"):
         async with asyncio.timeout(5):
-            await run_until_first_exits(_deaf(2), fail())
+            await run_until_first_exits(_deaf(2), fail(), cancel_interval=CANCEL_INTERVAL)
 
 
 async def test_error_during_a_cancellation_is_not_logged_by_asyncio(caplog):
@@ -62,10 +59,10 @@ async def test_error_during_a_cancellation_is_not_logged_by_asyncio(caplog):
         except asyncio.CancelledError:
             raise OSError("as a driver may") from None
 
-    both = asyncio.ensure_future(run_until_first_exits(fail(), _deaf(0)))
+    both = asyncio.ensure_future(run_until_first_exits(fail(), _deaf(0), cancel_interval=CANCEL_INTERVAL))
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await cancel_and_wait(both)
+        await cancel_and_wait(both, interval=CANCEL_INTERVAL)
     assert both.cancelled()
     del both
     gc.collect()

@@ -9,7 +9,6 @@ from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import Player, TopPlayers, standings
 from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.observability.metrics import Metrics
-from tornado_app.service import health as module
 from tornado_app.service.health import MAX_LAG, Health, Propagation
 
 
@@ -32,15 +31,14 @@ class Feed:
 class HealthHarness:
     def __init__(self):
         self.board, self.feed, self.metrics = Board(), Feed(), Metrics()
-        self.health = Health(self.board, self.feed, self.metrics)
+        self.health = Health(self.board, self.feed, self.metrics, ping_interval=0.01)
 
     def metric(self, name):
         return self.metrics.registry.get_sample_value(f"leaderboard_{name}")
 
 
 @pytest.fixture
-async def harness(monkeypatch):
-    monkeypatch.setattr(module, "PING_INTERVAL", 0.01)
+async def harness():
     harness = HealthHarness()
     running = asyncio.ensure_future(harness.health.run())
     yield harness

@@ -1,4 +1,4 @@
-"""A board that takes long to read is waited for while the database answers; where it does not, the start has failed."""
+"""The start waits for a slow board while the database answers, and fails if it does not."""
 
 import asyncio
 from types import SimpleNamespace
@@ -9,14 +9,13 @@ from tests.support.service import KEY
 from tests.support.wait import eventually
 from tornado_app.config import Config
 from tornado_app.core.errors import StartupError
-from tornado_app.service import service as app
+from tornado_app.service.service import Service
 
 
 @pytest.fixture
-def service(monkeypatch):
-    """A service whose board is read once the test says so, from a database that answers for as long as it says so."""
-    monkeypatch.setattr(app, "START_TIMEOUT", 0.02)
-    service = app.Service(Config(port=0, metrics_port=0, jwt_key=KEY))
+def service():
+    """A service whose board is read when the test sets `read`; the test decides whether the database answers."""
+    service = Service(Config(port=0, metrics_port=0, jwt_key=KEY), start_timeout=0.02)
     service.read = asyncio.Event()
     service.components = SimpleNamespace(
         board=SimpleNamespace(wait_ready=service.read.wait),

@@ -56,7 +56,7 @@ class Seen:
         self.events.put_nowait(("lost", reason))
 
 
-class Standin:
+class FakeServer:
     """A server in place of the service; what its socket sends and how it ends is up to the test."""
 
     def __init__(self):
@@ -91,15 +91,14 @@ class Standin:
 
 @pytest.fixture
 async def server():
-    server = Standin()
+    server = FakeServer()
     yield server
     await server.close()
 
 
-async def test_cut_connection_is_reopened_and_only_later_changes_are_new(server, monkeypatch):
-    monkeypatch.setattr(connection, "BACKOFF", 0.01)
+async def test_cut_connection_is_reopened_and_only_later_changes_are_new(server):
     seen = Seen()
-    task = asyncio.create_task(connection.follow(server.address, seen))
+    task = asyncio.create_task(connection.follow(server.address, seen, first_delay=0.01))
     try:
         async with asyncio.timeout(20):
             assert await seen.events.get() == ("update", [("ann", 50)])
@@ -118,8 +117,7 @@ async def test_cut_connection_is_reopened_and_only_later_changes_are_new(server,
         await asyncio.wait([task])
 
 
-async def test_first_connection_without_a_board_fails(server, monkeypatch):
-    monkeypatch.setattr(connection, "FIRST_ANSWER", 0.3)
+async def test_first_connection_without_a_board_fails(server):
     cases = {
         "ws://127.0.0.1:1/ws/leaderboard": "Connection refused; is the service running there?",
         f"ws://127.0.0.1:{server.port}/page/ws/leaderboard": r"it answers, but there is no leaderboard",
@@ -128,13 +126,13 @@ async def test_first_connection_without_a_board_fails(server, monkeypatch):
     }
     for address, reason in cases.items():
         with pytest.raises(StartupError, match=reason):
-            await connection.follow(address, Seen())
+            await connection.follow(address, Seen(), first_answer=0.3)
     server.greeting = ["hello"]
     with pytest.raises(StartupError, match="not those of a leaderboard"):
-        await connection.follow(server.address, Seen())
+        await connection.follow(server.address, Seen(), first_answer=0.3)
     server.greeting = []
     with pytest.raises(StartupError, match="sends no board"):
-        await connection.follow(server.address, Seen())
+        await connection.follow(server.address, Seen(), first_answer=0.3)
 
 
 async def test_server_without_the_protocol_is_refused():

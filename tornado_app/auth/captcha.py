@@ -52,11 +52,15 @@ _decode = msgspec.json.Decoder(_Result).decode
 class Captcha:
     """Verifies solved captchas at `url`; `secret` is the service's secret there."""
 
-    def __init__(self, url: str, secret: str) -> None:
+    def __init__(
+        self, url: str, secret: str, *, timeout: float = TIMEOUT, max_concurrent: int = MAX_CONCURRENT
+    ) -> None:
         self._url = url
         self._secret = secret
+        self._timeout = timeout
+        self._max_concurrent = max_concurrent
         # As many connections as concurrent checks, so that no check waits in the client's queue.
-        self._client = AsyncHTTPClient(force_instance=True, max_clients=MAX_CONCURRENT, max_body_size=MAX_RESPONSE)
+        self._client = AsyncHTTPClient(force_instance=True, max_clients=max_concurrent, max_body_size=MAX_RESPONSE)
         self._in_flight: Counter[str] = Counter()
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
 
@@ -87,7 +91,7 @@ class Captcha:
     @contextmanager
     def _slot(self, player: str) -> Iterator[None]:
         """Reserve one of the concurrent checks. Raises CaptchaUnavailable if none is free."""
-        if self._in_flight.total() >= MAX_CONCURRENT or self._in_flight[player] >= MAX_CONCURRENT_PER_PLAYER:
+        if self._in_flight.total() >= self._max_concurrent or self._in_flight[player] >= MAX_CONCURRENT_PER_PLAYER:
             detail = (
                 f"{self._in_flight.total()} checks are in progress, {self._in_flight[player]} of them for this player"
             )
@@ -107,8 +111,8 @@ class Captcha:
                 self._url,
                 method="POST",
                 body=form,
-                connect_timeout=TIMEOUT,
-                request_timeout=TIMEOUT,
+                connect_timeout=self._timeout,
+                request_timeout=self._timeout,
                 follow_redirects=False,
             )
             return _decode(answer.body)

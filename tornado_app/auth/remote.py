@@ -58,7 +58,9 @@ _log = logging.getLogger("leaderboard.auth")
 class RefreshSchedule:
     """Pure: when the next fetch is due, and whether an unknown key id may cause one. Times are seconds of any clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, first_retry: float = FIRST_RETRY, min_lifetime: float = MIN_LIFETIME) -> None:
+        self._first_retry = first_retry
+        self._min_lifetime = min_lifetime
         self.due = float("-inf")
         self._began = float("-inf")
         self._failures = 0
@@ -66,21 +68,21 @@ class RefreshSchedule:
     def began(self, now: float) -> None:
         """Record the start of a fetch."""
         self._began = now
-        self.due = max(self.due, now + FIRST_RETRY)
+        self.due = max(self.due, now + self._first_retry)
 
     def succeeded(self, now: float, age: float | None, spread: float) -> None:
         """Record a fetched set that is valid for `age` seconds.
 
         `spread` (0 to 1) shortens this by up to a tenth, so that many processes do not fetch at the same time.
         """
-        bounded = min(max(DEFAULT_LIFETIME if age is None else age, MIN_LIFETIME), MAX_LIFETIME)
+        bounded = min(max(DEFAULT_LIFETIME if age is None else age, self._min_lifetime), MAX_LIFETIME)
         self.due = now + bounded * (1 - spread / 10)
         self._failures = 0
 
     def failed(self, now: float) -> None:
         """Record a failed fetch."""
         self._failures += 1
-        self.due = now + backoff(self._failures, FIRST_RETRY, MIN_LIFETIME)
+        self.due = now + backoff(self._failures, self._first_retry, self._min_lifetime)
 
     def may_refresh(self, now: float) -> bool:
         """Whether an unknown key id may cause a fetch: none began within the last UNKNOWN_KID_INTERVAL seconds."""
@@ -122,6 +124,7 @@ class RemoteKeys:
         clock: Callable[[], float] = time.monotonic,
         timeout: float = TIMEOUT,
         patience: float = PATIENCE,
+        schedule: RefreshSchedule | None = None,
     ) -> None:
         self._url = url
         self._name = url.partition("?")[0]  # for the log: a query may contain a secret
@@ -130,7 +133,7 @@ class RemoteKeys:
         self._clock = clock
         self._timeout = timeout
         self._patience = patience
-        self._schedule = RefreshSchedule()
+        self._schedule = RefreshSchedule() if schedule is None else schedule
         self._keys = KeySet(())
         self._skipped = SkippedKeys()
         self._fetching: asyncio.Task[None] | None = None

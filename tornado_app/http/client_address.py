@@ -99,10 +99,18 @@ def rate_limit_key(address: str) -> str:
 class FailureLimiter:
     """Limits failures to `maximum` for each address in any `window` seconds."""
 
-    def __init__(self, maximum: int, window: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        maximum: int,
+        window: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        max_addresses: int = MAX_ADDRESSES,
+    ) -> None:
         self._maximum = maximum
         self._window = window
         self._clock = clock
+        self._max_addresses = max_addresses
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
     @property
@@ -122,7 +130,7 @@ class FailureLimiter:
         times = self._times.get(key)
         if times is None:
             times = self._times[key] = deque(maxlen=self._maximum)
-            if len(self._times) > MAX_ADDRESSES:
+            if len(self._times) > self._max_addresses:
                 self._times.popitem(last=False)
         else:
             self._times.move_to_end(key)

@@ -22,15 +22,15 @@ FULL_COLLECTION_INTERVAL = 3600.0
 _NEVER = 2**31 - 1
 
 
-async def run_gc_policy() -> None:
-    """Freeze the present objects, and run full collections at this interval only, until cancelled."""
+async def run_gc_policy(interval: float = FULL_COLLECTION_INTERVAL) -> None:
+    """Freeze the present objects, and run full collections only, `interval` seconds apart, until cancelled."""
     young = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(*young[:2], _NEVER)
     try:
         while True:
-            await asyncio.sleep(jittered(FULL_COLLECTION_INTERVAL, 0.75, 1.25))
+            await asyncio.sleep(jittered(interval, 0.75, 1.25))
             _collect()
     finally:
         gc.set_threshold(*young)

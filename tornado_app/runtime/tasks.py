@@ -28,7 +28,7 @@ def jittered(seconds: float, low: float = 0.5, high: float = 1.0) -> float:
     return seconds * random.uniform(low, high)  # noqa: S311  # not a secret
 
 
-async def cancel_and_wait(*tasks: asyncio.Future[Any], interval: float | None = None) -> None:
+async def cancel_and_wait(*tasks: asyncio.Future[Any], interval: float = CANCEL_INTERVAL) -> None:
     """Cancel the tasks, every `interval` seconds, until they have ended.
 
     A driver may lose a cancellation, or turn it into an error of its own; so does `asyncio.wait_for` of Python 3.11 if
@@ -40,14 +40,16 @@ async def cancel_and_wait(*tasks: asyncio.Future[Any], interval: float | None = 
         for task in left:
             task.cancel()
         try:
-            await asyncio.wait(left, timeout=CANCEL_INTERVAL if interval is None else interval)
+            await asyncio.wait(left, timeout=interval)
         except asyncio.CancelledError:
             cancelled = True
     if cancelled:
         raise asyncio.CancelledError
 
 
-async def run_until_first_exits(*coroutines: Coroutine[Any, Any, None]) -> None:
+async def run_until_first_exits(
+    *coroutines: Coroutine[Any, Any, None], cancel_interval: float = CANCEL_INTERVAL
+) -> None:
     """Run the coroutines concurrently until one ends or fails; then cancel the others. Raises its error."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     for task in tasks:
@@ -55,7 +57,7 @@ async def run_until_first_exits(*coroutines: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await cancel_and_wait(*tasks)
+        await cancel_and_wait(*tasks, interval=cancel_interval)
     errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
     if errors:
         raise errors[0]

@@ -17,13 +17,16 @@ MAX_LAG = 5.0
 """Maximum seconds that the change stream may be silent or behind the database while the process is ready."""
 
 PING_INTERVAL = 1.0
+"""Seconds between two checks of the database."""
+
 TICK = 0.1
 
 
 class Health:
     """Monitors the database, the feed and the event loop."""
 
-    def __init__(self, board: Board, feed: Feed, metrics: Metrics) -> None:
+    def __init__(self, board: Board, feed: Feed, metrics: Metrics, *, ping_interval: float = PING_INTERVAL) -> None:
+        self._ping_interval = ping_interval
         self._board = board
         self._feed = feed
         self._metrics = metrics
@@ -71,7 +74,7 @@ class Health:
                 self._answers = True
             except DatabaseError:
                 self._answers = False
-            await asyncio.sleep(PING_INTERVAL)
+            await asyncio.sleep(self._ping_interval)
 
     async def _watch_loop(self) -> None:
         loop = asyncio.get_running_loop()

@@ -66,6 +66,7 @@ class Service(ManagedService):
         demo: bool = False,
         extra_routes: Iterable[Route] = (),
         worker: WorkerContext | None = None,
+        start_timeout: float = START_TIMEOUT,
     ) -> None:
         super().__init__(config.drain_timeout)
         self.config = config
@@ -75,6 +76,7 @@ class Service(ManagedService):
         self.metrics_url = ""
         self._demo = demo
         self._worker = worker
+        self._start_timeout = start_timeout
         self._probes = ProbeEndpoints(self.metrics.registry, self.not_ready, self.refresh_metrics)
         self._extra_routes = [*self._probes.health_routes(), *extra_routes]
         self._server: HTTPServer | None = None
@@ -164,7 +166,7 @@ class Service(ManagedService):
         watched: list[asyncio.Future[Any]] = [reading, self.failed]
         try:
             while not any(future.done() for future in watched):
-                done, _ = await asyncio.wait(watched, timeout=START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(watched, timeout=self._start_timeout, return_when=asyncio.FIRST_COMPLETED)
                 if not done:
                     self._check_database(components.health)
         finally:
@@ -177,7 +179,7 @@ class Service(ManagedService):
         """Log that the board is still loading. Raises StartupError if the database does not answer."""
         why = " and ".join(health.reasons())
         if not health.database_answers:
-            raise StartupError(f"the board could not be read within {START_TIMEOUT:g} seconds: {why}")
+            raise StartupError(f"the board could not be read within {self._start_timeout:g} seconds: {why}")
         log.warning("board is still loading, not serving yet: %s", why)
 
     # -- the ports --------------------------------------------------------------------------------

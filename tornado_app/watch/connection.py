@@ -77,14 +77,20 @@ class Failure(Exception):
     """A failed or broken connection; the message completes a sentence."""
 
 
-async def follow(address: str, view: View) -> NoReturn:
-    """Update `view` until cancelled. Raises StartupError if the first connection sends no board."""
+async def follow(
+    address: str, view: View, *, first_answer: float = FIRST_ANSWER, first_delay: float = BACKOFF
+) -> NoReturn:
+    """Update `view` until cancelled. Raises StartupError if the first connection sends no board.
+
+    `first_answer`: seconds until a connection must be open, and send the board. `first_delay`: seconds before the first
+    reconnection.
+    """
     board = Board()
     failures, since = 0, 0.0
     while True:
         board.reconnected()
         try:
-            async with contextlib.aclosing(_messages(address)) as messages:
+            async with contextlib.aclosing(_messages(address, first_answer)) as messages:
                 async for message in messages:
                     changes = board.take(message)
                     if changes is not None:
@@ -99,15 +105,15 @@ async def follow(address: str, view: View) -> NoReturn:
         since = since or time.time()
         view.lost(since, reason)
         failures += 1
-        await asyncio.sleep(jittered(backoff(failures, BACKOFF, LONGEST_BACKOFF)))
+        await asyncio.sleep(jittered(backoff(failures, first_delay, LONGEST_BACKOFF)))
 
 
-async def _messages(address: str) -> AsyncGenerator[str | bytes]:
+async def _messages(address: str, first_answer: float) -> AsyncGenerator[str | bytes]:
     """The messages of one connection. Ends only by raising Failure."""
-    connection = await _connect(address)
+    connection = await _connect(address, first_answer)
     try:
         try:
-            async with asyncio.timeout(FIRST_ANSWER):
+            async with asyncio.timeout(first_answer):
                 message = await connection.read_message()
         except TimeoutError:
             raise Failure("it sends no board; is this the address of a leaderboard?") from None
@@ -119,10 +125,10 @@ async def _messages(address: str) -> AsyncGenerator[str | bytes]:
         connection.close()
 
 
-async def _connect(address: str) -> WebSocketClientConnection:
-    request = HTTPRequest(address, connect_timeout=FIRST_ANSWER, request_timeout=FIRST_ANSWER)
+async def _connect(address: str, first_answer: float) -> WebSocketClientConnection:
+    request = HTTPRequest(address, connect_timeout=first_answer, request_timeout=first_answer)
     try:
-        async with asyncio.timeout(FIRST_ANSWER + 1):
+        async with asyncio.timeout(first_answer + 1):
             return await websocket_connect(request, ping_interval=PING_INTERVAL, ping_timeout=PING_TIMEOUT)
     except TimeoutError:
         raise Failure("it does not answer") from None

@@ -94,7 +94,9 @@ def _reason(error: Exception, uri: str) -> str:
     return text
 
 
-async def check(client: Client, database: str, *, embedded: bool = False, seconds: float = TIMEOUT) -> None:
+async def check(
+    client: Client, database: str, *, embedded: bool = False, seconds: float = TIMEOUT, today: date | None = None
+) -> None:
     """Raises StartupError unless the server answers, accepts the user, has change streams, and is new enough.
 
     Warns of risky configurations. `embedded`: the service's own server, whose version the user did not choose.
@@ -111,7 +113,7 @@ async def check(client: Client, database: str, *, embedded: bool = False, second
     except PyMongoError as error:
         raise StartupError(explain(error, database)) from error
     if not embedded:
-        _warn_of_age(build, datetime.now(UTC).date())
+        _warn_of_age(build, today or datetime.now(UTC).date())
     if client.options.direct_connection and len(hello.get("hosts", ())) > 1:
         log.warning(
             "mongodb_uri: directConnection=true: the service does not follow a failover to another of %d members, "
