@@ -30,17 +30,17 @@ EXAMPLES = """examples:
   leaderboard database show --mongodb-uri-file /run/secrets/uri
       the owner that is recorded in the database
   leaderboard database release --database-owner games/arcade/5d0c0f7c-6f0c-4c35-9d5f-8f2d4a1b7c11
-      the next service that claims the database becomes its owner; end the old ones first
+      the next service that claims the database becomes its owner; stop the old ones first
   leaderboard database drop --database-owner games/arcade/5d0c0f7c-6f0c-4c35-9d5f-8f2d4a1b7c11
-      players, ledger and all else that the service keeps; collections of others stay
+      all collections of the service; other collections stay
 
-The exit code is 0 on success, 1 where MongoDB cannot be used, 2 where a setting is wrong, and 3 where nothing was
-changed because the database belongs to another installation."""
+The exit code is 0 on success, 1 if MongoDB cannot be used, 2 if a setting is wrong, and 3 if nothing was changed
+because the database belongs to another installation."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the actions and flags of `leaderboard database` to `parser`."""
-    parser.add_argument("action", choices=ACTIONS, help="what to do with the database")
+    parser.add_argument("action", choices=ACTIONS, help="the action")
     add_some_settings(parser, SETTINGS)
 
 

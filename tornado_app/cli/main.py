@@ -63,7 +63,7 @@ In a pipe or a file, and with TERM=dumb, it prints a line for each position that
 time, position, rank, score, user id and name, separated by tabs. A position that became empty has - in the last four.
 Messages about the connection go to standard error.
 
-A connection that breaks is made again, until the command is ended; the first one must work."""
+The first connection must succeed; when a later one breaks, the command reconnects until it is ended."""
 
 
 class Parser(argparse.ArgumentParser):
