@@ -103,7 +103,7 @@ def kept_with_namespace(leaderboard: LeaderboardView) -> Explanation:
 async def _job_progress(cluster: Cluster, leaderboard: LeaderboardView, path: str, job: Object) -> DropProgress:
     name = job["metadata"]["name"]
     if not _is_own_job(leaderboard, job):
-        return _not_dropped(f"a Job {name} of another owner exists; delete it")
+        return _not_dropped(f"a Job {name} of another owner exists; delete or rename it")
     ended = {row["type"]: row for row in job.get("status", {}).get("conditions", []) if row["status"] == "True"}
     job_pods = await cluster.list(Collection("v1", "pods", leaderboard.namespace)(), drop_labels(leaderboard))
     code, errors = pods.container_result(job_pods, CONTAINER)
@@ -116,7 +116,7 @@ async def _job_progress(cluster: Cluster, leaderboard: LeaderboardView, path: st
         return DropProgress(Explanation("DatabaseKept", f"The database is kept: {errors}"), done=True)
     if "Failed" not in ended and code is None:
         return _dropping(job, _pod_problem(job, job_pods, datetime.now(UTC)))
-    failure = ended.get("Failed", {}).get("message") or "it has no message"
+    failure = ended.get("Failed", {}).get("message") or "no message"
     text = f"the Job {name} failed: {failure}. Check `kubectl events --for job/{name}`"
     return _not_dropped(errors or text)
 
