@@ -11,7 +11,8 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from tests.attacks.attack_env import write
-from tests.support.forgery import NOW, Clock, claims, forge, signing
+from tests.support.clock import NOW, Clock
+from tests.support.forgery import claims, forge, signing
 from tests.support.frontends import WRITES
 from tests.support.wait import wait_until
 from tornado_app.auth import proofs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.forgery import Clock, claims, forge, signing
+from tests.support.clock import Clock
+from tests.support.forgery import claims, forge, signing
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.minting import mint
 from tornado_app.auth.tokens import TokenVerifier

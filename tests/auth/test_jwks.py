@@ -7,17 +7,8 @@ import re
 
 import pytest
 
-from tests.support.forgery import (
-    Clock,
-    b64,
-    claims,
-    ec_private_pem,
-    forge,
-    rsa_private_pem,
-    same_key,
-    signing,
-    signing_key,
-)
+from tests.support.clock import Clock
+from tests.support.forgery import b64, claims, ec_private_pem, forge, rsa_private_pem, same_key, signing, signing_key
 from tests.support.jwks import jwk, jwks
 from tornado_app.auth.jwks import SkippedKeys, parse_jwks
 from tornado_app.auth.key_loading import jwks_file

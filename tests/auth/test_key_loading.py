@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from tests.support.forgery import SECRET, Clock, claims, forge, public_pem, rsa_private_pem, signing
+from tests.support.clock import Clock
+from tests.support.forgery import SECRET, claims, forge, public_pem, rsa_private_pem, signing
 from tornado_app.auth.key_loading import MAX_BYTES, public_key_file, secret_file
 from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keys import signing_secret

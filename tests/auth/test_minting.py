@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from tests.support.forgery import NOW, SECRET, Clock, signing
+from tests.support.clock import NOW, Clock
+from tests.support.forgery import SECRET, signing
 from tornado_app.auth.key_parsing import UnusableKey
 from tornado_app.auth.keys import KeySet, signing_secret
 from tornado_app.auth.minting import ensure_secret, mint

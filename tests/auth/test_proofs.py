@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.forgery import NOW, SECRET, Clock, forge, public_der, rsa_private_pem, signing
+from tests.support.clock import NOW, Clock
+from tests.support.forgery import SECRET, forge, public_der, rsa_private_pem, signing
 from tests.support.forgery import claims as token_claims
 from tornado_app.auth.keys import KeySet, shared_keys, signing_secret
 from tornado_app.auth.proofs import Proof, ProofVerifier, bind, sign_action

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests.support.forgery import NOW, Clock, claims, forge, signing
+from tests.support.clock import NOW, Clock
+from tests.support.forgery import claims, forge, signing
 from tornado_app.auth.keys import KeySet
 from tornado_app.auth.proofs import TYPE, ProofVerifier
 from tornado_app.auth.tokens import TokenVerifier

@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from tests.auth.provider import Provider, until
-from tests.support.forgery import Clock, claims, forge, signing
+from tests.support.clock import Clock
+from tests.support.forgery import claims, forge, signing
 from tests.support.jwks import jwk, jwks
 from tornado_app.auth.key_loading import MAX_BYTES
 from tornado_app.auth.keys import KeySet

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jose import jwe
 
+from tests.support.clock import NOW, Clock
 from tests.support.forgery import (
-    NOW,
     SECRET,
-    Clock,
     as_json,
     b64,
     claims,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.forgery import NOW, Clock, claims, forge, signing
+from tests.support.clock import NOW, Clock
+from tests.support.forgery import claims, forge, signing
 from tests.support.subjects import SUBJECTS
 from tornado_app.auth.keys import KeySet, SigningKey, VerificationKey
 from tornado_app.auth.minting import mint

@@ -2,22 +2,16 @@
 
 import pytest
 
+from tests.support.clock import Clock
 from tornado_app.core.abuse import AbuseDetector, AbuseRule, Thresholds
 from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, RateLimited, SuspiciousActivity
 
 LIMITS = Thresholds(window=60, refused_proofs=3, replays=4, jump=10, history=5)
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture

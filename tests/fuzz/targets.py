@@ -22,7 +22,8 @@ import msgspec
 from tornado.http1connection import HTTP1Connection, parse_int
 from tornado.httputil import HTTPHeaders, parse_request_start_line
 
-from tests.support.forgery import NOW, SECRET, Clock, b64, signing
+from tests.support.clock import NOW, Clock
+from tests.support.forgery import SECRET, b64, signing
 from tornado_app.api.frontends import a, b, c, d, e
 from tornado_app.api.rest import moderation, players
 from tornado_app.api.schema import Decoder

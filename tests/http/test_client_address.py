@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.clock import Clock
 from tornado_app.http.client_address import FailureLimiter, TrustedProxies, rate_limit_key
 
 TRUSTED = ["10.0.0.0/8", "fd00::/8"]
@@ -62,15 +63,8 @@ def test_rate_limit_key_of_an_ipv6_network_is_one(address, counted):
     assert rate_limit_key(address) == counted
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
 def test_failure_limiter_has_a_sliding_window():
-    clock = Clock()
+    clock = Clock(100.0)
     failures = FailureLimiter(3, 60, clock=clock)
     for _ in range(3):
         assert failures.retry_after("a") == 0

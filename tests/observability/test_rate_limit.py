@@ -8,19 +8,13 @@ import pytest
 
 from leaderboard_logs import setup
 from leaderboard_logs.rate_limit import MAX_AUDIT_REFUSALS, MAX_LINES, MAX_PER_CLIENT, RateLimitFilter
+from tests.support.clock import Clock
 from tornado_app.observability import logs
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

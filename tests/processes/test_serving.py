@@ -4,17 +4,15 @@ import contextlib
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import threading
-import urllib.request
 from itertools import count, pairwise
 
 import pytest
 from websockets.sync.client import connect
 
-from tests.support.certificates import write_pair
+from tests.support.certificates import start_with_tls
 from tests.support.command import need_mongod
 from tests.support.processes import alive, wait_for_both_processes, wait_for_restarts, workers
 from tests.support.service import token
@@ -178,22 +176,16 @@ def test_hanging_process_delays_neither_a_scrape_nor_the_shutdown(start, mongo_d
 
 
 @pytest.mark.long
-def test_processes_serve_tls_and_renew_the_certificate(start, mongo_database, tmp_path):
+def test_processes_serve_tls(start, mongo_database, tmp_path):
     uri, name = mongo_database
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    write_pair(cert, key, 1)
-    service = start("--tls-cert-file", str(cert), "--tls-key-file", str(key), uri=uri, database=name)
-    assert service.url.startswith("https://")
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    tls = start_with_tls(start, tmp_path, uri=uri, database=name)
     seen = set()
 
-    def another():
-        with urllib.request.urlopen(f"{service.url}/healthz", context=context) as answer:
-            seen.add(answer.headers["X-Request-Id"].partition("-")[0])
+    def both_serve():
+        seen.add(tls.request("/healthz").headers["X-Request-Id"].partition("-")[0])
         return len(seen) == 2
 
-    wait_until(another, what="both processes serve HTTPS")
+    wait_until(both_serve, what="both processes serve HTTPS")
 
 
 @pytest.mark.long

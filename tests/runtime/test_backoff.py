@@ -1,16 +1,9 @@
 """How the delays between retries and restarts grow."""
 
+from tests.support.clock import Clock
 from tornado_app.runtime.backoff import RestartBackoff, backoff
 
 FIRST, MAXIMUM, STABLE = 0.1, 30.0, 30.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def crashes(restarts: RestartBackoff, clock: Clock, *lives: float) -> list[float]:
@@ -30,7 +23,7 @@ def test_backoff_doubles_up_to_the_maximum():
 
 
 def test_restart_backoff_doubles_up_to_the_maximum():
-    clock = Clock()
+    clock = Clock(100.0)
     delays = crashes(RestartBackoff(FIRST, MAXIMUM, stable=STABLE, clock=clock), clock, *[1.0] * 12)
     assert delays[:4] == [FIRST, 2 * FIRST, 4 * FIRST, 8 * FIRST]
     assert delays[-2:] == [MAXIMUM, MAXIMUM]
@@ -38,7 +31,7 @@ def test_restart_backoff_doubles_up_to_the_maximum():
 
 
 def test_restart_backoff_is_reset_by_a_stable_run_only():
-    clock = Clock()
+    clock = Clock(100.0)
     restarts = RestartBackoff(FIRST, MAXIMUM, stable=STABLE, clock=clock)
     crashes(restarts, clock, *[0.1] * 5)
     assert crashes(restarts, clock, STABLE - 0.001) == [32 * FIRST]
@@ -48,7 +41,7 @@ def test_restart_backoff_is_reset_by_a_stable_run_only():
 
 
 def test_restart_backoff_does_not_count_delays_as_run_time():
-    clock = Clock()
+    clock = Clock(100.0)
     restarts = RestartBackoff(FIRST, MAXIMUM, stable=STABLE, clock=clock)
     crashes(restarts, clock, *[0.1] * 12)
     assert crashes(restarts, clock, 0.1) == [MAXIMUM]

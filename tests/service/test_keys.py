@@ -8,16 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forgery import (
-    Clock,
-    claims,
-    ec_private_pem,
-    forge,
-    public_pem,
-    rsa_private_pem,
-    signing,
-    signing_key,
-)
+from tests.support.clock import Clock
+from tests.support.forgery import claims, ec_private_pem, forge, public_pem, rsa_private_pem, signing, signing_key
 from tests.support.jwks import jwks
 from tornado_app.auth.keys import KeySet, signing_secret
 from tornado_app.auth.proofs import sign_action

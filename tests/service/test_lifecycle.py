@@ -6,12 +6,11 @@ import ssl
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
+from urllib.parse import urlsplit
 
 from websockets.sync.client import connect
 
-from tests.support.certificates import write_pair
+from tests.support.certificates import start_with_tls, write_pair
 from tests.support.service import KEY, token
 from tests.support.wait import wait_until
 
@@ -84,18 +83,12 @@ def test_readiness_is_false_while_draining(start, mongo_database):
 
 def test_service_serves_tls_and_renews_the_certificate(start, mongo_database, tmp_path):
     uri, name = mongo_database
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    write_pair(cert, key, 1)
-    service = start("--tls-cert-file", str(cert), "--tls-key-file", str(key), uri=uri, database=name)
-    assert service.url.startswith("https://")
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with urllib.request.urlopen(f"{service.url}/healthz", context=context) as answer:
-        assert answer.status == 200
-    place = service.url.removeprefix("https://").split(":")
-    address = (place[0], int(place[1]))
+    tls = start_with_tls(start, tmp_path, uri=uri, database=name)
+    assert tls.request("/healthz").status == 200
+    url = urlsplit(tls.service.url)
+    address = (url.hostname, url.port)
     before = ssl.get_server_certificate(address)
-    write_pair(cert, key, 2)
+    write_pair(tls.certificate, tls.key, 2)
     wait_until(lambda: ssl.get_server_certificate(address) != before, 15, "the new certificate")
 
 

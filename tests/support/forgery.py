@@ -12,21 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jose import jwk
 from jose.backends.base import Key
 
+from tests.support.clock import NOW
 from tornado_app.auth.keys import SigningKey, VerificationKey, public_key, signing_secret
 
 SECRET = "a-secret-of-the-tests-0123456789-abcdefghijklmnop"
-NOW = 1_800_000_000.0
-"""What the tests' clock shows, in seconds since the epoch."""
-
-
-class Clock:
-    """A clock that stands until it is set."""
-
-    def __init__(self, now: float = NOW) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def rsa_private_pem(bits: int = 2048, number: int = 0) -> bytes:
