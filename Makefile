@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 py
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo yes),$(name))))
 VENV ?= .venv
 ARGS ?=
-WORKERS ?= 3
+WORKERS ?= $(if $(filter test-rest,$(MAKECMDGOALS)),2,3)
 
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -29,15 +29,14 @@ run: $(VENV)/.run ## set everything up and start the demo: a database, players, 
 observe: $(VENV)/.run ## beside `make run`: a Prometheus with the rules; alerts and graphs in your browser
 	@exec $(BIN)/python -m dashboards.observe $(ARGS)
 
-test: lint ## set everything up, check style, types and layers, and run the tests; nine minutes on two cores
+test: lint ## set everything up, check style, types and layers, and run the tests; five minutes on two cores
 	$(PYTEST) $(if $(findstring tests/,$(ARGS)),,-m "not long") $(ARGS)
 
 test-all: ## run everything: `make test`, then `make test-rest`; half an hour
 	@$(MAKE) test
 	@$(MAKE) test-rest
 
-test-rest: $(VENV)/.dev cluster ## run the long tests: Kubernetes, clients, attacks, faults; the node if root; Grafana
-if built
+test-rest: $(VENV)/.dev cluster ## run the long tests: Kubernetes, clients, attacks, faults; the node as root; Grafana if built
 	$(PYTEST) -m "long and not compose and not grafana and not node and not slow" $(ARGS)
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) test-node ARGS=; else echo 'Not run, as it needs root: make test-node'; fi
 	@if $(BIN)/python -c 'from tests.grafana.build import home; home()' 2>/dev/null; then $(MAKE) test-grafana ARGS=; \
