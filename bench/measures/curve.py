@@ -30,15 +30,15 @@ def run(bench: Bench) -> Report:
     connections = bench.pick(CONNECTIONS, 8)
     with bench.stage() as stage:
         players = bench.pick(30_000, 1500)
-        ours = bench.played(stage.service(players), players)
+        service = bench.played(stage.service(players), players)
         for _ in range(bench.rounds):
-            full = bench.write(ours, connections=connections)
+            full = bench.write(service, connections=connections)
             if not report.saw(full):
                 continue
             capacity = full.raw["per_second"]
             report.add("closed loop", rate=capacity, **_latencies(full))
             for part in PARTS:
-                result = bench.write(ours, connections=connections, rate=capacity * bench.pick(part, part / 5))
+                result = bench.write(service, connections=connections, rate=capacity * bench.pick(part, part / 5))
                 if report.saw(result):
                     figures = {"rate": result.raw["per_second"], "late": result.latency("p99", "sent_late_ms")}
                     report.add(f"{part:.0%} of capacity", **figures, **_latencies(result))

@@ -18,14 +18,14 @@ COLUMNS = (
     Column("connect", "sockets opened a second", 0),
 )
 
-OURS, BARE = "this service", "Tornado's WebSocketHandler"
+SERVICE, BARE = "this service", "Tornado's WebSocketHandler"
 
 
 def run(bench: Bench) -> Report:
     """Alternating."""
     sockets, ping = bench.pick((10_000, 5.0), (20, 0.3))
-    report = Report("Idle sockets", HOW, COLUMNS, [Target("memory, at most 16 KiB a socket", OURS, "kib", 16.0)])
-    for _, name in bench.turns([OURS, BARE]):
+    report = Report("Idle sockets", HOW, COLUMNS, [Target("memory, at most 16 KiB a socket", SERVICE, "kib", 16.0)])
+    for _, name in bench.turns([SERVICE, BARE]):
         with bench.stage() as stage:
             system = _start(stage, name, ping)
             result = bench.watch(system, subscribers=sockets, rate=0, players=1, seconds=max(bench.seconds, ping))
@@ -41,4 +41,4 @@ def run(bench: Bench) -> Report:
 
 
 def _start(stage: Stage, name: str, ping: float) -> System:
-    return stage.service(10, flags=("--ping-interval", f"{ping:g}s")) if name == OURS else stage.bare(ping=ping)
+    return stage.service(10, flags=("--ping-interval", f"{ping:g}s")) if name == SERVICE else stage.bare(ping=ping)

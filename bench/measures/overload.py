@@ -40,12 +40,12 @@ def run(bench: Bench) -> Report:
     report = Report("Overload", HOW, COLUMNS, targets)
     long = replace(bench, seconds=bench.pick(max(SECONDS, bench.seconds), bench.seconds))
     with bench.stage() as stage:
-        ours = stage.service(bench.pick(60_000, 600))
+        service = stage.service(bench.pick(60_000, 600))
         for _ in range(bench.rounds):
             for connections in crowds:
-                full = bench.write(ours, connections=bench.pick(CAPACITY_CONNECTIONS, 8))
+                full = bench.write(service, connections=bench.pick(CAPACITY_CONNECTIONS, 8))
                 capacity = full.raw["per_second"]
-                result = long.write(ours, connections=connections, rate=TIMES * capacity, refusals=True)
+                result = long.write(service, connections=connections, rate=TIMES * capacity, refusals=True)
                 if not report.saw(full, result):
                     continue
                 accepted = result.raw["took"] / result.raw["seconds"]

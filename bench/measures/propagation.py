@@ -33,9 +33,9 @@ def run(bench: Bench) -> Report:
     targets = [Target("p99 to all, at most the interval + 50 ms", pushed, "all99", INTERVAL_MS + 50)]
     report = Report("From a write to everybody", HOW, COLUMNS, targets)
     with bench.stage() as stage:
-        ours = stage.service(players)
+        service = stage.service(players)
         for _, (name, count, path) in bench.turns([(pushed, sockets, None), (polled, pollers, PATH)]):
-            result = bench.watch(ours, subscribers=count, rate=rate, players=players, poll=path)
+            result = bench.watch(service, subscribers=count, rate=rate, players=players, poll=path)
             if not report.saw(result):
                 continue
             share = result.raw["cpu_seconds"]["server"] / result.raw["seconds"]

@@ -35,7 +35,7 @@ COLUMNS = (
 )
 
 MILLION = 1_000_000
-OURS, MONGODB, REDIS, START = "in the service", "count_documents", "Redis ZREVRANK", "start to ready"
+SERVICE, MONGODB, REDIS, START = "in the service", "count_documents", "Redis ZREVRANK", "start to ready"
 MONGODB_ASKED, REDIS_ASKED = 20, 2000
 
 
@@ -44,7 +44,7 @@ def run(bench: Bench) -> Report:
     sizes = bench.pick((10_000, MILLION, 10 * MILLION), (1000, 10_000))
     large = bench.pick(MILLION, 1000)
     targets = [
-        Target(f"rank at {sizes[-1]:,}, at most 20 µs", row(OURS, sizes[-1]), "rank", 20.0),
+        Target(f"rank at {sizes[-1]:,}, at most 20 µs", row(SERVICE, sizes[-1]), "rank", 20.0),
         Target(f"start to ready at {large:,}, at most 3 s", row(START, large), "build", 3.0),
     ]
     report = Report("Ranks", HOW, COLUMNS, targets)
@@ -71,8 +71,8 @@ def _ours(bench: Bench, report: Report, size: int) -> None:
     if found["wrong"]:
         raise Failed(f"{found['wrong']} ranks among {size:,} players were wrong")
     for rank, move in zip(found["rank_us"], found["move_us"], strict=True):
-        report.add(row(OURS, size), rank=rank, move=move)
-    report.add(row(OURS, size), mib=found["mib"], build=found["build_seconds"])
+        report.add(row(SERVICE, size), rank=rank, move=move)
+    report.add(row(SERVICE, size), mib=found["mib"], build=found["build_seconds"])
 
 
 def _redis(bench: Bench, report: Report, size: int) -> None:

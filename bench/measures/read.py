@@ -18,7 +18,7 @@ COLUMNS = (
     Column("p99", "p99 ms", 2),
 )
 
-OURS, BARE = "this service", "bare Tornado handler"
+SERVICE, BARE = "this service", "bare Tornado handler"
 PATH = "/api/top-scores"
 PLAYERS = 100
 RATE, SMOKE_RATE = 15_000.0, 200.0
@@ -28,19 +28,19 @@ RATE, SMOKE_RATE = 15_000.0, 200.0
 def run(bench: Bench) -> Report:
     """Alternating."""
     connections = bench.pick(YARDSTICK_CONNECTIONS, 4)
-    report = Report("Reading the top 10", HOW, COLUMNS, [Target("CPU, at most 1.2 U", OURS, "units", 1.2)])
+    report = Report("Reading the top 10", HOW, COLUMNS, [Target("CPU, at most 1.2 U", SERVICE, "units", 1.2)])
     with bench.stage() as stage:
-        ours = stage.service(PLAYERS)
+        service = stage.service(PLAYERS)
         bare = stage.bare()
         found = {}
         rate = bench.pick(RATE, SMOKE_RATE)
-        for number, (system, path, wanted) in bench.turns([(ours, PATH, rate), (bare, "/", 0.0)]):
+        for number, (system, path, wanted) in bench.turns([(service, PATH, rate), (bare, "/", 0.0)]):
             found[number, path] = bench.read(system, path, connections=connections, rate=wanted)
         for number in range(bench.rounds):
             mine, theirs = found[number, PATH], found[number, "/"]
             if not report.saw(mine, theirs):
                 continue
-            for name, result in ((OURS, mine), (BARE, theirs)):
+            for name, result in ((SERVICE, mine), (BARE, theirs)):
                 cpu = result.group_cpu_us("server")
                 report.add(
                     name, per_second=result.raw["per_second"], cpu=cpu, units=ratio(cpu, theirs.group_cpu_us("server")),

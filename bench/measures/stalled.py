@@ -20,7 +20,7 @@ COLUMNS = (
     Column("cut", "cut off", 0),
 )
 
-OURS, NAIVE = "this service", "write_message to each"
+SERVICE, NAIVE = "this service", "write_message to each"
 NAME = "名" * 60
 PLAYERS = 200
 RATE = 10.0
@@ -31,13 +31,13 @@ def run(bench: Bench) -> Report:
     """Each with and without, once: it is the longest benchmark."""
     readers, stalled = bench.pick((1000, 50), (20, 2))
     seconds = bench.seconds if bench.smoke or bench.seconds >= LONG else bench.seconds * LONGER
-    mine, relation = f"{OURS}, {stalled} stalled", f"{OURS}, with ÷ without"
+    mine, relation = f"{SERVICE}, {stalled} stalled", f"{SERVICE}, with ÷ without"
     targets = [
         Target("RSS grows by at most 10%", mine, "growth", 10.0),
         Target("p99 of the readers, at most 1.2 × without", relation, "p99", 1.2),
     ]
     report = Report("Stalled readers", HOW, COLUMNS, targets)
-    for name in (OURS, NAIVE):
+    for name in (SERVICE, NAIVE):
         for count in (0, stalled):
             with bench.stage() as stage:
                 system = _start(stage, name)
@@ -50,11 +50,11 @@ def run(bench: Bench) -> Report:
                     f"{name}, {count} stalled", growth=(result.raw["rss_bytes"]["server"] / before - 1) * 100,
                     p50=result.latency("p50"), p99=result.latency("p99"), cut=result.raw["stalled_cut_off"],
                 )  # fmt: skip
-    report.add(relation, p99=ratio(report.median(mine, "p99"), report.median(f"{OURS}, 0 stalled", "p99")))
+    report.add(relation, p99=ratio(report.median(mine, "p99"), report.median(f"{SERVICE}, 0 stalled", "p99")))
     return report
 
 
 def _start(stage: Stage, name: str) -> System:
-    if name == OURS:
+    if name == SERVICE:
         return stage.service(PLAYERS, name=NAME)
     return stage.broadcaster(NAIVE, "write_message", PLAYERS, NAME)

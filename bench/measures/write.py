@@ -26,7 +26,7 @@ COLUMNS = (
     Column("ratio", "× naive"),
 )
 
-OURS, NAIVE = "this service", "naive"
+SERVICE, NAIVE = "this service", "naive"
 ONE, SOME, MANY = 1, 64, 256
 RATE_OF_ONE = 50.0
 
@@ -39,7 +39,7 @@ def run(bench: Bench) -> Report:
     with bench.stage() as stage:
         bare = stage.bare()
         systems = {
-            OURS: bench.played(stage.service(players), players),
+            SERVICE: bench.played(stage.service(players), players),
             NAIVE: bench.played(stage.naive(players), players),
         }
         found: dict[tuple[int, str, int], Result] = {}
@@ -50,16 +50,16 @@ def run(bench: Bench) -> Report:
             found[number, name, ONE] = bench.write(system, connections=ONE, rate=RATE_OF_ONE)
         for number, unit in enumerate(units):
             for count in (*connections, ONE):
-                _add(report, unit, count, found[number, OURS, count], found[number, NAIVE, count])
+                _add(report, unit, count, found[number, SERVICE, count], found[number, NAIVE, count])
     report.notes.append(f"U: {min(units):.0f} to {max(units):.0f} µs")
     return report
 
 
-def _add(report: Report, unit: float, count: int, ours: Result, naive: Result) -> None:
+def _add(report: Report, unit: float, count: int, service: Result, naive: Result) -> None:
     """A round's figures, unless one of the two is void: a ratio needs both."""
-    if not report.saw(ours, naive):
+    if not report.saw(service, naive):
         return
-    for name, result, other in ((OURS, ours, naive), (NAIVE, naive, naive)):
+    for name, result, other in ((SERVICE, service, naive), (NAIVE, naive, naive)):
         figures = {
             "server": result.group_cpu_us("server"),
             "mongod": result.group_cpu_us("mongod"),
@@ -83,8 +83,8 @@ def row(name: str, count: int) -> str:
 def _targets(connections: tuple[int, ...]) -> list[Target]:
     found = []
     for count in connections:
-        mine = row(OURS, count)
+        mine = row(SERVICE, count)
         found.append(Target(f"CPU at {count} connections, at most 2.2 U", mine, "units", 2.2))
         found.append(Target(f"updates/s at {count} connections, at least 4 × naive", mine, "ratio", 4.0, least=True))
-    found.append(Target("p50 of one connection, at most 1.2 × naive", row(OURS, ONE), "ratio", 1.2))
+    found.append(Target("p50 of one connection, at most 1.2 × naive", row(SERVICE, ONE), "ratio", 1.2))
     return found

@@ -1,4 +1,4 @@
-"""The simulated players: each scores over HTTP like any client, at its own pace."""
+"""The simulated players: each scores over HTTP like any client, at its own interval."""
 
 # ruff: noqa: S311 - randomness of a game, not cryptography
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger("leaderboard.demo")
 FIRST_ROUND_SECONDS = 3.0
 """Seconds in which all bots score for the first time."""
 
-MIN_PACE, MAX_PACE = 2.0, 20.0
+MIN_INTERVAL, MAX_INTERVAL = 2.0, 20.0
 """Bounds of the seconds between two moves of the fastest bot, whatever the rate limit is."""
 
 MAX_MOVES_PER_SECOND = 100.0
@@ -40,13 +40,13 @@ CLOSE_SECONDS = 1.0
 
 
 class Bot:
-    """A simulated player. `pace`: mean seconds between two moves; `rests_until`: it makes no moves before this time."""
+    """A simulated player. `interval`: mean seconds between two moves; `rests_until`: no moves before this time."""
 
-    __slots__ = ("pace", "persona", "renew_at", "rests_until", "score", "token")
+    __slots__ = ("interval", "persona", "renew_at", "rests_until", "score", "token")
 
-    def __init__(self, persona: Persona, pace: float) -> None:
+    def __init__(self, persona: Persona, interval: float) -> None:
         self.persona = persona
-        self.pace = pace
+        self.interval = interval
         self.score = 0
         self.rests_until = 0.0
         self.token = ""
@@ -76,7 +76,9 @@ class Bots:
         self._weights = [1 / points for points in actions.values()]
         self._max_points = max_points
         self._dice = random.Random()
-        self._players = [Bot(persona, pace) for persona, pace in zip(personas, _paces(personas, limit), strict=True)]
+        self._players = [
+            Bot(persona, interval) for persona, interval in zip(personas, _intervals(personas, limit), strict=True)
+        ]
         self._top_score = 0
         self._moves: set[asyncio.Task[None]] = set()
         self._logged: set[str] = set()
@@ -105,7 +107,7 @@ class Bots:
             at, number = due[0]
             await asyncio.sleep(at - time.monotonic())
             player = self._players[number]
-            heapq.heapreplace(due, (time.monotonic() + player.pace * self._dice.uniform(0.2, 1.8), number))
+            heapq.heapreplace(due, (time.monotonic() + player.interval * self._dice.uniform(0.2, 1.8), number))
             if player.rests_until <= time.monotonic():
                 turn = asyncio.create_task(self._move(client, player))
                 self._moves.add(turn)
@@ -166,9 +168,9 @@ def _seconds(text: str | None) -> float:
     return float(text) if text and text.isdecimal() else 1.0
 
 
-def _paces(personas: list[Persona], limit: RateLimit) -> list[float]:
+def _intervals(personas: list[Persona], limit: RateLimit) -> list[float]:
     """The mean seconds between two moves of each bot; the fastest stays just within the rate limit."""
-    fastest = min(max(limit.window / limit.updates, MIN_PACE), MAX_PACE)
-    paces = [fastest * random.Random(persona.user_id).uniform(1.1, 2.5) for persona in personas]
-    busy = sum(1 / pace for pace in paces)
-    return [pace * max(1.0, busy / MAX_MOVES_PER_SECOND) for pace in paces]
+    fastest = min(max(limit.window / limit.updates, MIN_INTERVAL), MAX_INTERVAL)
+    intervals = [fastest * random.Random(persona.user_id).uniform(1.1, 2.5) for persona in personas]
+    busy = sum(1 / interval for interval in intervals)
+    return [interval * max(1.0, busy / MAX_MOVES_PER_SECOND) for interval in intervals]

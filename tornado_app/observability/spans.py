@@ -238,6 +238,6 @@ def _result(answer: asyncio.Future[Receipt]) -> str:
 
 def _resource() -> Resource:
     """The resource attributes of the environment, with a default name and version."""
-    ours = {SERVICE_NAME: "leaderboard", SERVICE_VERSION: __version__}
+    defaults = {SERVICE_NAME: "leaderboard", SERVICE_VERSION: __version__}
     given = OTELResourceDetector().detect().attributes
-    return Resource.create({name: value for name, value in ours.items() if name not in given})
+    return Resource.create({name: value for name, value in defaults.items() if name not in given})

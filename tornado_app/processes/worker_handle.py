@@ -60,17 +60,17 @@ class WorkerHandle:
 
         It has its own session, so that only the supervisor receives Ctrl-C.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = parent_death.command(*_python(), "-m", _WORKER, str(theirs.fileno()))
+        own_end, worker_end = socket.socketpair()
+        with worker_end:
+            command = parent_death.command(*_python(), "-m", _WORKER, str(worker_end.fileno()))
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *command, stdin=asyncio.subprocess.PIPE, pass_fds=[theirs.fileno()], start_new_session=True
+                    *command, stdin=asyncio.subprocess.PIPE, pass_fds=[worker_end.fileno()], start_new_session=True
                 )
             except OSError:
-                ours.close()
+                own_end.close()
                 raise
-        channel = await Channel.from_socket(ours)
+        channel = await Channel.from_socket(own_end)
         channel.send(start)
         return cls(process, channel)
 

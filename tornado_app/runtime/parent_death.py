@@ -48,13 +48,13 @@ def _set_parent_death_signal() -> None:
 
 def _fork_watcher() -> None:
     """On other kernels: fork a watcher that reads the parent's pipe to its end, and then kills this process."""
-    us = os.getpid()
+    program = os.getpid()
     if os.fork() > 0:
         return
     while os.read(0, 1):
         pass
-    if os.getppid() == us:  # otherwise the program has ended, and its pid may be reused
-        os.kill(us, signal.SIGKILL)
+    if os.getppid() == program:  # otherwise the program has ended, and its pid may be reused
+        os.kill(program, signal.SIGKILL)
     os._exit(0)
 
 

@@ -118,24 +118,24 @@ class Mongod:
         -9`.
         """
         command = parent_death.command(*_command(find_binary(), folder, port, log.path, cache_gb))
-        held, ours = os.pipe()
+        child_end, parent_end = os.pipe()
         output: int | None = None
         try:
             output = log.open()
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=held, stdout=output, stderr=output, start_new_session=True
+                *command, stdin=child_end, stdout=output, stderr=output, start_new_session=True
             )
         except OSError as error:
-            os.close(ours)
+            os.close(parent_end)
             raise StartupError(f"mongod cannot be started: {error.strerror or error}") from error
         except BaseException:
-            os.close(ours)
+            os.close(parent_end)
             raise
         finally:
-            os.close(held)
+            os.close(child_end)
             if output is not None:
                 os.close(output)
-        return cls(process, ours, log, log_check_seconds=log_check_seconds)
+        return cls(process, parent_end, log, log_check_seconds=log_check_seconds)
 
     @property
     def code(self) -> int | None:
