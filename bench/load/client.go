@@ -19,7 +19,7 @@ const (
 	answerTimeout = 30 * time.Second
 )
 
-// target is what is asked for, over and over.
+// target is the repeated request.
 type target struct {
 	host, method  string
 	path, headers template
@@ -58,7 +58,7 @@ func (f *targetFlags) target() (*target, error) {
 	return &target{host, *f.method, parse("/" + path), parse(lines), parse(*f.body), players}, nil
 }
 
-// client is one keep-alive connection: far cheaper than net/http, and enough for servers that are known.
+// client is one keep-alive connection: far cheaper than net/http, and sufficient for the measured servers.
 type client struct {
 	target    *target
 	wire      net.Conn
@@ -68,7 +68,7 @@ type client struct {
 	keep      bool
 }
 
-// do sends request number seq; the status of its answer.
+// do sends request number seq, and returns the status of its answer.
 func (c *client) do(seq int64) (int, error) {
 	c.render(seq)
 	if c.wire == nil {
@@ -121,7 +121,7 @@ func (c *client) render(seq int64) {
 	c.out = append(out, c.body...)
 }
 
-// read takes one answer, which must tell its length; a chunked one is an error.
+// read reads one answer, which must state its length; a chunked one is an error.
 func (c *client) read() (int, error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {

@@ -40,7 +40,7 @@ func (o *outcome) merge(other *outcome) {
 	}
 }
 
-// schedule hands out the turns: at once in a closed loop, at their time in an open one.
+// schedule gives out the turns: at once in a closed loop, at their time in an open one.
 type schedule struct {
 	rate              float64
 	start, begin, end time.Time
@@ -51,7 +51,7 @@ func newSchedule(rate float64, warmup, measured time.Duration) *schedule {
 	start := time.Now()
 	s := &schedule{rate: rate, start: start, begin: start.Add(warmup), end: start.Add(warmup + measured)}
 	if rate > 0 {
-		s.turns = make(chan time.Time, int(rate*(warmup+measured).Seconds())+1) // nobody waits to put one in
+		s.turns = make(chan time.Time, int(rate*(warmup+measured).Seconds())+1) // sending never blocks
 		runtime.GOMAXPROCS(threads)
 		go s.dispatch()
 	}
@@ -71,7 +71,7 @@ func (s *schedule) dispatch() {
 	}
 }
 
-// next waits for a turn: when it was due; false at the end, and when the server is hopelessly behind.
+// next waits for a turn and returns when it was due; false at the end, and when the server is far behind.
 func (s *schedule) next() (time.Time, bool) {
 	if s.rate > 0 {
 		due, more := <-s.turns
@@ -81,10 +81,10 @@ func (s *schedule) next() (time.Time, bool) {
 	return now, now.Before(s.end)
 }
 
-// unsent is how many turns nobody has taken, once all have stopped: one is lost with each connection that gave up.
+// unsent is the number of turns left after all connections have stopped; each failed connection loses one.
 func (s *schedule) unsent() int { return len(s.turns) }
 
-// counts: in an open loop what was due in the window, in a closed one what was answered in it.
+// counts: in an open loop the requests due in the window, in a closed one those answered in it.
 func (s *schedule) counts(due, answered time.Time) bool {
 	return !due.Before(s.begin) && (s.rate > 0 || answered.Before(s.end))
 }

@@ -23,7 +23,7 @@ const (
 	lookMilliseconds = 20 // between two looks at what has been opened
 )
 
-// socket is one subscriber; rest is the beginning of a frame whose end has not come yet.
+// socket is one subscriber; rest is the beginning of an incomplete frame.
 type socket struct {
 	fd     int
 	rest   []byte
@@ -155,7 +155,7 @@ func handshake(fd int, address *net.TCPAddr, host, path string, small bool) (soc
 	}
 }
 
-// admit begins to read what has been opened meanwhile, first what came with the handshake.
+// admit begins to read newly opened sockets, first the bytes that came with the handshake.
 func (f *fleet) admit() error {
 	for {
 		select {
@@ -211,7 +211,7 @@ func (f *fleet) end(i int) {
 	}
 }
 
-// take parses what has come. Servers' frames carry no mask. Source: RFC 6455, section 5.2.
+// take parses received bytes. Servers' frames carry no mask. Source: RFC 6455, section 5.2.
 func (f *fleet) take(i int, chunk []byte, now time.Time) {
 	one := &f.sockets[i]
 	data := chunk
@@ -265,7 +265,7 @@ func pong(payload []byte) []byte {
 	return append([]byte{0x80 | opPong, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
 }
 
-// close ends all; a socket that stalled is looked at first: how many of them the server has cut off.
+// close ends all, and returns how many stalled sockets the server had cut off.
 func (f *fleet) close() (cut int) {
 	f.stop.Store(true)
 	<-f.done

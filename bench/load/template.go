@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// population is who acts: they take turns, so that each one's share of the load is the same.
+// population is the players, who take turns, so that each has the same share of the load.
 type population struct {
 	names  []string
 	tokens []string

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// What is published is known by the leader's score: publication number n lifts the leader to base+n. So whoever sees
-// a leader of base+n has seen all publications up to n, also where the server left some states out.
+// The leader's score identifies a publication: number n lifts the leader to base+n. So a client that sees a leader of
+// base+n has seen all publications up to n, including states that the server skipped.
 
 var scoreKey = []byte(`"score":`)
 
@@ -34,7 +34,7 @@ func leaderScore(message []byte) (int64, bool) {
 	return score, digits > 0
 }
 
-// observer keeps what each subscriber has seen, and how long after its schedule.
+// observer records what each subscriber has seen, and how long after its schedule.
 type observer struct {
 	mutex       sync.Mutex
 	plan        *schedule
@@ -114,7 +114,7 @@ func (o *observer) wait(seconds time.Duration, what string, condition func() boo
 	}
 }
 
-// publisher writes at a fixed rate over a few connections, whatever the answers take.
+// publisher writes at a fixed rate over a few connections, also if answers are late.
 type publisher struct {
 	aim  *target
 	next atomic.Int64
@@ -137,7 +137,7 @@ func (p *publisher) run(plan *schedule, connections int) {
 	}
 }
 
-// poll asks for the board again and again, each connection at its own time of the period.
+// poll requests the board repeatedly, each connection at its own time of the period.
 func poll(aim *target, pollers int, period time.Duration, o *observer, stop *atomic.Bool) *sync.WaitGroup {
 	var wait sync.WaitGroup
 	start := time.Now()
@@ -227,7 +227,7 @@ func watch(arguments []string) (result, error) {
 		return nil, err
 	}
 	expected := publishing.accepted * int64(*f.subscribers)
-	// What is missing is told in the result: a server that cannot keep up is a finding, not a fault of the run.
+	// The result reports missing messages: a server that cannot keep up is a finding, not a fault of the run.
 	_ = o.wait(*f.drain, "all deliveries", func() bool { return o.each.n >= expected })
 	closed, cut := end()
 
@@ -248,7 +248,7 @@ func watch(arguments []string) (result, error) {
 	return r, nil
 }
 
-// subscribe connects all; what it returns ends them: how many had been closed, and how many stalled ones cut off.
+// subscribe connects all. The returned function ends them: how many were closed, and how many stalled ones cut off.
 func (f *watchFlags) subscribe(o *observer) (func() (int64, int), error) {
 	if *f.socket != "" {
 		fleet, err := connect(*f.socket, *f.subscribers, *f.stalled, o.message)
