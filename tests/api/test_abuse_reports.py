@@ -1,4 +1,4 @@
-"""Suspicion on a running service: it is counted and told, and by setting suspends until somebody has looked."""
+"""Abuse rules on a running service: a broken rule is counted and logged, and suspends the player if configured."""
 
 import pytest
 from pymongo import MongoClient

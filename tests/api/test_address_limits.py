@@ -1,4 +1,4 @@
-"""What one address may get wrong, and how many sockets it may hold, on a running service."""
+"""Limits by client address on a running service: failed authentications and open sockets."""
 
 import secrets
 

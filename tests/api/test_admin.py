@@ -1,4 +1,4 @@
-"""Moderation over HTTP: its effects on board, ranks, sockets and answers, in both of two processes at once."""
+"""Moderation over HTTP: its effects on board, ranks, sockets and responses of two processes."""
 
 import json
 from uuid import uuid4
@@ -40,7 +40,7 @@ def leads(service, user, reached):
 
 @pytest.fixture
 def leader(service, twin):
-    """A player far ahead of all others, seen by both processes."""
+    """A player far ahead of all others, whom both processes show."""
     user = new_user()
     top = max((row["score"] for row in service.get("/api/top-scores").json["top_scores"]), default=0)
     reached = score(service, user, top + 1000)

@@ -78,7 +78,7 @@ def test_command_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(capsys.readouterr().out) == DOCUMENT
 
 
-# -- docs/protocol.md and the JavaScript client say the same ----------------------------------------------
+# -- docs/protocol.md and the JavaScript client -----------------------------------------------------------
 
 
 def test_protocol_page_lists_every_close_code_and_whether_to_retry() -> None:

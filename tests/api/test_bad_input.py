@@ -1,6 +1,6 @@
-"""Whatever a client sends, through whichever frontend: the API's own error, nothing else, and the board unchanged.
+"""Invalid requests through every frontend get the API's own error, and do not change the board.
 
-The table is in bad_input.py; it is held row by row on one connection that stays open. Source: the API contract,
+The table is in bad_input.py; its rows are sent over one connection that stays open. Source: the API contract,
 section 5.
 """
 
@@ -20,7 +20,7 @@ INTERNALS = re.compile(r"Traceback|Error\b|File \"|msgspec|tornado|pymongo|`|\$\
 
 
 class Client:
-    """One connection that is kept, so that a refusal that hangs up is seen as such."""
+    """One connection for all rows, so that a refusal that closes it is noticed."""
 
     def __init__(self, url):
         place = urlsplit(url)
@@ -30,7 +30,7 @@ class Client:
         try:
             return self._send(method, path, body, headers)
         except OSError:
-            self.close()  # the next row starts anew
+            self.close()  # the next row opens a new connection
             raise
 
     def _send(self, method, path, body, headers):
@@ -56,7 +56,7 @@ def client(service):
 
 @pytest.fixture(scope="module")
 def board(service):
-    """A victim with a score, and the top 10 that must stay."""
+    """A player with a score, and the top 10 that must not change."""
     server = token("game-1", scope="scores:write")
     service.call("PUT", f"/api/v1/players/{VICTIM}", {}, token=token(VICTIM))
     body = {"user_id": VICTIM, "score_increase": SCORE}

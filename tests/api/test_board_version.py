@@ -1,4 +1,4 @@
-"""A client that sends the greatest `Board-Version` it has seen reads its own writes and never goes back in time."""
+"""A client that sends the greatest `Board-Version` that it has received reads its own writes and no older board."""
 
 import contextlib
 import http.client
@@ -33,7 +33,7 @@ def version(answer):
 
 
 class Client:
-    """One player on kept-alive connections to several processes; it remembers the greatest version that it saw."""
+    """One player on kept-alive connections to several processes; it stores the greatest version that it received."""
 
     def __init__(self, services, *, careful=True, paths=READS, worth=1):
         self.user = f"u-{uuid4().hex[:8]}"
@@ -60,16 +60,16 @@ class Client:
         return found, in_time
 
     def write(self):
-        """What it answers must never be undercut."""
+        """The score of this response is the minimum for all later ones."""
         self.score = self.ask("POST", "/api/score", {"score": self.worth * random.randint(1, 50)})[0]["score"]
 
     def read(self):
-        """Each row of the answer is compared with the last that was seen of that player."""
+        """Each row of the response is compared with the last one of that player."""
         path = random.choice(self.paths).format(self.user)
         found, in_time = self.ask("GET", path)
         self.reads += 1
         if self.careful and not in_time:
-            return  # the answer says so itself
+            return  # the response says so
         rows = dict(scores(found))
         for user, score in rows.items():
             self.back += score < self.rows.get(user, 0)
@@ -79,7 +79,7 @@ class Client:
 
 
 def scores(found):
-    """Every player and score in an answer."""
+    """Every player and score in a response."""
     if isinstance(found, list):
         for each in found:
             yield from scores(each)
@@ -92,7 +92,7 @@ def scores(found):
 
 
 def play(clients):
-    """All at once, each writing and reading in turn."""
+    """All clients at once; each writes and reads alternately."""
 
     def one(client):
         for _ in range(WRITES_EACH):
@@ -111,7 +111,7 @@ def play(clients):
 
 @pytest.fixture(scope="module")
 def pair(run_service, module_database):
-    """Two processes on one database. A longer memory of ids would switch the cache of players off."""
+    """Two processes on one database. A longer history of ids would disable the player cache."""
     uri, name = module_database
     return [run_service("--rate-limit", f"{WRITES_EACH}/100s", uri=uri, database=name) for _ in range(2)]
 
@@ -128,7 +128,7 @@ def test_client_with_board_versions_never_goes_back_over_two_processes(pair):
 
 @pytest.mark.long
 def test_client_without_board_versions_goes_back_over_two_processes(pair):
-    """So that the test above shows something: clients at the head of the board, the same work, no header."""
+    """Control for the test above: the same requests without the header."""
     clients = [Client(pair, careful=False, paths=READS[:2], worth=1000) for _ in range(6)]
     play(clients)
     assert sum(client.back for client in clients) > 0
@@ -136,7 +136,7 @@ def test_client_without_board_versions_goes_back_over_two_processes(pair):
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
 def test_write_is_visible_at_the_version_of_its_response(pair, form):
-    """Of a first update, one of a known player, and a replay; read from the other process."""
+    """A first update, one of a cached player, and a replay, each read from the other process."""
     here, there = pair
     user = f"u-{uuid4().hex[:8]}"
     bearer = token(user, scope="scores:write")
@@ -166,7 +166,7 @@ def test_moderation_is_visible_at_the_version_of_its_response(pair):
 
 
 def shown(service, user, answer):
-    """The player by a read that wants to see the answer's version."""
+    """The player, read with the version of the response."""
     for path in READS:
         found = service.get(path.format(user), headers={"If-Board-Version": str(version(answer))})
         assert version(found) >= version(answer), path
@@ -174,7 +174,7 @@ def shown(service, user, answer):
 
 
 def test_read_of_an_idle_board_does_not_wait(pair):
-    """A write that leaves the top 10 as it is makes no newer top 10, and is shown all the same."""
+    """A write that does not change the top 10 is visible at its version."""
     here, there = pair
     for n in range(10):
         leader = f"leader-{n}"
@@ -222,7 +222,7 @@ def test_not_modified_response_has_the_version(service):
 
 
 def test_leaderboard_position_of_a_replay_excludes_later_scores(pair):
-    """The best player stays at 1, also where an old action is sent again while a later one is on its way."""
+    """The best player has rank 1 also in the replay of an old action during a later one."""
     user = f"u-{uuid4().hex[:8]}"
     pair[0].post("/api/score", {"score": 10**15}, token=token(user, scope="scores:write"))
     with contextlib.ExitStack() as stack:
@@ -233,12 +233,12 @@ def test_leaderboard_position_of_a_replay_excludes_later_scores(pair):
 
 
 def in_one_batch(number):
-    """A new action, behind others that keep the database busy, and the last one again: one batch answers them."""
+    """A new action behind others that keep the database busy, and a replay of the last one, in one batch."""
     return [*[f"a-{number}"] * 4, f"a-{number + 1}", *[f"a-{number}"] * 3]
 
 
 def at_once(wires, user, actions):
-    """An action on each connection: the positions that are answered."""
+    """Submit an action on each connection; return the positions of the responses."""
     for wire, action in zip(wires, actions, strict=True):
         body = json.dumps({"actionId": action, "actionType": "level_complete"}).encode()
         auth, size = f"Authorization: Bearer {token(user)}", f"Content-Length: {len(body)}"

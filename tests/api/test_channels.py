@@ -1,4 +1,4 @@
-"""What each frontend's socket says of a change of the top 10, as values. Source: the API contract, section 4."""
+"""Socket messages of each frontend for a change of the top 10. Source: the API contract, section 4."""
 
 import json
 
@@ -83,7 +83,7 @@ def test_c_message_has_emptied_positions():
 
 
 def test_c_messages_applied_in_order_equal_the_board():
-    """What a client keeps by position is the top 10 after every message."""
+    """The positions that a client keeps equal the top 10 after every message."""
     boards = [
         top(1),
         top(2, ada=1),

@@ -197,7 +197,7 @@ def test_id_of_another_request_is_a_conflict(service, form):
         body[form.field] += 1
     elif form.name == "C":
         body["actionType"] = "enemy_defeated"
-    else:  # here the type is a part of the id: only another frontend can use it for another request
+    else:  # the type is part of this id, so only another frontend can use it for another request
         other = {"actionId": body["action_id"], "actionType": "daily_login"}
         answer = service.post("/api/scores/update", other, token=token(user))
         assert (answer.status, answer.json["error"]) == (409, "action_conflict")
@@ -249,7 +249,7 @@ def test_every_write_response_has_the_rate_limit_headers(service, form):
 
 @pytest.fixture(scope="module")
 def crowd(service):
-    """Twelve known players of the board, far ahead of all others; the two best tie."""
+    """Twelve players far ahead of all others; the best two tie."""
     server = token("game-1", scope="scores:write")
     users = [f"crowd-{n:02}-{uuid4().hex[:6]}" for n in range(12)]
     for n, user in enumerate(users):

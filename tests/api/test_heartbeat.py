@@ -1,4 +1,4 @@
-"""Who is pinged when, and who is given up."""
+"""Heartbeats: when a client is pinged, and when it times out."""
 
 import asyncio
 from itertools import pairwise
@@ -12,7 +12,7 @@ PATIENCE = 10.0
 
 
 class Client:
-    """One that answers at once, or never."""
+    """A client that answers pings at once, or never."""
 
     def __init__(self, *, answers=True):
         self.pong, self.answers = False, answers
@@ -79,7 +79,7 @@ async def test_many_clients_are_pinged_in_chunks():
 
 @pytest.mark.parametrize("leaves", ["send_ping", "timed_out"])
 async def test_client_may_disconnect_during_a_round(leaves):
-    """As one does whose connection turns out to be closed."""
+    """As a client whose connection is closed."""
     heartbeat, client = Heartbeat(0.01), Client(answers=False)
     setattr(client, leaves, lambda: (heartbeat.leave(client), setattr(client, "gone", True)))
     heartbeat.join(client)

@@ -1,4 +1,4 @@
-"""Scores and points past 31 bits, which BSON keeps as another type: every frontend shows them, and none falls over."""
+"""Scores and points beyond 31 bits, which BSON stores as another type, work through every frontend."""
 
 import json
 

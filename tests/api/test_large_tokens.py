@@ -1,4 +1,4 @@
-"""A token may be as large in a header, in a handshake's query and header, and in a socket's first message.
+"""The token limit is the same in a header, in a handshake's query and header, and in a socket's first message.
 
 Keycloak with 120 roles makes one of 4.5 KB.
 """
@@ -21,13 +21,13 @@ PROOF_KEY = secrets.token_urlsafe(40)
 
 @pytest.fixture(scope="module")
 def service(run_service, module_database):
-    """One that checks action proofs."""
+    """A service that verifies action proofs."""
     uri, name = module_database
     return run_service(uri=uri, database=name, env={"LEADERBOARD_PROOF_KEY": PROOF_KEY})
 
 
 def padded(user, size=MAX_TOKEN):
-    """A good token of this size: the last bytes may be missing, as base64url has no text of every length."""
+    """A valid token of about this size: base64url does not have a text of every length."""
     plain = len(mint(signing_secret(KEY), sub=user, ttl=600, issuer="x"))
     for room in range((size - plain) * 3 // 4 + 2, 0, -1):
         try:
@@ -47,7 +47,7 @@ def too_long(user):
 
 @contextmanager
 def authenticated(service, text, open_as):
-    """A socket whose token came in one of the three ways."""
+    """A socket that was authenticated in one of the three ways."""
     query = f"?token={text}" if open_as == "query" else ""
     headers = {"Authorization": f"Bearer {text}"} if open_as == "header" else None
     with opened(service, f"/ws/leaderboard{query}", headers=headers) as socket:

@@ -1,4 +1,4 @@
-"""What is refused before it is read, and that nobody could tell by the answer."""
+"""Load shedding: updates refused before they are read get the same response as other refusals."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ AUTHORISED = (JSON, f"Authorization: Bearer {token()}")
 
 @pytest.fixture(scope="module")
 def saturation_file(tmp_path_factory):
-    """There is no room as long as this file is there."""
+    """The service has no capacity while this file exists."""
     return tmp_path_factory.mktemp("saturated") / "saturated"
 
 
@@ -50,7 +50,7 @@ def wire(service):
 
 
 def ask(wire, *headers, line=POST, body=BODY):
-    """The answer to an update of a player who asks for nothing else: `shed` counts audit lines, which are bounded for
+    """The response to an update of a player who sends nothing else: `shed` counts audit lines, which are limited for
     each player."""
     credentials = f"Authorization: Bearer {token(uuid4().hex)}"
     wire.send(line, f"Content-Length: {len(body)}", JSON, credentials, *headers, body=body)
@@ -58,7 +58,7 @@ def ask(wire, *headers, line=POST, body=BODY):
 
 
 def shed(service):
-    """How many were refused unread: no request of theirs has an audit line, which each other refusal has."""
+    """The number of updates refused unread: unlike other refusals they have no audit line."""
     audited = [line for line in service.log.splitlines() if "leaderboard.audit" in line and '"overloaded"' in line]
     return service.metric("leaderboard_score_submissions_total", frontend="A", result="overloaded") - len(audited)
 
@@ -134,7 +134,7 @@ def test_update_in_pieces_is_shed(saturated_service, wire, cut):
 
 
 def test_pipelined_requests_are_answered_in_order(saturated_service, wire):
-    """The first is under way when the second comes, which must not be answered before it."""
+    """The second request arrives during the first one, and must not be answered before it."""
     whole = f"{POST}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n".encode()
     reading = b"GET /api/top-scores HTTP/1.1\r\nHost: x\r\nX-Request-Id: r-1\r\n\r\n"
     wire.socket.sendall(reading + b"".join(whole + b"X-Request-Id: w-%d\r\n\r\n" % n + BODY for n in range(3)))
@@ -159,7 +159,7 @@ def test_shed_updates_are_logged_once_a_second_with_their_count(saturated_servic
 
 @pytest.mark.long
 def test_client_that_does_not_read_is_read_no_further_at_capacity(saturated_service):
-    """A client that only sends is read no further, once its answers do not get through."""
+    """The service stops reading from a client that does not read its responses."""
     whole = f"{POST}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
     with RawConnection(saturated_service.url, receive_buffer=4096) as wire:
         wire.socket.settimeout(2)
@@ -170,7 +170,7 @@ def test_client_that_does_not_read_is_read_no_further_at_capacity(saturated_serv
 
 
 def test_score_equals_the_accepted_points_when_some_updates_are_shed(run_service, module_database):
-    """The real thing: one update may wait."""
+    """A service where one update may wait."""
     uri, name = module_database
     service = run_service("--max-pending-writes", "1", "--rate-limit", "1000/1m", uri=uri, database=name)
     user = f"u-{uuid4().hex[:8]}"

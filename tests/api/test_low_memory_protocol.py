@@ -1,4 +1,4 @@
-"""What a socket keeps of its handshake: nothing, as long as Tornado is the one that is known."""
+"""A socket drops its handshake request, with the pinned version of Tornado."""
 
 import asyncio
 import weakref
@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 
 class Echo(WebSocketHandler):
-    """Says what it hears, and fails when it is told to."""
+    """Echoes messages, and fails on demand."""
 
     opened: ClassVar = []
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete in both directions, and true of the code."""
+"""The OpenAPI document: valid, complete in both directions, and consistent with the code."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The examples of the OpenAPI document, replayed in one order on a real service: each answer is the one of the example.
+"""The examples of the OpenAPI document, replayed in one order on a real service: each response equals the example's.
 
 Times, versions and ids of writes differ from run to run: of these only the type is compared.
 """
@@ -56,7 +56,7 @@ REQUESTS = [
 
 
 def comparable(value: Any, name: str = "") -> Any:
-    """A JSON value with the types of what varies."""
+    """A JSON value with the values that vary replaced by their types."""
     if name in VARYING:
         return type(value).__name__
     if isinstance(value, dict):
@@ -78,7 +78,7 @@ def same(name: str, status: int, answer: Answer) -> bool:
 
 @pytest.fixture(scope="module")
 def answers(service: RunningService) -> dict[tuple[str, int], Answer]:
-    """The answers to all requests. A read is repeated until the change stream has brought what was written before."""
+    """The responses to all requests. A read is repeated until it shows the writes before it."""
     scored = service.post(
         "/api/actions", {"user_id": "mallory", "action_id": "level_complete:8c1f"}, token=token("mallory")
     )

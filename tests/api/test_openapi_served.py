@@ -1,4 +1,4 @@
-"""The running service is what the OpenAPI document says: answers, headers, sockets; and it serves the document."""
+"""The running service conforms to the OpenAPI document in responses, headers and sockets, and serves it."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.support.wait import wait_until
 
 @pytest.fixture(scope="module")
 def played(service):
-    """The service, once alice of the examples is known to it."""
+    """The service, with the player alice of the examples."""
     assert service.call("PUT", "/api/v1/players/alice", {}, token=token("alice")).status in (200, 201)
     return service
 

@@ -1,4 +1,4 @@
-"""Whatever is refused: the client gets a code, and log and audit line say the reason with the values that differ."""
+"""Each refusal has a code for the client, and a reason with its values in log and audit line."""
 
 import ast
 import contextlib
@@ -40,7 +40,7 @@ def strict(run_service, module_database):
 
 
 class Case(NamedTuple):
-    """A request that is refused, and what its lines say. `audit`: the event of its audit line."""
+    """A refused request and its log lines. `audit`: the event of its audit line."""
 
     name: str
     method: str
@@ -227,7 +227,7 @@ def last_socket_line(service, reason):
 
 
 def test_refusals_beyond_the_log_rate_are_counted(strict):
-    """At most 5 lines a second for one client, and the first of a later second says how many were held back."""
+    """At most 5 lines per second and client; the first of a later second has the number of suppressed ones."""
     user, began = new_user(), time.monotonic()
 
     def asked_and_written():
@@ -239,7 +239,7 @@ def test_refusals_beyond_the_log_rate_are_counted(strict):
         found = asked_and_written()
     sent = 60
     assert len(found) <= 5 * (int(time.monotonic() - began) + 2)
-    while "suppressed" not in found[-1]:  # until one is of a later second; a line tells of those before itself
+    while "suppressed" not in found[-1]:  # until one is of a later second, which counts those before it
         found, sent = asked_and_written(), sent + 1
     assert len(found) + sum(line.get("suppressed", 0) for line in found) == sent
     refusals = strict.metric("leaderboard_score_submissions_total", frontend="C", result="unknown_action_type")
@@ -260,7 +260,7 @@ def test_untrusted_proxy_is_logged_once(run_service, module_database):
 
 
 def reasons(call):
-    """The texts that a call gives as `reason`."""
+    """The texts that a call passes as `reason`."""
     given = [keyword.value for keyword in call.keywords if keyword.arg == "reason"]
     constants = [node for value in given for node in ast.walk(value) if isinstance(node, ast.Constant)]
     return {node.value for node in constants if isinstance(node.value, str)}

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md: a remedy for each error and close code, and nothing in it that the service does not have."""
+"""docs/troubleshooting.md has a remedy for each error and close code, and names nothing that does not exist."""
 
 import argparse
 import re

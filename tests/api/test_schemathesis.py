@@ -1,4 +1,4 @@
-"""Schemathesis plays every described operation against a real service: what it answers is what the document says."""
+"""Schemathesis calls every operation of a real service; its responses conform to the document."""
 
 import pytest
 import schemathesis
@@ -37,7 +37,7 @@ def generous(module_database, run_service):  # in this order: the service ends b
 
 @pytest.fixture(scope="module")
 def headers():
-    """A moderating game server's: so also other players than the token's get points."""
+    """A token of a moderating game server, so that all players can get points."""
     return {"Authorization": f"Bearer {token('game-1', scope='scores:write leaderboard:admin')}"}
 
 

@@ -1,4 +1,4 @@
-"""Who may not watch, who is cut off, and how the sockets end. Source: the API contract, section 4 and section 5."""
+"""Limits and closing of sockets. Source: the API contract, sections 4 and 5."""
 
 import json
 import signal
@@ -136,7 +136,7 @@ def test_socket_of_an_allowed_origin_opens_and_no_other(open_service, path):
 
 
 def test_messages_of_a_refused_client_are_ignored(service):
-    """Its token would make it a subscriber that nobody ever takes off the hub."""
+    """Its token would make it a subscriber that is never removed from the hub."""
     user = register(service)
     with opened(service, "/ws/leaderboard", origin="https://evil.test") as watcher:
         with pytest.raises(ConnectionClosed):

@@ -1,4 +1,4 @@
-"""Players on the live board: their own changes, and what becomes of their tokens (the API contract, section 4)."""
+"""Players on the live board: personal messages, and their tokens (the API contract, section 4)."""
 
 import json
 import secrets
@@ -23,7 +23,7 @@ def crowd(service):
 
 
 def opened_as(service, text, way, path="/ws/leaderboard"):
-    """A socket with a token that was given in one of three ways; not yet read from."""
+    """A socket that was authenticated in one of three ways, before the first read."""
     if way == "query":
         return opened(service, f"{path}?token={text}")
     if way == "header":
@@ -51,14 +51,14 @@ def own(socket):
 
 
 def reached(socket, score):
-    """The player's message of a score; one of the registration may come before it, late from another process."""
+    """The player's message of a score; one of the registration may precede it, late from another process."""
     while (data := own(socket)["data"])["newScore"] < score:
         pass
     return data
 
 
 def announce(service, socket, user):
-    """Score until the socket is known to be this player's: a token sent as a message takes effect some time."""
+    """Score until the socket has this player: a token sent as a message takes effect later."""
     reached(socket, add(service, user, 1))
 
 
@@ -109,7 +109,7 @@ def test_player_in_the_top_10_gets_both_messages(service):
         add(service, user, 9)
         told = {}
         while told.get("leaderboard.update") != score + 9 or "user.scoreUpdate" not in told:
-            message = socket.read()  # a message of what was before may still be on its way
+            message = socket.read()  # a message of an earlier change may still arrive
             board = message["type"] == "leaderboard.update"
             told[message["type"]] = message["data"]["updatedPositions"][0]["score"] if board else message["data"]
         assert told["user.scoreUpdate"] == {"newScore": score + 9, "leaderboardPosition": 1, "change": 9}
@@ -206,7 +206,7 @@ def test_token_is_not_logged_at_any_level(run_service, module_database):
 
 
 def test_token_of_a_socket_is_not_in_the_log(service, twin):
-    """Of all that the tests above have sent."""
+    """None of the tokens that the tests above have sent."""
     for log in (service.log, twin.log):
         assert "eyJ" not in log
         assert "Traceback" not in log

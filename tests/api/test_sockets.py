@@ -22,7 +22,7 @@ def crowd(service):
 
 @pytest.fixture(autouse=True)
 def settled(service, crowd):
-    """Nothing is on its way any more."""
+    """Wait until no message is pending."""
     names = ("user_id", "username", "score")
     wait_until(
         lambda: top(service) == [{n: row[n] for n in names} for row in standings(service)], what="a board at rest"
@@ -162,7 +162,7 @@ def test_quick_changes_are_combined_and_the_last_message_is_the_final_state(serv
         versions = [message["version"] for message in messages]
         assert versions == sorted(set(versions))
         marker, _ = lead(service)
-        assert best(socket.read()) == marker  # nothing older was waiting behind it
+        assert best(socket.read()) == marker  # no older message was pending
 
 
 def test_handshake_of_an_unknown_path_is_404(service):

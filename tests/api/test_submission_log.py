@@ -1,4 +1,4 @@
-"""The audit line of a counted update has what it takes to repeat it after a restore, whichever way its id came in."""
+"""The audit line of a counted update has the data to repeat it after a restore, wherever its id came from."""
 
 import json
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""User ids of every form that identity providers make, wherever a user id goes: each player is found, and no other."""
+"""User ids in every form of identity providers, in every place of a user id: each finds its own player only."""
 
 import json
 import os

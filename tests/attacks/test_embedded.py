@@ -1,4 +1,4 @@
-"""Getting at the embedded MongoDB from the same machine, as a user who may connect to loopback and has no password."""
+"""Attacks on the embedded MongoDB from the same machine, by a user without its password."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def port(tmp_path_factory, mongod_binary):
 
 
 def test_client_without_a_password_is_refused(port):
-    """Not even from the machine itself, and not to make the first user either."""
+    """Neither from the machine itself, nor to create the first user."""
     with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=10_000) as client:
         for attack in (
             lambda: client.leaderboard.players.find_one(),
@@ -36,7 +36,7 @@ def test_client_without_a_password_is_refused(port):
 
 
 def ask(port: int, opcode: int, payload: bytes) -> bytes:
-    """One message of MongoDB's wire protocol, and the answer; empty where the connection is closed instead."""
+    """Send one message of MongoDB's wire protocol; return the response, empty if the connection is closed instead."""
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(struct.pack("<iiii", 16 + len(payload), 1, 0, opcode) + payload)
         try:
@@ -46,7 +46,7 @@ def ask(port: int, opcode: int, payload: bytes) -> bytes:
 
 
 def test_messages_with_a_false_size_return_no_memory(port):
-    """CVE-2025-14847: it would inflate a short message into a long buffer, and quote what lay there before."""
+    """CVE-2025-14847: mongod would inflate a short message into a long buffer, and return its previous content."""
     names = b"\x10a\0\1\0\0\0"
     for claimed in (100, 1000, 3000):
         message = struct.pack("<IBi", 0, 0, claimed) + names

@@ -24,7 +24,7 @@ TEXT, CONTINUATION, PING, PONG, CLOSE, FIN, RSV1 = 1, 0, 9, 10, 8, 0x80, 0x40
 
 
 def frame(opcode: int, payload: bytes = b"", *, flags: int = FIN, length: int | None = None) -> bytes:
-    """One masked frame, which may lie about its length."""
+    """One masked frame, whose length may be false."""
     size = len(payload) if length is None else length
     if size < 126:
         head = struct.pack("!BB", flags | opcode, 0x80 | size)
@@ -47,7 +47,7 @@ def raw(service, path="/ws/scoreboard", *headers: str, **options):
 
 
 def rest(wire) -> bytes:
-    """All that still comes before the connection ends, by a close or a reset."""
+    """All bytes until the connection ends by a close or a reset."""
     said = b""
     with contextlib.suppress(ConnectionResetError):
         while piece := wire.socket.recv(65536):
@@ -72,7 +72,7 @@ BAD_FRAMES = {
 
 @pytest.mark.parametrize("attack", BAD_FRAMES)
 def test_malformed_frame_closes_only_its_connection(attack_env, attack):
-    """The connection ends, at once and without the rest of what was announced; others do not notice."""
+    """The connection ends at once, without the announced rest; others are not affected."""
     with attack_env.unchanged(), opened(attack_env.service) as watcher, raw(attack_env.service) as wire:
         watcher.read()
         wire.socket.sendall(BAD_FRAMES[attack])
@@ -105,7 +105,7 @@ def test_ping_flood_without_reading_the_pongs_is_closed(attack_env):
 
 
 def test_flood_of_meaningless_messages_does_no_harm(attack_env, user):
-    """They are read and dropped; the socket goes on, and nobody's state grows."""
+    """They are read and dropped; the socket stays open, and no state grows."""
     before = attack_env.service.memory
     with opened(attack_env.service, "/ws/leaderboard") as watcher:
         watcher.read()
@@ -116,7 +116,7 @@ def test_flood_of_meaningless_messages_does_no_harm(attack_env, user):
 
 
 def test_endless_fragments_are_cut_off(attack_env):
-    """Empty fragments without an end are no way to hold memory: they add up to nothing, and the limit holds."""
+    """Endless empty fragments hold no memory, and the limit applies."""
     before = attack_env.service.memory
     with opened(attack_env.service) as watcher, raw(attack_env.service) as wire:
         wire.socket.sendall(frame(TEXT, b"", flags=0) + frame(CONTINUATION, b"", flags=0) * 50_000)
@@ -127,7 +127,7 @@ def test_endless_fragments_are_cut_off(attack_env):
 
 
 def test_repeated_authentication_keeps_one_subscriber(attack_env):
-    """A player who changes the token with each message is one subscriber, and leaves nothing behind."""
+    """A player who changes the token with each message is one subscriber, and leaves no state."""
     users = [new_user() for _ in range(50)]
     tokens = [attack_env.token(user) for user in users]
     with opened(attack_env.service, "/ws/leaderboard") as watcher:
@@ -146,7 +146,7 @@ def test_repeated_authentication_keeps_one_subscriber(attack_env):
 
 
 def test_half_open_socket_is_closed(attack_env, strict):
-    """Who answers no ping is gone, though the connection stands."""
+    """A client without pongs is closed although its connection is open."""
     with raw(strict, "/ws/scoreboard", "X-Forwarded-For: 198.51.100.20") as wire:
         wait_until(lambda: strict.metric("leaderboard_websocket_connections") >= 1, what="it is in")
         wire.socket.settimeout(20)
@@ -155,7 +155,7 @@ def test_half_open_socket_is_closed(attack_env, strict):
 
 
 def test_half_handshake_is_cut_off(attack_env, strict):
-    """Who never finishes the handshake is cut off."""
+    """A client that never finishes the handshake times out."""
     with RecordedConnection(strict) as wire:
         wire.socket.sendall(b"GET /ws/scoreboard HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n")
         began = time.monotonic()
@@ -171,7 +171,7 @@ ORIGINS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_cross_origin_socket_is_refused(attack_env, path, user):
-    """Another site's page gets a close code, no board, and its token is not even looked at."""
+    """A page of another site gets a close code and no board; its token is not verified."""
     for origin in ORIGINS:
         for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):
             with opened(
@@ -181,7 +181,7 @@ def test_cross_origin_socket_is_refused(attack_env, path, user):
 
 
 def test_message_on_a_socket_changes_nothing(attack_env, user):
-    """A socket only tells; nothing that is sent to it scores."""
+    """A message on a socket never scores."""
     with (
         attack_env.unchanged(),
         opened(attack_env.service, f"/ws/leaderboard?token={attack_env.token(user)}") as watcher,
@@ -195,7 +195,7 @@ def test_message_on_a_socket_changes_nothing(attack_env, user):
 
 
 def test_sockets_beyond_the_limit_of_an_address_are_refused(attack_env, strict):
-    """Closed with a code, at any path; and an address that is forged is the proxy's word, not the client's."""
+    """Sockets are closed with a code on every path; a forged address does not help."""
     forged = "203.0.113.{n}, 198.51.100.21"
     first, second = ({"X-Forwarded-For": forged.format(n=n)} for n in (1, 2))
     with opened(strict, headers=first) as one, opened(strict, "/ws/score", headers=second) as two:

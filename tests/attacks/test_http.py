@@ -18,7 +18,7 @@ MANY = 60
 
 
 def inner(attack_env, user: str) -> bytes:
-    """A whole request that would count, had it a connection of its own."""
+    """A complete request that would count on its own connection."""
     return (
         f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {attack_env.token(user)}\r\n"
         f'Action-Proof: {attack_env.proof(user)}\r\nContent-Length: 11\r\n\r\n{{"score":7}}'
@@ -36,7 +36,7 @@ def test_smuggled_request_is_not_served(attack_env, user, how):
 
 
 def test_request_smuggled_behind_a_websocket_handshake_is_not_served(attack_env, user):
-    """A request with a body, or one that is refused, is no tunnel."""
+    """A request with a body or a refused one opens no tunnel."""
     handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: x"]
     with attack_env.unchanged(), RecordedConnection(attack_env.service) as wire:
         wire.send("GET /ws/score HTTP/1.1", *handshake, "Content-Length: 500", body=inner(attack_env, user)[:500])
@@ -87,7 +87,7 @@ def drip(wires: list[RawConnection], piece: bytes) -> bool:
     ids=["headers", "body", "chunks", "silence"],
 )
 def test_slow_requests_do_not_block_other_clients(attack_env, strict, start, piece):
-    """Many clients that send a byte at a time hold nobody up, and are cut off by the clock, not by their silence."""
+    """Many clients that send a byte at a time do not delay others, and time out although they are not silent."""
     with ExitStack() as stack:
         wires = [stack.enter_context(RawConnection(strict.url)) for _ in range(MANY)]
         for wire in wires:
@@ -101,7 +101,7 @@ def test_slow_requests_do_not_block_other_clients(attack_env, strict, start, pie
 
 
 def test_pipelining_without_reading_the_responses_is_bounded(attack_env):
-    """What is not read is not produced: the service stops reading, and its memory does not grow."""
+    """The service stops reading from a client that does not read, and its memory does not grow."""
     before = attack_env.service.memory
     request = b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 500
     with RecordedConnection(attack_env.service, receive_buffer=2048) as wire:
@@ -116,7 +116,7 @@ def test_pipelining_without_reading_the_responses_is_bounded(attack_env):
 
 
 def test_flood_of_silent_connections_does_not_block_other_clients(attack_env):
-    """They cost a descriptor each until the idle timeout; everybody else is served."""
+    """Each costs a descriptor until the idle timeout; other clients are served."""
     with ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(RawConnection(attack_env.second_service.url))
@@ -124,7 +124,7 @@ def test_flood_of_silent_connections_does_not_block_other_clients(attack_env):
 
 
 def test_half_closed_and_reset_connections_do_no_harm(attack_env, user):
-    """A write that arrived whole counts once, and one that did not counts never, however the client goes."""
+    """A complete write counts once and an incomplete one never, however the client disconnects."""
     request = inner(attack_env, user)
     for size in (10, 40, len(request) - 1):
         with RawConnection(attack_env.service.url) as wire:
@@ -142,7 +142,7 @@ def test_half_closed_and_reset_connections_do_no_harm(attack_env, user):
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=a", "application/x-www-form-urlencoded", "text/plain"])
 def test_form_of_another_site_changes_nothing(attack_env, user, kind):
-    """What a page can send without asking first is not read: no multipart, no forms (CVE-2025-47287 and its kin)."""
+    """Bodies that a page can send without a preflight are not parsed: no multipart, no forms (CVE-2025-47287)."""
     bodies = [
         b'--a\r\nContent-Disposition: form-data; name="score"\r\n\r\n7\r\n' * 100 + b"--a--",
         b"score=7",
@@ -156,7 +156,7 @@ def test_form_of_another_site_changes_nothing(attack_env, user, kind):
 
 
 def test_compressed_bodies_are_refused(attack_env, user):
-    """Nothing is inflated, so nothing can be a bomb."""
+    """Nothing is decompressed, so there are no decompression bombs."""
     for coding in ("gzip", "deflate", "br", "gzip, gzip", "identity, gzip"):
         with attack_env.unchanged():
             headers = {"Content-Encoding": coding, "Action-Proof": attack_env.proof(user)}
@@ -167,7 +167,7 @@ def test_compressed_bodies_are_refused(attack_env, user):
 
 
 def test_cross_origin_pages_cannot_read(attack_env):
-    """No answer is for a page of another site, no preflight lets one write, and there are no cookies to ride on."""
+    """No response is readable for another site, no preflight allows a write, and there are no cookies."""
     for origin in ("https://evil.example", "null", attack_env.service.url.replace("http", "https")):
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         for answer in (

@@ -1,4 +1,4 @@
-"""Getting text read as something else: as a query operator, a field's path, a line of a log, a header."""
+"""Injection: text that is interpreted as a query operator, a field's path, a log line or a header."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TEXTS = ["$gt", "$where", "score", "a.b", "recent.0.p", "a\0b", '{"$gt":""}', "_
 
 @pytest.fixture(scope="module")
 def server(attack_env):
-    """A game server's token: what it may do is more than any player's."""
+    """A game server's token, which has more rights than a player's."""
     return attack_env.token("game-1", scope="scores:write")
 
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
 def test_operator_in_a_body_is_refused(attack_env, server, form):
-    """In place of each value, and beside them."""
+    """Instead of each value, and beside them."""
     user = new_user()
     body = form.body(user)
     with attack_env.unchanged():
@@ -39,7 +39,7 @@ def test_operator_in_a_body_is_refused(attack_env, server, form):
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
 def test_operator_as_a_member_name_is_ignored(attack_env, form):
-    """Members that no frontend knows mean nothing, whatever they are called."""
+    """Unknown members are ignored, whatever their name."""
     user = new_user()
     token = attack_env.token(user)
     for member in ("$set", "$inc", "score.$", "recent.0.p", "last", "suspended", "hidden", "createdBy", "_id", "a\0b"):
@@ -57,7 +57,7 @@ def test_operator_as_a_member_name_is_ignored(attack_env, form):
 
 
 def test_operator_as_a_user_id_is_plain_text(attack_env, server):
-    """In a body, in a path, in a cursor: text that can be no id is refused; other text is an id of its own."""
+    """In a body, a path and a cursor: text that is not a user id is refused, other text is a user id."""
     for text in ["$gt", "$where", '{"$gt":""}', "' || 1==1 //", "../admin", "a b", "$$ROOT"]:
         user = f"{text} {new_user()}"
         path = f"/api/v1/players/{quote(user, safe='')}"
@@ -83,7 +83,7 @@ def test_operator_as_a_user_id_is_plain_text(attack_env, server):
 
 @pytest.mark.parametrize("pair", [("x.score", "x"), ("score", "score.x"), ("a.b", "a.c"), ("id:1", "id"), ("a@b", "a")])
 def test_user_id_like_a_path_is_plain_text(attack_env, server, pair):
-    """An id with a dot is a text, not the way into somebody's document."""
+    """A user id with a dot is text, not a path into a document."""
     mine, other = (f"{name}-{new_user()}" for name in pair)
     for user, points in ((mine, 7), (other, 11)):
         assert (
@@ -94,7 +94,7 @@ def test_user_id_like_a_path_is_plain_text(attack_env, server, pair):
 
 
 def test_action_ids_like_operators_are_plain_text(attack_env, server):
-    """They are told apart as texts, and each counts once."""
+    """They are different texts, and each counts once."""
     user = new_user()
     ids = ["$gt", "recent.0", "$$ROOT", "a.b", "a", '{"$gt":""}', "%00"]
     for _ in range(2):
@@ -109,7 +109,7 @@ def test_action_ids_like_operators_are_plain_text(attack_env, server):
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_operator_as_a_username_is_plain_text(attack_env, user, text):
-    """It is a name like any other where it can be one, and refused where it cannot."""
+    """It is a normal name if valid, and refused otherwise."""
     answer = attack_env.service.call("PUT", f"/api/v1/players/{user}", {"username": text}, token=attack_env.token(user))
     if "\0" in text:
         assert answer.json["error"] == "invalid_body"
@@ -123,7 +123,7 @@ def test_operator_as_a_username_is_plain_text(attack_env, user, text):
     "url", ["javascript:alert(1)", "data:text/html,<script>", "//evil.example/x.png", "file:///etc"]
 )
 def test_picture_with_a_script_url_is_refused(attack_env, user, url):
-    """By the body it is refused, by the token left out."""
+    """In the body it is refused, in the token it is dropped."""
     token = attack_env.token(user, picture=url)
     answer = attack_env.service.call("PUT", f"/api/v1/players/{user}", {"avatar_url": url}, token=token)
     assert (answer.status, answer.json["error"]) == (400, "invalid_body")
@@ -135,7 +135,7 @@ FORGED_LINE = '{"ts":"2026-01-01T00:00:00.000Z","level":"error","logger":"leader
 
 
 def test_user_input_cannot_forge_log_lines(attack_env, strict, user):
-    """By path, query, header, name, token and method, into lines of JSON and of text."""
+    """Through path, query, header, name, token and method, into JSON and text lines."""
     breaks = ["%0a", "%0d%0a", "%E2%80%A8", "%1b[2J", "%00"]
     token = attack_env.token(user, name=f"ann\n{FORGED_LINE}\x1b[31m")
     for service in (attack_env.service, strict):
@@ -165,7 +165,7 @@ def test_user_input_cannot_forge_log_lines(attack_env, strict, user):
 
 
 def test_user_input_cannot_inject_headers(attack_env, user):
-    """What is sent never becomes a header of the answer."""
+    """Client input never becomes a response header."""
     for header in ("X-Request-Id", "Origin", "Idempotency-Key"):
         with RecordedConnection(attack_env.service) as wire:
             wire.send("GET /api/leaderboard HTTP/1.1", f"{header}: a\rSet-Cookie: x=1")

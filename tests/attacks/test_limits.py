@@ -1,4 +1,4 @@
-"""Getting past the limits: as somebody else, from elsewhere, in other words, everywhere at once."""
+"""Attacks on the limits: as another user, from another address, in another spelling, through every frontend."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def attempt(attack_env, service, form, user, token, **headers):
 
 
 def test_rate_limit_holds_over_every_frontend_and_both_processes(attack_env, user):
-    """60 good updates, with a token of their own each, through all frontends of two processes: the limit holds."""
+    """60 valid updates, each with its own token, through all frontends of two processes: the limit holds."""
     jobs = [(service, form) for service in (attack_env.service, attack_env.second_service) for form in WRITES] * 5
     tokens = [attack_env.token(user, jti=secrets.token_hex(8)) for _ in jobs]
 
@@ -37,7 +37,7 @@ def test_rate_limit_holds_over_every_frontend_and_both_processes(attack_env, use
 
 
 def test_rate_limit_holds_over_spellings_of_a_user_id(attack_env):
-    """Each is somebody else, or nobody: none writes to the player, and none is a fresh window for the player."""
+    """Each spelling is another user or invalid: none writes to the player or gets the player a new window."""
     user = f"Zoe-{new_user()}"
     token = attack_env.token(user)
     form = next(form for form in WRITES if form.name == "E")
@@ -76,7 +76,7 @@ def test_rate_limit_holds_over_other_claims(attack_env, user):
 
 
 def test_rate_limit_holds_over_client_addresses(attack_env, user):
-    """The limit is the player's, wherever the requests claim to come from."""
+    """The limit belongs to the player, whatever address the requests claim."""
     token = attack_env.token(user)
     statuses = [
         attempt(attack_env, attack_env.service, WRITES[0], user, token, **{"X-Forwarded-For": f"203.0.113.{n}"}).status
@@ -86,7 +86,7 @@ def test_rate_limit_holds_over_client_addresses(attack_env, user):
 
 
 def test_rate_limit_holds_beside_replays(attack_env, user):
-    """They are answered without end, and add nothing."""
+    """Replays are answered without limit, and add nothing."""
     token, proof = attack_env.token(user), attack_env.proof(user)
     for _ in range(LIMIT + 5):
         answer = attack_env.service.post("/api/score", {"score": 7}, token=token, headers={"Action-Proof": proof})
@@ -104,12 +104,12 @@ def guess(service, *forwarded: str):
 
 @pytest.fixture(scope="module")
 def bare(attack_env):
-    """A service that clients reach without a proxy, and that has little patience."""
+    """A service without a proxy, with short timeouts."""
     return attack_env.run(env={"LEADERBOARD_AUTH_FAILURE_LIMIT": "5/1m"})
 
 
 def test_failure_limit_ignores_a_forged_x_forwarded_for_without_a_proxy(attack_env, bare):
-    """Nobody's word is taken: all failures count for the address that the connection has."""
+    """No header is trusted: all failures count for the address of the connection."""
     statuses = [guess(bare, f"2001:db8:{n}::1", f"203.0.113.{n}") for n in range(9)]
     assert statuses == [401] * 5 + [429] * 4
     assert bare.get("/api/top-scores").status == 200, "reading needs no credit"
@@ -129,20 +129,20 @@ BEHIND_A_PROXY = {
 
 @pytest.mark.parametrize("way", BEHIND_A_PROXY)
 def test_failure_limit_ignores_a_forged_x_forwarded_for_behind_a_proxy(attack_env, strict, way):
-    """What the client puts before the proxy's own word is not believed."""
+    """Addresses that the client sends before the proxy's own are ignored."""
     me = f"198.51.100.{100 + list(BEHIND_A_PROXY).index(way)}"
     statuses = [guess(strict, *(value.format(n=n, me=me) for value in BEHIND_A_PROXY[way])) for n in range(9)]
     assert statuses == [401] * 5 + [429] * 4
 
 
 def test_failure_limit_covers_an_ipv6_network(attack_env, strict):
-    """A customer has 2**64 of them; they count as one."""
+    """A customer has 2**64 addresses; they count as one."""
     statuses = [guess(strict, f"2001:db8:7:7:{n:x}::{n}") for n in range(9)]
     assert statuses == [401] * 5 + [429] * 4
 
 
 def test_failure_limit_covers_sockets_and_rest_together(attack_env, strict):
-    """They share one count; and the guesser cannot tell a good token from a bad one any more."""
+    """They share one count; beyond it, valid and invalid tokens get the same response."""
     address = {"X-Forwarded-For": "198.51.100.90"}
     for _ in range(5):
         assert strict.get("/api/leaderboard", token="x.y.z", headers=address).status == 401
@@ -155,7 +155,7 @@ def test_failure_limit_covers_sockets_and_rest_together(attack_env, strict):
 
 
 def test_score_does_not_overflow(attack_env):
-    """Past int64 it is refused, not wrapped."""
+    """A score beyond int64 is refused, not wrapped."""
     user, server = new_user(), attack_env.token("game-1", scope="scores:write")
     most = {"user_id": user, "score_increase": 2**63 - 1}
     assert attack_env.service.post("/api/v1/score", most, token=server).json["new_score"] == 2**63 - 1

@@ -1,4 +1,4 @@
-"""Doing what only a game server or a moderator may, and getting out of a suspension."""
+"""Attacks on rights: those of game servers and moderators, and suspensions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_A_SCOPE = [
 
 
 def moderate(attack_env, user, verb, **members):
-    """As a moderator, who may."""
+    """As a moderator."""
     token = attack_env.token("mod-1", scope="leaderboard:admin")
     body = {"reason": "cheats", **members}
     answer = attack_env.service.post(f"/api/v1/admin/players/{user}/{verb}", body, token=token)
@@ -29,7 +29,7 @@ def moderate(attack_env, user, verb, **members):
 
 @pytest.mark.parametrize("scope", NOT_A_SCOPE, ids=repr)
 def test_scope_that_only_looks_similar_grants_nothing(attack_env, user, scope):
-    """It is a player's token: no word for others, and no update without a proof."""
+    """It stays a player's token: no updates for others, and none without a proof."""
     victim, token = new_user(), attack_env.token(user, scope=scope)
     with attack_env.unchanged():
         body = {"user_id": victim, "score_increase": 7}
@@ -48,7 +48,7 @@ def test_other_claim_grants_no_scope(attack_env, user, claim):
 
 
 def test_proof_grants_no_scope(attack_env, user):
-    """What a proof says beyond its action means nothing."""
+    """Claims of a proof beyond its action are ignored."""
     proof = attack_env.proof(user, scope="scores:write leaderboard:admin", user_id=new_user())
     token = attack_env.token(user)
     with attack_env.unchanged():
@@ -58,7 +58,7 @@ def test_proof_grants_no_scope(attack_env, user):
 
 
 def test_write_for_another_player_is_refused_by_every_frontend(attack_env, user):
-    """By each name that a body could have for a player."""
+    """Under each name that a body may have for a player."""
     victim = new_user()
     for form in WRITES:
         for name in ("user_id", "userId"):
@@ -75,7 +75,7 @@ def test_write_for_another_player_is_refused_by_every_frontend(attack_env, user)
 
 @pytest.mark.parametrize("verb", [*VERBS, "export"])
 def test_moderation_without_the_scope_is_refused(attack_env, verb):
-    """A player, a player about oneself, a game server, nobody."""
+    """As a player, as the player concerned, as a game server, and without a token."""
     victim = new_user()
     assert (
         attack_env.service.post(
@@ -101,7 +101,7 @@ def test_moderation_without_the_scope_is_refused(attack_env, verb):
 
 
 def test_suspended_player_cannot_score(attack_env, user):
-    """Through every frontend of both processes, with proofs, as oneself and by the game server."""
+    """Through every frontend of both processes, with proofs, by the player and by the game server."""
     token, server = attack_env.token(user), attack_env.token("game-1", scope="scores:write")
     first = {"Action-Proof": attack_env.proof(user)}
     assert attack_env.service.post("/api/score", {"score": 7}, token=token, headers=first).status == 201
@@ -120,7 +120,7 @@ def test_suspended_player_cannot_score(attack_env, user):
 
 
 def test_profile_change_does_not_end_a_suspension(attack_env, user):
-    """Registering again changes the name, and nothing else."""
+    """Registering again changes only the name."""
     attack_env.service.call("PUT", f"/api/v1/players/{user}", {"username": "Ann"}, token=attack_env.token(user))
     moderate(attack_env, user, "suspend")
     moderate(attack_env, user, "hide")
@@ -136,7 +136,7 @@ def score(attack_env, service, user, proof):
 
 
 def test_replay_of_a_reversed_action_adds_nothing(attack_env, user):
-    """The proof is still good, and its action is still known: it stays taken back."""
+    """The proof is still valid and its action still known: it stays reversed."""
     proof, other = attack_env.proof(user, jti="one"), attack_env.proof(user, jti="two")
     assert score(attack_env, attack_env.service, user, proof).status == 201
     assert score(attack_env, attack_env.service, user, other).json["score"] == 14
@@ -149,7 +149,7 @@ def test_replay_of_a_reversed_action_adds_nothing(attack_env, user):
 
 
 def test_history_of_another_player_is_refused(attack_env, user):
-    """Known or not, it is nobody else's; a game server's neither."""
+    """No other player and no game server may read it, whether the player exists or not."""
     assert score(attack_env, attack_env.service, user, attack_env.proof(user)).status == 201
     for token in (attack_env.token(new_user()), attack_env.token("game-1", scope="scores:write")):
         for whose in (user, new_user()):
@@ -160,7 +160,7 @@ def test_history_of_another_player_is_refused(attack_env, user):
 
 
 def test_moderation_by_an_operator_in_the_body_is_refused(attack_env, user):
-    """Which actions are taken back is a text or a time, and a reason is a text."""
+    """The selection must be a text or a time, and the reason a text."""
     assert score(attack_env, attack_env.service, user, attack_env.proof(user)).status == 201
     admin, path = attack_env.token("mod-1", scope="leaderboard:admin"), f"/api/v1/admin/players/{user}"
     with attack_env.unchanged():

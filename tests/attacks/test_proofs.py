@@ -1,4 +1,4 @@
-"""Raising a score with a good token and no good proof: forged, somebody else's, changed."""
+"""Attacks with a valid token and an invalid proof: forged, another player's, changed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def unsigned(attack_env: AttackEnvironment, user: str) -> str:
 
 
 def nobody_signed(attack_env: AttackEnvironment, user: str) -> str:
-    """Where a key is read from the file that `kid` names, this one's signature is good."""
+    """If the key were read from the file that `kid` names, this signature would be valid."""
     return forge(hmac_with(b""), attack_env.proof_claims(user), {**HEADER, "kid": "../../../../../dev/null"})
 
 
@@ -123,7 +123,7 @@ def test_forged_proof_is_refused(attack_env, user, attack):
 
 
 def test_proof_beyond_the_maximum_length_is_refused(attack_env, user):
-    """Rightly signed, and too long all the same."""
+    """Correctly signed, and too long."""
     proof = attack_env.proof(user, pad="x" * 5400)
     assert MAX_TOKEN < len(proof) < 8000
     with attack_env.unchanged():
@@ -132,7 +132,7 @@ def test_proof_beyond_the_maximum_length_is_refused(attack_env, user):
 
 
 def test_valid_proof_is_counted(attack_env, user):
-    """What the attacks above are made from: else they would be refused for another reason."""
+    """Control: without the changes of the attacks, the proof is accepted."""
     assert write(attack_env, user, attack_env.proof(user)).json["score"] == 7
     assert write(attack_env, user, attack_env.proof(user), by="body").json["score"] == 14
 
@@ -147,7 +147,7 @@ def test_missing_proof_is_refused_by_every_frontend(attack_env, user, form):
 
 @pytest.mark.parametrize("form", WRITES, ids=lambda form: form.name)
 def test_proof_with_a_changed_body_is_refused_by_every_frontend(attack_env, user, form):
-    """The proof is good, and the request says something else."""
+    """The proof is valid, and the request differs from it."""
     victim = new_user()
     body, proof = body_and_proof(attack_env, form, user)
     changes: list[tuple[dict[str, object], str]] = [({"user_id": victim}, "user_mismatch")]
@@ -188,7 +188,7 @@ def test_request_with_two_proofs_is_refused(attack_env, user):
 
 
 def test_proof_of_13_mb_is_refused(attack_env, user):
-    """In the header and in the body: refused before it has all been sent."""
+    """In the header and in the body: refused before all of it is sent."""
     for head in (
         "POST /api/score HTTP/1.1\r\nHost: x\r\nAction-Proof: ",
         'POST /api/score HTTP/1.1\r\nHost: x\r\nContent-Length: 13000000\r\n\r\n{"score":7,"proof":"',

@@ -1,4 +1,4 @@
-"""Counting one action more than once: at once, late, elsewhere, under another name, and when a clock steps."""
+"""Attacks that count one action more than once: concurrently, late, through other frontends, and by clock steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXPIRED = "expired_action_proof"
 
 
 def test_concurrent_replays_over_two_processes_add_once(attack_env, user):
-    """One proof, 40 times at once, through both processes: it counts once, and the rest are told so."""
+    """One proof, 40 times at once, through both processes: it counts once, and the rest are replays."""
     proof, token = attack_env.proof(user), attack_env.token(user)
     send = lambda service: service.post("/api/score", {"score": 7}, token=token, headers={"Action-Proof": proof})  # noqa: E731
     services = cycle((attack_env.service, attack_env.second_service))
@@ -38,7 +38,7 @@ def test_concurrent_replays_over_two_processes_add_once(attack_env, user):
 
 
 def test_proof_used_through_every_frontend_adds_once(attack_env, user):
-    """It is the same action wherever it comes in."""
+    """It is the same action through every frontend."""
     proof = attack_env.proof(user, act="level_complete", jti="level_complete:1", pts=7)
     for n, form in enumerate(WRITES):
         body = {
@@ -55,7 +55,7 @@ def test_proof_used_through_every_frontend_adds_once(attack_env, user):
 
 
 def test_proof_replayed_after_its_lifetime_is_refused(attack_env, user):
-    """Its id may be forgotten then, so its end refuses it."""
+    """The service may forget its id then, so the proof has expired."""
     expires = int(time.time()) + 2
     proof = attack_env.proof(user, exp=expires)
     assert write(attack_env, user, proof).status == 201
@@ -67,7 +67,7 @@ def test_proof_replayed_after_its_lifetime_is_refused(attack_env, user):
 
 
 def test_proof_cannot_be_pushed_out_of_the_history(attack_env, user):
-    """As many further actions as the limit lets through, and the first is still known."""
+    """After as many actions as the limit allows, the first id is still known."""
     first = attack_env.proof(user, pts=7)
     assert write(attack_env, user, first).status == 201
     answers = [write(attack_env, user, attack_env.proof(user)).status for _ in range(14)]
@@ -118,7 +118,7 @@ def action(number: int) -> Action:
 
 
 async def test_clock_step_back_does_not_reset_the_rate_limit(mongo_database):
-    """It opens no window: what was counted in its future is still counted, and still known by its id."""
+    """A step back opens no new window: later actions still count, and their ids are still known."""
     uri, name = mongo_database
     clock = Clock(NOW * 1000)
     async with AsyncMongoClient(uri) as client:
@@ -134,7 +134,7 @@ async def test_clock_step_back_does_not_reset_the_rate_limit(mongo_database):
 
 
 async def test_rate_limit_holds_over_processes_with_different_clocks(mongo_database):
-    """The limit is looser by no more than the difference: here a window of 60 seconds is one of 50."""
+    """The limit is looser by the difference only: a window of 60 seconds is one of 50."""
     uri, name = mongo_database
     first, second = Clock(NOW * 1000), Clock((NOW + 10) * 1000)
     async with AsyncMongoClient(uri) as client:

@@ -1,5 +1,5 @@
-"""Getting a secret out: by errors, logs, /metrics, check-config. When the suite ends, conftest.py looks once more
-through all that every service has said in it."""
+"""Leaks of secrets: errors, logs, /metrics, check-config. When the suite ends, conftest.py searches once more
+through all output of every service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.websocket_client import opened
 
 
 def run(attack_env, *arguments: str, **environment: str | None):
-    """A command with the services' own secrets in its environment; all that it prints is heard."""
+    """Run a command with the services' secrets in its environment, and record its output."""
     given = {name: text for name, text in os.environ.items() if not name.startswith("LEADERBOARD_")}
     given |= {name: text for name, text in {**attack_env.environment, **environment}.items() if text is not None}
     done = subprocess.run(
@@ -49,7 +49,7 @@ def test_secrets_are_not_in_check_config(attack_env, form):
     ids=lambda arguments: " ".join(arguments)[:40],
 )
 def test_secrets_are_not_in_the_error_of_a_failed_start(attack_env, wrong):
-    """What is wrong is said; what is secret is not."""
+    """The error names the fault and no secret."""
     assert run(attack_env, *wrong)[0] != 0
     assert attack_env.recorder.leaks() == []
 
@@ -72,7 +72,7 @@ def test_secrets_are_not_in_the_error_of_an_invalid_key(attack_env):
 
 
 def test_tokens_are_not_in_errors_and_logs_of_bad_requests(attack_env, user):
-    """Wherever a client puts a token: in the query, the path, the body, a header, a message, a broken request."""
+    """A token in the query, the path, the body, a header, a message, a malformed request."""
     token, proof = attack_env.token(user), attack_env.proof(user)
     for place in (f"/api/leaderboard?token={token}", f"/no/such/{token}", f"/api/v1/players/{token}", f"/?q={token}"):
         attack_env.service.get(
@@ -110,7 +110,7 @@ def test_secrets_are_not_in_metrics(attack_env):
 
 @pytest.mark.parametrize("way", ["plain", "quoted", "json", "base64", "base64 amid a text", "hex"])
 def test_search_for_secrets_finds_a_planted_secret(way):
-    """Else that nothing was found would mean nothing."""
+    """Control for the searches above."""
     recorder, secret = OutputRecorder(), 'p@ss/w"örd-0123456789-abcdef'
     recorder.secrets["a secret"] = secret
     said = {

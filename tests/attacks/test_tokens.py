@@ -1,4 +1,4 @@
-"""Getting in with a token that is none of ours: over REST and over sockets, each with a proof that is good."""
+"""Attacks with invalid tokens, over REST and over sockets, each with a valid proof."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ INVALID, EXPIRED = "invalid_token", "expired_token"
 
 
 def header(alg: str = "HS256", kid: str | None = "hs", **members: object) -> Build:
-    """Rightly signed by the provider's shared secret, whatever the header says."""
+    """Correctly signed with the provider's shared secret, whatever the header says."""
     found = {"alg": alg, "typ": "JWT", "kid": kid, **members}
     found = {name: value for name, value in found.items() if value is not None}
     return lambda attack_env, user: forge(attack_env.keys.hs, attack_env.claims(user), found)
 
 
 def claim(**changes: object) -> Build:
-    """Rightly signed, with these claims."""
+    """Correctly signed, with these claims."""
     return lambda attack_env, user: attack_env.token(user, **changes)
 
 
@@ -47,7 +47,7 @@ def unsigned(alg: str) -> Build:
 
 
 def written(text: str) -> Build:
-    """Rightly signed, with these characters where the number of `exp` is."""
+    """Correctly signed, with these characters as the value of `exp`."""
 
     def build(attack_env: AttackEnvironment, user: str) -> str:
         claims = json.dumps(attack_env.claims(user, exp=0)).replace('"exp": 0', f'"exp": {text}')
@@ -73,7 +73,7 @@ def tampered(attack_env: AttackEnvironment, user: str) -> str:
 
 
 def own_key(kid: str | None) -> Build:
-    """Signed by a key of the attacker's, which comes along."""
+    """Signed by the attacker's key, which is in the header."""
 
     def build(attack_env: AttackEnvironment, user: str) -> str:
         mine = signing("RS256", None, 7)
@@ -160,7 +160,7 @@ def write(attack_env: AttackEnvironment, service, user: str, token: str):
 
 @pytest.fixture(scope="module", autouse=True)
 def the_good_ones_are_let_in(attack_env):
-    """What the attacks are made from: else they would be refused for another reason."""
+    """Control: without the changes of the attacks, the token is accepted."""
     for key in (attack_env.keys.hs, attack_env.keys.rs, attack_env.keys.es):
         user = new_user()
         assert write(attack_env, attack_env.service, user, attack_env.token(user, key)).status == 201
@@ -192,7 +192,7 @@ def test_expired_token_is_refused(attack_env, user):
 @pytest.mark.parametrize("member", ["jku", "x5u"])
 @pytest.mark.parametrize("kid", ["mine", "rs"])
 def test_key_from_a_url_in_the_token_is_not_fetched(attack_env, user, member, kid):
-    """The address is not even asked: neither for the attacker's token, nor for a good one that names it."""
+    """The URL is not requested, neither for the attacker's token nor for a valid one that names it."""
     with socket.create_server(("127.0.0.1", 0)) as trap:
         url = f"http://127.0.0.1:{trap.getsockname()[1]}/jwks"
         mine = signing("RS256", None, 7)
@@ -214,7 +214,7 @@ def test_token_of_13_mb_is_refused(attack_env, unit):
 
 
 def assert_refused_unread(attack_env: AttackEnvironment, token: str) -> None:
-    """The refusal comes while most of the token has not even been sent."""
+    """The refusal comes before most of the token is sent."""
     with attack_env.unchanged(), RecordedConnection(attack_env.service) as wire:
         head = f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token[:200_000]}"
         wire.socket.sendall(head.encode())

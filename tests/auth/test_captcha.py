@@ -1,4 +1,4 @@
-"""The captcha hook against a local stand-in of the hCaptcha / Turnstile protocol."""
+"""The captcha check against a local fake of the hCaptcha / Turnstile protocol."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ SECRET = "0x-the-secret-of-the-site"
 
 
 class SiteVerify(RequestHandler):
-    """Good tokens are good once, as with the real ones."""
+    """A valid token is valid once, as with the real services."""
 
     asked: list
     used: set
@@ -132,7 +132,7 @@ async def hanging_checks(site, captcha):
 
 
 async def test_hanging_captcha_checks_do_not_delay_other_players(captcha, hanging_checks):
-    """Tornado's client has ten places by default: the eleventh check waited for the first."""
+    """Tornado's client has ten connections by default, where the eleventh check would wait for the first."""
     await hanging_checks(50)
     async with asyncio.timeout(module.TIMEOUT / 2):
         await captcha.check(submission())

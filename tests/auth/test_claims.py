@@ -1,4 +1,4 @@
-"""Which claims of a token are read, and what they mean, is a setting."""
+"""Settings decide which claims of a token are read, and what they mean."""
 
 from __future__ import annotations
 

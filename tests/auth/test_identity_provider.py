@@ -1,4 +1,4 @@
-"""A running service whose token keys come from an identity provider: rotation, outage, rubbish, unknown keys."""
+"""A running service with the keys of an identity provider: rotation, outage, invalid responses, unknown keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys of a JWK Set are used, and as what."""
+"""The keys of a JWK Set that are used, and their use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys in files: rotation without a restart, and what goes on when the new file is bad."""
+"""Keys in files: rotation without a restart, and the previous key if the new file is invalid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which key material is taken, and the sentence for what is not."""
+"""Accepted key material, and the error for other material."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens of our own, and the secret that is made on the first start."""
+"""Minted tokens, and the secret that is generated at the first start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Action proofs: what one shows, for whom, and for how long; and each way to use one for more."""
+"""Action proofs: what a proof proves, for which player, for how long; and attempts to misuse one."""
 
 from __future__ import annotations
 

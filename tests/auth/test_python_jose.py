@@ -1,6 +1,6 @@
-"""What python-jose does that we must not let it do. Source: the installed package itself.
+"""Behaviour of python-jose that the service must prevent. Source: the installed package.
 
-Should one of these change, the reason beside a check of our own is gone: look at docs/security.md again.
+If one of these changes, a check of the service has lost its reason: see docs/security.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def test_python_jose_uses_cryptography_only():
 
 
 def test_python_jose_parsers_are_not_called():
-    """We construct keys and sign with it; what a stranger sent goes to none of its modules but a key's `verify`."""
+    """The service constructs keys and signs with it; client input reaches only the `verify` of a key."""
     used: set[str] = set()
     for path in (ROOT / "tornado_app").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def test_python_jose_parsers_are_not_called():
 
 
 def test_python_jose_accepts_a_der_public_key_as_a_secret():
-    """CVE-2024-33663 is shut for PEM and open for DER and for a PEM's body; our own check shuts both."""
+    """CVE-2024-33663 is fixed for PEM, not for DER and a PEM's body; the service's own check covers both."""
     pem = public_pem(rsa_private_pem())
     with pytest.raises(jwk.JWKError):
         jwk.construct(pem, "HS256")

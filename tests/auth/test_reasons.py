@@ -1,4 +1,4 @@
-"""Each refusal of a token or proof says why, for the log: a stable reason, and the values that differ."""
+"""Each refusal of a token or proof has a stable reason and its values, for the log."""
 
 from __future__ import annotations
 

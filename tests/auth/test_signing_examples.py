@@ -1,4 +1,4 @@
-"""docs/signing.md and its examples: what they sign is what the service accepts, and what the page says is so."""
+"""docs/signing.md and its examples: the service accepts what they sign, and the page is correct."""
 
 from __future__ import annotations
 

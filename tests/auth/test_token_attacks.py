@@ -1,4 +1,4 @@
-"""One row for each way to get in with a token that is none of ours."""
+"""One row for each attack with an invalid token."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def verifier() -> TokenVerifier:
 
 
 def claims_text(text: str) -> str:
-    """A rightly signed token with these characters where its claims are."""
+    """A correctly signed token with these characters as its claims."""
     return forge(HS, text.encode())
 
 

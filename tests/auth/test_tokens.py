@@ -1,4 +1,4 @@
-"""What a good token gives, and for how long."""
+"""What a valid token grants, and for how long."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CountedKey:
 
 
 class ChangingKeys:
-    """A source whose set is exchanged by the test."""
+    """A key source whose set the test replaces."""
 
     def __init__(self, keys: KeySet) -> None:
         self.keys = keys

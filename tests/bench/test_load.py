@@ -1,4 +1,4 @@
-"""The load generator's own tests, and that its figures are told from what it asked for."""
+"""The load generator's own tests, and its figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: what it takes, what it hands over, what it says, and its exit codes."""
+"""The command line: arguments, calls, output and exit codes."""
 
 import json
 import re
@@ -26,7 +26,7 @@ COMMANDS = (
 
 
 class Part(ModuleType):
-    """Stands in for a module that a command hands over to; it keeps what it was given."""
+    """A fake of the module that a command calls; records the arguments."""
 
     def __init__(self) -> None:
         super().__init__("part")

@@ -1,4 +1,4 @@
-"""`leaderboard sign-action`: what it signs with, what is in the proof, and what it says when it cannot."""
+"""`leaderboard sign-action`: the key, the content of the proof, and its errors."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`leaderboard token`: which key it signs with, what is in the token, and what it says when it cannot."""
+"""`leaderboard token`: the key, the content of the token, and its errors."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How the programs of the test cluster are built and kept, shown with a Go that builds at once."""
+"""The build of the programs of the test cluster, with a fake Go that builds at once."""
 
 from __future__ import annotations
 

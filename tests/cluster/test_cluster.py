@@ -1,4 +1,4 @@
-"""The control plane that the tests of operator and chart stand on: what they take for granted, it must do."""
+"""The control plane of the operator and chart tests has the features that they rely on."""
 
 from __future__ import annotations
 

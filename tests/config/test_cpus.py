@@ -1,4 +1,4 @@
-"""How many processors there are for us: what the kernel's files say about affinity and quotas."""
+"""The available processors by affinity and cgroup quotas."""
 
 import os
 import subprocess

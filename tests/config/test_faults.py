@@ -1,4 +1,4 @@
-"""What is wrong is said all at once, in words that help, and never with a secret."""
+"""All configuration errors are reported at once, with remedies and without secrets."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The keys of tokens and of action proofs: one source each, fit, and apart from each other."""
+"""The keys of tokens and action proofs: one source each, suitable, and disjoint."""
 
 import json
 from pathlib import Path

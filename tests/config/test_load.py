@@ -1,4 +1,4 @@
-"""Where values come from and which one counts."""
+"""Sources of values and their precedence."""
 
 from dataclasses import FrozenInstanceError
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How many processes: a number, or what suits the machine."""
+"""The number of processes: a number, or auto."""
 
 import platform
 

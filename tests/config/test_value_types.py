@@ -1,4 +1,4 @@
-"""Each value_type of value: what it takes, what it refuses, and that what it shows can be read back."""
+"""Value types: accepted and refused values, and formatting that parses back."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What all dashboards keep to, from the files alone; tests/grafana shows them."""
+"""Rules for all dashboards, checked on the files; tests/grafana renders them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the first panels say, by promtool: of each Leaderboard, by its own objectives, and never fine beside a page."""
+"""The verdict panels by promtool: per Leaderboard, by its own objectives, never "fine" while a page fires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`leaderboard demo`, as a newcomer meets it: on its embedded database, in a folder of its own."""
+"""`leaderboard demo` on its embedded database, in an empty folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fetch(url: str, token: str | None = None):
 
 
 def processes_in(folder: Path) -> list[str]:
-    """The names of the running processes that work in `folder` or below, or name it."""
+    """The names of the running processes in or below `folder`, or with it on the command line."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -73,7 +73,7 @@ def newcomer(tmp_path_factory):
 
 
 def test_page_of_a_rebound_host_name_is_refused(newcomer):
-    """Nor a token: the demo hands one to each page that asks. The names of this machine are served."""
+    """The page would get a token of the demo. Only the names of this machine are served."""
     place = urlsplit(newcomer.url)
     for host, status in (("evil.example", 421), (f"localhost:{place.port}", 200), (place.netloc, 200)):
         for path in ("/", "/api/top-scores", "/demo/session"):

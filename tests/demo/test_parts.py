@@ -1,4 +1,4 @@
-"""The demo's players, games, tokens and guide, each by itself."""
+"""Unit tests of the demo's players, games, tokens and guide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger on the clients' side: what was sent, what was answered, and whether the database bears that out."""
+"""The clients' record of requests and responses, and its check against the database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Sent:
 
     @property
     def fits(self) -> tuple[int, ...]:
-        """How often it may be counted."""
+        """How often the action may count."""
         if self.scores:
             return (1,)
         return (0, 1) if self.unclear else (0,)
@@ -47,19 +47,19 @@ class Account:
         return action
 
     def take_odd(self) -> list[str]:
-        """The odd answers since this was asked last."""
+        """The odd responses since the last call."""
         odd, self.odd = self.odd, []
         return odd
 
     def take_times(self) -> list[float]:
-        """How long the answers took since this was asked last, shortest first."""
+        """Response times since the last call, shortest first."""
         took, self.took = self.took, []
         return sorted(took)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What differs between the clients' ledger and the database: ids, and for a person what is wrong about them."""
+    """Differences between the clients' record and the database: ids and descriptions."""
 
     lost: list[str]
     doubled: list[str]
@@ -73,7 +73,7 @@ class Verdict:
 
 
 def judge(account: Account, entries: Iterable[Document], players: Sequence[Document]) -> Verdict:
-    """Hold the account against the entries of the service's ledger and the players' documents."""
+    """Check the account against the entries of the service's ledger and the players' documents."""
     booked: dict[tuple[str, str], list[Document]] = defaultdict(list)
     for entry in entries:
         if entry["kind"] == "action":

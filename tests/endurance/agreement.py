@@ -29,7 +29,7 @@ def unready(environment: Environment) -> list[str]:
 
 
 def differences(environment: Environment) -> list[str]:
-    """What is not (yet) shown as the database has it; empty where all agree."""
+    """Differences between the service and the database; empty if they agree."""
     try:
         board = _board(environment)
     except (OSError, PyMongoError) as error:

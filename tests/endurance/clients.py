@@ -68,7 +68,7 @@ class Writer:
         self._tokens: dict[str, str] = {}
 
     async def run(self, session: aiohttp.ClientSession, stop: asyncio.Event) -> None:
-        """Write until told to stop; then settle what is under way."""
+        """Write until stopped; then finish the pending actions."""
         while not stop.is_set():
             await self.write(session, patient=self._chance.random() > GIVES_UP)
             await asyncio.sleep(self._chance.uniform(0, 0.08))
@@ -81,7 +81,7 @@ class Writer:
         copies: int = 1,
         through: RunningService | None = None,
     ) -> None:
-        """One action of somebody's, through any service or the one that is given, and in so many `copies` at once."""
+        """One action of a random player, through `service` or any, in `copies` concurrent requests."""
         chance, player = self._chance, self._chance.choice(self._players)
         form = chance.choice(WRITES)
         body = form.body(player)
@@ -105,7 +105,7 @@ class Writer:
         await asyncio.gather(*(settle() for _ in range(copies)))
 
     def _take(self, form: WriteForm, action: Sent, answer: Answer) -> bool:
-        """Book an answer; whether it settles the action."""
+        """Record a response; return whether the action is finished."""
         if answer.status in (200, 201):
             action.scores.append(answer.json[form.score])
             return True
@@ -133,7 +133,7 @@ class Reader:
         self._paths = [*READS, *(f"/api/v1/players/{player}" for player in players[:10])]
 
     async def run(self, session: aiohttp.ClientSession, stop: asyncio.Event) -> None:
-        """Read until told to stop."""
+        """Read until stopped."""
         while not stop.is_set():
             path = self._chance.choice(self._paths)
             answer = await ask(session, "GET", self._chance.choice(self._services()).url + path)
@@ -232,11 +232,11 @@ class Traffic:
         return [*self._writers, *self._readers]
 
     async def add(self, *work: Coroutine[Any, Any, None]) -> None:
-        """Have this done too, and settled with the rest."""
+        """Run these too, and finish them with the others."""
         self._busy += [asyncio.ensure_future(each) for each in work]
 
     async def settle(self) -> None:
-        """Begin nothing new, but write once more through each service; wait until all is answered for good."""
+        """Start nothing new, write once more through each service, and wait for all final responses."""
         self._stop.set()
         probes = [self._writers[0].write(self.session, through=service) for service in self._services()]
         await asyncio.gather(*self._busy, *probes)

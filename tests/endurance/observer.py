@@ -44,7 +44,7 @@ class Watch:
 
 @contextlib.contextmanager
 def watching(environment: Environment) -> Iterator[Watch]:
-    """A watch that looks meanwhile."""
+    """Run a `ReadinessWatch` during the block."""
     watch = Watch(environment)
     looking = environment.loop.start(watch.run())
     try:
@@ -54,12 +54,12 @@ def watching(environment: Environment) -> Iterator[Watch]:
 
 
 def complaints(log: str) -> list[str]:
-    """What no log should hold."""
+    """Forbidden lines, and too many warnings and errors per second."""
     found = [line[:2000] for line in log.splitlines() if _BAD.search(line)][:5]
     lines = busiest(log)
     return found + ([f"{lines} warnings and errors in a second"] if lines > MOST_LINES else [])
 
 
 def busiest(log: str) -> int:
-    """Warnings and errors in the second that has most."""
+    """Warnings and errors in the second with the most."""
     return max(Counter(_SECOND.findall(log)).values(), default=0)

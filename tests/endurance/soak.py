@@ -51,7 +51,7 @@ is in cores; that of others is what the machine did beside."""
 class Tolerant(Bench):
     """A bench that keeps account of what is refused, by the points it was to bring, where others give up.
 
-    `unclear` are updates of which nobody knows whether they count: the answer was a fault, or never came.
+    `unclear` are updates that may count or not: the response was an error or never came.
     """
 
     refused: list[int] = field(default_factory=list)
@@ -131,7 +131,7 @@ def points_of(system: System) -> int:
 
 
 def odd(system: System, least: int, most: int) -> Iterator[str]:
-    """What is not as it should be, when all writing is over; `least` and `most` are the points that may be there."""
+    """Faults after all writes; `least` and `most` limit the points in the database."""
     there = points_of(system)
     if not least <= there <= most:
         yield f"there are {there} points, and should be {least} to {most}"
@@ -142,7 +142,7 @@ def odd(system: System, least: int, most: int) -> Iterator[str]:
 
 
 def audited(system: System) -> Iterator[str]:
-    """What `leaderboard audit` has against the ledger; its own words go to stderr."""
+    """The differences that `leaderboard audit` reports; its messages go to stderr."""
     environment = {"LEADERBOARD_MONGODB_URI": database_of(system).uri, "LEADERBOARD_MONGODB_DATABASE": DATABASE}
     audit = subprocess.run(
         python("tornado_app", "audit"), env=os.environ | environment, capture_output=True, text=True, check=False
@@ -172,7 +172,7 @@ def database_of(system: System) -> Database:
 
 
 def say(cells: Iterable[str]) -> None:
-    """A line of the table, to whoever watches, at once."""
+    """Print a line of the table at once."""
     sys.stdout.write(",".join(cells) + "\n")
     sys.stdout.flush()
 

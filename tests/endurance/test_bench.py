@@ -1,4 +1,4 @@
-"""The bench's own parts: it sees what is lost, doubled, made up or shown wrong, and its proxy breaks a network."""
+"""Unit tests of the trials: the check finds lost, doubled, invented and wrong values, and the proxy's faults work."""
 
 import asyncio
 import socket

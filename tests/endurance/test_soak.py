@@ -1,4 +1,4 @@
-"""The soak in small: it makes load, counts what it makes, and its graphs are of what it prints."""
+"""A short soak: load, counts and graphs."""
 
 import csv
 import shutil

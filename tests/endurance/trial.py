@@ -1,4 +1,4 @@
-"""One trial: load, a fault at a moment of chance, and what is left when it is over."""
+"""One trial: load, a fault at a random moment, and the checks after it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def run(environment: Environment, faults: list[Fault], seed: int) -> Outcome:
-    """Load, the faults one into the other, and the checks."""
+    """Run load, the overlapping faults, and the checks."""
     chance = Random(seed)
     environment.wait_healthy()
     first = len(environment.account.sent)
@@ -90,7 +90,7 @@ def run(environment: Environment, faults: list[Fault], seed: int) -> Outcome:
 
 
 def _strike(environment: Environment, faults: list[Fault], chance: Random) -> list[str]:
-    """The faults, one into the other, until they are made good; what was wrong meanwhile."""
+    """Run the overlapping faults until they are repaired; return the errors."""
     wrong = []
     try:
         with contextlib.ExitStack() as blows:
@@ -98,7 +98,7 @@ def _strike(environment: Environment, faults: list[Fault], chance: Random) -> li
                 for fault in faults:
                     blows.enter_context(fault.strike(environment, chance))
                 time.sleep(max(chance.uniform(*fault.seconds) for fault in faults))
-            except (AssertionError, OSError) as error:  # what was done is to be made good all the same
+            except (AssertionError, OSError) as error:  # the faults are repaired nevertheless
                 wrong.append(repr(error))
         environment.start_ended()
     except (AssertionError, OSError, PyMongoError) as error:
@@ -144,7 +144,7 @@ def verdict_of(environment: Environment, *, history: bool) -> Verdict:
 
 
 def _leaks(environment: Environment) -> list[str]:
-    """Descriptors that are not given back, also when the clients have let go of their connections."""
+    """Descriptors that stay open after the clients have closed their connections."""
     end = time.monotonic() + PATIENCE
     while True:
         found = []

@@ -1,4 +1,4 @@
-"""What the fuzzer calls: each target takes any bytes, and asserts what must hold of whatever comes out.
+"""The fuzz targets: each accepts any bytes and asserts the properties of the result.
 
 token, proof: either the text as a stranger sends it (`!` in front), or a header and claims, one to a line, that are
 signed here, so that mutations reach what lies behind the signature. body: the frontend's name, a line end, the body.

@@ -1,4 +1,4 @@
-"""Every input of the corpus, what fuzzing found among them, again and without a fuzzer; and that the oracles see."""
+"""Every input of the corpus without a fuzzer, and tests of the fuzz targets' checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is the client, and how much it may get wrong."""
+"""The client's address behind proxies, and the failure limit."""
 
 import pytest
 
@@ -12,7 +12,7 @@ TRUSTED = ["10.0.0.0/8", "fd00::/8"]
     ("peer", "forwarded", "client"),
     [
         ("203.0.113.7", None, "203.0.113.7"),
-        ("203.0.113.7", "198.51.100.1", "203.0.113.7"),  # not from a proxy of ours: made up
+        ("203.0.113.7", "198.51.100.1", "203.0.113.7"),  # not from a trusted proxy: forged
         ("10.0.0.1", None, "10.0.0.1"),
         ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
         ("10.0.0.1", "1.1.1.1, 198.51.100.1", "198.51.100.1"),  # the first is what the client claims

@@ -39,7 +39,7 @@ async def ends():
 
 @pytest.fixture
 def written(ends, monkeypatch):
-    """What went through the stream."""
+    """The bytes that the stream wrote."""
     stream, _ = ends
     found = []
     write = stream.write
@@ -110,7 +110,7 @@ async def test_frames_keep_their_order_on_both_paths(ends, written):
 
 
 async def test_frame_is_sent_after_pending_bytes_of_the_stream(ends):
-    """Not even where the kernel has room again, and the loop has not noticed yet."""
+    """Also if the kernel has room again and the loop has not noticed yet."""
     stream, client = ends
     wire = DirectWriter(stream)
     frames, _ = fill(wire)

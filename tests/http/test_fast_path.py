@@ -90,7 +90,7 @@ REQUESTS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def player(service):
-    """There is one, and nothing moves any more."""
+    """Wait until there is one, and nothing changes."""
     with RawConnection(service.url) as wire:
         wire.socket.sendall(REQUESTS["a profile"])
         assert wire.read().status == 201
@@ -122,7 +122,7 @@ def test_conditional_request_gets_304_on_both_paths(wire):
 
 
 def test_update_and_its_replay_are_the_same_on_both_paths(service, wire):
-    """Each counts once, whichever way it comes the second time."""
+    """Each counts once, whichever path the second one takes."""
     user = f"u-{uuid4().hex[:8]}"
     for first, second in ((b"", FALLBACK), (FALLBACK, b"")):
         headers = (f"Authorization: Bearer {token(user)}", JSON, f"Idempotency-Key: {uuid4().hex}")
@@ -137,7 +137,7 @@ def test_update_and_its_replay_are_the_same_on_both_paths(service, wire):
 
 
 def test_simple_requests_bypass_tornado(wire):
-    """Tornado writes headers' names in a case of its own, by which it can be told."""
+    """Tornado writes header names in its own case, which identifies the path."""
     told = []
     for before in (b"", FALLBACK):
         wire.socket.sendall(before + update(body=b"{"))
@@ -181,7 +181,7 @@ def test_update_of_a_disconnected_client_is_applied(service):
 
 @pytest.mark.long
 def test_client_that_does_not_read_is_read_no_further(service):
-    """And what was answered arrives in the end, in order."""
+    """The responses arrive in the end, in order."""
     asked = request("GET /docs")
     with RawConnection(service.url, receive_buffer=4096) as wire:
         wire.socket.settimeout(1)
@@ -226,7 +226,7 @@ async def stream():
 
 
 async def test_only_the_beginning_of_a_request_is_intercepted(stream, monkeypatch):
-    """Not what follows one that began while a response was being written: it may be a body that looks like one."""
+    """Bytes that arrive while a response is written may be a body that looks like a request."""
     for writing in (True, False):
         monkeypatch.setattr(stream, "writing", lambda writing=writing: writing)
         stream.client.sendall(b"POST /api/score HTTP/1.1\r\n")

@@ -38,7 +38,7 @@ def test_refusal_arrives_while_the_client_still_sends(wire):
 
 
 def test_refused_connection_lingers_for_seconds_only(service):
-    """It may still be sending, and would lose its answer to a reset; but it may also just stay."""
+    """A client that still sends would lose the response by a reset; one that stays connected is closed later."""
     descriptors = Path(f"/proc/{service.process.pid}/fd")
     with ExitStack() as stack:
         wires = [stack.enter_context(RawConnection(service.url)) for _ in range(20)]
@@ -55,7 +55,7 @@ def test_refused_connection_lingers_for_seconds_only(service):
 
 
 def test_smuggled_request_is_not_answered(service, wire):
-    """What follows an ambiguous request is thrown away: here it would have been a second, accepted one."""
+    """Bytes behind an ambiguous request are dropped: here they would be a second, accepted request."""
     user = f"u-{uuid4().hex[:8]}"
     inner = f"POST /api/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(user)}\r\nContent-Length: 11\r\n\r\n"
     wire.send(

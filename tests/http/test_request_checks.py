@@ -23,7 +23,7 @@ def wire(service):
 
 @pytest.fixture(scope="module")
 def short_timeout_service(run_service, module_database):
-    """A service that waits for nobody."""
+    """A service with short timeouts."""
     uri, name = module_database
     return run_service("--body-timeout", "500ms", "--idle-timeout", "500ms", uri=uri, database=name)
 
@@ -58,7 +58,7 @@ def test_headers_beyond_the_maximum_count_are_431(wire):
 
 def test_endless_headers_time_out(service, wire):
     wire.socket.sendall(b"GET /healthz HTTP/1.1\r\n")
-    with pytest.raises(OSError, match=r"(?i)reset|broken pipe"):  # the service listens for a while, not for ever
+    with pytest.raises(OSError, match=r"(?i)reset|broken pipe"):  # the service lingers for a limited time
         wire.socket.sendall(b"X-More: xxxxxxxxxxxxxxxxxxxx\r\n" * 4_000_000)
     quietly(service)
 
@@ -68,7 +68,7 @@ def test_declared_body_beyond_the_limit_is_413_before_it_is_sent(wire, size):
     sent = min(size, 100)
     head = ["POST /api/score HTTP/1.1", "Content-Type: application/json", f"Content-Length: {str(size).zfill(1)}"]
     wire.send(*head, body=b"x" * sent)
-    if size <= 1024 * 1024:  # little enough to hear out
+    if size <= 1024 * 1024:  # little enough to be read completely
         wire.socket.sendall(b"x" * (size - sent))
     answer = wire.read()
     assert (answer.status, answer.error) == (413, "body_too_large")

@@ -76,6 +76,6 @@ def test_mutated_simple_request_is_parsed_as_tornado_parses_it(data):
 
 
 def test_common_client_requests_are_simple():
-    """So that the two above are about something."""
+    """Control: common requests use the fast path."""
     assert same_as_tornado(HEAD + b"{}")
     assert same_as_tornado(b"GET /api/top-scores HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nUser-Agent: curl/8.5.0\r\n\r\n")

@@ -26,7 +26,7 @@ DOCS = ROOT / "docs" / "tokens.md"
 
 
 class Site(NamedTuple):
-    """A provider, and a service that believes it."""
+    """A provider, and a service that trusts it."""
 
     sample: Sample
     provider: Provider

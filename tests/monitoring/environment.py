@@ -1,4 +1,4 @@
-"""A service in use and in trouble, an operator with its Leaderboards, and a Prometheus that watches them.
+"""A service under load and faults, an operator with its Leaderboards, and a Prometheus that scrapes them.
 
 The operator's pods are fake: the service of the one that is scraped runs beside the cluster.
 """
@@ -138,9 +138,9 @@ class MonitoredEnvironment:
     # -- what happens -------------------------------------------------------------------------------
 
     def _play(self) -> None:
-        """Players score through every frontend, read, and come to watch and leave; some with a forged token.
+        """Players score through every frontend, read, and open and close sockets, some with a forged token.
 
-        Who is turned away comes again.
+        Refused players try again.
         """
         turns, writes, reads, paths = count(), cycle(WRITES), cycle(READS), cycle(PATHS)
         while not self._over.wait(0.02):
@@ -173,7 +173,7 @@ class MonitoredEnvironment:
                 assert answer.json["error"] == "invalid_action_proof"
 
     def stall(self) -> None:
-        """A watcher never reads, and is cut off."""
+        """A socket that never reads is closed."""
         users = fill(self.arcade, 10)
         for user in users:
             register(self.arcade, user, username="💯" * 64)
@@ -189,7 +189,7 @@ class MonitoredEnvironment:
             wait_until(evicted, TIMEOUT, "an eviction")
 
     def lose_database(self) -> None:
-        """MongoDB ends hard, and comes back: requests fail, and change streams are opened again."""
+        """MongoDB is killed and restarted: requests fail, and change streams are reopened."""
         (member,) = self.replica_set.members
         member.kill()
         failed = {"code": "500", "route": "/api/score"}
@@ -202,7 +202,7 @@ class MonitoredEnvironment:
             wait_until(lambda one=service: one.readiness()[0] == 200, TIMEOUT, "it serves again")
 
     def tamper(self) -> None:
-        """Somebody changes a score in the database."""
+        """Change a score in the database."""
         with MongoClient(self.replica_set.uri) as client:
             changed = client[self.database]["players"].update_one({"_id": PLAYERS[0]}, {"$inc": {"score": 1000}})
             assert changed.modified_count == 1

@@ -1,4 +1,4 @@
-"""Each alert fires when it should, within its time, and does not on the near miss: promtool's own unit tests."""
+"""promtool's unit tests: each alert fires within its time, and not below its threshold."""
 
 from __future__ import annotations
 

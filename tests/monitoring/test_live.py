@@ -1,6 +1,6 @@
-"""A real Prometheus watches the real thing in trouble: every expression of rules, panels and runbooks gives data.
+"""A real Prometheus scrapes a service under faults: every expression of rules, panels and runbooks returns data.
 
-What is rightly empty is named with its reason, and a fault makes it give data.
+Expressions that must be empty are listed with the reason, and a fault makes them return data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEPLOYS = "a version comes in one minute, and not in each: looked for in the tim
 
 @pytest.fixture(scope="module")
 def environment(cluster, mongod_binary, tmp_path_factory):
-    """After all that can go wrong without ending anything for good."""
+    """The environment after all faults that it recovers from."""
     install_crd(cluster)
     with MonitoredEnvironment(cluster, tmp_path_factory.mktemp("environment")) as found:
         found.suspect()

@@ -1,4 +1,4 @@
-"""The Prometheus that tests run: it scrapes, evaluates rules, answers, and says what is wrong with an expression."""
+"""The Prometheus of the tests: it scrapes, evaluates rules, answers queries and reports invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules: the committed files are those of the code, Prometheus takes them, and they are about what is measured."""
+"""Rules: the committed files are up to date, promtool accepts them, and they use existing metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A runbook for each alert, which says what it means, how to confirm it, what to do, and when it is over."""
+"""A runbook for each alert: its meaning, confirmation, remedy and end."""
 
 from __future__ import annotations
 

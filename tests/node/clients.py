@@ -1,4 +1,4 @@
-"""Clients that write, read and listen while a test does harm, and keep account of what they were told.
+"""Clients that write, read and listen during a fault, and record the responses.
 
 What counts as failed: any answer but the one that is due, and any connection that is refused, cut or silent. With one
 exception: a connection that was kept after an answer, and turns out to be closed before the next one began, is opened

@@ -1,4 +1,4 @@
-"""Where a node lives: its own world while it is there, and nothing on this machine afterwards."""
+"""The enclosure of a node: isolated while it runs, and without a trace afterwards."""
 
 from __future__ import annotations
 

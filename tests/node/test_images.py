@@ -1,4 +1,4 @@
-"""The images of the Dockerfile: what they hold, and that they run as anybody, on a root that nobody can write to."""
+"""The images of the Dockerfile: their content; they run as any user on a read-only root."""
 
 from __future__ import annotations
 

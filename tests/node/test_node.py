@@ -1,4 +1,4 @@
-"""What a platform team does with the chart and a Leaderboard on a real node, and what goes wrong there.
+"""The chart and a Leaderboard on a real node: operations and faults.
 
 `clients.py` says which requests count as failed.
 """
@@ -41,7 +41,7 @@ def board(node: NodeCluster) -> Board:
 
 @contextmanager
 def traffic(board: Board) -> Iterator[Clients]:
-    """Clients, who go on for a while before and after; nothing that they were told is lost."""
+    """Clients that run before, during and after the block; no acknowledged write is lost."""
     with Clients(board.address) as clients:
         yield clients
         clients.go_on()

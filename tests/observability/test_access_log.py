@@ -1,4 +1,4 @@
-"""A service writes the events that docs/logs.md tells, with their fields; the access log when it is asked for."""
+"""The service writes the events and fields of docs/logs.md, and the access log if enabled."""
 
 import contextlib
 import http.client

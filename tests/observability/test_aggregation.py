@@ -1,4 +1,4 @@
-"""What one scrape says of several processes: counts are added up and never go back, gauges by what they mean."""
+"""The metrics of several processes in one scrape: summed counters that never decrease, gauges by their mode."""
 
 import math
 

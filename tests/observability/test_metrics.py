@@ -1,4 +1,4 @@
-"""What is declared is clean by promtool, there from the start, and has no label value from outside."""
+"""Declared metrics pass promtool, exist from the start, and have no label values from clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same complaint again and again is written so often a second, and what is held back is counted."""
+"""Repeated log lines are limited per second, and suppressed ones are counted."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""No token and no password in any log line, wherever in the line it stands."""
+"""No token and no password in any part of a log line."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Spans where no process and no chance come between: one batch, errors, and what the environment may say."""
+"""Unit tests of spans: one batch, errors, and the environment variables."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Spans on their way from a request to a collector: what they are, what they never hold, and what they cannot harm."""
+"""Spans of a real service at a collector: their content, what they never contain, and faults of the collector."""
 
 import json
 import os

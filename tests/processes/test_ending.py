@@ -1,4 +1,4 @@
-"""How several processes end together: drained by one signal, at once by two, with the supervisor however that ends."""
+"""Shutdown of several processes: drained by one signal, ended by two, and with their supervisor."""
 
 import os
 import re
@@ -59,7 +59,7 @@ def test_signal_drains_all_processes(start, mongo_database, number):
 
 @pytest.mark.long
 def test_signal_to_every_process_drains_once(start, mongo_database):
-    """systemd sends it to all of a service, and again what the supervisor has told them already."""
+    """systemd sends the signal to all processes, and the supervisor sends it again."""
     uri, name = mongo_database
     service = start(uri=uri, database=name)
     pids = workers(service)

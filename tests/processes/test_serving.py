@@ -1,4 +1,4 @@
-"""Two real processes on one port: both serve, one scrape tells of both, and one that dies comes back."""
+"""Two real processes on one port: both serve, one scrape has both, and a killed one restarts."""
 
 import contextlib
 import json
@@ -134,7 +134,7 @@ def test_killed_processes_restart_under_load_without_loss(start, mongo_database)
 
 
 def _missed(service, found):
-    """Whether readiness says that a process is missing, noted in `found`: it may be back before one can ask."""
+    """Whether readiness reports a missing process, recorded in `found`: it may be back before the next request."""
     missed = "not all processes run" in service.readiness()[1]
     found += [True] * missed
     return missed
@@ -203,7 +203,7 @@ def test_processes_share_the_embedded_database_and_keys(start, tmp_path):
 
 @pytest.mark.parametrize("processes", ["2", "1"])
 def test_port_of_another_service_is_not_shared(start, mongo_database, processes):
-    """Though the kernel would: to it one user's sockets are all alike."""
+    """The kernel would share it, because it does not distinguish the sockets of one user."""
     uri, name = mongo_database
     port = start(uri=uri, database=name).url.rpartition(":")[2]
     with pytest.raises(AssertionError, match=f"error: port {port} on 127.0.0.1 cannot be used"):

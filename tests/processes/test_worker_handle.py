@@ -64,7 +64,7 @@ async def test_worker_reports_readiness_and_answers_requests(spawn, mongo_databa
     assert "leaderboard_http_requests" in {family.name for family in told[-1]}
     worker.drain()
     assert await worker.wait() == 0
-    assert len(told) == 2  # the last comes unasked
+    assert len(told) == 2  # the last one is sent without a request
     assert not await worker.request("metrics")
 
 

@@ -1,4 +1,4 @@
-"""The pinned versions against published advisories and their licences, as far as that goes without a network."""
+"""The pinned versions against published advisories, and their licences, without a network."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_version_comparison_finds_an_affected_version(entry):
 
 
 def test_required_packages_were_all_checked():
-    """A new dependency is a failure here until somebody has looked."""
+    """A new dependency fails this test until it is checked."""
     reviewed = {entry["package"] for entry in entries()} | set(LIST["none_known"])
     assert set(needed()) - reviewed == set()
 
@@ -92,7 +92,7 @@ def test_accepted_advisories_are_in_the_threat_model():
 
 
 def licences(name: str) -> set[str]:
-    """By the newest way of saying it that the package uses."""
+    """By the newest metadata field that the package has."""
     metadata = distribution(name).metadata
     said = metadata.get("License-Expression") or ""
     if not said:

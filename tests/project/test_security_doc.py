@@ -1,4 +1,4 @@
-"""docs/security.md does not promise what no test shows: every test and every setting that it names exists."""
+"""Every test, file and setting that docs/security.md names exists."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_security_page_threats_have_control_and_evidence():
 
 
 def test_security_page_lists_every_attack_test():
-    """A new attack is a failure here until the threat it stands for is written down."""
+    """A new attack fails this test until its threat is documented."""
     attacks = {name for name in known_tests() if _is_attack(name)}
     assert attacks - set(re.findall(r"`(test_\w+)`", TEXT)) == set()
 

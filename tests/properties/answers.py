@@ -1,4 +1,4 @@
-"""What the service answers, in the words of the model."""
+"""The results of the service in the types of the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One real board on which steps are taken beside the model: two stores on a mongod, moderation, and the real ledger."""
+"""Applies steps to a real board and to the model, and compares them: two stores on a mongod, moderation, the ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START = 1_800_000_000_000
 
 
 class Service:
-    """What all boards share: a client for each process, and who writes the ledger."""
+    """What all boards share: a client for each process, and the ledger writer."""
 
     def __init__(self, uri: str, database: str) -> None:
         self._uri, self.database = uri, database
@@ -55,7 +55,7 @@ class Service:
         return bool(lease and lease.get("initialised"))
 
     async def play(self, rules: model.Rules, script: list[steps.Step]) -> None:
-        """Take each step on the board and on the model, which must agree; the board is empty before and after."""
+        """Apply each step to the board and to the model, which must agree; the board is empty before and after."""
         checker = ModelChecker(self, rules, prefix=f"{next(self._numbers)}.")
         try:
             for step in script:
@@ -142,7 +142,7 @@ class ModelChecker:
     # -- many at once -----------------------------------------------------------------------------------
 
     async def _together(self, parts: tuple[steps.Submit | steps.Moderate, ...]) -> None:
-        """What came of it must be what came of it one by one, in the order in which the ledger has it."""
+        """The concurrent results must equal those of a sequential run in the order of the ledger."""
         self.skews = [0, 0]  # or else the answers could not be told from the order alone
         before = {user: await self._entries(user) for user in self.model.players}
         found = await asyncio.gather(*(self._part(n, part) for n, part in enumerate(parts)))
@@ -159,7 +159,7 @@ class ModelChecker:
     def _linear(
         self, user: str, entries: list[Entry], parts: dict[int, steps.Submit | steps.Moderate], found: list[Any]
     ) -> None:
-        """Each change is the one that the model makes there; each other answer is one that it gives somewhere."""
+        """Each change equals the model's at its position; each other result equals the model's at some position."""
         moments = [copy.deepcopy(self.model.players.get(user))]
         changed = set()
         for entry in entries:
@@ -177,7 +177,7 @@ class ModelChecker:
         return self.model.moderate(part.verb, part.user)
 
     def _unchanging(self, moment: Player | None, part: steps.Submit | steps.Moderate) -> Answer | State | str | None:
-        """What the model answers at a moment; None where it would change something then."""
+        """The model's result at a moment; None if it would change something."""
         there = Model(self.model.rules)
         if moment is not None:
             there.players[_user(part)] = copy.deepcopy(moment)
@@ -199,7 +199,7 @@ class ModelChecker:
         }
 
     async def compare_ledger(self) -> None:
-        """The ledger's sum is the score, each counted action is in it once, and of who was erased there is nothing."""
+        """The ledger's sum is the score, each counted action has one entry, and erased players have none."""
         for user in "abc":
             player, entries = self.model.players.get(user), await self._entries(user)
             done = [] if player is None else player.done

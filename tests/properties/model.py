@@ -1,6 +1,6 @@
-"""What the store must do, said as plainly as can be: players with the list of all that they ever did, and no database.
+"""The expected behaviour of the store as a simple model: players with the list of all their actions, no database.
 
-It shares no code with the store, and keeps what the store forgets, so that sums are sums and not differences.
+It shares no code with the store, and keeps all actions, so that it sums instead of subtracting.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Rules(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What somebody asks to be counted; `request` tells whether two uses of an id are one request."""
+    """A submission; `request` identifies the request, to compare two uses of an id."""
 
     user: str
     points: int
@@ -103,7 +103,7 @@ class Model:
     # -- scoring --------------------------------------------------------------------------------------
 
     def submit(self, wanted: Wanted, now: int) -> Answer:
-        """Count it, or say why not."""
+        """Count the action, or return the refusal."""
         answer = self.answer(wanted, now)
         if answer.refused or answer.replayed:
             return answer
@@ -114,7 +114,7 @@ class Model:
         return answer
 
     def answer(self, wanted: Wanted, now: int) -> Answer:
-        """What would be answered, without a change."""
+        """The result without a change."""
         player = self.players.get(wanted.user)
         if player is None:
             if self.rules.cap is not None and wanted.points > self.rules.cap:
@@ -148,7 +148,7 @@ class Model:
         return "SuspiciousActivity" if self.rules.cap is not None and spent + points > self.rules.cap else ""
 
     def _free(self, times: list[int], now: int) -> bool:
-        """Of the last `updates` that were counted, the first must have left the window, whatever the clocks did."""
+        """The first of the last `updates` counted actions must have left the window, whatever the clocks did."""
         return len(times) < self.rules.updates or times[-self.rules.updates] <= now - self.rules.window
 
     def rate_limit_state(self, user: str, now: int) -> RateLimitState:
@@ -169,7 +169,7 @@ class Model:
         return left
 
     def register(self, user: str, name: str | None, now: int) -> bool | str:
-        """Whether it made the player, whose own name it is from now on; that costs a change where it is another one."""
+        """Whether the player was created. The name is the player's own from now on; another one counts as a change."""
         created = user not in self.players
         player = self.players.setdefault(user, Player(now, user))
         if not created and name in (None, player.own):

@@ -1,4 +1,4 @@
-"""What comes between the two halves of a moderation, from another process: found by the model, held here one by one."""
+"""Writes of another process between the two parts of a moderation: races that the model found."""
 
 from __future__ import annotations
 

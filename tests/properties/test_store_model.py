@@ -1,4 +1,4 @@
-"""Whatever is done in whatever order over two processes, the store ends where the model does, and so does the ledger.
+"""Random steps over two processes: the store and the ledger equal the model.
 
 PROPERTY_EXAMPLES=5000 makes it a long run on new examples each time; by itself it is short and always the same.
 """

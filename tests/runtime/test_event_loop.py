@@ -1,4 +1,4 @@
-"""The event loop that gives everybody a turn."""
+"""The event loop with fair selection."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ def crowd():
 
 
 def joined(stack, reader):
-    """It is one of the crowd, until the stack ends."""
+    """Register it as a client, until the stack ends."""
     event_loop.client_fds.add(reader.fileno())
     stack.callback(event_loop.client_fds.discard, reader.fileno())
 
@@ -49,7 +49,7 @@ def test_fair_selector_serves_every_client_before_repeating_one(crowd):
         5,
     ]
     assert {each for turn in turns for each in turn} == set(readers)
-    assert len(told(selector)) == MAX_CLIENTS_PER_ITERATION  # nobody has read, so all are ready again
+    assert len(told(selector)) == MAX_CLIENTS_PER_ITERATION  # nothing was read, so all are ready again
 
 
 def test_fair_selector_skips_closed_and_changed_clients(crowd):

@@ -40,7 +40,7 @@ def service(tmp_path_factory, module_database):
 
 
 def found(service):
-    """What a search finds now."""
+    """The types of the present cyclic garbage."""
     seen = len(searches(service))
     service.process.send_signal(signal.SIGUSR1)
     wait_until(lambda: len(searches(service)) > seen, what="a search")
@@ -121,7 +121,7 @@ def cut(service):
 
 
 def gone_before_it_is_turned_away(service):
-    """What the service writes last finds no client any more."""
+    """The service's last write has no client."""
     with raw(service) as client:
         client.sendall(handshake("/ws/scoreboard?token=x"))
 

@@ -15,7 +15,7 @@ CANCEL_INTERVAL = 0.01
 
 
 async def _deaf(times):
-    """Loses its cancellations, so many times."""
+    """Swallows `times` cancellations."""
     while True:
         try:
             await asyncio.sleep(3600)

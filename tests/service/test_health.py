@@ -1,4 +1,4 @@
-"""Readiness: each reason why no traffic should come, alone and together, and that it goes away with its cause."""
+"""Readiness: each reason alone and together, and its end."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The keys that the settings name, made where none are, and kept apart from each other."""
+"""The keys of the settings: generated if missing, and disjoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A secondary that lags, and a URI that prefers it: every answer is the one that the primary gives."""
+"""A lagging secondary and a URI that prefers it: every response is the primary's."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ def test_reads_with_a_preferred_lagging_secondary_come_from_the_primary(lagging,
 
 
 def _scores_are_answered(service):
-    """As in group commit: at once, so that what became of each is read back after the batch."""
+    """Concurrent, so that the results are read back after the batch."""
 
     def score(player):
         return service.post("/api/v1/score", {"user_id": player, "score_increase": 5}, token=token(player))

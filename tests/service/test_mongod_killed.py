@@ -1,4 +1,4 @@
-"""mongod is killed with -9 and started again under load: no acknowledged point is lost, none is doubled."""
+"""mongod is killed and restarted under load: no acknowledged point is lost or doubled."""
 
 import json
 import threading

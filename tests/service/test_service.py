@@ -1,4 +1,4 @@
-"""`leaderboard serve` as those who run it meet it: started, interrupted at any moment, killed, asked a second time.
+"""`leaderboard serve` as a process: started, interrupted at any moment, killed, signalled twice.
 
 Stopping under load, TLS and the two drivers are in test_lifecycle.py.
 """
@@ -78,7 +78,7 @@ def shown(socket):
 
 
 def test_propagation_latency_counts_new_updates_only(start, mongo_database):
-    """A board that was there before is as old as it is: it would miss the objective on each start."""
+    """An existing board is old: it would miss the objective at each start."""
     uri, name = mongo_database
     count = "leaderboard_update_propagation_seconds_count"
     first = start(uri=uri, database=name)
@@ -140,7 +140,7 @@ def test_signal_during_the_start_ends_the_service(tmp_path, moment, number):
 
 
 def test_second_ctrl_c_ends_at_once(own_replica_set, start):
-    """While an update waits for a database that hangs, the first waits for it, within its deadline."""
+    """The first Ctrl-C waits for an update at a hanging database, within its deadline."""
     service = start("--drain-timeout", "60s", "--mongodb-timeout", "30s", uri=own_replica_set.uri)
     mongod = own_replica_set.members[0]
     mongod.freeze()
@@ -201,7 +201,7 @@ def ask_in_vain(service):
 
 
 def test_hanging_database_does_not_delay_the_shutdown(start, tmp_path):
-    """All that waits for it shares one deadline, the embedded mongod itself included."""
+    """All steps share one deadline, including the embedded mongod."""
     need_mongod()
     data = tmp_path / "data"
     service = start("--drain-timeout", "3s", "--mongodb-timeout", "60s", "--data-dir", str(data))

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for a test that drives processes from its main thread meanwhile."""
+"""An event loop in its own thread, for tests that control processes from the main thread."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class BackgroundLoop:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T], seconds: float = PATIENCE) -> T:
-        """Have the loop do it, and wait for the result."""
+        """Run a coroutine on the loop, and wait for its result."""
         return self.start(work).result(seconds)
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Have the loop do it meanwhile."""
+        """Start a coroutine on the loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def call(self, function: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""The table of bad input: for each frontend the requests that must be refused, and how."""
+"""Invalid requests for each frontend, and their refusals."""
 
 import gzip
 import json

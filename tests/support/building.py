@@ -1,4 +1,4 @@
-"""What the builds of the tests' programs share: where they are kept, one build at a time, and what is said."""
+"""Shared code of the builds of the tests' programs: cache folder, lock, messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Kubernetes control plane, by itself or with one fake node that runs nothing and says that all runs."""
+"""A real Kubernetes control plane, alone or with one fake node that reports all pods as running."""
 
 from __future__ import annotations
 

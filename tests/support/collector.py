@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector, as far as a test needs one: it takes spans over OTLP/HTTP and keeps them."""
+"""A minimal OpenTelemetry collector: it receives spans over OTLP/HTTP and keeps them."""
 
 from __future__ import annotations
 

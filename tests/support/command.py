@@ -1,4 +1,4 @@
-"""`leaderboard …` as a person runs it: a process in a session of its own, at a pipe or at a terminal."""
+"""`leaderboard …` as a process in its own session, with pipes or a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at an embedded MongoDB from outside: its process, its files, its data."""
+"""Process, files and data of an embedded MongoDB, seen from outside."""
 
 from __future__ import annotations
 

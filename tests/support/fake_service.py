@@ -1,4 +1,4 @@
-"""A stand-in for the service: it serves the page's files, and speaks the socket and the demo as a test tells it to."""
+"""A fake service: it serves the page's files, and the socket and the demo as the test controls them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def update(rows: Sequence[dict[str, Any]], version: int) -> dict[str, Any]:
 
 
 class FakeService:
-    """The server; `show` and `tell` speak to every open socket, `heard` and `posts` are what came in."""
+    """The server. `show` and `send` reach every open socket; `heard` and `posts` are received messages and requests."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -93,7 +93,7 @@ class FakeService:
         self.sessions = 0
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.replies: list[Reply] = []
-        self._news = asyncio.Event()
+        self._received = asyncio.Event()
         self._port = 0
         self._server: HTTPServer | None = None
 
@@ -118,7 +118,7 @@ class FakeService:
         self._server.add_sockets(sockets)
 
     async def stop(self, code: int = 1001) -> None:
-        """Close every socket as a shutdown does, and be gone."""
+        """Close every socket as a shutdown does, and stop listening."""
         if self._server is None:
             return
         self.close(code, "going away")
@@ -132,29 +132,29 @@ class FakeService:
             socket.close(code, reason)
 
     def show(self, players: Sequence[Player]) -> None:
-        """The board changed: tell what did."""
+        """Change the board, and send the changes."""
         before, self.rows = self.rows, places(players)
         self.version += 1
         changed = [row for row in self.rows if row not in before]
         nobody = {"userId": None, "username": None, "avatarUrl": None, "score": None, "rank": None}
         changed += [{**nobody, "position": at + 1} for at in range(len(self.rows), len(before))]
-        self.tell(update(changed, self.version))
+        self.send(update(changed, self.version))
 
-    def tell(self, message: dict[str, Any]) -> None:
-        """Send as it is."""
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message to every open socket."""
         for socket in list(self.sockets):
             IOLoop.current().add_callback(socket.send, message)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something that came in makes `condition` true."""
+        """Wait until a received message or request makes `condition` true."""
         async with asyncio.timeout(DEADLINE):
             while not condition():
-                self._news.clear()
-                await self._news.wait()
+                self._received.clear()
+                await self._received.wait()
 
-    def happened(self) -> None:
-        """Something came in."""
-        self._news.set()
+    def notify(self) -> None:
+        """Check the conditions of `until` again."""
+        self._received.set()
 
 
 class Socket(WebSocketHandler):
@@ -171,7 +171,7 @@ class Socket(WebSocketHandler):
             fake_service.sockets.add(self)
             if not fake_service.mute:
                 await self.send(update(fake_service.rows, fake_service.version))
-        fake_service.happened()
+        fake_service.notify()
 
     async def send(self, message: dict[str, Any]) -> None:
         with suppress(WebSocketClosedError):  # the page may leave at any time
@@ -182,11 +182,11 @@ class Socket(WebSocketHandler):
         self._service.heard.append(heard)
         if heard["token"] in self._service.bad_tokens:
             self.close(4401, "invalid_token")
-        self._service.happened()
+        self._service.notify()
 
     def on_close(self) -> None:
         self._service.sockets.discard(self)
-        self._service.happened()
+        self._service.notify()
 
 
 class Handler(RequestHandler):
@@ -242,4 +242,4 @@ class Update(Handler):
         for name, value in reply.headers.items():
             self.set_header(name, value)
         self.write(reply.body)
-        fake_service.happened()
+        fake_service.notify()

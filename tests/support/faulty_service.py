@@ -1,4 +1,4 @@
-"""`leaderboard` whose clock and name resolution a test steers while it runs, with a short lease on the ledger.
+"""`leaderboard` with a clock and a name resolution that a test controls, and a short ledger lease.
 
 The file that ENDURANCE_FAULTS names holds JSON: `clock`, by how many seconds the time of day is wrong, and `no_dns`,
 whether no host name can be resolved. What reads the time past Python's `time` (python-jose) keeps the right one.

@@ -73,7 +73,7 @@ def as_json(value: Any) -> bytes:
 
 
 def forge(key: SigningKey, claims: Any, header: Any = None) -> str:
-    """A token with just these bytes, rightly signed by `key`, whatever nonsense its header and claims are."""
+    """A token with exactly these bytes, correctly signed by `key`, whatever its header and claims are."""
     header = {"alg": key.algorithm.value, "typ": "JWT"} if header is None else header
     signed = f"{b64(as_json(header))}.{b64(as_json(claims))}"
     return f"{signed}.{b64(key.key.sign(signed.encode()))}"
@@ -101,7 +101,7 @@ def _pem(private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def hmac_with(material: bytes) -> SigningKey:
-    """Signs by HMAC with a public key's bytes, which our own builders (and python-jose's, for PEM) refuse to do."""
+    """A key that signs by HMAC with a public key's bytes, which the service (and python-jose, for PEM) refuses."""
     key = signing_secret(SECRET)
     key.key.prepared_key = material
     return key

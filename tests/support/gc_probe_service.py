@@ -1,4 +1,4 @@
-"""`leaderboard` that tells on SIGUSR1, in a line of its log, what only a search for cyclic garbage frees."""
+"""`leaderboard` that prints the types of its cyclic garbage on SIGUSR1."""
 
 import gc
 import signal
@@ -8,7 +8,7 @@ from tornado_app.__main__ import main
 from tornado_app.http import server
 
 OURS = "tornado"
-"""What the names of Tornado's modules and of ours begin with."""
+"""The prefix of the modules of Tornado and of the service."""
 
 
 def _tell(*_: object) -> None:
@@ -24,6 +24,6 @@ def _tell(*_: object) -> None:
 
 if __name__ == "__main__":
     gc.disable()
-    server.PURGE_INTERVAL = 1  # else it holds the last connections, and what they hold is no garbage yet
+    server.PURGE_INTERVAL = 1  # or the limiter keeps the last connections alive, which are no garbage then
     signal.signal(signal.SIGUSR1, _tell)
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The ledger as somebody else would check it: with the recipe of docs/ledger.md, not with the code's own."""
+"""An independent check of the ledger, by the recipe of docs/ledger.md."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def chains(database: Database, ledger: str = "ledger") -> dict[str, list[dict[st
 
 
 def problems(database: Database) -> list[str]:
-    """What is wrong with the ledger, or between it and the players; nothing where all is well."""
+    """Faults of the ledger, and between it and the players; empty if there are none."""
     found, all_chains = [], chains(database)
     for player, entries in all_chains.items():
         total, prev = 0, b""

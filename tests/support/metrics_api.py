@@ -1,4 +1,4 @@
-"""A stand-in for the Prometheus adapter: custom.metrics.k8s.io and external.metrics.k8s.io, by aggregation.
+"""A fake of the Prometheus adapter: custom.metrics.k8s.io and external.metrics.k8s.io, by aggregation.
 
 It works by the adapter's own rules, on a real Prometheus: `seriesQuery` finds the metrics that exist, and a request
 becomes the `metricsQuery` of its metric.

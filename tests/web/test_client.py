@@ -37,7 +37,7 @@ async def test_stale_change_is_ignored_and_a_new_connection_sends_the_board(
     fake_service.show([Player("Ada", 30)])
     client = await connect(random=LATEST, clock=True)
     await client.shows("1 Ada 30")
-    fake_service.tell(update(places([Player("Old", 99)]), fake_service.version - 1))
+    fake_service.send(update(places([Player("Old", 99)]), fake_service.version - 1))
     fake_service.show([Player("Ada", 31)])
     await client.shows("1 Ada 31")
     await client.page.clock.run_for(6_000)
@@ -87,7 +87,7 @@ async def test_token_is_the_first_message_and_never_in_the_url(connect: Connect,
     assert fake_service.heard == [{"type": "authenticate", "token": "secret"}]
     assert fake_service.uris == ["/ws/leaderboard"]
     score = {"newScore": 150, "leaderboardPosition": 12, "change": 50}
-    fake_service.tell({"type": "user.scoreUpdate", "data": score, "version": 1})
+    fake_service.send({"type": "user.scoreUpdate", "data": score, "version": 1})
     await client.sees("log.scores.length === 1")
     assert await client.page.evaluate("log.scores") == [["newScore 150", "leaderboardPosition 12", "change 50"]]
 

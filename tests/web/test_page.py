@@ -75,7 +75,7 @@ async def test_stale_version_is_ignored(open_page: OpenPage, fake_service: FakeS
     fake_service.show([Player("Ada", 30)])
     page = await open_page(init=LATEST)
     await expect(names(page)).to_have_text(["Ada"])
-    fake_service.tell(update(places([Player("Stale", 99)]), fake_service.version - 1))
+    fake_service.send(update(places([Player("Stale", 99)]), fake_service.version - 1))
     fake_service.show([Player("Ada", 30), Player("Bob", 7)])
     await expect(names(page)).to_have_text(["Ada", "Bob"])
 

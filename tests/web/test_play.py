@@ -63,7 +63,7 @@ async def test_personal_update_is_received_by_the_socket(open_page: OpenPage, de
     page = await open_page()
     await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 2")
     score = {"newScore": 12_345, "leaderboardPosition": 1_001, "change": 5}
-    demo.tell({"type": "user.scoreUpdate", "data": score, "version": 9})
+    demo.send({"type": "user.scoreUpdate", "data": score, "version": 9})
     await expect(page.locator("#play .mine")).to_have_text("12,345 points · rank 1,001")
 
 

@@ -1,4 +1,4 @@
-"""What clients can do: not read, come back all at once, be slow, break off, send everything again."""
+"""Client faults: clients that do not read, reconnect at once, are slow, disconnect, or send again."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def _trickle(service: RunningService) -> None:
             await writer.drain()
             await asyncio.sleep(1)
     except ConnectionError:
-        return  # the service has had enough
+        return  # the service has closed the connection
     finally:
         writer.close()
 

@@ -1,4 +1,4 @@
-"""What a MongoDB that runs can do to its clients: step down, refuse, forget, be another."""
+"""Database faults: step-down, refused writes, lost history, replaced data."""
 
 from __future__ import annotations
 

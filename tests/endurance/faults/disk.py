@@ -1,4 +1,4 @@
-"""A disk that is really full. It takes root: it is a small file system, mounted where only these processes see it."""
+"""A real full disk: a small file system in a mount namespace. Needs root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fault is, and the registry that they enter themselves into."""
+"""The type of a fault, and the registry of all faults."""
 
 from __future__ import annotations
 

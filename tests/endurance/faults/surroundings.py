@@ -1,4 +1,4 @@
-"""What the machine around a service can do: its clock, its name resolution, its file descriptors."""
+"""Faults of the machine: clock, name resolution, file descriptors."""
 
 from __future__ import annotations
 
