@@ -13,9 +13,9 @@ from pymongo.errors import PyMongoError
 from bench.processes import START_SECONDS, Failed, Program, until
 from tornado_app.config import Config
 from tornado_app.core.errors import StartupError
-from tornado_app.core.model import Action, Profile
+from tornado_app.core.history import HistoryEntry, WriteKind, encode
 from tornado_app.mongo.embedded.mongod import find_binary, free_port
-from tornado_app.mongo.players.documents import BOARD_ORDER, WriteAttempt, update
+from tornado_app.mongo.players.documents import BOARD_ORDER
 from tornado_app.mongo.players.indexes import BOARD_INDEX
 
 REPLICA_SET = "bench"
@@ -24,6 +24,12 @@ CACHE_GB = "0.5"
 LOADED_AT_ONCE = 5000
 SELECTION_MS = 5000
 PREFIX = "player-"
+
+LONG_AGO = 1_700_000_000_000
+"""Milliseconds since the epoch."""
+
+NEVER = 2**31 - 1
+"""Seconds for which the entries of the loaded players are remembered."""
 
 POLICY = Config().write_policy
 """The rules of the default settings, with which the service runs."""
@@ -105,25 +111,26 @@ def player(number: int) -> str:
 
 
 def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any]]:
-    """Players as the service stores them, player k with k points and a full history of old actions.
+    """Players as the service keeps them, player k with k points and a full history of long ago.
 
-    The documents are as large as those of players who play all day, as each write depends on the size.
+    A document as large as those of players who play all day: each write pays for its size. No entry expires but one,
+    as in the long run each write adds an entry and removes one.
     """
-    long_ago = 1_700_000_000_000
-    moment = datetime.fromtimestamp(long_ago / 1000, UTC)
+    moment = datetime.fromtimestamp(LONG_AGO / 1000, UTC)
+    entries = POLICY.limit.idempotency_history_size(60)
     for number in range(players):
-        action = Action(
-            user_id=player(number), points=number, id="opening", fingerprint=bytes(8), profile=Profile(),
-            create_player=True, type=None, frontend="A", caller=player(number),
-        )  # fmt: skip
-        change = update(WriteAttempt(action, f"bench.{number:x}", long_ago, POLICY), POLICY)
-        (entry,) = change["$push"]["recent"]["$each"]
-        memory = [
-            entry | {"i": place.to_bytes(12, "big"), "p": 0} for place in range(POLICY.idempotency_history_size - 1)
-        ]
+        user_id = player(number)
+        history = {"1": encode(HistoryEntry(WriteKind.REINSTATE, 0, f"bench.{number:x}", LONG_AGO, by="bench"))}
+        for seq in range(2, entries + 1):
+            history[str(seq)] = encode(
+                HistoryEntry(
+                    WriteKind.ACTION, 0, f"bench.{number:x}.{seq}", LONG_AGO, NEVER, user_id, f"action-{seq}", bytes(8),
+                    frontend="A",
+                )
+            )  # fmt: skip
         yield {
-            "_id": player(number), "username": name.format(number), "score": number,
-            "updatedAt": moment, "recent": [entry, *memory], "last": change["$set"]["last"], **change["$setOnInsert"],
+            "_id": user_id, "username": name.format(number), "score": number, "updatedAt": moment, "createdAt": moment,
+            "seq": entries, "h": history,
         }  # fmt: skip
 
 

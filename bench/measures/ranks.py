@@ -114,7 +114,7 @@ def _loaded(stage: Stage, size: int) -> Database:
 def _players(size: int) -> Iterator[dict[str, Any]]:
     moment = datetime.now(UTC)
     for number, score in enumerate(scores_of(size)):
-        yield {"_id": player(number), "score": score, "updatedAt": moment, "recent": []}
+        yield {"_id": player(number), "score": score, "updatedAt": moment}
 
 
 def _start(bench: Bench, report: Report, stage: Stage, base: Database, size: int) -> None:

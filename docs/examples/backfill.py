@@ -58,7 +58,7 @@ def document(row: dict[str, str | None]) -> Document:
     moment = datetime.fromisoformat(row["updated_at"] or "")
     if moment.tzinfo is None or not 1970 <= moment.astimezone(UTC).year < 9999:
         raise ValueError(f"{row['updated_at']!r} has no time zone, or is before 1970")
-    found: Document = {"_id": user_id, "score": int(score), "updatedAt": moment, "createdAt": moment, "recent": []}
+    found: Document = {"_id": user_id, "score": int(score), "updatedAt": moment, "createdAt": moment}
     if name:
         shown = username(name)
         if shown is None:

@@ -17,8 +17,7 @@ from tests.support.service import Answer, RunningService, token
 
 DEADLINE = 15.0
 VARYING = {
-    "at", "createdAt", "createdBy", "hash", "i", "last", "lastUpdated", "o", "r", "t", "updatedAt", "updated_at",
-    "version", "write_id",
+    "1", "at", "createdAt", "hash", "lastUpdated", "updatedAt", "updated_at", "version", "write_id",
 }  # fmt: skip
 CURSOR = ("getV1Leaderboard", "next")
 

@@ -14,7 +14,7 @@ from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
 from tests.support.command import Command, need_mongod
-from tests.support.ledger import kinds, recomputed
+from tests.support.ledger import begin_erasure, kinds, recomputed
 from tests.support.ledger_harness import moderation_request, open_ledger_harness
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
@@ -238,8 +238,7 @@ async def test_audit_of_a_deleted_erasure_entry_reports_the_gap(harness):
 
 
 async def test_audit_of_an_unfinished_erasure_reports_an_irregularity(harness):
-    marker = '["e",145,"e.1",true,1800000000000,"mod",null,null,"","asked",[]]'
-    harness.sync["players"].update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": marker}})
+    begin_erasure(harness.sync, "alice")
     code, lines = await audited(harness)
     assert (code, lines[0]["kind"], lines[0]["player"]) == (0, "unfinished_erasure", "alice")
 

@@ -10,7 +10,7 @@ from tests.support.jwks import jwks
 from tornado_app.auth import proofs
 from tornado_app.config import Config, load_config, warnings
 from tornado_app.core.errors import ConfigError
-from tornado_app.core.policies import PROOF_LEEWAY, ProofPolicy
+from tornado_app.core.policies import PROOF_LEEWAY, ProofPolicy, RateLimit
 
 SECRET = "correct-horse-battery-staple-0123456789"
 OTHER = "another-horse-another-battery-9876543210"
@@ -191,10 +191,21 @@ def test_unusable_key_is_reported_once():
 
 def test_id_history_shorter_than_the_proof_lifetime_is_an_error():
     assert proofs.LEEWAY == PROOF_LEEWAY
-    limit = Config().rate_limit
-    assert Config().write_policy.idempotency_history_size == limit.idempotency_history_size(60 + PROOF_LEEWAY)
-    assert Config(proof_lifetime=85).write_policy.idempotency_history_size == 2 * limit.updates
-    assert Config(proof_lifetime=85.1).write_policy.idempotency_history_size == 3 * limit.updates
+    assert Config().write_policy.history_retention == 120
+    assert Config(proof_lifetime=85).write_policy.history_retention == 120
+    assert Config(proof_lifetime=85.1).write_policy.history_retention == 180
+
+
+@pytest.mark.parametrize(
+    ("settings", "retention"),
+    [
+        ({"rate_limit": RateLimit(10, 1.0), "proof_lifetime": 0.0}, 60),  # that of profile changes
+        ({"rate_limit": RateLimit(10, 60.0), "mongodb_timeout": 100.0}, 130),  # with the clock skew
+        ({"rate_limit": RateLimit(1, 3600.0)}, 7200),
+    ],
+)
+def test_history_retention_covers_every_reason_to_remember(settings, retention):
+    assert Config(**settings).write_policy.history_retention == retention
 
 
 def test_command_checks_only_its_own_settings():

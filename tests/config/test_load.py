@@ -154,8 +154,8 @@ def test_actions_are_read_from_their_file(tmp_path: Path):
 
 def test_write_policy_is_derived_from_rate_and_lifetime():
     policy = load_config({"rate_limit": "5/20s", "proof_lifetime": "1m", "max_points_per_window": "9"}, {}).write_policy
-    assert (policy.limit, policy.idempotency_history_size, policy.max_points) == (RateLimit(5, 20.0), 25, 9)
-    assert Config().write_policy.idempotency_history_size == 20
+    assert (policy.limit, policy.history_retention, policy.max_points) == (RateLimit(5, 20.0), 100, 9)
+    assert Config().write_policy.history_retention == 120
 
 
 def test_config_is_immutable_and_hides_its_secrets():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -78,12 +78,12 @@ def judge(account: Account, entries: Iterable[Document], players: Sequence[Docum
     for entry in entries:
         if entry["kind"] == "action":
             booked[entry["player"], entry.get("id", "")].append(entry)
-    remembered = {(player["_id"], memory["i"]) for player in players for memory in player["recent"]}
+    remembered = {(player["_id"], json.loads(entry)[6]) for player in players for entry in player["h"].values()}
     lost, doubled, wrong = [], [], []
     expected: Counter[str] = Counter()
     for action in account.sent:
         found = booked.pop((action.player, action.id), [])
-        times = len(found) or int((action.player, _memory(action.id)) in remembered)
+        times = len(found) or int((action.player, action.id) in remembered)
         expected[action.player] += action.points if times else 0
         if times not in action.fits:
             (doubled if times > 1 else wrong if times else lost).append(
@@ -97,11 +97,6 @@ def judge(account: Account, entries: Iterable[Document], players: Sequence[Docum
         if player["score"] != expected[player["_id"]]
     ]
     return Verdict(lost, doubled, wrong)
-
-
-def _memory(action_id: str) -> bytes:
-    """How a player's document remembers an action, see docs/decisions.md: where the ledger's history was lost."""
-    return blake2b(action_id.encode(), digest_size=12).digest()
 
 
 def _answers(action: Sent, found: list[Document]) -> list[str]:

@@ -137,7 +137,7 @@ def verdict_of(environment: Environment, *, history: bool) -> Verdict:
         while time.monotonic() < end and problems(database):
             time.sleep(PAUSE)
         entries = list(database["ledger"].find())
-        players = list(database["players"].find({}, {"score": 1, "recent.i": 1}))
+        players = list(database["players"].find({}, {"score": 1, "h": 1}))
         verdict = judge(environment.account, entries, players)
         unseen = [str(entry) for entry in entries if entry["kind"] != "action"] if history else []
         return Verdict(verdict.lost, verdict.doubled, verdict.wrong + problems(database) + unseen)

@@ -21,7 +21,7 @@ from tornado_app.mongo.players.store import MongoStore
 
 WHY = ModerationRequest("alice", "mod", "asked by letter")
 ADMIN = token("mod", scope="leaderboard:admin")
-STEPS = ["find_one_and_update", "forget", "delete_one"]
+STEPS = ["update_one", "forget", "delete_one"]
 
 
 class FailingProxy:
@@ -76,7 +76,7 @@ async def interrupt(board, step, *, after=False):
 async def test_interrupted_erasure_is_finished_by_finish_all(board, step, after):
     await score(board)
     await interrupt(board, step, after=after)
-    begun = (step, after) != ("find_one_and_update", False)
+    begun = (step, after) != ("update_one", False)
     left = (step, after) != ("delete_one", True)
     assert await board.moderation().eraser.finish_all() == (begun and left)
     assert await board.players.count_documents({}) == (not begun)

@@ -7,11 +7,10 @@ from bson import Int64, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 from msgspec import UNSET
 
+from tornado_app.core.history import HistoryEntry, WriteKind, encode
 from tornado_app.core.interfaces import Change
 from tornado_app.mongo.change_stream.events import BoardChanges, HistoryLost, PlayerEvent, decode
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
-from tornado_app.mongo.players import write_marker
-from tornado_app.mongo.players.write_marker import Kind, WriteMarker
 
 TIME = Timestamp(1_800_000_000, 7)
 VERSION = cluster_time_to_int(TIME)
@@ -28,27 +27,50 @@ def update(removed=(), **fields):
     return event("update", updateDescription={"updatedFields": fields, "removedFields": list(removed)})
 
 
-def marker(kind=Kind.ACTION, points=5, write_id="w.1", **more):
-    return WriteMarker(kind, points, write_id, **more)
+def entry(kind=WriteKind.ACTION, points=5, write_id="w.1", **more):
+    return HistoryEntry(kind, points, write_id, **more)
 
 
 def text(*arguments, **more):
-    return write_marker.encode(marker(*arguments, **more))
+    return encode(entry(*arguments, **more))
+
+
+def write(*arguments, **more):
+    """The members that a write of the service sets, the seventh of its player."""
+    return {"seq": 7, "h.7": text(*arguments, **more)}
+
+
+def first(*arguments, **more):
+    """Those of the write that makes the player."""
+    return {"seq": 1, "h": {"1": text(*arguments, **more)}}
 
 
 def test_decode_an_update():
-    assert decode(update(["hidden"], last=text(), score=Int64(15), updatedAt=NOON)) == PlayerEvent(
-        "update", "alice", VERSION, 1_800_000_000_000, frozenset({"hidden", "last", "score", "updatedAt"}),
-        text(), marker(), 15, NOON, token=TOKEN,
+    assert decode(update(["hidden", "h.2"], **write(), score=Int64(15), updatedAt=NOON)) == PlayerEvent(
+        "update", "alice", VERSION, 1_800_000_000_000,
+        frozenset({"hidden", "h.2", "h.7", "seq", "score", "updatedAt"}), 7, (entry(),), 15, NOON, token=TOKEN,
     )  # fmt: skip
 
 
 def test_decode_an_insert():
-    fields = {"last": text(), "score": 5, "updatedAt": NOON, "hidden": True}
+    fields = {**first(), "score": 5, "updatedAt": NOON, "hidden": True}
     assert decode(event("insert", fullDocument=fields)) == PlayerEvent(
-        "insert", "alice", VERSION, 1_800_000_000_000, frozenset(fields), text(), marker(), 5, NOON, hidden=True,
+        "insert", "alice", VERSION, 1_800_000_000_000, frozenset(fields), 1, (entry(),), 5, NOON, hidden=True,
         token=TOKEN,
     )  # fmt: skip
+
+
+def test_decode_folded_actions_oldest_first():
+    texts = {f"h.{number}": text(write_id=f"w.{number}") for number in (9, 10, 11)}
+    decoded = decode(update(seq=11, score=15, **texts))
+    assert ([each.write_id for each in decoded.entries], decoded.points) == (["w.9", "w.10", "w.11"], 15)
+    new = {"seq": 2, "h": {"1": text(write_id="w.1"), "2": text(write_id="w.2")}, "score": 10, "updatedAt": NOON}
+    assert [each.write_id for each in decode(event("insert", fullDocument=new)).entries] == ["w.1", "w.2"]
+
+
+def test_decode_takes_only_the_last_entry_of_a_copied_document():
+    copied = {"seq": 9, "h": {"8": text(write_id="w.8"), "9": text(write_id="w.9")}, "score": 10}
+    assert [each.write_id for each in decode(event("insert", fullDocument=copied)).entries] == ["w.9"]
 
 
 def test_decode_a_delete():
@@ -56,9 +78,11 @@ def test_decode_a_delete():
 
 
 def test_decode_distinguishes_unset_and_malformed_fields():
-    unset, unusable = decode(update(removed=["score", "last"])), decode(update(score=1.5, last="mine", updatedAt=7))
-    assert (unset.last, unset.marker, unset.score, unset.updated_at) == (UNSET, None, UNSET, None)
-    assert (unusable.last, unusable.marker, unusable.score, unusable.updated_at) == ("mine", None, None, None)
+    unset = decode(update(removed=["score", "seq"]))
+    assert (unset.seq, unset.entries, unset.score, unset.updated_at) == (None, (), UNSET, None)
+    for fields in ({"seq": "7", "h.7": text()}, {"seq": 7, "h.7": "mine"}, {"seq": 7, "h.6": text()}, {"seq": True}):
+        unusable = decode(update(score=1.5, updatedAt=7, **fields))
+        assert (unusable.entries, unusable.score, unusable.updated_at) == ((), None, None)
     assert (type(decode(update(score=Int64(5))).score), decode(update(score=True)).score) == (int, None)
 
 
@@ -73,47 +97,48 @@ def test_decode_raises_history_lost_for_events_of_the_collection(kind):
         decode({"operationType": kind})
 
 
-def change(old, new, at=0, write_id=""):
-    return Change("alice", old, new, VERSION, at, write_id)
+def change(old, new, at=0, *write_ids):
+    return Change("alice", old, new, VERSION, at, write_ids)
 
 
 ON_BOARD = {
-    "an action": (update(last=text(), score=15, updatedAt=NOON), change(10, 15, NOON_MS, "w.1")),
-    "a take-back": (update(last=text(Kind.TAKE_BACK, -5), score=10), change(15, 10, 0, "w.1")),
+    "an action": (update(**write(), score=15, updatedAt=NOON), change(10, 15, NOON_MS, "w.1")),
+    "a take-back": (update(**write(WriteKind.TAKE_BACK, -5), score=10), change(15, 10, 0, "w.1")),
     "a first action": (
-        event("insert", fullDocument={"last": text(), "score": 5, "updatedAt": NOON}),
+        event("insert", fullDocument={**first(), "score": 5, "updatedAt": NOON}),
         change(None, 5, NOON_MS, "w.1"),
     ),
     "a player that another program inserts": (
         event("insert", fullDocument={"score": 5, "updatedAt": NOON}),
         change(None, 5, NOON_MS),
     ),
-    "an action on a score that is no integer": (update(last=text(), score=6.5), change(None, None, 0, "w.1")),
-    "hide": (update(last=text(Kind.HIDE, 15), hidden=True), change(15, None)),
-    "show": (update(["hidden"], last=text(Kind.SHOW, 15)), change(None, 15)),
-    "erase": (update(last=text(Kind.ERASE, 15), hidden=True), change(15, None)),
-    "a new profile": (update(last=text(Kind.PROFILE, 0), ownUsername="Zoë"), change(None, None)),
-    "a new name from the token": (update(username="Zoë"), change(None, None)),
+    "an action on a score that is no integer": (update(**write(), score=6.5), change(None, None)),
+    "hide": (update(**write(WriteKind.HIDE, 15), hidden=True), change(15, None)),
+    "show": (update(["hidden"], **write(WriteKind.SHOW, 15)), change(None, 15)),
+    "erase": (update(**write(WriteKind.ERASE, 15), hidden=True), change(15, None)),
+    "a new profile": (update(**write(WriteKind.PROFILE, 0), ownUsername="Zoë"), change(None, None)),
+    "a new name of the token's": (update(username="Zoë"), change(None, None)),
     "a removed name": (update(["username"]), change(None, None)),
 }
 
 OFF_BOARD = {
-    "an action of a hidden player": update(last=text(on_board=False), score=15),
-    "a suspension": update(last=text(Kind.SUSPEND, 0)),
+    "an action of a hidden player": update(**write(on_board=False), score=15),
+    "a suspension": update(**write(WriteKind.SUSPEND, 0)),
     "a hidden player": event("insert", fullDocument={"score": 5, "updatedAt": NOON, "hidden": True}),
     "no time": event("insert", fullDocument={"score": 5}),
     "a time past the year 9999": event("insert", fullDocument={"score": 5, "updatedAt": DatetimeMS(2**53)}),
-    "a removed marker": update(["last"]),
-    "no watched field": update(),
+    "a removed history entry": update(["h.4"]),
+    "nothing that is watched": update(),
 }
 
 LOST = {
-    "a score without a marker": update(score=7),
-    "a time without a marker": update(updatedAt=NOON),
-    "hidden without a marker": update(hidden=True),
-    "a marker of another program": update(last="mine", score=7),
-    "a marker that is no text": update(last=7, score=7),
-    "an action without a score": update(last=text()),
+    "a score without a history entry": update(score=7),
+    "a time without a history entry": update(updatedAt=NOON),
+    "hidden without a history entry": update(hidden=True),
+    "a history entry of another program": update(seq=7, **{"h.7": "mine"}, score=7),
+    "a history entry that is no text": update(seq=7, **{"h.7": 7}, score=7),
+    "a number without a history entry": update(seq=7),
+    "an action without a score": update(**write()),
     "a removed score": update(["score"]),
     "a replacement": event("replace", fullDocument={"score": 7}),
     "a delete without an erasure": event("delete"),
@@ -138,7 +163,7 @@ def test_board_changes_raise_history_lost_for_external_writes(raw_event):
 
 def test_board_changes_expect_one_delete_after_an_erasure():
     changes = BoardChanges()
-    changes.change(decode(update(last=text(Kind.ERASE, 15), hidden=True)))
+    changes.change(decode(update(**write(WriteKind.ERASE, 15), hidden=True)))
     assert changes.change(decode(event("delete"))) is None
     with pytest.raises(HistoryLost):
         changes.change(decode(event("delete")))

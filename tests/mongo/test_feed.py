@@ -19,7 +19,7 @@ from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import ProfileChange
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import maybe_await
-from tornado_app.mongo.players.documents import BOARD_ORDER
+from tornado_app.mongo.players.documents import BOARD_ORDER, MalformedDocument
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -88,7 +88,7 @@ async def test_snapshot_during_writes_counts_each_score_once(mongo_database, dri
     uri, name = mongo_database
     boards = []
     async with open_board_harness(uri, name, driver, start=False) as writing:
-        seed = [{"_id": f"s{n}", "score": n % 997, "updatedAt": NOON, "recent": []} for n in range(20_000)]
+        seed = [{"_id": f"s{n}", "score": n % 997, "updatedAt": NOON} for n in range(20_000)]
         await writing.players.insert_many(seed)
         stop = asyncio.Event()
         written = Counter()
@@ -188,7 +188,7 @@ async def test_feed_retries_a_failed_snapshot(mongo_database, replica_set):
 MALFORMED = [
     {"_id": "half", "score": 1.5, "updatedAt": NOON},
     {"_id": "bare"},
-    {"_id": "text", "score": "9", "updatedAt": NOON, "last": 7},
+    {"_id": "text", "score": "9", "updatedAt": NOON, "seq": 7},
     {"_id": "list", "score": [9], "updatedAt": NOON},
     {"_id": "timeless", "score": 99},
     {"_id": ObjectId(), "score": 98, "updatedAt": NOON},
@@ -206,7 +206,9 @@ EXTERNAL = {
     "delete": lambda players: players.delete_one({"_id": "p3"}),
     "delete all": lambda players: players.delete_many({}),
     "hide": lambda players: players.update_one({"_id": "p3"}, {"$set": {"hidden": True}}),
-    "another marker": lambda players: players.update_one({"_id": "p3"}, {"$set": {"score": 7, "last": "mine"}}),
+    "another history entry": lambda players: players.update_one(
+        {"_id": "p3"}, {"$set": {"score": 7, "seq": 9, "h.9": "mine"}}
+    ),
     "another time": lambda players: players.update_one({"_id": "p3"}, {"$set": {"updatedAt": NOON}}),
     "drop": lambda players: players.drop(),
     "drop database": lambda players: maybe_await(players.database.client.drop_database(players.database.name)),
@@ -269,7 +271,8 @@ async def test_feed_skips_malformed_documents(harness):
     await harness.players.update_one({"_id": 7}, {"$set": {"score": 96}})
     await harness.players.update_one({"_id": "alice"}, {"$inc": {"score": 0.5}})
     await eventually(lambda: harness.board.ready and harness.board.total == 0)
-    await harness.score("alice", 1)
+    with pytest.raises(MalformedDocument):
+        await harness.score("alice", 1)
     await harness.score("bob", 4)
     await eventually(lambda: harness.board.ready and harness.board.total == 1)
     assert [harness.board.rank(score) for score in (4, 3)] == [1, 2]

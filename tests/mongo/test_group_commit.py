@@ -1,37 +1,59 @@
-"""The group commit without a database: batches, capacity, retries."""
+"""The group commit by itself: which submissions share a batch, which may wait, and for how long."""
 
 import asyncio
+import random
+from collections import deque
+from types import SimpleNamespace
 
 import pytest
 
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError, Overloaded
-from tornado_app.mongo.players.group_commit import MIN_BATCH, GroupCommit
+from tornado_app.mongo.players.group_commit import MAX_FOLDED, MIN_BATCH, GroupCommit
+
+
+def of(user_id):
+    """An action, as far as the group commit looks at one."""
+    return SimpleNamespace(user_id=user_id)
 
 
 class Database:
-    """Flushes that end when the test calls `flushed`, after as many seconds as it says."""
+    """Batches that end when the test says so, oldest first, after as many seconds as it says."""
 
     def __init__(self, monkeypatch):
-        self.sizes = []
+        self.batches = []
         self.now = 100.0
-        self._flushing = None
+        self._flushing = deque()
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
 
+    @property
+    def sizes(self):
+        return [len(batch) for batch in self.batches]
+
     async def __call__(self, batch, seconds):
-        self.sizes.append(len(batch))
-        self._flushing = asyncio.get_running_loop().create_future()
-        await self._flushing
+        self.batches.append([pending.action.user_id for pending in batch])
+        ended = asyncio.get_running_loop().create_future()
+        self._flushing.append(ended)
+        await ended
         for pending in batch:
-            pending.succeed(pending.action)
+            pending.succeed(pending.action.user_id)
         return ()
 
-    async def flushed(self, seconds):
-        """End the current flush; the next one begins if actions wait."""
+    async def flushed(self, seconds=0.0, at_once=1):
+        """The oldest batches in flight end, and the next begin where some wait."""
         self.now += seconds
-        self._flushing.set_result(None)
-        for _ in range(5):
-            await asyncio.sleep(0)
+        for _ in range(min(at_once, len(self._flushing))):
+            self._flushing.popleft().set_result(None)
+        await settle()
+
+    def in_flight(self):
+        """The players of each batch in flight."""
+        return self.batches[len(self.batches) - len(self._flushing) :]
+
+
+async def settle():
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -40,14 +62,13 @@ async def database(monkeypatch):
 
 
 async def submit(commit, count):
-    answers = [commit.submit(number, str(number)) for number in range(count)]
-    for _ in range(5):
-        await asyncio.sleep(0)
+    answers = [commit.submit(of(number), str(number)) for number in range(count)]
+    await settle()
     return answers
 
 
 async def test_group_commit_writes_the_first_at_once_and_the_rest_together(database):
-    commit = GroupCommit(database)
+    commit = GroupCommit(database, max_in_flight=1)
     answers = await submit(commit, 1) + await submit(commit, 30)
     await database.flushed(0.003)
     await database.flushed(0.01)
@@ -56,8 +77,8 @@ async def test_group_commit_writes_the_first_at_once_and_the_rest_together(datab
 
 
 async def test_group_commit_capacity_shrinks_with_a_slow_database(database):
-    """At 256 writes per second, half of the timeout of 4 s allows 512 waiting, and a quarter a batch of 256."""
-    commit = GroupCommit(database, timeout=4.0, max_batch=512)
+    """At 256 a second half of four seconds is room for 512, and a quarter for a flush of 256."""
+    commit = GroupCommit(database, timeout=4.0, max_batch=512, max_in_flight=1)
     await submit(commit, 1)
     await submit(commit, 2000)
     assert commit.capacity == 10_000
@@ -66,11 +87,11 @@ async def test_group_commit_capacity_shrinks_with_a_slow_database(database):
     assert database.sizes == [1, 512, 256]
     assert commit.capacity == 512
     with pytest.raises(Overloaded):
-        commit.submit(0, "one more")
+        commit.submit(of(0), "one more")
 
 
 async def test_group_commit_capacity_grows_with_a_faster_database(database):
-    commit = GroupCommit(database, timeout=4.0, max_batch=512)
+    commit = GroupCommit(database, timeout=4.0, max_batch=512, max_in_flight=1)
     await submit(commit, 1)
     await submit(commit, 1500)
     await database.flushed(0.001)
@@ -82,38 +103,38 @@ async def test_group_commit_capacity_grows_with_a_faster_database(database):
 
 
 async def test_group_commit_capacity_stays_after_one_slow_single_write(database):
-    commit = GroupCommit(database, timeout=4.0, max_batch=512)
+    commit = GroupCommit(database, timeout=4.0, max_batch=512, max_in_flight=1)
     await submit(commit, 1)
     await submit(commit, 500)
     await database.flushed(3.0)
     assert commit.capacity == 512
-    commit.submit(0, "one more")
+    commit.submit(of(0), "one more")
     assert database.sizes == [1, MIN_BATCH]
 
 
 async def test_group_commit_refuses_more_than_max_waiting(database):
-    commit = GroupCommit(database, max_waiting=10)
+    commit = GroupCommit(database, max_waiting=10, max_in_flight=1)
     await submit(commit, 1)
     await submit(commit, 10)
     with pytest.raises(Overloaded):
-        commit.submit(0, "one more")
+        commit.submit(of(0), "one more")
 
 
 class Contested:
-    """Flushes in which the actions in `losers` always lose the race; `flushes` has the actions of each."""
+    """Flushes of which the actions in `losers` always lose; `sizes` are those of the flushes."""
 
     def __init__(self, *losers):
         self.losers, self.flushes = losers, []
 
     async def __call__(self, batch, seconds):
         await asyncio.sleep(0)
-        self.flushes.append([pending.action for pending in batch])
-        lost = [pending for pending in batch if pending.action in self.losers]
+        self.flushes.append([pending.action.user_id for pending in batch])
+        lost = [pending for pending in batch if pending.action.user_id in self.losers]
         for pending in batch:
             if pending in lost:
                 pending.lost_races += 1
             else:
-                pending.succeed(pending.action)
+                pending.succeed(pending.action.user_id)
         return lost
 
 
@@ -121,7 +142,7 @@ async def test_group_commit_retries_a_lost_race_until_its_timeout():
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=0.5)
     with pytest.raises(DatabaseError):
-        await commit.submit("unlucky", "write_id")
+        await commit.submit(of("unlucky"), "write_id")
     assert 3 <= len(database.flushes) <= 12
     await commit.close()
 
@@ -129,9 +150,9 @@ async def test_group_commit_retries_a_lost_race_until_its_timeout():
 async def test_group_commit_retries_do_not_delay_other_actions():
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=30.0)
-    unlucky = [commit.submit("unlucky", str(n)) for n in range(6)]
+    unlucky = [commit.submit(of("unlucky"), str(n)) for n in range(6)]
     await eventually(lambda: len(database.flushes) > 4)
-    assert await asyncio.gather(*(commit.submit(n, f"other {n}") for n in range(50))) == list(range(50))
+    assert await asyncio.gather(*(commit.submit(of(n), f"other {n}") for n in range(50))) == list(range(50))
     assert any(set(range(50)) <= set(flush) for flush in database.flushes)
     assert commit.waiting == 6
     database.losers = ()
@@ -142,7 +163,7 @@ async def test_group_commit_retries_do_not_delay_other_actions():
 async def test_group_commit_close_answers_paused_actions():
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=30.0)
-    answer = commit.submit("unlucky", "write_id")
+    answer = commit.submit(of("unlucky"), "write_id")
     await eventually(lambda: len(database.flushes) > 3)
     closing = asyncio.ensure_future(commit.close())
     await asyncio.sleep(0)
@@ -153,10 +174,81 @@ async def test_group_commit_close_answers_paused_actions():
 
 async def test_group_commit_counts_paused_actions_as_waiting():
     commit = GroupCommit(Contested("unlucky"), timeout=30.0, max_waiting=1)
-    commit.submit("unlucky", "write_id")
+    commit.submit(of("unlucky"), "write_id")
     await eventually(lambda: commit._paused)
-    commit.capacity = 1  # as with a slow database
+    commit.capacity = 1  # what a slow database leaves
     with pytest.raises(Overloaded):
-        commit.submit("other", "op 2")
+        commit.submit(of("other"), "op 2")
     commit._flush.losers = ()
     await commit.close()
+
+
+# -- several batches in flight ------------------------------------------------------------------------
+
+
+async def test_group_commit_begins_a_further_batch_only_for_enough_submissions(database):
+    commit = GroupCommit(database, max_in_flight=2, min_concurrent=8)
+    await submit(commit, 1)
+    for number in range(7):
+        commit.submit(of(f"a{number}"), "w")
+    await settle()
+    assert database.sizes == [1]
+    commit.submit(of("a7"), "w")
+    await settle()
+    assert database.sizes == [1, 8]
+    for number in range(20):
+        commit.submit(of(f"b{number}"), "w")
+    await settle()
+    assert database.sizes == [1, 8]  # no more than two
+    await database.flushed()
+    assert database.sizes == [1, 8, 20]
+
+
+async def test_group_commit_has_a_player_in_one_batch_at_a_time(database):
+    commit = GroupCommit(database, max_in_flight=3, min_concurrent=1)
+    first = commit.submit(of("hot"), "w")
+    await settle()
+    later = [commit.submit(of(name), "w") for name in ("hot", "other", "hot")]
+    await settle()
+    assert database.batches == [["hot"], ["other"]]
+    assert commit.waiting == 2
+    await database.flushed()
+    assert (database.batches[2:], first.result(), commit.waiting) == ([["hot", "hot"]], "hot", 0)
+    await database.flushed()
+    await database.flushed()
+    assert [answer.result() for answer in later] == ["hot", "other", "hot"]
+    assert not commit.busy
+
+
+async def test_group_commit_hot_player_leaves_room_for_others(database):
+    commit = GroupCommit(database, max_batch=MAX_FOLDED + 10, max_in_flight=1)
+    answers = await submit(commit, 1)
+    answers += [commit.submit(of("hot"), "w") for _ in range(1000)]
+    answers += [commit.submit(of(f"other {n}"), "w") for n in range(30)]
+    await database.flushed()
+    assert database.batches[1].count("hot") == MAX_FOLDED
+    assert database.sizes[1] == MAX_FOLDED + 10
+    while not all(answer.done() for answer in answers):
+        await database.flushed()
+    assert sum(batch.count("hot") for batch in database.batches) == 1000
+    assert {answer.result() for answer in answers} == {0, "hot", *(f"other {n}" for n in range(30))}
+
+
+@pytest.mark.parametrize("players", [1, 3, 1000])
+async def test_group_commit_answers_each_submission_once_however_batches_end(database, players):
+    """Few players, so that they are in flight, and batches too small for all that wait."""
+    chance = random.Random(players)
+    commit = GroupCommit(database, max_batch=8, max_in_flight=3, min_concurrent=2)
+    answers = []
+    for _ in range(300):
+        answers += [commit.submit(of(chance.randrange(players)), "w") for _ in range(chance.randrange(8))]
+        await settle()
+        in_flight = [user for batch in database.in_flight() for user in set(batch)]
+        assert len(in_flight) == len(set(in_flight))
+        while commit.busy and chance.random() < 0.7:
+            await database.flushed(chance.choice([0.0, 0.001]), at_once=chance.choice([1, 3]))
+    while commit.busy:
+        await database.flushed()
+    assert all(answer.done() for answer in answers)
+    assert commit.waiting == 0
+    assert sum(database.sizes) == len(answers)

@@ -4,12 +4,11 @@ import pytest
 from bson import Timestamp
 
 from tests.support.ledger import recomputed
+from tornado_app.core.history import INT64, HistoryEntry, WriteKind, encode
 from tornado_app.core.ledger import EntryKind
 from tornado_app.mongo.change_stream.events import HistoryLost, decode
 from tornado_app.mongo.ledger.entries import NOTHING, entries_for, head_in, head_of, ledger_event
 from tornado_app.mongo.ledger.reader import document
-from tornado_app.mongo.players import write_marker
-from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker
 
 AT = 1_800_000_000_000
 
@@ -19,17 +18,22 @@ class Stream:
 
     def __init__(self):
         self.now = 1_800_000_000
+        self.seq = 0
 
     def _event(self, kind, **more):
         self.now += 1
         moment = Timestamp(self.now, 1)
         return {"operationType": kind, "documentKey": {"_id": "alice"}, "clusterTime": moment, **more}
 
-    def insert(self, marker, **fields):
-        return self._event("insert", fullDocument={"last": text(marker), **fields})
+    def insert(self, *entries, **fields):
+        history = {str(number): text(entry) for number, entry in enumerate(entries, start=1)}
+        self.seq = len(entries)
+        return self._event("insert", fullDocument={"seq": self.seq, "h": history, **fields})
 
-    def update(self, marker=None, removed=(), **fields):
-        fields |= {} if marker is None else {"last": text(marker)}
+    def update(self, *entries, removed=(), **fields):
+        for entry in entries:
+            self.seq += 1
+            fields |= {"seq": self.seq, f"h.{self.seq}": text(entry)}
         return self._event("update", updateDescription={"updatedFields": fields, "removedFields": list(removed)})
 
     def replace(self, **fields):
@@ -44,13 +48,22 @@ def stream():
     return Stream()
 
 
-def text(marker):
-    return marker if isinstance(marker, str) else write_marker.encode(marker)
+def text(entry):
+    return entry if isinstance(entry, str) else encode(entry)
 
 
 def action(points=5, write_id="op-1", **more):
-    return WriteMarker(
-        Kind.ACTION, points, write_id, on_board=True, at=AT, by="alice", id="a-1", type="level", frontend="C", **more
+    return HistoryEntry(
+        WriteKind.ACTION,
+        points,
+        write_id,
+        on_board=True,
+        at=AT,
+        by="alice",
+        id="a-1",
+        type="level",
+        frontend="C",
+        **more,
     )
 
 
@@ -77,7 +90,7 @@ def lines(entries):
     return [(entry.kind.value, entry.points, entry.score) for entry in entries]
 
 
-def test_entry_of_an_action_has_the_fields_of_its_marker(stream):
+def test_entry_of_an_action_has_the_fields_of_its_history_entry(stream):
     (entry,) = recorded(stream.insert(action(), score=5))
     assert (entry.write_id, entry.player, entry.n, entry.kind) == ("op-1", "alice", 1, EntryKind.ACTION)
     assert (entry.points, entry.score, entry.at) == (5, 5, AT)
@@ -95,17 +108,17 @@ def test_entries_are_numbered_and_chained(stream):
 
 def test_entries_of_moderation_have_moderator_and_reason_and_only_a_reversal_has_points(stream):
     def by(kind, points, write_id, **more):
-        return WriteMarker(kind, points, write_id, at=AT, by="mod", reason="speed hack — 速すぎる", **more)
+        return HistoryEntry(kind, points, write_id, at=AT, by="mod", reason="speed hack — 速すぎる", **more)
 
     entries = recorded(
-        stream.insert(WriteMarker(Kind.REGISTER, 0, "r"), score=0),
+        stream.insert(HistoryEntry(WriteKind.REGISTER, 0, "r"), score=0),
         stream.update(action(), score=5),
-        stream.update(WriteMarker(Kind.PROFILE, 0, "p", at=AT, by="alice", reason="username")),
-        stream.update(by(Kind.SUSPEND, 0, "s")),
-        stream.update(by(Kind.REINSTATE, 0, "i"), removed=["suspended"]),
-        stream.update(by(Kind.HIDE, 5, "h")),
-        stream.update(by(Kind.SHOW, 5, "u"), removed=["hidden"]),
-        stream.update(by(Kind.TAKE_BACK, -5, "t", takes_back=["op-1"]), score=0),
+        stream.update(HistoryEntry(WriteKind.PROFILE, 0, "p", at=AT, by="alice", reason="username")),
+        stream.update(by(WriteKind.SUSPEND, 0, "s")),
+        stream.update(by(WriteKind.REINSTATE, 0, "i"), removed=["suspended"]),
+        stream.update(by(WriteKind.HIDE, 5, "h")),
+        stream.update(by(WriteKind.SHOW, 5, "u"), removed=["hidden"]),
+        stream.update(by(WriteKind.TAKE_BACK, -5, "t", takes_back=["op-1"]), score=0),
     )
     assert lines(entries) == [
         ("register", 0, 0), ("action", 5, 5), ("profile", 0, 5), ("suspend", 0, 5), ("reinstate", 0, 5),
@@ -120,7 +133,7 @@ def test_event_without_a_score_change_makes_no_entry(stream):
     assert recorded(stream.update(username="Zoë")) == []
 
 
-def test_score_without_a_marker_makes_an_external_entry(stream):
+def test_score_without_a_history_entry_makes_an_external_entry(stream):
     entries = recorded(
         stream.insert(action(), score=5), stream.update(score=999), stream.update(action(1, "b"), score=1000)
     )
@@ -128,12 +141,12 @@ def test_score_without_a_marker_makes_an_external_entry(stream):
 
 
 def test_replaced_document_makes_an_external_entry(stream):
-    entries = recorded(stream.insert(action(), score=5), stream.replace(last=text(action()), score=50))
+    entries = recorded(stream.insert(action(), score=5), stream.replace(seq=1, h={"1": text(action())}, score=50))
     assert lines(entries) == [("action", 5, 5), ("external", 45, 50)]
-    assert recorded(stream.replace(last="x", score=50), head=head_of(entries[-1])) == []
+    assert recorded(stream.replace(seq=1, h="x", score=50), head=head_of(entries[-1])) == []
 
 
-def test_points_beyond_the_marker_make_an_external_entry(stream):
+def test_points_beyond_the_history_entry_make_an_external_entry(stream):
     entries = recorded(stream.insert(action(), score=5), stream.update(action(5, "b"), score=1000))
     assert lines(entries) == [("action", 5, 5), ("external", 990, 995), ("action", 5, 1000)]
 
@@ -145,6 +158,18 @@ def test_crash_between_two_entries_of_one_event_loses_neither(stream):
     assert entries_for(decoded, head_of(external)) == [marked]
 
 
+def test_folded_actions_make_an_entry_each_whatever_of_them_is_recorded(stream):
+    first = recorded(stream.insert(action(), score=5))
+    folded = [action(points, f"op-{points}") for points in (1, 2, 3)]
+    told = ledger_event_of(stream.update(*folded, score=11))
+    head = head_of(first[-1])
+    entries = entries_for(told, head)
+    assert lines(entries) == [("action", 1, 6), ("action", 2, 8), ("action", 3, 11)]
+    for stored in range(len(entries)):
+        assert entries_for(told, head_of(entries[stored])) == entries[stored + 1 :]
+    assert lines(recorded(stream.insert(*folded, score=6))) == [("action", 1, 1), ("action", 2, 3), ("action", 3, 6)]
+
+
 @pytest.mark.parametrize("score", [None, 1.5, "9", True, {"x": 1}])
 def test_malformed_score_makes_an_external_entry(stream, score):
     head = head_of(recorded(stream.insert(action(), score=5))[-1])
@@ -153,15 +178,15 @@ def test_malformed_score_makes_an_external_entry(stream, score):
     assert "whole number" in entry.reason
 
 
-@pytest.mark.parametrize("removed", ["score", "last"])
-def test_removed_score_or_marker_makes_an_external_entry(stream, removed):
+@pytest.mark.parametrize("removed", ["score", "seq"])
+def test_removed_score_or_number_makes_an_external_entry(stream, removed):
     head = head_of(recorded(stream.insert(action(), score=5))[-1])
     (entry,) = recorded(stream.update(removed=[removed]), head=head)
     assert entry.kind is EntryKind.EXTERNAL
 
 
 @pytest.mark.parametrize(
-    "marker",
+    "entry",
     [
         "",
         "[]",
@@ -173,18 +198,18 @@ def test_removed_score_or_marker_makes_an_external_entry(stream, removed):
         "[" * 2000,
     ],
 )
-def test_malformed_marker_makes_an_external_entry(stream, marker):
-    (entry,) = recorded(stream.insert(marker, score=5))
-    assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 5)
+def test_malformed_history_entry_makes_an_external_entry(stream, entry):
+    (found,) = recorded(stream.insert(entry, score=5))
+    assert (found.kind, found.points) == (EntryKind.EXTERNAL, 5)
 
 
-def test_marker_without_a_score_makes_an_external_entry_without_points(stream):
+def test_history_entry_without_a_score_makes_an_external_entry_without_points(stream):
     head = head_of(recorded(stream.insert(action(), score=5))[-1])
     (entry,) = recorded(stream.update(action(100, "b")), head=head)
     assert (entry.kind, entry.points) == (EntryKind.EXTERNAL, 0)
 
 
-def test_copied_marker_makes_an_external_entry(stream):
+def test_copied_history_entry_makes_an_external_entry(stream):
     entries = recorded(stream.insert(action(), score=5))
     decoded = ledger_event_of(stream.update(action(), score=10))
     (entry,) = entries_for(decoded, head_of(entries[-1]), {("op-1", decoded.version)})
@@ -205,9 +230,9 @@ def test_entries_of_scores_at_the_limits_of_int64_stay_within_them(stream):
     assert entries[-1].score == low + 1
 
 
-def test_entry_of_a_marker_without_a_valid_time_has_the_databases_time(stream):
+def test_entry_of_a_history_entry_without_a_valid_time_has_the_databases_time(stream):
     for at in (0, -1, 10**18):
-        (entry,) = recorded(stream.insert(WriteMarker(Kind.ACTION, 5, "a", at=at), score=5))
+        (entry,) = recorded(stream.insert(HistoryEntry(WriteKind.ACTION, 5, "a", at=at), score=5))
         assert entry.at == stream.now * 1000
 
 

@@ -6,11 +6,12 @@ import logging
 import pytest
 
 from tests.support.drivers import DRIVERS
-from tests.support.ledger import chains, kinds, problems
+from tests.support.ledger import begin_erasure, chains, kinds, problems
 from tests.support.ledger_harness import moderation_request, open_ledger_harness
 from tests.support.wait import eventually
 from tornado_app.core.ledger import EntryKind
 from tornado_app.mongo.ledger import reconciliation
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, last_entry
 
 UNUSABLE = {"_data": "00"}
 """A resume token that MongoDB cannot use."""
@@ -52,10 +53,10 @@ async def test_reconciliation_records_existing_players_as_opening(driver_harness
 
 async def test_ledger_has_the_last_write_before_the_opening(harness):
     await harness.score(action_id="a-1")
-    marker = harness.sync["players"].find_one()["last"]
+    last = last_entry(harness.sync["players"].find_one({}, BALANCE_FIELDS))
     await harness.start_writer()
     await eventually(lambda: kinds(harness.sync, "alice"))
-    assert await harness.ledger.has(marker.split('"')[3])
+    assert await harness.ledger.has(last.write_id)
     assert [page async for page in harness.ledger.actions("alice") if page] == []
 
 
@@ -165,13 +166,12 @@ async def test_reconciliation_after_a_dropped_collection_records_the_differences
 
 
 async def test_reconciliation_records_an_erasure_whose_event_was_lost(harness):
-    """The marker is stored, its event is lost, and the delete has not happened."""
+    """The history entry is stored, its event is lost, and the delete has not happened."""
     first = await harness.start_writer()
     await harness.score(points=5)
     await harness.wait_complete()
     await harness.crash(first)
-    marker = '["e",5,"e.1",true,1800000000000,"mod",null,null,"","asked",[]]'
-    harness.sync["players"].update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": marker}})
+    begin_erasure(harness.sync, "alice")
     lose_history(harness)
     harness.add_writer()
     await eventually(lambda: chains(harness.sync).get(""))
@@ -183,7 +183,7 @@ async def test_reconciliation_records_an_erasure_whose_event_was_lost(harness):
 async def test_ledger_continues_beside_malformed_documents(harness, collection):
     """Malformed documents in either collection."""
     harness.sync["players"].insert_many([{"_id": n} for n in (1, 2.5, "odd", "", None)])
-    harness.sync["players"].insert_one({"_id": "text", "score": "9", "last": 4})
+    harness.sync["players"].insert_one({"_id": "text", "score": "9", "seq": 4, "h": 4})
     if collection == "ledger":
         harness.sync["ledger"].insert_many([{"player": "odd", "n": 1}, {"player": "text", "n": "x"}, {"x": 1}])
     writer = await harness.start_writer()
@@ -193,7 +193,7 @@ async def test_ledger_continues_beside_malformed_documents(harness, collection):
 
 
 async def test_reconciliation_records_inserted_players_as_opening(driver_harness):
-    """Players without a marker: with a score, with zero, with a malformed score."""
+    """Players without a history: with a score, with zero, with a malformed score."""
     scores = {"ann": 7, "bob": 0, "cat": -3, "dan": 2**62, "odd": "9"}
     driver_harness.sync["players"].insert_many([{"_id": name, "score": score} for name, score in scores.items()])
     await driver_harness.start_writer()

@@ -12,8 +12,7 @@ from tests.support.ledger import chains, kinds, problems
 from tests.support.ledger_harness import moderation_request, open_ledger_harness
 from tests.support.wait import eventually
 from tornado_app.core.errors import LeaderboardError
-from tornado_app.mongo.players import write_marker
-from tornado_app.mongo.players.write_marker import Kind, WriteMarker
+from tornado_app.core.history import HistoryEntry, WriteKind, encode
 
 PATIENCE = 60.0
 
@@ -213,14 +212,14 @@ async def test_ledger_records_a_deleted_player_as_external(harness):
     assert kinds(harness.sync, "alice") == [("action", 5), ("external", -5), ("action", 1)]
 
 
-async def test_ledger_continues_after_copied_documents_and_markers(harness, caplog):
+async def test_ledger_continues_after_copied_documents_and_history_entries(harness, caplog):
     writer = await harness.start_writer()
     resume_token = harness.sync["leases"].find_one()["resume_token"]
     await harness.score(points=5)
     old = harness.sync["players"].find_one({"_id": "alice"})
     await harness.score(points=7)
     harness.sync["players"].insert_one(old | {"_id": "mallory", "score": 500})
-    harness.sync["players"].update_one({"_id": "alice"}, {"$set": {"last": old["last"], "score": 100}})
+    harness.sync["players"].update_one({"_id": "alice"}, {"$set": {"seq": 3, "h.3": old["h"]["1"], "score": 100}})
     await harness.score("bob")
     await eventually(lambda: kinds(harness.sync, "bob") == [("action", 5)])
     for player, own, more in (("mallory", [], 500), ("alice", [("action", 5), ("action", 7)], 88)):
@@ -228,7 +227,7 @@ async def test_ledger_continues_after_copied_documents_and_markers(harness, capl
         assert found[: len(own)] == own
         assert {kind for kind, _ in found[len(own) :]} == {"external"}
         assert sum(points for _, points in found[len(own) :]) == more
-    assert "a write marker was copied from another write" in caplog.text
+    assert "a history entry was copied from another write" in caplog.text
     await harness.crash(writer)
     before = list(harness.sync["ledger"].find().sort("_id"))
     harness.sync["leases"].update_one({}, {"$set": {"resume_token": resume_token}, "$unset": {"until": ""}})
@@ -242,8 +241,8 @@ async def test_ledger_continues_after_malformed_events_and_entries(harness):
     writer = await harness.start_writer()
     await harness.score()
     await harness.wait_complete()
-    marker = write_marker.encode(WriteMarker(Kind.TAKE_BACK, -1, "x" * 2000, at=10**17, takes_back=["\0"] * 50))
-    harness.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": 2**63 - 1, "last": marker}})
+    entry = encode(HistoryEntry(WriteKind.TAKE_BACK, -1, "x" * 2000, at=10**17, takes_back=["\0"] * 50))
+    harness.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": 2**63 - 1, "seq": 2, "h.2": entry}})
     harness.sync["players"].update_one({"_id": "alice"}, {"$set": {"score": -(2**63)}})
     harness.sync["players"].insert_one({"_id": 7, "score": 1})
     harness.sync["players"].insert_one({"_id": "bare"})

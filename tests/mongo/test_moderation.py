@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import pytest
 
 from tornado_app.core.errors import ActionNotFound, PlayerNotFound, PlayerSuspended
+from tornado_app.core.history import WriteKind
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.client.driver import connect, maybe_await
-from tornado_app.mongo.players import indexes, write_marker
+from tornado_app.mongo.players import indexes
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, last_entry
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
-from tornado_app.mongo.players.write_marker import Kind
 
 WHY = ModerationRequest("alice", "mod", "speed hack")
 
@@ -45,14 +46,14 @@ async def board(mongo_database):
     client = connect(uri)
     await indexes.ensure(client, name)
     ledger = FakeLedger()
-    store = MongoStore(client, name, policy=WritePolicy(limit=RateLimit(100, 60), idempotency_history_size=200))
+    store = MongoStore(client, name, policy=WritePolicy(limit=RateLimit(100, 60)))
     moderation = MongoModeration(client, name, ledger)
     documents = client[name]["players"]
 
     async def score(points, action_id=None):
         receipt = await store.apply(Action("alice", points, action_id, b"f", Profile("Alice"), create_player=True))
-        marker = write_marker.decode((await documents.find_one({"_id": "alice"}))["last"])
-        ledger.entries.append(SimpleNamespace(write_id=marker.write_id, points=points, id=action_id, at=marker.at))
+        entry = last_entry(await documents.find_one({"_id": "alice"}, BALANCE_FIELDS))
+        ledger.entries.append(SimpleNamespace(write_id=entry.write_id, points=points, id=action_id, at=entry.at))
         return receipt
 
     yield SimpleNamespace(store=store, moderation=moderation, documents=documents, ledger=ledger, score=score)
@@ -60,16 +61,16 @@ async def board(mongo_database):
     await maybe_await(client.close())
 
 
-async def marker(board):
-    return write_marker.decode((await board.documents.find_one({"_id": "alice"}))["last"])
+async def last(board):
+    return last_entry(await board.documents.find_one({"_id": "alice"}, BALANCE_FIELDS))
 
 
 async def test_suspended_player_is_refused_until_reinstated(board):
     await board.score(5)
     state = await board.moderation.suspend(WHY)
     assert (state.suspended, state.changed, state.score) == (True, True, 5)
-    found = await marker(board)
-    assert (found.kind, found.by, found.reason) == (Kind.SUSPEND, "mod", "speed hack")
+    found = await last(board)
+    assert (found.kind, found.by, found.reason) == (WriteKind.SUSPEND, "mod", "speed hack")
     with pytest.raises(PlayerSuspended):
         await board.score(5)
     assert not (await board.moderation.suspend(WHY)).changed
@@ -80,13 +81,13 @@ async def test_suspended_player_is_refused_until_reinstated(board):
 async def test_hidden_player_leaves_the_top_10_until_shown(board):
     await board.score(5)
     assert (await board.moderation.hide(WHY)).hidden
-    found = await marker(board)
-    assert (found.kind, found.points, found.on_board) == (Kind.HIDE, 5, True)
+    found = await last(board)
+    assert (found.kind, found.points, found.on_board) == (WriteKind.HIDE, 5, True)
     assert (await board.store.top()).standings == ()
     await board.score(5)
-    assert not (await marker(board)).on_board
+    assert not (await last(board)).on_board
     assert not (await board.moderation.show(WHY)).hidden
-    assert (await marker(board)).points == 10
+    assert (await last(board)).points == 10
     assert [s.player.score for s in (await board.store.top()).standings] == [10]
 
 
@@ -95,8 +96,8 @@ async def test_take_back_of_an_action_subtracts_its_points_once(board):
     await board.score(7, "a-2")
     state = await board.moderation.take_back(WHY, action_id="a-1", since=None)
     assert (state.score, state.points, state.actions) == (7, 5, 1)
-    found = await marker(board)
-    assert (found.kind, found.points, found.takes_back) == (Kind.TAKE_BACK, -5, [board.ledger.entries[0].write_id])
+    found = await last(board)
+    assert (found.kind, found.points, found.takes_back) == (WriteKind.TAKE_BACK, -5, [board.ledger.entries[0].write_id])
     replay = await board.score(7, "a-2")
     assert (replay.replayed, replay.score) == (True, 7)
 

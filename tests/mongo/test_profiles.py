@@ -16,15 +16,14 @@ from tornado_app.core.policies import PROFILE_LIMIT, RateLimit, WritePolicy
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
-from tornado_app.mongo.players import indexes, write_marker
+from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.profiles import MAX_UNDER_WAY
 from tornado_app.mongo.players.store import MongoStore
-from tornado_app.mongo.players.write_marker import Kind, WriteMarker
 from tornado_app.runtime.tasks import cancel_and_wait
 
 NOW = 1_800_000_000_000
-POLICY = WritePolicy(limit=RateLimit(updates=100, window=60), idempotency_history_size=200)
+POLICY = WritePolicy(limit=RateLimit(updates=100, window=60))
 URL = "https://x.test/{}.png"
 
 
@@ -134,16 +133,17 @@ async def test_concurrent_registrations_create_one_player(processes):
     found = await asyncio.gather(*attempts)
     assert [each.created for each in found].count(True) == 1
     document = await processes.players.find_one({"_id": "alice"})
-    assert (document["score"], len(document["profileAt"])) == (0, 8)
+    assert (document["score"], document["seq"], len(document["h"])) == (0, 8, 8)
 
 
 async def test_register_during_an_erasure_is_refused(processes):
     await processes.score("Token")
-    marker = write_marker.encode(WriteMarker(Kind.ERASE, 1, "e.1", by="mod"))
-    await processes.players.update_one({"_id": "alice"}, {"$set": {"hidden": True, "suspended": True, "last": marker}})
+    begun = {"hidden": True, "suspended": True, "erased": True}
+    await processes.players.update_one({"_id": "alice"}, {"$set": begun})
+    before = await processes.players.find_one({"_id": "alice"})
     with pytest.raises(DatabaseError):
         await processes.one.register("alice", ProfileChange(username="Back"))
-    assert (await processes.players.find_one({"_id": "alice"}))["last"] == marker
+    assert await processes.players.find_one({"_id": "alice"}) == before
 
 
 async def test_erasure_removes_the_own_profile(processes):

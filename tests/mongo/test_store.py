@@ -21,12 +21,13 @@ from tornado_app.core.errors import (
 from tornado_app.core.model import MAX_SCORE, Action, Profile, ProfileChange
 from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.client.driver import connect, maybe_await
-from tornado_app.mongo.players import indexes, write_marker
+from tornado_app.mongo.players import indexes
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, MalformedDocument, last_entry
 from tornado_app.mongo.players.store import MongoStore
 
 LIMIT = RateLimit(updates=3, window=60)
-POLICY = WritePolicy(limit=LIMIT, idempotency_history_size=6)
-ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60), idempotency_history_size=2000)
+POLICY = WritePolicy(limit=LIMIT)
+ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60))
 
 
 class Clock:
@@ -207,7 +208,7 @@ async def test_store_refuses_a_suspended_player(store):
 
 
 async def test_store_points_cap_counts_the_window(real, clock):
-    store = real(WritePolicy(limit=RateLimit(10, 60), idempotency_history_size=20, max_points=100))
+    store = real(WritePolicy(limit=RateLimit(10, 60), max_points=100))
     await refusal(store.apply(action("bob", points=101)), SuspiciousActivity)
     await store.apply(action(points=60))
     await refusal(store.apply(action(points=41)), SuspiciousActivity)
@@ -379,20 +380,46 @@ async def test_store_hidden_player_scores_off_the_board(real):
     await store.apply(action())
     await store.documents.update_one({"_id": "alice"}, {"$set": {"hidden": True}})
     assert (await store.apply(action())).score == 10
-    document = await store.documents.find_one({"_id": "alice"})
-    assert not write_marker.decode(document["last"]).on_board
+    assert not last_entry(await store.documents.find_one({"_id": "alice"}, BALANCE_FIELDS)).on_board
     assert (await store.top()).standings == ()
 
 
-async def test_store_paces_submissions_that_lose_every_race(real, make_store):
-    """Without pauses, six requests would make 666 updates in half a second."""
+@pytest.mark.parametrize(
+    "member",
+    [{"score": float("nan")}, {"score": "5"}, {"score": True}, {"seq": "7"}, {"seq": 0}, {"seq": 1.5}, {"h": 7}],
+    ids=str,
+)
+async def test_store_update_of_a_malformed_document_fails_at_once(real, make_store, caplog, member):
     sizes = []
-    store = make_store(ROOMY, timeout=0.5, observe_batch=sizes.append)
-    await store.documents.insert_one({"_id": "bob", "score": float("nan")})  # no filter fits it, and nothing refuses it
+    store = make_store(ROOMY, observe_batch=sizes.append)
+    await store.documents.insert_one({"_id": "bob", "score": 5, "seq": 7, **member})
     answers = [asyncio.ensure_future(store.apply(action(user="bob"))) for _ in range(6)]
     outcomes = await asyncio.gather(*answers, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [DatabaseError] * 6
-    assert sum(sizes) <= 6 * 13
+    assert [type(outcome) for outcome in outcomes] == [MalformedDocument] * 6
+    assert sum(sizes) == 6
+    assert f"the member '{next(iter(member))}'" in caplog.text
+
+
+async def test_store_removes_what_is_no_history_entry_with_the_next_update(store):
+    await store.apply(action(action_id="a"))
+    junk = {"h.7": "mine", "h.8": 7, "h.9": {"a": 1}, "h.x": "y"}
+    await store.documents.update_one({"_id": "alice"}, {"$set": junk})
+    assert (await store.apply(action(action_id="a"))).replayed
+    await store.apply(action())
+    assert (await store.documents.find_one({"_id": "alice"}))["h"].keys() == {"1", "2", "x"}
+    assert (await store.apply(action(action_id="a"))).replayed
+
+
+async def test_store_counts_on_a_document_of_another_program(make_store):
+    """It has no number and no history; what another program wrote counts as the first write."""
+    store = make_store()
+    await store.documents.insert_one({"_id": "bob", "score": 5, "updatedAt": None})
+    receipts = [await store.apply(action("bob", action_id=f"a-{n}")) for n in range(2)]
+    receipts.append(await store.apply(action("bob", action_id="a-0")))
+    assert [(receipt.score, receipt.created, receipt.replayed) for receipt in receipts] == [
+        (10, False, False), (15, False, False), (10, False, True),
+    ]  # fmt: skip
+    assert (await store.documents.find_one({"_id": "bob"}))["seq"] == 3
 
 
 async def test_store_receipt_has_the_version_that_shows_it(make_store, real):

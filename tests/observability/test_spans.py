@@ -39,9 +39,7 @@ async def test_batch_of_two_requests_is_one_span_linked_to_both(collector, mongo
     client = connect(uri)
     await indexes.ensure(client, name)
     spans = otel_setup.from_environment()
-    store = MongoStore(
-        client, name, policy=WritePolicy(limit=RateLimit(10, 60), idempotency_history_size=20), tracing=spans
-    )
+    store = MongoStore(client, name, policy=WritePolicy(limit=RateLimit(10, 60)), tracing=spans)
     actions = [Action(user, 5, None, b"f", Profile(), create_player=True, frontend="A") for user in ("ann", "bob")]
     await asyncio.gather(*(asyncio.create_task(requested(spans, store.apply(each))) for each in actions))
     await store.apply(actions[0])  # whom no request asked for
@@ -63,7 +61,7 @@ async def test_failed_span_has_only_the_error_type(collector):
     async def fail():
         spans.submission("write_id", "A", asyncio.get_running_loop().create_future())
         with spans.commit(["write_id"]):
-            spans.changed("write_id")
+            spans.changed(["write_id"])
             raise ValueError("a secret")
 
     with contextlib.suppress(ValueError):

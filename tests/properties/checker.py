@@ -19,7 +19,8 @@ from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
-from tornado_app.mongo.players import indexes, write_marker
+from tornado_app.mongo.players import indexes
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, last_entry
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 
@@ -72,7 +73,7 @@ class ModelChecker:
     def __init__(self, service: Service, rules: model.Rules, prefix: str) -> None:
         self.service, self.model, self._prefix = service, Model(rules), prefix
         self.now, self.skews = START, [0, 0]
-        limits = WritePolicy(RateLimit(rules.updates, rules.window / 1000), rules.history_size, rules.cap)
+        limits = WritePolicy(RateLimit(rules.updates, rules.window / 1000), rules.retention // 1000, rules.cap)
         self.stores = [
             MongoStore(
                 client, service.database, policy=limits, timeout=30, clock=lambda n=n: self.clock(n)
@@ -119,12 +120,12 @@ class ModelChecker:
                 assert (found.player.score, found.player.username) == self._shown(step.user)
         elif isinstance(step, steps.Moderate):
             found = await outcome(getattr(self.moderation, step.verb)(self._case(step.user)))
-            assert state(found) == self.model.moderate(step.verb, step.user)
+            assert state(found) == self.model.moderate(step.verb, step.user, self.now)
         elif isinstance(step, steps.TakeBack):
             since = None if step.back is None else self.now - step.back
             case = self._case(step.user)
             found = await outcome(self.moderation.take_back(case, action_id=step.action_id, since=since))
-            assert state(found) == self.model.take_back(step.user, step.action_id, since)
+            assert state(found) == self.model.take_back(step.user, step.action_id, since, self.now)
         elif isinstance(step, steps.Erase):
             found = await outcome(self.moderation.erase(self._case(step.user)))
             assert state(found) == self.model.erase(step.user)
@@ -174,7 +175,7 @@ class ModelChecker:
     def _step(self, part: steps.Submit | steps.Moderate) -> Answer | State | str:
         if isinstance(part, steps.Submit):
             return self.model.submit(part.wanted, self.now)
-        return self.model.moderate(part.verb, part.user)
+        return self.model.moderate(part.verb, part.user, self.now)
 
     def _unchanging(self, moment: Player | None, part: steps.Submit | steps.Moderate) -> Answer | State | str | None:
         """The model's result at a moment; None if it would change something."""
@@ -184,7 +185,7 @@ class ModelChecker:
         if isinstance(part, steps.Submit):
             told = there.answer(part.wanted, self.now)
             return told if told.refused or told.replayed else None
-        state = there.moderate(part.verb, part.user)
+        state = there.moderate(part.verb, part.user, self.now)
         return None if isinstance(state, State) and state.changed else state
 
     # -- comparing --------------------------------------------------------------------------------------
@@ -214,11 +215,13 @@ class ModelChecker:
     async def _entries(self, user: str) -> list[Entry]:
         """The player's ledger, oldest first, once it holds the last write."""
         ledger, player = self.service.ledger, self._prefix + user
-        document = await self.service.documents.find_one({"_id": player}, {"last": 1})
+        document = await self.service.documents.find_one({"_id": player}, BALANCE_FIELDS)
         if document is None:
             await eventually(lambda: self._gone(player), 30, f"the ledger forgets {player}")
             return []
-        write_id = write_marker.decode(document["last"]).write_id
+        last = last_entry(document)
+        assert last is not None
+        write_id = last.write_id
         await eventually(lambda: ledger.has(write_id), 30, f"the ledger holds {write_id}")
         return (await ledger.history(player, 10_000, None))[::-1]
 

@@ -12,11 +12,11 @@ MAX_SCORE = 2**63 - 1
 
 
 class Rules(NamedTuple):
-    """`window` is in milliseconds."""
+    """`window` and `retention`, for which an action is remembered at least, are in milliseconds."""
 
     updates: int
     window: int
-    history_size: int
+    retention: int
     cap: int | None
 
 
@@ -66,7 +66,7 @@ class State(NamedTuple):
 
 @dataclass
 class Done:
-    """One counted action. `points` are 0 once they were taken back."""
+    """One counted action. `points` are 0 once they were taken back; a later write may make it `forgotten`."""
 
     id: str | None
     request: bytes
@@ -74,6 +74,7 @@ class Done:
     at: int
     created: bool
     taken: bool = False
+    forgotten: bool = False
 
 
 @dataclass
@@ -108,6 +109,7 @@ class Model:
         if answer.refused or answer.replayed:
             return answer
         player = self.players.setdefault(wanted.user, Player(now, wanted.user))
+        self._forget(player, now)
         player.done.append(Done(wanted.id, wanted.request, wanted.points, now, answer.created))
         player.updated_at = now
         player.name = wanted.name or player.name
@@ -122,8 +124,7 @@ class Model:
             if not wanted.create:
                 return Answer("PlayerNotFound")
             return Answer("", wanted.points, wanted.points, now, created=True)
-        remembered = player.done[-self.rules.history_size :]
-        for one in reversed(remembered):
+        for one in reversed([one for one in player.done if not one.forgotten]):
             if wanted.id is not None and one.id == wanted.id:
                 return self._again(player, one, wanted)
         refused = self._refused(player, wanted.points, now)
@@ -143,9 +144,15 @@ class Model:
             return "InvalidIncrement"
         if not self._free([one.at for one in player.done], now):
             return "RateLimited"
-        remembered = player.done[-self.rules.history_size :]
-        spent = sum(one.points for one in remembered if one.at > now - self.rules.window)
+        spent = sum(one.points for one in player.done if not one.forgotten and one.at > now - self.rules.window)
         return "SuspiciousActivity" if self.rules.cap is not None and spent + points > self.rules.cap else ""
+
+    def _forget(self, player: Player, now: int) -> None:
+        """A write removes what is older than the retention, from the oldest on and up to the first that is not."""
+        for one in player.done:
+            if one.at >= now - self.rules.retention:
+                break
+            one.forgotten = True
 
     def _free(self, times: list[int], now: int) -> bool:
         """The first of the last `updates` counted actions must have left the window, whatever the clocks did."""
@@ -176,13 +183,14 @@ class Model:
             return False
         if len(player.profile_at) >= PROFILES and player.profile_at[-PROFILES] > now - PROFILE_WINDOW:
             return "RateLimited"
+        self._forget(player, now)
         player.profile_at.append(now)
         player.own = name or player.own
         return created
 
     # -- moderating -----------------------------------------------------------------------------------
 
-    def moderate(self, verb: str, user: str) -> State | str:
+    def moderate(self, verb: str, user: str, now: int) -> State | str:
         """suspend, reinstate, hide or show."""
         player = self.players.get(user)
         if player is None:
@@ -194,10 +202,12 @@ class Model:
             "show": ("hidden", False),
         }[verb]
         changed = getattr(player, name) is not value
+        if changed:
+            self._forget(player, now)
         setattr(player, name, value)
         return State(player.score, player.suspended, player.hidden, changed)
 
-    def take_back(self, user: str, action_id: str | None, since: int | None) -> State | str:
+    def take_back(self, user: str, action_id: str | None, since: int | None, now: int) -> State | str:
         """Take back all that have the id, or all since a time."""
         player = self.players.get(user)
         if player is None:
@@ -209,6 +219,7 @@ class Model:
         ]
         if not found:
             return "ActionNotFound"
+        self._forget(player, now)
         points = sum(one.points for one in found)
         for one in found:
             one.points, one.taken = 0, True

@@ -94,9 +94,9 @@ together = st.lists(st.one_of(submits, submits, submits, submits, moderates), mi
     lambda parts: Together(tuple(parts))
 )
 rules = st.builds(
-    lambda updates, times, cap: Rules(updates, WINDOW, updates * times, cap),
+    lambda updates, times, cap: Rules(updates, WINDOW, WINDOW * times, cap),
     st.integers(1, 4),
     st.integers(2, 3),
     st.sampled_from([None, None, 100]),
 )
-"""An id is remembered for as long as two windows at least: `RateLimit.remembered` gives no less."""
+"""An id is remembered for two windows at least: `policies.history_retention` gives no less."""

@@ -67,8 +67,8 @@ THE_WINDOW_TO_THE_MILLISECOND = [
 
 
 @pytest.mark.timeout(120 + 2 * LONG)
-@example(rules=Rules(1, steps.WINDOW, 2, None), script=THE_WINDOW_TO_THE_MILLISECOND)
-@example(rules=Rules(2, steps.WINDOW, 4, None), script=BY_ONE_AHEAD_AND_ONE_BEHIND)
+@example(rules=Rules(1, steps.WINDOW, 2 * steps.WINDOW, None), script=THE_WINDOW_TO_THE_MILLISECOND)
+@example(rules=Rules(2, steps.WINDOW, 2 * steps.WINDOW, None), script=BY_ONE_AHEAD_AND_ONE_BEHIND)
 @examples(150)
 @given(rules=steps.rules, script=st.lists(steps.one_by_one, min_size=1, max_size=24))
 def test_sequential_results_equal_those_of_the_model(service, rules, script):

@@ -16,7 +16,7 @@ from tornado_app.auth.proofs import sign_action
 from tornado_app.auth.remote import RemoteKeys
 from tornado_app.config import Config
 from tornado_app.core.errors import InvalidActionProof, InvalidToken, StartupError
-from tornado_app.core.policies import PROOF_LEEWAY
+from tornado_app.core.policies import MAX_CLOCK_SKEW, PROOF_LEEWAY
 from tornado_app.service.keys import DisjointKeys, TokenKeys, proof_verifier, refreshing_verifier, token_keys
 
 SECRET = "correct-horse-battery-staple-0123456789"
@@ -145,8 +145,7 @@ def test_proof_lifetime_decides_verification_and_id_history():
     config = Config(proof_key=OTHER, proof_lifetime=20)
     verifier = proof_verifier(config, TOKENS)
     assert verifier is not None
-    size = config.rate_limit.idempotency_history_size(20 + PROOF_LEEWAY)
-    assert config.write_policy.idempotency_history_size == size
+    assert config.write_policy.history_retention >= 20 + PROOF_LEEWAY + MAX_CLOCK_SKEW
     with pytest.raises(InvalidActionProof):
         verifier.verify(proof(signing_secret(OTHER), ttl=21))
     verifier.verify(proof(signing_secret(OTHER), ttl=20))

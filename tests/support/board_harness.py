@@ -15,7 +15,7 @@ from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.runtime.tasks import cancel_and_wait
 
-ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60), idempotency_history_size=2000)
+ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60))
 
 
 class RecordingBoard(Board):

@@ -49,12 +49,22 @@ def problems(database: Database) -> list[str]:
         total = sum(entry["points"] for entry in entries)
         if total != document["score"]:
             found.append(f"{document['_id']}: {document['score']} points, {total} in the ledger")
-        if json.loads(document["last"])[2] not in {entry["_id"] for entry in entries}:
+        last = document["h"][str(document["seq"])]
+        if json.loads(last)[2] not in {entry["_id"] for entry in entries}:
             found.append(f"{document['_id']}: the last write is not in the ledger")
     all_chains.pop("", None)
     return found + [
         f"{player}: there is no such player" for player, entries in all_chains.items() if entries[-1]["score"]
     ]
+
+
+def begin_erasure(database: Database, player: str) -> None:
+    """The first step of an erasure, as by a process that ended then."""
+    document = database["players"].find_one({"_id": player})
+    seq = document["seq"] + 1
+    entry = json.dumps(["e", document["score"], "e.1", 1_800_000_000_000, 0, "mod", None, "", None, "", True, "asked"])
+    begun = {"hidden": True, "suspended": True, "erased": True, "seq": seq, f"h.{seq}": entry}
+    database["players"].update_one({"_id": player}, {"$set": begun})
 
 
 def kinds(database: Database, player: str) -> list[tuple[str, int]]:

@@ -19,7 +19,7 @@ from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.runtime.tasks import cancel_and_wait
 
-ROOMY = WritePolicy(limit=RateLimit(updates=100_000, window=60), idempotency_history_size=50)
+ROOMY = WritePolicy(limit=RateLimit(updates=100_000, window=60))
 
 
 class NullListener:

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 from tornado_app.config.files import read_secret
 from tornado_app.config.settings import SETTINGS, Settings
 from tornado_app.core.model import Owner
-from tornado_app.core.policies import DEFAULT_ACTIONS, PROOF_LEEWAY, ClaimNames, KeySettings, ProofPolicy, WritePolicy
+from tornado_app.core.policies import (
+    DEFAULT_ACTIONS,
+    PROOF_LEEWAY,
+    ClaimNames,
+    KeySettings,
+    ProofPolicy,
+    WritePolicy,
+    history_retention,
+)
 from tornado_app.runtime import cpu_quota
 
 
@@ -87,7 +95,9 @@ class Config(Settings):
         accepted."""
         return WritePolicy(
             limit=self.rate_limit,
-            idempotency_history_size=self.rate_limit.idempotency_history_size(self.proof_lifetime + PROOF_LEEWAY),
+            history_retention=history_retention(
+                self.rate_limit, self.proof_lifetime + PROOF_LEEWAY, self.mongodb_timeout
+            ),
             max_points=self.max_points_per_window,
         )
 

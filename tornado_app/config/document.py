@@ -137,23 +137,23 @@ def _escaped(text: str) -> str:
 
 def _memory() -> str:
     config = Config()
-    limit, kept = config.rate_limit, config.write_policy.idempotency_history_size
-    leeway, most = PROOF_LEEWAY + MAX_CLOCK_SKEW, MAX_IDEMPOTENCY_HISTORY
-    minutes = kept // limit.updates * limit.window / 60
+    limit, kept = config.rate_limit, config.write_policy.history_retention
+    entries = limit.idempotency_history_size(config.proof_lifetime + PROOF_LEEWAY)
     return f"""### How long an action's id is remembered
 
-A player's document contains the ids of the last accepted actions (the idempotency history), so that a repeated id adds
-no points. Two settings determine its size: `size = updates × windows`, with the updates and the window of `rate_limit`,
-and `windows = ⌈(proof_lifetime + {leeway:.0f} s) ÷ window⌉`, but at least two. At most `updates` are accepted in any
-window, so an id is remembered for at least that many windows. This is longer than an action proof can be accepted: a
-game server's clock may be up to {PROOF_LEEWAY:.0f} s ahead, and the clocks of the service's processes may differ by up
-to {MAX_CLOCK_SKEW:.0f} s. By default the history has {kept} ids and covers **at least {minutes:.0f} minutes**, more
-for a player who scores less often. Within that time a client may safely repeat a request with the same id. The service
-itself repeats an update whose response was lost, for up to `mongodb_timeout`; a `mongodb_timeout` above the covered
-time minus {MAX_CLOCK_SKEW:.0f} s is an error.
+A player's document contains the accepted actions of the last time (the idempotency history), so that a repeated id adds
+no points. An action is remembered for `⌈(proof_lifetime + {PROOF_LEEWAY + MAX_CLOCK_SKEW:.0f} s) ÷ window⌉` windows of
+`rate_limit`, and for at least two; also for at least `mongodb_timeout + {MAX_CLOCK_SKEW:.0f} s`, as the service repeats
+an update whose response was lost. This is longer than an action proof can be accepted: a game server's clock may be up
+to {PROOF_LEEWAY:.0f} s ahead, and the clocks of the service's processes may differ by up to {MAX_CLOCK_SKEW:.0f} s. By
+default an id is remembered for **at least {kept // 60} minutes**. Within that time a client may safely repeat a request
+with the same id. The next update of the player after that time removes it.
 
-Each id adds about 85 bytes to the document, and so to every write of that player. At most {most} ids may be
-remembered; settings that need more are an error, which names the largest values that fit.
+A change of these settings shortens nothing: each entry stores its own time, and stays for the longest of all entries'
+times and the present one.
+
+Each action adds about 120 bytes to the document, by default up to {entries} actions. At most {MAX_IDEMPOTENCY_HISTORY}
+may be remembered; settings that need more are an error, which names the largest values that fit.
 """
 
 

@@ -14,8 +14,8 @@ class Change(msgspec.Struct, frozen=True):
     """One change of one player, in the order of the database.
 
     `old` and `new` are the scores before and after; None means that the player is not on the board. `version` is
-    comparable with `TopPlayers.version`; `at` is the player's new `updated_at`, 0 where that did not change. `write_id`
-    marks the write that added points or made the player; it is empty for any other.
+    comparable with `TopPlayers.version`; `at` is the player's new `updated_at`, 0 where that did not change.
+    `write_ids`: of the actions that added points or made the player; none for any other change.
     """
 
     user_id: str
@@ -23,7 +23,7 @@ class Change(msgspec.Struct, frozen=True):
     new: int | None
     version: int
     at: int
-    write_id: str = ""
+    write_ids: tuple[str, ...] = ()
 
 
 class ScoreSnapshot(msgspec.Struct, frozen=True):

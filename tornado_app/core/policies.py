@@ -14,7 +14,10 @@ import msgspec
 from tornado_app.core.model import Scope
 
 MAX_IDEMPOTENCY_HISTORY = 2000
-"""Entries a player's document may hold: at about 85 bytes each, far below MongoDB's 16 MiB."""
+"""Actions that settings may have a player's document remember: at about 150 bytes each, far below MongoDB's 16 MiB."""
+
+MAX_HISTORY_ENTRIES = 2 * MAX_IDEMPOTENCY_HISTORY
+"""Entries of a player's history, of all kinds; past that the oldest are removed, whatever their age."""
 
 DEFAULT_ACTIONS: Mapping[str, int] = MappingProxyType({"level_complete": 50, "enemy_defeated": 5, "daily_login": 1})
 """Points by action type, where no table is configured."""
@@ -51,7 +54,7 @@ class RateLimit(msgspec.Struct, frozen=True):
         return round(self.window * 1000)
 
     def idempotency_history_size(self, lifetime: float) -> int:
-        """How many accepted actions a document must hold so that none younger than `lifetime` seconds is forgotten."""
+        """Maximum of actions that a document remembers so that none younger than `lifetime` seconds is forgotten."""
         return self.updates * self.windows(lifetime)
 
     def windows(self, lifetime: float) -> int:
@@ -64,20 +67,25 @@ PROFILE_LIMIT = RateLimit(10, 60.0)
 
 
 class WritePolicy(msgspec.Struct, frozen=True):
-    """What the store enforces in the one atomic update.
+    """The limits that the write rule checks (decide.py).
 
-    `max_points`: a player's points in any window, None for no cap. `idempotency_history_size`: entries kept in a
-    document; an action's id is remembered for at least `idempotency_history_size ÷ updates` windows.
+    `history_retention`: seconds for which an accepted action, and so its id, is remembered. `max_points`: a player's
+    points in any window; None for no cap.
     """
 
     limit: RateLimit = RateLimit()
-    idempotency_history_size: int = 20
+    history_retention: int = 120
     max_points: int | None = None
 
-    @property
-    def upsert_at_once(self) -> bool:
-        """Whether a new player needs no look at the window."""
-        return self.max_points is None
+
+def history_retention(limit: RateLimit, lifetime: float, timeout: float) -> int:
+    """Seconds for which an action must be remembered.
+
+    So that none younger than `lifetime` counts twice; that a write whose answer was lost is found for `timeout` after
+    it was made; and that the limit of profile changes is exact.
+    """
+    needed = max(limit.windows(lifetime) * limit.window, timeout + MAX_CLOCK_SKEW, PROFILE_LIMIT.window)
+    return math.ceil(needed)
 
 
 @dataclass(frozen=True, slots=True)

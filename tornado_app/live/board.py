@@ -196,7 +196,7 @@ class Board:
                 self._latest = change.new
                 self._listener.publish_change(change, ranks.rank(change.new))
         if self._matters(change):
-            self._tracing.changed(change.write_id)
+            self._tracing.changed(change.write_ids)
             self._ask(change.version)
 
     def _remember(self, user_id: str, score: int | None) -> None:

@@ -145,10 +145,10 @@ class Spans:
 
     # -- the board --------------------------------------------------------------------------------
 
-    def changed(self, write_id: str) -> None:
-        """Begin the span of a change until the board is refreshed; its start also measures the wait."""
-        commit = self._commits.pop(write_id, None)
-        if commit is not None:
+    def changed(self, write_ids: Sequence[str]) -> None:
+        """Begin the span of what the board does about a change; it also tells how long the change waited."""
+        commits = [commit for write_id in write_ids if (commit := self._commits.pop(write_id, None)) is not None]
+        for commit in commits[:1]:  # all are of one batch
             self._change = self._from(self._change, "board refresh", commit)
 
     @contextlib.contextmanager

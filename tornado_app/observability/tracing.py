@@ -32,8 +32,8 @@ class Tracing(Protocol):
     def commit(self, write_ids: Sequence[str]) -> AbstractContextManager[None]:
         """Trace the enclosed block, which applies these score updates together."""
 
-    def changed(self, write_id: str) -> None:
-        """Note that the change of this write can alter the top 10."""
+    def changed(self, write_ids: Sequence[str]) -> None:
+        """The change that these writes made may change the top 10."""
 
     def refresh(self) -> AbstractContextManager[None]:
         """Trace the enclosed block, which reads the top 10 again."""
@@ -60,7 +60,7 @@ class NoTracing:
     def commit(self, write_ids: Sequence[str]) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def changed(self, write_id: str) -> None:
+    def changed(self, write_ids: Sequence[str]) -> None:
         pass
 
     def refresh(self) -> AbstractContextManager[None]:

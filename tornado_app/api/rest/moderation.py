@@ -105,12 +105,9 @@ _EXPORT = PlayerExport(
     player={
         "_id": "mallory",
         "createdAt": TIME,
-        "createdBy": "3519d145cb.0",
-        "last": f'["a",50,"3519d145cb.0",true,{MOMENT},"mallory","level_complete:8c1f","level_complete","D","",[]]',
-        "recent": [
-            {"i": "e82bd32d1e225c3332684632", "p": 50, "t": MOMENT, "o": "3519d145cb.0", "r": "c32f719b836f8d1e"}
-        ],
+        "h": {"1": f'["a",50,"3519d145cb.0",{MOMENT},120,"mallory","level_complete:8c1f","wy9xm4NvjR4=",null,"D"]'},
         "score": 50,
+        "seq": 1,
         "updatedAt": TIME,
     },
     ledger=[

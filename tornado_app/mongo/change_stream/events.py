@@ -10,11 +10,11 @@ import msgspec
 from bson import Timestamp
 from msgspec import UNSET, UnsetType
 
+from tornado_app.core.history import HistoryEntry, WriteKind
+from tornado_app.core.history import decode as decode_entry
 from tornado_app.core.interfaces import Change
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
-from tornado_app.mongo.players.cache import PROFILE
-from tornado_app.mongo.players.documents import milliseconds, score_of
-from tornado_app.mongo.players.write_marker import Kind, WriteMarker, marker_of
+from tornado_app.mongo.players.documents import PROFILE, milliseconds, score_of
 
 WATCHED: list[Mapping[str, Any]] = [
     {
@@ -22,12 +22,9 @@ WATCHED: list[Mapping[str, Any]] = [
             "operationType": 1,
             "documentKey": 1,
             "clusterTime": 1,
-            **{f"fullDocument.{name}": 1 for name in ("score", "updatedAt", "last", "hidden")},
+            **{f"fullDocument.{name}": 1 for name in ("score", "updatedAt", "seq", "h", "hidden")},
             "updateDescription.removedFields": 1,
-            **{
-                f"updateDescription.updatedFields.{name}": 1
-                for name in ("score", "updatedAt", "last", "hidden", *PROFILE)
-            },
+            "updateDescription.updatedFields": 1,
         }
     }
 ]
@@ -37,7 +34,10 @@ KINDS = ("insert", "update", "replace", "delete")
 """Events of one document. Any other event (drop, rename, invalidate …) ends the history."""
 
 _RANKED = frozenset({"score", "updatedAt", "hidden"})
-"""Members that decide a player's rank. A write that changes one of them without a marker is external."""
+"""Members that decide a player's rank. A write that changes one of them without a history entry is external."""
+
+_ADDING = (WriteKind.ACTION, WriteKind.TAKE_BACK)
+"""Kinds of writes whose points are added to the score."""
 
 
 class HistoryLost(Exception):
@@ -48,9 +48,9 @@ class PlayerEvent(msgspec.Struct, frozen=True):
     """One event of one player's document. A member that the event does not set is UNSET.
 
     `version` and `time` are its cluster time: as an integer, and as milliseconds since the epoch. `touched`: the
-    watched members that it sets or removes. `last`: the stored marker, as it is; `marker`: the same decoded, None where
-    the service did not write it. `score`: None where it is no integer. `updated_at`: None where it is no date.
-    `token`: the event's resume token.
+    members that it sets or removes. `seq`: None where it is not set, or is no integer. `entries`: the history entries
+    that the write added, oldest first; none where the service did not make the write. `score`: None where it is no
+    integer. `updated_at`: None where it is no date. `token`: the event's resume token.
     """
 
     kind: str
@@ -58,12 +58,17 @@ class PlayerEvent(msgspec.Struct, frozen=True):
     version: int
     time: int
     touched: frozenset[str] = frozenset()
-    last: Any = UNSET
-    marker: WriteMarker | None = None
+    seq: int | None = None
+    entries: tuple[HistoryEntry, ...] = ()
     score: int | UnsetType | None = UNSET
     updated_at: datetime | None = None
     hidden: bool = False
     token: Mapping[str, Any] | None = None
+
+    @property
+    def points(self) -> int:
+        """What the write added to the score."""
+        return sum([entry.points for entry in self.entries if entry.kind in _ADDING])
 
 
 def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
@@ -74,17 +79,24 @@ def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
     player = event["documentKey"]["_id"]
     if not isinstance(player, str):
         return None
-    fields, touched = _fields(event)
+    description = event.get("updateDescription")
+    if description is None:
+        fields = event.get("fullDocument") or {}
+        touched = frozenset(fields)
+    else:
+        fields = description.get("updatedFields") or {}
+        touched = frozenset((*fields, *(description.get("removedFields") or ())))
     moment: Timestamp = event["clusterTime"]
-    last, updated_at = fields.get("last", UNSET), fields.get("updatedAt")
+    seq, updated_at = fields.get("seq"), fields.get("updatedAt")
+    seq = int(seq) if isinstance(seq, int) and not isinstance(seq, bool) else None
     return PlayerEvent(
         kind,
         player,
         cluster_time_to_int(moment),
         int(moment.time) * 1000,
         touched,
-        last,
-        None if last is UNSET else marker_of(last),
+        seq,
+        () if seq is None or kind == "replace" else _entries(fields, seq),  # the service replaces no document
         score_of(fields) if "score" in fields else UNSET,
         updated_at if isinstance(updated_at, datetime) else None,
         fields.get("hidden") is True,
@@ -92,14 +104,24 @@ def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
     )
 
 
-def _fields(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], frozenset[str]]:
-    """The members that an event sets, and the names of these and of those that it removes."""
-    description = event.get("updateDescription")
-    if description is None:
-        fields = event.get("fullDocument") or {}
-        return fields, frozenset(fields)
-    fields = description.get("updatedFields") or {}
-    return fields, frozenset((*fields, *(description.get("removedFields") or ())))
+def _entries(fields: Mapping[str, Any], seq: int) -> tuple[HistoryEntry, ...]:
+    """The entries that a write added, of which the last has the number `seq`.
+
+    A whole history comes with a document that is inserted. Where its beginning is missing, another program inserted
+    a copy, and only the last entry is taken.
+    """
+    history = fields.get("h")
+    if history is None:
+        texts: list[Any] = []
+        while (text := fields.get(f"h.{seq - len(texts)}")) is not None:
+            texts.append(text)
+    elif isinstance(history, dict):
+        numbers = range(seq, seq - len(history), -1)
+        texts = [history.get(str(number)) for number in (numbers if len(history) == seq else (seq,))]
+    else:
+        return ()
+    entries = tuple([entry for text in reversed(texts) if (entry := decode_entry(text)) is not None])
+    return entries if len(entries) == len(texts) else ()
 
 
 class BoardChanges:
@@ -123,33 +145,31 @@ class BoardChanges:
         raise HistoryLost(event.kind)
 
     def _update(self, event: PlayerEvent) -> Change | None:
-        if event.last is not UNSET:
-            return self._marked(event)
-        if not event.touched.isdisjoint(_RANKED):
+        if event.entries:
+            return self._written(event)
+        if "seq" in event.touched or not event.touched.isdisjoint(_RANKED):
             raise HistoryLost("external_write")
         if not event.touched.isdisjoint(PROFILE):
             return _change(event, None, None)
         return None
 
-    def _marked(self, event: PlayerEvent) -> Change | None:
-        marker = event.marker
-        if marker is None:
-            raise HistoryLost("external_write")
-        if marker.kind is Kind.ERASE:
+    def _written(self, event: PlayerEvent) -> Change | None:
+        last = event.entries[-1]
+        if last.kind == WriteKind.ERASE:
             self._erased.add(event.player)
-        if not marker.on_board:
+        if not last.on_board:
             return None
-        if marker.kind is Kind.PROFILE:
+        if last.kind == WriteKind.PROFILE:
             return _change(event, None, None)
-        if marker.kind in (Kind.HIDE, Kind.ERASE):
-            return _change(event, marker.points, None)
-        if marker.kind is Kind.SHOW:
-            return _change(event, None, marker.points)
-        if marker.kind in (Kind.ACTION, Kind.TAKE_BACK):
+        if last.kind in (WriteKind.HIDE, WriteKind.ERASE):
+            return _change(event, last.points, None)
+        if last.kind == WriteKind.SHOW:
+            return _change(event, None, last.points)
+        if last.kind in _ADDING:
             if event.score is UNSET:
                 raise HistoryLost("external_write")
-            old = None if event.score is None else event.score - marker.points
-            return _change(event, old, event.score, marker.write_id)
+            old = None if event.score is None else event.score - event.points
+            return _change(event, old, event.score)
         return None
 
 
@@ -158,16 +178,16 @@ def _insert(event: PlayerEvent) -> Change | None:
     moment = event.updated_at
     if event.hidden or moment is None or not 1970 <= moment.year < 9999:
         return None
-    score = None if event.score is UNSET else event.score
-    return _change(event, None, score, "" if event.marker is None else event.marker.write_id)
+    return _change(event, None, None if event.score is UNSET else event.score)
 
 
-def _change(event: PlayerEvent, old: int | None, new: int | None, write_id: str = "") -> Change:
+def _change(event: PlayerEvent, old: int | None, new: int | None) -> Change:
+    added = new is not None and event.entries and event.entries[-1].kind != WriteKind.SHOW
     return Change(
         user_id=event.player,
         old=old,
         new=new,
         version=event.version,
         at=milliseconds(event.updated_at) or 0,
-        write_id=write_id,
+        write_ids=tuple([entry.write_id for entry in event.entries]) if added else (),
     )

@@ -276,7 +276,7 @@ class Feed:
         if event is None:
             return
         if self._cache is not None:
-            self._cache.on_event(event.player, event.last, event.marker, event.touched)
+            self._cache.on_event(event.player, event.kind, event.seq, event.touched)
         change = self._changes.change(event)
         if change is not None:
             self._listener.on_change(change)

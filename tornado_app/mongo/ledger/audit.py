@@ -19,6 +19,7 @@ from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.abuse import Suspect
 from tornado_app.core.errors import StartupError
+from tornado_app.core.history import WriteKind
 from tornado_app.core.ledger import Entry, PlayerBalance
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
@@ -29,9 +30,8 @@ from tornado_app.mongo.ledger.appender import INDEX
 from tornado_app.mongo.ledger.lease import LEASES
 from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, entry
 from tornado_app.mongo.ledger.writer import LedgerWriter
-from tornado_app.mongo.players.documents import Document, score_of
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, last_entry, score_of
 from tornado_app.mongo.players.suspects import Suspects
-from tornado_app.mongo.players.write_marker import Kind, marker_of
 from tornado_app.runtime.tasks import cancel_and_wait
 
 PAGE = 1000
@@ -83,17 +83,13 @@ class LedgerScan:
     async def accounts(self, after: str) -> Sequence[PlayerBalance]:
         """A page of players, from the one after `after` on; empty at the end."""
         with pymongo.timeout(TIMEOUT):
-            found = (
-                self._players.find({"_id": {"$gt": after}}, {"score": 1, "last": 1})
-                .sort("_id", 1)
-                .limit(self._page_size)
-            )
+            found = self._players.find({"_id": {"$gt": after}}, BALANCE_FIELDS).sort("_id", 1).limit(self._page_size)
             return [_account(document) for document in await found.to_list(None)]
 
     async def account(self, player: str) -> PlayerBalance | None:
         """One player, as it is now."""
         with pymongo.timeout(TIMEOUT):
-            document = await self._players.find_one({"_id": player}, {"score": 1, "last": 1})
+            document = await self._players.find_one({"_id": player}, BALANCE_FIELDS)
         return None if document is None else _account(document)
 
     def lines(self, after: str, last: str | None) -> AsyncIterator[tuple[str, Any, Entry | None]]:
@@ -154,9 +150,9 @@ async def _no_text(collection: Any, index: list[tuple[str, int]]) -> int:
 
 
 def _account(document: Document) -> PlayerBalance:
-    marker = marker_of(document.get("last"))
-    erased = marker is not None and marker.kind is Kind.ERASE
-    return PlayerBalance(document["_id"], score_of(document), None if marker is None else marker.write_id, erased)
+    last = last_entry(document)
+    erased = last is not None and last.kind == WriteKind.ERASE
+    return PlayerBalance(document["_id"], score_of(document), None if last is None else last.write_id, erased)
 
 
 def _entry(document: Document) -> Entry | None:

@@ -1,8 +1,8 @@
 """From an event of the players' change stream to its ledger entries. Pure.
 
-An event carries the marker of its write (write_marker.py) and, if the score changed, the score after it. The sum of a
-player's entries must then be that score. If it is not, another program changed the score, and an entry EXTERNAL
-contains the difference. So the ledger remains the sum of all changes, and shows those that the service did not make.
+An event carries the history entries of its write (core/history.py) and, where the score changed, the score after it.
+The sum of a player's ledger entries must then be that score: where it is not, another program changed the score, and an
+entry EXTERNAL takes the difference, so that the ledger stays the sum of what happened and shows such changes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,26 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from tornado_app.core.history import INT64, HistoryEntry, WriteKind
 from tornado_app.core.ledger import Entry, EntryKind, with_hash
 from tornado_app.mongo.change_stream.events import PlayerEvent
-from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker
 
 _TIMES = range(253_402_300_800_000)
 """Milliseconds until the year 10000, from which on BSON's dates cannot be read."""
 
 _KINDS = tuple(EntryKind)
+
+_ENTRY_KINDS = {
+    WriteKind.ACTION: EntryKind.ACTION,
+    WriteKind.REGISTER: EntryKind.REGISTER,
+    WriteKind.PROFILE: EntryKind.PROFILE,
+    WriteKind.TAKE_BACK: EntryKind.TAKE_BACK,
+    WriteKind.SUSPEND: EntryKind.SUSPEND,
+    WriteKind.REINSTATE: EntryKind.REINSTATE,
+    WriteKind.HIDE: EntryKind.HIDE,
+    WriteKind.SHOW: EntryKind.SHOW,
+    WriteKind.ERASE: EntryKind.ERASE,
+}
 
 _UP_TO = (EntryKind.OPENING, EntryKind.RECONCILED)
 """Entries for everything up to their version."""
@@ -65,7 +77,7 @@ def head_of(entry: Entry) -> ChainHead:
 
 
 class LedgerEvent(msgspec.Struct, frozen=True):
-    """An event as the ledger sees it. `marker` None: the service did not make the write.
+    """What an event means for the ledger. `writes`: its history entries; none: the service did not make the write.
 
     `score`: the score after the event, None if unknown. `touched`: whether the event may have changed it. `at`: the
     cluster time, in milliseconds since the epoch.
@@ -74,45 +86,51 @@ class LedgerEvent(msgspec.Struct, frozen=True):
     player: str
     version: int
     at: int
-    marker: WriteMarker | None = None
+    writes: tuple[HistoryEntry, ...] = ()
     score: int | None = None
     touched: bool = True
     deleted: bool = False
+
+    @property
+    def erasure(self) -> bool:
+        """Whether the write began an erasure."""
+        return bool(self.writes) and self.writes[-1].kind == WriteKind.ERASE
 
 
 def ledger_event(event: PlayerEvent) -> LedgerEvent | None:
     """The event for the ledger; None if it does not concern the ledger."""
     if not event.player:  # not a user id; the audit reports such documents
         return None
-    marker = None if event.kind == "replace" else event.marker  # the service replaces no document
+    writes = event.entries
     score = None if event.score is UNSET else event.score
     touched = event.kind != "update" or "score" in event.touched
     if event.kind == "update":
-        if not touched and "last" not in event.touched:
+        if not touched and "seq" not in event.touched:
             return None
-        if marker is not None and marker.kind in (Kind.ACTION, Kind.TAKE_BACK) and score is None:
-            marker = None  # it has points, but the score did not change
-        if marker is not None and marker.kind in (Kind.HIDE, Kind.SHOW, Kind.ERASE) and not touched:
-            score = marker.points
-    return LedgerEvent(event.player, event.version, event.time, marker, score, touched, event.kind == "delete")
+        if event.points and score is None:
+            writes = ()  # it has points, and the score did not change
+        last = writes[-1] if writes else None
+        if last is not None and last.kind in (WriteKind.HIDE, WriteKind.SHOW, WriteKind.ERASE) and not touched:
+            score = last.points
+    return LedgerEvent(event.player, event.version, event.time, writes, score, touched, event.kind == "delete")
 
 
 def entries_for(event: LedgerEvent, head: ChainHead, reused: Collection[tuple[str, int]] = ()) -> list[Entry]:
     """The entries that an event adds to the chain that ends with `head`; none if the chain contains them.
 
-    `reused`: (write_id, version) of markers whose write_id the ledger has for another write. An erasure is not recorded
-    here.
+    `reused`: (write_id, version) of history entries whose write_id the ledger has for another write. An erasure is not
+    recorded here.
     """
-    if event.marker is not None and (event.marker.write_id, event.version) in reused:
-        event = msgspec.structs.replace(event, marker=None)
+    if reused and any((write.write_id, event.version) in reused for write in event.writes):
+        event = msgspec.structs.replace(event, writes=())
     if _is_recorded(event, head):
         return []
-    marker = event.marker
-    if marker is None:
+    writes = _unrecorded(event, head)
+    if not event.writes:
         return _external(event, head)
-    points = marker.points if marker.kind in (Kind.ACTION, Kind.TAKE_BACK, Kind.REGISTER) else 0
-    before = head.score if event.score is None else event.score - points
-    if before not in INT64 or before + points not in INT64 or before - head.score not in INT64:
+    points = [_points(write) for write in writes]
+    before = head.score if event.score is None else event.score - sum(points)
+    if before not in INT64 or before + sum(points) not in INT64 or before - head.score not in INT64:
         return _external(event, head)
     entries = []
     if before != head.score:
@@ -120,8 +138,14 @@ def entries_for(event: LedgerEvent, head: ChainHead, reused: Collection[tuple[st
             _unexplained(event, head, before - head.score, "the score is not the sum of the ledger's entries")
         )
         head = head_of(entries[0])
-    entries.append(marked(event, marker, points, head))
+    for write, added in zip(writes, points, strict=True):
+        entries.append(entry_of(event, write, added, head))
+        head = head_of(entries[-1])
     return entries
+
+
+def _points(write: HistoryEntry) -> int:
+    return write.points if write.kind in (WriteKind.ACTION, WriteKind.TAKE_BACK, WriteKind.REGISTER) else 0
 
 
 def _is_recorded(event: LedgerEvent, head: ChainHead) -> bool:
@@ -129,53 +153,61 @@ def _is_recorded(event: LedgerEvent, head: ChainHead) -> bool:
         return event.version < head.version
     if head.kind in _UP_TO:
         return True
-    if event.marker is not None:
-        return head.write_id == event.marker.write_id
+    if event.writes:
+        return head.write_id == event.writes[-1].write_id
     return head.kind is EntryKind.EXTERNAL and (event.deleted or event.score in (None, head.score))
 
 
+def _unrecorded(event: LedgerEvent, head: ChainHead) -> tuple[HistoryEntry, ...]:
+    """The writes that are not in the chain: a writer that stopped may have stored the first of them."""
+    if event.version == head.version:
+        for place, write in enumerate(event.writes):
+            if write.write_id == head.write_id:
+                return event.writes[place + 1 :]
+    return event.writes
+
+
 def _external(event: LedgerEvent, head: ChainHead) -> list[Entry]:
-    """A write without a marker of the service, or a delete without an announced erasure."""
+    """A write without history entries, or a delete that no erasure announced."""
     if event.deleted:
         return [_unexplained(event, head, -head.score, "the player was deleted, not erased")] if head.n else []
     if event.score is None:
-        reason = "the score is no longer a whole number" if event.touched else "another program wrote the marker"
+        reason = "the score is no whole number any more" if event.touched else "another program changed the history"
         return [_unexplained(event, head, 0, reason)]
     entries: list[Entry] = []
     while difference := event.score - head.score:  # a change across all of int64 takes more than one entry
         points = max(INT64[0], min(INT64[-1], difference))
-        entries.append(_unexplained(event, head, points, "the score was written without a marker"))
+        entries.append(_unexplained(event, head, points, "the score was written without a history entry"))
         head = head_of(entries[-1])
     return entries
 
 
 def _unexplained(event: LedgerEvent, head: ChainHead, points: int, reason: str) -> Entry:
-    marker = WriteMarker(
-        Kind.ACTION, points, f"{EntryKind.EXTERNAL}.{event.player}.{head.n + 1}.{event.version}", reason=reason
-    )
-    return marked(event, marker, points, head, EntryKind.EXTERNAL)
+    write_id = f"{EntryKind.EXTERNAL}.{event.player}.{head.n + 1}.{event.version}"
+    write = HistoryEntry(WriteKind.ACTION, points, write_id, reason=reason)
+    return entry_of(event, write, points, head, EntryKind.EXTERNAL)
 
 
-def marked(
-    event: LedgerEvent, marker: WriteMarker, points: int, head: ChainHead, kind: EntryKind | None = None
+def entry_of(
+    event: LedgerEvent, write: HistoryEntry, points: int, head: ChainHead, kind: EntryKind | None = None
 ) -> Entry:
-    """The entry after `head` for a marker. A malformed time is replaced by that of the event."""
+    """The entry after `head` for a history entry; the event's time stands in for one that is no time."""
     return with_hash(
         Entry(
-            write_id=marker.write_id,
+            write_id=write.write_id,
             player=event.player,
             n=head.n + 1,
-            kind=kind or EntryKind[marker.kind.name],
+            kind=kind or _ENTRY_KINDS[write.kind],
             points=points,
             score=head.score + points,
-            at=marker.at if marker.at and marker.at in _TIMES else event.at,
+            at=write.at if write.at and write.at in _TIMES else event.at,
             version=event.version,
-            id=marker.id,
-            type=marker.type,
-            frontend=marker.frontend,
-            by=marker.by,
-            reason=marker.reason,
-            takes_back=tuple(marker.takes_back),
+            id=write.id,
+            type=write.type,
+            frontend=write.frontend,
+            by=write.by,
+            reason=write.reason,
+            takes_back=tuple(write.takes_back),
             prev=head.hash,
         )
     )

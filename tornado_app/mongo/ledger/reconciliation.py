@@ -20,17 +20,17 @@ from bson import Timestamp
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from tornado_app.core.errors import StartupError
+from tornado_app.core.history import INT64, HistoryEntry, WriteKind
 from tornado_app.core.ledger import ERASURES, Entry, EntryKind
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.ledger.appender import LedgerAppender
 from tornado_app.mongo.ledger.chain_heads import TIMEOUT, ChainHeads
-from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, LedgerEvent, entries_for, head_of, marked
+from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, LedgerEvent, entries_for, entry_of, head_of
 from tornado_app.mongo.ledger.lease import LEASES, Lease
 from tornado_app.mongo.ledger.reader import LEDGER
-from tornado_app.mongo.players.documents import Document, score_of
-from tornado_app.mongo.players.write_marker import INT64, Kind, WriteMarker, marker_of
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, last_entry, score_of
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -124,7 +124,7 @@ class Reconciliation:
             "find": self._players.name,
             "filter": {"_id": {"$gt": after}},
             "sort": {"_id": 1},
-            "projection": {"score": 1, "last": 1},
+            "projection": BALANCE_FIELDS,
             "limit": self._page_size,
             "batchSize": self._page_size,
             "singleBatch": True,
@@ -139,9 +139,9 @@ class Reconciliation:
 
     async def _known(self, documents: Sequence[Document], heads: dict[str, ChainHead]) -> set[str]:
         """The players' last writes that are in the ledger."""
-        takes_back = {d["_id"]: marker.write_id for d in documents if (marker := marker_of(d.get("last"))) is not None}
-        known = {write_id for player, write_id in takes_back.items() if heads.get(player, NOTHING).write_id == write_id}
-        unsure = [write_id for write_id in takes_back.values() if write_id not in known]
+        last = {d["_id"]: entry.write_id for d in documents if (entry := last_entry(d)) is not None}
+        known = {write_id for player, write_id in last.items() if heads.get(player, NOTHING).write_id == write_id}
+        unsure = [write_id for write_id in last.values() if write_id not in known]
         with pymongo.timeout(TIMEOUT):
             found = await self._appender.entries.find({"_id": {"$in": unsure}}, {"_id": 1}).to_list(None)
         return known | {document["_id"] for document in found}
@@ -150,36 +150,34 @@ class Reconciliation:
         """The entry that brings a chain up to its document; none if they agree."""
         assert self._started is not None  # noqa: S101  # set with the first page
         if head.version >= cluster_time_to_int(self._started):
-            return []  # compared before the interruption; the stream has the later changes
-        marker, score = marker_of(document.get("last")), score_of(document)
+            return []  # compared before this comparison broke off; the stream tells what came after
+        last, score = last_entry(document), score_of(document)
         event = LedgerEvent(document["_id"], cluster_time_to_int(moment), int(moment.time) * 1000)
-        unseen = marker is not None and marker.write_id not in known
-        if marker is not None and marker.kind is Kind.ERASE:
-            return await self._erase(event, marker) if unseen else []
+        unseen = last is not None and last.write_id not in known
+        if last is not None and last.kind == WriteKind.ERASE:
+            return await self._erase(event, last) if unseen else []
         difference = max(INT64[0], min(INT64[-1], (head.score if score is None else score) - head.score))
-        inserted = marker is None and score is not None and not head.n and self._kind is EntryKind.OPENING
+        inserted = last is None and score is not None and not head.n and self._kind is EntryKind.OPENING
         if difference == 0 and not unseen and not inserted:
             return []
         write_id = f"{self._kind}.{event.player}.{event.version}"
-        if marker is not None and unseen:
-            write_id = marker.write_id
+        if last is not None and unseen:
+            write_id = last.write_id
             known.add(write_id)
         self._written += 1
         if self._kind is EntryKind.RECONCILED and self._written <= NAMED:
             facts = {"player": event.player, "points": difference}
-            log.error("the ledger missed changes of a player's score; an entry contains the difference", extra=facts)
-        reason = REASON[self._kind]
-        return [
-            marked(event, WriteMarker(Kind.ACTION, difference, write_id, reason=reason), difference, head, self._kind)
-        ]
+            log.error("the ledger missed what happened to a player's score; an entry takes the difference", extra=facts)
+        write = HistoryEntry(WriteKind.ACTION, difference, write_id, reason=REASON[self._kind])
+        return [entry_of(event, write, difference, head, self._kind)]
 
-    async def _erase(self, event: LedgerEvent, marker: WriteMarker) -> list[Entry]:
-        """Record an erasure that the stream did not show: remove the player's entries, and keep its record."""
+    async def _erase(self, event: LedgerEvent, write: HistoryEntry) -> list[Entry]:
+        """An erasure that the stream did not report: the player's entries go, and its record stays."""
         assert self._started is not None  # noqa: S101  # set with the first page
         await self._appender.erase(event.player, event.version)
         # Not later than any erasure that the stream will report.
         return await erasure(
-            msgspec.structs.replace(event, marker=marker, version=cluster_time_to_int(self._started)), self._heads
+            msgspec.structs.replace(event, writes=(write,), version=cluster_time_to_int(self._started)), self._heads
         )
 
 

@@ -32,7 +32,6 @@ from tornado_app.mongo.ledger.lease import CALL_TIMEOUT, TTL, Lease, LeaseLost
 from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.ledger.reconciliation import PAGE, Reconciliation, erasure
 from tornado_app.mongo.players.documents import Document
-from tornado_app.mongo.players.write_marker import Kind
 from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered, run_until_first_exits
 
@@ -287,15 +286,14 @@ class EventWriter:
         for number, event in enumerate(events):
             if number % TURN == 0:
                 await asyncio.sleep(0)
-            if event.marker is not None and event.marker.kind is Kind.ERASE:
+            if event.erasure:
                 await self._appender.append([entry for entry in entries if entry.player != event.player])
                 await self._appender.erase(event.player, event.version)
                 entries = await erasure(event, self._heads)
                 await self._heads.reload(event.player)  # when the event is read again, later entries exist already
                 continue
             new = entries_for(event, self._heads[event.player], self._copied)
-            if len(new) > 1 and await self._appender.has(new[-1].write_id):  # rare: the marker may be a copy
-                self._report_copy(new[-1].write_id, event.version)
+            if len(new) > len(event.writes) and await self._has_any(event):  # rare: the history may be a copied one
                 new = entries_for(event, self._heads[event.player], self._copied)
             if new:
                 self._heads[event.player] = head_of(new[-1])
@@ -303,6 +301,14 @@ class EventWriter:
         await self._appender.append(entries)
         self._copied.clear()
 
+    async def _has_any(self, event: LedgerEvent) -> bool:
+        """Whether the ledger has one of the event's writes already; if so it is noted as copied."""
+        for write in event.writes:
+            if await self._appender.has(write.write_id):
+                self._report_copy(write.write_id, event.version)
+                return True
+        return False
+
     def _report_copy(self, write_id: str, version: int) -> None:
-        log.error("a write marker was copied from another write", extra={"write_id": write_id})
+        log.error("a history entry was copied from another write", extra={"write_id": write_id})
         self._copied.add((write_id, version))

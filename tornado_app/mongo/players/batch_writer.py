@@ -1,215 +1,270 @@
-"""A flush: the updates of a batch are made in one go, and each submission gets its own answer."""
+"""One batch: decides the actions of many players, and writes them as one compare-and-set for each player."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+import msgspec
 import pymongo
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from tornado_app.core.errors import DatabaseError, LeaderboardError
-from tornado_app.core.model import Receipt
+from tornado_app.core.decide import Accepted, PlayerState, Refused, Replay, decide
+from tornado_app.core.errors import DatabaseError
 from tornado_app.core.policies import WritePolicy
 from tornado_app.mongo.client.cluster_time import clocked, reached
 from tornado_app.mongo.client.driver import DUPLICATE_KEY, drop_tracebacks, is_transient
 from tornado_app.mongo.players import documents
-from tornado_app.mongo.players.cache import CachedPlayer, PlayerCache
-from tornado_app.mongo.players.documents import RECEIPT_FIELDS, Document, WriteAttempt
+from tornado_app.mongo.players.cache import PlayerCache
+from tornado_app.mongo.players.documents import STATE_FIELDS, Document, MalformedDocument
 from tornado_app.mongo.players.group_commit import PendingWrite
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.store")
 
 RETRY_PAUSE = 0.05
-"""Seconds, before jitter, after a flush that a transient fault ended."""
+"""Seconds, before jitter, after a batch that a transient error ended."""
+
+
+class PlayerWrite:
+    """The actions of one player in a batch, decided one after the other from one state and written as one update.
+
+    `before` and `after`: the player's state; None: there is no such player. `accepted` are the actions that the update
+    applies. `answered` are replays and refusals that hold for `before`; `dependent` are those that were decided after
+    an accepted action, and hold only if the update is made.
+    """
+
+    __slots__ = ("accepted", "after", "answered", "before", "dependent", "expired", "user_id")
+
+    def __init__(self, user_id: str, before: PlayerState | None) -> None:
+        self.user_id = user_id
+        self.before = before
+        self.after = before
+        self.accepted: list[tuple[PendingWrite, Accepted]] = []
+        self.answered: list[tuple[PendingWrite, Replay | Refused]] = []
+        self.dependent: list[tuple[PendingWrite, Replay | Refused]] = []
+        self.expired: list[int] = []
+
+    def decide(self, pending: Iterable[PendingWrite], now: int, policy: WritePolicy) -> None:
+        """Decide each action on the state that the one before leaves."""
+        for each in pending:
+            decision = decide(self.after, each.action, each.write_id, now, policy)
+            if isinstance(decision, Accepted):
+                self.accepted.append((each, decision))
+                self.after = decision.state
+                self.expired += decision.expired
+            elif self.accepted:
+                self.dependent.append((each, decision))
+            else:
+                self.answered.append((each, decision))
+
+    def update(self, now: int) -> tuple[Document, Document, bool]:
+        """The update of the player's document: its filter, the change, and whether it makes the player."""
+        state, moment = self.before, documents.moment(now)
+        fields: Document = {"updatedAt": moment}
+        if state is None:
+            fields["createdAt"] = moment
+        for pending, _ in self.accepted:
+            fields |= documents.profile_fields(pending.action.profile)
+        change = documents.update(
+            state,
+            [accepted.entry for _, accepted in self.accepted],
+            points=sum([pending.action.points for pending, _ in self.accepted]),
+            expired=self.expired,
+            fields=fields,
+        )
+        return documents.condition(self.user_id, state), change, state is None
+
+    def is_in(self, state: PlayerState | None) -> bool:
+        """Whether a player's state, as it was read, holds this write."""
+        entries = state.history.entries if state is not None else None
+        write_id = self.accepted[-1][0].write_id
+        return any(entry.write_id == write_id for entry in entries or ())
+
+    def succeed(self, version: int) -> None:
+        """Answer all actions once the update is made. A board of `version` or later shows it."""
+        assert self.after is not None  # noqa: S101  # there is an accepted action
+        score, now = self.after.score, self.accepted[-1][1].receipt.updated_at
+        for pending, accepted in self.accepted:
+            receipt = accepted.receipt
+            superseded_at = now if receipt.score < score else None
+            pending.succeed(msgspec.structs.replace(receipt, version=version, superseded_at=superseded_at))
+        _answer(self.dependent, version)
+
+    def answer(self, version: int) -> None:
+        """Answer the replays and refusals that hold for the state that was read."""
+        _answer(self.answered, version)
+
+    def lose(self) -> list[PendingWrite]:
+        """The actions to decide again, as another write came first."""
+        lost = [pending for pending, _ in (*self.accepted, *self.dependent)]
+        for pending in lost:
+            pending.lost_races += 1
+        return lost
+
+    def fail(self) -> None:
+        """Refuse all actions, as the database refused the update."""
+        for pending, _ in (*self.accepted, *self.dependent):
+            pending.fail(DatabaseError())
+
+
+def _answer(decided: Iterable[tuple[PendingWrite, Replay | Refused]], version: int) -> None:
+    for pending, decision in decided:
+        if isinstance(decision, Refused):
+            pending.fail(decision.error)
+        else:
+            assert decision.receipt is not None  # noqa: S101  # it was decided from a state that was read
+            pending.succeed(msgspec.structs.replace(decision.receipt, version=version))
 
 
 class BatchWriter:
-    """Writes to `players`. Whom it has just written of is `known`, and need not be read back."""
+    """Writes batches to `players`. The states that a batch leaves are put into `cache`."""
 
     def __init__(self, players: Any, policy: WritePolicy, cache: PlayerCache, clock: Callable[[], int]) -> None:
         self._players = players
         self._policy = policy
-        self._receipt_fields = documents.receipt_fields(policy)
         self._cache = cache
         self._clock = clock
 
     async def __call__(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
-        """As `commit.Flush`."""
-        tries = self._attempts(batch)
-        attempts = [attempt for _, attempt in tries]
-        refused: set[str] = set()
-        found: dict[str, Document] = {}
+        """As `group_commit.Flush`."""
+        now = self._clock()
+        groups: dict[str, list[PendingWrite]] = {}
+        for pending in batch:
+            groups.setdefault(pending.action.user_id, []).append(pending)
         try:
             with pymongo.timeout(seconds):
                 async with clocked(self._players) as session:
-                    if len(attempts) == 1:
-                        applied = await self._write_one(attempts[0], found, session)
-                    else:
-                        applied, refused = await self._write_many(attempts, found, session)
-                    moment = reached(session)
+                    return await self._apply(groups, now, session)
         except PyMongoError as error:
-            return await self._failed(batch, error)
-        for attempt in attempts:
-            attempt.version = moment
-        again = [pending for pending, attempt in tries if not self._answer(pending, attempt, found, applied)]
-        self._learn(found)
-        for pending in again:
-            if pending.write_id in refused:
-                pending.fail(DatabaseError())
-        return [pending for pending in again if pending.write_id not in refused]
+            return await self._failed([pending for pending in batch if not pending.settled], error)
 
-    def _attempts(self, batch: Sequence[PendingWrite]) -> list[tuple[PendingWrite, WriteAttempt]]:
-        """An attempt for each. What is known of a player is used up by the first; the answers tell it anew."""
-        now, tries = self._clock(), []
-        for pending in batch:
-            known = self._cache.pop(pending.action.user_id)
-            state = None if pending.tried else known
-            found = {"absent": pending.absent, "hidden": pending.hidden}
-            tries.append(
-                (pending, WriteAttempt(pending.action, pending.write_id, now, self._policy, state=state, **found))
-            )
-        return tries
+    async def _apply(self, groups: dict[str, list[PendingWrite]], now: int, session: Any) -> list[PendingWrite]:
+        writes = self._from_cache(groups, now)
+        unread = [user_id for user_id in groups if user_id not in writes]
+        if unread:
+            for user_id, state in (await self._read(unread, groups, session)).items():
+                write = PlayerWrite(user_id, state)
+                write.decide(groups[user_id], now, self._policy)
+                write.answer(reached(session))
+                if write.accepted:
+                    writes[user_id] = write
+                elif state is not None:
+                    self._cache.put(user_id, state)
+        if not writes:
+            return []
+        refused = await self._write(list(writes.values()), now, session)
+        version = reached(session)
+        if refused is None:
+            for write in writes.values():
+                self._succeed(write, version)
+            return []
+        return await self._settle(writes, refused, groups, session)
 
-    async def _failed(self, batch: Sequence[PendingWrite], error: PyMongoError) -> Sequence[PendingWrite]:
-        """The batch, to be tried again after a fault that passes; else raises DatabaseError."""
-        if is_transient(error):
-            log.warning("a flush of %d is tried again: %s", len(batch), type(error).__name__)
+    def _from_cache(self, groups: dict[str, list[PendingWrite]], now: int) -> dict[str, PlayerWrite]:
+        """The writes of players whose cached state accepts each of their actions."""
+        writes = {}
+        for user_id, pending in groups.items():
+            state = self._cache.pop(user_id)
+            if state is None or any(each.read_first for each in pending):
+                continue
+            write = PlayerWrite(user_id, state)
+            write.decide(pending, now, self._policy)
+            if not write.answered and not write.dependent:
+                writes[user_id] = write
+        return writes
+
+    def _succeed(self, write: PlayerWrite, version: int) -> None:
+        if write.after is not None:
+            self._cache.put(write.user_id, write.after)
+        write.succeed(version)
+
+    async def _settle(
+        self, writes: dict[str, PlayerWrite], refused: set[str], groups: dict[str, list[PendingWrite]], session: Any
+    ) -> list[PendingWrite]:
+        """Answer the writes that were made, although others were not; returns the actions to decide again."""
+        lost: list[PendingWrite] = []
+        states = await self._read(writes.keys() - refused, groups, session)
+        version = reached(session)
+        for user_id, write in writes.items():
+            if user_id in refused:
+                write.fail()
+            elif user_id in states:
+                if write.is_in(states[user_id]):
+                    self._succeed(write, version)
+                    continue
+                lost += write.lose()
+                if (state := states[user_id]) is not None:
+                    self._cache.put(user_id, state)
+        return lost
+
+    async def _write(self, writes: list[PlayerWrite], now: int, session: Any) -> set[str] | None:
+        """None: all were made. Else some were not; the set holds the players whose update the database refused."""
+        updates = [write.update(now) for write in writes]
+        try:
+            if len(updates) == 1:
+                condition, change, upsert = updates[0]
+                one = await self._players.update_one(condition, change, upsert=upsert, session=session)
+                made = one.matched_count + (one.upserted_id is not None)
+            else:
+                operations = [UpdateOne(condition, change, upsert=upsert) for condition, change, upsert in updates]
+                many = await self._players.bulk_write(operations, ordered=False, session=session)
+                made = many.matched_count + many.upserted_count
+        except DuplicateKeyError as error:
             drop_tracebacks(error)
-            for pending in batch:
-                pending.tried = True
-            await asyncio.sleep(jittered(RETRY_PAUSE, 0.5, 1.5))
-            return batch
-        code = getattr(error, "code", None)  # as when the disk is full
-        log.error("the database refused a flush of %d: %s", len(batch), type(error).__name__, extra={"code": code})
-        raise DatabaseError(retry_after=1.0) from error
-
-    def _answer(
-        self, pending: PendingWrite, attempt: WriteAttempt, found: dict[str, Document], applied: set[str]
-    ) -> bool:
-        """Whether the submission is answered. `applied`: the ops of those whose state was right."""
-        document = found.get(attempt.action.user_id)
-        try:
-            if attempt.state is not None and attempt.write_id in applied:
-                pending.succeed(self._applied(attempt, attempt.state, document))
-                return True
-            receipt = documents.receipt(document, attempt, self._policy)
-        except LeaderboardError as refusal:
-            pending.fail(refusal)
-            return True
-        except (KeyError, TypeError):  # a document that somebody else wrote must not fail the rest of the batch
-            log.exception("the document of a player is not as it should be")
-            pending.fail(DatabaseError())
-            return True
-        if receipt is None:
-            pending.tried = True
-            pending.lost_races += 1
-            pending.absent = document is None
-            pending.hidden = document is not None and bool(document.get("hidden"))
-            return False
-        pending.succeed(receipt)
-        return True
-
-    def _applied(self, attempt: WriteAttempt, state: CachedPlayer, document: Document | None) -> Receipt:
-        action, policy = attempt.action, self._policy
-        after = state.apply(action.points, attempt.id_hash, attempt.now, attempt.last, policy)
-        self._cache.put(action.user_id, after)
-        return documents.applied(attempt, after, policy, document)
-
-    def _learn(self, found: dict[str, Document]) -> None:
-        """Know the players as they were found."""
-        for player, document in found.items():
-            with contextlib.suppress(KeyError, TypeError, OverflowError):  # somebody else's doing
-                if (state := CachedPlayer.of(document)) is not None:
-                    self._cache.put(player, state)
-
-    async def _write_one(self, attempt: WriteAttempt, found: dict[str, Document], session: Any) -> set[str]:
-        """The attempt's write_id, if it was made on its state; else the player's document is put into `found`."""
-        user_id, change = attempt.action.user_id, documents.update(attempt, self._policy)
-        document: Document | None = None
-        if attempt.state is not None:
-            done = await self._players.update_one(documents.selector(attempt, self._policy), change, session=session)
-            if done.matched_count:
-                return {attempt.write_id}
-        else:
-            try:
-                document = await self._players.find_one_and_update(
-                    documents.selector(attempt, self._policy),
-                    change,
-                    projection=self._receipt_fields,
-                    upsert=documents.upsert(attempt, self._policy),
-                    return_document=ReturnDocument.AFTER,
-                    session=session,
-                )
-            except DuplicateKeyError as error:  # an upsert whose filter refused the document that is there
-                drop_tracebacks(error)
-        if document is None:
-            document = await self._players.find_one({"_id": user_id}, RECEIPT_FIELDS, session=session)
-        if document is not None:
-            found[user_id] = document
-        return set()
-
-    async def _write_many(
-        self, attempts: list[WriteAttempt], found: dict[str, Document], session: Any
-    ) -> tuple[set[str], set[str]]:
-        """Write ids of the attempts that were applied to their cached state, and of those that the database refused.
-
-        The documents of all others are put into `found`.
-        """
-        policy = self._policy
-        refused: set[str] = set()
-        relied = [one for one in attempts if one.state is not None]
-        writes = [
-            UpdateOne(
-                documents.selector(one, policy), documents.update(one, policy), upsert=documents.upsert(one, policy)
-            )
-            for one in attempts
-        ]
-        try:
-            result = await self._players.bulk_write(writes, ordered=False, session=session)
-            all_applied = result.matched_count + result.upserted_count == len(attempts)
+            return set()
         except BulkWriteError as error:
-            refused = {attempts[index].write_id for index in _refused(error)}
+            refused = {writes[index].user_id for index in _refused(error)}
             drop_tracebacks(error)
-            all_applied = False
-        if not all_applied:  # by whose marker is the last
-            marked = await self._read({one.action.user_id for one in relied}, documents.MARKER_FIELDS, session)
-            relied = [one for one in relied if marked.get(one.action.user_id, {}).get("last") == one.last]
-        applied = {one.write_id for one in relied}
-        asked = [one for one in attempts if one.write_id not in applied]
-        found |= await self._read({one.action.user_id for one in asked}, self._receipt_fields, session)
-        unclear = {
-            one.action.user_id
-            for one in asked
-            if (document := found.get(one.action.user_id)) is not None
-            and documents.needs_full_history(document, one, policy)
-        }
-        found |= await self._read(unclear, RECEIPT_FIELDS, session)
-        return applied, refused
+            return refused
+        return None if made == len(writes) else set()
 
-    async def _read(self, players: set[str], fields: Document, session: Any) -> dict[str, Document]:
-        if not players:
-            return {}
-        cursor = self._players.find({"_id": {"$in": list(players)}}, fields, session=session)
-        return {document["_id"]: document for document in await cursor.to_list(None)}
+    async def _read(
+        self, user_ids: Collection[str], groups: dict[str, list[PendingWrite]], session: Any
+    ) -> dict[str, PlayerState | None]:
+        """The states of players, from the primary. The actions of a player whose document is malformed are failed."""
+        states: dict[str, PlayerState | None] = dict.fromkeys(user_ids)
+        if not states:
+            return states
+        cursor = self._players.find({"_id": {"$in": list(user_ids)}}, STATE_FIELDS, session=session)
+        for document in await cursor.to_list(None):
+            user_id = document["_id"]
+            try:
+                states[user_id] = documents.state_of(document)
+            except MalformedDocument as malformed:
+                log.error("a score update failed: %s", malformed.detail)
+                del states[user_id]
+                for pending in groups[user_id]:
+                    pending.fail(malformed)
+        return states
+
+    async def _failed(self, unanswered: list[PendingWrite], error: PyMongoError) -> Sequence[PendingWrite]:
+        """The actions to decide again after a transient error; else raises DatabaseError."""
+        if is_transient(error):
+            log.warning("a batch of %d is tried again: %s", len(unanswered), type(error).__name__)
+            drop_tracebacks(error)
+            for pending in unanswered:
+                pending.read_first = True
+            await asyncio.sleep(jittered(RETRY_PAUSE, 0.5, 1.5))
+            return unanswered
+        code = getattr(error, "code", None)  # as when the disk is full
+        log.error("the database refused a batch of %d: %s", len(unanswered), type(error).__name__, extra={"code": code})
+        raise DatabaseError(retry_after=1.0) from error
 
 
 def _refused(error: BulkWriteError) -> set[int]:
-    """Which updates of a batch the database refused, by their places. Raises what concerns the whole batch.
+    """Which updates of a batch the database refused, by their places. Raises an error of the whole batch.
 
-    A refused upsert is a duplicate key, which is all in a day's work and shows in the read that follows. Any other
-    error is of that update alone (a document that somebody else wrote or has policy for, one that has grown too large):
-    all others have their own answers.
+    A duplicate key is an upsert of a player that another write made meanwhile, and is decided again. Any other error is
+    of that update alone (a validator, a document that has grown too large).
     """
     details: Any = error.details
     if details.get("writeConcernErrors"):
         raise error
-    odd = {each["index"]: each["code"] for each in details.get("writeErrors", ()) if each["code"] != DUPLICATE_KEY}
-    if odd:
-        log.error("some score updates were refused by the database", extra={"codes": sorted(set(odd.values()))})
-    return set(odd)
+    codes = {each["index"]: each["code"] for each in details.get("writeErrors", ()) if each["code"] != DUPLICATE_KEY}
+    if codes:
+        log.error("some score updates were refused by the database", extra={"codes": sorted(set(codes.values()))})
+    return set(codes)

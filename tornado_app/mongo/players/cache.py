@@ -1,153 +1,76 @@
-"""What is known of players who have just played, so that their next update need not be asked back.
+"""The player cache: the states of players that have just been updated, so that their next update needs no read.
 
-A state is what a player's document was after one of its writes: as it was read, or as a write made it of the state
-before. An update that its policy admit is made on the condition that the document is still so: its `last` differs after
-each write, so whatever came between makes the condition miss, and the update goes the long way, by the policy in the
-filter (documents.py). So a state may be old, and nothing is wrong but the time. Nobody is refused by it, and no replay
-is answered from it.
+An action that is accepted from a cached state is written on the condition that the document is still in that state. So
+a state may be old: the write then misses and is decided again. No action is refused and no replay answered from it.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from hashlib import blake2b
-from typing import Any, Self
 
-from tornado_app.core.model import MAX_SCORE, RateLimitState
-from tornado_app.core.policies import WritePolicy
-from tornado_app.mongo.players.write_marker import WriteMarker
+import msgspec
+
+from tornado_app.core.decide import PlayerState
+from tornado_app.mongo.players.documents import PROFILE
 
 MAX_CACHED_PLAYERS = 32_768
 MAX_BYTES = 36 * 1024 * 1024
-"""Players kept in mind, and what they may take; past that the one that was quiet the longest is forgotten."""
+"""Maximum of players, and of what they take; past that the player is dropped that was not updated for longest."""
 
-PLAYER_BYTES, ENTRY_BYTES = 550, 28
-"""A player, and each action that is remembered of it: 1.1 KB with the default of 20."""
-
-MAX_CACHED_HISTORY = 100
-"""With a longer history no player is cached: reading it back costs more than the cache saves."""
-
-ID_SIZE = 12
-
-PROFILE = ("username", "avatarUrl", "ownUsername", "ownAvatarUrl")
-"""The members that say how a player is shown: of the token, and the player's own choice, which wins."""
-
-
-def id_hash(action_id: str | None, write_id: str) -> bytes:
-    """12 bytes for the action's id; without one the write_id stands in, which no other action has."""
-    return blake2b((action_id or f"\0{write_id}").encode(), digest_size=ID_SIZE).digest()
-
-
-def rate_limit_state(times: Sequence[int], now: int, policy: WritePolicy) -> RateLimitState:
-    """Updates left, and when the next one is free: once the entry that fills the limit has left the window.
-
-    Told from the places of the entries (`times`, in milliseconds, newest first), as the filter of the write does it,
-    not from their number: with clocks that differ, or step, one that still counts can stand behind others that do not.
-    """
-    horizon = now - policy.limit.window_ms
-    for place in range(min(len(times), policy.limit.updates), 0, -1):
-        if times[place - 1] > horizon:
-            reset = times[place - 1] - horizon  # longer than the window where another clock is ahead
-            return RateLimitState(policy.limit.updates - place, min(reset, policy.limit.window_ms) / 1000)
-    return RateLimitState(policy.limit.updates, 0.0)
-
-
-class CachedPlayer:
-    """A player's document, as far as an update is decided by it.
-
-    `ids`: the hashes of the remembered actions, one after the other; `times` and `points` are theirs. All are newest
-    first.
-    """
-
-    __slots__ = ("ids", "last", "points", "score", "times")
-
-    def __init__(self, score: int, last: str, ids: bytes, times: array[int], points: array[int]) -> None:
-        self.score = score
-        self.last = last
-        self.ids = ids
-        self.times = times
-        self.points = points
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Self | None:
-        """That of a document; None where updates of this player need a closer look.
-
-        Raises what an entry that is none raises: KeyError, TypeError or OverflowError.
-        """
-        score, last, recent = document.get("score"), document.get("last"), document.get("recent", ())
-        if document.get("suspended") or document.get("hidden") or not isinstance(last, str):
-            return None
-        if not isinstance(score, int) or isinstance(score, bool):
-            return None
-        ids = b"".join(entry["i"] for entry in recent)
-        times, points = (array("q", [entry[name] for entry in recent]) for name in ("t", "p"))
-        return cls(int(score), last, ids, times, points)
-
-    def allows(self, points: int, hashed: bytes, now: int, policy: WritePolicy) -> bool:
-        """Whether nothing stands against an action: what the filter in documents.py asks, of what is known."""
-        if self.score > MAX_SCORE - points or hashed in self.ids:
-            return False
-        limit = policy.limit
-        horizon = now - limit.window_ms
-        if len(self.times) >= limit.updates and self.times[limit.updates - 1] > horizon:
-            return False
-        if policy.max_points is None:
-            return True
-        spent = sum(p for p, t in zip(self.points, self.times, strict=True) if t > horizon)
-        return spent + points <= policy.max_points
-
-    def apply(self, points: int, hashed: bytes, now: int, last: str, policy: WritePolicy) -> CachedPlayer:
-        """The state after an action."""
-        kept = policy.idempotency_history_size - 1
-        return CachedPlayer(
-            self.score + points,
-            last,
-            hashed + self.ids[: ID_SIZE * kept],
-            array("q", [now]) + self.times[:kept],
-            array("q", [points]) + self.points[:kept],
-        )
+PLAYER_BYTES, ENTRY_BYTES = 900, 40
+"""Memory of a player and of each entry: 1.7 KB with 20 entries."""
 
 
 class PlayerCache:
-    """The states of players, by their ids; `own` is what the ops of this process begin with."""
+    """The states of players by user id."""
 
-    def __init__(self, policy: WritePolicy, own: str, *, most: int = MAX_CACHED_PLAYERS) -> None:
-        fit = MAX_BYTES // (PLAYER_BYTES + ENTRY_BYTES * policy.idempotency_history_size)
-        self._most = 0 if policy.idempotency_history_size > MAX_CACHED_HISTORY else min(most, fit)
-        self._own = own
-        self._players: OrderedDict[str, CachedPlayer] = OrderedDict()
+    def __init__(self, *, max_players: int = MAX_CACHED_PLAYERS, max_bytes: int = MAX_BYTES) -> None:
+        self._max_players = max_players
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._players: OrderedDict[str, PlayerState] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._players)
 
-    def pop(self, player: str) -> CachedPlayer | None:
-        """What is known of a player, who is about to play: it is known no more until it is noted again."""
-        return self._players.pop(player, None)
+    def pop(self, user_id: str) -> PlayerState | None:
+        """Remove and return the state of a player."""
+        state = self._players.pop(user_id, None)
+        if state is not None:
+            self._bytes -= _size(state)
+        return state
 
-    def put(self, player: str, state: CachedPlayer) -> None:
-        """The player has just played."""
-        self._players[player] = state
-        self._players.move_to_end(player)
-        if len(self._players) > self._most:
-            self._players.popitem(last=False)
+    def put(self, user_id: str, state: PlayerState) -> None:
+        """The state of a player, as the document has it now."""
+        self.pop(user_id)
+        if state.history.entries is not None:
+            state = msgspec.structs.replace(state, history=state.history.compact())
+        self._players[user_id] = state
+        self._bytes += _size(state)
+        while len(self._players) > self._max_players or self._bytes > self._max_bytes:
+            _, dropped = self._players.popitem(last=False)
+            self._bytes -= _size(dropped)
 
     def clear(self) -> None:
-        """What is known is of no use any more."""
+        """Drop all states."""
         self._players.clear()
+        self._bytes = 0
 
-    def on_event(self, player: str, last: Any, marker: WriteMarker | None, touched: frozenset[str]) -> None:
-        """Forget a player whose document another process or program changed.
+    def on_event(self, user_id: str, kind: str, seq: int | None, touched: frozenset[str]) -> None:
+        """Drop the state of a player whose document changed since.
 
-        `last`, `marker` and `touched` are those of the change stream's event. Forgetting saves an update that would
-        miss its condition, and notices a change of `recent` alone, which the condition does not.
+        `kind`, `seq` and `touched` are those of a change event. This saves an update that would miss, and notices a
+        change of the history alone, which the condition of the update does not.
         """
-        cached = self._players.get(player)
-        if cached is None or last == cached.last:
+        state = self._players.get(user_id)
+        if state is None:
             return
-        if marker is not None and marker.write_id.startswith(self._own):
-            return  # this process wrote it, and has cached its result or is about to read it
+        if seq is not None and seq <= state.seq and kind in ("insert", "update"):
+            return  # the state includes this write
         if touched and touched.issubset(PROFILE):
-            return  # a profile alone changes no marker
-        del self._players[player]  # also where no watched member was touched: it may have been `recent`
+            return
+        self.pop(user_id)
+
+
+def _size(state: PlayerState) -> int:
+    return PLAYER_BYTES + ENTRY_BYTES * len(state.history.seqs)

@@ -1,41 +1,33 @@
-"""The rule of a write: a player's document, and the one update that checks and changes it.
+"""A player's document, and the one update that changes it.
 
-    players: {_id, score, updatedAt, createdAt, createdBy?, username?, avatarUrl?, ownUsername?, ownAvatarUrl?,
-              suspended?, hidden?, profileAt?: [ms],
-              recent: [{i: id hash, p: points, t: ms, o: write_id, r: request hash}], last: marker}
+    players: {_id, seq, score, updatedAt, h: {<seq>: <entry>}, createdAt, username?, avatarUrl?, ownUsername?,
+              ownAvatarUrl?, suspended?, hidden?, erased?}
 
-`recent` is newest first, so that the entry which decides the rate limit stands at a fixed path. `write_id` is unique
-for each submission: who reads it back knows that its own write won; `createdBy` is the write_id that made the player.
-`last` tells what the last write did (write_marker.py). `username` and `avatarUrl` are the token's; `ownUsername` and
-`ownAvatarUrl` are the player's own choice and win, also where they are null, which shows none. `profileAt`: when the
-profile was changed, newest first. Source: docs/decisions.md.
+`seq` grows by one with each write of the service, of any kind; an update is made on the condition that the document
+still has the `seq` that it was decided from. `h` is the history: one text for each write (core/history.py), removed
+once it is old. `username` and `avatarUrl` are the token's; `ownUsername` and `ownAvatarUrl` are the player's own choice
+and win, also where they are null, which shows none. `erased`: an erasure has begun (erasure.py). Source:
+docs/decisions.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tornado_app.core.errors import (
-    ActionConflict,
-    InvalidIncrement,
-    LeaderboardError,
-    PlayerNotFound,
-    PlayerSuspended,
-    RateLimited,
-    SuspiciousActivity,
-)
-from tornado_app.core.model import MAX_SCORE, Action, Player, Profile, RateLimitState, Receipt
-from tornado_app.core.policies import RateLimit, WritePolicy
-from tornado_app.mongo.players import write_marker
-from tornado_app.mongo.players.cache import MAX_CACHED_HISTORY, PROFILE, CachedPlayer, id_hash, rate_limit_state
-from tornado_app.mongo.players.write_marker import Kind, WriteMarker
+from tornado_app.core.decide import PlayerState
+from tornado_app.core.errors import DatabaseError
+from tornado_app.core.history import EMPTY, History, HistoryEntry, WriteKind, decode, encode
+from tornado_app.core.model import MAX_SCORE, Player, Profile
 
 Document = dict[str, Any]
 
+PROFILE = ("username", "avatarUrl", "ownUsername", "ownAvatarUrl")
+"""The members that say how a player is shown: of the token, and the player's own choice, which wins."""
+
 BOARD_ORDER = [("score", -1), ("updatedAt", 1), ("_id", 1)]
-"""Higher score first; among equals, who reached it first; then the user id."""
+"""Higher score first; among equals, the player that reached it first; then the user id."""
 
 ON_BOARD: Document = {
     "hidden": {"$ne": True},
@@ -47,262 +39,133 @@ ON_BOARD: Document = {
         {"_id": {"$not": {"$type": "string"}}},
     ],
 }
-"""Which players the board shows: what somebody else put into the collection must not end the service.
+"""Which players the board shows: a document that another program put into the collection must not end the service.
 
-A range holds values of its own kind only, but looks at the members of an array.
+A range holds values of its own type only, but looks at the members of an array.
 """
-
-_ERASE_MARKER = r'^\["e",'
-"""How the marker of an erasure begins (write_marker.py)."""
-
-BEING_ERASED: Document = {"last": {"$regex": _ERASE_MARKER}}
-NOT_BEING_ERASED: Document = {"last": {"$not": {"$regex": _ERASE_MARKER}}}
-"""Whether an erasure has begun that deletes the document: nothing else may change it any more (erasure.py)."""
 
 PLAYER_FIELDS: Document = {"score": 1, "updatedAt": 1, **dict.fromkeys(PROFILE, 1)}
 """What `player` needs of a document."""
 
-RECEIPT_FIELDS: Document = {"score": 1, "createdBy": 1, "recent": 1, "suspended": 1, "hidden": 1, "last": 1}
-"""What `receipt` and `CachedPlayer.of` need of a document."""
+STATE_FIELDS: Document = {"score": 1, "seq": 1, "h": 1, "suspended": 1, "hidden": 1, "erased": 1}
+"""What `state_of` needs of a document."""
 
-MARKER_FIELDS: Document = {"last": 1}
-"""What tells of an attempt that relied on a state whether it was made."""
+_LAST_ENTRY: Document = {
+    "$first": {
+        "$filter": {
+            "input": {"$cond": [{"$eq": [{"$type": "$h"}, "object"]}, {"$objectToArray": "$h"}, []]},
+            "cond": {"$eq": ["$$this.k", {"$convert": {"input": "$seq", "to": "string", "onError": None}}]},
+        }
+    }
+}
 
-
-def receipt_fields(policy: WritePolicy) -> Document:
-    """What `receipt` needs of nearly every document. Of a long memory that is what decides the limit: an id may stand
-    further back; `needs_full_history` tells."""
-    return (
-        RECEIPT_FIELDS
-        if policy.idempotency_history_size <= MAX_CACHED_HISTORY
-        else {**RECEIPT_FIELDS, "recent": {"$slice": policy.limit.updates}}
-    )
-
-
-def needs_full_history(document: Document, attempt: WriteAttempt, policy: WritePolicy) -> bool:
-    """Whether the attempt's id may stand further back in the memory than `receipt_fields` shows."""
-    recent = document.get("recent", ())
-    cut = policy.idempotency_history_size > MAX_CACHED_HISTORY and len(recent) >= policy.limit.updates
-    return cut and all(entry["i"] != attempt.id_hash for entry in recent)
+BALANCE_FIELDS: Document = {"score": 1, "last": _LAST_ENTRY}
+"""What `last_entry` and `score_of` need of a document."""
 
 
-class WriteAttempt:
-    """One try to apply an action. `write_id` is the submission's own marker, kept when it is tried again; `now`: ms.
+class MalformedDocument(DatabaseError):
+    """A player's document that another program changed, so that no write can be decided from it."""
 
-    `absent`, `hidden`: the try before found no such player, or one that the board does not show. `state`: what the
-    player's document is believed to be, where that admits the action: then the update is made on that condition.
-    `version`: a board of this version or later shows what became of it.
+    def __init__(self, member: str) -> None:
+        super().__init__(
+            "The player's record is damaged. Only an operator can repair it.",
+            reason="malformed_document",
+            detail=f"another program changed the member {member!r} of the player's document",
+        )
+
+
+def state_of(document: Mapping[str, Any]) -> PlayerState:
+    """The state of a player. Raises MalformedDocument where a write cannot be decided from it."""
+    score = score_of(document)
+    if score is None:
+        raise MalformedDocument("score")
+    seq, stored = document.get("seq"), document.get("h", {})
+    if seq is None and not stored:
+        return _state(document, 1, score, EMPTY, versioned=False)
+    if not isinstance(seq, int) or isinstance(seq, bool) or seq < 1:
+        raise MalformedDocument("seq")
+    return _state(document, int(seq), score, _history(stored), versioned=True)
+
+
+def _state(document: Mapping[str, Any], seq: int, score: int, history: History, *, versioned: bool) -> PlayerState:
+    suspended, hidden, erased = (document.get(name) is True for name in ("suspended", "hidden", "erased"))
+    return PlayerState(seq, score, suspended, hidden, erased, versioned, history)
+
+
+def _history(stored: Any) -> History:
+    """The history. A member that is no entry counts for nothing, and the next write removes it."""
+    if not isinstance(stored, dict):
+        raise MalformedDocument("h")
+    try:
+        seqs = [int(key) for key in stored]
+    except ValueError:
+        return _history({key: text for key, text in stored.items() if key.isdecimal()})
+    entries = [decode(text) or _NO_ENTRY for text in stored.values()]
+    newest_first = sorted(seqs, reverse=True)
+    if seqs[::-1] == newest_first:  # as MongoDB keeps them: each new member is added at the end
+        return History.of(newest_first, entries[::-1])
+    by_seq = dict(zip(seqs, entries, strict=True))
+    return History.of(newest_first, [by_seq[seq] for seq in newest_first])
+
+
+_NO_ENTRY = HistoryEntry(WriteKind.SUSPEND, 0, "")
+
+
+def condition(user_id: str, state: PlayerState | None) -> Document:
+    """The filter that matches a player's document only while it is in this state; None: while there is none."""
+    if state is None:
+        return {"_id": user_id, "seq": {"$exists": False}, "score": {"$exists": False}}
+    return {
+        "_id": user_id,
+        "seq": state.seq if state.versioned else {"$exists": False},
+        "score": state.score,  # `seq` alone would do, were it not for other programs that write to the database
+        "suspended": True if state.suspended else {"$ne": True},
+        "hidden": True if state.hidden else {"$ne": True},
+    }
+
+
+def update(
+    state: PlayerState | None,
+    entries: Sequence[HistoryEntry],
+    *,
+    points: int = 0,
+    expired: Sequence[int] = (),
+    fields: Mapping[str, Any] | None = None,
+    removed: Sequence[str] = (),
+) -> Document:
+    """The update that adds entries to the history of a player in this state, newest last; None: of a new player.
+
+    `points` are added to the score; `fields` are set; the members `removed` and the entries `expired` are unset.
     """
-
-    __slots__ = ("absent", "action", "hidden", "id_hash", "last", "now", "state", "version", "write_id")
-
-    def __init__(
-        self,
-        action: Action,
-        write_id: str,
-        now: int,
-        policy: WritePolicy,
-        *,
-        absent: bool = False,
-        hidden: bool = False,
-        state: CachedPlayer | None = None,
-    ) -> None:
-        self.action = action
-        self.write_id = write_id
-        self.now = now
-        self.absent = absent
-        self.hidden = hidden
-        self.version = 0
-        self.id_hash = id_hash(action.id, write_id)
-        self.state = None
-        if state is not None and state.allows(action.points, self.id_hash, now, policy):
-            self.state = state
-        self.last = write_marker.encode(_marker(self))
-
-
-def selector(attempt: WriteAttempt, policy: WritePolicy) -> Document:
-    """The filter that lets exactly those attempts through that may be applied."""
-    known = attempt.state
-    if known is not None:  # `last` alone would do, were it not for hands that write to the database
-        is_so = {"last": known.last, "score": known.score, "suspended": {"$ne": True}, "hidden": {"$ne": True}}
-        return {"_id": attempt.action.user_id, **is_so}
-    if attempt.absent and not policy.upsert_at_once:
-        return {"_id": attempt.action.user_id, "score": {"$exists": False}}
-    action, horizon = attempt.action, attempt.now - policy.limit.window_ms
-    chosen: Document = {
-        "_id": action.user_id,
-        "score": {"$lte": MAX_SCORE - action.points},
-        "recent.i": {"$ne": attempt.id_hash},
-        "$nor": [{f"recent.{policy.limit.updates - 1}.t": {"$gt": horizon}}],
-        "suspended": {"$ne": True},
-        "hidden": True if attempt.hidden else {"$ne": True},
-    }
-    if policy.max_points is not None:
-        chosen["$expr"] = {"$lte": [_window_sum(horizon), policy.max_points - action.points]}
-    return chosen
-
-
-def upsert(attempt: WriteAttempt, policy: WritePolicy) -> bool:
-    """Whether the update may make the player. MongoDB takes no `$expr` with an upsert: a capped one comes second."""
-    new = attempt.action.create_player and not attempt.hidden and attempt.state is None
-    return new and (policy.upsert_at_once or attempt.absent)
-
-
-def _window_sum(horizon: int) -> Document:
-    entries = {"$filter": {"input": {"$ifNull": ["$recent", []]}, "as": "e", "cond": {"$gt": ["$$e.t", horizon]}}}
-    return {"$sum": {"$map": {"input": entries, "as": "e", "in": "$$e.p"}}}
-
-
-def update(attempt: WriteAttempt, policy: WritePolicy) -> Document:
-    """The change itself: points, marker and memory in one."""
-    action = attempt.action
-    moment = datetime.fromtimestamp(attempt.now / 1000, UTC)
-    entry = {
-        "i": attempt.id_hash,
-        "p": action.points,
-        "t": attempt.now,
-        "o": attempt.write_id,
-        "r": action.fingerprint,
-    }
-    change: Document = {
-        "$inc": {"score": action.points},
-        "$set": {"updatedAt": moment, "last": attempt.last, **profile_fields(action.profile)},
-        "$push": {"recent": {"$each": [entry], "$position": 0, "$slice": policy.idempotency_history_size}},
-    }
-    if action.create_player and attempt.state is None:
-        change["$setOnInsert"] = {"createdAt": moment, "createdBy": attempt.write_id}
+    seq = 0 if state is None else state.seq
+    new_fields: Document = dict(fields or {})
+    for number, entry in enumerate(entries, start=seq + 1):
+        new_fields[f"h.{number}"] = encode(entry)
+    increments = {"score": points} if points else {}
+    if state is not None and state.versioned:
+        increments["seq"] = len(entries)
+    else:
+        new_fields["seq"] = seq + len(entries)
+    change: Document = {"$set": new_fields}
+    if state is None and not points:
+        new_fields["score"] = 0
+    if increments:
+        change["$inc"] = increments
+    unset = [*(f"h.{number}" for number in expired if not seq < number <= seq + len(entries)), *removed]
+    if unset:
+        change["$unset"] = dict.fromkeys(unset, "")
     return change
 
 
-def _marker(attempt: WriteAttempt) -> WriteMarker:
-    action = attempt.action
-    return WriteMarker(
-        Kind.ACTION, action.points, attempt.write_id, not attempt.hidden, attempt.now, action.caller, action.id,
-        action.type, action.frontend,
-    )  # fmt: skip
+def moment(ms: int) -> datetime:
+    """The date of milliseconds since the epoch."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def profile_fields(profile: Profile) -> Document:
     """The members of a profile that are given, under their stored names."""
     fields = {"username": profile.username, "avatarUrl": profile.avatar_url}
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def applied(attempt: WriteAttempt, state: CachedPlayer, policy: WritePolicy, now: Document | None) -> Receipt:
-    """The receipt of an attempt that was made on a known state. `state`: that after it; `now`: the document since."""
-    action = attempt.action
-    return Receipt(
-        user_id=action.user_id,
-        points=action.points,
-        score=state.score,
-        updated_at=attempt.now,
-        created=False,
-        replayed=False,
-        rate_limit_state=rate_limit_state(state.times, attempt.now, policy),
-        superseded_at=attempt.now if now is not None and now["score"] > state.score else None,
-        version=attempt.version,
-        action_id=action.id,
-        action_type=action.type,
-    )
-
-
-def receipt(document: Document | None, attempt: WriteAttempt, policy: WritePolicy) -> Receipt | None:
-    """What became of an attempt, told from the document as it is after it.
-
-    None: nothing stands against the attempt, it merely lost a race and must be tried again. Raises what refused it.
-    """
-    if document is None:
-        if policy.max_points is not None and attempt.action.points > policy.max_points:
-            raise _above_cap(0, attempt, policy, RateLimitState(policy.limit.updates, 0.0))
-        if attempt.action.create_player:
-            return None
-        raise PlayerNotFound(
-            rate_limit_state=RateLimitState(policy.limit.updates, 0.0),
-            detail=f"no player {attempt.action.user_id!r}, and this API creates none while auto_register is off",
-        )
-    since, newer = 0, None
-    for entry in document.get("recent", ()):
-        if entry["i"] == attempt.id_hash:
-            if entry["r"] != attempt.action.fingerprint:
-                raise ActionConflict(
-                    rate_limit_state=_rate_limit_state(document, attempt.now, policy),
-                    detail=f"action id {attempt.action.id!r} was used for other points or another type",
-                )
-            return _stored(document, entry, since, newer, attempt, policy)
-        since, newer = since + entry["p"], entry
-    refusal = _refusal(document, attempt, policy)
-    if refusal is not None:
-        raise refusal
-    return None
-
-
-def _stored(
-    document: Document, entry: Document, since: int, newer: Document | None, attempt: WriteAttempt, policy: WritePolicy
-) -> Receipt:
-    """The receipt of a stored action. `newer`: the entry after it, and `since` the points of all after it."""
-    return Receipt(
-        user_id=attempt.action.user_id,
-        points=int(entry["p"]),
-        score=int(document["score"]) - since,
-        updated_at=entry["t"],
-        created=document.get("createdBy") == entry["o"],
-        replayed=entry["o"] != attempt.write_id,
-        rate_limit_state=_rate_limit_state(document, attempt.now, policy),
-        superseded_at=None if newer is None else newer["t"],
-        version=attempt.version,
-        action_id=attempt.action.id,
-        action_type=attempt.action.type,
-    )
-
-
-def _refusal(document: Document, attempt: WriteAttempt, policy: WritePolicy) -> LeaderboardError | None:
-    rate_limit_state = _rate_limit_state(document, attempt.now, policy)
-    if document.get("suspended"):
-        return PlayerSuspended(rate_limit_state=rate_limit_state)
-    if document["score"] > MAX_SCORE - attempt.action.points:
-        return InvalidIncrement(
-            f"The score would exceed the maximum, {MAX_SCORE}.",
-            rate_limit_state=rate_limit_state,
-            reason="score_overflow",
-            detail=f"score {document['score']}, points {attempt.action.points}",
-        )
-    if rate_limit_state.remaining == 0:
-        return rate_limited("score updates", "rate_limit", rate_limit_state, policy.limit)
-    if policy.max_points is not None:
-        spent = sum(entry["p"] for entry in _in_window(document, attempt.now, policy))
-        if spent + attempt.action.points > policy.max_points:
-            return _above_cap(spent, attempt, policy, rate_limit_state)
-    return None
-
-
-def rate_limited(what: str, setting: str, rate_limit_state: RateLimitState, limit: RateLimit) -> RateLimited:
-    """The refusal of a player whose updates of the window are used up."""
-    return RateLimited(
-        f"Too many {what}: at most {limit.updates} in {limit.window:g} seconds. Try again later.",
-        rate_limit_state=rate_limit_state,
-        retry_after=rate_limit_state.reset,
-        detail=f"{setting} {limit.updates}/{limit.window:g}s is used up, the next in {rate_limit_state.reset:.1f} s",
-    )
-
-
-def _above_cap(
-    spent: int, attempt: WriteAttempt, policy: WritePolicy, rate_limit_state: RateLimitState
-) -> SuspiciousActivity:
-    points = f"{spent} points in the window and {attempt.action.points} now"
-    return SuspiciousActivity(
-        rate_limit_state=rate_limit_state,
-        reason="points_cap",
-        detail=f"{points}, max_points_per_window {policy.max_points}",
-    )
-
-
-def _in_window(document: Document, now: int, policy: WritePolicy) -> list[Document]:
-    horizon = now - policy.limit.window_ms
-    return [entry for entry in document.get("recent", ()) if entry["t"] > horizon]
-
-
-def _rate_limit_state(document: Document, now: int, policy: WritePolicy) -> RateLimitState:
-    return rate_limit_state([entry["t"] for entry in document.get("recent", ())[: policy.limit.updates]], now, policy)
 
 
 def milliseconds(moment: datetime | None) -> int | None:
@@ -329,3 +192,9 @@ def score_of(fields: Mapping[str, Any]) -> int | None:
     """The score as a plain int; None where it is no integer, which another program wrote."""
     score = fields.get("score")
     return int(score) if isinstance(score, int) and not isinstance(score, bool) else None
+
+
+def last_entry(document: Mapping[str, Any]) -> HistoryEntry | None:
+    """The entry of the last write, of a document read with `BALANCE_FIELDS`; None where the service wrote none."""
+    last = document.get("last")
+    return decode(last.get("v")) if isinstance(last, dict) else None

@@ -1,8 +1,8 @@
 """Erases players, and finishes every erasure that was interrupted.
 
-An erasure has three steps: one update takes the player off the board, removes the profile and writes the marker; what
-is known of broken rules is deleted; the document is deleted. The marker stays in the document until the last step, so
-that any process can finish what another one began. Until then no other write changes the document.
+An erasure has three steps: one update takes the player off the board, removes the profile and sets `erased`; the
+player's record of abuse rules is deleted; the document is deleted. `erased` stays in the document until the last step,
+so that any process can finish what another one began. Until then no other write changes the document.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import asyncio
 import logging
 from typing import Any
 
-import msgspec
 import pymongo
-from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
-from tornado_app.mongo.players import write_marker
-from tornado_app.mongo.players.cache import PROFILE
-from tornado_app.mongo.players.documents import BEING_ERASED, NOT_BEING_ERASED, Document
+from tornado_app.core.history import HistoryEntry, encode
+from tornado_app.mongo.client.driver import race_pause
+from tornado_app.mongo.players import documents
+from tornado_app.mongo.players.documents import PROFILE, STATE_FIELDS, Document, MalformedDocument
 from tornado_app.mongo.players.suspects import Suspects
-from tornado_app.mongo.players.write_marker import WriteMarker
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.moderation")
@@ -39,29 +37,41 @@ class Eraser:
         self._players = players
         self._suspects = suspects
 
-    async def erase(self, player: str, marker: WriteMarker) -> bool:
+    async def erase(self, player: str, entry: HistoryEntry) -> bool:
         """Erase the player; whether there was one. One that is being erased is erased to the end."""
-        document = await self._players.find_one_and_update(
-            {"_id": player, **NOT_BEING_ERASED},
-            [{"$set": _leaving(marker)}, {"$unset": list(PROFILE)}],
-            projection={"last": 1},
-            return_document=ReturnDocument.AFTER,
+        lost = 0
+        while (document := await self._players.find_one({"_id": player}, STATE_FIELDS)) is not None:
+            if document.get("erased") is True or await self._begin(document, entry):
+                await self._finish(player)
+                return True
+            await asyncio.sleep(race_pause(lost))
+            lost += 1
+        return False
+
+    async def _begin(self, document: Document, entry: HistoryEntry) -> bool:
+        """The first step; whether no other write came between."""
+        player, score = document["_id"], documents.score_of(document)
+        on_board = score is not None and not document.get("hidden")
+        entry = HistoryEntry(
+            entry.kind, score or 0, entry.write_id, entry.at, by=entry.by, on_board=on_board, reason=entry.reason
         )
-        if document is None:
-            document = await self._players.find_one({"_id": player, **BEING_ERASED}, {"last": 1})
-        if document is None:
-            return False
-        await self._finish(document)
-        return True
+        fields = {"hidden": True, "suspended": True, "erased": True}
+        try:
+            state = documents.state_of(document)
+        except MalformedDocument:  # nothing else writes it, so there is nothing to compare
+            change = {"$set": {**fields, "seq": 1, "h": {"1": encode(entry)}}, "$unset": dict.fromkeys(PROFILE, "")}
+            return bool((await self._players.update_one({"_id": player}, change)).matched_count)
+        change = documents.update(state, [entry], fields=fields, removed=PROFILE)
+        return bool((await self._players.update_one(documents.condition(player, state), change)).matched_count)
 
     async def finish_all(self) -> int:
         """Finish the erasures that were interrupted; how many there were."""
         with pymongo.timeout(TIMEOUT):
-            found = self._players.find({"hidden": True, **BEING_ERASED}, {"last": 1})  # by the index on `hidden`
+            found = self._players.find({"hidden": True, "erased": True}, {"_id": 1})  # by the index on `hidden`
             documents: list[Document] = await found.to_list(None)
         for document in documents:
             with pymongo.timeout(TIMEOUT):
-                await self._finish(document)
+                await self._finish(document["_id"])
         return len(documents)
 
     async def run(self, interval: float = INTERVAL) -> None:
@@ -84,14 +94,7 @@ class Eraser:
         if count:
             log.warning("finished erasures that were interrupted", extra={"players": count})
 
-    async def _finish(self, document: Document) -> None:
-        """The steps after the marker. Of several that do it at once, each may believe that it was the one."""
-        await self._suspects.forget(document["_id"])
-        await self._players.delete_one({"_id": document["_id"], "last": document["last"]})
-
-
-def _leaving(marker: WriteMarker) -> Document:
-    shown, hidden = (
-        write_marker.with_score(msgspec.structs.replace(marker, on_board=value)) for value in (True, False)
-    )
-    return {"hidden": True, "suspended": True, "last": {"$cond": [{"$eq": ["$hidden", True]}, hidden, shown]}}
+    async def _finish(self, player: str) -> None:
+        """The steps after the first. Several processes may do them at once."""
+        await self._suspects.forget(player)
+        await self._players.delete_one({"_id": player, "erased": True})

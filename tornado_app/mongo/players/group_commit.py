@@ -1,7 +1,7 @@
-"""Group commit: while one flush is in flight, submissions wait; the next flush takes them all.
+"""Group commit: while batches are in flight, submissions wait; the next batch takes them all.
 
-It clocks itself: with no load each submission is a flush of its own and waits for nothing; under load a flush carries
-what came in during the one before. What a flush does is the store's business.
+It clocks itself: with no load each submission is a batch of its own and waits for nothing; under load a batch carries
+what came in during the one before. A player is in one batch at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from tornado_app.core.errors import DatabaseError, Overloaded, ShuttingDown
 from tornado_app.core.model import Action, Receipt
@@ -19,59 +19,69 @@ from tornado_app.mongo.client.driver import race_pause
 log = logging.getLogger("leaderboard.commit")
 
 MIN_FLUSH_TIME = 0.2
-"""Seconds that a flush gets at least, so that one nearly expired member does not fail the rest."""
+"""Seconds that a batch gets at least, so that one nearly expired submission does not fail the rest."""
 
 MIN_BATCH = 64
-"""So many share a flush however slow the last one was."""
+"""Submissions that may share a batch however slow the last one was."""
+
+MAX_FOLDED = 64
+"""Submissions of one player in one batch: they become one update, and the others share the batch with them."""
+
+MAX_IN_FLIGHT = 3
+"""Batches that are written at the same time."""
+
+MIN_CONCURRENT_BATCH = 32
+"""Submissions that must wait before a further batch begins beside those in flight: small batches cost more each."""
 
 MIN_MEASURED = 0.001
 
 CLOSE_PAUSE = 0.005
-"""Seconds between two looks at what still rests, where no flush is under way."""
+"""Seconds between two checks of `close` whether all submissions are answered."""
 
 
 class PendingWrite:
     """An action on its way, and the future of its answer.
 
-    `write_id` markers this submission however often it is tried; `deadline` is in loop time; `tried` tells that it was,
-    and `absent` and `hidden` what that found of the player. `lost_races` counts the tries that another write came
-    before.
+    `write_id` stays the same however often the write is tried; `deadline` is in loop time. `lost_races`: the tries that
+    missed because another write came first. `read_first`: a try may have been made whose answer was lost, so the
+    player's document must be read. `settled`: it is answered or refused.
     """
 
-    __slots__ = ("absent", "action", "answer", "deadline", "hidden", "lost_races", "tried", "write_id")
+    __slots__ = ("action", "answer", "deadline", "lost_races", "read_first", "settled", "write_id")
 
     def __init__(self, action: Action, write_id: str, answer: asyncio.Future[Receipt], deadline: float) -> None:
         self.action = action
         self.write_id = write_id
         self.answer = answer
         self.deadline = deadline
-        self.absent = False
-        self.hidden = False
-        self.tried = False
         self.lost_races = 0
+        self.read_first = False
+        self.settled = False
 
     @property
     def pause(self) -> float:
-        """Seconds until the next try. The second one often knows better than the first, and follows at once."""
+        """Seconds until the next try; the first retry follows at once."""
         return 0.0 if self.lost_races < 2 else race_pause(self.lost_races - 2)
 
     def succeed(self, receipt: Receipt) -> None:
-        """Answer, unless nobody waits any more."""
+        """Answer, unless the caller has gone."""
+        self.settled = True
         if not self.answer.done():
             self.answer.set_result(receipt)
 
     def fail(self, error: Exception) -> None:
-        """Refuse, unless nobody waits any more."""
+        """Refuse, unless the caller has gone."""
+        self.settled = True
         if not self.answer.done():
-            self.answer.set_exception(error.with_traceback(None))  # which leads to who holds the answer
+            self.answer.set_exception(error.with_traceback(None))  # it would keep the frames of the batch alive
             self.answer.exception()  # a caller that went away leaves no "never retrieved" behind
 
 
 class Flush(Protocol):
-    """Applies a batch within `seconds`; returns those to try again, each of which is safe to repeat.
+    """Applies a batch within `seconds`; returns the submissions to try again, each of which is safe to repeat.
 
-    It answers all others itself. Raises only what concerns the whole batch and cannot be repaired: DatabaseError where
-    the database would not, which it has logged.
+    It answers all others itself. Raises only an error of the whole batch that cannot be repaired: DatabaseError where
+    the database refused it, which it has logged.
     """
 
     def __call__(self, batch: Sequence[PendingWrite], seconds: float, /) -> Awaitable[Sequence[PendingWrite]]:
@@ -79,11 +89,12 @@ class Flush(Protocol):
 
 
 class GroupCommit:
-    """Collects submissions and hands them to `flush`, one batch at a time.
+    """Collects submissions and passes them to `flush` in batches.
 
-    `max_waiting` bounds the memory, `max_batch` a flush, and `timeout` (seconds) the wait for an answer. So that it is
-    kept, a flush carries what the pace of the one before does in a quarter of it, and as many may wait as that does in
-    half of it, `capacity`: more is refused with Overloaded. `observe` is told the size of each flush.
+    `max_waiting` bounds the memory, `max_batch` a batch, and `timeout` (seconds) the wait for an answer. To keep that,
+    a batch carries what the rate of the batch before does in a quarter of it, and as many may wait as that does in half
+    of it, `capacity`: more is refused with Overloaded. Up to `max_in_flight` batches are in flight; a further one only
+    begins for at least `min_concurrent` submissions. `observe` receives the size of each batch.
     """
 
     def __init__(
@@ -93,16 +104,22 @@ class GroupCommit:
         timeout: float = 5.0,
         max_waiting: int = 10_000,
         max_batch: int = 512,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        min_concurrent: int = MIN_CONCURRENT_BATCH,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._flush = flush
         self._timeout = timeout
         self._max_waiting = self.capacity = max_waiting
         self._max_batch = self._batch_limit = max_batch
+        self._max_in_flight = max_in_flight
+        self._min_concurrent = min_concurrent
         self._observe = observe
         self._waiting: deque[PendingWrite] = deque()
+        self._blocked: dict[str, deque[PendingWrite]] = {}
+        self._blocked_count = 0
         self._paused: set[PendingWrite] = set()
-        self._running: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[Any] | None] = set()
         self._closing = False
 
     def submit(self, action: Action, write_id: str) -> asyncio.Future[Receipt]:
@@ -116,68 +133,115 @@ class GroupCommit:
             raise Overloaded(retry_after=1.0)
         loop = asyncio.get_running_loop()
         pending = PendingWrite(action, write_id, loop.create_future(), loop.time() + self._timeout)
-        self._waiting.append(pending)
-        self._work()
+        self._add(pending)
         return pending.answer
 
     @property
     def waiting(self) -> int:
-        """Submissions that no flush has taken yet."""
-        return len(self._waiting) + len(self._paused)
+        """Submissions that are in no batch."""
+        return len(self._waiting) + self._blocked_count + len(self._paused)
 
     @property
     def busy(self) -> bool:
-        """Whether a flush is under way."""
-        return self._running is not None
+        """Whether a batch is in flight."""
+        return bool(self._running)
 
     async def close(self) -> None:
-        """Take no more, and answer all who wait."""
+        """Take no more, and answer all that wait."""
         self._closing = True
-        while self._running is not None or self._paused:
-            await (self._running or asyncio.sleep(CLOSE_PAUSE))
+        while self._running or self._paused:  # noqa: ASYNC110  # it ends once, and rarely waits
+            await asyncio.sleep(CLOSE_PAUSE)
+
+    def _add(self, pending: PendingWrite) -> None:
+        """Queue a submission: behind its player's batch, where one is in flight."""
+        blocked = self._blocked.get(pending.action.user_id)
+        if blocked is not None:
+            blocked.append(pending)
+            self._blocked_count += 1
+        else:
+            self._waiting.append(pending)
+            self._work()
 
     def _work(self) -> None:
-        if self._running is None:
-            self._running = asyncio.get_running_loop().create_task(self._run(), name="group-commit")
+        """Begin a batch, where one is due."""
+        running = len(self._running)
+        if running and (running >= self._max_in_flight or len(self._waiting) < self._min_concurrent):
+            return
+        task = asyncio.get_running_loop().create_task(self._run(), name="group-commit")
+        self._running.add(task)
 
     async def _run(self) -> None:
+        """Write batches one after the other, while this task is the only one or enough submissions wait."""
         try:
             while self._waiting:
-                size = min(len(self._waiting), self._batch_limit)
-                batch = [self._waiting.popleft() for _ in range(size)]
-                self._requeue(await self._flush_one(batch))
+                batch = self._take()
+                if not batch:
+                    break  # all wait for batches in flight
+                retried = await self._flush_one(batch)
+                self._release(batch)
+                self._retry(retried)
+                if len(self._waiting) < self._min_concurrent and len(self._running) > 1:
+                    break
         finally:
-            self._running = None
+            self._running.remove(asyncio.current_task())  # at once: `_work` counts the tasks
+
+    def _take(self) -> list[PendingWrite]:
+        """The next batch. Its players' further submissions wait until it is written."""
+        batch: list[PendingWrite] = []
+        folded: dict[str, int] = {}
+        for _ in range(len(self._waiting)):
+            if len(batch) == self._batch_limit:
+                break
+            pending = self._waiting.popleft()
+            user_id = pending.action.user_id
+            count = folded.get(user_id, 0)
+            if count == 0 and user_id not in self._blocked:
+                self._blocked[user_id] = deque()
+            elif not 0 < count < MAX_FOLDED:  # in another batch, or often enough in this one
+                self._blocked[user_id].append(pending)
+                self._blocked_count += 1
+                continue
+            folded[user_id] = count + 1
+            batch.append(pending)
+        return batch
+
+    def _release(self, batch: Sequence[PendingWrite]) -> None:
+        """Queue the submissions that waited for this batch, before all others, as they came first."""
+        for user_id in {pending.action.user_id for pending in batch}:
+            blocked = self._blocked.pop(user_id)
+            if blocked:
+                self._blocked_count -= len(blocked)
+                self._waiting.extendleft(reversed(blocked))
 
     async def _flush_one(self, batch: list[PendingWrite]) -> Sequence[PendingWrite]:
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        remaining = min(pending.deadline for pending in batch) - began
+        began, running = loop.time(), len(self._running)
+        remaining = min([pending.deadline for pending in batch]) - began
         self._observe(len(batch))
         try:
             return await self._flush(batch, max(remaining, MIN_FLUSH_TIME))
-        except Exception as error:  # whatever it is, those who wait must be answered, and the next batch must run
+        except Exception as error:  # the submissions must be answered, and the next batch must run
             if not isinstance(error, DatabaseError):
                 log.exception("a batch of %d score updates failed", len(batch))
             for pending in batch:
                 pending.fail(DatabaseError(retry_after=1.0))
             return ()
         finally:
-            self._adapt_limits(len(batch) / max(loop.time() - began, MIN_MEASURED))
+            self._adapt_limits(running * len(batch) / max(loop.time() - began, MIN_MEASURED))
 
-    def _adapt_limits(self, pace: float) -> None:
-        """Bound flushes and those who wait by `pace`, submissions a second; a slow moment alone closes no door."""
-        in_time = int(pace * self._timeout)
+    def _adapt_limits(self, rate: float) -> None:
+        """Bound batches and the queue by `rate`, submissions a second; a lone slow batch does not shut the queue."""
+        in_time = int(rate * self._timeout)
         self._batch_limit = min(self._max_batch, max(MIN_BATCH, in_time // 4))
         self.capacity = min(self._max_waiting, max(self._max_batch, in_time // 2))
 
-    def _requeue(self, again: Sequence[PendingWrite]) -> None:
-        """Put those to repeat in front, in their order, and let go of all whose time is up.
+    def _retry(self, retried: Sequence[PendingWrite]) -> None:
+        """Put the submissions to retry in front, in their order, and fail all whose deadline has passed.
 
-        One that keeps losing rests first, and the others do not wait for it.
+        One that keeps missing pauses first, and the others do not wait for it.
         """
         loop = asyncio.get_running_loop()
-        for pending in reversed(again):
+        for pending in reversed(retried):
             if pause := pending.pause:
                 self._paused.add(pending)
                 loop.call_later(pause, self._resume, pending)
@@ -191,5 +255,4 @@ class GroupCommit:
         if pending.deadline <= asyncio.get_running_loop().time():
             pending.fail(DatabaseError(retry_after=1.0))
             return
-        self._waiting.appendleft(pending)
-        self._work()
+        self._add(pending)

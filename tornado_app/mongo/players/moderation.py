@@ -1,10 +1,11 @@
-"""Moderation in MongoDB: each action is one atomic update, whose write marker reaches feed and ledger."""
+"""Moderation in MongoDB: each is one compare-and-set, whose history entry reaches board and ledger."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -14,21 +15,22 @@ from bson import Int64
 from pymongo import ReturnDocument
 from pymongo.read_concern import ReadConcern
 
+from tornado_app.core.decide import PlayerState
 from tornado_app.core.errors import ActionNotFound, DatabaseError, PlayerNotFound
+from tornado_app.core.history import HistoryEntry, Kind, WriteKind
 from tornado_app.core.ledger import AcceptedAction
 from tornado_app.core.model import rfc3339
 from tornado_app.core.moderation import ModerationRequest, ModerationResult
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int, wall_clock
 from tornado_app.mongo.client.driver import DURABLE, Client, race_pause
 from tornado_app.mongo.client.errors import database_errors
-from tornado_app.mongo.players import write_marker
-from tornado_app.mongo.players.documents import NOT_BEING_ERASED, Document
+from tornado_app.mongo.players import documents
+from tornado_app.mongo.players.documents import STATE_FIELDS, Document
 from tornado_app.mongo.players.erasure import Eraser
 from tornado_app.mongo.players.suspects import Suspects
-from tornado_app.mongo.players.write_marker import Kind, WriteMarker, marker_of
 from tornado_app.runtime.tasks import jittered
 
-STATE = {"score": 1, "suspended": 1, "hidden": 1, "last": 1}
+log = logging.getLogger("leaderboard.moderation")
 
 LEDGER_SECONDS = 5.0
 """How long a take-back waits for the ledger to hold all that the player did."""
@@ -78,30 +80,26 @@ class MongoModeration:
 
     async def suspend(self, case: ModerationRequest) -> ModerationResult:
         """The player can't score until reinstated."""
-        marker = self._marker(Kind.SUSPEND, case)
-        return await self._change(case, "suspended", value=True, update=_set(marker, suspended=True))
+        return await self._change(case, WriteKind.SUSPEND, "suspended", value=True)
 
     async def reinstate(self, case: ModerationRequest) -> ModerationResult:
         """The player can score again."""
-        marker = self._marker(Kind.REINSTATE, case)
-        return await self._change(case, "suspended", value=False, update={**_set(marker), "$unset": {"suspended": ""}})
+        return await self._change(case, WriteKind.REINSTATE, "suspended", value=False)
 
     async def hide(self, case: ModerationRequest) -> ModerationResult:
         """The player is off the board and unranked, and can score on."""
-        last = write_marker.with_score(self._marker(Kind.HIDE, case))
-        return await self._change(case, "hidden", value=True, update=[{"$set": {"hidden": True, "last": last}}])
+        return await self._change(case, WriteKind.HIDE, "hidden", value=True)
 
     async def show(self, case: ModerationRequest) -> ModerationResult:
         """The player is on the board again."""
-        last = write_marker.with_score(self._marker(Kind.SHOW, case))
-        return await self._change(case, "hidden", value=False, update=[{"$set": {"last": last}}, {"$unset": "hidden"}])
+        return await self._change(case, WriteKind.SHOW, "hidden", value=False)
 
     async def take_back(self, case: ModerationRequest, *, action_id: str | None, since: int | None) -> ModerationResult:
         """Take back actions: the points go, the ledger keeps both. Raises ActionNotFound.
 
-        Which actions there are is the ledger's word, so it must hold the player's last write; the update applies only
-        while that is still the last one. Many actions are taken back in parts, each by an update of its own; where it
-        breaks off, what was taken back stays so, and the same request goes on from there.
+        The ledger has the actions, so it must hold the player's last write; the update is made only while that is still
+        the last one. Many actions are taken back in parts, each by an update of its own; where it breaks off, these
+        parts stay taken back, and the same request continues from there.
         """
         taken: ModerationResult | None = None
         lost = 0
@@ -118,56 +116,44 @@ class MongoModeration:
         raise DatabaseError(retry_after=1.0)
 
     async def _take_all(
-        self, case: ModerationRequest, before: Document, pages: AsyncIterator[list[AcceptedAction]]
+        self, case: ModerationRequest, state: PlayerState, pages: AsyncIterator[list[AcceptedAction]]
     ) -> tuple[ModerationResult | None, bool]:
         """What was taken back, and whether that is all: not where another write came between."""
         taken: ModerationResult | None = None
         async for page in pages:
             if not page:
                 continue
-            part = await self._take(case, before, page)
-            if part is None:
+            after = await self._take(case, state, page)
+            if after is None:
                 return taken, False
-            last, moderated = part
-            before = {**before, "last": last}
-            taken = _sum(taken, moderated)
+            points = sum([action.points for action in page])
+            taken = _sum(taken, _result(case.user_id, after, points=points, actions=len(page)))
+            state = after
         return taken, True
 
-    async def _settled_state(self, user_id: str) -> Document:
-        """The state once the ledger holds the last write. One without a marker of the service is returned as it is."""
+    async def _settled_state(self, user_id: str) -> PlayerState:
+        """The state once the ledger holds the last write."""
         deadline = asyncio.get_running_loop().time() + LEDGER_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             state = await self._state(user_id)
-            marker = marker_of(state.get("last"))
-            if marker is None or await self._ledger.has(marker.write_id):
+            last = next(iter(state.history.entries or ()), None)
+            if last is None or await self._ledger.has(last.write_id):
                 return state
             await asyncio.sleep(jittered(PAUSE, 0.5, 1.5))
         raise DatabaseError("The ledger is not up to date yet. Try again in a moment.", retry_after=5.0)
 
     async def _take(
-        self, case: ModerationRequest, before: Document, found: list[AcceptedAction]
-    ) -> tuple[str, ModerationResult] | None:
-        """The marker after these actions were taken back, and how the player stands; None where `before` is no more."""
-        points = sum(action.points for action in found)
-        takes_back = [action.write_id for action in found]
-        marker = msgspec.structs.replace(
-            self._marker(Kind.TAKE_BACK, case), points=-points, on_board=not before.get("hidden"), takes_back=takes_back
-        )
-        last = write_marker.encode(marker)
-        async with database_errors(self._timeout):
-            document = await self._players.find_one_and_update(
-                {"_id": case.user_id, "last": before.get("last")},
-                {"$inc": {"score": -points}, "$set": {"last": last, "recent.$[taken].p": 0}},
-                projection=STATE,
-                return_document=ReturnDocument.AFTER,
-                array_filters=[{"taken.o": {"$in": takes_back}}],
-            )
-        return None if document is None else (last, _moderated(document, points=points, actions=len(found)))
+        self, case: ModerationRequest, state: PlayerState, found: list[AcceptedAction]
+    ) -> PlayerState | None:
+        """The player's state after these actions were taken back; None where it is not in `state` any more."""
+        points = sum([action.points for action in found])
+        entry = self._entry(WriteKind.TAKE_BACK, case, state, [action.write_id for action in found])
+        return await self._write(case, state, msgspec.structs.replace(entry, points=-points), -points)
 
     async def erase(self, case: ModerationRequest) -> None:
         """Forget the player: off the board first, so that ranks know the score that leaves, then gone."""
         async with database_errors(self._timeout):
-            found = await self.eraser.erase(case.user_id, self._marker(Kind.ERASE, case))
+            found = await self.eraser.erase(case.user_id, self._entry(WriteKind.ERASE, case))
         if not found:
             raise PlayerNotFound
 
@@ -181,44 +167,73 @@ class MongoModeration:
         entries = await self._ledger.export(user_id)
         return {"player": _plain(document), "ledger": _plain(entries), "rules_broken": _plain(rules_broken)}
 
-    async def _state(self, user_id: str) -> Document:
+    async def _state(self, user_id: str) -> PlayerState:
+        """The state of a player. Raises PlayerNotFound, also for one whose erasure has begun."""
         async with database_errors(self._timeout):
-            document = await self._players.find_one({"_id": user_id, **NOT_BEING_ERASED}, STATE)
+            document = await self._players.find_one({"_id": user_id, "erased": {"$ne": True}}, STATE_FIELDS)
         if document is None:
             raise PlayerNotFound
-        return document
+        return documents.state_of(document)
 
     async def version(self) -> int:
         """The database's time, which is no earlier than that of any write that it has answered."""
         async with database_errors(self._timeout):
             return cluster_time_to_int(await cluster_time(self._players.database))
 
-    async def _change(self, case: ModerationRequest, name: str, *, value: bool, update: Any) -> ModerationResult:
-        """Apply `update`, which sets the member `name` to `value`, unless the player has that already.
-
-        A player that appeared or was changed between the two looks has it neither way: that is looked at again.
-        """
-        wanted = {"_id": case.user_id, name: {"$ne": True} if value else True, **NOT_BEING_ERASED}
+    async def _change(self, case: ModerationRequest, kind: Kind, flag: str, *, value: bool) -> ModerationResult:
+        """Set a flag of a player, unless it has that value already."""
         for lost in range(TRIES):
-            async with database_errors(self._timeout):
-                document = await self._players.find_one_and_update(
-                    wanted, update, projection=STATE, return_document=ReturnDocument.AFTER
-                )
-            if document is not None:
-                return _moderated(document)
-            there = await self._state(case.user_id)
-            if bool(there.get(name)) is value:
-                return msgspec.structs.replace(_moderated(there), changed=False)
+            state = await self._state(case.user_id)
+            if getattr(state, flag) is value:
+                return msgspec.structs.replace(_result(case.user_id, state), changed=False)
+            fields, removed = ({flag: True}, ()) if value else ({}, (flag,))
+            after = await self._write(case, state, self._entry(kind, case, state), fields=fields, removed=removed)
+            if after is not None:
+                return _result(case.user_id, after)
             await asyncio.sleep(race_pause(lost))
         raise DatabaseError(retry_after=1.0)
 
-    def _marker(self, kind: Kind, case: ModerationRequest) -> WriteMarker:
-        write_id = f"{kind}.{secrets.token_hex(8)}"
-        return WriteMarker(kind, 0, write_id, at=self._clock(), by=case.by, reason=case.reason)
+    async def _write(
+        self,
+        case: ModerationRequest,
+        state: PlayerState,
+        entry: HistoryEntry,
+        points: int = 0,
+        *,
+        fields: Document | None = None,
+        removed: Sequence[str] = (),
+    ) -> PlayerState | None:
+        """The state after the write; None where the player is not in `state` any more."""
+        expired = state.history.expired(entry.at, 0)
+        change = documents.update(state, [entry], points=points, expired=expired, fields=fields, removed=removed)
+        async with database_errors(self._timeout):
+            document = await self._players.find_one_and_update(
+                documents.condition(case.user_id, state),
+                change,
+                projection=STATE_FIELDS,
+                return_document=ReturnDocument.AFTER,
+            )
+        return None if document is None else documents.state_of(document)
 
-
-def _set(marker: WriteMarker, **fields: Any) -> Document:
-    return {"$set": {**fields, "last": write_marker.encode(marker)}}
+    def _entry(
+        self,
+        kind: Kind,
+        case: ModerationRequest,
+        state: PlayerState | None = None,
+        takes_back: Sequence[str] = (),
+    ) -> HistoryEntry:
+        """The history entry; hide and show have the score, which they take off the board or put on it."""
+        scored = state is not None and kind in (WriteKind.HIDE, WriteKind.SHOW)
+        return HistoryEntry(
+            kind,
+            state.score if scored and state is not None else 0,
+            f"{kind}.{secrets.token_hex(8)}",
+            self._clock(),
+            by=case.by,
+            on_board=scored or state is None or not state.hidden,
+            reason=case.reason,
+            takes_back=list(takes_back),
+        )
 
 
 def _sum(before: ModerationResult | None, part: ModerationResult | None) -> ModerationResult | None:
@@ -228,12 +243,12 @@ def _sum(before: ModerationResult | None, part: ModerationResult | None) -> Mode
     return msgspec.structs.replace(part, points=before.points + part.points, actions=before.actions + part.actions)
 
 
-def _moderated(document: Document, *, points: int = 0, actions: int = 0) -> ModerationResult:
+def _result(user_id: str, state: PlayerState, *, points: int = 0, actions: int = 0) -> ModerationResult:
     return ModerationResult(
-        user_id=document["_id"],
-        score=int(document["score"]),
-        suspended=bool(document.get("suspended")),
-        hidden=bool(document.get("hidden")),
+        user_id=user_id,
+        score=state.score,
+        suspended=state.suspended,
+        hidden=state.hidden,
         changed=True,
         points=points,
         actions=actions,

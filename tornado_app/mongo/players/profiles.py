@@ -1,15 +1,14 @@
-"""Profile writes: a player is created, or chooses a name or a picture. Each is one atomic update with a marker.
+"""Profile writes: a player is created, or chooses a name or a picture. Each is one compare-and-set.
 
-The limit is in the update's filter, as that of scores is (documents.py), and so exact over all processes; it counts on
-its own, so that a new name costs no score update. Profile writes do not share batches with score updates: they are
-rare, and what they have in common with them is the room for both.
+Their limit counts on its own, so that a new name costs no score update; it is decided from the history, as that of
+scores is, and so exact over all processes. Profile writes do not share batches with score updates, as they are rare.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,15 +16,17 @@ from msgspec import UNSET
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from tornado_app.core.errors import DatabaseError, LeaderboardError, Overloaded
+from tornado_app.core.decide import rate_limited
+from tornado_app.core.errors import DatabaseError, Overloaded
+from tornado_app.core.history import HistoryEntry, Kind, WriteKind, encode, rate_limit_state
 from tornado_app.core.model import ProfileChange, Registration
 from tornado_app.core.policies import PROFILE_LIMIT, WritePolicy
 from tornado_app.mongo.client.cluster_time import reached
 from tornado_app.mongo.client.driver import drop_tracebacks, race_pause
-from tornado_app.mongo.players import documents, write_marker
-from tornado_app.mongo.players.cache import rate_limit_state
-from tornado_app.mongo.players.documents import PLAYER_FIELDS, Document
-from tornado_app.mongo.players.write_marker import Kind, WriteMarker
+from tornado_app.mongo.players import documents
+from tornado_app.mongo.players.documents import PLAYER_FIELDS, STATE_FIELDS, Document
+
+log = logging.getLogger("leaderboard.store")
 
 MAX_UNDER_WAY = 32
 """More would take the driver's connections from the score updates."""
@@ -36,8 +37,7 @@ TRIES = 20
 Given = dict[str, str | None]
 """The members of a change that are not UNSET."""
 
-_POLICY = WritePolicy(limit=PROFILE_LIMIT)
-_FIELDS = {**PLAYER_FIELDS, "profileAt": 1, "last": 1}
+_FIELDS = {**PLAYER_FIELDS, **STATE_FIELDS}
 _STORED = {"username": "ownUsername", "avatar_url": "ownAvatarUrl"}
 
 
@@ -45,16 +45,23 @@ class ProfileWriter:
     """Writes profiles to `players`. `next_write_id` makes write ids; `full` tells that no more work is taken."""
 
     def __init__(
-        self, players: Any, *, clock: Callable[[], int], next_write_id: Callable[[], str], full: Callable[[], bool]
+        self,
+        players: Any,
+        policy: WritePolicy,
+        *,
+        clock: Callable[[], int],
+        next_write_id: Callable[[], str],
+        full: Callable[[], bool],
     ) -> None:
         self._players = players
+        self._retention = policy.history_retention
         self._clock = clock
-        self._next_op = next_write_id
+        self._next_write_id = next_write_id
         self._full = full
         self._under_way = 0
 
     async def write(self, user_id: str, change: ProfileChange, by: str, session: Any) -> Registration:
-        """Create the player or change the profile, in a session that keeps the time (`versions.clocked`).
+        """Create the player or change the profile, in a session that keeps the time (`cluster_time.clocked`).
 
         Raises RateLimited, Overloaded, DatabaseError, and what the driver raises.
         """
@@ -84,57 +91,46 @@ class ProfileWriter:
 
     async def _create(self, user_id: str, given: Given, by: str, session: Any) -> Registration | None:
         """The new player; None where another write made one meanwhile."""
-        now = self._clock()
-        moment = datetime.fromtimestamp(now / 1000, UTC)
-        born: Document = {"_id": user_id, "score": 0, "updatedAt": moment, "createdAt": moment, "recent": []}
-        born |= {"last": self._marker(Kind.REGISTER, given, now, by), "profileAt": [now], **_stored(given)}
+        entry = self._entry(WriteKind.REGISTER, given, by)
+        moment = documents.moment(entry.at)
+        document: Document = {"_id": user_id, "seq": 1, "score": 0, "updatedAt": moment, "createdAt": moment}
+        document |= {"h": {"1": encode(entry)}, **_stored(given)}
         try:
-            await self._players.insert_one(born, session=session)
+            await self._players.insert_one(document, session=session)
         except DuplicateKeyError as error:
             drop_tracebacks(error)
             return None
-        return Registration(documents.player(born, reached(session)), created=True, changed=tuple(given))
+        return Registration(documents.player(document, reached(session)), created=True, changed=tuple(given))
 
     async def _change(self, before: Document, given: Given, by: str, session: Any) -> Registration | None:
         """The player with the new profile; None where another write came between. Raises RateLimited."""
         given = {name: value for name, value in given.items() if not _has(before, name, value)}
         if not given:
             return Registration(documents.player(before, reached(session)), created=False, changed=())
-        now = self._clock()
-        change = {
-            "$set": {"last": self._marker(Kind.PROFILE, given, now, by), **_stored(given)},
-            "$push": {"profileAt": {"$each": [now], "$position": 0, "$slice": PROFILE_LIMIT.updates}},
-        }
+        state = documents.state_of(before)
+        if state.erased:
+            return None
+        entry = self._entry(WriteKind.PROFILE, given, by)
+        left = rate_limit_state(state.history.profile_times(), entry.at, PROFILE_LIMIT)
+        if not left.remaining:
+            raise rate_limited("profile changes", "the limit", left, PROFILE_LIMIT)
         after = await self._players.find_one_and_update(
-            _selector(before["_id"], now),
-            change,
-            projection=_FIELDS,
+            documents.condition(before["_id"], state),
+            documents.update(
+                state, [entry], expired=state.history.expired(entry.at, self._retention), fields=_stored(given)
+            ),
+            projection=PLAYER_FIELDS,
             return_document=ReturnDocument.AFTER,
             session=session,
         )
         if after is None:
-            if refusal := _refusal(before, now):
-                raise refusal
             return None
         return Registration(documents.player(after, reached(session)), created=False, changed=tuple(given))
 
-    def _marker(self, kind: Kind, given: Given, now: int, by: str) -> str:
-        return write_marker.encode(WriteMarker(kind, 0, self._next_op(), at=now, by=by, reason=", ".join(given)))
-
-
-def _selector(user_id: str, now: int) -> Document:
-    """The filter that lets a change through that may be made."""
-    horizon = now - PROFILE_LIMIT.window_ms
-    return {
-        "_id": user_id,
-        **documents.NOT_BEING_ERASED,
-        "$nor": [{f"profileAt.{PROFILE_LIMIT.updates - 1}": {"$gt": horizon}}],
-    }
-
-
-def _refusal(document: Document, now: int) -> LeaderboardError | None:
-    left = rate_limit_state(document.get("profileAt", ()), now, _POLICY)
-    return None if left.remaining else documents.rate_limited("profile changes", "the limit", left, PROFILE_LIMIT)
+    def _entry(self, kind: Kind, given: Given, by: str) -> HistoryEntry:
+        return HistoryEntry(
+            kind, 0, self._next_write_id(), self._clock(), self._retention, by=by, reason=", ".join(given)
+        )
 
 
 def _stored(given: Given) -> Document:

@@ -20,7 +20,7 @@ from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.batch_writer import BatchWriter
 from tornado_app.mongo.players.cache import PlayerCache
 from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD, PLAYER_FIELDS, Document
-from tornado_app.mongo.players.group_commit import GroupCommit, PendingWrite
+from tornado_app.mongo.players.group_commit import MAX_IN_FLIGHT, GroupCommit, PendingWrite
 from tornado_app.mongo.players.profiles import ProfileWriter
 from tornado_app.observability.tracing import NO_TRACING, Tracing
 
@@ -28,9 +28,9 @@ from tornado_app.observability.tracing import NO_TRACING, Tracing
 class MongoStore:
     """The players of one board in one collection.
 
-    Every accepted action is one single-document update with `$inc`; its filter holds exactly-once, the rate limit and
-    the points cap (documents.py), so that no process, replica or crash can come between. Concurrent actions share a
-    flush (group_commit.py, batch_writer.py).
+    Every accepted action is part of one single-document update with `$inc`, which is made only while the document is in
+    the state that the action was decided from (core/decide.py). So no process, replica or crash can come between.
+    Concurrent actions share a batch (group_commit.py, batch_writer.py).
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class MongoStore:
         timeout: float = 5.0,
         max_waiting: int = 10_000,
         max_batch: int = 512,
+        max_in_flight: int = MAX_IN_FLIGHT,
         clock: Callable[[], int] = wall_clock,
         observe_batch: Callable[[int], None] = lambda size: None,
         tracing: Tracing = NO_TRACING,
@@ -58,23 +59,23 @@ class MongoStore:
         self._tracing = tracing
         prefix = secrets.token_hex(5) + "."
         self._write_ids = (f"{prefix}{n:x}" for n in count())
-        self.cache = PlayerCache(self._policy, prefix)
+        self.cache = PlayerCache()
         self._writer = BatchWriter(self._players, self._policy, self.cache, clock)
         self._commit = GroupCommit(
-            self._flush, timeout=timeout, max_waiting=max_waiting, max_batch=max_batch, observe=observe_batch
+            self._flush,
+            timeout=timeout,
+            max_waiting=max_waiting,
+            max_batch=max_batch,
+            max_in_flight=max_in_flight,
+            observe=observe_batch,
         )
-
         self._profiles = ProfileWriter(
             self._players,
+            self._policy,
             clock=clock,
             next_write_id=lambda: next(self._write_ids),
             full=lambda: self.waiting >= self.capacity,
         )
-
-    @property
-    def policy(self) -> WritePolicy:
-        """The policy that each write is held against."""
-        return self._policy
 
     @property
     def waiting(self) -> int:
@@ -115,7 +116,7 @@ class MongoStore:
         """Create the player or change the profile; see `profiles.ProfileWriter.write` for what it raises."""
         async with database_errors(self._timeout), clocked(self._players) as session:
             done = await self._profiles.write(user_id, change, by, session)
-        self.cache.pop(user_id)  # its marker is not the last any more
+        self.cache.pop(user_id)  # its state is an older one now
         return done
 
     # -- reading ----------------------------------------------------------------------------------

@@ -1,0 +1,143 @@
+"""The write rule against the model, without a database: any order of actions, clocks that step, rules that change."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.properties.model import MAX_SCORE, Answer, Model, Rules, Wanted
+from tornado_app.core.decide import Accepted, Decision, PlayerState, Refused, decide
+from tornado_app.core.history import History, HistoryEntry, WriteKind, decode, encode
+from tornado_app.core.model import Action, Profile
+from tornado_app.core.policies import MAX_HISTORY_ENTRIES, RateLimit, WritePolicy
+
+START = 1_800_000_000_000
+WINDOW = 60_000
+
+WANTED = st.builds(
+    Wanted,
+    st.just("a"),
+    st.integers(1, 12) | st.sampled_from([50, 100, 101, MAX_SCORE - 20, MAX_SCORE]),
+    st.none() | st.sampled_from("xyz"),
+    st.sampled_from([b"f", b"f", b"g"]),
+    st.booleans(),
+)
+TICKS = st.sampled_from([0, 1, WINDOW // 2, WINDOW - 1, WINDOW, -1, -WINDOW // 2, -WINDOW])
+RULES = st.builds(
+    lambda updates, times, cap: Rules(updates, WINDOW, WINDOW * times, cap),
+    st.integers(1, 4),
+    st.integers(2, 3),
+    st.sampled_from([None, 100]),
+)
+
+
+def policy_of(rules: Rules) -> WritePolicy:
+    return WritePolicy(RateLimit(rules.updates, rules.window / 1000), rules.retention // 1000, rules.cap)
+
+
+def action_of(wanted: Wanted) -> Action:
+    return Action(wanted.user, wanted.points, wanted.id, wanted.request, Profile(), wanted.create)
+
+
+def answer_of(decision: Decision) -> Answer:
+    if isinstance(decision, Refused):
+        return Answer(type(decision.error).__name__)
+    receipt = decision.receipt
+    assert receipt is not None
+    return Answer("", receipt.score, receipt.points, receipt.updated_at, receipt.created, receipt.replayed)
+
+
+class Board:
+    """One player, as the store keeps it: each entry goes through its stored text."""
+
+    def __init__(self) -> None:
+        self.state: PlayerState | None = None
+        self.compact: PlayerState | None = None
+        self.writes = 0
+
+    def submit(self, wanted: Wanted, now: int, policy: WritePolicy) -> Decision:
+        self.writes += 1
+        action, write_id = action_of(wanted), f"w.{self.writes}"
+        decision = decide(self.state, action, write_id, now, policy)
+        self._same_from_the_cache(decision, action, write_id, now, policy)
+        if isinstance(decision, Accepted):
+            assert decode(encode(decision.entry)) == decision.entry
+            self.state = decision.state
+            self.compact = PlayerState(self.state.seq, self.state.score, history=self.state.history.compact())
+        return decision
+
+    def _same_from_the_cache(
+        self, decision: Decision, action: Action, write_id: str, now: int, policy: WritePolicy
+    ) -> None:
+        """The compact state decides the same, or leaves the answer to a read; it accepts nothing else."""
+        if self.compact is None:
+            return
+        cached = decide(self.compact, action, write_id, now, policy)
+        assert type(cached) is type(decision) or not isinstance(cached, Accepted)
+        if isinstance(cached, Accepted) and isinstance(decision, Accepted):
+            assert (cached.receipt, cached.entry, cached.expired) == (
+                decision.receipt, decision.entry, decision.expired,
+            )  # fmt: skip
+
+
+@given(RULES, st.lists(st.tuples(WANTED, TICKS), max_size=30))
+@settings(max_examples=150)
+def test_decide_answers_as_the_model(rules: Rules, script: list[tuple[Wanted, int]]) -> None:
+    board, model, now = Board(), Model(rules), START
+    for wanted, tick in script:
+        now += tick
+        assert answer_of(board.submit(wanted, now, policy_of(rules))) == model.submit(wanted, now)
+
+
+@given(st.lists(st.tuples(WANTED, TICKS.map(abs), RULES), max_size=30))
+@settings(max_examples=150)
+def test_decide_counts_an_id_once_for_the_longest_of_changing_retentions(
+    script: list[tuple[Wanted, int, Rules]],
+) -> None:
+    board, now = Board(), START
+    promised: dict[str, int] = {}
+    for wanted, tick, rules in script:
+        now += tick
+        decision = board.submit(wanted, now, policy_of(rules))
+        if isinstance(decision, Accepted) and wanted.id is not None:
+            assert promised.get(wanted.id, 0) < now
+            promised[wanted.id] = now + rules.retention
+
+
+def test_decide_history_is_bounded_whatever_the_retention() -> None:
+    state = PlayerState()
+    policy = WritePolicy(RateLimit(10**6, 60), 2**31 - 1)
+    for number in range(MAX_HISTORY_ENTRIES + 10):
+        decision = decide(state, action_of(Wanted("a", 1, str(number))), f"w.{number}", START, policy)
+        assert isinstance(decision, Accepted)
+        state = decision.state
+    assert len(state.history.seqs) == MAX_HISTORY_ENTRIES
+    assert state.history.seqs[0] == MAX_HISTORY_ENTRIES + 10
+
+
+def test_decide_answers_a_lost_write_as_its_own() -> None:
+    first = decide(None, action_of(Wanted("a", 5)), "w.1", START, WritePolicy())
+    assert isinstance(first, Accepted)
+    again = decide(first.state, action_of(Wanted("a", 5)), "w.1", START + 1, WritePolicy())
+    assert answer_of(again) == answer_of(first)
+    assert not isinstance(again, Accepted)
+
+
+def test_history_drops_entries_that_no_decision_needs_with_the_next_write() -> None:
+    """Moderation entries, but not a take-back of an action that is remembered: its points do not count."""
+    policy = WritePolicy(RateLimit(10, 60), 120, 10)
+    state: PlayerState | None = None
+    for number in range(2):
+        decision = decide(state, action_of(Wanted("a", 5)), f"w.{number}", START, policy)
+        assert isinstance(decision, Accepted)
+        state = decision.state
+    assert state is not None
+    refused = decide(state, action_of(Wanted("a", 5)), "w.2", START, policy)
+    assert isinstance(refused, Refused)
+    taken = HistoryEntry(WriteKind.TAKE_BACK, -5, "t.1", START, takes_back=["w.1"])
+    suspended = HistoryEntry(WriteKind.SUSPEND, 0, "s.1", START)
+    history = History.of((4, 3, *state.history.seqs), (suspended, taken, *(state.history.entries or ())))
+    decision = decide(PlayerState(seq=4, score=5, history=history), action_of(Wanted("a", 5)), "w.3", START, policy)
+    assert isinstance(decision, Accepted)
+    assert decision.expired == (4,)
+    assert decision.state.history.seqs.tolist() == [5, 3, 2, 1]
