@@ -55,5 +55,5 @@ async def test_build_routes_each_frontend_the_pages_and_the_extra_routes(client,
 
 async def test_build_with_one_key_for_tokens_and_proofs_raises_startup_error(client):
     config = Config(jwt_key=KEY, proof_key=KEY, mongodb_uri="mongodb://127.0.0.1:1")
-    with pytest.raises(StartupError, match="tokens are verified with too"):
+    with pytest.raises(StartupError, match="also verifies tokens"):
         build(config, client, metrics=Metrics())
