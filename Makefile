@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 py
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo yes),$(name))))
 VENV ?= .venv
 ARGS ?=
-WORKERS ?= $(if $(filter test-rest,$(MAKECMDGOALS)),2,3)
+WORKERS ?= $(if $(filter test-rest,$(MAKECMDGOALS)),2,4)
 
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -14,6 +14,8 @@ import pytest
 from tests.support.dashboards import NAMES, load, panels
 from tests.support.npm import packages
 
+pytestmark = pytest.mark.long  # npm fetches the schema and its compiler
+
 LOCK = Path(__file__).parent / "schema" / "package-lock.json"
 KINDS = {
     "bargauge": "BarGauge",

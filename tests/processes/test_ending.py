@@ -17,7 +17,10 @@ from tests.support.wait import wait_until
 ERROR = re.compile(r"^error: .*", re.MULTILINE)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGTERM, id="SIGTERM"), pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.long)],
+)
 def test_signal_drains_all_processes(start, mongo_database, number):
     uri, name = mongo_database
     service = start("--rate-limit", "600/1m", uri=uri, database=name)
