@@ -263,6 +263,18 @@ async def test_store_64_writers_of_one_player_over_two_stores_lose_nothing(real)
     assert (await stores[0].player("alice")).score == 640
 
 
+async def test_store_1000_concurrent_actions_of_one_player_do_not_starve_others(real):
+    """As a game server may send them. Others come later, and are answered while most of the thousand still wait."""
+    store = real(ROOMY)
+    hot = [asyncio.ensure_future(store.apply(action("hot", 1))) for _ in range(1000)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*(store.apply(action(f"other {n}", 1)) for n in range(30)))
+    assert sum(task.done() for task in hot) < 500
+    receipts = await asyncio.gather(*hot)
+    assert sorted(receipt.score for receipt in receipts) == list(range(1, 1001))
+    assert (await store.player("hot")).score == 1000
+
+
 async def test_store_rate_limit_is_exact_over_two_stores(real):
     stores = [real(), real()]
     results = await asyncio.gather(*(stores[n % 2].apply(action()) for n in range(100)), return_exceptions=True)
