@@ -81,11 +81,18 @@ def impatient(run_service, module_database):
     return run_service("--send-timeout", f"{SECONDS:g}s", "--idle-timeout", "60s", uri=uri, database=name)
 
 
+@contextlib.contextmanager
+def small_connection(service):
+    """A connection with a small receive buffer, and `held` for what the kernel keeps of its responses."""
+    with RawConnection(service.url, receive_buffer=4096) as wire:
+        wire.held = lambda: held(urlsplit(service.url).port, wire.port)
+        wire.port = wire.socket.getsockname()[1]
+        yield wire
+
+
 @pytest.fixture
 def wire(impatient):
-    with RawConnection(impatient.url, receive_buffer=4096) as wire:
-        wire.held = lambda: held(urlsplit(impatient.url).port, wire.port)
-        wire.port = wire.socket.getsockname()[1]
+    with small_connection(impatient) as wire:
         yield wire
 
 
@@ -116,11 +123,21 @@ UNREAD = {
 }
 
 
-@pytest.mark.parametrize("asked", UNREAD.values(), ids=UNREAD)
-def test_client_that_reads_nothing_is_closed(impatient, wire, asked):
-    wire.socket.settimeout(0.5)
-    with contextlib.suppress(TimeoutError, ConnectionError):
-        wire.socket.sendall(asked)
+@pytest.fixture(scope="module")
+def unread(impatient):
+    """A connection for each of UNREAD, which time out side by side."""
+    with contextlib.ExitStack() as stack:
+        wires = {name: stack.enter_context(small_connection(impatient)) for name in UNREAD}
+        for name, wire in wires.items():
+            wire.socket.settimeout(0.5)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                wire.socket.sendall(UNREAD[name])
+        yield wires
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_client_that_reads_nothing_is_closed(impatient, unread, name):
+    wire = unread[name]
     wait_until(lambda: wire.held() is None, 5 + 4 * SECONDS + 5, "nothing of it is kept")  # 5 s: of lingering
     quietly(impatient)
 

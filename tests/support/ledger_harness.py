@@ -71,7 +71,7 @@ class LedgerHarness:
         )
         return await self.store.apply(action)
 
-    async def wait_complete(self, seconds=20):
+    async def wait_complete(self, seconds=60):
         """Wait until the ledger agrees with the players, checked by the recipe of docs/ledger.md."""
         last = []
 
