@@ -248,10 +248,10 @@ def test_every_write_response_has_the_rate_limit_headers(service, form):
 
 
 @pytest.fixture(scope="module")
-def crowd(service):
+def leaders(service):
     """Twelve players far ahead of all others; the best two tie."""
     server = token("game-1", scope="scores:write")
-    users = [f"crowd-{n:02}-{uuid4().hex[:6]}" for n in range(12)]
+    users = [f"leader-{n:02}-{uuid4().hex[:6]}" for n in range(12)]
     for n, user in enumerate(users):
         register(service, user, username=f"Crowd {n} ✨", avatar_url=f"https://x.test/{n}.png")
         body = {"user_id": user, "score_increase": 10**9 - 1000 * max(n, 1)}
@@ -259,22 +259,22 @@ def crowd(service):
     wait_until(lambda: service.get("/api/top-scores").json["top_scores"][-1:] != [], what="a top 10")
     wait_until(
         lambda: [row["user_id"] for row in service.get("/api/top-scores").json["top_scores"]] == users[:10],
-        what="the crowd leads",
+        what="the leaders are on the board",
     )
     return users
 
 
-def test_top_scores_are_the_best_ten_players(service, crowd):
+def test_top_scores_are_the_best_ten_players(service, leaders):
     rows = service.get("/api/top-scores").json["top_scores"]
-    assert rows[0] == {"user_id": crowd[0], "username": "Crowd 0 ✨", "score": 10**9 - 1000}
+    assert rows[0] == {"user_id": leaders[0], "username": "Crowd 0 ✨", "score": 10**9 - 1000}
     assert len(rows) == 10
 
 
-def test_leaderboard_needs_no_token(service, crowd):
+def test_leaderboard_needs_no_token(service, leaders):
     found = service.get("/api/leaderboard").json
     assert set(found) == {"leaderboard", "totalUsers", "lastUpdated"}
     assert found["leaderboard"][2] == {
-        "userId": crowd[2], "username": "Crowd 2 ✨", "avatarUrl": "https://x.test/2.png",
+        "userId": leaders[2], "username": "Crowd 2 ✨", "avatarUrl": "https://x.test/2.png",
         "score": 10**9 - 2000, "rank": 3,
     }  # fmt: skip
     assert [row["rank"] for row in found["leaderboard"]] == [1, 1, *range(3, 11)]
@@ -283,12 +283,12 @@ def test_leaderboard_needs_no_token(service, crowd):
 
 
 @pytest.mark.parametrize("place", [1, 11])
-def test_leaderboard_with_a_token_has_the_players_position(service, crowd, place):
-    found = service.get("/api/leaderboard", token=token(crowd[place])).json
+def test_leaderboard_with_a_token_has_the_players_position(service, leaders, place):
+    found = service.get("/api/leaderboard", token=token(leaders[place])).json
     assert found["userRank"] == {"rank": max(place + 1, 1) if place > 1 else 1, "score": 10**9 - 1000 * place}
 
 
-def test_leaderboard_with_a_token_of_an_unknown_player_has_no_position(service, crowd):
+def test_leaderboard_with_a_token_of_an_unknown_player_has_no_position(service, leaders):
     assert "userRank" not in service.get("/api/leaderboard", token=token(new_user())).json
 
 
@@ -297,24 +297,24 @@ def test_leaderboard_refuses_an_invalid_token(service):
     assert (answer.status, answer.json["error"]) == (401, "invalid_token")
 
 
-def test_player_is_read_by_id(service, crowd):
-    found = service.get(f"/api/v1/players/{crowd[11]}").json
+def test_player_is_read_by_id(service, leaders):
+    found = service.get(f"/api/v1/players/{leaders[11]}").json
     assert TIME.fullmatch(found.pop("updated_at"))
     assert found == {
-        "user_id": crowd[11], "username": "Crowd 11 ✨", "avatar_url": "https://x.test/11.png",
+        "user_id": leaders[11], "username": "Crowd 11 ✨", "avatar_url": "https://x.test/11.png",
         "score": 10**9 - 11000, "rank": 12,
     }  # fmt: skip
 
 
-def test_around_returns_the_neighbours_of_a_player(service, crowd):
-    found = service.get(f"/api/v1/players/{crowd[5]}/around?limit=2").json
-    assert [p["user_id"] for p in found["above"]] == crowd[3:5]
-    assert found["player"]["user_id"] == crowd[5]
-    assert [(p["user_id"], p["rank"]) for p in found["below"]] == [(crowd[6], 7), (crowd[7], 8)]
-    assert service.get(f"/api/v1/players/{crowd[0]}/around").json["above"] == []
+def test_around_returns_the_neighbours_of_a_player(service, leaders):
+    found = service.get(f"/api/v1/players/{leaders[5]}/around?limit=2").json
+    assert [p["user_id"] for p in found["above"]] == leaders[3:5]
+    assert found["player"]["user_id"] == leaders[5]
+    assert [(p["user_id"], p["rank"]) for p in found["below"]] == [(leaders[6], 7), (leaders[7], 8)]
+    assert service.get(f"/api/v1/players/{leaders[0]}/around").json["above"] == []
 
 
-def test_pages_contain_every_player_once(service, crowd):
+def test_pages_contain_every_player_once(service, leaders):
     seen, after = [], ""
     while True:
         page = service.get(f"/api/v1/leaderboard?limit=5{after}").json
@@ -322,7 +322,7 @@ def test_pages_contain_every_player_once(service, crowd):
         if page["next"] is None:
             break
         after = f"&after={page['next']}"
-    assert [p["user_id"] for p in seen[:12]] == crowd
+    assert [p["user_id"] for p in seen[:12]] == leaders
     assert len({p["user_id"] for p in seen}) == len(seen) == page["total"]
     assert [p["rank"] for p in seen] == sorted(p["rank"] for p in seen)
 
@@ -336,7 +336,7 @@ def test_invalid_page_is_refused(service, query):
 
 
 @pytest.mark.parametrize("path", ["/api/top-scores", "/api/leaderboard", "/api/v1/leaderboard", "/"])
-def test_reads_with_a_matching_etag_are_304(service, crowd, path):
+def test_reads_with_a_matching_etag_are_304(service, leaders, path):
     first = service.get(path)
     assert first.headers["Cache-Control"]
     again = service.get(path, headers={"If-None-Match": first.headers["ETag"]})
@@ -345,7 +345,7 @@ def test_reads_with_a_matching_etag_are_304(service, crowd, path):
     assert service.get(path, headers={"If-None-Match": '"other"'}).status == 200
 
 
-def test_head_has_the_headers_of_get_without_body(service, crowd):
+def test_head_has_the_headers_of_get_without_body(service, leaders):
     got, head = service.get("/api/top-scores"), service.call("HEAD", "/api/top-scores")
     assert (head.status, head.body, head.headers["ETag"]) == (200, b"", got.headers["ETag"])
     assert head.headers["Content-Length"] == str(len(got.body))
@@ -436,7 +436,7 @@ def test_refused_credentials_are_in_the_audit_log_without_the_token(service):
     assert "not-a-token" not in "".join(lines)
 
 
-def test_each_submission_is_in_the_audit_log(service):
+def test_submission_is_in_the_audit_log(service):
     user = new_user()
     trace = "0af7651916cd43dd8448eb211c80319c"
     traced = {"X-Request-Id": f"audit-{user}", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}

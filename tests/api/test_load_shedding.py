@@ -144,12 +144,12 @@ def test_pipelined_requests_are_answered_in_order(saturated_service, wire):
 
 
 def test_shed_updates_are_logged_once_a_second_with_their_count(saturated_service, wire):
-    def told():
+    def logged():
         ask(wire)
         return saturated_service.log.count('"event":"shedding"') > before
 
     before = saturated_service.log.count('"event":"shedding"')
-    wait_until(told, what="it is told")
+    wait_until(logged, what="it is logged")
     lines = [json.loads(line) for line in saturated_service.log.splitlines() if '"event":"shedding"' in line]
     assert all(line["refused"] >= 1 and line["level"] == "warning" for line in lines)
     moments = [datetime.fromisoformat(line["ts"]) for line in lines]

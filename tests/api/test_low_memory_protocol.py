@@ -30,7 +30,7 @@ class Echo(WebSocketHandler):
 
     async def on_message(self, message):
         if message == "fail":
-            raise RuntimeError("as told")
+            raise RuntimeError("on purpose")
         await self.write_message(message)
 
 
@@ -71,9 +71,9 @@ async def test_messages_are_exchanged_and_the_close_is_orderly(client):
         for message in ("one", "two", "three"):
             await client.write_message(message)
             assert await client.read_message() == message
-        Echo.opened[0].close(4401, "as told")
+        Echo.opened[0].close(4401, "on purpose")
         assert await client.read_message() is None
-    assert (client.close_code, client.close_reason) == (4401, "as told")
+    assert (client.close_code, client.close_reason) == (4401, "on purpose")
     await all_gone()
 
 
@@ -82,7 +82,7 @@ async def test_failing_handler_closes_the_connection(client, caplog):
         await client.write_message("fail")
         assert await client.read_message() is None
     await all_gone()
-    assert "as told" in caplog.text
+    assert "on purpose" in caplog.text
 
 
 async def test_malformed_close_frame_closes_the_connection_without_an_error(client, caplog):

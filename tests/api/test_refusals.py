@@ -255,8 +255,8 @@ def test_untrusted_proxy_is_logged_once(run_service, module_database):
         client.recv(10)
     (line,) = [json.loads(line) for line in service.log.splitlines() if "proxy_not_trusted" in line]
     assert (line["level"], line["remote"]) == ("warning", "127.0.0.1")
-    for said in ("127.0.0.1", "trusted_proxies", "count as one address", "max_connections_per_address"):
-        assert said in line["message"]
+    for text in ("127.0.0.1", "trusted_proxies", "count as one address", "max_connections_per_address"):
+        assert text in line["message"]
 
 
 def reasons(call):

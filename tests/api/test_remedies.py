@@ -24,14 +24,14 @@ def test_document_is_up_to_date():
     assert remedies.rewritten(DOCUMENT) == DOCUMENT
 
 
-def test_each_error_has_a_remedy():
+def test_error_has_a_remedy():
     assert set(remedies.REMEDIES) == document._codes()
     for cause, remedy in remedies.REMEDIES.values():
         assert re.fullmatch(r"\S.*\.", cause)
         assert re.fullmatch(r"\S.*\.", remedy)
 
 
-def test_each_close_code_of_a_socket_has_a_row():
+def test_close_code_of_a_socket_has_a_row():
     (socket, *_) = document.document()["x-websockets"]
     rows = re.findall(r"(?m)^\| (\d{4}) \| (.*?) \|", DOCUMENT.partition("### Close codes")[2])
     documented = {int(code) for code, _ in rows} - {remedies.ABNORMAL}

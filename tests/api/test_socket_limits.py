@@ -172,8 +172,8 @@ def test_client_that_never_reads_is_closed_and_others_are_served(run_alone):
     users = fill(service, 10)
     for user in users:
         register(service, user, username="💯" * 64)
-    with RawConnection(service.url, receive_buffer=2048) as deaf, opened(service) as watcher:
-        deaf.send(*HANDSHAKE)
+    with RawConnection(service.url, receive_buffer=2048) as stalled, opened(service) as watcher:
+        stalled.send(*HANDSHAKE)
         watcher.read()
         movers = cycle(users)
 
@@ -217,16 +217,16 @@ def test_sigterm_closes_sockets_with_spread_reconnect_delays(run_alone):
             assert wire.read().status == 200
         watchers = [stack.enter_context(opened(service, PATHS[n % 3])) for n in range(30)]
         pool = stack.enter_context(ThreadPoolExecutor(len(watchers)))
-        told = [pool.submit(lambda w=watcher: (w.ended(), time.monotonic())) for watcher in watchers]
+        endings = [pool.submit(lambda w=watcher: (w.ended(), time.monotonic())) for watcher in watchers]
         began = time.monotonic()
         service.signal(signal.SIGTERM)
-        wait_until(lambda: any(each.done() for each in told), what="the first is told")
+        wait_until(lambda: any(each.done() for each in endings), what="the first socket is closed")
         probe.send("GET /readyz HTTP/1.1")
         answer = probe.read()
         assert (answer.status, json.loads(answer.body)["reasons"]) == (503, ["draining"])
         late.send(*HANDSHAKE)
         assert late.read().error == "shutting_down"
-        ends, moments = zip(*[each.result() for each in told], strict=True)
+        ends, moments = zip(*[each.result() for each in endings], strict=True)
         assert set(ends) == {(1001, "going away")}
         assert 0.9 < max(moments) - min(moments) < 2.5
         assert service.wait() == 0

@@ -17,7 +17,7 @@ each_path = pytest.mark.parametrize("path", PATHS)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def crowd(service):
+def full_board(service):
     """A full top 10, so that a newcomer with few points changes nothing on it."""
     return fill(service)
 
@@ -107,12 +107,12 @@ def test_player_in_the_top_10_gets_both_messages(service):
     with opened_as(service, token(user), "query") as socket:
         socket.read()
         add(service, user, 9)
-        told = {}
-        while told.get("leaderboard.update") != score + 9 or "user.scoreUpdate" not in told:
+        messages = {}
+        while messages.get("leaderboard.update") != score + 9 or "user.scoreUpdate" not in messages:
             message = socket.read()  # a message of an earlier change may still arrive
             board = message["type"] == "leaderboard.update"
-            told[message["type"]] = message["data"]["updatedPositions"][0]["score"] if board else message["data"]
-        assert told["user.scoreUpdate"] == {"newScore": score + 9, "leaderboardPosition": 1, "change": 9}
+            messages[message["type"]] = message["data"]["updatedPositions"][0]["score"] if board else message["data"]
+        assert messages["user.scoreUpdate"] == {"newScore": score + 9, "leaderboardPosition": 1, "change": 9}
 
 
 def test_every_socket_of_a_player_gets_the_message(service, twin):

@@ -15,13 +15,13 @@ each_path = pytest.mark.parametrize("path", PATHS)
 
 
 @pytest.fixture(scope="module")
-def crowd(service):
+def full_board(service):
     """A full top 10 and two below, best first; tests put others on top of them."""
     return fill(service)
 
 
 @pytest.fixture(autouse=True)
-def settled(service, crowd):
+def settled(service, full_board):
     """Wait until no message is pending."""
     names = ("user_id", "username", "score")
     wait_until(
@@ -56,7 +56,7 @@ def place(position, row):
 
 
 @each_path
-def test_first_message_is_the_board(service, crowd, path):
+def test_first_message_is_the_board(service, full_board, path):
     began = time.monotonic()
     with opened(service, path) as socket:
         message = socket.read()
@@ -68,7 +68,7 @@ def test_first_message_is_the_board(service, crowd, path):
 
 
 @each_path
-def test_change_of_the_top_10_reaches_every_socket(service, twin, crowd, path):
+def test_change_of_the_top_10_reaches_every_socket(service, twin, full_board, path):
     with opened(service, path) as one, opened(service, path) as two, opened(twin, path) as three:
         sockets = (one, two, three)
         first = [socket.read()["version"] for socket in sockets]
@@ -81,7 +81,7 @@ def test_change_of_the_top_10_reaches_every_socket(service, twin, crowd, path):
 
 
 @each_path
-def test_update_through_another_process_reaches_the_socket(service, twin, crowd, path):
+def test_update_through_another_process_reaches_the_socket(service, twin, full_board, path):
     with opened(service, path) as here, opened(twin, path) as there:
         for writer in (service, twin):
             user, _ = lead(writer)
@@ -89,7 +89,7 @@ def test_update_through_another_process_reaches_the_socket(service, twin, crowd,
                 socket.read_until(lambda message, user=user: best(message) == user)
 
 
-def test_c_sends_only_the_positions_that_changed(service, crowd):
+def test_c_sends_only_the_positions_that_changed(service, full_board):
     with opened(service, "/ws/leaderboard") as socket:
         assert len(socket.read()["data"]["updatedPositions"]) == 10
         rows = standings(service)
@@ -104,7 +104,7 @@ def test_c_sends_only_the_positions_that_changed(service, crowd):
 
 
 @each_path
-def test_versions_grow_and_messages_come_in_order(service, crowd, path):
+def test_versions_grow_and_messages_come_in_order(service, full_board, path):
     with opened(service, path) as socket:
         versions = [socket.read()["version"]]
         user, _ = lead(service)
@@ -125,7 +125,7 @@ def first_score(message):
 
 
 @each_path
-def test_socket_gets_no_message_while_the_top_10_is_unchanged(service, crowd, path):
+def test_socket_gets_no_message_while_the_top_10_is_unchanged(service, full_board, path):
     with opened(service, path) as socket:
         socket.read()
         low = register(service)
@@ -147,7 +147,7 @@ def test_socket_gets_no_message_while_the_top_10_is_unchanged(service, crowd, pa
         assert len(messages) == 1, messages
 
 
-def test_quick_changes_are_combined_and_the_last_message_is_the_final_state(service, twin, crowd):
+def test_quick_changes_are_combined_and_the_last_message_is_the_final_state(service, twin, full_board):
     users = [lead(service)[0] for _ in range(10)]
     with opened(service) as socket, ThreadPoolExecutor(8) as pool:
         socket.read()
@@ -187,7 +187,7 @@ def test_open_sockets_are_counted(service):
     assert "Traceback" not in service.log
 
 
-def test_token_of_an_unknown_player_opens_a_socket(service, crowd):
+def test_token_of_an_unknown_player_opens_a_socket(service, full_board):
     with opened(service, f"/ws/leaderboard?token={token(new_user())}") as socket:
         assert len(socket.read()["data"]["updatedPositions"]) == 10
     assert len(top(service)) == 10

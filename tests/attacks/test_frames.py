@@ -48,11 +48,11 @@ def raw(service, path="/ws/scoreboard", *headers: str, **options):
 
 def rest(wire) -> bytes:
     """All bytes until the connection ends by a close or a reset."""
-    said = b""
+    received = b""
     with contextlib.suppress(ConnectionResetError):
         while piece := wire.socket.recv(65536):
-            said += piece
-    return said
+            received += piece
+    return received
 
 
 BAD_FRAMES = {
@@ -115,7 +115,7 @@ def test_flood_of_meaningless_messages_does_no_harm(attack_env, user):
         assert attack_env.service.memory < before + 16 * 1024
 
 
-def test_endless_fragments_are_cut_off(attack_env):
+def test_endless_fragments_close_the_connection(attack_env):
     """Endless empty fragments hold no memory, and the limit applies."""
     before = attack_env.service.memory
     with opened(attack_env.service) as watcher, raw(attack_env.service) as wire:
@@ -154,7 +154,7 @@ def test_half_open_socket_is_closed(attack_env, strict):
         wait_until(lambda: strict.metric("leaderboard_websocket_connections") == 0, what="it is out")
 
 
-def test_half_handshake_is_cut_off(attack_env, strict):
+def test_half_handshake_times_out(attack_env, strict):
     """A client that never finishes the handshake times out."""
     with RecordedConnection(strict) as wire:
         wire.socket.sendall(b"GET /ws/scoreboard HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n")

@@ -169,10 +169,10 @@ def test_compressed_bodies_are_refused(attack_env, user):
 def test_cross_origin_pages_cannot_read(attack_env):
     """No response is readable for another site, no preflight allows a write, and there are no cookies."""
     for origin in ("https://evil.example", "null", attack_env.service.url.replace("http", "https")):
-        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         for answer in (
-            attack_env.service.get("/api/leaderboard", headers=asked),
-            attack_env.service.call("OPTIONS", "/api/score", headers=asked),
+            attack_env.service.get("/api/leaderboard", headers=preflight),
+            attack_env.service.call("OPTIONS", "/api/score", headers=preflight),
         ):
             assert "Access-Control-Allow-Origin" not in answer.headers
             assert "Access-Control-Allow-Methods" not in answer.headers

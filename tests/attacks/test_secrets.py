@@ -113,7 +113,7 @@ def test_search_for_secrets_finds_a_planted_secret(way):
     """Control for the searches above."""
     recorder, secret = OutputRecorder(), 'p@ss/w"örd-0123456789-abcdef'
     recorder.secrets["a secret"] = secret
-    said = {
+    output = {
         "plain": secret.encode(),
         "quoted": quote(secret, safe="").encode(),
         "json": json.dumps({"uri": secret}).encode(),
@@ -123,7 +123,7 @@ def test_search_for_secrets_finds_a_planted_secret(way):
     }[way]
     assert recorder.leaks() == []
     recorder.record(b"nothing")
-    recorder.record(b"before " + said + b" after")
+    recorder.record(b"before " + output + b" after")
     (leak,) = {text.partition(":")[0] for text in recorder.leaks()}
     assert leak == "a secret"
     assert all(len(form) > 10 for form in forms(secret))

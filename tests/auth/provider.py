@@ -11,13 +11,13 @@ from tornado.web import Application, RequestHandler
 
 
 class Provider:
-    """Serves `body` with `status` and `headers`; lists what was asked; `gate` shut holds the answers back."""
+    """Serves `body` with `status` and `headers`; `requests` lists the paths; a cleared `gate` delays the responses."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.status = 200
         self.headers: dict[str, str] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self._server = HTTPServer(Application([(".*", _Handler, {"provider": self})]))
@@ -40,7 +40,7 @@ class _Handler(RequestHandler):
         self.provider = provider
 
     async def get(self) -> None:
-        self.provider.asked.append(self.request.path)
+        self.provider.requests.append(self.request.path)
         await self.provider.gate.wait()
         self.set_status(self.provider.status)
         for name, value in self.provider.headers.items():

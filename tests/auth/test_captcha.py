@@ -19,24 +19,24 @@ SECRET = "0x-the-secret-of-the-site"
 class SiteVerify(RequestHandler):
     """A valid token is valid once, as with the real services."""
 
-    asked: list
+    requests: list
     used: set
-    mood: dict
+    behaviour: dict
 
     async def post(self):
         form = {name: values[0].decode() for name, values in self.request.body_arguments.items()}
-        self.application.asked.append(form)
-        mood = self.application.mood
-        if mood == "slow" or form.get("response", "").startswith("slow"):
+        self.application.requests.append(form)
+        behaviour = self.application.behaviour
+        if behaviour == "slow" or form.get("response", "").startswith("slow"):
             await asyncio.Event().wait()
-        if mood == "broken":
+        if behaviour == "broken":
             self.set_status(500)
             self.finish("oops")
             return
-        if mood == "rubbish":
+        if behaviour == "rubbish":
             self.finish("<html>")
             return
-        if mood == "elsewhere":
+        if behaviour == "elsewhere":
             self.redirect("https://evil.test/")
             return
         if form.get("secret") != SECRET:
@@ -51,7 +51,7 @@ class SiteVerify(RequestHandler):
 @pytest.fixture
 async def site():
     application = Application([("/siteverify", SiteVerify)])
-    application.asked, application.used, application.mood = [], set(), "good"
+    application.requests, application.used, application.behaviour = [], set(), "good"
     socket, port = bind_unused_port()
     server = HTTPServer(application)
     server.add_sockets([socket])
@@ -74,13 +74,13 @@ def submission(token="good-1", action_id="a-1", points=1, player="ann"):
 
 async def test_solved_captcha_is_accepted(site, captcha):
     await captcha.check(submission())
-    assert site.asked == [{"secret": SECRET, "response": "good-1", "remoteip": "203.0.113.7"}]
+    assert site.requests == [{"secret": SECRET, "response": "good-1", "remoteip": "203.0.113.7"}]
 
 
 async def test_captcha_is_valid_again_for_the_same_submission_only(site, captcha):
     await captcha.check(submission())
     await captcha.check(submission())
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
     for other in (submission(action_id="a-2"), submission(points=2), submission(action_id=None)):
         with pytest.raises(InvalidCaptcha):
             await captcha.check(other)
@@ -104,10 +104,10 @@ async def test_invalid_captcha_is_refused(captcha, token):
         await captcha.check(submission(token))
 
 
-@pytest.mark.parametrize("mood", ["slow", "broken", "rubbish", "elsewhere"])
+@pytest.mark.parametrize("behaviour", ["slow", "broken", "rubbish", "elsewhere"])
 @pytest.mark.parametrize("captcha", [{"timeout": 0.3}], indirect=True, ids=["short timeout"])
-async def test_captcha_check_that_fails_is_captcha_unavailable(site, captcha, mood):
-    site.mood = mood
+async def test_captcha_check_that_fails_is_captcha_unavailable(site, captcha, behaviour):
+    site.behaviour = behaviour
     with pytest.raises(CaptchaUnavailable):
         await captcha.check(submission())
 
@@ -118,11 +118,11 @@ async def hanging_checks(site, captcha):
     tasks = []
 
     async def begin(count, player=None):
-        before = len(site.asked)
+        before = len(site.requests)
         for n in range(count):
             slow = submission(f"slow-{player}-{n}", player=player or f"p{n}")
             tasks.append(asyncio.ensure_future(captcha.check(slow)))
-        await eventually(lambda: len(site.asked) == before + count)
+        await eventually(lambda: len(site.requests) == before + count)
 
     yield begin
     for task in tasks:
@@ -151,7 +151,7 @@ async def test_captcha_check_beyond_capacity_is_refused_at_once(site, captcha, h
     with pytest.raises(CaptchaUnavailable) as caught:
         await captcha.check(submission())
     assert caught.value.retry_after
-    assert len(site.asked) == 12
+    assert len(site.requests) == 12
 
 
 async def test_captcha_capacity_is_released_after_every_outcome(site, captcha):

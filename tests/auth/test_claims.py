@@ -50,7 +50,7 @@ def test_user_claim_may_be_any_claim_or_pointer(user, found):
         ("UID", {"uid": "00u1"}),
     ],
 )
-def test_user_claim_without_a_user_id_is_refused_whatever_sub_says(user, found):
+def test_user_claim_without_a_user_id_is_refused_for_any_sub(user, found):
     with pytest.raises(InvalidToken) as refusal:
         caller(forge(KEY, claims(**found)), user=user)
     assert (refusal.value.reason, user in refusal.value.text) == ("user_id", True)

@@ -23,7 +23,7 @@ FIRST, SECOND, THIRD, STRANGER = (
     signing("RS256", "third", 1),
     signing("ES256", "stranger", 9),
 )
-HURRIED = (
+FAST_REFRESH = (
     "import sys; from tornado_app.auth import remote; remote.UNKNOWN_KID_INTERVAL = 1.0; "
     "from tornado_app.cli.main import main; sys.exit(main())"
 )
@@ -43,8 +43,8 @@ def run(provider, mongo_database, tmp_path) -> Iterator:
     uri, database = mongo_database
     running: list[RunningService] = []
 
-    def start(*, hurried: bool) -> RunningService:
-        program = ("-c", HURRIED) if hurried else ("-m", "tornado_app")
+    def start(*, fast_refresh: bool) -> RunningService:
+        program = ("-c", FAST_REFRESH) if fast_refresh else ("-m", "tornado_app")
         env = {"LEADERBOARD_JWT_KEY": None}
         service = RunningService(
             "--jwt-jwks-url", provider.url, uri=uri, database=database, env=env, program=program
@@ -73,7 +73,7 @@ def accepted(service: RunningService, key) -> None:
 
 
 def test_rotated_keys_are_accepted_without_a_restart(provider, run):
-    service = run(hurried=True)
+    service = run(fast_refresh=True)
     assert status(service, FIRST) == 200
     assert status(service, SECOND) == 401
     provider.body = jwks(FIRST, SECOND)
@@ -89,14 +89,14 @@ def test_rotated_keys_are_accepted_without_a_restart(provider, run):
 
 @pytest.mark.long
 def test_read_accepts_the_first_token_of_a_new_key(provider, run):
-    service = run(hurried=True)
+    service = run(fast_refresh=True)
     provider.body = jwks(SECOND)
     wait_until(lambda: service.get("/api/leaderboard", token=token(SECOND)).status == 200, what="the read")
 
 
 @pytest.mark.parametrize("way", ["url", "message"])
 def test_socket_accepts_the_first_token_of_a_new_key(provider, run, way: str):
-    service = run(hurried=True)
+    service = run(fast_refresh=True)
     provider.body = jwks(SECOND)
 
     def told_of_own_score() -> bool:
@@ -123,11 +123,11 @@ def refused(client: ClientConnection) -> bool:
 
 @pytest.mark.long
 def test_client_that_disconnects_during_a_key_fetch_is_removed(provider, run):
-    service = run(hurried=True)
+    service = run(fast_refresh=True)
     fetches = service.metric("leaderboard_jwks_refreshes_total")
     provider.body = jwks(SECOND)
     provider.gate.clear()
-    asked = provider.asked
+    before = provider.requests
 
     def left_while_it_is_asked() -> bool:
         with connect(f"{service.ws_url}/ws/leaderboard?token={token(SECOND)}", close_timeout=0.1) as client:
@@ -135,7 +135,7 @@ def test_client_that_disconnects_during_a_key_fetch_is_removed(provider, run):
                 client.recv(0.3)
             with contextlib.suppress(OSError):  # the service has closed it
                 client.socket.shutdown(socket.SHUT_RDWR)  # gone without a word
-        return provider.asked > asked
+        return provider.requests > before
 
     wait_until(left_while_it_is_asked, what="a socket that waits for a key")
     provider.gate.set()
@@ -147,7 +147,7 @@ def test_client_that_disconnects_during_a_key_fetch_is_removed(provider, run):
 @pytest.mark.long
 @pytest.mark.parametrize("trouble", ["down", "error", "rubbish", "no keys"])
 def test_previous_keys_are_used_when_the_provider_fails(provider, run, trouble: str):
-    service = run(hurried=True)
+    service = run(fast_refresh=True)
     assert status(service, FIRST) == 200
     match trouble:
         case "down":
@@ -163,7 +163,7 @@ def test_previous_keys_are_used_when_the_provider_fails(provider, run, trouble: 
     assert status(service, FIRST) == 200
     assert service.get("/readyz").status == 200
     assert service.metric("leaderboard_jwks_age_seconds") > 0
-    assert service.log.count("keeping the previous keys") == 1, "told once, not with each try"
+    assert service.log.count("keeping the previous keys") == 1, "logged once, not for each attempt"
     if trouble == "down":
         provider.up()
     provider.status, provider.body = 200, jwks(SECOND)
@@ -173,7 +173,7 @@ def test_previous_keys_are_used_when_the_provider_fails(provider, run, trouble: 
 @pytest.mark.long
 def test_unreachable_provider_at_start_refuses_only_tokens(provider, run):
     provider.down()
-    service = run(hurried=True)
+    service = run(fast_refresh=True)
     assert service.get("/api/top-scores").status == 200
     assert service.get("/readyz").status == 200
     assert status(service, FIRST) == 401
@@ -186,8 +186,8 @@ def test_unreachable_provider_at_start_refuses_only_tokens(provider, run):
 
 @pytest.mark.long
 def test_flood_of_unknown_keys_causes_no_fetch(provider, run):
-    service = run(hurried=False)
-    assert provider.asked == 1
+    service = run(fast_refresh=False)
+    assert provider.requests == 1
     assert {status(service, STRANGER, f"kid-{number}") for number in range(200)} == {401}
-    assert provider.asked == 1, "the minute since the start is not over"
+    assert provider.requests == 1, "the minute since the start is not over"
     assert status(service, FIRST) == 200

@@ -58,13 +58,13 @@ def test_key_file_rotation_takes_effect_without_a_restart(secret, source, clock)
 
 
 def test_key_file_is_checked_at_most_once_a_second(secret, source, clock, monkeypatch):
-    looks = []
+    checks = []
     look = type(secret).stat
-    monkeypatch.setattr(type(secret), "stat", lambda path: looks.append(path) or look(path))
+    monkeypatch.setattr(type(secret), "stat", lambda path: checks.append(path) or look(path))
     for _ in range(1000):
         source.current()
         clock.now += 0.0105
-    assert len(looks) == 10
+    assert len(checks) == 10
 
 
 def test_key_file_with_the_same_content_keeps_the_key_set(secret, source, clock):
@@ -85,7 +85,7 @@ def test_key_file_with_an_invalid_key_keeps_the_previous_one(secret, source, clo
         clock.now += 1
         assert source.current() is before
     warnings = [record for record in caplog.records if record.name == "leaderboard.auth"]
-    assert [record.levelno for record in warnings] == [logging.WARNING], "it is said once, not each second"
+    assert [record.levelno for record in warnings] == [logging.WARNING], "logged once, not each second"
     assert reason in caplog.text
     assert OLD not in caplog.text
     secret.write_text(NEW)

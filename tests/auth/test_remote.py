@@ -125,7 +125,7 @@ async def test_jwks_is_fetched_once_and_not_per_token(provider, remote, token_ve
     await remote.start()
     for _ in range(100):
         assert (await token_verifier.verify(token(OLD))).user_id == "ann"
-    assert provider.asked == ["/jwks"]
+    assert provider.requests == ["/jwks"]
     assert outcomes == {"changed": 1}
 
 
@@ -143,18 +143,18 @@ async def test_jwks_is_fetched_at_the_first_token_of_a_new_key(provider, remote,
 
 async def test_jwks_is_fetched_once_a_minute_under_a_flood_of_unknown_keys(provider, remote, token_verifier, clock):
     await remote.start()
-    provider.asked.clear()
+    provider.requests.clear()
     for second in range(0, 301, 3):
         clock.now = float(second)
         for n in range(20):
             with pytest.raises(InvalidToken):
                 await token_verifier.verify(token(NEW, f"kid-{second}-{n}"))
-    assert len(provider.asked) == 5
+    assert len(provider.requests) == 5
 
 
 async def test_concurrent_unknown_keys_share_one_fetch(provider, remote, token_verifier, clock):
     await remote.start()
-    provider.asked.clear()
+    provider.requests.clear()
     provider.gate.clear()
     clock.now = 60
     flood = [asyncio.create_task(token_verifier.verify(token(NEW, f"kid-{n}"))) for n in range(MAX_WAITING + 50)]
@@ -162,7 +162,7 @@ async def test_concurrent_unknown_keys_share_one_fetch(provider, remote, token_v
     provider.gate.set()
     results = await asyncio.gather(*flood, return_exceptions=True)
     assert {type(result).__name__ for result in results} == {"UnknownTokenKey"}
-    assert len(provider.asked) == 1
+    assert len(provider.requests) == 1
 
 
 async def test_valid_token_does_not_wait_for_a_slow_provider(provider, remote, token_verifier, clock):
@@ -170,7 +170,7 @@ async def test_valid_token_does_not_wait_for_a_slow_provider(provider, remote, t
     provider.gate.clear()
     clock.now = 60
     stranger = asyncio.create_task(token_verifier.verify(token(NEW)))
-    await until(lambda: len(provider.asked) == 2)
+    await until(lambda: len(provider.requests) == 2)
     start = time.perf_counter()
     assert (await token_verifier.verify(token(OLD))).user_id == "ann"
     assert not stranger.done()
@@ -185,7 +185,7 @@ async def test_cancelled_request_does_not_end_the_fetch_of_others(provider, remo
     provider.gate.clear()
     clock.now = 60
     first, second = (asyncio.create_task(token_verifier.verify(token(NEW))) for _ in range(2))
-    await until(lambda: len(provider.asked) == 2)
+    await until(lambda: len(provider.requests) == 2)
     first.cancel()
     provider.gate.set()
     assert (await second).user_id == "ann"
@@ -215,10 +215,10 @@ async def test_previous_jwks_is_kept_when_the_provider_fails(name, provider, rem
     for _ in range(3):
         await remote.refresh()
     assert (await token_verifier.verify(token(OLD))).user_id == "ann"
-    assert set(provider.asked) == {"/jwks"}
+    assert set(provider.requests) == {"/jwks"}
     assert outcomes == {"changed": 1, "failed": 3}
     warnings = [r.getMessage() for r in caplog.records if r.name == "leaderboard.auth" and r.levelno == logging.WARNING]
-    assert len(warnings) == 1, "it is said once, not for each fetch"
+    assert len(warnings) == 1, "logged once, not for each fetch"
     assert sentence in warnings[0]
     assert "keeping the previous keys" in warnings[0]
     provider.status, provider.headers, provider.body = (200, {}, jwks(OLD))
@@ -315,7 +315,7 @@ async def test_provider_that_starts_late_is_fetched_without_a_request(provider):
     remote = RemoteKeys(provider.url, timeout=0.5, schedule=RefreshSchedule(first_retry=0.02))
     await remote.start()
     assert remote.age is None
-    await until(lambda: len(provider.asked) >= 3)
+    await until(lambda: len(provider.requests) >= 3)
     provider.status = 200
     await until(lambda: kids(remote) == ["old"])
     assert remote.age < 5
@@ -336,7 +336,7 @@ async def test_close_during_a_fetch_ends(provider, remote, token_verifier, clock
     provider.gate.clear()
     clock.now = 60
     waiting = asyncio.create_task(token_verifier.verify(token(NEW)))
-    await until(lambda: len(provider.asked) == 2)
+    await until(lambda: len(provider.requests) == 2)
     await remote.aclose()
     with pytest.raises(InvalidToken):
         await waiting

@@ -187,7 +187,7 @@ def test_key_on_the_command_line_is_refused_and_not_printed(capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help(capsys, command: str):
+def test_command_has_help(capsys, command: str):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
     assert caught.value.code == 0

@@ -70,8 +70,8 @@ class Machine:
 
     def build(self, *kits: str, **environment: str) -> tuple[int, str]:
         with self.spawn(*kits, **environment) as process:
-            _, said = process.communicate(timeout=60)
-        return process.returncode, said
+            _, output = process.communicate(timeout=60)
+        return process.returncode, output
 
     def built(self, kit: str = "cluster") -> dict[str, str]:
         found = self.caches.glob(f"leaderboard/{kit}/*/*")
@@ -90,9 +90,9 @@ def machine(tmp_path):
 
 
 def test_build_builds_all_programs_once_and_prints_them(machine):
-    code, said = machine.build()
-    assert code == 0, said
-    assert f"Building kube-apiserver for the test cluster (2 of {len(CLUSTER | CRDS)}, once)" in said
+    code, output = machine.build()
+    assert code == 0, output
+    assert f"Building kube-apiserver for the test cluster (2 of {len(CLUSTER | CRDS)}, once)" in output
     assert (set(machine.built()), set(machine.built("gateway"))) == (set(CLUSTER | CRDS), set(GATEWAY))
     assert machine.build() == (0, "")
     assert machine.compiled() == len(CLUSTER)
@@ -101,9 +101,9 @@ def test_build_builds_all_programs_once_and_prints_them(machine):
 def test_build_of_the_node_programs_is_optional(machine):
     assert machine.build()[0] == 0
     assert machine.built("node") == {}
-    code, said = machine.build("node")
-    assert code == 0, said
-    assert said.startswith(f"Building kubelet for the test node (1 of {len(NODE)}, once)")
+    code, output = machine.build("node")
+    assert code == 0, output
+    assert output.startswith(f"Building kubelet for the test node (1 of {len(NODE)}, once)")
     assert (set(machine.built()), set(machine.built("node"))) == (set(CLUSTER | CRDS), set(NODE))
 
 
@@ -113,8 +113,8 @@ def test_interrupted_build_leaves_no_partial_program_and_continues(machine):
         wait_until(lambda: machine.compiled() == 2, what="the second program")
         os.killpg(process.pid, signal.SIGKILL)
     assert machine.built() == {"etcd": "whole"}
-    code, said = machine.build()
-    assert code == 0, said
+    code, output = machine.build()
+    assert code == 0, output
     assert set(machine.built()) == set(CLUSTER | CRDS)
     assert (machine.built()["kube-apiserver"], machine.leftovers()) == ("whole", [])
     assert machine.compiled() == len(CLUSTER) + 1
@@ -129,9 +129,9 @@ def test_concurrent_builds_build_each_program_once(machine):
 
 
 def test_failed_build_prints_the_compiler_error(machine):
-    code, said = machine.build(BROKEN="kube-scheduler")
+    code, output = machine.build(BROKEN="kube-scheduler")
     assert code == 1
-    assert "cannot find package" in said
+    assert "cannot find package" in output
     assert "kube-scheduler" not in machine.built()
 
 
@@ -147,15 +147,15 @@ def test_build_skips_programs_of_kubebuilder(machine, tmp_path):
 
 @pytest.mark.parametrize("version", ["go1.25.9", "go1.9", "nothing"])
 def test_build_treats_an_old_go_as_missing(machine, version):
-    code, said = machine.build(VERSION=version)
+    code, output = machine.build(VERSION=version)
     assert (code, machine.built()) == (0, {})
-    assert "Go 1.26 or newer is not installed" in said
+    assert "Go 1.26 or newer is not installed" in output
 
 
-def test_without_go_is_skipped_with_what_to_install(machine):
+def test_build_without_go_names_what_to_install(machine):
     (machine.bin / "go").unlink()
     machine.environment["PATH"] = str(machine.bin)
     assert "Go 1.26 or newer is not installed" in machine.build()[1]
-    asked = "from tests.cluster.build import find; find('etcd')"
-    done = subprocess.run([sys.executable, "-c", asked], env=machine.environment, capture_output=True, text=True)
+    code = "from tests.cluster.build import find; find('etcd')"
+    done = subprocess.run([sys.executable, "-c", code], env=machine.environment, capture_output=True, text=True)
     assert "`make cluster` builds what the test cluster needs" in done.stderr

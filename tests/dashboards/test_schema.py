@@ -86,7 +86,7 @@ def test_schema_check_finds_a_wrong_dashboard(compile_: Compile) -> None:
     panels(own_word)[0]["options"]["colorMode"] = "all"
     panels(own_member)[0]["options"]["colourMode"] = "none"
     found = compile_(_program(type_=type_, member=member, word=word, own_word=own_word, own_member=own_member))
-    told = [line for line in found if re.match(r"check\.ts", line)]
-    assert len(told) == 5, found
+    errors = [line for line in found if re.match(r"check\.ts", line)]
+    assert len(errors) == 5, found
     for wrong in ("Type 'string' is not assignable to type 'number'", "descripton", "relative", "all", "colourMode"):
         assert wrong in "\n".join(found)

@@ -163,7 +163,7 @@ def proxy(loop, echo):
 @pytest.fixture
 def wire(proxy):
     with dial(proxy) as wire:
-        assert asked(wire) == b"hello"
+        assert exchange(wire) == b"hello"
         yield wire
 
 
@@ -171,7 +171,7 @@ def dial(proxy):
     return socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
 
 
-def asked(wire, seconds=10.0):
+def exchange(wire, seconds=10.0):
     """What comes back for a greeting; None where nothing does in time."""
     wire.settimeout(seconds)
     try:
@@ -185,18 +185,18 @@ def asked(wire, seconds=10.0):
 
 def test_proxy_cut_closes_connections(proxy, wire):
     proxy.cut()
-    assert asked(wire) == b""
+    assert exchange(wire) == b""
     with dial(proxy) as other:
-        assert asked(other) == b""
+        assert exchange(other) == b""
     proxy.heal()
     with dial(proxy) as other:
-        assert asked(other) == b"hello"
+        assert exchange(other) == b"hello"
 
 
 def test_proxy_thaw_delivers_the_frozen_bytes(proxy, wire, echo):
     echo.heard = b""
     proxy.freeze()
-    assert asked(wire, 0.3) is None
+    assert exchange(wire, 0.3) is None
     assert echo.heard == b""
     proxy.heal()
     assert wire.recv(100) == b"hello"
@@ -205,21 +205,21 @@ def test_proxy_thaw_delivers_the_frozen_bytes(proxy, wire, echo):
 def test_proxy_drops_responses_only(proxy, wire, echo):
     echo.heard = b""
     proxy.freeze(answers_only=True)
-    assert asked(wire, 0.3) is None
+    assert exchange(wire, 0.3) is None
     wait_until(lambda: echo.heard == b"hello")
 
 
 def test_proxy_keeps_an_abandoned_connection_dead_and_passes_new_ones(proxy, wire):
     proxy.forsake()
-    assert asked(wire, 0.3) is None
+    assert exchange(wire, 0.3) is None
     with dial(proxy) as other:
-        assert asked(other) == b"hello"
+        assert exchange(other) == b"hello"
 
 
 def test_proxy_delays_and_limits_bandwidth(proxy, wire):
     proxy.slow(delay=0.2)
     began = time.monotonic()
-    assert asked(wire) == b"hello"
+    assert exchange(wire) == b"hello"
     assert time.monotonic() - began > 0.4
     proxy.slow(rate=1000)
     sending = threading.Thread(target=wire.sendall, args=(bytes(500),))

@@ -19,12 +19,12 @@ def small(monkeypatch):
 
 def test_short_soak_passes(small, capsys, tmp_path):
     assert soak.main("1s") == 0
-    printed, told = capsys.readouterr()
+    printed, messages = capsys.readouterr()
     (row,) = csv.DictReader(printed.splitlines())
     assert float(row["updates_per_s"]) > 0
     assert (float(row["sockets"]), float(row["refused"])) == (20, 0)
-    assert "none lost, none doubled" in told
-    assert "0 differences" in told
+    assert "none lost, none doubled" in messages
+    assert "0 differences" in messages
     source = tmp_path / "soak.csv"
     source.write_text(printed)
     graphs.main(str(source), str(tmp_path / "soak.svg"))

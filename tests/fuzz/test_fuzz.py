@@ -28,6 +28,6 @@ def test_fuzzing_finds_nothing(target, tmp_path):
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, timeout=100 + 2 * int(SECONDS), check=False
     )
-    told = done.stderr.decode(errors="replace")
-    assert done.returncode == 0, told[-4000:]
-    assert "Done" in told
+    output = done.stderr.decode(errors="replace")
+    assert done.returncode == 0, output[-4000:]
+    assert "Done" in output

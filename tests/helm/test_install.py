@@ -134,8 +134,8 @@ def test_chart_with_named_namespaces_needs_no_other_rights(release):
     assert not release.cluster.objects("clusterroles", selector="app.kubernetes.io/part-of=leaderboard")
     account = f"--as=system:serviceaccount:{release.namespace}:{OPERATOR}"
     for namespace, answer in ((release.namespace, "yes"), ("default", "no")):
-        asked = ("auth", "can-i", "patch", "deployments", "--namespace", namespace, account)
-        assert release.cluster.kubectl(*asked, check=False).stdout.strip() == answer
+        query = ("auth", "can-i", "patch", "deployments", "--namespace", namespace, account)
+        assert release.cluster.kubectl(*query, check=False).stdout.strip() == answer
 
 
 def test_chart_second_release_does_not_own_the_crd(release):

@@ -96,8 +96,8 @@ def test_operator_has_its_namespaces_and_image():
     (everywhere,), (named,) = (of_kind(rendered(values), "Deployment") for values in ({}, VALUES["namespaced"]))
     (container,) = everywhere["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"leaderboard-operator:{__version__}"
-    told = {"--all-namespaces", f"--app-image=leaderboard-app:{__version__}", "--log-level=info"}
-    assert told <= set(container["args"])
+    expected = {"--all-namespaces", f"--app-image=leaderboard-app:{__version__}", "--log-level=info"}
+    assert expected <= set(container["args"])
     (container,) = named["spec"]["template"]["spec"]["containers"]
     assert [arg for arg in container["args"] if "namespace" in arg] == ["--namespace=games", "--namespace=shop"]
 
@@ -187,7 +187,7 @@ def test_long_release_name_gives_valid_object_names():
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "error"),
     [
         ({"operator": {"replicas": "2"}}, "/operator/replicas"),
         ({"operator": {"replicas": -1}}, "/operator/replicas"),
@@ -217,8 +217,8 @@ def test_long_release_name_gives_valid_object_names():
         ({"devMongoDB": {"enabled": True}}, "devMongoDB"),
     ],
 )
-def test_invalid_value_is_refused_by_its_name(values, said):
-    with pytest.raises(AssertionError, match=re.escape(said)):
+def test_invalid_value_is_refused_by_its_name(values, error):
+    with pytest.raises(AssertionError, match=re.escape(error)):
         rendered(values)
 
 

@@ -57,13 +57,13 @@ async def test_track_again_restarts_the_timeout():
 
 
 async def test_untracked_connection_is_not_closed():
-    idle, asked, other = IdleTimeouts(MOST), Stream(), Stream()
-    idle.track(asked)
-    idle.untrack(asked)
-    idle.untrack(asked)
+    idle, untracked, other = IdleTimeouts(MOST), Stream(), Stream()
+    idle.track(untracked)
+    idle.untrack(untracked)
+    idle.untrack(untracked)
     idle.track(other)
     await eventually(lambda: other.closed_at is not None, PATIENCE)
-    assert asked.closed_at is None
+    assert untracked.closed_at is None
 
 
 async def test_close_stops_all_timeouts():
@@ -76,7 +76,7 @@ async def test_close_stops_all_timeouts():
 
 
 @pytest.fixture(scope="module")
-def impatient(run_service, module_database):
+def short_timeout_service(run_service, module_database):
     uri, name = module_database
     return run_service("--send-timeout", f"{SECONDS:g}s", "--idle-timeout", "60s", uri=uri, database=name)
 
@@ -91,8 +91,8 @@ def small_connection(service):
 
 
 @pytest.fixture
-def wire(impatient):
-    with small_connection(impatient) as wire:
+def wire(short_timeout_service):
+    with small_connection(short_timeout_service) as wire:
         yield wire
 
 
@@ -124,10 +124,10 @@ UNREAD = {
 
 
 @pytest.fixture(scope="module")
-def unread(impatient):
+def unread(short_timeout_service):
     """A connection for each of UNREAD, which time out side by side."""
     with contextlib.ExitStack() as stack:
-        wires = {name: stack.enter_context(small_connection(impatient)) for name in UNREAD}
+        wires = {name: stack.enter_context(small_connection(short_timeout_service)) for name in UNREAD}
         for name, wire in wires.items():
             wire.socket.settimeout(0.5)
             with contextlib.suppress(TimeoutError, ConnectionError):
@@ -136,29 +136,29 @@ def unread(impatient):
 
 
 @pytest.mark.parametrize("name", UNREAD)
-def test_client_that_reads_nothing_is_closed(impatient, unread, name):
+def test_client_that_reads_nothing_is_closed(short_timeout_service, unread, name):
     wire = unread[name]
     wait_until(lambda: wire.held() is None, 5 + 4 * SECONDS + 5, "nothing of it is kept")  # 5 s: of lingering
-    quietly(impatient)
+    quietly(short_timeout_service)
 
 
-def test_closed_client_is_one_log_line(impatient, wire):
-    before = impatient.log.count('"cut_off"')
+def test_closed_client_is_one_log_line(short_timeout_service, wire):
+    before = short_timeout_service.log.count('"cut_off"')
     wire.socket.sendall(get("/openapi.json") * 10)
-    wait_until(lambda: impatient.log.count('"cut_off"') > before, 4 * SECONDS + 5, "the line")
-    *_, line = (json.loads(line) for line in impatient.log.splitlines() if '"cut_off"' in line)
+    wait_until(lambda: short_timeout_service.log.count('"cut_off"') > before, 4 * SECONDS + 5, "the line")
+    *_, line = (json.loads(line) for line in short_timeout_service.log.splitlines() if '"cut_off"' in line)
     assert (line["level"], line["logger"], line["reason"]) == ("info", "leaderboard.http", "send_timeout")
     assert line["remote"] == "127.0.0.1"
 
 
-def test_client_that_disconnects_during_a_send_is_removed(impatient, wire):
+def test_client_that_disconnects_during_a_send_is_removed(short_timeout_service, wire):
     wire.socket.sendall(get("/openapi.json") * 10)
     wire.socket.shutdown(1)
     wait_until(lambda: wire.held() is None, 4 * SECONDS + 5, "nothing of it is kept")
 
 
 @pytest.mark.parametrize("before", [b"", FALLBACK], ids=["fast path", "Tornado"])
-def test_slow_reader_gets_the_whole_response(impatient, wire, before):
+def test_slow_reader_gets_the_whole_response(short_timeout_service, wire, before):
     """Its window is small and mostly shut, and it takes several times the timeout."""
     count = 6
     wire.socket.sendall((before + get("/openapi.json")) * count)
@@ -172,14 +172,14 @@ def test_slow_reader_gets_the_whole_response(impatient, wire, before):
     assert time.monotonic() - began > 2 * SECONDS
 
 
-def test_reader_that_pauses_within_the_timeout_is_not_closed(impatient, wire):
+def test_reader_that_pauses_within_the_timeout_is_not_closed(short_timeout_service, wire):
     for _ in range(4):
         wire.socket.sendall(get("/docs"))
         time.sleep(SECONDS * 0.7)
         assert wire.read().status == 200
 
 
-def test_idle_connection_without_pending_bytes_stays_open(impatient, wire):
+def test_idle_connection_without_pending_bytes_stays_open(short_timeout_service, wire):
     wire.socket.sendall(get("/healthz"))
     assert wire.read().status == 200
     time.sleep(3 * SECONDS)
@@ -187,14 +187,14 @@ def test_idle_connection_without_pending_bytes_stays_open(impatient, wire):
     assert wire.read().status == 200
 
 
-def test_last_response_of_a_closed_connection_can_be_read_slowly(impatient, wire):
+def test_last_response_of_a_closed_connection_can_be_read_slowly(short_timeout_service, wire):
     wire.socket.sendall(get("/openapi.json", "Connection: close"))
     time.sleep(SECONDS * 0.7)
     assert wire.read().status == 200
     assert wire.ended()
 
 
-def test_kernel_memory_of_a_connection_is_bounded(impatient, wire):
+def test_kernel_memory_of_a_connection_is_bounded(short_timeout_service, wire):
     """Not megabytes, as the kernel would take by itself."""
     wire.socket.settimeout(0.3)
     with contextlib.suppress(TimeoutError, ConnectionError):

@@ -97,11 +97,11 @@ def player(service):
     wait_until(lambda: service.get("/api/top-scores").json["top_scores"], what="the board shows it")
 
 
-@pytest.mark.parametrize("asked", REQUESTS.values(), ids=REQUESTS)
-def test_response_is_the_same_on_both_paths(service, wire, asked):
-    wire.socket.sendall(asked)
+@pytest.mark.parametrize("request_bytes", REQUESTS.values(), ids=REQUESTS)
+def test_response_is_the_same_on_both_paths(service, wire, request_bytes):
+    wire.socket.sendall(request_bytes)
     served = wire.read()
-    wire.socket.sendall(FALLBACK + asked)
+    wire.socket.sendall(FALLBACK + request_bytes)
     assert timeless(wire.read()) == timeless(served)
     quietly(service)
 
@@ -114,8 +114,8 @@ def timeless(answer):
 
 def test_conditional_request_gets_304_on_both_paths(wire):
     wire.socket.sendall(request("GET /api/top-scores"))
-    asked = request("GET /api/top-scores", f"If-None-Match: {wire.read().headers['etag']}")
-    wire.socket.sendall(asked + FALLBACK + asked)
+    request_bytes = request("GET /api/top-scores", f"If-None-Match: {wire.read().headers['etag']}")
+    wire.socket.sendall(request_bytes + FALLBACK + request_bytes)
     answers = [wire.read() for _ in range(2)]
     assert answers[0] == answers[1]
     assert answers[0].status == 304
@@ -126,10 +126,10 @@ def test_update_and_its_replay_are_the_same_on_both_paths(service, wire):
     user = f"u-{uuid4().hex[:8]}"
     for first, second in ((b"", FALLBACK), (FALLBACK, b"")):
         headers = (f"Authorization: Bearer {token(user)}", JSON, f"Idempotency-Key: {uuid4().hex}")
-        asked = request("POST /api/score", *headers, body=b'{"score": 5}')
-        wire.socket.sendall(first + asked)
+        request_bytes = request("POST /api/score", *headers, body=b'{"score": 5}')
+        wire.socket.sendall(first + request_bytes)
         answer = wire.read()
-        wire.socket.sendall(second + asked)
+        wire.socket.sendall(second + request_bytes)
         again = wire.read()
         assert again.headers["idempotent-replay"] == "true"
         assert json.loads(again.body) == json.loads(answer.body)
@@ -138,11 +138,11 @@ def test_update_and_its_replay_are_the_same_on_both_paths(service, wire):
 
 def test_simple_requests_bypass_tornado(wire):
     """Tornado writes header names in its own case, which identifies the path."""
-    told = []
+    by_tornado = []
     for before in (b"", FALLBACK):
         wire.socket.sendall(before + update(body=b"{"))
-        told.append(b"RateLimit-Policy: " in wire.socket.recv(4096))
-    assert told == [True, False]
+        by_tornado.append(b"RateLimit-Policy: " in wire.socket.recv(4096))
+    assert by_tornado == [True, False]
 
 
 @pytest.mark.parametrize("before", [b"", FALLBACK])
@@ -168,12 +168,12 @@ def test_pipelined_requests_beyond_the_buffer_stay_in_the_kernel(service, wire):
 
 def test_update_of_a_disconnected_client_is_applied(service):
     user = f"u-{uuid4().hex[:8]}"
-    asked = request("POST /api/score", f"Authorization: Bearer {token(user)}", JSON, body=b'{"score": 1}')
+    request_bytes = request("POST /api/score", f"Authorization: Bearer {token(user)}", JSON, body=b'{"score": 1}')
     for abruptly in (False, True):
         with RawConnection(service.url) as wire:
             wire.socket.sendall(request("GET /healthz"))
             assert wire.read().status == 200
-            wire.socket.sendall(asked + asked)
+            wire.socket.sendall(request_bytes + request_bytes)
             wire.close(abruptly=abruptly)
     wait_until(lambda: service.get(f"/api/v1/players/{user}").json.get("score", 0) >= 2, what="the first of each two")
     quietly(service)
@@ -182,17 +182,17 @@ def test_update_of_a_disconnected_client_is_applied(service):
 @pytest.mark.long
 def test_client_that_does_not_read_is_read_no_further(service):
     """The responses arrive in the end, in order."""
-    asked = request("GET /docs")
+    request_bytes = request("GET /docs")
     with RawConnection(service.url, receive_buffer=4096) as wire:
         wire.socket.settimeout(1)
         sent = 0
         with contextlib.suppress(TimeoutError):
-            while sent < 100_000 * len(asked):
-                sent += wire.socket.send(asked)
-        assert sent < 100_000 * len(asked)
+            while sent < 100_000 * len(request_bytes):
+                sent += wire.socket.send(request_bytes)
+        assert sent < 100_000 * len(request_bytes)
         before = service.metric("process_resident_memory_bytes")
         wire.socket.settimeout(10)
-        answers = [wire.read() for _ in range(sent // len(asked) // 2)]
+        answers = [wire.read() for _ in range(sent // len(request_bytes) // 2)]
         assert {answer.status for answer in answers} == {200}
         assert service.metric("process_resident_memory_bytes") - before < 20e6
     quietly(service)

@@ -112,8 +112,8 @@ def test_preflight_allows_the_requested_headers(wire, names):
 
 @pytest.mark.parametrize("names", [None, "", "a b", "a,,b", "a,", "a;b", "(x)", "\xe4"])
 def test_preflight_without_names_allows_the_headers_of_the_api(wire, names):
-    asked = [] if names is None else [f"Access-Control-Request-Headers: {names}"]
-    answer = ask(wire, "OPTIONS /api/score", "Origin: null", "Access-Control-Request-Method: POST", *asked)
+    requested = [] if names is None else [f"Access-Control-Request-Headers: {names}"]
+    answer = ask(wire, "OPTIONS /api/score", "Origin: null", "Access-Control-Request-Method: POST", *requested)
     assert "Idempotency-Key" in answer.headers["access-control-allow-headers"]
     assert "If-Board-Version" in answer.headers["access-control-allow-headers"]
 

@@ -145,7 +145,7 @@ def test_7_keys_for_other_purposes_are_skipped_with_a_log_line(site):
     skipped = [entry["kid"] for entry in site.sample.jwks if entry.get("use") == "enc"]
     assert site.service.log.count("of the JWK Set is skipped") == len(skipped)
     assert all(f'Key \\"{kid}\\" of the JWK Set' in site.service.log for kid in skipped)
-    assert site.provider.asked == 1, "the keys are fetched once, whatever the tokens say"
+    assert site.provider.requests == 1, "the keys are fetched once, whatever the tokens say"
 
 
 def test_keycloak_token_with_many_roles_beyond_4_kb_is_accepted():

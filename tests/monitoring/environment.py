@@ -178,8 +178,8 @@ class MonitoredEnvironment:
         for user in users:
             register(self.arcade, user, username="💯" * 64)
         movers = cycle(users)
-        with RawConnection(self.arcade.url, receive_buffer=2048) as deaf:
-            deaf.send(*HANDSHAKE)
+        with RawConnection(self.arcade.url, receive_buffer=2048) as stalled:
+            stalled.send(*HANDSHAKE)
 
             def evicted() -> bool:
                 for _ in range(20):

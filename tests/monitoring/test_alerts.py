@@ -59,6 +59,6 @@ def test_alert_has_its_labels_and_annotations(tmp_path):
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: "-".join([alert.name, *alert.labels.values()]))
 def test_alert_has_a_firing_and_a_silent_case(alert):
     wanted = {"severity": alert.severity, **alert.labels}
-    looks = [each for each in expectations() if each["alertname"] == alert.name]
-    fires = [any(wanted.items() <= found["exp_labels"].items() for found in each["exp_alerts"]) for each in looks]
+    checks = [each for each in expectations() if each["alertname"] == alert.name]
+    fires = [any(wanted.items() <= found["exp_labels"].items() for found in each["exp_alerts"]) for each in checks]
     assert set(fires) == {True, False}

@@ -20,9 +20,9 @@ def test_exemplar_in_prometheus_has_a_trace_id(tmp_path, mongo_database, process
         service.start(tmp_path / "log")
         service.get("/healthz", headers={"X-Request-Id": "r-1"})
         target = {"targets": [urlsplit(service.metrics_url).netloc]}
-        asked = {"query": QUERY, "start": str(time.time() - 60), "end": str(time.time() + 600)}
+        query = {"query": QUERY, "start": str(time.time() - 60), "end": str(time.time() + 600)}
         with Prometheus(tmp_path / "prometheus", [{"job_name": "leaderboard", "static_configs": [target]}]) as running:
-            (found,) = wait_until(lambda: running.api("/api/v1/query_exemplars", **asked), 60, "exemplars")
+            (found,) = wait_until(lambda: running.api("/api/v1/query_exemplars", **query), 60, "exemplars")
     finally:
         service.close()
     assert [each["labels"] for each in found["exemplars"]] == [{"request_id": "r-1"}]

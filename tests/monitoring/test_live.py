@@ -52,18 +52,18 @@ def sides_of(comparison) -> set[str]:
 
 
 def test_runbook_expressions_return_data(environment):
-    asked = {each.replace('"games"', f'"{environment.namespace}"') for each in queries()}
-    keys = {each for each in asked if "jwks" in each}
-    asked = (asked - keys) | {each.replace('"arcade"', '"chess"') for each in keys}
-    assert environment.without_data(asked) == set()
+    expected = {each.replace('"games"', f'"{environment.namespace}"') for each in queries()}
+    keys = {each for each in expected if "jwks" in each}
+    expected = (expected - keys) | {each.replace('"arcade"', '"chess"') for each in keys}
+    assert environment.without_data(expected) == set()
 
 
 def test_dashboard_expressions_return_data(environment):
     environment.touch()
-    asked = {each.text: (each.dashboard, each.place) for each in expressions()}
-    marks = {text for text, (_, place) in asked.items() if place == "Deploys"}
-    missing = environment.without_data(asked.keys() - marks)
-    assert {asked[text]: text for text in missing} == {}
+    expected = {each.text: (each.dashboard, each.place) for each in expressions()}
+    marks = {text for text, (_, place) in expected.items() if place == "Deploys"}
+    missing = environment.without_data(expected.keys() - marks)
+    assert {expected[text]: text for text in missing} == {}
     assert environment.without_data({f"last_over_time(({text})[10m:1s])" for text in marks}) == set(), DEPLOYS
 
 
@@ -75,8 +75,8 @@ def firing(environment, name: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", ["LeaderboardExternalChanges", "LeaderboardSuspiciousPlayers"])
 def test_alerts_of_the_caused_faults_fire(environment, name):
-    (told,) = wait_until(lambda: firing(environment, name), TIMEOUT, name)
-    assert (told["namespace"], told["leaderboard"]) == (environment.namespace, "arcade")
+    (alert,) = wait_until(lambda: firing(environment, name), TIMEOUT, name)
+    assert (alert["namespace"], alert["leaderboard"]) == (environment.namespace, "arcade")
 
 
 def test_alerts_of_other_faults_are_silent(environment):

@@ -84,7 +84,7 @@ def test_monitoring_page_lists_each_alert_with_its_severity():
     severities = {alert.name: set() for alert in ALERTS}
     for alert in ALERTS:
         severities[alert.name].add(alert.severity)
-    assert {name: set(said.split(", ")) for name, said in rows} == severities
+    assert {name: set(levels.split(", ")) for name, levels in rows} == severities
 
 
 def test_monitoring_page_has_the_burn_rates():

@@ -142,8 +142,8 @@ class Clients:
         connection.close()
         ours = Counter({name: points for name, points in shown.items() if name.startswith(self._name)})
         players = ours.keys() | self.account.acknowledged.keys()
-        told = self.account.acknowledged
-        return {name: (told[name], ours[name]) for name in players if told[name] != ours[name]}
+        acknowledged = self.account.acknowledged
+        return {name: (acknowledged[name], ours[name]) for name in players if acknowledged[name] != ours[name]}
 
     def _write(self, number: int) -> None:
         connection = Connection(self._address, self.account)

@@ -69,11 +69,11 @@ def test_leaderboard_serves_at_the_address_of_its_status(board):
     connection = HTTPConnection(board.address, timeout=10)
     headers = {"Authorization": f"Bearer {token('alice', scope='scores:write')}", "Content-Type": "application/json"}
     connection.request("POST", "/api/score", json.dumps({"score": 5}), headers)
-    told = json.loads(connection.getresponse().read())
+    response = json.loads(connection.getresponse().read())
     connection.request("GET", "/api/v1/players/alice")
     shown = json.loads(connection.getresponse().read())
     connection.close()
-    assert (told["score"], shown["score"], shown["rank"]) == (5, 5, 1)
+    assert (response["score"], shown["score"], shown["rank"]) == (5, 5, 1)
 
 
 def test_helm_test_passes(node, board):

@@ -24,7 +24,7 @@ ELSEWHERE = {"eviction", "shedding", "cut_off"}
 ALWAYS = {"ts", "level", "logger", "message", "request_id", "event"}
 
 
-def told():
+def documented_events():
     """Levels, logger and fields of each event, by the page."""
     found = {}
     for event, levels, logger, fields in re.findall(
@@ -74,7 +74,7 @@ def everything_happens(service):
 
 def test_service_writes_the_documented_events_and_fields(service):
     everything_happens(service)
-    expected = {event: row for event, row in told().items() if event not in ELSEWHERE}
+    expected = {event: row for event, row in documented_events().items() if event not in ELSEWHERE}
     assert len(expected) == 14
     fields = defaultdict(set)
     for line in of_event(service, *expected):

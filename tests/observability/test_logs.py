@@ -112,7 +112,7 @@ def test_request_id_is_in_its_own_lines_only(stream):
 
 def test_access_log_lines_follow_level_and_switch():
     access = logging.getLogger(logs.ACCESS)
-    for level, wanted, told in (
+    for level, wanted, expected in (
         ("info", False, ["failed"]),
         ("info", True, ["answered", "failed"]),
         ("debug", False, ["answered", "failed"]),
@@ -123,7 +123,7 @@ def test_access_log_lines_follow_level_and_switch():
         logs.configure(level, "json", stream, access=wanted)
         access.info("answered")
         access.warning("failed")
-        assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == told
+        assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == expected
 
 
 def test_libraries_log_from_info_and_the_service_from_its_level(stream):

@@ -42,7 +42,7 @@ async def test_batch_of_two_requests_is_one_span_linked_to_both(collector, mongo
     store = MongoStore(client, name, policy=WritePolicy(limit=RateLimit(10, 60)), tracing=spans)
     actions = [Action(user, 5, None, b"f", Profile(), create_player=True, frontend="A") for user in ("ann", "bob")]
     await asyncio.gather(*(asyncio.create_task(requested(spans, store.apply(each))) for each in actions))
-    await store.apply(actions[0])  # whom no request asked for
+    await store.apply(actions[0])  # which no request caused
     await store.close()
     await maybe_await(client.close())
     await spans.close()
@@ -114,20 +114,20 @@ async def test_combined_changes_are_one_refresh_span_linked_to_their_causes(coll
 
 
 @pytest.mark.parametrize(
-    ("variables", "on", "said"),
+    ("variables", "on", "logged"),
     [
         ({"OTEL_TRACES_EXPORTER": "console"}, False, "tracing is disabled: OTEL_TRACES_EXPORTER must be otlp or none"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, True, "OTLP protocol is not supported, sending http/protobuf"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, True, None),
     ],
 )
-async def test_unknown_otel_settings_are_logged_and_ignored(collector, monkeypatch, caplog, variables, on, said):
+async def test_unknown_otel_settings_are_logged_and_ignored(collector, monkeypatch, caplog, variables, on, logged):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with caplog.at_level(logging.WARNING):
         tracing = otel_setup.from_environment()
     assert (tracing is not NO_TRACING) == on
-    assert caplog.messages == ([] if said is None else [said])
+    assert caplog.messages == ([] if logged is None else [logged])
     await tracing.close()
 
 

@@ -125,11 +125,11 @@ def test_trace_of_refusal_replay_and_unknown_path(service, collector):
 
     def results():
         found = [span for span in collector.spans if span.trace == trace]
-        told = {span.attributes["leaderboard.result"] for span in found if span.name == "submit"}
-        return {"HTTP"} <= {span.name for span in found} and len(told) == 3 and (found, told)
+        results_found = {span.attributes["leaderboard.result"] for span in found if span.name == "submit"}
+        return {"HTTP"} <= {span.name for span in found} and len(results_found) == 3 and (found, results_found)
 
-    spans, told = wait_until(results, what="the spans of all four")
-    assert told == {"accepted", "replayed", "action_conflict"}
+    spans, results_found = wait_until(results, what="the spans of all four")
+    assert results_found == {"accepted", "replayed", "action_conflict"}
     unknown = next(span for span in spans if span.name == "HTTP")
     assert unknown.attributes["http.request.method"] == "_OTHER"
     assert "http.route" not in unknown.attributes

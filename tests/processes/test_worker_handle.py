@@ -55,16 +55,16 @@ async def test_worker_startup_error_is_reported(spawn, mongo_database, tmp_path)
 async def test_worker_reports_readiness_and_answers_requests(spawn, mongo_database, tmp_path):
     uri, name = mongo_database
     worker = await spawn(replace(CONFIG, mongodb_database=name, data_dir=tmp_path), uri)
-    told = []
-    worker.on_metrics = told.append
+    reports = []
+    worker.on_metrics = reports.append
     await eventually(lambda: worker.ready, 30)
     assert await worker.request("readiness")
     assert worker.reasons == []
     assert await worker.request("metrics")
-    assert "leaderboard_http_requests" in {family.name for family in told[-1]}
+    assert "leaderboard_http_requests" in {family.name for family in reports[-1]}
     worker.drain()
     assert await worker.wait() == 0
-    assert len(told) == 2  # the last one is sent without a request
+    assert len(reports) == 2  # the last one is sent without a request
     assert not await worker.request("metrics")
 
 

@@ -94,14 +94,14 @@ def test_accepted_advisories_are_in_the_threat_model():
 def licences(name: str) -> set[str]:
     """By the newest metadata field that the package has."""
     metadata = distribution(name).metadata
-    said = metadata.get("License-Expression") or ""
-    if not said:
+    text = metadata.get("License-Expression") or ""
+    if not text:
         kinds = [line.rpartition(" :: ")[2] for line in metadata.get_all("Classifier", []) if line.startswith("Lic")]
-        said = metadata.get("License") or ""
-        said = said if 0 < len(said) < 40 else " AND ".join(kinds)
-        said = " ".join(said.split())
+        text = metadata.get("License") or ""
+        text = text if 0 < len(text) < 40 else " AND ".join(kinds)
+        text = " ".join(text.split())
     words = LIST["licences"]["words"]
-    return {words.get(part.strip(), part.strip()) for part in re.split(r" AND | OR ", words.get(said, said))}
+    return {words.get(part.strip(), part.strip()) for part in re.split(r" AND | OR ", words.get(text, text))}
 
 
 @pytest.mark.parametrize("name", sorted(needed()))

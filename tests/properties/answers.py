@@ -32,7 +32,7 @@ def state(found: ModerationResult | LeaderboardError | None) -> State | str:
     return State(found.score, found.suspended, found.hidden, found.changed, found.points, found.actions)
 
 
-def told(found: Any) -> Answer | State | str:
+def result_of(found: Any) -> Answer | State | str:
     moderated = isinstance(found, ModerationResult) or (
         type(found) is PlayerNotFound and found.rate_limit_state is None
     )

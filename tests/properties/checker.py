@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from tests.properties import model, steps
-from tests.properties.answers import answer, outcome, state, told
+from tests.properties.answers import answer, outcome, result_of, state
 from tests.properties.model import Answer, Model, Player, RateLimitState, State, Wanted
 from tests.support.wait import eventually
 from tornado_app.core.errors import LeaderboardError
@@ -144,7 +144,7 @@ class ModelChecker:
 
     async def _together(self, parts: tuple[steps.Submit | steps.Moderate, ...]) -> None:
         """The concurrent results must equal those of a sequential run in the order of the ledger."""
-        self.skews = [0, 0]  # or else the answers could not be told from the order alone
+        self.skews = [0, 0]  # or the order alone would not determine the results
         before = {user: await self._entries(user) for user in self.model.players}
         found = await asyncio.gather(*(self._part(n, part) for n, part in enumerate(parts)))
         for user in {part.wanted.user if isinstance(part, steps.Submit) else part.user for part in parts}:
@@ -166,11 +166,11 @@ class ModelChecker:
         for entry in entries:
             n = int(entry.frontend if entry.kind is EntryKind.ACTION else entry.by)
             changed.add(n)
-            assert told(found[n]) == self._step(parts[n]), f"part {n} at place {len(moments)}"
+            assert result_of(found[n]) == self._step(parts[n]), f"part {n} at place {len(moments)}"
             moments.append(copy.deepcopy(self.model.players.get(user)))
         for n in parts.keys() - changed:
             possible = [self._unchanging(moment, parts[n]) for moment in moments]
-            assert told(found[n]) in possible, f"part {n}"
+            assert result_of(found[n]) in possible, f"part {n}"
 
     def _step(self, part: steps.Submit | steps.Moderate) -> Answer | State | str:
         if isinstance(part, steps.Submit):
@@ -183,8 +183,8 @@ class ModelChecker:
         if moment is not None:
             there.players[_user(part)] = copy.deepcopy(moment)
         if isinstance(part, steps.Submit):
-            told = there.answer(part.wanted, self.now)
-            return told if told.refused or told.replayed else None
+            result = there.answer(part.wanted, self.now)
+            return result if result.refused or result.replayed else None
         state = there.moderate(part.verb, part.user, self.now)
         return None if isinstance(state, State) and state.changed else state
 

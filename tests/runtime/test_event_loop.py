@@ -11,66 +11,66 @@ from tests.support.wait import eventually
 from tornado_app.runtime import event_loop
 from tornado_app.runtime.event_loop import MAX_CLIENTS_PER_ITERATION, FairSelector, run
 
-CROWD = 3 * MAX_CLIENTS_PER_ITERATION + 5
+CLIENTS = 3 * MAX_CLIENTS_PER_ITERATION + 5
 
 
 @pytest.fixture
-def crowd():
+def clients():
     """A selector on which all are ready to be read."""
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(contextlib.closing(FairSelector()))
         readers = []
-        for _ in range(CROWD):
+        for _ in range(CLIENTS):
             reader, writer = (stack.enter_context(each) for each in socket.socketpair())
             writer.send(b"x")
-            joined(stack, reader)
+            register_client(stack, reader)
             selector.register(reader, selectors.EVENT_READ)
             readers.append(reader)
         yield selector, readers
 
 
-def joined(stack, reader):
+def register_client(stack, reader):
     """Register it as a client, until the stack ends."""
     event_loop.client_fds.add(reader.fileno())
     stack.callback(event_loop.client_fds.discard, reader.fileno())
 
 
-def told(selector):
+def ready(selector):
     return [key.fileobj for key, _ in selector.select(0)]
 
 
-def test_fair_selector_serves_every_client_before_repeating_one(crowd):
-    selector, readers = crowd
-    turns = [told(selector) for _ in range(4)]
-    assert [len(turn) for turn in turns] == [
+def test_fair_selector_serves_every_client_before_repeating_one(clients):
+    selector, readers = clients
+    batches = [ready(selector) for _ in range(4)]
+    assert [len(batch) for batch in batches] == [
         MAX_CLIENTS_PER_ITERATION,
         MAX_CLIENTS_PER_ITERATION,
         MAX_CLIENTS_PER_ITERATION,
         5,
     ]
-    assert {each for turn in turns for each in turn} == set(readers)
-    assert len(told(selector)) == MAX_CLIENTS_PER_ITERATION  # nothing was read, so all are ready again
+    assert {each for batch in batches for each in batch} == set(readers)
+    assert len(ready(selector)) == MAX_CLIENTS_PER_ITERATION  # nothing was read, so all are ready again
 
 
-def test_fair_selector_skips_closed_and_changed_clients(crowd):
-    selector, readers = crowd
-    told(selector)
-    gone = readers[::2]
-    for each in gone:
+def test_fair_selector_skips_closed_and_changed_clients(clients):
+    selector, readers = clients
+    ready(selector)
+    closed = readers[::2]
+    for each in closed:
         selector.unregister(each)
     for each in readers[1::2]:
         selector.modify(each, selectors.EVENT_WRITE)
-    assert [told(selector) for _ in range(3)] == [[], [], []]
-    assert {key.fileobj for _ in range(4) for key, events in selector.select(0)} == set(readers) - set(gone)
+    assert [ready(selector) for _ in range(3)] == [[], [], []]
+    assert {key.fileobj for _ in range(4) for key, events in selector.select(0)} == set(readers) - set(closed)
 
 
-def test_fair_selector_serves_other_fds_in_every_iteration(crowd):
-    selector, _ = crowd
+def test_fair_selector_serves_other_fds_in_every_iteration(clients):
+    selector, _ = clients
     with contextlib.ExitStack() as stack:
         database, server = (stack.enter_context(each) for each in socket.socketpair())
         selector.register(database, selectors.EVENT_READ, "database")
-        told(selector)
-        assert database not in told(selector)
+        ready(selector)
+        assert database not in ready(selector)
         server.send(b"x")
         for _ in range(4):
             assert [key.data for key, _ in selector.select(0)].count("database") == 1
@@ -85,10 +85,10 @@ def test_fair_selector_runs_timers_between_batches():
         loop = asyncio.get_running_loop()
         order = []
         with contextlib.ExitStack() as stack:
-            for number in range(CROWD):
+            for number in range(CLIENTS):
                 reader, writer = (stack.enter_context(each) for each in socket.socketpair())
                 writer.send(b"x")
-                joined(stack, reader)
+                register_client(stack, reader)
 
                 def read(reader=reader, number=number):
                     loop.remove_reader(reader)
@@ -97,7 +97,7 @@ def test_fair_selector_runs_timers_between_batches():
                         loop.call_soon(order.append, "soon")
 
                 loop.add_reader(reader, read)
-            await eventually(lambda: len(order) > CROWD)
+            await eventually(lambda: len(order) > CLIENTS)
         return order.index("soon")
 
     assert run(main()) == MAX_CLIENTS_PER_ITERATION

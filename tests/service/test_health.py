@@ -20,10 +20,10 @@ class Feed:
     """A feed whose lag and database a test sets."""
 
     def __init__(self):
-        self.lag, self.answers, self.asked = 0.1, True, 0
+        self.lag, self.answers, self.probes = 0.1, True, 0
 
     async def probe(self):
-        self.asked += 1
+        self.probes += 1
         if not self.answers:
             raise DatabaseError
 
@@ -48,7 +48,7 @@ async def harness():
 
 
 async def test_health_without_faults_is_ready(harness):
-    await eventually(lambda: harness.feed.asked > 2)
+    await eventually(lambda: harness.feed.probes > 2)
     assert harness.health.reasons() == []
 
 

@@ -26,7 +26,7 @@ class Provider:
 
     def __init__(self, body: bytes) -> None:
         self.body, self.status = body, 200
-        self.asked = 0
+        self.requests = 0
         self.gate = threading.Event()
         self.gate.set()
         self._server: ThreadingHTTPServer | None = None
@@ -42,7 +42,7 @@ class Provider:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                provider.asked += 1
+                provider.requests += 1
                 provider.gate.wait(10)
                 self.send_response(provider.status)
                 self.send_header("Content-Length", str(len(provider.body)))

@@ -11,9 +11,10 @@ from tests.support.fake_service import FakeService, Player, Session, places
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 COUNT_ANNOUNCEMENTS = """() => {
-  window.said = [];
+  window.announced = [];
   const region = document.querySelector("#announcer");
-  new MutationObserver(() => said.push(region.textContent)).observe(region, { childList: true, characterData: true });
+  const observer = new MutationObserver(() => announced.push(region.textContent));
+  observer.observe(region, { childList: true, characterData: true });
 }"""
 
 NOTE_ANIMATIONS = """() => {
@@ -46,7 +47,7 @@ async def test_first_board_and_score_changes_are_not_announced(open_page: OpenPa
     fake_service.show([Player("Ada", 90), Player("Bob", 50), Player("Cy", 40)])
     await expect(page.locator("tbody tr")).to_have_count(3)
     await page.clock.run_for(30_000)
-    assert await page.evaluate("said") == []
+    assert await page.evaluate("announced") == []
 
 
 async def test_new_leaders_are_announced_at_most_every_ten_seconds(
@@ -66,12 +67,12 @@ async def test_new_leaders_are_announced_at_most_every_ten_seconds(
         await page.clock.run_for(500)
         fake_service.show([Player("Ada", score), Player("Bob", score + 5)])
         await page.clock.run_for(500)
-    assert len(await page.evaluate("said")) == 1
+    assert len(await page.evaluate("announced")) == 1
     fake_service.show([Player("Ada", 90), Player("Bob", 90)])
     await expect(page.locator("tbody tr")).to_contain_text(["90", "90"])  # before the clock goes on
     await page.clock.run_for(9_000)
     await expect(region).to_have_text("\u2068Ada\u2069 and \u2068Bob\u2069 share the lead with 90 points.")
-    assert len(await page.evaluate("said")) == 2
+    assert len(await page.evaluate("announced")) == 2
 
 
 async def test_disconnection_is_announced_once(open_page: OpenPage, fake_service: FakeService) -> None:
@@ -82,12 +83,12 @@ async def test_disconnection_is_announced_once(open_page: OpenPage, fake_service
     fake_service.close(1013, "try again later")
     await expect(page.locator("#status")).to_have_text("Disconnected")
     await page.clock.run_for(40_000)
-    assert await page.evaluate("said") == ["Disconnected. What you see may be out of date."]
+    assert await page.evaluate("announced") == ["Disconnected. What you see may be out of date."]
     fake_service.refusal = None
     await page.evaluate("dispatchEvent(new Event('online'))")
     await expect(page.locator("#status")).to_have_text("Live")
     await page.clock.run_for(11_000)
-    assert (await page.evaluate("said"))[1:] == ["The board is live again."]
+    assert (await page.evaluate("announced"))[1:] == ["The board is live again."]
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
