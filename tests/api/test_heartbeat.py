@@ -54,6 +54,7 @@ async def test_disconnected_client_gets_no_ping_and_has_no_timer():
     heartbeat.join(client)
     heartbeat.leave(client)
     heartbeat.leave(client)
+    # A timer that is left would keep the event loop busy; nothing else shows it.
     assert heartbeat._timer is None
     heartbeat.join(other)
     await eventually(lambda: len(other.pings) >= 2, PATIENCE)

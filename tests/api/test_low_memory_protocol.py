@@ -52,6 +52,7 @@ async def client(monkeypatch):
 
 
 async def all_gone():
+    # Private, because the protocol is known only by its memory and its reading task.
     await eventually(lambda: not protocol._reading, PATIENCE, "nobody reads any more")
 
 
@@ -86,6 +87,7 @@ async def test_failing_handler_closes_the_connection(client, caplog):
 
 
 async def test_malformed_close_frame_closes_the_connection_without_an_error(client, caplog):
+    # Tornado's client sends no malformed frames by its public methods.
     client.protocol._write_frame(fin=True, opcode=8, data=b"\x03\xe8\xff\xff")
     async with asyncio.timeout(PATIENCE):
         assert await client.read_message() is None

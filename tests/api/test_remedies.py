@@ -25,6 +25,7 @@ def test_document_is_up_to_date():
 
 
 def test_error_has_a_remedy():
+    # The codes that the document lists, which it does not publish as a list.
     assert set(remedies.REMEDIES) == document._codes()
     for cause, remedy in remedies.REMEDIES.values():
         assert re.fullmatch(r"\S.*\.", cause)
@@ -61,6 +62,7 @@ def test_remedies_name_only_existing_settings():
 
 
 def test_commands_of_the_page_exist():
+    # argparse has no public way to list the flags of a parser.
     parser = main._parser()
     (subparsers,) = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
     commands = set(re.findall(r"leaderboard ([a-z]+(?:-[a-z]+)*) (?=-|URL)|leaderboard (check-config)", DOCUMENT))

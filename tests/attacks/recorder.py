@@ -33,9 +33,14 @@ class OutputRecorder:
         """Bytes recorded."""
         return sum(map(len, self._outputs))
 
+    @property
+    def output(self) -> bytes:
+        """All that was recorded."""
+        return b"\n".join(self._outputs)
+
     def leaks(self) -> list[str]:
         """Description and context of each secret in the output."""
-        output = b"\n".join(self._outputs)
+        output = self.output
         wanted = [(name, form) for name, secret in self.secrets.items() for form in forms(secret)]
         ends = {end for signature in self.credentials for end in (signature[:SHORTEST], signature[-SHORTEST:])}
         wanted += [("a token or proof", end.encode()) for end in ends]

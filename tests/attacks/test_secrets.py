@@ -105,7 +105,7 @@ def test_secrets_are_not_in_metrics(attack_env):
         seen.scrape(service.metrics_url)
     assert seen.size > 1000
     assert seen.leaks() == []
-    assert not [user for user in attack_env.players() if user.encode() in b"".join(seen._outputs)]
+    assert not [user for user in attack_env.players() if user.encode() in seen.output]
 
 
 @pytest.mark.parametrize("way", ["plain", "quoted", "json", "base64", "base64 amid a text", "hex"])

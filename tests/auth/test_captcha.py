@@ -128,6 +128,7 @@ async def hanging_checks(site, captcha):
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    # A slot that is left shows only when all of them are used up.
     assert not captcha._in_flight
 
 

@@ -102,6 +102,7 @@ def test_key_file_that_is_missing_keeps_the_previous_key(secret, source, clock, 
     secret.with_suffix(".away").rename(secret)
     clock.now += 1
     assert source.current() is before
+    # The fault is kept only to log it once.
     assert source._fault == ""
 
 

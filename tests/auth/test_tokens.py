@@ -219,6 +219,7 @@ def test_token_cache_is_bounded_and_keeps_the_tokens_in_use():
         check.verify(tokens[0])
         check.verify(token)
     assert key.checks == 50
+    # The size of the cache has no other effect than its memory.
     assert len(check._cache) == 3
 
 
@@ -229,6 +230,7 @@ def test_refused_tokens_are_not_cached():
         for token in (forge(key, claims(exp=NOW - n)), forge(signing("HS256", number=1), claims(sub=f"p{n}"))):
             with pytest.raises((InvalidToken, ExpiredToken)):
                 check.verify(token)
+    # The size of the cache has no other effect than its memory.
     assert not check._cache
 
 

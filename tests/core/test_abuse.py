@@ -58,4 +58,5 @@ def test_abuse_detector_keeps_a_bounded_number_of_players():
     detector = AbuseDetector(max_players=10)
     for n in range(100):
         detector.replayed(f"p{n}")
+    # The number of players has no other effect than its memory.
     assert len(detector._players) == 10

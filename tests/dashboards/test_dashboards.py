@@ -37,6 +37,7 @@ def declared() -> dict[str, set[str]]:
     """The labels of each series, by its name."""
     found = {**OUTSIDE, **{name: set() for name in PROCESS}, **{each.name: set() for each in RECORDINGS}}
     for registry in (Metrics().registry, OperatorMetrics().registry):
+        # The library lists the names of a registry's collectors nowhere else.
         for collector, names in registry._collector_to_names.items():
             for name in names:
                 labels = set(getattr(collector, "_labelnames", ()))

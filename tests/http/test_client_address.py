@@ -80,6 +80,7 @@ def test_failure_limiter_keeps_a_bounded_number_of_addresses():
     failures = FailureLimiter(1, 60, max_addresses=10)
     for n in range(100):
         failures.record(f"10.0.0.{n}")
+    # The number of addresses has no other effect than its memory.
     assert len(failures._times) == 10
     assert failures.retry_after("10.0.0.99") > 0
     assert failures.retry_after("10.0.0.1") == 0

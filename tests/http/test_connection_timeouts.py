@@ -39,6 +39,7 @@ async def test_connection_is_closed_after_its_own_timeout():
         await asyncio.sleep(MOST / 2)
     await eventually(lambda: all(stream.closed_at for stream in streams), PATIENCE)
     assert all(stream.closed_at >= began + MOST - 0.001 for stream, began in zip(streams, since, strict=True))
+    # A timer that is left would keep the event loop busy; nothing else shows it.
     assert (len(idle), idle._timer) == (0, None)
 
 
@@ -69,6 +70,7 @@ async def test_untracked_connection_is_not_closed():
 async def test_close_stops_all_timeouts():
     idle, stream = IdleTimeouts(MOST), Stream()
     idle.track(stream)
+    # One timer serves all connections, which only the object itself shows.
     timer = idle._timer
     idle.close()
     assert timer.cancelled()

@@ -132,6 +132,7 @@ async def test_hub_alternates_between_top_10_and_personal_updates(hub):
     for version in range(2, 12):
         hub.publish_top(top(version, version))
         hub.publish_change(Change("alice", version, version + 1, version, 0), 1)
+        # The hub does not report that it has sent everything.
         await until(lambda: not hub._pending)
     assert sum(isinstance(f, dict) for f in client.frames) >= 5
     assert sum(isinstance(f, list) for f in client.frames) >= 5
@@ -174,6 +175,7 @@ async def test_hub_with_a_stalled_client_idles_and_serves_the_others(hub):
         await until(lambda version=version: all(c.frames[-1][1] == version for c in healthy))
     assert [c.frames for c in healthy] == [[[None, 1], *([n - 1, n] for n in range(2, 12))]] * 20
     assert len(stalled.frames) == 1
+    # An idle hub is one that has nothing to send and is not woken; no frame shows it.
     await until(lambda: not hub._pending and not hub._wake.is_set())
     stalled.holding = False
     stalled.held.set_result(None)
@@ -217,6 +219,7 @@ async def test_hub_counts_messages_by_channel():
         join(hub)
     assert counted == [("T", 1)] * 3
     hub.publish_top(top(2, 6))
+    # One pass, without the loop and its pauses.
     await hub._pass()
     assert counted[3:] == [("T", 3)]
 
@@ -226,6 +229,7 @@ async def test_hub_broadcast_yields_to_the_event_loop_after_each_batch():
     hub.publish_top(top(1, 5))
     clients = [join(hub)[0] for _ in range(3 * module.BATCH)]
     hub.publish_top(top(2, 6))
+    # One pass, without the loop and its pauses.
     passing = asyncio.ensure_future(hub._pass())
     while not passing.done():
         await asyncio.sleep(0)

@@ -63,6 +63,7 @@ async def score(board):
 async def interrupt(board, step, *, after=False):
     """Start an erasure in which this step fails."""
     moderation = board.moderation()
+    # The erasure itself reaches these collections, so a failing step can only be put in its place.
     await moderation._suspects.note("alice", next(iter(AbuseRule)))
     eraser = moderation.eraser
     eraser._players = FailingProxy(eraser._players, step, after=after)
@@ -135,6 +136,7 @@ async def test_eraser_continues_after_database_errors(board, caplog):
     await score(board)
     await interrupt(board, "delete_one")
     eraser = board.moderation().eraser
+    # As in `interrupt`: the step fails in the eraser's own collection.
     real, eraser._players = eraser._players, FailingProxy(eraser._players, "delete_one", after=False)
     running = asyncio.ensure_future(eraser.run(interval=0.02))
     await eventually(lambda: "search for interrupted erasures failed" in caplog.text)

@@ -166,6 +166,7 @@ async def test_feed_reads_a_new_snapshot_after_lost_history(harness, replica_set
 async def test_feed_drops_a_resume_token_that_the_server_refuses(mongo_database):
     """Only a stream from another resume token can continue."""
     async with open_board_harness(*mongo_database, start=False) as harness:
+        # A feed gets its resume token from the stream only.
         harness.feed._token = {"_data": "82"}
         await harness.start()
         assert harness.restarts == ["refused"]
@@ -334,7 +335,7 @@ async def test_feed_detects_a_replaced_database(own_replica_set):
         await harness.feed.probe()
         mongod.kill()
         shutil.rmtree(mongod.folder)
-        own_replica_set._start()
+        own_replica_set.start()
         await eventually(lambda: succeeds(harness.feed.probe), 30)
         await eventually(lambda: harness.board.ready and harness.board.total == 0)
         assert harness.restarts[-1] == "replaced"

@@ -175,10 +175,12 @@ async def test_group_commit_close_answers_paused_actions():
 async def test_group_commit_counts_paused_actions_as_waiting():
     commit = GroupCommit(Contested("unlucky"), timeout=30.0, max_waiting=1)
     commit.submit(of("unlucky"), "write_id")
+    # A pause between two attempts shows nowhere else.
     await eventually(lambda: commit._paused)
     commit.capacity = 1  # what a slow database leaves
     with pytest.raises(Overloaded):
         commit.submit(of("other"), "op 2")
+    # The fake flush of this commit.
     commit._flush.losers = ()
     await commit.close()
 

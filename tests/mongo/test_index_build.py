@@ -112,8 +112,7 @@ def test_service_waiting_for_an_index_is_alive_and_not_ready(own_replica_set, tm
     port = free_port()
     with own_replica_set.members[0].client() as client:
         client["leaderboard"]["players"].insert_one({"_id": "ann", "score": 5})
-    service = RunningService("--processes", processes, uri=own_replica_set.uri)
-    service._command[service._command.index("--metrics-port") + 1] = str(port)
+    service = RunningService("--processes", processes, "--metrics-port", str(port), uri=own_replica_set.uri)
     with hanging(own_replica_set.members[0]):
         service.start_only(tmp_path / "log")
         service.metrics_url = f"http://127.0.0.1:{port}/metrics"

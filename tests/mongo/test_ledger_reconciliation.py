@@ -80,6 +80,7 @@ async def test_reconciliation_that_was_interrupted_is_continued(harness, monkeyp
     for n in range(30):
         await harness.score(f"p{n:02}", 1)
     broken = harness.add_writer()
+    # The crash is between two batches of the writer's own appender.
     append, appended = broken._appender.append, []
 
     async def once(entries):
@@ -113,6 +114,7 @@ async def test_reconciliation_after_lost_history_records_the_differences(driver_
     with caplog.at_level(logging.ERROR, "leaderboard.ledger"):
         counted = []
         second = driver_harness.add_writer()
+        # The harness starts its writers without a counter.
         second._appender._on_appended = lambda kind, count: counted.append((kind, count))
         await driver_harness.wait_complete()
     assert kinds(driver_harness.sync, "p03") == [("action", 5), ("reconciled", 7)]

@@ -293,6 +293,7 @@ async def test_two_concurrent_writers_do_not_fork_the_chain(harness, monkeypatch
             state = await take(values)
             if state is not None or not forced["on"]:
                 return state
+            # A writer that is wrong about its lease: the lease itself never makes that mistake.
             lease._good_until = time.monotonic() + 1000
             return harness.sync["leases"].find_one({"_id": "ledger"})
 

@@ -61,6 +61,7 @@ async def test_rank_check_skips_hidden_players_and_malformed_documents(harness, 
 async def test_rank_check_of_a_wrong_rank_resyncs(harness, check, found, caplog):
     await asyncio.gather(*(harness.score(f"p{n}", n) for n in range(1, 15)))
     await harness.wait_consistent()
+    # A wrong rank, which no public method can cause.
     harness.board._ranks.move(3, 1000)
     with caplog.at_level(logging.ERROR, "leaderboard.ranks"):
         await check.once()

@@ -68,6 +68,7 @@ async def test_snapshot_reads_only_the_boards_index(client, players):
     await indexes.ensure(client, players.database.name)
     await players.insert_many([player(f"p{n}", n % 7, hidden=n < 3) for n in range(500)])
     for match, index in ((snapshot._RANGES, "board"), ({"hidden": True, **snapshot._RANGES}, "hidden")):
+        # The very pipeline of the snapshot, to explain it.
         command = {"aggregate": "players", "pipeline": snapshot._grouped(match), "cursor": {}}
         plan = str(await players.database.command("explain", command, verbosity="executionStats"))
         assert f"'indexName': '{index}'" in plan

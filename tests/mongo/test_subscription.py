@@ -62,6 +62,7 @@ async def wait_for_one_stream(harness):
 
     async def one_stream():
         await harness.score("bob", 1)  # cluster time advances with writes
+        # The ledger takes its subscription by itself, and only the feed knows it.
         subscription = harness.feed._subscription
         return subscription is not None and not subscription.closed and open_streams(harness) == 1
 

@@ -32,6 +32,7 @@ number of open files is the maximum, and the start time is the newest.
 
 def rows(registry: CollectorRegistry, joins: dict[str, str]) -> Iterator[str]:
     # The library keeps the names of labels to itself where no series is there yet.
+    # The library lists the names of a registry's collectors nowhere else.
     declared = {name: found for found, names in registry._collector_to_names.items() for name in names}
     for family in registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -54,6 +54,7 @@ def moderator(client, mongo_database):
         name = mongo_database[1]
         made = MongoModeration(client, name, Ledger(client[name]))
         if call is not None:
+            # The write comes between two calls of the moderation's own collection.
             made._players = made.eraser._players = Between(made._players, call, what)
         return made
 

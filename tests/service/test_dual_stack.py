@@ -33,6 +33,7 @@ def no_ipv6(monkeypatch):
 
 @pytest.fixture
 def listening() -> Iterator[int]:
+    # `bind` and `reserve_port` need settings and a server; the families of the sockets are decided here.
     sockets = listeners._bind(0, "::", "port")
     yield listeners._port(sockets)
     for each in sockets:

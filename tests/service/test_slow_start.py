@@ -26,6 +26,7 @@ def service():
 
 
 async def test_slow_snapshot_is_awaited_at_start(service, caplog):
+    # The wait alone, without database and ports.
     waiting = asyncio.ensure_future(service._primed(service.components))
     line = "board is still loading, not serving yet: the ranks are being read"
     await eventually(lambda: caplog.text.count(line) > 2)

@@ -140,13 +140,13 @@ class ReplicaSet:
 
     def __enter__(self) -> ReplicaSet:
         try:
-            self._start()
+            self.start()
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def _start(self) -> None:
+    def start(self) -> None:
         for member in self.members:
             member.spawn()
         for member in self.members:
