@@ -1,7 +1,7 @@
-"""The ledger's entries and what chains them: each is numbered within its player, and holds the hash of the one before.
+"""The ledger's entries and their chains: each entry is numbered within its player, and contains the previous hash.
 
-So an entry can't be changed, taken out or put in without every later one showing it. The hash has no key: who may write
-to the database and recomputes a whole chain is not found out by it. Source: docs/ledger.md.
+So an entry that is changed, removed or inserted invalidates every later one. The hash has no key: a complete rewrite of
+a chain by a writer of the database is not detected. Source: docs/ledger.md.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import NamedTuple
 import msgspec
 
 FORMAT = 1
-"""The first member of what is hashed; another encoding gets another number."""
+"""The first member of the hashed array; another encoding gets another number."""
 
 ERASURES = ""
-"""The chain that holds the erasures, under no player's name; it is no user id, as one has at least one character."""
+"""The chain of erasures, without a player; it is not a user id, which has at least one character."""
 
 
 class EntryKind(StrEnum):
@@ -41,13 +41,12 @@ class EntryKind(StrEnum):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the ledger: the `n`th of its player, from 1.
+    """One entry of the ledger: the `n`th of its player, from 1.
 
-    `write_id`: the mark of the write, unique. `points`: what it added to the score; `score`: the sum so far. `at`:
-    milliseconds since the epoch, by the clock of the process that wrote; `version`: the database's cluster time. `by`:
-    who caused it. `id`, `type`, `frontend`: of an action. `reason`: of a moderation; of a
-    profile change, the members that changed. `takes_back`: the actions that a take-back
-    takes back. `prev`, `hash`: 32 bytes each; `prev` of the first is empty.
+    `write_id`: the marker of the write, unique. `points`: added to the score; `score`: the sum so far. `at`:
+    milliseconds since the epoch, by the clock of the writing process; `version`: the database's cluster time. `by`: the
+    caller. `id`, `type`, `frontend`: of an action. `reason`: of a moderation; of a profile change, the changed members.
+    `takes_back`: the actions that a take-back takes back. `prev`, `hash`: 32 bytes each; `prev` of the first is empty.
     """
 
     write_id: str
@@ -69,10 +68,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlayerBalance(msgspec.Struct, frozen=True):
-    """What a player's document says. None: somebody put there what is no score, or no mark. `write_id`: the last
-    write's.
+    """The score and last write in a player's document. None: another program wrote an invalid score or marker.
 
-    `erased`: the last write was an erasure, and the delete that follows it did not come.
+    `write_id`: of the last write. `erased`: the last write was an erasure, and the delete has not followed.
     """
 
     player: str
@@ -95,12 +93,12 @@ def entry_hash(entry: Entry) -> bytes:
 
 
 def with_hash(entry: Entry) -> Entry:
-    """The entry with its hash."""
+    """The entry, with its hash set."""
     return msgspec.structs.replace(entry, hash=entry_hash(entry))
 
 
 class AcceptedAction(NamedTuple):
-    """An accepted action: the mark of its write, and what it added."""
+    """An accepted action: the marker of its write, and its points."""
 
     write_id: str
     points: int

@@ -13,32 +13,32 @@ MAX_SCORE = 2**63 - 1
 """Scores and points are int64."""
 
 TOP = 10
-"""How many standings the live board shows."""
+"""Number of standings on the live board."""
 
 
 class Scope(StrEnum):
-    """What a token may do beyond playing for its own player."""
+    """The powers of a token beyond playing for its own player."""
 
     WRITE = "scores:write"
     ADMIN = "leaderboard:admin"
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """How a token says that a player is shown; None leaves what is stored."""
+    """The name and picture of a token; None keeps the stored value."""
 
     username: str | None = None
     avatar_url: str | None = None
 
 
 class ProfileChange(msgspec.Struct, frozen=True):
-    """What a player chooses to be shown as, which no token changes: UNSET leaves what is stored, None is nothing."""
+    """The player's own name and picture, which no token changes: UNSET keeps the stored value, None is no value."""
 
     username: str | UnsetType | None = UNSET
     avatar_url: str | UnsetType | None = UNSET
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Whom a verified token speaks for. `expires_at`: seconds since the epoch."""
+    """The identity in a verified token. `expires_at`: seconds since the epoch."""
 
     user_id: str
     expires_at: float
@@ -47,17 +47,17 @@ class Caller(msgspec.Struct, frozen=True):
 
     @property
     def trusted(self) -> bool:
-        """A game server: it may write for any player."""
+        """Whether it is a game server, which may write for any player."""
         return Scope.WRITE in self.scopes
 
 
 class Submission(msgspec.Struct, frozen=True):
     """A score update as a frontend reads it from a request, before any rule is applied.
 
-    `user_id` None means the caller. The points come from `action_type`'s row in the actions table where a type is
-    given, else from `points`, else from `default_points`. `action_id` None makes the request an action of its own.
-    `proof` is the game server's word for it, in its compact form; `captcha` a solved captcha's token; `remote` the
-    client's address; `frontend` the frontend's name, for the record.
+    `user_id` None is the caller. The points are those of `action_type` in the actions table if a type is given, else
+    `points`, else `default_points`. `action_id` None makes the request an action of its own. `proof` is the game
+    server's action proof, in compact form; `captcha` a solved captcha's token; `remote` the client's address;
+    `frontend` the frontend's name, for the record.
     """
 
     caller: Caller
@@ -74,7 +74,7 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class VerifiedProof(msgspec.Struct, frozen=True):
-    """What a proof says of a submission: the action's id, its type and its points."""
+    """The contents of a verified proof: the action's id, its type and its points."""
 
     id: str
     action_type: str
@@ -82,10 +82,10 @@ class VerifiedProof(msgspec.Struct, frozen=True):
 
 
 class Action(msgspec.Struct, frozen=True):
-    """What the store applies, exactly once for each (`user_id`, `id`).
+    """An action, which the store applies exactly once for each (`user_id`, `id`).
 
-    `id` None: no other action can be meant. `fingerprint` tells whether two uses of an id are the same request.
-    `create_player`: an unknown player is made, not refused. `type`, `frontend` and `caller` are for the record.
+    `id` None: the action is not a repetition. `fingerprint`: equal for two uses of an id if they are the same request.
+    `create_player`: an unknown player is created, not refused. `type`, `frontend` and `caller` are for the record.
     """
 
     user_id: str
@@ -100,18 +100,19 @@ class Action(msgspec.Struct, frozen=True):
 
 
 class RateLimitState(msgspec.Struct, frozen=True):
-    """A player's rate-limit state: updates left now, and seconds until one more is free (0 when none is used)."""
+    """A player's rate-limit state: updates left, and seconds until one more is free (0 if none is used)."""
 
     remaining: int
     reset: float
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The answer to an accepted action: the score right after it, and when.
+    """The result of an accepted action: the score directly after it, and its time.
 
-    `created`: it made the player; `replayed`: it had been applied before, and added nothing now. `superseded_at`: when
-    the player came to have more, in milliseconds; None while this is the player's score. `version`: a board of this
-    version or later shows it. `action_id`, `action_type`: those of the action, where it has them, also from its proof.
+    `created`: it created the player; `replayed`: it had been applied before, and added nothing now. `superseded_at`:
+    when the player's score grew further, in milliseconds; None while this is the player's score. `version`: a board of
+    this version or later shows it. `action_id`, `action_type`: those of the action, if it has them, also from its
+    proof.
     """
 
     user_id: str
@@ -128,9 +129,9 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Player(msgspec.Struct, frozen=True):
-    """A player as stored. `username` falls back to the id where no name is known.
+    """A player as stored. `username` is the id if no name is known.
 
-    `version`: a board of this version or later shows all of it; 0 where that was not asked for.
+    `version`: a board of this version or later shows all of it; 0 if it was not requested.
     """
 
     user_id: str
@@ -142,7 +143,7 @@ class Player(msgspec.Struct, frozen=True):
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """What a profile write did: `changed` names the members of the API that are not what they were."""
+    """The result of a profile write: `changed` has the names of the changed members of the API."""
 
     player: Player
     created: bool
@@ -167,7 +168,7 @@ class TopPlayers(msgspec.Struct, frozen=True):
 
 
 def standings(players: list[Player]) -> tuple[Standing, ...]:
-    """Competition ranks for the head of the board, which `players` must be, in board order."""
+    """Competition ranks of the first players of the board, in board order."""
     ranked: list[Standing] = []
     for position, player in enumerate(players, start=1):
         tied = ranked and ranked[-1].player.score == player.score

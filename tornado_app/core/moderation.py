@@ -1,4 +1,4 @@
-"""What a moderator may do: every use case asks for the scope, and for a reason that goes on record."""
+"""The use cases of moderators: each requires the scope, and a reason for the record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tornado_app.core.validation import require
 
 
 class ModerationRequest(msgspec.Struct, frozen=True):
-    """Who moderates whom, and why."""
+    """The moderator, the player and the reason."""
 
     user_id: str
     by: str
@@ -20,7 +20,7 @@ class ModerationRequest(msgspec.Struct, frozen=True):
 
 
 class ModerationResult(msgspec.Struct, frozen=True):
-    """How a player stands after it. `changed`: whether anything was done; `points`: what was taken back."""
+    """The player's state after the request. `changed`: whether it changed; `points`: taken back."""
 
     user_id: str
     score: int
@@ -32,53 +32,49 @@ class ModerationResult(msgspec.Struct, frozen=True):
 
 
 class ModerationStore(Protocol):
-    """What moderation needs of the store. All raise PlayerNotFound, and DatabaseError."""
+    """The store of moderation. All methods raise PlayerNotFound, and DatabaseError."""
 
     async def suspend(self, case: ModerationRequest) -> ModerationResult:
-        """The player can't score until reinstated."""
+        """Refuse updates of the player until reinstated."""
 
     async def reinstate(self, case: ModerationRequest) -> ModerationResult:
-        """The player can score again."""
+        """Accept updates of the player again."""
 
     async def hide(self, case: ModerationRequest) -> ModerationResult:
-        """The player is off the board and unranked, and can score on."""
+        """Take the player off the board and the ranks; updates still count."""
 
     async def show(self, case: ModerationRequest) -> ModerationResult:
-        """The player is on the board again."""
+        """Put the player on the board again."""
 
     async def take_back(self, case: ModerationRequest, *, action_id: str | None, since: int | None) -> ModerationResult:
         """Take back one action, or all since a time (ms). Raises ActionNotFound."""
 
     async def erase(self, case: ModerationRequest) -> None:
-        """Forget the player."""
+        """Erase the player."""
 
     async def export(self, user_id: str) -> dict[str, Any]:
-        """All that is stored of the player."""
+        """Everything stored about the player."""
 
     async def version(self) -> int:
-        """A board of this version or later shows all that was done so far."""
+        """The version of a board that includes all changes so far."""
 
 
 class Moderation:
-    """The moderator's use cases. All raise InsufficientScope for anybody else."""
+    """The moderator's use cases. All raise InsufficientScope without the scope."""
 
     def __init__(self, store: ModerationStore) -> None:
         self._store = store
 
     async def suspend(self, caller: Caller, user_id: str, reason: str) -> ModerationResult:
-        """Stop a player from scoring."""
         return await self._store.suspend(_case(caller, user_id, reason))
 
     async def reinstate(self, caller: Caller, user_id: str, reason: str) -> ModerationResult:
-        """Let a suspended player score again."""
         return await self._store.reinstate(_case(caller, user_id, reason))
 
     async def hide(self, caller: Caller, user_id: str, reason: str) -> ModerationResult:
-        """Take a player off the board."""
         return await self._store.hide(_case(caller, user_id, reason))
 
     async def show(self, caller: Caller, user_id: str, reason: str) -> ModerationResult:
-        """Put a hidden player on the board again."""
         return await self._store.show(_case(caller, user_id, reason))
 
     async def take_back(
@@ -90,11 +86,10 @@ class Moderation:
         return await self._store.take_back(_case(caller, user_id, reason), action_id=action_id, since=since)
 
     async def erase(self, caller: Caller, user_id: str, reason: str) -> None:
-        """Forget a player."""
         await self._store.erase(_case(caller, user_id, reason))
 
     async def export(self, caller: Caller, user_id: str) -> dict[str, Any]:
-        """All that is stored of a player: for moderators, and for the player."""
+        """Everything stored about a player: for moderators, and for the player."""
         if caller.user_id != user_id:
             require(caller, Scope.ADMIN)
         return await self._store.export(user_id)

@@ -1,7 +1,7 @@
-"""Exact competition ranks: a multiset of scores that counts how many are greater.
+"""Exact competition ranks: a multiset of scores that counts greater ones.
 
-Scores lie in sorted buckets of `array('q')` (8 bytes each); a Fenwick tree over the buckets' sizes turns a place into
-a rank. Measured figures: docs/performance.md.
+Scores are in sorted buckets of `array('q')` (8 bytes each); a Fenwick tree over the sizes of the buckets turns a
+position into a rank. Figures: bench/results.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Ranks:
     """A multiset of int64 scores. Adding, removing and ranking cost O(log n) and one small move of memory."""
 
     def __init__(self, counts: Iterable[tuple[int, int]] = (), *, bucket: int = BUCKET) -> None:
-        """`counts`: (score, how many players have it), in any order, each score once."""
+        """`counts`: (score, number of players), in any order, each score once."""
         self._bucket = bucket
         self._buckets: list[array[int]] = []
         self._fill(sorted(counts))
@@ -43,7 +43,7 @@ class Ranks:
             self._count(place, 1)
 
     def remove(self, score: int) -> None:
-        """One player fewer has `score`. Raises KeyError when nobody has it."""
+        """One player fewer has `score`. Raises KeyError if no player has it."""
         place = bisect_left(self._last, score)
         bucket = self._buckets[place] if place < len(self._buckets) else array("q")
         spot = bisect_left(bucket, score)
@@ -59,7 +59,7 @@ class Ranks:
             self._index()
 
     def move(self, old: int | None, new: int | None) -> None:
-        """A player's score went from `old` to `new`; None means off the board."""
+        """A player's score changed from `old` to `new`; None is off the board."""
         if old == new:
             return
         if old is not None:
@@ -68,7 +68,7 @@ class Ranks:
             self.add(new)
 
     def rank(self, score: int) -> int:
-        """1 + how many players have a greater score."""
+        """1 + number of players with a greater score."""
         place = bisect_right(self._last, score)
         if place == len(self._buckets):
             return 1
@@ -107,7 +107,7 @@ class Ranks:
             node += node & -node
 
     def _before(self, place: int) -> int:
-        """How many scores lie in the buckets before `place`."""
+        """Number of scores in the buckets before `place`."""
         total = 0
         while place:
             total += self._tree[place]

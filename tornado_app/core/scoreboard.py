@@ -1,4 +1,4 @@
-"""The use cases: the one door that every frontend goes through."""
+"""The use cases of a board, which every frontend calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tornado_app.core.validation import SubmissionValidator, subject
 
 
 class BoardView(Protocol):
-    """What the board in memory knows. Its members raise DatabaseError while it is being read."""
+    """The board in memory. Its members raise DatabaseError while it is being read."""
 
     @property
     def top(self) -> TopPlayers:
@@ -28,45 +28,46 @@ class BoardView(Protocol):
 
     @property
     def total(self) -> int:
-        """How many players are on the board."""
+        """Number of players on the board."""
 
     @property
     def last_updated(self) -> int:
-        """When a score last changed, in milliseconds since the epoch."""
+        """The time of the last change of a score, in milliseconds since the epoch."""
 
     @property
     def revision(self) -> int:
-        """Grows whenever anything here changes."""
+        """A number that grows with each change of the board."""
 
     @property
     def version(self) -> int:
-        """Nothing that the board shows is later than this."""
+        """The version of the newest event that the board shows."""
 
     def can_show(self, version: int) -> bool:
-        """Whether the board shows all that happened up to a version."""
+        """Whether the board includes all events up to a version."""
 
     async def wait_until_shown(self, version: int, seconds: float) -> bool:
-        """Wait until `can_show`, at most so long; whether it can. It does not wait while too many do."""
+        """Wait until `can_show`, for at most `seconds`; returns `can_show`. Does not wait if too many requests do."""
 
     def rank(self, score: int) -> int:
-        """1 + how many players have a greater score."""
+        """1 + number of players with a greater score."""
 
     def rank_of(self, user_id: str, score: int, superseded_at: int | None = None) -> int:
-        """The rank of a player with this score, which the board need not show yet.
+        """The rank of a player with this score, which the board may not show yet.
 
-        1 + how many others have a greater score. `superseded_at`: when the player came to have more, if so.
+        1 + number of other players with a greater score. `superseded_at`: when the player's score grew further, if it
+        did.
         """
 
 
 class CaptchaCheck(Protocol):
-    """Who is asked about a submission that nothing vouches for."""
+    """Checks captchas of submissions without a proof."""
 
     async def check(self, submission: Submission) -> None:
         """Raises CaptchaRequired, InvalidCaptcha or CaptchaUnavailable."""
 
 
 class Scoreboard:
-    """One board: scores go in through `submit`, and come out by rank."""
+    """One board: `submit` adds scores, and players are read with their ranks."""
 
     def __init__(
         self, store: Store, board: BoardView, validator: SubmissionValidator, captcha: CaptchaCheck | None = None
@@ -105,15 +106,15 @@ class Scoreboard:
         return ranked[: len(above)], ranked[len(above)], ranked[len(above) + 1 :]
 
     async def page(self, limit: int, after: Player | None) -> list[Standing]:
-        """Up to `limit` standings in board order, from the one after `after` on (only its place is looked at)."""
+        """Up to `limit` standings in board order, from the one after `after` on (only its position matters)."""
         players = await self._store.page(limit, after)
         return list(standings(players)) if after is None else self._in_order(players)
 
     def _in_order(self, players: list[Player]) -> list[Standing]:
-        """Ranks for neighbours on the board.
+        """Ranks for adjacent players on the board.
 
-        The players are as the database has them, the ranks in memory may be some milliseconds behind: so nobody is
-        ranked before somebody with more points who stands beside.
+        The players are from the database, and the ranks in memory may be some milliseconds behind: so a rank is raised
+        if a player with more points stands directly above.
         """
         ranked: list[Standing] = []
         least = 1

@@ -1,4 +1,4 @@
-"""Whether the ranks in memory are the database's: one score at a time, while both go on."""
+"""Compares ranks in memory with the database: one score at a time, while both change."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ EVERY = 60.0
 """Seconds between two checks."""
 
 PATIENCE = 30.0
-"""Seconds that the feed gets to be where the database was."""
+"""Seconds for the feed to reach the database's time."""
 
 MAX_RANK = 100_000
-"""The deepest rank that is checked: the database counts all who stand above it."""
+"""The deepest rank that is checked: the database counts all players above it."""
 
 
 class Ranked(Protocol):
-    """The board in memory. `revision` grows with every change, `snapshots` when all was read anew."""
+    """The board in memory. `revision` grows with every change, `snapshots` with every new snapshot."""
 
     snapshots: int
     revision: int
 
     def sample(self) -> list[int]:
-        """Some scores that are worth a look, the likeliest to be wrong first."""
+        """Scores to check, the likeliest error first."""
 
     def rank(self, score: int) -> int:
-        """1 + how many players have a greater score. Raises DatabaseError while the ranks are being read."""
+        """1 + number of players with a greater score. Raises DatabaseError while the ranks are being read."""
 
 
 class RankCheck:
-    """Compares now and then. Ranks that are wrong are read anew.
+    """Checks at intervals. Wrong ranks are read again.
 
-    `observe` is told `agreed` or `differed`.
+    `observe` is called with `agreed` or `differed`.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class RankCheck:
                 log.info("the ranks could not be checked: %s", type(error).__name__)
 
     async def once(self) -> None:
-        """Check one score. Raises DatabaseError, PyMongoError, or TimeoutError where the feed does not follow.
+        """Check one score. Raises DatabaseError, PyMongoError, or TimeoutError if the feed does not follow.
 
-        The database's count is of one moment; memory has moved on from it by as many players as it heard of since,
-        so that is how far the two may be apart. While nothing moves they must be equal.
+        The database's count is of one moment; memory has since changed by as many players as the feed has reported,
+        which is the allowed difference. Without changes they must be equal.
         """
         board = self._board
         score = next((score for score in board.sample() if board.rank(score) <= self._max_rank), None)

@@ -1,7 +1,7 @@
-"""A change stream read ahead: while one batch is worked on, the next one comes in.
+"""Reads a change stream ahead: while one batch is processed, the next one arrives.
 
-It has a cursor of its own until it has caught up with the feed of the same process; from then on it takes what that
-reads, and only when that ends has it to open one again.
+It has its own cursor until it has caught up with the feed of the same process; from then on it subscribes to the feed,
+and opens its own cursor again when the subscription ends.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from tornado_app.mongo.client.driver import is_transient, maybe_await
 log = logging.getLogger("leaderboard.ledger")
 
 AWAIT_MS = 1
-"""How long the server holds an empty answer back."""
+"""Milliseconds for which the server holds an empty answer back."""
 
 SEEK_TIMEOUT = 300.0
-"""Seconds for one answer until the stream has come to its end once: from an old place on, the server may have to look
-through millions of other collections' events before it answers. The opening of a ledger writes as many."""
+"""Timeout of one answer, in seconds, until the stream has reached its end once: from an old resume point, the server
+may have to read millions of events of other collections first. A new ledger causes as many."""
 
 REST = 0.1
-"""Seconds for which the stream is left alone when it has nothing more: several events then come in one answer, and the
-ledger keeps out of the way of who waits for the write itself."""
+"""Pause in seconds when the stream has no more events: several events then come in one answer, and the ledger does not
+delay the writes themselves."""
 
 LAST_READ = 5.0
-"""Seconds that what came before the end of a stream has to be taken up."""
+"""Maximum seconds to process the events from before the end of a stream."""
 
 TURN = 20
-"""Events after which other tasks run: one that takes back many actions is some 10 KB of work."""
+"""Events after which other tasks run: a take-back of many actions is about 10 KB of work."""
 
 MAX_AHEAD = 5 * BATCH
-"""Maximum of events read ahead."""
+"""Maximum number of events read ahead."""
 
 ResumePoint = Mapping[str, Any] | Timestamp
 
 
 class ResumePointInvalid(Exception):
-    """The stream can't be read from that place on."""
+    """The stream cannot be read from this resume point."""
 
 
 class Batch:
-    """Events in their order, and the token after the last of them, which `watch` takes as `resume_after`.
+    """Events in order, and the token after the last of them, for `resume_after` of `watch`.
 
-    A HistoryLost among them stands for an event after which the stream says nothing more.
+    A HistoryLost among them is an event after which the stream delivers nothing.
     """
 
     __slots__ = ("events", "token")
@@ -63,14 +63,14 @@ class Batch:
 
     @property
     def moment(self) -> Timestamp | None:
-        """The cluster time of the place: nothing before it is left. None where the token does not tell."""
+        """The cluster time of the token: no earlier event follows. None if the token does not contain it."""
         return moment(self.token)
 
 
 class ChangeStreamReader:
-    """Reads `collection`'s change stream from a place on: a resume token, or a cluster time, which is included.
+    """Reads `collection`'s change stream from a resume token, or a cluster time, which is included.
 
-    `subscribe`: what the feed of the same collection reads from now on.
+    `subscribe`: subscribes to the feed of the same collection.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ChangeStreamReader:
         self._idle = False
 
     async def run(self) -> None:
-        """Read until cancelled. Raises PyMongoError, and ResumePointInvalid where the place is what is wrong."""
+        """Read until cancelled. Raises PyMongoError, and ResumePointInvalid for an invalid resume point."""
         while True:
             try:
                 stream = await self._open()
@@ -107,7 +107,7 @@ class ChangeStreamReader:
             await self._follow(subscription)
 
     async def _catch_up(self, stream: Any) -> Subscription:
-        """Read the stream until all that a subscription left out has been read."""
+        """Read the stream until it has passed the start of a subscription."""
         subscription, seconds = None, SEEK_TIMEOUT
         while True:
             await self._read(stream, seconds)
@@ -121,12 +121,12 @@ class ChangeStreamReader:
             await asyncio.sleep(REST)
 
     def _is_past(self, place: Token) -> bool:
-        """Whether the stream has got beyond the time of a place, so that nothing up to there is left in it."""
+        """Whether the stream is past the time of a token, so that it has no event up to there."""
         here, there = moment(self._token), moment(place)
         return here is not None and there is not None and here > there
 
     async def _follow(self, subscription: Subscription) -> None:
-        """Take what the feed reads until that ends. It begins before our place: what was read already is left out."""
+        """Read the subscription until it ends. It begins before the own position; events already read are skipped."""
         ended, place = False, self._token
         while not ended:
             await asyncio.sleep(REST)
@@ -141,7 +141,7 @@ class ChangeStreamReader:
         self._resume_point = self._token or self._resume_point
 
     async def _can_watch(self) -> bool:
-        """Whether the stream can be opened where it is now, so that nothing but the place stood in the way."""
+        """Whether the stream can be opened at the present time, so that only the resume point was invalid."""
         try:
             stream = await self._watch({}, self._call_timeout)
             try:
@@ -158,7 +158,7 @@ class ChangeStreamReader:
         start = {"start_at_operation_time": place} if isinstance(place, Timestamp) else {"resume_after": place}
         stream = await self._watch(start, SEEK_TIMEOUT)
         try:
-            await self._read(stream, SEEK_TIMEOUT)  # only with the first look is the place sought
+            await self._read(stream, SEEK_TIMEOUT)  # the server searches for the resume point in the first read only
         except BaseException:
             await close_stream(stream)
             raise
@@ -182,7 +182,7 @@ class ChangeStreamReader:
         self._idle = event is None
         if event is not None:
             await self._add(event)
-        elif not stream.alive:  # the collection is gone: an answer comes at once and for ever, and it is no answer
+        elif not stream.alive:  # the collection is gone: empty answers come at once, for ever
             await self._finish()
         self._token = stream.resume_token or self._token
         self._news.set()
@@ -199,13 +199,13 @@ class ChangeStreamReader:
             await asyncio.sleep(0)
 
     async def _finish(self) -> None:
-        """Let what came before be read; the last of it tells why the stream ended, and should it not, this does."""
+        """Let earlier events be processed; the last one has the reason of the end, otherwise the caller raises it."""
         self._news.set()
         await asyncio.sleep(LAST_READ)
         raise HistoryLost("invalidate")
 
     async def batch(self) -> Batch:
-        """All that has come in since the last one: no event, where only the place has moved on."""
+        """All events since the last batch; without events, only the position has moved."""
         await self._news.wait()
         self._news.clear()
         batch = Batch(self._events, self._token)

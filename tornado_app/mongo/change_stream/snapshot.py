@@ -14,7 +14,7 @@ from tornado_app.mongo.client.driver import Client, Document, maybe_await
 from tornado_app.mongo.players.documents import ON_BOARD, milliseconds
 
 BATCH = 5_000
-"""Rows in one answer, which holds up the loop for some ms while it is decoded."""
+"""Rows in one answer; decoding it blocks the loop for some milliseconds."""
 
 TIMEOUT = 120.0
 """Seconds; a million players take about half of one."""
@@ -22,14 +22,14 @@ TIMEOUT = 120.0
 _RANGES: Document = {name: ON_BOARD[name] for name in ("score", "updatedAt")}
 
 _KINDS = [("int", "date", "string"), ("long", "date", "string")]
-"""The types of a score, its time and the user id, as `documents.ON_BOARD` has them."""
+"""The types of score, time and user id, as in `documents.ON_BOARD`."""
 
 
 def _grouped(match: Document) -> list[Document]:
-    """Counts by score, and by the types of what is stored.
+    """Counts by score, and by the types of the stored values.
 
-    Ranges in the match and everything else in the key, so that the board's index alone answers: a seventh of the time
-    that the players' documents take (docs/decisions.md). That is why the hidden are counted with all others first.
+    The match has ranges only and the key has everything else, so that the board's index alone answers: in a seventh of
+    the time that reading documents takes (docs/decisions.md). So hidden players are counted first, and subtracted.
     """
     kinds = {name: {"$type": field} for name, field in (("s", "$score"), ("u", "$updatedAt"), ("i", "$_id"))}
     key = {"score": "$score", **kinds}
@@ -37,7 +37,7 @@ def _grouped(match: Document) -> list[Document]:
 
 
 async def read_snapshot(client: Client, players: Any, *, batch: int = BATCH) -> tuple[Timestamp, ScoreSnapshot]:
-    """The scores at cluster time T, and T: whoever watches what comes after T misses nothing."""
+    """The scores at cluster time T, and T: a stream from T on misses nothing."""
     moment, everybody, hidden = await _read(client, players, _RANGES, batch)
     counts = _counts(everybody)
     counts.subtract(_counts(hidden))
@@ -47,7 +47,7 @@ async def read_snapshot(client: Client, players: Any, *, batch: int = BATCH) -> 
 
 
 async def count_above(client: Client, players: Any, score: int) -> int:
-    """How many on the board have a greater score, at one moment."""
+    """Number of players on the board with a greater score, at one moment."""
     above = {**_RANGES, "score": {**_RANGES["score"], "$gt": score}}
     _, everybody, hidden = await _read(client, players, above, BATCH)
     return _counts(everybody).total() - _counts(hidden).total()
@@ -56,7 +56,7 @@ async def count_above(client: Client, players: Any, score: int) -> int:
 async def _read(
     client: Client, players: Any, ranges: Document, batch: int
 ) -> tuple[Timestamp, list[Document], list[Document]]:
-    """A moment, the groups of all players within the ranges at it, and those of the hidden among them."""
+    """A moment, the groups of all players within the ranges at it, and those of the hidden players."""
     with pymongo.timeout(TIMEOUT):
         moment = await cluster_time(players.database)
         everybody = await _rows(client, players, moment, ranges, batch)
@@ -64,7 +64,7 @@ async def _read(
 
 
 async def _rows(client: Client, players: Any, moment: Timestamp, match: Document, batch: int) -> list[Document]:
-    """The groups, at the moment, of whatever can be on the board."""
+    """The groups, at the moment, of all documents that may be on the board."""
     database = players.database
     command = {
         "aggregate": players.name,

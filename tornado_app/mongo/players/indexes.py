@@ -1,4 +1,4 @@
-"""The indexes that the service relies on: made, and checked, at start."""
+"""Creates and checks, at start, the indexes that the service relies on."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ log = logging.getLogger("leaderboard.schema")
 BOARD_INDEX = "board"
 
 HIDDEN_INDEX = "hidden"
-"""Of the few players whom the board does not show; nobody else's write touches it."""
+"""Of the few hidden players; writes of other players do not change it."""
 
 TIMEOUT = 20.0
-"""Seconds for reading which indexes there are."""
+"""Timeout of listing the indexes, in seconds."""
 
 _CONFLICTS = frozenset({85, 86})
 """IndexOptionsConflict, IndexKeySpecsConflict."""
 
 _INDIFFERENT = frozenset({"v", "key", "ns", "background"})
-"""What an index may be besides its keys, and still hold every player in our order."""
+"""Options of an index that do not matter: it still contains every player in the board's order."""
 
 
 async def ensure(
     client: Client, database: str, collection: str = "players", *, waiting: Waiting = DEFAULT_WAITING
 ) -> None:
-    """Make the indexes where they are missing, however long that takes. Raises StartupError where that cannot be."""
+    """Create missing indexes, however long that takes. Raises StartupError if that is impossible."""
     players = client[database].get_collection(collection, write_concern=DURABLE)
     try:
         if not await _made(players, BOARD_ORDER, waiting, name=BOARD_INDEX):
@@ -51,7 +51,7 @@ async def ensure(
 
 
 async def _made(collection: Any, keys: list[tuple[str, int]], waiting: Waiting, **options: Any) -> bool:
-    """Whether the index is there; not where one with other options is in its place."""
+    """Whether the index exists; false if an index with other options has its place."""
     try:
         await make_index(collection, keys, waiting=waiting, **options)
     except OperationFailure as error:
@@ -62,7 +62,7 @@ async def _made(collection: Any, keys: list[tuple[str, int]], waiting: Waiting, 
 
 
 def _accept(indexes: Mapping[str, Any], place: str) -> None:
-    """Be content with an index of our keys under another name. Raises StartupError for one that is in the way."""
+    """Accept an index of the same keys under another name. Raises StartupError for a conflicting one."""
     suspects = {name: index for name, index in indexes.items() if name == BOARD_INDEX or _same_keys(index)}
     for name, index in suspects.items():
         if _same_keys(index) and set(index) <= _INDIFFERENT:

@@ -1,7 +1,7 @@
-"""Which players broke a rule of suspicion, when, and how often: kept for audits and exports, forgotten in time.
+"""Players who broke an abuse rule, with times and counts: for audits and exports, with a retention.
 
-`{_id: <player>, seen, <rule>: {times, first, last}}`. What was refused or replayed never reaches the ledger, so this is
-the only trace of it in the database.
+`{_id: <player>, seen, <rule>: {times, first, last}}`. Refused and replayed actions never reach the ledger, so this is
+their only trace in the database.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tornado_app.mongo.players.documents import Document, milliseconds
 SUSPECTS = "suspects"
 
 RETENTION = 90 * 24 * 3600
-"""Seconds after which a player who broke no rule again is forgotten, unless the index on `seen` was made otherwise."""
+"""Seconds after the last violation until a player is removed, unless the index on `seen` has another time."""
 
 
 class Suspects:
@@ -28,7 +28,7 @@ class Suspects:
         self._clock = clock
 
     async def note(self, player: str, rule: AbuseRule) -> None:
-        """The player broke the rule once more."""
+        """Record that the player broke the rule."""
         now = datetime.fromtimestamp(self._clock() / 1000, UTC)
         change = {
             "$inc": {f"{rule}.times": 1},
@@ -38,15 +38,15 @@ class Suspects:
         await self._suspects.update_one({"_id": player}, change, upsert=True)
 
     async def forget(self, player: str) -> None:
-        """Delete what is known of the player."""
+        """Delete the player's record."""
         await self._suspects.delete_one({"_id": player})
 
     async def of(self, player: str) -> Document:
-        """What is known of the player, by rule."""
+        """The player's record, by rule."""
         return await self._suspects.find_one({"_id": player}, {"_id": 0, "seen": 0}) or {}
 
     async def since(self, moment: int) -> AsyncIterator[Suspect]:
-        """Whoever broke a rule at or after a moment (ms), in the order of the players."""
+        """Players who broke a rule at or after `moment` (ms), in order."""
         seen = {"seen": {"$gte": datetime.fromtimestamp(moment / 1000, UTC)}}
         async for document in self._suspects.find(seen).sort("_id", 1):
             for rule in AbuseRule:
