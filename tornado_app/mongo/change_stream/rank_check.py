@@ -94,5 +94,8 @@ class RankCheck:
             self._observe("agreed")
             return
         self._observe("differed")
-        log.error("a rank in memory is not the database's: all are read anew", extra={"rank": rank, "counted": counted})
+        log.error(
+            "a rank in memory differs from the database, reading all ranks again",
+            extra={"rank": rank, "counted": counted},
+        )
         self._feed.request_resync()
