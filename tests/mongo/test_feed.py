@@ -160,7 +160,7 @@ async def test_feed_reads_a_new_snapshot_after_lost_history(harness, replica_set
     await harness.score("alice", 2)
     await harness.wait_consistent()
     assert harness.restarts == ["history_lost"]
-    assert sum("read anew" in record.message for record in caplog.records) == 1
+    assert sum("reading the board again" in record.message for record in caplog.records) == 1
 
 
 async def test_feed_drops_a_resume_token_that_the_server_refuses(mongo_database):

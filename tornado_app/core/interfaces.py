@@ -1,4 +1,4 @@
-"""What the use cases need from below, as protocols: the store and who listens to the change feed."""
+"""The interfaces that the use cases need: the store, and the listener of the change feed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Change(msgspec.Struct, frozen=True):
     """One change of one player, in the order of the database.
 
     `old` and `new` are the scores before and after; None means that the player is not on the board. `version` is
-    comparable with `TopPlayers.version`; `at` is the player's new `updated_at`, 0 where that did not change.
-    `write_ids`: of the actions that added points or made the player; none for any other change.
+    comparable with `TopPlayers.version`; `at` is the player's new `updated_at`, 0 if that did not change. `write_ids`:
+    of the actions that added points or created the player; none for any other change.
     """
 
     user_id: str
@@ -27,7 +27,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class ScoreSnapshot(msgspec.Struct, frozen=True):
-    """Every score on the board at one moment, as (score, how many players have it)."""
+    """Every score on the board at one moment, as (score, number of players)."""
 
     counts: Iterable[tuple[int, int]]
     version: int
@@ -35,27 +35,27 @@ class ScoreSnapshot(msgspec.Struct, frozen=True):
 
 
 class InconsistentChange(Exception):
-    """A change that does not fit what is known: only a new snapshot can tell the truth."""
+    """A change that does not match the known scores; a new snapshot is needed."""
 
 
 class FeedListener(Protocol):
-    """Who is told what happened to the players; calls come in the order of the database."""
+    """Receives the changes of the players, in the order of the database."""
 
     def on_snapshot(self, snapshot: ScoreSnapshot) -> None:
-        """Everything known so far is void: this is the board now."""
+        """Replace everything known by this snapshot."""
 
     def on_change(self, change: Change) -> None:
         """One player changed after the last snapshot. Raises InconsistentChange."""
 
     def on_progress(self, version: int) -> None:
-        """All that happened up to this version was reported."""
+        """All events up to this version were reported."""
 
     def on_history_lost(self) -> None:
-        """The history is gone; `rebuilt` follows as soon as it can."""
+        """The history is lost; `on_snapshot` follows as soon as possible."""
 
 
 class Store(Protocol):
-    """The players and their scores. Every method raises DatabaseError when the database does not answer in time."""
+    """The players and their scores. Every method raises DatabaseError if the database does not answer in time."""
 
     async def apply(self, action: Action) -> Receipt:
         """Apply an action exactly once.
@@ -71,10 +71,10 @@ class Store(Protocol):
         """One player. Raises PlayerNotFound."""
 
     async def top(self) -> TopPlayers:
-        """The head of the board, from one moment."""
+        """The top of the board, at one moment."""
 
     async def around(self, player: Player, limit: int) -> tuple[list[Player], list[Player]]:
         """Up to `limit` players just above and just below, both in board order."""
 
     async def page(self, limit: int, after: Player | None) -> list[Player]:
-        """Up to `limit` players in board order, from the one after `after` on (only its place is looked at)."""
+        """Up to `limit` players in board order, from the one after `after` on (only its position matters)."""

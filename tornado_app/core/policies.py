@@ -1,4 +1,4 @@
-"""The rules that a submission is held against, as values: rate limit, memory of actions, table of actions."""
+"""The policies of a submission, as values: rate limit, idempotency history, action proofs, names of claims."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ DEFAULT_ACTIONS: Mapping[str, int] = MappingProxyType({"level_complete": 50, "en
 
 
 PROOF_LEEWAY = 5.0
-"""Seconds that a game server's clock may be ahead of ours: by so much a proof can be accepted before it was issued."""
+"""Seconds that a game server's clock may be ahead of this one: a proof can be accepted that long before its `iat`."""
 
 
 class ProofPolicy(StrEnum):
-    """Whether a player's own update needs a game server's word for it; a game server's own never does.
+    """Whether a player's own update needs an action proof; a game server's own never does.
 
-    REQUIRED: always. OPTIONAL: one that comes along counts, and without one few points are taken. OFF: none is read.
+    REQUIRED: always. OPTIONAL: a proof counts, and without one `max_increment` applies. OFF: proofs are not read.
     """
 
     REQUIRED = "required"
@@ -39,7 +39,7 @@ class ProofPolicy(StrEnum):
 
 
 MAX_CLOCK_SKEW = 30.0
-"""Seconds that the clocks of the service's processes may differ, before an id is forgotten too early."""
+"""Seconds by which the clocks of the service's processes may differ, before an id is forgotten too early."""
 
 
 class RateLimit(msgspec.Struct, frozen=True):
@@ -54,16 +54,18 @@ class RateLimit(msgspec.Struct, frozen=True):
         return round(self.window * 1000)
 
     def idempotency_history_size(self, lifetime: float) -> int:
-        """Maximum of actions that a document remembers so that none younger than `lifetime` seconds is forgotten."""
+        """Maximum number of actions that a document remembers, so that none younger than `lifetime` seconds is
+        forgotten."""
         return self.updates * self.windows(lifetime)
 
     def windows(self, lifetime: float) -> int:
-        """For how many windows an id must be remembered: two at least, and so that clocks may differ."""
+        """Number of windows for which an id must be remembered: at least two, with an allowance for clocks that
+        differ."""
         return max(2, math.ceil((lifetime + MAX_CLOCK_SKEW) / self.window))
 
 
 PROFILE_LIMIT = RateLimit(10, 60.0)
-"""Profile changes of a player. No setting: however fast a game scores, its players need no more names than this."""
+"""Profile changes of a player. Not a setting: a faster game does not need more names."""
 
 
 class WritePolicy(msgspec.Struct, frozen=True):
@@ -110,8 +112,8 @@ class KeySettings:
 class ClaimNames(msgspec.Struct, frozen=True):
     """The names of the claims that are read, and of the scopes that grant a power.
 
-    A name is that of a claim, or else, where it begins with `/`, a JSON Pointer into the claims (RFC 6901), such as
-    `/realm_access/roles`. `user` None: `sub`, else `user_id`.
+    A name is that of a claim; if there is none and it begins with `/`, it is a JSON Pointer into the claims (RFC 6901),
+    such as `/realm_access/roles`. `user` None: `sub`, else `user_id`.
     """
 
     user: str | None = None
@@ -127,4 +129,4 @@ class ClaimNames(msgspec.Struct, frozen=True):
 
 
 DEFAULT_CLAIMS = ClaimNames()
-"""What OpenID Connect providers mostly use."""
+"""The defaults, which most OpenID Connect providers use."""

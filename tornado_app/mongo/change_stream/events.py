@@ -34,23 +34,23 @@ KINDS = ("insert", "update", "replace", "delete")
 """Events of one document. Any other event (drop, rename, invalidate …) ends the history."""
 
 _RANKED = frozenset({"score", "updatedAt", "hidden"})
-"""Members that decide a player's rank. A write that changes one of them without a history entry is external."""
+"""Members that determine a player's rank. A write that changes one of them without a history entry is external."""
 
 _ADDING = (WriteKind.ACTION, WriteKind.TAKE_BACK)
 """Kinds of writes whose points are added to the score."""
 
 
 class HistoryLost(Exception):
-    """The stream cannot say what happened; a new snapshot is needed. The message is the reason, for log and metric."""
+    """The stream does not show all changes; a new snapshot is needed. The message is the reason, for log and metric."""
 
 
 class PlayerEvent(msgspec.Struct, frozen=True):
     """One event of one player's document. A member that the event does not set is UNSET.
 
     `version` and `time` are its cluster time: as an integer, and as milliseconds since the epoch. `touched`: the
-    members that it sets or removes. `seq`: None where it is not set, or is no integer. `entries`: the history entries
-    that the write added, oldest first; none where the service did not make the write. `score`: None where it is no
-    integer. `updated_at`: None where it is no date. `token`: the event's resume token.
+    members that it sets or removes. `seq`: None if it is not set, or is not an integer. `entries`: the history entries
+    that the write added, oldest first; none if the service did not make the write. `score`: None if it is not an
+    integer. `updated_at`: None if it is not a date. `token`: the event's resume token.
     """
 
     kind: str
@@ -67,12 +67,12 @@ class PlayerEvent(msgspec.Struct, frozen=True):
 
     @property
     def points(self) -> int:
-        """What the write added to the score."""
+        """The points that the write added to the score."""
         return sum([entry.points for entry in self.entries if entry.kind in _ADDING])
 
 
 def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
-    """The event; None for a document whose `_id` is no text. Raises HistoryLost for an event of the collection."""
+    """The event; None for a document whose `_id` is not text. Raises HistoryLost for an event of the collection."""
     kind = event["operationType"]
     if kind not in KINDS:
         raise HistoryLost(kind)
@@ -107,8 +107,8 @@ def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
 def _entries(fields: Mapping[str, Any], seq: int) -> tuple[HistoryEntry, ...]:
     """The entries that a write added, of which the last has the number `seq`.
 
-    A whole history comes with a document that is inserted. Where its beginning is missing, another program inserted
-    a copy, and only the last entry is taken.
+    An inserted document contains the whole history. If its beginning is missing, another program inserted a copy, and
+    only the last entry counts.
     """
     history = fields.get("h")
     if history is None:
@@ -134,7 +134,7 @@ class BoardChanges:
         self._erased: set[str] = set()
 
     def change(self, event: PlayerEvent) -> Change | None:
-        """The change; None where the event does not concern the board. Raises HistoryLost where it cannot be told."""
+        """The change; None if the event does not concern the board. Raises HistoryLost if the change is unknown."""
         if event.kind == "update":
             return self._update(event)
         if event.kind == "insert":

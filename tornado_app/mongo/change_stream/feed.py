@@ -1,8 +1,8 @@
-"""The change feed: one change stream for each process, and what every event says about a player's score.
+"""The change feed: one change stream for each process, whose events update the board, the cache and the ledger.
 
-The feed starts with a snapshot of all scores at cluster time T, then watches what comes after T. The resume token is
-kept in memory and taken after each batch, so that an idle stream ages well. When the history is lost, the collection
-dropped, renamed or replaced, or an event does not say what changed, the snapshot is taken anew.
+The feed starts with a snapshot of all scores at cluster time T, then follows the events after T. The resume token is
+kept in memory and updated after each batch, also of an idle stream. If the history is lost, the collection is dropped,
+renamed or replaced, or an event does not show the change, the snapshot is taken again.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from tornado_app.runtime.tasks import jittered
 log = logging.getLogger("leaderboard.feed")
 
 AWAIT_MS = 100
-"""How long the server holds an empty answer back: also how often an idle stream shows that it is alive, and how far it
-has come, which a read with `If-Board-Version` may wait for."""
+"""Milliseconds for which the server holds an empty answer back: also the interval in which an idle stream reports its
+position, for which a read with `If-Board-Version` may wait."""
 
 BATCH = 200
-"""Events in one answer: what is read at once is worked through at once, and holds up the loop for some ms."""
+"""Events in one answer; processing them blocks the loop for some milliseconds."""
 
 PROBE_TIMEOUT = 2.0
-"""Seconds within which a database that is well answers a ping."""
+"""Timeout of a ping, in seconds."""
 
 CALL_TIMEOUT = 10.0
 """Seconds after which a silent connection is given up."""
 
 FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0
-"""Seconds between two tries to open the stream."""
+"""Seconds between two attempts to open the stream."""
 
 LOST_HISTORY = frozenset({136, 237, 260, 280, 286})
 """CappedPositionLost, CursorKilled, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost."""
@@ -59,7 +59,8 @@ COLLECTION_GONE = frozenset({"drop", "rename", "invalidate", "replaced"})
 class Feed:
     """Reads the players' change stream into a listener until cancelled.
 
-    `on_restart` is told why the stream is opened again; `known` is told of every event, and void with the history.
+    `on_restart` is called with the reason when the stream is reopened; `cache` receives every event, and is cleared
+    with the history.
     """
 
     def __init__(
@@ -96,7 +97,8 @@ class Feed:
         self._subscription: Subscription | None = None
 
     def subscribe(self) -> Subscription | None:
-        """All that the stream reads from now on, until it ends; None while there is none. A new one closes the last."""
+        """A subscription to the events from now on, until the stream ends; None without a stream. A new one closes the
+        last."""
         self._close_subscription()
         if self._alive_at is not None and self._token is not None:
             self._subscription = Subscription(self._token, self._max_subscribed)
@@ -113,7 +115,7 @@ class Feed:
 
     @property
     def lag(self) -> float:
-        """Seconds since the stream's last sign of life, or since it is behind the database, whichever is more.
+        """Seconds since the stream's last answer, or since it is behind the database, whichever is more.
 
         Infinite while the stream is down.
         """
@@ -124,9 +126,9 @@ class Feed:
         return now - since
 
     async def probe(self) -> None:
-        """Ask the database how far it is, and whether it is still the same one. Raises DatabaseError.
+        """Read the database's time, and check that it is the same database. Raises DatabaseError.
 
-        The stream is behind until it has got that far too.
+        The stream is behind until it has reached that time.
         """
         try:
             with pymongo.timeout(PROBE_TIMEOUT):
@@ -138,19 +140,19 @@ class Feed:
             self._awaited = moment, asyncio.get_running_loop().time()
 
     async def caught_up(self) -> None:
-        """Wait until the listener has been told all that is in the database now. Raises PyMongoError."""
+        """Wait until the listener has received all present changes. Raises PyMongoError."""
         with pymongo.timeout(PROBE_TIMEOUT):
             moment = await cluster_time(self._players.database)
-        told = asyncio.get_running_loop().create_future()
-        self._followers.append((moment, told))
-        await told
+        reached = asyncio.get_running_loop().create_future()
+        self._followers.append((moment, reached))
+        await reached
 
     def request_resync(self) -> None:
-        """What the listener knows is not right: have it read anew."""
+        """Read the board again, because the listener has a wrong state."""
         self._resync_requested = True
 
     async def run(self) -> None:
-        """Feed the listener, over every fault, until cancelled."""
+        """Feed the listener until cancelled, and retry after every error."""
         failures = 0
         while True:
             began = asyncio.get_running_loop().time()
@@ -175,11 +177,11 @@ class Feed:
             self._forget("refused")
         else:
             reason = type(error).__name__
-            log.warning("the change stream ended and is opened again: %s", reason)
+            log.warning("the change stream ended, reopening it: %s", reason)
             self._on_restart(reason)
 
     def _forget(self, reason: str) -> None:
-        log.warning("the change stream's history cannot be used (%s): the board is read anew", reason)
+        log.warning("the change stream's history cannot be used (%s), reading the board again", reason)
         self._on_restart(reason)
         self._token = self._start = None
         self._changes = BoardChanges()
@@ -194,14 +196,14 @@ class Feed:
         stream = await self._open()
         try:
             while True:
-                with pymongo.timeout(self._call_timeout):  # for many events: it costs as much as one
+                with pymongo.timeout(self._call_timeout):  # one timeout for many events, which costs as much as for one
                     await self._read(stream, self._call_timeout / 2)
         finally:
             self._close_subscription()
             await close_stream(stream)
 
     async def _read(self, stream: Any, seconds: float) -> None:
-        """Tell what comes in, for about so long."""
+        """Process events for about this time."""
         time = asyncio.get_running_loop().time
         end = time() + seconds
         while time() < end:
@@ -213,7 +215,7 @@ class Feed:
             if document is not None:
                 event = decode(document)
                 self._handle(event)
-            elif not stream.alive:  # it would say so for ever, and never let another task run
+            elif not stream.alive:  # it would return empty answers for ever, and never let another task run
                 raise HistoryLost("invalidate")
             self._token = stream.resume_token or self._token
             self._reach(document)
@@ -221,39 +223,39 @@ class Feed:
                 self._subscription.put(event, self._token)
 
     def _reach(self, event: Mapping[str, Any] | None) -> None:
-        """Report how far the stream has come. An empty answer tells it too, so that an idle board is no old one."""
+        """Report the stream's position. An empty answer has one too, so that an idle board is not out of date."""
         moment = resume_time(self._token) if event is None else event["clusterTime"]
         if moment is not None:
             self._listener.on_progress(cluster_time_to_int(moment))
 
     async def _read_anew(self) -> None:
-        """The board by a snapshot. A collection that was dropped or put aside has taken its index with it."""
+        """Read the board by a snapshot. A dropped or renamed collection has lost its index."""
         if self._index_gone:
             try:
                 await indexes.ensure(self._client, self._database, self._players.name)
             except StartupError as error:
-                log.error("%s", error)  # the board is right without an index, but slow
+                log.error("%s", error)  # the board is correct without an index, but slow
             self._index_gone = False
         with pymongo.timeout(self._call_timeout):
             self._collection, self._replaced = await self._find(), False
             self._resync_requested = False
         moment, snapshot = await read_snapshot(self._client, self._players)
-        # The events at the moment itself are in the snapshot. One of them may be the end of the collection before this
-        # one, with which a stream from there on would end at once.
+        # The events at the moment itself are in the snapshot. One of them may be the end of the previous collection,
+        # with which a stream from there on would end at once.
         self._start = Timestamp(moment.time, moment.inc + 1)
         self._listener.on_snapshot(snapshot)
 
     async def _find(self) -> object:
-        """What tells this collection from another of the same name, None where there is none.
+        """An id of this collection, different for another of the same name; None if there is no collection.
 
-        A stream goes on in silence when a backup or an empty data folder has taken the database's place.
+        A stream continues without an error when a backup or an empty data directory has replaced the database.
         """
         command = {"listCollections": 1, "filter": {"name": self._players.name}}
         found = (await self._players.database.command(command))["cursor"]["firstBatch"]
         return found[0]["info"]["uuid"] if found else None
 
     def _lives(self, event: Mapping[str, Any] | None) -> None:
-        """Note a sign of life, and whether the stream has got where the database was when it was last asked."""
+        """Record an answer, and whether the stream has reached the database's last known time."""
         self._alive_at = asyncio.get_running_loop().time()
         self._opened.set()
         if self._awaited is not None and (event is None or event["clusterTime"] >= self._awaited[0]):
@@ -282,17 +284,17 @@ class Feed:
             self._listener.on_change(change)
 
 
-def _arrived(moment: Timestamp, told: asyncio.Future[None], event: Mapping[str, Any] | None) -> bool:
-    """Whether the stream is past a moment: what comes next is told after it, or there is nothing more."""
+def _arrived(moment: Timestamp, reached: asyncio.Future[None], event: Mapping[str, Any] | None) -> bool:
+    """Whether the stream is past a moment: later events follow, or there are no more."""
     if event is not None and event["clusterTime"] <= moment:
-        return told.done()
-    if not told.done():
-        told.set_result(None)
+        return reached.done()
+    if not reached.done():
+        reached.set_result(None)
     return True
 
 
 def _passes(error: OperationFailure) -> bool:
-    """Whether the stream can go on where it was. Any other refusal is for the place that we ask it to go on from."""
+    """Whether the stream can continue at its position. Any other refusal is because of that position."""
     return is_transient(error) or isinstance(error, CursorNotFound) or error.has_error_label(RESUMABLE)
 
 

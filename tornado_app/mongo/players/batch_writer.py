@@ -32,9 +32,9 @@ RETRY_PAUSE = 0.05
 class PlayerWrite:
     """The actions of one player in a batch, decided one after the other from one state and written as one update.
 
-    `before` and `after`: the player's state; None: there is no such player. `accepted` are the actions that the update
-    applies. `answered` are replays and refusals that hold for `before`; `dependent` are those that were decided after
-    an accepted action, and hold only if the update is made.
+    `before` and `after`: the player's state; None: the player does not exist. `accepted` are the actions that the
+    update applies. `answered` are replays and refusals from `before`; `dependent` are those that were decided after an
+    accepted action, and are valid only if the update is made.
     """
 
     __slots__ = ("accepted", "after", "answered", "before", "dependent", "expired", "user_id")
@@ -49,7 +49,7 @@ class PlayerWrite:
         self.expired: list[int] = []
 
     def decide(self, pending: Iterable[PendingWrite], now: int, policy: WritePolicy) -> None:
-        """Decide each action on the state that the one before leaves."""
+        """Decide each action on the state after the one before."""
         for each in pending:
             decision = decide(self.after, each.action, each.write_id, now, policy)
             if isinstance(decision, Accepted):
@@ -62,7 +62,7 @@ class PlayerWrite:
                 self.answered.append((each, decision))
 
     def update(self, now: int) -> tuple[Document, Document, bool]:
-        """The update of the player's document: its filter, the change, and whether it makes the player."""
+        """The update of the player's document: its filter, the change, and whether it creates the player."""
         state, moment = self.before, documents.moment(now)
         fields: Document = {"updatedAt": moment}
         if state is None:
@@ -79,13 +79,13 @@ class PlayerWrite:
         return documents.condition(self.user_id, state), change, state is None
 
     def is_in(self, state: PlayerState | None) -> bool:
-        """Whether a player's state, as it was read, holds this write."""
+        """Whether a player's state, as read, includes this write."""
         entries = state.history.entries if state is not None else None
         write_id = self.accepted[-1][0].write_id
         return any(entry.write_id == write_id for entry in entries or ())
 
     def succeed(self, version: int) -> None:
-        """Answer all actions once the update is made. A board of `version` or later shows it."""
+        """Answer all actions after the update. A board of `version` or later shows it."""
         assert self.after is not None  # noqa: S101  # there is an accepted action
         score, now = self.after.score, self.accepted[-1][1].receipt.updated_at
         for pending, accepted in self.accepted:
@@ -95,18 +95,18 @@ class PlayerWrite:
         _answer(self.dependent, version)
 
     def answer(self, version: int) -> None:
-        """Answer the replays and refusals that hold for the state that was read."""
+        """Answer the replays and refusals from the state that was read."""
         _answer(self.answered, version)
 
     def lose(self) -> list[PendingWrite]:
-        """The actions to decide again, as another write came first."""
+        """The actions to decide again, because another write came first."""
         lost = [pending for pending, _ in (*self.accepted, *self.dependent)]
         for pending in lost:
             pending.lost_races += 1
         return lost
 
     def fail(self) -> None:
-        """Refuse all actions, as the database refused the update."""
+        """Refuse all actions, because the database refused the update."""
         for pending, _ in (*self.accepted, *self.dependent):
             pending.fail(DatabaseError())
 
@@ -185,7 +185,7 @@ class BatchWriter:
     async def _settle(
         self, writes: dict[str, PlayerWrite], refused: set[str], groups: dict[str, list[PendingWrite]], session: Any
     ) -> list[PendingWrite]:
-        """Answer the writes that were made, although others were not; returns the actions to decide again."""
+        """Answer the writes that were made, if others were not; returns the actions to decide again."""
         lost: list[PendingWrite] = []
         states = await self._read(writes.keys() - refused, groups, session)
         version = reached(session)
@@ -202,7 +202,7 @@ class BatchWriter:
         return lost
 
     async def _write(self, writes: list[PlayerWrite], now: int, session: Any) -> set[str] | None:
-        """None: all were made. Else some were not; the set holds the players whose update the database refused."""
+        """None if all were made; otherwise the players whose update the database refused."""
         updates = [write.update(now) for write in writes]
         try:
             if len(updates) == 1:
@@ -249,7 +249,7 @@ class BatchWriter:
         return found
 
     async def _failed(self, unanswered: list[PendingWrite], error: PyMongoError) -> Sequence[PendingWrite]:
-        """The actions to decide again after a transient error; else raises DatabaseError."""
+        """The actions to decide again after a transient error. Raises DatabaseError for any other."""
         if is_transient(error):
             log.warning("a batch of %d is tried again: %s", len(unanswered), type(error).__name__)
             drop_tracebacks(error)
@@ -257,16 +257,16 @@ class BatchWriter:
                 pending.read_first = True
             await asyncio.sleep(jittered(RETRY_PAUSE, 0.5, 1.5))
             return unanswered
-        code = getattr(error, "code", None)  # as when the disk is full
+        code = getattr(error, "code", None)  # for example when the disk is full
         log.error("the database refused a batch of %d: %s", len(unanswered), type(error).__name__, extra={"code": code})
         raise DatabaseError(retry_after=1.0) from error
 
 
 def _refused(error: BulkWriteError) -> set[int]:
-    """Which updates of a batch the database refused, by their places. Raises an error of the whole batch.
+    """The positions of the updates that the database refused. Raises an error of the whole batch.
 
-    A duplicate key is an upsert of a player that another write made meanwhile, and is decided again. Any other error is
-    of that update alone (a validator, a document that has grown too large).
+    A duplicate key is an upsert of a player that another write has created, and is decided again. Any other error is of
+    that update alone (a validator, a document that has grown too large).
     """
     details: Any = error.details
     if details.get("writeConcernErrors"):

@@ -1,7 +1,7 @@
-"""The player cache: the states of players that have just been updated, so that their next update needs no read.
+"""The player cache: the states of recently updated players, so that their next update needs no read.
 
 An action that is accepted from a cached state is written on the condition that the document is still in that state. So
-a state may be old: the write then misses and is decided again. No action is refused and no replay answered from it.
+a state may be old: the write then misses and is decided again. No refusal and no replay is derived from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tornado_app.mongo.players.documents import PROFILE
 
 MAX_CACHED_PLAYERS = 32_768
 MAX_BYTES = 36 * 1024 * 1024
-"""Maximum of players, and of what they take; past that the player is dropped that was not updated for longest."""
+"""Maximum memory; above it, the player without updates for the longest time is dropped."""
 
 PLAYER_BYTES, ENTRY_BYTES = 900, 40
 """Memory of a player and of each entry: 1.7 KB with 20 entries."""
@@ -41,7 +41,7 @@ class PlayerCache:
         return state
 
     def put(self, user_id: str, state: PlayerState) -> None:
-        """The state of a player, as the document has it now."""
+        """Store the present state of a player."""
         self.pop(user_id)
         if state.history.entries is not None:
             state = msgspec.structs.replace(state, history=state.history.compact())
@@ -57,10 +57,10 @@ class PlayerCache:
         self._bytes = 0
 
     def on_event(self, user_id: str, kind: str, seq: int | None, touched: frozenset[str]) -> None:
-        """Drop the state of a player whose document changed since.
+        """Drop the state of a player whose document has changed since.
 
         `kind`, `seq` and `touched` are those of a change event. This saves an update that would miss, and notices a
-        change of the history alone, which the condition of the update does not.
+        change of only the history, which the condition of the update does not.
         """
         state = self._players.get(user_id)
         if state is None:

@@ -24,7 +24,7 @@ from tornado_app.core.model import MAX_SCORE, Player, Profile
 Document = dict[str, Any]
 
 PROFILE = ("username", "avatarUrl", "ownUsername", "ownAvatarUrl")
-"""The members that say how a player is shown: of the token, and the player's own choice, which wins."""
+"""The members of a player's profile: of the token, and the player's own choice, which wins."""
 
 BOARD_ORDER = [("score", -1), ("updatedAt", 1), ("_id", 1)]
 """Higher score first; among equals, the player that reached it first; then the user id."""
@@ -39,9 +39,9 @@ ON_BOARD: Document = {
         {"_id": {"$not": {"$type": "string"}}},
     ],
 }
-"""Which players the board shows: a document that another program put into the collection must not end the service.
+"""Which players the board shows: a malformed document of another program must not stop the service.
 
-A range holds values of its own type only, but looks at the members of an array.
+A range matches values of its own type only, but also the members of an array.
 """
 
 PLAYER_FIELDS: Document = {"score": 1, "updatedAt": 1, **dict.fromkeys(PROFILE, 1)}
@@ -75,7 +75,7 @@ class MalformedDocument(DatabaseError):
 
 
 def state_of(document: Mapping[str, Any]) -> PlayerState:
-    """The state of a player. Raises MalformedDocument where a write cannot be decided from it."""
+    """The state of a player. Raises MalformedDocument if no write can be decided from it."""
     score = score_of(document)
     if score is None:
         raise MalformedDocument("score")
@@ -93,7 +93,7 @@ def _state(document: Mapping[str, Any], seq: int, score: int, history: History, 
 
 
 def _history(stored: Any) -> History:
-    """The history. A member that is no entry counts for nothing, and the next write removes it."""
+    """The history. A member that is not an entry is ignored, and the next write removes it."""
     if not isinstance(stored, dict):
         raise MalformedDocument("h")
     try:
@@ -112,13 +112,13 @@ _NO_ENTRY = HistoryEntry(WriteKind.SUSPEND, 0, "")
 
 
 def condition(user_id: str, state: PlayerState | None) -> Document:
-    """The filter that matches a player's document only while it is in this state; None: while there is none."""
+    """The filter that matches a player's document only while it is in this state; None: while there is no document."""
     if state is None:
         return {"_id": user_id, "seq": {"$exists": False}, "score": {"$exists": False}}
     return {
         "_id": user_id,
         "seq": state.seq if state.versioned else {"$exists": False},
-        "score": state.score,  # `seq` alone would do, were it not for other programs that write to the database
+        "score": state.score,  # `seq` alone is not enough, because other programs may write to the database
         "suspended": True if state.suspended else {"$ne": True},
         "hidden": True if state.hidden else {"$ne": True},
     }
@@ -176,7 +176,7 @@ def milliseconds(moment: datetime | None) -> int | None:
 
 
 def player(document: Document, version: int = 0) -> Player:
-    """A player as the rest of the service knows it; its score a plain int, as no encoder takes BSON's Int64."""
+    """A document as a player; the score as int, because encoders do not accept BSON's Int64."""
     user_id = document["_id"]
     return Player(
         user_id=user_id,
@@ -189,12 +189,12 @@ def player(document: Document, version: int = 0) -> Player:
 
 
 def score_of(fields: Mapping[str, Any]) -> int | None:
-    """The score as a plain int; None where it is no integer, which another program wrote."""
+    """The score as int; None if it is not an integer, which another program wrote."""
     score = fields.get("score")
     return int(score) if isinstance(score, int) and not isinstance(score, bool) else None
 
 
 def last_entry(document: Mapping[str, Any]) -> HistoryEntry | None:
-    """The entry of the last write, of a document read with `BALANCE_FIELDS`; None where the service wrote none."""
+    """The entry of the last write, of a document read with `BALANCE_FIELDS`; None if the service did not write it."""
     last = document.get("last")
     return decode(last.get("v")) if isinstance(last, dict) else None

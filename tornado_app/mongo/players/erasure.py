@@ -27,7 +27,7 @@ INTERVAL = 15.0
 """Seconds between two searches for interrupted erasures."""
 
 TIMEOUT = 10.0
-"""Seconds for one look, and for each erasure that it finishes."""
+"""Timeout of one search, and of each erasure that it finishes, in seconds."""
 
 
 class Eraser:
@@ -38,7 +38,7 @@ class Eraser:
         self._suspects = suspects
 
     async def erase(self, player: str, entry: HistoryEntry) -> bool:
-        """Erase the player; whether there was one. One that is being erased is erased to the end."""
+        """Erase the player; whether there was one. An interrupted erasure is finished."""
         lost = 0
         while (document := await self._players.find_one({"_id": player}, STATE_FIELDS)) is not None:
             if document.get("erased") is True or await self._begin(document, entry):
@@ -49,7 +49,7 @@ class Eraser:
         return False
 
     async def _begin(self, document: Document, entry: HistoryEntry) -> bool:
-        """The first step; whether no other write came between."""
+        """The first step; whether no other write came first."""
         player, score = document["_id"], documents.score_of(document)
         on_board = score is not None and not document.get("hidden")
         entry = HistoryEntry(
@@ -65,7 +65,7 @@ class Eraser:
         return bool((await self._players.update_one(documents.condition(player, state), change)).matched_count)
 
     async def finish_all(self) -> int:
-        """Finish the erasures that were interrupted; how many there were."""
+        """Finish interrupted erasures; their number."""
         with pymongo.timeout(TIMEOUT):
             found = self._players.find({"hidden": True, "erased": True}, {"_id": 1})  # by the index on `hidden`
             documents: list[Document] = await found.to_list(None)
@@ -75,13 +75,13 @@ class Eraser:
         return len(documents)
 
     async def run(self, interval: float = INTERVAL) -> None:
-        """Finish what was interrupted, now and then, until cancelled."""
+        """Finish interrupted erasures at intervals, until cancelled."""
         while True:
             await asyncio.sleep(jittered(interval))
             await self.try_to_finish()
 
     async def try_to_finish(self) -> None:
-        """As `finish_all`; a database that does not answer is logged, and asked again by `run`."""
+        """As `finish_all`; if the database does not answer, this is logged, and `run` repeats it."""
         try:
             count = await self.finish_all()
         except PyMongoError as error:

@@ -1,7 +1,7 @@
-"""Group commit: while batches are in flight, submissions wait; the next batch takes them all.
+"""Group commit: while batches are in flight, submissions wait; the next batch contains all of them.
 
-It clocks itself: with no load each submission is a batch of its own and waits for nothing; under load a batch carries
-what came in during the one before. A player is in one batch at a time.
+It needs no timer: without load each submission is a batch of its own; under load a batch contains the submissions that
+arrived during the one before. A player is in one batch at a time.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tornado_app.mongo.client.driver import race_pause
 log = logging.getLogger("leaderboard.commit")
 
 MIN_FLUSH_TIME = 0.2
-"""Seconds that a batch gets at least, so that one nearly expired submission does not fail the rest."""
+"""Minimum seconds for a batch, so that one nearly expired submission does not fail the rest."""
 
 MIN_BATCH = 64
-"""Submissions that may share a batch however slow the last one was."""
+"""Submissions that may share a batch after a slow one."""
 
 MAX_FOLDED = 64
 """Submissions of one player in one batch: they become one update, and the others share the batch with them."""
@@ -31,7 +31,7 @@ MAX_IN_FLIGHT = 3
 """Batches that are written at the same time."""
 
 MIN_CONCURRENT_BATCH = 32
-"""Submissions that must wait before a further batch begins beside those in flight: small batches cost more each."""
+"""Submissions that must wait before a further batch begins beside those in flight: in small batches each costs more."""
 
 MIN_MEASURED = 0.001
 
@@ -40,11 +40,11 @@ CLOSE_PAUSE = 0.005
 
 
 class PendingWrite:
-    """An action on its way, and the future of its answer.
+    """A waiting action, and the future of its answer.
 
-    `write_id` stays the same however often the write is tried; `deadline` is in loop time. `lost_races`: the tries that
-    missed because another write came first. `read_first`: a try may have been made whose answer was lost, so the
-    player's document must be read. `settled`: it is answered or refused.
+    `write_id` is the same in each attempt; `deadline` is in loop time. `lost_races`: attempts that missed because
+    another write came first. `read_first`: the answer of an attempt was lost, so the player's document must be read.
+    `settled`: it is answered or refused.
     """
 
     __slots__ = ("action", "answer", "deadline", "lost_races", "read_first", "settled", "write_id")
@@ -60,7 +60,7 @@ class PendingWrite:
 
     @property
     def pause(self) -> float:
-        """Seconds until the next try; the first retry follows at once."""
+        """Seconds until the next attempt; the first retry follows at once."""
         return 0.0 if self.lost_races < 2 else race_pause(self.lost_races - 2)
 
     def succeed(self, receipt: Receipt) -> None:
@@ -73,15 +73,15 @@ class PendingWrite:
         """Refuse, unless the caller has gone."""
         self.settled = True
         if not self.answer.done():
-            self.answer.set_exception(error.with_traceback(None))  # it would keep the frames of the batch alive
+            self.answer.set_exception(error.with_traceback(None))  # it would keep the frames of the batch in memory
             self.answer.exception()  # a caller that went away leaves no "never retrieved" behind
 
 
 class Flush(Protocol):
     """Applies a batch within `seconds`; returns the submissions to try again, each of which is safe to repeat.
 
-    It answers all others itself. Raises only an error of the whole batch that cannot be repaired: DatabaseError where
-    the database refused it, which it has logged.
+    It answers all others. Raises only an error of the whole batch that cannot be repeated: DatabaseError if the
+    database refused it, which is logged.
     """
 
     def __call__(self, batch: Sequence[PendingWrite], seconds: float, /) -> Awaitable[Sequence[PendingWrite]]:
@@ -147,13 +147,13 @@ class GroupCommit:
         return bool(self._running)
 
     async def close(self) -> None:
-        """Take no more, and answer all that wait."""
+        """Accept no more, and answer all waiting submissions."""
         self._closing = True
         while self._running or self._paused:  # noqa: ASYNC110  # it ends once, and rarely waits
             await asyncio.sleep(CLOSE_PAUSE)
 
     def _add(self, pending: PendingWrite) -> None:
-        """Queue a submission: behind its player's batch, where one is in flight."""
+        """Queue a submission, behind its player's batch if one is in flight."""
         blocked = self._blocked.get(pending.action.user_id)
         if blocked is not None:
             blocked.append(pending)
@@ -163,7 +163,7 @@ class GroupCommit:
             self._work()
 
     def _work(self) -> None:
-        """Begin a batch, where one is due."""
+        """Begin a batch, if one is due."""
         running = len(self._running)
         if running and (running >= self._max_in_flight or len(self._waiting) < self._min_concurrent):
             return
@@ -186,7 +186,7 @@ class GroupCommit:
             self._running.remove(asyncio.current_task())  # at once: `_work` counts the tasks
 
     def _take(self) -> list[PendingWrite]:
-        """The next batch. Its players' further submissions wait until it is written."""
+        """The next batch. Further submissions of its players wait until it is written."""
         batch: list[PendingWrite] = []
         folded: dict[str, int] = {}
         for _ in range(len(self._waiting)):
@@ -230,15 +230,15 @@ class GroupCommit:
             self._adapt_limits(running * len(batch) / max(loop.time() - began, MIN_MEASURED))
 
     def _adapt_limits(self, rate: float) -> None:
-        """Bound batches and the queue by `rate`, submissions a second; a lone slow batch does not shut the queue."""
+        """Bound batches and the queue by `rate`, submissions a second; a single slow batch does not block the queue."""
         in_time = int(rate * self._timeout)
         self._batch_limit = min(self._max_batch, max(MIN_BATCH, in_time // 4))
         self.capacity = min(self._max_waiting, max(self._max_batch, in_time // 2))
 
     def _retry(self, retried: Sequence[PendingWrite]) -> None:
-        """Put the submissions to retry in front, in their order, and fail all whose deadline has passed.
+        """Put the submissions to retry in front, in their order, and fail those after their deadline.
 
-        One that keeps missing pauses first, and the others do not wait for it.
+        A submission that keeps missing pauses first, and the others do not wait for it.
         """
         loop = asyncio.get_running_loop()
         for pending in reversed(retried):

@@ -33,16 +33,16 @@ from tornado_app.runtime.tasks import jittered
 log = logging.getLogger("leaderboard.moderation")
 
 LEDGER_SECONDS = 5.0
-"""How long a take-back waits for the ledger to hold all that the player did."""
+"""Seconds for which a take-back waits until the ledger contains the player's last write."""
 
 PAUSE = 0.05
 
 TRIES = 20
-"""How often something is begun again because another write came between; about 3 s with the pauses."""
+"""Maximum attempts when other writes come first; about 3 s with the pauses."""
 
 
 class Actions(Protocol):
-    """The ledger, as moderation reads it."""
+    """The ledger's methods that moderation uses."""
 
     async def has(self, write_id: str) -> bool:
         """Whether the write is in the ledger."""
@@ -50,7 +50,7 @@ class Actions(Protocol):
     def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
     ) -> AsyncGenerator[list[AcceptedAction]]:
-        """The player's accepted actions that were not taken back, newest first, some at a time."""
+        """The player's accepted actions that were not taken back, newest first, in pages."""
 
     async def export(self, player: str) -> list[dict[str, Any]]:
         """All entries of a player."""
@@ -79,27 +79,27 @@ class MongoModeration:
         self._clock = clock
 
     async def suspend(self, case: ModerationRequest) -> ModerationResult:
-        """The player can't score until reinstated."""
+        """Refuse updates of the player until reinstated."""
         return await self._change(case, WriteKind.SUSPEND, "suspended", value=True)
 
     async def reinstate(self, case: ModerationRequest) -> ModerationResult:
-        """The player can score again."""
+        """Accept updates of the player again."""
         return await self._change(case, WriteKind.REINSTATE, "suspended", value=False)
 
     async def hide(self, case: ModerationRequest) -> ModerationResult:
-        """The player is off the board and unranked, and can score on."""
+        """Take the player off the board and the ranks; updates still count."""
         return await self._change(case, WriteKind.HIDE, "hidden", value=True)
 
     async def show(self, case: ModerationRequest) -> ModerationResult:
-        """The player is on the board again."""
+        """Put the player on the board again."""
         return await self._change(case, WriteKind.SHOW, "hidden", value=False)
 
     async def take_back(self, case: ModerationRequest, *, action_id: str | None, since: int | None) -> ModerationResult:
-        """Take back actions: the points go, the ledger keeps both. Raises ActionNotFound.
+        """Take back actions: their points are subtracted, the ledger keeps both entries. Raises ActionNotFound.
 
-        The ledger has the actions, so it must hold the player's last write; the update is made only while that is still
-        the last one. Many actions are taken back in parts, each by an update of its own; where it breaks off, these
-        parts stay taken back, and the same request continues from there.
+        The ledger has the actions, so it must contain the player's last write; the update is made only while that is
+        still the last one. Many actions are taken back in parts, each by an update of its own; after an interruption
+        these parts stay taken back, and the same request continues from there.
         """
         taken: ModerationResult | None = None
         lost = 0
@@ -118,7 +118,7 @@ class MongoModeration:
     async def _take_all(
         self, case: ModerationRequest, state: PlayerState, pages: AsyncIterator[list[AcceptedAction]]
     ) -> tuple[ModerationResult | None, bool]:
-        """What was taken back, and whether that is all: not where another write came between."""
+        """The result, and whether all actions are taken back: false if another write came first."""
         taken: ModerationResult | None = None
         async for page in pages:
             if not page:
@@ -132,7 +132,7 @@ class MongoModeration:
         return taken, True
 
     async def _settled_state(self, user_id: str) -> PlayerState:
-        """The state once the ledger holds the last write."""
+        """The state once the ledger contains the last write."""
         deadline = asyncio.get_running_loop().time() + LEDGER_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             state = await self._state(user_id)
@@ -145,20 +145,20 @@ class MongoModeration:
     async def _take(
         self, case: ModerationRequest, state: PlayerState, found: list[AcceptedAction]
     ) -> PlayerState | None:
-        """The player's state after these actions were taken back; None where it is not in `state` any more."""
+        """The player's state after these actions were taken back; None if it is not in `state` any more."""
         points = sum([action.points for action in found])
         entry = self._entry(WriteKind.TAKE_BACK, case, state, [action.write_id for action in found])
         return await self._write(case, state, msgspec.structs.replace(entry, points=-points), -points)
 
     async def erase(self, case: ModerationRequest) -> None:
-        """Forget the player: off the board first, so that ranks know the score that leaves, then gone."""
+        """Erase the player: first off the board, so that ranks know the removed score, then the document."""
         async with database_errors(self._timeout):
             found = await self.eraser.erase(case.user_id, self._entry(WriteKind.ERASE, case))
         if not found:
             raise PlayerNotFound
 
     async def export(self, user_id: str) -> dict[str, Any]:
-        """All that is stored of the player, in JSON's types."""
+        """Everything stored about the player, in JSON's types."""
         async with database_errors(self._timeout):
             document = await self._players.find_one({"_id": user_id})
             rules_broken = await self._suspects.of(user_id)
@@ -168,7 +168,7 @@ class MongoModeration:
         return {"player": _plain(document), "ledger": _plain(entries), "rules_broken": _plain(rules_broken)}
 
     async def _state(self, user_id: str) -> PlayerState:
-        """The state of a player. Raises PlayerNotFound, also for one whose erasure has begun."""
+        """The state of a player. Raises PlayerNotFound, also if the erasure has begun."""
         async with database_errors(self._timeout):
             document = await self._players.find_one({"_id": user_id, "erased": {"$ne": True}}, STATE_FIELDS)
         if document is None:
@@ -176,7 +176,7 @@ class MongoModeration:
         return documents.state_of(document)
 
     async def version(self) -> int:
-        """The database's time, which is no earlier than that of any write that it has answered."""
+        """The database's time, which is not before any write that it has acknowledged."""
         async with database_errors(self._timeout):
             return cluster_time_to_int(await cluster_time(self._players.database))
 
@@ -203,7 +203,7 @@ class MongoModeration:
         fields: Document | None = None,
         removed: Sequence[str] = (),
     ) -> PlayerState | None:
-        """The state after the write; None where the player is not in `state` any more."""
+        """The state after the write; None if the player is not in `state` any more."""
         expired = state.history.expired(entry.at, 0)
         change = documents.update(state, [entry], points=points, expired=expired, fields=fields, removed=removed)
         async with database_errors(self._timeout):
@@ -237,7 +237,7 @@ class MongoModeration:
 
 
 def _sum(before: ModerationResult | None, part: ModerationResult | None) -> ModerationResult | None:
-    """How the player stands after the last part, with the sums of all parts; None where there was none."""
+    """The player's state after the last part, with the sums of all parts; None without a part."""
     if before is None or part is None:
         return part or before
     return msgspec.structs.replace(part, points=before.points + part.points, actions=before.actions + part.actions)

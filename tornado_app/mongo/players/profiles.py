@@ -29,10 +29,10 @@ from tornado_app.mongo.players.documents import PLAYER_FIELDS, STATE_FIELDS, Doc
 log = logging.getLogger("leaderboard.store")
 
 MAX_UNDER_WAY = 32
-"""More would take the driver's connections from the score updates."""
+"""Maximum concurrent writes; more would take the driver's connections from the score updates."""
 
 TRIES = 20
-"""How often a write is repeated because another one came between."""
+"""Maximum attempts when other writes come first."""
 
 Given = dict[str, str | None]
 """The members of a change that are not UNSET."""
@@ -42,7 +42,7 @@ _STORED = {"username": "ownUsername", "avatar_url": "ownAvatarUrl"}
 
 
 class ProfileWriter:
-    """Writes profiles to `players`. `next_write_id` makes write ids; `full` tells that no more work is taken."""
+    """Writes profiles to `players`. `next_write_id` makes write ids; `full`: whether no more work is accepted."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class ProfileWriter:
         raise DatabaseError(retry_after=1.0, reason="lost_races", detail=f"{TRIES} other writes came between")
 
     async def _create(self, user_id: str, given: Given, by: str, session: Any) -> Registration | None:
-        """The new player; None where another write made one meanwhile."""
+        """The new player; None if another write created it first."""
         entry = self._entry(WriteKind.REGISTER, given, by)
         moment = documents.moment(entry.at)
         document: Document = {"_id": user_id, "seq": 1, "score": 0, "updatedAt": moment, "createdAt": moment}
@@ -103,7 +103,7 @@ class ProfileWriter:
         return Registration(documents.player(document, reached(session)), created=True, changed=tuple(given))
 
     async def _change(self, before: Document, given: Given, by: str, session: Any) -> Registration | None:
-        """The player with the new profile; None where another write came between. Raises RateLimited."""
+        """The player with the new profile; None if another write came first. Raises RateLimited."""
         given = {name: value for name, value in given.items() if not _has(before, name, value)}
         if not given:
             return Registration(documents.player(before, reached(session)), created=False, changed=())

@@ -89,13 +89,13 @@ class MongoStore:
 
     @property
     def capacity(self) -> int:
-        """How many actions may wait before one more is refused with Overloaded."""
+        """Maximum number of waiting actions; the next one is refused with Overloaded."""
         return self._commit.capacity
 
     # -- writing ----------------------------------------------------------------------------------
 
     async def apply(self, action: Action) -> Receipt:
-        """Apply an action exactly once; see `core.ports.Store.apply` for what it raises."""
+        """Apply an action exactly once; raises as `core.interfaces.Store.apply`."""
         write_id = next(self._write_ids)
         answer = self._commit.submit(action, write_id)
         self._tracing.submission(write_id, action.frontend, answer)
@@ -105,7 +105,7 @@ class MongoStore:
             del answer  # it holds the error that is raised, and that this frame
 
     async def close(self) -> None:
-        """Answer all who wait, and take no more."""
+        """Answer all waiting actions, and accept no more."""
         await self._commit.close()
 
     async def _flush(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
@@ -113,7 +113,7 @@ class MongoStore:
             return await self._writer(batch, seconds)
 
     async def register(self, user_id: str, change: ProfileChange, *, by: str = "") -> Registration:
-        """Create the player or change the profile; see `profiles.ProfileWriter.write` for what it raises."""
+        """Create the player or change the profile; raises as `profiles.ProfileWriter.write`."""
         async with database_errors(self._timeout), clocked(self._players) as session:
             done = await self._profiles.write(user_id, change, by, session)
         self.cache.pop(user_id)  # its state is an older one now
@@ -122,7 +122,7 @@ class MongoStore:
     # -- reading ----------------------------------------------------------------------------------
 
     async def ping(self) -> None:
-        """Whether the database answers. Raises DatabaseError."""
+        """Raises DatabaseError if the database does not answer."""
         async with database_errors(self._timeout):
             await self._database.command("ping")
 
@@ -135,7 +135,7 @@ class MongoStore:
         return documents.player(document, reached(session))
 
     async def top(self) -> TopPlayers:
-        """The head of the board from one majority-committed moment, which is its version."""
+        """The top of the board at one majority-committed moment, which is its version."""
         command = {
             "find": self._collection,
             "filter": ON_BOARD,
@@ -148,7 +148,8 @@ class MongoStore:
             reply = await self._database.command(command)
         cursor = reply["cursor"]
         players = [documents.player(document) for document in cursor["firstBatch"]]
-        moment = cursor.get("atClusterTime") or reply["operationTime"]  # of a collection that is not there it has none
+        # a collection that does not exist has no atClusterTime
+        moment = cursor.get("atClusterTime") or reply["operationTime"]
         return TopPlayers(cluster_time_to_int(moment), standings(players))
 
     async def around(self, player: Player, limit: int) -> tuple[list[Player], list[Player]]:
@@ -171,7 +172,7 @@ class MongoStore:
 
 
 def _beyond(player: Player, *, ahead: bool) -> Document:
-    """The filter for all who stand before (`ahead`) or after a place on the board."""
+    """The filter of all players before (`ahead`) or after a position on the board."""
     more, less = ("$gt", "$lt") if ahead else ("$lt", "$gt")
     moment = datetime.fromtimestamp(player.updated_at / 1000, UTC)
     return {
