@@ -53,7 +53,7 @@ async def client(monkeypatch):
 
 async def all_gone():
     # Private, because the protocol is known only by its memory and its reading task.
-    await eventually(lambda: not protocol._reading, PATIENCE, "nobody reads any more")
+    await eventually(lambda: not protocol._reading, PATIENCE, "no task reads any more")
 
 
 async def test_open_connection_drops_the_handshake_request(client):

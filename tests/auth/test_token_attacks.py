@@ -229,7 +229,7 @@ KEY_HEADERS = {
 @pytest.mark.parametrize("member", KEY_HEADERS)
 @pytest.mark.parametrize("empty", [False, True])
 def test_header_that_names_a_key_is_ignored_in_a_token_of_a_known_key(member, empty):
-    """Some providers send one: UAA its own `jku`. The key is one of ours all the same."""
+    """Some providers send such a header, such as UAA's own `jku`. The configured key is used nevertheless."""
     assert verifier().verify(header(**{member: None if empty else KEY_HEADERS[member]})).user_id == "ann"
 
 

@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def say(text: str) -> None:
-    """To whoever watches, at once."""
+    """Print a line at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

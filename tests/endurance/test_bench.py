@@ -74,7 +74,7 @@ def test_check_finds_a_doubled_action(fields):
         (account(scores=[6]), [entry("a")], ann(5)),  # answered with what never was
         (account(scores=[5]), [entry("a", points=6, score=5)], ann(5)),
         (account(scores=[5]), [entry("a")], ann(6)),  # more points than its actions have
-        (account(scores=[5]), [entry("a"), entry("b")], ann(5)),  # which nobody sent
+        (account(scores=[5]), [entry("a"), entry("b")], ann(5)),  # which no client sent
     ],
 )
 def test_check_finds_responses_that_the_database_contradicts(kept, entries, scores):

@@ -22,7 +22,7 @@ NAMES = ("Fleet", "Service", "Operator")
 PICTURES = os.environ.get("GRAFANA_PICTURES")
 """The folder that pictures are kept in."""
 SECONDS = 240
-"""Of load before anybody looks: what fires after three minutes does."""
+"""Seconds of load before the first test: alerts of three minutes fire."""
 ALERT = "LeaderboardUnavailable"
 
 expect.set_options(timeout=1000 * PATIENCE)

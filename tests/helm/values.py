@@ -1,4 +1,4 @@
-"""Values that the chart is rendered with: one set for each thing that it can be told."""
+"""Values that the chart is rendered with: one set for each feature."""
 
 VALUES = {
     "defaults": {},

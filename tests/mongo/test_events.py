@@ -117,7 +117,7 @@ ON_BOARD = {
     "show": (update(["hidden"], **write(WriteKind.SHOW, 15)), change(None, 15)),
     "erase": (update(**write(WriteKind.ERASE, 15), hidden=True), change(15, None)),
     "a new profile": (update(**write(WriteKind.PROFILE, 0), ownUsername="Zoë"), change(None, None)),
-    "a new name of the token's": (update(username="Zoë"), change(None, None)),
+    "a new name from the token": (update(username="Zoë"), change(None, None)),
     "a removed name": (update(["username"]), change(None, None)),
 }
 
@@ -128,7 +128,7 @@ OFF_BOARD = {
     "no time": event("insert", fullDocument={"score": 5}),
     "a time past the year 9999": event("insert", fullDocument={"score": 5, "updatedAt": DatetimeMS(2**53)}),
     "a removed history entry": update(["h.4"]),
-    "nothing that is watched": update(),
+    "no watched field": update(),
 }
 
 LOST = {

@@ -77,7 +77,7 @@ async def test_group_commit_writes_the_first_at_once_and_the_rest_together(datab
 
 
 async def test_group_commit_capacity_shrinks_with_a_slow_database(database):
-    """At 256 a second half of four seconds is room for 512, and a quarter for a flush of 256."""
+    """At 256 writes per second, half of the timeout of 4 s allows 512 waiting, and a quarter a batch of 256."""
     commit = GroupCommit(database, timeout=4.0, max_batch=512, max_in_flight=1)
     await submit(commit, 1)
     await submit(commit, 2000)
@@ -177,7 +177,7 @@ async def test_group_commit_counts_paused_actions_as_waiting():
     commit.submit(of("unlucky"), "write_id")
     # A pause between two attempts shows nowhere else.
     await eventually(lambda: commit._paused)
-    commit.capacity = 1  # what a slow database leaves
+    commit.capacity = 1  # as with a slow database
     with pytest.raises(Overloaded):
         commit.submit(of("other"), "op 2")
     # The fake flush of this commit.

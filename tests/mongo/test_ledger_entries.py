@@ -161,12 +161,12 @@ def test_crash_between_two_entries_of_one_event_loses_neither(stream):
 def test_folded_actions_make_an_entry_each_whatever_of_them_is_recorded(stream):
     first = recorded(stream.insert(action(), score=5))
     folded = [action(points, f"op-{points}") for points in (1, 2, 3)]
-    told = ledger_event_of(stream.update(*folded, score=11))
+    decoded = ledger_event_of(stream.update(*folded, score=11))
     head = head_of(first[-1])
-    entries = entries_for(told, head)
+    entries = entries_for(decoded, head)
     assert lines(entries) == [("action", 1, 6), ("action", 2, 8), ("action", 3, 11)]
     for stored in range(len(entries)):
-        assert entries_for(told, head_of(entries[stored])) == entries[stored + 1 :]
+        assert entries_for(decoded, head_of(entries[stored])) == entries[stored + 1 :]
     assert lines(recorded(stream.insert(*folded, score=6))) == [("action", 1, 1), ("action", 2, 3), ("action", 3, 6)]
 
 

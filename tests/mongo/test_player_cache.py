@@ -41,7 +41,7 @@ def action(user="alice", points=5, action_id=None, *, create_player=True):
     return Action(user, points, action_id, b"f", Profile(), create_player)
 
 
-# -- what the change stream tells ----------------------------------------------------------------------
+# -- events of the change stream -----------------------------------------------------------------------
 
 
 ALICE = {"documentKey": {"_id": "alice"}, "clusterTime": Timestamp(1_800_000_000, 1)}
@@ -56,8 +56,8 @@ def written(seq, kind=WriteKind.ACTION):
     return event(seq=seq, score=15, **{f"h.{seq}": encode(HistoryEntry(kind, 5, f"w.{seq}"))})
 
 
-def tell(cache, told):
-    decoded = decode(told)
+def send(cache, raw_event):
+    decoded = decode(raw_event)
     cache.on_event(decoded.player, decoded.kind, decoded.seq, decoded.touched)
 
 
@@ -78,34 +78,34 @@ INSERTED = {**ALICE, "operationType": "insert", "fullDocument": {"seq": 1, "scor
 KEPT = {
     "the write that it has": written(7),
     "an older write": written(6),
-    "its birth": INSERTED,
+    "its insert": INSERTED,
     "a new name": event(username="Zoë"),
-    "a name that is gone": event(removed=["username"]),
+    "a removed name": event(removed=["username"]),
     "another player": event(player="bob", score=1),
 }
-GONE = {
+DROPPED = {
     "a later write": written(8),
     "moderation": written(8, WriteKind.TAKE_BACK),
-    "a number that is none": event(seq="nonsense", score=15),
+    "a malformed number": event(seq="nonsense", score=15),
     "a score alone": event(score=12),
     "a history entry alone": event(**{"h.3": "x"}),
-    "nothing that is watched": event(),
-    "its number is gone": event(removed=["seq"]),
-    "another birth": {**INSERTED, "fullDocument": {"seq": 8, "score": 10}},
+    "no watched field": event(),
+    "a removed number": event(removed=["seq"]),
+    "another insert": {**INSERTED, "fullDocument": {"seq": 8, "score": 10}},
     "a replacement": {**ALICE, "operationType": "replace", "fullDocument": {"seq": 7}},
-    "the end": {**ALICE, "operationType": "delete"},
+    "a delete": {**ALICE, "operationType": "delete"},
 }
 
 
-@pytest.mark.parametrize("told", KEPT.values(), ids=KEPT)
-def test_player_cache_keeps_a_player_after_an_irrelevant_event(cache, told):
-    tell(cache, told)
+@pytest.mark.parametrize("raw_event", KEPT.values(), ids=KEPT)
+def test_player_cache_keeps_a_player_after_an_irrelevant_event(cache, raw_event):
+    send(cache, raw_event)
     assert cache.pop("alice").score == 10
 
 
-@pytest.mark.parametrize("told", GONE.values(), ids=GONE)
-def test_player_cache_drops_a_player_after_an_external_event(cache, told):
-    tell(cache, told)
+@pytest.mark.parametrize("raw_event", DROPPED.values(), ids=DROPPED)
+def test_player_cache_drops_a_player_after_an_external_event(cache, raw_event):
+    send(cache, raw_event)
     assert cache.pop("alice") is None
 
 
@@ -142,7 +142,7 @@ def test_player_cache_is_bounded_in_players_and_pops_once(cache):
 
 
 class CommandMetrics:
-    """Which commands were answered."""
+    """Records the names of the commands that were answered."""
 
     def __init__(self):
         self.names = []
@@ -291,8 +291,8 @@ async def test_feed_skips_a_document_without_a_user_id(make_store, client, mongo
 
 
 async def test_store_detects_an_action_and_its_reversal_by_another_process(make_store, client, mongo_database):
-    """Another process's update and its take-back come while our own answer is on its way; then that id again."""
-    ours, theirs = make_store(), make_store()
+    """Another process writes and reverses an action during an update of this store; then its id is used again."""
+    store, other = make_store(), make_store()
     database = client[mongo_database[1]]
     moderation = MongoModeration(client, mongo_database[1], Ledger(database))
     writer = LedgerWriter(client, mongo_database[1])
@@ -302,17 +302,17 @@ async def test_store_detects_an_action_and_its_reversal_by_another_process(make_
 
     writing = asyncio.create_task(writer.run())
     try:
-        await scores(ours, action(points=1), action("bob"))
+        await scores(store, action(points=1), action("bob"))
         await eventually(opened, PATIENCE, "the ledger is opened")
-        async with following(ours, client, mongo_database[1]) as feed:
-            state = ours.cache.pop("alice")  # as while an update of ours is under way
-            await scores(theirs, action(points=7, action_id="w-1"))
+        async with following(store, client, mongo_database[1]) as feed:
+            state = store.cache.pop("alice")  # as during an update of this store
+            await scores(other, action(points=7, action_id="w-1"))
             await moderation.take_back(ModerationRequest("alice", "mod", "undo"), action_id="w-1", since=None)
             await feed.caught_up()
-            ours.cache.put("alice", state)
-            await scores(theirs, action(points=1, action_id="w-2"))
+            store.cache.put("alice", state)
+            await scores(other, action(points=1, action_id="w-2"))
             await feed.caught_up()
-            assert (await ours.apply(action(points=7, action_id="w-1"))).replayed
+            assert (await store.apply(action(points=7, action_id="w-1"))).replayed
     finally:
         await writer.close()
         await cancel_and_wait(writing)
@@ -374,8 +374,8 @@ async def test_store_applies_the_points_cap_to_a_cached_player(make_store, comma
 
 
 LOST = {
-    "before it was done": {"closeConnection": True},
-    "after it was done": {"writeConcernError": {"code": 91, "errmsg": "the primary is shutting down"}},
+    "before the write": {"closeConnection": True},
+    "after the write": {"writeConcernError": {"code": 91, "errmsg": "the primary is shutting down"}},
 }
 
 
@@ -400,5 +400,5 @@ async def test_player_cache_drops_players_that_another_process_wrote(make_store,
         receipt = await one.apply(action(points=1))
         assert (receipt.score, receipt.rate_limit_state.remaining, commands.since()) == (13, 0, ["find", "update"])
         await client[mongo_database[1]]["players"].update_one({"_id": "bob"}, {"$set": {"score": 50}})
-        await eventually(lambda: len(one.cache) == 0, PATIENCE, "a external write makes everything void")
+        await eventually(lambda: len(one.cache) == 0, PATIENCE, "an external write empties the cache")
     assert await scores(one, action("bob")) == [55]

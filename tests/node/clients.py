@@ -2,7 +2,7 @@
 
 What counts as failed: any answer but the one that is due, and any connection that is refused, cut or silent. With one
 exception: a connection that was kept after an answer, and turns out to be closed before the next one began, is opened
-anew and the request sent once more. HTTP lets servers close idle connections at any time, and its client libraries do
+again and the request sent once more. HTTP lets servers close idle connections at any time, and its client libraries do
 the same (RFC 9112, 9.3.1). A write is safe to send again: it carries an Idempotency-Key.
 """
 
@@ -140,10 +140,14 @@ class Clients:
             shown.update({each["user_id"]: each["score"] for each in page["players"]})
             path = page["next"] and f"{PAGE}&after={page['next']}"
         connection.close()
-        ours = Counter({name: points for name, points in shown.items() if name.startswith(self._name)})
-        players = ours.keys() | self.account.acknowledged.keys()
+        shown_points = Counter({name: points for name, points in shown.items() if name.startswith(self._name)})
+        players = shown_points.keys() | self.account.acknowledged.keys()
         acknowledged = self.account.acknowledged
-        return {name: (acknowledged[name], ours[name]) for name in players if acknowledged[name] != ours[name]}
+        return {
+            name: (acknowledged[name], shown_points[name])
+            for name in players
+            if acknowledged[name] != shown_points[name]
+        }
 
     def _write(self, number: int) -> None:
         connection = Connection(self._address, self.account)

@@ -102,7 +102,7 @@ def test_service_commands_work_in_its_pods(node, board):
 
 
 def test_network_policies_refuse_other_clients(node, board):
-    """The metrics are for pods, the service for whom `allowFrom` names; what is blocked here works otherwise."""
+    """Only pods may read the metrics, and clients of `allowFrom` use the service; without policies both work."""
     url = board.status["url"]
     friend, stranger = Visitor(node, "friends", plays="arcade"), Visitor(node, "strangers")
     assert friend.call(f"{url}/healthz") == stranger.call(f"{url}/healthz") == "answered 200"

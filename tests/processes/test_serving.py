@@ -68,7 +68,7 @@ def test_metrics_of_an_ended_process_are_kept(start, mongo_database):
     before = workers(service)
     for n in range(20):
         score(service, f"p{n % 4}")
-    os.kill(before[0], signal.SIGTERM)  # nothing was scraped yet: it tells when it ends
+    os.kill(before[0], signal.SIGTERM)  # nothing was scraped yet: it reports its metrics when it ends
     after = wait_for_restarts(service, 1)
     assert service.metric(UPDATES, result="accepted") == 20
     assert set(before) & set(after) == {before[1]}

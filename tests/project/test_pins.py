@@ -18,7 +18,7 @@ from tests.support.project import ROOT, known_tests, normal, pinned
 
 LIST = yaml.safe_load((Path(__file__).parent / "advisories.yaml").read_text(encoding="utf-8"))
 SHIPPED = ("", "embedded", "motor", "operator", "tracing")
-"""The extras that anybody but a developer installs; the first is none."""
+"""The extras of an installation; the empty one is the package itself."""
 
 
 @cache
@@ -115,6 +115,6 @@ def test_package_licence_is_allowed(name):
 
 
 def test_database_wheel_is_documented():
-    """Its wheel says Apache; mongod itself is under the SSPL, which whoever passes it on should know."""
+    """The wheel's metadata says Apache; mongod itself is under the SSPL, which matters for redistribution."""
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     assert "SSPL" in text

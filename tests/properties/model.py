@@ -54,7 +54,7 @@ class RateLimitState(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a moderator is told."""
+    """The result of a moderation."""
 
     score: int
     suspended: bool
@@ -232,7 +232,7 @@ class Model:
     # -- reading --------------------------------------------------------------------------------------
 
     def board(self) -> list[tuple[int, str, int]]:
-        """(rank, user, score) of all whom the board shows; rank is 1 + how many have more."""
+        """(rank, user, score) of all players on the board; rank is 1 + the number with more."""
         shown = [(user, player) for user, player in self.players.items() if not player.hidden]
         shown.sort(key=lambda pair: (-pair[1].score, pair[1].updated_at, pair[0]))
         return [(1 + sum(o.score > p.score for _, o in shown), user, p.score) for user, p in shown]

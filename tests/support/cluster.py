@@ -137,7 +137,7 @@ class ControlPlane:
         return json.loads(self.kubectl("get", "--raw", path).stdout)
 
     def kubeconfig_of(self, account: str, namespace: str) -> Path:
-        """A kubeconfig with a new token of a ServiceAccount. Each token is told from others in the audit log."""
+        """A kubeconfig with a new token of a ServiceAccount. The audit log distinguishes the tokens."""
         token = self.kubectl("create", "token", account, "--namespace", namespace, "--duration=2h").stdout.strip()
         handle, name = tempfile.mkstemp(dir=self.folder, prefix=f"{namespace}-{account}-", suffix=".kubeconfig")
         os.close(handle)

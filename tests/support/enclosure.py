@@ -207,7 +207,7 @@ def live(folder: Path) -> NoReturn:
         _run("mount", "--bind", str(shown), f"/proc/sys/{name}")
     for name, value in NETWORK.items():
         Path("/proc/sys/net", name).write_text(str(value))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # their exit codes are not needed
     _say("made")
     while True:
         time.sleep(3600)

@@ -55,7 +55,7 @@ class Session:
 
 
 def places(players: Sequence[Player]) -> list[dict[str, Any]]:
-    """The board as the socket tells it, with competition ranks."""
+    """The board as the socket sends it, with competition ranks."""
     ordered = sorted(players, key=lambda player: -player.score)[:10]
     ranks = {score: 1 + sum(p.score > score for p in ordered) for score in {p.score for p in ordered}}
     return [
@@ -136,8 +136,8 @@ class FakeService:
         before, self.rows = self.rows, places(players)
         self.version += 1
         changed = [row for row in self.rows if row not in before]
-        nobody = {"userId": None, "username": None, "avatarUrl": None, "score": None, "rank": None}
-        changed += [{**nobody, "position": at + 1} for at in range(len(self.rows), len(before))]
+        empty = {"userId": None, "username": None, "avatarUrl": None, "score": None, "rank": None}
+        changed += [{**empty, "position": at + 1} for at in range(len(self.rows), len(before))]
         self.send(update(changed, self.version))
 
     def send(self, message: dict[str, Any]) -> None:

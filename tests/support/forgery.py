@@ -27,7 +27,7 @@ def ec_private_pem(curve: type[ec.EllipticCurve] = ec.SECP256R1, number: int = 0
 
 
 def signing(algorithm: str, kid: str | None = None, number: int = 0) -> SigningKey:
-    """A key for each algorithm; `number` tells several of one algorithm apart."""
+    """A key for each algorithm; `number` distinguishes several of one algorithm."""
     if algorithm == "HS256":
         return signing_secret(SECRET + str(number), kid)
     return signing_key(_rsa(2048, number) if algorithm == "RS256" else _ec(ec.SECP256R1, number), kid)

@@ -44,7 +44,7 @@ class Mongod:
         self.process: subprocess.Popen[bytes] | None = None
 
     def spawn(self) -> None:
-        """Start the process; `wait` tells when it answers. It ends with the thread that calls this."""
+        """Start the process; `wait` returns when it answers. It ends with the thread that calls this."""
         assert self.process is None
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), str(find_binary())]

@@ -1,4 +1,4 @@
-"""What the programs of a node are told: a container runtime, its network, the kubelet, Services, names. All pure."""
+"""Configuration files of a node's programs: container runtime, network, kubelet, Services, DNS. All pure."""
 
 from __future__ import annotations
 

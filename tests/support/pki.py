@@ -68,7 +68,7 @@ class Authority:
 
 
 def write_key(path: Path, key: PrivateKey) -> None:
-    """PEM that nobody else can read."""
+    """A PEM file that only its owner can read."""
     path.touch(mode=0o600)
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

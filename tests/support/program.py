@@ -18,7 +18,7 @@ STOP_SECONDS = 20
 
 
 class Program:
-    """A command, and what tells that it serves; a context manager. `environment` replaces all of ours if given."""
+    """A command and its readiness check; a context manager. `environment` replaces the whole environment if given."""
 
     def __init__(
         self, command: list[str], log: Path, ready: Callable[[], bool], environment: dict[str, str] | None = None
@@ -47,7 +47,7 @@ class Program:
         return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.exists() else ""
 
     def spawn(self) -> None:
-        """Start the process; `wait` tells when it serves. It ends with the thread that calls this."""
+        """Start the process; `wait` returns when it serves. It ends with the thread that calls this."""
         assert self.process is None
         leashed = [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *self.command]
         with self.log_path.open("ab") as log:

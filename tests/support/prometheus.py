@@ -28,7 +28,7 @@ class QueryError(Exception):
 
 
 class Prometheus(Program):
-    """A Prometheus on a port of its own; a context manager. It scrapes and evaluates each second unless told otherwise.
+    """A Prometheus on a port of its own; a context manager. It scrapes and evaluates each second by default.
 
     `folder` holds its configuration, data and log; `rule_files` are paths or patterns.
     """

@@ -77,7 +77,7 @@ def register(service, user=None, **profile):
 
 
 def lead(service, user=None, **profile):
-    """A player, a new one by default, who has more points than anybody before; and the score."""
+    """Give a player, by default a new one, more points than all others; return user id and score."""
     user = register(service, user, **profile)
     return user, add(service, user, next(_leads) * 10**6 + 1)
 

@@ -1,4 +1,4 @@
-"""`leaderboard.js`: what it shows of what comes, and whom it says it is."""
+"""`leaderboard.js`: the board that it reports, and its authentication."""
 
 from __future__ import annotations
 
