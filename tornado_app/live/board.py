@@ -114,7 +114,7 @@ class Board:
         return self._known().rank(score)
 
     def rank_of(self, user_id: str, score: int, superseded_at: int | None = None) -> int:
-        """The rank of a player with this score, which the ranks may not contain yet. See `core.scoreboard.Standings`.
+        """The rank of a player with this score, which the ranks may not contain yet. See `core.scoreboard.BoardView`.
 
         The player's own entry may be above it: a later score, or an earlier one that was taken back. The player's last
         change determines that entry; an old change is in the ranks once the feed is past its time.
