@@ -200,7 +200,6 @@ def test_id_history_shorter_than_the_proof_lifetime_is_an_error():
     ("settings", "retention"),
     [
         ({"rate_limit": RateLimit(10, 1.0), "proof_lifetime": 0.0}, 60),  # that of profile changes
-        ({"rate_limit": RateLimit(10, 60.0), "mongodb_timeout": 100.0}, 130),  # with the clock skew
         ({"rate_limit": RateLimit(1, 3600.0)}, 7200),
     ],
 )

@@ -11,8 +11,10 @@ from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
 from tornado_app.core.abuse import AbuseRule
 from tornado_app.core.errors import DatabaseError, PlayerNotFound, PlayerSuspended
+from tornado_app.core.history import WriteKind
 from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import ModerationRequest
+from tornado_app.mongo.change_stream.events import WATCHED, decode
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.players import indexes
@@ -103,6 +105,24 @@ async def test_interrupted_erasure_refuses_every_change_of_the_player(board, ste
         await board.store.player("alice")
     assert await board.players.find_one({}) == before
     assert {"username", "ownUsername"}.isdisjoint(before)
+
+
+@pytest.mark.parametrize("junk", [{"seq": "x"}, {"seq": 1, "h": 7}, {"h": []}, {"score": "many"}], ids=str)
+async def test_erasure_of_a_malformed_document_reaches_the_ledger(board, junk):
+    """Its event has the entry of the erasure, from which the ledger forgets the player."""
+    await score(board)
+    await board.players.update_one({"_id": "alice"}, {"$set": junk})
+    stream = await maybe_await(board.players.watch(WATCHED, max_await_time_ms=10))
+    await maybe_await(stream.try_next())  # Motor opens it with the first call
+    await board.moderation().erase(WHY)
+    found = []
+    while (document := await stream.try_next()) is not None:
+        found.append(decode(document))
+    await maybe_await(stream.close())
+    assert [(event.kind, [entry.kind for entry in event.entries]) for event in found] == [
+        ("update", [WriteKind.ERASE]), ("delete", []),
+    ]  # fmt: skip
+    assert await board.players.count_documents({}) == 0
 
 
 async def test_repeated_erase_finishes_an_interrupted_erasure(board):

@@ -223,17 +223,59 @@ async def test_group_commit_has_a_player_in_one_batch_at_a_time(database):
 
 
 async def test_group_commit_hot_player_leaves_room_for_others(database):
-    commit = GroupCommit(database, max_batch=MAX_FOLDED + 10, max_in_flight=1)
+    commit = GroupCommit(database, max_batch=4 * MAX_FOLDED, max_in_flight=1)
     answers = await submit(commit, 1)
     answers += [commit.submit(of("hot"), "w") for _ in range(1000)]
     answers += [commit.submit(of(f"other {n}"), "w") for n in range(30)]
     await database.flushed()
     assert database.batches[1].count("hot") == MAX_FOLDED
-    assert database.sizes[1] == MAX_FOLDED + 10
+    assert database.sizes[1] == MAX_FOLDED + 30
     while not all(answer.done() for answer in answers):
         await database.flushed()
     assert sum(batch.count("hot") for batch in database.batches) == 1000
     assert {answer.result() for answer in answers} == {0, "hot", *(f"other {n}" for n in range(30))}
+
+
+async def test_group_commit_hot_players_do_not_block_the_queue(database):
+    """Eight players that keep more open than a batch holds, and one that comes later."""
+    commit = GroupCommit(database, max_batch=64, max_in_flight=1)
+    for hot in range(8):
+        for _ in range(130):
+            commit.submit(of(f"hot {hot}"), "w")
+    await settle()
+    quiet = commit.submit(of("quiet"), "w")
+    for _ in range(40):
+        for user in database.in_flight()[0]:
+            commit.submit(of(user), "w")  # each answered one is followed by another
+        await database.flushed()
+        if quiet.done():
+            break
+    assert len(database.batches) <= 30
+    assert quiet.done()
+    while commit.busy:
+        await database.flushed()
+
+
+async def test_group_commit_refuses_expired_submissions_without_writing_them(database):
+    commit = GroupCommit(database, timeout=1.0, max_in_flight=1)
+    first = await submit(commit, 1)
+    late = [commit.submit(of(f"late {n}"), "w") for n in range(3)]
+    database.now += 0.5
+    fresh = [commit.submit(of(f"fresh {n}"), "w") for n in range(3)]
+    await database.flushed(0.4)  # 0.1 s are left of the late ones
+    assert [type(answer.exception()) for answer in late] == [DatabaseError] * 3
+    assert database.batches[1] == ["fresh 0", "fresh 1", "fresh 2"]
+    await database.flushed()
+    assert all(answer.result() for answer in fresh)
+    assert first[0].result() == 0
+
+
+async def test_group_commit_capacity_counts_only_batches_in_flight(database):
+    commit = GroupCommit(database, timeout=4.0, max_batch=512, max_in_flight=3, min_concurrent=32)
+    await submit(commit, 400)
+    assert len(database.sizes) == 1
+    await database.flushed(1.0)
+    assert commit.capacity == 800
 
 
 @pytest.mark.parametrize("players", [1, 3, 1000])

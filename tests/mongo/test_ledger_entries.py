@@ -223,6 +223,20 @@ def test_deleted_player_makes_an_external_entry_of_the_remaining_points(stream):
     assert recorded(stream.delete()) == []
 
 
+def test_deleted_player_with_the_lowest_score_makes_two_entries(stream):
+    low = INT64[0]
+    entries = recorded(stream.insert(action(low), score=low), stream.delete())
+    assert lines(entries) == [("action", low, low), ("external", INT64[-1], -1), ("external", 1, 0)]
+
+
+def test_folded_entries_whose_sum_leaves_int64_in_between_are_external(stream):
+    high = INT64[-1]
+    entries = recorded(stream.insert(action(high), score=high))
+    forged = stream.update(action(high, "b"), action(-high, "c"), score=high)
+    (entry,) = recorded(forged, head=head_of(entries[-1]))[:1] or recorded(stream.update(score=high - 1))
+    assert entry.kind is EntryKind.EXTERNAL
+
+
 def test_entries_of_scores_at_the_limits_of_int64_stay_within_them(stream):
     low, high = INT64[0], INT64[-1]
     entries = recorded(stream.insert(action(), score=high), stream.update(score=low), stream.update(score=low + 1))

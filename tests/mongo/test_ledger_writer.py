@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -53,6 +54,17 @@ async def test_ledger_records_1000_concurrent_actions_once_each(driver_harness):
     await asyncio.gather(*(driver_harness.score(f"p{n % 37}", n + 1) for n in range(1000)))
     await driver_harness.wait_complete()
     assert driver_harness.sync["ledger"].count_documents({"kind": "action"}) == 1000
+
+
+async def test_ledger_records_each_folded_action_of_a_backfilled_player(driver_harness):
+    """MongoDB reports the first history of a document as one member."""
+    await driver_harness.start_writer()
+    driver_harness.sync["players"].insert_one({"_id": "bob", "score": 100, "updatedAt": datetime.now(UTC)})
+    await asyncio.gather(*(driver_harness.score("bob", points) for points in (1, 2, 3)))
+    assert driver_harness.sync["players"].find_one({"_id": "bob"})["seq"] == 4
+    await driver_harness.wait_complete()
+    found = kinds(driver_harness.sync, "bob")
+    assert (found[0], sorted(found[1:])) == (("external", 100), [("action", 1), ("action", 2), ("action", 3)])
 
 
 async def test_ledger_records_moderation_with_moderator_and_reason(harness):

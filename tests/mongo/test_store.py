@@ -412,6 +412,43 @@ async def test_store_update_of_a_malformed_document_fails_at_once(real, make_sto
     assert f"the member '{next(iter(member))}'" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"h": {"9" * 20: "x"}},
+        {"h": {"9" * 5000: "x"}},
+        {"h": {"1": '["a",5,"w",1,-' + "9" * 25 + "]"}},
+        {"h": {"1": '["a",5,"w",1,' + "-9" * 1 + ',"",null,"",null,"",true,"",[],' + "[" * 500 + "]" * 500 + "]"}},
+        {"h": {" 7": "x", "+5": "x", "007": "x", "1_0": "x", "٣": "x"}},
+        {"score": Int64(-(2**63))},
+    ],
+    ids=["20 digits", "5000 digits", "retention", "nested", "no numbers", "lowest score"],
+)
+async def test_store_odd_document_harms_no_other_player(real, junk):
+    store = real(ROOMY)
+    await store.apply(action("odd", 5))
+    await store.documents.update_one({"_id": "odd"}, {"$set": junk})
+    store.cache.clear()
+    odd = [store.apply(action("odd", MAX_SCORE)) for _ in range(2)] if "score" in junk else [store.apply(action("odd"))]
+    results = await asyncio.gather(*odd, store.apply(action("good")))
+    assert results[-1].score == 5
+    assert results[0].score == (MAX_SCORE - 2**63 if "score" in junk else 10)
+    if "score" in junk:
+        assert results[1].score == 2 * MAX_SCORE - 2**63
+
+
+async def test_store_folded_replay_says_that_it_is_superseded(real):
+    store = real(ROOMY)
+    await store.apply(action("alice", 1))
+    store.cache.clear()
+    first, again, last = await asyncio.gather(
+        store.apply(action("alice", 5, "a")), store.apply(action("alice", 5, "a")), store.apply(action("alice", 7))
+    )
+    assert (first.score, again.score, last.score) == (6, 6, 13)
+    assert (again.replayed, last.superseded_at) == (True, None)
+    assert None not in (first.superseded_at, again.superseded_at)
+
+
 async def test_store_removes_what_is_no_history_entry_with_the_next_update(store):
     await store.apply(action(action_id="a"))
     junk = {"h.7": "mine", "h.8": 7, "h.9": {"a": 1}, "h.x": "y"}

@@ -95,9 +95,7 @@ class Config(Settings):
         accepted."""
         return WritePolicy(
             limit=self.rate_limit,
-            history_retention=history_retention(
-                self.rate_limit, self.proof_lifetime + PROOF_LEEWAY, self.mongodb_timeout
-            ),
+            history_retention=history_retention(self.rate_limit, self.proof_lifetime + PROOF_LEEWAY),
             max_points=self.max_points_per_window,
         )
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from tornado_app.config.configuration import Config
 from tornado_app.config.declaration import Setting
 from tornado_app.config.settings import SETTINGS
-from tornado_app.core.policies import DEFAULT_ACTIONS, MAX_CLOCK_SKEW, MAX_IDEMPOTENCY_HISTORY, PROOF_LEEWAY
+from tornado_app.core.policies import (
+    DEFAULT_ACTIONS,
+    MAX_CLOCK_SKEW,
+    MAX_HISTORY_ENTRIES,
+    MAX_IDEMPOTENCY_HISTORY,
+    PROFILE_LIMIT,
+    PROOF_LEEWAY,
+)
 
 _INTRODUCTION = """# Settings
 
@@ -143,17 +150,19 @@ def _memory() -> str:
 
 A player's document contains the accepted actions of the last time (the idempotency history), so that a repeated id adds
 no points. An action is remembered for `⌈(proof_lifetime + {PROOF_LEEWAY + MAX_CLOCK_SKEW:.0f} s) ÷ window⌉` windows of
-`rate_limit`, and for at least two; also for at least `mongodb_timeout + {MAX_CLOCK_SKEW:.0f} s`, as the service repeats
-an update whose response was lost. This is longer than an action proof can be accepted: a game server's clock may be up
-to {PROOF_LEEWAY:.0f} s ahead, and the clocks of the service's processes may differ by up to {MAX_CLOCK_SKEW:.0f} s. By
-default an id is remembered for **at least {kept // 60} minutes**. Within that time a client may safely repeat a request
-with the same id. The next update of the player after that time removes it.
+`rate_limit`, and for at least two and for {PROFILE_LIMIT.window:.0f} s. This is longer than an action proof can be
+accepted: a game server's clock may be up to {PROOF_LEEWAY:.0f} s ahead, and the clocks of the service's processes may
+differ by up to {MAX_CLOCK_SKEW:.0f} s. By default an id is remembered for **at least {kept // 60} minutes**. Within
+that time a client may safely repeat a request with the same id. The next update of the player after that time removes
+it. The service itself repeats an update whose response was lost, for up to `mongodb_timeout`; a `mongodb_timeout` above
+the covered time minus {MAX_CLOCK_SKEW:.0f} s is an error.
 
 A change of these settings shortens nothing: each entry stores its own time, and stays for the longest of all entries'
-times and the present one.
+times and the present one. A document has at most {MAX_HISTORY_ENTRIES} entries; past that the oldest leave earlier.
 
-Each action adds about 120 bytes to the document, by default up to {entries} actions. At most {MAX_IDEMPOTENCY_HISTORY}
-may be remembered; settings that need more are an error, which names the largest values that fit.
+Each action adds about 110 bytes to the document, by default up to {entries} actions. Settings with which more than
+{MAX_IDEMPOTENCY_HISTORY} would be remembered by `rate_limit` and `proof_lifetime` are an error, which names the largest
+values that fit.
 """
 
 

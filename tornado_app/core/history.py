@@ -17,6 +17,12 @@ from tornado_app.core.policies import MAX_HISTORY_ENTRIES, RateLimit
 INT64 = range(-(2**63), 2**63)
 _MIN, _MAX = INT64[0], INT64[-1]
 
+MAX_RETENTION = 2**31 - 1
+"""Seconds."""
+
+MAX_EXPIRED = 1000
+"""Entries that one write removes at most; the next one removes more."""
+
 
 class WriteKind:
     """Kinds of a write, as they are stored: plain texts, as reading an enumeration costs too much here."""
@@ -74,9 +80,10 @@ def decode(text: Any) -> HistoryEntry | None:
     """The entry of a stored value; None for a value that the service did not write."""
     try:
         entry = _decode(text)
-    except (msgspec.DecodeError, TypeError):
+    except (msgspec.DecodeError, TypeError, RecursionError):
         return None
-    return entry if entry.write_id and _MIN <= entry.points <= _MAX and _MIN <= entry.at <= _MAX else None
+    in_range = _MIN <= entry.points <= _MAX and _MIN <= entry.at <= _MAX and 0 <= entry.retention <= MAX_RETENTION
+    return entry if entry.write_id and in_range else None
 
 
 _REMEMBERED: Final = frozenset("arp")
@@ -131,7 +138,7 @@ class History:
             array("q", [0 if entry.id is None else hash(entry.id) for entry in entries]),
             array("q", points),
             array("q", [entry.at for entry in entries]),
-            array("q", [min(entry.retention, _MAX) for entry in entries]),
+            array("q", [entry.retention for entry in entries]),
             tuple(entries),
         )
 
@@ -157,7 +164,7 @@ class History:
         expired = self.seqs[kept:].tolist()
         if _OTHER in self.kinds:
             expired += [self.seqs[place] for place in range(kept) if self.kinds[place] == _OTHER]
-        return tuple(expired)
+        return tuple(expired[:MAX_EXPIRED])
 
     def add(self, seq: int, entry: HistoryEntry, expired: Sequence[int]) -> History:
         """The history after a write, which removes the entries `expired`."""
@@ -185,7 +192,8 @@ class History:
                 self.retentions[:kept],
                 None if self.entries is None else self.entries[:kept],
             )
-        places = [place for place, seq in enumerate(self.seqs) if seq not in expired]
+        gone = frozenset(expired)
+        places = [place for place, seq in enumerate(self.seqs) if seq not in gone]
         return History(
             array("q", [self.seqs[place] for place in places]),
             "".join([self.kinds[place] for place in places]),
@@ -195,6 +203,11 @@ class History:
             array("q", [self.retentions[place] for place in places]),
             None if self.entries is None else tuple([self.entries[place] for place in places]),
         )
+
+    def entry(self, seq: int) -> HistoryEntry | None:
+        """The entry of this number; None if there is none, or only the compact form is known."""
+        known = zip(self.seqs, self.entries or (), strict=False)
+        return next((entry for number, entry in known if number == seq and entry.write_id), None)
 
     def may_contain(self, action_id: str) -> bool:
         """Whether an action of this id may be among the entries; where they are known, whether it is."""

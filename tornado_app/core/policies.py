@@ -80,14 +80,12 @@ class WritePolicy(msgspec.Struct, frozen=True):
     max_points: int | None = None
 
 
-def history_retention(limit: RateLimit, lifetime: float, timeout: float) -> int:
+def history_retention(limit: RateLimit, lifetime: float) -> int:
     """Seconds for which an action must be remembered.
 
-    So that none younger than `lifetime` counts twice; that a write whose answer was lost is found for `timeout` after
-    it was made; and that the limit of profile changes is exact.
+    So that none younger than `lifetime` counts twice, and that the limit of profile changes is exact.
     """
-    needed = max(limit.windows(lifetime) * limit.window, timeout + MAX_CLOCK_SKEW, PROFILE_LIMIT.window)
-    return math.ceil(needed)
+    return math.ceil(max(limit.windows(lifetime) * limit.window, PROFILE_LIMIT.window))
 
 
 @dataclass(frozen=True, slots=True)

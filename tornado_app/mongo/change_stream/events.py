@@ -96,7 +96,7 @@ def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
         int(moment.time) * 1000,
         touched,
         seq,
-        () if seq is None or kind == "replace" else _entries(fields, seq),  # the service replaces no document
+        _entries(kind, fields, seq),
         score_of(fields) if "score" in fields else UNSET,
         updated_at if isinstance(updated_at, datetime) else None,
         fields.get("hidden") is True,
@@ -104,22 +104,24 @@ def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
     )
 
 
-def _entries(fields: Mapping[str, Any], seq: int) -> tuple[HistoryEntry, ...]:
+def _entries(kind: str, fields: Mapping[str, Any], seq: int | None) -> tuple[HistoryEntry, ...]:
     """The entries that a write added, of which the last has the number `seq`.
 
-    An inserted document contains the whole history. If its beginning is missing, another program inserted a copy, and
-    only the last entry counts.
+    They are members `h.<number>`, or those of `h` if the document had none before. An inserted document contains the
+    whole history; if its beginning is missing, another program inserted a copy, and only the last entry counts.
     """
-    history = fields.get("h")
-    if history is None:
-        texts: list[Any] = []
-        while (text := fields.get(f"h.{seq - len(texts)}")) is not None:
-            texts.append(text)
-    elif isinstance(history, dict):
-        numbers = range(seq, seq - len(history), -1)
-        texts = [history.get(str(number)) for number in (numbers if len(history) == seq else (seq,))]
-    else:
+    if seq is None or kind == "replace":  # the service replaces no document
         return ()
+    history, prefix = fields.get("h"), ""
+    if history is None:
+        history, prefix = fields, "h."
+    elif not isinstance(history, dict):
+        return ()
+    texts: list[Any] = []
+    while (text := history.get(f"{prefix}{seq - len(texts)}")) is not None:
+        texts.append(text)
+    if kind == "insert" and len(texts) < seq:
+        texts = texts[:1]
     entries = tuple([entry for text in reversed(texts) if (entry := decode_entry(text)) is not None])
     return entries if len(entries) == len(texts) else ()
 

@@ -36,7 +36,7 @@ DUPLICATE_KEY = 11000
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 """Seconds, before jitter, until a write that lost a race is tried again; doubled each time."""
 
-_TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost)."""
 
 Observe = Callable[[str, float | None], None]
@@ -114,7 +114,7 @@ def is_transient(error: PyMongoError) -> bool:
         return True
     if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
         return True
-    return getattr(error, "code", None) in _TRANSIENT_CODES
+    return getattr(error, "code", None) in TRANSIENT_CODES
 
 
 def race_pause(lost: int) -> float:

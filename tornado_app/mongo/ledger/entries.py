@@ -8,6 +8,7 @@ entry EXTERNAL takes the difference, so that the ledger stays the sum of what ha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -130,7 +131,7 @@ def entries_for(event: LedgerEvent, head: ChainHead, reused: Collection[tuple[st
         return _external(event, head)
     points = [_points(write) for write in writes]
     before = head.score if event.score is None else event.score - sum(points)
-    if before not in INT64 or before + sum(points) not in INT64 or before - head.score not in INT64:
+    if before - head.score not in INT64 or any(sum_ not in INT64 for sum_ in accumulate(points, initial=before)):
         return _external(event, head)
     entries = []
     if before != head.score:
@@ -170,14 +171,20 @@ def _unrecorded(event: LedgerEvent, head: ChainHead) -> tuple[HistoryEntry, ...]
 def _external(event: LedgerEvent, head: ChainHead) -> list[Entry]:
     """A write without history entries, or a delete that no erasure announced."""
     if event.deleted:
-        return [_unexplained(event, head, -head.score, "the player was deleted, not erased")] if head.n else []
+        reason = "the player was deleted, not erased"
+        return (_differences(event, head, 0, reason) or [_unexplained(event, head, 0, reason)]) if head.n else []
     if event.score is None:
         reason = "the score is no whole number any more" if event.touched else "another program changed the history"
         return [_unexplained(event, head, 0, reason)]
+    return _differences(event, head, event.score, "the score was written without a history entry")
+
+
+def _differences(event: LedgerEvent, head: ChainHead, score: int, reason: str) -> list[Entry]:
+    """The entries that bring a chain to a score."""
     entries: list[Entry] = []
-    while difference := event.score - head.score:  # a change across all of int64 takes more than one entry
+    while difference := score - head.score:  # a change across all of int64 takes more than one entry
         points = max(INT64[0], min(INT64[-1], difference))
-        entries.append(_unexplained(event, head, points, "the score was written without a history entry"))
+        entries.append(_unexplained(event, head, points, reason))
         head = head_of(entries[-1])
     return entries
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,9 +15,11 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from tornado_app.core.decide import Accepted, PlayerState, Refused, Replay, decide
 from tornado_app.core.errors import DatabaseError
+from tornado_app.core.history import EMPTY
+from tornado_app.core.model import MAX_SCORE
 from tornado_app.core.policies import WritePolicy
 from tornado_app.mongo.client.cluster_time import clocked, reached
-from tornado_app.mongo.client.driver import DUPLICATE_KEY, drop_tracebacks, is_transient
+from tornado_app.mongo.client.driver import DUPLICATE_KEY, TRANSIENT_CODES, drop_tracebacks, is_transient
 from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.cache import PlayerCache
 from tornado_app.mongo.players.documents import STATE_FIELDS, Document, MalformedDocument
@@ -29,15 +32,19 @@ RETRY_PAUSE = 0.05
 """Seconds, before jitter, after a batch that a transient error ended."""
 
 
+CHUNK_ENTRIES = 5000
+"""History entries that are read and decided at once: some 5 ms of work."""
+
+
 class PlayerWrite:
     """The actions of one player in a batch, decided one after the other from one state and written as one update.
 
     `before` and `after`: the player's state; None: the player does not exist. `accepted` are the actions that the
     update applies. `answered` are replays and refusals from `before`; `dependent` are those that were decided after an
-    accepted action, and are valid only if the update is made.
+    accepted action, and are valid only if the update is made. `postponed` are left for the next batch.
     """
 
-    __slots__ = ("accepted", "after", "answered", "before", "dependent", "expired", "user_id")
+    __slots__ = ("accepted", "after", "answered", "before", "dependent", "expired", "points", "postponed", "user_id")
 
     def __init__(self, user_id: str, before: PlayerState | None) -> None:
         self.user_id = user_id
@@ -46,13 +53,20 @@ class PlayerWrite:
         self.accepted: list[tuple[PendingWrite, Accepted]] = []
         self.answered: list[tuple[PendingWrite, Replay | Refused]] = []
         self.dependent: list[tuple[PendingWrite, Replay | Refused]] = []
+        self.postponed: list[PendingWrite] = []
         self.expired: list[int] = []
+        self.points = 0
 
     def decide(self, pending: Iterable[PendingWrite], now: int, policy: WritePolicy) -> None:
         """Decide each action on the state after the one before."""
         for each in pending:
+            if self.points > MAX_SCORE - each.action.points:  # more than one update can add to a negative score
+                self.postponed.append(each)
+                continue
             decision = decide(self.after, each.action, each.write_id, now, policy)
             if isinstance(decision, Accepted):
+                each.existed = self.before is not None
+                self.points += each.action.points
                 self.accepted.append((each, decision))
                 self.after = decision.state
                 self.expired += decision.expired
@@ -72,7 +86,7 @@ class PlayerWrite:
         change = documents.update(
             state,
             [accepted.entry for _, accepted in self.accepted],
-            points=sum([pending.action.points for pending, _ in self.accepted]),
+            points=self.points,
             expired=self.expired,
             fields=fields,
         )
@@ -88,15 +102,23 @@ class PlayerWrite:
         """Answer all actions after the update. A board of `version` or later shows it."""
         assert self.after is not None  # noqa: S101  # there is an accepted action
         score, now = self.after.score, self.accepted[-1][1].receipt.updated_at
-        for pending, accepted in self.accepted:
-            receipt = accepted.receipt
+        for pending, decision in (*self.accepted, *self.dependent):
+            if isinstance(decision, Refused):
+                pending.fail(decision.error)
+                continue
+            receipt = decision.receipt
+            assert receipt is not None  # noqa: S101  # a replay was decided from a state that was read
             superseded_at = now if receipt.score < score else None
             pending.succeed(msgspec.structs.replace(receipt, version=version, superseded_at=superseded_at))
-        _answer(self.dependent, version)
 
     def answer(self, version: int) -> None:
         """Answer the replays and refusals from the state that was read."""
-        _answer(self.answered, version)
+        for pending, decision in self.answered:
+            if isinstance(decision, Refused):
+                pending.fail(decision.error)
+            else:
+                assert decision.receipt is not None  # noqa: S101  # it was decided from a state that was read
+                pending.succeed(msgspec.structs.replace(decision.receipt, version=version))
 
     def lose(self) -> list[PendingWrite]:
         """The actions to decide again, because another write came first."""
@@ -106,18 +128,9 @@ class PlayerWrite:
         return lost
 
     def fail(self) -> None:
-        """Refuse all actions, because the database refused the update."""
+        """Refuse all actions: the database refused the update, or its outcome cannot be known."""
         for pending, _ in (*self.accepted, *self.dependent):
             pending.fail(DatabaseError())
-
-
-def _answer(decided: Iterable[tuple[PendingWrite, Replay | Refused]], version: int) -> None:
-    for pending, decision in decided:
-        if isinstance(decision, Refused):
-            pending.fail(decision.error)
-        else:
-            assert decision.receipt is not None  # noqa: S101  # it was decided from a state that was read
-            pending.succeed(msgspec.structs.replace(decision.receipt, version=version))
 
 
 class BatchWriter:
@@ -128,6 +141,7 @@ class BatchWriter:
         self._policy = policy
         self._cache = cache
         self._clock = clock
+        self._max_entries = policy.limit.updates * math.ceil(policy.history_retention / policy.limit.window)
 
     async def __call__(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
         """As `group_commit.Flush`."""
@@ -145,24 +159,23 @@ class BatchWriter:
     async def _apply(self, groups: dict[str, list[PendingWrite]], now: int, session: Any) -> list[PendingWrite]:
         writes = self._from_cache(groups, now)
         unread = [user_id for user_id in groups if user_id not in writes]
-        if unread:
-            for user_id, state in (await self._read(unread, groups, session)).items():
-                write = PlayerWrite(user_id, state)
-                write.decide(groups[user_id], now, self._policy)
-                write.answer(reached(session))
-                if write.accepted:
-                    writes[user_id] = write
-                elif state is not None:
-                    self._cache.put(user_id, state)
+        async for user_id, state in self._read(unread, groups, session):
+            write = self._decided(user_id, state, groups[user_id], now)
+            write.answer(reached(session))
+            if write.accepted:
+                writes[user_id] = write
+            elif state is not None:
+                self._cache.put(user_id, state)
         if not writes:
             return []
-        refused = await self._write(list(writes.values()), now, session)
+        again = [pending for write in writes.values() for pending in write.postponed]
+        made, refused = await self._write(list(writes.values()), now, session)
         version = reached(session)
-        if refused is None:
-            for write in writes.values():
-                self._succeed(write, version)
-            return []
-        return await self._settle(writes, refused, groups, session)
+        if made < len(writes):
+            return again + await self._settle(writes, made, refused, groups, session)
+        for write in writes.values():
+            self._succeed(write, version)
+        return again
 
     def _from_cache(self, groups: dict[str, list[PendingWrite]], now: int) -> dict[str, PlayerWrite]:
         """The writes of players whose cached state accepts each of their actions."""
@@ -177,76 +190,106 @@ class BatchWriter:
                 writes[user_id] = write
         return writes
 
+    def _decided(self, user_id: str, state: PlayerState | None, group: Sequence[PendingWrite], now: int) -> PlayerWrite:
+        """The write of a player whose state was read."""
+        if state is None:  # a player that was erased since an earlier attempt must not come back by it
+            for pending in group:
+                if pending.read_first and pending.existed:
+                    pending.fail(DatabaseError(retry_after=1.0))
+        write = PlayerWrite(user_id, state)
+        write.decide([pending for pending in group if not pending.settled], now, self._policy)
+        if state is not None:  # the entries are not needed any more
+            write.before = msgspec.structs.replace(state, history=EMPTY)
+        return write
+
     def _succeed(self, write: PlayerWrite, version: int) -> None:
         if write.after is not None:
             self._cache.put(write.user_id, write.after)
         write.succeed(version)
 
     async def _settle(
-        self, writes: dict[str, PlayerWrite], refused: set[str], groups: dict[str, list[PendingWrite]], session: Any
+        self,
+        writes: dict[str, PlayerWrite],
+        made: int,
+        refused: set[str],
+        groups: dict[str, list[PendingWrite]],
+        session: Any,
     ) -> list[PendingWrite]:
         """Answer the writes that were made, if others were not; returns the actions to decide again."""
         lost: list[PendingWrite] = []
-        states = await self._read(writes.keys() - refused, groups, session)
-        version = reached(session)
-        for user_id, write in writes.items():
-            if user_id in refused:
-                write.fail()
-            elif user_id in states:
-                if write.is_in(states[user_id]):
-                    self._succeed(write, version)
-                    continue
+        gone: list[PlayerWrite] = []
+        for user_id in refused:
+            writes[user_id].fail()
+        async for user_id, state in self._read([each for each in writes if each not in refused], groups, session):
+            write = writes[user_id]
+            if write.is_in(state):
+                made -= 1
+                self._succeed(write, reached(session))
+            elif state is None and write.before is not None:
+                gone.append(write)
+            else:
                 lost += write.lose()
-                if (state := states[user_id]) is not None:
+                if state is not None:
                     self._cache.put(user_id, state)
+        for write in gone:  # players that were erased
+            if made:  # one of these writes was made before the erasure, and must not bring the player back
+                write.fail()
+            else:
+                lost += write.lose()
         return lost
 
-    async def _write(self, writes: list[PlayerWrite], now: int, session: Any) -> set[str] | None:
-        """None if all were made; otherwise the players whose update the database refused."""
+    async def _write(self, writes: list[PlayerWrite], now: int, session: Any) -> tuple[int, set[str]]:
+        """How many were made, and the players whose update the database refused."""
         updates = [write.update(now) for write in writes]
         try:
             if len(updates) == 1:
                 condition, change, upsert = updates[0]
-                one = await self._players.update_one(condition, change, upsert=upsert, session=session)
-                made = one.matched_count + (one.upserted_id is not None)
-            else:
-                operations = [UpdateOne(condition, change, upsert=upsert) for condition, change, upsert in updates]
-                many = await self._players.bulk_write(operations, ordered=False, session=session)
-                made = many.matched_count + many.upserted_count
+                result = await self._players.update_one(condition, change, upsert=upsert, session=session)
+                return result.matched_count + (result.upserted_id is not None), set()
+            operations = [UpdateOne(condition, change, upsert=upsert) for condition, change, upsert in updates]
+            results = await self._players.bulk_write(operations, ordered=False, session=session)
+            return results.matched_count + results.upserted_count, set()
         except DuplicateKeyError as error:
             drop_tracebacks(error)
-            return set()
+            return 0, set()
         except BulkWriteError as error:
+            made = error.details["nMatched"] + error.details["nUpserted"]
             refused = {writes[index].user_id for index in _refused(error)}
             drop_tracebacks(error)
-            return refused
-        return None if made == len(writes) else set()
+            return made, refused
 
     async def _read(
-        self, user_ids: Collection[str], groups: dict[str, list[PendingWrite]], session: Any
-    ) -> dict[str, PlayerState | None]:
+        self, user_ids: list[str], groups: dict[str, list[PendingWrite]], session: Any
+    ) -> AsyncIterator[tuple[str, PlayerState | None]]:
         """The states of players, from the primary. The actions of a player whose document is malformed are failed."""
-        states: dict[str, PlayerState | None] = dict.fromkeys(user_ids)
-        if not states:
-            return states
-        for document in await self._documents(list(user_ids), session):
+        missing = dict.fromkeys(user_ids)
+        async for document in self._documents(user_ids, session):
             user_id = document["_id"]
+            del missing[user_id]
             try:
-                states[user_id] = documents.state_of(document)
+                state = documents.state_of(document)
             except MalformedDocument as malformed:
                 log.error("a score update failed: %s", malformed.detail)
-                del states[user_id]
                 for pending in groups[user_id]:
                     pending.fail(malformed)
-        return states
+            else:
+                yield user_id, state
+        for user_id in missing:
+            yield user_id, None
 
-    async def _documents(self, user_ids: list[str], session: Any) -> list[Document]:
+    async def _documents(self, user_ids: list[str], session: Any) -> AsyncIterator[Document]:
+        """The players' documents; other tasks run between chunks of about `CHUNK_ENTRIES` history entries."""
         if len(user_ids) == 1:  # a cursor costs the driver a fifth more
             document = await self._players.find_one({"_id": user_ids[0]}, STATE_FIELDS, session=session)
-            return [] if document is None else [document]
-        cursor = self._players.find({"_id": {"$in": user_ids}}, STATE_FIELDS, session=session)
-        found: list[Document] = await cursor.batch_size(len(user_ids)).to_list(None)  # in one answer, not of 101 each
-        return found
+            if document is not None:
+                yield document
+        elif user_ids:
+            size = min(len(user_ids), max(1, CHUNK_ENTRIES // self._max_entries))
+            cursor = self._players.find({"_id": {"$in": user_ids}}, STATE_FIELDS, session=session).batch_size(size)
+            while chunk := await cursor.to_list(size):
+                for document in chunk:
+                    yield document
+                await asyncio.sleep(0)
 
     async def _failed(self, unanswered: list[PendingWrite], error: PyMongoError) -> Sequence[PendingWrite]:
         """The actions to decide again after a transient error. Raises DatabaseError for any other."""
@@ -265,13 +308,14 @@ class BatchWriter:
 def _refused(error: BulkWriteError) -> set[int]:
     """The positions of the updates that the database refused. Raises an error of the whole batch.
 
-    A duplicate key is an upsert of a player that another write has created, and is decided again. Any other error is of
-    that update alone (a validator, a document that has grown too large).
+    A duplicate key is an upsert of a player that another write has created, and is decided again, as after a transient
+    error. Any other error is of that update alone (a validator, a document that has grown too large).
     """
     details: Any = error.details
     if details.get("writeConcernErrors"):
         raise error
-    codes = {each["index"]: each["code"] for each in details.get("writeErrors", ()) if each["code"] != DUPLICATE_KEY}
+    again = TRANSIENT_CODES | {DUPLICATE_KEY}
+    codes = {each["index"]: each["code"] for each in details.get("writeErrors", ()) if each["code"] not in again}
     if codes:
         log.error("some score updates were refused by the database", extra={"codes": sorted(set(codes.values()))})
     return set(codes)

@@ -63,6 +63,12 @@ BALANCE_FIELDS: Document = {"score": 1, "last": _LAST_ENTRY}
 """What `last_entry` and `score_of` need of a document."""
 
 
+MAX_SEQ = 2**53
+"""No player has so many writes; another program wrote such a number."""
+
+MAX_DIGITS = 17
+
+
 class MalformedDocument(DatabaseError):
     """A player's document that another program changed, so that no write can be decided from it."""
 
@@ -80,32 +86,37 @@ def state_of(document: Mapping[str, Any]) -> PlayerState:
     if score is None:
         raise MalformedDocument("score")
     seq, stored = document.get("seq"), document.get("h", {})
+    if not isinstance(stored, dict):
+        raise MalformedDocument("h")
     if seq is None and not stored:
         return _state(document, 1, score, EMPTY, versioned=False)
-    if not isinstance(seq, int) or isinstance(seq, bool) or seq < 1:
+    if not isinstance(seq, int) or isinstance(seq, bool) or not 0 < seq < MAX_SEQ:
         raise MalformedDocument("seq")
-    return _state(document, int(seq), score, _history(stored), versioned=True)
+    return _state(document, int(seq), score, _history(stored, int(seq)), versioned=True)
 
 
 def _state(document: Mapping[str, Any], seq: int, score: int, history: History, *, versioned: bool) -> PlayerState:
+    for name in ("suspended", "hidden"):
+        if isinstance(document.get(name), list):  # no condition holds for it
+            raise MalformedDocument(name)
     suspended, hidden, erased = (document.get(name) is True for name in ("suspended", "hidden", "erased"))
     return PlayerState(seq, score, suspended, hidden, erased, versioned, history)
 
 
-def _history(stored: Any) -> History:
-    """The history. A member that is not an entry is ignored, and the next write removes it."""
-    if not isinstance(stored, dict):
-        raise MalformedDocument("h")
-    try:
-        seqs = [int(key) for key in stored]
-    except ValueError:
-        return _history({key: text for key, text in stored.items() if key.isdecimal()})
-    entries = [decode(text) or _NO_ENTRY for text in stored.values()]
-    newest_first = sorted(seqs, reverse=True)
-    if seqs[::-1] == newest_first:  # as MongoDB keeps them: each new member is added at the end
+def _history(stored: Mapping[str, Any], seq: int) -> History:
+    """The history. A member that is no entry up to `seq` is ignored; the next write removes it if it is a number."""
+    numbers = [int(key) for key in stored if _is_number(key)]
+    entries = [decode(text) or _NO_ENTRY for key, text in stored.items() if _is_number(key)]
+    newest_first = sorted(numbers, reverse=True)
+    if numbers[::-1] == newest_first and newest_first[:1] <= [seq]:  # as MongoDB keeps them: new members at the end
         return History.of(newest_first, entries[::-1])
-    by_seq = dict(zip(seqs, entries, strict=True))
-    return History.of(newest_first, [by_seq[seq] for seq in newest_first])
+    by_number = dict(zip(numbers, entries, strict=True))
+    return History.of(newest_first, [by_number[each] if each <= seq else _NO_ENTRY for each in newest_first])
+
+
+def _is_number(key: str) -> bool:
+    """Whether a member's name is a number as the service writes it."""
+    return key.isdecimal() and key.isascii() and len(key) < MAX_DIGITS and (key[0] != "0" or key == "0")
 
 
 _NO_ENTRY = HistoryEntry(WriteKind.SUSPEND, 0, "")
@@ -181,7 +192,7 @@ def player(document: Document, version: int = 0) -> Player:
     return Player(
         user_id=user_id,
         score=int(document["score"]),
-        updated_at=milliseconds(document["updatedAt"]) or 0,
+        updated_at=milliseconds(document.get("updatedAt")) or 0,
         username=document.get("ownUsername", document.get("username")) or user_id,
         avatar_url=document.get("ownAvatarUrl", document.get("avatarUrl")),
         version=version,

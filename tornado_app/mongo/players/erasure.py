@@ -59,7 +59,9 @@ class Eraser:
         try:
             state = documents.state_of(document)
         except MalformedDocument:  # nothing else writes it, so there is nothing to compare
-            change = {"$set": {**fields, "seq": 1, "h": {"1": encode(entry)}}, "$unset": dict.fromkeys(PROFILE, "")}
+            seq = 2 if document.get("seq") == 1 else 1  # another number than before, so that the event has it
+            history = {str(seq): encode(entry)}
+            change = {"$set": {**fields, "seq": seq, "h": history}, "$unset": dict.fromkeys(PROFILE, "")}
             return bool((await self._players.update_one({"_id": player}, change)).matched_count)
         change = documents.update(state, [entry], fields=fields, removed=PROFILE)
         return bool((await self._players.update_one(documents.condition(player, state), change)).matched_count)

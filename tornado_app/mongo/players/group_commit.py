@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from tornado_app.core.errors import DatabaseError, Overloaded, ShuttingDown
 from tornado_app.core.model import Action, Receipt
@@ -19,7 +19,7 @@ from tornado_app.mongo.client.driver import race_pause
 log = logging.getLogger("leaderboard.commit")
 
 MIN_FLUSH_TIME = 0.2
-"""Minimum seconds for a batch, so that one nearly expired submission does not fail the rest."""
+"""Minimum seconds for a batch: a submission that has less left is refused, so that it does not fail the rest."""
 
 MIN_BATCH = 64
 """Submissions that may share a batch after a slow one."""
@@ -44,10 +44,10 @@ class PendingWrite:
 
     `write_id` is the same in each attempt; `deadline` is in loop time. `lost_races`: attempts that missed because
     another write came first. `read_first`: the answer of an attempt was lost, so the player's document must be read.
-    `settled`: it is answered or refused.
+    `existed`: the player existed in an earlier attempt. `settled`: it is answered or refused.
     """
 
-    __slots__ = ("action", "answer", "deadline", "lost_races", "read_first", "settled", "write_id")
+    __slots__ = ("action", "answer", "deadline", "existed", "lost_races", "read_first", "settled", "write_id")
 
     def __init__(self, action: Action, write_id: str, answer: asyncio.Future[Receipt], deadline: float) -> None:
         self.action = action
@@ -56,6 +56,7 @@ class PendingWrite:
         self.deadline = deadline
         self.lost_races = 0
         self.read_first = False
+        self.existed = False
         self.settled = False
 
     @property
@@ -119,7 +120,9 @@ class GroupCommit:
         self._blocked: dict[str, deque[PendingWrite]] = {}
         self._blocked_count = 0
         self._paused: set[PendingWrite] = set()
-        self._running: set[asyncio.Task[Any] | None] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = 0
+        self._in_flight = 0
         self._closing = False
 
     def submit(self, action: Action, write_id: str) -> asyncio.Future[Receipt]:
@@ -144,12 +147,12 @@ class GroupCommit:
     @property
     def busy(self) -> bool:
         """Whether a batch is in flight."""
-        return bool(self._running)
+        return bool(self._starting or self._in_flight)
 
     async def close(self) -> None:
         """Accept no more, and answer all waiting submissions."""
         self._closing = True
-        while self._running or self._paused:  # noqa: ASYNC110  # it ends once, and rarely waits
+        while self.busy or self._paused:  # noqa: ASYNC110  # it ends once, and rarely waits
             await asyncio.sleep(CLOSE_PAUSE)
 
     def _add(self, pending: PendingWrite) -> None:
@@ -164,40 +167,52 @@ class GroupCommit:
 
     def _work(self) -> None:
         """Begin a batch, if one is due."""
-        running = len(self._running)
-        if running and (running >= self._max_in_flight or len(self._waiting) < self._min_concurrent):
+        batches = self._starting + self._in_flight
+        if batches >= self._max_in_flight:
             return
+        if batches and len(self._waiting) < self._min_concurrent * (self._starting + 1):
+            return
+        self._starting += 1
         task = asyncio.get_running_loop().create_task(self._run(), name="group-commit")
-        self._running.add(task)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _run(self) -> None:
         """Write batches one after the other, while this task is the only one or enough submissions wait."""
-        try:
-            while self._waiting:
-                batch = self._take()
-                if not batch:
-                    break  # all wait for batches in flight
+        self._starting -= 1
+        while self._waiting:
+            batch = self._take()
+            if not batch:
+                break  # all wait for batches in flight
+            self._in_flight += 1
+            retried: Sequence[PendingWrite] = ()
+            try:
                 retried = await self._flush_one(batch)
+            finally:
+                self._in_flight -= 1
                 self._release(batch)
-                self._retry(retried)
-                if len(self._waiting) < self._min_concurrent and len(self._running) > 1:
-                    break
-        finally:
-            self._running.remove(asyncio.current_task())  # at once: `_work` counts the tasks
+            self._retry(retried)
+            if self.busy and len(self._waiting) < self._min_concurrent:
+                break
 
     def _take(self) -> list[PendingWrite]:
         """The next batch. Further submissions of its players wait until it is written."""
         batch: list[PendingWrite] = []
         folded: dict[str, int] = {}
+        max_folded = min(MAX_FOLDED, max(1, self._batch_limit // 4))
+        last_moment = asyncio.get_running_loop().time() + MIN_FLUSH_TIME
         for _ in range(len(self._waiting)):
             if len(batch) == self._batch_limit:
                 break
             pending = self._waiting.popleft()
+            if pending.deadline < last_moment:  # its batch would have no time, and all others with it
+                pending.fail(DatabaseError(retry_after=1.0))
+                continue
             user_id = pending.action.user_id
             count = folded.get(user_id, 0)
             if count == 0 and user_id not in self._blocked:
                 self._blocked[user_id] = deque()
-            elif not 0 < count < MAX_FOLDED:  # in another batch, or often enough in this one
+            elif not 0 < count < max_folded:  # in another batch, or often enough in this one
                 self._blocked[user_id].append(pending)
                 self._blocked_count += 1
                 continue
@@ -206,20 +221,19 @@ class GroupCommit:
         return batch
 
     def _release(self, batch: Sequence[PendingWrite]) -> None:
-        """Queue the submissions that waited for this batch, before all others, as they came first."""
+        """Queue the submissions that waited for this batch, behind all others, so that no player blocks the queue."""
         for user_id in {pending.action.user_id for pending in batch}:
             blocked = self._blocked.pop(user_id)
             if blocked:
                 self._blocked_count -= len(blocked)
-                self._waiting.extendleft(reversed(blocked))
+                self._waiting.extend(blocked)
 
     async def _flush_one(self, batch: list[PendingWrite]) -> Sequence[PendingWrite]:
         loop = asyncio.get_running_loop()
-        began, running = loop.time(), len(self._running)
-        remaining = min([pending.deadline for pending in batch]) - began
+        began, in_flight = loop.time(), self._in_flight
         self._observe(len(batch))
         try:
-            return await self._flush(batch, max(remaining, MIN_FLUSH_TIME))
+            return await self._flush(batch, min([pending.deadline for pending in batch]) - began)
         except Exception as error:  # the submissions must be answered, and the next batch must run
             if not isinstance(error, DatabaseError):
                 log.exception("a batch of %d score updates failed", len(batch))
@@ -227,7 +241,7 @@ class GroupCommit:
                 pending.fail(DatabaseError(retry_after=1.0))
             return ()
         finally:
-            self._adapt_limits(running * len(batch) / max(loop.time() - began, MIN_MEASURED))
+            self._adapt_limits(in_flight * len(batch) / max(loop.time() - began, MIN_MEASURED))
 
     def _adapt_limits(self, rate: float) -> None:
         """Bound batches and the queue by `rate`, submissions a second; a single slow batch does not block the queue."""
@@ -236,7 +250,7 @@ class GroupCommit:
         self.capacity = min(self._max_waiting, max(self._max_batch, in_time // 2))
 
     def _retry(self, retried: Sequence[PendingWrite]) -> None:
-        """Put the submissions to retry in front, in their order, and fail those after their deadline.
+        """Put the submissions to retry in front, in their order.
 
         A submission that keeps missing pauses first, and the others do not wait for it.
         """
@@ -247,12 +261,7 @@ class GroupCommit:
                 loop.call_later(pause, self._resume, pending)
             else:
                 self._waiting.appendleft(pending)
-        while self._waiting and self._waiting[0].deadline <= loop.time():
-            self._waiting.popleft().fail(DatabaseError(retry_after=1.0))
 
     def _resume(self, pending: PendingWrite) -> None:
         self._paused.remove(pending)
-        if pending.deadline <= asyncio.get_running_loop().time():
-            pending.fail(DatabaseError(retry_after=1.0))
-            return
         self._add(pending)

@@ -136,7 +136,7 @@ class MongoModeration:
         deadline = asyncio.get_running_loop().time() + LEDGER_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             state = await self._state(user_id)
-            last = next(iter(state.history.entries or ()), None)
+            last = state.history.entry(state.seq)
             if last is None or await self._ledger.has(last.write_id):
                 return state
             await asyncio.sleep(jittered(PAUSE, 0.5, 1.5))

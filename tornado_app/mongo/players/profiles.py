@@ -104,10 +104,10 @@ class ProfileWriter:
 
     async def _change(self, before: Document, given: Given, by: str, session: Any) -> Registration | None:
         """The player with the new profile; None if another write came first. Raises RateLimited."""
+        state = documents.state_of(before)
         given = {name: value for name, value in given.items() if not _has(before, name, value)}
         if not given:
             return Registration(documents.player(before, reached(session)), created=False, changed=())
-        state = documents.state_of(before)
         if state.erased:
             return None
         entry = self._entry(WriteKind.PROFILE, given, by)
