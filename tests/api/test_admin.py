@@ -40,7 +40,7 @@ def leads(service, user, reached):
 
 @pytest.fixture
 def leader(service, twin):
-    """A player far ahead of all others, whom both processes show."""
+    """A player far ahead of all others, shown by both processes."""
     user = new_user()
     top = max((row["score"] for row in service.get("/api/top-scores").json["top_scores"]), default=0)
     reached = score(service, user, top + 1000)

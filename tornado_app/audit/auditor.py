@@ -29,7 +29,7 @@ MAX_RECHECKS = 5
 """How often a player who differs is read again: an erasure may happen between any two reads."""
 
 TOGETHER = 1000
-"""Players for whom one wait is made."""
+"""Maximum number of players that are read again together."""
 
 
 class Source(Protocol):

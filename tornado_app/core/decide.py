@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -36,12 +35,12 @@ class PlayerState(msgspec.Struct, frozen=True):
     versioned: bool = True
     history: History = EMPTY
 
-    def write(self, entry: HistoryEntry, points: int, expired: tuple[int, ...] = ()) -> PlayerState:
-        """The state after a write, which adds `points` and an entry, and removes the entries `expired`."""
+    def after(self, entry: HistoryEntry, expired: tuple[int, ...]) -> PlayerState:
+        """The state after an action with this entry, whose write removes the entries `expired`."""
         seq = self.seq + 1
         return PlayerState(
             seq,
-            self.score + points,
+            self.score + entry.points,
             self.suspended,
             self.hidden,
             self.erased,
@@ -80,18 +79,16 @@ def decide(state: PlayerState | None, action: Action, write_id: str, now: int, p
     A write with this `write_id` that is in the history already is a replay whose receipt says `replayed=False`: the
     answer to that write was lost.
     """
+    history = EMPTY if state is None else state.history
+    left = rate_limit_state(history.action_times(), now, policy.limit)
     if state is None:
-        refusal = _refused_new(action, policy)
-        if refusal is not None:
-            return Refused(refusal)
+        refusal = _refused_new(action, left, policy)
         state = PlayerState()
     else:
-        replay = _replay(state, action, write_id, now, policy)
+        replay = _replay(state, action, write_id, left)
         if replay is not None:
             return replay
-    history = state.history
-    times = history.action_times()
-    refusal = _refusal(state, times, action, now, policy)
+        refusal = _refusal(state, action, left, now, policy)
     if refusal is not None:
         return Refused(refusal)
     entry = HistoryEntry(
@@ -108,7 +105,7 @@ def decide(state: PlayerState | None, action: Action, write_id: str, now: int, p
         not state.hidden,
     )
     expired = history.expired(now, policy.history_retention)
-    after = state.write(entry, action.points, expired)
+    after = state.after(entry, expired)
     receipt = Receipt(
         user_id=action.user_id,
         points=action.points,
@@ -116,16 +113,20 @@ def decide(state: PlayerState | None, action: Action, write_id: str, now: int, p
         updated_at=now,
         created=after.seq == 1,
         replayed=False,
-        rate_limit_state=rate_limit_state(after.history.action_times(), now, policy.limit),
+        rate_limit_state=_one_less(left, policy.limit),
         action_id=action.id,
         action_type=action.type,
     )
     return Accepted(after, entry, expired, receipt)
 
 
-def _replay(
-    state: PlayerState, action: Action, write_id: str, now: int, policy: WritePolicy
-) -> Replay | Refused | None:
+def _one_less(left: RateLimitState, limit: RateLimit) -> RateLimitState:
+    """The rate-limit state after one more update: the next one is free as before, or once this one leaves."""
+    unused = left.remaining == limit.updates
+    return RateLimitState(left.remaining - 1, limit.window_ms / 1000 if unused else left.reset)
+
+
+def _replay(state: PlayerState, action: Action, write_id: str, left: RateLimitState) -> Replay | Refused | None:
     history = state.history
     if history.entries is None:
         return Replay(None) if action.id is not None and history.may_contain(action.id) else None
@@ -135,7 +136,6 @@ def _replay(
             continue
         own = entry.write_id == write_id
         if own or (action.id is not None and entry.id == action.id):
-            left = rate_limit_state(history.action_times(), now, policy.limit)
             if not own and entry.fingerprint != action.fingerprint:
                 return Refused(
                     ActionConflict(
@@ -161,8 +161,7 @@ def _replay(
     return None
 
 
-def _refused_new(action: Action, policy: WritePolicy) -> LeaderboardError | None:
-    left = RateLimitState(policy.limit.updates, 0.0)
+def _refused_new(action: Action, left: RateLimitState, policy: WritePolicy) -> LeaderboardError | None:
     if policy.max_points is not None and action.points > policy.max_points:
         return _above_cap(0, action, policy, left)
     if not action.create_player:
@@ -174,26 +173,23 @@ def _refused_new(action: Action, policy: WritePolicy) -> LeaderboardError | None
 
 
 def _refusal(
-    state: PlayerState, times: Sequence[int], action: Action, now: int, policy: WritePolicy
+    state: PlayerState, action: Action, left: RateLimitState, now: int, policy: WritePolicy
 ) -> LeaderboardError | None:
     if state.suspended:
-        return PlayerSuspended(rate_limit_state=rate_limit_state(times, now, policy.limit))
+        return PlayerSuspended(rate_limit_state=left)
     if state.score > MAX_SCORE - action.points:
         return InvalidIncrement(
             f"The score would exceed the maximum, {MAX_SCORE}.",
-            rate_limit_state=rate_limit_state(times, now, policy.limit),
+            rate_limit_state=left,
             reason="score_overflow",
             detail=f"score {state.score}, points {action.points}",
         )
-    updates = policy.limit.updates
-    horizon = now - policy.limit.window_ms
-    if len(times) >= updates and times[updates - 1] > horizon:
-        left = rate_limit_state(times, now, policy.limit)
+    if not left.remaining:
         return rate_limited("score updates", "rate_limit", left, policy.limit)
     if policy.max_points is not None:
-        spent = state.history.points_since(horizon)
+        spent = state.history.points_since(now - policy.limit.window_ms)
         if spent + action.points > policy.max_points:
-            return _above_cap(spent, action, policy, rate_limit_state(times, now, policy.limit))
+            return _above_cap(spent, action, policy, left)
     return None
 
 

@@ -66,6 +66,13 @@ class HistoryEntry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=T
     reason: str = ""
     takes_back: list[str] = []
 
+    @property
+    def added(self) -> int:
+        """The points that the write added to the score."""
+        return self.points if self.kind in _ADDING else 0
+
+
+_ADDING: Final = frozenset((WriteKind.ACTION, WriteKind.REGISTER, WriteKind.TAKE_BACK))
 
 _decode = msgspec.json.Decoder(HistoryEntry).decode
 _encode = msgspec.json.Encoder().encode
@@ -167,14 +174,14 @@ class History:
         return tuple(expired[:MAX_EXPIRED])
 
     def add(self, seq: int, entry: HistoryEntry, expired: Sequence[int]) -> History:
-        """The history after a write, which removes the entries `expired`."""
+        """The history after an action, whose write removes the entries `expired`."""
         before = self._without(expired) if expired else self
-        kind, entries = entry.kind, before.entries
+        entries = before.entries
         return History(
             array("q", (seq,)) + before.seqs,
-            (kind if kind in _REMEMBERED else _OTHER) + before.kinds,
+            WriteKind.ACTION + before.kinds,
             array("q", (0 if entry.id is None else hash(entry.id),)) + before.ids,
-            array("q", (entry.points if kind == WriteKind.ACTION else 0,)) + before.points,
+            array("q", (entry.points,)) + before.points,
             array("q", (entry.at,)) + before.times,
             array("q", (entry.retention,)) + before.retentions,
             None if entries is None else (entry, *entries),

@@ -68,7 +68,7 @@ class PlayerEvent(msgspec.Struct, frozen=True):
     @property
     def points(self) -> int:
         """The points that the write added to the score."""
-        return sum([entry.points for entry in self.entries if entry.kind in _ADDING])
+        return sum([entry.added for entry in self.entries])
 
 
 def decode(event: Mapping[str, Any]) -> PlayerEvent | None:

@@ -129,7 +129,7 @@ def entries_for(event: LedgerEvent, head: ChainHead, reused: Collection[tuple[st
     writes = _unrecorded(event, head)
     if not event.writes:
         return _external(event, head)
-    points = [_points(write) for write in writes]
+    points = [write.added for write in writes]
     before = head.score if event.score is None else event.score - sum(points)
     if before - head.score not in INT64 or any(sum_ not in INT64 for sum_ in accumulate(points, initial=before)):
         return _external(event, head)
@@ -143,10 +143,6 @@ def entries_for(event: LedgerEvent, head: ChainHead, reused: Collection[tuple[st
         entries.append(entry_of(event, write, added, head))
         head = head_of(entries[-1])
     return entries
-
-
-def _points(write: HistoryEntry) -> int:
-    return write.points if write.kind in (WriteKind.ACTION, WriteKind.TAKE_BACK, WriteKind.REGISTER) else 0
 
 
 def _is_recorded(event: LedgerEvent, head: ChainHead) -> bool:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -23,7 +23,7 @@ from tornado_app.core.ledger import AcceptedAction, Entry, EntryKind
 from tornado_app.core.model import rfc3339
 from tornado_app.mongo.client.driver import DURABLE, maybe_await
 from tornado_app.mongo.client.errors import database_errors
-from tornado_app.mongo.players.documents import Document, milliseconds
+from tornado_app.mongo.players.documents import Document, milliseconds, moment
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -72,7 +72,7 @@ class Ledger:
         `action_id`: only the action with that id; `since_ms`: only those from that time on, in milliseconds. All
         entries of the player are read: a query for the matching ones could take too long for one call.
         """
-        since = None if since_ms is None else datetime.fromtimestamp(since_ms / 1000, UTC)
+        since = None if since_ms is None else moment(since_ms)
         gone: set[str] = set()
         fields = dict.fromkeys(("kind", "points", "id", "at", "takes_back"), 1)
         async with aclosing(self._pages(self._entries.find({"player": player}, fields).sort("n", DESCENDING))) as pages:
@@ -187,7 +187,7 @@ def document(entry: Entry) -> Document:
         "kind": entry.kind.value,
         "points": entry.points,
         "score": entry.score,
-        "at": datetime.fromtimestamp(entry.at / 1000, UTC),
+        "at": moment(entry.at),
         "version": entry.version,
         **optional,
         "prev": entry.prev,

@@ -13,9 +13,8 @@ import pymongo
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from tornado_app.core.decide import Accepted, PlayerState, Refused, Replay, decide
+from tornado_app.core.decide import Accepted, Decision, PlayerState, Refused, Replay, decide
 from tornado_app.core.errors import DatabaseError
-from tornado_app.core.history import EMPTY
 from tornado_app.core.model import MAX_SCORE
 from tornado_app.core.policies import WritePolicy
 from tornado_app.mongo.client.cluster_time import clocked, reached
@@ -30,7 +29,6 @@ log = logging.getLogger("leaderboard.store")
 
 RETRY_PAUSE = 0.05
 """Seconds, before jitter, after a batch that a transient error ended."""
-
 
 CHUNK_ENTRIES = 5000
 """History entries that are read and decided at once: some 5 ms of work."""
@@ -86,7 +84,6 @@ class PlayerWrite:
         change = documents.update(
             state,
             [accepted.entry for _, accepted in self.accepted],
-            points=self.points,
             expired=self.expired,
             fields=fields,
         )
@@ -103,22 +100,12 @@ class PlayerWrite:
         assert self.after is not None  # noqa: S101  # there is an accepted action
         score, now = self.after.score, self.accepted[-1][1].receipt.updated_at
         for pending, decision in (*self.accepted, *self.dependent):
-            if isinstance(decision, Refused):
-                pending.fail(decision.error)
-                continue
-            receipt = decision.receipt
-            assert receipt is not None  # noqa: S101  # a replay was decided from a state that was read
-            superseded_at = now if receipt.score < score else None
-            pending.succeed(msgspec.structs.replace(receipt, version=version, superseded_at=superseded_at))
+            _answer(pending, decision, version, score, now)
 
     def answer(self, version: int) -> None:
         """Answer the replays and refusals from the state that was read."""
         for pending, decision in self.answered:
-            if isinstance(decision, Refused):
-                pending.fail(decision.error)
-            else:
-                assert decision.receipt is not None  # noqa: S101  # it was decided from a state that was read
-                pending.succeed(msgspec.structs.replace(decision.receipt, version=version))
+            _answer(pending, decision, version)
 
     def lose(self) -> list[PendingWrite]:
         """The actions to decide again, because another write came first."""
@@ -131,6 +118,21 @@ class PlayerWrite:
         """Refuse all actions: the database refused the update, or its outcome cannot be known."""
         for pending, _ in (*self.accepted, *self.dependent):
             pending.fail(DatabaseError())
+
+
+def _answer(
+    pending: PendingWrite, decision: Decision, version: int, score: int | None = None, now: int | None = None
+) -> None:
+    """Answer an action. `score`: the player's after the update at `now`, which supersedes a lower one."""
+    if isinstance(decision, Refused):
+        pending.fail(decision.error)
+        return
+    receipt = decision.receipt
+    assert receipt is not None  # noqa: S101  # a replay was decided from a state that was read
+    superseded_at = receipt.superseded_at
+    if score is not None:
+        superseded_at = now if receipt.score < score else None
+    pending.succeed(msgspec.structs.replace(receipt, version=version, superseded_at=superseded_at))
 
 
 class BatchWriter:
@@ -198,8 +200,6 @@ class BatchWriter:
                     pending.fail(DatabaseError(retry_after=1.0))
         write = PlayerWrite(user_id, state)
         write.decide([pending for pending in group if not pending.settled], now, self._policy)
-        if state is not None:  # the entries are not needed any more
-            write.before = msgspec.structs.replace(state, history=EMPTY)
         return write
 
     def _succeed(self, write: PlayerWrite, version: int) -> None:

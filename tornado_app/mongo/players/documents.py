@@ -12,6 +12,7 @@ docs/decisions.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -66,8 +67,6 @@ BALANCE_FIELDS: Document = {"score": 1, "last": _LAST_ENTRY}
 MAX_SEQ = 2**53
 """No player has so many writes; another program wrote such a number."""
 
-MAX_DIGITS = 17
-
 
 class MalformedDocument(DatabaseError):
     """A player's document that another program changed, so that no write can be decided from it."""
@@ -105,19 +104,14 @@ def _state(document: Mapping[str, Any], seq: int, score: int, history: History, 
 
 def _history(stored: Mapping[str, Any], seq: int) -> History:
     """The history. A member that is no entry up to `seq` is ignored; the next write removes it if it is a number."""
-    numbers = [int(key) for key in stored if _is_number(key)]
-    entries = [decode(text) or _NO_ENTRY for key, text in stored.items() if _is_number(key)]
-    newest_first = sorted(numbers, reverse=True)
-    if numbers[::-1] == newest_first and newest_first[:1] <= [seq]:  # as MongoDB keeps them: new members at the end
-        return History.of(newest_first, entries[::-1])
-    by_number = dict(zip(numbers, entries, strict=True))
-    return History.of(newest_first, [by_number[each] if each <= seq else _NO_ENTRY for each in newest_first])
+    texts = {int(key): text for key, text in stored.items() if _NUMBER(key)}
+    newest_first = sorted(texts, reverse=True)
+    entries = [(decode(texts[number]) if number <= seq else None) or _NO_ENTRY for number in newest_first]
+    return History.of(newest_first, entries)
 
 
-def _is_number(key: str) -> bool:
-    """Whether a member's name is a number as the service writes it."""
-    return key.isdecimal() and key.isascii() and len(key) < MAX_DIGITS and (key[0] != "0" or key == "0")
-
+_NUMBER = re.compile("0|[1-9][0-9]{0,15}").fullmatch
+"""A number as the service writes it; `MAX_SEQ` has sixteen digits."""
 
 _NO_ENTRY = HistoryEntry(WriteKind.SUSPEND, 0, "")
 
@@ -139,15 +133,15 @@ def update(
     state: PlayerState | None,
     entries: Sequence[HistoryEntry],
     *,
-    points: int = 0,
     expired: Sequence[int] = (),
     fields: Mapping[str, Any] | None = None,
     removed: Sequence[str] = (),
 ) -> Document:
     """The update that adds entries to the history of a player in this state, newest last; None: of a new player.
 
-    `points` are added to the score; `fields` are set; the members `removed` and the entries `expired` are unset.
+    Their points are added to the score; `fields` are set; the members `removed` and the entries `expired` are unset.
     """
+    points = sum([entry.added for entry in entries])
     seq = 0 if state is None else state.seq
     new_fields: Document = dict(fields or {})
     for number, entry in enumerate(entries, start=seq + 1):

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import Any
 
+import msgspec
 import pymongo
 from pymongo.errors import PyMongoError
 
@@ -52,9 +53,7 @@ class Eraser:
         """The first step; whether no other write came first."""
         player, score = document["_id"], documents.score_of(document)
         on_board = score is not None and not document.get("hidden")
-        entry = HistoryEntry(
-            entry.kind, score or 0, entry.write_id, entry.at, by=entry.by, on_board=on_board, reason=entry.reason
-        )
+        entry = msgspec.structs.replace(entry, points=score or 0, on_board=on_board)
         fields = {"hidden": True, "suspended": True, "erased": True}
         try:
             state = documents.state_of(document)

@@ -147,8 +147,9 @@ class MongoModeration:
     ) -> PlayerState | None:
         """The player's state after these actions were taken back; None if it is not in `state` any more."""
         points = sum([action.points for action in found])
-        entry = self._entry(WriteKind.TAKE_BACK, case, state, [action.write_id for action in found])
-        return await self._write(case, state, msgspec.structs.replace(entry, points=-points), -points)
+        entry = self._entry(WriteKind.TAKE_BACK, case, on_board=not state.hidden, points=-points)
+        takes_back = [action.write_id for action in found]
+        return await self._write(case, state, msgspec.structs.replace(entry, takes_back=takes_back))
 
     async def erase(self, case: ModerationRequest) -> None:
         """Erase the player: first off the board, so that ranks know the removed score, then the document."""
@@ -187,7 +188,12 @@ class MongoModeration:
             if getattr(state, flag) is value:
                 return msgspec.structs.replace(_result(case.user_id, state), changed=False)
             fields, removed = ({flag: True}, ()) if value else ({}, (flag,))
-            after = await self._write(case, state, self._entry(kind, case, state), fields=fields, removed=removed)
+            # Hide and show have the score, which they take off the board or put on it.
+            if flag == "hidden":
+                entry = self._entry(kind, case, points=state.score)
+            else:
+                entry = self._entry(kind, case, on_board=not state.hidden)
+            after = await self._write(case, state, entry, fields=fields, removed=removed)
             if after is not None:
                 return _result(case.user_id, after)
             await asyncio.sleep(race_pause(lost))
@@ -198,14 +204,13 @@ class MongoModeration:
         case: ModerationRequest,
         state: PlayerState,
         entry: HistoryEntry,
-        points: int = 0,
         *,
         fields: Document | None = None,
         removed: Sequence[str] = (),
     ) -> PlayerState | None:
         """The state after the write; None if the player is not in `state` any more."""
         expired = state.history.expired(entry.at, 0)
-        change = documents.update(state, [entry], points=points, expired=expired, fields=fields, removed=removed)
+        change = documents.update(state, [entry], expired=expired, fields=fields, removed=removed)
         async with database_errors(self._timeout):
             document = await self._players.find_one_and_update(
                 documents.condition(case.user_id, state),
@@ -215,25 +220,9 @@ class MongoModeration:
             )
         return None if document is None else documents.state_of(document)
 
-    def _entry(
-        self,
-        kind: Kind,
-        case: ModerationRequest,
-        state: PlayerState | None = None,
-        takes_back: Sequence[str] = (),
-    ) -> HistoryEntry:
-        """The history entry; hide and show have the score, which they take off the board or put on it."""
-        scored = state is not None and kind in (WriteKind.HIDE, WriteKind.SHOW)
-        return HistoryEntry(
-            kind,
-            state.score if scored and state is not None else 0,
-            f"{kind}.{secrets.token_hex(8)}",
-            self._clock(),
-            by=case.by,
-            on_board=scored or state is None or not state.hidden,
-            reason=case.reason,
-            takes_back=list(takes_back),
-        )
+    def _entry(self, kind: Kind, case: ModerationRequest, *, on_board: bool = True, points: int = 0) -> HistoryEntry:
+        write_id = f"{kind}.{secrets.token_hex(8)}"
+        return HistoryEntry(kind, points, write_id, self._clock(), by=case.by, on_board=on_board, reason=case.reason)
 
 
 def _sum(before: ModerationResult | None, part: ModerationResult | None) -> ModerationResult | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -174,7 +173,7 @@ class MongoStore:
 def _beyond(player: Player, *, ahead: bool) -> Document:
     """The filter of all players before (`ahead`) or after a position on the board."""
     more, less = ("$gt", "$lt") if ahead else ("$lt", "$gt")
-    moment = datetime.fromtimestamp(player.updated_at / 1000, UTC)
+    moment = documents.moment(player.updated_at)
     return {
         "$or": [
             {"score": {more: player.score}},

@@ -7,11 +7,11 @@ their only trace in the database.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from tornado_app.core.abuse import AbuseRule, Suspect
 from tornado_app.mongo.client.cluster_time import wall_clock
+from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.documents import Document, milliseconds
 
 SUSPECTS = "suspects"
@@ -29,7 +29,7 @@ class Suspects:
 
     async def note(self, player: str, rule: AbuseRule) -> None:
         """Record that the player broke the rule."""
-        now = datetime.fromtimestamp(self._clock() / 1000, UTC)
+        now = documents.moment(self._clock())
         change = {
             "$inc": {f"{rule}.times": 1},
             "$min": {f"{rule}.first": now},
@@ -47,7 +47,7 @@ class Suspects:
 
     async def since(self, moment: int) -> AsyncIterator[Suspect]:
         """Players who broke a rule at or after `moment` (ms), in order."""
-        seen = {"seen": {"$gte": datetime.fromtimestamp(moment / 1000, UTC)}}
+        seen = {"seen": {"$gte": documents.moment(moment)}}
         async for document in self._suspects.find(seen).sort("_id", 1):
             for rule in AbuseRule:
                 kept = document.get(rule)
