@@ -449,6 +449,19 @@ async def test_store_folded_replay_says_that_it_is_superseded(real):
     assert None not in (first.superseded_at, again.superseded_at)
 
 
+async def test_store_replay_beside_an_update_keeps_when_it_was_superseded(real, clock):
+    """The old action was superseded by the second one, not by the one that shares its batch."""
+    store = real(ROOMY)
+    await store.apply(action("alice", 1, "old"))
+    clock.now += 1000
+    second = await store.apply(action("alice", 2))
+    clock.now += 1000
+    store.cache.clear()
+    third, replay = await asyncio.gather(store.apply(action("alice", 3)), store.apply(action("alice", 1, "old")))
+    assert (third.score, replay.score, replay.replayed) == (6, 1, True)
+    assert replay.superseded_at == second.updated_at
+
+
 async def test_store_removes_what_is_no_history_entry_with_the_next_update(store):
     await store.apply(action(action_id="a"))
     junk = {"h.7": "mine", "h.8": 7, "h.9": {"a": 1}, "h.x": "y"}

@@ -130,8 +130,8 @@ def _answer(
     receipt = decision.receipt
     assert receipt is not None  # noqa: S101  # a replay was decided from a state that was read
     superseded_at = receipt.superseded_at
-    if score is not None:
-        superseded_at = now if receipt.score < score else None
+    if superseded_at is None and score is not None and receipt.score < score:
+        superseded_at = now
     pending.succeed(msgspec.structs.replace(receipt, version=version, superseded_at=superseded_at))
 
 
