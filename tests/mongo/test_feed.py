@@ -256,6 +256,14 @@ async def test_feed_creates_the_index_of_a_new_collection(harness):
     assert "board" in await harness.players.index_information()
 
 
+async def test_feed_creates_the_index_after_the_removal_of_the_database(harness, replica_set):
+    """The server refuses to create anything in a database whose removal is not complete (215)."""
+    async with failing_commands(replica_set, "createIndexes", until=2, errorCode=215):
+        await harness.players.drop()
+        await eventually(lambda: harness.board.rebuilds > 1)
+    assert "board" in await harness.players.index_information()
+
+
 async def test_feed_logs_an_index_that_it_cannot_create_and_continues(harness, caplog):
     other = harness.client[harness.name]["other"]
     await other.create_index([("score", 1)], name="board")

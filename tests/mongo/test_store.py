@@ -334,6 +334,14 @@ async def test_store_database_error_is_one_log_line_without_traceback(real, repl
     assert [(record.levelname, record.code, record.exc_info) for record in caplog.records] == [("ERROR", 14031, None)]
 
 
+async def test_store_retries_while_the_database_is_being_removed(real, replica_set):
+    store = real()
+    await store.apply(action("warm"))
+    async with failing_commands(replica_set, "update", until=2, errorCode=215):
+        accepted = await asyncio.gather(*(store.apply(action(user)) for user in ("alice", "bob")))
+    assert [answer.score for answer in accepted] == [5, 5]
+
+
 async def test_store_update_that_the_database_refuses_fails_alone(real, caplog):
     store = real()
     names = ("alice", "bob", "carol")

@@ -235,7 +235,8 @@ class Feed:
                 await indexes.ensure(self._client, self._database, self._players.name)
             except StartupError as error:
                 log.error("%s", error)  # the board is correct without an index, but slow
-            self._index_gone = False
+            else:
+                self._index_gone = False
         with pymongo.timeout(self._call_timeout):
             self._collection, self._replaced = await self._find(), False
             self._resync_requested = False

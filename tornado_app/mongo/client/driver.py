@@ -36,8 +36,9 @@ DUPLICATE_KEY = 11000
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 """Seconds, before jitter, until a write that lost a race is tried again; doubled each time."""
 
-TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-"""Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost)."""
+TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 215, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost) and 215
+DatabaseDropPending (nothing can be created in a database until its removal is complete)."""
 
 Observe = Callable[[str, float | None], None]
 """Called with the name of each command and its seconds, None if it failed."""
