@@ -288,11 +288,11 @@ async def test_audit_of_unusual_points_and_rates_reports_irregularities(harness)
 async def test_audit_of_broken_abuse_rules_reports_them_within_the_period(harness):
     now = [1_800_000_000_000]
     suspects = Suspects(harness.client[harness.name], clock=lambda: now[0])
-    await suspects.note("bob", AbuseRule.REPLAY_STORM)
+    await suspects.record("bob", AbuseRule.REPLAY_STORM)
     now[0] += 60_000
-    await suspects.note("bob", AbuseRule.REPLAY_STORM)
-    await suspects.note("alice", AbuseRule.POINTS_CAP)
-    await suspects.note("carol", AbuseRule.REFUSED_PROOFS)
+    await suspects.record("bob", AbuseRule.REPLAY_STORM)
+    await suspects.record("alice", AbuseRule.POINTS_CAP)
+    await suspects.record("carol", AbuseRule.REFUSED_PROOFS)
     await harness.moderation.erase(moderation_request("carol"))
     code, lines = await audited(harness)
     messages = {line["player"]: line["message"] for line in lines if line.get("kind") == "rule"}

@@ -121,7 +121,7 @@ class Chain:
 
     @staticmethod
     def _is_last_write(entry: Entry, write_id: str | None) -> bool:
-        """A player who was inserted before the ledger began has no marker: the opening entry replaces it."""
+        """A player who was inserted before the ledger began has no write id: the opening entry replaces it."""
         return entry.write_id == write_id if write_id is not None else entry.kind is EntryKind.OPENING
 
     def _linked(self, entry: Entry) -> None:
@@ -146,9 +146,7 @@ class Chain:
             text = "the erasure is not finished: a running service finishes it within 15 s"
             return [Finding(Kind.UNFINISHED, self.player, text)]
         if account.score is None or (account.write_id is None and not self.recorded):
-            text = (
-                "the document has no score" if account.score is None else "the last write has no marker of the service"
-            )
+            text = "the document has no score" if account.score is None else "the last write has no id of the service"
             return [Finding(Kind.UNKNOWN_DOCUMENT, self.player, text)]
         if not self.recorded:
             return [Finding(Kind.NOT_RECORDED, self.player, "the last write is not in the ledger")]

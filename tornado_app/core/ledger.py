@@ -43,7 +43,7 @@ class EntryKind(StrEnum):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the ledger: the `n`th of its player, from 1.
 
-    `write_id`: the marker of the write, unique. `points`: added to the score; `score`: the sum so far. `at`:
+    `write_id`: the id of the write, unique. `points`: added to the score; `score`: the sum so far. `at`:
     milliseconds since the epoch, by the clock of the writing process; `version`: the database's cluster time. `by`: the
     caller. `id`, `type`, `frontend`: of an action. `reason`: of a moderation; of a profile change, the changed members.
     `takes_back`: the actions that a take-back takes back. `prev`, `hash`: 32 bytes each; `prev` of the first is empty.
@@ -68,7 +68,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlayerBalance(msgspec.Struct, frozen=True):
-    """The score and last write in a player's document. None: another program wrote an invalid score or marker.
+    """The score and last write in a player's document. None: another program wrote an invalid score or write id.
 
     `write_id`: of the last write. `erased`: the last write was an erasure, and the delete has not followed.
     """
@@ -98,7 +98,7 @@ def with_hash(entry: Entry) -> Entry:
 
 
 class AcceptedAction(NamedTuple):
-    """An accepted action: the marker of its write, and its points."""
+    """An accepted action: the id of its write, and its points."""
 
     write_id: str
     points: int

@@ -62,9 +62,9 @@ def host_name(host: str) -> str | None:
 
 def same_host(origin: str, host: str) -> bool:
     """Whether a page of this origin comes from the host of a `Host` header, with or without a default port."""
-    found = canonical(origin)
-    scheme = "" if found is None else found.partition("://")[0]
-    return scheme in DEFAULT_PORTS and found == canonical(f"{scheme}://{host.removesuffix(':')}")
+    normalized = canonical(origin)
+    scheme = "" if normalized is None else normalized.partition("://")[0]
+    return scheme in DEFAULT_PORTS and normalized == canonical(f"{scheme}://{host.removesuffix(':')}")
 
 
 def is_host_name(text: str) -> bool:
@@ -102,10 +102,10 @@ class OriginPatterns:
         """Whether a pattern matches this origin."""
         if self._any or origin in self._exact:
             return True
-        found = canonical(origin)
-        if found is None:
+        normalized = canonical(origin)
+        if normalized is None:
             return False
-        return found in self._exact or (bool(self._parents) and _parent(found) in self._parents)
+        return normalized in self._exact or (bool(self._parents) and _parent(normalized) in self._parents)
 
 
 class HostPatterns:
@@ -134,12 +134,12 @@ def origin_pattern(text: str) -> str:
             raise ValueError("a * stands for one label of a domain, as in https://*.example.com")
         return parent.replace("://", "://*.", 1)
     scheme, separator, rest = text.partition("://")
-    found = canonical(f"{scheme}{separator}{_ascii(rest) if scheme.lower() in DEFAULT_PORTS else rest}")
+    pattern = canonical(f"{scheme}{separator}{_ascii(rest) if scheme.lower() in DEFAULT_PORTS else rest}")
     if "*" in text:
         raise ValueError("a * stands for the first label, as in https://*.example.com, or alone")
-    if found is None:
+    if pattern is None:
         raise ValueError(_hint(text))
-    return found
+    return pattern
 
 
 def host_pattern(text: str) -> str:

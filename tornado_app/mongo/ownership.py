@@ -66,18 +66,18 @@ async def claim(
 
 async def _take_over(client: Client, database: str, owner: Owner, previous: str) -> bool:
     """Make `owner` the owner if `previous` is; whether it was done. Raises ForeignDatabase if `owner` was it before."""
-    found = await _read(client, database)
-    if found is None or str(found) != previous:
+    recorded = await _read(client, database)
+    if recorded is None or str(recorded) != previous:
         return False
-    unchanged = {**_OWNER, **found._asdict(), "handed_over": {"$ne": owner.uid}}
-    change = {"$set": owner._asdict(), "$addToSet": {"handed_over": found.uid}}
+    unchanged = {**_OWNER, **recorded._asdict(), "handed_over": {"$ne": owner.uid}}
+    change = {"$set": owner._asdict(), "$addToSet": {"handed_over": recorded.uid}}
     metadata = _metadata(client, database)
     if (await metadata.update_one(unchanged, change)).matched_count:
         return True
     if await metadata.find_one({**_OWNER, "handed_over": owner.uid}):
         raise ForeignDatabase(
-            f"database {database!r} belongs to {found}, and not to {owner}, which it was taken over from. Use another "
-            f"database, or delete {owner} and create it again to take this one back"
+            f"database {database!r} belongs to {recorded}, and not to {owner}, which it was taken over from. Use "
+            f"another database, or delete {owner} and create it again to take this one back"
         )
     return False
 
@@ -91,12 +91,12 @@ async def read(client: Client, database: str, *, seconds: float = TIMEOUT) -> Ow
 async def release(client: Client, database: str, owner: Owner, *, seconds: float = TIMEOUT) -> bool:
     """Remove the record of `owner`; whether there was one. Raises as `claim`."""
     async with _answered(database, seconds):
-        found = await _read(client, database)
-        if found is None:
+        recorded = await _read(client, database)
+        if recorded is None:
             return False
-        if found[:2] != owner[:2]:
-            raise _foreign(database, found, owner)
-        await _metadata(client, database).delete_one({**_OWNER, **found._asdict()})
+        if recorded[:2] != owner[:2]:
+            raise _foreign(database, recorded, owner)
+        await _metadata(client, database).delete_one({**_OWNER, **recorded._asdict()})
         return True
 
 
@@ -107,14 +107,14 @@ async def drop(client: Client, database: str, owner: Owner, *, seconds: float = 
     dropped already. Raises ForeignDatabase unless `owner` is the owner with this uid, StartupError as `claim`.
     """
     async with _answered(database, seconds):
-        found = await _read(client, database)
+        recorded = await _read(client, database)
         there = set(await client[database].list_collection_names())
-        if found is None and not there & set(COLLECTIONS):
+        if recorded is None and not there & set(COLLECTIONS):
             return sorted(there)
-        if found != owner:
-            raise _foreign(database, found, owner)
-        for each in COLLECTIONS:
-            await client[database].drop_collection(each)
+        if recorded != owner:
+            raise _foreign(database, recorded, owner)
+        for collection in COLLECTIONS:
+            await client[database].drop_collection(collection)
         await client[database].drop_collection(METADATA)
         return sorted(there - {*COLLECTIONS, METADATA})
 
@@ -134,19 +134,21 @@ def _metadata(client: Client, database: str) -> Any:
 
 
 async def _read(client: Client, database: str) -> Owner | None:
-    found: Document | None = await _metadata(client, database).find_one(_OWNER)
-    return None if found is None else Owner(*(str(found.get(field, "")) for field in Owner._fields))
+    recorded: Document | None = await _metadata(client, database).find_one(_OWNER)
+    return None if recorded is None else Owner(*(str(recorded.get(field, "")) for field in Owner._fields))
 
 
-def _foreign(database: str, found: Owner | None, wanted: Owner) -> ForeignDatabase:
-    if found is None:
+def _foreign(database: str, recorded: Owner | None, wanted: Owner) -> ForeignDatabase:
+    if recorded is None:
         return ForeignDatabase(
             f"database {database!r} belongs to no installation, although it holds data: a service that starts with "
             "database_owner makes it that owner's"
         )
-    if found[:2] == wanted[:2]:
-        return ForeignDatabase(f"database {database!r} belongs to {found} of uid {found.uid}, and not {wanted.uid}")
+    if recorded[:2] == wanted[:2]:
+        return ForeignDatabase(
+            f"database {database!r} belongs to {recorded} of uid {recorded.uid}, and not {wanted.uid}"
+        )
     return ForeignDatabase(
-        f"database {database!r} belongs to {found}, and not to {wanted}. Use another database, or take this one over "
-        f"once {found} is gone, with database_previous_owner"
+        f"database {database!r} belongs to {recorded}, and not to {wanted}. Use another database, or take this one "
+        f"over once {recorded} is gone, with database_previous_owner"
     )

@@ -70,7 +70,7 @@ class StorageMonitor:
         ]
         try:
             cursor = await maybe_await(self._database[collection].aggregate(stages))
-            return float(sum([each["size"] async for each in cursor]))
+            return float(sum([stats["size"] async for stats in cursor]))
         except OperationFailure as error:
             if error.code == NAMESPACE_NOT_FOUND:  # the collection does not exist yet
                 return 0.0

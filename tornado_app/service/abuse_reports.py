@@ -34,7 +34,7 @@ class AbuseReporter:
     async def _store(self, player: str, rule: AbuseRule) -> None:
         try:
             async with database_errors(self._timeout):
-                await self._suspects.note(player, rule)
+                await self._suspects.record(player, rule)
         except LeaderboardError as error:
             log.error("abuse report could not be stored", extra={"player": player, "rule": rule, "error": error.code})
 

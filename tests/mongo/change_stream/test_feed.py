@@ -271,7 +271,7 @@ async def test_feed_logs_an_index_that_it_cannot_create_and_continues(harness, c
     await eventually(lambda: harness.board.rebuilds > 1)
     await harness.score("alice", 5)
     await harness.wait_consistent()
-    assert "that is in the way of the board's" in caplog.text
+    assert "that conflicts with the board's" in caplog.text
 
 
 async def test_feed_skips_malformed_documents(harness):

@@ -82,7 +82,7 @@ async def test_index_build_fails_when_the_server_stays_unreachable(client, own_r
     await client["board"]["players"].find_one({})
     own_replica_set.members[0].freeze()
     try:
-        with pytest.raises(StartupError, match=r"the indexes of board\.players cannot be made"):
+        with pytest.raises(StartupError, match=r"the indexes of board\.players cannot be created"):
             await indexes.ensure(client, "board", waiting=Waiting(interval=0.1, call=0.3, silence=1.0))
     finally:
         own_replica_set.members[0].thaw()

@@ -23,7 +23,7 @@ class Database:
     def __init__(self, monkeypatch):
         self.batches = []
         self.now = 100.0
-        self._flushing = deque()
+        self._in_flight = deque()
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
 
     @property
@@ -33,22 +33,22 @@ class Database:
     async def __call__(self, batch, seconds):
         self.batches.append([pending.action.user_id for pending in batch])
         ended = asyncio.get_running_loop().create_future()
-        self._flushing.append(ended)
+        self._in_flight.append(ended)
         await ended
         for pending in batch:
             pending.succeed(pending.action.user_id)
         return ()
 
-    async def flushed(self, seconds=0.0, at_once=1):
+    async def end_batches(self, seconds=0.0, at_once=1):
         """The oldest batches in flight end, and the next begin where some wait."""
         self.now += seconds
-        for _ in range(min(at_once, len(self._flushing))):
-            self._flushing.popleft().set_result(None)
+        for _ in range(min(at_once, len(self._in_flight))):
+            self._in_flight.popleft().set_result(None)
         await settle()
 
     def in_flight(self):
         """The players of each batch in flight."""
-        return self.batches[len(self.batches) - len(self._flushing) :]
+        return self.batches[len(self.batches) - len(self._in_flight) :]
 
 
 async def settle():
@@ -70,8 +70,8 @@ async def submit(commit, count):
 async def test_group_commit_writes_the_first_at_once_and_the_rest_together(database):
     commit = GroupCommit(database, max_in_flight=1)
     answers = await submit(commit, 1) + await submit(commit, 30)
-    await database.flushed(0.003)
-    await database.flushed(0.01)
+    await database.end_batches(0.003)
+    await database.end_batches(0.01)
     assert database.sizes == [1, 30]
     assert await asyncio.gather(*answers) == [0, *range(30)]
 
@@ -82,8 +82,8 @@ async def test_group_commit_capacity_shrinks_with_a_slow_database(database):
     await submit(commit, 1)
     await submit(commit, 2000)
     assert commit.capacity == 10_000
-    await database.flushed(0.001)
-    await database.flushed(2.0)
+    await database.end_batches(0.001)
+    await database.end_batches(2.0)
     assert database.sizes == [1, 512, 256]
     assert commit.capacity == 512
     with pytest.raises(Overloaded):
@@ -94,10 +94,10 @@ async def test_group_commit_capacity_grows_with_a_faster_database(database):
     commit = GroupCommit(database, timeout=4.0, max_batch=512, max_in_flight=1)
     await submit(commit, 1)
     await submit(commit, 1500)
-    await database.flushed(0.001)
-    await database.flushed(2.0)
+    await database.end_batches(0.001)
+    await database.end_batches(2.0)
     assert commit.capacity == 512
-    await database.flushed(0.25)
+    await database.end_batches(0.25)
     assert commit.capacity == 2048
     assert database.sizes == [1, 512, 256, 512]
 
@@ -106,7 +106,7 @@ async def test_group_commit_capacity_stays_after_one_slow_single_write(database)
     commit = GroupCommit(database, timeout=4.0, max_batch=512, max_in_flight=1)
     await submit(commit, 1)
     await submit(commit, 500)
-    await database.flushed(3.0)
+    await database.end_batches(3.0)
     assert commit.capacity == 512
     commit.submit(of(0), "one more")
     assert database.sizes == [1, MIN_BATCH]
@@ -121,14 +121,14 @@ async def test_group_commit_refuses_more_than_max_waiting(database):
 
 
 class Contested:
-    """Flushes of which the actions in `losers` always lose; `sizes` are those of the flushes."""
+    """Writes batches in which the actions of `losers` always lose a race."""
 
     def __init__(self, *losers):
-        self.losers, self.flushes = losers, []
+        self.losers, self.batches = losers, []
 
     async def __call__(self, batch, seconds):
         await asyncio.sleep(0)
-        self.flushes.append([pending.action.user_id for pending in batch])
+        self.batches.append([pending.action.user_id for pending in batch])
         lost = [pending for pending in batch if pending.action.user_id in self.losers]
         for pending in batch:
             if pending in lost:
@@ -143,7 +143,7 @@ async def test_group_commit_retries_a_lost_race_until_its_timeout():
     commit = GroupCommit(database, timeout=0.5)
     with pytest.raises(DatabaseError):
         await commit.submit(of("unlucky"), "write_id")
-    assert 3 <= len(database.flushes) <= 12
+    assert 3 <= len(database.batches) <= 12
     await commit.close()
 
 
@@ -151,9 +151,9 @@ async def test_group_commit_retries_do_not_delay_other_actions():
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=30.0)
     unlucky = [commit.submit(of("unlucky"), str(n)) for n in range(6)]
-    await eventually(lambda: len(database.flushes) > 4)
+    await eventually(lambda: len(database.batches) > 4)
     assert await asyncio.gather(*(commit.submit(of(n), f"other {n}") for n in range(50))) == list(range(50))
-    assert any(set(range(50)) <= set(flush) for flush in database.flushes)
+    assert any(set(range(50)) <= set(batch) for batch in database.batches)
     assert commit.waiting == 6
     database.losers = ()
     assert await asyncio.gather(*unlucky) == ["unlucky"] * 6
@@ -164,7 +164,7 @@ async def test_group_commit_close_answers_paused_actions():
     database = Contested("unlucky")
     commit = GroupCommit(database, timeout=30.0)
     answer = commit.submit(of("unlucky"), "write_id")
-    await eventually(lambda: len(database.flushes) > 3)
+    await eventually(lambda: len(database.batches) > 3)
     closing = asyncio.ensure_future(commit.close())
     await asyncio.sleep(0)
     database.losers = ()
@@ -180,8 +180,8 @@ async def test_group_commit_counts_paused_actions_as_waiting():
     commit.capacity = 1  # as with a slow database
     with pytest.raises(Overloaded):
         commit.submit(of("other"), "op 2")
-    # The fake flush of this commit.
-    commit._flush.losers = ()
+    # The fake database of this commit.
+    commit._write_batch.losers = ()
     await commit.close()
 
 
@@ -202,7 +202,7 @@ async def test_group_commit_begins_a_further_batch_only_for_enough_submissions(d
         commit.submit(of(f"b{number}"), "w")
     await settle()
     assert database.sizes == [1, 8]  # no more than two
-    await database.flushed()
+    await database.end_batches()
     assert database.sizes == [1, 8, 20]
 
 
@@ -214,10 +214,10 @@ async def test_group_commit_has_a_player_in_one_batch_at_a_time(database):
     await settle()
     assert database.batches == [["hot"], ["other"]]
     assert commit.waiting == 2
-    await database.flushed()
+    await database.end_batches()
     assert (database.batches[2:], first.result(), commit.waiting) == ([["hot", "hot"]], "hot", 0)
-    await database.flushed()
-    await database.flushed()
+    await database.end_batches()
+    await database.end_batches()
     assert [answer.result() for answer in later] == ["hot", "other", "hot"]
     assert not commit.busy
 
@@ -227,11 +227,11 @@ async def test_group_commit_hot_player_leaves_room_for_others(database):
     answers = await submit(commit, 1)
     answers += [commit.submit(of("hot"), "w") for _ in range(1000)]
     answers += [commit.submit(of(f"other {n}"), "w") for n in range(30)]
-    await database.flushed()
+    await database.end_batches()
     assert database.batches[1].count("hot") == MAX_FOLDED
     assert database.sizes[1] == MAX_FOLDED + 30
     while not all(answer.done() for answer in answers):
-        await database.flushed()
+        await database.end_batches()
     assert sum(batch.count("hot") for batch in database.batches) == 1000
     assert {answer.result() for answer in answers} == {0, "hot", *(f"other {n}" for n in range(30))}
 
@@ -247,13 +247,13 @@ async def test_group_commit_hot_players_do_not_block_the_queue(database):
     for _ in range(40):
         for user in database.in_flight()[0]:
             commit.submit(of(user), "w")  # each answered one is followed by another
-        await database.flushed()
+        await database.end_batches()
         if quiet.done():
             break
     assert len(database.batches) <= 30
     assert quiet.done()
     while commit.busy:
-        await database.flushed()
+        await database.end_batches()
 
 
 async def test_group_commit_refuses_expired_submissions_without_writing_them(database):
@@ -262,10 +262,10 @@ async def test_group_commit_refuses_expired_submissions_without_writing_them(dat
     late = [commit.submit(of(f"late {n}"), "w") for n in range(3)]
     database.now += 0.5
     fresh = [commit.submit(of(f"fresh {n}"), "w") for n in range(3)]
-    await database.flushed(0.4)  # 0.1 s are left of the late ones
+    await database.end_batches(0.4)  # 0.1 s are left of the late ones
     assert [type(answer.exception()) for answer in late] == [DatabaseError] * 3
     assert database.batches[1] == ["fresh 0", "fresh 1", "fresh 2"]
-    await database.flushed()
+    await database.end_batches()
     assert all(answer.result() for answer in fresh)
     assert first[0].result() == 0
 
@@ -274,7 +274,7 @@ async def test_group_commit_capacity_counts_only_batches_in_flight(database):
     commit = GroupCommit(database, timeout=4.0, max_batch=512, max_in_flight=3, min_concurrent=32)
     await submit(commit, 400)
     assert len(database.sizes) == 1
-    await database.flushed(1.0)
+    await database.end_batches(1.0)
     assert commit.capacity == 800
 
 
@@ -290,9 +290,9 @@ async def test_group_commit_answers_each_submission_once_however_batches_end(dat
         in_flight = [user for batch in database.in_flight() for user in set(batch)]
         assert len(in_flight) == len(set(in_flight))
         while commit.busy and chance.random() < 0.7:
-            await database.flushed(chance.choice([0.0, 0.001]), at_once=chance.choice([1, 3]))
+            await database.end_batches(chance.choice([0.0, 0.001]), at_once=chance.choice([1, 3]))
     while commit.busy:
-        await database.flushed()
+        await database.end_batches()
     assert all(answer.done() for answer in answers)
     assert commit.waiting == 0
     assert sum(database.sizes) == len(answers)

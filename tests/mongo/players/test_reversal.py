@@ -25,16 +25,16 @@ async def harness(request, mongo_database):
 
 def before_each_part(harness, monkeypatch, hook):
     """Await `hook` before each part after the first; return the list of the sizes of the parts so far."""
-    real, parts = harness.moderation._take, []
+    real, parts = harness.moderation._take_back_part, []
 
-    async def take(who, before, found):
+    async def take_back_part(case, state, actions):
         if parts:
             await hook(len(parts))
-        parts.append(len(found))
-        return await real(who, before, found)
+        parts.append(len(actions))
+        return await real(case, state, actions)
 
-    # `_take` reverses one part: no public method or event marks the moment between two parts.
-    monkeypatch.setattr(harness.moderation, "_take", take)
+    # `_take_back_part` reverses one part: no public method or event marks the moment between two parts.
+    monkeypatch.setattr(harness.moderation, "_take_back_part", take_back_part)
     return parts
 
 

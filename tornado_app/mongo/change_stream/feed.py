@@ -192,7 +192,7 @@ class Feed:
 
     async def _follow(self) -> None:
         if self._token is None and self._start is None:
-            await self._read_anew()
+            await self._load_snapshot()
         stream = await self._open()
         try:
             while True:
@@ -228,7 +228,7 @@ class Feed:
         if moment is not None:
             self._listener.on_progress(cluster_time_to_int(moment))
 
-    async def _read_anew(self) -> None:
+    async def _load_snapshot(self) -> None:
         """Read the board by a snapshot. A dropped or renamed collection has lost its index."""
         if self._index_gone:
             try:
@@ -252,8 +252,8 @@ class Feed:
         A stream continues without an error when a backup or an empty data directory has replaced the database.
         """
         command = {"listCollections": 1, "filter": {"name": self._players.name}}
-        found = (await self._players.database.command(command))["cursor"]["firstBatch"]
-        return found[0]["info"]["uuid"] if found else None
+        collections = (await self._players.database.command(command))["cursor"]["firstBatch"]
+        return collections[0]["info"]["uuid"] if collections else None
 
     def _lives(self, event: Mapping[str, Any] | None) -> None:
         """Record an answer, and whether the stream has reached the database's last known time."""

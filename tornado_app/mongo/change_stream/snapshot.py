@@ -38,10 +38,10 @@ def _grouped(match: Document) -> list[Document]:
 
 async def read_snapshot(client: Client, players: Any, *, batch: int = BATCH) -> tuple[Timestamp, ScoreSnapshot]:
     """The scores at cluster time T, and T: a stream from T on misses nothing."""
-    moment, everybody, hidden = await _read(client, players, _RANGES, batch)
-    counts = _counts(everybody)
-    counts.subtract(_counts(hidden))
-    latest = max((row["updated"] for row in everybody), default=None)
+    moment, all_rows, hidden_rows = await _read(client, players, _RANGES, batch)
+    counts = _counts(all_rows)
+    counts.subtract(_counts(hidden_rows))
+    latest = max((row["updated"] for row in all_rows), default=None)
     shown = [(score, count) for score, count in counts.items() if count]
     return moment, ScoreSnapshot(shown, cluster_time_to_int(moment), milliseconds(latest) or 0)
 
@@ -49,8 +49,8 @@ async def read_snapshot(client: Client, players: Any, *, batch: int = BATCH) -> 
 async def count_above(client: Client, players: Any, score: int) -> int:
     """Number of players on the board with a greater score, at one moment."""
     above = {**_RANGES, "score": {**_RANGES["score"], "$gt": score}}
-    _, everybody, hidden = await _read(client, players, above, BATCH)
-    return _counts(everybody).total() - _counts(hidden).total()
+    _, all_rows, hidden_rows = await _read(client, players, above, BATCH)
+    return _counts(all_rows).total() - _counts(hidden_rows).total()
 
 
 async def _read(
@@ -59,8 +59,8 @@ async def _read(
     """A moment, the groups of all players within the ranges at it, and those of the hidden players."""
     with pymongo.timeout(TIMEOUT):
         moment = await cluster_time(players.database)
-        everybody = await _rows(client, players, moment, ranges, batch)
-        return moment, everybody, await _rows(client, players, moment, {"hidden": True, **ranges}, batch)
+        all_rows = await _rows(client, players, moment, ranges, batch)
+        return moment, all_rows, await _rows(client, players, moment, {"hidden": True, **ranges}, batch)
 
 
 async def _rows(client: Client, players: Any, moment: Timestamp, match: Document, batch: int) -> list[Document]:

@@ -34,7 +34,7 @@ log = logging.getLogger("leaderboard.database")
 DURABLE = WriteConcern(w="majority", j=True)
 DUPLICATE_KEY = 11000
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
-"""Seconds, before jitter, until a write that lost a race is tried again; doubled each time."""
+"""Seconds, before jitter, until a write that lost a race is retried; doubled each time."""
 
 TRANSIENT_CODES = frozenset({6, 7, 64, 89, 91, 189, 215, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Retryable by the drivers' specification, plus 64 WriteConcernFailed (the write may yet be lost) and 215
@@ -51,7 +51,7 @@ def connect(
     uri: str, driver: DriverName = "pymongo", *, timeout: float = 5.0, observe: Observe | None = None
 ) -> Client:
     """A client for `uri`; it connects on first use and gives up on finding a server after `timeout` seconds.
-    `observe` is told of each command.
+    `observe` is called for each command.
 
     A URI option in `OVERRIDDEN` is checked, logged and left out. A Motor client is returned under the same type: the
     two are used alike here. Raises StartupError where the extra `[motor]` is not installed; an unusable URI raises what
@@ -119,7 +119,7 @@ def is_transient(error: PyMongoError) -> bool:
 
 
 def race_pause(lost: int) -> float:
-    """Seconds until a write that lost a race is tried again: longer each time, with jitter."""
+    """Seconds until a write that lost a race is retried: longer each time, with jitter."""
     return jittered(backoff(lost + 1, FIRST_PAUSE, LONGEST_PAUSE))
 
 

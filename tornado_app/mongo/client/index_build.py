@@ -77,8 +77,8 @@ async def _progress(collection: Any, seconds: float) -> str:
     ]
     try:
         with pymongo.timeout(seconds):
-            found = await maybe_await(collection.database.client.admin.aggregate(stages))
-            operations = await found.to_list(None)
+            cursor = await maybe_await(collection.database.client.admin.aggregate(stages))
+            operations = await cursor.to_list(None)
     except OperationFailure as error:
         if is_transient(error):
             raise

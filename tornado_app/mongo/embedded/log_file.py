@@ -51,8 +51,8 @@ class LogFile:
         with self.path.open("rb") as file:
             file.seek(max(self._begin, self.path.stat().st_size - 256 * 1024))
             lines = file.read().decode("utf-8", "replace").splitlines()
-        found = [text for line in lines if (text := _complaint(line))]
-        return "; ".join(list(dict.fromkeys(found))[-_LINES:])
+        errors = [text for line in lines if (text := _complaint(line))]
+        return "; ".join(list(dict.fromkeys(errors))[-_LINES:])
 
 
 def _complaint(line: str) -> str:

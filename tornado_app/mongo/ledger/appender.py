@@ -27,7 +27,7 @@ CHUNK = 500
 
 INDEX = [("player", 1), ("n", 1)]
 
-LOOK_SECONDS = 10.0
+LOOKUP_TIMEOUT = 10.0
 
 
 class Fenced(LeaseLost):
@@ -35,7 +35,7 @@ class Fenced(LeaseLost):
 
 
 class DuplicateWriteId(Exception):
-    """The entry's write_id is that of another write: its marker is a copy."""
+    """The entry's write_id is that of another write: the id is a copy."""
 
     def __init__(self, write_id: str, version: int) -> None:
         self.write_id = write_id
@@ -101,7 +101,7 @@ class LedgerAppender:
         if details.get("writeConcernErrors") or not faults or faults[0]["code"] != DUPLICATE_KEY:
             raise error
         entry = chunk[faults[0]["index"]]
-        with pymongo.timeout(LOOK_SECONDS):
+        with pymongo.timeout(LOOKUP_TIMEOUT):
             there: Document | None = await self.entries.find_one({"_id": entry.write_id}, {"player": 1, "version": 1})
         if there is not None and (there["player"], there["version"]) != (entry.player, entry.version):
             raise DuplicateWriteId(entry.write_id, entry.version) from error

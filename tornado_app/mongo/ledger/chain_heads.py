@@ -50,9 +50,9 @@ class ChainHeads:
         missing = [player for player in players if player not in self._known]
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
-            found = {player: head async for player, head in self.read({"$in": chunk})}
+            heads = {player: head async for player, head in self.read({"$in": chunk})}
             for player in chunk:
-                self[player] = found.get(player, NOTHING)
+                self[player] = heads.get(player, NOTHING)
         while len(self._known) > max(self._most, len(players)):
             self._known.popitem(last=False)
 

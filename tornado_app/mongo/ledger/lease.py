@@ -95,8 +95,8 @@ class Lease:
         """Write the state of the task. Raises LeaseLost if another process holds the lease."""
         wanted = {"_id": self._name, "holder": self.holder, "term": self._term}
         with pymongo.timeout(CALL_TIMEOUT):
-            found = await self._leases.update_one(wanted, {"$set": dict(values)})
-        if found.matched_count == 0:
+            result = await self._leases.update_one(wanted, {"$set": dict(values)})
+        if result.matched_count == 0:
             self._good_until = 0.0
             raise LeaseLost
 

@@ -60,7 +60,7 @@ class Ledger:
         self._timeout = timeout
 
     async def has(self, write_id: str) -> bool:
-        """Whether the ledger contains the write with this marker."""
+        """Whether the ledger contains the write with this id."""
         async with database_errors(self._timeout):
             return await self._entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
@@ -80,12 +80,12 @@ class Ledger:
                 for document in page:  # newer entries, before the actions that they take back
                     gone.update(document.get("takes_back", ()))
                 yield [
-                    AcceptedAction(each["_id"], int(each["points"]))
-                    for each in page
-                    if each["kind"] == EntryKind.ACTION.value
-                    and each["_id"] not in gone
-                    and (action_id is None or each.get("id") == action_id)
-                    and (since is None or each["at"] >= since)
+                    AcceptedAction(document["_id"], int(document["points"]))
+                    for document in page
+                    if document["kind"] == EntryKind.ACTION.value
+                    and document["_id"] not in gone
+                    and (action_id is None or document.get("id") == action_id)
+                    and (since is None or document["at"] >= since)
                 ]
 
     async def _pages(self, cursor: Any) -> AsyncGenerator[list[Document]]:
@@ -108,8 +108,8 @@ class Ledger:
         if before_n is not None:
             wanted["n"] = {"$lt": before_n}
         async with database_errors(self._timeout):
-            found = await self._entries.find(wanted).sort("n", DESCENDING).limit(limit).to_list(None)
-        return _readable(found)
+            documents = await self._entries.find(wanted).sort("n", DESCENDING).limit(limit).to_list(None)
+        return _readable(documents)
 
     async def knows(self, player: str) -> bool:
         """Whether the player exists, on the board or hidden, or left entries."""
@@ -120,22 +120,22 @@ class Ledger:
 
     async def export(self, player: str) -> list[dict[str, Any]]:
         """All entries of the player in JSON's types, oldest first."""
-        found: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         async with aclosing(self._pages(self._entries.find({"player": player}).sort("n", ASCENDING))) as pages:
             async for page in pages:
-                found += map(_plain, _readable(page))
-        return found
+                entries += map(_plain, _readable(page))
+        return entries
 
 
 def _readable(documents: list[Document]) -> list[Entry]:
     """The valid entries; the audit reports the others."""
-    found = []
+    entries = []
     for document in documents:
         try:
-            found.append(entry(document))
+            entries.append(entry(document))
         except (KeyError, TypeError, ValueError):
             log.error("a ledger entry is malformed: run `leaderboard audit`", extra={"write_id": document["_id"]})
-    return found
+    return entries
 
 
 def entry(document: Document) -> Entry:
@@ -196,8 +196,8 @@ def document(entry: Entry) -> Document:
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
-    found = {name: getattr(entry, name) for name in entry.__struct_fields__}
-    return found | {
+    members = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    return members | {
         "kind": entry.kind.value,
         "at": rfc3339(entry.at),
         "takes_back": list(entry.takes_back),

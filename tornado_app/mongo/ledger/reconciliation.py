@@ -143,14 +143,14 @@ class Reconciliation:
         known = {write_id for player, write_id in last.items() if heads.get(player, NOTHING).write_id == write_id}
         unsure = [write_id for write_id in last.values() if write_id not in known]
         with pymongo.timeout(TIMEOUT):
-            found = await self._appender.entries.find({"_id": {"$in": unsure}}, {"_id": 1}).to_list(None)
-        return known | {document["_id"] for document in found}
+            recorded = await self._appender.entries.find({"_id": {"$in": unsure}}, {"_id": 1}).to_list(None)
+        return known | {document["_id"] for document in recorded}
 
     async def _compare(self, document: Document, head: ChainHead, known: set[str], moment: Timestamp) -> list[Entry]:
         """The entry that brings a chain up to its document; none if they agree."""
         assert self._started is not None  # noqa: S101  # set with the first page
         if head.version >= cluster_time_to_int(self._started):
-            return []  # compared before this comparison broke off; the stream tells what came after
+            return []  # compared before this comparison broke off; the stream has what came after
         last, score = last_entry(document), score_of(document)
         event = LedgerEvent(document["_id"], cluster_time_to_int(moment), int(moment.time) * 1000)
         unseen = last is not None and last.write_id not in known

@@ -55,23 +55,23 @@ class PlayerWrite:
         self.expired: list[int] = []
         self.points = 0
 
-    def decide(self, pending: Iterable[PendingWrite], now: int, policy: WritePolicy) -> None:
+    def decide(self, group: Iterable[PendingWrite], now: int, policy: WritePolicy) -> None:
         """Decide each action on the state after the one before."""
-        for each in pending:
-            if self.points > MAX_SCORE - each.action.points:  # more than one update can add to a negative score
-                self.postponed.append(each)
+        for pending in group:
+            if self.points > MAX_SCORE - pending.action.points:  # more than one update can add to a negative score
+                self.postponed.append(pending)
                 continue
-            decision = decide(self.after, each.action, each.write_id, now, policy)
+            decision = decide(self.after, pending.action, pending.write_id, now, policy)
             if isinstance(decision, Accepted):
-                each.existed = self.before is not None
-                self.points += each.action.points
-                self.accepted.append((each, decision))
+                pending.existed = self.before is not None
+                self.points += pending.action.points
+                self.accepted.append((pending, decision))
                 self.after = decision.state
                 self.expired += decision.expired
             elif self.accepted:
-                self.dependent.append((each, decision))
+                self.dependent.append((pending, decision))
             else:
-                self.answered.append((each, decision))
+                self.answered.append((pending, decision))
 
     def update(self, now: int) -> tuple[Document, Document, bool]:
         """The update of the player's document: its filter, the change, and whether it creates the player."""
@@ -146,7 +146,7 @@ class BatchWriter:
         self._max_entries = policy.limit.updates * math.ceil(policy.history_retention / policy.limit.window)
 
     async def __call__(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
-        """As `group_commit.Flush`."""
+        """As `group_commit.WriteBatch`."""
         now = self._clock()
         groups: dict[str, list[PendingWrite]] = {}
         for pending in batch:
@@ -170,24 +170,24 @@ class BatchWriter:
                 self._cache.put(user_id, state)
         if not writes:
             return []
-        again = [pending for write in writes.values() for pending in write.postponed]
-        made, refused = await self._write(list(writes.values()), now, session)
+        retried = [pending for write in writes.values() for pending in write.postponed]
+        applied, refused = await self._write(list(writes.values()), now, session)
         version = reached(session)
-        if made < len(writes):
-            return again + await self._settle(writes, made, refused, groups, session)
+        if applied < len(writes):
+            return retried + await self._settle(writes, applied, refused, groups, session)
         for write in writes.values():
             self._succeed(write, version)
-        return again
+        return retried
 
     def _from_cache(self, groups: dict[str, list[PendingWrite]], now: int) -> dict[str, PlayerWrite]:
         """The writes of players whose cached state accepts each of their actions."""
         writes = {}
-        for user_id, pending in groups.items():
+        for user_id, group in groups.items():
             state = self._cache.pop(user_id)
-            if state is None or any(each.read_first for each in pending):
+            if state is None or any(pending.read_first for pending in group):
                 continue
             write = PlayerWrite(user_id, state)
-            write.decide(pending, now, self._policy)
+            write.decide(group, now, self._policy)
             if not write.answered and not write.dependent:
                 writes[user_id] = write
         return writes
@@ -210,20 +210,20 @@ class BatchWriter:
     async def _settle(
         self,
         writes: dict[str, PlayerWrite],
-        made: int,
+        applied: int,
         refused: set[str],
         groups: dict[str, list[PendingWrite]],
         session: Any,
     ) -> list[PendingWrite]:
-        """Answer the writes that were made, if others were not; returns the actions to decide again."""
+        """Answer the writes that were applied, if others were not; returns the actions to decide again."""
         lost: list[PendingWrite] = []
         gone: list[PlayerWrite] = []
         for user_id in refused:
             writes[user_id].fail()
-        async for user_id, state in self._read([each for each in writes if each not in refused], groups, session):
+        async for user_id, state in self._read([player for player in writes if player not in refused], groups, session):
             write = writes[user_id]
             if write.is_in(state):
-                made -= 1
+                applied -= 1
                 self._succeed(write, reached(session))
             elif state is None and write.before is not None:
                 gone.append(write)
@@ -232,14 +232,14 @@ class BatchWriter:
                 if state is not None:
                     self._cache.put(user_id, state)
         for write in gone:  # players that were erased
-            if made:  # one of these writes was made before the erasure, and must not bring the player back
+            if applied:  # one of these writes was applied before the erasure, and must not bring the player back
                 write.fail()
             else:
                 lost += write.lose()
         return lost
 
     async def _write(self, writes: list[PlayerWrite], now: int, session: Any) -> tuple[int, set[str]]:
-        """How many were made, and the players whose update the database refused."""
+        """How many were applied, and the players whose update the database refused."""
         updates = [write.update(now) for write in writes]
         try:
             if len(updates) == 1:
@@ -253,10 +253,10 @@ class BatchWriter:
             drop_tracebacks(error)
             return 0, set()
         except BulkWriteError as error:
-            made = error.details["nMatched"] + error.details["nUpserted"]
+            applied = error.details["nMatched"] + error.details["nUpserted"]
             refused = {writes[index].user_id for index in _refused(error)}
             drop_tracebacks(error)
-            return made, refused
+            return applied, refused
 
     async def _read(
         self, user_ids: list[str], groups: dict[str, list[PendingWrite]], session: Any
@@ -294,7 +294,7 @@ class BatchWriter:
     async def _failed(self, unanswered: list[PendingWrite], error: PyMongoError) -> Sequence[PendingWrite]:
         """The actions to decide again after a transient error. Raises DatabaseError for any other."""
         if is_transient(error):
-            log.warning("a batch of %d is tried again: %s", len(unanswered), type(error).__name__)
+            log.warning("retrying a batch of %d: %s", len(unanswered), type(error).__name__)
             drop_tracebacks(error)
             for pending in unanswered:
                 pending.read_first = True
@@ -314,8 +314,9 @@ def _refused(error: BulkWriteError) -> set[int]:
     details: Any = error.details
     if details.get("writeConcernErrors"):
         raise error
-    again = TRANSIENT_CODES | {DUPLICATE_KEY}
-    codes = {each["index"]: each["code"] for each in details.get("writeErrors", ()) if each["code"] not in again}
+    retried = TRANSIENT_CODES | {DUPLICATE_KEY}
+    faults = details.get("writeErrors", ())
+    codes = {fault["index"]: fault["code"] for fault in faults if fault["code"] not in retried}
     if codes:
         log.error("some score updates were refused by the database", extra={"codes": sorted(set(codes.values()))})
     return set(codes)

@@ -68,8 +68,8 @@ class Eraser:
     async def finish_all(self) -> int:
         """Finish interrupted erasures; their number."""
         with pymongo.timeout(TIMEOUT):
-            found = self._players.find({"hidden": True, "erased": True}, {"_id": 1})  # by the index on `hidden`
-            documents: list[Document] = await found.to_list(None)
+            cursor = self._players.find({"hidden": True, "erased": True}, {"_id": 1})  # by the index on `hidden`
+            documents: list[Document] = await cursor.to_list(None)
         for document in documents:
             with pymongo.timeout(TIMEOUT):
                 await self._finish(document["_id"])

@@ -18,7 +18,7 @@ from tornado_app.mongo.client.driver import race_pause
 
 log = logging.getLogger("leaderboard.commit")
 
-MIN_FLUSH_TIME = 0.2
+MIN_BATCH_TIME = 0.2
 """Minimum seconds for a batch: a submission that has less left is refused, so that it does not fail the rest."""
 
 MIN_BATCH = 64
@@ -78,7 +78,7 @@ class PendingWrite:
             self.answer.exception()  # a caller that went away leaves no "never retrieved" behind
 
 
-class Flush(Protocol):
+class WriteBatch(Protocol):
     """Applies a batch within `seconds`; returns the submissions to try again, each of which is safe to repeat.
 
     It answers all others. Raises only an error of the whole batch that cannot be repeated: DatabaseError if the
@@ -90,7 +90,7 @@ class Flush(Protocol):
 
 
 class GroupCommit:
-    """Collects submissions and passes them to `flush` in batches.
+    """Collects submissions and passes them to `write_batch` in batches.
 
     `max_waiting` bounds the memory, `max_batch` a batch, and `timeout` (seconds) the wait for an answer. To keep that,
     a batch carries what the rate of the batch before does in a quarter of it, and as many may wait as that does in half
@@ -100,7 +100,7 @@ class GroupCommit:
 
     def __init__(
         self,
-        flush: Flush,
+        write_batch: WriteBatch,
         *,
         timeout: float = 5.0,
         max_waiting: int = 10_000,
@@ -109,7 +109,7 @@ class GroupCommit:
         min_concurrent: int = MIN_CONCURRENT_BATCH,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
-        self._flush = flush
+        self._write_batch = write_batch
         self._timeout = timeout
         self._max_waiting = self.capacity = max_waiting
         self._max_batch = self._batch_limit = max_batch
@@ -181,13 +181,13 @@ class GroupCommit:
         """Write batches one after the other, while this task is the only one or enough submissions wait."""
         self._starting -= 1
         while self._waiting:
-            batch = self._take()
+            batch = self._next_batch()
             if not batch:
                 break  # all wait for batches in flight
             self._in_flight += 1
             retried: Sequence[PendingWrite] = ()
             try:
-                retried = await self._flush_one(batch)
+                retried = await self._write(batch)
             finally:
                 self._in_flight -= 1
                 self._release(batch)
@@ -195,12 +195,12 @@ class GroupCommit:
             if self.busy and len(self._waiting) < self._min_concurrent:
                 break
 
-    def _take(self) -> list[PendingWrite]:
+    def _next_batch(self) -> list[PendingWrite]:
         """The next batch. Further submissions of its players wait until it is written."""
         batch: list[PendingWrite] = []
         folded: dict[str, int] = {}
         max_folded = min(MAX_FOLDED, max(1, self._batch_limit // 4))
-        last_moment = asyncio.get_running_loop().time() + MIN_FLUSH_TIME
+        last_moment = asyncio.get_running_loop().time() + MIN_BATCH_TIME
         for _ in range(len(self._waiting)):
             if len(batch) == self._batch_limit:
                 break
@@ -228,12 +228,12 @@ class GroupCommit:
                 self._blocked_count -= len(blocked)
                 self._waiting.extend(blocked)
 
-    async def _flush_one(self, batch: list[PendingWrite]) -> Sequence[PendingWrite]:
+    async def _write(self, batch: list[PendingWrite]) -> Sequence[PendingWrite]:
         loop = asyncio.get_running_loop()
         began, in_flight = loop.time(), self._in_flight
         self._observe(len(batch))
         try:
-            return await self._flush(batch, min([pending.deadline for pending in batch]) - began)
+            return await self._write_batch(batch, min([pending.deadline for pending in batch]) - began)
         except Exception as error:  # the submissions must be answered, and the next batch must run
             if not isinstance(error, DatabaseError):
                 log.exception("a batch of %d score updates failed", len(batch))

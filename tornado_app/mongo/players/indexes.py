@@ -39,19 +39,19 @@ async def ensure(
     """Create missing indexes, however long that takes. Raises StartupError if that is impossible."""
     players = client[database].get_collection(collection, write_concern=DURABLE)
     try:
-        if not await _made(players, BOARD_ORDER, waiting, name=BOARD_INDEX):
+        if not await _create(players, BOARD_ORDER, waiting, name=BOARD_INDEX):
             with pymongo.timeout(TIMEOUT):
                 _accept(await players.index_information(), f"{database}.{collection}")
-        await _made(players, [("hidden", 1)], waiting, name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
+        await _create(players, [("hidden", 1)], waiting, name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
         # An index on the same field with another time is an operator's choice, and stays.
-        await _made(client[database][SUSPECTS], [("seen", 1)], waiting, expireAfterSeconds=RETENTION)
+        await _create(client[database][SUSPECTS], [("seen", 1)], waiting, expireAfterSeconds=RETENTION)
     except PyMongoError as error:
         reason = preflight.explain(error, database)
-        raise StartupError(f"the indexes of {database}.{collection} cannot be made: {reason}") from error
+        raise StartupError(f"the indexes of {database}.{collection} cannot be created: {reason}") from error
 
 
-async def _made(collection: Any, keys: list[tuple[str, int]], waiting: Waiting, **options: Any) -> bool:
-    """Whether the index exists; false if an index with other options has its place."""
+async def _create(collection: Any, keys: list[tuple[str, int]], waiting: Waiting, **options: Any) -> bool:
+    """Create an index; false if an index with other options has its place."""
     try:
         await make_index(collection, keys, waiting=waiting, **options)
     except OperationFailure as error:
@@ -63,15 +63,15 @@ async def _made(collection: Any, keys: list[tuple[str, int]], waiting: Waiting, 
 
 def _accept(indexes: Mapping[str, Any], place: str) -> None:
     """Accept an index of the same keys under another name. Raises StartupError for a conflicting one."""
-    suspects = {name: index for name, index in indexes.items() if name == BOARD_INDEX or _same_keys(index)}
-    for name, index in suspects.items():
+    candidates = {name: index for name, index in indexes.items() if name == BOARD_INDEX or _same_keys(index)}
+    for name, index in candidates.items():
         if _same_keys(index) and set(index) <= _INDIFFERENT:
             log.info("the board's index has another name", extra={"index": name})
             return
-    found = next(iter(suspects), BOARD_INDEX)
+    conflicting = next(iter(candidates), BOARD_INDEX)
     raise StartupError(
-        f"collection {place} has an index {found!r} that is in the way of the board's, {dict(BOARD_ORDER)}: drop it "
-        f"with db.{place.partition('.')[2]}.dropIndex({found!r}), then start again"
+        f"collection {place} has an index {conflicting!r} that conflicts with the board's, {dict(BOARD_ORDER)}: drop "
+        f"it with db.{place.partition('.')[2]}.dropIndex({conflicting!r}), then start again"
     )
 
 

@@ -106,7 +106,7 @@ class MongoModeration:
         while lost < TRIES:
             before = await self._settled_state(case.user_id)
             async with aclosing(self._ledger.actions(case.user_id, action_id=action_id, since_ms=since)) as pages:
-                part, complete = await self._take_all(case, before, pages)
+                part, complete = await self._take_back_all(case, before, pages)
             taken = _sum(taken, part)
             if complete:
                 if taken is None:
@@ -115,7 +115,7 @@ class MongoModeration:
             lost = lost + 1 if part is None else 0
         raise DatabaseError(retry_after=1.0)
 
-    async def _take_all(
+    async def _take_back_all(
         self, case: ModerationRequest, state: PlayerState, pages: AsyncIterator[list[AcceptedAction]]
     ) -> tuple[ModerationResult | None, bool]:
         """The result, and whether all actions are taken back: false if another write came first."""
@@ -123,7 +123,7 @@ class MongoModeration:
         async for page in pages:
             if not page:
                 continue
-            after = await self._take(case, state, page)
+            after = await self._take_back_part(case, state, page)
             if after is None:
                 return taken, False
             points = sum([action.points for action in page])
@@ -142,20 +142,20 @@ class MongoModeration:
             await asyncio.sleep(jittered(PAUSE, 0.5, 1.5))
         raise DatabaseError("The ledger is not up to date yet. Try again in a moment.", retry_after=5.0)
 
-    async def _take(
-        self, case: ModerationRequest, state: PlayerState, found: list[AcceptedAction]
+    async def _take_back_part(
+        self, case: ModerationRequest, state: PlayerState, actions: list[AcceptedAction]
     ) -> PlayerState | None:
         """The player's state after these actions were taken back; None if it is not in `state` any more."""
-        points = sum([action.points for action in found])
+        points = sum([action.points for action in actions])
         entry = self._entry(WriteKind.TAKE_BACK, case, on_board=not state.hidden, points=-points)
-        takes_back = [action.write_id for action in found]
+        takes_back = [action.write_id for action in actions]
         return await self._write(case, state, msgspec.structs.replace(entry, takes_back=takes_back))
 
     async def erase(self, case: ModerationRequest) -> None:
         """Erase the player: first off the board, so that ranks know the removed score, then the document."""
         async with database_errors(self._timeout):
-            found = await self.eraser.erase(case.user_id, self._entry(WriteKind.ERASE, case))
-        if not found:
+            existed = await self.eraser.erase(case.user_id, self._entry(WriteKind.ERASE, case))
+        if not existed:
             raise PlayerNotFound
 
     async def export(self, user_id: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class MongoStore:
         self.cache = PlayerCache()
         self._writer = BatchWriter(self._players, self._policy, self.cache, clock)
         self._commit = GroupCommit(
-            self._flush,
+            self._write_batch,
             timeout=timeout,
             max_waiting=max_waiting,
             max_batch=max_batch,
@@ -78,7 +78,7 @@ class MongoStore:
 
     @property
     def waiting(self) -> int:
-        """Actions that wait for a flush."""
+        """Actions that wait for a batch."""
         return self._commit.waiting
 
     @property
@@ -107,7 +107,7 @@ class MongoStore:
         """Answer all waiting actions, and accept no more."""
         await self._commit.close()
 
-    async def _flush(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
+    async def _write_batch(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
         with self._tracing.commit([pending.write_id for pending in batch]):
             return await self._writer(batch, seconds)
 
@@ -166,8 +166,8 @@ class MongoStore:
     async def _walk(self, place: Document, limit: int, session: Any, *, backwards: bool = False) -> list[Player]:
         order = [(field, -direction) for field, direction in BOARD_ORDER] if backwards else BOARD_ORDER
         cursor = self._players.find({**ON_BOARD, **place}, PLAYER_FIELDS, session=session).sort(order).limit(limit)
-        found = await cursor.to_list(None)
-        return [documents.player(document, reached(session)) for document in found]
+        rows = await cursor.to_list(None)
+        return [documents.player(row, reached(session)) for row in rows]
 
 
 def _beyond(player: Player, *, ahead: bool) -> Document:

@@ -27,7 +27,7 @@ class Suspects:
         self._suspects = database[SUSPECTS]
         self._clock = clock
 
-    async def note(self, player: str, rule: AbuseRule) -> None:
+    async def record(self, player: str, rule: AbuseRule) -> None:
         """Record that the player broke the rule."""
         now = documents.moment(self._clock())
         change = {
