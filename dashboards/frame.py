@@ -84,7 +84,7 @@ def dashboard(
 
 
 def uid(title: str) -> str:
-    """The uid of a dashboard; monitoring/rules.py of the operator links to it."""
+    """The uid of a dashboard; monitoring/rule_types.py of the operator links to it."""
     return f"leaderboard-{title.lower()}"
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal, TextIO
 
 from leaderboard_logs.formatters import Context, JsonFormatter, ShortForm, TextFormatter
-from leaderboard_logs.rate_limit import RateLimitFilter
+from leaderboard_logs.line_limit import LineLimitFilter
 
 
 def configure(
@@ -33,7 +33,7 @@ def configure(
     terminal = output.isatty()
     text = log_format == "text" or (log_format == "auto" and terminal)
     handler = _Handler(output)
-    handler.addFilter(RateLimitFilter())
+    handler.addFilter(LineLimitFilter())
     handler.setFormatter(
         TextFormatter(root_logger, color=color and terminal, process=process, context=context, short_forms=short_forms)
         if text

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, get_args
 
 from leaderboard_operator import VERSION
 from leaderboard_operator.logs import FORMATS, LEVELS, configure
-from leaderboard_operator.monitoring.rules import Routing, Severity
+from leaderboard_operator.monitoring.rule_types import Routing, Severity
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +150,8 @@ def _help(parser: argparse.ArgumentParser) -> int:
 
 
 def _rules(options: argparse.Namespace) -> int:
-    from leaderboard_operator.monitoring.fleet import fleet_rules_file
-    from leaderboard_operator.monitoring.leaderboard import leaderboard_rules_file
+    from leaderboard_operator.monitoring.fleet_alerts import fleet_rules_file
+    from leaderboard_operator.monitoring.leaderboard_alerts import leaderboard_rules_file
 
     sys.stdout.write((fleet_rules_file if options.fleet else leaderboard_rules_file)(_routing(options)))
     return 0

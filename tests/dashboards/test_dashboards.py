@@ -12,7 +12,7 @@ import yaml
 
 from dashboards.__main__ import DASHBOARDS, HERE, rendered
 from leaderboard_operator.metrics import Metrics as OperatorMetrics
-from leaderboard_operator.monitoring.rules import DASHBOARDS as RULES
+from leaderboard_operator.monitoring.rule_types import DASHBOARDS as RULES
 from tests.support.dashboards import NAMES, Expression, everything, expressions, layers, load, panels
 from tests.support.prometheus import promtool
 from tests.support.rules import RECORDINGS

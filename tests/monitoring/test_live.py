@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from leaderboard_operator.monitoring.fleet import LEADER
+from leaderboard_operator.monitoring.fleet_alerts import LEADER
 from tests.monitoring.environment import MonitoredEnvironment
 from tests.support.dashboards import expressions
 from tests.support.leaderboards import TIMEOUT

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from leaderboard_operator.monitoring.rules import BY, NAME, Alert, Comparison, Group, Recording, Scope, Severity
+from leaderboard_operator.monitoring.rule_types import BY, NAME, Alert, Comparison, Group, Recording, Scope, Severity
 from leaderboard_operator.spec.operations import Slo
 
 PLAYERS = ('route=~"/api/.+"', 'route!~"/api/v1/admin/.+"')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leaderboard_operator.monitoring.rules import BY, NAME, Alert, Comparison, Group, Routing, Severity, rules_file
+from leaderboard_operator.monitoring.rule_types import BY, NAME, Alert, Comparison, Group, Routing, Severity, rules_file
 
 LEADER = 'leader_election_master_status{name="leaderboard"}'
 

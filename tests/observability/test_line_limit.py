@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from leaderboard_logs import setup
-from leaderboard_logs.rate_limit import MAX_AUDIT_REFUSALS, MAX_LINES, MAX_PER_CLIENT, RateLimitFilter
+from leaderboard_logs.line_limit import MAX_AUDIT_REFUSALS, MAX_LINES, MAX_PER_CLIENT, LineLimitFilter
 from tests.support.clock import Clock
 from tornado_app.observability import logs
 
@@ -19,7 +19,7 @@ def clock():
 
 @pytest.fixture
 def passes(clock):
-    limit = RateLimitFilter(clock)
+    limit = LineLimitFilter(clock)
 
     def passes(message="a request failed", level=logging.WARNING):
         record = logging.LogRecord("leaderboard.http", level, "", 0, message, (), None)
@@ -40,7 +40,7 @@ def test_update_log_lines_are_not_limited(passes):
 
 
 def test_audit_log_lines_are_not_limited():
-    limit = RateLimitFilter()
+    limit = LineLimitFilter()
     record = logging.LogRecord("leaderboard.audit", logging.WARNING, "", 0, "suspicious player", (), None)
     assert all(limit.filter(record) for _ in range(10 * MAX_LINES))
 
@@ -55,7 +55,7 @@ def refusal(caller="ann", reason="expired_token", logger="leaderboard.audit", re
     ("logger", "most"), [("leaderboard.audit", MAX_AUDIT_REFUSALS), ("leaderboard.refusals", MAX_LINES)]
 )
 def test_audit_log_lines_of_refusals_are_limited_by_reason(clock, logger, most):
-    limit = RateLimitFilter(clock)
+    limit = LineLimitFilter(clock)
     passed = [limit.filter(refusal(f"player-{n}", logger=logger)) for n in range(most + 7)]
     assert passed == [True] * most + [False] * 7
     assert limit.filter(refusal("player-1", "audience", logger))
@@ -67,14 +67,14 @@ def test_audit_log_lines_of_refusals_are_limited_by_reason(clock, logger, most):
 
 @pytest.mark.parametrize("caller", ["mallory", None])
 def test_log_flood_of_one_client_does_not_suppress_others(clock, caller):
-    limit = RateLimitFilter(clock)
+    limit = LineLimitFilter(clock)
     passed = [limit.filter(refusal(caller)) for _ in range(50)]
     assert passed == [True] * MAX_PER_CLIENT + [False] * 45
     assert limit.filter(refusal("ann", remote="203.0.113.2"))
 
 
 def test_service_log_reports_suppressed_lines(logging_as_before, monkeypatch, clock):
-    monkeypatch.setattr(setup, "RateLimitFilter", lambda: RateLimitFilter(clock))
+    monkeypatch.setattr(setup, "LineLimitFilter", lambda: LineLimitFilter(clock))
     stream = io.StringIO()
     logs.configure(log_format="json", stream=stream)
     for _ in range(MAX_LINES + 3):

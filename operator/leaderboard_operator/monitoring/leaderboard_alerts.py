@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leaderboard_operator.monitoring.objectives import slo_groups
-from leaderboard_operator.monitoring.rules import (
+from leaderboard_operator.monitoring.rule_types import (
     BY,
     NAME,
     Alert,
@@ -52,7 +52,7 @@ def _serving(scope: Scope) -> tuple[Alert, ...]:
     lag = scope.series("leaderboard_change_stream_lag_seconds")
     return (
         Alert(
-            name="LeaderboardUnavailable",  # the same name as in fleet.py: both together are one alert
+            name="LeaderboardUnavailable",  # the same name as in fleet_alerts.py: both together are one alert
             when=(Comparison(f"max {BY} ({scope.series('leaderboard_ready')})", "== 0"),),
             hold="3m",
             severity="page",

@@ -13,7 +13,7 @@ AUDIT = "leaderboard.audit"
 """The audit log. Its lines about accepted updates and moderation are not limited, so that none is lost."""
 
 REFUSED = "_refused"
-"""Suffix of the `event` of refusals, which anybody can cause."""
+"""Suffix of the `event` of refusals, which any client can cause."""
 
 MAX_AUDIT_REFUSALS = 100
 """Maximum audit lines of refusals of one kind per second."""
@@ -25,7 +25,7 @@ MAX_KINDS = 5000
 """Maximum kinds and clients that are counted at once; messages of libraries may contain anything."""
 
 
-class RateLimitFilter(logging.Filter):
+class LineLimitFilter(logging.Filter):
     """Suppresses lines above `MAX_LINES` a second of one kind.
 
     A kind is the logger and the unformatted message; of refusals, the logger, event and reason. The next line of that
@@ -37,7 +37,7 @@ class RateLimitFilter(logging.Filter):
         self._clock = clock
         self._second = 0
         self._passed: dict[Hashable, int] = {}
-        self._held: dict[Hashable, int] = {}
+        self._suppressed: dict[Hashable, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is logged."""
@@ -52,18 +52,18 @@ class RateLimitFilter(logging.Filter):
         kind: Hashable = (
             (record.name, event, getattr(record, "reason", "")) if refused else (record.name, str(record.msg))
         )
-        most = MAX_AUDIT_REFUSALS if refused and record.name == AUDIT else MAX_LINES
-        if not self._passes(kind, most, _client(record) if refused else None):
-            self._held[kind] = self._held.get(kind, 0) + 1
+        limit = MAX_AUDIT_REFUSALS if refused and record.name == AUDIT else MAX_LINES
+        if not self._passes(kind, limit, _client(record) if refused else None):
+            self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
             return False
-        if kind in self._held:
-            record.__dict__["suppressed"] = self._held.pop(kind)
+        if kind in self._suppressed:
+            record.__dict__["suppressed"] = self._suppressed.pop(kind)
         return True
 
-    def _passes(self, kind: Hashable, most: int, client: Hashable) -> bool:
+    def _passes(self, kind: Hashable, limit: int, client: Hashable) -> bool:
         passed = self._passed.get(kind, 0)
         of_client = self._passed.get((kind, client), 0)
-        if passed >= most or (client is not None and of_client >= MAX_PER_CLIENT):
+        if passed >= limit or (client is not None and of_client >= MAX_PER_CLIENT):
             return False
         self._passed[kind] = passed + 1
         if client is not None:
@@ -73,5 +73,5 @@ class RateLimitFilter(logging.Filter):
 
 def _client(record: logging.LogRecord) -> Hashable:
     """The refused client: the player of its token, else its address; None if neither is known."""
-    found: Hashable = getattr(record, "caller", None) or getattr(record, "remote", None)
-    return found
+    client: Hashable = getattr(record, "caller", None) or getattr(record, "remote", None)
+    return client
