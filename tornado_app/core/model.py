@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -14,6 +14,8 @@ MAX_SCORE = 2**63 - 1
 
 TOP = 10
 """Number of standings on the live board."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Scope(StrEnum):
@@ -176,9 +178,15 @@ def standings(players: list[Player]) -> tuple[Standing, ...]:
     return tuple(ranked)
 
 
+def utc_datetime(ms: int) -> datetime:
+    """The date of milliseconds since the epoch. Exact: as a float number of seconds, it is a millisecond off from 2242
+    on."""
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
 def rfc3339(ms: int) -> str:
     """`2026-01-02T03:04:05.678Z` for milliseconds since the epoch."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_datetime(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Owner(NamedTuple):

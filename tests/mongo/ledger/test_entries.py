@@ -1,14 +1,16 @@
 """Ledger entries of change events: pure, and the same however often an event is read."""
 
+import bson
 import pytest
 from bson import Timestamp
 
 from tests.support.ledger import recomputed
 from tornado_app.core.history import INT64, HistoryEntry, WriteKind, encode
-from tornado_app.core.ledger import EntryKind
+from tornado_app.core.ledger import Entry, EntryKind, with_hash
 from tornado_app.mongo.change_stream.events import HistoryLost, decode
 from tornado_app.mongo.ledger.entries import NOTHING, entries_for, head_in, head_of, ledger_event
-from tornado_app.mongo.ledger.reader import document
+from tornado_app.mongo.ledger.reader import TOLERANT, document
+from tornado_app.mongo.ledger.reader import entry as entry_of_document
 
 AT = 1_800_000_000_000
 
@@ -248,6 +250,14 @@ def test_entry_of_a_history_entry_without_a_valid_time_has_the_databases_time(st
     for at in (0, -1, 10**18):
         (entry,) = recorded(stream.insert(HistoryEntry(WriteKind.ACTION, 5, "a", at=at), score=5))
         assert entry.at == stream.now * 1000
+
+
+@pytest.mark.parametrize("at", [0, 1, AT + 1, 8_615_030_400_001, 253_402_300_799_999])
+def test_entry_is_read_from_its_document_with_the_same_time_and_hash(at):
+    written = with_hash(
+        Entry(write_id="w", player="alice", n=1, kind=EntryKind.ACTION, points=5, score=5, at=at, version=1)
+    )
+    assert entry_of_document(bson.decode(bson.encode(document(written)), codec_options=TOLERANT)) == written
 
 
 @pytest.mark.parametrize("kind", ["drop", "rename", "invalidate", "dropDatabase", "shardCollection"])

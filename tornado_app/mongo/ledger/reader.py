@@ -20,10 +20,10 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.ledger import AcceptedAction, Entry, EntryKind
-from tornado_app.core.model import rfc3339
+from tornado_app.core.model import rfc3339, utc_datetime
 from tornado_app.mongo.client.driver import DURABLE, maybe_await
 from tornado_app.mongo.client.errors import database_errors
-from tornado_app.mongo.players.documents import Document, milliseconds, moment
+from tornado_app.mongo.players.documents import Document, milliseconds
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -72,7 +72,7 @@ class Ledger:
         `action_id`: only the action with that id; `since_ms`: only those from that time on, in milliseconds. All
         entries of the player are read: a query for the matching ones could take too long for one call.
         """
-        since = None if since_ms is None else moment(since_ms)
+        since = None if since_ms is None else utc_datetime(since_ms)
         gone: set[str] = set()
         fields = dict.fromkeys(("kind", "points", "id", "at", "takes_back"), 1)
         async with aclosing(self._pages(self._entries.find({"player": player}, fields).sort("n", DESCENDING))) as pages:
@@ -187,7 +187,7 @@ def document(entry: Entry) -> Document:
         "kind": entry.kind.value,
         "points": entry.points,
         "score": entry.score,
-        "at": moment(entry.at),
+        "at": utc_datetime(entry.at),
         "version": entry.version,
         **optional,
         "prev": entry.prev,

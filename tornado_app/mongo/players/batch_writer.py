@@ -15,7 +15,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from tornado_app.core.decide import Accepted, Decision, PlayerState, Refused, Replay, decide
 from tornado_app.core.errors import DatabaseError
-from tornado_app.core.model import MAX_SCORE
+from tornado_app.core.model import MAX_SCORE, utc_datetime
 from tornado_app.core.policies import WritePolicy
 from tornado_app.mongo.client.cluster_time import clocked, reached
 from tornado_app.mongo.client.driver import DUPLICATE_KEY, TRANSIENT_CODES, drop_tracebacks, is_transient
@@ -75,7 +75,7 @@ class PlayerWrite:
 
     def update(self, now: int) -> tuple[Document, Document, bool]:
         """The update of the player's document: its filter, the change, and whether it creates the player."""
-        state, moment = self.before, documents.moment(now)
+        state, moment = self.before, utc_datetime(now)
         fields: Document = {"updatedAt": moment}
         if state is None:
             fields["createdAt"] = moment

@@ -162,11 +162,6 @@ def update(
     return change
 
 
-def moment(ms: int) -> datetime:
-    """The date of milliseconds since the epoch."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
 def profile_fields(profile: Profile) -> Document:
     """The members of a profile that are given, under their stored names."""
     fields = {"username": profile.username, "avatarUrl": profile.avatar_url}

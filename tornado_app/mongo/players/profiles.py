@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError
 from tornado_app.core.decide import rate_limited
 from tornado_app.core.errors import DatabaseError, Overloaded
 from tornado_app.core.history import HistoryEntry, Kind, WriteKind, encode, rate_limit_state
-from tornado_app.core.model import ProfileChange, Registration
+from tornado_app.core.model import ProfileChange, Registration, utc_datetime
 from tornado_app.core.policies import PROFILE_LIMIT, WritePolicy
 from tornado_app.mongo.client.cluster_time import reached
 from tornado_app.mongo.client.driver import drop_tracebacks, race_pause
@@ -92,7 +92,7 @@ class ProfileWriter:
     async def _create(self, user_id: str, given: Given, by: str, session: Any) -> Registration | None:
         """The new player; None if another write created it first."""
         entry = self._entry(WriteKind.REGISTER, given, by)
-        moment = documents.moment(entry.at)
+        moment = utc_datetime(entry.at)
         document: Document = {"_id": user_id, "seq": 1, "score": 0, "updatedAt": moment, "createdAt": moment}
         document |= {"h": {"1": encode(entry)}, **_stored(given)}
         try:

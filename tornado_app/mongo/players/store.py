@@ -10,7 +10,17 @@ from typing import Any
 from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.errors import PlayerNotFound
-from tornado_app.core.model import TOP, Action, Player, ProfileChange, Receipt, Registration, TopPlayers, standings
+from tornado_app.core.model import (
+    TOP,
+    Action,
+    Player,
+    ProfileChange,
+    Receipt,
+    Registration,
+    TopPlayers,
+    standings,
+    utc_datetime,
+)
 from tornado_app.core.policies import WritePolicy
 from tornado_app.mongo.client.cluster_time import clocked, cluster_time_to_int, reached, wall_clock
 from tornado_app.mongo.client.driver import DURABLE, Client
@@ -173,7 +183,7 @@ class MongoStore:
 def _beyond(player: Player, *, ahead: bool) -> Document:
     """The filter of all players before (`ahead`) or after a position on the board."""
     more, less = ("$gt", "$lt") if ahead else ("$lt", "$gt")
-    moment = documents.moment(player.updated_at)
+    moment = utc_datetime(player.updated_at)
     return {
         "$or": [
             {"score": {more: player.score}},

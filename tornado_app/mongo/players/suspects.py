@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from tornado_app.core.abuse import AbuseRule, Suspect
+from tornado_app.core.model import utc_datetime
 from tornado_app.mongo.client.cluster_time import wall_clock
-from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.documents import Document, milliseconds
 
 SUSPECTS = "suspects"
@@ -29,7 +29,7 @@ class Suspects:
 
     async def record(self, player: str, rule: AbuseRule) -> None:
         """Record that the player broke the rule."""
-        now = documents.moment(self._clock())
+        now = utc_datetime(self._clock())
         change = {
             "$inc": {f"{rule}.times": 1},
             "$min": {f"{rule}.first": now},
@@ -47,7 +47,7 @@ class Suspects:
 
     async def since(self, moment: int) -> AsyncIterator[Suspect]:
         """Players who broke a rule at or after `moment` (ms), in order."""
-        seen = {"seen": {"$gte": documents.moment(moment)}}
+        seen = {"seen": {"$gte": utc_datetime(moment)}}
         async for document in self._suspects.find(seen).sort("_id", 1):
             for rule in AbuseRule:
                 kept = document.get(rule)
