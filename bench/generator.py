@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench import building
 from bench.processes import Failed, tie
 
 SOURCE = Path(__file__).parent / "load"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "leaderboard" / "bench"
+CACHE = building.CACHE / "bench"
 
 PATIENCE = 100.0
 """Seconds that a run may take in addition to the measured ones: to connect, and to wait for a slow server."""
@@ -78,15 +76,11 @@ class Generator:
 
     @classmethod
     def build(cls, core: frozenset[int]) -> Generator:
-        """Build it if necessary. Raises Failed without a Go compiler."""
+        """Build it if necessary. Raises Missing without a Go compiler."""
         sources = sorted([*SOURCE.glob("*.go"), SOURCE / "go.mod"])
         digest = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]
         program = CACHE / f"load-{digest}"
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with (CACHE / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not program.exists():
-                _compile(program)
+        building.build(program, SOURCE, needed_for="the load generator")
         return cls(program, core)
 
     def run(
@@ -111,21 +105,3 @@ class Generator:
         if done.returncode != 0:
             raise Failed(f"the load generator gave up: {done.stderr.strip()[-2000:]}")
         return Result(json.loads(done.stdout))
-
-
-def _compile(program: Path) -> None:
-    go = shutil.which("go")
-    if go is None:
-        raise Failed(
-            "the load generator is written in Go, and there is no `go` on PATH: install Go 1.19 or newer "
-            "(Debian: apt-get install golang-go; elsewhere go.dev/dl)"
-        )
-    draft = program.with_suffix(f".{os.getpid()}")
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
-    done = subprocess.run(
-        [go, "build", "-trimpath", "-o", str(draft), "."],
-        cwd=SOURCE, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise Failed(f"the load generator cannot be built:\n{done.stderr}")
-    draft.rename(program)

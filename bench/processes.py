@@ -24,6 +24,10 @@ class Failed(Exception):
     """A benchmark could not run; the text says why, with the remedy."""
 
 
+class Missing(Failed):
+    """A program is not installed; the text says how to install it."""
+
+
 @dataclass(frozen=True)
 class Cores:
     """The cores of the processes. With only one core they are the same, and figures mean little."""
@@ -45,7 +49,7 @@ class Cores:
 
 
 class Program:
-    """A running program; a context manager that kills it. Its output goes to `log`."""
+    """A running program; a context manager that ends it with the signal `end`. Its output goes to `log`."""
 
     def __init__(
         self,
@@ -53,8 +57,10 @@ class Program:
         log: Path,
         cores: frozenset[int],
         env: Mapping[str, str] | None = None,
+        end: signal.Signals = signal.SIGKILL,  # nothing that it could save is wanted
     ) -> None:
         self.log = log
+        self._end = end
         self._command = list(command)
         self._cores = cores
         self._env = {**os.environ, **(env or {})}
@@ -70,7 +76,7 @@ class Program:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            self._process.kill()  # nothing that it could save is wanted
+            self._process.send_signal(self._end)
             self._process.wait(STOP_SECONDS)
 
     @property
@@ -80,10 +86,10 @@ class Program:
         return self._process.pid
 
     def wait_for(self, text: str) -> str:
-        """The first line of its output that begins so. Raises Failed if it exits before, or takes too long."""
+        """The first line of its output with that text. Raises Failed if it exits before, or takes too long."""
         for _ in until(START_SECONDS, f"{self._command[0]} says {text!r}"):
             output = self.log.read_text(encoding="utf-8", errors="replace")
-            lines = [line for line in output.splitlines(keepends=True) if line.startswith(text) and line.endswith("\n")]
+            lines = [line for line in output.splitlines(keepends=True) if text in line and line.endswith("\n")]
             if lines:
                 return lines[0].strip()
             if self._process is not None and self._process.poll() is not None:

@@ -121,7 +121,7 @@ func (c *client) render(seq int64) {
 	c.out = append(out, c.body...)
 }
 
-// read reads one answer, which must state its length; a chunked one is an error.
+// read reads one answer, whose body has a stated length or comes in chunks.
 func (c *client) read() (int, error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
@@ -134,7 +134,7 @@ func (c *client) read() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	length, closing := 0, false
+	length, chunked, closing := 0, false, false
 	for {
 		if line, err = c.reader.ReadSlice('\n'); err != nil {
 			return 0, err
@@ -150,12 +150,18 @@ func (c *client) read() (int, error) {
 				return 0, err
 			}
 		case bytes.EqualFold(name, []byte("transfer-encoding")):
-			return 0, errors.New("a chunked answer")
+			chunked = bytes.EqualFold(text, []byte("chunked"))
 		case bytes.EqualFold(name, []byte("connection")):
 			closing = bytes.EqualFold(text, []byte("close"))
 		}
 	}
-	if err := c.take(length); err != nil {
+	c.answer = c.answer[:0]
+	if chunked {
+		err = c.takeChunks()
+	} else {
+		err = c.take(length)
+	}
+	if err != nil {
 		return 0, err
 	}
 	if closing {
@@ -164,17 +170,45 @@ func (c *client) read() (int, error) {
 	return status, nil
 }
 
+// take reads the next bytes of a body.
 func (c *client) take(length int) error {
 	if !c.keep {
 		_, err := c.reader.Discard(length)
 		return err
 	}
-	if cap(c.answer) < length {
-		c.answer = make([]byte, length)
+	start := len(c.answer)
+	if cap(c.answer) < start+length {
+		c.answer = append(make([]byte, 0, start+length), c.answer...)
 	}
-	c.answer = c.answer[:length]
-	_, err := io.ReadFull(c.reader, c.answer)
+	c.answer = c.answer[:start+length]
+	_, err := io.ReadFull(c.reader, c.answer[start:])
 	return err
+}
+
+// takeChunks reads a chunked body; one with trailers is an error.
+func (c *client) takeChunks() error {
+	for {
+		line, err := c.reader.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		size, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 16, 31)
+		if err != nil {
+			return err
+		}
+		if err := c.take(int(size)); err != nil {
+			return err
+		}
+		if line, err = c.reader.ReadSlice('\n'); err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(line)) > 0 {
+			return errors.New("a chunk of another length, or trailers")
+		}
+		if size == 0 {
+			return nil
+		}
+	}
 }
 
 // sleepUntil is finer than time.Sleep, whose last step is rounded up to a millisecond.

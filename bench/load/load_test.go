@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"strings"
 	"testing"
 	"time"
 )
@@ -77,5 +79,25 @@ func TestAFrameInPieces(t *testing.T) {
 	}
 	if len(got) != 2 || got[0] != "hi" || len(got[1]) != 200 {
 		t.Error(got)
+	}
+}
+
+func TestAnAnswerInChunks(t *testing.T) {
+	head := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	next := "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"
+	for _, keep := range []bool{true, false} {
+		stream := head + "5\r\nhello\r\nC\r\n to everyone\r\n0\r\n\r\n" + next
+		c := &client{keep: keep, reader: bufio.NewReader(strings.NewReader(stream))}
+		status, err := c.read()
+		if err != nil || status != 200 || keep && string(c.answer) != "hello to everyone" {
+			t.Error(status, err, string(c.answer))
+		}
+		if status, err = c.read(); err != nil || status != 404 || keep && string(c.answer) != "no" {
+			t.Error(status, err, string(c.answer))
+		}
+	}
+	c := &client{reader: bufio.NewReader(strings.NewReader(head + "5\r\nhello, everybody\r\n0\r\n\r\n"))}
+	if _, err := c.read(); err == nil {
+		t.Error("a chunk longer than it says was read")
 	}
 }
