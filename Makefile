@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python .ci/install.py
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run observe test test-all test-rest test-cluster test-compose test-grafana test-node cluster dashboards docs release fuzz bench lint format clean endurance
+.PHONY: help run observe test test-all test-rest test-cluster test-compose test-grafana test-nakama test-node cluster dashboards docs release fuzz bench lint format clean endurance
 .SUFFIXES:
 
 help: ## show this list
@@ -37,7 +37,7 @@ test-all: ## run everything: `make test`, then `make test-rest`; half an hour
 	@$(MAKE) test-rest
 
 test-rest: $(VENV)/.dev cluster ## run the long tests: Kubernetes, clients, attacks, faults; the node as root; Grafana if built
-	$(PYTEST) -m "long and not compose and not grafana and not node and not slow" $(ARGS)
+	$(PYTEST) -m "long and not compose and not grafana and not nakama and not node and not slow" $(ARGS)
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) test-node ARGS=; else echo 'Not run, as it needs root: make test-node'; fi
 	@if $(BIN)/python -c 'from tests.grafana.build import home; home()' 2>/dev/null; then $(MAKE) test-grafana ARGS=; \
 		else echo 'Not run, as Grafana is not built: make test-grafana'; fi
@@ -51,6 +51,9 @@ test-compose: $(VENV)/.dev ## start compose.yaml on the Docker engine of this ma
 test-grafana: $(VENV)/.dev cluster ## build a real Grafana, once, and check the dashboards in it
 	@$(BIN)/python -m tests.grafana.build
 	$(BIN)/python -m pytest --numprocesses 0 -m grafana $(ARGS)
+
+test-nakama: $(VENV)/.dev ## build Nakama, once, and run the benchmark beside it in small; needs Go and PostgreSQL
+	$(BIN)/python -m pytest --numprocesses 0 --timeout 1200 -m nakama $(ARGS)
 
 test-node: $(VENV)/.dev ## build the images and a real Kubernetes node, and run them on it; as root
 	@$(BIN)/python -m tests.cluster.build node

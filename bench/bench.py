@@ -57,9 +57,12 @@ class Bench:
         return self.read(bare, "/", connections=YARDSTICK_CONNECTIONS).cpu_us
 
     def read(self, system: System, path: str, *, connections: int, rate: float = 0) -> Result:
-        """GET requests, closed loop or at a rate."""
-        flags = {"url": system.url + path, "method": "GET", "connections": connections, "rate": rate}
-        return self._request(system, flags, {})
+        """GET requests, closed loop or at a rate; of players in turn, if it takes their tokens to read."""
+        flags = {
+            "url": system.url + path, "method": "GET", "connections": connections, "rate": rate,
+            "players": system.players if system.read_headers else None,
+        }  # fmt: skip
+        return self._request(system, flags, {"header": system.read_headers})
 
     def write(self, system: System, *, connections: int, rate: float = 0, refusals: bool = False) -> Result:
         """Score updates of players in turn, closed loop or at a rate; `refusals`: none of them spoils the run."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
@@ -89,6 +90,23 @@ class Database:
         for _ in until(START_SECONDS, "mongod is primary"):
             if client.admin.command("hello")["isWritablePrimary"]:
                 return
+
+    def now(self) -> Timestamp:
+        """The time of the newest entry of the oplog."""
+        with self.client() as client:
+            newest: Timestamp = next(client["local"]["oplog.rs"].find().sort("$natural", -1).limit(1))["ts"]
+        return newest
+
+    def oplog_entry_sizes(self, since: Timestamp) -> dict[str, float]:
+        """Mean bytes of the oplog's inserts and updates since then, by collection."""
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"ts": {"$gt": since}, "op": {"$in": ["i", "u"]}, "ns": {"$regex": f"^{DATABASE}\\."}}},
+            {"$group": {"_id": "$ns", "mean": {"$avg": {"$bsonSize": "$$ROOT"}}}},
+        ]
+        with self.client() as client:
+            return {
+                row["_id"].partition(".")[2]: row["mean"] for row in client["local"]["oplog.rs"].aggregate(pipeline)
+            }
 
     def load(self, documents: Iterator[dict[str, Any]], collection: str = "players") -> None:
         """Insert all players, with the board's index."""

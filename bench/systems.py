@@ -14,6 +14,7 @@ from typing import Any
 
 from bench import database
 from bench.database import DATABASE, Database
+from bench.peers import nakama
 from bench.processes import START_SECONDS, Program, python, until
 from tornado_app.auth import keys, minting
 
@@ -43,6 +44,7 @@ class System:
     write_path: str = ""
     write_headers: str = ""
     metrics: str = ""
+    read_headers: str = ""
     turn: int = 0
     players: Path | None = field(default=None, repr=False)
     base: Database | None = field(default=None, repr=False)
@@ -109,6 +111,19 @@ class Stage:
         command = python("bench.peers.naive", base.uri, DATABASE)
         program = self._running(command, {"BENCH_SECRET": self.secret})
         return self._peer("naive Tornado + Motor", program, {"mongod": base.pid}, players=self._tokens(players))
+
+    def nakama(self, players: int) -> System:
+        """Nakama on a PostgreSQL of its own, with an account and a session for each player. Raises Missing."""
+        folder = self._new_folder()
+        base = self._stack.enter_context(nakama.PostgreSQL(self._cores))
+        server = self._stack.enter_context(nakama.Nakama(folder, base.address, self._cores))
+        sessions = server.sessions([database.player(number) for number in range(players)])
+        tokens = folder / "players"
+        tokens.write_text("".join(f"{name} {token}\n" for name, token in sessions.items()), encoding="ascii")
+        return System(
+            "Nakama", server.url, "", {"server": server.pid, "postgresql": base.pid}, nakama.PATH, nakama.HEADERS,
+            read_headers=nakama.HEADERS, players=tokens,
+        )  # fmt: skip
 
     def bare(self, *, size: int = 1000, ping: float = 30.0) -> System:
         """Tornado alone, answering fixed bytes: the yardstick."""

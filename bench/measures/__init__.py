@@ -9,6 +9,7 @@ from bench.measures import (
     broadcast,
     curve,
     idle,
+    nakama,
     overload,
     processes,
     propagation,
@@ -23,6 +24,7 @@ from bench.report import Report
 MEASURES: dict[str, Callable[[Bench], Report]] = {
     "write": write.run,
     "processes": processes.run,
+    "nakama": nakama.run,
     "read": read.run,
     "recording": recording.run,
     "broadcast": broadcast.run,

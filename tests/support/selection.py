@@ -44,7 +44,7 @@ FIRST = (
 """The modules of `make test` that take the most time, which start first so that the last worker ends early."""
 CONTROL_PLANE = frozenset({"cluster", "own_cluster"})
 """Fixtures: a test that uses one of them is long."""
-SEPARATE = ("compose", "grafana", "node", "slow")
+SEPARATE = ("compose", "grafana", "nakama", "node", "slow")
 """Markers of tests that have a make target of their own."""
 
 
