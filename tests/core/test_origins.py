@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tornado_app.core.origins import HostPatterns, OriginPatterns, canonical, origin_pattern, same_host
+from tornado_app.core.origins import (
+    HostPatterns,
+    OriginPatterns,
+    canonical,
+    host_name,
+    host_pattern,
+    is_host_name,
+    is_loopback,
+    origin_pattern,
+    same_host,
+)
 
 LABELS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=8)
 WILD = OriginPatterns([origin_pattern("https://*.example.com"), origin_pattern("http://*.example.com:8080")])
@@ -106,6 +116,155 @@ def test_wildcard_matches_no_text_that_is_not_a_label(text, label):
 def test_canonical_form_is_stable(text):
     found = canonical(text)
     assert found is None or canonical(found) == found
+
+
+@pytest.mark.parametrize(
+    ("origin", "form"),
+    [
+        ("http://a.example:1", "http://a.example:1"),
+        ("http://a.example:65535", "http://a.example:65535"),
+        ("http://a.example:0443", "http://a.example:443"),
+        ("http://a.example:00080", "http://a.example"),
+        ("https://a.example:80", "https://a.example:80"),
+        ("http://a.example:0", None),
+        ("http://a.example:65536", None),
+        ("http://a.example:99999", None),
+        ("http://a.example:", None),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://1.2.3", None),
+        ("http://[::ffff:1.2.3.4]", "http://[::ffff:102:304]"),
+        ("http://[1::2::3]", None),
+        ("file://host", "file://host"),
+        ("app://", None),
+    ],
+)
+def test_canonical_form_has_a_valid_port_and_host(origin, form):
+    assert canonical(origin) == form
+
+
+@pytest.mark.parametrize(
+    ("patterns", "some"), [([], False), (["*"], True), (["https://a.example"], True), (["https://*.example"], True)]
+)
+def test_origin_patterns_are_true_if_an_origin_can_match(patterns, some):
+    assert bool(OriginPatterns(patterns)) is some
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("https://a.example/", "browsers send https://a.example"),
+        ("https://A.Example:443/play/index.html", "browsers send https://a.example"),
+        ("capacitor://localhost/", "browsers send capacitor://localhost"),
+        ("a.example", "with its scheme"),
+        ("a.example/play", "with its scheme"),
+        ("https://a b/play", "with its scheme"),
+        ("https://a.example?x", "with its scheme"),
+        ("https://*", "stands for the first label"),
+        ("https://a.*.example.com", "stands for the first label"),
+        ("https://*.com", "stands for one label of a domain"),
+        ("https://*.com.", "stands for one label of a domain"),
+        ("https://*.a b.com", "stands for one label of a domain"),
+        ("https://straße.example", "begins with xn--"),
+        ("https://" + "ü" * 64 + ".example", "no host name"),
+    ],
+)
+def test_origin_pattern_error_names_the_remedy(text, message):
+    with pytest.raises(ValueError, match=message):
+        origin_pattern(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("https://bücher.example:8443", "https://xn--bcher-kva.example:8443"),
+        ("https://*.bücher.example:443", "https://*.xn--bcher-kva.example"),
+        ("HTTP://a.example", "http://a.example"),
+    ],
+)
+def test_origin_pattern_is_the_form_that_browsers_send(text, pattern):
+    assert origin_pattern(text) == pattern
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("Play.Example.com", "play.example.com"),
+        ("play.example.com.", "play.example.com"),
+        ("*.bücher.example", "*.xn--bcher-kva.example"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("0:0::1", "::1"),
+        ("[0:0::1]", "::1"),
+    ],
+)
+def test_host_pattern_is_the_name_in_a_host_header(text, pattern):
+    assert host_pattern(text) == pattern
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "*", "*.", "a.example:80", "https://a.example", "a.*.example", "*.*.example", "*.127.0.0.1", "*.::1", "a/b"],
+)
+def test_host_pattern_of_another_form_is_refused(text):
+    with pytest.raises(ValueError, match="host name or IP address"):
+        host_pattern(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("h:8000", "h"),
+        ("h.", "h"),
+        ("H.:8000", "h"),
+        ("[0:0::1]:8000", "::1"),
+        ("127.0.0.1:80", "127.0.0.1"),
+        ("a.b:65536", None),
+        ("::1", None),
+        ("", None),
+    ],
+)
+def test_host_name_is_without_port_and_final_dot(host, name):
+    assert host_name(host) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("a", True),
+        ("a-b.c_d", True),
+        ("a.example.", True),
+        ("1a.2", True),
+        ("a" * 63 + ".b", True),
+        ("a" * 64 + ".b", False),
+        (".".join(["a" * 49] * 5) + ".abc", True),
+        (".".join(["a" * 49] * 5) + ".abcd", False),
+        ("127.0.0.1", False),
+        ("1.2", False),
+        ("-a", False),
+        ("a-", False),
+        ("a..b", False),
+        ("", False),
+    ],
+)
+def test_host_name_has_labels_of_63_and_253_characters_in_all(text, valid):
+    assert is_host_name(text) is valid
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.255.0.9", True),
+        ("::1", True),
+        ("128.0.0.1", False),
+        ("::2", False),
+        ("localhost.example", False),
+        ("0.0.0.0", False),
+        ("", False),
+    ],
+)
+def test_is_loopback_knows_the_addresses_of_this_machine(host, loopback):
+    assert is_loopback(host) is loopback
 
 
 @pytest.mark.parametrize(
