@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.properties.model import MAX_SCORE, Answer, Model, Rules, Wanted
-from tornado_app.core.decide import Accepted, Decision, PlayerState, Refused, decide
+from tornado_app.core.decide import Accepted, Decision, PlayerState, Refused, Replay, decide
 from tornado_app.core.history import History, HistoryEntry, WriteKind, decode, encode
-from tornado_app.core.model import Action, Profile
+from tornado_app.core.model import Action, Profile, RateLimitState, Receipt
 from tornado_app.core.policies import MAX_HISTORY_ENTRIES, RateLimit, WritePolicy
 
 START = 1_800_000_000_000
@@ -39,12 +39,22 @@ def action_of(wanted: Wanted) -> Action:
     return Action(wanted.user, wanted.points, wanted.id, wanted.request, Profile(), wanted.create)
 
 
+def receipt_of(decision: Accepted | Replay) -> Receipt:
+    assert decision.receipt is not None
+    return decision.receipt
+
+
 def answer_of(decision: Decision) -> Answer:
     if isinstance(decision, Refused):
         return Answer(type(decision.error).__name__)
-    receipt = decision.receipt
-    assert receipt is not None
+    receipt = receipt_of(decision)
     return Answer("", receipt.score, receipt.points, receipt.updated_at, receipt.created, receipt.replayed)
+
+
+def rate_limit_state_of(decision: Decision) -> RateLimitState:
+    state = decision.error.rate_limit_state if isinstance(decision, Refused) else receipt_of(decision).rate_limit_state
+    assert state is not None
+    return state
 
 
 class Board:
@@ -86,7 +96,10 @@ def test_decide_answers_as_the_model(rules: Rules, script: list[tuple[Wanted, in
     board, model, now = Board(), Model(rules), START
     for wanted, tick in script:
         now += tick
-        assert answer_of(board.submit(wanted, now, policy_of(rules))) == model.submit(wanted, now)
+        decision = board.submit(wanted, now, policy_of(rules))
+        assert answer_of(decision) == model.submit(wanted, now)
+        state = rate_limit_state_of(decision)
+        assert (state.remaining, round(state.reset * 1000)) == model.rate_limit_state(wanted.user, now)
 
 
 @given(st.lists(st.tuples(WANTED, TICKS.map(abs), RULES), max_size=30))
@@ -141,3 +154,35 @@ def test_history_drops_entries_that_no_decision_needs_with_the_next_write() -> N
     assert isinstance(decision, Accepted)
     assert decision.expired == (4,)
     assert decision.state.history.seqs.tolist() == [5, 3, 2, 1]
+
+
+def test_decide_replay_is_superseded_by_the_next_action() -> None:
+    board = Board()
+    for number in range(3):
+        board.submit(Wanted("a", 1, str(number)), START + number, WritePolicy())
+    replays = [board.submit(Wanted("a", 1, str(number)), START + 9, WritePolicy()) for number in range(3)]
+    assert all(isinstance(replay, Replay) for replay in replays)
+    assert [receipt_of(replay).superseded_at for replay in replays if isinstance(replay, Replay)] == [
+        START + 1, START + 2, None,
+    ]  # fmt: skip
+
+
+def test_decide_points_cap_applies_to_the_first_action_of_a_player() -> None:
+    policy = WritePolicy(max_points=100)
+    assert isinstance(decide(None, action_of(Wanted("a", 100)), "w.1", START, policy), Accepted)
+    refused = decide(None, action_of(Wanted("a", 101)), "w.1", START, policy)
+    assert answer_of(refused).refused == "SuspiciousActivity"
+
+
+def test_decide_refuses_a_suspended_player_first() -> None:
+    state = PlayerState(seq=1, score=MAX_SCORE, suspended=True)
+    refused = decide(state, action_of(Wanted("a", 5)), "w.1", START, WritePolicy(RateLimit(1, 60)))
+    assert answer_of(refused).refused == "PlayerSuspended"
+
+
+def test_decide_keeps_the_flags_of_a_hidden_player() -> None:
+    decision = decide(PlayerState(seq=3, score=7, hidden=True), action_of(Wanted("a", 5)), "w.4", START, WritePolicy())
+    assert isinstance(decision, Accepted)
+    state = decision.state
+    assert (state.seq, state.score, state.suspended, state.hidden, state.erased) == (4, 12, False, True, False)
+    assert not decision.entry.on_board
