@@ -168,7 +168,7 @@ class History:
             kept -= 1
         if kept == len(self.seqs) and _OTHER not in self.kinds:
             return ()
-        expired = self.seqs[kept:].tolist()
+        expired = self.seqs[max(kept, len(self.seqs) - MAX_EXPIRED) :].tolist()
         if _OTHER in self.kinds:
             expired += [self.seqs[place] for place in range(kept) if self.kinds[place] == _OTHER]
         return tuple(expired[:MAX_EXPIRED])
