@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from tests.support.mongod import Mongod, ReplicaSet
@@ -23,6 +24,11 @@ pytest_plugins = [
     "tests.support.logs",
     "tests.support.selection",
 ]
+
+
+# Examples have no deadline, because the machine may be busy; a slow test is not a wrong one.
+hypothesis.settings.register_profile("leaderboard", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("leaderboard")
 
 
 @pytest.hookimpl(wrapper=True)

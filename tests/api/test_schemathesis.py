@@ -42,6 +42,6 @@ def headers():
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_operation_conforms_to_the_document(case, generous, headers):
     case.call_and_validate(base_url=generous.url, headers=headers)

@@ -22,7 +22,7 @@ def check(ranks, scores, probes):
 SCORES = st.one_of(st.integers(0, 12), st.sampled_from([0, 1, MAX_SCORE - 1, MAX_SCORE]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     start=st.dictionaries(SCORES, st.integers(1, 15), max_size=8),
     steps=st.lists(st.tuples(st.integers(0, 10**6), st.one_of(st.none(), SCORES)), max_size=60),

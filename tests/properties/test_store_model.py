@@ -25,7 +25,6 @@ def examples(short: int):
         max_examples=LONG or short,
         derandomize=not LONG,
         database=None,
-        deadline=None,  # the machine may be busy, and shrinking is no measurement
         print_blob=True,
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
