@@ -33,7 +33,7 @@ TAKES_KEY = ("A-post", "A-patch", "B", "D", "E")
 
 
 class Row(NamedTuple):
-    """A request and its refusal. `says` must be in the message; None of method or path is the frontend's own."""
+    """A request and its refusal. `says` must be in the message; A method or path of None is the frontend's own."""
 
     name: str
     status: int

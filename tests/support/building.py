@@ -21,7 +21,7 @@ class BuildError(Exception):
 
 
 class NotBuiltError(Exception):
-    """A program is not there; the message says how to get it."""
+    """A program is missing; the message is how to get it."""
 
 
 def go_version(folder: Path) -> str | None:

@@ -45,7 +45,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say why."""
+    """List the skipped tests that made the session fail."""
     if _must_fail(terminalreporter._session):
         terminalreporter.section("skipped, which CI=true does not allow", red=True)
         for name in _skipped:

@@ -48,7 +48,7 @@ AUDIT_POLICY = {
         {"level": "None"},
     ],
 }
-"""Who runs as a ServiceAccount of a test is recorded; the cluster's own programs and the test itself are not."""
+"""Requests of a test's ServiceAccounts are recorded; those of the cluster's own programs and of the test are not."""
 
 
 class ControlPlane:
@@ -106,7 +106,7 @@ class ControlPlane:
     def kubectl(
         self, *arguments: str, stdin: str | None = None, kubeconfig: Path | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl as the administrator or who `kubeconfig` is for; a refusal is an AssertionError with its text."""
+        """Run kubectl as administrator or the user of `kubeconfig`; a refusal is an AssertionError with its text."""
         return self._run("kubectl", *arguments, stdin=stdin, kubeconfig=kubeconfig, check=check)
 
     def helm(
@@ -306,7 +306,7 @@ class ControlPlane:
 
 
 class Cluster(ControlPlane):
-    """A control plane on loopback with a fake node, for which kwok says that all runs."""
+    """A control plane on loopback with a fake node, whose pods kwok reports as running."""
 
     def __init__(self) -> None:
         super().__init__()

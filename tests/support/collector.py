@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
 
 class Collector:
-    """Listens on loopback. While `answers` is cleared, it says nothing to a request."""
+    """Listens on loopback. While `answers` is cleared, it does not answer requests."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []

@@ -91,7 +91,7 @@ class Command:
             os.close(self._inner)
 
     def hang_up(self) -> None:
-        """Nobody reads its output any more."""
+        """Close the reading end of its output."""
         if self._reading is not None:
             os.close(self._reading)
             self._reading = None

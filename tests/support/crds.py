@@ -9,7 +9,7 @@ SERVED_SECONDS = 60
 
 
 def wait_served(cluster: ControlPlane, *names: str) -> None:
-    """Wait until the API server lists the resources, which may be some time after it says `Established`."""
+    """Wait until the API server lists the resources, which may be some time after the condition `Established`."""
     for name in names:
         lists = ("get", name, "--all-namespaces")
         wait_until(lambda lists=lists: cluster.kubectl(*lists, check=False).returncode == 0, SERVED_SECONDS, name)

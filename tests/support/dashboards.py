@@ -19,7 +19,7 @@ CHOSEN = {
     "__range": "1h",
     "__rate_interval": "1m",
 }
-"""What Grafana puts in the place of each variable, to begin with."""
+"""The values that Grafana gives the variables at first."""
 
 Object = dict[str, Any]
 

@@ -46,7 +46,7 @@ END_SECONDS = 30
 
 
 class Enclosure:
-    """The enclosure, held by a process of its own; a context manager. `routes` lead into it."""
+    """The enclosure, which a process of its own keeps; a context manager. `routes` lead into it."""
 
     def __init__(self, folder: Path, *routes: str) -> None:
         self.folder = folder
@@ -172,7 +172,7 @@ def _cgroups() -> Iterator[None]:
 
 
 def _removed(cgroup: Path) -> bool:
-    """Remove a cgroup with those in it; False while something in it still ends."""
+    """Remove a cgroup with those in it; False while a process in it still ends."""
     try:
         for folder, _, _ in os.walk(cgroup, topdown=False):
             Path(folder).rmdir()
@@ -196,11 +196,11 @@ def _run(*command: str, seconds: float = START_SECONDS) -> str:
 
 
 def live(folder: Path) -> NoReturn:
-    """Make the mounts, and then be there, as the parent of all who have lost theirs."""
+    """Make the mounts, then adopt and reap the processes that lost their parent."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    for each in HIDDEN:
-        _run("mount", "-t", "tmpfs", "tmpfs", each)
+    for path in HIDDEN:
+        _run("mount", "-t", "tmpfs", "tmpfs", path)
     for name, value in KERNEL.items():
         shown = folder / name.replace("/", ".")
         shown.write_text(f"{value}\n")

@@ -80,7 +80,7 @@ def forge(key: SigningKey, claims: Any, header: Any = None) -> str:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Claims that every verifier of the tests accepts, with changes; `...` takes a claim out."""
+    """Claims that every verifier of the tests accepts, with changes; `...` removes a claim."""
     found = {"sub": "ann", "exp": NOW + 60, "iat": NOW, "aud": "leaderboard", "iss": "https://id.example", **changes}
     return {name: value for name, value in found.items() if value is not ...}
 

@@ -1,4 +1,4 @@
-"""The five frontends as a test needs them: how each adds points, and where its answer holds the new score."""
+"""The five frontends for tests: how each adds points, and which field of its answer is the new score."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ Object = dict[str, Any]
 
 
 class Grafana(Program):
-    """Grafana with the dashboards of a folder; a context manager. Whoever asks is a viewer."""
+    """Grafana with the dashboards of a folder; a context manager. Anonymous users are viewers."""
 
     def __init__(self, folder: Path, dashboards: Path, prometheus: str) -> None:
         self._port = free_port()

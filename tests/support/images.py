@@ -23,7 +23,7 @@ TOOLS = ("buildah", "debootstrap", "runc")
 TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 BASE = "localhost/base:test"
 PAUSE = "localhost/pause:test"
-"""What holds a pod's namespaces; the containers in it come and go."""
+"""The container that keeps a pod's namespaces while its other containers start and stop."""
 BUILD_SECONDS = 500
 STEP_SECONDS = 120
 

@@ -22,7 +22,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
-    """A control plane whose programs the test may freeze, kill and start again."""
+    """A control plane whose programs the test may freeze, kill and restart."""
     need_programs(*CLUSTER, *CRDS)
     with Cluster() as running:
         yield running

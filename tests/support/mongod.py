@@ -81,7 +81,7 @@ class Mongod:
         return MongoClient("127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=500)
 
     def freeze(self) -> None:
-        """Let it hang: it holds its connections and answers nothing."""
+        """Suspend it: its connections stay open, and it answers nothing."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -167,7 +167,7 @@ class ReplicaSet:
         shutil.rmtree(self._folder)
 
     def primary(self) -> Mongod | None:
-        """The running member that takes writes, if there is one now."""
+        """The running member that accepts writes; None while there is none."""
         return next((member for member in self.members if self._says(member, "isWritablePrimary")), None)
 
     def secondaries(self) -> list[Mongod]:

@@ -37,7 +37,7 @@ TOOLS = {
 """Commands that a node needs, and Debian's package of each."""
 QUEUED = "-t mangle -I FORWARD -m conntrack --ctstate NEW -j NFQUEUE --queue-num 100 --queue-bypass"
 """Hands new connections to kube-network-policies. It asks for them by nftables' `queue` itself, which not every kernel
-has. On FORWARD, as what the node itself sends, such as probes, is no policy's business."""
+has. On FORWARD, because policies do not apply to the node's own connections, such as probes."""
 CTR = ("ctr", "--namespace=k8s.io")
 IMPORT_SECONDS = 120
 CTR_SECONDS = 20

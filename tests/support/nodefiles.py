@@ -14,10 +14,10 @@ NAME = "node-1"
 PODS = "10.244.0.0/24"
 DNS = "10.96.0.10"
 PLUGINS = Path("/usr/lib/cni")
-"""Where Debian has the network's plugins."""
+"""Debian's folder of network plugins."""
 SOCKET = "/run/containerd/containerd.sock"
 KUBELET, PROXY, HEALTH, METRICS = 10248, 10256, 8081, 9080
-"""Ports on which the kubelet, kube-proxy, CoreDNS and kube-network-policies say that they are well."""
+"""Ports on which the kubelet, kube-proxy, CoreDNS and kube-network-policies report their health."""
 
 
 def containerd(home: Path) -> str:

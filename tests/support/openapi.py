@@ -1,4 +1,4 @@
-"""The OpenAPI document, as tests look things up in it."""
+"""Lookups in the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def write_key(path: Path, key: PrivateKey) -> None:
 
 
 def base64_of(path: Path) -> str:
-    """A file as a kubeconfig holds it."""
+    """A file in base64, as in a kubeconfig."""
     return base64.b64encode(path.read_bytes()).decode()
 
 

@@ -74,7 +74,7 @@ class Program:
         self._reap()
 
     def freeze(self) -> None:
-        """Let it hang: it holds its connections and answers nothing."""
+        """Suspend it: its connections stay open, and it answers nothing."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

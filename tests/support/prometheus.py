@@ -85,7 +85,7 @@ class Prometheus(Program):
 
 
 def promtool(*arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run promtool, in `folder` where one is given; what it says is on both outputs."""
+    """Run promtool, in `folder` if one is given; its messages are on both outputs."""
     command = [need("promtool"), *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
 

@@ -12,7 +12,7 @@ CHUNK = 16_384
 
 
 class _Connection:
-    """One client and its connection to the upstream; `forsaken` is one whose bytes never come any more."""
+    """One client and its connection to the upstream; no byte of a `forsaken` one arrives any more."""
 
     def __init__(self, client: asyncio.StreamWriter, upstream: asyncio.StreamWriter) -> None:
         self.ends = (client, upstream)
@@ -24,7 +24,7 @@ class _Connection:
 
 
 class Proxy:
-    """Passes each connection to its port on to `upstream`; a context manager. Faults hold until `heal`."""
+    """Passes each connection to its port on to `upstream`; a context manager. Faults last until `heal`."""
 
     def __init__(self, loop: BackgroundLoop, upstream: int) -> None:
         self._loop = loop
@@ -54,7 +54,7 @@ class Proxy:
         self._loop.call(work)
 
     def freeze(self, *, answers_only: bool = False) -> None:
-        """Nothing passes, on old connections and new ones; or requests pass and their answers do not."""
+        """Hold back all bytes of old and new connections; or only the answers, while requests pass."""
 
         def work() -> None:
             self._down.clear()
@@ -64,7 +64,7 @@ class Proxy:
         self._loop.call(work)
 
     def forsake(self) -> None:
-        """The connections there are stay open and never bring a byte again; new ones are well."""
+        """Drop all further bytes of the present connections, which stay open; new ones work."""
 
         def work() -> None:
             for connection in self._connections:
@@ -77,7 +77,7 @@ class Proxy:
         self._delay, self._rate = delay, rate
 
     def heal(self) -> None:
-        """Well again. What was held back by `freeze` arrives now, as TCP would have it."""
+        """End all faults. Bytes that `freeze` held back arrive now, as with TCP."""
 
         def work() -> None:
             self._refuses, self._delay, self._rate = False, 0.0, None

@@ -8,7 +8,7 @@ import pytest
 
 
 def missing(reason: str) -> None:
-    """Skip the test; with CI=true fail it. `reason` says what to install."""
+    """Skip the test; with CI=true fail it. `reason` names what to install."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

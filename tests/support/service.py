@@ -51,7 +51,7 @@ def _end_with_parent() -> None:
 
 
 class RunningService:
-    """`leaderboard serve` with the given flags. `env`: a variable that is None is left out; `program` is what runs."""
+    """`leaderboard serve` with the given flags. `env`: a variable that is None is left out; `program` runs it."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class RunningService:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
 
     def start(self, log_path: Path) -> RunningService:
-        """Start, and wait for the line that says it is ready."""
+        """Start, and wait for the line `leaderboard ready at`."""
         self.start_only(log_path)
         return self.wait_ready()
 
@@ -100,7 +100,7 @@ class RunningService:
             )
 
     def wait_ready(self) -> RunningService:
-        """Wait for the line that says it is ready."""
+        """Wait for the line `leaderboard ready at`."""
         assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:

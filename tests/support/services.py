@@ -34,6 +34,6 @@ def twin(run_service, service, module_database):
 
 @pytest.fixture(scope="module")
 def open_service(run_service, module_database):
-    """It makes players everywhere, and takes calls from another site's pages."""
+    """Every API creates players, and pages of another site may call it."""
     uri, name = module_database
     return run_service("--auto-register", "--allowed-origins", "https://game.test", uri=uri, database=name)

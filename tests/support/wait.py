@@ -15,7 +15,7 @@ PAUSE = 0.02
 def wait_until(
     condition: Callable[[], T], deadline: float = 30.0, what: str = "the condition", pause: float = PAUSE
 ) -> T:
-    """The first true value of `condition` within `deadline` seconds; a look that costs much takes a longer `pause`."""
+    """The first true value of `condition` within `deadline` seconds, checked every `pause` seconds."""
     end = time.monotonic() + deadline
     while True:
         value = condition()

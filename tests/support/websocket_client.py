@@ -30,7 +30,7 @@ class Socket:
         return json.loads(self.client.recv(PATIENCE))
 
     def read_until(self, condition):
-        """All messages up to the first for which `condition` holds."""
+        """All messages up to the first that fulfils `condition`."""
         found = [self.read()]
         while not condition(found[-1]):
             found.append(self.read())
@@ -95,7 +95,7 @@ def top(service):
 
 
 def best(message):
-    """The user at the top of a message of any frontend, None where it does not say."""
+    """The user at the top of a message of any frontend, None if it names none."""
     if message.get("event") == "update":
         return message["top_scores"][0]["user_id"]
     if message.get("event") == "leaderboard:update":
