@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -285,7 +286,10 @@ def test_leaderboard_needs_no_token(service, leaders):
 @pytest.mark.parametrize("place", [1, 11])
 def test_leaderboard_with_a_token_has_the_players_position(service, leaders, place):
     found = service.get("/api/leaderboard", token=token(leaders[place])).json
-    assert found["userRank"] == {"rank": max(place + 1, 1) if place > 1 else 1, "score": 10**9 - 1000 * place}
+    rank, score = max(place + 1, 1) if place > 1 else 1, 10**9 - 1000 * place
+    following = None if rank == 1 else {"score": score + 1000, "points": 1000}
+    percentile = (found["totalUsers"] - rank + 1) * 10_000 // found["totalUsers"] / 100
+    assert found["userRank"] == {"rank": rank, "score": score, "percentile": percentile, "next": following}
 
 
 def test_leaderboard_with_a_token_of_an_unknown_player_has_no_position(service, leaders):
@@ -298,11 +302,13 @@ def test_leaderboard_refuses_an_invalid_token(service):
 
 
 def test_player_is_read_by_id(service, leaders):
+    total = service.get("/api/leaderboard").json["totalUsers"]
     found = service.get(f"/api/v1/players/{leaders[11]}").json
     assert TIME.fullmatch(found.pop("updated_at"))
     assert found == {
         "user_id": leaders[11], "username": "Crowd 11 ✨", "avatar_url": "https://x.test/11.png",
-        "score": 10**9 - 11000, "rank": 12,
+        "score": 10**9 - 11000, "rank": 12, "total": total, "percentile": (total - 11) * 10_000 // total / 100,
+        "next": {"score": 10**9 - 10000, "points": 1000},
     }  # fmt: skip
 
 
@@ -310,8 +316,48 @@ def test_around_returns_the_neighbours_of_a_player(service, leaders):
     found = service.get(f"/api/v1/players/{leaders[5]}/around?limit=2").json
     assert [p["user_id"] for p in found["above"]] == leaders[3:5]
     assert found["player"]["user_id"] == leaders[5]
+    assert found["player"]["next"] == {"score": 10**9 - 4000, "points": 1000}
     assert [(p["user_id"], p["rank"]) for p in found["below"]] == [(leaders[6], 7), (leaders[7], 8)]
     assert service.get(f"/api/v1/players/{leaders[0]}/around").json["above"] == []
+
+
+def test_chosen_players_are_returned_in_board_order_with_their_ranks(service, leaders):
+    wanted = ",".join([leaders[7], "nobody-here", leaders[3], leaders[7], leaders[11]])
+    found = service.get(f"/api/v1/leaderboard?players={quote(wanted, safe='')}")
+    assert [(row["user_id"], row["rank"]) for row in found.json["players"]] == [
+        (leaders[3], 4), (leaders[7], 8), (leaders[11], 12),
+    ]  # fmt: skip
+    assert found.json["next"] is None
+    assert found.json["total"] >= 12
+    assert found.headers["ETag"]
+    assert service.get(f"/api/v1/leaderboard?players={wanted}").json == found.json  # commas may stay as they are
+
+
+def test_chosen_players_may_have_a_comma_or_a_percent_sign_in_their_ids(service):
+    server = token("server", scope="scores:write")
+    users = [f"cn=zoe,dc=x-{new_user()}", f"50%25 {new_user()}"]
+    for user in users:
+        service.post("/api/score", {"score": 1, "user_id": user}, token=server)
+    wanted = quote(",".join(quote(user, safe="") for user in users), safe="")
+    found = service.get(f"/api/v1/leaderboard?players={wanted}").json["players"]
+    assert sorted(row["user_id"] for row in found) == sorted(users)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "players=",
+        "players=a,,b",
+        "players=a&limit=5",
+        "players=a&after=x",
+        f"players={','.join(map(str, range(101)))}",
+        "players=a&players=b",
+        "players=%E4",
+    ],
+)
+def test_chosen_players_refuse_a_malformed_list(service, query):
+    answer = service.get(f"/api/v1/leaderboard?{query}")
+    assert (answer.status, answer.json["error"]) == (400, "invalid_request")
 
 
 def test_pages_contain_every_player_once(service, leaders):

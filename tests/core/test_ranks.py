@@ -17,6 +17,7 @@ def brute_force(scores, score):
 def check(ranks, scores, probes):
     assert len(ranks) == len(scores)
     assert [ranks.rank(p) for p in probes] == [brute_force(scores, p) for p in probes]
+    assert [ranks.next_score(p) for p in probes] == [min((s for s in scores if s > p), default=None) for p in probes]
 
 
 SCORES = st.one_of(st.integers(0, 12), st.sampled_from([0, 1, MAX_SCORE - 1, MAX_SCORE]))

@@ -1,8 +1,10 @@
 """Use cases of the scoreboard, without a database or sockets."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from tornado_app.core.model import Caller, Player, Receipt, Submission
+from tornado_app.core.model import Caller, Player, Receipt, Standing, Submission
 from tornado_app.core.ranks import Ranks
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.core.validation import SubmissionValidator
@@ -26,6 +28,9 @@ class FakeStore:
 
     async def player(self, user_id):
         return next(p for p in self.players if p.user_id == user_id)
+
+    async def chosen(self, user_ids):
+        return [p for p in self.players if p.user_id in user_ids]
 
     async def page(self, limit, after):
         start = 0 if after is None else next(n for n, p in enumerate(self.players, 1) if p.user_id == after.user_id)
@@ -63,6 +68,26 @@ async def test_later_pages_and_neighbours_have_ranks_from_memory():
     assert ranked(await found.page(3, PLAYERS[1])) == [("c", 2), ("d", 4), ("e", 5)]
     above, middle, below = await found.around("c", 1)
     assert ranked([*above, middle, *below]) == [("b", 2), ("c", 2), ("d", 4)]
+
+
+@pytest.mark.parametrize("ranks", [UP_TO_DATE, BEHIND])
+async def test_chosen_players_are_ranked_in_score_order(ranks):
+    found, _ = scoreboard(ranks)
+    chosen = ranked(await found.chosen(["e", "c", "b"]))
+    assert [name for name, _ in chosen] == ["b", "c", "e"]
+    assert [rank for _, rank in chosen] == sorted(rank for _, rank in chosen)
+    assert chosen[0][1] == chosen[1][1] < chosen[2][1]
+
+
+@pytest.mark.parametrize(
+    ("rank", "total", "percentile"),
+    [(1, 1, 100), (1, 3, 100), (2, 3, 66.66), (3, 3, 33.33), (4, 3, 25), (1, 0, 100), (10**6, 10**6, 0)],
+)
+def test_placement_percentile_counts_the_players_who_are_not_ahead(rank, total, percentile):
+    board = SimpleNamespace(total=total, next_score=lambda user_id, score: 7)
+    place = Scoreboard(FakeStore(), board, SubmissionValidator()).placement(Standing(rank, PLAYERS[-1]))
+    assert place.percentile == percentile
+    assert place.next_score == (None if rank == 1 else 7)
 
 
 async def test_neighbours_with_stale_ranks_are_ranked_in_score_order():

@@ -291,6 +291,19 @@ async def test_rank_of_is_at_least_1(full_board):
     assert full_board.board.rank_of("p1", 999, superseded_at=0) == 1
 
 
+async def test_next_score_is_the_lowest_greater_score(full_board):
+    assert full_board.board.next_score("p1", 10) == 20
+    assert full_board.board.next_score("new", 15) == 20
+    assert full_board.board.next_score("p12", 120) is None
+
+
+async def test_next_score_excludes_the_players_own_score_until_its_reversal_is_reported(full_board):
+    score_changed(full_board.board, "p1", 10, 15)
+    assert full_board.board.next_score("p1", 12) == 20
+    score_changed(full_board.board, "p1", 15, 20)  # as p2
+    assert full_board.board.next_score("p1", 12) == 20
+
+
 async def test_board_can_show_the_version_that_the_feed_has_reached(full_board):
     board, now = full_board.board, full_board.database.version
     assert board.can_show(now)

@@ -230,7 +230,10 @@ class Standing(Handler):
     def get(self) -> None:
         session = self._service.session or Session()
         mine = [row for row in self._service.rows if row["userId"] == session.user_id]
-        self.write({"userRank": {"rank": mine[0]["rank"], "score": mine[0]["score"]}} if mine else {})
+        better = [row["score"] for row in self._service.rows if mine and row["score"] > mine[0]["score"]]
+        following = {"score": min(better), "points": min(better) - mine[0]["score"]} if better else None
+        own = {"rank": mine[0]["rank"], "score": mine[0]["score"], "next": following} if mine else None
+        self.write({"userRank": own} if own else {})
 
 
 class Update(Handler):

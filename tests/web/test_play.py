@@ -40,7 +40,7 @@ async def test_play_panel_has_the_player_and_the_actions(open_page: OpenPage, de
     page = await open_page()
     await expect(page.get_by_role("heading", name="Play as Robin")).to_be_visible()
     await expect(page.locator("#play button")).to_have_text(["Level complete +50", "Enemy defeated +5"])
-    await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 2")
+    await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 2 · 900 to the next")
     await expect(page.locator("tr.own .name")).to_have_text("Robin")
     await expect(page.locator("tr.own")).to_contain_text("You")
     assert demo.heard == [{"type": "authenticate", "token": "t-1"}]
@@ -49,9 +49,10 @@ async def test_play_panel_has_the_player_and_the_actions(open_page: OpenPage, de
 async def test_play_action_is_posted_once_and_confirmed(open_page: OpenPage, demo: FakeService) -> None:
     demo.replies = [COUNTED, COUNTED]
     page = await open_page()
+    demo.rows = places([Player("Ada", 2_000), Player("Zoë", 1_500), Player("Robin", 1_150, id="me")])
     await button(page, "Level complete").click()
     await expect(page.locator("#play output")).to_have_text("1,150 points now: rank 3.")
-    await expect(page.locator("#play .mine")).to_have_text("1,150 points · rank 3")
+    await expect(page.locator("#play .mine")).to_have_text("1,150 points · rank 3 · 350 to the next")
     await button(page, "Enemy defeated").click()
     await demo.until(lambda: len(demo.posts) == 2)
     assert [auth for auth, _ in demo.posts] == ["Bearer t-1", "Bearer t-1"]
@@ -61,10 +62,19 @@ async def test_play_action_is_posted_once_and_confirmed(open_page: OpenPage, dem
 
 async def test_personal_update_is_received_by_the_socket(open_page: OpenPage, demo: FakeService) -> None:
     page = await open_page()
-    await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 2")
+    await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 2 · 900 to the next")
+    demo.rows = []
     score = {"newScore": 12_345, "leaderboardPosition": 1_001, "change": 5}
     demo.send({"type": "user.scoreUpdate", "data": score, "version": 9})
     await expect(page.locator("#play .mine")).to_have_text("12,345 points · rank 1,001")
+
+
+async def test_points_to_the_next_rank_follow_the_board(open_page: OpenPage, demo: FakeService) -> None:
+    page = await open_page()
+    demo.show([Player("Ada", 2_000), Player("Bea", 1_200), Player("Robin", 1_100, id="me")])
+    await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 3 · 100 to the next")
+    demo.show([Player("Robin", 1_100, id="me"), Player("Ada", 1_000)])
+    await expect(page.locator("#play .mine")).to_have_text("1,100 points · rank 1")
 
 
 async def test_rate_limited_action_waits_for_retry_after_and_keeps_the_focus(

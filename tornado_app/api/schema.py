@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
 from tornado_app.core.identity import MAX_AVATAR_URL, MAX_TOKEN, MAX_USERNAME, USER_ID, USER_ID_FORM, is_action_id
-from tornado_app.core.model import MAX_SCORE, Player, Standing, TopPlayers, rfc3339
+from tornado_app.core.model import MAX_SCORE, Placement, Player, Standing, TopPlayers, rfc3339
 from tornado_app.core.text import strict_json_decoder, with_plain_integers
 from tornado_app.http.errors import BadRequest, UnsupportedMediaType
 from tornado_app.http.messages import Request
@@ -68,6 +68,11 @@ Name = Annotated[str, Meta(description="Name to display, in any script; the user
 AvatarUrl = Annotated[str, Meta(description="URL of the player's picture.")]
 Score = Annotated[int, Meta(description="Total score (int64; can exceed 2^53).")]
 Rank = Annotated[int, Meta(ge=1, description="Competition rank: 1, 2, 2, 4.")]
+Total = Annotated[int, Meta(description="Number of players on the board.")]
+Percentile = Annotated[
+    float,
+    Meta(ge=0, le=100, description="Percentage of the players who are not ahead, with two decimals; 100 is rank 1."),
+]
 Time = Annotated[
     str,
     Meta(
@@ -77,6 +82,20 @@ Time = Annotated[
 ]
 Version = Annotated[int, Meta(description="Version of the board. A message with a smaller version is older.")]
 
+
+class NextRank(msgspec.Struct):
+    """The score of the next better rank, and the points that are missing to it."""
+
+    score: Score
+    points: Annotated[int, Meta(ge=1, description="Points that are missing to that score.")]
+
+
+def next_rank(placement: Placement) -> NextRank | None:
+    """None for the first rank."""
+    score = placement.next_score
+    return None if score is None else NextRank(score, score - placement.standing.player.score)
+
+
 # -- examples -----------------------------------------------------------------------------------------
 
 MOMENT = 1_767_323_045_678
@@ -84,6 +103,8 @@ TIME = rfc3339(MOMENT)
 
 ALICE = Standing(1, Player("alice", 171, MOMENT, "Alice", "https://game.example/alice.png"))
 ZOE = Standing(2, Player("zoe", 5, MOMENT, "Zoë"))
+FIRST = Placement(ALICE, 2, None)
+SECOND = Placement(ZOE, 2, 171)
 BOARD = TopPlayers(3_706_345_058_467_841, (ALICE, ZOE))
 
 # -- decoding -----------------------------------------------------------------------------------------

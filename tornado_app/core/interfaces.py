@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 import msgspec
@@ -69,6 +69,9 @@ class Store(Protocol):
 
     async def player(self, user_id: str) -> Player:
         """One player. Raises PlayerNotFound."""
+
+    async def chosen(self, user_ids: Collection[str]) -> list[Player]:
+        """Those of these players who are on the board, in board order."""
 
     async def top(self) -> TopPlayers:
         """The top of the board, at one moment."""

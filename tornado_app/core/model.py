@@ -159,6 +159,22 @@ class Standing(msgspec.Struct, frozen=True):
     player: Player
 
 
+class Placement(msgspec.Struct, frozen=True):
+    """A standing within the whole board of `total` players.
+
+    `next_score`: the lowest score with a better rank; None for the first rank.
+    """
+
+    standing: Standing
+    total: int
+    next_score: int | None
+
+    @property
+    def percentile(self) -> float:
+        """Percentage of the players who are not ahead, rounded down to two decimals; 100 for the first rank."""
+        return (self.total - self.standing.rank + 1) * 10_000 // self.total / 100
+
+
 class TopPlayers(msgspec.Struct, frozen=True):
     """The best players at one moment, in board order.
 

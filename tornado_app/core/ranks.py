@@ -75,6 +75,14 @@ class Ranks:
         not_greater = self._before(place) + bisect_right(self._buckets[place], score)
         return 1 + self._size - not_greater
 
+    def next_score(self, score: int) -> int | None:
+        """The lowest score that is greater; None if no player has a greater one."""
+        place = bisect_right(self._last, score)
+        if place == len(self._buckets):
+            return None
+        bucket = self._buckets[place]
+        return bucket[bisect_right(bucket, score)]
+
     def _fill(self, counts: list[tuple[int, int]]) -> None:
         bucket = array("q")
         for score, players in counts:

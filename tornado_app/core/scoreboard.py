@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from tornado_app.core.interfaces import Store
 from tornado_app.core.model import (
     Caller,
+    Placement,
     Player,
     ProfileChange,
     Receipt,
@@ -58,6 +60,9 @@ class BoardView(Protocol):
         did.
         """
 
+    def next_score(self, user_id: str, score: int) -> int | None:
+        """The lowest score of another player that is greater than this player's; None if there is none."""
+
 
 class CaptchaCheck(Protocol):
     """Checks captchas of submissions without a proof."""
@@ -98,6 +103,12 @@ class Scoreboard:
         """A player and the rank. Raises PlayerNotFound."""
         return self._rank(await self._store.player(user_id))
 
+    def placement(self, standing: Standing) -> Placement:
+        """The standing within the whole board."""
+        player = standing.player
+        next_score = None if standing.rank == 1 else self.board.next_score(player.user_id, player.score)
+        return Placement(standing, max(self.board.total, standing.rank), next_score)
+
     async def around(self, user_id: str, limit: int) -> tuple[list[Standing], Standing, list[Standing]]:
         """Up to `limit` players just above, the player, and up to `limit` just below. Raises PlayerNotFound."""
         player = await self._store.player(user_id)
@@ -105,16 +116,20 @@ class Scoreboard:
         ranked = self._in_order([*above, player, *below])
         return ranked[: len(above)], ranked[len(above)], ranked[len(above) + 1 :]
 
+    async def chosen(self, user_ids: Collection[str]) -> list[Standing]:
+        """The standings of those of these players who are on the board, in board order."""
+        return self._in_order(await self._store.chosen(user_ids))
+
     async def page(self, limit: int, after: Player | None) -> list[Standing]:
         """Up to `limit` standings in board order, from the one after `after` on (only its position matters)."""
         players = await self._store.page(limit, after)
         return list(standings(players)) if after is None else self._in_order(players)
 
     def _in_order(self, players: list[Player]) -> list[Standing]:
-        """Ranks for adjacent players on the board.
+        """Ranks for players in board order.
 
         The players are from the database, and the ranks in memory may be some milliseconds behind: so a rank is raised
-        if a player with more points stands directly above.
+        if the players before it have more points.
         """
         ranked: list[Standing] = []
         least = 1

@@ -128,6 +128,17 @@ class Board:
             )
         return max(1, self._known().rank(score) - above)
 
+    def next_score(self, user_id: str, score: int) -> int | None:
+        """The lowest score of another player that is greater than this player's; None if there is none.
+
+        The player's own entry may be above it, see `rank_of`.
+        """
+        ranks = self._known()
+        found = ranks.next_score(score)
+        if found is not None and found == self._recent.get(user_id) and ranks.rank(score) - ranks.rank(found) == 1:
+            return ranks.next_score(found)
+        return found
+
     def can_show(self, version: int) -> bool:
         """Whether the ranks and the top 10 include all events up to a version.
 

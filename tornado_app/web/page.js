@@ -31,6 +31,7 @@ const connection = connectLeaderboard({
   onScore: ({ newScore, leaderboardPosition }) => player?.scored(newScore, leaderboardPosition),
   onBoard: (rows, version) => {
     draw(rows);
+    player?.changed();
     if (version !== (seen ??= version)) stamp(new Date());
     seen = version;
   },

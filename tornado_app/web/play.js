@@ -9,6 +9,7 @@ import { createScores } from "./leaderboard.js";
 const KEPT = "leaderboard-demo-session";
 const DEADLINE = 10_000; // milliseconds
 const MAX_WAIT = 2_000; // a longer wait is shown
+const PLACE_PACE = 2_000; // between two requests for the player's place
 const TOO_MANY_PAUSE = 10; // seconds, where a 429 doesn't say
 
 const numbers = new Intl.NumberFormat();
@@ -17,6 +18,8 @@ export class Player {
   /** @type {Session | null} */ #session = null;
   /** @type {Promise<void> | null} */ #asking = null;
   /** @type {ReturnType<typeof setInterval> | undefined} */ #waiting = undefined;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #looking = undefined;
+  #scored = 0;
   #scores = createScores({ token: (refused) => this.token(refused) });
   #panel;
   #entered;
@@ -45,7 +48,24 @@ export class Player {
    * @param {number} rank
    */
   scored(score, rank) {
-    this.#find(".mine").textContent = `${numbers.format(score)} points · rank ${numbers.format(rank)}`;
+    this.#scored += 1;
+    this.#show(score, rank);
+    this.changed();
+  }
+
+  /** The board changed, and with it perhaps the player's rank and the points to the next one. */
+  changed() {
+    if (this.#session && !document.hidden) this.#looking ??= setTimeout(() => this.#look(), PLACE_PACE);
+  }
+
+  /**
+   * @param {number | bigint} score
+   * @param {number} rank
+   * @param {number | bigint} [missing] points to the next rank
+   */
+  #show(score, rank, missing) {
+    const next = missing ? ` · ${numbers.format(missing)} to the next` : "";
+    this.#find(".mine").textContent = `${numbers.format(score)} points · rank ${numbers.format(rank)}${next}`;
   }
 
   /** @param {boolean} refused */
@@ -68,12 +88,15 @@ export class Player {
     this.#look();
   }
 
-  /** The player's score and rank before the first point of this visit. */
+  /** The player's place by the service; a response that a score has overtaken is not shown. */
   async #look() {
+    const scored = this.#scored;
+    this.#looking = undefined;
     const headers = { Authorization: `Bearer ${await this.token()}` };
     const answer = await fetch("api/leaderboard", { headers }).catch(() => null); // the display is optional
     const { userRank } = answer?.ok ? await answer.json() : {};
-    if (userRank) this.scored(userRank.score, userRank.rank);
+    if (scored !== this.#scored) this.changed();
+    else if (userRank) this.#show(userRank.score, userRank.rank, userRank.next?.points);
   }
 
   /**

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tornado_app.core.model import Caller, Receipt, Standing, Submission
+from tornado_app.core.model import Caller, Placement, Receipt, Submission
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
 from tornado_app.live.hub import Channel
@@ -40,14 +40,14 @@ class ScoreEndpoint(msgspec.Struct, frozen=True):
 class BoardEndpoint(msgspec.Struct, frozen=True):
     """A public view of the board, rendered once for each change.
 
-    `answer` is an example. `personal` adds the caller's own rank to the rendered value.
+    `answer` is an example. `personal` adds the caller's own place to the rendered value.
     """
 
     path: str
     summary: str
     answer: msgspec.Struct
     render: Callable[[Scoreboard], Any]
-    personal: Callable[[Any, Standing], Any] | None = None
+    personal: Callable[[Any, Placement], Any] | None = None
 
 
 class Frontend(msgspec.Struct, frozen=True):

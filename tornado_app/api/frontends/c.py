@@ -8,23 +8,27 @@ import msgspec
 
 from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
 from tornado_app.api.schema import (
-    ALICE,
     BOARD,
+    FIRST,
     TIME,
     ActionId,
     ActionType,
     AvatarUrl,
     Decoder,
     Name,
+    NextRank,
     OptionalProof,
     OptionalUserId,
+    Percentile,
     PlayerId,
     Rank,
     Score,
     Time,
+    Total,
     Version,
+    next_rank,
 )
-from tornado_app.core.model import TOP, Caller, Receipt, Standing, Submission, TopPlayers, rfc3339
+from tornado_app.core.model import TOP, Caller, Placement, Receipt, Standing, Submission, TopPlayers, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
@@ -60,17 +64,19 @@ class Row(msgspec.Struct, rename="camel"):
 
 
 class UserRank(msgspec.Struct):
-    """The caller's own rank."""
+    """The caller's own place."""
 
     rank: Rank
     score: Score
+    percentile: Percentile
+    next: NextRank | None
 
 
 class Leaderboard(msgspec.Struct, rename="camel"):
     """The top 10, the number of players and, if the request has a token, the caller's own rank."""
 
     leaderboard: list[Row]
-    total_users: Annotated[int, msgspec.Meta(description="Number of players on the board.")]
+    total_users: Total
     last_updated: Time | None
     user_rank: UserRank | msgspec.UnsetType = msgspec.UNSET
 
@@ -150,8 +156,9 @@ def leaderboard(scoreboard: Scoreboard) -> Leaderboard:
     return Leaderboard([row(standing) for standing in board.top.standings], board.total, updated)
 
 
-def with_user_rank(public: Leaderboard, standing: Standing) -> Leaderboard:
-    return msgspec.structs.replace(public, user_rank=UserRank(standing.rank, standing.player.score))
+def with_user_rank(public: Leaderboard, own: Placement) -> Leaderboard:
+    user_rank = UserRank(own.standing.rank, own.standing.player.score, own.percentile, next_rank(own))
+    return msgspec.structs.replace(public, user_rank=user_rank)
 
 
 class LeaderboardChannel:
@@ -196,7 +203,7 @@ FRONTEND = Frontend(
         BoardEndpoint(
             "/api/leaderboard",
             "Return the top 10, the number of players and the caller's own rank.",
-            with_user_rank(Leaderboard([row(standing) for standing in BOARD.standings], 2, TIME), ALICE),
+            with_user_rank(Leaderboard([row(standing) for standing in BOARD.standings], 2, TIME), FIRST),
             leaderboard,
             with_user_rank,
         ),

@@ -69,6 +69,6 @@ class BoardHandler:
             own = await self._scoreboard.standing(user_id)
         answer = self._read.render(self._scoreboard)
         if own is not None:
-            answer = self._read.personal(answer, own)
+            answer = self._read.personal(answer, self._scoreboard.placement(own))
         version = shown.header(board.version if own is None else max(board.version, own.player.version))
         return json_response(request, msgspec.json.encode(answer), PRIVATE, ("Vary", "Authorization"), version)

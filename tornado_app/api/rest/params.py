@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import overload
+from urllib.parse import unquote
 
 import msgspec
 
@@ -83,6 +84,20 @@ def path_user_id(request: Request) -> str:
     if not identity.is_user_id(user_id):
         raise PlayerNotFound(reason="no_user_id", detail="the path does not contain a valid user id")
     return user_id
+
+
+def user_ids_query_param(request: Request, name: str, maximum: int) -> list[str] | None:
+    """The query argument `name`: user ids, separated by commas, without duplicates; None without the argument.
+
+    Within an id, percent-encoding is decoded once more. Raises BadRequest for any other value.
+    """
+    text = request.arguments().get(name)
+    if text is None:
+        return None
+    user_ids = list(dict.fromkeys(unquote(part) for part in text.split(",")))
+    if len(user_ids) > maximum or not all(map(identity.is_user_id, user_ids)):
+        raise BadRequest(f"{name}: use 1 to {maximum} user ids, separated by commas.")
+    return user_ids
 
 
 @overload

@@ -25,20 +25,34 @@ from tornado_app.api.rest.operations import (
     handles,
     routes_of,
 )
-from tornado_app.api.rest.params import CONDITIONS, USER_ID, decode_cursor, encode_cursor, int_query_param, path_user_id
+from tornado_app.api.rest.params import (
+    CONDITIONS,
+    USER_ID,
+    decode_cursor,
+    encode_cursor,
+    int_query_param,
+    path_user_id,
+    user_ids_query_param,
+)
 from tornado_app.api.schema import (
     ALICE,
     BOARD,
+    FIRST,
+    SECOND,
     ZOE,
     AvatarUrl,
     Decoder,
     Name,
     NewAvatarUrl,
     NewName,
+    NextRank,
+    Percentile,
     PlayerId,
     Rank,
     Score,
     Time,
+    Total,
+    next_rank,
 )
 from tornado_app.core import identity
 from tornado_app.core.errors import (
@@ -49,20 +63,22 @@ from tornado_app.core.errors import (
     PlayerNotFound,
     UserMismatch,
 )
-from tornado_app.core.model import ProfileChange, Standing, rfc3339
+from tornado_app.core.model import Placement, ProfileChange, Standing, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.conditional import PRIVATE, json_response
+from tornado_app.http.errors import BadRequest
 from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 
 AROUND, MAX_AROUND = 5, 50
 PAGE, MAX_PAGE = 50, 200
+MAX_PLAYERS = 100
 
 TAG = Tag("Players", "The board beyond its top 10, and the profiles of players.")
 
 _NEXT = "Value of `after` for the next page; null on the last page."
 
 
-class PlayerAnswer(msgspec.Struct):
+class PlayerRow(msgspec.Struct):
     """A player with score and rank."""
 
     user_id: PlayerId
@@ -73,20 +89,28 @@ class PlayerAnswer(msgspec.Struct):
     updated_at: Time
 
 
+class PlayerAnswer(PlayerRow):
+    """A player with the place on the whole board. `next` is null for rank 1."""
+
+    total: Total
+    percentile: Percentile
+    next: NextRank | None
+
+
 class Around(msgspec.Struct):
     """A player with the players above and below, in board order."""
 
-    above: list[PlayerAnswer]
+    above: list[PlayerRow]
     player: PlayerAnswer
-    below: list[PlayerAnswer]
+    below: list[PlayerRow]
 
 
 class Page(msgspec.Struct):
-    """A page of the board."""
+    """A page of the board, or the requested players, in board order."""
 
-    players: list[PlayerAnswer]
+    players: list[PlayerRow]
     next: Annotated[str | None, msgspec.Meta(description=_NEXT)]
-    total: Annotated[int, msgspec.Meta(description="Number of players on the board.")]
+    total: Total
 
 
 class ProfileBody(msgspec.Struct):
@@ -96,13 +120,18 @@ class ProfileBody(msgspec.Struct):
     avatar_url: NewAvatarUrl | UnsetType = UNSET
 
 
-def to_response(standing: Standing) -> PlayerAnswer:
+def to_row(standing: Standing) -> PlayerRow:
     p = standing.player
-    return PlayerAnswer(p.user_id, p.username, p.avatar_url, p.score, standing.rank, rfc3339(p.updated_at))
+    return PlayerRow(p.user_id, p.username, p.avatar_url, p.score, standing.rank, rfc3339(p.updated_at))
 
 
-_ALICE, _ZOE = to_response(ALICE), to_response(ZOE)
-_NEW = msgspec.structs.replace(_ALICE, score=0)
+def to_answer(place: Placement) -> PlayerAnswer:
+    row = msgspec.structs.asdict(to_row(place.standing))
+    return PlayerAnswer(**row, total=place.total, percentile=place.percentile, next=next_rank(place))
+
+
+_ALICE, _ZOE = to_answer(FIRST), to_answer(SECOND)
+_NEW = msgspec.structs.replace(_ALICE, score=0, total=1)
 _FOUND: Errors = (*ANY, PlayerNotFound, DatabaseError)
 _AROUND_LIMIT = Parameter(
     key="around_limit",
@@ -123,6 +152,13 @@ _PAGE_LIMIT = Parameter(
 )
 _AFTER = Parameter(
     name="after", place="query", description="The previous page's `next`. Without it, the response is the first page."
+)
+_PLAYERS = Parameter(
+    name="players",
+    place="query",
+    description=f"1 to {MAX_PLAYERS} user ids, separated by commas: the response has those of these players who are on "
+    "the board, as for a list of friends. Within an id, write a comma as `%2C` and a percent sign as `%25`, before the "
+    "whole value is percent-encoded.",
 )
 
 
@@ -153,7 +189,10 @@ class PlayerEndpoints:
         shown = await board_version.wait(request, self._scoreboard.board)
         standing = await self._scoreboard.standing(user_id)
         return json_response(
-            request, msgspec.json.encode(to_response(standing)), PRIVATE, self._version(shown, standing)
+            request,
+            msgspec.json.encode(to_answer(self._scoreboard.placement(standing))),
+            PRIVATE,
+            self._version(shown, standing),
         )
 
     def _version(self, shown: Shown, *standings: Standing) -> tuple[str, str]:
@@ -191,7 +230,8 @@ class PlayerEndpoints:
         player = done.player
         standing = Standing(self._scoreboard.board.rank_of(user_id, player.score), player)
         headers = (JSON_TYPE, (board_version.HEADER, str(player.version)))
-        return Response(201 if done.created else 200, msgspec.json.encode(to_response(standing)), headers)
+        answer = to_answer(self._scoreboard.placement(standing))
+        return Response(201 if done.created else 200, msgspec.json.encode(answer), headers)
 
     @handles(
         Operation(
@@ -199,7 +239,7 @@ class PlayerEndpoints:
             path="/api/v1/players/{user_id}/around",
             tag=TAG,
             summary="Return a player with the players just above and below.",
-            outcomes=cached(Around([], _ALICE, [_ZOE]), VERSION),
+            outcomes=cached(Around([], _ALICE, [to_row(ZOE)]), VERSION),
             errors=_FOUND,
             parameters=(USER_ID, _AROUND_LIMIT, *CONDITIONS),
         )
@@ -209,7 +249,8 @@ class PlayerEndpoints:
         user_id = path_user_id(request)
         shown = await board_version.wait(request, self._scoreboard.board)
         above, standing, below = await self._scoreboard.around(user_id, limit)
-        body = Around(list(map(to_response, above)), to_response(standing), list(map(to_response, below)))
+        own = to_answer(self._scoreboard.placement(standing))
+        body = Around(list(map(to_row, above)), own, list(map(to_row, below)))
         version = self._version(shown, *above, standing, *below)
         return json_response(request, msgspec.json.encode(body), PRIVATE, version)
 
@@ -218,20 +259,27 @@ class PlayerEndpoints:
             method="GET",
             path="/api/v1/leaderboard",
             tag=TAG,
-            summary="Return the whole board, page by page.",
-            outcomes=cached(Page([_ALICE], encode_cursor(ALICE.player), len(BOARD.standings)), VERSION),
+            summary="Return the whole board, page by page, or the rows of some players.",
+            outcomes=cached(Page([to_row(ALICE)], encode_cursor(ALICE.player), len(BOARD.standings)), VERSION),
             errors=(*ANY, DatabaseError),
-            parameters=(_PAGE_LIMIT, _AFTER, *CONDITIONS),
+            parameters=(_PAGE_LIMIT, _AFTER, _PLAYERS, *CONDITIONS),
         )
     )
     async def page(self, request: Request) -> Response:
         limit = int_query_param(request, "limit", PAGE, MAX_PAGE)
         after = request.arguments().get("after")
         start = None if after is None else decode_cursor(after)
+        user_ids = user_ids_query_param(request, "players", MAX_PLAYERS)
+        if user_ids is not None and request.arguments().keys() & {"limit", "after"}:
+            raise BadRequest("players: the response has no pages. Leave out limit and after.")
         shown = await board_version.wait(request, self._scoreboard.board)
-        standings = await self._scoreboard.page(limit, start)
-        more = encode_cursor(standings[-1].player) if len(standings) == limit else None
-        body = Page(list(map(to_response, standings)), more, self._scoreboard.board.total)
+        more = None
+        if user_ids is not None:
+            standings = await self._scoreboard.chosen(user_ids)
+        else:
+            standings = await self._scoreboard.page(limit, start)
+            more = encode_cursor(standings[-1].player) if len(standings) == limit else None
+        body = Page(list(map(to_row, standings)), more, self._scoreboard.board.total)
         return json_response(request, msgspec.json.encode(body), PRIVATE, self._version(shown, *standings))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Any
 
@@ -142,6 +142,13 @@ class MongoStore:
         if document is None:
             raise PlayerNotFound
         return documents.player(document, reached(session))
+
+    async def chosen(self, user_ids: Collection[str]) -> list[Player]:
+        """Those of these players who are on the board, in board order."""
+        async with database_errors(self._timeout), clocked(self._players) as session:
+            wanted = {**ON_BOARD, "_id": {"$in": list(user_ids)}}
+            cursor = self._players.find(wanted, PLAYER_FIELDS, session=session).sort(BOARD_ORDER).hint([("_id", 1)])
+            return [documents.player(row, reached(session)) for row in await cursor.to_list(None)]
 
     async def top(self) -> TopPlayers:
         """The top of the board at one majority-committed moment, which is its version."""
