@@ -13,14 +13,14 @@ from pymongo.database import Database
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def recomputed(e: dict[str, Any]) -> bytes:
-    """The hash that a stored entry must have."""
+def recomputed(e: dict[str, Any], prev: bytes) -> bytes:
+    """The hash that a stored entry must have; `prev` is that of the entry before."""
     at = e["at"] if e["at"].tzinfo else e["at"].replace(tzinfo=UTC)
     ms = round((at - EPOCH).total_seconds() * 1000)
     fields = [
         1, e["_id"], e["player"], e["n"], e["kind"], e["points"], e["score"], ms, e["version"], e.get("id"),
         e.get("type"), e.get("frontend", ""), e.get("by", ""), e.get("reason", ""),
-        e.get("takes_back", []), e["prev"].hex(),
+        e.get("takes_back", []), prev.hex(),
     ]  # fmt: skip
     return sha256(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()).digest()
 
@@ -37,16 +37,20 @@ def problems(database: Database) -> list[str]:
     """Faults of the ledger, and between it and the players; empty if there are none."""
     found, all_chains = [], chains(database)
     for player, entries in all_chains.items():
-        total, prev = 0, b""
-        for n, entry in enumerate(entries, start=1):
-            total += entry["points"]
-            expected = (n, total, prev, recomputed(entry))
+        n, total, prev = 0, 0, b""
+        start = max((at for at, entry in enumerate(entries) if "checkpoint" in entry), default=0)
+        if "checkpoint" in entries[start]:  # what is left before it was being removed
+            first = entries[start]
+            n, total, prev = first["n"] - 1, first["score"] - first["points"], first["checkpoint"]
+        for entry in entries[start:]:
+            n, total = n + 1, total + entry["points"]
+            expected = (n, total, recomputed(entry, prev))
             prev = entry["hash"]
-            if (entry["n"], entry["score"], entry["prev"], entry["hash"]) != expected:
+            if (entry["n"], entry["score"], entry["hash"]) != expected:
                 found.append(f"{player}: entry {entry} is not {expected}")
     for document in database["players"].find():
         entries = all_chains.pop(document["_id"], [])
-        total = sum(entry["points"] for entry in entries)
+        total = entries[-1]["score"] if entries else 0
         if total != document["score"]:
             found.append(f"{document['_id']}: {document['score']} points, {total} in the ledger")
         last = document["h"][str(document["seq"])]

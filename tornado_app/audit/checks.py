@@ -37,7 +37,6 @@ class Kind(StrEnum):
     UNKNOWN_DOCUMENT = "unknown_document"
     MISSING = "missing_entry"
     CHANGED = "changed_entry"
-    UNCHAINED = "unchained_entry"
     SUM = "wrong_sum"
     EXTERNAL = "external"
     RECONCILED = "reconciled"
@@ -75,7 +74,9 @@ class Chain:
     """One player's entries, in order, compared with the account if there is one.
 
     The account was read before the entries. So its score must be the sum at its last write's entry, or at a later one.
-    `since`: milliseconds; older exceptions are not reported. `recorded`: whether the last write was found.
+    A checkpoint replaces the entries before it: some of them are left while they are removed, or after a crash.
+    `since`: milliseconds; older exceptions are not reported. `recorded`: whether the last write was found. `folded`:
+    the number of entries in the checkpoint.
     """
 
     def __init__(self, player: str, account: PlayerBalance | None = None, *, since: int = 0) -> None:
@@ -83,6 +84,7 @@ class Chain:
         self.account = account
         self.recorded = False
         self.length = 0
+        self.folded = 0
         self.sum = 0
         self._faults: list[Finding] = []
         self._exceptions: list[Finding] = []
@@ -98,6 +100,8 @@ class Chain:
         if entry is None:
             self._fault(Kind.CHANGED, "the document is not a ledger entry", n if isinstance(n, int) else None)
             return
+        if entry.checkpoint:
+            self._start_at(entry)
         self._linked(entry)
         self.sum += entry.points
         if entry.score != self._score + entry.points:
@@ -124,9 +128,16 @@ class Chain:
         """A player who was inserted before the ledger began has no write id: the opening entry replaces it."""
         return entry.write_id == write_id if write_id is not None else entry.kind is EntryKind.OPENING
 
+    def _start_at(self, checkpoint: Entry) -> None:
+        """Continue at a checkpoint, whose hash proves the sum, the number and the last hash of what it replaces."""
+        if checkpoint.n == self._n + 1 and checkpoint.checkpoint != self._hash:
+            self._fault(Kind.CHANGED, "its checkpoint is not the hash of the entry before it", checkpoint.n)
+        self._faults = [fault for fault in self._faults if fault.kind is not Kind.MISSING]
+        self.folded = checkpoint.n - 1
+        self.sum = self._score = checkpoint.score - checkpoint.points
+        self._n, self._hash = checkpoint.n - 1, checkpoint.checkpoint
+
     def _linked(self, entry: Entry) -> None:
-        if entry_hash(entry) != entry.hash:
-            self._fault(Kind.CHANGED, "its hash does not match its content", entry.n)
         if entry.n != self._n + 1:
             first = self._n + 1
             gap = (
@@ -134,8 +145,8 @@ class Chain:
             )
             self._fault(Kind.MISSING, gap if entry.n > first else "there are two of this number", entry.n)
             self._score = entry.score - entry.points  # the gap is reported once
-        elif entry.prev != self._hash:
-            self._fault(Kind.UNCHAINED, "it does not contain the hash of the entry before it", entry.n)
+        elif entry_hash(entry, self._hash) != entry.hash:
+            self._fault(Kind.CHANGED, "its hash does not match its content and the entry before it", entry.n)
 
     def _against_account(self) -> list[Finding]:
         account = self.account

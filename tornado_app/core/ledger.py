@@ -1,7 +1,8 @@
 """The ledger's entries and their chains: each entry is numbered within its player, and contains the previous hash.
 
 So an entry that is changed, removed or inserted invalidates every later one. The hash has no key: a complete rewrite of
-a chain by a writer of the database is not detected. Source: docs/ledger.md.
+a chain by a writer of the database is not detected. Old entries may be folded into the oldest kept one, the checkpoint:
+its hash covers their number, their sum and the hash of the last of them. Source: docs/ledger.md.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     `write_id`: the id of the write, unique. `points`: added to the score; `score`: the sum so far. `at`:
     milliseconds since the epoch, by the clock of the writing process; `version`: the database's cluster time. `by`: the
     caller. `id`, `type`, `frontend`: of an action. `reason`: of a moderation; of a profile change, the changed members.
-    `takes_back`: the actions that a take-back takes back. `prev`, `hash`: 32 bytes each; `prev` of the first is empty.
+    `takes_back`: the actions that a take-back takes back. `hash`: 32 bytes. `checkpoint`: the hash of entry n - 1, if
+    the n - 1 older entries, of score - points points in all, were folded into this one; else empty.
     """
 
     write_id: str
@@ -63,8 +65,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     reason: str = ""
     takes_back: tuple[str, ...] = ()
-    prev: bytes = b""
     hash: bytes = b""
+    checkpoint: bytes = b""
 
 
 class PlayerBalance(msgspec.Struct, frozen=True):
@@ -82,19 +84,22 @@ class PlayerBalance(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def entry_hash(entry: Entry) -> bytes:
-    """SHA-256 of the entry without its hash, as a JSON array in UTF-8 without spaces; `prev` is in hexadecimal."""
+def entry_hash(entry: Entry, prev: bytes) -> bytes:
+    """SHA-256 of the entry without its hash, as a JSON array in UTF-8 without spaces.
+
+    `prev`: the hash of the previous entry, empty for the first. It is in hexadecimal in the array.
+    """
     e = entry
     return sha256(_encode((
         FORMAT, e.write_id, e.player, e.n, e.kind, e.points, e.score, e.at, e.version, e.id, e.type, e.frontend,
         e.by, e.reason,
-        e.takes_back, e.prev.hex(),
+        e.takes_back, prev.hex(),
     ))).digest()  # fmt: skip
 
 
-def with_hash(entry: Entry) -> Entry:
-    """The entry, with its hash set."""
-    return msgspec.structs.replace(entry, hash=entry_hash(entry))
+def with_hash(entry: Entry, prev: bytes) -> Entry:
+    """The entry, with its hash set. `prev`: the hash of the previous entry."""
+    return msgspec.structs.replace(entry, hash=entry_hash(entry, prev))
 
 
 class AcceptedAction(NamedTuple):

@@ -126,8 +126,8 @@ _EXPORT = PlayerExport(
             "by": "mallory",
             "reason": "",
             "takes_back": [],
-            "prev": "",
             "hash": "45f53321700f5535ef3063c75b871553ee1b1ef1b867c0c3852c794cdfe8e8ba",
+            "checkpoint": "",
         }
     ],
     rules_broken={},

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pymongo
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DocumentTooLarge
 from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.ledger import Entry, EntryKind
@@ -72,8 +72,7 @@ class LedgerAppender:
         for start in range(0, len(entries), CHUNK):
             chunk = entries[start : start + CHUNK]
             try:
-                with self._while_held():
-                    await self.entries.insert_many([document(entry) for entry in chunk], ordered=True)
+                await self._insert([document(entry) for entry in chunk])
             except BulkWriteError as error:
                 await self._refused(error, chunk)
             for kind, count in Counter(entry.kind for entry in chunk).items():
@@ -94,6 +93,27 @@ class LedgerAppender:
         if left == 0:
             raise LeaseLost
         return pymongo.timeout(left)
+
+    async def _insert(self, documents: Sequence[Document]) -> None:
+        """Insert in order, without a retry by the driver: what it keeps in the oplog for that is a quarter of an entry.
+
+        The writer continues at its resume point after an error, and recognises existing entries.
+        """
+        command = {
+            "insert": self.entries.name,
+            "documents": documents,
+            "ordered": True,
+            "writeConcern": DURABLE.document,
+        }
+        with self._while_held():
+            try:
+                reply = await self.entries.database.command(command)
+            except DocumentTooLarge:  # another program wrote very long texts: the driver splits the command
+                await self.entries.insert_many(documents, ordered=True)
+                return
+        if "writeErrors" in reply or "writeConcernError" in reply:
+            concern = [reply["writeConcernError"]] if "writeConcernError" in reply else []
+            raise BulkWriteError({"writeErrors": reply.get("writeErrors", []), "writeConcernErrors": concern})
 
     async def _refused(self, error: BulkWriteError, chunk: Sequence[Entry]) -> None:
         details: Mapping[str, Any] = error.details

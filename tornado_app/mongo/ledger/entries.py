@@ -211,6 +211,6 @@ def entry_of(
             by=write.by,
             reason=write.reason,
             takes_back=tuple(write.takes_back),
-            prev=head.hash,
-        )
+        ),
+        head.hash,
     )

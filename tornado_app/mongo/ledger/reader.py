@@ -1,9 +1,9 @@
 """Reads the ledger: the changes of a player's score, newest or oldest first.
 
     ledger: {_id: write_id, player, n, kind, points, score, at, version, id?, type?, frontend?, by?, reason?,
-    takes_back?, prev, hash} index:  {player: 1, n: 1}, unique
+    takes_back?, hash, checkpoint?} index: {player: 1, n: 1}, unique
 
-One process at a time writes it (writer.py), from the change stream.
+One process at a time writes it (writer.py), from the change stream, and folds old entries (retention.py).
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ def entry(document: Document) -> Entry:
         score=_integer(document["score"]),
         at=_moment(document["at"]),
         version=_integer(document["version"]),
-        prev=_hash(document["prev"]),
         hash=_hash(document["hash"]),
+        checkpoint=_hash(document.get("checkpoint", b"")),
         **optional,
     )
 
@@ -178,7 +178,7 @@ def _hash(value: Any) -> bytes:
 
 
 def document(entry: Entry) -> Document:
-    """An entry as a document."""
+    """A new entry as a document."""
     optional = {name: value for name in _OPTIONAL if (value := getattr(entry, name)) not in (None, "", ())}
     return {
         "_id": entry.write_id,
@@ -190,7 +190,6 @@ def document(entry: Entry) -> Document:
         "at": utc_datetime(entry.at),
         "version": entry.version,
         **optional,
-        "prev": entry.prev,
         "hash": entry.hash,
     }
 
@@ -201,6 +200,6 @@ def _plain(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind.value,
         "at": rfc3339(entry.at),
         "takes_back": list(entry.takes_back),
-        "prev": entry.prev.hex(),
         "hash": entry.hash.hex(),
+        "checkpoint": entry.checkpoint.hex(),
     }
