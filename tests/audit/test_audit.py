@@ -2,9 +2,7 @@
 
 import asyncio
 import io
-import json
 import threading
-from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +11,12 @@ from bson import MaxKey, MinKey, ObjectId
 from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
+from tests.support.audit import audited, differences, options
 from tests.support.command import Command, need_mongod
 from tests.support.ledger import begin_erasure, kinds, recomputed
 from tests.support.ledger_harness import moderation_request, open_ledger_harness
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
-from tornado_app import audit
 from tornado_app.audit import report
 from tornado_app.audit.auditor import Counts
 from tornado_app.audit.checks import Finding, Kind
@@ -58,44 +56,11 @@ async def harness_without_writer(harness):
     return harness
 
 
-async def audited(harness, *flags, page=1000):
-    """The exit code, and the lines of JSON.
-
-    The wait for a ledger without a writer is short. On a busy machine a writer may lose its lease of one second.
-    """
-    waiting = {"recheck_seconds": 0.3, "ledger_timeout": 60.0 if harness.running else 1.0, "page": page}
-    uri = f"mongodb://{harness.sync.client.address[0]}:{harness.sync.client.address[1]}/?replicaSet=rs0"
-    out = io.StringIO()
-    argv = ["--mongodb-uri", uri, "--mongodb-database", harness.name, "--rate-limit", "1000/60s", "--json", *flags]
-    code = await asyncio.to_thread(audit.run, options(*argv), out=out, err=io.StringIO(), **waiting)
-    return code, [json.loads(line) for line in out.getvalue().splitlines()]
-
-
-def options(*argv):
-    from argparse import ArgumentParser
-
-    parser = ArgumentParser()
-    audit.add_options(parser)
-    found = parser.parse_args(argv)
-    assert isinstance(found, Namespace)
-    return found
-
-
-async def differences(harness, *flags, page=1000):
-    code, lines = await audited(harness, *flags, page=page)
-    found = [(line["kind"], line.get("player"), line.get("n")) for line in lines if line["type"] == "difference"]
-    assert code == (1 if found else 0)
-    assert lines[-1]["type"] == "summary"
-    assert lines[-1]["differences"] == len(found)
-    return found
-
-
 async def test_audit_of_an_intact_ledger_reports_no_difference(harness):
     code, lines = await audited(harness)
     assert code == 0, lines
-    assert lines == [
-        {"type": "summary", "players": 3, "entries": 30, "erasures": 0, "differences": 0, "irregularities": 0}
-    ]  # fmt: skip
+    counts = {"players": 3, "entries": 30, "folded": 0, "erasures": 0, "differences": 0, "irregularities": 0}
+    assert lines == [{"type": "summary", **counts}]
 
 
 async def test_audit_after_moderation_reports_no_difference(harness):

@@ -61,6 +61,7 @@ FILES = (
 """What names a file that must be there; tests below give them."""
 
 SAMPLES = {
+    "ledger_retention": "90d",
     "database_owner": "games/arcade/5d0c0f7c",
     "database_previous_owner": "games/arcade",
     "host": "10.0.0.1", "metrics_host": "::1", "mongodb_uri": "mongodb://db/?replicaSet=rs0", "jwt_key": SECRET,

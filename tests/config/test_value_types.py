@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tornado_app.config import SETTINGS, InvalidValue, parse_duration
 from tornado_app.config.network import Host, HostNames, MongodbUri, Origins
-from tornado_app.config.value_types import Duration, File, Flag, Integer, Rate, Text, format_duration
+from tornado_app.config.value_types import Days, Duration, File, Flag, Integer, Rate, Text, format_duration
 from tornado_app.core.policies import RateLimit
 
 VALUE_TYPES = {setting.name: setting.info.value_type for setting in SETTINGS}
@@ -51,6 +51,18 @@ def test_formatted_duration_parses_to_itself(seconds: float):
 )
 def test_durations_are_formatted_in_the_largest_unit(seconds: float, text: str):
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(("text", "days"), [("7d", 7), (" 90d ", 90), ("99999d", 99999)])
+def test_days_are_parsed_and_formatted(text: str, days: int):
+    assert Days(low=7).parse(text) == days * 86400.0
+    assert Days(low=7).format(days * 86400.0) == text.strip()
+
+
+@pytest.mark.parametrize("text", ["", "d", "6d", "0d", "-7d", "90", "90 d", "7.5d", "2h", "100000d", "٩d"])
+def test_invalid_days_are_refused(text: str):
+    with pytest.raises(InvalidValue):
+        Days(low=7).from_yaml(text)
 
 
 def test_durations_out_of_bounds_and_booleans_are_refused():

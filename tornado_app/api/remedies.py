@@ -110,8 +110,8 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "Create the player by `PUT`, score through API A, C or D, or set `auto_register`.",
     ),
     core.ActionNotFound: Remedy(
-        "The player has no such action, or it was already taken back.",
-        "Search for the action in the player's history.",
+        "The player has no such action, or it was already taken back, or it was folded after `ledger_retention`.",
+        "Search for the action in the player's history. Give a `since` after the time in the message.",
     ),
     NotFound: Remedy("The path does not exist.", "Compare the path with `/docs`; a proxy may rewrite it."),
     MethodNotAllowed: Remedy("The path exists, but not with this method.", "Use a method of the header `Allow`."),

@@ -77,10 +77,12 @@ class PlayerAudit:
 
 
 class Counts(msgspec.Struct):
-    """Numbers of players and entries read. `rechecking`: players that differ so far and are read again."""
+    """Numbers of players and entries read, and of entries that are folded into others. `rechecking`: players that
+    differ so far and are read again."""
 
     players: int = 0
     entries: int = 0
+    folded: int = 0
     erasures: int = 0
     rechecking: int = 0
 
@@ -177,6 +179,7 @@ class Auditor:
         self._progress(self.counts)
 
     def _report(self, past: PlayerAudit) -> None:
+        self.counts.folded += past.chain.folded
         for finding in (*past.chain.findings(), *past.anomalies.findings()):
             self._on_finding(finding)
 

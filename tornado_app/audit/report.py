@@ -58,6 +58,7 @@ class Report:
                 type="summary",
                 players=counts.players,
                 entries=counts.entries,
+                folded=counts.folded,
                 erasures=counts.erasures,
                 differences=self.differences,
                 irregularities=self.irregularities,
@@ -66,6 +67,7 @@ class Report:
         parts = (
             _count(counts.players, "player"),
             _count(counts.entries, "entry", "entries"),
+            *([f"{counts.folded:,} folded"] if counts.folded else []),
             _count(counts.erasures, "erasure"),
             _count(self.differences, "difference"),
             _count(self.irregularities, "irregularity", "irregularities"),

@@ -14,6 +14,7 @@ from tornado_app.config.settings import SETTINGS
 from tornado_app.config.value_types import (
     Choice,
     Count,
+    Days,
     Duration,
     File,
     Flag,
@@ -79,6 +80,8 @@ def _line(value_type: ValueType) -> Schema:
     match value_type:
         case Rate():
             return _text(32, _RATE)
+        case Days():
+            return _text(6, rf"^([{value_type.low}-9]|[1-9][0-9]{{1,4}})d$")
         case Url():
             return _text(2048, r"^https?://[^\s@#]+$")
         case File():

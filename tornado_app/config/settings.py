@@ -10,7 +10,7 @@ from typing import Literal
 
 from tornado_app.config.declaration import Setting, setting, settings_of
 from tornado_app.config.network import Host, HostNames, MongodbUri, Network, Networks, Origins, Url
-from tornado_app.config.value_types import Choice, Count, Duration, File, Flag, Integer, Rate, Text, Texts
+from tornado_app.config.value_types import Choice, Count, Days, Duration, File, Flag, Integer, Rate, Text, Texts
 from tornado_app.core.model import MAX_SCORE, Scope
 from tornado_app.core.policies import RateLimit
 
@@ -97,6 +97,12 @@ class Settings:
         "MongoDB driver. `motor` needs the extra `motor`.",
     )
     mongodb_timeout: float = _database(Duration(low=0.01, high=300), 5.0, "Timeout of one database operation.")
+    ledger_retention: float | None = _database(
+        Days(low=7),
+        None,
+        "Time after which a player's ledger entries are folded into one, with their sum and the hash of the last. They "
+        "can no longer be shown or taken back. If unset, all entries are kept.",
+    )
 
     jwt_key: str | None = _tokens(
         _KEY,

@@ -16,6 +16,8 @@ from tornado_app.core.policies import MAX_IDEMPOTENCY_HISTORY, RateLimit
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)?")
+_DAYS = re.compile(r"([0-9]{1,5})d")
+_DAY = 86400.0
 _RATE = re.compile(r"([0-9]{1,9}) ?/ ?([0-9.]*(?:ms|s|m|h)?)")
 
 
@@ -273,6 +275,29 @@ class Duration(Base, frozen=True, kw_only=True):
     def format(self, value: Any) -> str:
         """With its unit."""
         return format_duration(value)
+
+
+class Days(Base, frozen=True, kw_only=True):
+    """A number of days with its unit, in seconds. `low`: the minimum, up to 9."""
+
+    low: int
+    metavar: str = "TIME"
+
+    @property
+    def expected(self) -> str:
+        """Names the minimum and shows the form."""
+        return f"a number of days, at least {self.low}d, such as 90d"
+
+    def parse(self, text: str) -> float:
+        """`90d`."""
+        match = _DAYS.fullmatch(text.strip())
+        if match is None or int(match[1]) < self.low:
+            raise InvalidValue
+        return float(match[1]) * _DAY
+
+    def format(self, value: Any) -> str:
+        """`90d`."""
+        return f"{value / _DAY:.0f}d"
 
 
 class Rate(Base, frozen=True, kw_only=True):

@@ -160,7 +160,7 @@ def build(
         feed=feed,
         rank_check=rank_check,
         ledger=ledger,
-        ledger_writer=_ledger_writer(client, database, metrics, feed),
+        ledger_writer=_ledger_writer(config, client, metrics, feed),
         storage=_storage(client, database, metrics),
         moderation=moderation,
         health=Health(board, feed, metrics),
@@ -199,14 +199,15 @@ def _hub(config: Config, metrics: Metrics, tracing: Tracing, store: MongoStore) 
     )
 
 
-def _ledger_writer(client: Client, database: str, metrics: Metrics, feed: Feed) -> LedgerWriter:
+def _ledger_writer(config: Config, client: Client, metrics: Metrics, feed: Feed) -> LedgerWriter:
     for kind in EntryKind:
         metrics.ledger_entries.labels(kind)
     writer = LedgerWriter(
         client,
-        database,
+        config.mongodb_database,
         on_appended=lambda kind, count: metrics.ledger_entries.labels(kind).inc(count),
         feed=feed,
+        retention=config.ledger_retention,
     )
     metrics.ledger_lag.set_function(lambda: writer.lag)
     metrics.ledger_writer.set_function(lambda: writer.holds)

@@ -14,12 +14,14 @@ from tests.support.ledger import chains, problems
 from tests.support.ledger_harness import open_ledger_harness
 from tests.support.service import RunningService, token
 from tests.support.wait import eventually, wait_until
+from tornado_app.cli.main import main
 
 pytestmark = pytest.mark.long
 
 ROUNDS = 10
 FLAGS = ("--auto-register", "--rate-limit", "600/60s")
 PROGRAM = ("-m", "tests.support.short_lease_service")
+FOLDING = ("-m", "tests.support.short_retention_service")
 
 
 class Load:
@@ -62,8 +64,8 @@ def start(tmp_path, mongo_database):
     uri, name = mongo_database
     running = []
 
-    def run():
-        service = RunningService(*FLAGS, uri=uri, database=name, program=PROGRAM)
+    def run(program=PROGRAM):
+        service = RunningService(*FLAGS, uri=uri, database=name, program=program)
         running.append(service)
         return service.start(tmp_path / f"log-{len(running)}")
 
@@ -129,6 +131,37 @@ def test_ledger_is_complete_after_killed_writers(start, database):
     assert set(recorded.values()) == {1}
     assert database["ledger"].count_documents({"kind": {"$in": ["external", "reconciled"]}}) == 0
     assert database["leases"].find_one({"_id": "ledger"})["term"] >= ROUNDS
+
+
+@pytest.mark.timeout(600)
+def test_every_score_is_proved_after_killed_folds(start, database, mongo_database):
+    uri, name = mongo_database
+    services = [start(FOLDING), start(FOLDING)]
+    with Load(services) as load:
+        for _ in range(ROUNDS):
+            writer = wait_until(lambda: writing(services, database), 60, "a service writes the ledger")
+            wait_for_fold(database)
+            time.sleep(random.random() / 10)  # any moment will do
+            writer.kill()
+            services[services.index(writer)] = start(FOLDING)
+            assert main(["audit", "--mongodb-uri", uri, "--mongodb-database", name, "--rate-limit", "600/60s"]) == 0
+        enough = len(load.accepted) + 100
+        wait_until(lambda: len(load.accepted) >= enough, 30)
+    wait_until_settled(database)
+    wait_until(lambda: database["ledger"].count_documents({}) == 50, 60, "one entry of each player is left")
+    wait_until_settled(database)
+    assert sum(entry["n"] for entry in database["ledger"].find()) >= len(load.accepted)
+
+
+def wait_for_fold(database):
+    before = last_checkpoint(database)
+    wait_until(lambda: last_checkpoint(database) > before, 60, "a fold")
+
+
+def last_checkpoint(database):
+    """The version of the newest checkpoint; 0 without one."""
+    found = database["ledger"].find({"checkpoint": {"$exists": True}}).sort("version", -1).limit(1)
+    return next((entry["version"] for entry in found), 0)
 
 
 @pytest.mark.timeout(600)

@@ -35,6 +35,10 @@ _BY_PLAYERS = (EntryKind.ACTION, EntryKind.REGISTER, EntryKind.PROFILE)
 
 _EARLIER = "Value of `before` for the next page, of older entries; null on the last page."
 _BY = "User id of the caller; null for a moderator if the caller of this request is the player."
+_FOLDED = (
+    "Number of older entries that were folded into this one after `ledger_retention`: their points are `score` minus "
+    "`points`, and this is the oldest entry. 0 for all others."
+)
 _TAKEN = "The `write_id` of each action that was taken back."
 
 
@@ -56,6 +60,7 @@ class HistoryEntry(msgspec.Struct):
     ]
     takes_back: Annotated[list[str], msgspec.Meta(description=_TAKEN)]
     hash: Annotated[str, msgspec.Meta(description="SHA-256 of this entry and the previous hash.")]
+    folded_entries: Annotated[int, msgspec.Meta(ge=0, description=_FOLDED)]
 
 
 class HistoryPage(msgspec.Struct):
@@ -96,6 +101,7 @@ _EXAMPLE = HistoryPage(
             reason=None,
             takes_back=[],
             hash="3a56f1c07e0d2b9a4c8e6f5d1b3a29708c4e6d5f7a8b9c0d1e2f3a4b5c6d7e8f",
+            folded_entries=0,
         ),
         HistoryEntry(
             n=6,
@@ -111,6 +117,7 @@ _EXAMPLE = HistoryPage(
             reason=None,
             takes_back=[],
             hash="90c2d4e6f8a1b3c5d7e9f0a2b4c6d8e1f3a5b7c9d0e2f4a6b8c1d3e5f7a9b0c2",
+            folded_entries=0,
         ),
     ],
     next=6,
@@ -161,7 +168,8 @@ class HistoryEndpoints:
         if not found and not await self._ledger.knows(user_id):
             raise PlayerNotFound
         entries = [_shown(entry, moderates=moderates) for entry in found]
-        page = HistoryPage(entries, found[-1].n if len(found) == limit and found[-1].n > 1 else None)
+        more = len(found) == limit and found[-1].n > 1 and not found[-1].checkpoint
+        page = HistoryPage(entries, found[-1].n if more else None)
         return json_response(request, msgspec.json.encode(page), PRIVATE, ("Vary", "Authorization"))
 
 
@@ -180,4 +188,5 @@ def _shown(entry: Entry, *, moderates: bool) -> HistoryEntry:
         reason=entry.reason or None,
         takes_back=list(entry.takes_back),
         hash=entry.hash.hex(),
+        folded_entries=entry.n - 1 if entry.checkpoint else 0,
     )

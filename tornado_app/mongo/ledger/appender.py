@@ -80,19 +80,13 @@ class LedgerAppender:
 
     async def has(self, write_id: str) -> bool:
         """Whether there is an entry with this write_id."""
-        with self._while_held():
+        with self._lease.while_held():
             return await self.entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
     async def erase(self, player: str, version: int) -> None:
         """Remove the player's entries that are older than the erasure."""
-        with self._while_held():
+        with self._lease.while_held():
             await self.entries.delete_many({"player": player, "version": {"$lt": version}})
-
-    def _while_held(self) -> Any:
-        left = self._lease.left
-        if left == 0:
-            raise LeaseLost
-        return pymongo.timeout(left)
 
     async def _insert(self, documents: Sequence[Document]) -> None:
         """Insert in order, without a retry by the driver: what it keeps in the oplog for that is a quarter of an entry.
@@ -105,7 +99,7 @@ class LedgerAppender:
             "ordered": True,
             "writeConcern": DURABLE.document,
         }
-        with self._while_held():
+        with self._lease.while_held():
             try:
                 reply = await self.entries.database.command(command)
             except DocumentTooLarge:  # another program wrote very long texts: the driver splits the command

@@ -74,6 +74,13 @@ class Lease:
         """Seconds between two calls of `take`, by the holder and by waiting processes."""
         return self._ttl / 3
 
+    def while_held(self) -> Any:
+        """A context that bounds database calls to the time for which this process holds the lease. Raises LeaseLost."""
+        left = self.left
+        if left == 0:
+            raise LeaseLost
+        return pymongo.timeout(left)
+
     async def take(self, values: Mapping[str, Any] | None = None) -> Document | None:
         """Take or renew the lease: its document; None while another process holds it.
 

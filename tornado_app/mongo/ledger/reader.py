@@ -64,6 +64,12 @@ class Ledger:
         async with database_errors(self._timeout):
             return await self._entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
+    async def folded_until(self, player: str) -> int | None:
+        """The time (ms) of the player's oldest entry if older ones were folded into it; None if there are all."""
+        async with database_errors(self._timeout):
+            found = await self._entries.find({"player": player}).sort("n", ASCENDING).limit(1).to_list(None)
+        return next((oldest.at for oldest in _readable(found) if oldest.n > 1), None)
+
     async def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
     ) -> AsyncGenerator[list[AcceptedAction]]:

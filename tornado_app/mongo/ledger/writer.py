@@ -31,6 +31,7 @@ from tornado_app.mongo.ledger.entries import LedgerEvent, entries_for, head_of, 
 from tornado_app.mongo.ledger.lease import CALL_TIMEOUT, TTL, Lease, LeaseLost
 from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.ledger.reconciliation import PAGE, Reconciliation, erasure
+from tornado_app.mongo.ledger.retention import Retention
 from tornado_app.mongo.players.documents import Document
 from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered, run_until_first_exits
@@ -52,7 +53,7 @@ class LedgerWriter:
     """Keeps one board's ledger while this process holds the lease. `ttl`: of the lease, in seconds.
 
     `on_appended` is called with a kind and the number of its durable entries. `feed`: the feed of the same players in
-    this process.
+    this process. `retention`: seconds after which entries are folded; None keeps all.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class LedgerWriter:
         on_appended: Callable[[EntryKind, int], None] = lambda kind, count: None,
         feed: Feed | None = None,
         page: int = PAGE,
+        retention: float | None = None,
     ) -> None:
         self._feed = feed
         self._page = page
@@ -74,6 +76,9 @@ class LedgerWriter:
         self._appender = LedgerAppender(client[database], self.lease, collection=ledger, on_appended=on_appended)
         self._heads = ChainHeads(self._appender.entries)
         self._event_writer = EventWriter(self._appender, self._heads)
+        self._retention = (
+            None if retention is None else Retention(self._appender.entries, self._players, self.lease, retention)
+        )
         self._resume_token: Any = None
         self._ending = asyncio.Event()
         self._ends_at = 0.0
@@ -159,7 +164,10 @@ class LedgerWriter:
         self._heads.forget()
         self._resume_token = self._watermark = None
         self._awaited = None, time.monotonic()
-        await run_until_first_exits(self._renew(), self._follow(state))
+        parts = [self._renew(), self._follow(state)]
+        if self._retention is not None:
+            parts.append(self._fold(self._retention))
+        await run_until_first_exits(*parts)
 
     async def _renew(self) -> None:
         while True:
@@ -171,6 +179,10 @@ class LedgerWriter:
             except PyMongoError as error:
                 if self.lease.left == 0:
                     raise LeaseLost from error
+
+    async def _fold(self, retention: Retention) -> None:
+        await self.caught_up()
+        await retention.run()
 
     def _progress(self) -> dict[str, Any]:
         kept = {"resume_token": self._resume_token, "watermark": self._watermark}

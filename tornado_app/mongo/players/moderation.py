@@ -47,6 +47,9 @@ class Actions(Protocol):
     async def has(self, write_id: str) -> bool:
         """Whether the write is in the ledger."""
 
+    async def folded_until(self, player: str) -> int | None:
+        """The time (ms) of the player's oldest entry if older ones were folded into it; None if there are all."""
+
     def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
     ) -> AsyncGenerator[list[AcceptedAction]]:
@@ -95,7 +98,8 @@ class MongoModeration:
         return await self._change(case, WriteKind.SHOW, "hidden", value=False)
 
     async def take_back(self, case: ModerationRequest, *, action_id: str | None, since: int | None) -> ModerationResult:
-        """Take back actions: their points are subtracted, the ledger keeps both entries. Raises ActionNotFound.
+        """Take back actions: their points are subtracted, the ledger keeps both entries. Raises ActionNotFound, also
+        before it takes back any if some of those since then were folded.
 
         The ledger has the actions, so it must contain the player's last write; the update is made only while that is
         still the last one. Many actions are taken back in parts, each by an update of its own; after an interruption
@@ -103,6 +107,9 @@ class MongoModeration:
         """
         taken: ModerationResult | None = None
         lost = 0
+        folded = await self._ledger.folded_until(case.user_id)
+        if folded is not None and since is not None and since <= folded:
+            raise _folded(folded)
         while lost < TRIES:
             before = await self._settled_state(case.user_id)
             async with aclosing(self._ledger.actions(case.user_id, action_id=action_id, since_ms=since)) as pages:
@@ -110,7 +117,7 @@ class MongoModeration:
             taken = _sum(taken, part)
             if complete:
                 if taken is None:
-                    raise ActionNotFound
+                    raise ActionNotFound if folded is None else _folded(folded)
                 return taken
             lost = lost + 1 if part is None else 0
         raise DatabaseError(retry_after=1.0)
@@ -223,6 +230,14 @@ class MongoModeration:
     def _entry(self, kind: Kind, case: ModerationRequest, *, on_board: bool = True, points: int = 0) -> HistoryEntry:
         write_id = f"{kind}.{secrets.token_hex(8)}"
         return HistoryEntry(kind, points, write_id, self._clock(), by=case.by, on_board=on_board, reason=case.reason)
+
+
+def _folded(until: int) -> ActionNotFound:
+    return ActionNotFound(
+        f"Action not found. The player's entries before {rfc3339(until)} were folded into one (ledger_retention) and "
+        "can no longer be taken back: give a later time, or suspend, hide or erase the player.",
+        reason="action_folded",
+    )
 
 
 def _sum(before: ModerationResult | None, part: ModerationResult | None) -> ModerationResult | None:

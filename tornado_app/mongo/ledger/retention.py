@@ -1,0 +1,233 @@
+"""Folds old ledger entries: all of a player's that are older than the retention become one, the newest of them.
+
+That entry is the checkpoint. Its member `checkpoint` is the hash of the entry before it, so that its own hash still
+proves the number, the sum and the last hash of the folded entries, which are then removed. A crash between the two
+writes leaves entries before a checkpoint: the audit skips them, and the next pass removes them.
+
+A chain is verified before it is folded. One with a fault stays as it is, for the audit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bson import Timestamp
+from pymongo import DeleteMany, UpdateOne
+from pymongo.errors import PyMongoError
+
+from tornado_app.core.ledger import ERASURES, Entry, EntryKind, entry_hash
+from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
+from tornado_app.mongo.client.driver import maybe_await
+from tornado_app.mongo.ledger.lease import Lease, LeaseLost
+from tornado_app.mongo.ledger.reader import entry
+from tornado_app.runtime.tasks import jittered
+
+log = logging.getLogger("leaderboard.ledger")
+
+PASSES = 100
+"""Passes over all players within one retention, so that entries are kept for at most 1% longer."""
+
+RETRY = 60.0
+"""Maximum seconds until the next pass after an error."""
+
+PAGE = 500
+"""Players whose oldest entries are read at once."""
+
+STEP = 100
+"""Entries of one player that are read at once: about 2 ms of work."""
+
+TOGETHER = 8
+"""Players that are read at the same time."""
+
+GROUP = 250
+"""Entries that are removed by one command, at least, if there are as many."""
+
+WORK, SHARE = 0.02, 0.5
+"""Seconds of work between two pauses, and the share of the time that is work."""
+
+_WITHOUT_WRITE = (EntryKind.OPENING, EntryKind.RECONCILED, EntryKind.EXTERNAL)
+"""Entries that are not of a write of the service. A player's last write must stay in the ledger, where the audit, a
+take-back and a reconciliation look for it. So none of these, which may be newer, becomes a checkpoint."""
+
+
+class Fold(NamedTuple):
+    """What makes `last` the checkpoint: `prev` is the hash of the entry before it, None if it is the checkpoint
+    already. `removed`: the number of entries before it."""
+
+    last: Entry
+    prev: bytes | None
+    removed: int
+
+
+class Step(NamedTuple):
+    """A fold of up to STEP entries. `further`: whether the player may have more old ones."""
+
+    fold: Fold
+    further: bool
+
+
+class BrokenChain(Exception):
+    """The oldest entries of a player are not a chain."""
+
+
+def fold(entries: Sequence[Entry], before: int) -> Fold | None:
+    """How the oldest entries of a chain are folded that are older than the version `before`; None: not at all.
+
+    Raises BrokenChain.
+    """
+    first = max((place for place, each in enumerate(entries) if each.checkpoint), default=0)
+    found = Fold(entries[first], None, first) if first else None
+    prev, n, score = entries[first].checkpoint, entries[first].n, entries[first].score - entries[first].points
+    if not prev and (n, score) != (1, 0):
+        raise BrokenChain
+    for place, each in enumerate(entries[first:], start=first):
+        if each.version >= before:
+            break
+        if (each.n, each.score) != (n, score + each.points) or entry_hash(each, prev) != each.hash:
+            raise BrokenChain
+        if place > first and each.kind not in _WITHOUT_WRITE:
+            found = Fold(each, prev, place)
+        prev, n, score = each.hash, n + 1, each.score
+    return found
+
+
+class Retention:
+    """Keeps entries for `seconds`, while this process holds the lease.
+
+    If two processes fold at once, because one was stopped for longer than its lease, each removes only what a durable
+    checkpoint replaces: the version in its condition protects the new entries of a player who was erased meanwhile.
+    """
+
+    def __init__(self, entries: Any, players: Any, lease: Lease, seconds: float) -> None:
+        self._entries = entries
+        self._players = players
+        self._lease = lease
+        self._seconds = seconds
+        self._began = 0.0
+
+    async def run(self) -> None:
+        """Fold in passes until cancelled. Raises LeaseLost."""
+        while True:
+            pause = self._seconds / PASSES
+            try:
+                await self.fold_all()
+            except LeaseLost:
+                raise
+            except PyMongoError as error:
+                pause = min(RETRY, pause)
+                reason = type(error).__name__
+                log.warning("folding old ledger entries failed, trying again in %.0f s: %s", pause, reason)
+            except Exception:  # the ledger is written without it
+                log.exception("folding old ledger entries failed, trying again in %.0f s", pause)
+            await asyncio.sleep(jittered(pause))
+
+    async def fold_all(self) -> int:
+        """One pass over all players; the number of removed entries. Raises LeaseLost and PyMongoError."""
+        with self._lease.while_held():
+            now = await cluster_time(self._entries.database)
+        return await self.fold_before(cluster_time_to_int(Timestamp(max(now.time - int(self._seconds), 0), 0)))
+
+    async def fold_before(self, before: int) -> int:
+        """A pass that folds what is older than the version `before`."""
+        self._began = time.monotonic()
+        removed, broken = 0, 0
+        after: str | None = ERASURES  # the records of erasures stay
+        while after is not None:
+            players, after = await self._due(after, before)
+            while players:
+                done, players, faults = await self._round(players, before)
+                removed, broken = removed + done, broken + faults
+        if broken:
+            log.error("ledger chains with faults are not folded: run `leaderboard audit`", extra={"players": broken})
+        if removed:
+            log.info("old ledger entries were folded", extra={"entries": removed})
+        return removed
+
+    async def _due(self, after: str, before: int) -> tuple[list[str], str | None]:
+        """A page of players whose oldest entry is older than `before`; the last player of the page, None at the end."""
+        with self._lease.while_held():
+            found = self._players.find({"_id": {"$gt": after}}, {"_id": 1}).sort("_id", 1).limit(PAGE).batch_size(PAGE)
+            page = await found.to_list(None)
+        last = page[-1]["_id"] if len(page) == PAGE else None
+        pipeline = [
+            {"$match": {"player": {"$gt": after} if last is None else {"$gt": after, "$lte": last}}},
+            {"$sort": {"player": 1, "n": 1}},
+            {"$group": {"_id": "$player", "version": {"$first": "$version"}}},  # DISTINCT_SCAN: one entry of each
+        ]
+        with self._lease.while_held():
+            cursor = await maybe_await(self._entries.aggregate(pipeline))
+            try:
+                oldest = await cursor.to_list(None)
+            finally:
+                await maybe_await(cursor.close())
+        await self._pace()
+        return [each["_id"] for each in oldest if isinstance(each["version"], int) and each["version"] < before], last
+
+    async def _round(self, players: list[str], before: int) -> tuple[int, list[str], int]:
+        """Fold up to STEP entries of each player: the number of removed entries, the players who have more old ones,
+        and the number of those whose chains have a fault."""
+        group: list[Fold] = []
+        removed, more, broken = 0, [], 0
+        for start in range(0, len(players), TOGETHER):
+            some = players[start : start + TOGETHER]
+            steps = await asyncio.gather(*(self._read(player, before) for player in some), return_exceptions=True)
+            for player, step in zip(some, steps, strict=True):
+                if isinstance(step, BrokenChain):
+                    broken += 1
+                elif isinstance(step, BaseException):
+                    raise step
+                elif step is not None:
+                    group.append(step.fold)
+                    more += [player] if step.further else []
+            if sum([each.removed for each in group]) >= GROUP:
+                removed += await self._write(group)
+                group = []
+            await self._pace()
+        if group:
+            removed += await self._write(group)
+            await self._pace()
+        return removed, more, broken
+
+    async def _read(self, player: str, before: int) -> Step | None:
+        """How the player's oldest entries are folded; None: not at all. Raises BrokenChain."""
+        with self._lease.while_held():
+            documents = await self._entries.find({"player": player}).sort("n", 1).limit(STEP).to_list(None)
+        if not documents:  # erased
+            return None
+        try:
+            entries = [entry(document) for document in documents]
+        except (KeyError, TypeError, ValueError):
+            raise BrokenChain from None
+        found = fold(entries, before)
+        return found and Step(found, further=len(entries) == STEP and entries[-1].version < before)
+
+    async def _write(self, group: Sequence[Fold]) -> int:
+        """Store the checkpoints, then remove what they replace; the number of removed entries."""
+        marks = [
+            UpdateOne(
+                {"_id": each.last.write_id, "player": each.last.player, "n": each.last.n, "hash": each.last.hash},
+                {"$set": {"checkpoint": each.prev}},
+            )
+            for each in group
+            if each.prev is not None
+        ]
+        removals = [
+            DeleteMany({"player": each.last.player, "n": {"$lt": each.last.n}, "version": {"$lte": each.last.version}})
+            for each in group
+        ]
+        if marks:
+            with self._lease.while_held():
+                await self._entries.bulk_write(marks, ordered=False)
+        with self._lease.while_held():
+            return int((await self._entries.bulk_write(removals, ordered=False)).deleted_count)
+
+    async def _pace(self) -> None:
+        """Pause after some work, so that the database has time for other work."""
+        worked = time.monotonic() - self._began
+        if worked >= WORK:
+            await asyncio.sleep(worked * (1 / SHARE - 1))
+            self._began = time.monotonic()
