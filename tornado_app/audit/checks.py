@@ -118,6 +118,10 @@ class Chain:
         """The faults, once all entries were added."""
         return [*self._faults, *self._against_account(), *self._exceptions]
 
+    def own_findings(self) -> list[Finding]:
+        """The faults of the entries themselves, whatever the account."""
+        return [*self._faults, *self._exceptions]
+
     @property
     def right(self) -> bool:
         """Whether there is no fault but recorded exceptions."""

@@ -26,12 +26,18 @@ STALLED = 2.0
 
 
 class Report:
-    """Prints findings to `out`, as sentences or as one JSON object a line, and counts them."""
+    """Prints findings to `out`, as sentences or as one JSON object a line, and counts them.
 
-    def __init__(self, out: TextIO, progress: Progress, *, lines_of_json: bool) -> None:
+    `verdicts`: the sentences for no difference and for some.
+    """
+
+    def __init__(
+        self, out: TextIO, progress: Progress, *, lines_of_json: bool, verdicts: tuple[str, str] = (PASSED, FAILED)
+    ) -> None:
         self._out = out
         self._progress = progress
         self._json = lines_of_json
+        self._passed, self._failed = verdicts
         self.differences = 0
         self.irregularities = 0
 
@@ -72,7 +78,7 @@ class Report:
             _count(self.differences, "difference"),
             _count(self.irregularities, "irregularity", "irregularities"),
         )
-        self._line(f"{FAILED if self.differences else PASSED} {', '.join(parts)}.")
+        self._line(f"{self._failed if self.differences else self._passed} {', '.join(parts)}.")
 
     def _line(self, text: str) -> None:
         """Print a line without control characters: parts of it may be texts of users."""

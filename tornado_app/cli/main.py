@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from tornado_app import __version__, audit
-from tornado_app.cli import check_config, completion, database, tokens
+from tornado_app.cli import check_config, completion, database, export, tokens
 from tornado_app.config import SETTINGS
 from tornado_app.config.loading import add_settings, load_options
 from tornado_app.config.network import LOOPBACK
@@ -30,7 +30,8 @@ Command = Callable[[argparse.Namespace], int]
 
 EXIT_CODES = """exit codes:
   0    success; serve, demo and watch: ended by Ctrl-C, SIGTERM or q
-  1    an error; audit: a difference was found; --check: refused
+  1    an error; audit: a difference was found; --check: refused; export: an entry
+       is malformed
   2    the command line or a setting is wrong
   3    database: it belongs to another installation, nothing was changed
   130  Ctrl-C; serve and demo: a second one, which does not wait for requests
@@ -207,6 +208,8 @@ def _parser() -> Parser:
     tokens.add_proof_options(add("sign-action", tokens.sign_action, about, epilog=tokens.SIGNING_EXAMPLES))
     about = "prove that each score is the sum of its ledger; exit 1 if one is not"
     audit.add_options(add("audit", audit.run, about, epilog=audit.EXAMPLES))
+    about = "write the ledger to a file or to standard output, as JSON Lines or CSV"
+    export.add_options(add("export", export.run, about, epilog=export.EXAMPLES))
     about = "show, release or drop the database of an installation, by the owner recorded in it"
     database.add_options(add("database", database.run, about, epilog=database.EXAMPLES))
     watch = add("watch", _watch, "show the board live in this terminal, or as lines in a pipe", epilog=_WATCH)

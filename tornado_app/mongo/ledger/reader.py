@@ -15,6 +15,7 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ASCENDING, DESCENDING
 from pymongo.read_concern import ReadConcern
@@ -129,7 +130,7 @@ class Ledger:
         entries: list[dict[str, Any]] = []
         async with aclosing(self._pages(self._entries.find({"player": player}).sort("n", ASCENDING))) as pages:
             async for page in pages:
-                entries += map(_plain, _readable(page))
+                entries += map(plain, _readable(page))
         return entries
 
 
@@ -200,7 +201,25 @@ def document(entry: Entry) -> Document:
     }
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def from_plain(members: dict[str, Any]) -> Entry:
+    """The entry whose `plain` form is given. Raises KeyError, TypeError or ValueError if it has another form."""
+    found = msgspec.convert(
+        members
+        | {
+            "at": round(datetime.fromisoformat(members["at"]).timestamp() * 1000),
+            "hash": b"",
+            "checkpoint": b"",
+        },
+        Entry,
+        strict=True,
+    )
+    return msgspec.structs.replace(
+        found, hash=bytes.fromhex(members["hash"]), checkpoint=bytes.fromhex(members["checkpoint"])
+    )
+
+
+def plain(entry: Entry) -> dict[str, Any]:
+    """An entry in JSON's types: hashes in hexadecimal, the time as RFC 3339."""
     members = {name: getattr(entry, name) for name in entry.__struct_fields__}
     return members | {
         "kind": entry.kind.value,
