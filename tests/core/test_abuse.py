@@ -60,3 +60,36 @@ def test_abuse_detector_keeps_a_bounded_number_of_players():
         detector.replayed(f"p{n}")
     # The number of players has no other effect than its memory.
     assert len(detector._players) == 10
+
+
+def test_abuse_detector_drops_the_player_without_activity_for_the_longest_time(clock):
+    detector = AbuseDetector(LIMITS, clock=clock, max_players=2)
+    for player in ("a", "b", "a", "a", "c"):
+        assert detector.replayed(player) is None
+    assert detector.replayed("a") is AbuseRule.REPLAY_STORM
+    assert [detector.replayed("b") for _ in range(3)] == [None] * 3
+
+
+@pytest.mark.parametrize(("pause", "rule"), [(30.0, AbuseRule.REFUSED_PROOFS), (30.1, None)])
+def test_refused_proofs_at_both_ends_of_a_window_are_counted(detector, clock, pause, rule):
+    for _ in range(2):
+        assert detector.refused("a", InvalidActionProof()) is None
+        clock.now += pause
+    assert detector.refused("a", InvalidActionProof()) is rule
+
+
+def test_jump_needs_more_than_the_multiple_of_the_mean(detector):
+    for points in (2, 4, 6, 8, 10):
+        assert detector.accepted("a", points) is None
+    assert detector.accepted("a", 60) is None  # the mean is 6
+    for points in (2, 4, 6, 8, 10):
+        assert detector.accepted("b", points) is None
+    assert detector.accepted("b", 61) is AbuseRule.JUMP
+
+
+def test_mean_of_points_follows_the_last_updates(detector):
+    for _ in range(1000):
+        detector.accepted("a", 1)
+    for _ in range(100):
+        detector.accepted("a", 9)
+    assert detector.accepted("a", 80) is None

@@ -93,9 +93,10 @@ class Board:
 @given(RULES, st.lists(st.tuples(WANTED, TICKS), max_size=30))
 @settings(max_examples=400)
 def test_decide_answers_as_the_model(rules: Rules, script: list[tuple[Wanted, int]]) -> None:
-    board, model, now = Board(), Model(rules), START
+    board, model, now, latest = Board(), Model(rules), START, START
     for wanted, tick in script:
-        now += tick
+        now = max(now + tick, latest - WINDOW)  # after a larger step back, an entry that is removed would count again
+        latest = max(latest, now)
         decision = board.submit(wanted, now, policy_of(rules))
         assert answer_of(decision) == model.submit(wanted, now)
         state = rate_limit_state_of(decision)
@@ -186,3 +187,22 @@ def test_decide_keeps_the_flags_of_a_hidden_player() -> None:
     state = decision.state
     assert (state.seq, state.score, state.suspended, state.hidden, state.erased) == (4, 12, False, True, False)
     assert not decision.entry.on_board
+
+
+def test_decide_refusal_by_the_rate_limit_has_the_time_of_the_next_free_update() -> None:
+    policy = WritePolicy(RateLimit(1, 90))
+    first = decide(None, action_of(Wanted("a", 5)), "w.1", START, policy)
+    assert isinstance(first, Accepted)
+    second = decide(first.state, action_of(Wanted("a", 5)), "w.2", START + 60_500, policy)
+    assert isinstance(second, Refused)
+    assert second.error.retry_after == 29.5
+    assert "at most 1 in 90 seconds" in second.error.text
+    assert "rate_limit 1/90s is used up, the next in 29.5 s" in second.error.detail
+
+
+def test_decide_accepts_points_up_to_the_highest_score() -> None:
+    state = PlayerState(seq=1, score=2**63 - 3)
+    accepted = decide(state, action_of(Wanted("a", 2)), "w.2", START, WritePolicy())
+    assert answer_of(accepted).score == 2**63 - 1
+    refused = decide(state, action_of(Wanted("a", 3)), "w.2", START, WritePolicy())
+    assert answer_of(refused).refused == "InvalidIncrement"

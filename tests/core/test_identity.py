@@ -3,7 +3,14 @@
 import pytest
 
 from tests.support.subjects import SUBJECTS
-from tornado_app.core.identity import is_user_id, looks_like_email, username, username_of_claim
+from tornado_app.core.identity import (
+    avatar_url,
+    is_action_id,
+    is_user_id,
+    looks_like_email,
+    username,
+    username_of_claim,
+)
 
 
 @pytest.mark.parametrize("text", SUBJECTS)
@@ -90,3 +97,36 @@ def test_name_without_a_visible_character_is_refused(text):
 )
 def test_name_keeps_its_script_and_loses_direction_overrides(text, name):
     assert username(text) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://a.example",
+        "https://a.example/b.png?c#d",
+        "HTTPS://A.EXAMPLE/",
+        "https://[::1]:80/",
+        "https://a/" + "x" * 2038,
+    ],
+)
+def test_avatar_url_is_an_absolute_url_of_the_web(text):
+    assert avatar_url(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a.example/b.png", "//a.example/b.png", "https:///b.png", "https://", "ftp://a.example", "data:image/png,",
+        "javascript:alert(1)", "https://[::1", "https://a.example/\n", "https://a/" + "x" * 2039,
+    ],
+)  # fmt: skip
+def test_text_of_another_form_is_not_an_avatar_url(text):
+    assert avatar_url(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [("!", True), ("~" * 128, True), ("~" * 129, False), ("", False), ("a b", False), ("a\n", False), ("é", False)],
+)
+def test_action_id_is_up_to_128_visible_ascii_characters(text, valid):
+    assert is_action_id(text) is valid

@@ -55,3 +55,11 @@ async def test_export_is_allowed_for_moderators_and_the_player():
     assert len(store.calls) == 2
     with pytest.raises(InsufficientScope):
         await Moderation(store).export(Caller("bob", 0), "ann")
+
+
+@pytest.mark.parametrize("named", [{"action_id": "x"}, {"since": 0}])
+async def test_reversal_passes_its_selection_to_the_store(named):
+    store = RecordingModeration()
+    await Moderation(store).take_back(MODERATOR, "ann", "why", **named)
+    expected = {"action_id": None, "since": None} | named
+    assert store.calls == [("take_back", ModerationRequest("ann", "mod", "why"), expected)]

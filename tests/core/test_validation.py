@@ -9,9 +9,9 @@ from tornado_app.core.errors import (
     UnknownActionType,
     UserMismatch,
 )
-from tornado_app.core.model import Caller, Profile, Submission, VerifiedProof
+from tornado_app.core.model import Caller, Profile, Scope, Submission, VerifiedProof
 from tornado_app.core.policies import ProofPolicy
-from tornado_app.core.validation import SubmissionValidator, fingerprint
+from tornado_app.core.validation import SubmissionValidator, fingerprint, missing
 
 ALICE = Caller("alice", 0, Profile("Alice"))
 SERVER = Caller("server", 0, Profile("Server"), frozenset({"scores:write"}))
@@ -107,3 +107,35 @@ def test_fingerprint_is_the_same_through_every_frontend():
     assert len({fingerprint(s) for s in table}) == 1
     others = [*same, *table, Submission(ALICE, points=2), Submission(ALICE, action_type="huge")]
     assert len({fingerprint(s) for s in others}) == 4
+
+
+def test_fingerprint_of_a_proven_action_includes_its_points():
+    proven = [Submission(ALICE, action_type="level", points=points, proof="good") for points in (1, 2)]
+    assert len({fingerprint(submission) for submission in proven}) == 2
+
+
+@pytest.mark.parametrize(
+    ("submission", "policy", "verified"),
+    [
+        (Submission(SERVER), ProofPolicy.OFF, True),
+        (Submission(ALICE), ProofPolicy.OPTIONAL, False),
+        (Submission(ALICE, proof="good"), ProofPolicy.OPTIONAL, True),
+        (Submission(ALICE, proof="good"), ProofPolicy.OFF, False),
+    ],
+)
+def test_submission_is_verified_by_a_game_server_or_a_proof_that_is_read(submission, policy, verified):
+    assert validator(policy).is_verified(submission) is verified
+
+
+@pytest.mark.parametrize(("policy", "remedy"), [(ProofPolicy.OPTIONAL, True), (ProofPolicy.OFF, False)])
+def test_refusal_of_large_points_names_a_proof_only_where_one_helps(policy, remedy):
+    with pytest.raises(InvalidIncrement) as refusal:
+        validate(policy=policy, points=1001)
+    assert "max_increment, 1000 points per update" in refusal.value.text
+    assert ("Action-Proof" in refusal.value.text) is remedy
+
+
+def test_missing_scope_is_named_with_the_scopes_of_the_token():
+    assert missing(ALICE, Scope.WRITE) == "scopes none, needs scores:write"
+    caller = Caller("mod", 0, scopes=frozenset({"b", "a"}))
+    assert missing(caller, Scope.ADMIN) == "scopes a b, needs leaderboard:admin"
