@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError, Overloaded
-from tornado_app.mongo.players.group_commit import MAX_FOLDED, MIN_BATCH, GroupCommit
+from tornado_app.mongo.players.group_commit import GATHER, MAX_FOLDED, MIN_BATCH, GroupCommit
 
 
 def of(user_id):
@@ -39,11 +39,16 @@ class Database:
             pending.succeed(pending.action.user_id)
         return ()
 
-    async def end_batches(self, seconds=0.0, at_once=1):
-        """The oldest batches in flight end, and the next begin where some wait."""
-        self.now += seconds
+    async def end_batches(self, seconds=0.0, at_once=1, gather=GATHER):
+        """The oldest batches in flight end, and the next begin where some wait, `gather` seconds later."""
+        await self.pass_time(seconds)
         for _ in range(min(at_once, len(self._in_flight))):
             self._in_flight.popleft().set_result(None)
+        await settle()
+        await self.pass_time(gather)
+
+    async def pass_time(self, seconds):
+        self.now += seconds
         await settle()
 
     def in_flight(self):
@@ -82,8 +87,8 @@ async def test_group_commit_capacity_shrinks_with_a_slow_database(database):
     await submit(commit, 1)
     await submit(commit, 2000)
     assert commit.capacity == 10_000
-    await database.end_batches(0.001)
-    await database.end_batches(2.0)
+    await database.end_batches(0.001, gather=0)
+    await database.end_batches(2.0, gather=0)
     assert database.sizes == [1, 512, 256]
     assert commit.capacity == 512
     with pytest.raises(Overloaded):
@@ -94,10 +99,10 @@ async def test_group_commit_capacity_grows_with_a_faster_database(database):
     commit = GroupCommit(database, timeout=4.0, max_batch=512, max_in_flight=1)
     await submit(commit, 1)
     await submit(commit, 1500)
-    await database.end_batches(0.001)
-    await database.end_batches(2.0)
+    await database.end_batches(0.001, gather=0)
+    await database.end_batches(2.0, gather=0)
     assert commit.capacity == 512
-    await database.end_batches(0.25)
+    await database.end_batches(0.25, gather=0)
     assert commit.capacity == 2048
     assert database.sizes == [1, 512, 256, 512]
 
@@ -183,6 +188,55 @@ async def test_group_commit_counts_paused_actions_as_waiting():
     # The fake database of this commit.
     commit._write_batch.losers = ()
     await commit.close()
+
+
+# -- callers that submit again at once ------------------------------------------------------------------
+
+
+async def test_group_commit_batch_waits_for_callers_just_answered(database):
+    commit = GroupCommit(database)
+    await submit(commit, 1)
+    await submit(commit, 7)
+    await database.end_batches(gather=0)
+    assert database.sizes == [1]
+    commit.submit(of("the first, again"), "w")
+    await settle()
+    assert database.sizes == [1, 8]
+    await database.end_batches(gather=0)
+    for number in range(8):
+        assert database.sizes == [1, 8]
+        commit.submit(of(number), "w")
+        await settle()
+    assert database.sizes == [1, 8, 8]
+
+
+async def test_group_commit_batch_begins_without_callers_that_do_not_return(database):
+    commit = GroupCommit(database)
+    await submit(commit, 1)
+    await submit(commit, 7)
+    await database.end_batches(gather=GATHER / 2)
+    assert database.sizes == [1]
+    await database.pass_time(GATHER / 2)
+    assert database.sizes == [1, 7]
+    await database.end_batches()
+    await submit(commit, 1)
+    assert database.sizes == [1, 7, 1]
+
+
+async def test_group_commit_batch_of_a_lone_caller_begins_at_once(database):
+    commit = GroupCommit(database)
+    for number in range(3):
+        await submit(commit, 1)
+        assert database.sizes == [1] * (number + 1)
+        await database.end_batches(gather=0)
+
+
+async def test_group_commit_batch_waits_for_no_more_than_make_a_further_batch(database):
+    commit = GroupCommit(database, max_in_flight=1, min_concurrent=8)
+    await submit(commit, 1)
+    await submit(commit, 30)
+    await database.end_batches(gather=0)
+    assert database.sizes == [1, 30]
 
 
 # -- several batches in flight ------------------------------------------------------------------------

@@ -1,12 +1,17 @@
 """Group commit: while batches are in flight, submissions wait; the next batch contains all of them.
 
-It needs no timer: without load each submission is a batch of its own; under load a batch contains the submissions that
-arrived during the one before. A player is in one batch at a time.
+Without load each submission is a batch of its own; under load a batch contains the submissions that arrived during the
+one before. A player is in one batch at a time.
+
+A caller that submits again as soon as it is answered would miss the batch that begins at that moment, and then every
+other one: half of such callers would share each batch. So a batch that begins alone waits for a moment until as many
+submissions have arrived as were known at the end of the one before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,6 +37,9 @@ MAX_IN_FLIGHT = 3
 
 MIN_CONCURRENT_BATCH = 32
 """Submissions that must wait before a further batch begins beside those in flight: in small batches each costs more."""
+
+GATHER = 0.001
+"""Maximum seconds after a batch for which the next one waits for the callers that were answered."""
 
 MIN_MEASURED = 0.001
 
@@ -95,7 +103,7 @@ class GroupCommit:
     `max_waiting` bounds the memory, `max_batch` a batch, and `timeout` (seconds) the wait for an answer. To keep that,
     a batch carries what the rate of the batch before does in a quarter of it, and as many may wait as that does in half
     of it, `capacity`: more is refused with Overloaded. Up to `max_in_flight` batches are in flight; a further one only
-    begins for at least `min_concurrent` submissions. `observe` receives the size of each batch.
+    begins for at least `min_concurrent` submissions. `gather`: as GATHER. `observe` receives the size of each batch.
     """
 
     def __init__(
@@ -107,6 +115,7 @@ class GroupCommit:
         max_batch: int = 512,
         max_in_flight: int = MAX_IN_FLIGHT,
         min_concurrent: int = MIN_CONCURRENT_BATCH,
+        gather: float = GATHER,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._write_batch = write_batch
@@ -115,6 +124,10 @@ class GroupCommit:
         self._max_batch = self._batch_limit = max_batch
         self._max_in_flight = max_in_flight
         self._min_concurrent = min_concurrent
+        self._gather_time = gather
+        self._gather_until = 0.0
+        self._expected = 1
+        self._gathered = asyncio.Event()
         self._observe = observe
         self._waiting: deque[PendingWrite] = deque()
         self._blocked: dict[str, deque[PendingWrite]] = {}
@@ -163,6 +176,8 @@ class GroupCommit:
             self._blocked_count += 1
         else:
             self._waiting.append(pending)
+            if len(self._waiting) >= self._expected:
+                self._gathered.set()
             self._work()
 
     def _work(self) -> None:
@@ -179,8 +194,10 @@ class GroupCommit:
 
     async def _run(self) -> None:
         """Write batches one after the other, while this task is the only one or enough submissions wait."""
-        self._starting -= 1
-        while self._waiting:
+        while True:
+            if not self._in_flight and self._starting == 1:
+                await self._gather()
+            self._starting -= 1
             batch = self._next_batch()
             if not batch:
                 break  # all wait for batches in flight
@@ -191,9 +208,21 @@ class GroupCommit:
             finally:
                 self._in_flight -= 1
                 self._release(batch)
+            self._expected = min(len(batch) + len(self._waiting), self._min_concurrent)
+            self._gather_until = asyncio.get_running_loop().time() + self._gather_time
             self._retry(retried)
-            if self.busy and len(self._waiting) < self._min_concurrent:
+            if not self._waiting or (self.busy and len(self._waiting) < self._min_concurrent):
                 break
+            self._starting += 1
+
+    async def _gather(self) -> None:
+        """Wait for the callers that were answered by the last batch, for at most `gather` after it."""
+        if len(self._waiting) >= self._expected or asyncio.get_running_loop().time() >= self._gather_until:
+            return
+        self._gathered.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._gather_until):
+                await self._gathered.wait()
 
     def _next_batch(self) -> list[PendingWrite]:
         """The next batch. Further submissions of its players wait until it is written."""
