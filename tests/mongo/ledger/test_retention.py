@@ -10,9 +10,10 @@ from pymongo.errors import PyMongoError
 from tests.support.audit import audited, differences
 from tests.support.drivers import DRIVERS
 from tests.support.fail_points import failing_commands
-from tests.support.ledger import chains, kinds, problems
+from tests.support.ledger import chains, kinds, problems, recomputed
 from tests.support.ledger_harness import moderation_request, open_ledger_harness
-from tests.support.wait import eventually
+from tests.support.service import RunningService, token
+from tests.support.wait import eventually, wait_until
 from tornado_app.core.errors import ActionNotFound
 from tornado_app.mongo.ledger import retention
 from tornado_app.mongo.ledger.lease import Lease
@@ -275,3 +276,38 @@ async def test_history_and_erasure_of_a_folded_chain(harness):
     await harness.moderation.erase(moderation_request("bob"))
     await eventually(lambda: kinds(harness.sync, "bob") == [])
     assert await differences(harness) == []
+
+
+async def test_service_folds_what_is_older_than_its_setting(harness, mongo_database, tmp_path):
+    await harness.running[0].close()  # its resume point is after all entries
+    await harness.crash(harness.running[0])
+    age(harness.sync, 8 * 86400)
+    checkpoint = chains(harness.sync)["bob"][-1]
+    service = RunningService("--ledger-retention", "7d", uri=mongo_database[0], database=harness.name)
+    try:
+        service.start(tmp_path / "log")
+        wait_until(lambda: harness.sync["ledger"].count_documents({}) == 3, 60, "one entry of each player is left")
+        page = service.get("/api/v1/players/bob/history?limit=1", token=token("bob")).json
+        (shown,) = page["entries"]
+        assert (shown["n"], shown["folded_entries"], page["next"]) == (10, 9, None)
+        assert shown["score"] == checkpoint["score"]
+        answer = service.post(
+            "/api/v1/admin/players/bob/take-back",
+            {"reason": "cheat", "action_id": "a-1"},
+            token=token("mod", scope="leaderboard:admin"),
+        )
+        assert (answer.status, answer.json["error"]) == (404, "action_not_found")
+        assert "ledger_retention" in answer.json["message"]
+    finally:
+        service.close()
+    assert problems(harness.sync) == []
+
+
+def age(database, seconds):
+    """Make all entries older, in chains that are right."""
+    for entries in chains(database).values():
+        prev = b""
+        for entry in entries:
+            entry["version"] -= seconds << 21
+            entry["hash"] = prev = recomputed(entry, prev)
+            database["ledger"].replace_one({"_id": entry["_id"]}, entry)
