@@ -236,6 +236,22 @@ async def play(harness, random_):
                 await harness.moderation.erase(request)
 
 
+async def test_fold_of_an_entry_that_changed_since_it_was_read_removes_nothing(harness):
+    retention_ = await retention_of(harness)
+    step = await retention_._read("bob", EVERYTHING)  # the moment between a read and its writes is not public
+    harness.sync["ledger"].update_one({"player": "bob", "n": 10}, {"$set": {"hash": bytes(32)}})
+    assert await retention_._write([step.fold]) == 0
+    assert numbers(harness, "bob") == list(range(1, 11))
+
+
+async def test_entries_before_a_wrong_checkpoint_are_not_removed(harness):
+    for checkpoint in (bytes(32), chains(harness.sync)["bob"][2]["hash"]):
+        harness.sync["ledger"].update_one({"player": "bob", "n": 5}, {"$set": {"checkpoint": checkpoint}})
+        await fold(harness, version_of(harness, "bob", 3))
+        assert numbers(harness, "bob") == list(range(1, 11))
+        assert ("changed_entry", "bob", 5) in await differences(harness)
+
+
 async def test_erasure_and_a_new_chain_survive_a_late_fold(harness):
     """A process that was stopped for longer than its lease removes nothing of the new chain."""
     late = await retention_of(harness)

@@ -84,8 +84,10 @@ def fold(entries: Sequence[Entry], before: int) -> Fold | None:
     prev, n, score = entries[first].checkpoint, entries[first].n, entries[first].score - entries[first].points
     if not prev and (n, score) != (1, 0):
         raise BrokenChain
+    if first and entries[first - 1].n == n - 1 and entries[first - 1].hash != prev:
+        raise BrokenChain
     for place, each in enumerate(entries[first:], start=first):
-        if each.version >= before:
+        if place > first and each.version >= before:
             break
         if (each.n, each.score) != (n, score + each.points) or entry_hash(each, prev) != each.hash:
             raise BrokenChain
@@ -98,8 +100,8 @@ def fold(entries: Sequence[Entry], before: int) -> Fold | None:
 class Retention:
     """Keeps entries for `seconds`, while this process holds the lease.
 
-    If two processes fold at once, because one was stopped for longer than its lease, each removes only what a durable
-    checkpoint replaces: the version in its condition protects the new entries of a player who was erased meanwhile.
+    Two processes may fold at once, because one was stopped for longer than its lease. Each removes only what a durable
+    checkpoint replaces; the version in the condition protects the new entries of a player who was erased meanwhile.
     """
 
     def __init__(self, entries: Any, players: Any, lease: Lease, seconds: float) -> None:
@@ -221,7 +223,9 @@ class Retention:
         ]
         if marks:
             with self._lease.while_held():
-                await self._entries.bulk_write(marks, ordered=False)
+                marked = await self._entries.bulk_write(marks, ordered=False)
+            if marked.matched_count < len(marks):  # an erasure, or another process: the next pass reads them again
+                return 0
         with self._lease.while_held():
             return int((await self._entries.bulk_write(removals, ordered=False)).deleted_count)
 
