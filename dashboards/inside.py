@@ -32,7 +32,7 @@ def database() -> list[Panel]:
         ),
         lines(
             "Failed commands",
-            "Which commands fail or time out? findAndModify also fails when an update is refused.",
+            "Which commands fail or time out?",
             "none",
             query(events("leaderboard_mongodb_command_failures_total", "command"), "{{command}}"),
             empty="none",
