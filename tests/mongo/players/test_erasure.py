@@ -66,7 +66,7 @@ async def interrupt(board, step, *, after=False):
     """Start an erasure in which this step fails."""
     moderation = board.moderation()
     # The erasure itself reaches these collections, so a failing step can only be put in its place.
-    await moderation._suspects.note("alice", next(iter(AbuseRule)))
+    await moderation._suspects.record("alice", next(iter(AbuseRule)))
     eraser = moderation.eraser
     eraser._players = FailingProxy(eraser._players, step, after=after)
     eraser._suspects = FailingProxy(eraser._suspects, step, after=after)
