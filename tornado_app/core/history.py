@@ -41,7 +41,7 @@ class WriteKind:
 Kind: TypeAlias = Literal["a", "r", "p", "t", "s", "i", "h", "u", "e"]
 
 
-class HistoryEntry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class HistoryEntry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """One write of one player.
 
     `points`: what it added to the score; for hide, show and erase the score itself. `write_id`: unique. `at`:

@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
-from bson import DatetimeMS, ObjectId, Timestamp
+from bson import DatetimeMS, ObjectId
 from pymongo import MongoClient
 
 from tests.support.board_harness import BoardHarness, open_board_harness
@@ -17,7 +17,7 @@ from tests.support.fail_points import failing_commands
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import ProfileChange
-from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.change_stream.source import EventBatch
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.players.documents import BOARD_ORDER, MalformedDocument
 
@@ -167,7 +167,7 @@ async def test_feed_drops_a_resume_token_that_the_server_refuses(mongo_database)
     """Only a stream from another resume token can continue."""
     async with open_board_harness(*mongo_database, start=False) as harness:
         # A feed gets its resume token from the stream only.
-        harness.feed._token = {"_data": "82"}
+        harness.feed._position = {"_data": "82"}
         await harness.start()
         assert harness.restarts == ["refused"]
         assert harness.board.rebuilds == 1
@@ -360,45 +360,27 @@ async def succeeds(call):
     return True
 
 
-class Stream:
-    """A change stream that the test fills."""
+async def test_feed_lag_counts_late_events_of_a_live_stream(mongo_database):
+    """Only a source that the test fills can be late and alive."""
+    batches = asyncio.Queue()
+    clock = asyncio.get_running_loop().time
 
-    def __init__(self):
-        self.events = asyncio.Queue()
-        self.resume_token, self.alive = None, True
+    class Source:
+        async def read(self, start):
+            while True:
+                yield await batches.get()
 
-    async def try_next(self):
-        try:
-            async with asyncio.timeout(0.01):
-                return await self.events.get()
-        except TimeoutError:
-            return None
-
-    async def close(self):
-        pass
-
-
-async def test_feed_lag_counts_late_events_of_a_live_stream(mongo_database, monkeypatch):
-    async with open_board_harness(*mongo_database, start=False) as harness:
-        stream, late = (
-            Stream(),
-            {"operationType": "insert", "fullDocument": {"hidden": True}, "documentKey": {"_id": "late"}},
-        )
-
-        async def opened(_feed):
-            return stream
-
-        # The feed opens its stream by itself: only a stream that the test fills can be late and alive.
-        monkeypatch.setattr(Feed, "_open", opened)
-        monkeypatch.setattr(Stream, "try_next", lambda self: self.events.get())
-        await stream.events.put(None)
+    async with open_board_harness(*mongo_database, source=Source(), start=False) as harness:
+        batches.put_nowait(EventBatch(clock(), at_end=True))
         await harness.start()
         await harness.score("alice", 1)
+        before = clock()
         await harness.feed.probe()
+        batches.put_nowait(EventBatch(before, at_end=True))  # the database answered before it was asked for its time
         for _ in range(20):
-            await stream.events.put({**late, "clusterTime": Timestamp(5, 5)})
+            batches.put_nowait(EventBatch(clock(), version=5))
             await asyncio.sleep(0.01)
         assert 0.2 <= harness.feed.lag < 5
-        await stream.events.put({**late, "clusterTime": Timestamp(2**32 - 1, 1)})
-        await eventually(lambda: stream.events.empty())
+        batches.put_nowait(EventBatch(clock(), version=2**53))
+        await eventually(batches.empty)
         assert harness.feed.lag < 0.2

@@ -11,7 +11,8 @@ from bson import Timestamp
 from tests.support.ledger import chains
 from tests.support.ledger_harness import open_ledger_harness
 from tests.support.wait import eventually
-from tornado_app.mongo.change_stream.subscription import Subscription, moment
+from tornado_app.mongo.change_stream.resume_point import moment
+from tornado_app.mongo.change_stream.subscription import Subscription
 
 PATIENCE = 30.0
 
@@ -24,19 +25,19 @@ def test_token_time_is_its_cluster_time():
 def test_subscription_returns_each_event_once_with_its_resume_token():
     subscription = Subscription({"_data": "0"})
     assert subscription.take() == ([], None)
-    subscription.put({"n": 1}, {"_data": "1"})
-    subscription.put(None, {"_data": "2"})
-    subscription.put({"n": 3}, None)
-    assert subscription.take() == ([{"n": 1}, {"n": 3}], {"_data": "2"})
+    subscription.put([1, 2], {"_data": "1"})
+    subscription.put([], {"_data": "2"})
+    subscription.put([3], None)
+    assert subscription.take() == ([1, 2, 3], {"_data": "2"})
     assert subscription.take() == ([], {"_data": "2"})
 
 
 def test_subscription_closes_at_its_maximum():
     subscription = Subscription({}, max_events=2)
     for number in range(4):
-        subscription.put({"n": number}, {"_data": str(number)})
+        subscription.put([number], {"_data": str(number)})
     assert subscription.closed
-    assert subscription.take() == ([{"n": 0}, {"n": 1}], {"_data": "1"})
+    assert subscription.take() == ([0, 1], {"_data": "1"})
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from tornado_app.core.history import History, HistoryEntry, WriteKind, encode
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.policies import RateLimit, WritePolicy
-from tornado_app.mongo.change_stream.events import decode
+from tornado_app.mongo.change_stream.events import PROFILE, decode
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
@@ -58,7 +58,7 @@ def written(seq, kind=WriteKind.ACTION):
 
 def send(cache, raw_event):
     decoded = decode(raw_event)
-    cache.on_event(decoded.player, decoded.kind, decoded.seq, decoded.touched)
+    cache.on_event(decoded.player, decoded.kind, decoded.seq, profile_only=decoded.touched == PROFILE)
 
 
 def state(entries=1, score=10):

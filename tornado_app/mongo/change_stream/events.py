@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from bson import Timestamp
-from msgspec import UNSET, UnsetType
 
 from tornado_app.core.history import HistoryEntry, WriteKind
 from tornado_app.core.history import decode as decode_entry
 from tornado_app.core.interfaces import Change
-from tornado_app.mongo.client.cluster_time import cluster_time_to_int
-from tornado_app.mongo.players.documents import PROFILE, milliseconds, score_of
+from tornado_app.mongo.client.cluster_time import cluster_time_to_int, seconds_of
+from tornado_app.mongo.players import documents
+from tornado_app.mongo.players.documents import milliseconds, score_of
 
 WATCHED: list[Mapping[str, Any]] = [
     {
@@ -33,37 +32,52 @@ WATCHED: list[Mapping[str, Any]] = [
 KINDS = ("insert", "update", "replace", "delete")
 """Events of one document. Any other event (drop, rename, invalidate …) ends the history."""
 
-_RANKED = frozenset({"score", "updatedAt", "hidden"})
-"""Members that determine a player's rank. A write that changes one of them without a history entry is external."""
+SCORE, SEQ, RANKED, PROFILE, OTHER = 1, 2, 4, 8, 16
+"""Which members of a document an event touches, as bits. RANKED: the others that determine a player's rank."""
+
+_TOUCHED = {
+    "score": SCORE,
+    "seq": SEQ,
+    "updatedAt": RANKED,
+    "hidden": RANKED,
+    **dict.fromkeys(documents.PROFILE, PROFILE),
+}
 
 _ADDING = (WriteKind.ACTION, WriteKind.TAKE_BACK)
 """Kinds of writes whose points are added to the score."""
+
+
+_TIMES = range(253_370_764_800_000)
+"""Milliseconds from 1970 until the year 9999: the times of players on the board."""
 
 
 class HistoryLost(Exception):
     """The stream does not show all changes; a new snapshot is needed. The message is the reason, for log and metric."""
 
 
-class PlayerEvent(msgspec.Struct, frozen=True):
-    """One event of one player's document. A member that the event does not set is UNSET.
+class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
+    """One event of one player's document.
 
-    `version` and `time` are its cluster time: as an integer, and as milliseconds since the epoch. `touched`: the
-    members that it sets or removes. `seq`: None if it is not set, or is not an integer. `entries`: the history entries
-    that the write added, oldest first; none if the service did not make the write. `score`: None if it is not an
-    integer. `updated_at`: None if it is not a date. `token`: the event's resume token.
+    `version`: its cluster time as an integer. `touched`: bits of the members that it sets or removes. `seq`: None if
+    it is not set, or is not an integer. `entries`: the history entries that the write added, oldest first; none if the
+    service did not make the write. `score`: None if it is not set, or is not an integer. `updated_at`: milliseconds
+    since the epoch; None if it is not set, or is not a date.
     """
 
     kind: str
     player: str
     version: int
-    time: int
-    touched: frozenset[str] = frozenset()
+    touched: int = 0
     seq: int | None = None
     entries: tuple[HistoryEntry, ...] = ()
-    score: int | UnsetType | None = UNSET
-    updated_at: datetime | None = None
+    score: int | None = None
+    updated_at: int | None = None
     hidden: bool = False
-    token: Mapping[str, Any] | None = None
+
+    @property
+    def time(self) -> int:
+        """Its cluster time, in milliseconds since the epoch."""
+        return seconds_of(self.version) * 1000
 
     @property
     def points(self) -> int:
@@ -80,27 +94,28 @@ def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
     if not isinstance(player, str):
         return None
     description = event.get("updateDescription")
+    removed: Sequence[str] = ()
     if description is None:
         fields = event.get("fullDocument") or {}
-        touched = frozenset(fields)
     else:
         fields = description.get("updatedFields") or {}
-        touched = frozenset((*fields, *(description.get("removedFields") or ())))
-    moment: Timestamp = event["clusterTime"]
+        removed = description.get("removedFields") or ()
+    touched = 0
+    for name in (*fields, *removed):
+        touched |= _TOUCHED.get(name, OTHER)
     seq, updated_at = fields.get("seq"), fields.get("updatedAt")
     seq = int(seq) if isinstance(seq, int) and not isinstance(seq, bool) else None
     return PlayerEvent(
         kind,
         player,
-        cluster_time_to_int(moment),
-        int(moment.time) * 1000,
+        cluster_time_to_int(event["clusterTime"]),
         touched,
         seq,
-        _entries(kind, fields, seq),
-        score_of(fields) if "score" in fields else UNSET,
-        updated_at if isinstance(updated_at, datetime) else None,
+        # The service removes no score.
+        () if "score" in removed else _entries(kind, fields, seq),
+        score_of(fields),
+        milliseconds(updated_at) if isinstance(updated_at, datetime) else None,
         fields.get("hidden") is True,
-        event.get("_id"),
     )
 
 
@@ -149,47 +164,41 @@ class BoardChanges:
     def _update(self, event: PlayerEvent) -> Change | None:
         if event.entries:
             return self._written(event)
-        if "seq" in event.touched or not event.touched.isdisjoint(_RANKED):
+        if event.touched & (SCORE | SEQ | RANKED):  # a write of the service has a history entry
             raise HistoryLost("external_write")
-        if not event.touched.isdisjoint(PROFILE):
+        if event.touched & PROFILE:
             return _change(event, None, None)
         return None
 
     def _written(self, event: PlayerEvent) -> Change | None:
         last = event.entries[-1]
-        if last.kind == WriteKind.ERASE:
+        kind = last.kind
+        if kind in _ADDING and last.on_board:
+            if not event.touched & SCORE:
+                raise HistoryLost("external_write")
+            return _change(event, None if event.score is None else event.score - event.points, event.score)
+        if kind == WriteKind.ERASE:
             self._erased.add(event.player)
         if not last.on_board:
             return None
-        if last.kind == WriteKind.PROFILE:
+        if kind == WriteKind.PROFILE:
             return _change(event, None, None)
-        if last.kind in (WriteKind.HIDE, WriteKind.ERASE):
+        if kind in (WriteKind.HIDE, WriteKind.ERASE):
             return _change(event, last.points, None)
-        if last.kind == WriteKind.SHOW:
+        if kind == WriteKind.SHOW:
             return _change(event, None, last.points)
-        if last.kind in _ADDING:
-            if event.score is UNSET:
-                raise HistoryLost("external_write")
-            old = None if event.score is None else event.score - event.points
-            return _change(event, old, event.score)
         return None
 
 
 def _insert(event: PlayerEvent) -> Change | None:
     """None for a document that `documents.ON_BOARD` excludes."""
-    moment = event.updated_at
-    if event.hidden or moment is None or not 1970 <= moment.year < 9999:
+    if event.hidden or event.updated_at is None or event.updated_at not in _TIMES:
         return None
-    return _change(event, None, None if event.score is UNSET else event.score)
+    return _change(event, None, event.score)
 
 
 def _change(event: PlayerEvent, old: int | None, new: int | None) -> Change:
-    added = new is not None and event.entries and event.entries[-1].kind != WriteKind.SHOW
-    return Change(
-        user_id=event.player,
-        old=old,
-        new=new,
-        version=event.version,
-        at=milliseconds(event.updated_at) or 0,
-        write_ids=tuple([entry.write_id for entry in event.entries]) if added else (),
-    )
+    write_ids: tuple[str, ...] = ()
+    if new is not None and event.entries and event.entries[-1].kind != WriteKind.SHOW:
+        write_ids = tuple([entry.write_id for entry in event.entries])
+    return Change(event.player, old, new, event.version, event.updated_at or 0, write_ids)

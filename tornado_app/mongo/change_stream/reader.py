@@ -16,8 +16,10 @@ from bson import Timestamp
 from pymongo.errors import OperationFailure
 
 from tornado_app.mongo.change_stream.events import WATCHED, HistoryLost, PlayerEvent, decode
-from tornado_app.mongo.change_stream.feed import BATCH, CALL_TIMEOUT, close_stream
-from tornado_app.mongo.change_stream.subscription import Subscription, Token, comes_after, moment
+from tornado_app.mongo.change_stream.resume_point import ResumePoint, Token, moment
+from tornado_app.mongo.change_stream.source import BATCH, CALL_TIMEOUT, close_stream
+from tornado_app.mongo.change_stream.subscription import Subscription
+from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.client.driver import is_transient, maybe_await
 
 log = logging.getLogger("leaderboard.ledger")
@@ -41,8 +43,6 @@ TURN = 20
 
 MAX_AHEAD = 5 * BATCH
 """Maximum number of events read ahead."""
-
-ResumePoint = Mapping[str, Any] | Timestamp
 
 
 class ResumePointInvalid(Exception):
@@ -87,6 +87,9 @@ class ChangeStreamReader:
         self._resume_point = resume_point
         self._events: list[PlayerEvent | HistoryLost] = []
         self._token: Mapping[str, Any] | None = None
+        # The time of the last event that was read: the events of one time are read together.
+        first = resume_point if isinstance(resume_point, Timestamp) else moment(resume_point)
+        self._last = 0 if first is None else cluster_time_to_int(first) - 1
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._idle = False
@@ -127,13 +130,14 @@ class ChangeStreamReader:
 
     async def _follow(self, subscription: Subscription) -> None:
         """Read the subscription until it ends. It begins before the own position; events already read are skipped."""
-        ended, place = False, self._token
+        ended, last = False, self._last
         while not ended:
             await asyncio.sleep(REST)
             await self._make_room()
             ended = subscription.closed
             events, token = subscription.take()
-            self._events += [event for event in events if comes_after(event.token, place)]
+            self._events += [event for event in events if event.version > last]
+            self._last = max([self._last, *(event.version for event in events)])
             if token is not None and not self._is_past(token):
                 self._token = token
             if token is not None:
@@ -195,6 +199,7 @@ class ChangeStreamReader:
             return
         if event is not None:
             self._events.append(event)
+            self._last = event.version
         if len(self._events) % TURN == 0:
             await asyncio.sleep(0)
 

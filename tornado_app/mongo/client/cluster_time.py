@@ -32,6 +32,11 @@ def cluster_time_to_int(moment: Timestamp) -> int:
     return int(moment.time) << _SHIFT | min(int(moment.inc), _MAX_INCREMENT)
 
 
+def seconds_of(version: int) -> int:
+    """The seconds since the epoch of a cluster time as an integer."""
+    return version >> _SHIFT
+
+
 @contextlib.asynccontextmanager
 async def clocked(collection: Any) -> AsyncIterator[Any]:
     """A session that records the time of its operations, for `reached`."""

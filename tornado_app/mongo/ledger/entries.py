@@ -12,11 +12,10 @@ from itertools import accumulate
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
 
 from tornado_app.core.history import INT64, HistoryEntry, WriteKind
 from tornado_app.core.ledger import Entry, EntryKind, with_hash
-from tornado_app.mongo.change_stream.events import PlayerEvent
+from tornado_app.mongo.change_stream.events import SCORE, SEQ, PlayerEvent
 
 _TIMES = range(253_402_300_800_000)
 """Milliseconds until the year 10000, from which on BSON's dates cannot be read."""
@@ -103,10 +102,10 @@ def ledger_event(event: PlayerEvent) -> LedgerEvent | None:
     if not event.player:  # not a user id; the audit reports such documents
         return None
     writes = event.entries
-    score = None if event.score is UNSET else event.score
-    touched = event.kind != "update" or "score" in event.touched
+    score = event.score
+    touched = event.kind != "update" or bool(event.touched & SCORE)
     if event.kind == "update":
-        if not touched and "seq" not in event.touched:
+        if not touched and not event.touched & SEQ:
             return None
         if event.points and score is None:
             writes = ()  # it has points, and the score did not change

@@ -21,8 +21,9 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.mongo.change_stream.events import HistoryLost, PlayerEvent
-from tornado_app.mongo.change_stream.feed import BATCH, LOST_HISTORY, Feed
+from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.reader import TURN, Batch, ChangeStreamReader, ResumePointInvalid
+from tornado_app.mongo.change_stream.source import BATCH, LOST_HISTORY
 from tornado_app.mongo.client.cluster_time import cluster_time
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.ledger.appender import DuplicateWriteId, LedgerAppender

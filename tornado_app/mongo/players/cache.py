@@ -11,7 +11,6 @@ from collections import OrderedDict
 import msgspec
 
 from tornado_app.core.decide import PlayerState
-from tornado_app.mongo.players.documents import PROFILE
 
 MAX_CACHED_PLAYERS = 32_768
 MAX_BYTES = 36 * 1024 * 1024
@@ -56,20 +55,20 @@ class PlayerCache:
         self._players.clear()
         self._bytes = 0
 
-    def on_event(self, user_id: str, kind: str, seq: int | None, touched: frozenset[str]) -> None:
+    def on_event(self, user_id: str, kind: str, seq: int | None, *, profile_only: bool) -> None:
         """Drop the state of a player whose document has changed since.
 
-        `kind`, `seq` and `touched` are those of a change event. This saves an update that would miss, and notices a
-        change of only the history, which the condition of the update does not.
+        `kind` and `seq` are those of a change event; `profile_only`: whether it touches nothing but the profile. This
+        saves an update that would miss, and notices a change of only the history, which the condition of the update
+        does not.
         """
         state = self._players.get(user_id)
         if state is None:
             return
         if seq is not None and seq <= state.seq and kind in ("insert", "update"):
             return  # the state includes this write
-        if touched and touched.issubset(PROFILE):
-            return
-        self.pop(user_id)
+        if not profile_only:
+            self.pop(user_id)
 
 
 def _size(state: PlayerState) -> int:
