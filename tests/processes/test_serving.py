@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
-from itertools import count, pairwise
+from itertools import pairwise
 
 import pytest
 from websockets.sync.client import connect
 
 from tests.support.certificates import start_with_tls
 from tests.support.command import need_mongod
-from tests.support.processes import alive, wait_for_both_processes, wait_for_restarts, workers
+from tests.support.processes import Player, alive, wait_for_both_processes, wait_for_restarts, workers
 from tests.support.service import token
 from tests.support.wait import wait_until
 
@@ -73,35 +73,6 @@ def test_metrics_of_an_ended_process_are_kept(start, mongo_database):
     assert service.metric(UPDATES, result="accepted") == 20
     assert set(before) & set(after) == {before[1]}
     wait_for_both_processes(service)
-
-
-class Player(threading.Thread):
-    """Sends updates, each with an id and again until it is answered: the connections of a killed process break."""
-
-    def __init__(self, service, name, stop):
-        super().__init__(daemon=True)
-        self.service, self.player, self.stop = service, name, stop
-        self.acknowledged, self.odd = 0, []
-
-    def run(self):
-        for n in count():
-            if self.stop.is_set():
-                return
-            self._one({"Idempotency-Key": f"{self.player}-{n}"})
-            self.stop.wait(0.02)
-
-    def _one(self, headers):
-        while True:
-            try:
-                answer = self.service.post("/api/score", {"score": 1}, token=token(self.player), headers=headers)
-            except OSError:
-                self.stop.wait(0.02)
-                continue
-            if answer.status in (200, 201):
-                self.acknowledged += 1
-            else:
-                self.odd.append(answer)
-            return
 
 
 @pytest.mark.long

@@ -1,5 +1,6 @@
 """A real process as the supervisor sees it, without the supervisor."""
 
+import asyncio
 import pickle
 from dataclasses import replace
 
@@ -8,8 +9,12 @@ import pytest
 from tests.support.wait import eventually
 from tornado_app.config import Config
 from tornado_app.core.errors import ConfigError, StartupError
+from tornado_app.mongo.change_stream.follower import Follower
+from tornado_app.mongo.database import connection
 from tornado_app.processes.channel import StartWorker
+from tornado_app.processes.event_log import EventLog
 from tornado_app.processes.worker_handle import WorkerHandle
+from tornado_app.runtime.tasks import cancel_and_wait
 
 CONFIG = replace(Config(), port=0, action_points={})
 
@@ -18,8 +23,8 @@ CONFIG = replace(Config(), port=0, action_points={})
 async def spawn():
     workers = []
 
-    async def spawn(config: Config, uri: str | None = None) -> WorkerHandle:
-        workers.append(await WorkerHandle.spawn(StartWorker(pickle.dumps(config), uri)))
+    async def spawn(config: Config, uri: str | None = None, events: EventLog | None = None) -> WorkerHandle:
+        workers.append(await WorkerHandle.spawn(StartWorker(pickle.dumps(config), uri), events or EventLog()))
         return workers[-1]
 
     yield spawn
@@ -52,9 +57,20 @@ async def test_worker_startup_error_is_reported(spawn, mongo_database, tmp_path)
     assert "the key that tokens are verified with cannot be used" in str(fault)
 
 
-async def test_worker_reports_readiness_and_answers_requests(spawn, mongo_database, tmp_path):
+@pytest.fixture
+async def events(mongo_database):
+    """The events of the database."""
     uri, name = mongo_database
-    worker = await spawn(replace(CONFIG, mongodb_database=name, data_dir=tmp_path), uri)
+    events = EventLog()
+    async with connection(uri) as client:
+        following = asyncio.create_task(Follower(client, name, events).run())
+        yield events
+        await cancel_and_wait(following)
+
+
+async def test_worker_reports_readiness_and_answers_requests(spawn, mongo_database, events, tmp_path):
+    uri, name = mongo_database
+    worker = await spawn(replace(CONFIG, mongodb_database=name, data_dir=tmp_path), uri, events)
     reports = []
     worker.on_metrics = reports.append
     await eventually(lambda: worker.ready, 30)

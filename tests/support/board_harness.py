@@ -1,6 +1,7 @@
 """Store, feed and board on a real mongod, in the test's event loop."""
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 
 from pymongo import MongoClient
@@ -10,9 +11,12 @@ from tornado_app.core.model import Action, Profile
 from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.live.board import Board
 from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.change_stream.follower import Follower
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.store import MongoStore
+from tornado_app.processes.event_log import EventLog
+from tornado_app.processes.relay import RelayedEvents, serve_events
 from tornado_app.runtime.tasks import cancel_and_wait
 
 ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60))
@@ -41,22 +45,44 @@ class RecordingBoard(Board):
 
 
 class BoardHarness:
-    """Store, feed and board of one service process, on one database."""
+    """Store, feed and board of one service process, on one database.
 
-    def __init__(self, uri, name, driver, **feed_options):
+    `relay`: as in a worker, whose events come through the supervisor's `events`, here in the same process.
+    """
+
+    def __init__(self, uri, name, driver, *, relay=False, **feed_options):
         self.uri, self.name = uri, name
         self.client = connect(uri, driver)
         self.players = self.client[name]["players"]
         self.store = MongoStore(self.client, name, policy=ROOMY, timeout=10)
         self.board = RecordingBoard(self.store.top)
         self.restarts = []
-        self.feed = Feed(self.client, name, self.board, on_restart=self.restarts.append, **feed_options)
+        self.events = EventLog()
+        self.relayed = None
+        self.relay = relay
+        self.feed_options = feed_options
+        self.feed = None if relay else self._make_feed()
         self.tasks = []
+
+    def _make_feed(self, **options):
+        return Feed(self.client, self.name, self.board, on_restart=self.restarts.append, **self.feed_options, **options)
 
     async def start(self):
         """Run until `stop`; return when the board is ready."""
-        self.tasks = [asyncio.ensure_future(part.run()) for part in (self.feed, self.board)]
+        if self.relay:
+            await self._start_relay()
+        self.tasks += [asyncio.ensure_future(part.run()) for part in (self.feed, self.board)]
         await self.wait_open()
+
+    async def _start_relay(self):
+        timeout = {name: self.feed_options[name] for name in ("call_timeout",) if name in self.feed_options}
+        follower = Follower(self.client, self.name, self.events, on_restart=self.restarts.append, **timeout)
+        supervisor_end, worker_end = socket.socketpair()
+        self.tasks = [
+            asyncio.ensure_future(part) for part in (follower.run(), serve_events(supervisor_end, self.events))
+        ]
+        self.relayed = await RelayedEvents.from_socket(worker_end)
+        self.feed = self._make_feed(source=self.relayed)
 
     async def wait_open(self):
         async with asyncio.timeout(30):
@@ -66,6 +92,8 @@ class BoardHarness:
     async def stop(self):
         await cancel_and_wait(*self.tasks)
         assert all(task.cancelled() for task in self.tasks), [t.exception() for t in self.tasks if not t.cancelled()]
+        if self.relayed is not None:
+            await self.relayed.close()
         await self.store.close()
         await maybe_await(self.client.close())
 
@@ -94,7 +122,7 @@ class BoardHarness:
 
 @asynccontextmanager
 async def open_board_harness(uri, name, driver="pymongo", *, start=True, **feed_options):
-    """Run a `BoardHarness`; `feed_options` are arguments of the feed."""
+    """Run a `BoardHarness`; `feed_options` are arguments of the harness."""
     harness = BoardHarness(uri, name, driver, **feed_options)
     await indexes.ensure(harness.client, name)
     try:

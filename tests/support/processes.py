@@ -1,8 +1,11 @@
 """The processes of a service, seen from outside."""
 
 import os
+import threading
+from itertools import count
 from pathlib import Path
 
+from tests.support.service import token
 from tests.support.wait import wait_until
 
 
@@ -47,3 +50,32 @@ def wait_for_restarts(service, restarts):
     wait_until(lambda: service.metric("leaderboard_process_restarts_total") >= restarts, 30, ready)
     wait_until(lambda: service.metric("leaderboard_processes") == 2, 30, ready)
     return workers(service)
+
+
+class Player(threading.Thread):
+    """Sends updates, each with an id and again until it is answered: the connections of a killed process break."""
+
+    def __init__(self, service, name, stop):
+        super().__init__(daemon=True)
+        self.service, self.player, self.stop = service, name, stop
+        self.acknowledged, self.odd = 0, []
+
+    def run(self):
+        for n in count():
+            if self.stop.is_set():
+                return
+            self._one({"Idempotency-Key": f"{self.player}-{n}"})
+            self.stop.wait(0.02)
+
+    def _one(self, headers):
+        while True:
+            try:
+                answer = self.service.post("/api/score", {"score": 1}, token=token(self.player), headers=headers)
+            except OSError:
+                self.stop.wait(0.02)
+                continue
+            if answer.status in (200, 201):
+                self.acknowledged += 1
+            else:
+                self.odd.append(answer)
+            return

@@ -40,16 +40,29 @@ async def open_database(
         if uri is None:
             uri = await stack.enter_async_context(embedded_database(data_dir, on_failure=on_failure))
             embedded = True
-        client = preflight.open_client(uri, driver, timeout, observe)
-        try:
-            await preflight.check(client, name, embedded=embedded)
-            if owner is not None:
-                await ownership.claim(client, name, owner, previous=previous_owner)
-            await indexes.ensure(client, name)
-            await reconciliation.begin_without_players(client, name)
-            yield client
-        finally:
-            await maybe_await(client.close())
+        client = await stack.enter_async_context(connection(uri, driver=driver, timeout=timeout, observe=observe))
+        await preflight.check(client, name, embedded=embedded)
+        if owner is not None:
+            await ownership.claim(client, name, owner, previous=previous_owner)
+        await indexes.ensure(client, name)
+        await reconciliation.begin_without_players(client, name)
+        yield client
+
+
+@asynccontextmanager
+async def connection(
+    uri: str,
+    *,
+    driver: DriverName = "pymongo",
+    timeout: float = 5.0,  # noqa: ASYNC109  # the driver's own bound
+    observe: Observe | None = None,
+) -> AsyncIterator[Client]:
+    """A client whose database is not checked. Raises StartupError for a URI that cannot be used."""
+    client = preflight.open_client(uri, driver, timeout, observe)
+    try:
+        yield client
+    finally:
+        await maybe_await(client.close())
 
 
 @asynccontextmanager

@@ -124,7 +124,7 @@ class Metrics:
     def _declare_feed(self) -> None:
         self.feed_lag = self._gauge(
             "change_stream_lag_seconds",
-            "Time that the change stream is behind the database or has been silent; infinite while it is down.",
+            "Time that the change stream is behind the database or has been silent; infinite while there is none.",
             aggregation="max",
         )
         self.feed_restarts = self._counter(

@@ -63,6 +63,30 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 
 
+def framed(message: msgspec.Struct) -> bytes:
+    """A message with its length in front, as it is sent."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(_LENGTH, "big") + body
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
+    """The next message without its length; None if the other end is closed."""
+    try:
+        size = int.from_bytes(await reader.readexactly(_LENGTH), "big")
+        return await reader.readexactly(size)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Flush and close."""
+    writer.close()
+    try:
+        await writer.wait_closed()
+    except ConnectionError:
+        return  # the other end was closed first
+
+
 class Channel:
     """One end of the pair."""
 
@@ -78,22 +102,13 @@ class Channel:
     def send(self, message: Message) -> None:
         """Send without waiting. The message is lost if the other end is closed."""
         if not self._writer.is_closing():
-            body = _encoder.encode(message)
-            self._writer.write(len(body).to_bytes(_LENGTH, "big") + body)
+            self._writer.write(framed(message))
 
     async def receive(self) -> Message | None:
         """The next message; None if the other end is closed."""
-        try:
-            size = int.from_bytes(await self._reader.readexactly(_LENGTH), "big")
-            message: Message = _decoder.decode(await self._reader.readexactly(size))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return None
-        return message
+        body = await read_frame(self._reader)
+        return None if body is None else _decoder.decode(body)
 
     async def close(self) -> None:
         """Flush and close."""
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except ConnectionError:
-            return  # the other end was closed first
+        await close(self._writer)

@@ -1,6 +1,7 @@
 """The supervisor: starts, restarts and stops the workers, and owns what they share.
 
-It owns the embedded database, the reservation of the port and the metrics port. It serves no requests of players.
+It owns the embedded database, the change stream, the reservation of the port and the metrics port. It serves no
+requests of players.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from dataclasses import replace
 
 from tornado_app.config import Config, warnings
 from tornado_app.core.errors import StartupError
-from tornado_app.mongo.database import embedded_database
+from tornado_app.mongo.change_stream.follower import Follower
+from tornado_app.mongo.database import connection, embedded_database
 from tornado_app.observability import logs
+from tornado_app.observability.metrics import RESTARTS, known_label
 from tornado_app.processes.channel import StartWorker
+from tornado_app.processes.event_log import EventLog
 from tornado_app.processes.probes import AggregatedProbes
 from tornado_app.processes.worker_handle import WorkerHandle
 from tornado_app.runtime.backoff import RestartBackoff
 from tornado_app.runtime.lifecycle import ManagedService, serve_until_stopped, wait_until_stopped
-from tornado_app.runtime.tasks import jittered
+from tornado_app.runtime.tasks import cancel_and_wait, jittered
 from tornado_app.service import listeners
 from tornado_app.service.service import announce
 
@@ -63,6 +67,7 @@ class Supervisor(ManagedService):
         self._workers: list[WorkerHandle | None] = [None] * count
         self._supervisions: list[asyncio.Task[None]] = []
         self._probes = AggregatedProbes(self._workers)
+        self._events = EventLog()
         self._all_ready = asyncio.Event()
         self._draining = asyncio.Event()
 
@@ -74,17 +79,35 @@ class Supervisor(ManagedService):
         uri = None
         if config.embedded:
             uri = await self._exit.enter_async_context(embedded_database(config.data_dir, on_failure=self.fail))
+        await self._follow(uri)
         # The table of actions is a mapping proxy, which cannot be pickled.
         given = replace(config, port=port, action_points=dict(config.action_points), sources=dict(config.sources))
         start = StartWorker(pickle.dumps(given), uri)
         self._supervisions = [asyncio.create_task(self._supervise(slot, start)) for slot in range(len(self._workers))]
         for supervision in self._supervisions:
-            supervision.add_done_callback(self._on_supervision_end)
+            supervision.add_done_callback(self._on_task_end)
         self._exit.push_async_callback(self._probes.close)
         self._exit.push_async_callback(self._stop_workers)
         self.metrics_url = self._probes.listen(config)
         await wait_until_stopped(self._all_ready, self.failed)
         self.url = listeners.service_url(config, port)
+
+    async def _follow(self, embedded_uri: str | None) -> None:
+        """Follow the change stream for all workers, until they have stopped. Raises StartupError."""
+        config, metrics = self._config, self._probes.metrics
+        uri = embedded_uri or config.read_mongodb_uri() or ""
+        client = await self._exit.enter_async_context(
+            connection(uri, driver=config.mongodb_driver, timeout=config.mongodb_timeout, observe=metrics.command)
+        )
+        follower = Follower(
+            client,
+            config.mongodb_database,
+            self._events,
+            on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
+        )
+        following = asyncio.create_task(follower.run())
+        following.add_done_callback(self._on_task_end)
+        self._exit.push_async_callback(cancel_and_wait, following)
 
     async def _drain(self, deadline: float) -> None:
         """Have all workers finish the work in progress and exit."""
@@ -136,7 +159,7 @@ class Supervisor(ManagedService):
 
     async def _run_one(self, slot: int, start: StartWorker) -> Exception:
         """Run a worker until it exits; why it exited."""
-        worker = await WorkerHandle.spawn(start)
+        worker = await WorkerHandle.spawn(start, self._events)
         self._workers[slot] = worker
         worker.on_ready = lambda: self._on_worker_ready(worker)
         worker.on_metrics = lambda families: self._probes.collector.update(worker.pid, families)
@@ -158,7 +181,7 @@ class Supervisor(ManagedService):
         if all(each is not None and each.ready for each in self._workers):
             self._all_ready.set()
 
-    def _on_supervision_end(self, supervision: asyncio.Task[None]) -> None:
-        if not supervision.cancelled() and (fault := supervision.exception()) is not None:
-            log.error("supervision of a worker process failed", exc_info=fault)
-            self.fail(StartupError("internal error: supervision of a worker process failed; see the log"))
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("a task of the supervisor failed", exc_info=fault)
+            self.fail(StartupError("internal error: a task of the supervisor failed; see the log"))

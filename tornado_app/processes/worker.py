@@ -1,4 +1,4 @@
-"""`python -m tornado_app.processes.worker DESCRIPTOR`: a worker, controlled over that socket.
+"""`python -m tornado_app.processes.worker CONTROL EVENTS`: a worker, with the descriptors of its two sockets.
 
 On SIGTERM it drains and exits, and the supervisor starts another.
 """
@@ -28,6 +28,7 @@ from tornado_app.processes.channel import (
     Request,
     StartWorker,
 )
+from tornado_app.processes.relay import RelayedEvents
 from tornado_app.runtime import event_loop
 from tornado_app.runtime.lifecycle import run_until
 from tornado_app.service.service import Service, WorkerContext
@@ -35,17 +36,19 @@ from tornado_app.service.service import Service, WorkerContext
 FAILED = 1
 
 
-async def work(end: socket.socket) -> int:
+async def work(control: socket.socket, events: socket.socket) -> int:
     """Serve with the settings of StartWorker until Drain; the exit code."""
-    channel = await Channel.from_socket(end)
+    channel = await Channel.from_socket(control)
+    relayed = await RelayedEvents.from_socket(events)
     try:
         start = await channel.receive()
-        return await _serve(channel, start) if isinstance(start, StartWorker) else FAILED
+        return await _serve(channel, start, relayed) if isinstance(start, StartWorker) else FAILED
     finally:
+        await relayed.close()
         await channel.close()
 
 
-async def _serve(channel: Channel, start: StartWorker) -> int:
+async def _serve(channel: Channel, start: StartWorker, events: RelayedEvents) -> int:
     config: Config = pickle.loads(start.config)  # noqa: S301  # from the supervisor, over a private socket
     logs.configure(
         config.log_level, config.log_format, color=config.color, process=os.getpid(), access=config.access_log
@@ -54,7 +57,7 @@ async def _serve(channel: Channel, start: StartWorker) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
-    service = Service(config, worker=WorkerContext(start.uri))
+    service = Service(config, worker=WorkerContext(start.uri, events))
     handling = asyncio.create_task(_handle_messages(channel, service, stop))
 
     @contextlib.asynccontextmanager
@@ -88,4 +91,4 @@ async def _handle_messages(channel: Channel, service: Service, stop: asyncio.Eve
 
 
 if __name__ == "__main__":
-    sys.exit(event_loop.run(work(socket.socket(fileno=int(sys.argv[1])))))
+    sys.exit(event_loop.run(work(*(socket.socket(fileno=int(each)) for each in sys.argv[1:]))))

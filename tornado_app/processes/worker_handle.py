@@ -23,6 +23,8 @@ from tornado_app.processes.channel import (
     StartWorker,
     Topic,
 )
+from tornado_app.processes.event_log import EventLog
+from tornado_app.processes.relay import serve_events
 from tornado_app.runtime import parent_death
 
 REPORT_TIMEOUT = 2.0
@@ -42,7 +44,9 @@ class WorkerHandle:
     `on_metrics` is called with each report of metrics, `on_ready` when the worker is ready.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, channel: Channel, serving_events: asyncio.Task[None]
+    ) -> None:
         self.pid = process.pid
         self.ready = False
         self.reasons: list[str] = []
@@ -53,32 +57,40 @@ class WorkerHandle:
         self._fault: Fault | None = None
         self._pending: dict[Topic, asyncio.Future[None]] = {}
         self._reading = asyncio.create_task(self._read())
+        self._serving_events = serving_events
+        serving_events.add_done_callback(self._on_events_end)
 
     @classmethod
-    async def spawn(cls, start: StartWorker) -> WorkerHandle:
-        """Start a worker, which is killed when this process ends. Raises OSError.
+    async def spawn(cls, start: StartWorker, events: EventLog) -> WorkerHandle:
+        """Start a worker, which is killed when this process ends, and send it the events. Raises OSError.
 
         It has its own session, so that only the supervisor receives Ctrl-C.
         """
-        own_end, worker_end = socket.socketpair()
-        with worker_end:
-            command = parent_death.command(*_python(), "-m", _WORKER, str(worker_end.fileno()))
-            try:
+        with contextlib.ExitStack() as own_ends:
+            own_end, worker_end = socket.socketpair()
+            own_events_end, worker_events_end = socket.socketpair()
+            own_ends.enter_context(own_end)
+            own_ends.enter_context(own_events_end)
+            with worker_end, worker_events_end:
+                descriptors = [worker_end.fileno(), worker_events_end.fileno()]
+                command = parent_death.command(*_python(), "-m", _WORKER, *map(str, descriptors))
                 process = await asyncio.create_subprocess_exec(
-                    *command, stdin=asyncio.subprocess.PIPE, pass_fds=[worker_end.fileno()], start_new_session=True
+                    *command, stdin=asyncio.subprocess.PIPE, pass_fds=descriptors, start_new_session=True
                 )
-            except OSError:
-                own_end.close()
-                raise
+            own_ends.pop_all()
         channel = await Channel.from_socket(own_end)
         channel.send(start)
-        return cls(process, channel)
+        return cls(process, channel, asyncio.create_task(serve_events(own_events_end, events)))
 
     async def wait(self) -> int:
-        """Wait until it has exited and all its messages are read; the exit code, negative for a signal."""
+        """Wait until it has exited and all its messages are read; the exit code, negative for a signal.
+
+        Raises the error for which it was sent no more events.
+        """
         code = await self._process.wait()
         await self._reading
         await self._channel.close()
+        await self._serving_events
         return code
 
     def exit_error(self, code: int) -> StartupError | ConfigError:
@@ -122,6 +134,10 @@ class WorkerHandle:
         self.ready = False
         for answer in self._pending.values():
             answer.cancel()
+
+    def _on_events_end(self, serving: asyncio.Task[None]) -> None:
+        if not serving.cancelled() and serving.exception() is not None:  # `wait` raises it
+            self.kill()
 
     def _complete(self, topic: Topic) -> None:
         answer = self._pending.pop(topic, None)

@@ -20,6 +20,7 @@ from tornado_app.http.cors import Cors
 from tornado_app.http.dispatcher import Dispatcher
 from tornado_app.http.messages import Route, Router
 from tornado_app.http.tornado_delegate import Delegate
+from tornado_app.mongo.change_stream.source import EventSource
 from tornado_app.mongo.database import open_database
 from tornado_app.observability import logs, otel_setup
 from tornado_app.observability.metrics import Metrics
@@ -47,10 +48,11 @@ SOCKET_SPREAD = 1.5
 class WorkerContext(NamedTuple):
     """What the supervisor gives to one of several processes. `uri`: that of its embedded database, if there is one.
 
-    The supervisor also reserves the port, and serves the metrics of all processes.
+    `events`: those of the players. The supervisor also reserves the port, and serves the metrics of all processes.
     """
 
     uri: str | None
+    events: EventSource
 
 
 class Service(ManagedService):
@@ -116,7 +118,13 @@ class Service(ManagedService):
             )
         )
         components = self.components = build(
-            config, client, metrics=self.metrics, tracing=tracing, demo=self._demo, extra_routes=self._extra_routes
+            config,
+            client,
+            metrics=self.metrics,
+            tracing=tracing,
+            demo=self._demo,
+            extra_routes=self._extra_routes,
+            events=None if self._worker is None else self._worker.events,
         )
         await self._run(components)
         await self._primed(components)

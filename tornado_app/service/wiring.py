@@ -39,6 +39,7 @@ from tornado_app.live.board import Board
 from tornado_app.live.hub import Hub
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.rank_check import RankCheck
+from tornado_app.mongo.change_stream.source import EventSource
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
@@ -87,10 +88,12 @@ def build(
     tracing: Tracing = NO_TRACING,
     demo: bool = False,
     extra_routes: Iterable[Route] = (),
+    events: EventSource | None = None,
 ) -> Components:
     """The components for these settings; `client` has not been used yet. `demo`: whether the page offers to play.
 
-    `extra_routes` are served too. Needs a running event loop. Raises StartupError for keys that cannot be used.
+    `extra_routes` are served too. `events`: those of the players; by default, a change stream of its own. Needs a
+    running event loop. Raises StartupError for keys that cannot be used.
     """
     database = config.mongodb_database
     store = _store(config, client, metrics, tracing)
@@ -100,6 +103,7 @@ def build(
         client,
         database,
         board,
+        source=events,
         on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
         cache=store.cache,
     )

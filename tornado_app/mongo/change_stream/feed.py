@@ -21,7 +21,14 @@ from tornado_app.core.interfaces import FeedListener
 from tornado_app.mongo.change_stream.events import PROFILE, BoardChanges, HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.resume_point import ResumePoint
 from tornado_app.mongo.change_stream.snapshot import read_snapshot
-from tornado_app.mongo.change_stream.source import CALL_TIMEOUT, ChangeStream, EventBatch, EventSource, follow
+from tornado_app.mongo.change_stream.source import (
+    CALL_TIMEOUT,
+    ChangeStream,
+    EventBatch,
+    EventSource,
+    collection_id,
+    follow,
+)
 from tornado_app.mongo.change_stream.subscription import MAX_EVENTS, Subscription
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import Client
@@ -98,7 +105,7 @@ class Feed:
     def lag(self) -> float:
         """Seconds since the stream's last answer, or since it is behind the database, whichever is more.
 
-        Infinite while the stream is down.
+        Infinite while there is no stream.
         """
         if self._alive_at is None:
             return float("inf")
@@ -114,7 +121,7 @@ class Feed:
         try:
             with pymongo.timeout(PROBE_TIMEOUT):
                 moment = await cluster_time(self._players.database)
-                self._replaced = await self._find() != self._collection is not None
+                self._replaced = await collection_id(self._players) != self._collection is not None
         except PyMongoError as error:
             raise DatabaseError from error
         if self._awaited is None:
@@ -198,7 +205,7 @@ class Feed:
             else:
                 self._index_gone = False
         with pymongo.timeout(self._call_timeout):
-            self._collection, self._replaced = await self._find(), False
+            self._collection, self._replaced = await collection_id(self._players), False
             self._resync_requested = False
         moment, snapshot = await read_snapshot(self._client, self._players)
         # The events at the moment itself are in the snapshot. One of them may be the end of the previous collection,
@@ -206,15 +213,6 @@ class Feed:
         self._position = start = Timestamp(moment.time, moment.inc + 1)
         self._listener.on_snapshot(snapshot)
         return start
-
-    async def _find(self) -> object:
-        """An id of this collection, different for another of the same name; None if there is no collection.
-
-        A stream continues without an error when a backup or an empty data directory has replaced the database.
-        """
-        command = {"listCollections": 1, "filter": {"name": self._players.name}}
-        collections = (await self._players.database.command(command))["cursor"]["firstBatch"]
-        return collections[0]["info"]["uuid"] if collections else None
 
 
 def _reached(batch: EventBatch, version: int, since: float, reached: asyncio.Future[None]) -> bool:

@@ -112,6 +112,16 @@ def _empty(token: Token | None, now: float) -> EventBatch:
     return EventBatch(now, at_end=True, version=None if time is None else cluster_time_to_int(time), token=token)
 
 
+async def collection_id(collection: Any) -> object:
+    """An id of this collection, different for another of the same name; None if there is no collection.
+
+    A stream continues without an error when a backup or an empty data directory has replaced the database.
+    """
+    command = {"listCollections": 1, "filter": {"name": collection.name}}
+    collections = (await collection.database.command(command))["cursor"]["firstBatch"]
+    return collections[0]["info"]["uuid"] if collections else None
+
+
 async def close_stream(stream: Any) -> None:
     """Close a change stream's cursor, or leave that to the server."""
     try:

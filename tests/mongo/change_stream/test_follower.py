@@ -1,0 +1,67 @@
+"""The follower on a real mongod: what its sink receives. tests/mongo/change_stream/test_feed.py has the faults."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from pymongo import MongoClient
+
+from tests.support.wait import eventually
+from tornado_app.mongo.change_stream.follower import Follower
+from tornado_app.mongo.client.driver import connect, maybe_await
+from tornado_app.runtime.tasks import cancel_and_wait
+
+
+class Sink:
+    """Records the calls; `fault` is raised by the next event."""
+
+    def __init__(self):
+        self.histories = []
+        self.players = []
+        self.fault = None
+
+    def begin(self, version, reason):
+        self.histories.append((version, reason))
+
+    def put(self, batch):
+        if batch.events and self.fault is not None:
+            fault, self.fault = self.fault, None
+            raise fault
+        self.players += [event.player for event in batch.events]
+
+
+@asynccontextmanager
+async def following(uri, name, sink):
+    client = connect(uri)
+    task = asyncio.ensure_future(Follower(client, name, sink).run())
+    try:
+        await eventually(lambda: sink.histories)
+        yield
+    finally:
+        await cancel_and_wait(task)
+        await maybe_await(client.close())
+
+
+async def test_follower_begins_at_the_present(mongo_database):
+    uri, name = mongo_database
+    sink = Sink()
+    with MongoClient(uri) as client:
+        client[name]["players"].insert_one({"_id": "before"})
+        async with following(uri, name, sink):
+            client[name]["players"].insert_one({"_id": "alice"})
+            await eventually(lambda: sink.players == ["alice"])
+    assert [reason for _, reason in sink.histories] == [""]
+
+
+async def test_follower_begins_a_new_history_after_an_event_that_fails(mongo_database, caplog):
+    uri, name = mongo_database
+    sink = Sink()
+    with MongoClient(uri) as client:
+        async with following(uri, name, sink):
+            sink.fault = ValueError("cannot be encoded")
+            client[name]["players"].insert_one({"_id": "alice"})
+            await eventually(lambda: len(sink.histories) == 2)
+            client[name]["players"].insert_one({"_id": "bob"})
+            await eventually(lambda: sink.players == ["bob"])
+    assert [reason for _, reason in sink.histories] == ["", "failed"]
+    assert sink.histories[0][0] < sink.histories[1][0]
+    assert "cannot be encoded" in caplog.text

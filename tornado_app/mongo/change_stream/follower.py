@@ -1,0 +1,115 @@
+"""The one reader of the change stream on a machine with several processes: it passes the events to a sink."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import pymongo
+from bson import Timestamp
+from pymongo.errors import PyMongoError
+
+from tornado_app.mongo.change_stream.events import HistoryLost
+from tornado_app.mongo.change_stream.resume_point import ResumePoint
+from tornado_app.mongo.change_stream.source import CALL_TIMEOUT, ChangeStream, EventBatch, collection_id, follow
+from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
+from tornado_app.mongo.client.driver import Client
+from tornado_app.runtime.tasks import run_until_first_exits
+
+log = logging.getLogger("leaderboard.feed")
+
+CHECK_INTERVAL = 1.0
+"""Seconds between two checks of the collection."""
+
+
+class EventSink(Protocol):
+    """Receives the events of the players, in their order."""
+
+    def begin(self, version: int, reason: str) -> None:
+        """Events after this cluster time follow. Those before may be missing, for this reason."""
+
+    def put(self, batch: EventBatch) -> None:
+        """The next events, and the position after them."""
+
+
+class Follower:
+    """Reads the players' change stream into `sink` until cancelled.
+
+    If the stream breaks, it is continued at its position. If the history is lost, the sink begins a new one, at a time
+    that is not before the reason is reported: a snapshot that is then read is not older than the history.
+
+    `on_restart` is called with the reason when a broken stream is reopened.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        sink: EventSink,
+        *,
+        on_restart: Callable[[str], None] = lambda reason: None,
+        call_timeout: float = CALL_TIMEOUT,
+    ) -> None:
+        self._players: Any = client[database]["players"]
+        self._stream = ChangeStream(self._players, call_timeout=call_timeout)
+        self._sink = sink
+        self._on_restart = on_restart
+        self._call_timeout = call_timeout
+        self._position: ResumePoint | None = None
+        self._reason = ""
+        self._collection_id: object = None
+
+    async def run(self) -> None:
+        """Read until cancelled, and retry after every error."""
+        await follow(self._follow, on_lost=self._forget, on_broken=self._broken, stable=self._call_timeout)
+
+    def _broken(self, reason: str) -> None:
+        log.warning("the change stream ended, reopening it: %s", reason)
+        self._on_restart(reason)
+
+    def _forget(self, reason: str) -> None:
+        log.warning("the change stream's history cannot be used (%s), following a new one", reason)
+        self._position, self._reason = None, reason
+
+    async def _follow(self) -> None:
+        try:
+            start = self._position or await self._begin()
+            await run_until_first_exits(self._read(start), self._check_collection())
+        except (HistoryLost, PyMongoError):
+            raise
+        except Exception as fault:  # a new history does not contain an event that cannot be read
+            log.exception("following the change stream failed")
+            raise HistoryLost("failed") from fault
+
+    async def _begin(self) -> ResumePoint:
+        with pymongo.timeout(self._call_timeout):
+            self._collection_id = await collection_id(self._players)
+            moment = await cluster_time(self._players.database)
+        self._sink.begin(cluster_time_to_int(moment), self._reason)
+        self._position = start = Timestamp(moment.time, moment.inc + 1)
+        return start
+
+    async def _read(self, start: ResumePoint) -> None:
+        async with aclosing(self._stream.read(start)) as batches:
+            async for batch in batches:
+                self._sink.put(batch)
+                self._position = batch.token or self._position
+
+    async def _check_collection(self) -> None:
+        """Raises HistoryLost if another collection has the name.
+
+        A feed checks it too, but cannot restart this stream. If there is no collection, an event says why.
+        """
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            try:
+                with pymongo.timeout(self._call_timeout):
+                    found = await collection_id(self._players)
+            except PyMongoError:
+                continue  # the stream has the same error
+            if None not in (found, self._collection_id) and found != self._collection_id:
+                raise HistoryLost("replaced")
+            self._collection_id = found or self._collection_id
