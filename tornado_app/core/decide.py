@@ -1,4 +1,4 @@
-"""The write rule: what becomes of an action, given the player's state. Pure; the only statement of the rule."""
+"""The write rule: decides an action from the player's state. Pure; the only statement of the rule."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tornado_app.core.policies import RateLimit, WritePolicy
 
 
 class PlayerState(msgspec.Struct, frozen=True):
-    """What a player's document says, as far as a write depends on it.
+    """The state of a player's document, as far as a write depends on it.
 
     `seq`: the number of writes; grows by one with each. `versioned`: whether the document has it; a document that
     another program inserted has none, and counts as one write. `erased`: an erasure has begun.
@@ -59,7 +59,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """The action was applied before. `receipt` None: only the stored entries can tell, and whether it is so."""
+    """The action was applied before. `receipt` None: a read must show the receipt, or that the action is a new one."""
 
     receipt: Receipt | None
 
@@ -74,7 +74,7 @@ Decision: TypeAlias = Accepted | Replay | Refused
 
 
 def decide(state: PlayerState | None, action: Action, write_id: str, now: int, policy: WritePolicy) -> Decision:
-    """What becomes of an action at `now` (milliseconds). `state` None: there is no such player.
+    """The decision about an action at `now` (milliseconds). `state` None: there is no such player.
 
     A write with this `write_id` that is in the history already is a replay whose receipt says `replayed=False`: the
     answer to that write was lost.

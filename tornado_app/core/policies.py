@@ -14,7 +14,8 @@ import msgspec
 from tornado_app.core.model import Scope
 
 MAX_IDEMPOTENCY_HISTORY = 2000
-"""Actions that settings may have a player's document remember: at about 150 bytes each, far below MongoDB's 16 MiB."""
+"""Maximum idempotency history size that settings may result in: at about 150 bytes an action, far below MongoDB's limit
+of 16 MiB for a document."""
 
 MAX_HISTORY_ENTRIES = 2 * MAX_IDEMPOTENCY_HISTORY
 """Entries of a player's history, of all kinds; past that the oldest are removed, whatever their age."""
@@ -90,7 +91,7 @@ def history_retention(limit: RateLimit, lifetime: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
-    """Where the keys of tokens or of action proofs are; at most one of the first three is set.
+    """The sources of the keys of tokens or of action proofs; at most one of the first three is set.
 
     `generated`: the file of the secret that is generated if none is set.
     """

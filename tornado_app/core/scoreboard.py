@@ -132,12 +132,12 @@ class Scoreboard:
         if the players before it have more points.
         """
         ranked: list[Standing] = []
-        least = 1
+        lowest = 1
         for place, player in enumerate(players):
             if place and player.score != players[place - 1].score:
-                least = ranked[-1].rank + sum(s.rank == ranked[-1].rank for s in ranked)
+                lowest = ranked[-1].rank + sum(s.rank == ranked[-1].rank for s in ranked)
             tied = place and player.score == players[place - 1].score
-            ranked.append(Standing(ranked[-1].rank if tied else max(least, self.board.rank(player.score)), player))
+            ranked.append(Standing(ranked[-1].rank if tied else max(lowest, self.board.rank(player.score)), player))
         return ranked
 
     def _rank(self, player: Player) -> Standing:

@@ -57,12 +57,12 @@ class SubmissionValidator:
         ExpiredActionProof.
         """
         user_id = subject(submission.caller, submission.user_id)
-        vouched = self._vouched(submission)
-        if vouched is not None:
+        proven = self._verified_proof(submission)
+        if proven is not None:
             submission = msgspec.structs.replace(
-                submission, action_id=vouched.id, action_type=vouched.action_type, points=vouched.points
+                submission, action_id=proven.id, action_type=proven.action_type, points=proven.points
             )
-        return self._action(user_id, submission, self._points(submission) if vouched is None else vouched.points)
+        return self._action(user_id, submission, self._points(submission) if proven is None else proven.points)
 
     def is_verified(self, submission: Submission) -> bool:
         """Whether a game server is the caller, or an action proof supports the submission."""
@@ -84,7 +84,7 @@ class SubmissionValidator:
             caller=caller.user_id,
         )
 
-    def _vouched(self, submission: Submission) -> VerifiedProof | None:
+    def _verified_proof(self, submission: Submission) -> VerifiedProof | None:
         """The verified proof; None if there is none and none is required."""
         if self._policy is ProofPolicy.OFF or submission.caller.trusted:
             return None

@@ -46,10 +46,10 @@ A range matches values of its own type only, but also the members of an array.
 """
 
 PLAYER_FIELDS: Document = {"score": 1, "updatedAt": 1, **dict.fromkeys(PROFILE, 1)}
-"""What `player` needs of a document."""
+"""The fields that `player` reads."""
 
 STATE_FIELDS: Document = {"score": 1, "seq": 1, "h": 1, "suspended": 1, "hidden": 1, "erased": 1}
-"""What `state_of` needs of a document."""
+"""The fields that `state_of` reads."""
 
 _LAST_ENTRY: Document = {
     "$first": {
@@ -61,7 +61,7 @@ _LAST_ENTRY: Document = {
 }
 
 BALANCE_FIELDS: Document = {"score": 1, "last": _LAST_ENTRY}
-"""What `last_entry` and `score_of` need of a document."""
+"""The fields that `last_entry` and `score_of` read."""
 
 
 MAX_SEQ = 2**53
