@@ -132,12 +132,14 @@ class Scoreboard:
         if the players before it have more points.
         """
         ranked: list[Standing] = []
-        lowest = 1
-        for place, player in enumerate(players):
-            if place and player.score != players[place - 1].score:
-                lowest = ranked[-1].rank + sum(s.rank == ranked[-1].rank for s in ranked)
-            tied = place and player.score == players[place - 1].score
-            ranked.append(Standing(ranked[-1].rank if tied else max(lowest, self.board.rank(player.score)), player))
+        for player in players:
+            last = ranked[-1] if ranked else None
+            if last is not None and last.player.score == player.score:
+                rank = last.rank
+            else:
+                lowest = 1 if last is None else last.rank + sum(s.rank == last.rank for s in ranked)
+                rank = max(lowest, self.board.rank(player.score))
+            ranked.append(Standing(rank, player))
         return ranked
 
     def _rank(self, player: Player) -> Standing:
