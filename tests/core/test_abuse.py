@@ -43,11 +43,12 @@ def test_replays_above_the_limit_are_detected_once(detector):
     assert detector.replayed("b") is None
 
 
-def test_abuse_rule_fires_once_per_window(detector, clock):
+@pytest.mark.parametrize(("pause", "rule"), [(59, None), (60, AbuseRule.POINTS_CAP), (75, AbuseRule.POINTS_CAP)])
+def test_abuse_rule_fires_once_per_window(detector, clock, pause, rule):
     assert detector.refused("a", SuspiciousActivity()) is AbuseRule.POINTS_CAP
     assert detector.refused("a", SuspiciousActivity()) is None
-    clock.now += 60
-    assert detector.refused("a", SuspiciousActivity()) is AbuseRule.POINTS_CAP
+    clock.now += pause
+    assert detector.refused("a", SuspiciousActivity()) is rule
 
 
 def test_other_refusals_break_no_rule(detector):
