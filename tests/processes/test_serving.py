@@ -120,6 +120,8 @@ def test_crash_loop_backs_off_while_the_other_process_serves(start, mongo_databa
     for crash in range(1, 5):
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda crash=crash: _missed(service, missed) or service.log.count("restarting it") == crash)
+        # Until it has exited, the kernel may still give it a connection.
+        wait_until(lambda crash=crash: service.log.count("restarting it") == crash)
         assert service.get("/readyz").status == 200
         [victim] = set(wait_for_restarts(service, crash)) - {survivor}
     wait_until(lambda: service.readiness() == (200, []))
