@@ -26,7 +26,7 @@ def rich(service):
 def test_large_scores_are_exact_in_all_reads(service, rich):
     assert service.get("/api/top-scores").json["top_scores"][0]["score"] == rich
     mine = service.get("/api/leaderboard", token=token("rich")).json
-    assert mine["userRank"] == {"rank": 1, "score": rich}
+    assert mine["userRank"] == {"rank": 1, "score": rich, "percentile": 100.0, "next": None}
     assert service.get("/api/v1/players/rich").json["score"] == rich
     assert service.get("/api/v1/players/rich/around").json["player"]["score"] == rich
     assert service.get("/api/v1/leaderboard").json["players"][0]["score"] == rich

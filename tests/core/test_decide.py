@@ -91,7 +91,7 @@ class Board:
 
 
 @given(RULES, st.lists(st.tuples(WANTED, TICKS), max_size=30))
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_decide_answers_as_the_model(rules: Rules, script: list[tuple[Wanted, int]]) -> None:
     board, model, now, latest = Board(), Model(rules), START, START
     for wanted, tick in script:
@@ -104,7 +104,7 @@ def test_decide_answers_as_the_model(rules: Rules, script: list[tuple[Wanted, in
 
 
 @given(st.lists(st.tuples(WANTED, TICKS.map(abs), RULES), max_size=30))
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_decide_counts_an_id_once_for_the_longest_of_changing_retentions(
     script: list[tuple[Wanted, int, Rules]],
 ) -> None:

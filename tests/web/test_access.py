@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import expect
 
@@ -85,8 +87,11 @@ async def test_disconnection_is_announced_once(open_page: OpenPage, fake_service
     await page.clock.run_for(40_000)
     assert await page.evaluate("announced") == ["Disconnected. What you see may be out of date."]
     fake_service.refusal = None
-    await page.evaluate("dispatchEvent(new Event('online'))")
-    await expect(page.locator("#status")).to_have_text("Live")
+    async with asyncio.timeout(20):
+        while await page.locator("#status").inner_text() != "Live":
+            # An attempt that the service refused before may end after the event, and then determines the next one.
+            await page.evaluate("dispatchEvent(new Event('online'))")
+            await page.clock.run_for(1_000)
     await page.clock.run_for(11_000)
     assert (await page.evaluate("announced"))[1:] == ["The board is live again."]
 

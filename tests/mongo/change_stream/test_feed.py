@@ -22,9 +22,10 @@ from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.players.documents import BOARD_ORDER, MalformedDocument
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+RELAY = [pytest.param(False, id="own"), pytest.param(True, id="relay", marks=pytest.mark.long)]
 
 
-@pytest.fixture(params=[*DRIVERS, "relay"])
+@pytest.fixture(params=[*DRIVERS, pytest.param("relay", marks=pytest.mark.long)])
 async def harness(request, mongo_database):
     """With a change stream of its own, by each driver, and with the events that the supervisor relays."""
     relay = request.param == "relay"
@@ -33,7 +34,7 @@ async def harness(request, mongo_database):
         yield harness
 
 
-@pytest.fixture(params=["pymongo", "motor"])
+@pytest.fixture(params=DRIVERS)
 async def short_timeout_harness(request, mongo_database):
     """A feed with a short call timeout."""
     async with open_board_harness(*mongo_database, request.param, call_timeout=0.7) as harness:
@@ -320,7 +321,7 @@ async def test_feed_resumes_after_mongod_restarts(own_replica_set, driver):
         assert scores == [1, 101]
 
 
-@pytest.mark.parametrize("relay", [False, True], ids=["own", "relay"])
+@pytest.mark.parametrize("relay", RELAY)
 async def test_feed_lag_grows_while_the_server_hangs(own_replica_set, relay):
     mongod = own_replica_set.members[0]
     async with open_board_harness(own_replica_set.uri, "board", relay=relay, call_timeout=1.5) as harness:
@@ -337,7 +338,7 @@ async def test_feed_lag_grows_while_the_server_hangs(own_replica_set, relay):
         assert harness.board.rebuilds == 1
 
 
-@pytest.mark.parametrize("relay", [False, True], ids=["own", "relay"])
+@pytest.mark.parametrize("relay", RELAY)
 async def test_feed_detects_a_replaced_database(own_replica_set, relay):
     """The new database accepts the old resume token and does not report the missing events."""
     mongod = own_replica_set.members[0]

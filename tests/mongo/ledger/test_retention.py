@@ -161,7 +161,7 @@ async def test_fold_that_breaks_off_after_its_checkpoints_is_continued(harness, 
         {"by": "mallory"},
     ],
 )
-@pytest.mark.parametrize("n", [5, 10])
+@pytest.mark.parametrize("n", [5, pytest.param(10, marks=pytest.mark.long)])
 async def test_audit_of_a_changed_checkpoint_reports_it(harness, change, n):
     await fold(harness, version_of(harness, "bob", n) + 1)
     harness.sync["ledger"].update_one({"player": "bob", "n": n}, {"$set": change})
@@ -179,7 +179,7 @@ async def test_audit_of_a_missing_checkpoint_reports_it(harness):
     assert await differences(harness) == [("not_recorded", "bob", None)]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2, 3))])
 async def test_audit_of_random_histories_passes_whatever_is_folded(mongo_database, replica_set, seed):
     random_ = random.Random(seed)
     async with open_ledger_harness(*mongo_database) as harness:

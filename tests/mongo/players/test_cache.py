@@ -109,7 +109,7 @@ def test_player_cache_drops_a_player_after_an_external_event(cache, raw_event):
     assert cache.pop("alice") is None
 
 
-@pytest.mark.parametrize("entries", [0, 20, 2000])
+@pytest.mark.parametrize("entries", [0, 20, pytest.param(2000, marks=pytest.mark.long)])
 def test_player_cache_is_bounded_in_bytes(entries):
     """Measured with all that a state refers to; the entries themselves are not kept."""
     cache = PlayerCache(max_players=1000, max_bytes=2_000_000)

@@ -66,7 +66,7 @@ async def test_ensure_names_a_conflicting_index_and_the_remedy(client, name, key
     await players.create_index(keys, **options)
     with pytest.raises(StartupError) as caught:
         await schema.ensure(client, name)
-    assert f"collection {name}.players has an index '{shown}' that is in the way" in str(caught.value)
+    assert f"collection {name}.players has an index '{shown}' that conflicts with the board's" in str(caught.value)
     assert f"db.players.dropIndex('{shown}')" in str(caught.value)
     await players.drop_index(shown)
     await schema.ensure(client, name)

@@ -36,6 +36,9 @@ class FakeLedger:
             if (action_id is None or entry.id == action_id) and (since_ms is None or entry.at >= since_ms)
         ]
 
+    async def folded_until(self, player):
+        return None
+
     async def export(self, player):
         return [vars(entry) for entry in self.entries]
 
