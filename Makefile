@@ -30,7 +30,7 @@ observe: $(VENV)/.run ## beside `make run`: a Prometheus with the rules; alerts 
 	@exec $(BIN)/python -m dashboards.observe $(ARGS)
 
 test: lint ## set everything up, check style, types and layers, and run the tests; six minutes on two cores
-	$(PYTEST) $(if $(findstring tests/,$(ARGS)),,-m "not long") $(ARGS)
+	$(PYTEST) $(if $(findstring tests/,$(ARGS)),,-m "not long" -p no:schemathesis) $(ARGS)
 
 test-all: ## run everything: `make test`, then `make test-rest`; half an hour
 	@$(MAKE) test

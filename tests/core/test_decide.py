@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -118,6 +119,7 @@ def test_decide_counts_an_id_once_for_the_longest_of_changing_retentions(
             promised[wanted.id] = now + rules.retention
 
 
+@pytest.mark.long
 def test_decide_history_is_bounded_whatever_the_retention() -> None:
     state = PlayerState()
     policy = WritePolicy(RateLimit(10**6, 60), 2**31 - 1)

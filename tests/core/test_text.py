@@ -64,6 +64,7 @@ def test_with_plain_integers_rewrites_numbers_only(text, plain):
 json_values = st.recursive(
     st.none() | st.booleans() | st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
 )
 
 

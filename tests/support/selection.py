@@ -23,23 +23,30 @@ LONG_FOLDERS = (
 KUBERNETES_FOLDERS = ("cluster", "helm", "monitoring", "operator")
 FIRST = (
     "service/test_service.py",
-    "audit/test_audit.py",
-    "web/test_docs.py",
+    "mongo/ledger/test_retention.py",
     "service/test_lifecycle.py",
-    "mongo/ledger/test_writer.py",
+    "audit/test_audit.py",
+    "processes/test_ending.py",
+    "processes/test_serving.py",
+    "watch/test_watch.py",
+    "web/test_docs.py",
+    "web/test_access.py",
     "web/test_page.py",
-    "mongo/client/test_preflight.py",
+    "mongo/ledger/test_writer.py",
+    "mongo/change_stream/test_feed.py",
+    "processes/test_following.py",
     "http/test_connection_timeouts.py",
     "mongo/embedded/test_supervisor.py",
-    "mongo/change_stream/test_feed.py",
-    "mongo/ledger/test_reconciliation.py",
-    "api/test_bad_input.py",
-    "watch/test_watch.py",
-    "web/test_access.py",
-    "web/test_play.py",
+    "mongo/client/test_preflight.py",
+    "operator/test_errors.py",
     "mongo/players/test_erasure.py",
+    "service/test_trusted_ca.py",
+    "mongo/ledger/test_reconciliation.py",
     "api/test_socket_tokens.py",
     "api/test_contract.py",
+    "web/test_play.py",
+    "mongo/players/test_store.py",
+    "core/test_decide.py",
 )
 """The modules of `make test` that take the most time, which start first so that the last worker ends early."""
 CONTROL_PLANE = frozenset({"cluster", "own_cluster"})
@@ -65,7 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_long(item):
             item.add_marker(pytest.mark.long)
     places = {TESTS / name: place for place, name in enumerate(FIRST)}
-    items.sort(key=lambda item: (folder(item) in KUBERNETES_FOLDERS, places.get(item.path, len(FIRST))))
+    late = {item.path for item in items if is_long(item) and folder(item) in KUBERNETES_FOLDERS}
+    items.sort(key=lambda item: (item.path in late, places.get(item.path, len(FIRST))))
 
 
 def is_long(item: pytest.Item) -> bool:

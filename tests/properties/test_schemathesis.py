@@ -8,8 +8,6 @@ from schemathesis.config import SchemathesisConfig
 from tests.support.service import token
 from tornado_app.api.openapi import document
 
-pytestmark = pytest.mark.long
-
 EXAMPLES = 20
 """Random requests to an operation; as many again go just beyond its bounds."""
 
