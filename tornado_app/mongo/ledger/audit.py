@@ -24,6 +24,7 @@ from tornado_app.core.ledger import Entry, PlayerBalance
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.client.driver import Client, DriverName, maybe_await
+from tornado_app.mongo.client.errors import next_page
 from tornado_app.mongo.embedded.data_dir import DataDirectory, DirectoryInUse
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 from tornado_app.mongo.ledger.appender import INDEX
@@ -38,7 +39,7 @@ PAGE = 1000
 """Players read at once."""
 
 TIMEOUT = 20.0
-"""Timeout of one query, in seconds."""
+"""Timeout of one query, or of one page of it, in seconds."""
 
 MAX_UNKNOWN_DOCUMENTS = 10_000
 """Maximum number of documents that are not players' and are counted."""
@@ -100,12 +101,11 @@ class LedgerScan:
         return self._lines({"$eq": player})
 
     async def _lines(self, players: Document) -> AsyncIterator[tuple[str, Any, Entry | None]]:
-        cursor = self._entries.find({"player": players}).sort([("player", 1), ("n", 1)])
+        cursor = self._entries.find({"player": players}).sort(INDEX).batch_size(self._page_size)
         try:
             documents: list[Document] = [{}]
             while documents:
-                with pymongo.timeout(TIMEOUT):
-                    documents = await cursor.to_list(self._page_size)
+                documents = await next_page(cursor, self._page_size, TIMEOUT)
                 for document in documents:
                     yield document["player"], document.get("n"), _entry(document)
         finally:

@@ -23,7 +23,7 @@ from pymongo.read_concern import ReadConcern
 from tornado_app.core.ledger import AcceptedAction, Entry, EntryKind
 from tornado_app.core.model import rfc3339, utc_datetime
 from tornado_app.mongo.client.driver import DURABLE, maybe_await
-from tornado_app.mongo.client.errors import database_errors
+from tornado_app.mongo.client.errors import database_errors, next_page
 from tornado_app.mongo.players.documents import Document, milliseconds
 
 log = logging.getLogger("leaderboard.ledger")
@@ -100,8 +100,8 @@ class Ledger:
         cursor = cursor.batch_size(self._page_size)
         try:
             while True:
-                async with database_errors(self._timeout):
-                    page = await cursor.to_list(self._page_size)
+                async with database_errors(None):
+                    page = await next_page(cursor, self._page_size, self._timeout)
                 if not page:
                     return
                 yield page
