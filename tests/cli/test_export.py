@@ -46,6 +46,10 @@ async def exported(harness, *flags):
     return code, out.getvalue(), err.getvalue()
 
 
+EMPTY = "exported: 0 players, 0 entries, 0 erasures\n"
+ALL = "exported: 3 players, 16 entries, 1 erasure\n"
+
+
 def lines_of(text):
     return [json.loads(line) for line in text.splitlines()]
 
@@ -58,7 +62,7 @@ async def test_export_has_every_entry_sorted_by_player_and_number(harness):
     code, out, err = await exported(harness)
     lines = lines_of(out)
     stored = [entry for _, own in sorted(chains(harness.sync).items()) for entry in own]
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ALL)
     assert keys(lines) == keys(stored)
     assert [line["hash"] for line in lines] == [entry["hash"].hex() for entry in stored]
     assert list(lines[0]) == [
@@ -86,13 +90,13 @@ async def test_export_of_a_player_and_of_a_time_has_only_those_entries(harness):
     assert keys(bob) == [("bob", n) for n in range(1, 7)]
     _, out, _ = await exported(harness, "--player", "bob", "--since", bob[2]["at"], "--before", bob[4]["at"])
     assert lines_of(out) == [line for line in bob if bob[2]["at"] <= line["at"] < bob[4]["at"]]
-    assert await exported(harness, "--before", "7d") == (0, "", "")
+    assert await exported(harness, "--before", "7d") == (0, "", EMPTY)
 
 
 async def test_export_to_a_file_replaces_it_only_when_it_is_complete(harness, tmp_path):
     file = tmp_path / "ledger.jsonl"
     file.write_text("before")
-    assert await exported(harness, "--output", str(file)) == (0, "", "")
+    assert await exported(harness, "--output", str(file)) == (0, "", ALL)
     complete = file.read_text()
     assert complete == (await exported(harness))[1]
     with pytest.raises(StartupError):
@@ -107,7 +111,7 @@ async def test_export_leaves_out_a_malformed_entry_and_fails(harness):
     harness.sync["ledger"].insert_one({"_id": "odd", "player": "bob", "n": 7})
     code, out, err = await exported(harness)
     assert (code, len(out.splitlines())) == (1, 17)
-    assert err == "error: 1 malformed entries were left out: run leaderboard audit\n"
+    assert err == f"error: 1 malformed entries were left out: run leaderboard audit\n{ALL}"
 
 
 async def test_audit_of_an_export_passes_before_and_after_a_fold(harness, tmp_path, capsys):
@@ -120,13 +124,27 @@ async def test_audit_of_an_export_passes_before_and_after_a_fold(harness, tmp_pa
     lease = Lease(database, "export", ttl=600.0)
     await lease.take()
     await Retention(database["ledger"], database["players"], lease, 0.0).fold_before(2**53)
-    await exported(harness, "--output", str(later))
+    _, _, err = await exported(harness, "--output", str(later))
+    note = "note: 13 entries had been folded before this export and are not in it\n"
+    assert err == f"{note}exported: 3 players, 3 entries, 1 erasure\n"
     assert main(["audit", "--json", "--ledger", str(later)]) == 0
     assert json.loads(capsys.readouterr().out)["folded"] == 13
     folded = {(line["player"], line["n"]): line["hash"] for line in lines_of(file.read_text())}
     checkpoints = [line for line in lines_of(later.read_text()) if line["checkpoint"]]
     assert len(checkpoints) == 3
     assert all(line["checkpoint"] == folded[line["player"], line["n"] - 1] for line in checkpoints)
+
+
+async def test_export_of_entries_that_are_folded_meanwhile_fails_and_keeps_the_file(harness, tmp_path):
+    file = tmp_path / "ledger.jsonl"
+    hashes = [entry["hash"] for entry in chains(harness.sync)["bob"]]
+    harness.sync["ledger"].update_one({"player": "bob", "n": 4}, {"$set": {"checkpoint": hashes[2]}})
+    harness.sync["ledger"].delete_one({"player": "bob", "n": 3})
+    with pytest.raises(StartupError, match="entries of 1 players were folded before they were read: export again"):
+        await exported(harness, "--output", str(file))
+    assert not file.exists()
+    harness.sync["ledger"].delete_many({"player": "bob", "n": {"$lt": 4}})
+    assert (await exported(harness, "--output", str(file)))[0] == 0
 
 
 @pytest.mark.parametrize(

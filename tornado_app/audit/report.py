@@ -71,10 +71,7 @@ class Report:
             )
             return
         parts = (
-            _count(counts.players, "player"),
-            _count(counts.entries, "entry", "entries"),
-            *([f"{counts.folded:,} folded"] if counts.folded else []),
-            _count(counts.erasures, "erasure"),
+            *counted(counts),
             _count(self.differences, "difference"),
             _count(self.irregularities, "irregularity", "irregularities"),
         )
@@ -90,6 +87,16 @@ class Report:
         self._progress.clear()
         self._out.write(json.dumps({name: value for name, value in members.items() if value is not None}) + "\n")
         self._out.flush()
+
+
+def counted(counts: Counts) -> list[str]:
+    """The counts in words."""
+    return [
+        _count(counts.players, "player"),
+        _count(counts.entries, "entry", "entries"),
+        *([f"{counts.folded:,} folded"] if counts.folded else []),
+        _count(counts.erasures, "erasure"),
+    ]
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

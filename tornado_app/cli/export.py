@@ -19,6 +19,7 @@ from tornado_app.config.loading import add_some_settings, load_options
 from tornado_app.core.errors import StartupError
 
 if TYPE_CHECKING:  # loaded when the command runs
+    from tornado_app.audit.selection import Selection
     from tornado_app.core.ledger import Entry
 
 SETTINGS = (
@@ -32,13 +33,15 @@ FORMATS = ("jsonl", "csv")
 EXAMPLES = """examples:
   leaderboard export ledger --output ledger.jsonl
       of the database in ./leaderboard-data, whether the service runs or not
-  leaderboard export ledger --mongodb-uri-file /run/secrets/uri --before 90d | gzip > ledger.jsonl.gz
-      what a ledger_retention of 90d folds
+  leaderboard export ledger --mongodb-uri-file /run/secrets/uri --before 60d --output old.jsonl && gzip old.jsonl
+      at least every 29 days: what a ledger_retention of 90d will fold
   leaderboard export ledger --player alice --format csv
       one player
 
 The entries are sorted by player (the bytes of the user id) and number; docs/ledger.md explains the members. The file
-is complete or unchanged. The exit code is 1 if an entry is malformed, which is left out: run leaderboard audit."""
+is complete or unchanged. In a pipe, an export that fails looks complete unless the shell has set -o pipefail. The last
+line on standard error has the counts, which leaderboard audit --ledger FILE prints too. The exit code is 1 if an entry
+is malformed, which is left out: run leaderboard audit."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     about = "file to write or replace (default: standard output)"
     parser.add_argument("--output", type=Path, metavar="FILE", help=about)
     parser.add_argument("--player", metavar="ID", help="export only this player's entries")
-    about = "export only entries {} then: 90d, 24h, 2026-01-02T03:04:05Z; all are read"
+    about = "export only entries {} then: 60d, 24h, 2026-01-02T03:04:05Z; all are read"
     parser.add_argument("--since", type=parse_moment, default=0, metavar="TIME", help=about.format("since"))
     parser.add_argument("--before", type=parse_moment, default=sys.maxsize, metavar="TIME", help=about.format("before"))
     add_some_settings(parser, SETTINGS)
@@ -58,20 +61,31 @@ def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO 
     """Export what the settings name; the exit code. Raises ConfigError and StartupError."""
     import asyncio
 
+    from tornado_app.audit.report import counted
+
     config = load_options(options, relevant=SETTINGS)
+    err = err or sys.stderr
     with _opened(options.output, out or sys.stdout) as file:
-        malformed = asyncio.run(_export(config, options, file, err or sys.stderr))
-    if malformed:
-        (err or sys.stderr).write(f"error: {malformed:,} malformed entries were left out: run leaderboard audit\n")
-    return 1 if malformed else 0
+        done = asyncio.run(_export(config, options, file, err))
+        if done.torn:
+            raise StartupError(
+                f"entries of {done.torn:,} players were folded before they were read: export again; if this continues, "
+                "run leaderboard audit"
+            )
+    if done.folded:
+        err.write(f"note: {done.folded:,} entries had been folded before this export and are not in it\n")
+    if done.malformed:
+        err.write(f"error: {done.malformed:,} malformed entries were left out: run leaderboard audit\n")
+    err.write(f"exported: {', '.join(counted(done.written))}\n")
+    return 1 if done.malformed else 0
 
 
-async def _export(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> int:
-    """Write the entries; the number of malformed ones."""
+async def _export(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> Selection:
+    """Write the entries."""
     import asyncio
 
-    from tornado_app.audit.auditor import Counts
     from tornado_app.audit.report import Progress
+    from tornado_app.audit.selection import Selection
     from tornado_app.core.ledger import ERASURES
     from tornado_app.mongo.ledger.audit import open_ledger
     from tornado_app.runtime.tasks import cancel_and_wait
@@ -86,24 +100,20 @@ async def _export(config: Config, options: argparse.Namespace, out: IO[str], err
     ) as scan:
         progress = Progress(err, *await scan.sizes())
         drawing = None if out.isatty() else asyncio.create_task(progress.keep_writing())
-        counts, malformed, last = Counts(), 0, None
+        selection = Selection(options.since, options.before)
         try:
             everything = (scan.lines_of(ERASURES), scan.lines(ERASURES, None))
             for lines in everything if options.player is None else (scan.lines_of(options.player),):
                 async for player, _, entry in lines:
-                    counts.entries += 1
-                    counts.players += player != last
-                    last = player
-                    progress(counts)
-                    if entry is None:
-                        malformed += 1
-                    elif options.since <= entry.at < options.before:
-                        write(entry)
+                    selected = selection.add(player, entry)
+                    if selected is not None:
+                        write(selected)
+                    progress(selection.read)
         finally:
             if drawing is not None:
                 await cancel_and_wait(drawing)
                 progress.clear()
-    return malformed
+    return selection
 
 
 def _writer(format_: str, out: IO[str]) -> Callable[[Entry], None]:
