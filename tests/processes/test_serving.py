@@ -143,6 +143,7 @@ def test_hanging_process_delays_neither_a_scrape_nor_the_shutdown(start, mongo_d
     pids = workers(service)
     os.kill(pids[0], signal.SIGSTOP)
     assert service.metric(UPDATES) == 10
+    assert service.readiness() == (503, ["a process does not answer"])
     service.signal(signal.SIGTERM)
     assert service.wait(10) == 0
     assert alive(pids) == []

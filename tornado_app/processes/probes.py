@@ -72,11 +72,16 @@ class AggregatedProbes:
         return self._probes.metrics(request)
 
     async def _readyz(self, request: Request) -> Response:
-        await self._request("readiness")
+        """A worker that does not report in time is not ready."""
+        for worker in await self._request("readiness"):
+            worker.reasons = ["a process does not answer"]
         return self._probes.readyz(request)
 
-    async def _request(self, topic: Topic) -> None:
-        await asyncio.gather(*(worker.request(topic) for worker in self._serving()))
+    async def _request(self, topic: Topic) -> list[WorkerHandle]:
+        """Request a report of each worker; returns those that did not send it in time."""
+        workers = self._serving()
+        in_time = await asyncio.gather(*(worker.request(topic) for worker in workers))
+        return [worker for worker, reported in zip(workers, in_time, strict=True) if not reported]
 
     def _serving(self) -> list[WorkerHandle]:
         return [worker for worker in self._workers if worker is not None and worker.ready]

@@ -62,6 +62,7 @@ async def serve_events(end: socket.socket, events: EventLog) -> None:
             finally:
                 await cancel_and_wait(sending, receiving)
     finally:
+        writer.transport.abort()  # a worker that does not read would delay the end
         await close(writer)
 
 

@@ -101,3 +101,30 @@ async def test_reader_waits_for_a_resume_token_that_the_server_finds_slowly(own_
         assert [event.player for event in batch.events] == ["alice"]
         assert not running.done()
         await cancel_and_wait(running)
+
+
+async def test_reader_gives_up_a_silent_subscription(mongo_database):
+    """Its stream may hang while the reader's own would not."""
+    async with open_ledger_harness(*mongo_database) as harness:
+        players = harness.client[harness.name]["players"]
+        stream = await maybe_await(players.watch(WATCHED, max_await_time_ms=1))
+        await stream.try_next()
+        start, subscriptions = stream.resume_token, []
+
+        def subscribe():
+            subscriptions.append(Subscription(start))
+            return subscriptions[-1]
+
+        reader = ChangeStreamReader(players, start, subscribe, call_timeout=1.0)
+        running = asyncio.ensure_future(reader.run())
+        read = []
+        for number, player in enumerate(("alice", "bob"), start=1):
+            await harness.score(player, 5)
+            async with asyncio.timeout(20):
+                while len(read) < number:
+                    read += [event.player for event in (await reader.batch()).events]
+            await eventually(lambda number=number: len(subscriptions) > number, 20, "the reader subscribes again")
+        assert read == ["alice", "bob"]
+        assert subscriptions[0].closed
+        await cancel_and_wait(running)
+        await maybe_await(stream.close())

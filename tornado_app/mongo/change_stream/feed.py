@@ -85,10 +85,10 @@ class Feed:
         self._subscription: Subscription | None = None
 
     def subscribe(self) -> Subscription | None:
-        """A subscription to the events from now on, until the stream ends; None without a stream. A new one closes the
-        last."""
+        """A subscription to the events from now on, until the stream ends; None without a stream, or if it is silent. A
+        new one closes the last."""
         self._close_subscription()
-        if self._alive_at is not None and isinstance(self._position, Mapping):
+        if self.lag < self._call_timeout and isinstance(self._position, Mapping):
             self._subscription = Subscription(self._position, self._max_subscribed)
         return self._subscription
 
@@ -153,7 +153,7 @@ class Feed:
         self._on_restart(reason)
         self._position = None
         self._changes = BoardChanges()
-        self._index_gone = reason in COLLECTION_GONE
+        self._index_gone = self._index_gone or reason in COLLECTION_GONE
         if self._cache is not None:
             self._cache.clear()
         self._listener.on_history_lost()

@@ -129,13 +129,23 @@ class ChangeStreamReader:
         return here is not None and there is not None and here > there
 
     async def _follow(self, subscription: Subscription) -> None:
-        """Read the subscription until it ends. It begins before the own position; events already read are skipped."""
+        """Read the subscription until it ends. It begins before the own position; events already read are skipped.
+
+        A subscription that is silent for `call_timeout` is given up, because its stream may hang: an idle one has a new
+        token with each answer of the database.
+        """
+        time = asyncio.get_running_loop().time
         ended, last = False, self._last
+        latest, heard_at = None, time()
         while not ended:
             await asyncio.sleep(REST)
             await self._make_room()
             ended = subscription.closed
             events, token = subscription.take()
+            if token is not latest:
+                latest, heard_at = token, time()
+            elif time() - heard_at > self._call_timeout:
+                subscription.closed = True
             self._events += [event for event in events if event.version > last]
             self._last = max([self._last, *(event.version for event in events)])
             if token is not None and not self._is_past(token):

@@ -92,10 +92,11 @@ class ChangeStream:
                 with pymongo.timeout(self._call_timeout):  # one timeout for many events, which costs as much as for one
                     end = time() + self._call_timeout / 2
                     while time() < end:
+                        asked_at = time()
                         event = await stream.try_next()
                         if event is None and not stream.alive:  # it would return empty answers at once, for ever
                             raise HistoryLost("invalidate")
-                        yield _empty(stream.resume_token, time()) if event is None else _batch(event, time())
+                        yield _empty(stream.resume_token, asked_at) if event is None else _batch(event, time())
         finally:
             await close_stream(stream)
 
