@@ -283,6 +283,41 @@ async def test_take_back_of_folded_actions_is_refused_with_the_time_of_the_check
     assert await differences(harness) == []
 
 
+async def test_take_back_since_a_time_before_an_interrupted_fold_is_refused(harness, replica_set):
+    entries = chains(harness.sync)["bob"]
+    async with failing_commands(replica_set, "delete", until=1, errorCode=11601):
+        with pytest.raises(PyMongoError):
+            await fold(harness, entries[5]["version"])
+    harness.sync["ledger"].delete_many({"player": "bob", "n": 2})  # a part of what it removes
+    score = harness.sync["players"].find_one({"_id": "bob"})["score"]
+    since = round(entries[2]["at"].timestamp() * 1000)
+    with pytest.raises(ActionNotFound, match=r"^Action not found.*folded"):
+        await harness.moderation.take_back(moderation_request("bob"), action_id=None, since=since)
+    assert harness.sync["players"].find_one({"_id": "bob"})["score"] == score
+
+
+async def test_take_back_during_a_fold_says_what_it_took_back(harness, monkeypatch):
+    entries = chains(harness.sync)["bob"]
+    real = harness.ledger.actions
+
+    def actions(player, **chosen):
+        pages = real(player, **chosen)
+
+        async def after_fold():
+            await fold(harness, entries[5]["version"])
+            async for page in pages:
+                yield page
+
+        return after_fold()
+
+    monkeypatch.setattr(harness.ledger, "actions", actions)
+    points = sum(entry["points"] for entry in entries[4:])
+    with pytest.raises(ActionNotFound, match=rf"^Only in part: 6 actions of {points} points.*folded"):
+        await harness.moderation.take_back(moderation_request("bob"), action_id=None, since=0)
+    await harness.wait_complete()
+    assert await differences(harness) == []
+
+
 async def test_history_and_erasure_of_a_folded_chain(harness):
     await fold(harness, version_of(harness, "bob", 9))
     assert [entry.n for entry in await harness.ledger.history("bob", 2, None)] == [10, 9]

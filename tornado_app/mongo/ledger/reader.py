@@ -38,6 +38,9 @@ TOLERANT: CodecOptions[Document] = CodecOptions(
 PAGE = 250
 """Entries read at once: about 3 ms of work."""
 
+FOLD_WINDOW = 10_000
+"""Maximum number of a player's oldest entries that one step of a fold replaces (retention.py)."""
+
 _OPTIONAL = ("id", "type", "frontend", "by", "reason", "takes_back")
 """Members that are omitted if they have no value."""
 
@@ -66,10 +69,24 @@ class Ledger:
             return await self._entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
     async def folded_until(self, player: str) -> int | None:
-        """The time (ms) of the player's oldest entry if older ones were folded into it; None if there are all."""
+        """The latest time (ms) of a checkpoint of the player, into which older entries are folded; None without one.
+
+        A fold that is under way, or was interrupted, has left entries before its checkpoint.
+        """
+        pipeline = [
+            {"$match": {"player": player}},
+            {"$sort": {"n": ASCENDING}},
+            {"$limit": FOLD_WINDOW},
+            {"$match": {"checkpoint": {"$exists": True}, "at": {"$type": "date"}}},
+            {"$group": {"_id": None, "at": {"$max": "$at"}}},
+        ]
         async with database_errors(self._timeout):
-            found = await self._entries.find({"player": player}).sort("n", ASCENDING).limit(1).to_list(None)
-        return next((oldest.at for oldest in _readable(found) if oldest.n > 1), None)
+            cursor = await maybe_await(self._entries.aggregate(pipeline))
+            try:
+                found = await cursor.to_list(None)
+            finally:
+                await maybe_await(cursor.close())
+        return milliseconds(found[0]["at"]) if found else None
 
     async def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None

@@ -48,7 +48,7 @@ class Actions(Protocol):
         """Whether the write is in the ledger."""
 
     async def folded_until(self, player: str) -> int | None:
-        """The time (ms) of the player's oldest entry if older ones were folded into it; None if there are all."""
+        """The latest time (ms) of a checkpoint of the player, into which older entries are folded; None without one."""
 
     def actions(
         self, player: str, *, action_id: str | None = None, since_ms: int | None = None
@@ -99,7 +99,7 @@ class MongoModeration:
 
     async def take_back(self, case: ModerationRequest, *, action_id: str | None, since: int | None) -> ModerationResult:
         """Take back actions: their points are subtracted, the ledger keeps both entries. Raises ActionNotFound, also
-        before it takes back any if some of those since then were folded.
+        before it takes back any if some of those since then were folded; after it, if they were folded meanwhile.
 
         The ledger has the actions, so it must contain the player's last write; the update is made only while that is
         still the last one. Many actions are taken back in parts, each by an update of its own; after an interruption
@@ -116,8 +116,13 @@ class MongoModeration:
                 part, complete = await self._take_back_all(case, before, pages)
             taken = _sum(taken, part)
             if complete:
+                if taken is not None and since is None:
+                    return taken
+                folded = await self._ledger.folded_until(case.user_id)
+                if folded is not None and (since is None or since <= folded):
+                    raise _folded(folded, taken)
                 if taken is None:
-                    raise ActionNotFound if folded is None else _folded(folded)
+                    raise ActionNotFound
                 return taken
             lost = lost + 1 if part is None else 0
         raise DatabaseError(retry_after=1.0)
@@ -232,9 +237,13 @@ class MongoModeration:
         return HistoryEntry(kind, points, write_id, self._clock(), by=case.by, on_board=on_board, reason=case.reason)
 
 
-def _folded(until: int) -> ActionNotFound:
+def _folded(until: int, taken: ModerationResult | None = None) -> ActionNotFound:
+    """The error for entries until a time (ms); `taken`: what was taken back before they were folded."""
+    done = "Action not found."
+    if taken is not None:
+        done = f"Only in part: {taken.actions} actions of {taken.points} points were taken back."
     return ActionNotFound(
-        f"Action not found. The player's entries before {rfc3339(until)} were folded into one (ledger_retention) and "
+        f"{done} The player's entries before {rfc3339(until)} were folded into one (ledger_retention) and "
         "can no longer be taken back: give a later time, or suspend, hide or erase the player.",
         reason="action_folded",
     )
