@@ -5,6 +5,7 @@ import random
 from uuid import uuid4
 
 import pytest
+from bson import Binary, Timestamp
 from pymongo.errors import PyMongoError
 
 from tests.support.audit import audited, differences
@@ -124,6 +125,49 @@ async def test_fold_keeps_the_opening_entry_of_a_player_without_a_marker(harness
     await eventually(lambda: kinds(harness.sync, "zoe") == [("opening", 5), ("external", 1)])
     assert await fold(harness) == 0
     assert await differences(harness) == [("external", "zoe", 2)]
+
+
+async def test_fold_after_many_external_changes_continues(harness, monkeypatch):
+    monkeypatch.setattr(retention, "STEP", 2)
+    for points in (7, 8, 9):
+        harness.sync["players"].update_one({"_id": "bob"}, {"$inc": {"score": points}})
+        await eventually(lambda points=points: ("external", points) in kinds(harness.sync, "bob"))
+    assert await fold(harness, version_of(harness, "bob", 11)) == 27
+    await harness.score("bob")
+    await harness.wait_complete()
+    assert numbers(harness, "bob") == [10, 11, 12, 13, 14]
+    assert await fold(harness) == 4
+    assert numbers(harness, "bob") == [14]
+    assert problems(harness.sync) == []
+
+
+async def test_player_of_external_changes_only_is_reported_and_not_folded(harness, monkeypatch, caplog):
+    monkeypatch.setattr(retention, "STEP", 2)
+    monkeypatch.setattr(retention, "FOLD_WINDOW", 3)
+    for points in (7, 8, 9):
+        harness.sync["players"].update_one({"_id": "bob"}, {"$inc": {"score": points}})
+        await eventually(lambda points=points: ("external", points) in kinds(harness.sync, "bob"))
+    assert await fold(harness) == 27
+    assert numbers(harness, "bob") == [10, 11, 12, 13]
+    assert "cannot be folded" in caplog.text
+
+
+async def test_entry_that_cannot_be_matched_does_not_stop_the_other_players(harness, monkeypatch):
+    monkeypatch.setattr(retention, "STEP", 4)
+    for entry in chains(harness.sync)["alice"]:  # a query for the bytes of the hash does not find this type
+        changed = {"$set": {"hash": Binary(entry["hash"], 5)}}
+        harness.sync["ledger"].update_one({"_id": entry["_id"]}, changed)
+    assert await fold(harness) == 18
+    assert [len(numbers(harness, player)) for player in PLAYERS] == [10, 1, 1]
+    assert await fold(harness) == 0
+
+
+async def test_fold_with_a_cluster_clock_ahead_keeps_entries_within_the_retention(harness, monkeypatch):
+    async def ahead(database):
+        return Timestamp(2**31, 1)
+
+    monkeypatch.setattr(retention, "cluster_time", ahead)
+    assert await (await retention_of(harness, 3600.0)).fold_all() == 0
 
 
 async def test_chain_with_a_fault_is_not_folded(harness, caplog):

@@ -23,7 +23,8 @@ from tornado_app.core.ledger import ERASURES, Entry, EntryKind, entry_hash
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.ledger.lease import Lease, LeaseLost
-from tornado_app.mongo.ledger.reader import entry
+from tornado_app.mongo.ledger.reader import FOLD_WINDOW, entry
+from tornado_app.mongo.players.documents import Document
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.ledger")
@@ -39,6 +40,9 @@ PAGE = 500
 
 STEP = 100
 """Entries of one player that are read at once: about 2 ms of work."""
+
+WIDER = 4
+"""Factor by which more entries are read, up to FOLD_WINDOW, if none of the oldest ones can be a checkpoint."""
 
 TOGETHER = 8
 """Players that are read at the same time."""
@@ -64,9 +68,9 @@ class Fold(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A fold of up to STEP entries. `further`: whether the player may have more old ones."""
+    """A fold of the oldest entries, None: not at all. `further`: whether the player may have more old ones."""
 
-    fold: Fold
+    fold: Fold | None
     further: bool
 
 
@@ -95,6 +99,15 @@ def fold(entries: Sequence[Entry], before: int) -> Fold | None:
             found = Fold(each, prev, place)
         prev, n, score = each.hash, n + 1, each.score
     return found
+
+
+def _step(documents: Sequence[Document], limit: int, before: int) -> Step:
+    """The step that folds the oldest documents of a player, of which `limit` were read. Raises BrokenChain."""
+    try:
+        entries = [entry(document) for document in documents]
+    except (KeyError, TypeError, ValueError):
+        raise BrokenChain from None
+    return Step(fold(entries, before), further=len(entries) == limit and entries[-1].version < before)
 
 
 class Retention:
@@ -131,7 +144,8 @@ class Retention:
         """One pass over all players; the number of removed entries. Raises LeaseLost and PyMongoError."""
         with self._lease.while_held():
             now = await cluster_time(self._entries.database)
-        return await self.fold_before(cluster_time_to_int(Timestamp(max(now.time - int(self._seconds), 0), 0)))
+        seconds = min(now.time, int(time.time()))  # a clock that is wrong by years must not fold everything
+        return await self.fold_before(cluster_time_to_int(Timestamp(max(seconds - int(self._seconds), 0), 0)))
 
     async def fold_before(self, before: int) -> int:
         """A pass that folds what is older than the version `before`."""
@@ -170,10 +184,10 @@ class Retention:
         return [each["_id"] for each in oldest if isinstance(each["version"], int) and each["version"] < before], last
 
     async def _round(self, players: list[str], before: int) -> tuple[int, list[str], int]:
-        """Fold up to STEP entries of each player: the number of removed entries, the players who have more old ones,
+        """Fold the oldest entries of each player: the number of removed ones, the players who may have more old ones,
         and the number of those whose chains have a fault."""
-        group: list[Fold] = []
-        removed, more, broken = 0, [], 0
+        group, further = list[Fold](), list[str]()
+        removed, more, broken = 0, list[str](), 0
         for start in range(0, len(players), TOGETHER):
             some = players[start : start + TOGETHER]
             steps = await asyncio.gather(*(self._read(player, before) for player in some), return_exceptions=True)
@@ -182,30 +196,43 @@ class Retention:
                     broken += 1
                 elif isinstance(step, BaseException):
                     raise step
-                elif step is not None:
+                elif step.fold is not None:
                     group.append(step.fold)
-                    more += [player] if step.further else []
-            if sum([each.removed for each in group]) >= GROUP:
-                removed += await self._write(group)
-                group = []
-            await self._pace()
-        if group:
-            removed += await self._write(group)
+                    further += [player] if step.further else []
+            if group and (start + TOGETHER >= len(players) or sum([each.removed for each in group]) >= GROUP):
+                done = await self._write(group)
+                removed += done
+                more += further if done else []
+                group, further = [], []
             await self._pace()
         return removed, more, broken
 
-    async def _read(self, player: str, before: int) -> Step | None:
-        """How the player's oldest entries are folded; None: not at all. Raises BrokenChain."""
+    async def _read(self, player: str, before: int) -> Step:
+        """How the player's oldest entries are folded: STEP of them, or more if none of those can be a checkpoint.
+
+        Raises BrokenChain.
+        """
+        step = await self._read_oldest(player, STEP, before)
+        limit = STEP
+        while step.fold is None and step.further and limit < FOLD_WINDOW:
+            limit = min(limit * WIDER, FOLD_WINDOW)
+            step = await self._read_oldest(player, limit, before)
+        if step.fold is None and step.further:
+            log.warning(
+                "the oldest ledger entries of a player cannot be folded: the service wrote none of them",
+                extra={"player": player, "entries": limit},
+            )
+        return step
+
+    async def _read_oldest(self, player: str, limit: int, before: int) -> Step:
+        found = self._entries.find({"player": player}).sort("n", 1).limit(limit).batch_size(STEP + 1)
         with self._lease.while_held():
-            documents = await self._entries.find({"player": player}).sort("n", 1).limit(STEP).to_list(None)
+            documents = await found.to_list(None)
         if not documents:  # erased
-            return None
-        try:
-            entries = [entry(document) for document in documents]
-        except (KeyError, TypeError, ValueError):
-            raise BrokenChain from None
-        found = fold(entries, before)
-        return found and Step(found, further=len(entries) == STEP and entries[-1].version < before)
+            return Step(None, further=False)
+        if limit == STEP:
+            return _step(documents, limit, before)
+        return await asyncio.to_thread(_step, documents, limit, before)  # up to 0.2 s
 
     async def _write(self, group: Sequence[Fold]) -> int:
         """Store the checkpoints, then remove what they replace; the number of removed entries."""
@@ -224,8 +251,9 @@ class Retention:
         if marks:
             with self._lease.while_held():
                 marked = await self._entries.bulk_write(marks, ordered=False)
-            if marked.matched_count < len(marks):  # an erasure, or another process: the next pass reads them again
-                return 0
+            if marked.matched_count < len(marks):
+                # An erasure, another process, or an entry that cannot be matched: it must not stop the other players.
+                return sum([await self._write([each]) for each in group]) if len(group) > 1 else 0
         with self._lease.while_held():
             return int((await self._entries.bulk_write(removals, ordered=False)).deleted_count)
 
