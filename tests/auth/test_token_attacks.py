@@ -267,7 +267,7 @@ def test_cached_token_in_another_encoding_is_refused():
 
 
 @given(st.one_of(st.text(max_size=300), st.from_regex(r"[\w-]{0,80}\.[\w-]{0,80}\.[\w-]{0,80}")))
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_unsigned_text_is_always_refused(token):
     with pytest.raises(InvalidToken):
         verifier().verify(token)
@@ -282,7 +282,7 @@ NAMES = ["sub", "user_id", "exp", "nbf", "iat", "aud", "iss", "name", "preferred
 
 
 @given(st.sampled_from(["alg", "typ", "kid", "crit", "cty"]), JSON, st.sampled_from(NAMES), JSON)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_signed_token_with_any_value_gives_a_caller_or_a_refusal(member, value, claim, other):
     token = forge(HS, claims(**{claim: other}), {"alg": "HS256", member: value})
     with suppress(InvalidToken, ExpiredToken):

@@ -48,9 +48,16 @@ class Reconciler:
     ("error", "traceback", "text"),
     [
         (KeyError("spec"), True, "KeyError; the log of the operator has its traceback"),
-        (ValueError("secret value"), True, "ValueError; the log of the operator has its traceback"),
-        (ApiError(500, "InternalError", "webhook"), False, "500 InternalError: webhook"),
         (Unreachable("timeout"), False, "timeout"),
+        pytest.param(
+            ValueError("secret value"),
+            True,
+            "ValueError; the log of the operator has its traceback",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            ApiError(500, "InternalError", "webhook"), False, "500 InternalError: webhook", marks=pytest.mark.long
+        ),
     ],
 )
 async def test_reconcile_with_error_is_reported_and_others_continue(caplog, error, traceback, text):

@@ -80,6 +80,7 @@ def wheel(folder):
         archive.writestr(f"{info}/RECORD", "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("setting", ["", "require-virtualenv = false\nno-build-isolation = true"], ids=["uv", "pip"])
 def test_installs_from_the_place_in_the_configuration_of_pip(tmp_path, setting):
     if importlib.util.find_spec("uv") is None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from urllib.parse import urlsplit
 
+import pytest
 from websockets.sync.client import connect
 
 from tests.support.certificates import start_with_tls, write_pair
@@ -15,6 +16,7 @@ from tests.support.service import KEY, token
 from tests.support.wait import wait_until
 
 
+@pytest.mark.long
 def test_service_with_motor_serves_the_same(start, mongo_database):
     uri, name = mongo_database
     one = start("--mongodb-driver", "motor", uri=uri, database=name)

@@ -315,7 +315,7 @@ DRAWN = ["postScore", "getV1PlayersHistory", "putV1Players", "ws-leaderboard"]
 @pytest.mark.parametrize(
     ("size", "scheme"),
     [
-        pytest.param(PHONE, "dark", id="phone-dark"),
+        pytest.param(PHONE, "dark", id="phone-dark", marks=pytest.mark.long),
         pytest.param(SCREEN, "light", id="screen-light"),
         pytest.param(PHONE, "light", id="phone-light", marks=pytest.mark.long),
         pytest.param(SCREEN, "dark", id="screen-dark", marks=pytest.mark.long),

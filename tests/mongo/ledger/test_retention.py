@@ -197,12 +197,11 @@ async def test_fold_that_breaks_off_after_its_checkpoints_is_continued(harness, 
     "change",
     [
         {"score": 1},
-        {"points": 1},
-        {"n": 11},
         {"checkpoint": bytes(32)},
-        {"checkpoint": 5},
-        {"hash": bytes(32)},
-        {"by": "mallory"},
+        *(
+            pytest.param(change, marks=pytest.mark.long)
+            for change in ({"points": 1}, {"n": 11}, {"checkpoint": 5}, {"hash": bytes(32)}, {"by": "mallory"})
+        ),
     ],
 )
 @pytest.mark.parametrize("n", [5, pytest.param(10, marks=pytest.mark.long)])
