@@ -29,7 +29,7 @@ run: $(VENV)/.run ## set everything up and start the demo: a database, players, 
 observe: $(VENV)/.run ## beside `make run`: a Prometheus with the rules; alerts and graphs in your browser
 	@exec $(BIN)/python -m dashboards.observe $(ARGS)
 
-test: lint ## set everything up, check style, types and layers, and run the tests; six minutes on two cores
+test: lint ## set everything up, check style, types and layers, and run the tests; five minutes on two cores
 	$(PYTEST) $(if $(findstring tests/,$(ARGS)),,-m "not long" -p no:schemathesis) $(ARGS)
 
 test-all: ## run everything: `make test`, then `make test-rest`; half an hour

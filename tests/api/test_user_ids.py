@@ -75,6 +75,7 @@ def test_path_in_another_encoding_is_the_same_player_or_not_found(service, score
     assert service.get("/api/v1/players/https://steamcommunity.com").json["error"] == "not_found"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("user", SUBJECTS)
 def test_player_scores_with_the_own_token_and_gets_the_message(service, scores, user):
     with opened(service, "/ws/leaderboard") as socket:
@@ -88,6 +89,7 @@ def test_player_scores_with_the_own_token_and_gets_the_message(service, scores, 
     assert service.post("/api/score", {"score": 1, "user_id": user}, token=token("another")).status == 403
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("user", SUBJECTS)
 def test_player_is_moderated_and_erased(service, user):
     new, encoded = f"x{user}"[:255], quote(f"x{user}"[:255], safe="")

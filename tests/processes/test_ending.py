@@ -134,6 +134,7 @@ def test_signal_during_the_start_ends_all_processes(tmp_path, number):
         assert not ERROR.search(command.errors)
 
 
+@pytest.mark.long
 def test_startup_error_of_all_processes_is_printed_once(start, tmp_path):
     uri = "mongodb://127.0.0.1:9/?replicaSet=rs0"
     with pytest.raises(AssertionError, match="did not start"):

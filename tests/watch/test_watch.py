@@ -112,7 +112,7 @@ def test_watch_draws_changes_in_place_and_follows_the_size(url, tmp_path):
         watch.expect("… 6 more, q quits")
 
 
-@pytest.mark.parametrize("no_color", [False, True])
+@pytest.mark.parametrize("no_color", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_watch_with_no_color_has_no_colours(url, tmp_path, no_color, monkeypatch):
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")

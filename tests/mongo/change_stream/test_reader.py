@@ -103,6 +103,7 @@ async def test_reader_waits_for_a_resume_token_that_the_server_finds_slowly(own_
         await cancel_and_wait(running)
 
 
+@pytest.mark.long
 async def test_reader_gives_up_a_silent_subscription(mongo_database):
     """Its stream may hang while the reader's own would not."""
     async with open_ledger_harness(*mongo_database) as harness:
