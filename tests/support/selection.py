@@ -29,7 +29,6 @@ FIRST = (
     "processes/test_ending.py",
     "processes/test_serving.py",
     "watch/test_watch.py",
-    "web/test_docs.py",
     "web/test_access.py",
     "web/test_page.py",
     "mongo/ledger/test_writer.py",

@@ -23,7 +23,7 @@ from tornado_app.api import pages
 from tornado_app.api.openapi import document
 from tornado_app.http.messages import NotFound, Request, Router
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.long]
 
 DOCUMENT = document.document()
 ORIGIN = "https://leaderboard.test"
