@@ -142,11 +142,7 @@ class Feed:
 
     async def run(self) -> None:
         """Feed the listener until cancelled, and retry after every error."""
-        await follow(self._follow, on_lost=self._forget, on_broken=self._broken, stable=self._call_timeout)
-
-    def _broken(self, reason: str) -> None:
-        log.warning("the change stream ended, reopening it: %s", reason)
-        self._on_restart(reason)
+        await follow(self._follow, on_lost=self._forget, on_broken=self._on_restart, stable=self._call_timeout)
 
     def _forget(self, reason: str) -> None:
         log.warning("the change stream's history cannot be used (%s), reading the board again", reason)

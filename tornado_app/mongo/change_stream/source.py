@@ -159,7 +159,9 @@ async def follow(
             elif isinstance(error, OperationFailure) and not _passes(error):
                 on_lost("refused")
             else:
-                on_broken(type(error).__name__)
+                reason = type(error).__name__
+                log.warning("the change stream ended, reopening it: %s", reason)
+                on_broken(reason)
         if loop.time() - began > stable:
             failures = 0
         await asyncio.sleep(jittered(backoff(failures, FIRST_PAUSE, MAX_PAUSE)))
