@@ -174,10 +174,10 @@ def test_frozen_process_continues_where_it_was(following, start, mongo_database)
 def test_broken_change_stream_makes_all_processes_unready_until_it_continues(following):
     with following.failing("alwaysOn", "getMore", "aggregate", errorCode=262):
         wait_until(lambda: BEHIND in following.service.readiness()[1], what="the processes are behind")
+    following.wait_for_load()  # also until the last write of that time is answered
     for player in following.players:  # writes use the command, too
         assert {answer.status for answer in player.odd} <= {500}
         player.odd.clear()
-    following.wait_for_load()
     following.wait_for_agreement()
     assert following.service.metric(RESTARTS, reason="other") == following.service.metric(RESTARTS) > 0
     assert "reading the board again" not in following.service.log
