@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -15,7 +15,6 @@ from tornado_app.core.model import RateLimitState
 from tornado_app.core.policies import MAX_HISTORY_ENTRIES, RateLimit
 
 INT64 = range(-(2**63), 2**63)
-_MIN, _MAX = INT64[0], INT64[-1]
 
 MAX_RETENTION = 2**31 - 1
 """Seconds."""
@@ -53,10 +52,10 @@ class HistoryEntry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=T
     """
 
     kind: Kind
-    points: int
-    write_id: str
-    at: int = 0
-    retention: int = 0
+    points: Annotated[int, msgspec.Meta(ge=INT64[0], le=INT64[-1])]
+    write_id: Annotated[str, msgspec.Meta(min_length=1)]
+    at: Annotated[int, msgspec.Meta(ge=INT64[0], le=INT64[-1])] = 0
+    retention: Annotated[int, msgspec.Meta(ge=0, le=MAX_RETENTION)] = 0
     by: str = ""
     id: str | None = None
     fingerprint: bytes = b""
@@ -86,11 +85,9 @@ def encode(entry: HistoryEntry) -> str:
 def decode(text: Any) -> HistoryEntry | None:
     """The entry of a stored value; None for a value that the service did not write."""
     try:
-        entry = _decode(text)
+        return _decode(text)
     except (msgspec.DecodeError, TypeError, RecursionError):
         return None
-    in_range = _MIN <= entry.points <= _MAX and _MIN <= entry.at <= _MAX and 0 <= entry.retention <= MAX_RETENTION
-    return entry if entry.write_id and in_range else None
 
 
 _REMEMBERED: Final = frozenset("arp")

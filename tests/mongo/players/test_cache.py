@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import tracemalloc
+from random import Random
 
 import pytest
 from bson import Timestamp
@@ -69,7 +70,7 @@ def state(entries=1, score=10):
 
 @pytest.fixture
 def cache():
-    found = PlayerCache(max_players=3)
+    found = PlayerCache(max_players=3, chance=lambda: 0.0)
     found.put("alice", state())
     return found
 
@@ -112,7 +113,7 @@ def test_player_cache_drops_a_player_after_an_external_event(cache, raw_event):
 @pytest.mark.parametrize("entries", [0, 20, pytest.param(2000, marks=pytest.mark.long)])
 def test_player_cache_is_bounded_in_bytes(entries):
     """Measured with all that a state refers to; the entries themselves are not kept."""
-    cache = PlayerCache(max_players=1000, max_bytes=2_000_000)
+    cache = PlayerCache(max_players=1000, max_bytes=2_000_000, chance=lambda: 0.0)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -136,6 +137,18 @@ def test_player_cache_is_bounded_in_players_and_pops_once(cache):
     assert cache.pop("dave") is None
     cache.clear()
     assert len(cache) == 0
+
+
+def test_player_cache_keeps_a_part_of_more_players_than_fit_while_they_take_turns():
+    """If each replaced the oldest, every player would be dropped before its next turn."""
+    cache = PlayerCache(max_players=100, chance=Random(1).random)
+    found = 0
+    for turn in range(4000):
+        name = f"player-{turn % 200}"
+        found += cache.pop(name) is not None
+        cache.put(name, state())
+    assert len(cache) == 100
+    assert 0.4 < found / 4000 < 0.5
 
 
 # -- the store, on a real mongod -----------------------------------------------------------------------

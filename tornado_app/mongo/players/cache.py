@@ -6,26 +6,42 @@ a state may be old: the write then misses and is decided again. No refusal and n
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict
+from collections.abc import Callable
 
 import msgspec
 
 from tornado_app.core.decide import PlayerState
 
 MAX_CACHED_PLAYERS = 32_768
-MAX_BYTES = 36 * 1024 * 1024
-"""Maximum memory; above it, the player without updates for the longest time is dropped."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Maximum memory: that of `MAX_CACHED_PLAYERS` players at the default rate limit."""
+
+REPLACED = 0.1
+"""The part of new players that replace the oldest one of a full cache; the others are not kept.
+
+Active players come back in turns. If each new one replaced the oldest, a cache of slightly fewer players than are
+active would drop each of them shortly before its next update, and every update would need a read.
+"""
 
 PLAYER_BYTES, ENTRY_BYTES = 900, 40
 """Memory of a player and of each entry: 1.7 KB with 20 entries."""
 
 
 class PlayerCache:
-    """The states of players by user id."""
+    """The states of players by user id. `chance`: random numbers, 0 to 1."""
 
-    def __init__(self, *, max_players: int = MAX_CACHED_PLAYERS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        max_players: int = MAX_CACHED_PLAYERS,
+        max_bytes: int = MAX_BYTES,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._max_players = max_players
         self._max_bytes = max_bytes
+        self._chance = chance
         self._bytes = 0
         self._players: OrderedDict[str, PlayerState] = OrderedDict()
 
@@ -47,7 +63,7 @@ class PlayerCache:
         self._players[user_id] = state
         self._bytes += _size(state)
         while len(self._players) > self._max_players or self._bytes > self._max_bytes:
-            _, dropped = self._players.popitem(last=False)
+            _, dropped = self._players.popitem(last=self._chance() >= REPLACED)
             self._bytes -= _size(dropped)
 
     def clear(self) -> None:

@@ -104,10 +104,12 @@ def _state(document: Mapping[str, Any], seq: int, score: int, history: History, 
 
 def _history(stored: Mapping[str, Any], seq: int) -> History:
     """The history. A member that is no entry up to `seq` is ignored; the next write removes it if it is a number."""
-    texts = {int(key): text for key, text in stored.items() if _NUMBER(key)}
-    newest_first = sorted(texts, reverse=True)
-    entries = [(decode(texts[number]) if number <= seq else None) or _NO_ENTRY for number in newest_first]
-    return History.of(newest_first, entries)
+    newest_first: Sequence[int] = range(seq, seq - len(stored), -1)
+    texts = [stored.get(str(number)) for number in newest_first]
+    if None in texts or len(stored) > seq:  # there are gaps, or members that are no entries
+        newest_first = sorted([int(key) for key in stored if _NUMBER(key)], reverse=True)
+        texts = [stored[str(number)] if number <= seq else None for number in newest_first]
+    return History.of(newest_first, [decode(text) or _NO_ENTRY for text in texts])
 
 
 _NUMBER = re.compile("0|[1-9][0-9]{0,15}").fullmatch

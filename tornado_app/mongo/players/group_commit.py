@@ -32,10 +32,10 @@ MIN_BATCH = 64
 MAX_FOLDED = 64
 """Submissions of one player in one batch: they become one update, and the others share the batch with them."""
 
-MAX_IN_FLIGHT = 3
+MAX_IN_FLIGHT = 2
 """Batches that are written at the same time."""
 
-MIN_CONCURRENT_BATCH = 32
+MIN_CONCURRENT_BATCH = 128
 """Submissions that must wait before a further batch begins beside those in flight: in small batches each costs more."""
 
 GATHER = 0.001
