@@ -1,8 +1,8 @@
 """`python -m tests.endurance`: hurts the service in trials, and says whether anything was lost.
 
 `--faults kill-service,kill-primary` or `all`, each so many `--trials`; `--pairs 20`: so many trials of two faults at a
-time, chosen by the seed. Each trial prints its seed, and the same arguments with that `--seed` repeat it. Exit code 1:
-something was found.
+time, chosen by the seed; `--processes 2`: each service has two processes. Each trial prints its seed, and the same
+arguments with that `--seed` repeat it. Exit code 1: something was found.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> int:
         plans = [([fault], list(range(seed, seed + options.trials))) for fault in options.faults]
     bad = 0
     for faults, seeds in plans:
-        for outcome in series(faults, seeds):
+        for outcome in series(faults, seeds, options.processes):
             say(line(outcome))
             bad += bool(outcome.problems)
             if options.out is not None:
@@ -58,11 +58,11 @@ def pair(chance: Random) -> list[Fault]:
     return [first, chance.choice([other for other in others if other is not first])]
 
 
-def series(faults: list[Fault], seeds: list[int]) -> Iterator[Outcome]:
+def series(faults: list[Fault], seeds: list[int], processes: int) -> Iterator[Outcome]:
     """A trial for each seed, in one environment; a new one follows a trial that failed or lost scores."""
     left = deque(seeds)
     while left:
-        with Environment(faults[0].topology, left[0]) as environment:
+        with Environment(faults[0].topology, left[0], processes) as environment:
             while left:
                 outcome = trial.run(environment, faults, left.popleft())
                 yield outcome
@@ -87,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--faults", type=_faults, default=list(FAULTS.values()), help=", ".join(FAULTS))
     parser.add_argument("--pairs", type=int, metavar="N", help="two faults at a time, N times")
     parser.add_argument("--trials", type=int, default=1, help="of each fault (default: 1)")
+    parser.add_argument("--processes", type=int, default=1, help="of each service (default: 1)")
     parser.add_argument("--seed", type=int, help="of the first trial; the next ones count on (default: by chance)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="append each trial to this CSV file")
     return parser.parse_args()

@@ -60,8 +60,14 @@ class Instance:
         self._unread, self._read_to = self.news() if self.starts else "", 0
         self.starts += 1
         self.service.start(self.folder / f"log.{self.starts}")
+        self.descriptors = self.open_files()
+
+    def open_files(self) -> int:
+        """How many file descriptors all processes of the service have open."""
         assert self.service.process is not None
-        self.descriptors = open_files(self.service.process.pid)
+        pid = self.service.process.pid
+        workers = [child for child, command in child_processes(pid).items() if PROGRAM[-1].encode() in command]
+        return sum(map(open_files, (pid, *workers)))
 
     def inject(self, **how: object) -> None:
         """Inject faults into the service from now on, see tests/support/faulty_service.py."""
@@ -79,11 +85,12 @@ class Instance:
 class Environment:
     """A running system and its clients; a context manager that ends all of it and leaves no file.
 
-    `since`: when an embedded mongod last began to serve.
+    `processes`: of each service. `since`: when an embedded mongod last began to serve.
     """
 
-    def __init__(self, topology: Topology, seed: int) -> None:
+    def __init__(self, topology: Topology, seed: int, processes: int = 1) -> None:
         self.topology: Topology = topology
+        self.processes = processes
         self.account = Account()
         self.players = [f"p{number}" for number in range(PLAYERS)]
         self.instances: list[Instance] = []
@@ -122,9 +129,9 @@ class Environment:
     def _add_instance(self) -> None:
         folder = self.folder / str(len(self.instances))
         folder.mkdir()
-        flags, uri, proxy = FLAGS, None, None
+        flags, uri, proxy = (*FLAGS, "--processes", str(self.processes)), None, None
         if self.topology == "embedded":
-            flags = (*FLAGS, "--data-dir", str(self.folder / "data"))
+            flags = (*flags, "--data-dir", str(self.folder / "data"))
         else:
             uri = self._database_uri()
         if self.topology == "linked":

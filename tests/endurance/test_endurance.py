@@ -1,4 +1,4 @@
-"""The short form of the bench: one trial of some faults on each topology. `make endurance` is the long one."""
+"""The short form: a trial of some faults on each topology, and with two processes. `make endurance` is the long one."""
 
 import pytest
 
@@ -6,19 +6,21 @@ from tests.endurance import trial
 from tests.endurance.environment import Environment
 from tests.endurance.faults import FAULTS
 
-SHORT = {
-    "linked": ("kill-service", "stop-service", "cut", "retries"),
-    "three": ("kill-primary",),
-    "embedded": ("kill-embedded",),
-}
+SHORT = [
+    pytest.param("linked", 1, ("kill-service", "stop-service", "cut", "retries"), id="linked"),
+    pytest.param("linked", 2, ("kill-service", "cut"), id="two processes", marks=pytest.mark.long),
+    pytest.param("three", 1, ("kill-primary",), id="three"),
+    pytest.param("embedded", 1, ("kill-embedded",), id="embedded"),
+]
 SEED = 20261121
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("topology", SHORT)
-def test_service_loses_nothing_under_faults(topology, mongod_binary):
-    with Environment(topology, SEED) as environment:
-        for name in SHORT[topology]:
+@pytest.mark.parametrize(("topology", "processes", "faults"), SHORT)
+def test_service_loses_nothing_under_faults(topology, processes, faults, mongod_binary):
+    with Environment(topology, SEED, processes) as environment:
+        for name in faults:
             outcome = trial.run(environment, [FAULTS[name]], SEED)
-            assert outcome.problems == (), f"python -m tests.endurance --faults {name} --seed {SEED}"
+            repeat = f"python -m tests.endurance --faults {name} --seed {SEED} --processes {processes}"
+            assert outcome.problems == (), repeat
             assert outcome.acknowledged > 0

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from tests.endurance.account import Verdict, judge
 from tests.endurance.agreement import differences, unready
-from tests.endurance.environment import Environment, open_files
+from tests.endurance.environment import Environment
 from tests.endurance.faults import Fault
 from tests.endurance.observer import MORE_DESCRIPTORS, busiest, complaints, watching
 from tests.support.ledger import problems
@@ -83,10 +83,16 @@ def run(environment: Environment, faults: list[Fault], seed: int) -> Outcome:
         found.append("readiness was never shut")
     sent = environment.account.sent[first:]
     return Outcome(
-        "+".join(fault.name for fault in faults), seed,
+        label(faults, environment.processes), seed,
         sum(bool(action.scores) for action in sent), sum(action.unclear for action in sent),
         len(verdict.lost), len(verdict.doubled), away, recovery, max(map(busiest, news)), tuple(found),
     )  # fmt: skip
+
+
+def label(faults: list[Fault], processes: int) -> str:
+    """What was tried, as in the reports."""
+    names = "+".join(fault.name for fault in faults)
+    return names if processes == 1 else f"{names}, {processes} processes"
 
 
 def _strike(environment: Environment, faults: list[Fault], chance: Random) -> list[str]:
@@ -149,8 +155,7 @@ def _leaks(environment: Environment) -> list[str]:
     while True:
         found = []
         for instance in environment.running:
-            assert instance.service.process is not None
-            now = open_files(instance.service.process.pid)
+            now = instance.open_files()
             if now > instance.descriptors + MORE_DESCRIPTORS:
                 found.append(
                     f"{instance.service.url} has {now} descriptors open, {instance.descriptors} after its start"

@@ -1,13 +1,15 @@
 """`leaderboard` with a clock and a name resolution that a test controls, and a short ledger lease.
 
-The file that ENDURANCE_FAULTS names holds JSON: `clock`, by how many seconds the time of day is wrong, and `no_dns`,
-whether no host name can be resolved. What reads the time past Python's `time` (python-jose) keeps the right one.
+With several processes, its workers have them too. The file that ENDURANCE_FAULTS names holds JSON: `clock`, by how many
+seconds the time of day is wrong, and `no_dns`, whether no host name can be resolved. What reads the time past
+Python's `time` (python-jose) keeps the right one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import socket
 import sys
 import time
@@ -41,6 +43,11 @@ if __name__ == "__main__":
     time.time_ns = lambda: _time_ns() + _current().get("clock", 0) * 1_000_000_000
     socket.getaddrinfo = _resolve
     from tests.support import short_lease_service  # noqa: F401  # its imports bind the replaced time functions
-    from tornado_app.cli.main import main
 
+    if sys.argv[1].isdecimal():  # the first descriptor of a worker
+        runpy.run_module("tornado_app.processes.worker", run_name="__main__")
+    from tornado_app.cli.main import main
+    from tornado_app.processes import worker_handle
+
+    worker_handle._WORKER = "tests.support.faulty_service"  # the program of a worker is no setting
     sys.exit(main())

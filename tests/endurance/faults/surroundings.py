@@ -38,7 +38,8 @@ def no_names(environment: Environment, chance: Random) -> Iterator[None]:
 def descriptors(environment: Environment, chance: Random) -> Iterator[None]:
     """more connections to one service than it has file descriptors for"""
     address = urlsplit(chance.choice(environment.running).service.url)
-    idle = [socket.create_connection((address.hostname, address.port), timeout=10) for _ in range(OPEN_FILES + 100)]
+    many = environment.processes * (OPEN_FILES + 100)
+    idle = [socket.create_connection((address.hostname, address.port), timeout=10) for _ in range(many)]
     yield
     for connection in idle:
         connection.close()
