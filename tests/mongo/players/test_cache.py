@@ -27,7 +27,8 @@ from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.players import indexes
-from tornado_app.mongo.players.cache import PlayerCache
+from tornado_app.mongo.players.cache import ENTRY_BYTES, PLAYER_BYTES, PlayerCache
+from tornado_app.mongo.players.documents import state_of
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.runtime.tasks import cancel_and_wait
@@ -53,13 +54,24 @@ def event(kind="update", player="alice", removed=(), **fields):
     return {**ALICE, "operationType": kind, "documentKey": {"_id": player}, "updateDescription": description}
 
 
-def written(seq, kind=WriteKind.ACTION):
-    return event(seq=seq, score=15, **{f"h.{seq}": encode(HistoryEntry(kind, 5, f"w.{seq}"))})
+def written_entry(seq, kind=WriteKind.ACTION, *, on_board=True):
+    return encode(HistoryEntry(kind, 5, f"w.{seq}", NOW + seq, 150, id=f"a-{seq}", on_board=on_board))
+
+
+def written(seq, kind=WriteKind.ACTION, score=15, *, on_board=True):
+    return event(seq=seq, score=score, **{f"h.{seq}": written_entry(seq, kind, on_board=on_board)})
 
 
 def send(cache, raw_event):
     decoded = decode(raw_event)
-    cache.on_event(decoded.player, decoded.kind, decoded.seq, profile_only=decoded.touched == PROFILE)
+    cache.on_event(
+        decoded.player,
+        decoded.kind,
+        decoded.seq,
+        decoded.score,
+        decoded.entries,
+        profile_only=decoded.touched == PROFILE,
+    )
 
 
 def state(entries=1, score=10):
@@ -85,7 +97,10 @@ KEPT = {
     "another player": event(player="bob", score=1),
 }
 DROPPED = {
-    "a later write": written(8),
+    "a write after the next one": written(9),
+    "the next write with another score": written(8, score=16),
+    "the next write on a hidden player": written(8, on_board=False),
+    "the next write in no order": event(seq=8, score=20, **{"h.8": written_entry(8), "h.7": written_entry(7)}),
     "moderation": written(8, WriteKind.TAKE_BACK),
     "a malformed number": event(seq="nonsense", score=15),
     "a score alone": event(score=12),
@@ -108,6 +123,26 @@ def test_player_cache_keeps_a_player_after_an_irrelevant_event(cache, raw_event)
 def test_player_cache_drops_a_player_after_an_external_event(cache, raw_event):
     send(cache, raw_event)
     assert cache.pop("alice") is None
+
+
+def test_player_cache_follows_the_actions_of_another_process(cache):
+    folded = event(seq=9, score=20, **{"h.8": written_entry(8), "h.9": written_entry(9)})
+    for raw_event, seqs in ((folded, [9, 8]), (written(10, score=25), [10, 9, 8])):  # the first one is too old
+        send(cache, raw_event)
+        send(cache, raw_event)  # an event that comes twice changes nothing
+        after = cache.pop("alice")
+        assert (after.seq, after.score, after.history.seqs.tolist()) == (seqs[0], 5 * (seqs[0] - 5), seqs)
+        assert all(after.history.may_contain(f"a-{seq}") for seq in seqs)
+        cache.put("alice", after)
+
+
+def test_player_cache_is_bounded_in_bytes_while_it_follows():
+    cache = PlayerCache(max_bytes=2 * (PLAYER_BYTES + ENTRY_BYTES), chance=lambda: 0.0)
+    for name in ("alice", "bob"):
+        cache.put(name, state())
+    for seq in (8, 9):
+        send(cache, written(seq, score=5 * seq - 25))
+    assert len(cache) == 1
 
 
 @pytest.mark.parametrize("entries", [0, 20, pytest.param(2000, marks=pytest.mark.long)])
@@ -402,16 +437,46 @@ async def test_store_counts_an_update_with_a_lost_response_once(make_store, repl
     assert await scores(store, action(points=1)) == [7]
 
 
-async def test_player_cache_drops_players_that_another_process_wrote(make_store, client, mongo_database, commands):
+async def test_store_writes_a_player_that_another_process_wrote_without_a_read(
+    make_store, client, mongo_database, commands
+):
     one, other = make_store(), make_store()
     await scores(one, action(), action("bob"))
     async with following(one, client, mongo_database[1]) as feed:
-        await scores(other, action(points=7))
+        await scores(other, action(points=7, action_id="theirs"))
         await feed.caught_up()
-        assert len(one.cache) == 1
         commands.since()
         receipt = await one.apply(action(points=1))
-        assert (receipt.score, receipt.rate_limit_state.remaining, commands.since()) == (13, 0, ["find", "update"])
+        assert (receipt.score, receipt.rate_limit_state.remaining, commands.since()) == (13, 0, ["update"])
+        assert (await one.apply(action(points=7, action_id="theirs"))).replayed
         await client[mongo_database[1]]["players"].update_one({"_id": "bob"}, {"$set": {"score": 50}})
-        await eventually(lambda: len(one.cache) == 0, PATIENCE, "an external write empties the cache")
+        await eventually(lambda: len(one.cache) < 2, PATIENCE, "an external write drops the player")
     assert await scores(one, action("bob")) == [55]
+
+
+async def test_followed_states_are_those_of_the_database(make_store, client, mongo_database):
+    """Two processes write the same players in turns, with entries that expire; the states are compared at the end."""
+    now, limit = [NOW], RateLimit(updates=5, window=60)
+    stores = [make_store(WritePolicy(limit, retention), clock=lambda: now[0]) for retention in (120, 180)]
+    chance = Random(3)
+    async with (
+        following(stores[0], client, mongo_database[1]) as first,
+        following(stores[1], client, mongo_database[1]) as second,
+    ):
+        for turn in range(60):
+            now[0] += chance.choice([0, 1_000, 40_000])
+            actions = [action(chance.choice(["alice", "bob"]), action_id=f"{turn}-{n}") for n in range(3)]
+            await asyncio.gather(*(chance.choice(stores).apply(each) for each in actions), return_exceptions=True)
+            await first.caught_up()
+            await second.caught_up()
+        found = 0
+        async for document in client[mongo_database[1]]["players"].find():
+            stored = state_of(document)
+            for store in stores:
+                cached = store.cache.pop(document["_id"])
+                if cached is not None:
+                    found += 1
+                    assert (cached.seq, cached.score) == (stored.seq, stored.score)
+                    for name in ("seqs", "kinds", "ids", "points", "times", "retentions"):
+                        assert getattr(cached.history, name) == getattr(stored.history, name)
+        assert found >= 3

@@ -183,7 +183,9 @@ class Feed:
 
     def _handle(self, event: PlayerEvent) -> None:
         if self._cache is not None:
-            self._cache.on_event(event.player, event.kind, event.seq, profile_only=event.touched == PROFILE)
+            self._cache.on_event(
+                event.player, event.kind, event.seq, event.score, event.entries, profile_only=event.touched == PROFILE
+            )
         change = self._changes.change(event)
         if change is not None:
             self._listener.on_change(change)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from tornado_app.core.decide import PlayerState
+from tornado_app.core.history import HistoryEntry, WriteKind
 
 MAX_CACHED_PLAYERS = 32_768
 MAX_BYTES = 64 * 1024 * 1024
@@ -62,29 +63,59 @@ class PlayerCache:
             state = msgspec.structs.replace(state, history=state.history.compact())
         self._players[user_id] = state
         self._bytes += _size(state)
-        while len(self._players) > self._max_players or self._bytes > self._max_bytes:
-            _, dropped = self._players.popitem(last=self._chance() >= REPLACED)
-            self._bytes -= _size(dropped)
+        self._shrink()
 
     def clear(self) -> None:
         """Drop all states."""
         self._players.clear()
         self._bytes = 0
 
-    def on_event(self, user_id: str, kind: str, seq: int | None, *, profile_only: bool) -> None:
-        """Drop the state of a player whose document has changed since.
+    def on_event(
+        self,
+        user_id: str,
+        kind: str,
+        seq: int | None,
+        score: int | None,
+        entries: Sequence[HistoryEntry],
+        *,
+        profile_only: bool,
+    ) -> None:
+        """Apply a change event to the state of a player, or drop the state.
 
-        `kind` and `seq` are those of a change event; `profile_only`: whether it touches nothing but the profile. This
-        saves an update that would miss, and notices a change of only the history, which the condition of the update
-        does not.
+        `kind`, `seq`, `score` and `entries` are those of the event; `profile_only`: whether it touches nothing but the
+        profile. An action of another process is applied. After any other write the state is dropped: this saves an
+        update that would miss, and notices a change of only the history, which the condition of the update does not.
         """
         state = self._players.get(user_id)
-        if state is None:
+        if state is None or profile_only:
             return
         if seq is not None and seq <= state.seq and kind in ("insert", "update"):
             return  # the state includes this write
-        if not profile_only:
+        after = _followed(state, seq, score, entries) if kind == "update" else None
+        if after is None:
             self.pop(user_id)
+        else:
+            self._players[user_id] = after  # in its place: its process updated the player, not this one
+            self._bytes += _size(after) - _size(state)
+            self._shrink()
+
+    def _shrink(self) -> None:
+        while len(self._players) > self._max_players or self._bytes > self._max_bytes:
+            _, dropped = self._players.popitem(last=self._chance() >= REPLACED)
+            self._bytes -= _size(dropped)
+
+
+def _followed(
+    state: PlayerState, seq: int | None, score: int | None, entries: Sequence[HistoryEntry]
+) -> PlayerState | None:
+    """The state after the write of these actions; None if they are not exactly what follows it."""
+    if not state.versioned or seq != state.seq + len(entries):
+        return None
+    for entry in entries:
+        if entry.kind != WriteKind.ACTION or entry.on_board == state.hidden:
+            return None
+        state = state.after(entry, state.history.expired(entry.at, entry.retention))
+    return state if entries and score == state.score else None
 
 
 def _size(state: PlayerState) -> int:
