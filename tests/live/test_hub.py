@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.support.wait import eventually
+from tornado_app.core.boards import MAIN_VIEW, View
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Player, Standing, TopPlayers
 from tornado_app.live import hub as module
@@ -63,36 +64,36 @@ async def until(condition):
     await eventually(condition, 5)
 
 
-def join(hub, channel=None, **options):
+def join(hub, channel=None, topic=None, **options):
     client = Client()
     for name, value in options.items():
         setattr(client, name, value)
-    subscriber = Subscriber(channel or EchoChannel(), client)
+    subscriber = Subscriber(topic or hub.topic(MAIN_VIEW), channel or EchoChannel(), client)
     hub.join(subscriber)
     return client, subscriber
 
 
 async def test_hub_sends_a_new_subscriber_the_current_state(hub):
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     client, _ = join(hub)
     assert client.frames == [[None, 1]]
 
 
 async def test_hub_encodes_a_message_once_for_all_clients(hub):
     channel = EchoChannel()
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     clients = [join(hub, channel)[0] for _ in range(50)]
-    hub.publish_top(top(2, 6))
+    hub.topic(MAIN_VIEW).publish_top(top(2, 6))
     await until(lambda: all(len(c.frames) == 2 for c in clients))
     assert channel.encoded == 2
 
 
 async def test_hub_sends_a_slow_client_only_the_newest_state(hub):
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     slow, _ = join(hub, holding=True)
     quick, _ = join(hub)
     for version in (2, 3, 4):
-        hub.publish_top(top(version, 5 + version))
+        hub.topic(MAIN_VIEW).publish_top(top(version, 5 + version))
         await until(lambda version=version: quick.frames[-1][1] == version)
     assert slow.frames == [[None, 1]]
     slow.holding = False
@@ -102,23 +103,23 @@ async def test_hub_sends_a_slow_client_only_the_newest_state(hub):
 
 
 async def test_hub_sends_a_personal_update_to_its_player_only(hub):
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     alice, subscriber = join(hub)
     bob, other = join(hub)
     hub.identify(subscriber, "alice")
     hub.identify(other, "bob")
-    hub.publish_change(Change("alice", 10, 15, 2, 0), 3)
+    hub.topic(MAIN_VIEW).publish_change(Change("alice", 10, 15, 2, 0), 3)
     await until(lambda: len(alice.frames) == 2)
     assert alice.frames[1] == {"score": 15, "rank": 3, "change": 5}
     assert len(bob.frames) == 1
 
 
 async def test_hub_sums_pending_personal_updates(hub):
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     client, subscriber = join(hub, holding=True)
     hub.identify(subscriber, "alice")
     for old in (0, 5, 10):
-        hub.publish_change(Change("alice", old, old + 5, 2, 0), 9 - old // 5)
+        hub.topic(MAIN_VIEW).publish_change(Change("alice", old, old + 5, 2, 0), 9 - old // 5)
     client.holding = False
     client.held.set_result(None)
     await until(lambda: len(client.frames) == 2)
@@ -126,12 +127,12 @@ async def test_hub_sums_pending_personal_updates(hub):
 
 
 async def test_hub_alternates_between_top_10_and_personal_updates(hub):
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     client, subscriber = join(hub)
     hub.identify(subscriber, "alice")
     for version in range(2, 12):
-        hub.publish_top(top(version, version))
-        hub.publish_change(Change("alice", version, version + 1, version, 0), 1)
+        hub.topic(MAIN_VIEW).publish_top(top(version, version))
+        hub.topic(MAIN_VIEW).publish_change(Change("alice", version, version + 1, version, 0), 1)
         # The hub does not report that it has sent everything.
         await until(lambda: not hub._pending)
     assert sum(isinstance(f, dict) for f in client.frames) >= 5
@@ -139,22 +140,22 @@ async def test_hub_alternates_between_top_10_and_personal_updates(hub):
 
 
 async def test_hub_sends_nothing_to_a_client_that_left(hub):
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     client, subscriber = join(hub)
     hub.identify(subscriber, "alice")
     hub.leave(subscriber)
-    hub.publish_top(top(2, 6))
-    hub.publish_change(Change("alice", 1, 2, 2, 0), 1)
+    hub.topic(MAIN_VIEW).publish_top(top(2, 6))
+    hub.topic(MAIN_VIEW).publish_change(Change("alice", 1, 2, 2, 0), 1)
     other, _ = join(hub)
     assert other.frames == [[None, 2]]
     assert client.frames == [[None, 1]]
-    assert len(hub) == 1
+    assert len(hub.topic(MAIN_VIEW).subscribers) == 1
 
 
 async def test_hub_evicts_a_client_that_stops_reading():
     hub = Hub(gap=0.001, stall_seconds=0.02)
     task = asyncio.ensure_future(hub.run())
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     stalled, _ = join(hub, holding=True)
     healthy, _ = join(hub)
     await until(lambda: stalled.evicted == "stalled")
@@ -165,13 +166,13 @@ async def test_hub_evicts_a_client_that_stops_reading():
 
 async def test_hub_with_a_stalled_client_idles_and_serves_the_others(hub):
     """Pending personal updates of a stalled client do not keep the hub awake."""
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     stalled, subscriber = join(hub, holding=True)
     hub.identify(subscriber, "alice")
     healthy = [join(hub)[0] for _ in range(20)]
     for version in range(2, 12):
-        hub.publish_top(top(version, version))
-        hub.publish_change(Change("alice", version, version + 1, version, 0), 1)
+        hub.topic(MAIN_VIEW).publish_top(top(version, version))
+        hub.topic(MAIN_VIEW).publish_change(Change("alice", version, version + 1, version, 0), 1)
         await until(lambda version=version: all(c.frames[-1][1] == version for c in healthy))
     assert [c.frames for c in healthy] == [[[None, 1], *([n - 1, n] for n in range(2, 12))]] * 20
     assert len(stalled.frames) == 1
@@ -203,10 +204,10 @@ async def test_hub_sends_to_all_others_after_one_client_fails(hub, caplog, fails
             raise ValueError("on purpose")
 
     failing = Failing()
-    hub.join(Subscriber(failing, failing))
+    hub.join(Subscriber(hub.topic(MAIN_VIEW), failing, failing))
     others = [join(hub)[0] for _ in range(3)]
     for version in (1, 2):
-        hub.publish_top(top(version, version))
+        hub.topic(MAIN_VIEW).publish_top(top(version, version))
         await until(lambda version=version: all(c.frames and c.frames[-1][1] == version for c in others))
     assert "on purpose" in caplog.text
 
@@ -214,11 +215,11 @@ async def test_hub_sends_to_all_others_after_one_client_fails(hub, caplog, fails
 async def test_hub_counts_messages_by_channel():
     counted = []
     hub = Hub(gap=0.001, observe=lambda channel, messages: counted.append((channel, messages)))
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     for _ in range(3):
         join(hub)
     assert counted == [("T", 1)] * 3
-    hub.publish_top(top(2, 6))
+    hub.topic(MAIN_VIEW).publish_top(top(2, 6))
     # One pass, without the loop and its pauses.
     await hub._pass()
     assert counted[3:] == [("T", 3)]
@@ -226,9 +227,9 @@ async def test_hub_counts_messages_by_channel():
 
 async def test_hub_broadcast_yields_to_the_event_loop_after_each_batch():
     hub, received = Hub(gap=0.001, chunk_seconds=0.0), []
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     clients = [join(hub)[0] for _ in range(3 * module.BATCH)]
-    hub.publish_top(top(2, 6))
+    hub.topic(MAIN_VIEW).publish_top(top(2, 6))
     # One pass, without the loop and its pauses.
     passing = asyncio.ensure_future(hub._pass())
     while not passing.done():
@@ -246,14 +247,53 @@ async def test_hub_broadcast_pauses_while_writes_wait_within_its_share(monkeypat
 
     # Each batch is a chunk of its own, and adds nothing to the time that may be yielded.
     hub = Hub(gap=0.001, should_yield=lambda: busy, chunk_seconds=-1.0, max_yield_share=0.0)
-    hub.publish_top(top(1, 5))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
     for _ in range(6 * module.BATCH):
         join(hub)
-    hub.publish_top(top(2, 6))
+    hub.topic(MAIN_VIEW).publish_top(top(2, 6))
     monkeypatch.setattr(module.asyncio, "sleep", sleep)
     await hub._pass()
     expected = module.YIELD_SECONDS if busy else 0.0
     assert pauses == [expected] * 3 + [0.0] * 3
+
+
+async def test_hub_sends_a_view_to_its_own_subscribers_only(hub):
+    kart = hub.topic(View("kart"))
+    for topic in (hub.topic(MAIN_VIEW), kart):
+        topic.publish_top(top(1, 5))
+    client, subscriber = join(hub)
+    other, others_subscriber = join(hub, topic=kart)
+    for each in (subscriber, others_subscriber):
+        hub.identify(each, "alice")
+    kart.publish_top(top(2, 6))
+    kart.publish_change(Change("alice", 5, 6, 2, 0), 1)
+    await until(lambda: len(other.frames) == 3)
+    hub.topic(MAIN_VIEW).publish_top(top(7, 7))
+    await until(lambda: len(client.frames) == 2)
+    assert client.frames == [[None, 1], [1, 7]]
+    assert other.frames == [[None, 1], {"score": 6, "rank": 1, "change": 1}, [1, 2]]
+
+
+async def test_hub_encodes_a_message_once_for_each_view():
+    hub, channel = Hub(), EchoChannel()
+    for view in (MAIN_VIEW, View("kart"), View("main", "weekly")):
+        hub.topic(view).publish_top(top(1, 5))
+        for _ in range(3):
+            join(hub, channel, topic=hub.topic(view))
+    assert channel.encoded == 3
+
+
+async def test_hub_reports_what_it_has_shown_of_each_view():
+    shown = []
+    hub = Hub(shown=lambda view, top: shown.append((view, top.version)))
+    hub.topic(MAIN_VIEW).publish_top(top(1, 5))
+    hub.topic(View("kart")).publish_top(top(2, 5))
+    # One pass, without the loop and its pauses.
+    await hub._pass()
+    assert shown == [(MAIN_VIEW, 1), (View("kart"), 2)]
+    hub.topic(MAIN_VIEW).publish_top(top(3, 6))
+    await hub._pass()
+    assert shown[2:] == [(MAIN_VIEW, 3)]
 
 
 @pytest.mark.parametrize(("size", "head"), [(5, b"\x81\x05"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff")])

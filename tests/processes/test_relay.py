@@ -55,7 +55,7 @@ def test_start_of_these_tests_is_after_version_100():
 async def test_relayed_events_are_those_that_were_read():
     entry = HistoryEntry("a", -(2**63), "w.1", 5, 60, "bob", "id-1", b"\x00f", "level", "C", on_board=False)
     events = [
-        PlayerEvent("update", "Zoë", 2**53 - 3, SCORE | OTHER, 7, (entry,), 2**63 - 1, -5, hidden=True),
+        PlayerEvent("update", "Zoë", 2**53 - 3, SCORE | OTHER, 7, (entry,), 2**63 - 1, -5, hidden=True, board="kart"),
         PlayerEvent("delete", "", 2**53 - 2),
         PlayerEvent("insert", "alice", 2**53 - 1, updated_at=253_402_300_799_999),
     ]

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.support.wait import eventually
+from tornado_app.core.boards import MAIN_VIEW, View
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import Player, TopPlayers, standings
 from tornado_app.mongo.client.cluster_time import wall_clock
@@ -12,8 +13,13 @@ from tornado_app.observability.metrics import Metrics
 from tornado_app.service.health import MAX_LAG, Health, Propagation
 
 
-class Board:
+class Views:
+    """The views of one board, whose readiness a test sets."""
+
     ready, total = True, 42
+
+    def __getitem__(self, view):
+        return self
 
 
 class Feed:
@@ -30,8 +36,8 @@ class Feed:
 
 class HealthHarness:
     def __init__(self):
-        self.board, self.feed, self.metrics = Board(), Feed(), Metrics()
-        self.health = Health(self.board, self.feed, self.metrics, ping_interval=0.01)
+        self.views, self.feed, self.metrics = Views(), Feed(), Metrics()
+        self.health = Health(self.views, self.feed, self.metrics, ping_interval=0.01)
 
     def metric(self, name):
         return self.metrics.registry.get_sample_value(f"leaderboard_{name}")
@@ -69,14 +75,14 @@ async def test_health_of_a_broken_or_lagging_stream_is_not_ready(harness):
 
 
 async def test_health_without_a_snapshot_is_not_ready(harness):
-    harness.board.ready = False
+    harness.views.ready = False
     assert harness.health.reasons() == ["the ranks are being read"]
 
 
 async def test_health_reports_draining_with_all_other_reasons(harness):
     harness.health.draining = True
     assert harness.health.reasons() == ["draining"]
-    harness.feed.answers, harness.feed.lag, harness.board.ready = False, float("inf"), False
+    harness.feed.answers, harness.feed.lag, harness.views.ready = False, float("inf"), False
     await eventually(lambda: len(harness.health.reasons()) == 4)
 
 
@@ -111,11 +117,20 @@ def top(*moments):
 def test_propagation_counts_only_updates_newer_than_all_shown():
     seconds, now = [], wall_clock()
     propagation = Propagation(seconds.append)
-    propagation.shown(top(now - 9000))
+    propagation.shown(MAIN_VIEW, top(now - 9000))
     assert seconds == []  # it was there before
-    propagation.shown(top(now - 9000, now - 2000))
-    propagation.shown(top(now - 9000))  # a player was hidden
-    propagation.shown(top())
-    propagation.shown(top(now - 2000))
+    propagation.shown(MAIN_VIEW, top(now - 9000, now - 2000))
+    propagation.shown(MAIN_VIEW, top(now - 9000))  # a player was hidden
+    propagation.shown(MAIN_VIEW, top())
+    propagation.shown(MAIN_VIEW, top(now - 2000))
     assert len(seconds) == 1
     assert 2.0 <= seconds[0] < 60.0
+
+
+def test_propagation_counts_the_updates_of_each_view():
+    seconds, now = [], wall_clock()
+    propagation = Propagation(seconds.append)
+    propagation.shown(MAIN_VIEW, top(now))
+    propagation.shown(View("kart"), top(now - 9000))
+    propagation.shown(View("kart"), top(now - 2000))
+    assert len(seconds) == 1

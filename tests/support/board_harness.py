@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from pymongo import MongoClient
 
 from tests.support.wait import eventually
+from tornado_app.core.boards import MAIN_VIEW
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.policies import RateLimit, WritePolicy
-from tornado_app.live.board import Board
+from tornado_app.live.views import LiveView, LiveViews, Progress
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.follower import Follower
 from tornado_app.mongo.client.driver import connect, maybe_await
@@ -22,11 +23,13 @@ from tornado_app.runtime.tasks import cancel_and_wait
 ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60))
 
 
-class RecordingBoard(Board):
-    """A board that records the calls that it receives."""
+class RecordingView(LiveView):
+    """A view that records the calls that it receives. `views`: the listener of a feed, with this view only."""
 
-    def __init__(self, read_top):
-        super().__init__(read_top, self, interval=0.01)
+    def __init__(self, read_top, progress=None):
+        progress = progress or Progress()
+        super().__init__(read_top, self, progress, interval=0.01)
+        self.views = LiveViews({MAIN_VIEW: self}, progress)
         self.changes, self.rebuilds, self.moves = [], 0, []
 
     def on_snapshot(self, snapshot):
@@ -55,7 +58,7 @@ class BoardHarness:
         self.client = connect(uri, driver)
         self.players = self.client[name]["players"]
         self.store = MongoStore(self.client, name, policy=ROOMY, timeout=10)
-        self.board = RecordingBoard(self.store.top)
+        self.board = RecordingView(self.store.top)
         self.restarts = []
         self.events = EventLog()
         self.relayed = None
@@ -65,7 +68,9 @@ class BoardHarness:
         self.tasks = []
 
     def _make_feed(self, **options):
-        return Feed(self.client, self.name, self.board, on_restart=self.restarts.append, **self.feed_options, **options)
+        return Feed(
+            self.client, self.name, self.board.views, on_restart=self.restarts.append, **self.feed_options, **options
+        )
 
     async def start(self):
         """Run until `stop`; return when the board is ready."""

@@ -25,10 +25,10 @@ ROOMY = WritePolicy(limit=RateLimit(updates=100_000, window=60))
 class NullListener:
     """A listener of the feed that does nothing."""
 
-    def on_snapshot(self, snapshot):
+    def on_snapshots(self, snapshots):
         """Do nothing."""
 
-    def on_change(self, change):
+    def on_change(self, view, change):
         """Do nothing."""
 
     def on_progress(self, version):

@@ -1,8 +1,9 @@
-"""A board: how a submitted value becomes a score, and which of two scores is better."""
+"""A board: how a submitted value becomes a score, and which of two scores is better; and the views of boards."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -66,3 +67,13 @@ class Board(msgspec.Struct, frozen=True):
 
 MAIN = Board()
 """The board without a configuration: points are added, and the highest score is first."""
+
+
+class View(NamedTuple):
+    """What has ranks, a top 10 and subscribers of its own: a board in one period. `period` None: all time."""
+
+    board: str
+    period: str | None = None
+
+
+MAIN_VIEW = View(MAIN.name)

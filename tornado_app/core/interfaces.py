@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
 
+from tornado_app.core.boards import View
 from tornado_app.core.model import Action, Player, ProfileChange, Receipt, Registration, TopPlayers
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One change of one player, in the order of the database.
+    """One change of one player in a view, in the order of the database.
 
-    `old` and `new` are the scores before and after; None means that the player is not on the board. `version` is
+    `old` and `new` are the scores before and after; None means that the player is not in the view. `version` is
     comparable with `TopPlayers.version`; `at` is the player's new `updated_at`, 0 if that did not change. `write_ids`:
     of the actions that added points or created the player; none for any other change.
     """
@@ -27,7 +28,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class ScoreSnapshot(msgspec.Struct, frozen=True):
-    """Every score on the board at one moment, as (score, number of players)."""
+    """Every score of a view at one moment, as (score, number of players)."""
 
     counts: Iterable[tuple[int, int]]
     version: int
@@ -39,23 +40,26 @@ class InconsistentChange(Exception):
 
 
 class FeedListener(Protocol):
-    """Receives the changes of the players, in the order of the database."""
+    """Receives the changes of all views, in the order of the database."""
 
-    def on_snapshot(self, snapshot: ScoreSnapshot) -> None:
-        """Replace everything known by this snapshot."""
+    def on_snapshots(self, snapshots: Mapping[View, ScoreSnapshot]) -> None:
+        """Replace everything known by these snapshots, which are of one moment."""
 
-    def on_change(self, change: Change) -> None:
-        """One player changed after the last snapshot. Raises InconsistentChange."""
+    def on_change(self, view: View, change: Change) -> None:
+        """One player changed in a view after its snapshot. Raises InconsistentChange."""
 
     def on_progress(self, version: int) -> None:
-        """All events up to this version were reported."""
+        """All events up to this version were reported, of all views."""
 
     def on_history_lost(self) -> None:
-        """The history is lost; `on_snapshot` follows as soon as possible."""
+        """The history of all views is lost; `on_snapshots` follows as soon as possible."""
 
 
 class Store(Protocol):
-    """The players and their scores. Every method raises DatabaseError if the database does not answer in time."""
+    """The players of one board and their scores.
+
+    Every method raises DatabaseError if the database does not answer in time.
+    """
 
     async def apply(self, action: Action) -> Receipt:
         """Apply an action exactly once.

@@ -22,7 +22,7 @@ from tornado_app.core.validation import SubmissionValidator, subject
 
 
 class BoardView(Protocol):
-    """The board in memory. Its members raise DatabaseError while it is being read."""
+    """One view in memory. Its members raise DatabaseError while it is being read."""
 
     @property
     def top(self) -> TopPlayers:
@@ -72,7 +72,7 @@ class CaptchaCheck(Protocol):
 
 
 class Scoreboard:
-    """One board: `submit` adds scores, and players are read with their ranks."""
+    """One view: `submit` adds scores to its board, and players are read with their ranks."""
 
     def __init__(
         self, store: Store, board: BoardView, validator: SubmissionValidator, captcha: CaptchaCheck | None = None

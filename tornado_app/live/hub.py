@@ -1,7 +1,7 @@
-"""The subscribers of the board, and the messages that each of them has not received yet.
+"""The subscribers of each view, and the messages that each of them has not received yet.
 
-A message is encoded once for each channel and sent to every subscriber as the same bytes. The newest state wins: a
-subscriber that cannot receive a message now gets the newest one later, never an older one and never a queue.
+A message is encoded once for each view and channel and sent to every subscriber as the same bytes. The newest state
+wins: a subscriber that cannot receive a message now gets the newest one later, never an older one and never a queue.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Protocol
 
+from tornado_app.core.boards import View
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import TopPlayers
 from tornado_app.observability.tracing import NO_TRACING, Tracing
@@ -79,11 +80,12 @@ class Connection(Protocol):
 
 
 class Subscriber:
-    """One client, and the state that it has seen. `user_id` is set once it has authenticated."""
+    """One client of one view, and the state that it has seen. `user_id` is set once it has authenticated."""
 
-    __slots__ = ("channel", "connection", "personal_last", "seen", "update", "user_id")
+    __slots__ = ("channel", "connection", "personal_last", "seen", "topic", "update", "user_id")
 
-    def __init__(self, channel: Channel, connection: Connection) -> None:
+    def __init__(self, topic: Topic, channel: Channel, connection: Connection) -> None:
+        self.topic = topic
         self.channel = channel
         self.connection = connection
         self.user_id: str | None = None
@@ -92,12 +94,43 @@ class Subscriber:
         self.personal_last = False
 
 
+class Topic:
+    """One view in the hub: its newest top 10, and its subscribers. A listener of the view.
+
+    `players`: the subscribers of each player who has authenticated. `frames`: the messages about `top`, by channel and
+    by the version that the client has seen.
+    """
+
+    __slots__ = ("_hub", "frames", "players", "subscribers", "top", "view")
+
+    def __init__(self, view: View, hub: Hub) -> None:
+        self.view = view
+        self._hub = hub
+        self.subscribers: dict[Subscriber, None] = {}  # in order of arrival: a fifth less CPU than by hash
+        self.players: dict[str, set[Subscriber]] = {}
+        self.frames: dict[tuple[str, int], bytes | None] = {}
+        self.top: TopPlayers | None = None
+
+    def publish_top(self, top: TopPlayers) -> None:
+        self.top = top
+        self.frames.clear()
+        self._hub.broadcast(self, top)
+
+    def publish_change(self, change: Change, rank: int) -> None:
+        if change.new is None:
+            return
+        for subscriber in self.players.get(change.user_id, ()):
+            before = subscriber.update.change if subscriber.update else 0
+            subscriber.update = PersonalUpdate(change.new, rank, before + change.new - (change.old or 0))
+            self._hub.schedule(subscriber)
+
+
 class Hub:
-    """Sends the newest top 10 to all subscribers, and their own scores to players.
+    """Sends the newest top 10 of each view to its subscribers, and their own scores to players.
 
     `gap`: minimum seconds between two messages to one client. `observe(channel, messages)` counts sent messages.
-    `shown(top)` is called when a broadcast has reached every client that can receive. `should_yield`: whether an answer
-    waits for the database, so that a broadcast must pause.
+    `shown(view, top)` is called when a broadcast has reached every client that can receive. `should_yield`: whether an
+    answer waits for the database, so that a broadcast must pause.
     """
 
     def __init__(
@@ -108,7 +141,7 @@ class Hub:
         chunk_seconds: float = CHUNK_SECONDS,
         max_yield_share: float = MAX_YIELD_SHARE,
         observe: Callable[[str, int], None] = lambda channel, messages: None,
-        shown: Callable[[TopPlayers], None] = lambda top: None,
+        shown: Callable[[View, TopPlayers], None] = lambda view, top: None,
         should_yield: Callable[[], bool] = lambda: False,
         tracing: Tracing = NO_TRACING,
     ) -> None:
@@ -120,61 +153,58 @@ class Hub:
         self._observe = observe
         self._shown = shown
         self._tracing = tracing
-        self._subscribers: dict[Subscriber, None] = {}  # in order of arrival: a fifth less CPU than by hash
-        self._players: dict[str, set[Subscriber]] = {}
+        self._topics: dict[View, Topic] = {}
+        self._changed: dict[Topic, TopPlayers] = {}
         self._pending: set[Subscriber] = set()
         self._backpressured: dict[Subscriber, float] = {}
-        self._frames: dict[tuple[str, int], bytes | None] = {}
         self._wake = asyncio.Event()
-        self._everyone = False
-        self._top: TopPlayers | None = None
 
-    def __len__(self) -> int:
-        return len(self._subscribers)
+    def topic(self, view: View) -> Topic:
+        """The topic of a view; created by the first call."""
+        topic = self._topics.get(view)
+        if topic is None:
+            topic = self._topics[view] = Topic(view, self)
+        return topic
 
     def join(self, subscriber: Subscriber) -> None:
-        """Send the board to this subscriber from now on, beginning with the present state."""
-        self._subscribers[subscriber] = None
-        if self._top is not None:
+        """Send the view to this subscriber from now on, beginning with the present state."""
+        subscriber.topic.subscribers[subscriber] = None
+        if subscriber.topic.top is not None:
             self._serve([subscriber])
 
     def identify(self, subscriber: Subscriber, user_id: str) -> None:
         """The subscriber is this player, and also receives messages about the player's own score."""
         self._forget_player(subscriber)
         subscriber.user_id = user_id
-        self._players.setdefault(user_id, set()).add(subscriber)
+        subscriber.topic.players.setdefault(user_id, set()).add(subscriber)
 
     def leave(self, subscriber: Subscriber) -> None:
-        self._subscribers.pop(subscriber, None)
+        subscriber.topic.subscribers.pop(subscriber, None)
         self._pending.discard(subscriber)
         self._backpressured.pop(subscriber, None)
         self._forget_player(subscriber)
 
     def _forget_player(self, subscriber: Subscriber) -> None:
         if subscriber.user_id is not None:
-            others = self._players[subscriber.user_id]
+            players = subscriber.topic.players
+            others = players[subscriber.user_id]
             others.discard(subscriber)
             if not others:
-                del self._players[subscriber.user_id]
+                del players[subscriber.user_id]
             subscriber.user_id = None
 
-    # -- changes of the board -------------------------------------------------------------------------
+    # -- called by the topics --------------------------------------------------------------------------
 
-    def publish_top(self, top: TopPlayers) -> None:
-        self._top = top
-        self._frames.clear()
-        self._everyone = True
+    def broadcast(self, topic: Topic, top: TopPlayers) -> None:
+        """Send the new top 10 to all subscribers of a topic."""
+        self._changed[topic] = top
         self._tracing.shown()
         self._wake.set()
 
-    def publish_change(self, change: Change, rank: int) -> None:
-        if change.new is None:
-            return
-        for subscriber in self._players.get(change.user_id, ()):
-            before = subscriber.update.change if subscriber.update else 0
-            subscriber.update = PersonalUpdate(change.new, rank, before + change.new - (change.old or 0))
-            self._pending.add(subscriber)
-            self._wake.set()
+    def schedule(self, subscriber: Subscriber) -> None:
+        """Send what the subscriber has not received yet."""
+        self._pending.add(subscriber)
+        self._wake.set()
 
     # -- sending ----------------------------------------------------------------------------------
 
@@ -195,13 +225,14 @@ class Hub:
             await self._evict_stalled()
 
     async def _pass(self) -> None:
-        everyone, self._everyone = self._everyone, False
-        due = list(self._subscribers if everyone else self._pending)
-        top = self._top
-        with self._tracing.broadcast(len(due)) if everyone else nullcontext():
+        changed, self._changed = self._changed, {}
+        due = [subscriber for subscriber in self._pending if subscriber.topic not in changed]
+        for topic in changed:
+            due.extend(topic.subscribers)
+        with self._tracing.broadcast(len(due)) if changed else nullcontext():
             await self._serve_all(due)
-        if everyone and top is not None:
-            self._shown(top)
+        for topic, top in changed.items():
+            self._shown(topic.view, top)
         if self._pending:
             self._wake.set()
 
@@ -236,7 +267,8 @@ class Hub:
 
     def _due(self, subscriber: Subscriber) -> bytes | None:
         """The due frame, if any; the subscriber counts as having seen it."""
-        if subscriber in self._backpressured or subscriber not in self._subscribers:
+        topic = subscriber.topic
+        if subscriber in self._backpressured or subscriber not in topic.subscribers:
             self._pending.discard(subscriber)  # it becomes pending again when the rest of its message is sent
             return None
         try:
@@ -244,7 +276,7 @@ class Hub:
         except Exception:  # an error of one message must not affect the others
             log.exception("a message could not be made")
             frame = None
-        if frame is None or (subscriber.seen is self._top and subscriber.update is None):
+        if frame is None or (subscriber.seen is topic.top and subscriber.update is None):
             self._pending.discard(subscriber)
         else:
             self._pending.add(subscriber)
@@ -267,32 +299,34 @@ class Hub:
 
     def _personal_frame(self, subscriber: Subscriber) -> bytes | None:
         update = subscriber.update
-        if update is None or self._top is None or subscriber.seen is None:
+        top = subscriber.topic.top
+        if update is None or top is None or subscriber.seen is None:
             return None
         subscriber.update = None
         subscriber.personal_last = True
-        payload = subscriber.channel.personal(update, self._top.version)
+        payload = subscriber.channel.personal(update, top.version)
         return None if payload is None else text_frame(payload)
 
     def _board_frame(self, subscriber: Subscriber) -> bytes | None:
-        top, seen = self._top, subscriber.seen
+        topic, seen = subscriber.topic, subscriber.seen
+        top, frames = topic.top, topic.frames
         if top is None or seen is top:
             return None
         key = (subscriber.channel.name, 0 if seen is None else seen.version)
-        if key not in self._frames:
+        if key not in frames:
             payload = subscriber.channel.message(seen, top)
-            self._frames[key] = None if payload is None else text_frame(payload)
+            frames[key] = None if payload is None else text_frame(payload)
         subscriber.seen = top
         subscriber.personal_last = False
-        return self._frames[key]
+        return frames[key]
 
     def _sent_whole(self, subscriber: Subscriber, done: asyncio.Future[None]) -> None:
         if not done.cancelled():
             done.exception()  # a closed connection is reported by on_close
         self._backpressured.pop(subscriber, None)
-        if subscriber in self._subscribers and (subscriber.seen is not self._top or subscriber.update is not None):
-            self._pending.add(subscriber)
-            self._wake.set()
+        topic = subscriber.topic
+        if subscriber in topic.subscribers and (subscriber.seen is not topic.top or subscriber.update is not None):
+            self.schedule(subscriber)
 
     async def _evict_stalled(self) -> None:
         """Disconnect the clients that have not read a message for too long."""

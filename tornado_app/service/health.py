@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from tornado_app.core.boards import MAIN_VIEW, View
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import TopPlayers
-from tornado_app.live.board import Board
+from tornado_app.live.views import LiveViews
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.observability.metrics import Metrics
@@ -25,9 +26,9 @@ TICK = 0.1
 class Health:
     """Monitors the database, the feed and the event loop."""
 
-    def __init__(self, board: Board, feed: Feed, metrics: Metrics, *, ping_interval: float = PING_INTERVAL) -> None:
+    def __init__(self, views: LiveViews, feed: Feed, metrics: Metrics, *, ping_interval: float = PING_INTERVAL) -> None:
         self._ping_interval = ping_interval
-        self._board = board
+        self._views = views
         self._feed = feed
         self._metrics = metrics
         self._answers = True
@@ -48,7 +49,7 @@ class Health:
             found.append("the database does not answer")
         if self._feed.lag > MAX_LAG:
             found.append("the change stream is down or behind")
-        if not self._board.ready:
+        if not self._views.ready:
             found.append("the ranks are being read")
         return found
 
@@ -60,8 +61,8 @@ class Health:
         self._metrics.feed_lag.set(self._feed.lag)
         self._metrics.loop_lag.set(self._worst_tick)
         self._worst_tick = 0.0
-        if self._board.ready:
-            self._metrics.ranked.set(self._board.total)
+        if self._views.ready:
+            self._metrics.ranked.set(self._views[MAIN_VIEW].total)
 
     async def run(self) -> None:
         """Monitor until cancelled."""
@@ -89,14 +90,15 @@ class Propagation:
 
     def __init__(self, observe: Callable[[float], None]) -> None:
         self._observe = observe
-        self._newest: int | None = None
+        self._newest: dict[View, int] = {}
 
-    def shown(self, top: TopPlayers) -> None:
-        """The top 10 was sent to all sockets. It counts if an update in it is newer than all updates shown before.
+    def shown(self, view: View, top: TopPlayers) -> None:
+        """The top 10 was sent to all sockets of a view. It counts if an update in it is newer than all shown before.
 
         The first top 10 does not count, nor does one that only a hidden player has changed.
         """
         newest = max((standing.player.updated_at for standing in top.standings), default=0)
-        before, self._newest = self._newest, max(newest, self._newest or 0)
+        before = self._newest.get(view)
+        self._newest[view] = max(newest, before or 0)
         if before is not None and newest > before:
             self._observe(max(0.0, (wall_clock() - newest) / 1000))

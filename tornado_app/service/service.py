@@ -141,7 +141,7 @@ class Service(ManagedService):
         self._exit.push_async_callback(components.ledger_writer.close)
         for name, work in (
             ("feed", components.feed.run),
-            ("board", components.board.run),
+            ("views", components.views.run),
             ("hub", components.hub.run),
             ("health", components.health.run),
             ("rank check", components.rank_check.run),
@@ -167,7 +167,7 @@ class Service(ManagedService):
         """Wait until the board is read and the feed is open. Raises the error that made this impossible."""
 
         async def read() -> None:
-            await components.board.wait_ready()
+            await components.views.wait_ready()
             await components.feed.wait_open()
 
         reading = asyncio.ensure_future(read())

@@ -24,6 +24,7 @@ from tornado_app.auth.captcha import Captcha
 from tornado_app.auth.remote import Outcome, RemoteKeys
 from tornado_app.config import Config
 from tornado_app.core.abuse import AbuseDetector
+from tornado_app.core.boards import MAIN, MAIN_VIEW
 from tornado_app.core.ledger import EntryKind
 from tornado_app.core.moderation import Moderation
 from tornado_app.core.origins import HostPatterns
@@ -35,8 +36,8 @@ from tornado_app.http.dispatcher import Dispatcher
 from tornado_app.http.fast_path import FastPath
 from tornado_app.http.messages import Route, Router
 from tornado_app.http.tornado_delegate import Delegate
-from tornado_app.live.board import Board
 from tornado_app.live.hub import Hub
+from tornado_app.live.views import LiveView, LiveViews, Progress
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.rank_check import RankCheck
 from tornado_app.mongo.change_stream.source import EventSource
@@ -57,11 +58,13 @@ from tornado_app.service.health import Health, Propagation
 class Components(NamedTuple):
     """The components of one process, connected and not started. `remote_keys`, `captcha`: None without their settings.
 
-    `delegate` serves the requests of the public port, `fast_path` the simple ones among them.
+    `views`: all of them; `store`, `board` and `scoreboard` are those of the board `main`. `delegate` serves the
+    requests of the public port, `fast_path` the simple ones among them.
     """
 
     store: MongoStore
-    board: Board
+    board: LiveView
+    views: LiveViews
     hub: Hub
     feed: Feed
     rank_check: RankCheck
@@ -98,14 +101,16 @@ def build(
     database = config.mongodb_database
     store = _store(config, client, metrics, tracing)
     hub = _hub(config, metrics, tracing, store)
-    board = Board(store.top, hub, interval=config.broadcast_interval, tracing=tracing)
+    progress = Progress()
+    board = LiveView(store.top, hub.topic(MAIN_VIEW), progress, interval=config.broadcast_interval, tracing=tracing)
+    views = LiveViews({MAIN_VIEW: board}, progress)
     feed = Feed(
         client,
         database,
-        board,
+        views,
+        boards={MAIN.name: store.cache},
         source=events,
         on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
-        cache=store.cache,
     )
     rank_check = RankCheck(
         client, database, board, feed, observe=lambda result: metrics.rank_checks.labels(result).inc()
@@ -160,6 +165,7 @@ def build(
     return Components(
         store=store,
         board=board,
+        views=views,
         hub=hub,
         feed=feed,
         rank_check=rank_check,
@@ -167,7 +173,7 @@ def build(
         ledger_writer=_ledger_writer(config, client, metrics, feed),
         storage=_storage(client, database, metrics),
         moderation=moderation,
-        health=Health(board, feed, metrics),
+        health=Health(views, feed, metrics),
         remote_keys=token_keys.remote,
         captcha=captcha,
         authenticator=authenticator,

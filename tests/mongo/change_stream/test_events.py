@@ -83,6 +83,7 @@ def test_decode_a_delete():
     deleted = decode(event("delete"))
     assert deleted == PlayerEvent("delete", "alice", VERSION)
     assert deleted.time == 1_800_000_000_000
+    assert decode(event("delete"), "kart") == PlayerEvent("delete", "alice", VERSION, board="kart")
 
 
 def test_decode_reads_no_malformed_fields():

@@ -33,7 +33,8 @@ def player(name, score, **members):
 
 
 async def read(client, players, **options):
-    moment, found = await snapshot.read_snapshot(client, players, **options)
+    moment, snapshots = await snapshot.read_snapshots(client, {"main": players}, **options)
+    found = snapshots["main"]
     assert found.version == cluster_time_to_int(moment)
     return dict(found.counts), found
 
@@ -75,6 +76,15 @@ async def test_snapshot_reads_only_the_boards_index(client, players):
         assert ("'totalDocsExamined': 0" in plan) == (index == "board")
     counts, _ = await read(client, players)
     assert sum(counts.values()) == 497
+
+
+async def test_snapshots_of_several_boards_are_of_one_moment(client, players):
+    kart = players.database["players.kart"]
+    await players.insert_many([player("a", 5), player("b", 7)])
+    await kart.insert_one(player("a", 9))
+    moment, found = await snapshot.read_snapshots(client, {"main": players, "kart": kart})
+    assert {board: dict(each.counts) for board, each in found.items()} == {"main": {5: 1, 7: 1}, "kart": {9: 1}}
+    assert {each.version for each in found.values()} == {cluster_time_to_int(moment)}
 
 
 async def test_snapshot_spans_several_batches(client, players):

@@ -15,6 +15,7 @@ from tests.support.drivers import DRIVERS
 from tests.support.fail_points import failing_commands
 from tests.support.ledger_harness import NullListener
 from tests.support.wait import eventually
+from tornado_app.core.boards import MAIN
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.errors import PlayerNotFound, PlayerSuspended, RateLimited, SuspiciousActivity
 from tornado_app.core.history import History, HistoryEntry, WriteKind, encode
@@ -237,7 +238,7 @@ async def scores(store, *actions):
 
 @contextlib.asynccontextmanager
 async def following(store, client, name):
-    feed = Feed(client, name, NullListener(), cache=store.cache)
+    feed = Feed(client, name, NullListener(), boards={MAIN.name: store.cache})
     task = asyncio.create_task(feed.run())
     try:
         await feed.wait_open()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.board_harness import RecordingBoard
+from tests.support.board_harness import RecordingView
 from tests.support.drivers import DRIVERS
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError, Overloaded, RateLimited
@@ -154,8 +154,8 @@ async def test_erasure_removes_the_own_profile(processes):
 
 
 async def test_hide_and_show_keep_the_own_profile(processes):
-    board = RecordingBoard(processes.one.top)
-    feed = Feed(processes.client, processes.name, board)
+    board = RecordingView(processes.one.top)
+    feed = Feed(processes.client, processes.name, board.views)
     tasks = [asyncio.ensure_future(part.run()) for part in (feed, board)]
     try:
         await feed.wait_open()

@@ -21,6 +21,7 @@ from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
 from tornado_app.api.websocket.connections import ConnectionRegistry
 from tornado_app.api.websocket.heartbeat import Heartbeat
 from tornado_app.api.websocket.protocol import low_memory_protocol
+from tornado_app.core.boards import MAIN_VIEW
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.core.origins import same_host
 from tornado_app.http import errors, request_checks, request_log
@@ -124,7 +125,9 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             request_checks.check_query(self.request.query, SOCKET_ARGUMENTS)
             registry.check_limits(self._address)
             token = self._handshake_token()
-            self._subscriber = subscriber = Subscriber(self._channel, _Connection(stream, self))
+            self._subscriber = subscriber = Subscriber(
+                registry.hub.topic(MAIN_VIEW), self._channel, _Connection(stream, self)
+            )
             if token is not None:
                 await self._authenticate(token)
         except LeaderboardError as refusal:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tornado_app.core.boards import MAIN
 from tornado_app.core.history import HistoryEntry, WriteKind
 from tornado_app.core.history import decode as decode_entry
 from tornado_app.core.interfaces import Change
@@ -56,7 +57,7 @@ class HistoryLost(Exception):
 
 
 class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
-    """One event of one player's document.
+    """One event of one player's document on a board.
 
     `version`: its cluster time as an integer. `touched`: bits of the members that it sets or removes. `seq`: None if
     it is not set, or is not an integer. `entries`: the history entries that the write added, oldest first; none if the
@@ -73,6 +74,7 @@ class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     score: int | None = None
     updated_at: int | None = None
     hidden: bool = False
+    board: str = MAIN.name
 
     @property
     def time(self) -> int:
@@ -85,8 +87,11 @@ class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
         return sum([entry.added for entry in self.entries])
 
 
-def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
-    """The event; None for a document whose `_id` is not text. Raises HistoryLost for an event of the collection."""
+def decode(event: Mapping[str, Any], board: str = MAIN.name) -> PlayerEvent | None:
+    """The event of a board's collection; None for a document whose `_id` is not text.
+
+    Raises HistoryLost for an event of the collection itself.
+    """
     kind = event["operationType"]
     if kind not in KINDS:
         raise HistoryLost(kind)
@@ -116,6 +121,7 @@ def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
         score_of(fields),
         milliseconds(updated_at) if isinstance(updated_at, datetime) else None,
         fields.get("hidden") is True,
+        board,
     )
 
 
@@ -142,7 +148,7 @@ def _entries(kind: str, fields: Mapping[str, Any], seq: int | None) -> tuple[His
 
 
 class BoardChanges:
-    """Derives changes of the board from events, which come in their order.
+    """Derives changes of one board from its events, which come in their order.
 
     Remembers erased players until the delete that follows the erasure.
     """

@@ -1,8 +1,8 @@
-"""The change feed: the events of one source update the board, the cache and the ledger.
+"""The change feed: the events of one source update the views, the caches and the ledger.
 
-The feed starts with a snapshot of all scores at cluster time T, then follows the events after T. Its position is kept
-in memory and updated after each batch, also of an idle stream. If the history is lost, the collection is dropped,
-renamed or replaced, or an event does not show the change, the snapshot is taken again.
+The feed starts with a snapshot of the scores of all boards at cluster time T, then follows the events after T. Its
+position is kept in memory and updated after each batch, also of an idle stream. If the history is lost, a collection is
+dropped, renamed or replaced, or an event does not show the change, the snapshot of all boards is taken again.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from typing import Any
 
 import pymongo
 from bson import Timestamp
 from pymongo.errors import PyMongoError
 
+from tornado_app.core.boards import MAIN, View
 from tornado_app.core.errors import DatabaseError, StartupError
 from tornado_app.core.interfaces import FeedListener
 from tornado_app.mongo.change_stream.events import PROFILE, BoardChanges, HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.resume_point import ResumePoint
-from tornado_app.mongo.change_stream.snapshot import read_snapshot
+from tornado_app.mongo.change_stream.snapshot import read_snapshots
 from tornado_app.mongo.change_stream.source import (
     CALL_TIMEOUT,
     ChangeStream,
     EventBatch,
     EventSource,
-    collection_id,
+    collection_ids,
     follow,
 )
 from tornado_app.mongo.change_stream.subscription import MAX_EVENTS, Subscription
@@ -34,6 +36,7 @@ from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.cache import PlayerCache
+from tornado_app.mongo.players.documents import collection_of
 
 log = logging.getLogger("leaderboard.feed")
 
@@ -43,11 +46,24 @@ PROBE_TIMEOUT = 2.0
 COLLECTION_GONE = frozenset({"drop", "rename", "invalidate", "replaced"})
 
 
-class Feed:
-    """Feeds the events of the players to a listener until cancelled.
+class _Board:
+    """What the feed keeps of one board."""
 
-    `source`: where the events come from; by default, a change stream of its own. `on_restart` is called with the reason
-    when the stream is reopened; `cache` receives every event, and is cleared with the history.
+    __slots__ = ("cache", "changes", "players", "view")
+
+    def __init__(self, name: str, players: Any, cache: PlayerCache) -> None:
+        self.view = View(name)
+        self.players = players
+        self.cache = cache
+        self.changes = BoardChanges()
+
+
+class Feed:
+    """Feeds the events of all boards to a listener until cancelled.
+
+    `boards`: the name of each board and its player cache, which receives the board's events, and is cleared with the
+    history; by default, the board `main`. `source`: where the events come from; by default, a change stream of the only
+    board. `on_restart` is called with the reason when the stream is reopened.
     """
 
     def __init__(
@@ -56,33 +72,37 @@ class Feed:
         database: str,
         listener: FeedListener,
         *,
-        collection: str = "players",
+        boards: Mapping[str, PlayerCache] | None = None,
         source: EventSource | None = None,
         on_restart: Callable[[str], None] = lambda reason: None,
-        cache: PlayerCache | None = None,
         call_timeout: float = CALL_TIMEOUT,
         max_subscribed: int = MAX_EVENTS,
     ) -> None:
         self._client = client
-        self._database = database
-        self._players = client[database][collection]
+        self._database = client[database]
+        caches = boards or {MAIN.name: PlayerCache()}
+        self._boards = {
+            name: _Board(name, self._database[collection_of(name)], cache) for name, cache in caches.items()
+        }
         self._listener = listener
         self._on_restart = on_restart
-        self._cache = cache
         self._call_timeout = call_timeout
         self._max_subscribed = max_subscribed
-        self._source = source or ChangeStream(self._players, call_timeout=call_timeout)
+        self._source = source or self._change_stream()
         self._position: ResumePoint | None = None
-        self._changes = BoardChanges()
         self._alive_at: float | None = None
         self._awaited: tuple[int, float] | None = None
         self._index_gone = False
-        self._collection: object = None
+        self._collection_ids: dict[str, object] = {}
         self._replaced = False
         self._resync_requested = False
         self._followers: list[tuple[int, float, asyncio.Future[None]]] = []
         self._opened = asyncio.Event()
         self._subscription: Subscription | None = None
+
+    def _change_stream(self) -> ChangeStream:
+        ((name, board),) = self._boards.items()
+        return ChangeStream(board.players, name, call_timeout=self._call_timeout)
 
     def subscribe(self) -> Subscription | None:
         """A subscription to the events from now on, until the stream ends; None without a stream, or if it is silent. A
@@ -120,8 +140,9 @@ class Feed:
         """
         try:
             with pymongo.timeout(PROBE_TIMEOUT):
-                moment = await cluster_time(self._players.database)
-                self._replaced = await collection_id(self._players) != self._collection is not None
+                moment = await cluster_time(self._database)
+                found = await self._find_collections()
+                self._replaced = any(found.get(name) != known for name, known in self._collection_ids.items())
         except PyMongoError as error:
             raise DatabaseError from error
         if self._awaited is None:
@@ -130,14 +151,14 @@ class Feed:
     async def caught_up(self) -> None:
         """Wait until the listener has received all present changes. Raises PyMongoError."""
         with pymongo.timeout(PROBE_TIMEOUT):
-            moment = await cluster_time(self._players.database)
+            moment = await cluster_time(self._database)
         loop = asyncio.get_running_loop()
         reached = loop.create_future()
         self._followers.append((cluster_time_to_int(moment), loop.time(), reached))
         await reached
 
     def request_resync(self) -> None:
-        """Read the board again, because the listener has a wrong state."""
+        """Read all boards again, because the listener has a wrong state."""
         self._resync_requested = True
 
     async def run(self) -> None:
@@ -148,10 +169,10 @@ class Feed:
         log.warning("the change stream's history cannot be used (%s), reading the board again", reason)
         self._on_restart(reason)
         self._position = None
-        self._changes = BoardChanges()
         self._index_gone = self._index_gone or reason in COLLECTION_GONE
-        if self._cache is not None:
-            self._cache.clear()
+        for board in self._boards.values():
+            board.changes = BoardChanges()
+            board.cache.clear()
         self._listener.on_history_lost()
 
     async def _follow(self) -> None:
@@ -182,35 +203,41 @@ class Feed:
             self._subscription.put(batch.events, batch.token)
 
     def _handle(self, event: PlayerEvent) -> None:
-        if self._cache is not None:
-            self._cache.on_event(
-                event.player, event.kind, event.seq, event.score, event.entries, profile_only=event.touched == PROFILE
-            )
-        change = self._changes.change(event)
+        board = self._boards[event.board]
+        board.cache.on_event(
+            event.player, event.kind, event.seq, event.score, event.entries, profile_only=event.touched == PROFILE
+        )
+        change = board.changes.change(event)
         if change is not None:
-            self._listener.on_change(change)
+            self._listener.on_change(board.view, change)
 
     async def _load_snapshot(self) -> ResumePoint:
-        """Read the board by a snapshot; the time from which events follow it.
-
-        A dropped or renamed collection has lost its index.
-        """
+        """Read all boards by a snapshot; the time from which events follow it."""
         if self._index_gone:
-            try:
-                await indexes.ensure(self._client, self._database, self._players.name)
-            except StartupError as error:
-                log.error("%s", error)  # the board is correct without an index, but slow
-            else:
-                self._index_gone = False
+            await self._restore_indexes()
         with pymongo.timeout(self._call_timeout):
-            self._collection, self._replaced = await collection_id(self._players), False
+            self._collection_ids, self._replaced = await self._find_collections(), False
             self._resync_requested = False
-        moment, snapshot = await read_snapshot(self._client, self._players)
+        collections = {board.view: board.players for board in self._boards.values()}
+        moment, snapshots = await read_snapshots(self._client, collections)
         # The events at the moment itself are in the snapshot. One of them may be the end of the previous collection,
         # with which a stream from there on would end at once.
         self._position = start = Timestamp(moment.time, moment.inc + 1)
-        self._listener.on_snapshot(snapshot)
+        self._listener.on_snapshots(snapshots)
         return start
+
+    async def _restore_indexes(self) -> None:
+        """A dropped or renamed collection has lost its indexes."""
+        try:
+            for board in self._boards.values():
+                await indexes.ensure(self._client, self._database.name, board.players.name)
+        except StartupError as error:
+            log.error("%s", error)  # the board is correct without an index, but slow
+        else:
+            self._index_gone = False
+
+    async def _find_collections(self) -> dict[str, object]:
+        return await collection_ids(self._database, [board.players.name for board in self._boards.values()])
 
 
 def _reached(batch: EventBatch, version: int, since: float, reached: asyncio.Future[None]) -> bool:

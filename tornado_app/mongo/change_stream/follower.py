@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from tornado_app.mongo.change_stream.events import HistoryLost
 from tornado_app.mongo.change_stream.resume_point import ResumePoint
-from tornado_app.mongo.change_stream.source import CALL_TIMEOUT, ChangeStream, EventBatch, collection_id, follow
+from tornado_app.mongo.change_stream.source import CALL_TIMEOUT, ChangeStream, EventBatch, collection_ids, follow
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import Client
 from tornado_app.runtime.tasks import run_until_first_exits
@@ -82,11 +82,15 @@ class Follower:
 
     async def _begin(self) -> ResumePoint:
         with pymongo.timeout(self._call_timeout):
-            self._collection_id = await collection_id(self._players)
+            self._collection_id = await self._find_collection()
             moment = await cluster_time(self._players.database)
         self._sink.begin(cluster_time_to_int(moment), self._reason)
         self._position = start = Timestamp(moment.time, moment.inc + 1)
         return start
+
+    async def _find_collection(self) -> object:
+        ids = await collection_ids(self._players.database, [self._players.name])
+        return ids.get(self._players.name)
 
     async def _read(self, start: ResumePoint) -> None:
         async with aclosing(self._stream.read(start)) as batches:
@@ -103,7 +107,7 @@ class Follower:
             await asyncio.sleep(CHECK_INTERVAL)
             try:
                 with pymongo.timeout(self._call_timeout):
-                    found = await collection_id(self._players)
+                    found = await self._find_collection()
             except PyMongoError:
                 continue  # the stream has the same error
             if None not in (found, self._collection_id) and found != self._collection_id:

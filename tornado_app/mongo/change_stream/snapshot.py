@@ -1,9 +1,10 @@
-"""Every score on the board at one cluster time, counted by the database."""
+"""Every score of each board at one cluster time, counted by the database."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import pymongo
 from bson import Timestamp
@@ -12,6 +13,8 @@ from tornado_app.core.interfaces import ScoreSnapshot
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import Client, Document, maybe_await
 from tornado_app.mongo.players.documents import ON_BOARD, milliseconds
+
+Key = TypeVar("Key")
 
 BATCH = 5_000
 """Rows in one answer; decoding it blocks the loop for some milliseconds."""
@@ -36,31 +39,44 @@ def _grouped(match: Document) -> list[Document]:
     return [{"$match": match}, {"$group": {"_id": key, "players": {"$sum": 1}, "updated": {"$max": "$updatedAt"}}}]
 
 
-async def read_snapshot(client: Client, players: Any, *, batch: int = BATCH) -> tuple[Timestamp, ScoreSnapshot]:
-    """The scores at cluster time T, and T: a stream from T on misses nothing."""
-    moment, all_rows, hidden_rows = await _read(client, players, _RANGES, batch)
+async def read_snapshots(
+    client: Client, collections: Mapping[Key, Any], *, batch: int = BATCH
+) -> tuple[Timestamp, dict[Key, ScoreSnapshot]]:
+    """The scores of each collection at cluster time T, and T: a stream from T on misses nothing.
+
+    All collections are of one database.
+    """
+    with pymongo.timeout(TIMEOUT):
+        moment = await cluster_time(next(iter(collections.values())).database)
+    snapshots = {key: await _snapshot(client, players, moment, batch) for key, players in collections.items()}
+    return moment, snapshots
+
+
+async def _snapshot(client: Client, players: Any, moment: Timestamp, batch: int) -> ScoreSnapshot:
+    with pymongo.timeout(TIMEOUT):
+        all_rows, hidden_rows = await _read(client, players, moment, _RANGES, batch)
     counts = _counts(all_rows)
     counts.subtract(_counts(hidden_rows))
     latest = max((row["updated"] for row in all_rows), default=None)
     shown = [(score, count) for score, count in counts.items() if count]
-    return moment, ScoreSnapshot(shown, cluster_time_to_int(moment), milliseconds(latest) or 0)
+    return ScoreSnapshot(shown, cluster_time_to_int(moment), milliseconds(latest) or 0)
 
 
 async def count_above(client: Client, players: Any, score: int) -> int:
     """Number of players on the board with a greater score, at one moment."""
     above = {**_RANGES, "score": {**_RANGES["score"], "$gt": score}}
-    _, all_rows, hidden_rows = await _read(client, players, above, BATCH)
+    with pymongo.timeout(TIMEOUT):
+        moment = await cluster_time(players.database)
+        all_rows, hidden_rows = await _read(client, players, moment, above, BATCH)
     return _counts(all_rows).total() - _counts(hidden_rows).total()
 
 
 async def _read(
-    client: Client, players: Any, ranges: Document, batch: int
-) -> tuple[Timestamp, list[Document], list[Document]]:
-    """A moment, the groups of all players within the ranges at it, and those of the hidden players."""
-    with pymongo.timeout(TIMEOUT):
-        moment = await cluster_time(players.database)
-        all_rows = await _rows(client, players, moment, ranges, batch)
-        return moment, all_rows, await _rows(client, players, moment, {"hidden": True, **ranges}, batch)
+    client: Client, players: Any, moment: Timestamp, ranges: Document, batch: int
+) -> tuple[list[Document], list[Document]]:
+    """The groups of all players within the ranges at a moment, and those of the hidden players."""
+    all_rows = await _rows(client, players, moment, ranges, batch)
+    return all_rows, await _rows(client, players, moment, {"hidden": True, **ranges}, batch)
 
 
 async def _rows(client: Client, players: Any, moment: Timestamp, match: Document, batch: int) -> list[Document]:

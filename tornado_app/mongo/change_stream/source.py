@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -13,6 +13,7 @@ import pymongo
 from bson import Timestamp
 from pymongo.errors import CursorNotFound, OperationFailure, PyMongoError
 
+from tornado_app.core.boards import MAIN
 from tornado_app.core.interfaces import InconsistentChange
 from tornado_app.mongo.change_stream.events import WATCHED, HistoryLost, PlayerEvent, decode
 from tornado_app.mongo.change_stream.resume_point import ResumePoint, Token, moment
@@ -62,7 +63,7 @@ class EventBatch(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class EventSource(Protocol):
-    """The events of the players."""
+    """The events of the players of all boards, in one order."""
 
     def read(self, start: ResumePoint) -> AsyncGenerator[EventBatch]:
         """The events after a resume token, or from a cluster time on, without end.
@@ -72,10 +73,11 @@ class EventSource(Protocol):
 
 
 class ChangeStream:
-    """MongoDB's change stream of a collection, as a source of events."""
+    """MongoDB's change stream of a board's collection, as a source of events."""
 
-    def __init__(self, collection: Any, *, call_timeout: float = CALL_TIMEOUT) -> None:
+    def __init__(self, collection: Any, board: str = MAIN.name, *, call_timeout: float = CALL_TIMEOUT) -> None:
         self._collection = collection
+        self._board = board
         self._call_timeout = call_timeout
 
     async def read(self, start: ResumePoint) -> AsyncGenerator[EventBatch]:
@@ -96,31 +98,39 @@ class ChangeStream:
                         event = await stream.try_next()
                         if event is None and not stream.alive:  # it would return empty answers at once, for ever
                             raise HistoryLost("invalidate")
-                        yield _empty(stream.resume_token, asked_at) if event is None else _batch(event, time())
+                        if event is None:
+                            yield empty_batch(stream.resume_token, asked_at)
+                        else:
+                            yield batch_of(event, self._board, time())
         finally:
             await close_stream(stream)
 
 
-def _batch(event: Mapping[str, Any], now: float) -> EventBatch:
-    decoded = decode(event)
+def batch_of(event: Mapping[str, Any], board: str, now: float) -> EventBatch:
+    """The batch of one event, which was received at `now`. Raises as `events.decode`."""
+    decoded = decode(event, board)
     version = cluster_time_to_int(event["clusterTime"])
     return EventBatch(now, version=version, token=event.get("_id"), events=() if decoded is None else (decoded,))
 
 
-def _empty(token: Token | None, now: float) -> EventBatch:
-    """An empty answer has a position too, so that an idle board is not out of date."""
+def empty_batch(token: Token | None, now: float) -> EventBatch:
+    """The batch of an empty answer. It has a position too, so that an idle board is not out of date."""
     time = moment(token)
     return EventBatch(now, at_end=True, version=None if time is None else cluster_time_to_int(time), token=token)
 
 
-async def collection_id(collection: Any) -> object:
-    """An id of this collection, different for another of the same name; None if there is no collection.
+async def collection_ids(database: Any, names: Collection[str]) -> dict[str, object]:
+    """An id of each of these collections that exists, different for another collection of the same name.
 
     A stream continues without an error when a backup or an empty data directory has replaced the database.
     """
-    command = {"listCollections": 1, "filter": {"name": collection.name}}
-    collections = (await collection.database.command(command))["cursor"]["firstBatch"]
-    return collections[0]["info"]["uuid"] if collections else None
+    command = {
+        "listCollections": 1,
+        "filter": {"name": {"$in": list(names)}},
+        "cursor": {"batchSize": len(names)},
+    }
+    found = (await database.command(command))["cursor"]["firstBatch"]
+    return {each["name"]: each["info"]["uuid"] for each in found}
 
 
 async def close_stream(stream: Any) -> None:

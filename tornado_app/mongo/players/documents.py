@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from tornado_app.core.boards import MAIN
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.history import EMPTY, History, HistoryEntry, WriteKind, decode, encode
@@ -26,6 +27,12 @@ Document = dict[str, Any]
 
 PROFILE = ("username", "avatarUrl", "ownUsername", "ownAvatarUrl")
 """The members of a player's profile: of the token, and the player's own choice, which wins."""
+
+
+def collection_of(board: str) -> str:
+    """The name of the collection with a board's players."""
+    return "players" if board == MAIN.name else f"players.{board}"
+
 
 BOARD_ORDER = [("score", -1), ("updatedAt", 1), ("_id", 1)]
 """Higher score first; among equals, the player that reached it first; then the user id."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pymongo.read_concern import ReadConcern
 
+from tornado_app.core.boards import MAIN, Board
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import (
     TOP,
@@ -47,7 +48,7 @@ class MongoStore:
         client: Client,
         database: str,
         *,
-        collection: str = "players",
+        board: Board = MAIN,
         policy: WritePolicy | None = None,
         timeout: float = 5.0,
         max_waiting: int = 10_000,
@@ -58,9 +59,8 @@ class MongoStore:
         tracing: Tracing = NO_TRACING,
     ) -> None:
         self._database = client[database]
-        self._collection = collection
         self._players = self._database.get_collection(
-            collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
+            documents.collection_of(board.name), write_concern=DURABLE, read_concern=ReadConcern("majority")
         )
         self._policy = policy or WritePolicy()
         self._timeout = timeout
@@ -153,7 +153,7 @@ class MongoStore:
     async def top(self) -> TopPlayers:
         """The top of the board at one majority-committed moment, which is its version."""
         command = {
-            "find": self._collection,
+            "find": self._players.name,
             "filter": ON_BOARD,
             "sort": dict(BOARD_ORDER),
             "limit": TOP,

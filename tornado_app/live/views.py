@@ -1,7 +1,7 @@
-"""The board in memory: the rank of every player, and the top 10.
+"""The views in memory: of each, the rank of every player, and the top 10.
 
-The change feed reports changes. The board reads the top 10 again only after an event that can have changed it, and not
-more often than every `interval`.
+The change feed reports the changes of all views. A view reads its top 10 again only after an event that can have
+changed it, and not more often than every `interval`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import asyncio
 import heapq
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Protocol
 
+from tornado_app.core.boards import View
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
 from tornado_app.core.model import TOP, TopPlayers
 from tornado_app.core.ranks import Ranks
 from tornado_app.observability.tracing import NO_TRACING, Tracing
-from tornado_app.runtime.tasks import Ticker
+from tornado_app.runtime.tasks import Ticker, run_until_first_exits
 
 log = logging.getLogger("leaderboard.board")
 
@@ -36,8 +37,8 @@ MAX_WAITING_READS = 1000
 """Maximum requests that wait at once in this process; further ones are answered without waiting."""
 
 
-class BoardListener(Protocol):
-    """Receives the changes of the board."""
+class ViewListener(Protocol):
+    """Receives the changes of one view."""
 
     def publish_top(self, top: TopPlayers) -> None:
         """The top 10 changed."""
@@ -46,8 +47,27 @@ class BoardListener(Protocol):
         """One player's score changed; `rank` is that of the new score."""
 
 
-class Board:
-    """Ranks and top 10 of one leaderboard, kept by `FeedListener` calls and `run`.
+class Progress:
+    """How far the feed has reported the events, which is the same for all views.
+
+    `waiting`: the views with requests that wait for a version. So an event costs the others nothing.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.waiting: set[LiveView] = set()
+
+    def advance(self, version: int) -> None:
+        """All events up to this version were reported."""
+        if version > self.version:
+            self.version = version
+        if self.waiting:
+            for view in list(self.waiting):
+                view.wake()
+
+
+class LiveView:
+    """Ranks and top 10 of one view, kept by the calls of `LiveViews` and by `run`.
 
     `interval`: minimum average seconds between two reads of the top 10.
     """
@@ -55,7 +75,8 @@ class Board:
     def __init__(
         self,
         read_top: Callable[[], Awaitable[TopPlayers]],
-        listener: BoardListener,
+        listener: ViewListener,
+        progress: Progress,
         *,
         interval: float = 0.1,
         retry_pause: float = RETRY_PAUSE,
@@ -65,6 +86,7 @@ class Board:
     ) -> None:
         self._read_top = read_top
         self._listener = listener
+        self._progress = progress
         self._ticker = Ticker(interval)
         self._retry_pause = retry_pause
         self._unexpected_pause = unexpected_pause
@@ -76,7 +98,6 @@ class Board:
         self._dirty = asyncio.Event()
         self._shown = asyncio.Event()
         self._wanted = 0
-        self._position = 0
         self._read_at = 0
         self._recent: OrderedDict[str, int | None] = OrderedDict()
         self._snapshot_at = 0
@@ -144,13 +165,20 @@ class Board:
 
         A write that does not change the top 10 gives it no newer version, so the feed's position counts.
         """
-        return self._position >= version and (self._read_at >= version or self._wanted <= self._read_at)
+        return self._progress.version >= version and (self._read_at >= version or self._wanted <= self._read_at)
 
     async def wait_until_shown(self, version: int, seconds: float) -> bool:
         """Wait until `can_show`, for at most `seconds`; returns `can_show`."""
         if not self.can_show(version):
+            self._progress.waiting.add(self)
             await self._milestones.wait(version, seconds)
         return self.can_show(version)
+
+    def wake(self) -> None:
+        """Answer the requests that wait for a version which can be shown now."""
+        self._milestones.pass_while(self.can_show)
+        if not self._milestones:
+            self._progress.waiting.discard(self)
 
     def sample(self) -> list[int]:
         """The scores for a check of the ranks: the one that changed last, and the lowest of the top 10."""
@@ -165,7 +193,7 @@ class Board:
     # -- events of the feed --------------------------------------------------------------------------
 
     def on_snapshot(self, snapshot: ScoreSnapshot) -> None:
-        """Replace the board by this snapshot."""
+        """Replace the view by this snapshot."""
         if self._top is not None and snapshot.version < self._top.version:
             self._top = None  # another history, as after a restored backup: its clock counts from now on
             self._wanted = self._read_at = self.version = 0
@@ -175,7 +203,7 @@ class Board:
         self.last_updated = self._snapshot_at = snapshot.last_updated
         self._recent.clear()
         self.revision += 1
-        self._position = snapshot.version
+        self._progress.version = snapshot.version
         self.version = max(self.version, snapshot.version)
         self._ask(snapshot.version)
         log.info("the board has %d players", len(self._ranks))
@@ -183,13 +211,6 @@ class Board:
     def on_history_lost(self) -> None:
         """Keep ranks and top 10 until the next snapshot. The service should not receive traffic meanwhile."""
         self._current = False
-
-    def on_progress(self, version: int) -> None:
-        """All events up to this version were reported."""
-        if version > self._position:
-            self._position = version
-        if self._milestones:
-            self._milestones.pass_while(self.can_show)
 
     def on_change(self, change: Change) -> None:
         """One player changed. Raises InconsistentChange if no player has the score before the change."""
@@ -252,7 +273,7 @@ class Board:
             self._dirty.set()  # an older state of the database, as after a change of the primary
         self._read_at = max(self._read_at, top.version)
         self._show(top)
-        self._milestones.pass_while(self.can_show)
+        self.wake()
 
     def _show(self, top: TopPlayers) -> None:
         shown = self._top
@@ -266,8 +287,53 @@ class Board:
         self._listener.publish_top(top)
 
 
+class LiveViews:
+    """All views of this process. A listener of the feed."""
+
+    def __init__(self, views: Mapping[View, LiveView], progress: Progress) -> None:
+        self._views = views
+        self._progress = progress
+
+    def __getitem__(self, view: View) -> LiveView:
+        return self._views[view]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all views are."""
+        return all(live.ready for live in self._views.values())
+
+    async def wait_ready(self) -> None:
+        """Wait until each view has been ready."""
+        for live in self._views.values():
+            await live.wait_ready()
+
+    async def run(self) -> None:
+        """Read each top 10 when it may have changed, until cancelled."""
+        await run_until_first_exits(*(live.run() for live in self._views.values()))
+
+    # -- core.interfaces.FeedListener -----------------------------------------------------------------
+
+    def on_snapshots(self, snapshots: Mapping[View, ScoreSnapshot]) -> None:
+        """Replace all views."""
+        for view, snapshot in snapshots.items():
+            self._views[view].on_snapshot(snapshot)
+
+    def on_change(self, view: View, change: Change) -> None:
+        """One player changed in a view. Raises InconsistentChange."""
+        self._views[view].on_change(change)
+
+    def on_progress(self, version: int) -> None:
+        """All events up to this version were reported."""
+        self._progress.advance(version)
+
+    def on_history_lost(self) -> None:
+        """Keep all views until the next snapshots."""
+        for live in self._views.values():
+            live.on_history_lost()
+
+
 class Milestones:
-    """Requests that wait for the board to show a version, the lowest first: so most events cost one comparison."""
+    """Requests that wait for a view to show a version, the lowest first: so most events cost one comparison."""
 
     def __init__(self, most: int = MAX_WAITING_READS) -> None:
         self._most = most
