@@ -6,7 +6,8 @@ from collections import Counter
 
 import pymongo
 import pytest
-from pymongo.errors import ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeoutError
+from pymongo.logger import _log_client_error
 
 from tornado_app.mongo.client.driver import connect
 from tornado_app.mongo.embedded.mongod import free_port
@@ -40,3 +41,23 @@ async def test_client_with_cancelled_server_selections_does_not_deadlock():
     assert not [error for error in (task.exception() for task in callers) if error]
     assert set(outcomes) == {ServerSelectionTimeoutError, TimeoutError}
     await client.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (AutoReconnect("a long text with an address"), "WARNING the driver's background task failed: AutoReconnect"),
+        (OperationFailure("refused", 13), "ERROR MongoClient background task encountered an error:"),
+        (ValueError("a defect"), "ERROR MongoClient background task encountered an error:"),
+    ],
+    ids=["transient", "permanent", "defect"],
+)
+def test_background_error_of_the_driver_is_one_line_if_it_is_transient(caplog, error, line):
+    """`_log_client_error` is what the driver calls, for example when it kills a cursor on a server that is away."""
+    try:
+        raise error
+    except type(error):
+        _log_client_error()
+    (record,) = caplog.records
+    assert f"{record.levelname} {record.getMessage()}" == line
+    assert (record.exc_info is None) == line.startswith("WARNING")

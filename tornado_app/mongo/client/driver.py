@@ -104,6 +104,19 @@ if sys.version_info < (3, 12):
     pymongo.lock.wait_for = _wait_for  # type: ignore[attr-defined, assignment]
 
 
+def _shorten(record: logging.LogRecord) -> bool:
+    """Log an error of the driver's background task as one line: a server is away, which the service reports."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, PyMongoError) and is_transient(error):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "the driver's background task failed: %s", (type(error).__name__,)
+        record.exc_info = None
+    return True
+
+
+logging.getLogger("pymongo.client").addFilter(_shorten)
+
+
 async def maybe_await(value: Any) -> Any:
     """The value itself, awaited if the driver made it awaitable."""
     return await value if inspect.isawaitable(value) else value
