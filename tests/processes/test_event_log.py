@@ -148,6 +148,20 @@ async def test_readers_end_with_the_reason_of_a_new_history():
     assert await Reader(log, 200).versions(1) == [[201]]
 
 
+async def test_reader_ends_with_the_reason_of_its_own_history():
+    """A new history may follow before the reader runs again."""
+    log = begun()
+    await put(log, batch(101))
+    reader = Reader(log, 100)
+    assert await reader.versions(1) == [[101]]
+    log.begin(200, "drop")
+    log.begin(300, "replaced")
+    with pytest.raises(HistoryLost, match="drop"):
+        await reader.next()
+    with pytest.raises(HistoryLost, match="replaced"):
+        await Reader(log, 250).next()
+
+
 async def test_reader_ends_with_an_empty_history():
     log = begun()
     waiting = asyncio.ensure_future(Reader(log, 100).next())

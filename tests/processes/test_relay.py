@@ -85,7 +85,7 @@ async def test_relay_reports_a_lost_history_and_serves_the_next_request():
         log.begin(200, "drop")
         with pytest.raises(HistoryLost, match="drop"):
             await following(batches)
-        with pytest.raises(HistoryLost, match="history_lost"):
+        with pytest.raises(HistoryLost, match="drop"):
             await following(source.read(START))
         await put(log, batch(201))
         assert versions(await following(source.read(Timestamp(0, 201)))) == [201]

@@ -36,6 +36,15 @@ class _Message(NamedTuple):
     frame: bytes
 
 
+class _History:
+    """Events without a gap. `end`: why it has ended; None if it has not."""
+
+    __slots__ = ("end",)
+
+    def __init__(self) -> None:
+        self.end: str | None = None
+
+
 class EventLog:
     """Keeps the messages of at most `max_age` seconds and `max_bytes` bytes. A sink of a Follower."""
 
@@ -45,10 +54,10 @@ class EventLog:
         self._messages: deque[_Message] = deque()
         self._size = 0
         self._first = 0  # the number of the first message, counted over all histories
-        self._history_start = 0  # the number of the first message of this history
+        self._history = _History()
         self._floor: int | None = None  # events up to this version are not in the log
+        self._missing = HISTORY_LOST  # why they are not
         self._version = 0
-        self._reason = ""
         self._pending: list[PlayerEvent] = []
         self._last: EventBatch | None = None
         self._fault: Exception | None = None
@@ -58,12 +67,13 @@ class EventLog:
         """Events after this cluster time follow. Readers end with the reason."""
         self._pending.clear()
         self._fault = None
-        self._first += len(self._messages) + 1  # so that a reader that has read everything ends too
-        self._history_start = self._first
+        self._history.end = reason
+        self._history = _History()
+        self._first += len(self._messages)
         self._messages.clear()
         self._size = 0
         self._floor = self._version = version
-        self._reason = reason
+        self._missing = reason or HISTORY_LOST
         self._notify()
 
     def put(self, batch: EventBatch) -> None:
@@ -103,7 +113,7 @@ class EventLog:
             dropped = self._messages.popleft()
             self._first += 1
             self._size -= len(dropped.frame)
-            self._floor = dropped.version
+            self._floor, self._missing = dropped.version, HISTORY_LOST
         self._notify()
 
     def _notify(self) -> None:
@@ -118,12 +128,12 @@ class EventLog:
         while self._floor is None:
             await self._changed.wait()
         if after < self._floor:
-            raise HistoryLost(HISTORY_LOST)
-        start = self._history_start
+            raise HistoryLost(self._missing)
+        history = self._history
         number = self._first + bisect_right(self._messages, after, key=lambda message: message.version)
         while True:
-            if start != self._history_start:
-                raise HistoryLost(self._reason)
+            if history.end is not None:
+                raise HistoryLost(history.end)
             if number < self._first:
                 raise HistoryLost(HISTORY_LOST)
             if number < self._first + len(self._messages):

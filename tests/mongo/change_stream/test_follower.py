@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from pymongo import MongoClient
 
+from tests.support.fail_points import failing_commands
 from tests.support.wait import eventually
 from tornado_app.mongo.change_stream.follower import Follower
 from tornado_app.mongo.client.driver import connect, maybe_await
@@ -65,3 +66,19 @@ async def test_follower_begins_a_new_history_after_an_event_that_fails(mongo_dat
     assert [reason for _, reason in sink.histories] == ["", "failed"]
     assert sink.histories[0][0] < sink.histories[1][0]
     assert "cannot be encoded" in caplog.text
+
+
+async def test_follower_reports_the_first_reason_of_a_new_history(mongo_database, replica_set, caplog):
+    """Not that of a failed attempt to begin it."""
+    uri, name = mongo_database
+    sink = Sink()
+    with MongoClient(uri) as client:
+        players = client[name]["players"]
+        players.insert_one({"_id": "before"})
+        async with following(uri, name, sink):
+            async with failing_commands(
+                replica_set, "listCollections", until=lambda: "(refused)" in caplog.text, errorCode=13
+            ):
+                players.drop()
+            await eventually(lambda: len(sink.histories) == 2)
+    assert [reason for _, reason in sink.histories] == ["", "drop"]

@@ -68,7 +68,8 @@ class Follower:
 
     def _forget(self, reason: str) -> None:
         log.warning("the change stream's history cannot be used (%s), following a new one", reason)
-        self._position, self._reason = None, reason
+        self._position = None
+        self._reason = self._reason or reason  # the first one, until the sink has it
 
     async def _follow(self) -> None:
         try:
@@ -85,6 +86,7 @@ class Follower:
             self._collection_id = await self._find_collection()
             moment = await cluster_time(self._players.database)
         self._sink.begin(cluster_time_to_int(moment), self._reason)
+        self._reason = ""
         self._position = start = Timestamp(moment.time, moment.inc + 1)
         return start
 
