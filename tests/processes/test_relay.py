@@ -38,6 +38,13 @@ async def following(batches):
         return await anext(batches)
 
 
+async def next_events(batches):
+    """The versions of the next message with events."""
+    while not (found := versions(await following(batches))):
+        pass
+    return found
+
+
 async def read_all(batches):
     async with asyncio.timeout(5):
         async for _ in batches:
@@ -74,6 +81,20 @@ async def test_relay_skips_events_before_the_start():
     async with relay(log) as (source, _):
         batches = source.read(Timestamp(0, 103))
         assert [versions(await following(batches)) for _ in range(2)] == [[103, 104], [105]]
+
+
+async def test_relay_treats_all_events_of_one_time_alike():
+    """A snapshot contains all of its time, or none; those of two shards may be in two messages."""
+    log = begun()
+    await put(log, batch(102), batch(103))
+    async with relay(log) as (before, _), relay(log) as (after, _):
+        all_of_103, none_of_103 = before.read(Timestamp(0, 103)), after.read(Timestamp(0, 104))
+        assert versions(await following(all_of_103)) == [103]
+        first = asyncio.ensure_future(next_events(none_of_103))
+        await asyncio.sleep(0)
+        await put(log, batch(103), batch(103, 104))
+        assert [versions(await following(all_of_103)) for _ in range(2)] == [[103], [103, 104]]
+        assert await first == [104]
 
 
 async def test_relay_reports_a_lost_history_and_serves_the_next_request():

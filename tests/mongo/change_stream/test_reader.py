@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from bson import Timestamp
 
 from tests.support.drivers import DRIVERS
 from tests.support.ledger_harness import open_ledger_harness
@@ -28,6 +29,70 @@ class Recorder:
         while (event := await self._stream.try_next()) is not None:
             found.append((event, self._stream.resume_token))
         return [*found, (None, self._stream.resume_token)]
+
+
+def token(time, after=""):
+    """A resume token at or, with a text, behind the beginning of a time."""
+    return {"_data": f"82{time:08X}{0:08X}{after}"}
+
+
+class Stream:
+    """A stream with these events, each with the token after it; then it is idle."""
+
+    def __init__(self, *events):
+        self._events = list(events)
+        self.alive = True
+        self.resume_token = None
+
+    async def try_next(self):
+        if not self._events:
+            await asyncio.sleep(0)
+            return None
+        event, self.resume_token = self._events.pop(0)
+        return event
+
+    async def close(self):
+        self.alive = False
+
+
+class Collection:
+    """A collection with this stream."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    async def watch(self, *_, **__):
+        return self._stream
+
+
+def insert(player, time):
+    return {
+        "operationType": "insert", "documentKey": {"_id": player}, "clusterTime": Timestamp(time, 0),
+        "fullDocument": {"score": 1},
+    }  # fmt: skip
+
+
+async def test_reader_returns_all_events_of_one_time_once():
+    """mongos may deliver the event of one shard before that of another. Only a sharded cluster does so."""
+    events = [insert("before", 5), insert("first", 7), insert("second", 7), insert("later", 8)]
+    own = Stream((events[0], token(5, "1")), (events[1], token(7, "1")))
+    subscriptions = []
+
+    def subscribe():
+        subscriptions.append(Subscription(token(5)))
+        return subscriptions[-1]
+
+    reader = ChangeStreamReader(Collection(own), token(4), subscribe)
+    running = asyncio.ensure_future(reader.run())
+    await eventually(lambda: not own.alive, what="the reader has subscribed")
+    subscriptions[0].put([decode(event) for event in events], token(8, "1"))
+    read = []
+    async with asyncio.timeout(20):
+        while len(read) < 4:
+            read += [event.player for event in (await reader.batch()).events]
+    assert read == ["before", "first", "second", "later"]
+    assert reader._events == []  # none is read twice
+    await cancel_and_wait(running)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -87,9 +87,9 @@ class ChangeStreamReader:
         self._resume_point = resume_point
         self._events: list[PlayerEvent | HistoryLost] = []
         self._token: Mapping[str, Any] | None = None
-        # The time of the last event that was read: the events of one time are read together.
         first = resume_point if isinstance(resume_point, Timestamp) else moment(resume_point)
         self._last = 0 if first is None else cluster_time_to_int(first) - 1
+        self._at_last: list[PlayerEvent] = []  # all events of that time that were read: further ones may follow
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._idle = False
@@ -131,11 +131,14 @@ class ChangeStreamReader:
     async def _follow(self, subscription: Subscription) -> None:
         """Read the subscription until it ends. It begins before the own position; events already read are skipped.
 
+        Of events with the time of the last one, which the shards of a cluster or a transaction make, the own stream may
+        have read a part.
+
         A subscription that is silent for `call_timeout` is given up, because its stream may hang: an idle one has a new
         token with each answer of the database.
         """
         time = asyncio.get_running_loop().time
-        ended, last = False, self._last
+        ended, last, at_last = False, self._last, tuple(self._at_last)
         latest, heard_at = None, time()
         while not ended:
             await asyncio.sleep(REST)
@@ -146,8 +149,9 @@ class ChangeStreamReader:
                 latest, heard_at = token, time()
             elif time() - heard_at > self._call_timeout:
                 subscription.closed = True
-            self._events += [event for event in events if event.version > last]
-            self._last = max([self._last, *(event.version for event in events)])
+            for event in events:
+                if event.version > last or (event.version == last and event not in at_last):
+                    self._append(event)
             if token is not None and not self._is_past(token):
                 self._token = token
             if token is not None:
@@ -208,10 +212,15 @@ class ChangeStreamReader:
             self._events.append(lost)
             return
         if event is not None:
-            self._events.append(event)
-            self._last = event.version
+            self._append(event)
         if len(self._events) % TURN == 0:
             await asyncio.sleep(0)
+
+    def _append(self, event: PlayerEvent) -> None:
+        self._events.append(event)
+        if event.version > self._last:
+            self._last, self._at_last = event.version, []
+        self._at_last.append(event)
 
     async def _finish(self) -> None:
         """Let earlier events be processed; the last one has the reason of the end, otherwise the caller raises it."""
