@@ -15,6 +15,8 @@ from tests.support.frontends import WRITES
 from tests.support.raw_http import RawConnection
 from tests.support.service import token
 from tests.support.wait import wait_until
+from tornado_app.api.rest.board_version import ANY, Shown
+from tornado_app.core.versions import version_at
 
 READS = (
     "/api/top-scores",
@@ -212,6 +214,14 @@ def test_invalid_version_is_refused(service, path, value):
     answer = service.get(path.format(user), headers={"If-Board-Version": value.encode().decode("latin-1")})
     assert (answer.status, answer.json["error"]) == (400, "invalid_request")
     assert "If-Board-Version" in answer.json["message"]
+
+
+@pytest.mark.parametrize(("reached", "number"), [(False, 2**21 - 2), (True, 2**21 - 1)])
+def test_version_of_several_boards_is_not_returned_before_all_are_reached(reached, number):
+    """As when the database's clock was set back."""
+    shown = Shown(2**21 - 1, reached=reached)
+    assert shown.header(version_at(0, 2**21 + 5)) == ("Board-Version", str(number))
+    assert ANY.header(version_at(0, 2**21 + 5)) == ("Board-Version", str(2**21 - 1))
 
 
 def test_not_modified_response_has_the_version(service):

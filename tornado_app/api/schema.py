@@ -18,6 +18,7 @@ from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
 from tornado_app.core.identity import MAX_AVATAR_URL, MAX_TOKEN, MAX_USERNAME, USER_ID, USER_ID_FORM, is_action_id
 from tornado_app.core.model import MAX_SCORE, Placement, Player, Standing, TopPlayers, rfc3339
 from tornado_app.core.text import strict_json_decoder, with_plain_integers
+from tornado_app.core.versions import from_board_version
 from tornado_app.http.errors import BadRequest, UnsupportedMediaType
 from tornado_app.http.messages import Request
 from tornado_app.http.request_log import clip
@@ -105,7 +106,8 @@ ALICE = Standing(1, Player("alice", 171, MOMENT, "Alice", "https://game.example/
 ZOE = Standing(2, Player("zoe", 5, MOMENT, "Zoë"))
 FIRST = Placement(ALICE, 2, None)
 SECOND = Placement(ZOE, 2, 171)
-BOARD = TopPlayers(3_706_345_058_467_841, (ALICE, ZOE))
+BOARD_VERSION = 3_706_345_058_467_841
+BOARD = TopPlayers(from_board_version(BOARD_VERSION), (ALICE, ZOE))
 
 # -- decoding -----------------------------------------------------------------------------------------
 

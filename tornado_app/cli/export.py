@@ -118,13 +118,12 @@ async def _export(config: Config, options: argparse.Namespace, out: IO[str], err
 
 def _writer(format_: str, out: IO[str]) -> Callable[[Entry], None]:
     """Writes one entry in a format."""
-    from tornado_app.core.ledger import Entry
-    from tornado_app.mongo.ledger.reader import plain
+    from tornado_app.mongo.ledger.reader import PLAIN, plain
 
     if format_ == "jsonl":
         return lambda entry: _line(out, plain(entry))
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(Entry.__struct_fields__)
+    table.writerow(PLAIN)
     return lambda entry: _row(table, plain(entry))
 
 

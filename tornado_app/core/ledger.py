@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from tornado_app.core.versions import exact_version
+
 FORMAT = 1
 """The first member of the hashed array; another encoding gets another number."""
 
@@ -45,7 +47,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the ledger: the `n`th of its player, from 1.
 
     `write_id`: the id of the write, unique. `points`: added to the score; `score`: the sum so far. `at`:
-    milliseconds since the epoch, by the clock of the writing process; `version`: the database's cluster time. `by`: the
+    milliseconds since the epoch, by the clock of the writing process; `version`: the board version of the database's
+    cluster time; `increment`: its increment if `version` does not contain it, which the hash does not cover. `by`: the
     caller. `id`, `type`, `frontend`: of an action. `reason`: of a moderation; of a profile change, the changed members.
     `takes_back`: the actions that a take-back takes back. `hash`: 32 bytes. `checkpoint`: the hash of entry n - 1, if
     the n - 1 older entries, of score - points points in all, were folded into this one; else empty.
@@ -59,6 +62,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     score: int
     at: int
     version: int
+    increment: int = 0
     id: str | None = None
     type: str | None = None
     frontend: str = ""
@@ -67,6 +71,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     takes_back: tuple[str, ...] = ()
     hash: bytes = b""
     checkpoint: bytes = b""
+
+    @property
+    def exact_version(self) -> int:
+        """The version of the write."""
+        return exact_version(self.version, self.increment)
 
 
 class PlayerBalance(msgspec.Struct, frozen=True):

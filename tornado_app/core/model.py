@@ -178,7 +178,7 @@ class Placement(msgspec.Struct, frozen=True):
 class TopPlayers(msgspec.Struct, frozen=True):
     """The best players at one moment, in board order.
 
-    `version` grows with the database's cluster time, so that it compares across processes, and fits a double.
+    `version` grows with the database's cluster time, so that it compares across processes (core/versions.py).
     """
 
     version: int

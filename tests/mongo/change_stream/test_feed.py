@@ -387,6 +387,6 @@ async def test_feed_lag_counts_late_events_of_a_live_stream(mongo_database):
             batches.put_nowait(EventBatch(clock(), version=5))
             await asyncio.sleep(0.01)
         assert 0.2 <= harness.feed.lag < 5
-        batches.put_nowait(EventBatch(clock(), version=2**53))
+        batches.put_nowait(EventBatch(clock(), version=2**64 - 1))
         await eventually(batches.empty)
         assert harness.feed.lag < 0.2

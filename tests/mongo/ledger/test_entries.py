@@ -1,6 +1,7 @@
 """Ledger entries of change events: pure, and the same however often an event is read."""
 
 import bson
+import msgspec
 import pytest
 from bson import Timestamp
 
@@ -9,7 +10,7 @@ from tornado_app.core.history import INT64, HistoryEntry, WriteKind, encode
 from tornado_app.core.ledger import Entry, EntryKind, with_hash
 from tornado_app.mongo.change_stream.events import HistoryLost, decode
 from tornado_app.mongo.ledger.entries import NOTHING, entries_for, head_in, head_of, ledger_event
-from tornado_app.mongo.ledger.reader import TOLERANT, document
+from tornado_app.mongo.ledger.reader import TOLERANT, document, plain
 from tornado_app.mongo.ledger.reader import entry as entry_of_document
 
 AT = 1_800_000_000_000
@@ -22,10 +23,12 @@ class Stream:
         self.now = 1_800_000_000
         self.seq = 0
 
-    def _event(self, kind, **more):
+    def _moment(self):
         self.now += 1
-        moment = Timestamp(self.now, 1)
-        return {"operationType": kind, "documentKey": {"_id": "alice"}, "clusterTime": moment, **more}
+        return Timestamp(self.now, 1)
+
+    def _event(self, kind, **more):
+        return {"operationType": kind, "documentKey": {"_id": "alice"}, "clusterTime": self._moment(), **more}
 
     def insert(self, *entries, **fields):
         history = {str(number): text(entry) for number, entry in enumerate(entries, start=1)}
@@ -43,6 +46,16 @@ class Stream:
 
     def delete(self):
         return self._event("delete")
+
+
+class StreamOfOneSecond(Stream):
+    """Events of a second whose increments no board version contains."""
+
+    increment = 2**21
+
+    def _moment(self):
+        self.increment += 1
+        return Timestamp(self.now, self.increment)
 
 
 @pytest.fixture
@@ -107,6 +120,23 @@ def test_entries_are_numbered_and_chained(stream):
     assert [entry.hash for entry in entries] == [
         recomputed(document(entry), prev) for entry, prev in zip(entries, before, strict=False)
     ]
+
+
+def test_events_with_one_board_version_are_told_apart():
+    stream = StreamOfOneSecond()
+    events = [stream.insert(action(), score=5), stream.update(score=7), stream.update(action(7, "op-2"), score=14)]
+    entries = recorded(*events)
+    assert lines(entries) == [("action", 5, 5), ("external", 2, 7), ("action", 7, 14)]
+    assert {entry.version for entry in entries} == {stream.now * 2**21 + 2**21 - 1}
+    head = head_of(entries[-1])
+    assert [entries_for(ledger_event_of(event), head) for event in events] == [[]] * 3
+    opening = msgspec.structs.replace(head_of(entries[0]), kind=EntryKind.OPENING)  # all up to the first event
+    assert lines(recorded(*events, head=opening)) == lines(entries[1:])
+    for entry in entries:
+        stored = bson.decode(bson.encode(document(entry)), codec_options=TOLERANT)
+        assert head_in(stored) == head_of(entry)
+        assert entry_of_document(stored) == entry
+        assert "increment" not in plain(entry)
 
 
 def test_entries_of_moderation_have_moderator_and_reason_and_only_a_reversal_has_points(stream):

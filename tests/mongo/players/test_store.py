@@ -513,7 +513,7 @@ async def score_at(store, user, version):
     command = {
         "find": "players",
         "filter": {"_id": user},
-        "readConcern": {"level": "snapshot", "atClusterTime": Timestamp(version >> 21, version & ((1 << 21) - 1))},
+        "readConcern": {"level": "snapshot", "atClusterTime": Timestamp(version >> 32, version & ((1 << 32) - 1))},
     }
     found = (await store.documents.database.command(command))["cursor"]["firstBatch"]
     return found[0]["score"]

@@ -26,6 +26,7 @@ from tornado_app.api.schema import (
 )
 from tornado_app.core.model import Caller, Receipt, Submission, TopPlayers, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.core.versions import to_board_version
 from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
 
@@ -96,7 +97,7 @@ def _message(top: TopPlayers) -> Message:
         for standing in top.standings
         for p in [standing.player]
     ]
-    return Message("leaderboard:update", Rows(rows), top.version)
+    return Message("leaderboard:update", Rows(rows), to_board_version(top.version))
 
 
 class ScoreChannel:

@@ -9,6 +9,7 @@ import msgspec
 from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
 from tornado_app.api.schema import (
     BOARD,
+    BOARD_VERSION,
     ActionType,
     Decoder,
     Name,
@@ -22,6 +23,7 @@ from tornado_app.api.schema import (
 )
 from tornado_app.core.model import Caller, Receipt, Submission, TopPlayers
 from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.core.versions import to_board_version
 from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
 
@@ -99,7 +101,7 @@ class ScoreboardChannel:
     name = "B"
 
     def message(self, seen: TopPlayers | None, top: TopPlayers) -> bytes:
-        return msgspec.json.encode(Message("update", rows(top), top.version))
+        return msgspec.json.encode(Message("update", rows(top), to_board_version(top.version)))
 
     def personal(self, update: PersonalUpdate, version: int) -> None:
         """None: this frontend has no such message."""
@@ -121,5 +123,5 @@ FRONTEND = Frontend(
     ),
     reads=(BoardEndpoint("/api/top-scores", "Return the top 10.", TopScores(rows(BOARD)), top_scores),),
     sockets=(("/ws/scoreboard", ScoreboardChannel()),),
-    messages=(Message("update", rows(BOARD), BOARD.version),),
+    messages=(Message("update", rows(BOARD), BOARD_VERSION),),
 )

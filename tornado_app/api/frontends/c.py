@@ -9,6 +9,7 @@ import msgspec
 from tornado_app.api.frontends.base import BoardEndpoint, Frontend, ScoreEndpoint
 from tornado_app.api.schema import (
     BOARD,
+    BOARD_VERSION,
     FIRST,
     TIME,
     ActionId,
@@ -30,6 +31,7 @@ from tornado_app.api.schema import (
 )
 from tornado_app.core.model import TOP, Caller, Placement, Receipt, Standing, Submission, TopPlayers, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.core.versions import to_board_version
 from tornado_app.http.messages import Request
 from tornado_app.live.hub import PersonalUpdate
 
@@ -172,11 +174,11 @@ class LeaderboardChannel:
         now = positions(top)
         changed = [place for place in now if place not in before]
         changed += [Position(None, None, None, None, None, n + 1) for n in range(len(now), len(before))]
-        return msgspec.json.encode(Update("leaderboard.update", Positions(changed), top.version))
+        return msgspec.json.encode(Update("leaderboard.update", Positions(changed), to_board_version(top.version)))
 
     def personal(self, update: PersonalUpdate, version: int) -> bytes:
         data = ScoreUpdateData(update.score, update.rank, update.change)
-        return msgspec.json.encode(ScoreUpdate("user.scoreUpdate", data, version))
+        return msgspec.json.encode(ScoreUpdate("user.scoreUpdate", data, to_board_version(version)))
 
 
 def positions(top: TopPlayers) -> list[Position]:
@@ -210,7 +212,7 @@ FRONTEND = Frontend(
     ),
     sockets=(("/ws/leaderboard", LeaderboardChannel()),),
     messages=(
-        Update("leaderboard.update", Positions(positions(BOARD)), BOARD.version),
-        ScoreUpdate("user.scoreUpdate", ScoreUpdateData(221, 1, 50), BOARD.version),
+        Update("leaderboard.update", Positions(positions(BOARD)), BOARD_VERSION),
+        ScoreUpdate("user.scoreUpdate", ScoreUpdateData(221, 1, 50), BOARD_VERSION),
     ),
 )

@@ -13,7 +13,7 @@ from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.board_version import CONDITION
 from tornado_app.api.rest.operations import LIMITS, VERSION, Errors, Operation, Outcome, Parameter
 from tornado_app.api.rest.submit import POLICY_NAME
-from tornado_app.api.schema import BOARD, WHOLE
+from tornado_app.api.schema import BOARD_VERSION, WHOLE
 from tornado_app.api.websocket.handler import Authenticate
 from tornado_app.core.errors import InsufficientScope, Unauthenticated
 from tornado_app.core.policies import RateLimit
@@ -130,7 +130,7 @@ HEADERS: Json = {
     VERSION: _text(
         "Version of the board: an integer that grows, and is the same in every process. A read with this value as "
         f"`{CONDITION}` shows everything that this response shows.",
-        str(BOARD.version),
+        str(BOARD_VERSION),
     ),
     "ETag": _text("Identifies this content.", '"4ac8b1d0f2e6937a5b1c0d9e"'),
     "Cache-Control": _text("Whether shared caches may store the response. They must revalidate it each time."),

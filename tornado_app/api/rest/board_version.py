@@ -1,6 +1,7 @@
 """`Board-Version` and `If-Board-Version`: a client reads its own writes, and never an older board than before.
 
-The number is `TopPlayers.version`: it grows with the database's time, and is the same in every process.
+The number is that of `TopPlayers.version` (core/versions.py): it grows with the database's time, and is the same in
+every process.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 
 from tornado_app.core.scoreboard import BoardView
+from tornado_app.core.versions import from_board_version, to_board_version
 from tornado_app.http import request_log
 from tornado_app.http.errors import BadRequest
 from tornado_app.http.messages import Request
@@ -22,7 +24,7 @@ _NUMBER = re.compile("[0-9]{1,16}", re.ASCII)
 
 
 class Shown:
-    """The version that a read asked for, None for any, and whether the board has reached it."""
+    """The board version that a read asked for, None for any, and whether the board has reached it."""
 
     __slots__ = ("reached", "wanted")
 
@@ -36,9 +38,10 @@ class Shown:
         The value is below `wanted` only if the response does not show that version. It must not be lower than
         necessary, as a client takes a response with a lower version for an older one.
         """
+        number = to_board_version(version)
         if self.wanted is not None:
-            version = max(version, self.wanted) if self.reached else min(version, self.wanted - 1)
-        return (HEADER, str(version))
+            number = max(number, self.wanted) if self.reached else min(number, self.wanted - 1)
+        return (HEADER, str(number))
 
 
 ANY = Shown(None, reached=True)
@@ -57,7 +60,7 @@ def wanted(request: Request) -> int | None:
 
 async def wait(request: Request, board: BoardView) -> Shown:
     """Wait, at most PATIENCE, until the board has reached the version that the request asks for. Raises BadRequest."""
-    version = wanted(request)
-    if version is None:
+    number = wanted(request)
+    if number is None:
         return ANY
-    return Shown(version, reached=await board.wait_until_shown(version, PATIENCE))
+    return Shown(number, reached=await board.wait_until_shown(from_board_version(number), PATIENCE))

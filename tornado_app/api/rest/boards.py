@@ -14,6 +14,7 @@ from tornado_app.api.rest.board_version import Shown
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Standing
 from tornado_app.core.scoreboard import Scoreboard
+from tornado_app.core.versions import from_board_version
 from tornado_app.http.conditional import PRIVATE, PUBLIC, etag_of, json_response, not_modified_or
 from tornado_app.http.messages import JSON_TYPE, Request, Response
 
@@ -33,11 +34,11 @@ class BoardHandler:
         """Answer from memory; only the caller's own rank may need the database."""
         if self._read.personal is not None and has_credentials(request.headers):
             return self._personal(request)
-        version = board_version.wanted(request)
-        if version is None:
+        number = board_version.wanted(request)
+        if number is None:
             return self._public(request, board_version.ANY)
-        if self._scoreboard.board.can_show(version):
-            return self._public(request, Shown(version, reached=True))
+        if self._scoreboard.board.can_show(from_board_version(number)):
+            return self._public(request, Shown(number, reached=True))
         return self._wait(request)
 
     def _public(self, request: Request, shown: Shown) -> Response:

@@ -29,7 +29,7 @@ from tornado_app.api.rest.operations import (
     routes_of,
 )
 from tornado_app.api.rest.params import USER_ID, path_user_id
-from tornado_app.api.schema import BOARD, MOMENT, TIME, ActionId, Decoder, PlayerId, Score
+from tornado_app.api.schema import BOARD_VERSION, MOMENT, TIME, ActionId, Decoder, PlayerId, Score
 from tornado_app.core.errors import (
     ActionNotFound,
     DatabaseError,
@@ -119,7 +119,7 @@ _EXPORT = PlayerExport(
             "points": 50,
             "score": 50,
             "at": TIME,
-            "version": BOARD.version,
+            "version": BOARD_VERSION,
             "id": "level_complete:8c1f",
             "type": "level_complete",
             "frontend": "D",
@@ -254,7 +254,7 @@ class ModerationEndpoints:
     async def _versioned(self, answer: Response) -> Response:
         """The response with the board version that shows the change; without it if the database does not answer."""
         try:
-            return answer.plus((board_version.HEADER, str(await self._moderation.version())))
+            return answer.plus(board_version.ANY.header(await self._moderation.version()))
         except DatabaseError:
             return answer  # the change was made
 

@@ -10,7 +10,7 @@ import msgspec
 
 from tornado_app.api.rest import board_version
 from tornado_app.api.rest.operations import Parameter
-from tornado_app.api.schema import ACTION_ID, BOARD
+from tornado_app.api.schema import ACTION_ID, BOARD_VERSION
 from tornado_app.core import identity
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Player
@@ -56,7 +56,7 @@ IF_BOARD_VERSION = Parameter(
     f"response waits up to {board_version.PATIENCE * 1000:.0f} ms for that version. If the version is still not "
     f"reached, the response has a lower `{board_version.HEADER}`.",
     pattern=r"^[0-9]{1,16}$",
-    example=str(BOARD.version),
+    example=str(BOARD_VERSION),
 )
 CONDITIONS = (IF_NONE_MATCH, IF_BOARD_VERSION)
 

@@ -229,7 +229,7 @@ class PlayerEndpoints:
         submission_log.profile_changed(request, caller, done)
         player = done.player
         standing = Standing(self._scoreboard.board.rank_of(user_id, player.score), player)
-        headers = (JSON_TYPE, (board_version.HEADER, str(player.version)))
+        headers = (JSON_TYPE, board_version.ANY.header(player.version))
         answer = to_answer(self._scoreboard.placement(standing))
         return Response(201 if done.created else 200, msgspec.json.encode(answer), headers)
 

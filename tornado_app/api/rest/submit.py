@@ -75,7 +75,7 @@ class ScoreHandler:
         body = msgspec.json.encode(self._write.render(receipt, self._scoreboard))
         headers = [JSON_TYPE, *self._limits(receipt.rate_limit_state)]
         if receipt.version:
-            headers.append((board_version.HEADER, str(receipt.version)))
+            headers.append(board_version.ANY.header(receipt.version))
         if receipt.replayed:
             headers.append(("Idempotent-Replay", "true"))
         return Response(status, body, tuple(headers))

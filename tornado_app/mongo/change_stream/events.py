@@ -12,7 +12,8 @@ from tornado_app.core.boards import MAIN
 from tornado_app.core.history import HistoryEntry, WriteKind
 from tornado_app.core.history import decode as decode_entry
 from tornado_app.core.interfaces import Change
-from tornado_app.mongo.client.cluster_time import cluster_time_to_int, seconds_of
+from tornado_app.core.versions import seconds_of
+from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.documents import milliseconds, score_of
 

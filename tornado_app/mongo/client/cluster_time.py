@@ -1,4 +1,4 @@
-"""Clocks: the cluster's, as an integer that JavaScript can represent, and this machine's."""
+"""Clocks: the cluster's, as a version (core/versions.py), and this machine's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from typing import Any
 
 from bson import Timestamp
 
+from tornado_app.core.versions import version_at
 from tornado_app.mongo.client.driver import maybe_await
 
 PAUSE = 0.02
 """Seconds between two requests to a server that has no cluster time yet."""
-
-_SHIFT = 21
-_MAX_INCREMENT = (1 << _SHIFT) - 1
 
 
 def wall_clock() -> int:
@@ -25,16 +23,8 @@ def wall_clock() -> int:
 
 
 def cluster_time_to_int(moment: Timestamp) -> int:
-    """Seconds · 2²¹ + increment: grows with the cluster time, the same in every process, below 2⁵³ until 2106.
-
-    More than two million operations in one second would share a version, which no replica set reaches.
-    """
-    return int(moment.time) << _SHIFT | min(int(moment.inc), _MAX_INCREMENT)
-
-
-def seconds_of(version: int) -> int:
-    """The seconds since the epoch of a cluster time as an integer."""
-    return version >> _SHIFT
+    """The version at a cluster time: it grows with the time, and is the same in every process."""
+    return version_at(int(moment.time), int(moment.inc))
 
 
 @contextlib.asynccontextmanager

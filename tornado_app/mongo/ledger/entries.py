@@ -15,6 +15,7 @@ import msgspec
 
 from tornado_app.core.history import INT64, HistoryEntry, WriteKind
 from tornado_app.core.ledger import Entry, EntryKind, with_hash
+from tornado_app.core.versions import exact_version, excess_increment, to_board_version
 from tornado_app.mongo.change_stream.events import SCORE, SEQ, PlayerEvent
 
 _TIMES = range(253_402_300_800_000)
@@ -60,7 +61,7 @@ def head_in(document: Mapping[str, Any]) -> ChainHead:
     return ChainHead(
         kept("n", int, 0),
         kept("score", int, 0),
-        kept("version", int, -1),
+        exact_version(kept("version", int, -1), kept("increment", int, 0)),
         kept("hash", bytes, b""),
         kept("_id", str, ""),
         EntryKind(kind) if kind in _KINDS else None,
@@ -73,7 +74,7 @@ NOTHING = ChainHead()
 
 def head_of(entry: Entry) -> ChainHead:
     """The head after this entry."""
-    return ChainHead(entry.n, entry.score, entry.version, entry.hash, entry.write_id, entry.kind)
+    return ChainHead(entry.n, entry.score, entry.exact_version, entry.hash, entry.write_id, entry.kind)
 
 
 class LedgerEvent(msgspec.Struct, frozen=True):
@@ -203,7 +204,8 @@ def entry_of(
             points=points,
             score=head.score + points,
             at=write.at if write.at and write.at in _TIMES else event.at,
-            version=event.version,
+            version=to_board_version(event.version),
+            increment=excess_increment(event.version),
             id=write.id,
             type=write.type,
             frontend=write.frontend,

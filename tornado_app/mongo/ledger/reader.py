@@ -1,7 +1,7 @@
 """Reads the ledger: the changes of a player's score, newest or oldest first.
 
-    ledger: {_id: write_id, player, n, kind, points, score, at, version, id?, type?, frontend?, by?, reason?,
-    takes_back?, hash, checkpoint?} index: {player: 1, n: 1}, unique
+    ledger: {_id: write_id, player, n, kind, points, score, at, version, increment?, id?, type?, frontend?, by?,
+    reason?, takes_back?, hash, checkpoint?} index: {player: 1, n: 1}, unique
 
 One process at a time writes it (writer.py), from the change stream, and folds old entries (retention.py).
 """
@@ -43,6 +43,9 @@ FOLD_WINDOW = 10_000
 
 _OPTIONAL = ("id", "type", "frontend", "by", "reason", "takes_back")
 """Members that are omitted if they have no value."""
+
+PLAIN = tuple(name for name in Entry.__struct_fields__ if name != "increment")
+"""The members of an entry outside the service: the increment is only for the writer of the ledger."""
 
 
 class Ledger:
@@ -176,6 +179,7 @@ def entry(document: Document) -> Entry:
         score=_integer(document["score"]),
         at=_moment(document["at"]),
         version=_integer(document["version"]),
+        increment=_integer(document.get("increment", 0)),
         hash=_hash(document["hash"]),
         checkpoint=_hash(document.get("checkpoint", b"")),
         **optional,
@@ -204,6 +208,8 @@ def _hash(value: Any) -> bytes:
 def document(entry: Entry) -> Document:
     """A new entry as a document."""
     optional = {name: value for name in _OPTIONAL if (value := getattr(entry, name)) not in (None, "", ())}
+    if entry.increment:
+        optional["increment"] = entry.increment
     return {
         "_id": entry.write_id,
         "player": entry.player,
@@ -237,7 +243,7 @@ def from_plain(members: dict[str, Any]) -> Entry:
 
 def plain(entry: Entry) -> dict[str, Any]:
     """An entry in JSON's types: hashes in hexadecimal, the time as RFC 3339."""
-    members = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    members = {name: getattr(entry, name) for name in PLAIN}
     return members | {
         "kind": entry.kind.value,
         "at": rfc3339(entry.at),

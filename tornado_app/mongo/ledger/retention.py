@@ -15,12 +15,12 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bson import Timestamp
 from pymongo import DeleteMany, UpdateOne
 from pymongo.errors import PyMongoError
 
 from tornado_app.core.ledger import ERASURES, Entry, EntryKind, entry_hash
-from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
+from tornado_app.core.versions import to_board_version, version_at
+from tornado_app.mongo.client.cluster_time import cluster_time
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.ledger.lease import Lease, LeaseLost
 from tornado_app.mongo.ledger.reader import FOLD_WINDOW, entry
@@ -79,7 +79,7 @@ class BrokenChain(Exception):
 
 
 def fold(entries: Sequence[Entry], before: int) -> Fold | None:
-    """How the oldest entries of a chain are folded that are older than the version `before`; None: not at all.
+    """How the oldest entries of a chain are folded that are older than the board version `before`; None: not at all.
 
     Raises BrokenChain.
     """
@@ -145,10 +145,10 @@ class Retention:
         with self._lease.while_held():
             now = await cluster_time(self._entries.database)
         seconds = min(now.time, int(time.time()))  # a clock that is wrong by years must not fold everything
-        return await self.fold_before(cluster_time_to_int(Timestamp(max(seconds - int(self._seconds), 0), 0)))
+        return await self.fold_before(to_board_version(version_at(max(seconds - int(self._seconds), 0), 0)))
 
     async def fold_before(self, before: int) -> int:
-        """A pass that folds what is older than the version `before`."""
+        """A pass that folds what is older than the board version `before`."""
         self._began = time.monotonic()
         removed, broken = 0, 0
         after: str | None = ERASURES  # the records of erasures stay
