@@ -51,7 +51,7 @@ COMMANDS = ("find", "findAndModify", "update", "insert", "delete", "aggregate", 
 RESTARTS = (
     "AutoReconnect", "NetworkTimeout", "ServerSelectionTimeoutError", "NotPrimaryError", "CursorNotFound",
     "delete", "drop", "dropDatabase", "external_write", "history_lost", "inconsistent_change", "invalidate",
-    "ranks_differ", "refused", "rename", "replace", "replaced", OTHER,
+    "ranks_differ", "refused", "rename", "replace", "replaced", "resume_timeout", OTHER,
 )  # fmt: skip
 """Why a change stream is reopened: the driver's error, or why the board must be read from the database again."""
 

@@ -167,6 +167,24 @@ async def test_feed_reads_a_new_snapshot_after_lost_history(harness, replica_set
     assert sum("reading the board again" in record.message for record in caplog.records) == 1
 
 
+async def test_feed_reads_a_new_snapshot_if_the_server_does_not_find_its_position_in_time(mongo_database, replica_set):
+    async with open_board_harness(*mongo_database, call_timeout=0.3, resume_timeout=1.0) as harness:
+        await harness.score("alice", 1)
+        await eventually(lambda: len(harness.board.changes) == 1)
+        async with failing_commands(
+            replica_set,
+            "aggregate",
+            "getMore",
+            until=lambda: "resume_timeout" in harness.restarts,
+            blockConnection=True,
+            blockTimeMS=1000,
+        ):
+            pass
+        await eventually(lambda: harness.board.rebuilds == 2)
+        await harness.score("alice", 2)
+        await harness.wait_consistent()
+
+
 async def test_feed_drops_a_resume_token_that_the_server_refuses(mongo_database):
     """Only a stream from another resume token can continue."""
     async with open_board_harness(*mongo_database, start=False) as harness:

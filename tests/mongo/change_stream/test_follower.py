@@ -31,9 +31,9 @@ class Sink:
 
 
 @asynccontextmanager
-async def following(uri, name, sink):
+async def following(uri, name, sink, **options):
     client = connect(uri)
-    task = asyncio.ensure_future(Follower(client, name, sink).run())
+    task = asyncio.ensure_future(Follower(client, name, sink, **options).run())
     try:
         await eventually(lambda: sink.histories)
         yield
@@ -82,3 +82,27 @@ async def test_follower_reports_the_first_reason_of_a_new_history(mongo_database
                 players.drop()
             await eventually(lambda: len(sink.histories) == 2)
     assert [reason for _, reason in sink.histories] == ["", "drop"]
+
+
+async def test_follower_begins_a_new_history_if_the_server_does_not_find_its_position_in_time(
+    mongo_database, replica_set, caplog
+):
+    uri, name = mongo_database
+    sink = Sink()
+    with MongoClient(uri) as client:
+        async with following(uri, name, sink, call_timeout=0.3, resume_timeout=1.0):
+            client[name]["players"].insert_one({"_id": "alice"})
+            await eventually(lambda: sink.players == ["alice"])
+            async with failing_commands(
+                replica_set,
+                "aggregate",
+                "getMore",
+                until=lambda: len(sink.histories) == 2,
+                blockConnection=True,
+                blockTimeMS=1000,
+            ):
+                pass
+            client[name]["players"].insert_one({"_id": "bob"})
+            await eventually(lambda: "bob" in sink.players)
+    assert [reason for _, reason in sink.histories][:2] == ["", "resume_timeout"]
+    assert caplog.text.count("(resume_timeout)") == len(sink.histories) - 1

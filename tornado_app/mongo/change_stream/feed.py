@@ -25,6 +25,7 @@ from tornado_app.mongo.change_stream.resume_point import ResumePoint
 from tornado_app.mongo.change_stream.snapshot import read_snapshots
 from tornado_app.mongo.change_stream.source import (
     CALL_TIMEOUT,
+    RESUME_TIMEOUT,
     ChangeStream,
     EventBatch,
     EventSource,
@@ -76,6 +77,7 @@ class Feed:
         source: EventSource | None = None,
         on_restart: Callable[[str], None] = lambda reason: None,
         call_timeout: float = CALL_TIMEOUT,
+        resume_timeout: float = RESUME_TIMEOUT,
         max_subscribed: int = MAX_EVENTS,
     ) -> None:
         self._client = client
@@ -87,6 +89,7 @@ class Feed:
         self._listener = listener
         self._on_restart = on_restart
         self._call_timeout = call_timeout
+        self._resume_timeout = resume_timeout
         self._max_subscribed = max_subscribed
         self._source = source or self._change_stream()
         self._position: ResumePoint | None = None
@@ -163,7 +166,14 @@ class Feed:
 
     async def run(self) -> None:
         """Feed the listener until cancelled, and retry after every error."""
-        await follow(self._follow, on_lost=self._forget, on_broken=self._on_restart, stable=self._call_timeout)
+        await follow(
+            self._follow,
+            on_lost=self._forget,
+            on_broken=self._on_restart,
+            position=lambda: self._position,
+            stable=self._call_timeout,
+            resume_timeout=self._resume_timeout,
+        )
 
     def _forget(self, reason: str) -> None:
         log.warning("the change stream's history cannot be used (%s), reading the board again", reason)

@@ -14,7 +14,14 @@ from pymongo.errors import PyMongoError
 
 from tornado_app.mongo.change_stream.events import HistoryLost
 from tornado_app.mongo.change_stream.resume_point import ResumePoint
-from tornado_app.mongo.change_stream.source import CALL_TIMEOUT, ChangeStream, EventBatch, collection_ids, follow
+from tornado_app.mongo.change_stream.source import (
+    CALL_TIMEOUT,
+    RESUME_TIMEOUT,
+    ChangeStream,
+    EventBatch,
+    collection_ids,
+    follow,
+)
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import Client
 from tornado_app.runtime.tasks import run_until_first_exits
@@ -52,19 +59,28 @@ class Follower:
         *,
         on_restart: Callable[[str], None] = lambda reason: None,
         call_timeout: float = CALL_TIMEOUT,
+        resume_timeout: float = RESUME_TIMEOUT,
     ) -> None:
         self._players: Any = client[database]["players"]
         self._stream = ChangeStream(self._players, call_timeout=call_timeout)
         self._sink = sink
         self._on_restart = on_restart
         self._call_timeout = call_timeout
+        self._resume_timeout = resume_timeout
         self._position: ResumePoint | None = None
         self._reason = ""
         self._collection_id: object = None
 
     async def run(self) -> None:
         """Read until cancelled, and retry after every error."""
-        await follow(self._follow, on_lost=self._forget, on_broken=self._on_restart, stable=self._call_timeout)
+        await follow(
+            self._follow,
+            on_lost=self._forget,
+            on_broken=self._on_restart,
+            position=lambda: self._position,
+            stable=self._call_timeout,
+            resume_timeout=self._resume_timeout,
+        )
 
     def _forget(self, reason: str) -> None:
         log.warning("the change stream's history cannot be used (%s), following a new one", reason)

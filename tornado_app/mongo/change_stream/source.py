@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 import pymongo
 from bson import Timestamp
-from pymongo.errors import CursorNotFound, OperationFailure, PyMongoError
+from pymongo.errors import CursorNotFound, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
 
 from tornado_app.core.boards import MAIN
 from tornado_app.core.interfaces import InconsistentChange
@@ -33,6 +33,10 @@ BATCH = 200
 
 CALL_TIMEOUT = 10.0
 """Seconds after which a silent connection is given up."""
+
+RESUME_TIMEOUT = 120.0
+"""Seconds after which a position is given up at which no call has returned in time: the server may search for it in a
+large oplog, which begins again with each attempt."""
 
 FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0
 """Seconds between two attempts to open the stream."""
@@ -147,14 +151,18 @@ async def follow(
     *,
     on_lost: Callable[[str], None],
     on_broken: Callable[[str], None],
+    position: Callable[[], ResumePoint | None],
     stable: float = CALL_TIMEOUT,
+    resume_timeout: float = RESUME_TIMEOUT,
 ) -> NoReturn:
     """Call `once`, which reads a source, again and again until cancelled; after `stable` seconds, without a pause.
 
     Called with the reason each time: `on_lost` if the history is lost, `on_broken` if the stream can be continued.
+    `position`: that of `once`, which each answer of the source replaces; None if it has none.
     """
     loop = asyncio.get_running_loop()
     failures = 0
+    stuck: tuple[ResumePoint | None, float] = None, 0.0  # a position without an answer in time, and since when
     while True:
         began = loop.time()
         try:
@@ -169,9 +177,14 @@ async def follow(
             elif isinstance(error, OperationFailure) and not _passes(error):
                 on_lost("refused")
             else:
-                reason = type(error).__name__
-                log.warning("the change stream ended, reopening it: %s", reason)
-                on_broken(reason)
+                reason, here = type(error).__name__, position()
+                if here is None or here is not stuck[0] or not isinstance(error, NetworkTimeout | ExecutionTimeout):
+                    stuck = here, loop.time()
+                if loop.time() - stuck[1] > resume_timeout:
+                    on_lost("resume_timeout")
+                else:
+                    log.warning("the change stream ended, reopening it: %s", reason)
+                    on_broken(reason)
         if loop.time() - began > stable:
             failures = 0
         await asyncio.sleep(jittered(backoff(failures, FIRST_PAUSE, MAX_PAUSE)))
