@@ -7,6 +7,7 @@ import pytest
 
 from tornado_app.mongo.change_stream.events import HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.source import EventBatch
+from tornado_app.processes.channel import framed
 from tornado_app.processes.event_log import EventLog
 
 decode = msgspec.msgpack.Decoder(EventBatch).decode
@@ -38,7 +39,8 @@ class Reader:
     """Reads the log from a version on."""
 
     def __init__(self, log, after):
-        self._messages = log.read(after)
+        self._cursor = log.cursor()
+        self._messages = log.read(after, self._cursor.__enter__())
 
     async def next(self):
         async with asyncio.timeout(5):
@@ -120,6 +122,46 @@ async def test_slow_reader_loses_the_history_and_a_fast_one_does_not():
     with pytest.raises(HistoryLost, match="history_lost"):
         await Reader(log, 101).next()
     assert await Reader(log, 150).versions(1) == [[151]]
+
+
+async def test_event_log_keeps_messages_as_long_as_a_worker_may_need_them():
+    log = begun(in_flight=0)
+    with log.cursor() as loading:
+        fast = Reader(log, 100)
+        await put(log, batch(101), batch(102), batch(103))
+        assert await fast.versions(3) == [[101], [102], [103]]
+        messages = log.read(101, loading)
+        assert decode((await anext(messages))[4:]).events == batch(102).events
+    await put(log, batch(104))
+    assert await fast.versions(1) == [[104]]
+    with pytest.raises(HistoryLost, match="history_lost"):
+        await Reader(log, 101).next()
+    assert await Reader(log, 102).versions(1) == [[103]]
+
+
+async def test_event_log_keeps_what_may_be_on_the_way_to_a_worker():
+    """A worker that begins to read the board again may have read none of it."""
+    log = begun(in_flight=200)
+    reader = Reader(log, 100)
+    size = len(framed(batch(150)))
+    for version in range(101, 152):
+        await put(log, batch(version))
+        assert await reader.versions(1) == [[version]]
+    on_the_way = -(-200 // size)  # before message 150, which the reader had last when 151 came
+    assert await Reader(log, 149 - on_the_way).versions(1) == [[150 - on_the_way]]
+    with pytest.raises(HistoryLost, match="history_lost"):
+        await Reader(log, 148 - on_the_way).next()
+
+
+async def test_worker_that_lost_the_history_while_it_was_loading_gets_a_new_cursor():
+    log = begun(max_bytes=2000)
+    with log.cursor() as loading:
+        for version in range(101, 152):
+            await put(log, batch(version))
+        with pytest.raises(HistoryLost, match="history_lost"):
+            await anext(log.read(101, loading))
+        await put(log, batch(152), batch(153))
+        assert decode((await anext(log.read(151, loading)))[4:]).events == batch(152).events
 
 
 async def test_event_log_drops_old_messages():

@@ -83,6 +83,17 @@ async def test_relay_skips_events_before_the_start():
         assert [versions(await following(batches)) for _ in range(2)] == [[103, 104], [105]]
 
 
+async def test_relay_keeps_the_events_for_a_worker_that_is_loading():
+    log = begun(in_flight=0)
+    async with relay(log) as (loading, _), relay(log) as (other, _):
+        batches = other.read(START)
+        for version in range(101, 110):
+            await put(log, batch(version))
+            assert versions(await following(batches)) == [version]
+        batches = loading.read(START)
+        assert [versions(await following(batches)) for _ in range(9)] == [[version] for version in range(101, 110)]
+
+
 async def test_relay_treats_all_events_of_one_time_alike():
     """A snapshot contains all of its time, or none; those of two shards may be in two messages."""
     log = begun()

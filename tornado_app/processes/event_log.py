@@ -1,15 +1,16 @@
 """The last events of the change stream in the supervisor's memory, for workers that read at different positions.
 
 It is to the workers what the oplog is to change streams: each reads on from its own position, and one that is further
-behind than the log reaches back has lost the history.
+behind than the log reaches back has lost the history. The log reaches back as far as a worker needs, within bounds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -18,22 +19,28 @@ from tornado_app.mongo.change_stream.events import HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.source import BATCH, EventBatch
 from tornado_app.processes.channel import framed
 
-MAX_BYTES = 32 * 1024 * 1024
-"""Maximum size: some 200,000 events."""
+MAX_BYTES = 256 * 1024 * 1024
+"""Maximum size: some two million events."""
 
 MAX_AGE = 150.0
-"""Seconds for which messages are kept: more than a score snapshot may take."""
+"""Maximum seconds for which messages are kept: more than a score snapshot may take."""
+
+IN_FLIGHT = 1024 * 1024
+"""Bytes that are kept behind a cursor: a worker that begins to read the board again may need what it has not read yet.
+The buffers of its sockets have less."""
 
 HISTORY_LOST = "history_lost"
 """The reason for a reader whose position the log does not contain."""
 
 
 class _Message(NamedTuple):
-    """`version`: all events up to it are in this message or those before. `read_at`: as in EventBatch."""
+    """`version`: all events up to it are in this message or those before. `read_at`: as in EventBatch. `end`: the bytes
+    of all messages up to this one, of all histories."""
 
     version: int
     read_at: float
     frame: bytes
+    end: int
 
 
 class _History:
@@ -45,14 +52,26 @@ class _History:
         self.end: str | None = None
 
 
-class EventLog:
-    """Keeps the messages of at most `max_age` seconds and `max_bytes` bytes. A sink of a Follower."""
+class Cursor:
+    """Where a worker reads: `number` is that of the next message that it gets."""
 
-    def __init__(self, *, max_bytes: int = MAX_BYTES, max_age: float = MAX_AGE) -> None:
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class EventLog:
+    """Keeps the messages from `in_flight` bytes behind the last cursor on, of at most `max_age` seconds and `max_bytes`
+    bytes. A sink of a Follower."""
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES, max_age: float = MAX_AGE, in_flight: int = IN_FLIGHT) -> None:
         self._max_bytes = max_bytes
         self._max_age = max_age
+        self._in_flight = in_flight
+        self._cursors: set[Cursor] = set()
         self._messages: deque[_Message] = deque()
-        self._size = 0
+        self._written = 0  # bytes of all messages, of all histories
         self._first = 0  # the number of the first message, counted over all histories
         self._history = _History()
         self._floor: int | None = None  # events up to this version are not in the log
@@ -69,9 +88,10 @@ class EventLog:
         self._fault = None
         self._history.end = reason
         self._history = _History()
-        self._first += len(self._messages)
+        self._first = self._end
+        for cursor in self._cursors:
+            cursor.number = self._first
         self._messages.clear()
-        self._size = 0
         self._floor = self._version = version
         self._missing = reason or HISTORY_LOST
         self._notify()
@@ -105,39 +125,63 @@ class EventLog:
 
     def _append(self, batch: EventBatch) -> None:
         self._version = max(self._version, batch.version or 0)
-        message = _Message(self._version, batch.read_at, framed(batch))
-        self._messages.append(message)
-        self._size += len(message.frame)
-        oldest = batch.read_at - self._max_age
-        while len(self._messages) > 1 and (self._size > self._max_bytes or self._messages[0].read_at < oldest):
-            dropped = self._messages.popleft()
-            self._first += 1
-            self._size -= len(dropped.frame)
-            self._floor, self._missing = dropped.version, HISTORY_LOST
+        frame = framed(batch)
+        self._written += len(frame)
+        self._messages.append(_Message(self._version, batch.read_at, frame, self._written))
+        self._drop(batch.read_at - self._max_age)
         self._notify()
+
+    def _drop(self, oldest: float) -> None:
+        """Drop what no cursor needs, and what the bounds exclude."""
+        messages = self._messages
+        # A cursor before the first message has lost the history already.
+        needed = min((cursor.number for cursor in self._cursors if cursor.number >= self._first), default=self._end)
+        read = messages[needed - self._first - 1].end if needed > self._first else 0
+        keep_from = max(read - self._in_flight, self._written - self._max_bytes)
+        while len(messages) > 1 and (messages[0].end <= keep_from or messages[0].read_at < oldest):
+            self._floor, self._missing = messages.popleft().version, HISTORY_LOST
+            self._first += 1
 
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def read(self, after: int) -> AsyncGenerator[bytes]:
+    @property
+    def _end(self) -> int:
+        """The number of the next message."""
+        return self._first + len(self._messages)
+
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[Cursor]:
+        """A cursor at the end of the log. A worker needs it before it reads its snapshot, for the events after that."""
+        cursor = Cursor(self._end)
+        self._cursors.add(cursor)
+        try:
+            yield cursor
+        finally:
+            self._cursors.remove(cursor)
+
+    async def read(self, after: int, cursor: Cursor) -> AsyncGenerator[bytes]:
         """The messages with the events after a cluster time; the first one may contain earlier events too.
 
-        Waits for the beginning of the history. Raises HistoryLost if events are missing.
+        The cursor moves with them, and to the end of the log if they are missing. Waits for the beginning of the
+        history. Raises HistoryLost if events are missing.
         """
         while self._floor is None:
             await self._changed.wait()
         if after < self._floor:
+            cursor.number = self._end
             raise HistoryLost(self._missing)
         history = self._history
-        number = self._first + bisect_right(self._messages, after, key=lambda message: message.version)
+        cursor.number = self._first + bisect_right(self._messages, after, key=lambda message: message.version)
         while True:
             if history.end is not None:
                 raise HistoryLost(history.end)
-            if number < self._first:
+            if cursor.number < self._first:
+                cursor.number = self._end
                 raise HistoryLost(HISTORY_LOST)
-            if number < self._first + len(self._messages):
-                yield self._messages[number - self._first].frame
-                number += 1
+            if cursor.number < self._end:
+                yield self._messages[cursor.number - self._first].frame
+                cursor.number += 1
             else:
                 await self._changed.wait()

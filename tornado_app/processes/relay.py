@@ -17,7 +17,7 @@ from tornado_app.mongo.change_stream.resume_point import ResumePoint
 from tornado_app.mongo.change_stream.source import BATCH, EventBatch
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.processes.channel import close, framed, read_frame
-from tornado_app.processes.event_log import HISTORY_LOST, EventLog
+from tornado_app.processes.event_log import HISTORY_LOST, Cursor, EventLog
 from tornado_app.runtime.tasks import cancel_and_wait
 
 
@@ -48,28 +48,29 @@ _decode: Callable[[bytes], EventBatch | Following | Lost] = msgspec.msgpack.Deco
 
 async def serve_events(end: socket.socket, events: EventLog) -> None:
     """Answer the requests of one worker until it ends. A worker that does not read delays no other."""
-    reader, writer = await asyncio.open_unix_connection(sock=end)
-    try:
-        body = await read_frame(reader)
-        while body is not None:
-            sending = asyncio.ensure_future(_send(writer, events, _decode_request(body)))
-            receiving = asyncio.ensure_future(read_frame(reader))
-            try:
-                await asyncio.wait([sending, receiving], return_when=asyncio.FIRST_COMPLETED)
-                if sending.done():
-                    sending.result()
-                body = await receiving
-            finally:
-                await cancel_and_wait(sending, receiving)
-    finally:
-        writer.transport.abort()  # a worker that does not read would delay the end
-        await close(writer)
+    with events.cursor() as cursor:
+        reader, writer = await asyncio.open_unix_connection(sock=end)
+        try:
+            body = await read_frame(reader)
+            while body is not None:
+                sending = asyncio.ensure_future(_send(writer, events, cursor, _decode_request(body)))
+                receiving = asyncio.ensure_future(read_frame(reader))
+                try:
+                    await asyncio.wait([sending, receiving], return_when=asyncio.FIRST_COMPLETED)
+                    if sending.done():
+                        sending.result()
+                    body = await receiving
+                finally:
+                    await cancel_and_wait(sending, receiving)
+        finally:
+            writer.transport.abort()  # a worker that does not read would delay the end
+            await close(writer)
 
 
-async def _send(writer: asyncio.StreamWriter, events: EventLog, request: Follow) -> None:
+async def _send(writer: asyncio.StreamWriter, events: EventLog, cursor: Cursor, request: Follow) -> None:
     try:
         writer.write(framed(Following(request.number)))
-        async with aclosing(events.read(request.after)) as frames:
+        async with aclosing(events.read(request.after, cursor)) as frames:
             async for frame in frames:
                 writer.write(frame)
                 await writer.drain()

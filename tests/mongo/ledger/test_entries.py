@@ -110,6 +110,8 @@ def test_entry_of_an_action_has_the_fields_of_its_history_entry(stream):
     assert (entry.write_id, entry.player, entry.n, entry.kind) == ("op-1", "alice", 1, EntryKind.ACTION)
     assert (entry.points, entry.score, entry.at) == (5, 5, AT)
     assert (entry.by, entry.id, entry.type, entry.frontend) == ("alice", "a-1", "level", "C")
+    assert entry.version == stream.now * 2**21 + 1
+    assert "increment" not in document(entry)
     assert entry.hash == recomputed(document(entry), b"")
 
 
