@@ -38,7 +38,7 @@ class ScoreEndpoint(msgspec.Struct, frozen=True):
 
 
 class BoardEndpoint(msgspec.Struct, frozen=True):
-    """A public view of the board, rendered once for each change.
+    """A public read of the board, rendered once for each change.
 
     `answer` is an example. `personal` adds the caller's own place to the rendered value.
     """

@@ -1,4 +1,4 @@
-"""The views of the board: rendered once for each change of the board, and served from memory with an ETag."""
+"""Reads of the board: rendered once for each change of its view, and served from memory with an ETag."""
 
 from __future__ import annotations
 

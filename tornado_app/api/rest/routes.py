@@ -100,7 +100,7 @@ def score_operation(frontend: Frontend, write: ScoreEndpoint) -> Operation:
 
 
 def board_operation(frontend: Frontend, read: BoardEndpoint) -> Operation:
-    """A view of the board. With a token it can be personal."""
+    """A read of the board. With a token it can be personal."""
     operation = Operation(
         method="GET",
         path=read.path,
