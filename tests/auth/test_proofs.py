@@ -48,6 +48,8 @@ def test_proof_of_a_signed_action_is_accepted(algorithm):
     check = ProofVerifier(KeySet([key.public]), clock=Clock())
     text = sign_action(key, sub="ann", action_type="level_complete", points=5, action_id="a-1", clock=Clock(NOW + 0.9))
     assert check.verify(text) == Proof("ann", "level_complete", "a-1", NOW, NOW + 60, 5)
+    text = sign_action(key, sub="ann", action_type="race", score=-5, action_id="a-1", clock=Clock())
+    assert check.verify(text) == Proof("ann", "race", "a-1", NOW, NOW + 60, score=-5)
     text = sign_action(key, sub="ann", action_type="level_complete", clock=Clock())
     assert check.verify(text).points is None
     assert check.verify(text).id != check.verify(sign_action(key, sub="ann", action_type="x", clock=Clock())).id
@@ -182,7 +184,7 @@ def submission(caller="ann", **named) -> Submission:
 )
 def test_proof_fills_in_what_the_request_omits(given, named, points):
     bound = bind(given, submission(**named), ACTIONS)
-    assert (bound.action_type, bound.id, bound.points) == ("level_complete", "a-1", points)
+    assert (bound.action_type, bound.id, bound.value) == ("level_complete", "a-1", points)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +208,21 @@ def test_proof_is_valid_for_one_player_type_id_and_points(given, named):
         bind(given, submission(**named), ACTIONS)
 
 
+SCORED = Proof("ann", "race", "a-1", NOW, NOW + 60, score=83_123)
+
+
+def test_proof_of_a_score_is_valid_for_that_score():
+    assert bind(SCORED, submission(score=83_123), ACTIONS).value == 83_123
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [(SCORED, {"score": 83_122}), (SCORED, {}), (SCORED, {"points": 83_123}), (PROOF, {"score": 7})]
+)
+def test_proof_of_a_score_and_proof_of_points_are_not_interchangeable(given, named):
+    with pytest.raises(InvalidActionProof):
+        bind(given, submission(**named), ACTIONS)
+
+
 def test_proof_of_a_game_server_is_valid_for_its_player():
     assert bind(PROOF, submission(caller="server", user_id="ann"), ACTIONS).id == PROOF.id
 
@@ -213,7 +230,7 @@ def test_proof_of_a_game_server_is_valid_for_its_player():
 def test_proof_without_known_points_is_an_unknown_action_type():
     with pytest.raises(UnknownActionType):
         bind(TABLED, submission(), {})
-    assert bind(PROOF, submission(), {}).points == 7
+    assert bind(PROOF, submission(), {}).value == 7
 
 
 @pytest.mark.parametrize(
@@ -223,6 +240,8 @@ def test_proof_without_known_points_is_an_unknown_action_type():
         ({"action_type": ""}, "action type"),
         ({"points": 0}, "integer of 1 or more"),
         ({"points": True}, "integer of 1 or more"),
+        ({"score": 2**62}, "score of an action proof"),
+        ({"score": 5, "points": 5}, "not for both"),
         ({"action_id": "a 1"}, "visible ASCII"),
         ({"ttl": 0}, "more than 0"),
         ({"ttl": float("nan")}, "seconds since 1970"),
@@ -244,7 +263,7 @@ JSON = (
 def test_signed_proof_with_any_value_gives_a_proof_or_a_refusal(claim, value):
     with suppress(InvalidActionProof, ExpiredActionProof):
         found = verifier().verify(proof(**{claim: value}))
-        assert isinstance(bind(found, submission(caller=found.player), ACTIONS | {found.action_type: 1}).points, int)
+        assert isinstance(bind(found, submission(caller=found.player), ACTIONS | {found.action_type: 1}).value, int)
 
 
 @given(st.text(max_size=300))

@@ -131,6 +131,7 @@ PROOFS = {
     "another type": (proof(act="quest"), "other_action_type", 'proof for "quest", request for "boss"'),
     "another id": (proof(jti="a-2"), "other_action_id", 'proof for "a-2", request for "a-1"'),
     "other points": (proof(pts=8), "other_points", "proof for 8, request for 7"),
+    "a score": (proof(pts=..., scr=7), "other_score", "proof for 7, request for absent"),
     "lifetime": (proof(exp=NOW + 90), "lifetime", "had 90 s, wanted more than 0 and at most 60 s"),
     "from the future": (proof(iat=NOW + 20), "not_yet_valid", r"issued 20 s ahead \(iat\), leeway 5 s"),
     "expired": (proof(iat=NOW - 70, exp=NOW - 10), "expired", "10 s ago"),

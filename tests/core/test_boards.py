@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tornado_app.core.boards import MAIN, Board, Bounds, Order, Rule
+from tornado_app.core.boards import Board, Bounds, Order, Rule
 
 VALUES = st.integers(-20, 20)
 
@@ -52,7 +52,3 @@ def test_bounds_contain_their_ends(
     assert all(value in bounds for value in inside)
     assert not any(value in bounds for value in outside)
     assert str(bounds) == text
-
-
-def test_main_has_no_bounds() -> None:
-    assert 2**63 in MAIN.bounds

@@ -39,6 +39,8 @@ def history(*entries):
         {"at": -(2**63)},
         {"retention": 0},
         {"retention": 2**31 - 1},
+        {"submitted": 2**63 - 1, "before": -(2**63), "reached": NOW},
+        {"submitted": 0, "before": 0},
     ],
 )
 def test_entry_at_the_limits_is_decoded(fields):
@@ -58,6 +60,8 @@ def test_entry_at_the_limits_is_decoded(fields):
         '["a",5,""]',
         '["?",5,"w"]',
         '["a",5]',
+        '["a",5,"w",0,0,"",null,"",null,"",true,"",[],9223372036854775808]',
+        '["a",5,"w",0,0,"",null,"",null,"",true,"",[],5,-9223372036854775809]',
         "[" * 100_000,
         "",
         None,
@@ -66,6 +70,11 @@ def test_entry_at_the_limits_is_decoded(fields):
 )
 def test_value_that_the_service_did_not_write_is_no_entry(text):
     assert decode(text) is None
+
+
+def test_entry_of_points_is_stored_without_the_members_of_a_submitted_score():
+    assert encode(action(1)).endswith(',"",[]]')
+    assert encode(action(1, submitted=7)).endswith(',"",[],7,null,0]')
 
 
 @pytest.mark.parametrize("kind", [WriteKind.ACTION, WriteKind.REGISTER, WriteKind.TAKE_BACK])

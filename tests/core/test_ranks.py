@@ -6,37 +6,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tornado_app.core.boards import Order
 from tornado_app.core.model import MAX_SCORE
 from tornado_app.core.ranks import Ranks
 
 
-def brute_force(scores, score):
-    return 1 + sum(other > score for other in scores)
-
-
-def check(ranks, scores, probes):
+def check(ranks, scores, probes, order=Order.DESCENDING):
     assert len(ranks) == len(scores)
-    assert [ranks.rank(p) for p in probes] == [brute_force(scores, p) for p in probes]
-    assert [ranks.next_score(p) for p in probes] == [min((s for s in scores if s > p), default=None) for p in probes]
+    for probe in probes:
+        better = sorted((s for s in scores if order.better(s, probe)), reverse=order is Order.ASCENDING)
+        assert ranks.rank(probe) == 1 + len(better)
+        assert ranks.next_score(probe) == next(iter(better), None)
 
 
-SCORES = st.one_of(st.integers(0, 12), st.sampled_from([0, 1, MAX_SCORE - 1, MAX_SCORE]))
+SCORES = st.one_of(st.integers(-12, 12), st.sampled_from([-MAX_SCORE - 1, 0, 1, MAX_SCORE - 1, MAX_SCORE]))
 
 
 @settings(max_examples=100)
 @given(
+    order=st.sampled_from(Order),
     start=st.dictionaries(SCORES, st.integers(1, 15), max_size=8),
     steps=st.lists(st.tuples(st.integers(0, 10**6), st.one_of(st.none(), SCORES)), max_size=60),
 )
-def test_ranks_equal_brute_force_after_any_sequence_of_moves(start, steps):
-    ranks = Ranks(start.items(), bucket=4)
+def test_ranks_equal_brute_force_after_any_sequence_of_moves(order, start, steps):
+    ranks = Ranks(start.items(), order=order, bucket=4)
     scores = [score for score, players in start.items() for _ in range(players)]
     for pick, new in steps:
         old = scores.pop(pick % len(scores)) if scores and pick % 3 else None
         if new is not None:
             scores.append(new)
         ranks.move(old, new)
-        check(ranks, scores, {*scores, 0, 6, MAX_SCORE})
+        check(ranks, scores, {*scores, 0, 6, MAX_SCORE}, order)
 
 
 def test_ranks_of_many_players_with_the_default_bucket_size_equal_brute_force():

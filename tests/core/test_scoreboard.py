@@ -24,7 +24,7 @@ class FakeStore:
 
     async def apply(self, action):
         self.applied.append(action)
-        return Receipt(action.user_id, action.points, 1, 0, created=False, replayed=False, rate_limit_state=None)
+        return Receipt(action.user_id, action.value, 1, 0, created=False, replayed=False, rate_limit_state=None)
 
     async def player(self, user_id):
         return next(p for p in self.players if p.user_id == user_id)

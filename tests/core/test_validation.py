@@ -2,12 +2,14 @@
 
 import pytest
 
+from tornado_app.core.boards import Board, Rule
 from tornado_app.core.errors import (
     ActionProofRequired,
     InvalidActionProof,
     InvalidIncrement,
     UnknownActionType,
     UserMismatch,
+    WrongRule,
 )
 from tornado_app.core.model import Caller, Profile, Scope, Submission, VerifiedProof
 from tornado_app.core.policies import ProofPolicy
@@ -37,17 +39,44 @@ def validate(caller=ALICE, policy=ProofPolicy.OPTIONAL, **request):
 
 
 def test_points_come_from_the_request_the_action_table_or_the_default():
-    assert validate(points=5).points == 5
-    assert validate(points=5, action_type="level").points == 50
-    assert validate(default_points=1).points == 1
-    assert validate(action_type="huge").points == 5000  # the points of the action table are not bounded
+    assert validate(points=5).value == 5
+    assert validate(points=5, action_type="level").value == 50
+    assert validate(default_points=1).value == 1
+    assert validate(action_type="huge").value == 5000  # the points of the action table are not bounded
 
 
 def test_unverified_points_are_bounded():
-    assert validate(points=1000).points == 1000
+    assert validate(points=1000).value == 1000
     with pytest.raises(InvalidIncrement):
         validate(points=1001)
-    assert validate(SERVER, points=10**9).points == 10**9
+    assert validate(SERVER, points=10**9).value == 10**9
+
+
+KART = Board("kart", Rule.BEST)
+
+
+def test_score_has_no_maximum_without_a_proof():
+    assert validator(board=KART).validate(Submission(ALICE, score=83_123)).value == 83_123
+
+
+@pytest.mark.parametrize("request_", [{"points": 5}, {"action_type": "level"}, {"default_points": 1}])
+def test_points_for_a_board_of_another_rule_are_refused(request_):
+    with pytest.raises(WrongRule, match="POST /api/v1/scores"):
+        validator(board=KART).validate(Submission(ALICE, **request_))
+
+
+def test_score_for_a_board_that_adds_points_is_refused():
+    with pytest.raises(WrongRule, match="send points"):
+        validate(score=5)
+
+
+def test_fingerprint_of_a_score_has_the_score():
+    assert fingerprint(Submission(ALICE, score=5)) != fingerprint(Submission(ALICE, score=6))
+    typed = Submission(ALICE, score=5, action_type="race")
+    assert fingerprint(typed) not in (
+        fingerprint(Submission(ALICE, score=6, action_type="race")),
+        fingerprint(Submission(ALICE, score=5)),
+    )
 
 
 @pytest.mark.parametrize("request_", [{}, {"points": None}])
@@ -72,13 +101,13 @@ def test_user_id_of_another_player_is_refused_except_for_a_game_server():
 def test_required_proof_is_required_of_players_and_not_of_game_servers():
     with pytest.raises(ActionProofRequired):
         validate(policy=ProofPolicy.REQUIRED, points=1)
-    assert validate(SERVER, ProofPolicy.REQUIRED, points=5000).points == 5000
+    assert validate(SERVER, ProofPolicy.REQUIRED, points=5000).value == 5000
 
 
 @pytest.mark.parametrize("policy", [ProofPolicy.REQUIRED, ProofPolicy.OPTIONAL])
 def test_proof_sets_the_action(policy):
     action = validate(policy=policy, proof="good", default_points=1)
-    assert (action.id, action.type, action.points) == ("proof-id", "boss_beaten", 7)
+    assert (action.id, action.type, action.value) == ("proof-id", "boss_beaten", 7)
     with pytest.raises(InvalidActionProof):
         validate(policy=policy, proof="bad", points=1)
 

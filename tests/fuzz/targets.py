@@ -135,12 +135,19 @@ def proof(data: bytes) -> None:
     assert NOW < found.expires_at <= found.issued_at + LIFETIME
     assert (found.player, found.action_type, found.id) == (claims["sub"], claims["act"], claims["jti"])
     again = sign_action(
-        KEY, sub=found.player, action_type=found.action_type, points=found.points, action_id=found.id, clock=Clock()
+        KEY,
+        sub=found.player,
+        action_type=found.action_type,
+        points=found.points,
+        score=found.score,
+        action_id=found.id,
+        clock=Clock(),
     )
     renewed = _proofs.verify(again)
     assert msgspec.structs.replace(found, issued_at=NOW, expires_at=NOW + LIFETIME) == renewed
-    submission = Submission(Caller(found.player, NOW), action_type=found.action_type, proof=text)
-    assert _proofs.verify_submission(submission, {found.action_type: 5}).points == (found.points or 5)
+    submission = Submission(Caller(found.player, NOW), action_type=found.action_type, proof=text, score=found.score)
+    value = found.points or 5 if found.score is None else found.score
+    assert _proofs.verify_submission(submission, {found.action_type: 5}).value == value
     assert len(fingerprint(submission)) == 8
     assert found.action_type.encode().decode() == found.action_type
 

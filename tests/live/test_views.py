@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.support.wait import eventually
-from tornado_app.core.boards import View
+from tornado_app.core.boards import Order, View
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
 from tornado_app.core.model import Player, TopPlayers, standings
@@ -69,6 +69,16 @@ class ViewHarness:
         reads = self.database.reads
         await asyncio.sleep(2 * INTERVAL)
         assert self.database.reads == reads
+
+
+async def test_view_of_ascending_order_ranks_the_lowest_first():
+    view = ViewHarness(order=Order.ASCENDING).view
+    view.on_snapshot(ScoreSnapshot([(90, 1), (80, 2)], 1, last_updated=7))
+    assert [view.rank(score) for score in (80, 90, 95, 70)] == [1, 3, 4, 1]
+    assert view.rank_of("zoe", 85) == 3
+    view.on_change(Change("zoe", 90, 75, 2, 8))
+    assert view.rank_of("zoe", 90) == 3  # the one that is ahead of it is her own
+    assert (view.next_score("ann", 80), view.next_score("zoe", 90)) == (75, 80)
 
 
 @pytest.fixture

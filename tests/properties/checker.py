@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from tests.properties import model, steps
-from tests.properties.answers import answer, outcome, result_of, state
+from tests.properties.answers import answer, board_of, outcome, result_of, state
 from tests.properties.model import Answer, Model, Player, RateLimitState, State, Wanted
 from tests.support.wait import eventually
 from tornado_app.core.errors import LeaderboardError
@@ -74,14 +74,15 @@ class ModelChecker:
         self.service, self.model, self._prefix = service, Model(rules), prefix
         self.now, self.skews = START, [0, 0]
         limits = WritePolicy(RateLimit(rules.updates, rules.window / 1000), rules.retention // 1000, rules.cap)
+        board = board_of(rules)
         self.stores = [
             MongoStore(
-                client, service.database, policy=limits, timeout=30, clock=lambda n=n: self.clock(n)
+                client, service.database, board=board, policy=limits, timeout=30, clock=lambda n=n: self.clock(n)
             )
             for n, client in enumerate(service.clients)
         ]  # fmt: skip
         self.moderation = MongoModeration(
-            service.clients[1], service.database, service.ledger, timeout=30, clock=lambda: self.now
+            service.clients[1], service.database, service.ledger, board=board, timeout=30, clock=lambda: self.now
         )
         self._seen: set[str] = set()
 
@@ -117,7 +118,8 @@ class ModelChecker:
                 assert type(found).__name__ == expected
             else:
                 assert found.created == expected
-                assert (found.player.score, found.player.username) == self._shown(step.user)
+                score = found.player.score if found.scored else None
+                assert (score, found.player.username) == self._shown(step.user)
         elif isinstance(step, steps.Moderate):
             found = await outcome(getattr(self.moderation, step.verb)(self._case(step.user)))
             assert state(found) == self.model.moderate(step.verb, step.user, self.now)
@@ -198,6 +200,9 @@ class ModelChecker:
         assert {s.player.user_id.removeprefix(self._prefix): s.player.username for s in top.standings} == {
             user: self._shown(user)[1] for _, user, _ in found
         }
+        assert {s.player.user_id.removeprefix(self._prefix): s.player.metadata for s in top.standings} == {
+            user: self.model.players[user].metadata for _, user, _ in found
+        }
 
     async def compare_ledger(self) -> None:
         """The ledger's sum is the score, each counted action has one entry, and erased players have none."""
@@ -205,7 +210,7 @@ class ModelChecker:
             player, entries = self.model.players.get(user), await self._entries(user)
             done = [] if player is None else player.done
             assert [e.n for e in entries] == list(range(1, len(entries) + 1))
-            assert sum(e.points for e in entries) == sum(one.points for one in done)
+            assert sum(e.points for e in entries) == (0 if player is None else player.points)
             counted = [(e.id, e.at) for e in entries if e.kind is EntryKind.ACTION]
             assert counted == [(one.id, one.at) for one in done]
             assert not any(e.kind in (EntryKind.EXTERNAL, EntryKind.RECONCILED) for e in entries)
@@ -228,7 +233,7 @@ class ModelChecker:
     async def _gone(self, player: str) -> bool:
         return not await self.service.ledger.knows(player)
 
-    def _shown(self, user: str) -> tuple[int, str]:
+    def _shown(self, user: str) -> tuple[int | None, str]:
         player = self.model.players[user]
         name = player.own or player.name
         return player.score, self._prefix + user if name == user else name
@@ -238,7 +243,17 @@ class ModelChecker:
 
     def _action(self, wanted: Wanted, frontend: str = "") -> Action:
         user, profile = self._prefix + wanted.user, Profile(wanted.name)
-        return Action(user, wanted.points, wanted.id, wanted.request, profile, wanted.create, frontend=frontend)
+        value = self.model.rules.submitted(wanted.points)
+        return Action(
+            user,
+            value,
+            wanted.id,
+            wanted.request,
+            profile,
+            wanted.create,
+            frontend=frontend,
+            metadata=wanted.metadata,
+        )
 
 
 def _user(part: steps.Submit | steps.Moderate) -> str:

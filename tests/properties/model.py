@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 MAX_SCORE = 2**63 - 1
+MAX_SUBMITTED = 2**62 - 1
 
 
 class Rules(NamedTuple):
@@ -18,6 +19,17 @@ class Rules(NamedTuple):
     window: int
     retention: int
     cap: int | None
+    rule: str = "sum"
+    ascending: bool = False
+    low: int | None = None
+    high: int | None = None
+
+    def submitted(self, points: int) -> int:
+        """What a submission of so many points submits: on a board that keeps scores also 0 and less."""
+        return points if self.rule == "sum" else max(-MAX_SUBMITTED, min(points - 6, MAX_SUBMITTED))
+
+    def better(self, score: int, other: int) -> bool:
+        return score < other if self.ascending else score > other
 
 
 class Wanted(NamedTuple):
@@ -29,6 +41,7 @@ class Wanted(NamedTuple):
     request: bytes = b"f"
     create: bool = True
     name: str | None = None
+    metadata: str | None = None
 
 
 class Answer(NamedTuple):
@@ -40,6 +53,7 @@ class Answer(NamedTuple):
     at: int = 0
     created: bool = False
     replayed: bool = False
+    improved: bool = False
 
 
 PROFILES, PROFILE_WINDOW = 10, 60_000
@@ -56,7 +70,7 @@ class RateLimitState(NamedTuple):
 class State(NamedTuple):
     """The result of a moderation."""
 
-    score: int
+    score: int | None
     suspended: bool
     hidden: bool
     changed: bool
@@ -66,13 +80,18 @@ class State(NamedTuple):
 
 @dataclass
 class Done:
-    """One counted action. `points` are 0 once they were taken back; a later write may make it `forgotten`."""
+    """One counted action. `points` are 0 once they were taken back; a later write may make it `forgotten`.
+
+    `answer`: what was answered.
+    """
 
     id: str | None
     request: bytes
     points: int
     at: int
     created: bool
+    value: int
+    answer: Answer
     taken: bool = False
     forgotten: bool = False
 
@@ -81,6 +100,7 @@ class Done:
 class Player:
     """One player and all that was counted, oldest first."""
 
+    rules: Rules
     updated_at: int
     name: str
     own: str | None = None
@@ -88,10 +108,39 @@ class Player:
     done: list[Done] = field(default_factory=list)
     suspended: bool = False
     hidden: bool = False
+    metadata: str | None = None
 
     @property
-    def score(self) -> int:
-        return sum(one.points for one in self.done)
+    def score(self) -> int | None:
+        """None: no score."""
+        values = [one.value for one in self.done if not one.taken]
+        if self.rules.rule == "sum":
+            return sum(values)
+        if not values:
+            return None
+        if self.rules.rule == "last":
+            return values[-1]
+        return min(values) if self.rules.ascending else max(values)
+
+    @property
+    def reached(self) -> int:
+        """When the score was reached."""
+        left = [one for one in self.done if not one.taken]
+        if self.rules.rule == "sum" or not left:
+            return self.updated_at
+        if self.rules.rule == "best":
+            return next(one.at for one in left if one.value == self.score)
+        since = left[-1].at
+        for one in reversed(left):
+            if one.value != self.score:
+                break
+            since = one.at
+        return since
+
+    @property
+    def points(self) -> int:
+        """The score as a number of points: 0 for none."""
+        return self.score or 0
 
 
 class Model:
@@ -108,9 +157,12 @@ class Model:
         answer = self.answer(wanted, now)
         if answer.refused or answer.replayed:
             return answer
-        player = self.players.setdefault(wanted.user, Player(now, wanted.user))
+        player = self.players.setdefault(wanted.user, Player(self.rules, now, wanted.user))
         self._forget(player, now)
-        player.done.append(Done(wanted.id, wanted.request, wanted.points, now, answer.created))
+        value, before = self.rules.submitted(wanted.points), player.score
+        player.done.append(Done(wanted.id, wanted.request, answer.points, now, answer.created, value, answer))
+        if player.score != before or self.rules.rule == "sum":
+            player.metadata = wanted.metadata
         player.updated_at = now
         player.name = wanted.name or player.name
         return answer
@@ -118,34 +170,56 @@ class Model:
     def answer(self, wanted: Wanted, now: int) -> Answer:
         """The result without a change."""
         player = self.players.get(wanted.user)
+        value = self.rules.submitted(wanted.points)
         if player is None:
-            if self.rules.cap is not None and wanted.points > self.rules.cap:
+            if self._outside(value):
+                return Answer("OutOfBounds")
+            if self.rules.rule == "sum" and self.rules.cap is not None and value > self.rules.cap:
                 return Answer("SuspiciousActivity")
             if not wanted.create:
                 return Answer("PlayerNotFound")
-            return Answer("", wanted.points, wanted.points, now, created=True)
+            return Answer("", value, value, now, created=True, improved=True)
         for one in reversed([one for one in player.done if not one.forgotten]):
             if wanted.id is not None and one.id == wanted.id:
                 return self._again(player, one, wanted)
-        refused = self._refused(player, wanted.points, now)
-        return Answer(refused) if refused else Answer("", player.score + wanted.points, wanted.points, now)
+        refused = self._refused(player, value, now)
+        return Answer(refused) if refused else self._counted(player, value, now)
+
+    def _counted(self, player: Player, value: int, now: int) -> Answer:
+        """The answer to one more value."""
+        one = Done(None, b"", 0, now, created=False, value=value, answer=Answer())
+        there = Player(self.rules, now, "", done=[*player.done, one])
+        before, after = player.score, there.points
+        improved = before is None or self.rules.better(after, before)
+        return Answer("", after, after - player.points, there.reached, improved=improved)
+
+    def _outside(self, value: int) -> bool:
+        low, high = self.rules.low, self.rules.high
+        return (low is not None and value < low) or (high is not None and value > high)
 
     def _again(self, player: Player, one: Done, wanted: Wanted) -> Answer:
         if one.request != wanted.request:
             return Answer("ActionConflict")
+        if self.rules.rule != "sum":
+            return one.answer._replace(points=one.points, replayed=True)
         upto = next(n for n, other in enumerate(player.done, start=1) if other is one)
         score = sum(other.points for other in player.done[:upto])
-        return Answer("", score, one.points, one.at, one.created, replayed=True)
+        improved = one.created or self.rules.better(score, score - one.points)
+        return Answer("", score, one.points, one.at, one.created, replayed=True, improved=improved)
 
-    def _refused(self, player: Player, points: int, now: int) -> str:
+    def _refused(self, player: Player, value: int, now: int) -> str:
         if player.suspended:
             return "PlayerSuspended"
-        if player.score + points > MAX_SCORE:
+        if self._outside(value):
+            return "OutOfBounds"
+        if self.rules.rule == "sum" and player.points + value > MAX_SCORE:
             return "InvalidIncrement"
         if not self._free([one.at for one in player.done], now):
             return "RateLimited"
+        if self.rules.rule != "sum" or self.rules.cap is None:
+            return ""
         spent = sum(one.points for one in player.done if not one.forgotten and one.at > now - self.rules.window)
-        return "SuspiciousActivity" if self.rules.cap is not None and spent + points > self.rules.cap else ""
+        return "SuspiciousActivity" if spent + value > self.rules.cap else ""
 
     def _forget(self, player: Player, now: int) -> None:
         """A write removes what is older than the retention, from the oldest on and up to the first that is not."""
@@ -178,7 +252,7 @@ class Model:
     def register(self, user: str, name: str | None, now: int) -> bool | str:
         """Whether the player was created. The name is the player's own from now on; another one counts as a change."""
         created = user not in self.players
-        player = self.players.setdefault(user, Player(now, user))
+        player = self.players.setdefault(user, Player(self.rules, now, user))
         if not created and name in (None, player.own):
             return False
         if len(player.profile_at) >= PROFILES and player.profile_at[-PROFILES] > now - PROFILE_WINDOW:
@@ -220,9 +294,12 @@ class Model:
         if not found:
             return "ActionNotFound"
         self._forget(player, now)
-        points = sum(one.points for one in found)
+        before, came = player.points, (player.score, player.reached)
         for one in found:
             one.points, one.taken = 0, True
+        if (player.score, player.reached) != came:
+            player.metadata = None
+        points = before - player.points
         return State(player.score, player.suspended, player.hidden, changed=True, points=points, actions=len(found))
 
     def erase(self, user: str) -> str:
@@ -232,7 +309,12 @@ class Model:
     # -- reading --------------------------------------------------------------------------------------
 
     def board(self) -> list[tuple[int, str, int]]:
-        """(rank, user, score) of all players on the board; rank is 1 + the number with more."""
-        shown = [(user, player) for user, player in self.players.items() if not player.hidden]
-        shown.sort(key=lambda pair: (-pair[1].score, pair[1].updated_at, pair[0]))
-        return [(1 + sum(o.score > p.score for _, o in shown), user, p.score) for user, p in shown]
+        """(rank, user, score) of all players on the board; rank is 1 + the number with a better score."""
+        shown = [
+            (user, score, player.reached)
+            for user, player in self.players.items()
+            if not player.hidden and (score := player.score) is not None
+        ]
+        shown.sort(key=lambda row: (row[1] if self.rules.ascending else -row[1], row[2], row[0]))
+        return [(1 + sum(self.rules.better(other, score) for _, other, _ in shown), user, score)
+                for user, score, _ in shown]  # fmt: skip

@@ -75,10 +75,11 @@ STORES = st.sampled_from([0, 1])
 IDS = st.none() | st.sampled_from(["x", "y", "z"])
 POINTS = st.integers(1, 12) | st.sampled_from([1, 50, 100, 101, MAX_SCORE // 2, MAX_SCORE - 20, MAX_SCORE])
 NAMES = st.sampled_from([None, None, None, "Zoë", "B"])
+METADATA = st.sampled_from([None, None, '{"kart":7}'])
 REQUESTS = st.sampled_from([b"f", b"f", b"f", b"g"])
 SPANS = st.sampled_from([WINDOW, WINDOW // 2, WINDOW - 1, 1, WINDOW + 1])
 
-wanted = st.builds(Wanted, USERS, POINTS, IDS, REQUESTS, st.sampled_from([True, True, False]), NAMES)
+wanted = st.builds(Wanted, USERS, POINTS, IDS, REQUESTS, st.sampled_from([True, True, False]), NAMES, METADATA)
 submits = st.builds(Submit, wanted, STORES)
 ticks = st.builds(Tick, SPANS) | st.builds(Tick, SPANS | SPANS.map(lambda ms: -ms))
 skews = st.builds(Skew, STORES, st.sampled_from([0]) | SPANS | SPANS.map(lambda ms: -ms))
@@ -94,9 +95,14 @@ together = st.lists(st.one_of(submits, submits, submits, submits, moderates), mi
     lambda parts: Together(tuple(parts))
 )
 rules = st.builds(
-    lambda updates, times, cap: Rules(updates, WINDOW, WINDOW * times, cap),
+    lambda updates, times, cap, rule, ascending, bounds: Rules(
+        updates, WINDOW, WINDOW * times, cap, rule, ascending, *bounds
+    ),
     st.integers(1, 4),
     st.integers(2, 3),
     st.sampled_from([None, None, 100]),
+    st.sampled_from(["sum", "sum", "best", "last"]),
+    st.booleans(),
+    st.sampled_from([(None, None), (None, None), (-4, None), (None, 50)]),
 )
 """An id is remembered for two windows at least: `policies.history_retention` gives no less."""

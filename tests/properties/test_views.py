@@ -12,13 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.properties import steps
-from tests.properties.answers import answer, outcome
+from tests.properties.answers import answer, board_of, outcome
 from tests.properties.checker import START
 from tests.properties.model import Model, RateLimitState, Rules, Wanted
 from tests.properties.test_store_model import LONG, examples
 from tests.support.database_stream import DatabaseStream
 from tests.support.wait import eventually
-from tornado_app.core.boards import Board, View
+from tornado_app.core.boards import View
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Action, Profile, ProfileChange, TopPlayers
 from tornado_app.core.policies import RateLimit, WritePolicy
@@ -77,17 +77,17 @@ class BoardChecker:
     """One board, its client and its model. `states`: the tables that it has had, of which a frame shows one."""
 
     def __init__(self, name: str, uri: str, database: str, rules: Rules) -> None:
-        self.view, self.now, self.model = View(name), START, Model(rules)
+        self.board, self.view, self.now, self.model = board_of(rules, name), View(name), START, Model(rules)
         self.states = [self.model.board()]
         self.connection = connect(uri)
         limits = WritePolicy(RateLimit(rules.updates, rules.window / 1000), rules.retention // 1000, rules.cap)
         self.store = MongoStore(
-            self.connection, database, board=Board(name=name), policy=limits, timeout=30, clock=lambda: self.now
+            self.connection, database, board=self.board, policy=limits, timeout=30, clock=lambda: self.now
         )
 
     def watch(self, hub: Hub, progress: Progress) -> LiveView:
         topic = hub.topic(self.view)
-        self.live = LiveView(self.store.top, topic, progress, interval=0.002)
+        self.live = LiveView(self.store.top, topic, progress, order=self.board.order, interval=0.002)
         self.scoreboard = Scoreboard(self.store, self.live, SubmissionValidator())
         self.client = Client()
         subscriber = Subscriber(topic, self.client, self.client)
@@ -112,9 +112,8 @@ class BoardChecker:
 
     async def _submit(self, wanted: Wanted) -> None:
         known = wanted.user in self.model.players
-        action = Action(
-            wanted.user, wanted.points, wanted.id, wanted.request, Profile(wanted.name), create_player=wanted.create
-        )
+        value, profile = self.model.rules.submitted(wanted.points), Profile(wanted.name)
+        action = Action(wanted.user, value, wanted.id, wanted.request, profile, create_player=wanted.create)
         found = await outcome(self.store.apply(action))
         assert answer(found) == self.model.submit(wanted, self.now)
         if known or not isinstance(found, LeaderboardError):
@@ -160,8 +159,8 @@ class Service:
         hub, progress = Hub(gap=0.001), Progress()
         views = LiveViews({board.view: board.watch(hub, progress) for board in boards}, progress)
         client = boards[0].connection
-        caches = {board.view.board: board.store.cache for board in boards}
-        stream = DatabaseStream(client[self._database], list(caches))
+        caches = {board.board: board.store.cache for board in boards}
+        stream = DatabaseStream(client[self._database], [board.name for board in caches])
         feed = Feed(client, self._database, views, boards=caches, source=stream)
         tasks = [asyncio.ensure_future(part.run()) for part in (feed, views, hub)]
         try:

@@ -17,10 +17,11 @@ def recomputed(e: dict[str, Any], prev: bytes) -> bytes:
     """The hash that a stored entry must have; `prev` is that of the entry before."""
     at = e["at"] if e["at"].tzinfo else e["at"].replace(tzinfo=UTC)
     ms = round((at - EPOCH).total_seconds() * 1000)
+    submitted = [e["submitted"]] if "submitted" in e else []
     fields = [
-        1, e["_id"], e["player"], e["n"], e["kind"], e["points"], e["score"], ms, e["version"], e.get("id"),
-        e.get("type"), e.get("frontend", ""), e.get("by", ""), e.get("reason", ""),
-        e.get("takes_back", []), prev.hex(),
+        2 if submitted else 1, e["_id"], e["player"], e["n"], e["kind"], e["points"], e["score"], ms, e["version"],
+        e.get("id"), e.get("type"), e.get("frontend", ""), e.get("by", ""), e.get("reason", ""),
+        e.get("takes_back", []), prev.hex(), *submitted,
     ]  # fmt: skip
     return sha256(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()).digest()
 

@@ -44,6 +44,15 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "would exceed an int64.",
         "Send an action proof, or raise `max_increment`. The reason says which of the three it is.",
     ),
+    core.OutOfBounds: Remedy(
+        "The submitted value is outside `bounds` of the board in `boards_file`.",
+        "The message has the bounds. Correct the client, or the bounds: a score out of them may be a cheat.",
+    ),
+    core.WrongRule: Remedy(
+        "The board's `rule` in `boards_file` is `best` or `last`, and the request has points; or it is `sum`, and the "
+        "request has a score.",
+        "Send scores with API F, `POST /api/v1/scores`; points only to a board of the rule `sum`.",
+    ),
     core.UnknownActionType: Remedy(
         "`actions_file` has no row for the action type.",
         "Add it to `actions_file`, or correct the client.",
@@ -107,7 +116,7 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
     ),
     core.PlayerNotFound: Remedy(
         "The player does not exist, or is hidden.",
-        "Create the player by `PUT`, score through API A, C or D, or set `auto_register`.",
+        "Create the player by `PUT`, score through API A, C, D or F, or set `auto_register`.",
     ),
     core.ActionNotFound: Remedy(
         "The player has no such action, or it was already taken back, or it was folded after `ledger_retention`.",

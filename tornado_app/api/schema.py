@@ -9,10 +9,10 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
 from tornado_app.core.identity import MAX_AVATAR_URL, MAX_TOKEN, MAX_USERNAME, USER_ID, USER_ID_FORM, is_action_id
@@ -25,6 +25,9 @@ from tornado_app.http.request_log import clip
 
 WHOLE = r"(?!\n)"
 """Ends a pattern: Python's `$` also matches before a last line break, where JSON Schema's does not."""
+
+MAX_METADATA = 512
+"""Bytes of a score's metadata, as JSON without spaces."""
 
 ACTION_ID = r"^[\x21-\x7e]{1,128}$"
 
@@ -84,17 +87,39 @@ Time = Annotated[
 Version = Annotated[int, Meta(description="Version of the board. A message with a smaller version is older.")]
 
 
+Metadata = Annotated[
+    dict[str, Any],
+    Meta(
+        description=f"A JSON object of up to {MAX_METADATA} bytes that came with the score, such as a character or a "
+        "level; only if there is one."
+    ),
+]
+
+
 class NextRank(msgspec.Struct):
     """The score of the next better rank, and the points that are missing to it."""
 
     score: Score
-    points: Annotated[int, Meta(ge=1, description="Points that are missing to that score.")]
+    points: Annotated[int, Meta(ge=1, description="Points that are missing to that score: the difference.")]
+
+
+def metadata_of(player: Player) -> dict[str, Any] | UnsetType:
+    """The metadata of a row; UNSET without one, or if another program wrote it."""
+    if player.metadata is None:
+        return UNSET
+    try:
+        return _METADATA.decode(player.metadata)
+    except (msgspec.DecodeError, RecursionError):
+        return UNSET
+
+
+_METADATA = msgspec.json.Decoder(dict[str, Any])
 
 
 def next_rank(placement: Placement) -> NextRank | None:
     """None for the first rank."""
     score = placement.next_score
-    return None if score is None else NextRank(score, score - placement.standing.player.score)
+    return None if score is None else NextRank(score, abs(score - placement.standing.player.score))
 
 
 # -- examples -----------------------------------------------------------------------------------------

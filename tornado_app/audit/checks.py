@@ -204,6 +204,8 @@ class Anomalies:
 
     def _jump(self, entry: Entry) -> None:
         limits = self._thresholds
+        if entry.submitted is not None:  # what a submitted score adds says little
+            return
         if self._updates >= limits.history and entry.points > limits.jump * self._mean:
             times = entry.points / max(self._mean, 1.0)
             self._record(entry, Kind.JUMP, f"{entry.points} points, {times:.0f} times the mean of earlier updates")

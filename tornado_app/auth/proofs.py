@@ -16,6 +16,7 @@ from tornado_app.auth.jws import InvalidJws, VerifiedJws, shown
 from tornado_app.auth.keys import KeySet, KeySource, SigningKey
 from tornado_app.auth.minting import sign
 from tornado_app.core import identity
+from tornado_app.core.boards import MAX_SUBMITTED
 from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, UnknownActionType
 from tornado_app.core.model import MAX_SCORE, Submission, VerifiedProof
 
@@ -37,7 +38,8 @@ _TYPES: frozenset[str | None] = frozenset({TYPE})
 class Proof(msgspec.Struct, frozen=True):
     """A checked proof: `player` did `action_type`, once, as action `id`. `points` None leaves them to the table.
 
-    `issued_at`, `expires_at`: seconds since the epoch.
+    `score`: a proof of a score, for a board of the rule best or last, which is no proof of points. `issued_at`,
+    `expires_at`: seconds since the epoch.
     """
 
     player: str
@@ -46,6 +48,7 @@ class Proof(msgspec.Struct, frozen=True):
     issued_at: float
     expires_at: float
     points: int | None = None
+    score: int | None = None
 
 
 class ProofVerifier:
@@ -131,6 +134,10 @@ def bind(proof: Proof, submission: Submission, actions: Mapping[str, int]) -> Ve
         raise _other("type of action", proof.action_type, submission.action_type, reason="other_action_type")
     if submission.action_id not in (None, proof.id):
         raise _other("action id", proof.id, submission.action_id, reason="other_action_id")
+    if submission.score is not None or proof.score is not None:
+        if submission.score != proof.score or submission.score is None:
+            raise _other("score", proof.score, submission.score, reason="other_score")
+        return VerifiedProof(proof.id, proof.action_type, submission.score)
     points = actions.get(proof.action_type) if proof.points is None else proof.points
     if points is None:
         raise UnknownActionType(detail=f"type {shown(proof.action_type)}, of a proof without points")
@@ -155,6 +162,7 @@ def sign_action(
     sub: str,
     action_type: str,
     points: int | None = None,
+    score: int | None = None,
     action_id: str | None = None,
     ttl: float = LIFETIME,
     clock: Callable[[], float] = time.time,
@@ -168,12 +176,12 @@ def sign_action(
         "sub": sub,
         "act": action_type,
         "pts": points,
+        "scr": score,
         "jti": secrets.token_urlsafe(12) if action_id is None else action_id,
         "iat": issued,
         "exp": issued + ttl,
     }
-    if points is None:
-        del claims["pts"]
+    claims = {name: value for name, value in claims.items() if value is not None}
     try:
         _proof(claims)
     except InvalidJws as refusal:
@@ -190,7 +198,7 @@ def _is_action_type(text: str) -> bool:
 
 
 def _proof(claims: dict[str, Any]) -> Proof:
-    player, action_type, points, action_id = (claims.get(name) for name in ("sub", "act", "pts", "jti"))
+    player, action_type, points, score, action_id = (claims.get(name) for name in ("sub", "act", "pts", "scr", "jti"))
     if not isinstance(player, str) or not identity.is_user_id(player):
         raise _claim("The action proof must name a player (sub).", "sub", player)
     if not isinstance(action_type, str) or not _is_action_type(action_type):
@@ -201,11 +209,16 @@ def _proof(claims: dict[str, Any]) -> Proof:
         raise _claim(text, "jti", action_id)
     if "pts" in claims and (type(points) is not int or not 1 <= points <= MAX_SCORE):
         raise _claim("The points of an action proof must be an integer of 1 or more (pts).", "pts", points)
+    if "scr" in claims and (type(score) is not int or abs(score) > MAX_SUBMITTED):
+        text = f"The score of an action proof must be an integer of -{MAX_SUBMITTED} to {MAX_SUBMITTED} (scr)."
+        raise _claim(text, "scr", score)
+    if "scr" in claims and "pts" in claims:
+        raise _claim("An action proof is for points or for a score, not for both (pts, scr).", "scr", score)
     issued, expires = jws.date(claims, "iat"), jws.date(claims, "exp")
     if issued is None or expires is None:
         text = "The action proof must say when it was issued and when it expires (iat, exp)."
         raise _claim(text, "exp" if expires is None else "iat", None)
-    return Proof(player, action_type, action_id, issued, expires, points)
+    return Proof(player, action_type, action_id, issued, expires, points, score)
 
 
 def _claim(text: str, name: str, value: object) -> InvalidJws:

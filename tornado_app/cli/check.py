@@ -48,6 +48,7 @@ REMEDIES = {
     "other_player": "sign the proof for the player of the request's token",
     "other_action_type": "sign the proof for the request's action type",
     "other_action_id": "sign the proof for the request's action id",
+    "other_score": "sign the proof with the request's score (scr), for a board of the rule best or last",
     "other_points": "sign the proof for the request's points, or omit them from the request",
     "unknown_action_type": "put points into the proof (pts), or the type into the table of actions",
 }
@@ -152,9 +153,11 @@ def _about_caller(caller: Caller) -> Iterator[tuple[str, str]]:
 
 def _about_proof(proof: Proof, request: Submission, config: Config) -> Iterator[tuple[str, str]]:
     caller = Caller(request.caller.user_id or proof.player, proof.expires_at)
-    vouched = bind(proof, msgspec.structs.replace(request, caller=caller), config.action_points)
+    score = proof.score if request.score is None and request.points is None else request.score
+    vouched = bind(proof, msgspec.structs.replace(request, caller=caller, score=score), config.action_points)
+    value = f"{vouched.value} points" if proof.score is None else f"score {vouched.value}"
     yield "player", proof.player
-    yield "action", f"{vouched.action_type}, id {vouched.id}, {vouched.points} points"
+    yield "action", f"{vouched.action_type}, id {vouched.id}, {value}"
     yield "expires", _time(proof.expires_at)
 
 

@@ -73,7 +73,9 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sub", metavar="ID", type=_user_id, help="user id of the player")
     parser.add_argument("--type", help="action type, such as level_complete")
     points = "points (default: those of the type in the service's table of actions)"
-    parser.add_argument("--points", type=_points, metavar="N", help=points)
+    value = parser.add_mutually_exclusive_group()
+    value.add_argument("--points", type=_points, metavar="N", help=points)
+    value.add_argument("--score", type=int, metavar="N", help="score, for a board of the rule best or last")
     parser.add_argument("--id", help="id of the action, which makes it count once (default: random)")
     valid = "lifetime (default and maximum: proof_lifetime)"
     parser.add_argument("--ttl", type=_duration, metavar="TIME", help=valid)
@@ -150,7 +152,9 @@ def sign_action(options: argparse.Namespace) -> int:
         from tornado_app.cli import check
 
         caller = Caller(options.sub or "", 0.0)
-        request = Submission(caller, action_type=options.type, action_id=options.id, points=options.points)
+        request = Submission(
+            caller, action_type=options.type, action_id=options.id, points=options.points, score=options.score
+        )
         return check.check_proof(config, _given(options.check), request)
     _require(options, "sub", "type")
     _refuse_foreign_proofs(config)
@@ -162,13 +166,19 @@ def sign_action(options: argparse.Namespace) -> int:
     try:
         key = _signing_key(config.proof_keys, "action proof")
         text = proofs.sign_action(
-            key, sub=options.sub, action_type=options.type, points=options.points, action_id=options.id, ttl=ttl
+            key,
+            sub=options.sub,
+            action_type=options.type,
+            points=options.points,
+            score=options.score,
+            action_id=options.id,
+            ttl=ttl,
         )
     except key_parsing.UnusableKey as error:
         raise StartupError(str(error)) from None
     except ValueError as error:
         raise ConfigError([str(error)]) from None
-    if options.points is None and options.type not in config.action_points:
+    if options.points is None and options.score is None and options.type not in config.action_points:
         known = ", ".join(config.action_points)
         sys.stderr.write(f"warning: {options.type} is not in the table of actions ({known}); name its --points\n")
     _print(text)

@@ -54,7 +54,7 @@ class Board(msgspec.Struct, frozen=True):
     name: str = "main"
     rule: Rule = Rule.SUM
     order: Order = Order.DESCENDING
-    bounds: Bounds = Bounds()
+    bounds: Bounds | None = None
 
     def score_after(self, score: int | None, value: int) -> int:
         """The score after a value was submitted. `score` None: the player has no score; a sum of nothing is 0."""

@@ -6,16 +6,18 @@ from typing import TypeAlias
 
 import msgspec
 
+from tornado_app.core.boards import MAIN, Board, Order, Rule
 from tornado_app.core.errors import (
     ActionConflict,
     InvalidIncrement,
     LeaderboardError,
+    OutOfBounds,
     PlayerNotFound,
     PlayerSuspended,
     RateLimited,
     SuspiciousActivity,
 )
-from tornado_app.core.history import EMPTY, History, HistoryEntry, WriteKind, rate_limit_state
+from tornado_app.core.history import EMPTY, INT64, History, HistoryEntry, WriteKind, rate_limit_state
 from tornado_app.core.model import MAX_SCORE, Action, RateLimitState, Receipt
 from tornado_app.core.policies import RateLimit, WritePolicy
 
@@ -23,29 +25,37 @@ from tornado_app.core.policies import RateLimit, WritePolicy
 class PlayerState(msgspec.Struct, frozen=True):
     """The state of a player's document, as far as a write depends on it.
 
-    `seq`: the number of writes; grows by one with each. `versioned`: whether the document has it; a document that
-    another program inserted has none, and counts as one write. `erased`: an erasure has begun.
+    `seq`: the number of writes; grows by one with each. `score` None: the player has no score yet, or none any more.
+    `versioned`: whether the document has `seq`; a document that another program inserted has none, and counts as one
+    write. `erased`: an erasure has begun. `updated_at`: when the score was reached, in milliseconds. `metadata`: the
+    score has metadata.
     """
 
     seq: int = 0
-    score: int = 0
+    score: int | None = None
     suspended: bool = False
     hidden: bool = False
     erased: bool = False
     versioned: bool = True
     history: History = EMPTY
+    updated_at: int = 0
+    metadata: bool = False
 
-    def after(self, entry: HistoryEntry, expired: tuple[int, ...]) -> PlayerState:
-        """The state after an action with this entry, whose write removes the entries `expired`."""
+    def after(
+        self, entry: HistoryEntry, expired: tuple[int, ...], score: int, updated_at: int, *, metadata: bool
+    ) -> PlayerState:
+        """The state after an action with this entry and this score, whose write removes the entries `expired`."""
         seq = self.seq + 1
         return PlayerState(
             seq,
-            self.score + entry.points,
+            score,
             self.suspended,
             self.hidden,
             self.erased,
             True,  # noqa: FBT003  # by position: this is the hot path
             self.history.add(seq, entry, expired),
+            updated_at,
+            metadata,
         )
 
 
@@ -73,7 +83,9 @@ class Refused(msgspec.Struct, frozen=True):
 Decision: TypeAlias = Accepted | Replay | Refused
 
 
-def decide(state: PlayerState | None, action: Action, write_id: str, now: int, policy: WritePolicy) -> Decision:
+def decide(
+    state: PlayerState | None, action: Action, write_id: str, now: int, policy: WritePolicy, board: Board = MAIN
+) -> Decision:
     """The decision about an action at `now` (milliseconds). `state` None: there is no such player.
 
     A write with this `write_id` that is in the history already is a replay whose receipt says `replayed=False`: the
@@ -82,18 +94,23 @@ def decide(state: PlayerState | None, action: Action, write_id: str, now: int, p
     history = EMPTY if state is None else state.history
     left = rate_limit_state(history.action_times(), now, policy.limit)
     if state is None:
-        refusal = _refused_new(action, left, policy)
+        refusal = _refused_new(action, left, policy, board)
         state = PlayerState()
     else:
-        replay = _replay(state, action, write_id, left)
+        replay = _replay(state, action, write_id, left, board.order)
         if replay is not None:
             return replay
-        refusal = _refusal(state, action, left, now, policy)
+        refusal = _refusal(state, action, left, now, policy, board)
     if refusal is not None:
         return Refused(refusal)
+    score = board.score_after(state.score, action.value)
+    if score == state.score:
+        reached, metadata = state.updated_at, state.metadata
+    else:
+        reached, metadata = now, action.metadata is not None
     entry = HistoryEntry(
         WriteKind.ACTION,
-        action.points,
+        score - (state.score or 0),
         write_id,
         now,
         policy.history_retention,
@@ -104,18 +121,23 @@ def decide(state: PlayerState | None, action: Action, write_id: str, now: int, p
         action.frontend,
         not state.hidden,
     )
+    if board.rule is not Rule.SUM:
+        earlier = 0 if reached == now else reached
+        entry = msgspec.structs.replace(entry, submitted=action.value, before=state.score, reached=earlier)
     expired = history.expired(now, policy.history_retention)
-    after = state.after(entry, expired)
+    after = state.after(entry, expired, score, reached, metadata=metadata)
     receipt = Receipt(
         user_id=action.user_id,
-        points=action.points,
-        score=after.score,
-        updated_at=now,
+        points=entry.points,
+        score=score,
+        updated_at=reached,
         created=after.seq == 1,
         replayed=False,
         rate_limit_state=_one_less(left, policy.limit),
         action_id=action.id,
         action_type=action.type,
+        submitted=entry.submitted,
+        improved=state.score is None or board.order.better(score, state.score),
     )
     return Accepted(after, entry, expired, receipt)
 
@@ -126,7 +148,9 @@ def _one_less(left: RateLimitState, limit: RateLimit) -> RateLimitState:
     return RateLimitState(left.remaining - 1, limit.window_ms / 1000 if unused else left.reset)
 
 
-def _replay(state: PlayerState, action: Action, write_id: str, left: RateLimitState) -> Replay | Refused | None:
+def _replay(
+    state: PlayerState, action: Action, write_id: str, left: RateLimitState, order: Order
+) -> Replay | Refused | None:
     history = state.history
     if history.entries is None:
         return Replay(None) if action.id is not None and history.may_contain(action.id) else None
@@ -143,27 +167,57 @@ def _replay(state: PlayerState, action: Action, write_id: str, left: RateLimitSt
                         detail=f"action id {action.id!r} was used for other points or another type",
                     )
                 )
-            return Replay(
-                Receipt(
-                    user_id=action.user_id,
-                    points=history.points[place],
-                    score=state.score - since,
-                    updated_at=entry.at,
-                    created=history.seqs[place] == 1,
-                    replayed=not own,
-                    rate_limit_state=left,
-                    superseded_at=None if newer is None else newer.at,
-                    action_id=action.id,
-                    action_type=action.type,
-                )
-            )
-        since, newer = since + history.points[place], entry
+            return Replay(_receipt_again(state, action, place, since, newer, left, order, replayed=not own))
+        since += history.points[place]
+        newer = entry if history.points[place] else newer
     return None
 
 
-def _refused_new(action: Action, left: RateLimitState, policy: WritePolicy) -> LeaderboardError | None:
-    if policy.max_points is not None and action.points > policy.max_points:
-        return _above_cap(0, action, policy, left)
+def _receipt_again(
+    state: PlayerState,
+    action: Action,
+    place: int,
+    since: int,
+    newer: HistoryEntry | None,
+    left: RateLimitState,
+    order: Order,
+    *,
+    replayed: bool,
+) -> Receipt:
+    """The receipt of the action at `place` of the history; `since` and `newer`: points after it, and their first."""
+    history = state.history
+    assert history.entries is not None  # noqa: S101  # the action was found there
+    entry, points, created = history.entries[place], history.points[place], history.seqs[place] == 1
+    before: int | None
+    if entry.submitted is None:
+        score = (state.score or 0) - since
+        before = None if created else score - points
+    else:
+        score, before = (entry.before or 0) + entry.points, entry.before
+    better = state.score is not None and order.better(state.score, score)
+    return Receipt(
+        user_id=action.user_id,
+        points=points,
+        score=score,
+        updated_at=entry.reached or entry.at,
+        created=created,
+        replayed=replayed,
+        rate_limit_state=left,
+        superseded_at=newer.at if newer is not None and better else None,
+        action_id=action.id,
+        action_type=action.type,
+        submitted=entry.submitted,
+        improved=before is None or order.better(score, before),
+    )
+
+
+def _refused_new(action: Action, left: RateLimitState, policy: WritePolicy, board: Board) -> LeaderboardError | None:
+    refusal = _out_of_bounds(action, left, board)
+    if refusal is not None:
+        return refusal
+    cap = _points_cap(policy, board)
+    if cap is not None and action.value > cap:
+        return _above_cap(0, action, cap, left)
     if not action.create_player:
         return PlayerNotFound(
             rate_limit_state=left,
@@ -173,24 +227,45 @@ def _refused_new(action: Action, left: RateLimitState, policy: WritePolicy) -> L
 
 
 def _refusal(
-    state: PlayerState, action: Action, left: RateLimitState, now: int, policy: WritePolicy
+    state: PlayerState, action: Action, left: RateLimitState, now: int, policy: WritePolicy, board: Board
 ) -> LeaderboardError | None:
     if state.suspended:
         return PlayerSuspended(rate_limit_state=left)
-    if state.score > MAX_SCORE - action.points:
+    refusal = _out_of_bounds(action, left, board)
+    if refusal is not None:
+        return refusal
+    score = board.score_after(state.score, action.value)
+    if score not in INT64 or score - (state.score or 0) not in INT64:
         return InvalidIncrement(
             f"The score would exceed the maximum, {MAX_SCORE}.",
             rate_limit_state=left,
             reason="score_overflow",
-            detail=f"score {state.score}, points {action.points}",
+            detail=f"score {state.score}, submitted {action.value}",
         )
     if not left.remaining:
         return rate_limited("score updates", "rate_limit", left, policy.limit)
-    if policy.max_points is not None:
+    cap = _points_cap(policy, board)
+    if cap is not None:
         spent = state.history.points_since(now - policy.limit.window_ms)
-        if spent + action.points > policy.max_points:
-            return _above_cap(spent, action, policy, left)
+        if spent + action.value > cap:
+            return _above_cap(spent, action, cap, left)
     return None
+
+
+def _out_of_bounds(action: Action, left: RateLimitState, board: Board) -> LeaderboardError | None:
+    if board.bounds is None or action.value in board.bounds:
+        return None
+    what = "points" if board.rule is Rule.SUM else "a score"
+    return OutOfBounds(
+        f"The board accepts {what} of {board.bounds}, not {action.value}.",
+        rate_limit_state=left,
+        detail=f"submitted {action.value}, bounds of board {board.name}: {board.bounds}",
+    )
+
+
+def _points_cap(policy: WritePolicy, board: Board) -> int | None:
+    """`max_points`, on a board that adds points: on any other, its bounds limit what a write can do."""
+    return policy.max_points if board.rule is Rule.SUM else None
 
 
 def rate_limited(what: str, setting: str, left: RateLimitState, limit: RateLimit) -> RateLimited:
@@ -203,9 +278,9 @@ def rate_limited(what: str, setting: str, left: RateLimitState, limit: RateLimit
     )
 
 
-def _above_cap(spent: int, action: Action, policy: WritePolicy, left: RateLimitState) -> SuspiciousActivity:
+def _above_cap(spent: int, action: Action, cap: int, left: RateLimitState) -> SuspiciousActivity:
     return SuspiciousActivity(
         rate_limit_state=left,
         reason="points_cap",
-        detail=(f"{spent} points in the window and {action.points} now, max_points_per_window {policy.max_points}"),
+        detail=f"{spent} points in the window and {action.value} now, max_points_per_window {cap}",
     )

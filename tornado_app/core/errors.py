@@ -60,6 +60,20 @@ class InvalidIncrement(LeaderboardError):
     message = "The points must be an integer of 1 or more."
 
 
+class OutOfBounds(LeaderboardError):
+    """The submitted value is outside the board's bounds."""
+
+    code = "out_of_bounds"
+    message = "The value is outside the bounds of the board."
+
+
+class WrongRule(LeaderboardError):
+    """Points for a board that keeps a submitted score, or a score for a board that adds points."""
+
+    code = "wrong_rule"
+    message = "The board has another rule. Send a score to a board of the rule best or last, points to one of rule sum."
+
+
 class UnknownActionType(LeaderboardError):
     """The action's type is not in the actions table."""
 
@@ -174,7 +188,8 @@ class PlayerNotFound(LeaderboardError):
     code = "player_not_found"
     message = (
         "Player not found. PUT /api/v1/players/{user_id} creates a player, and so does a score update through "
-        "POST /api/score, /api/scores/update or /api/actions. With the setting auto_register, every score update does."
+        "POST /api/score, /api/scores/update, /api/actions or /api/v1/scores. With the setting auto_register, every "
+        "score update does."
     )
 
 

@@ -15,6 +15,7 @@ from tornado_app.core.model import RateLimitState
 from tornado_app.core.policies import MAX_HISTORY_ENTRIES, RateLimit
 
 INT64 = range(-(2**63), 2**63)
+Int64 = Annotated[int, msgspec.Meta(ge=INT64[0], le=INT64[-1])]
 
 MAX_RETENTION = 2**31 - 1
 """Seconds."""
@@ -49,12 +50,15 @@ class HistoryEntry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=T
     fingerprint only with an id. `on_board`: whether the board shows the player; for hide, show and erase, whether it
     does so before or after the write. `reason`: of a moderation; of a profile change, the members that changed.
     `takes_back`: the write ids of the actions that a take-back takes back.
+
+    Of an action on a board of the rule best or last: `submitted`: the score that was submitted; `before`: the score
+    before it, None if there was none; `reached`: when the score after it was reached, if that was earlier, else 0.
     """
 
     kind: Kind
-    points: Annotated[int, msgspec.Meta(ge=INT64[0], le=INT64[-1])]
+    points: Int64
     write_id: Annotated[str, msgspec.Meta(min_length=1)]
-    at: Annotated[int, msgspec.Meta(ge=INT64[0], le=INT64[-1])] = 0
+    at: Int64 = 0
     retention: Annotated[int, msgspec.Meta(ge=0, le=MAX_RETENTION)] = 0
     by: str = ""
     id: str | None = None
@@ -64,6 +68,9 @@ class HistoryEntry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=T
     on_board: bool = True
     reason: str = ""
     takes_back: list[str] = []
+    submitted: Int64 | None = None
+    before: Int64 | None = None
+    reached: Int64 = 0
 
     @property
     def added(self) -> int:
@@ -76,10 +83,16 @@ _ADDING: Final = frozenset((WriteKind.ACTION, WriteKind.REGISTER, WriteKind.TAKE
 _decode = msgspec.json.Decoder(HistoryEntry).decode
 _encode = msgspec.json.Encoder().encode
 
+_NO_SUBMISSION = b",null,null,0]"
+"""The end of an entry without `submitted`, `before` and `reached`."""
+
 
 def encode(entry: HistoryEntry) -> str:
     """The text that is stored."""
-    return _encode(entry).decode()
+    text = _encode(entry)
+    if entry.submitted is None:  # msgspec omits no defaults of an array
+        text = text.removesuffix(_NO_SUBMISSION) + b"]"
+    return text.decode()
 
 
 def decode(text: Any) -> HistoryEntry | None:

@@ -7,16 +7,18 @@ its hash covers their number, their sum and the hash of the last of them. Source
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 
+from tornado_app.core.boards import Board, Rule
 from tornado_app.core.versions import exact_version
 
-FORMAT = 1
-"""The first member of the hashed array; another encoding gets another number."""
+FORMAT, SUBMITTED_FORMAT = 1, 2
+"""The first member of the hashed array; another encoding gets another number. The second has `submitted` at its end."""
 
 ERASURES = ""
 """The chain of erasures, without a player; it is not a user id, which has at least one character."""
@@ -50,7 +52,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     milliseconds since the epoch, by the clock of the writing process; `version`: the board version of the database's
     cluster time; `increment`: its increment if `version` does not contain it, which the hash does not cover. `by`: the
     caller. `id`, `type`, `frontend`: of an action. `reason`: of a moderation; of a profile change, the changed members.
-    `takes_back`: the actions that a take-back takes back. `hash`: 32 bytes. `checkpoint`: the hash of entry n - 1, if
+    `takes_back`: the actions that a take-back takes back. `submitted`: the submitted score, on a board of the rule best
+    or last. `hash`: 32 bytes. `checkpoint`: the hash of entry n - 1, if
     the n - 1 older entries, of score - points points in all, were folded into this one; else empty.
     """
 
@@ -69,6 +72,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     reason: str = ""
     takes_back: tuple[str, ...] = ()
+    submitted: int | None = None
     hash: bytes = b""
     checkpoint: bytes = b""
 
@@ -99,16 +103,64 @@ def entry_hash(entry: Entry, prev: bytes) -> bytes:
     `prev`: the hash of the previous entry, empty for the first. It is in hexadecimal in the array.
     """
     e = entry
+    submitted = () if e.submitted is None else (e.submitted,)
     return sha256(_encode((
-        FORMAT, e.write_id, e.player, e.n, e.kind, e.points, e.score, e.at, e.version, e.id, e.type, e.frontend,
+        SUBMITTED_FORMAT if submitted else FORMAT,
+        e.write_id, e.player, e.n, e.kind, e.points, e.score, e.at, e.version, e.id, e.type, e.frontend,
         e.by, e.reason,
-        e.takes_back, prev.hex(),
+        e.takes_back, prev.hex(), *submitted,
     ))).digest()  # fmt: skip
 
 
 def with_hash(entry: Entry, prev: bytes) -> Entry:
     """The entry, with its hash set. `prev`: the hash of the previous entry."""
     return msgspec.structs.replace(entry, hash=entry_hash(entry, prev))
+
+
+class Recount:
+    """The score of a player on a board of the rule best or last, and when it was reached, from the ledger's entries.
+
+    The entries are added newest first. `without`: the write ids of actions that do not count; those that an entry takes
+    back do not count either. `score` None: the player has none. An entry for unknown writes stands for its score, and a
+    checkpoint for the score of what was folded into it.
+    """
+
+    def __init__(self, board: Board, without: Collection[str]) -> None:
+        self.score: int | None = None
+        self.at = 0
+        self._board = board
+        self._gone = set(without)
+        self._complete = False
+
+    def add(self, entry: Entry) -> None:
+        """Add the next older entry."""
+        self._gone.update(entry.takes_back)
+        if self._complete:
+            return
+        if entry.kind is EntryKind.ACTION and entry.submitted is not None and entry.write_id not in self._gone:
+            self._add(entry.submitted, entry.at)
+        elif entry.kind in _UNKNOWN_WRITES and entry.points:
+            self._end(entry.score, entry.at)
+        if entry.checkpoint and not self._complete:
+            self._end(entry.score - entry.points, entry.at)
+
+    def _end(self, score: int, at: int) -> None:
+        """A score of unknown writes, older than all entries that were added. 0 stands for none, too."""
+        if score:
+            self._add(score, at)
+        self._complete = True
+
+    def _add(self, value: int, at: int) -> None:
+        """An older value; among equal ones the oldest has the time."""
+        if self.score is None or value == self.score:
+            self.score, self.at = value, at
+        elif self._board.rule is Rule.LAST:
+            self._complete = True
+        elif self._board.order.better(value, self.score):
+            self.score, self.at = value, at
+
+
+_UNKNOWN_WRITES = frozenset({EntryKind.OPENING, EntryKind.RECONCILED, EntryKind.EXTERNAL})
 
 
 class AcceptedAction(NamedTuple):

@@ -57,9 +57,10 @@ class Submission(msgspec.Struct, frozen=True):
     """A score update as a frontend reads it from a request, before any rule is applied.
 
     `user_id` None is the caller. The points are those of `action_type` in the actions table if a type is given, else
-    `points`, else `default_points`. `action_id` None makes the request an action of its own. `proof` is the game
-    server's action proof, in compact form; `captcha` a solved captcha's token; `remote` the client's address;
-    `frontend` the frontend's name, for the record.
+    `points`, else `default_points`. `score` is given instead of points on a board that does not add them. `action_id`
+    None makes the request an action of its own. `proof` is the game server's action proof, in compact form; `captcha` a
+    solved captcha's token; `remote` the client's address; `frontend` the frontend's name, for the record. `metadata` is
+    a JSON object as a text, which is stored with the score.
     """
 
     caller: Caller
@@ -73,25 +74,29 @@ class Submission(msgspec.Struct, frozen=True):
     captcha: str | None = None
     remote: str = ""
     frontend: str = ""
+    score: int | None = None
+    metadata: str | None = None
 
 
 class VerifiedProof(msgspec.Struct, frozen=True):
-    """The contents of a verified proof: the action's id, its type and its points."""
+    """The contents of a verified proof: the action's id, its type, and its points or its score."""
 
     id: str
     action_type: str
-    points: int
+    value: int
 
 
 class Action(msgspec.Struct, frozen=True):
     """An action, which the store applies exactly once for each (`user_id`, `id`).
 
-    `id` None: the action is not a repetition. `fingerprint`: equal for two uses of an id if they are the same request.
+    `value`: the points to add, or the submitted score, as the board's rule says. `id` None: the action is not a
+    repetition. `fingerprint`: equal for two uses of an id if they are the same request.
     `create_player`: an unknown player is created, not refused. `type`, `frontend` and `caller` are for the record.
+    `metadata`: a JSON object as a text, which is stored if the action leads to another score.
     """
 
     user_id: str
-    points: int
+    value: int
     id: str | None
     fingerprint: bytes
     profile: Profile
@@ -99,6 +104,7 @@ class Action(msgspec.Struct, frozen=True):
     type: str | None = None
     frontend: str = ""
     caller: str = ""
+    metadata: str | None = None
 
 
 class RateLimitState(msgspec.Struct, frozen=True):
@@ -109,12 +115,13 @@ class RateLimitState(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The result of an accepted action: the score directly after it, and its time.
+    """The result of an accepted action: the score directly after it, and the time when that score was reached.
 
-    `created`: it created the player; `replayed`: it had been applied before, and added nothing now. `superseded_at`:
-    when the player's score grew further, in milliseconds; None while this is the player's score. `version`: a board of
-    this version or later shows it. `action_id`, `action_type`: those of the action, if it has them, also from its
-    proof.
+    `points`: what it added to the score. `created`: it created the player; `replayed`: it had been applied before, and
+    added nothing now. `superseded_at`: when the player reached a better score, in milliseconds; None while there is
+    none. `version`: a board of this version or later shows it. `action_id`, `action_type`: those of the action, if it
+    has them, also from its proof. `submitted`: the submitted score; None if points were submitted. `improved`: the
+    score is better than the one before, or the player's first.
     """
 
     user_id: str
@@ -128,10 +135,12 @@ class Receipt(msgspec.Struct, frozen=True):
     version: int = 0
     action_id: str | None = None
     action_type: str | None = None
+    submitted: int | None = None
+    improved: bool = True
 
 
 class Player(msgspec.Struct, frozen=True):
-    """A player as stored. `username` is the id if no name is known.
+    """A player as stored. `username` is the id if no name is known. `metadata`: a text that came with the score.
 
     `version`: a board of this version or later shows all of it; 0 if it was not requested.
     """
@@ -142,14 +151,19 @@ class Player(msgspec.Struct, frozen=True):
     username: str
     avatar_url: str | None = None
     version: int = 0
+    metadata: str | None = None
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """The result of a profile write: `changed` has the names of the changed members of the API."""
+    """The result of a profile write: `changed` has the names of the changed members of the API.
+
+    `scored`: whether the player has a score; without one, `player.score` is 0.
+    """
 
     player: Player
     created: bool
     changed: tuple[str, ...]
+    scored: bool = True
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -162,7 +176,7 @@ class Standing(msgspec.Struct, frozen=True):
 class Placement(msgspec.Struct, frozen=True):
     """A standing within the whole board of `total` players.
 
-    `next_score`: the lowest score with a better rank; None for the first rank.
+    `next_score`: the score of the next better rank; None for the first rank.
     """
 
     standing: Standing

@@ -20,10 +20,11 @@ class ModerationRequest(msgspec.Struct, frozen=True):
 
 
 class ModerationResult(msgspec.Struct, frozen=True):
-    """The player's state after the request. `changed`: whether it changed; `points`: taken back."""
+    """The player's state after the request. `score`: None if the player has none. `changed`: whether it changed;
+    `points`: taken back, which are negative if a lower score is better."""
 
     user_id: str
-    score: int
+    score: int | None
     suspended: bool
     hidden: bool
     changed: bool

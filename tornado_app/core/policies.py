@@ -73,7 +73,7 @@ class WritePolicy(msgspec.Struct, frozen=True):
     """The limits that the write rule checks (decide.py).
 
     `history_retention`: seconds for which an accepted action, and so its id, is remembered. `max_points`: a player's
-    points in any window; None for no cap.
+    points in any window, on a board that adds points; None for no cap.
     """
 
     limit: RateLimit = RateLimit()

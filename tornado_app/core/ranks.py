@@ -1,4 +1,4 @@
-"""Exact competition ranks: a multiset of scores that counts greater ones.
+"""Exact competition ranks: a multiset of scores that counts better ones.
 
 Scores are in sorted buckets of `array('q')` (8 bytes each); a Fenwick tree over the sizes of the buckets turns a
 position into a rank. Figures: bench/results.md.
@@ -10,24 +10,38 @@ from array import array
 from bisect import bisect_left, bisect_right, insort_right
 from collections.abc import Iterable
 
+from tornado_app.core.boards import Order
+
 BUCKET = 1024
 """Scores in a bucket after a rebuild. A bucket that reaches twice that is split."""
 
 
 class Ranks:
-    """A multiset of int64 scores. Adding, removing and ranking cost O(log n) and one small move of memory."""
+    """A multiset of int64 scores. Adding, removing and ranking cost O(log n) and one small move of memory.
 
-    def __init__(self, counts: Iterable[tuple[int, int]] = (), *, bucket: int = BUCKET) -> None:
+    Within, a greater number is always better: in ascending order each score is kept as its complement, which reverses
+    int64 without an overflow.
+    """
+
+    def __init__(
+        self,
+        counts: Iterable[tuple[int, int]] = (),
+        *,
+        order: Order = Order.DESCENDING,
+        bucket: int = BUCKET,
+    ) -> None:
         """`counts`: (score, number of players), in any order, each score once."""
         self._bucket = bucket
+        self._mask = 0 if order is Order.DESCENDING else -1
         self._buckets: list[array[int]] = []
-        self._fill(sorted(counts))
+        self._fill(sorted((score ^ self._mask, players) for score, players in counts))
 
     def __len__(self) -> int:
         return self._size
 
     def add(self, score: int) -> None:
         """One more player has `score`."""
+        score ^= self._mask
         if not self._buckets:
             self._buckets.append(array("q"))
             self._index()
@@ -44,6 +58,7 @@ class Ranks:
 
     def remove(self, score: int) -> None:
         """One player fewer has `score`. Raises KeyError if no player has it."""
+        score ^= self._mask
         place = bisect_left(self._last, score)
         bucket = self._buckets[place] if place < len(self._buckets) else array("q")
         spot = bisect_left(bucket, score)
@@ -68,7 +83,8 @@ class Ranks:
             self.add(new)
 
     def rank(self, score: int) -> int:
-        """1 + number of players with a greater score."""
+        """1 + number of players with a better score."""
+        score ^= self._mask
         place = bisect_right(self._last, score)
         if place == len(self._buckets):
             return 1
@@ -76,12 +92,13 @@ class Ranks:
         return 1 + self._size - not_greater
 
     def next_score(self, score: int) -> int | None:
-        """The lowest score that is greater; None if no player has a greater one."""
+        """The next better score; None if no player has a better one."""
+        score ^= self._mask
         place = bisect_right(self._last, score)
         if place == len(self._buckets):
             return None
         bucket = self._buckets[place]
-        return bucket[bisect_right(bucket, score)]
+        return bucket[bisect_right(bucket, score)] ^ self._mask
 
     def _fill(self, counts: list[tuple[int, int]]) -> None:
         bucket = array("q")

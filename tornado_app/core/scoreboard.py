@@ -51,17 +51,17 @@ class BoardView(Protocol):
         """Wait until `can_show`, for at most `seconds`; returns `can_show`. Does not wait if too many requests do."""
 
     def rank(self, score: int) -> int:
-        """1 + number of players with a greater score."""
+        """1 + number of players with a better score."""
 
     def rank_of(self, user_id: str, score: int, superseded_at: int | None = None) -> int:
         """The rank of a player with this score, which the board may not show yet.
 
-        1 + number of other players with a greater score. `superseded_at`: when the player's score grew further, if it
-        did.
+        1 + number of other players with a better score. `superseded_at`: when the player reached a better score, if
+        that happened.
         """
 
     def next_score(self, user_id: str, score: int) -> int | None:
-        """The lowest score of another player that is greater than this player's; None if there is none."""
+        """The next better score of another player; None if there is none."""
 
 
 class CaptchaCheck(Protocol):
@@ -129,7 +129,7 @@ class Scoreboard:
         """Ranks for players in board order.
 
         The players are from the database, and the ranks in memory may be some milliseconds behind: so a rank is raised
-        if the players before it have more points.
+        if the players before it have better scores.
         """
         ranked: list[Standing] = []
         for player in players:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from tornado_app.core.boards import MAIN, Board, Rule
 from tornado_app.core.errors import (
     ActionProofRequired,
     InsufficientScope,
@@ -15,6 +16,7 @@ from tornado_app.core.errors import (
     InvalidIncrement,
     UnknownActionType,
     UserMismatch,
+    WrongRule,
 )
 from tornado_app.core.model import Action, Caller, Profile, Scope, Submission, VerifiedProof
 from tornado_app.core.policies import DEFAULT_ACTIONS, ProofPolicy
@@ -32,7 +34,7 @@ class SubmissionValidator:
     """The rules between a request and the store.
 
     `actions`: points by action type. `max_increment`: maximum points without an action proof. `auto_register`: every
-    update creates an unknown player. `proofs` None accepts no proof.
+    update creates an unknown player. `proofs` None accepts no proof. `board`: the board of the submissions.
     """
 
     def __init__(
@@ -43,26 +45,30 @@ class SubmissionValidator:
         auto_register: bool = False,
         policy: ProofPolicy = ProofPolicy.OPTIONAL,
         proofs: ProofVerifier | None = None,
+        board: Board = MAIN,
     ) -> None:
         self.actions = actions
         self._max_increment = max_increment
         self._auto_register = auto_register
         self._policy = policy
         self._proofs = proofs
+        self._board = board
 
     def validate(self, submission: Submission) -> Action:
         """The action of a submission.
 
-        Raises UserMismatch, UnknownActionType, InvalidIncrement, ActionProofRequired, InvalidActionProof or
+        Raises WrongRule, UserMismatch, UnknownActionType, InvalidIncrement, ActionProofRequired, InvalidActionProof or
         ExpiredActionProof.
         """
+        self._check_rule(submission)
         user_id = subject(submission.caller, submission.user_id)
         proven = self._verified_proof(submission)
         if proven is not None:
+            value = "points" if submission.score is None else "score"
             submission = msgspec.structs.replace(
-                submission, action_id=proven.id, action_type=proven.action_type, points=proven.points
+                submission, action_id=proven.id, action_type=proven.action_type, **{value: proven.value}
             )
-        return self._action(user_id, submission, self._points(submission) if proven is None else proven.points)
+        return self._action(user_id, submission, self._value(submission) if proven is None else proven.value)
 
     def is_verified(self, submission: Submission) -> bool:
         """Whether a game server is the caller, or an action proof supports the submission."""
@@ -70,11 +76,23 @@ class SubmissionValidator:
             return True
         return submission.proof is not None and self._policy is not ProofPolicy.OFF
 
-    def _action(self, user_id: str, submission: Submission, points: int) -> Action:
+    def _check_rule(self, submission: Submission) -> None:
+        board = self._board
+        if (submission.score is None) is (board.rule is Rule.SUM):
+            return
+        if board.rule is Rule.SUM:
+            text = f"Board {board.name} adds points: send points, not a score."
+        else:
+            text = (
+                f"Board {board.name} keeps the {board.rule} score: send the score to POST /api/v1/scores, not points."
+            )
+        raise WrongRule(text, detail=f"board {board.name} has the rule {board.rule}")
+
+    def _action(self, user_id: str, submission: Submission, value: int) -> Action:
         caller = submission.caller
         return Action(
             user_id=user_id,
-            points=points,
+            value=value,
             id=submission.action_id,
             fingerprint=fingerprint(submission),
             profile=caller.profile if user_id == caller.user_id else Profile(),
@@ -82,6 +100,7 @@ class SubmissionValidator:
             type=submission.action_type,
             frontend=submission.frontend,
             caller=caller.user_id,
+            metadata=submission.metadata,
         )
 
     def _verified_proof(self, submission: Submission) -> VerifiedProof | None:
@@ -102,7 +121,10 @@ class SubmissionValidator:
             )
         return self._proofs.verify_submission(submission, self.actions)
 
-    def _points(self, submission: Submission) -> int:
+    def _value(self, submission: Submission) -> int:
+        """The score, or the points. A score needs no maximum without a proof: the board has bounds."""
+        if submission.score is not None:
+            return submission.score
         if submission.action_type is not None:
             try:
                 return self.actions[submission.action_type]
@@ -154,7 +176,12 @@ def fingerprint(submission: Submission) -> bytes:
 
     Points from the actions table are not included: it is the same request after the table changed.
     """
-    claimed = submission.default_points if submission.points is None else submission.points
-    tabled = submission.action_type is not None and submission.proof is None
-    request = msgspec.json.encode((None if tabled else claimed, submission.action_type))
+    claimed: int | None
+    if submission.score is not None:
+        claimed, tabled = submission.score, False
+    else:
+        claimed = submission.default_points if submission.points is None else submission.points
+        tabled = submission.action_type is not None and submission.proof is None
+    metadata = () if submission.metadata is None else (submission.metadata,)
+    request = msgspec.json.encode((None if tabled else claimed, submission.action_type, *metadata))
     return blake2b(request, digest_size=8).digest()

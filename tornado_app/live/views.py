@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Protocol
 
-from tornado_app.core.boards import View
+from tornado_app.core.boards import Order, View
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
 from tornado_app.core.model import TOP, TopPlayers
@@ -78,6 +78,7 @@ class LiveView:
         listener: ViewListener,
         progress: Progress,
         *,
+        order: Order = Order.DESCENDING,
         interval: float = 0.1,
         retry_pause: float = RETRY_PAUSE,
         unexpected_pause: float = UNEXPECTED_PAUSE,
@@ -87,6 +88,7 @@ class LiveView:
         self._read_top = read_top
         self._listener = listener
         self._progress = progress
+        self._order = order
         self._ticker = Ticker(interval)
         self._retry_pause = retry_pause
         self._unexpected_pause = unexpected_pause
@@ -131,7 +133,7 @@ class LiveView:
         return len(self._known())
 
     def rank(self, score: int) -> int:
-        """1 + number of players with a greater score. Raises DatabaseError while the ranks are being read."""
+        """1 + number of players with a better score. Raises DatabaseError while the ranks are being read."""
         return self._known().rank(score)
 
     def rank_of(self, user_id: str, score: int, superseded_at: int | None = None) -> int:
@@ -142,7 +144,7 @@ class LiveView:
         """
         if user_id in self._recent:
             own = self._recent[user_id]
-            above = own is not None and own > score
+            above = own is not None and self._order.better(own, score)
         else:
             above = superseded_at is not None and (
                 superseded_at <= self._snapshot_at or superseded_at < self.last_updated
@@ -150,7 +152,7 @@ class LiveView:
         return max(1, self._known().rank(score) - above)
 
     def next_score(self, user_id: str, score: int) -> int | None:
-        """The lowest score of another player that is greater than this player's; None if there is none.
+        """The next better score of another player; None if there is none.
 
         The player's own entry may be above it, see `rank_of`.
         """
@@ -197,7 +199,7 @@ class LiveView:
         if self._top is not None and snapshot.version < self._top.version:
             self._top = None  # another history, as after a restored backup: its clock counts from now on
             self._wanted = self._read_at = self.version = 0
-        self._ranks = Ranks(snapshot.counts)
+        self._ranks = Ranks(snapshot.counts, order=self._order)
         self._current = True
         self.snapshots += 1
         self.last_updated = self._snapshot_at = snapshot.last_updated
@@ -242,7 +244,7 @@ class LiveView:
         top = self._top
         if top is None or len(top.standings) < TOP or change.user_id in self._watched:
             return True
-        return change.new is not None and change.new >= top.standings[-1].player.score
+        return change.new is not None and not self._order.better(top.standings[-1].player.score, change.new)
 
     def _ask(self, version: int) -> None:
         self._wanted = max(self._wanted, version)

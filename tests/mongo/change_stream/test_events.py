@@ -113,6 +113,18 @@ def change(old, new, at=0, *write_ids):
 ON_BOARD = {
     "an action": (update(**write(), score=15, updatedAt=NOON), change(10, 15, NOON_MS, "w.1")),
     "a take-back": (update(**write(WriteKind.TAKE_BACK, -5), score=10), change(15, 10, 0, "w.1")),
+    "a first score of a registered player": (
+        update(**write(points=-5, submitted=-5), score=-5, updatedAt=NOON),
+        change(None, -5, NOON_MS, "w.1"),
+    ),
+    "a better score": (
+        update(**write(points=-3, submitted=7, before=10), score=7, updatedAt=NOON),
+        change(10, 7, NOON_MS, "w.1"),
+    ),
+    "a score that is no better": (update(**write(points=0, submitted=12, before=10)), change(None, None)),
+    "a take-back of the only score": (update(["score"], **write(WriteKind.TAKE_BACK, -15)), change(15, None)),
+    "a take-back of the only score, 0": (update(["score"], **write(WriteKind.TAKE_BACK, 0)), change(0, None)),
+    "a take-back that leaves the score": (update(**write(WriteKind.TAKE_BACK, 0)), change(None, None)),
     "a first action": (
         event("insert", fullDocument={**first(), "score": 5, "updatedAt": NOON}),
         change(None, 5, NOON_MS, "w.1"),
@@ -138,6 +150,7 @@ OFF_BOARD = {
     "a time past the year 9999": event("insert", fullDocument={"score": 5, "updatedAt": DatetimeMS(2**53)}),
     "a removed history entry": update(["h.4"]),
     "no watched field": update(),
+    "a player without a score who is hidden": update(**write(WriteKind.HIDE, 0, on_board=False), hidden=True),
 }
 
 LOST = {

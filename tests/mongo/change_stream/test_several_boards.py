@@ -37,7 +37,7 @@ class TwoBoards:
             self.client,
             name,
             listener,
-            boards={view.board: store.cache for view, store in self.stores.items()},
+            boards={BOARDS[view]: store.cache for view, store in self.stores.items()},
             source=DatabaseStream(self.database, [view.board for view in BOARDS]),
             on_restart=self.restarts.append,
         )

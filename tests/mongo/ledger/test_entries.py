@@ -164,6 +164,29 @@ def test_entries_of_moderation_have_moderator_and_reason_and_only_a_reversal_has
     assert entries[-1].takes_back == ("op-1",)
 
 
+def test_entries_of_submitted_scores_have_them_and_add_up_to_the_score(stream):
+    def submitted(value, points, write_id, before):
+        return action(points, write_id, submitted=value, before=before)
+
+    entries = recorded(
+        stream.insert(HistoryEntry(WriteKind.REGISTER, 0, "r")),
+        stream.update(submitted(90, 90, "a", None), score=90),
+        stream.update(submitted(95, 0, "b", 90)),
+        stream.update(submitted(80, -10, "c", 90), submitted(70, -10, "d", 80), score=70),
+        stream.update(HistoryEntry(WriteKind.TAKE_BACK, 25, "t", at=AT, takes_back=["a", "c", "d"]), score=95),
+        stream.update(HistoryEntry(WriteKind.TAKE_BACK, -95, "u", at=AT, takes_back=["b"]), removed=["score"]),
+    )
+    assert lines(entries) == [
+        ("register", 0, 0), ("action", 90, 90), ("action", 0, 90), ("action", -10, 80), ("action", -10, 70),
+        ("take_back", 25, 95), ("take_back", -95, 0),
+    ]  # fmt: skip
+    assert [entry.submitted for entry in entries] == [None, 90, 95, 80, 70, None, None]
+    before = [b"", *(entry.hash for entry in entries)]
+    assert [entry.hash for entry in entries] == [
+        recomputed(document(entry), prev) for entry, prev in zip(entries, before, strict=False)
+    ]
+
+
 def test_event_without_a_score_change_makes_no_entry(stream):
     assert recorded(stream.update(username="Zoë")) == []
 

@@ -15,14 +15,14 @@ from tests.support.drivers import DRIVERS
 from tests.support.fail_points import failing_commands
 from tests.support.ledger_harness import NullListener
 from tests.support.wait import eventually
-from tornado_app.core.boards import MAIN
+from tornado_app.core.boards import MAIN, Board, Order, Rule
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.errors import PlayerNotFound, PlayerSuspended, RateLimited, SuspiciousActivity
 from tornado_app.core.history import History, HistoryEntry, WriteKind, encode
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.policies import RateLimit, WritePolicy
-from tornado_app.mongo.change_stream.events import PROFILE, decode
+from tornado_app.mongo.change_stream.events import METADATA, PROFILE, decode
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
@@ -72,6 +72,7 @@ def send(cache, raw_event):
         decoded.score,
         decoded.entries,
         profile_only=decoded.touched == PROFILE,
+        metadata=bool(decoded.touched & METADATA),
     )
 
 
@@ -223,8 +224,8 @@ async def client(request, mongo_database, commands):
 async def make_store(client, mongo_database):
     made = []
 
-    def make(policy=POLICY, clock=lambda: NOW):
-        made.append(MongoStore(client, mongo_database[1], policy=policy, clock=clock))
+    def make(policy=POLICY, clock=lambda: NOW, board=MAIN):
+        made.append(MongoStore(client, mongo_database[1], board=board, policy=policy, clock=clock))
         return made[-1]
 
     yield make
@@ -238,7 +239,7 @@ async def scores(store, *actions):
 
 @contextlib.asynccontextmanager
 async def following(store, client, name):
-    feed = Feed(client, name, NullListener(), boards={MAIN.name: store.cache})
+    feed = Feed(client, name, NullListener(), boards={MAIN: store.cache})
     task = asyncio.create_task(feed.run())
     try:
         await feed.wait_open()
@@ -455,10 +456,13 @@ async def test_store_writes_a_player_that_another_process_wrote_without_a_read(
     assert await scores(one, action("bob")) == [55]
 
 
-async def test_followed_states_are_those_of_the_database(make_store, client, mongo_database):
+@pytest.mark.parametrize(
+    "board", [MAIN, Board("main", Rule.BEST, Order.ASCENDING), Board("main", Rule.LAST)], ids=lambda board: board.rule
+)
+async def test_followed_states_are_those_of_the_database(make_store, client, mongo_database, board):
     """Two processes write the same players in turns, with entries that expire; the states are compared at the end."""
     now, limit = [NOW], RateLimit(updates=5, window=60)
-    stores = [make_store(WritePolicy(limit, retention), clock=lambda: now[0]) for retention in (120, 180)]
+    stores = [make_store(WritePolicy(limit, retention), board=board, clock=lambda: now[0]) for retention in (120, 180)]
     chance = Random(3)
     async with (
         following(stores[0], client, mongo_database[1]) as first,
@@ -466,7 +470,18 @@ async def test_followed_states_are_those_of_the_database(make_store, client, mon
     ):
         for turn in range(60):
             now[0] += chance.choice([0, 1_000, 40_000])
-            actions = [action(chance.choice(["alice", "bob"]), action_id=f"{turn}-{n}") for n in range(3)]
+            actions = [
+                Action(
+                    chance.choice(["alice", "bob"]),
+                    chance.randint(1, 9),
+                    f"{turn}-{n}",
+                    b"f",
+                    Profile(),
+                    create_player=True,
+                    metadata=chance.choice([None, "{}"]),
+                )
+                for n in range(3)
+            ]
             await asyncio.gather(*(chance.choice(stores).apply(each) for each in actions), return_exceptions=True)
             await first.caught_up()
             await second.caught_up()
@@ -477,7 +492,12 @@ async def test_followed_states_are_those_of_the_database(make_store, client, mon
                 cached = store.cache.pop(document["_id"])
                 if cached is not None:
                     found += 1
-                    assert (cached.seq, cached.score) == (stored.seq, stored.score)
+                    assert (cached.seq, cached.score, cached.updated_at) == (
+                        stored.seq,
+                        stored.score,
+                        stored.updated_at,
+                    )
+                    assert cached.metadata or not stored.metadata
                     for name in ("seqs", "kinds", "ids", "points", "times", "retentions"):
                         assert getattr(cached.history, name) == getattr(stored.history, name)
         assert found >= 3

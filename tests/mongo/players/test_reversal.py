@@ -27,11 +27,11 @@ def before_each_part(harness, monkeypatch, hook):
     """Await `hook` before each part after the first; return the list of the sizes of the parts so far."""
     real, parts = harness.moderation._take_back_part, []
 
-    async def take_back_part(case, state, actions):
+    async def take_back_part(case, state, actions, *more):
         if parts:
             await hook(len(parts))
         parts.append(len(actions))
-        return await real(case, state, actions)
+        return await real(case, state, actions, *more)
 
     # `_take_back_part` reverses one part: no public method or event marks the moment between two parts.
     monkeypatch.setattr(harness.moderation, "_take_back_part", take_back_part)

@@ -13,6 +13,7 @@ from tornado_app.api.schema import (
     TIME,
     ZOE,
     Decoder,
+    Metadata,
     Name,
     OptionalProof,
     OptionalUserId,
@@ -23,6 +24,7 @@ from tornado_app.api.schema import (
     Time,
     Version,
     idempotency_key,
+    metadata_of,
 )
 from tornado_app.core.model import Caller, Receipt, Submission, TopPlayers, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
@@ -55,6 +57,7 @@ class Row(msgspec.Struct):
     score: Score
     rank: Rank
     updated_at: Time
+    metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
 
 
 class Rows(msgspec.Struct):
@@ -93,7 +96,7 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 def _message(top: TopPlayers) -> Message:
     rows = [
-        Row(p.user_id, p.username, p.score, standing.rank, rfc3339(p.updated_at))
+        Row(p.user_id, p.username, p.score, standing.rank, rfc3339(p.updated_at), metadata_of(p))
         for standing in top.standings
         for p in [standing.player]
     ]

@@ -12,6 +12,7 @@ from tornado_app.api.schema import (
     BOARD_VERSION,
     ActionType,
     Decoder,
+    Metadata,
     Name,
     OptionalProof,
     OptionalUserId,
@@ -20,6 +21,7 @@ from tornado_app.api.schema import (
     Score,
     Version,
     idempotency_key,
+    metadata_of,
 )
 from tornado_app.core.model import Caller, Receipt, Submission, TopPlayers
 from tornado_app.core.scoreboard import Scoreboard
@@ -50,6 +52,7 @@ class Row(msgspec.Struct):
     user_id: PlayerId
     username: Name
     score: Score
+    metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
 
 
 class TopScores(msgspec.Struct):
@@ -88,7 +91,8 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 
 def rows(top: TopPlayers) -> list[Row]:
-    return [Row(s.player.user_id, s.player.username, s.player.score) for s in top.standings]
+    players = [standing.player for standing in top.standings]
+    return [Row(player.user_id, player.username, player.score, metadata_of(player)) for player in players]
 
 
 def top_scores(scoreboard: Scoreboard) -> TopScores:

@@ -16,6 +16,7 @@ from tornado_app.api.schema import (
     ActionType,
     AvatarUrl,
     Decoder,
+    Metadata,
     Name,
     NextRank,
     OptionalProof,
@@ -27,6 +28,7 @@ from tornado_app.api.schema import (
     Time,
     Total,
     Version,
+    metadata_of,
     next_rank,
 )
 from tornado_app.core.model import TOP, Caller, Placement, Receipt, Standing, Submission, TopPlayers, rfc3339
@@ -63,6 +65,7 @@ class Row(msgspec.Struct, rename="camel"):
     avatar_url: AvatarUrl | None
     score: Score
     rank: Rank
+    metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
 
 
 class UserRank(msgspec.Struct):
@@ -92,6 +95,7 @@ class Position(msgspec.Struct, rename="camel"):
     score: Score | None
     rank: Rank | None
     position: Annotated[int, msgspec.Meta(ge=1, le=TOP, description="Position on the board, from the top.")]
+    metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
 
 
 class Positions(msgspec.Struct, rename="camel"):
@@ -148,7 +152,7 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 def row(standing: Standing) -> Row:
     player = standing.player
-    return Row(player.user_id, player.username, player.avatar_url, player.score, standing.rank)
+    return Row(player.user_id, player.username, player.avatar_url, player.score, standing.rank, metadata_of(player))
 
 
 def leaderboard(scoreboard: Scoreboard) -> Leaderboard:
@@ -183,7 +187,7 @@ class LeaderboardChannel:
 
 def positions(top: TopPlayers) -> list[Position]:
     places = [(n, standing, standing.player) for n, standing in enumerate(top.standings[:TOP], start=1)]
-    return [Position(p.user_id, p.username, p.avatar_url, p.score, s.rank, n) for n, s, p in places]
+    return [Position(p.user_id, p.username, p.avatar_url, p.score, s.rank, n, metadata_of(p)) for n, s, p in places]
 
 
 FRONTEND = Frontend(

@@ -39,6 +39,8 @@ _FOLDED = (
     "Number of older entries that were folded into this one after `ledger_retention`: their points are `score` minus "
     "`points`, and this is the oldest entry. 0 for all others."
 )
+_ADDED = "Points added to the score: the score after the entry minus the one before, negative if it fell."
+_SUBMITTED = "The submitted score, on a board of the rule best or last."
 _TAKEN = "The `write_id` of each action that was taken back."
 
 
@@ -48,7 +50,8 @@ class HistoryEntry(msgspec.Struct):
     n: Annotated[int, msgspec.Meta(ge=1, description="Number of the entry; the player's first is 1.")]
     write_id: Annotated[str, msgspec.Meta(description="Id of the write.")]
     kind: EntryKind
-    points: Annotated[int, msgspec.Meta(description="Points added to the score; negative when points were taken back.")]
+    points: Annotated[int, msgspec.Meta(description=_ADDED)]
+    submitted: Annotated[int | None, msgspec.Meta(description=_SUBMITTED)]
     score: Score
     at: Time
     action_id: str | None
@@ -88,15 +91,16 @@ _BEFORE = Parameter(
 _EXAMPLE = HistoryPage(
     [
         HistoryEntry(
-            n=7,
-            write_id="5bbc7d4d06.7",
+            n=8,
+            write_id="5bbc7d4d06.8",
             kind=EntryKind.ACTION,
-            points=100,
+            points=5,
+            submitted=None,
             score=171,
             at=TIME,
             action_id=None,
             action_type=None,
-            frontend="E",
+            frontend="F",
             by="alice",
             reason=None,
             takes_back=[],
@@ -104,15 +108,16 @@ _EXAMPLE = HistoryPage(
             folded_entries=0,
         ),
         HistoryEntry(
-            n=6,
-            write_id="5bbc7d4d06.6",
+            n=7,
+            write_id="5bbc7d4d06.7",
             kind=EntryKind.ACTION,
-            points=1,
-            score=71,
+            points=95,
+            submitted=None,
+            score=166,
             at=TIME,
-            action_id="daily_login:2026-01-02",
-            action_type="daily_login",
-            frontend="D",
+            action_id=None,
+            action_type=None,
+            frontend="E",
             by="alice",
             reason=None,
             takes_back=[],
@@ -120,7 +125,7 @@ _EXAMPLE = HistoryPage(
             folded_entries=0,
         ),
     ],
-    next=6,
+    next=7,
 )
 
 
@@ -179,6 +184,7 @@ def _shown(entry: Entry, *, moderates: bool) -> HistoryEntry:
         write_id=entry.write_id,
         kind=entry.kind,
         points=entry.points,
+        submitted=entry.submitted,
         score=entry.score,
         at=rfc3339(entry.at),
         action_id=entry.id,

@@ -78,10 +78,11 @@ class TakeBack(msgspec.Struct, omit_defaults=True):
 
 
 class PlayerState(msgspec.Struct):
-    """The player's state after the request. `changed`: whether the request changed it."""
+    """The player's state after the request. `score`: null without a score (rule best or last). `changed`: whether the
+    request changed it."""
 
     user_id: PlayerId
-    score: Score
+    score: Score | None
     suspended: bool
     hidden: bool
     changed: bool
@@ -126,6 +127,7 @@ _EXPORT = PlayerExport(
             "by": "mallory",
             "reason": "",
             "takes_back": [],
+            "submitted": None,
             "hash": "45f53321700f5535ef3063c75b871553ee1b1ef1b867c0c3852c794cdfe8e8ba",
             "checkpoint": "",
         }

@@ -42,9 +42,11 @@ SCORE: Errors = (
     *CREDENTIALS,
     *BODY,
     errors.InvalidIncrement,
+    errors.OutOfBounds,
     errors.UnknownActionType,
     *(kind for kind in FORBIDDEN if kind is not errors.InsufficientScope),
     errors.ActionConflict,
+    errors.WrongRule,
     errors.DatabaseError,
     *UNAVAILABLE,
 )

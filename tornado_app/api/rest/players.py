@@ -42,6 +42,7 @@ from tornado_app.api.schema import (
     ZOE,
     AvatarUrl,
     Decoder,
+    Metadata,
     Name,
     NewAvatarUrl,
     NewName,
@@ -52,6 +53,7 @@ from tornado_app.api.schema import (
     Score,
     Time,
     Total,
+    metadata_of,
     next_rank,
 )
 from tornado_app.core import identity
@@ -63,7 +65,7 @@ from tornado_app.core.errors import (
     PlayerNotFound,
     UserMismatch,
 )
-from tornado_app.core.model import Placement, ProfileChange, Standing, rfc3339
+from tornado_app.core.model import Placement, Player, ProfileChange, Standing, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.conditional import PRIVATE, json_response
 from tornado_app.http.errors import BadRequest
@@ -87,13 +89,29 @@ class PlayerRow(msgspec.Struct):
     score: Score
     rank: Rank
     updated_at: Time
+    metadata: Metadata | UnsetType = UNSET
 
 
-class PlayerAnswer(PlayerRow):
+class PlayerAnswer(PlayerRow, kw_only=True):
     """A player with the place on the whole board. `next` is null for rank 1."""
 
     total: Total
     percentile: Percentile
+    next: NextRank | None
+
+
+class ProfileAnswer(msgspec.Struct, kw_only=True):
+    """A player, as `GET` returns it. Without a score (rule best or last), score, rank, percentile and next are null."""
+
+    user_id: PlayerId
+    username: Name
+    avatar_url: AvatarUrl | None
+    score: Score | None
+    rank: Rank | None
+    updated_at: Time
+    metadata: Metadata | UnsetType = UNSET
+    total: Total
+    percentile: Percentile | None
     next: NextRank | None
 
 
@@ -122,7 +140,7 @@ class ProfileBody(msgspec.Struct):
 
 def to_row(standing: Standing) -> PlayerRow:
     p = standing.player
-    return PlayerRow(p.user_id, p.username, p.avatar_url, p.score, standing.rank, rfc3339(p.updated_at))
+    return PlayerRow(p.user_id, p.username, p.avatar_url, p.score, standing.rank, rfc3339(p.updated_at), metadata_of(p))
 
 
 def to_answer(place: Placement) -> PlayerAnswer:
@@ -131,7 +149,7 @@ def to_answer(place: Placement) -> PlayerAnswer:
 
 
 _ALICE, _ZOE = to_answer(FIRST), to_answer(SECOND)
-_NEW = msgspec.structs.replace(_ALICE, score=0, total=1)
+_NEW = ProfileAnswer(**msgspec.structs.asdict(msgspec.structs.replace(_ALICE, score=0, total=1)))
 _FOUND: Errors = (*ANY, PlayerNotFound, DatabaseError)
 _AROUND_LIMIT = Parameter(
     key="around_limit",
@@ -228,9 +246,13 @@ class PlayerEndpoints:
             raise
         submission_log.profile_changed(request, caller, done)
         player = done.player
-        standing = Standing(self._scoreboard.board.rank_of(user_id, player.score), player)
+        answer: PlayerAnswer | ProfileAnswer
+        if done.scored:
+            standing = Standing(self._scoreboard.board.rank_of(user_id, player.score), player)
+            answer = to_answer(self._scoreboard.placement(standing))
+        else:
+            answer = _without_score(player, self._scoreboard.board.total)
         headers = (JSON_TYPE, board_version.ANY.header(player.version))
-        answer = to_answer(self._scoreboard.placement(standing))
         return Response(201 if done.created else 200, msgspec.json.encode(answer), headers)
 
     @handles(
@@ -281,6 +303,20 @@ class PlayerEndpoints:
             more = encode_cursor(standings[-1].player) if len(standings) == limit else None
         body = Page(list(map(to_row, standings)), more, self._scoreboard.board.total)
         return json_response(request, msgspec.json.encode(body), PRIVATE, self._version(shown, *standings))
+
+
+def _without_score(p: Player, total: int) -> ProfileAnswer:
+    return ProfileAnswer(
+        user_id=p.user_id,
+        username=p.username,
+        avatar_url=p.avatar_url,
+        score=None,
+        rank=None,
+        updated_at=rfc3339(p.updated_at),
+        total=total,
+        percentile=None,
+        next=None,
+    )
 
 
 def _change(body: ProfileBody) -> ProfileChange:

@@ -34,8 +34,10 @@ class SubmissionRecorder:
         if receipt.replayed:
             rule = self._detector.replayed(receipt.user_id)
         else:
-            self._add(submission.frontend, receipt.points)
-            rule = self._detector.accepted(receipt.user_id, receipt.points)
+            rule = None
+            if receipt.submitted is None:  # what a submitted score adds says little, and may be negative
+                self._add(submission.frontend, receipt.points)
+                rule = self._detector.accepted(receipt.user_id, receipt.points)
         fields = {**_asked(request, submission), **_counted(receipt)}
         _audit(f"score update {result}", {"event": f"score_{result}", **fields})
         if rule is not None:
@@ -116,6 +118,7 @@ def _counted(receipt: Receipt) -> dict[str, object]:
         "player": receipt.user_id,
         "points": receipt.points,
         "score": receipt.score,
+        "submitted": receipt.submitted,
         "action_id": receipt.action_id,
         "action_type": receipt.action_type,
     }
@@ -130,6 +133,7 @@ def _asked(request: Request, submission: Submission) -> dict[str, object]:
         "caller": caller,
         "player": submission.user_id or caller,
         "points": submission.points,
+        "submitted": submission.score,
         "action_id": submission.action_id,
         "action_type": submission.action_type,
         "remote": request.remote,

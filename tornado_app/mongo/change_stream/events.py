@@ -34,7 +34,7 @@ WATCHED: list[Mapping[str, Any]] = [
 KINDS = ("insert", "update", "replace", "delete")
 """Events of one document. Any other event (drop, rename, invalidate …) ends the history."""
 
-SCORE, SEQ, RANKED, PROFILE, OTHER = 1, 2, 4, 8, 16
+SCORE, SEQ, RANKED, PROFILE, OTHER, METADATA = 1, 2, 4, 8, 16, 32
 """Which members of a document an event touches, as bits. RANKED: the others that determine a player's rank."""
 
 _TOUCHED = {
@@ -42,6 +42,7 @@ _TOUCHED = {
     "seq": SEQ,
     "updatedAt": RANKED,
     "hidden": RANKED,
+    "metadata": METADATA,
     **dict.fromkeys(documents.PROFILE, PROFILE),
 }
 
@@ -63,7 +64,7 @@ class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     `version`: its cluster time as an integer. `touched`: bits of the members that it sets or removes. `seq`: None if
     it is not set, or is not an integer. `entries`: the history entries that the write added, oldest first; none if the
     service did not make the write. `score`: None if it is not set, or is not an integer. `updated_at`: milliseconds
-    since the epoch; None if it is not set, or is not a date.
+    since the epoch; None if it is not set, or is not a date. A take-back of a player's only action removes the score.
     """
 
     kind: str
@@ -111,14 +112,16 @@ def decode(event: Mapping[str, Any], board: str = MAIN.name) -> PlayerEvent | No
         touched |= _TOUCHED.get(name, OTHER)
     seq, updated_at = fields.get("seq"), fields.get("updatedAt")
     seq = int(seq) if isinstance(seq, int) and not isinstance(seq, bool) else None
+    entries = _entries(kind, fields, seq)
+    if "score" in removed and entries and entries[-1].kind != WriteKind.TAKE_BACK:
+        entries = ()  # no other write of the service removes the score
     return PlayerEvent(
         kind,
         player,
         cluster_time_to_int(event["clusterTime"]),
         touched,
         seq,
-        # The service removes no score.
-        () if "score" in removed else _entries(kind, fields, seq),
+        entries,
         score_of(fields),
         milliseconds(updated_at) if isinstance(updated_at, datetime) else None,
         fields.get("hidden") is True,
@@ -181,9 +184,11 @@ class BoardChanges:
         last = event.entries[-1]
         kind = last.kind
         if kind in _ADDING and last.on_board:
-            if not event.touched & SCORE:
+            if event.touched & SCORE:
+                return _change(event, _score_before(event), event.score)
+            if event.points:
                 raise HistoryLost("external_write")
-            return _change(event, None if event.score is None else event.score - event.points, event.score)
+            return _change(event, None, None)
         if kind == WriteKind.ERASE:
             self._erased.add(event.player)
         if not last.on_board:
@@ -195,6 +200,16 @@ class BoardChanges:
         if kind == WriteKind.SHOW:
             return _change(event, None, last.points)
         return None
+
+
+def _score_before(event: PlayerEvent) -> int | None:
+    """The score before an event that has another score after it; None: the player was not on the board."""
+    first, last = event.entries[0], event.entries[-1]
+    if first.submitted is not None and first.before is None:
+        return None
+    if event.score is None:  # removed by a take-back; or another program's, which is not on the board
+        return -event.points if last.kind == WriteKind.TAKE_BACK else None
+    return event.score - event.points
 
 
 def _insert(event: PlayerEvent) -> Change | None:

@@ -17,10 +17,10 @@ import pymongo
 from bson import Timestamp
 from pymongo.errors import PyMongoError
 
-from tornado_app.core.boards import MAIN, View
+from tornado_app.core.boards import MAIN, Board, View
 from tornado_app.core.errors import DatabaseError, StartupError
 from tornado_app.core.interfaces import FeedListener
-from tornado_app.mongo.change_stream.events import PROFILE, BoardChanges, HistoryLost, PlayerEvent
+from tornado_app.mongo.change_stream.events import METADATA, PROFILE, BoardChanges, HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.resume_point import ResumePoint
 from tornado_app.mongo.change_stream.snapshot import read_snapshots
 from tornado_app.mongo.change_stream.source import (
@@ -50,10 +50,11 @@ COLLECTION_GONE = frozenset({"drop", "rename", "invalidate", "replaced"})
 class _Board:
     """What the feed keeps of one board."""
 
-    __slots__ = ("cache", "changes", "players", "view")
+    __slots__ = ("cache", "changes", "order", "players", "view")
 
-    def __init__(self, name: str, players: Any, cache: PlayerCache) -> None:
-        self.view = View(name)
+    def __init__(self, board: Board, players: Any, cache: PlayerCache) -> None:
+        self.view = View(board.name)
+        self.order = board.order
         self.players = players
         self.cache = cache
         self.changes = BoardChanges()
@@ -62,7 +63,7 @@ class _Board:
 class Feed:
     """Feeds the events of all boards to a listener until cancelled.
 
-    `boards`: the name of each board and its player cache, which receives the board's events, and is cleared with the
+    `boards`: each board and its player cache, which receives the board's events, and is cleared with the
     history; by default, the board `main`. `source`: where the events come from; by default, a change stream of the only
     board. `on_restart` is called with the reason when the stream is reopened.
     """
@@ -73,7 +74,7 @@ class Feed:
         database: str,
         listener: FeedListener,
         *,
-        boards: Mapping[str, PlayerCache] | None = None,
+        boards: Mapping[Board, PlayerCache] | None = None,
         source: EventSource | None = None,
         on_restart: Callable[[str], None] = lambda reason: None,
         call_timeout: float = CALL_TIMEOUT,
@@ -82,9 +83,10 @@ class Feed:
     ) -> None:
         self._client = client
         self._database = client[database]
-        caches = boards or {MAIN.name: PlayerCache()}
+        caches = boards or {MAIN: PlayerCache()}
         self._boards = {
-            name: _Board(name, self._database[collection_of(name)], cache) for name, cache in caches.items()
+            board.name: _Board(board, self._database[collection_of(board.name)], cache)
+            for board, cache in caches.items()
         }
         self._listener = listener
         self._on_restart = on_restart
@@ -215,7 +217,13 @@ class Feed:
     def _handle(self, event: PlayerEvent) -> None:
         board = self._boards[event.board]
         board.cache.on_event(
-            event.player, event.kind, event.seq, event.score, event.entries, profile_only=event.touched == PROFILE
+            event.player,
+            event.kind,
+            event.seq,
+            event.score,
+            event.entries,
+            profile_only=event.touched == PROFILE,
+            metadata=bool(event.touched & METADATA),
         )
         change = board.changes.change(event)
         if change is not None:
@@ -240,7 +248,7 @@ class Feed:
         """A dropped or renamed collection has lost its indexes."""
         try:
             for board in self._boards.values():
-                await indexes.ensure(self._client, self._database.name, board.players.name)
+                await indexes.ensure(self._client, self._database.name, board.players.name, order=board.order)
         except StartupError as error:
             log.error("%s", error)  # the board is correct without an index, but slow
         else:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pymongo.errors import PyMongoError
 
+from tornado_app.core.boards import Order
 from tornado_app.core.errors import DatabaseError
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.snapshot import count_above
@@ -54,11 +55,13 @@ class RankCheck:
         feed: Feed,
         *,
         collection: str = "players",
+        order: Order = Order.DESCENDING,
         max_rank: int = MAX_RANK,
         observe: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._client = client
         self._players: Any = client[database][collection]
+        self._order = order
         self._board = board
         self._feed = feed
         self._max_rank = max_rank
@@ -84,7 +87,7 @@ class RankCheck:
         if score is None:
             return
         snapshots, before = board.snapshots, board.revision
-        counted = 1 + await count_above(self._client, self._players, score)
+        counted = 1 + await count_above(self._client, self._players, score, self._order)
         async with asyncio.timeout(PATIENCE):
             await self._feed.caught_up()
         rank = board.rank(score)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pymongo
 from bson import Timestamp
 
+from tornado_app.core.boards import Order
 from tornado_app.core.interfaces import ScoreSnapshot
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import Client, Document, maybe_await
@@ -62,9 +63,10 @@ async def _snapshot(client: Client, players: Any, moment: Timestamp, batch: int)
     return ScoreSnapshot(shown, cluster_time_to_int(moment), milliseconds(latest) or 0)
 
 
-async def count_above(client: Client, players: Any, score: int) -> int:
-    """Number of players on the board with a greater score, at one moment."""
-    above = {**_RANGES, "score": {**_RANGES["score"], "$gt": score}}
+async def count_above(client: Client, players: Any, score: int, order: Order) -> int:
+    """Number of players on the board with a better score, at one moment."""
+    better = "$gt" if order is Order.DESCENDING else "$lt"
+    above = {**_RANGES, "score": {**_RANGES["score"], better: score}}
     with pymongo.timeout(TIMEOUT):
         moment = await cluster_time(players.database)
         all_rows, hidden_rows = await _read(client, players, moment, above, BATCH)

@@ -31,7 +31,7 @@ from tornado_app.mongo.ledger.appender import INDEX
 from tornado_app.mongo.ledger.lease import LEASES
 from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, entry
 from tornado_app.mongo.ledger.writer import LedgerWriter
-from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, last_entry, score_of
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, balance_of, last_entry
 from tornado_app.mongo.players.suspects import Suspects
 from tornado_app.runtime.tasks import cancel_and_wait
 
@@ -152,7 +152,7 @@ async def _no_text(collection: Any, index: list[tuple[str, int]]) -> int:
 def _account(document: Document) -> PlayerBalance:
     last = last_entry(document)
     erased = last is not None and last.kind == WriteKind.ERASE
-    return PlayerBalance(document["_id"], score_of(document), None if last is None else last.write_id, erased)
+    return PlayerBalance(document["_id"], balance_of(document), None if last is None else last.write_id, erased)
 
 
 def _entry(document: Document) -> Entry | None:

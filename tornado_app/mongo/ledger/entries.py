@@ -108,9 +108,11 @@ def ledger_event(event: PlayerEvent) -> LedgerEvent | None:
     if event.kind == "update":
         if not touched and not event.touched & SEQ:
             return None
-        if event.points and score is None:
-            writes = ()  # it has points, and the score did not change
         last = writes[-1] if writes else None
+        if score is None and last is not None and last.kind == WriteKind.TAKE_BACK and event.touched & SCORE:
+            score = 0  # the player has none any more
+        elif score is None and event.points:
+            writes, last = (), None  # it has points, and the score did not change
         if last is not None and last.kind in (WriteKind.HIDE, WriteKind.SHOW, WriteKind.ERASE) and not touched:
             score = last.points
     return LedgerEvent(event.player, event.version, event.time, writes, score, touched, event.kind == "delete")
@@ -212,6 +214,7 @@ def entry_of(
             by=write.by,
             reason=write.reason,
             takes_back=tuple(write.takes_back),
+            submitted=write.submitted,
         ),
         head.hash,
     )

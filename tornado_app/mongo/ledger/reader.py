@@ -1,7 +1,7 @@
 """Reads the ledger: the changes of a player's score, newest or oldest first.
 
     ledger: {_id: write_id, player, n, kind, points, score, at, version, increment?, id?, type?, frontend?, by?,
-    reason?, takes_back?, hash, checkpoint?} index: {player: 1, n: 1}, unique
+    reason?, takes_back?, submitted?, hash, checkpoint?} index: {player: 1, n: 1}, unique
 
 One process at a time writes it (writer.py), from the change stream, and folds old entries (retention.py).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,8 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ASCENDING, DESCENDING
 from pymongo.read_concern import ReadConcern
 
-from tornado_app.core.ledger import AcceptedAction, Entry, EntryKind
+from tornado_app.core.boards import Board
+from tornado_app.core.ledger import AcceptedAction, Entry, EntryKind, Recount
 from tornado_app.core.model import rfc3339, utc_datetime
 from tornado_app.mongo.client.driver import DURABLE, maybe_await
 from tornado_app.mongo.client.errors import database_errors, next_page
@@ -41,7 +42,7 @@ PAGE = 250
 FOLD_WINDOW = 10_000
 """Maximum number of a player's oldest entries that one step of a fold replaces (retention.py)."""
 
-_OPTIONAL = ("id", "type", "frontend", "by", "reason", "takes_back")
+_OPTIONAL = ("id", "type", "frontend", "by", "reason", "takes_back", "submitted")
 """Members that are omitted if they have no value."""
 
 PLAIN = tuple(name for name in Entry.__struct_fields__ if name != "increment")
@@ -115,6 +116,15 @@ class Ledger:
                     and (since is None or document["at"] >= since)
                 ]
 
+    async def recount(self, player: str, board: Board, without: Collection[str]) -> Recount:
+        """The player's score without some actions (write ids), on a board of the rule best or last."""
+        recount = Recount(board, without)
+        async with aclosing(self._pages(self._entries.find({"player": player}).sort("n", DESCENDING))) as pages:
+            async for page in pages:
+                for each in _readable(page):
+                    recount.add(each)
+        return recount
+
     async def _pages(self, cursor: Any) -> AsyncGenerator[list[Document]]:
         """The results of a cursor, in pages that are small enough not to block the loop."""
         cursor = cursor.batch_size(self._page_size)
@@ -170,6 +180,8 @@ def entry(document: Document) -> Entry:
     optional = {name: document[name] for name in _OPTIONAL if name in document}
     if "takes_back" in optional:
         optional["takes_back"] = tuple(optional["takes_back"])
+    if "submitted" in optional:
+        optional["submitted"] = _integer(optional["submitted"])
     return Entry(
         write_id=document["_id"],
         player=document["player"],

@@ -30,7 +30,7 @@ from tornado_app.mongo.ledger.chain_heads import TIMEOUT, ChainHeads
 from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, LedgerEvent, entries_for, entry_of, head_of
 from tornado_app.mongo.ledger.lease import LEASES, Lease
 from tornado_app.mongo.ledger.reader import LEDGER
-from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, last_entry, score_of
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, balance_of, last_entry
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -151,7 +151,7 @@ class Reconciliation:
         assert self._started is not None  # noqa: S101  # set with the first page
         if head.version >= cluster_time_to_int(self._started):
             return []  # compared before this comparison broke off; the stream has what came after
-        last, score = last_entry(document), score_of(document)
+        last, score = last_entry(document), balance_of(document)
         event = LedgerEvent(document["_id"], cluster_time_to_int(moment), int(moment.time) * 1000)
         unseen = last is not None and last.write_id not in known
         if last is not None and last.kind == WriteKind.ERASE:

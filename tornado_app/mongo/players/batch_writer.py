@@ -13,9 +13,11 @@ import pymongo
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
+from tornado_app.core.boards import MAIN, Board
 from tornado_app.core.decide import Accepted, Decision, PlayerState, Refused, Replay, decide
 from tornado_app.core.errors import DatabaseError
-from tornado_app.core.model import MAX_SCORE, utc_datetime
+from tornado_app.core.history import INT64
+from tornado_app.core.model import Action, utc_datetime
 from tornado_app.core.policies import WritePolicy
 from tornado_app.mongo.client.cluster_time import clocked, reached
 from tornado_app.mongo.client.driver import DUPLICATE_KEY, TRANSIENT_CODES, drop_tracebacks, is_transient
@@ -39,13 +41,18 @@ class PlayerWrite:
 
     `before` and `after`: the player's state; None: the player does not exist. `accepted` are the actions that the
     update applies. `answered` are replays and refusals from `before`; `dependent` are those that were decided after an
-    accepted action, and are valid only if the update is made. `postponed` are left for the next batch.
+    accepted action, and are valid only if the update is made. `postponed` are left for the next batch. `scored`: the
+    action that led to the score; None if the score stays as it was.
     """
 
-    __slots__ = ("accepted", "after", "answered", "before", "dependent", "expired", "points", "postponed", "user_id")
+    __slots__ = (
+        "accepted", "after", "answered", "before", "board", "dependent", "expired", "points", "postponed",
+        "scored", "user_id",
+    )  # fmt: skip
 
-    def __init__(self, user_id: str, before: PlayerState | None) -> None:
+    def __init__(self, user_id: str, before: PlayerState | None, board: Board) -> None:
         self.user_id = user_id
+        self.board = board
         self.before = before
         self.after = before
         self.accepted: list[tuple[PendingWrite, Accepted]] = []
@@ -54,18 +61,22 @@ class PlayerWrite:
         self.postponed: list[PendingWrite] = []
         self.expired: list[int] = []
         self.points = 0
+        self.scored: Action | None = None
 
     def decide(self, group: Iterable[PendingWrite], now: int, policy: WritePolicy) -> None:
         """Decide each action on the state after the one before."""
         for pending in group:
-            if self.points > MAX_SCORE - pending.action.points:  # more than one update can add to a negative score
-                self.postponed.append(pending)
-                continue
-            decision = decide(self.after, pending.action, pending.write_id, now, policy)
+            decision = decide(self.after, pending.action, pending.write_id, now, policy, self.board)
             if isinstance(decision, Accepted):
+                points = self.points + decision.entry.points
+                if points not in INT64:  # more than one update can add, to a score that another program wrote
+                    self.postponed.append(pending)
+                    continue
+                self.points = points
                 pending.existed = self.before is not None
-                self.points += pending.action.points
                 self.accepted.append((pending, decision))
+                if self.after is None or decision.state.score != self.after.score:
+                    self.scored = pending.action
                 self.after = decision.state
                 self.expired += decision.expired
             elif self.accepted:
@@ -75,10 +86,17 @@ class PlayerWrite:
 
     def update(self, now: int) -> tuple[Document, Document, bool]:
         """The update of the player's document: its filter, the change, and whether it creates the player."""
-        state, moment = self.before, utc_datetime(now)
-        fields: Document = {"updatedAt": moment}
+        assert self.after is not None  # noqa: S101  # there is an accepted action
+        state, fields = self.before, Document()
+        removed: tuple[str, ...] = ()
+        if self.scored is not None:
+            fields["updatedAt"] = utc_datetime(self.after.updated_at)
+            if self.scored.metadata is not None:
+                fields["metadata"] = self.scored.metadata
+            elif state is not None and state.metadata:
+                removed = ("metadata",)
         if state is None:
-            fields["createdAt"] = moment
+            fields["createdAt"] = utc_datetime(now)
         for pending, _ in self.accepted:
             fields |= documents.profile_fields(pending.action.profile)
         change = documents.update(
@@ -86,6 +104,7 @@ class PlayerWrite:
             [accepted.entry for _, accepted in self.accepted],
             expired=self.expired,
             fields=fields,
+            removed=removed,
         )
         return documents.condition(self.user_id, state), change, state is None
 
@@ -100,12 +119,12 @@ class PlayerWrite:
         assert self.after is not None  # noqa: S101  # there is an accepted action
         score, now = self.after.score, self.accepted[-1][1].receipt.updated_at
         for pending, decision in (*self.accepted, *self.dependent):
-            _answer(pending, decision, version, score, now)
+            self._answer(pending, decision, version, score, now)
 
     def answer(self, version: int) -> None:
         """Answer the replays and refusals from the state that was read."""
         for pending, decision in self.answered:
-            _answer(pending, decision, version)
+            self._answer(pending, decision, version)
 
     def lose(self) -> list[PendingWrite]:
         """The actions to decide again, because another write came first."""
@@ -119,27 +138,34 @@ class PlayerWrite:
         for pending, _ in (*self.accepted, *self.dependent):
             pending.fail(DatabaseError())
 
-
-def _answer(
-    pending: PendingWrite, decision: Decision, version: int, score: int | None = None, now: int | None = None
-) -> None:
-    """Answer an action. `score`: the player's after the update at `now`, which supersedes a lower one."""
-    if isinstance(decision, Refused):
-        pending.fail(decision.error)
-        return
-    receipt = decision.receipt
-    assert receipt is not None  # noqa: S101  # a replay was decided from a state that was read
-    superseded_at = receipt.superseded_at
-    if superseded_at is None and score is not None and receipt.score < score:
-        superseded_at = now
-    pending.succeed(msgspec.structs.replace(receipt, version=version, superseded_at=superseded_at))
+    def _answer(
+        self,
+        pending: PendingWrite,
+        decision: Decision,
+        version: int,
+        score: int | None = None,
+        now: int | None = None,
+    ) -> None:
+        """Answer an action. `score`: the player's after the update at `now`, which supersedes a worse one."""
+        if isinstance(decision, Refused):
+            pending.fail(decision.error)
+            return
+        receipt = decision.receipt
+        assert receipt is not None  # noqa: S101  # a replay was decided from a state that was read
+        superseded_at = receipt.superseded_at
+        if superseded_at is None and score is not None and self.board.order.better(score, receipt.score):
+            superseded_at = now
+        pending.succeed(msgspec.structs.replace(receipt, version=version, superseded_at=superseded_at))
 
 
 class BatchWriter:
     """Writes batches to `players`. The states that a batch leaves are put into `cache`."""
 
-    def __init__(self, players: Any, policy: WritePolicy, cache: PlayerCache, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, players: Any, policy: WritePolicy, cache: PlayerCache, clock: Callable[[], int], board: Board = MAIN
+    ) -> None:
         self._players = players
+        self._board = board
         self._policy = policy
         self._cache = cache
         self._clock = clock
@@ -186,7 +212,7 @@ class BatchWriter:
             state = self._cache.pop(user_id)
             if state is None or any(pending.read_first for pending in group):
                 continue
-            write = PlayerWrite(user_id, state)
+            write = PlayerWrite(user_id, state, self._board)
             write.decide(group, now, self._policy)
             if not write.answered and not write.dependent:
                 writes[user_id] = write
@@ -198,7 +224,7 @@ class BatchWriter:
             for pending in group:
                 if pending.read_first and pending.existed:
                     pending.fail(DatabaseError(retry_after=1.0))
-        write = PlayerWrite(user_id, state)
+        write = PlayerWrite(user_id, state, self._board)
         write.decide([pending for pending in group if not pending.settled], now, self._policy)
         return write
 

@@ -79,19 +79,21 @@ class PlayerCache:
         entries: Sequence[HistoryEntry],
         *,
         profile_only: bool,
+        metadata: bool,
     ) -> None:
         """Apply a change event to the state of a player, or drop the state.
 
         `kind`, `seq`, `score` and `entries` are those of the event; `profile_only`: whether it touches nothing but the
-        profile. An action of another process is applied. After any other write the state is dropped: this saves an
-        update that would miss, and notices a change of only the history, which the condition of the update does not.
+        profile; `metadata`: whether it sets or removes metadata. An action of another process is applied. After any
+        other write the state is dropped: this saves an update that would miss, and notices a change of only the
+        history, which the condition of the update does not.
         """
         state = self._players.get(user_id)
         if state is None or profile_only:
             return
         if seq is not None and seq <= state.seq and kind in ("insert", "update"):
             return  # the state includes this write
-        after = _followed(state, seq, score, entries) if kind == "update" else None
+        after = _followed(state, seq, score, entries, metadata=metadata) if kind == "update" else None
         if after is None:
             self.pop(user_id)
         else:
@@ -106,16 +108,24 @@ class PlayerCache:
 
 
 def _followed(
-    state: PlayerState, seq: int | None, score: int | None, entries: Sequence[HistoryEntry]
+    state: PlayerState, seq: int | None, score: int | None, entries: Sequence[HistoryEntry], *, metadata: bool
 ) -> PlayerState | None:
-    """The state after the write of these actions; None if they are not exactly what follows it."""
+    """The state after the write of these actions; None if they are not exactly what follows it.
+
+    `score`: the score after it; None if it stays as it was. `metadata`: whether the player may have metadata now.
+    """
+    before = state.score
     if not state.versioned or seq != state.seq + len(entries):
         return None
     for entry in entries:
         if entry.kind != WriteKind.ACTION or entry.on_board == state.hidden:
             return None
-        state = state.after(entry, state.history.expired(entry.at, entry.retention))
-    return state if entries and score == state.score else None
+        if entry.submitted is not None and entry.before != state.score:
+            return None
+        after, reached = (state.score or 0) + entry.points, entry.reached or entry.at
+        expired = state.history.expired(entry.at, entry.retention)
+        state = state.after(entry, expired, after, reached, metadata=metadata or state.metadata)
+    return state if entries and state.score == (before if score is None else score) else None
 
 
 def _size(state: PlayerState) -> int:

@@ -1,10 +1,12 @@
 """A player's document, and the one update that changes it.
 
-    players: {_id, seq, score, updatedAt, h: {<seq>: <entry>}, createdAt, username?, avatarUrl?, ownUsername?,
-              ownAvatarUrl?, suspended?, hidden?, erased?}
+    players: {_id, seq, score?, updatedAt, h: {<seq>: <entry>}, createdAt, username?, avatarUrl?, ownUsername?,
+              ownAvatarUrl?, metadata?, suspended?, hidden?, erased?}
 
-`seq` grows by one with each write of the service, of any kind; an update is made on the condition that the document
-still has the `seq` that it was decided from. `h` is the history: one text for each write (core/history.py), removed
+On a board of the rule best or last, a player without a score has no member `score`, and is not on the board.
+`updatedAt` is when the score was reached, and `metadata` is what came with it: a JSON object as a text. `seq` grows by
+one with each write of the service, of any kind; an update is made on the condition that the document still has the
+`seq` that it was decided from. `h` is the history: one text for each write (core/history.py), removed
 once it is old. `username` and `avatarUrl` are the token's; `ownUsername` and `ownAvatarUrl` are the player's own choice
 and win, also where they are null, which shows none. `erased`: an erasure has begun (erasure.py). Source:
 docs/decisions.md.
@@ -17,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tornado_app.core.boards import MAIN
+from tornado_app.core.boards import MAIN, Order
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.history import EMPTY, History, HistoryEntry, WriteKind, decode, encode
@@ -37,6 +39,12 @@ def collection_of(board: str) -> str:
 BOARD_ORDER = [("score", -1), ("updatedAt", 1), ("_id", 1)]
 """Higher score first; among equals, the player that reached it first; then the user id."""
 
+
+def board_order(order: Order) -> list[tuple[str, int]]:
+    """`BOARD_ORDER`, or with the lower score first."""
+    return BOARD_ORDER if order is Order.DESCENDING else [("score", 1), *BOARD_ORDER[1:]]
+
+
 ON_BOARD: Document = {
     "hidden": {"$ne": True},
     "score": {"$gte": -MAX_SCORE - 1, "$lte": MAX_SCORE},
@@ -52,10 +60,12 @@ ON_BOARD: Document = {
 A range matches values of its own type only, but also the members of an array.
 """
 
-PLAYER_FIELDS: Document = {"score": 1, "updatedAt": 1, **dict.fromkeys(PROFILE, 1)}
+PLAYER_FIELDS: Document = {"score": 1, "updatedAt": 1, "metadata": 1, **dict.fromkeys(PROFILE, 1)}
 """The fields that `player` reads."""
 
-STATE_FIELDS: Document = {"score": 1, "seq": 1, "h": 1, "suspended": 1, "hidden": 1, "erased": 1}
+STATE_FIELDS: Document = dict.fromkeys(
+    ("score", "updatedAt", "metadata", "seq", "h", "suspended", "hidden", "erased"), 1
+)
 """The fields that `state_of` reads."""
 
 _LAST_ENTRY: Document = {
@@ -68,7 +78,7 @@ _LAST_ENTRY: Document = {
 }
 
 BALANCE_FIELDS: Document = {"score": 1, "last": _LAST_ENTRY}
-"""The fields that `last_entry` and `score_of` read."""
+"""The fields that `last_entry` and `balance_of` read."""
 
 
 MAX_SEQ = 2**53
@@ -89,7 +99,7 @@ class MalformedDocument(DatabaseError):
 def state_of(document: Mapping[str, Any]) -> PlayerState:
     """The state of a player. Raises MalformedDocument if no write can be decided from it."""
     score = score_of(document)
-    if score is None:
+    if score is None and "score" in document:
         raise MalformedDocument("score")
     seq, stored = document.get("seq"), document.get("h", {})
     if not isinstance(stored, dict):
@@ -101,12 +111,17 @@ def state_of(document: Mapping[str, Any]) -> PlayerState:
     return _state(document, int(seq), score, _history(stored, int(seq)), versioned=True)
 
 
-def _state(document: Mapping[str, Any], seq: int, score: int, history: History, *, versioned: bool) -> PlayerState:
+def _state(
+    document: Mapping[str, Any], seq: int, score: int | None, history: History, *, versioned: bool
+) -> PlayerState:
     for name in ("suspended", "hidden"):
         if isinstance(document.get(name), list):  # no condition holds for it
             raise MalformedDocument(name)
     suspended, hidden, erased = (document.get(name) is True for name in ("suspended", "hidden", "erased"))
-    return PlayerState(seq, score, suspended, hidden, erased, versioned, history)
+    updated_at = document.get("updatedAt")
+    reached = milliseconds(updated_at) if isinstance(updated_at, datetime) else None
+    metadata = "metadata" in document
+    return PlayerState(seq, score, suspended, hidden, erased, versioned, history, reached or 0, metadata)
 
 
 def _history(stored: Mapping[str, Any], seq: int) -> History:
@@ -132,7 +147,8 @@ def condition(user_id: str, state: PlayerState | None) -> Document:
     return {
         "_id": user_id,
         "seq": state.seq if state.versioned else {"$exists": False},
-        "score": state.score,  # `seq` alone is not enough, because other programs may write to the database
+        # `seq` alone is not enough, because other programs may write to the database
+        "score": {"$exists": False} if state.score is None else state.score,
         "suspended": True if state.suspended else {"$ne": True},
         "hidden": True if state.hidden else {"$ne": True},
     }
@@ -155,13 +171,13 @@ def update(
     new_fields: Document = dict(fields or {})
     for number, entry in enumerate(entries, start=seq + 1):
         new_fields[f"h.{number}"] = encode(entry)
-    increments = {"score": points} if points else {}
+    increments = {"score": points} if points and "score" not in removed else {}
     if state is not None and state.versioned:
         increments["seq"] = len(entries)
     else:
         new_fields["seq"] = seq + len(entries)
     change: Document = {"$set": new_fields}
-    if state is None and not points:
+    if not points and (state is None or (state.score is None and entries[0].submitted is not None)):
         new_fields["score"] = 0
     if increments:
         change["$inc"] = increments
@@ -186,7 +202,7 @@ def milliseconds(moment: datetime | None) -> int | None:
 
 def player(document: Document, version: int = 0) -> Player:
     """A document as a player; the score as int, because encoders do not accept BSON's Int64."""
-    user_id = document["_id"]
+    user_id, metadata = document["_id"], document.get("metadata")
     return Player(
         user_id=user_id,
         score=int(document["score"]),
@@ -194,6 +210,7 @@ def player(document: Document, version: int = 0) -> Player:
         username=document.get("ownUsername", document.get("username")) or user_id,
         avatar_url=document.get("ownAvatarUrl", document.get("avatarUrl")),
         version=version,
+        metadata=metadata if isinstance(metadata, str) else None,
     )
 
 
@@ -201,6 +218,11 @@ def score_of(fields: Mapping[str, Any]) -> int | None:
     """The score as int; None if it is not an integer, which another program wrote."""
     score = fields.get("score")
     return int(score) if isinstance(score, int) and not isinstance(score, bool) else None
+
+
+def balance_of(document: Mapping[str, Any]) -> int | None:
+    """The score as the sum of the player's ledger entries: 0 without a score, if the service wrote the document."""
+    return score_of(document) if "score" in document or last_entry(document) is None else 0
 
 
 def last_entry(document: Mapping[str, Any]) -> HistoryEntry | None:

@@ -27,6 +27,9 @@ log = logging.getLogger("leaderboard.moderation")
 INTERVAL = 15.0
 """Seconds between two searches for interrupted erasures."""
 
+_PERSONAL = (*PROFILE, "metadata")
+"""The members that the first step removes."""
+
 TIMEOUT = 10.0
 """Timeout of one search, and of each erasure that it finishes, in seconds."""
 
@@ -60,9 +63,9 @@ class Eraser:
         except MalformedDocument:  # nothing else writes it, so there is nothing to compare
             seq = 2 if document.get("seq") == 1 else 1  # another number than before, so that the event has it
             history = {str(seq): encode(entry)}
-            change = {"$set": {**fields, "seq": seq, "h": history}, "$unset": dict.fromkeys(PROFILE, "")}
+            change = {"$set": {**fields, "seq": seq, "h": history}, "$unset": dict.fromkeys(_PERSONAL, "")}
             return bool((await self._players.update_one({"_id": player}, change)).matched_count)
-        change = documents.update(state, [entry], fields=fields, removed=PROFILE)
+        change = documents.update(state, [entry], fields=fields, removed=_PERSONAL)
         return bool((await self._players.update_one(documents.condition(player, state), change)).matched_count)
 
     async def finish_all(self) -> int:

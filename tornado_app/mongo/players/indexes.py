@@ -9,11 +9,12 @@ from typing import Any
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
+from tornado_app.core.boards import Order
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.client.index_build import DEFAULT_WAITING, Waiting, make_index
-from tornado_app.mongo.players.documents import BOARD_ORDER
+from tornado_app.mongo.players.documents import board_order
 from tornado_app.mongo.players.suspects import RETENTION, SUSPECTS
 
 log = logging.getLogger("leaderboard.schema")
@@ -34,14 +35,20 @@ _INDIFFERENT = frozenset({"v", "key", "ns", "background"})
 
 
 async def ensure(
-    client: Client, database: str, collection: str = "players", *, waiting: Waiting = DEFAULT_WAITING
+    client: Client,
+    database: str,
+    collection: str = "players",
+    *,
+    order: Order = Order.DESCENDING,
+    waiting: Waiting = DEFAULT_WAITING,
 ) -> None:
     """Create missing indexes, however long that takes. Raises StartupError if that is impossible."""
+    keys = board_order(order)
     players = client[database].get_collection(collection, write_concern=DURABLE)
     try:
-        if not await _create(players, BOARD_ORDER, waiting, name=BOARD_INDEX):
+        if not await _create(players, keys, waiting, name=BOARD_INDEX):
             with pymongo.timeout(TIMEOUT):
-                _accept(await players.index_information(), f"{database}.{collection}")
+                _accept(await players.index_information(), keys, f"{database}.{collection}")
         await _create(players, [("hidden", 1)], waiting, name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
         # An index on the same field with another time is an operator's choice, and stays.
         await _create(client[database][SUSPECTS], [("seen", 1)], waiting, expireAfterSeconds=RETENTION)
@@ -61,19 +68,19 @@ async def _create(collection: Any, keys: list[tuple[str, int]], waiting: Waiting
     return True
 
 
-def _accept(indexes: Mapping[str, Any], place: str) -> None:
+def _accept(indexes: Mapping[str, Any], keys: list[tuple[str, int]], place: str) -> None:
     """Accept an index of the same keys under another name. Raises StartupError for a conflicting one."""
-    candidates = {name: index for name, index in indexes.items() if name == BOARD_INDEX or _same_keys(index)}
+    candidates = {name: index for name, index in indexes.items() if name == BOARD_INDEX or _keys(index) == keys}
     for name, index in candidates.items():
-        if _same_keys(index) and set(index) <= _INDIFFERENT:
+        if _keys(index) == keys and set(index) <= _INDIFFERENT:
             log.info("the board's index has another name", extra={"index": name})
             return
     conflicting = next(iter(candidates), BOARD_INDEX)
     raise StartupError(
-        f"collection {place} has an index {conflicting!r} that conflicts with the board's, {dict(BOARD_ORDER)}: drop "
+        f"collection {place} has an index {conflicting!r} that conflicts with the board's, {dict(keys)}: drop "
         f"it with db.{place.partition('.')[2]}.dropIndex({conflicting!r}), then start again"
     )
 
 
-def _same_keys(index: Any) -> bool:
-    return [(field, int(order)) for field, order in index["key"]] == BOARD_ORDER
+def _keys(index: Any) -> list[tuple[str, int]]:
+    return [(field, int(direction)) for field, direction in index["key"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -15,11 +15,12 @@ from bson import Int64
 from pymongo import ReturnDocument
 from pymongo.read_concern import ReadConcern
 
+from tornado_app.core.boards import MAIN, Board, Rule
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.errors import ActionNotFound, DatabaseError, PlayerNotFound
 from tornado_app.core.history import HistoryEntry, Kind, WriteKind
-from tornado_app.core.ledger import AcceptedAction
-from tornado_app.core.model import rfc3339
+from tornado_app.core.ledger import AcceptedAction, Recount
+from tornado_app.core.model import rfc3339, utc_datetime
 from tornado_app.core.moderation import ModerationRequest, ModerationResult
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int, wall_clock
 from tornado_app.mongo.client.driver import DURABLE, Client, race_pause
@@ -55,6 +56,9 @@ class Actions(Protocol):
     ) -> AsyncGenerator[list[AcceptedAction]]:
         """The player's accepted actions that were not taken back, newest first, in pages."""
 
+    async def recount(self, player: str, board: Board, without: Collection[str]) -> Recount:
+        """The player's score without some actions (write ids), on a board of the rule best or last."""
+
     async def export(self, player: str) -> list[dict[str, Any]]:
         """All entries of a player."""
 
@@ -69,6 +73,7 @@ class MongoModeration:
         ledger: Actions,
         *,
         collection: str = "players",
+        board: Board = MAIN,
         timeout: float = 5.0,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
@@ -76,6 +81,7 @@ class MongoModeration:
             collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
         )
         self._ledger = ledger
+        self._board = board
         self._suspects = Suspects(client[database])
         self.eraser = Eraser(self._players, self._suspects)
         self._timeout = timeout
@@ -98,8 +104,10 @@ class MongoModeration:
         return await self._change(case, WriteKind.SHOW, "hidden", value=False)
 
     async def take_back(self, case: ModerationRequest, *, action_id: str | None, since: int | None) -> ModerationResult:
-        """Take back actions: their points are subtracted, the ledger keeps both entries. Raises ActionNotFound, also
-        before it takes back any if some of those since then were folded; after it, if they were folded meanwhile.
+        """Take back actions: the score becomes the one without them, the ledger keeps both entries.
+
+        Raises ActionNotFound, also before it takes back any if some of those since then were folded; after it, if they
+        were folded meanwhile.
 
         The ledger has the actions, so it must contain the player's last write; the update is made only while that is
         still the last one. Many actions are taken back in parts, each by an update of its own; after an interruption
@@ -132,13 +140,15 @@ class MongoModeration:
     ) -> tuple[ModerationResult | None, bool]:
         """The result, and whether all actions are taken back: false if another write came first."""
         taken: ModerationResult | None = None
+        taken_back: set[str] = set()
         async for page in pages:
             if not page:
                 continue
-            after = await self._take_back_part(case, state, page)
+            taken_back.update(action.write_id for action in page)
+            after = await self._take_back_part(case, state, page, taken_back)
             if after is None:
                 return taken, False
-            points = sum([action.points for action in page])
+            points = (state.score or 0) - (after.score or 0)
             taken = _sum(taken, _result(case.user_id, after, points=points, actions=len(page)))
             state = after
         return taken, True
@@ -155,13 +165,30 @@ class MongoModeration:
         raise DatabaseError("The ledger is not up to date yet. Try again in a moment.", retry_after=5.0)
 
     async def _take_back_part(
-        self, case: ModerationRequest, state: PlayerState, actions: list[AcceptedAction]
+        self, case: ModerationRequest, state: PlayerState, actions: list[AcceptedAction], taken_back: set[str]
     ) -> PlayerState | None:
-        """The player's state after these actions were taken back; None if it is not in `state` any more."""
-        points = sum([action.points for action in actions])
-        entry = self._entry(WriteKind.TAKE_BACK, case, on_board=not state.hidden, points=-points)
+        """The player's state after these actions were taken back; None if it is not in `state` any more.
+
+        `taken_back`: the write ids of these and of the parts before, which the ledger may not show yet.
+        """
+        fields, removed = Document(), list[str]()
+        if self._board.rule is Rule.SUM:
+            points = -sum([action.points for action in actions])
+            same = not points
+        else:
+            left = await self._ledger.recount(case.user_id, self._board, taken_back)
+            points = (left.score or 0) - (state.score or 0)
+            same = (left.score, left.at) == (state.score, state.updated_at)
+            if left.score is None:
+                removed.append("score")
+            else:
+                fields["updatedAt"] = utc_datetime(left.at)
+        if state.metadata and not same:
+            removed.append("metadata")  # it came with another score
+        entry = self._entry(WriteKind.TAKE_BACK, case, on_board=_shown(state), points=points)
         takes_back = [action.write_id for action in actions]
-        return await self._write(case, state, msgspec.structs.replace(entry, takes_back=takes_back))
+        entry = msgspec.structs.replace(entry, takes_back=takes_back)
+        return await self._write(case, state, entry, fields=fields, removed=removed)
 
     async def erase(self, case: ModerationRequest) -> None:
         """Erase the player: first off the board, so that ranks know the removed score, then the document."""
@@ -202,9 +229,9 @@ class MongoModeration:
             fields, removed = ({flag: True}, ()) if value else ({}, (flag,))
             # Hide and show have the score, which they take off the board or put on it.
             if flag == "hidden":
-                entry = self._entry(kind, case, points=state.score)
+                entry = self._entry(kind, case, on_board=state.score is not None, points=state.score or 0)
             else:
-                entry = self._entry(kind, case, on_board=not state.hidden)
+                entry = self._entry(kind, case, on_board=_shown(state))
             after = await self._write(case, state, entry, fields=fields, removed=removed)
             if after is not None:
                 return _result(case.user_id, after)
@@ -235,6 +262,11 @@ class MongoModeration:
     def _entry(self, kind: Kind, case: ModerationRequest, *, on_board: bool = True, points: int = 0) -> HistoryEntry:
         write_id = f"{kind}.{secrets.token_hex(8)}"
         return HistoryEntry(kind, points, write_id, self._clock(), by=case.by, on_board=on_board, reason=case.reason)
+
+
+def _shown(state: PlayerState) -> bool:
+    """Whether the board shows a player."""
+    return not state.hidden and state.score is not None
 
 
 def _folded(until: int, taken: ModerationResult | None = None) -> ActionNotFound:

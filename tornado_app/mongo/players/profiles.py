@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import UNSET
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from tornado_app.core.boards import MAIN, Board, Rule
 from tornado_app.core.decide import rate_limited
 from tornado_app.core.errors import DatabaseError, Overloaded
 from tornado_app.core.history import HistoryEntry, Kind, WriteKind, encode, rate_limit_state
@@ -42,7 +43,10 @@ _STORED = {"username": "ownUsername", "avatar_url": "ownAvatarUrl"}
 
 
 class ProfileWriter:
-    """Writes profiles to `players`. `next_write_id` makes write ids; `full`: whether no more work is accepted."""
+    """Writes profiles to `players`. `next_write_id` makes write ids; `full`: whether no more work is accepted.
+
+    A new player has the score 0 on a board that adds points, and none on any other.
+    """
 
     def __init__(
         self,
@@ -52,8 +56,10 @@ class ProfileWriter:
         clock: Callable[[], int],
         next_write_id: Callable[[], str],
         full: Callable[[], bool],
+        board: Board = MAIN,
     ) -> None:
         self._players = players
+        self._first_score: Document = {"score": 0} if board.rule is Rule.SUM else {}
         self._retention = policy.history_retention
         self._clock = clock
         self._next_write_id = next_write_id
@@ -93,21 +99,21 @@ class ProfileWriter:
         """The new player; None if another write created it first."""
         entry = self._entry(WriteKind.REGISTER, given, by)
         moment = utc_datetime(entry.at)
-        document: Document = {"_id": user_id, "seq": 1, "score": 0, "updatedAt": moment, "createdAt": moment}
+        document: Document = {"_id": user_id, "seq": 1, "updatedAt": moment, "createdAt": moment, **self._first_score}
         document |= {"h": {"1": encode(entry)}, **_stored(given)}
         try:
             await self._players.insert_one(document, session=session)
         except DuplicateKeyError as error:
             drop_tracebacks(error)
             return None
-        return Registration(documents.player(document, reached(session)), created=True, changed=tuple(given))
+        return _registration(document, session, created=True, changed=given)
 
     async def _change(self, before: Document, given: Given, by: str, session: Any) -> Registration | None:
         """The player with the new profile; None if another write came first. Raises RateLimited."""
         state = documents.state_of(before)
         given = {name: value for name, value in given.items() if not _has(before, name, value)}
         if not given:
-            return Registration(documents.player(before, reached(session)), created=False, changed=())
+            return _registration(before, session)
         if state.erased:
             return None
         entry = self._entry(WriteKind.PROFILE, given, by)
@@ -125,12 +131,19 @@ class ProfileWriter:
         )
         if after is None:
             return None
-        return Registration(documents.player(after, reached(session)), created=False, changed=tuple(given))
+        return _registration(after, session, changed=given)
 
     def _entry(self, kind: Kind, given: Given, by: str) -> HistoryEntry:
         return HistoryEntry(
             kind, 0, self._next_write_id(), self._clock(), self._retention, by=by, reason=", ".join(given)
         )
+
+
+def _registration(
+    document: Document, session: Any, *, created: bool = False, changed: Collection[str] = ()
+) -> Registration:
+    player = documents.player({"score": 0} | document, reached(session))
+    return Registration(player, created, tuple(changed), "score" in document)
 
 
 def _stored(given: Given) -> Document:

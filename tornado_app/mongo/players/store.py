@@ -29,7 +29,7 @@ from tornado_app.mongo.client.errors import database_errors
 from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.batch_writer import BatchWriter
 from tornado_app.mongo.players.cache import PlayerCache
-from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD, PLAYER_FIELDS, Document
+from tornado_app.mongo.players.documents import ON_BOARD, PLAYER_FIELDS, Document, board_order
 from tornado_app.mongo.players.group_commit import MAX_IN_FLIGHT, GroupCommit, PendingWrite
 from tornado_app.mongo.players.profiles import ProfileWriter
 from tornado_app.observability.tracing import NO_TRACING, Tracing
@@ -63,13 +63,14 @@ class MongoStore:
             documents.collection_of(board.name), write_concern=DURABLE, read_concern=ReadConcern("majority")
         )
         self._policy = policy or WritePolicy()
+        self._order = board_order(board.order)
         self._timeout = timeout
         self._clock = clock
         self._tracing = tracing
         prefix = secrets.token_hex(5) + "."
         self._write_ids = (f"{prefix}{n:x}" for n in count())
         self.cache = PlayerCache()
-        self._writer = BatchWriter(self._players, self._policy, self.cache, clock)
+        self._writer = BatchWriter(self._players, self._policy, self.cache, clock, board)
         self._commit = GroupCommit(
             self._write_batch,
             timeout=timeout,
@@ -84,6 +85,7 @@ class MongoStore:
             clock=clock,
             next_write_id=lambda: next(self._write_ids),
             full=lambda: self.waiting >= self.capacity,
+            board=board,
         )
 
     @property
@@ -147,7 +149,7 @@ class MongoStore:
         """Those of these players who are on the board, in board order."""
         async with database_errors(self._timeout), clocked(self._players) as session:
             wanted = {**ON_BOARD, "_id": {"$in": list(user_ids)}}
-            cursor = self._players.find(wanted, PLAYER_FIELDS, session=session).sort(BOARD_ORDER).hint([("_id", 1)])
+            cursor = self._players.find(wanted, PLAYER_FIELDS, session=session).sort(self._order).hint([("_id", 1)])
             return [documents.player(row, reached(session)) for row in await cursor.to_list(None)]
 
     async def top(self) -> TopPlayers:
@@ -155,7 +157,7 @@ class MongoStore:
         command = {
             "find": self._players.name,
             "filter": ON_BOARD,
-            "sort": dict(BOARD_ORDER),
+            "sort": dict(self._order),
             "limit": TOP,
             "projection": PLAYER_FIELDS,
             "readConcern": {"level": "snapshot"},
@@ -171,30 +173,27 @@ class MongoStore:
     async def around(self, player: Player, limit: int) -> tuple[list[Player], list[Player]]:
         """Up to `limit` players just above and just below, both in board order."""
         async with database_errors(self._timeout), clocked(self._players) as session:
-            above = await self._walk(_beyond(player, ahead=True), limit, session, backwards=True)
-            below = await self._walk(_beyond(player, ahead=False), limit, session)
+            above = await self._walk(self._beyond(player, ahead=True), limit, session, backwards=True)
+            below = await self._walk(self._beyond(player, ahead=False), limit, session)
         return above[::-1], below
 
     async def page(self, limit: int, after: Player | None) -> list[Player]:
         """Up to `limit` players in board order, from the one after `after` on."""
         async with database_errors(self._timeout), clocked(self._players) as session:
-            return await self._walk({} if after is None else _beyond(after, ahead=False), limit, session)
+            return await self._walk({} if after is None else self._beyond(after, ahead=False), limit, session)
 
     async def _walk(self, place: Document, limit: int, session: Any, *, backwards: bool = False) -> list[Player]:
-        order = [(field, -direction) for field, direction in BOARD_ORDER] if backwards else BOARD_ORDER
+        order = [(field, -direction) for field, direction in self._order] if backwards else self._order
         cursor = self._players.find({**ON_BOARD, **place}, PLAYER_FIELDS, session=session).sort(order).limit(limit)
         rows = await cursor.to_list(None)
         return [documents.player(row, reached(session)) for row in rows]
 
-
-def _beyond(player: Player, *, ahead: bool) -> Document:
-    """The filter of all players before (`ahead`) or after a position on the board."""
-    more, less = ("$gt", "$lt") if ahead else ("$lt", "$gt")
-    moment = utc_datetime(player.updated_at)
-    return {
-        "$or": [
-            {"score": {more: player.score}},
-            {"score": player.score, "updatedAt": {less: moment}},
-            {"score": player.score, "updatedAt": moment, "_id": {less: player.user_id}},
-        ]
-    }
+    def _beyond(self, player: Player, *, ahead: bool) -> Document:
+        """The filter of all players before (`ahead`) or after a position on the board."""
+        values = {"score": player.score, "updatedAt": utc_datetime(player.updated_at), "_id": player.user_id}
+        places, equal = list[Document](), Document()
+        for field, direction in self._order:
+            beyond = "$lt" if (direction > 0) is ahead else "$gt"
+            places.append({**equal, field: {beyond: values[field]}})
+            equal[field] = values[field]
+        return {"$or": places}
