@@ -56,7 +56,7 @@ def test_load_prefers_the_config_flag_to_the_variable(file: Path):
 
 FILES = (
     "config", "tls_cert_file", "tls_key_file", "mongodb_uri_file", "jwt_key_file", "jwt_jwks_file", "proof_key_file",
-    "proof_jwks_file", "captcha_secret_file", "actions_file",
+    "proof_jwks_file", "captcha_secret_file", "actions_file", "boards_file",
 )  # fmt: skip
 """What names a file that must be there; tests below give them."""
 

@@ -11,6 +11,7 @@ from tornado_app.config import keys
 from tornado_app.config.files import read_secret
 from tornado_app.config.network import MongodbUri, uri_option
 from tornado_app.config.value_types import InvalidValue, format_duration
+from tornado_app.core.boards import Rule
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.policies import MAX_CLOCK_SKEW, MAX_IDEMPOTENCY_HISTORY, PROOF_LEEWAY, ProofPolicy, RateLimit
 
@@ -203,6 +204,19 @@ def warnings(config: Config) -> Iterator[str]:
             f"action_proof is {config.proof_policy}: the holder of a player's token can score {most} without having "
             "played; set it to required, and have the game server sign actions"
         )
+    for board in config.boards:
+        if board.rule is Rule.SUM:
+            continue
+        if config.max_points_per_window is not None:
+            yield (
+                f"max_points_per_window does not apply to board {board.name}, whose rule is {board.rule}; set bounds "
+                "in boards_file"
+            )
+        if config.proof_policy is not ProofPolicy.REQUIRED and board.bounds is None:
+            yield (
+                f"action_proof is {config.proof_policy}, and board {board.name} has no bounds: the holder of a "
+                "player's token can submit any score; set bounds in boards_file, or action_proof to required"
+            )
     if config.jwt_jwks_url is not None and not config.jwt_audience:
         yield (
             "jwt_audience is empty: a token that the identity provider issued for another application is accepted too; "

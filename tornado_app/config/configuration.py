@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tornado_app.config.files import read_secret
 from tornado_app.config.settings import SETTINGS, Settings
+from tornado_app.core.boards import MAIN, Board
 from tornado_app.core.model import Owner
 from tornado_app.core.policies import (
     DEFAULT_ACTIONS,
@@ -46,6 +47,9 @@ class Config(Settings):
 
     action_points: Mapping[str, int] = field(default_factory=lambda: DEFAULT_ACTIONS, hash=False)
     """Points by action type: the contents of `actions_file`."""
+
+    boards: tuple[Board, ...] = (MAIN,)
+    """The contents of `boards_file`."""
 
     color: bool = True
     """Whether logs on a terminal may have colours: false if the variable NO_COLOR is set (no-color.org)."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -23,10 +24,14 @@ class UnusableFile(Exception):
 
 
 class YamlMapping(NamedTuple):
-    """The mapping in a YAML file, and the line of each key, from 1."""
+    """The mapping in a YAML file, and the line of each key, from 1.
+
+    `inner_lines`: the lines of the keys in mappings within it, by the path of keys.
+    """
 
     values: dict[Any, Any]
     lines: dict[Any, int]
+    inner_lines: Mapping[tuple[Any, ...], int] = MappingProxyType({})
 
 
 class _Loader(yaml.SafeLoader):
@@ -73,8 +78,17 @@ def read_mapping(path: Path) -> YamlMapping:
         return YamlMapping({}, {})
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
         raise UnusableFile(f"{path} is not a mapping, lines of the form `name: value`")
-    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
-    return YamlMapping(values, lines)
+    lines = dict(_lines(node))
+    return YamlMapping(values, {path[0]: line for path, line in lines.items() if len(path) == 1}, lines)
+
+
+def _lines(node: yaml.MappingNode, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], int]]:
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            inner = (*path, key.value)
+            yield inner, key.start_mark.line + 1
+            if isinstance(value, yaml.MappingNode):
+                yield from _lines(value, inner)
 
 
 def _where(error: Exception) -> str:

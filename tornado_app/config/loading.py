@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 
+from tornado_app.config.boards_file import read_boards
 from tornado_app.config.checks import check
 from tornado_app.config.configuration import Config
 from tornado_app.config.declaration import Setting
@@ -40,17 +42,27 @@ def load_config(
 
 
 def _checked(config: Config, loaded: LoadedSettings, relevant: Collection[str] | None) -> Config:
-    """`config` with its actions, if everything is valid; else ConfigError."""
-    if config.actions_file is not None:
-        try:
+    """`config` with its actions and boards, if everything is valid; else ConfigError."""
+    with _faults_of("actions_file", loaded):
+        if config.actions_file is not None:
             config = replace(config, action_points=MappingProxyType(read_actions(config.actions_file)))
-        except ConfigError as error:
-            for fault in error.faults:
-                loaded.add_error("actions_file", fault)
+    with _faults_of("boards_file", loaded):
+        if config.boards_file is not None:
+            config = replace(config, boards=read_boards(config.boards_file))
     check(config, loaded, relevant)
     if loaded.faults:
         raise ConfigError(loaded.faults)
     return config
+
+
+@contextmanager
+def _faults_of(setting: str, loaded: LoadedSettings) -> Iterator[None]:
+    """Collects the errors of the file that a setting names."""
+    try:
+        yield
+    except ConfigError as error:
+        for fault in error.faults:
+            loaded.add_error(setting, fault)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -228,6 +228,12 @@ class Settings:
     actions_file: Path | None = _rules(
         File(metavar="FILE"), None, "YAML file of points by action type. If unset, a small built-in table is used."
     )
+    boards_file: Path | None = _rules(
+        File(metavar="FILE"),
+        None,
+        "YAML file with the rule, the order and the bounds of the board. If unset, points are added, the highest score "
+        "is first, and there are no bounds.",
+    )
 
     trusted_proxies: tuple[Network, ...] = _abuse(
         Networks(),

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from tornado_app.config import Config
+from tornado_app.core.boards import Rule
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.demo import guide, identities
 from tornado_app.demo.bots import Bots
@@ -36,6 +37,8 @@ def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
         raise ConfigError(["captcha_url: the demo's players solve no captchas; unset it"])
     if config.processes not in (1, "auto"):
         raise ConfigError(["processes: the demo is one process; leave it out"])
+    if config.boards[0].rule is not Rule.SUM:
+        raise ConfigError(["boards_file: the demo's players add points, so the board's rule must be sum"])
     if "log_level" not in config.sources:
         # An audit line for each simulated move would push the banner off the screen.
         config = replace(config, log_level="warning")

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from tornado_app.core.boards import MAIN, Board
 from tornado_app.core.model import Owner
-from tornado_app.mongo import ownership
+from tornado_app.mongo import definitions, ownership
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import Client, DriverName, Observe, maybe_await
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
@@ -26,6 +27,7 @@ async def open_database(
     timeout: float = 5.0,  # noqa: ASYNC109  # the driver's own bound
     on_failure: Callable[[Exception], None],
     observe: Observe | None = None,
+    board: Board = MAIN,
     owner: Owner | None = None,
     previous_owner: str | None = None,
     embedded: bool = False,
@@ -34,7 +36,8 @@ async def open_database(
 
     `uri` None starts a mongod in `data_dir`, which ends with the context; `on_failure` is called when it is given up;
     `observe` is called for each command. With an `owner` the database is claimed before anything else is written, see
-    `ownership.claim`. `embedded`: `uri` is that of the service's own mongod. Raises StartupError.
+    `ownership.claim`. Rule and order of `board` must be those of its data, see `definitions.record`. `embedded`: `uri`
+    is that of the service's own mongod. Raises StartupError.
     """
     async with AsyncExitStack() as stack:
         if uri is None:
@@ -44,7 +47,8 @@ async def open_database(
         await preflight.check(client, name, embedded=embedded)
         if owner is not None:
             await ownership.claim(client, name, owner, previous=previous_owner)
-        await indexes.ensure(client, name)
+        await definitions.record(client, name, board)
+        await indexes.ensure(client, name, order=board.order)
         await reconciliation.begin_without_players(client, name)
         yield client
 

@@ -24,7 +24,7 @@ from tornado_app.auth.captcha import Captcha
 from tornado_app.auth.remote import Outcome, RemoteKeys
 from tornado_app.config import Config
 from tornado_app.core.abuse import AbuseDetector
-from tornado_app.core.boards import MAIN, MAIN_VIEW
+from tornado_app.core.boards import MAIN_VIEW
 from tornado_app.core.ledger import EntryKind
 from tornado_app.core.moderation import Moderation
 from tornado_app.core.origins import HostPatterns
@@ -98,25 +98,37 @@ def build(
     `extra_routes` are served too. `events`: those of the players; by default, a change stream of its own. Needs a
     running event loop. Raises StartupError for keys that cannot be used.
     """
-    database = config.mongodb_database
+    database, definition = config.mongodb_database, config.boards[0]
     store = _store(config, client, metrics, tracing)
     hub = _hub(config, metrics, tracing, store)
     progress = Progress()
-    board = LiveView(store.top, hub.topic(MAIN_VIEW), progress, interval=config.broadcast_interval, tracing=tracing)
+    board = LiveView(
+        store.top,
+        hub.topic(MAIN_VIEW),
+        progress,
+        order=definition.order,
+        interval=config.broadcast_interval,
+        tracing=tracing,
+    )
     views = LiveViews({MAIN_VIEW: board}, progress)
     feed = Feed(
         client,
         database,
         views,
-        boards={MAIN.name: store.cache},
+        boards={definition: store.cache},
         source=events,
         on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
     )
     rank_check = RankCheck(
-        client, database, board, feed, observe=lambda result: metrics.rank_checks.labels(result).inc()
+        client,
+        database,
+        board,
+        feed,
+        order=definition.order,
+        observe=lambda result: metrics.rank_checks.labels(result).inc(),
     )
     ledger = Ledger(client[database])
-    moderation = MongoModeration(client, database, ledger)
+    moderation = MongoModeration(client, database, ledger, board=definition)
     token_keys = keys.token_keys(config, lambda result: metrics.jwks_refreshes.labels(result).inc())
     if token_keys.remote is not None:
         _measure_keys(token_keys.remote, metrics)
@@ -189,6 +201,7 @@ def _store(config: Config, client: Client, metrics: Metrics, tracing: Tracing) -
     store = MongoStore(
         client,
         config.mongodb_database,
+        board=config.boards[0],
         policy=config.write_policy,
         timeout=config.mongodb_timeout,
         max_waiting=config.max_pending_writes,
@@ -251,4 +264,5 @@ def _validator(config: Config, token_keys: keys.TokenKeys) -> SubmissionValidato
         auto_register=config.auto_register,
         policy=config.proof_policy,
         proofs=keys.proof_verifier(config, token_keys),
+        board=config.boards[0],
     )

@@ -1,0 +1,110 @@
+"""Reads `boards_file`, strictly: every error has its line, and a suggestion where a word is similar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tornado_app.config.files import UnusableFile, YamlMapping, read_mapping
+from tornado_app.config.sources import quoted, suggestion
+from tornado_app.core.boards import MAIN, MAX_SUBMITTED, Board, Bounds, Order, Rule
+from tornado_app.core.errors import ConfigError
+
+_FORM = "write boards:, and below it main: with its members"
+
+Path_ = tuple[Any, ...]
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def read_boards(path: Path) -> tuple[Board, ...]:
+    """The boards in a file. Raises ConfigError with each error."""
+    try:
+        file = read_mapping(path)
+    except UnusableFile as error:
+        raise ConfigError([str(error)]) from None
+    reader = _Reader(path, file)
+    boards = tuple(reader.boards())
+    if reader.faults:
+        raise ConfigError(reader.faults)
+    return boards
+
+
+class _Reader:
+    """Reads the values of one file, and collects the errors in `faults`."""
+
+    def __init__(self, path: Path, file: YamlMapping) -> None:
+        self._path = path
+        self._file = file
+        self.faults: list[str] = []
+
+    def boards(self) -> Iterator[Board]:
+        self._known((), self._file.values, ("boards",))
+        named = self._file.values.get("boards")
+        if not isinstance(named, dict) or not named:
+            if "boards" in self._file.values or not self._file.values:
+                self._fault(("boards",), f"contains no board; {_FORM}")
+            return
+        for name, members in named.items():
+            where = ("boards", name)
+            if name != MAIN.name:
+                hint = suggestion(str(name).lower(), [MAIN.name]) or f"; {MAIN.name} is the only one"
+                self._fault(where, f"a board {quoted(name)} is not supported by this version{hint}")
+            elif members is not None and not isinstance(members, dict):
+                self._fault(where, f"{quoted(members)} is not a board; write its members below it, or {{}}")
+            else:
+                yield self._board(name, members or {})
+
+    def _board(self, name: str, members: dict[Any, Any]) -> Board:
+        where = ("boards", name)
+        self._known(where, members, ("rule", "order", "bounds", "periods"))
+        if "periods" in members:
+            self._fault((*where, "periods"), "periods are not supported by this version; leave them out")
+        rule = self._choice((*where, "rule"), members, Rule, MAIN.rule)
+        order = self._choice((*where, "order"), members, Order, MAIN.order)
+        bounds = self._bounds((*where, "bounds"), members["bounds"], rule) if "bounds" in members else None
+        return Board(name, rule, order, bounds)
+
+    def _bounds(self, where: Path_, members: Any, rule: Rule) -> Bounds | None:
+        if not isinstance(members, dict) or not members:
+            self._fault(where, f"{quoted(members)} is not a mapping of min and max")
+            return None
+        self._known(where, members, ("min", "max"))
+        low, high = (self._bound((*where, name), members.get(name)) for name in ("min", "max"))
+        if low is not None and high is not None and low > high:
+            self._fault((*where, "min"), f"min, {low}, is greater than max, {high}; exchange them")
+        if rule is Rule.SUM and high is not None and high < 1:
+            self._fault((*where, "max"), f"{high} accepts no points, which are 1 or more; give at least 1")
+        return Bounds(low, high)
+
+    def _bound(self, where: Path_, value: Any) -> int | None:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and (not whole or abs(value) > MAX_SUBMITTED):
+            text = f"{quoted(value)} is not a whole number of -{MAX_SUBMITTED} to {MAX_SUBMITTED}"
+            self._fault(where, text)
+            return None
+        return value if whole else None
+
+    def _choice(self, where: Path_, members: dict[Any, Any], kind: type[Choice], default: Choice) -> Choice:
+        value = members.get(where[-1], default)
+        try:
+            return kind(value)
+        except ValueError:
+            options = [each.value for each in kind]
+            hint = suggestion(str(value).lower(), options)
+            self._fault(where, f"{quoted(value)} is not one of {', '.join(options)}{hint}")
+            return default
+
+    def _known(self, where: Path_, members: dict[Any, Any], names: Sequence[str]) -> None:
+        for key in members:
+            if key not in names:
+                hint = suggestion(str(key).lower(), names) or f"; use {', '.join(names)}"
+                self._fault((*where, key), f"there is no member {quoted(key)}{hint}")
+
+    def _fault(self, where: Path_, problem: str) -> None:
+        """Add an error of the value at a path of keys."""
+        line = self._file.inner_lines.get(tuple(map(str, where)))
+        place = f"{self._path}, line {line}" if line is not None else str(self._path)
+        board = f"board {where[1]}: " if len(where) > 2 else ""
+        self.faults.append(f"{place}: {board}{problem}")

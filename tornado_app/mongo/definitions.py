@@ -1,0 +1,69 @@
+"""The rule and the order of each board, as its database records them.
+
+    leaderboard_metadata: {_id: "board.<name>", rule, order}
+
+The scores of a board make sense with its rule and its order only. So these are recorded when the board has no data, and
+a service with others does not start on data. A board without a record has the default ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pymongo
+from pymongo.errors import OperationFailure, PyMongoError
+
+from tornado_app.core.boards import MAIN, Board
+from tornado_app.core.errors import StartupError
+from tornado_app.mongo.client import preflight
+from tornado_app.mongo.client.driver import DURABLE, Client
+from tornado_app.mongo.ledger.reader import LEDGER
+from tornado_app.mongo.ownership import METADATA
+from tornado_app.mongo.players.indexes import BOARD_INDEX
+
+TIMEOUT = 10.0
+"""Timeout of reading and recording, in seconds."""
+
+_NOT_THERE = frozenset({26, 27})
+"""NamespaceNotFound, IndexNotFound."""
+
+
+async def record(client: Client, database: str, board: Board, *, collection: str = "players") -> None:
+    """Record the rule and the order of a board without data. Raises StartupError if one with data has others."""
+    try:
+        with pymongo.timeout(TIMEOUT):
+            await _record(client[database], board, collection)
+    except PyMongoError as error:
+        raise StartupError(preflight.explain(error, database)) from error
+
+
+async def _record(database: Any, board: Board, collection: str) -> None:
+    metadata = database.get_collection(METADATA, write_concern=DURABLE)
+    key, wanted = {"_id": f"board.{board.name}"}, {"rule": board.rule.value, "order": board.order.value}
+    default = {"rule": MAIN.rule.value, "order": MAIN.order.value}
+    recorded = await metadata.find_one(key, {"_id": 0}) or default
+    if recorded == wanted:
+        return
+    for name in (collection, LEDGER):
+        if await database[name].find_one({}, {"_id": 1}) is not None:
+            raise _conflict(database.name, board, recorded)
+    await metadata.update_one(key, {"$set": wanted}, upsert=True)
+    if recorded["order"] != wanted["order"]:
+        await _drop_index(database[collection])
+
+
+async def _drop_index(players: Any) -> None:
+    """Drop the index of the other order; the start creates the one of this order."""
+    try:
+        await players.drop_index(BOARD_INDEX)
+    except OperationFailure as error:
+        if error.code not in _NOT_THERE:
+            raise
+
+
+def _conflict(database: str, board: Board, recorded: dict[str, Any]) -> StartupError:
+    has = f"rule {recorded.get('rule')} and order {recorded.get('order')}"
+    return StartupError(
+        f"board {board.name} in database {database!r} has scores of {has}, which cannot become rule {board.rule} and "
+        f"order {board.order}: set {has} in boards_file, or use another database (mongodb_database or data_dir)"
+    )
