@@ -46,6 +46,16 @@ def expected(form, user, score):
         "C": {"success": True, "newScore": score, "leaderboardPosition": int, "message": str},
         "D": {"success": True, "new_score": score},
         "E": {"message": "Score updated successfully.", "user_id": user, "new_score": score},
+        "F": {
+            "user_id": user,
+            "score": score,
+            "submitted": form.points,
+            "improved": True,
+            "rank": int,
+            "total": int,
+            "next": object,
+            "updated_at": TIME,
+        },
     }[form.name]
 
 

@@ -42,6 +42,7 @@ REQUESTS = [
     ("postScoresUpdate", 200, ALICE),
     ("postActions", 200, ALICE),
     ("postV1Score", 200, ALICE),
+    ("postV1Scores", 200, ALICE),
     ("getTopScores", 200, None),
     ("getLeaderboard", 200, ALICE),
     ("getV1Players", 200, None),

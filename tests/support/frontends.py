@@ -1,4 +1,4 @@
-"""The five frontends for tests: how each adds points, and which field of its answer is the new score."""
+"""The six frontends for tests: how each adds points, and which field of its answer is the new score."""
 
 from __future__ import annotations
 
@@ -40,4 +40,5 @@ WRITES = (
         "E", "POST", "/api/v1/score", lambda user: {"user_id": user, "score_increase": 7}, 7, "new_score",
         creates=False, field="score_increase",
     ),
+    WriteForm("F", "POST", "/api/v1/scores", lambda user: {"points": 7}, 7, "score", creates=True, field="points"),
 )  # fmt: skip

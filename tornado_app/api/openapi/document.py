@@ -35,7 +35,8 @@ from tornado_app.http.request_checks import MAX_BODY
 _LIMIT = RateLimit()
 
 _DESCRIPTION = f"""\
-Five APIs, A to E, for one board: points added through one of them appear in all.
+Six APIs, A to F, for one board: a score through one of them appears in all. A to E add points; F is for every rule of \
+the board, and the only one where the best or the last score counts.
 
 **Authentication.** `Authorization: Bearer <JWT>`. The player is the token's `sub`, or `user_id` if there is no `sub`. \
 The player's name is the first of `nickname`, `preferred_username` and `name` that is not an e-mail address; `picture` \
@@ -105,7 +106,7 @@ def document() -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Leaderboard",
-            "summary": "A live top 10 through five APIs.",
+            "summary": "A live top 10 through six APIs.",
             "description": _DESCRIPTION,
             "version": __version__,
             "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
