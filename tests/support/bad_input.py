@@ -22,14 +22,14 @@ PLAYERS = WriteForm(
 STRINGS = {
     "A-post": ("user_id", "proof"), "A-patch": ("user_id", "proof"), "B": ("action_type", "user_id", "proof"),
     "C": ("actionId", "actionType", "user_id", "userId", "proof"), "D": ("user_id", "action_id", "proof"),
-    "E": ("user_id", "proof"), "players": ("username", "avatar_url"),
+    "E": ("user_id", "proof"), "F": ("action_type", "user_id", "proof"), "players": ("username", "avatar_url"),
 }  # fmt: skip
 REQUIRED = {
     "A-post": ("score",), "A-patch": ("score",), "B": (), "C": ("actionId", "actionType"),
-    "D": ("user_id", "action_id"), "E": ("user_id", "score_increase"), "players": (),
+    "D": ("user_id", "action_id"), "E": ("user_id", "score_increase"), "F": ("points",), "players": (),
 }  # fmt: skip
 ALLOWED = {"/api/score": "OPTIONS, PATCH, POST", PLAYERS.path: "GET, HEAD, OPTIONS, PUT"}
-TAKES_KEY = ("A-post", "A-patch", "B", "D", "E")
+TAKES_KEY = ("A-post", "A-patch", "B", "D", "E", "F")
 
 
 class Row(NamedTuple):
