@@ -135,8 +135,21 @@ async def test_event_log_keeps_messages_as_long_as_a_worker_may_need_them():
     await put(log, batch(104))
     assert await fast.versions(1) == [[104]]
     with pytest.raises(HistoryLost, match="history_lost"):
-        await Reader(log, 101).next()
-    assert await Reader(log, 102).versions(1) == [[103]]
+        await Reader(log, 102).next()
+    assert await Reader(log, 103).versions(1) == [[104]]
+
+
+async def test_event_log_keeps_all_of_a_new_history_for_a_worker_that_read_the_former():
+    log = begun(in_flight=0)
+    with log.cursor() as cursor:
+        await put(log, batch(101))
+        messages = log.read(100, cursor)
+        await anext(messages)
+        log.begin(200, "drop")
+        with pytest.raises(HistoryLost, match="drop"):
+            await anext(messages)
+        await put(log, batch(201), batch(202), batch(203))
+        assert decode((await anext(log.read(200, cursor)))[4:]).events == batch(201).events
 
 
 async def test_event_log_keeps_what_may_be_on_the_way_to_a_worker():
@@ -147,10 +160,10 @@ async def test_event_log_keeps_what_may_be_on_the_way_to_a_worker():
     for version in range(101, 152):
         await put(log, batch(version))
         assert await reader.versions(1) == [[version]]
-    on_the_way = -(-200 // size)  # before message 150, which the reader had last when 151 came
-    assert await Reader(log, 149 - on_the_way).versions(1) == [[150 - on_the_way]]
+    on_the_way = -(-200 // size)  # up to message 150, which the reader had last when 151 came
+    assert await Reader(log, 150 - on_the_way).versions(1) == [[151 - on_the_way]]
     with pytest.raises(HistoryLost, match="history_lost"):
-        await Reader(log, 148 - on_the_way).next()
+        await Reader(log, 149 - on_the_way).next()
 
 
 async def test_worker_that_lost_the_history_while_it_was_loading_gets_a_new_cursor():

@@ -181,7 +181,8 @@ class EventLog:
                 cursor.number = self._end
                 raise HistoryLost(HISTORY_LOST)
             if cursor.number < self._end:
-                yield self._messages[cursor.number - self._first].frame
-                cursor.number += 1
+                frame = self._messages[cursor.number - self._first].frame
+                cursor.number += 1  # not after the frame is sent: a new history may have moved the cursor meanwhile
+                yield frame
             else:
                 await self._changed.wait()
