@@ -86,12 +86,15 @@ _encode = msgspec.json.Encoder().encode
 _NO_SUBMISSION = b",null,null,0]"
 """The end of an entry without `submitted`, `before` and `reached`."""
 
+_NO_MODERATION = b',true,"",[]'
+"""What is before that in an action of a player on the board."""
+
 
 def encode(entry: HistoryEntry) -> str:
     """The text that is stored."""
     text = _encode(entry)
     if entry.submitted is None:  # msgspec omits no defaults of an array
-        text = text.removesuffix(_NO_SUBMISSION) + b"]"
+        text = text.removesuffix(_NO_SUBMISSION).removesuffix(_NO_MODERATION) + b"]"
     return text.decode()
 
 
