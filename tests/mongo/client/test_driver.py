@@ -9,6 +9,7 @@ import pytest
 from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeoutError
 from pymongo.logger import _log_client_error
 
+from tests.support.wait import eventually
 from tornado_app.mongo.client.driver import connect
 from tornado_app.mongo.embedded.mongod import free_port
 
@@ -61,3 +62,22 @@ def test_background_error_of_the_driver_is_one_line_if_it_is_transient(caplog, e
     (record,) = caplog.records
     assert f"{record.levelname} {record.getMessage()}" == line
     assert (record.exc_info is None) == line.startswith("WARNING")
+
+
+async def test_operation_is_tried_after_long_round_trips(mongo_database):
+    """The monitor measures them while a network stands still; the next measurement comes ten seconds later."""
+    client = connect(f"{mongo_database[0]}&heartbeatFrequencyMS=500")
+    try:
+        await client.admin.command("ping")
+        (server,) = client._topology._servers.values()
+        measured = server._monitor._rtt_monitor
+        await measured.close()  # no further measurement
+        await measured.reset()  # as after an error of the network
+        for _ in range(2):
+            await measured.add_sample(10.0)
+        before = server.description
+        await eventually(lambda: server.description is not before, 10.0, "the monitor reports the round trips")
+        with pymongo.timeout(2.0):
+            await client.admin.command("ping")
+    finally:
+        await client.close()

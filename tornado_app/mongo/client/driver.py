@@ -13,6 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeAlias, TypeVar
 
+import pymongo._csot
 import pymongo.lock
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
@@ -102,6 +103,12 @@ if sys.version_info < (3, 12):
     # that task acquires the driver's lock, the lock is never released, and every later operation of the client hangs.
     # tests/mongo/test_driver.py shows it.
     pymongo.lock.wait_for = _wait_for  # type: ignore[attr-defined, assignment]
+
+
+# The driver refuses an operation whose timeout is shorter than the least of the last round trips that it measured: it
+# would take ten seconds or more after a network that stood still to measure a new one. With more samples required than
+# are kept, the least is 0. tests/mongo/client/test_driver.py shows it.
+pymongo._csot._MIN_RTT_SAMPLES = pymongo._csot._MAX_RTT_SAMPLES + 1
 
 
 def _shorten(record: logging.LogRecord) -> bool:
