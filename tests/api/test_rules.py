@@ -231,6 +231,24 @@ def test_last_score_replaces_the_one_before(last):
     wait_until(lambda: read(last, user).json.get("score") == -5, what="the last score")
 
 
+def test_take_back_that_makes_a_score_earlier_is_shown_in_the_top_10(last):
+    """A score that equals the tenth comes into the top 10 by its time alone."""
+    score, earlier = 2**60, new_user()
+    submit(last, earlier, score)
+    others = [new_user() for _ in range(10)]
+    for user in others:
+        submit(last, user, score)
+    submit(last, earlier, 1, headers={"Idempotency-Key": "low"})
+    submit(last, earlier, score)
+
+    def top():
+        return [row["user_id"] for row in last.get("/api/top-scores").json["top_scores"]]
+
+    wait_until(lambda: top() == others, what="the later score is the eleventh")
+    assert moderate(last, earlier, "take-back", action_id="low").json["score"] == score
+    wait_until(lambda: top() == [earlier, *others[:9]], what="the earlier time")
+
+
 CAR = {"car": "Blitz", "lap": [1, 2.5, None], "ghost": {"id": 2**53 + 1}}
 
 

@@ -146,6 +146,14 @@ async def test_view_reads_the_top_10_for_a_profile_of_a_player_in_it_only(full_v
     assert not full_view.listener.moves
 
 
+async def test_view_reads_the_top_10_when_only_the_time_of_a_score_changed(full_view):
+    """The player may be in the top 10 now, if the score equals that of the tenth."""
+    full_view.database.version = 50
+    full_view.view.on_change(Change("p1", None, None, 50, 7))
+    await full_view.settle()
+    assert full_view.database.reads == 2
+
+
 async def test_view_with_fewer_than_10_players_reads_after_every_change(harness):
     harness.view.on_snapshot(harness.database.snapshot())
     await harness.view.wait_ready()

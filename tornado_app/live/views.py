@@ -244,6 +244,8 @@ class LiveView:
         top = self._top
         if top is None or len(top.standings) < TOP or change.user_id in self._watched:
             return True
+        if change.old is change.new is None and change.at:
+            return True  # only the time of the score changed, and so the place among equal scores
         return change.new is not None and not self._order.better(top.standings[-1].player.score, change.new)
 
     def _ask(self, version: int) -> None:
