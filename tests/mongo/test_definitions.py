@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pymongo import AsyncMongoClient
 
+from tests.support.fail_points import failing_commands
 from tornado_app.core.boards import MAIN, Board, Bounds, Order, Rule
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo import definitions
@@ -17,7 +18,7 @@ KART = Board("main", Rule.BEST, Order.ASCENDING)
 @pytest.fixture
 async def database(mongo_database):
     uri, name = mongo_database
-    async with AsyncMongoClient(uri) as client:
+    async with AsyncMongoClient(uri, appname="leaderboard") as client:
         yield client, name
 
 
@@ -63,3 +64,12 @@ async def test_board_without_data_may_change(database):
         await indexes.ensure(*database, order=board.order)
         index = (await client[name]["players"].index_information())[indexes.BOARD_INDEX]
         assert index["key"][0] == ("score", 1 if board.order is Order.ASCENDING else -1)
+
+
+async def test_start_that_could_not_drop_the_index_can_be_repeated(database, replica_set):
+    await indexes.ensure(*database)
+    async with failing_commands(replica_set, "dropIndexes", until=1, errorCode=11600):
+        with pytest.raises(StartupError):
+            await definitions.record(*database, KART)
+    await definitions.record(*database, KART)
+    await indexes.ensure(*database, order=KART.order)

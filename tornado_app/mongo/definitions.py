@@ -47,9 +47,9 @@ async def _record(database: Any, board: Board, collection: str) -> None:
     for name in (collection, LEDGER):
         if await database[name].find_one({}, {"_id": 1}) is not None:
             raise _conflict(database.name, board, recorded)
-    await metadata.update_one(key, {"$set": wanted}, upsert=True)
     if recorded["order"] != wanted["order"]:
-        await _drop_index(database[collection])
+        await _drop_index(database[collection])  # before the record, after which no start would drop it
+    await metadata.update_one(key, {"$set": wanted}, upsert=True)
 
 
 async def _drop_index(players: Any) -> None:
