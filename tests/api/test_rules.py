@@ -117,6 +117,7 @@ def test_apis_that_add_points_are_refused_on_a_board_of_another_rule(kart, form)
         ({"points": 0}, 400, "invalid_increment"),
         ({"action_type": "level_complete"}, 409, "wrong_rule"),
         ({"score": 20_000, "points": 5}, 400, "invalid_body"),
+        ({"score": 20_000, "action_type": "race\n"}, 400, "invalid_body"),
         ({}, 400, "invalid_body"),
     ],
     ids=json.dumps,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import secrets
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,9 +27,6 @@ LIFETIME = 60.0
 
 LEEWAY = 5.0
 """Maximum seconds that the game server's clock may be ahead."""
-
-MAX_ACTION_TYPE = 128
-"""Maximum characters of an action type."""
 
 _TYPES: frozenset[str | None] = frozenset({TYPE})
 
@@ -191,18 +187,12 @@ def sign_action(
     return sign(key, claims, TYPE)
 
 
-def _is_action_type(text: str) -> bool:
-    """Whether it is text without control characters and half surrogate pairs, which cannot be stored, of valid
-    length."""
-    return 1 <= len(text) <= MAX_ACTION_TYPE and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
-
-
 def _proof(claims: dict[str, Any]) -> Proof:
     player, action_type, points, score, action_id = (claims.get(name) for name in ("sub", "act", "pts", "scr", "jti"))
     if not isinstance(player, str) or not identity.is_user_id(player):
         raise _claim("The action proof must name a player (sub).", "sub", player)
-    if not isinstance(action_type, str) or not _is_action_type(action_type):
-        text = f"The action proof must name an action type of 1 to {MAX_ACTION_TYPE} characters (act)."
+    if not isinstance(action_type, str) or not identity.is_action_type(action_type):
+        text = f"The action proof must name an action type of 1 to {identity.MAX_ACTION_TYPE} characters (act)."
         raise _claim(text, "act", action_type)
     if not isinstance(action_id, str) or not identity.is_action_id(action_id):
         text = "The action proof must have an id of 1 to 128 visible ASCII characters (jti)."

@@ -1,4 +1,4 @@
-"""The forms of user ids, usernames, avatar URLs and action ids. Source: the API contract's preamble."""
+"""The forms of user ids, usernames, avatar URLs, action ids and action types. Source: the API contract's preamble."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ MAX_USERNAME = 64
 """Code points after NFC."""
 
 MAX_AVATAR_URL = 2048
+
+MAX_ACTION_TYPE = 128
+"""Maximum characters of an action type."""
 
 _USER_ID = re.compile(USER_ID[1:-1])
 _ACTION_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
@@ -58,6 +61,12 @@ def is_user_id(text: str) -> bool:
 def is_action_id(text: str) -> bool:
     """Whether `text` is an action id: 1 to 128 visible ASCII characters."""
     return _ACTION_ID.fullmatch(text) is not None
+
+
+def is_action_type(text: str) -> bool:
+    """Whether it is text without control characters and half surrogate pairs, which cannot be stored, of valid
+    length."""
+    return 1 <= len(text) <= MAX_ACTION_TYPE and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
 
 
 def username(text: str) -> str | None:

@@ -29,6 +29,7 @@ from tornado_app.api.schema import (
 )
 from tornado_app.core.boards import MAX_SUBMITTED
 from tornado_app.core.errors import InvalidBody
+from tornado_app.core.identity import is_action_type
 from tornado_app.core.model import Caller, Player, Receipt, Standing, Submission, rfc3339
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Request
@@ -44,8 +45,8 @@ SubmittedScore = Annotated[
 
 
 class Body(msgspec.Struct, omit_defaults=True):
-    """A score (rule best or last), or points to add (rule sum). With `action_type`, the service's actions table has the
-    points."""
+    """A score (rule best or last), or points to add (rule sum). With `action_type` alone, the service's actions table
+    has the points; beside a score, it is only recorded."""
 
     score: SubmittedScore | UnsetType = UNSET
     points: Points | UnsetType = UNSET
@@ -80,6 +81,8 @@ def read(request: Request, caller: Caller) -> Submission:
         raise InvalidBody("Send score or points, not both.")
     if score is None and points is None and body.action_type is None:
         raise InvalidBody("score: missing. Send score to a board of the rule best or last, points to one of rule sum.")
+    if score is not None and body.action_type is not None and not is_action_type(body.action_type):
+        raise InvalidBody("action_type: contains a control character.")
     metadata = None if body.metadata is UNSET else msgspec.json.encode(body.metadata)
     if metadata is not None and len(metadata) > MAX_METADATA:
         raise InvalidBody(f"metadata: {len(metadata)} bytes as JSON, at most {MAX_METADATA} are stored.")

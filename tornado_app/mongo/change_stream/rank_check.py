@@ -38,7 +38,7 @@ class Ranked(Protocol):
         """Scores to check, the likeliest error first."""
 
     def rank(self, score: int) -> int:
-        """1 + number of players with a greater score. Raises DatabaseError while the ranks are being read."""
+        """1 + number of players with a better score. Raises DatabaseError while the ranks are being read."""
 
 
 class RankCheck:
