@@ -96,6 +96,11 @@ def test_boards_without_a_file_are_main() -> None:
             "boards: {main: {bounds: {min: true}}}",
             "line 1: board main: true is not a whole number of -4611686018427387903 to 4611686018427387903",
         ),
+        (
+            "boards: {main: {rule: best, bounds: {min: }}}",
+            "line 1: board main: null is not a whole number of -4611686018427387903 to 4611686018427387903",
+        ),
+        ("boards: &a {main: *a}", "is not valid YAML: a value cannot be read"),
     ],
 )
 def test_boards_file_error_has_its_line_and_what_to_do(write, text: str, fault: str) -> None:

@@ -71,7 +71,7 @@ class _Reader:
             self._fault(where, f"{quoted(members)} is not a mapping of min and max")
             return None
         self._known(where, members, ("min", "max"))
-        low, high = (self._bound((*where, name), members.get(name)) for name in ("min", "max"))
+        low, high = (self._bound((*where, name), members[name]) if name in members else None for name in ("min", "max"))
         if low is not None and high is not None and low > high:
             self._fault((*where, "min"), f"min, {low}, is greater than max, {high}; exchange them")
         if rule is Rule.SUM and high is not None and high < 1:
@@ -79,12 +79,10 @@ class _Reader:
         return Bounds(low, high)
 
     def _bound(self, where: Path_, value: Any) -> int | None:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and (not whole or abs(value) > MAX_SUBMITTED):
-            text = f"{quoted(value)} is not a whole number of -{MAX_SUBMITTED} to {MAX_SUBMITTED}"
-            self._fault(where, text)
-            return None
-        return value if whole else None
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_SUBMITTED:
+            return value
+        self._fault(where, f"{quoted(value)} is not a whole number of -{MAX_SUBMITTED} to {MAX_SUBMITTED}")
+        return None
 
     def _choice(self, where: Path_, members: dict[Any, Any], kind: type[Choice], default: Choice) -> Choice:
         value = members.get(where[-1], default)

@@ -69,6 +69,7 @@ def read_mapping(path: Path) -> YamlMapping:
         loader = _Loader(read_text(path))
         node = loader.get_single_node()
         values = None if node is None else loader.construct_document(node)
+        lines = dict(_lines(node)) if isinstance(node, yaml.MappingNode) else {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UnusableFile(f"{path}{_where(error)} is not valid YAML: {_problem(error)}") from None
     finally:
@@ -76,13 +77,13 @@ def read_mapping(path: Path) -> YamlMapping:
             loader.dispose()
     if values is None:
         return YamlMapping({}, {})
-    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
+    if not isinstance(values, dict):
         raise UnusableFile(f"{path} is not a mapping, lines of the form `name: value`")
-    lines = dict(_lines(node))
     return YamlMapping(values, {path[0]: line for path, line in lines.items() if len(path) == 1}, lines)
 
 
 def _lines(node: yaml.MappingNode, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], int]]:
+    """The line of each key, by its path. Raises RecursionError for an alias within its own anchor."""
     for key, value in node.value:
         if isinstance(key, yaml.ScalarNode):
             inner = (*path, key.value)
