@@ -1,5 +1,6 @@
 """`python -m tests.endurance.chaos`: three stores with three clocks write to one replica set that fails all the time.
 
+Their caches follow each other's writes.
 Answers are lost, primaries step down or are killed, callers go away, ids repeat. At the end the oplog is the truth:
 each answer must be borne out by it, each action counts once, and no limit was exceeded. Exit code 1: it was not so.
 """
@@ -20,15 +21,19 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from tests.support.ledger_harness import NullListener
 from tests.support.mongod import ReplicaSet
+from tornado_app.core.boards import MAIN
 from tornado_app.core.errors import DatabaseError, LeaderboardError
 from tornado_app.core.history import HistoryEntry, decode
 from tornado_app.core.model import Action, Profile, Receipt
 from tornado_app.core.policies import RateLimit, WritePolicy
+from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.mongo.client.driver import Client, connect, maybe_await
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.store import MongoStore
+from tornado_app.runtime.tasks import cancel_and_wait
 
 NAME = "chaos"
 PLAYERS = 40
@@ -92,9 +97,15 @@ class Chaos:
             MongoStore(client, NAME, policy=POLICY, timeout=8.0, clock=lambda n=n: wall_clock() + self._skews[n])
             for n, client in enumerate(clients)
         ]  # fmt: skip
+        feeds = [
+            asyncio.ensure_future(Feed(client, NAME, NullListener(), boards={MAIN: store.cache}).run())
+            for client, store in zip(clients, stores, strict=True)
+        ]
         try:
             yield stores
         finally:
+            for feed in feeds:
+                await cancel_and_wait(feed)
             for store in stores:
                 await store.close()
             for client in clients:
