@@ -17,6 +17,7 @@ MOD = token("mod", scope="leaderboard:admin")
 SERVER = token("game-1", scope="scores:write")
 PROOF_KEY = "a-proof-key-of-the-game-server-0123456789"
 KART = "boards: {main: {rule: best, order: ascending, bounds: {min: 15000, max: 3600000}}}"
+FOLDING = ("-m", "tests.support.short_retention_service")
 LAST = "boards: {main: {rule: last}}"
 
 
@@ -249,6 +250,23 @@ def test_take_back_that_makes_a_score_earlier_is_shown_in_the_top_10(last):
     wait_until(lambda: top() == others, what="the later score is the eleventh")
     assert moderate(last, earlier, "take-back", action_id="low").json["score"] == score
     wait_until(lambda: top() == [earlier, *others[:9]], what="the earlier time")
+
+
+def test_take_back_of_a_worse_score_leaves_a_folded_one(run_service, module_database, files):
+    """The ledger cannot tell a folded score of 0 from none."""
+    uri, name = module_database
+    board = files("boards: {main: {rule: best, order: ascending}}")
+    service = run_service("--boards-file", board, uri=uri, database=f"{name}_folded", program=FOLDING)
+    user = new_user()
+    best = submit(service, user, 0).json
+    submit(service, user, 7, headers={"Idempotency-Key": "worse"})
+
+    def entries():
+        return service.get(f"/api/v1/players/{user}/history", token=MOD).json["entries"]
+
+    wait_until(lambda: [entry["folded_entries"] for entry in entries()] == [1], what="the fold")
+    assert moderate(service, user, "take-back", action_id="worse").json["score"] == 0
+    assert read(service, user).json["updated_at"] == best["updated_at"]
 
 
 CAR = {"car": "Blitz", "lap": [1, 2.5, None], "ghost": {"id": 2**53 + 1}}

@@ -75,6 +75,13 @@ def test_recount_continues_from_a_score_that_the_service_did_not_write() -> None
     assert recount(LAST, entries, "w.3", "w.4") == (50, 2)
 
 
+def test_recount_has_the_scores_of_the_removed_actions() -> None:
+    found = Recount(LAST, ("w.1", "w.2", "w.4"))
+    for each in reversed(LAPS):
+        found.add(each)
+    assert found.removed == {"w.2": 90, "w.4": 85}
+
+
 def test_recount_continues_from_a_checkpoint() -> None:
     """The score before it is that of the folded entries."""
     entries = chain((ACTION, 90, 90), (ACTION, 60, 60), (ACTION, 70, 60))[1:]

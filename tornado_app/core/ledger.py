@@ -122,19 +122,24 @@ class Recount:
 
     The entries are added newest first. `without`: the write ids of actions that do not count; those that an entry takes
     back do not count either. `score` None: the player has none. An entry for unknown writes stands for its score, and a
-    checkpoint for the score of what was folded into it.
+    checkpoint for the score of what was folded into it, at its own time. `removed`: the scores that the actions of
+    `without` submitted, by write id.
     """
 
     def __init__(self, board: Board, without: Collection[str]) -> None:
         self.score: int | None = None
         self.at = 0
+        self.removed: dict[str, int] = {}
         self._board = board
+        self._without = frozenset(without)
         self._gone = set(without)
         self._complete = False
 
     def add(self, entry: Entry) -> None:
         """Add the next older entry."""
         self._gone.update(entry.takes_back)
+        if entry.submitted is not None and entry.write_id in self._without:
+            self.removed[entry.write_id] = entry.submitted
         if self._complete:
             return
         if entry.kind is EntryKind.ACTION and entry.submitted is not None and entry.write_id not in self._gone:

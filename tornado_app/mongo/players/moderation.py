@@ -177,12 +177,17 @@ class MongoModeration:
             same = not points
         else:
             left = await self._ledger.recount(case.user_id, self._board, taken_back)
-            points = (left.score or 0) - (state.score or 0)
-            same = (left.score, left.at) == (state.score, state.updated_at)
-            if left.score is None:
+            score, at = left.score, left.at
+            worse = left.removed.keys() == taken_back and state.score not in left.removed.values()
+            if self._board.rule is Rule.BEST and worse:
+                # The ledger does not know when a folded score was reached, nor whether a folded 0 was one.
+                score, at = state.score, state.updated_at
+            points = (score or 0) - (state.score or 0)
+            same = (score, at) == (state.score, state.updated_at)
+            if score is None:
                 removed.append("score")
             else:
-                fields["updatedAt"] = utc_datetime(left.at)
+                fields["updatedAt"] = utc_datetime(at)
         if state.metadata and not same:
             removed.append("metadata")  # it came with another score
         entry = self._entry(WriteKind.TAKE_BACK, case, on_board=_shown(state), points=points)
