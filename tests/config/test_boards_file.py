@@ -83,6 +83,13 @@ def test_boards_without_a_file_are_main() -> None:
             'line 3: board main: "up" is not one of descending, ascending',
         ),
         ("boards:\n  main:\n    bounds: 5\n", "line 3: board main: 5 is not a mapping of min and max"),
+        *(
+            (
+                f"boards:\n  main:\n    bounds:\n      min: {number}\n",
+                f'line 4: board main: "{number}" is not a whole number of -{2**62 - 1} to {2**62 - 1}',
+            )
+            for number in ("1:30", "015", "-1:30", "1e3x")
+        ),
         ("boards: {main: {bounds: {mn: 5}}}", 'line 1: board main: there is no member "mn"; did you mean min?'),
         (
             "boards:\n  main:\n    rule: best\n    bounds:\n      max: 5\n      min: 6\n",

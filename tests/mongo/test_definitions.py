@@ -9,6 +9,7 @@ from tests.support.fail_points import failing_commands
 from tornado_app.core.boards import MAIN, Board, Bounds, Order, Rule
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo import definitions
+from tornado_app.mongo.ledger.lease import Lease
 from tornado_app.mongo.ownership import METADATA
 from tornado_app.mongo.players import indexes
 
@@ -73,3 +74,16 @@ async def test_start_that_could_not_drop_the_index_can_be_repeated(database, rep
             await definitions.record(*database, KART)
     await definitions.record(*database, KART)
     await indexes.ensure(*database, order=KART.order)
+
+
+async def test_rule_cannot_change_while_a_process_with_the_other_one_runs(database):
+    """It would go on with its rule, and write scores that make no sense with the recorded one."""
+    client, name = database
+    lease = Lease(client[name], "ledger")
+    await lease.take()
+    with pytest.raises(StartupError, match=r"a process serves board main .* rule sum .*: stop it before rule best"):
+        await definitions.record(*database, KART)
+    await lease.release()
+    await definitions.record(*database, KART)
+    await Lease(client[name], "ledger").take()
+    await definitions.record(*database, KART)  # of the same rule

@@ -34,8 +34,11 @@ class YamlMapping(NamedTuple):
     inner_lines: Mapping[tuple[Any, ...], int] = MappingProxyType({})
 
 
+_INT = "tag:yaml.org,2002:int"
+
+
 class _Loader(yaml.SafeLoader):
-    """Accepts plain YAML values only, and no duplicate keys."""
+    """Accepts plain YAML values only, and no duplicate keys. `1:30` and `015` are text, not the numbers 90 and 13."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """As the base class, which silently uses the last of two equal keys."""
@@ -45,6 +48,15 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem="duplicate key", problem_mark=key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep=deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _INT]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    _INT, re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"), list("-+0123456789")
+)
 
 
 def read_text(path: Path) -> str:

@@ -17,6 +17,7 @@ from tornado_app.core.boards import MAIN, Board
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import DURABLE, Client
+from tornado_app.mongo.ledger.lease import LEASES, TTL
 from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.ownership import METADATA
 from tornado_app.mongo.players.indexes import BOARD_INDEX
@@ -47,6 +48,11 @@ async def _record(database: Any, board: Board, collection: str) -> None:
     for name in (collection, LEDGER):
         if await database[name].find_one({}, {"_id": 1}) is not None:
             raise _conflict(database.name, board, recorded)
+    if await database[LEASES].find_one({"$expr": {"$gt": ["$until", "$$NOW"]}}) is not None:
+        recorded = await metadata.find_one(key, {"_id": 0}) or default
+        if recorded == wanted:  # another process of this start was faster
+            return
+        raise _running(database.name, board, recorded)
     if recorded["order"] != wanted["order"]:
         await _drop_index(database[collection])  # before the record, after which no start would drop it
     await metadata.update_one(key, {"$set": wanted}, upsert=True)
@@ -66,4 +72,12 @@ def _conflict(database: str, board: Board, recorded: dict[str, Any]) -> StartupE
     return StartupError(
         f"board {board.name} in database {database!r} has scores of {has}, which cannot become rule {board.rule} and "
         f"order {board.order}: set {has} in boards_file, or use another database (mongodb_database or data_dir)"
+    )
+
+
+def _running(database: str, board: Board, recorded: dict[str, Any]) -> StartupError:
+    return StartupError(
+        f"a process serves board {board.name} in database {database!r} with rule {recorded.get('rule')} and order "
+        f"{recorded.get('order')}: stop it before rule {board.rule} and order {board.order}. If it was killed, wait "
+        f"{TTL:g} seconds"
     )
