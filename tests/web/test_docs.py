@@ -170,7 +170,7 @@ async def test_filter_by_keyboard_announces_the_matches(open_docs: Any) -> None:
     await page.keyboard.type("action_conflict")
     matches = page.get_by_role("search").get_by_role("status")
     await expect(matches).to_have_text("7 operations, 0 WebSockets, 1 error code")
-    await expect(page.locator("article:visible")).to_have_count(6)
+    await expect(page.locator("article:visible")).to_have_count(7)
     await page.keyboard.press("Escape")
     await expect(matches).to_have_text("")
     await expect(page.locator("article:visible")).to_have_count(everything)
