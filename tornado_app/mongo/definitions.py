@@ -22,7 +22,7 @@ from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.ownership import METADATA
 from tornado_app.mongo.players.indexes import BOARD_INDEX
 
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 """Timeout of reading and recording, in seconds."""
 
 _NOT_THERE = frozenset({26, 27})
