@@ -1,12 +1,12 @@
-"""`python -m bench.simulate group-commit | partitions | processes` prints the tables of docs/scaling.md."""
+"""`python -m bench.simulate partitions | processes | sizing` prints the tables of docs/scaling.md."""
 
 from __future__ import annotations
 
 import sys
 
-from bench.simulate import group_commit, partitions, processes
+from bench.simulate import partitions, processes
 
-TABLES = {"group-commit": group_commit.table, "partitions": partitions.table, "processes": processes.table}
+TABLES = {"partitions": partitions.table, "processes": processes.table, "sizing": processes.sizing}
 
 
 def main() -> int:

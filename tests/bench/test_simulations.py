@@ -6,30 +6,12 @@ import random
 
 import pytest
 
-from bench.simulate import group_commit, partitions, processes
+from bench.simulate import partitions, processes
 from bench.simulate.__main__ import TABLES
 from tests.support.project import ROOT
 from tornado_app.core.ranks import Ranks
 
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("load", [0.5, 0.7, 0.9])
-def test_batch_size_follows_the_formula(load):
-    rate = load / group_commit.UPDATE
-    assert group_commit.simulate(rate, 20).batch == pytest.approx(group_commit.expected_batch(rate), rel=0.15)
-
-
-def test_update_without_load_does_not_wait():
-    alone = (group_commit.FLUSH + group_commit.UPDATE) * 1000
-    found = group_commit.simulate(5, 60)
-    assert found.batch < 1.05
-    assert found.p50 == pytest.approx(alone)
-
-
-def test_queue_beyond_capacity_grows_without_bound():
-    over = 1.1 / group_commit.UPDATE
-    assert group_commit.simulate(over, 8).p50 > 1.5 * group_commit.simulate(over, 4).p50
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -67,6 +49,14 @@ def test_process_count_is_bounded_by_cores_and_ledger_writer():
 def test_best_number_of_processes_beats_any_other(cores):
     most = processes.capacity(cores, processes.best(cores))
     assert all(processes.capacity(cores, number) <= most for number in range(1, 200))
+
+
+@pytest.mark.parametrize(("players", "sockets"), processes.LOADS)
+def test_needed_processes_are_the_fewest_that_are_not_too_full(players, sockets):
+    updates = players * processes.UPDATES_PER_PLAYER
+    count = processes.needed(updates, sockets)
+    assert processes.fullest(updates, sockets, count) <= processes.FULL
+    assert count == 1 or processes.fullest(updates, sockets, count - 1) > processes.FULL
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -35,7 +35,8 @@ def table(path: Path) -> str:
     by_fault: dict[str, list[dict[str, str]]] = defaultdict(list)
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            by_fault[PAIRS if "+" in row["fault"] else row["fault"]].append(row)
+            fault, _, several = row["fault"].partition(", ")
+            by_fault[f"any, {several}" if several else PAIRS if "+" in fault else fault].append(row)
     head = f"| {' | '.join(HEADS)} |\n|---|{'---:|' * (len(HEADS) - 1)}\n"
     return head + "".join(_line(fault, rows) for fault, rows in by_fault.items())
 
