@@ -20,6 +20,7 @@ from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.ledger.lease import LEASES, TTL
 from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.ownership import METADATA
+from tornado_app.mongo.players.documents import collection_of
 from tornado_app.mongo.players.indexes import BOARD_INDEX
 
 TIMEOUT = 30.0
@@ -29,33 +30,37 @@ _NOT_THERE = frozenset({26, 27})
 """NamespaceNotFound, IndexNotFound."""
 
 
-async def record(client: Client, database: str, board: Board, *, collection: str = "players") -> None:
+async def record(client: Client, database: str, board: Board) -> None:
     """Record the rule and the order of a board without data. Raises StartupError if one with data has others."""
     try:
         with pymongo.timeout(TIMEOUT):
-            await _record(client[database], board, collection)
+            await _record(client[database], board)
     except PyMongoError as error:
         raise StartupError(preflight.explain(error, database)) from error
 
 
-async def _record(database: Any, board: Board, collection: str) -> None:
+async def _record(database: Any, board: Board) -> None:
+    players = database[collection_of(board.name)]
     metadata = database.get_collection(METADATA, write_concern=DURABLE)
-    key, wanted = {"_id": f"board.{board.name}"}, {"rule": board.rule.value, "order": board.order.value}
-    default = {"rule": MAIN.rule.value, "order": MAIN.order.value}
-    recorded = await metadata.find_one(key, {"_id": 0}) or default
+    key, wanted = {"_id": f"board.{board.name}"}, _definition(board)
+    recorded = await metadata.find_one(key, {"_id": 0}) or _definition(MAIN)
     if recorded == wanted:
         return
-    for name in (collection, LEDGER):
-        if await database[name].find_one({}, {"_id": 1}) is not None:
+    for collection in (players, database[LEDGER]):
+        if await collection.find_one({}, {"_id": 1}) is not None:
             raise _conflict(database.name, board, recorded)
     if await database[LEASES].find_one({"$expr": {"$gt": ["$until", "$$NOW"]}}) is not None:
-        recorded = await metadata.find_one(key, {"_id": 0}) or default
+        recorded = await metadata.find_one(key, {"_id": 0}) or recorded
         if recorded == wanted:  # another process of this start was faster
             return
         raise _running(database.name, board, recorded)
     if recorded["order"] != wanted["order"]:
-        await _drop_index(database[collection])  # before the record, after which no start would drop it
+        await _drop_index(players)  # before the record, after which no start would drop it
     await metadata.update_one(key, {"$set": wanted}, upsert=True)
+
+
+def _definition(board: Board) -> dict[str, Any]:
+    return {"rule": board.rule.value, "order": board.order.value}
 
 
 async def _drop_index(players: Any) -> None:
