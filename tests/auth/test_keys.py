@@ -49,6 +49,10 @@ def ssh(private_pem: bytes) -> bytes:
     return private.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
 
 
+def der_with_line_break_at_its_end() -> bytes:
+    return next(der for der in (public_der(ec_private_pem(number=n)) for n in range(10_000)) if der.endswith(b"\n"))
+
+
 def pem_body(pem: bytes) -> bytes:
     return b"\n".join(line for line in pem.splitlines() if not line.startswith(b"-----"))
 
@@ -66,6 +70,9 @@ NOT_SECRETS = {
     "certificate body": pem_body(certificate(EC)),
     "RSA DER": public_der(RSA),
     "EC DER": public_der(EC),
+    "EC DER that ends with a line break": (LINE_BREAK_DER := der_with_line_break_at_its_end()),
+    "EC DER that ends with a line break, and another": LINE_BREAK_DER + b"\n",
+    "EC DER with a line break after it": public_der(EC) + b"\r\n",
     "certificate DER": base64.b64decode(pem_body(certificate(RSA))),
     "private PEM": RSA,
     "private DER": converted(RSA, "DER", "TraditionalOpenSSL"),

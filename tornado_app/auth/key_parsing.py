@@ -43,10 +43,9 @@ class UnusableKey(ValueError):
 
 def secret(text: str | bytes, *, exact: bool = False) -> bytes:
     """The bytes of a shared secret, without the trailing line break unless `exact`. Raises UnusableKey."""
-    octets = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-    if not exact:
-        octets = octets.rstrip(b"\r\n")
-    if _is_public_material(octets):
+    given = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+    octets = given if exact else given.rstrip(b"\r\n")
+    if any(map(_is_public_material, {given, given.removesuffix(b"\n"), octets})):  # DER may end with these bytes itself
         raise UnusableKey(
             "This is a key, certificate or JWK where a shared secret is needed: everyone with the public key could "
             "sign tokens with it. Configure it as a public key (or a JWKS) instead."
