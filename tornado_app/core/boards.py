@@ -10,6 +10,12 @@ import msgspec
 MAX_SUBMITTED = 2**62 - 1
 """The greatest score that can be submitted, and as a negative number the least: the difference of any two is int64."""
 
+NAME_PATTERN = "[a-z][a-z0-9-]{0,31}"
+"""A board's name, a regular expression: part of a path, of a collection's name and of a key in Kubernetes."""
+
+MAX_BOARDS = 100
+"""The most boards in one Leaderboard, `main` included."""
+
 
 class Rule(StrEnum):
     """What a submitted value does to the score.
