@@ -14,7 +14,7 @@ from tests.support.project import ROOT
 from tornado_app import __version__, service
 from tornado_app.api import openapi
 from tornado_app.cli.main import main
-from tornado_app.config import SETTINGS, Config
+from tornado_app.config import SETTINGS, Config, load_config
 from tornado_app.core.errors import StartupError
 
 SECRET = "correct-horse-battery-staple-0123456789"
@@ -266,6 +266,24 @@ def test_check_config_changed_prints_only_changed_settings(capsys, monkeypatch, 
 def test_check_config_changed_of_defaults_is_empty(capsys):
     assert main(["check-config", "--changed"]) == 0
     assert capsys.readouterr() == ("", "every setting has its default\n")
+
+
+def test_check_config_shows_the_boards_of_the_file(capsys, tmp_path):
+    file = "boards: {main: {bounds: {max: 50}}, kart: {rule: best, order: ascending, bounds: {min: 15000}}, a: }"
+    (tmp_path / "b.yaml").write_text(file)
+    flags = ["--boards-file", "b.yaml", "--changed"]
+    assert main(["check-config", *flags]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "boards_file  b.yaml           --boards-file",
+        "board main   sum, descending  bounds 50 or less",
+        "board a      sum, descending",
+        "board kart   best, ascending  bounds 15000 or more",
+    ]
+    assert main(["check-config", "--json", *flags]) == 0
+    shown = json.loads(capsys.readouterr().out)["boards"]
+    assert list(shown) == ["main", "a", "kart"]
+    (tmp_path / "again.yaml").write_text(json.dumps({"boards": shown}))
+    assert load_config({"boards_file": "again.yaml"}, {}).boards == load_config({"boards_file": "b.yaml"}, {}).boards
 
 
 def test_check_config_json_has_values_as_in_the_file(capsys, monkeypatch, tmp_path):

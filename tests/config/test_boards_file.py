@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tornado_app.config import load_config, warnings
-from tornado_app.core.boards import MAIN, Board, Bounds, Order, Rule
+from tornado_app.core.boards import MAIN, MAX_BOARDS, Board, Bounds, Order, Rule
 from tornado_app.core.errors import ConfigError
 
 KEYS = {
@@ -56,13 +56,57 @@ def test_boards_without_a_file_are_main() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "boards"),
+    [
+        ("boards: {}", (MAIN,)),
+        ("boards: {kart: {rule: last}, a: }", (MAIN, Board("a"), Board("kart", Rule.LAST))),
+        ("boards: {kart: {}, main: {rule: best}}", (Board("main", Rule.BEST), Board("kart"))),
+        (
+            "boards: {z9-: {}, x: &x {rule: best}, y: *x}",
+            (MAIN, *(Board(name, Rule.BEST) for name in "xy"), Board("z9-")),
+        ),
+    ],
+)
+def test_boards_are_main_and_then_the_others_by_name(write, text: str, boards: tuple[Board, ...]) -> None:
+    assert load_config({"boards_file": write(text)}, {}).boards == boards
+
+
+def _many(number: int) -> str:
+    return "boards:\n" + "".join(f"  b{index}:\n" for index in range(number))
+
+
+def test_boards_are_at_most_a_hundred_with_main(write) -> None:
+    most = MAX_BOARDS - 1
+    assert len(load_config({"boards_file": write(_many(most))}, {}).boards) == MAX_BOARDS
+    assert load_config({"boards_file": write(_many(most) + "  main:\n")}, {}).boards[0] == MAIN
+    assert faults(write(_many(MAX_BOARDS))) == ["line 1: 101 boards with main are too many; use at most 100"]
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", ": contains no board; write boards:, and below it main: with its members"),
-        ("boards:\n", "line 1: contains no board; write boards:, and below it main: with its members"),
+        ("", ": contains no board; write boards:, and below it the name of each board with its members"),
+        ("boards:\n", "line 1: contains no board; write boards:, and below it the name of each board with its members"),
+        (
+            "boards: [kart]",
+            "line 1: contains no board; write boards:, and below it the name of each board with its members",
+        ),
         ("board: {}\n", 'line 1: there is no member "board"; did you mean boards?'),
-        ("boards:\n  Main: {}\n", 'line 2: a board "Main" is not supported by this version; did you mean main?'),
-        ("boards:\n  kart: {}\n", 'line 2: a board "kart" is not supported by this version; main is the only one'),
+        ("boards:\n  Main: {}\n", 'line 2: "Main" is not the name of a board; did you mean main?'),
+        (
+            "boards:\n  a: {}\n  Kart Cup_2: {}\n",
+            'line 3: "Kart Cup_2" is not the name of a board; did you mean kart-cup-2?',
+        ),
+        *(
+            (
+                f"boards:\n  {name}: {{}}\n",
+                f'line 2: "{name}" is not the name of a board; use up to 32 of a-z 0-9 -, with a letter first',
+            )
+            for name in ("7up", "é", "a" * 33)
+        ),
+        ("boards:\n  on: {}\n", ": the name true is not text; put it in quotes"),
+        ("boards:\n  7: {}\n", "line 2: the name 7 is not text; put it in quotes"),
+        ("boards:\n  kart: {order: up}\n", 'line 2: board kart: "up" is not one of descending, ascending'),
         ("boards:\n  main: 7\n", "line 2: 7 is not a board; write its members below it, or {}"),
         ("boards:\n  main:\n    rul: best\n", 'line 3: board main: there is no member "rul"; did you mean rule?'),
         (
@@ -115,8 +159,8 @@ def test_boards_file_error_has_its_line_and_what_to_do(write, text: str, fault: 
 
 
 def test_boards_file_errors_are_all_reported(write) -> None:
-    path = write("boards:\n  main: {rule: x, order: y, bounds: {min: z}}\n  a: {}\n")
-    assert len(faults(path)) == 4
+    path = write("boards:\n  main: {rule: x, order: y, bounds: {min: z}}\n  A: {}\n  b: {rule: x}\n")
+    assert len(faults(path)) == 5
 
 
 def test_boards_file_with_a_repeated_key_is_an_error(write) -> None:
@@ -125,10 +169,10 @@ def test_boards_file_with_a_repeated_key_is_an_error(write) -> None:
 
 
 def test_limits_that_do_not_fit_the_rule_are_warned_about(write) -> None:
-    path = write("boards: {main: {rule: best}}")
+    path = write("boards: {points: {}, main: {rule: best}, kart: {rule: last}}")
     flags = {"boards_file": path, "max_points_per_window": "5", "action_proof": "off"}
     found = list(warnings(load_config(flags, KEYS)))
-    assert [word in text for word, text in zip(("max_points_per_window", "no bounds"), found, strict=True)] == [
+    assert [word in text for word, text in zip(("(main, kart)", "no bounds (main, kart)"), found, strict=True)] == [
         True
     ] * 2
     bounded = write("boards: {main: {rule: best, bounds: {min: 0}}}")

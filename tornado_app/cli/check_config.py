@@ -1,22 +1,26 @@
-"""`leaderboard check-config`: the effective settings, and the source of each value."""
+"""`leaderboard check-config`: the effective settings, the source of each value, and the boards."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
 
 from tornado_app.config import Effective, warnings
 from tornado_app.config.loading import load_options
+from tornado_app.core.boards import Board
 
 EXAMPLES = """examples:
   leaderboard check-config --config leaderboard.yaml --changed
       only what is not at its default
   leaderboard check-config --json | jq -r '.settings.port.value'
 
-Secrets are masked. With --json, a value is as in the settings file. Warnings are in the member `warnings` of the JSON
-object, and otherwise on standard error, as errors always are.
+The boards of boards_file follow the settings. Secrets are masked. With --json, settings and boards are as in their
+files. Warnings are in the member `warnings` of the JSON object, and otherwise on standard error, as errors always are.
 
 exit codes: 0 if all settings are valid, 2 if one is not"""
 
@@ -24,7 +28,9 @@ exit codes: 0 if all settings are valid, 2 if one is not"""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `leaderboard check-config` that are not settings."""
     parser.add_argument("--changed", action="store_true", help="only settings whose value is not the default")
-    parser.add_argument("--json", action="store_true", help="print a JSON object: value, default and source by setting")
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON object: value, default and source by setting, and the boards"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,9 +39,11 @@ def run(options: argparse.Namespace) -> int:
     rows = [row for row in config.describe() if row.changed or not options.changed]
     advice = list(warnings(config))
     if options.json:
-        sys.stdout.write(_json(rows, advice))
+        sys.stdout.write(_json(rows, config.boards, advice))
     else:
-        sys.stdout.writelines(_table(rows))
+        boards = config.boards if config.boards_file is not None else ()
+        settings = [(row.name, row.text, row.source) for row in rows]
+        sys.stdout.writelines(_table(settings + [_row(board) for board in boards]))
         if not rows:
             sys.stderr.write("every setting has its default\n")
         sys.stderr.writelines(f"warning: {sentence}\n" for sentence in advice)
@@ -43,12 +51,26 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _table(rows: list[Effective]) -> Iterable[str]:
-    name = max((len(row.name) for row in rows), default=0)
-    text = max((len(row.text) for row in rows), default=0)
-    return (f"{row.name:{name}}  {row.text:{text}}  {row.source}\n" for row in rows)
+def _row(board: Board) -> tuple[str, str, str]:
+    return f"board {board.name}", f"{board.rule}, {board.order}", f"bounds {board.bounds}" if board.bounds else ""
 
 
-def _json(rows: list[Effective], advice: list[str]) -> str:
-    settings = {row.name: {"value": row.value, "default": row.default, "source": row.source} for row in rows}
-    return json.dumps({"settings": settings, "warnings": advice}, indent=2, ensure_ascii=False) + "\n"
+def _table(rows: list[tuple[str, str, str]]) -> Iterable[str]:
+    name = max((len(row[0]) for row in rows), default=0)
+    text = max((len(row[1]) for row in rows), default=0)
+    return (f"{row[0]:{name}}  {row[1]:{text}}  {row[2]}".rstrip() + "\n" for row in rows)
+
+
+def _json(rows: list[Effective], boards: Sequence[Board], advice: list[str]) -> str:
+    document: dict[str, Any] = {
+        "settings": {row.name: {"value": row.value, "default": row.default, "source": row.source} for row in rows},
+        "boards": {board.name: _members(board) for board in boards},
+        "warnings": advice,
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _members(board: Board) -> dict[str, Any]:
+    """A board as in the file of boards."""
+    bounds = {} if board.bounds is None else {"bounds": msgspec.to_builtins(board.bounds)}
+    return {"rule": board.rule, "order": board.order, **bounds}

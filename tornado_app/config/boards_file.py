@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -9,26 +10,30 @@ from typing import Any, TypeVar
 
 from tornado_app.config.files import UnusableFile, YamlMapping, read_mapping
 from tornado_app.config.sources import quoted, suggestion
-from tornado_app.core.boards import MAIN, MAX_SUBMITTED, Board, Bounds, Order, Rule
+from tornado_app.core.boards import MAIN, MAX_BOARDS, MAX_SUBMITTED, NAME_PATTERN, Board, Bounds, Order, Rule
 from tornado_app.core.errors import ConfigError
 
-_FORM = "write boards:, and below it main: with its members"
+_FORM = "write boards:, and below it the name of each board with its members"
+_NAME_FORM = "use up to 32 of a-z 0-9 -, with a letter first"
 
 Path_ = tuple[Any, ...]
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def read_boards(path: Path) -> tuple[Board, ...]:
-    """The boards in a file. Raises ConfigError with each error."""
+    """The boards in a file: `main`, also if the file does not name it, then the others by name.
+
+    Raises ConfigError with each error. A file without content is one, as it may be half written.
+    """
     try:
         file = read_mapping(path)
     except UnusableFile as error:
         raise ConfigError([str(error)]) from None
     reader = _Reader(path, file)
-    boards = tuple(reader.boards())
+    boards = {MAIN.name: MAIN} | {board.name: board for board in reader.boards()}
     if reader.faults:
         raise ConfigError(reader.faults)
-    return boards
+    return (boards.pop(MAIN.name), *(boards[name] for name in sorted(boards)))
 
 
 class _Reader:
@@ -42,15 +47,19 @@ class _Reader:
     def boards(self) -> Iterator[Board]:
         self._known((), self._file.values, ("boards",))
         named = self._file.values.get("boards")
-        if not isinstance(named, dict) or not named:
+        if not isinstance(named, dict):
             if "boards" in self._file.values or not self._file.values:
                 self._fault(("boards",), f"contains no board; {_FORM}")
             return
+        count = len(named.keys() | {MAIN.name})
+        if count > MAX_BOARDS:
+            self._fault(("boards",), f"{count} boards with {MAIN.name} are too many; use at most {MAX_BOARDS}")
         for name, members in named.items():
             where = ("boards", name)
-            if name != MAIN.name:
-                hint = suggestion(str(name).lower(), [MAIN.name]) or f"; {MAIN.name} is the only one"
-                self._fault(where, f"a board {quoted(name)} is not supported by this version{hint}")
+            if not isinstance(name, str):
+                self._fault(where, f"the name {quoted(name)} is not text; put it in quotes")
+            elif re.fullmatch(NAME_PATTERN, name) is None:
+                self._fault(where, f"{quoted(name)} is not the name of a board; {_similar(name) or _NAME_FORM}")
             elif members is not None and not isinstance(members, dict):
                 self._fault(where, f"{quoted(members)} is not a board; write its members below it, or {{}}")
             else:
@@ -106,3 +115,9 @@ class _Reader:
         place = f"{self._path}, line {line}" if line is not None else str(self._path)
         board = f"board {where[1]}: " if len(where) > 2 else ""
         self.faults.append(f"{place}: {board}{problem}")
+
+
+def _similar(name: str) -> str:
+    """A question with the name of a board that is similar to `name`, or an empty string."""
+    similar = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+    return f"did you mean {similar}?" if re.fullmatch(NAME_PATTERN, similar) else ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from tornado_app.config import keys
 from tornado_app.config.files import read_secret
 from tornado_app.config.network import MongodbUri, uri_option
 from tornado_app.config.value_types import InvalidValue, format_duration
-from tornado_app.core.boards import Rule
+from tornado_app.core.boards import Board, Rule
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.policies import MAX_CLOCK_SKEW, MAX_IDEMPOTENCY_HISTORY, PROOF_LEEWAY, ProofPolicy, RateLimit
 
@@ -204,19 +204,18 @@ def warnings(config: Config) -> Iterator[str]:
             f"action_proof is {config.proof_policy}: the holder of a player's token can score {most} without having "
             "played; set it to required, and have the game server sign actions"
         )
-    for board in config.boards:
-        if board.rule is Rule.SUM:
-            continue
-        if config.max_points_per_window is not None:
-            yield (
-                f"max_points_per_window does not apply to board {board.name}, whose rule is {board.rule}; set bounds "
-                "in boards_file"
-            )
-        if config.proof_policy is not ProofPolicy.REQUIRED and board.bounds is None:
-            yield (
-                f"action_proof is {config.proof_policy}, and board {board.name} has no bounds: the holder of a "
-                "player's token can submit any score; set bounds in boards_file, or action_proof to required"
-            )
+    scored = [board for board in config.boards if board.rule is not Rule.SUM]
+    if config.max_points_per_window is not None and scored:
+        yield (
+            f"max_points_per_window does not apply to boards of the rule best or last ({_names(scored)}); set bounds "
+            "in boards_file"
+        )
+    unbounded = [board for board in scored if board.bounds is None]
+    if config.proof_policy is not ProofPolicy.REQUIRED and unbounded:
+        yield (
+            f"action_proof is {config.proof_policy}, and boards have no bounds ({_names(unbounded)}): the holder of a "
+            "player's token can submit any score; set bounds in boards_file, or action_proof to required"
+        )
     if config.jwt_jwks_url is not None and not config.jwt_audience:
         yield (
             "jwt_audience is empty: a token that the identity provider issued for another application is accepted too; "
@@ -224,3 +223,7 @@ def warnings(config: Config) -> Iterator[str]:
         )
     if any(network.prefixlen == 0 for network in config.trusted_proxies):
         yield "trusted_proxies contains every address, so that every client can choose its address"
+
+
+def _names(boards: Iterable[Board]) -> str:
+    return ", ".join(board.name for board in boards)

@@ -231,8 +231,8 @@ class Settings:
     boards_file: Path | None = _rules(
         File(metavar="FILE"),
         None,
-        "YAML file with the rule, the order and the bounds of the board. If unset, points are added, the highest score "
-        "is first, and there are no bounds.",
+        "YAML file of the boards: for each the rule, the order and the bounds. If unset, there is the board `main` "
+        "alone: points are added, the highest score is first, and there are no bounds.",
     )
 
     trusted_proxies: tuple[Network, ...] = _abuse(

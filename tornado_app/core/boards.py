@@ -39,7 +39,7 @@ class Order(StrEnum):
         return score > other if self is Order.DESCENDING else score < other
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class Bounds(msgspec.Struct, frozen=True, omit_defaults=True):
     """The lowest and the highest value that may be submitted; None: any."""
 
     min: int | None = None

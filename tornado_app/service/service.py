@@ -98,6 +98,8 @@ class Service(ManagedService):
     async def _start(self) -> None:
         """Start everything, from the database to the open port. Raises StartupError."""
         config = self.config
+        if len(config.boards) > 1:  # until the service serves several
+            raise StartupError("boards_file: this version serves the board main only; take the others out of the file")
         if self._worker is None:
             listeners.check_available(config)
             self._listen_for_probes()
