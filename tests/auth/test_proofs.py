@@ -50,6 +50,8 @@ def test_proof_of_a_signed_action_is_accepted(algorithm):
     assert check.verify(text) == Proof("ann", "level_complete", "a-1", NOW, NOW + 60, 5)
     text = sign_action(key, sub="ann", action_type="race", score=-5, action_id="a-1", clock=Clock())
     assert check.verify(text) == Proof("ann", "race", "a-1", NOW, NOW + 60, score=-5)
+    text = sign_action(key, sub="ann", action_type="race", score=-5, action_id="a-1", board="kart", clock=Clock())
+    assert check.verify(text) == Proof("ann", "race", "a-1", NOW, NOW + 60, score=-5, board="kart")
     text = sign_action(key, sub="ann", action_type="level_complete", clock=Clock())
     assert check.verify(text).points is None
     assert check.verify(text).id != check.verify(sign_action(key, sub="ann", action_type="x", clock=Clock())).id
@@ -98,6 +100,13 @@ ATTACKS = {
     "pts null": proof(pts=None),
     "pts past int64": proof(pts=MAX_SCORE + 1),
     "pts NaN": proof(pts=float("nan")),
+    "brd empty": proof(brd=""),
+    "brd null": proof(brd=None),
+    "brd a list": proof(brd=["main"]),
+    "brd in upper case": proof(brd="MAIN"),
+    "brd with a line end": proof(brd="main\n"),
+    "brd of 33": proof(brd="x" * 33),
+    "brd with a dot": proof(brd="kart.x"),
     "iat missing": proof(iat=...),
     "exp missing": proof(exp=...),
     "exp Infinity": proof(exp=float("inf")),
@@ -223,6 +232,16 @@ def test_proof_of_a_score_and_proof_of_points_are_not_interchangeable(given, nam
         bind(given, submission(**named), ACTIONS)
 
 
+def test_proof_is_valid_for_one_board_and_without_a_claim_for_main():
+    kart = verifier().verify(proof(brd="kart"))
+    assert bind(kart, submission(), ACTIONS, "kart").id == "a-1"
+    assert bind(verifier().verify(proof(brd="main")), submission(), ACTIONS, "main").id == "a-1"
+    for other, board in ((kart, "main"), (kart, "chess"), (verifier().verify(proof()), "kart")):
+        with pytest.raises(InvalidActionProof) as refusal:
+            bind(other, submission(), ACTIONS, board)
+        assert refusal.value.reason == "other_board"
+
+
 def test_proof_of_a_game_server_is_valid_for_its_player():
     assert bind(PROOF, submission(caller="server", user_id="ann"), ACTIONS).id == PROOF.id
 
@@ -243,6 +262,7 @@ def test_proof_without_known_points_is_an_unknown_action_type():
         ({"score": 2**62}, "score of an action proof"),
         ({"score": 5, "points": 5}, "not for both"),
         ({"action_id": "a 1"}, "visible ASCII"),
+        ({"board": "Kart"}, "name of a board"),
         ({"ttl": 0}, "more than 0"),
         ({"ttl": float("nan")}, "seconds since 1970"),
         ({"ttl": float("inf")}, "seconds since 1970"),

@@ -132,6 +132,8 @@ PROOFS = {
     "another id": (proof(jti="a-2"), "other_action_id", 'proof for "a-2", request for "a-1"'),
     "other points": (proof(pts=8), "other_points", "proof for 8, request for 7"),
     "a score": (proof(pts=..., scr=7), "other_score", "proof for 7, request for absent"),
+    "another board": (proof(brd="kart"), "other_board", 'proof for "kart", request for "main"'),
+    "no board": (proof(brd="Kart"), "invalid_claim", 'claim brd is "Kart"'),
     "lifetime": (proof(exp=NOW + 90), "lifetime", "had 90 s, wanted more than 0 and at most 60 s"),
     "from the future": (proof(iat=NOW + 20), "not_yet_valid", r"issued 20 s ahead \(iat\), leeway 5 s"),
     "expired": (proof(iat=NOW - 70, exp=NOW - 10), "expired", "10 s ago"),
@@ -145,7 +147,7 @@ def test_refused_proof_has_its_reason(name):
     check = ProofVerifier(KeySet([HS.public]), clock=Clock())
     with pytest.raises(LeaderboardError) as refusal:
         check.verify_submission(
-            Submission(REQUEST.caller, action_type="boss", action_id="a-1", points=7, proof=text), {}
+            Submission(REQUEST.caller, action_type="boss", action_id="a-1", points=7, proof=text), {}, "main"
         )
     assert refusal.value.reason == reason
     assert re.search(detail, refusal.value.detail), refusal.value.detail

@@ -174,7 +174,8 @@ def test_flag_that_check_would_ignore_is_refused(capsys, command, flag, value):
 def test_accepted_proof_is_described(capsys):
     proof = sign_action(PROOF_KEY, sub="ann", action_type="boss", points=7, action_id="a-1")
     code, rows, printed = run(capsys, "sign-action", "--check", proof)
-    assert (code, rows["player"], rows["action"]) == (0, "ann", "boss, id a-1, 7 points")
+    assert (code, rows["player"], rows["board"]) == (0, "ann", "main")
+    assert rows["action"] == "boss, id a-1, 7 points"
     assert proof.split(".")[1] not in printed
     request = ("--sub", "ann", "--type", "boss", "--id", "a-1", "--points", "7")
     assert run(capsys, "sign-action", "--check", proof, *request)[0] == 0
@@ -187,11 +188,12 @@ def test_accepted_proof_is_described(capsys):
         (("--type", "quest"), "other_action_type"),
         (("--id", "a-2"), "other_action_id"),
         (("--points", "8"), "other_points"),
+        (("--board", "chess"), "other_board"),
         (("--proof-lifetime", "30s"), "lifetime"),
     ],
 )
 def test_proof_for_another_request_is_reported(capsys, flags, reason):
-    proof = sign_action(PROOF_KEY, sub="ann", action_type="boss", points=7, action_id="a-1")
+    proof = sign_action(PROOF_KEY, sub="ann", action_type="boss", points=7, action_id="a-1", board="kart")
     code, rows, _ = run(capsys, "sign-action", "--check", proof, *flags)
     assert (code, rows["reason"], rows["error"]) == (1, reason, "invalid_action_proof")
 

@@ -58,6 +58,15 @@ def test_sign_action_uses_the_configured_key(capsys, monkeypatch, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
+def test_sign_action_for_a_board_has_its_name(capsys, monkeypatch):
+    monkeypatch.setenv("LEADERBOARD_PROOF_KEY", SECRET)
+    assert main([*ACTION, "--board", "kart"]) == 0
+    assert opened(capsys.readouterr().out).board == "kart"
+    with pytest.raises(SystemExit):
+        main([*ACTION, "--board", "Kart"])
+    assert "a board's name has 1 to 32 characters" in capsys.readouterr().err
+
+
 def test_sign_action_is_valid_as_long_as_the_service_accepts(capsys, monkeypatch):
     monkeypatch.setenv("LEADERBOARD_PROOF_KEY", SECRET)
     assert main([*ACTION, "--proof-lifetime", "20s"]) == 0

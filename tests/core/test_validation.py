@@ -22,7 +22,7 @@ SERVER = Caller("server", 0, Profile("Server"), frozenset({"scores:write"}))
 class FakeProofs:
     """Verifies every proof except `bad`, with 7 points."""
 
-    def verify_submission(self, submission, actions):
+    def verify_submission(self, submission, actions, board):
         if submission.proof == "bad":
             raise InvalidActionProof
         return VerifiedProof("proof-id", "boss_beaten", 7)

@@ -33,6 +33,7 @@ from tornado_app.auth.minting import mint
 from tornado_app.auth.proofs import LIFETIME, ProofVerifier, sign_action
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.core import identity
+from tornado_app.core.boards import NAME_PATTERN
 from tornado_app.core.errors import (
     ExpiredActionProof,
     ExpiredToken,
@@ -131,6 +132,7 @@ def proof(data: bytes) -> None:
     assert header["typ"].lower().removeprefix("application/") == "action-proof+jwt"
     assert identity.is_user_id(found.player)
     assert identity.is_action_id(found.id)
+    assert re.fullmatch(NAME_PATTERN, found.board)
     assert found.points is None or 1 <= found.points <= MAX_SCORE
     assert NOW < found.expires_at <= found.issued_at + LIFETIME
     assert (found.player, found.action_type, found.id) == (claims["sub"], claims["act"], claims["jti"])
@@ -141,13 +143,14 @@ def proof(data: bytes) -> None:
         points=found.points,
         score=found.score,
         action_id=found.id,
+        board=found.board,
         clock=Clock(),
     )
     renewed = _proofs.verify(again)
     assert msgspec.structs.replace(found, issued_at=NOW, expires_at=NOW + LIFETIME) == renewed
     submission = Submission(Caller(found.player, NOW), action_type=found.action_type, proof=text, score=found.score)
     value = found.points or 5 if found.score is None else found.score
-    assert _proofs.verify_submission(submission, {found.action_type: 5}).value == value
+    assert _proofs.verify_submission(submission, {found.action_type: 5}, found.board).value == value
     assert len(fingerprint(submission)) == 8
     assert found.action_type.encode().decode() == found.action_type
 

@@ -87,7 +87,7 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "Have the game server sign each action ([signing](signing.md)), or send updates from the game server.",
     ),
     core.InvalidActionProof: Remedy(
-        "The proof is malformed, has a wrong signature, or is for another player, action or number of points.",
+        "The proof is malformed, has a wrong signature, or is for another player, board, action or number of points.",
         "Read the reason in the log, or run `leaderboard sign-action --check`.",
     ),
     core.ExpiredActionProof: Remedy(

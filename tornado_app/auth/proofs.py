@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from tornado_app.auth.jws import InvalidJws, VerifiedJws, shown
 from tornado_app.auth.keys import KeySet, KeySource, SigningKey
 from tornado_app.auth.minting import sign
 from tornado_app.core import identity
-from tornado_app.core.boards import MAX_SUBMITTED
+from tornado_app.core.boards import MAIN, MAX_SUBMITTED, NAME_PATTERN
 from tornado_app.core.errors import ExpiredActionProof, InvalidActionProof, UnknownActionType
 from tornado_app.core.model import MAX_SCORE, Submission, VerifiedProof
 
@@ -29,6 +30,7 @@ LEEWAY = 5.0
 """Maximum seconds that the game server's clock may be ahead."""
 
 _TYPES: frozenset[str | None] = frozenset({TYPE})
+_BOARD = re.compile(NAME_PATTERN)
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -45,6 +47,7 @@ class Proof(msgspec.Struct, frozen=True):
     expires_at: float
     points: int | None = None
     score: int | None = None
+    board: str = MAIN.name
 
 
 class ProofVerifier:
@@ -89,11 +92,11 @@ class ProofVerifier:
         except InvalidJws as refusal:
             raise _invalid(refusal) from None
 
-    def verify_submission(self, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
-        """The verified proof of a submission. Raises as `verify` and `bind`."""
+    def verify_submission(self, submission: Submission, actions: Mapping[str, int], board: str) -> VerifiedProof:
+        """The verified proof of a submission to a board. Raises as `verify` and `bind`."""
         if submission.proof is None:
             raise InvalidActionProof(detail="no proof")
-        return bind(self.verify(submission.proof), submission, actions)
+        return bind(self.verify(submission.proof), submission, actions, board)
 
     def _open(self, text: str) -> VerifiedJws:
         return jws.verify(text, self._keys.current(), _TYPES, "The action proof")
@@ -116,16 +119,18 @@ class ProofVerifier:
             raise ExpiredActionProof(reason="expired", detail=f"{now - proof.expires_at:.0f} s ago")
 
 
-def bind(proof: Proof, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
-    """The contents of a proof that matches the submission.
+def bind(proof: Proof, submission: Submission, actions: Mapping[str, int], board: str = MAIN.name) -> VerifiedProof:
+    """The contents of a proof that matches the submission to a board.
 
-    Members of the request (player, type, points, id) must equal those of the proof, which supplies the missing ones.
-    `actions`: points by action type, for a proof without points. Raises InvalidActionProof, and UnknownActionType if
-    neither the proof nor the table has points.
+    The board must be the proof's, and members of the request (player, type, points, id) must equal those of the proof,
+    which supplies the missing ones. `actions`: points by action type, for a proof without points. Raises
+    InvalidActionProof, and UnknownActionType if neither the proof nor the table has points.
     """
     player = submission.caller.user_id if submission.user_id is None else submission.user_id
     if proof.player != player:
         raise _other("player", proof.player, player, reason="other_player")
+    if proof.board != board:
+        raise _other("board", proof.board, board, reason="other_board")
     if submission.action_type not in (None, proof.action_type):
         raise _other("type of action", proof.action_type, submission.action_type, reason="other_action_type")
     if submission.action_id not in (None, proof.id):
@@ -160,6 +165,7 @@ def sign_action(
     points: int | None = None,
     score: int | None = None,
     action_id: str | None = None,
+    board: str = MAIN.name,
     ttl: float = LIFETIME,
     clock: Callable[[], float] = time.time,
 ) -> str:
@@ -173,6 +179,7 @@ def sign_action(
         "act": action_type,
         "pts": points,
         "scr": score,
+        "brd": None if board == MAIN.name else board,
         "jti": secrets.token_urlsafe(12) if action_id is None else action_id,
         "iat": issued,
         "exp": issued + ttl,
@@ -189,6 +196,7 @@ def sign_action(
 
 def _proof(claims: dict[str, Any]) -> Proof:
     player, action_type, points, score, action_id = (claims.get(name) for name in ("sub", "act", "pts", "scr", "jti"))
+    board = claims.get("brd", MAIN.name)
     if not isinstance(player, str) or not identity.is_user_id(player):
         raise _claim("The action proof must name a player (sub).", "sub", player)
     if not isinstance(action_type, str) or not identity.is_action_type(action_type):
@@ -204,11 +212,13 @@ def _proof(claims: dict[str, Any]) -> Proof:
         raise _claim(text, "scr", score)
     if "scr" in claims and "pts" in claims:
         raise _claim("An action proof is for points or for a score, not for both (pts, scr).", "scr", score)
+    if not isinstance(board, str) or not _BOARD.fullmatch(board):
+        raise _claim("The board of an action proof must be the name of a board (brd).", "brd", board)
     issued, expires = jws.date(claims, "iat"), jws.date(claims, "exp")
     if issued is None or expires is None:
         text = "The action proof must say when it was issued and when it expires (iat, exp)."
         raise _claim(text, "exp" if expires is None else "iat", None)
-    return Proof(player, action_type, action_id, issued, expires, points, score)
+    return Proof(player, action_type, action_id, issued, expires, points, score, board)
 
 
 def _claim(text: str, name: str, value: object) -> InvalidJws:

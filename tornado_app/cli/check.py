@@ -48,6 +48,7 @@ REMEDIES = {
     "other_player": "sign the proof for the player of the request's token",
     "other_action_type": "sign the proof for the request's action type",
     "other_action_id": "sign the proof for the request's action id",
+    "other_board": "sign the proof for the board of the request's path (brd); without a board it is for main",
     "other_score": "sign the proof with the request's score (scr), for a board of the rule best or last",
     "other_points": "sign the proof for the request's points, or omit them from the request",
     "unknown_action_type": "put points into the proof (pts), or the type into the table of actions",
@@ -76,17 +77,20 @@ def check_token(config: Config, text: str, *, out: TextIO | None = None) -> int:
     return _print(report, text, keys, source, out or sys.stdout)
 
 
-def check_proof(config: Config, text: str, request: Submission, *, out: TextIO | None = None) -> int:
+def check_proof(
+    config: Config, text: str, request: Submission, *, board: str | None = None, out: TextIO | None = None
+) -> int:
     """Print whether the service accepts an action proof; 0 if it does, else 1.
 
-    `request`: the update with the proof; its caller has no user id if the proof determines it. Raises StartupError and
+    `request`: the update with the proof; its caller has no user id if the proof determines it. `board`: that of the
+    request; None for the proof's. Raises StartupError and
     ConfigError.
     """
     verifier, keys = _proof_verifier(config)
     verified = _verified(verifier.verify_signature, text)
     try:
         proof = verifier.verify(text)
-        report = _Report(verified, None, tuple(_about_proof(proof, request, config)))
+        report = _Report(verified, None, tuple(_about_proof(proof, request, board or proof.board, config)))
     except LeaderboardError as refusal:
         report = _Report(verified, refusal)
     return _print(report, text, keys, _source(config, "proof"), out or sys.stdout)
@@ -151,12 +155,13 @@ def _about_caller(caller: Caller) -> Iterator[tuple[str, str]]:
     yield "expires", _time(caller.expires_at)
 
 
-def _about_proof(proof: Proof, request: Submission, config: Config) -> Iterator[tuple[str, str]]:
+def _about_proof(proof: Proof, request: Submission, board: str, config: Config) -> Iterator[tuple[str, str]]:
     caller = Caller(request.caller.user_id or proof.player, proof.expires_at)
     score = proof.score if request.score is None and request.points is None else request.score
-    vouched = bind(proof, msgspec.structs.replace(request, caller=caller, score=score), config.action_points)
+    vouched = bind(proof, msgspec.structs.replace(request, caller=caller, score=score), config.action_points, board)
     value = f"{vouched.value} points" if proof.score is None else f"score {vouched.value}"
     yield "player", proof.player
+    yield "board", proof.board
     yield "action", f"{vouched.action_type}, id {vouched.id}, {value}"
     yield "expires", _time(proof.expires_at)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import TYPE_CHECKING
 
 from tornado_app.config import Config, InvalidValue, parse_duration
 from tornado_app.config.loading import add_some_settings, load_options
 from tornado_app.core import identity
+from tornado_app.core.boards import MAIN, NAME_PATTERN
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.model import MAX_SCORE, Caller, Scope, Submission
 from tornado_app.core.policies import KeySettings
@@ -46,6 +48,7 @@ It signs with the secret of jwt_key or jwt_key_file, or with the key that was ma
 SIGNING_EXAMPLES = """examples:
   leaderboard sign-action --sub alice --type level_complete
   leaderboard sign-action --sub alice --type boss --points 5000 --id boss-8c1f --ttl 30s
+  leaderboard sign-action --sub alice --type lap --score 83123 --board kart
   curl -H "Authorization: Bearer $(leaderboard token --sub alice)" \\
        -H "Action-Proof: $(leaderboard sign-action --sub alice --type level_complete --points 50)" \\
        --json '{"score": 50}' http://127.0.0.1:8000/api/score
@@ -76,6 +79,7 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
     value = parser.add_mutually_exclusive_group()
     value.add_argument("--points", type=_points, metavar="N", help=points)
     value.add_argument("--score", type=int, metavar="N", help="score, for a board of the rule best or last")
+    parser.add_argument("--board", type=_board, help="board that the action counts on (default: main)")
     parser.add_argument("--id", help="id of the action, which makes it count once (default: random)")
     valid = "lifetime (default and maximum: proof_lifetime)"
     parser.add_argument("--ttl", type=_duration, metavar="TIME", help=valid)
@@ -155,7 +159,7 @@ def sign_action(options: argparse.Namespace) -> int:
         request = Submission(
             caller, action_type=options.type, action_id=options.id, points=options.points, score=options.score
         )
-        return check.check_proof(config, _given(options.check), request)
+        return check.check_proof(config, _given(options.check), request, board=options.board)
     _require(options, "sub", "type")
     _refuse_foreign_proofs(config)
     ttl = config.proof_lifetime if options.ttl is None else options.ttl
@@ -172,6 +176,7 @@ def sign_action(options: argparse.Namespace) -> int:
             points=options.points,
             score=options.score,
             action_id=options.id,
+            board=options.board or MAIN.name,
             ttl=ttl,
         )
     except key_parsing.UnusableKey as error:
@@ -250,6 +255,12 @@ def _points(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 19 and 1 <= int(text) <= MAX_SCORE):
         raise argparse.ArgumentTypeError(f"give a whole number of 1 to {MAX_SCORE}")
     return int(text)
+
+
+def _board(text: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, text):
+        raise argparse.ArgumentTypeError("a board's name has 1 to 32 characters of a-z, 0-9 and -, the first a letter")
+    return text
 
 
 def _user_id(text: str) -> str:

@@ -134,7 +134,7 @@ class ActionProofRequired(Forbidden):
 
 
 class InvalidActionProof(Forbidden):
-    """The proof is malformed, has a wrong signature, or is for another player, action or number of points."""
+    """The proof is malformed, has a wrong signature, or is for another player, board, action or number of points."""
 
     code = "invalid_action_proof"
     message = "The action proof is invalid."

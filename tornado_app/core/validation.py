@@ -25,9 +25,11 @@ from tornado_app.core.policies import DEFAULT_ACTIONS, ProofPolicy
 class ProofVerifier(Protocol):
     """Verifies action proofs."""
 
-    def verify_submission(self, submission: Submission, actions: Mapping[str, int]) -> VerifiedProof:
-        """The contents of the submission's proof. Raises InvalidActionProof, ExpiredActionProof or
-        UnknownActionType."""
+    def verify_submission(self, submission: Submission, actions: Mapping[str, int], board: str) -> VerifiedProof:
+        """The contents of the submission's proof, which must be for the board.
+
+        Raises InvalidActionProof, ExpiredActionProof or UnknownActionType.
+        """
 
 
 class SubmissionValidator:
@@ -119,7 +121,7 @@ class SubmissionValidator:
                 reason="no_proof_key",
                 detail="neither proof_key, proof_key_file nor proof_jwks_file is set",
             )
-        return self._proofs.verify_submission(submission, self.actions)
+        return self._proofs.verify_submission(submission, self.actions, self._board.name)
 
     def _value(self, submission: Submission) -> int:
         """The score, or the points. A score needs no maximum without a proof: the board has bounds."""
