@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
+from leaderboard_operator.spec import application
 from leaderboard_operator.spec.crd import crd as build_crd
 from leaderboard_operator.spec.crd import crd_yaml
 from tests.support.chart import CHART, example
-from tests.support.leaderboards import Leaderboards, leaderboard
+from tests.support.leaderboards import TIMEOUT, Leaderboards, leaderboard
+from tests.support.operator import install_crd
+from tests.support.wait import wait_until
+from tornado_app.core import boards
 
 MAX_BYTES = 200_000
 """`kubectl apply` writes the object into an annotation of at most 256 KiB."""
@@ -118,9 +122,20 @@ INVALID = [
     (env({"name": "A", "value": "1"}, {"name": "A", "value": "2"}), "Duplicate value"),
     (env({"name": "1A", "value": "1"}), "should match"),
     (env(*({"name": f"A{n}", "value": "1"} for n in range(33))), "must have at most 32 items"),
+    ({"boards": {"kart": {"rule": "best"}}}, "Unsupported value"),
+    ({"boards": {"kart": {"order": "Up"}}}, "Unsupported value"),
+    ({"boards": {"kart": {"periods": {}}}}, "unknown field"),
+    ({"boards": {"kart": {"bounds": {}}}}, "set min, max or both"),
+    ({"boards": {"kart": {"rule": "Best", "bounds": {"min": 2, "max": 1}}}}, "min is greater than max"),
+    ({"boards": {"kart": {"bounds": {"max": 0}}}}, "points are 1 or more"),
+    ({"boards": {"kart": {"bounds": {"max": 2**53}}}}, "less than or equal to"),
+    *(({"boards": {name: {}}}, "up to 32 of a-z 0-9 -") for name in ("Kart", "7up", "kart_cup", "-", "", "a" * 33)),
+    ({"boards": {f"b{n}": {} for n in range(100)}}, "more than 100 boards with main"),
+    ({"boards": {f"b{n}": {} for n in range(101)}}, "must have at most 100 items"),
     ({"databse": {}}, "unknown field"),
     ({"settings": {"max_connectons_per_address": 1}}, "unknown field"),
     ({"settings": {"max_connections": 5}}, "max_connections has its own field; set spec.live.maxConnections"),
+    ({"settings": {"boards_file": "/etc/boards.yaml"}}, "boards_file has its own field; set spec.boards"),
     ({"settings": {"port": 80}}, "the operator sets port; leave it out"),
     ({"settings": {"jwt_key": "a"}}, "jwt_key is secret; store it in a Secret"),
     ({"settings": {"max_connections_per_address": 0}}, "greater than or equal to 1"),
@@ -171,6 +186,78 @@ def test_crd_with_changed_database_is_refused(leaderboards: Leaderboards):
     leaderboards.apply(leaderboard())
     with pytest.raises(AssertionError, match="the database of a Leaderboard cannot change"):
         leaderboards.patch({"spec": {"database": {"name": "other"}}})
+
+
+NINETY_NINE = {f"b{n}": {"rule": "Best", "bounds": {"min": -(2**53) + 1}} for n in range(99)}
+
+
+def test_crd_accepts_a_hundred_boards_with_main(refusal):
+    assert not refusal(leaderboard(boards=NINETY_NINE))
+    assert not refusal(leaderboard(boards={**NINETY_NINE, "main": {"rule": "Last"}}))
+
+
+BOARDS = {"kart": {"rule": "Best", "order": "Ascending"}, "form": {"rule": "Last"}}
+MAIN_CHANGED = "rule and order of the board main cannot change"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (BOARDS, {"kart": {"rule": "Last"}}, "rule and order of a board cannot change"),
+        (BOARDS, {"kart": {"order": "Descending"}}, "rule and order of a board cannot change"),
+        ({"main": {"rule": "Best"}}, {"main": {"rule": "Last"}}, "rule and order of a board cannot change"),
+        ({}, {"main": {"rule": "Best"}}, MAIN_CHANGED),
+        ({}, {"main": {"order": "Ascending"}}, MAIN_CHANGED),
+        ({"main": {"rule": "Best"}}, {"main": None}, MAIN_CHANGED),
+        (BOARDS, {"kart": None}, ""),
+        (BOARDS, {"main": {"bounds": {"max": 5}}}, ""),
+        ({"main": {}}, {"main": None}, ""),
+        (BOARDS, {"kart": {"bounds": {"min": 5}}, "more": {"rule": "Last"}}, ""),
+    ],
+)
+def test_crd_with_changed_rule_or_order_is_refused(leaderboards: Leaderboards, before, after, message):
+    leaderboards.apply(leaderboard(boards=before))
+    change = {"spec": {"boards": after}}
+    if message:
+        with pytest.raises(AssertionError, match=message):
+            leaderboards.patch(change)
+    else:
+        leaderboards.patch(change)
+
+
+def test_crd_update_lets_a_boards_file_move_to_the_spec(leaderboards: Leaderboards):
+    """A resource from before `spec.boards` keeps the setting, and may change otherwise; its status may be written."""
+    old = build_crd()
+    validations = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"][
+        "settings"
+    ]
+    rules = validations["x-kubernetes-validations"]
+    validations["x-kubernetes-validations"] = [each for each in rules if "boards_file" not in each["rule"]]
+    leaderboards.cluster.apply(old)
+    try:
+        with_file = leaderboard(settings={"boards_file": "/etc/boards.yaml"})
+        wait_until(lambda: applies(leaderboards, with_file), TIMEOUT, "the CRD without the rule")
+    finally:
+        install_crd(leaderboards.cluster)
+    other = leaderboard("other", settings={"boards_file": "/etc/boards.yaml"})
+    wait_until(lambda: not applies(leaderboards, other, "--dry-run=server"), TIMEOUT, "the CRD with the rule")
+    leaderboards.patch({"spec": {"replicas": 3}})
+    leaderboards.patch({"status": {"observedGeneration": 1}}, "leaderboard", "arcade", "--subresource=status")
+    leaderboards.patch({"spec": {"settings": {"boards_file": None}, "boards": {"main": {"rule": "Best"}}}})
+
+
+def applies(leaderboards: Leaderboards, body: dict[str, Any], *flags: str) -> bool:
+    where = ("--namespace", leaderboards.namespace)
+    return (
+        leaderboards.cluster.kubectl(
+            "apply", "--filename=-", *where, *flags, stdin=json.dumps(body), check=False
+        ).returncode
+        == 0
+    )
+
+
+def test_boards_are_bounded_as_in_the_service():
+    assert (application.NAME_PATTERN, application.MAX_BOARDS) == (boards.NAME_PATTERN, boards.MAX_BOARDS)
 
 
 def test_crd_defaults_are_applied(leaderboards: Leaderboards):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from tests.support.leaderboard_views import HARDENED
 from tests.support.leaderboards import TIMEOUT, Leaderboards, leaderboard, secret
@@ -186,22 +187,50 @@ def test_pods_have_logging_and_variables_of_spec(arcade):
     arcade.wait()
     arcade.wait("False", "UpToDate", "Reconciling")
     before = arcade.get("deployment")
-    assert before["spec"]["template"]["spec"]["containers"][0]["env"][1:] == [exporter, token]
-    (settings,) = (name for kind, name in arcade.owned_objects() if kind == "configmap")
-    assert "access_log: true" in arcade.get("configmap", settings)["data"]["settings.yaml"]
+    assert before["spec"]["template"]["spec"]["containers"][0]["env"][2:] == [exporter, token]
+    assert "access_log: true" in arcade.settings()["data"]["settings.yaml"]
     arcade.apply(secret("collector", token="b"))
     rolled = before["metadata"]["generation"] + 1
     wait_until(lambda: arcade.get("deployment")["metadata"]["generation"] == rolled, TIMEOUT, "a rollout")
 
 
 def test_settings_changed_start_rollout_and_delete_old_configmap(arcade):
-    (old,) = (name for kind, name in arcade.owned_objects() if kind == "configmap")
+    old = arcade.settings()["metadata"]["name"]
     arcade.patch({"spec": {"actions": {"maxIncrement": 7}}})
     wait_until(lambda: arcade.get("configmap", old) is None, TIMEOUT, "no old settings")
-    (new,) = (name for kind, name in arcade.owned_objects() if kind == "configmap")
-    assert "max_increment: 7" in arcade.get("configmap", new)["data"]["settings.yaml"]
+    new = arcade.settings()
+    assert "max_increment: 7" in new["data"]["settings.yaml"]
     volumes = arcade.get("deployment")["spec"]["template"]["spec"]["volumes"]
-    assert {"name": new, "defaultMode": 420} in [volume.get("configMap") for volume in volumes]
+    assert {"name": new["metadata"]["name"], "defaultMode": 420} in [volume.get("configMap") for volume in volumes]
+
+
+def test_boards_changed_replace_no_pods(arcade):
+    """The first board, another one, new bounds and a removal change the mounted ConfigMap, and nothing else."""
+    before, pods = arcade.get("deployment"), {pod["metadata"]["uid"] for pod in arcade.list("pod")}
+    mounts = {volume["name"]: volume.get("configMap") for volume in before["spec"]["template"]["spec"]["volumes"]}
+    assert mounts["boards"] == {"name": "arcade-boards", "defaultMode": 420}
+    uid = arcade.get("configmap", "arcade-boards")["metadata"]["uid"]
+    kart = {"rule": "Best", "order": "Ascending"}
+    best = {"rule": "best", "order": "ascending"}
+    for change, expected in (
+        ({"kart": kart}, {"kart": best}),
+        ({"kart": {**kart, "bounds": {"min": 9}}}, {"kart": {**best, "bounds": {"min": 9}}}),
+        ({"form": {}}, {"kart": {**best, "bounds": {"min": 9}}, "form": {"rule": "sum", "order": "descending"}}),
+        ({"kart": None, "form": None}, {}),
+    ):
+        arcade.patch({"spec": {"boards": change}})
+        wait_until(lambda expected=expected: boards_of(arcade) == expected, TIMEOUT, f"the boards {expected}")
+        arcade.wait("False", "UpToDate", "Reconciling")
+    after = arcade.get("deployment")
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
+    assert {pod["metadata"]["uid"] for pod in arcade.list("pod")} == pods
+    assert arcade.get("configmap", "arcade-boards")["metadata"]["uid"] == uid
+
+
+def boards_of(leaderboards: Leaderboards) -> dict:
+    """The boards in the file that the pods read."""
+    return yaml.safe_load(leaderboards.get("configmap", "arcade-boards")["data"]["boards.yaml"])["boards"]
 
 
 def test_paused_leaderboard_is_not_changed(arcade):

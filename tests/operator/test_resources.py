@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from leaderboard_operator.resources import KINDS
+from leaderboard_operator.resources.configmap import boards, config_map
 from leaderboard_operator.resources.drop_job import DATABASE_KEPT, drop_job
 from leaderboard_operator.resources.networking import METRICS_SUFFIX, metrics_service
 from leaderboard_operator.resources.secrets import MONGODB_URI, TRUSTED_CA
@@ -21,15 +22,18 @@ from tests.support.leaderboard_views import PUBLIC_KEY, VIEWS, view
 from tests.support.leaderboards import spec
 from tornado_app.cli import database
 from tornado_app.config import load_config
+from tornado_app.core.boards import MAIN, Board, Bounds, Order, Rule
 
 GOLDEN = Path(__file__).parent / "golden"
 
 CASES = [(name, kind) for name in VIEWS for kind in KINDS]
 
 
+SUFFIXES = {metrics_service: METRICS_SUFFIX, boards: "-boards"}
+
+
 def golden(name: str, kind) -> str:
-    suffix = METRICS_SUFFIX if kind.build is metrics_service else ""
-    return f"{name}-{kind.plural}{suffix}"
+    return f"{name}-{kind.plural}{SUFFIXES.get(kind.build, '')}"
 
 
 def text(name: str, kind) -> str:
@@ -51,8 +55,7 @@ def test_kinds_are_all_built():
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_service_accepts_built_settings(name, tmp_path):
-    """The environment of the container names the settings file, and the service accepts its content."""
-    (build,) = (kind.build for kind in KINDS if kind.plural == "configmaps")
+    """The environment of the container names the files, and the service accepts their content."""
     jwk = {"kty": "oct", "kid": "a", "alg": "HS256", "k": token_urlsafe(32)}
     keys = {"jwt-key": token_urlsafe(32), "proof-key": PUBLIC_KEY if name == "full" else token_urlsafe(32)}
     other = {"keys": [{**jwk, "k": token_urlsafe(32)}]}
@@ -61,15 +64,29 @@ def test_service_accepts_built_settings(name, tmp_path):
     for file, content in files.items():
         (tmp_path / file).write_text(content)
     write_pair(tmp_path / "tls.crt", tmp_path / "tls.key", serial=1)
-    parts = ("leaderboard/config", "leaderboard/secrets", "tls")
+    parts = ("leaderboard/config", "leaderboard/boards", "leaderboard/secrets", "tls")
     moves = [(f"/etc/{part}", str(tmp_path)) for part in parts]
-    for file, content in build(VIEWS[name])["data"].items():
+
+    def moved(text: str) -> str:
         for inside, here in moves:
-            content = content.replace(inside, here)
-        (tmp_path / file).write_text(content)
-    config = load_config({}, {"LEADERBOARD_CONFIG": environment(VIEWS[name])["LEADERBOARD_CONFIG"].replace(*moves[0])})
+            text = text.replace(inside, here)
+        return text
+
+    for file, content in {**config_map(VIEWS[name])["data"], **boards(VIEWS[name])["data"]}.items():
+        (tmp_path / file).write_text(moved(content))
+    variables = ("LEADERBOARD_CONFIG", "LEADERBOARD_BOARDS_FILE")
+    config = load_config({}, {variable: moved(environment(VIEWS[name])[variable]) for variable in variables})
+    assert config.boards == (BOARDS if name == "full" else (MAIN,))
     assert config.action_points.get("level_complete") == 50
     assert (config.port, config.metrics_port) == (8080, 8081)
+
+
+BOARDS = (
+    Board(bounds=Bounds(max=500)),
+    Board("form", Rule.LAST),
+    Board("kart", Rule.BEST, Order.ASCENDING, Bounds(15_000, 3_600_000)),
+)
+"""Those of the full Leaderboard."""
 
 
 def environment(leaderboard):
@@ -108,7 +125,7 @@ def test_drop_job_refers_to_no_owned_object():
         assert pod.get("serviceAccountName") != leaderboard.name
         assert container["image"] == leaderboard.image
         assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
-        assert not any("configMap" in volume for volume in pod["volumes"] if volume["name"] == "config")
+        assert not {"config", "boards"} & {volume["name"] for volume in pod["volumes"]}
         (secrets,) = (volume for volume in pod["volumes"] if volume["name"] == "secrets")
         files = {
             item["path"] for source in secrets["projected"]["sources"] for item in next(iter(source.values()))["items"]
@@ -132,9 +149,14 @@ def test_max_replicas_without_range_is_none(bounds, max_replicas):
 
 
 def test_configmap_with_changed_setting_has_other_name():
-    (build,) = (kind.build for kind in KINDS if kind.plural == "configmaps")
-    names = {build(view(spec(live={"maxConnections": n})))["metadata"]["name"] for n in (1, 2, 2)}
+    names = {config_map(view(spec(live={"maxConnections": n})))["metadata"]["name"] for n in (1, 2, 2)}
     assert len(names) == 2
+
+
+def test_changed_boards_change_their_configmap_alone():
+    before, after = view(), view(spec(boards={"kart": {"rule": "Best"}}))
+    assert [kind.build for kind in KINDS if kind.build(before) != kind.build(after)] == [boards]
+    assert boards(before)["metadata"] == boards(after)["metadata"]
 
 
 if __name__ == "__main__":

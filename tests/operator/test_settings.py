@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
+import msgspec
 import pytest
 
 from leaderboard_operator.resources.configmap import sees_client_addresses, settings
@@ -73,6 +74,12 @@ def test_settings_of_spec_are_overridden_by_fields():
     values = settings(view(spec(settings={"jwt_leeway": "9s", "max_connections": 1})).spec)
     assert values["jwt_leeway"] == "9s"
     assert values["max_connections"] == 20_000
+
+
+def test_boards_file_of_an_earlier_version_is_invalid():
+    """The API server keeps it in resources that it accepted before it refused the setting."""
+    with pytest.raises(msgspec.ValidationError, match=r"move the boards of settings\.boards_file to spec\.boards"):
+        view(spec(settings={"boards_file": "/etc/boards.yaml"}))
 
 
 def test_drain_timeout_is_less_than_grace_period():

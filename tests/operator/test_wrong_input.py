@@ -74,7 +74,7 @@ def test_secret_deleted_keeps_running_pods(leaderboards):
     leaderboards.wait("False", "SecretMissing")
     assert leaderboards.wait("True", type_="Available")
     assert leaderboards.get("deployment")["status"]["readyReplicas"] == 2
-    (settings,) = (name for kind, name in leaderboards.owned_objects() if kind == "configmap")
+    settings = leaderboards.settings()["metadata"]["name"]
     leaderboards.patch({"spec": {"live": {"maxConnections": 7}}})
     leaderboards.wait("False", "SecretMissing")
     assert leaderboards.get("configmap", settings), "the running pods still need it"
@@ -143,8 +143,7 @@ def test_database_of_other_leaderboard_is_reported(leaderboards, mongo_database,
     uri, name = mongo_database
     leaderboards.apply(leaderboard())
     leaderboards.wait()
-    (settings,) = (live for (kind, _), live in leaderboards.owned_objects().items() if kind == "configmap")
-    owner = yaml.safe_load(settings["data"]["settings.yaml"])["database_owner"]
+    owner = yaml.safe_load(leaderboards.settings()["data"]["settings.yaml"])["database_owner"]
     assert owner == f"{leaderboards.namespace}/arcade/{leaderboards.get()['metadata']['uid']}"
     with MongoClient(uri) as client:
         client[name][METADATA].insert_one({"_id": "owner", "namespace": "a", "name": "b", "uid": "c"})

@@ -28,6 +28,11 @@ FULL = spec(
     imagePullSecrets=[{"name": "pull"}],
     database={"connectionSecretRef": {"name": "mongo", "key": "connectionString.standardSrv"}, "name": "scores"},
     auth={"jwt": {"algorithm": "RS256", "jwksUrl": "https://id.example/jwks", "audience": "a", "issuer": "https://i/"}},
+    boards={
+        "main": {"bounds": {"max": 500}},
+        "kart": {"rule": "Best", "order": "Ascending", "bounds": {"min": 15_000, "max": 3_600_000}},
+        "form": {"rule": "Last"},
+    },
     actions={
         "proof": "Optional",
         "proofKeySecretRef": {"name": "proof", "key": "pem"},

@@ -160,6 +160,11 @@ class Leaderboards:
         except AssertionError as error:
             raise AssertionError(f"{error}; current condition: {self.condition(type_, name)}") from None
 
+    def settings(self) -> Object:
+        """The ConfigMap with the settings of the only Leaderboard."""
+        (found,) = (live for live in self.list("configmap", MANAGED_SELECTOR) if "settings.yaml" in live["data"])
+        return found
+
     def owned_objects(self) -> dict[tuple[str, str], Object]:
         """The objects that the operator created, by kind and name."""
         lists = {kind: self.list(kind, MANAGED_SELECTOR) for kind in OWNED_KINDS}

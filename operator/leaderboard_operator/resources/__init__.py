@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from leaderboard_operator import Object
-from leaderboard_operator.resources.configmap import config_map
+from leaderboard_operator.resources.configmap import boards, config_map
 from leaderboard_operator.resources.deployment import deployment, service_account
 from leaderboard_operator.resources.monitoring import prometheus_rule, service_monitor
 from leaderboard_operator.resources.networking import http_route, ingress, metrics_service, network_policy, service
@@ -33,6 +33,7 @@ class Kind(msgspec.Struct, frozen=True):
 KINDS = (
     Kind("", "v1", "serviceaccounts", service_account),
     Kind("", "v1", "configmaps", config_map),
+    Kind("", "v1", "configmaps", boards),
     Kind("apps", "v1", "deployments", deployment),
     Kind("", "v1", "services", service),
     Kind("", "v1", "services", metrics_service),

@@ -1,4 +1,8 @@
-"""The settings of the service as a file. The name of the ConfigMap contains a hash: a change starts a rollout."""
+"""The settings of the service and its boards, as files.
+
+The name of the ConfigMap of the settings contains a hash: a change starts a rollout. The name of that of the boards
+does not: the running pods read a change.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +22,18 @@ from leaderboard_operator.resources.secrets import (
     PROOF_JWKS,
     PROOF_KEY,
 )
-from leaderboard_operator.resources.view import CONFIG_DIR, HTTP_PORT, METRICS_PORT, SECRETS_DIR, LeaderboardView
+from leaderboard_operator.resources.view import (
+    CONFIG_DIR,
+    HTTP_PORT,
+    METRICS_PORT,
+    SECRETS_DIR,
+    LeaderboardView,
+    without_unset,
+)
 from leaderboard_operator.spec import Spec
+from leaderboard_operator.spec.application import Board
 
-SETTINGS, ACTIONS = "settings.yaml", "actions.yaml"
+SETTINGS, ACTIONS, BOARDS = "settings.yaml", "actions.yaml", "boards.yaml"
 
 PRE_STOP_SECONDS = 5
 """Time in which load balancers notice that a pod terminates. It serves during that time."""
@@ -39,6 +51,22 @@ def config_map(leaderboard: LeaderboardView) -> Object:
         data[ACTIONS] = _yaml(leaderboard.spec.actions.points)
     digest = sha256("\0".join(f"{name}\0{text}" for name, text in data.items()).encode()).hexdigest()[:10]
     return leaderboard.object("v1", "ConfigMap", name=f"{leaderboard.name}-{digest}", data=data, immutable=True)
+
+
+def boards_name(leaderboard: LeaderboardView) -> str:
+    return f"{leaderboard.name}-boards"
+
+
+def boards(leaderboard: LeaderboardView) -> Object:
+    """The file of boards (docs/boards.md). It exists without boards too, so that the first one replaces no pods."""
+    rows = {name: _board(board) for name, board in leaderboard.spec.boards.items()}
+    data = {BOARDS: _yaml({"boards": rows})}
+    return leaderboard.object("v1", "ConfigMap", name=boards_name(leaderboard), data=data)
+
+
+def _board(board: Board) -> Object:
+    bounds = {"bounds": without_unset(board.bounds)} if board.bounds else {}
+    return {"rule": board.rule.lower(), "order": board.order.lower(), **bounds}
 
 
 def settings(spec: Spec) -> dict[str, Any]:

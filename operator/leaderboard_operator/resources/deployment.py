@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from leaderboard_operator import Object
-from leaderboard_operator.resources.configmap import PRE_STOP_SECONDS, SETTINGS, config_map
+from leaderboard_operator.resources.configmap import BOARDS, PRE_STOP_SECONDS, SETTINGS, boards_name, config_map
 from leaderboard_operator.resources.secrets import TRUSTED_CA, secret_volume
 from leaderboard_operator.resources.view import (
+    BOARDS_DIR,
     CONFIG_DIR,
     HTTP_PORT,
     METRICS_PORT,
@@ -41,7 +42,7 @@ SPEC_HASH = "leaderboard.dev/spec-hash"
 
 SECRETS_HASH = "leaderboard.dev/secrets-hash"
 
-_NOT_IN_SPEC_HASH = ("replicas", "update", "paused")
+_NOT_IN_SPEC_HASH = ("replicas", "boards", "update", "paused")
 """Fields of the spec that do not change the pods."""
 
 
@@ -126,6 +127,7 @@ def _pod(leaderboard: LeaderboardView) -> Object:
         "containers": [container(leaderboard), *spec.sidecars],
         "volumes": [
             {"name": "config", "configMap": {"name": config_map(leaderboard)["metadata"]["name"]}},
+            {"name": "boards", "configMap": {"name": boards_name(leaderboard)}},
             secret_volume(leaderboard.spec),
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
             *spec.volumes,
@@ -188,6 +190,7 @@ def container(leaderboard: LeaderboardView) -> Object:
         "terminationMessagePolicy": "FallbackToLogsOnError",  # pods.py reads the last error from it
         "volumeMounts": [
             {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
+            {"name": "boards", "mountPath": BOARDS_DIR, "readOnly": True},
             {"name": "secrets", "mountPath": SECRETS_DIR, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own
             *spec.volume_mounts,
@@ -206,11 +209,14 @@ def resources(leaderboard: LeaderboardView) -> Resources:
 def _environment(leaderboard: LeaderboardView) -> list[Object]:
     """The spec's variables after the operator's own.
 
-    `LEADERBOARD_CONFIG` names the settings file, so that `kubectl exec … -- leaderboard audit` reads the same settings.
+    These name the files, so that `kubectl exec … -- leaderboard audit` reads the same settings.
     OpenSSL reads `SSL_CERT_FILE`; a variable of that name in the spec replaces it.
     """
     spec = leaderboard.spec.template.spec.env
-    variables = [{"name": "LEADERBOARD_CONFIG", "value": f"{CONFIG_DIR}/{SETTINGS}"}]
+    variables = [
+        {"name": "LEADERBOARD_CONFIG", "value": f"{CONFIG_DIR}/{SETTINGS}"},
+        {"name": "LEADERBOARD_BOARDS_FILE", "value": f"{BOARDS_DIR}/{BOARDS}"},
+    ]
     if leaderboard.spec.trusted_ca is not None and all(variable.name != CA_VARIABLE for variable in spec):
         variables.append({"name": CA_VARIABLE, "value": f"{SECRETS_DIR}/{TRUSTED_CA}"})
     return [*variables, *(without_unset(variable) for variable in spec)]

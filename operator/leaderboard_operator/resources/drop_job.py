@@ -22,6 +22,7 @@ DEADLINE_SECONDS = 300
 """Maximum duration of a Job."""
 
 _SERVING_FIELDS = ("ports", "env", "envFrom", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
+_SERVING_VOLUMES = ("config", "boards")
 _DEPLOYMENT_FIELDS = ("initContainers", "topologySpreadConstraints", "terminationGracePeriodSeconds")
 
 
@@ -72,7 +73,7 @@ def _pod(leaderboard: LeaderboardView, serving: Object) -> Object:
     pod = {name: value for name, value in serving.items() if name not in _DEPLOYMENT_FIELDS}
     if pod.get("serviceAccountName") == leaderboard.name:
         del pod["serviceAccountName"]
-    others = [volume for volume in serving["volumes"] if volume.get("name") not in ("config", "secrets")]
+    others = [volume for volume in serving["volumes"] if volume.get("name") not in (*_SERVING_VOLUMES, "secrets")]
     return {
         **pod,
         "automountServiceAccountToken": False,
@@ -104,5 +105,5 @@ def _container(leaderboard: LeaderboardView, serving: Object) -> Object:
             {"name": "LEADERBOARD_DATABASE_OWNER", "value": leaderboard.owner},
             *(variable for variable in serving["env"] if variable["name"] == CA_VARIABLE),
         ],
-        "volumeMounts": [mount for mount in serving["volumeMounts"] if mount.get("name") != "config"],
+        "volumeMounts": [mount for mount in serving["volumeMounts"] if mount.get("name") not in _SERVING_VOLUMES],
     }

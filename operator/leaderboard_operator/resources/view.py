@@ -15,7 +15,7 @@ Key = tuple[str, str]
 
 HTTP_PORT, METRICS_PORT = 8080, 8081
 
-CONFIG_DIR, SECRETS_DIR = "/etc/leaderboard/config", "/etc/leaderboard/secrets"
+CONFIG_DIR, BOARDS_DIR, SECRETS_DIR = (f"/etc/leaderboard/{name}" for name in ("config", "boards", "secrets"))
 
 NAME_LABEL = f"{GROUP}/name"
 """Label of all objects of a Leaderboard, and the selector of its pods. No other program sets it."""

@@ -1,4 +1,4 @@
-"""The service: its database, authentication, actions, limits, live board and logs."""
+"""The service: its database, authentication, boards, actions, limits, live board and logs."""
 
 from __future__ import annotations
 
@@ -96,6 +96,67 @@ class Auth(Part, frozen=True):
     """Authentication."""
 
     jwt: Annotated[Jwt, field("Tokens of players, game servers and administrators.")]
+
+
+class Bounds(Part, frozen=True):
+    """The lowest and the highest value that may be submitted. An unset one is no bound."""
+
+    RULES = (
+        Rule("has(self.min) || has(self.max)", "set min, max or both, or leave bounds out"),
+        Rule("!has(self.min) || !has(self.max) || self.min <= self.max", "min is greater than max; exchange them"),
+    )
+
+    min: Annotated[int, field("Lowest value.", ge=-MAX_POINTS, le=MAX_POINTS)] | None = None
+    max: Annotated[int, field("Highest value.", ge=-MAX_POINTS, le=MAX_POINTS)] | None = None
+
+
+class Board(Part, frozen=True):
+    """A board."""
+
+    RULES = (
+        Rule(
+            "self.rule == oldSelf.rule && self.order == oldSelf.order",
+            "rule and order of a board cannot change; add a board of another name",
+        ),
+        Rule(
+            "self.rule != 'Sum' || !has(self.bounds) || !has(self.bounds.max) || self.bounds.max >= 1",
+            "points are 1 or more; set max to 1 or more",
+        ),
+    )
+
+    rule: Annotated[
+        Literal["Sum", "Best", "Last"],
+        field(
+            "What a submitted value does: it is added, it becomes the score if it is better, or it becomes the score."
+        ),
+    ] = "Sum"
+    order: Annotated[Literal["Descending", "Ascending"], field("Whether the highest or the lowest score is first.")] = (
+        "Descending"
+    )
+    bounds: Annotated[Bounds, field("Bounds of a submitted value. If unset, there are none.")] | None = None
+
+
+NAME_PATTERN, MAX_BOARDS = "[a-z][a-z0-9-]{0,31}", 100
+"""Those of the service. A test compares them."""
+
+Boards = Annotated[
+    dict[str, Board],
+    field(
+        "Boards by name. `main` exists also if it is not listed. A change replaces no pods. A removed board is not "
+        "served any more; its data stays.",
+        max_length=MAX_BOARDS,
+    ),
+    ruled(
+        Rule(
+            f"size(self) + ('main' in self ? 0 : 1) <= {MAX_BOARDS}",
+            f"more than {MAX_BOARDS} boards with main; use another Leaderboard for the others",
+        ),
+        Rule(
+            f"self.all(name, name.matches('^{NAME_PATTERN}$'))",
+            "the name of a board is up to 32 of a-z 0-9 -, with a letter first",
+        ),
+    ),
+]
 
 
 class Captcha(Part, frozen=True):

@@ -48,6 +48,9 @@ def _leaf(node: Schema, path: str, *, required: bool) -> Iterator[tuple[str, Sch
         return
     yield path, node, required
     yield from _leaves(node.get("items", {}), f"{path}[]")
+    values = node.get("additionalProperties", {})
+    if "properties" in values:
+        yield from _leaf(values, f"{path}.*", required=False)
 
 
 def _values(node: Schema) -> str:

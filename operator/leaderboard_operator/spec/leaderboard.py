@@ -7,16 +7,25 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from leaderboard_operator.spec.application import Actions, Auth, Database, Live, Logging, RateLimit
+from leaderboard_operator.spec.application import Actions, Auth, Boards, Database, Live, Logging, RateLimit
 from leaderboard_operator.spec.exposure import Exposure, NetworkPolicy
 from leaderboard_operator.spec.operations import Autoscaling, Disruption, Monitoring, Rollout
 from leaderboard_operator.spec.pod import CertificateSource, Template
 from leaderboard_operator.spec.settings import Settings
-from leaderboard_operator.spec.types import LocalName, Part, field
+from leaderboard_operator.spec.types import LocalName, Part, Rule, field
 
 
 class Spec(Part, frozen=True, kw_only=True):
     """One live leaderboard."""
+
+    RULES = (
+        Rule(
+            "('main' in self.boards) == ('main' in oldSelf.boards) || has(oldSelf.settings.boards_file) || "
+            "[self, oldSelf].all(spec, !('main' in spec.boards) || "
+            "(spec.boards['main'].rule == 'Sum' && spec.boards['main'].order == 'Descending'))",
+            "rule and order of the board main cannot change: if it is not listed, they are Sum and Descending",
+        ),
+    )
 
     replicas: Annotated[
         int, field("Number of pods. With autoscaling, the HorizontalPodAutoscaler writes it.", ge=0, le=100)
@@ -27,6 +36,7 @@ class Spec(Part, frozen=True, kw_only=True):
     image_pull_secrets: Annotated[list[LocalName], field("Secrets for pulling the image.", max_length=8)] = []
     database: Annotated[Database, field("The MongoDB database of the scores.")]
     auth: Annotated[Auth, field("Authentication.")]
+    boards: Boards = {}
     actions: Annotated[Actions, field("Actions that give points, and their proofs.")]
     rate_limit: Annotated[RateLimit, field("Maximum rate of updates per player.")] = RateLimit()
     live: Annotated[Live, field("The live leaderboard.")] = Live()
@@ -51,6 +61,11 @@ class Spec(Part, frozen=True, kw_only=True):
         ),
     ] = "Automatic"
     paused: Annotated[bool, field("Whether the operator changes nothing and only reports the status.")] = False
+
+    def __post_init__(self) -> None:
+        """Refuse a setting that the API server accepted before it had a field: it would override the field."""
+        if "boards_file" in self.settings:
+            raise ValueError("move the boards of settings.boards_file to spec.boards")
 
 
 Text = Annotated[str, Meta(max_length=32768)]

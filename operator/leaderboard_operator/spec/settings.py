@@ -35,6 +35,7 @@ FIELDS = {
     "proof_jwks_file": "actions.proofJwksSecretRef",
     "proof_algorithm": "actions.proofAlgorithm",
     "actions_file": "actions.points",
+    "boards_file": "boards",
     "max_increment": "actions.maxIncrement",
     "captcha_url": "actions.captcha.url",
     "captcha_secret_file": "actions.captcha.secretRef",
