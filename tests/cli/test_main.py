@@ -269,7 +269,9 @@ def test_check_config_changed_of_defaults_is_empty(capsys):
 
 
 def test_check_config_shows_the_boards_of_the_file(capsys, tmp_path):
-    file = "boards: {main: {bounds: {max: 50}}, kart: {rule: best, order: ascending, bounds: {min: 15000}}, a: }"
+    periods = 'a: {cron: 0 0 * * MON, timeZone: Asia/Tokyo, keep: 3}, b: {every: 14d, from: "2026-12-01T18:00"}, c: '
+    board = f"bounds: {{min: 15000}}, shows: b, periods: {{{periods}}}"
+    file = f"boards: {{main: {{bounds: {{max: 50}}}}, kart: {{rule: best, order: ascending, {board}}}, a: }}"
     (tmp_path / "b.yaml").write_text(file)
     flags = ["--boards-file", "b.yaml", "--changed"]
     assert main(["check-config", *flags]) == 0
@@ -277,7 +279,7 @@ def test_check_config_shows_the_boards_of_the_file(capsys, tmp_path):
         "boards_file  b.yaml           --boards-file",
         "board main   sum, descending  bounds 50 or less",
         "board a      sum, descending",
-        "board kart   best, ascending  bounds 15000 or more",
+        "board kart   best, ascending  bounds 15000 or more; periods a, b, c",
     ]
     assert main(["check-config", "--json", *flags]) == 0
     shown = json.loads(capsys.readouterr().out)["boards"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tornado_app.config import load_config, warnings
 from tornado_app.core.boards import MAIN, MAX_BOARDS, Board, Bounds, Order, Rule
 from tornado_app.core.errors import ConfigError
+from tornado_app.core.periods import Cron, Every, Period
 
 KEYS = {
     "LEADERBOARD_JWT_KEY": "correct-horse-battery-staple-0123456789",
@@ -111,11 +113,7 @@ def test_boards_are_at_most_a_hundred_with_main(write) -> None:
         ("boards:\n  main:\n    rul: best\n", 'line 3: board main: there is no member "rul"; did you mean rule?'),
         (
             "boards:\n  main:\n    seasons: {}\n",
-            'line 3: board main: there is no member "seasons"; use rule, order, bounds, periods',
-        ),
-        (
-            "boards:\n  main:\n    periods: {weekly: {}}\n",
-            "line 3: board main: periods are not supported by this version; leave them out",
+            'line 3: board main: there is no member "seasons"; use rule, order, bounds, periods, shows',
         ),
         (
             "boards:\n  main:\n    rule: beste\n",
@@ -177,3 +175,78 @@ def test_limits_that_do_not_fit_the_rule_are_warned_about(write) -> None:
     ] * 2
     bounded = write("boards: {main: {rule: best, bounds: {min: 0}}}")
     assert not list(warnings(load_config({"boards_file": bounded}, KEYS)))
+
+
+def test_periods_are_read_with_their_schedules(write) -> None:
+    path = write("""
+boards:
+  main:
+    shows: weekly
+    periods:
+      weekly: {cron: "0 0 * * MON", timeZone: Europe/Berlin, keep: 52, review: 1h}
+      event: {every: 14d, from: 2026-12-01T18:00, timeZone: Asia/Tokyo}
+      season:
+""")
+    start = datetime.fromisoformat("2026-12-01T18:00")
+    assert load_config({"boards_file": path}, {}).boards[0] == Board(
+        periods=(
+            Period("weekly", Cron("0 0 * * MON", "Europe/Berlin"), 52, 3600.0),
+            Period("event", Every("14d", start, "Asia/Tokyo")),
+            Period("season"),
+        ),
+        shows="weekly",
+    )
+
+
+NAMES = "use up to 16 of a-z 0-9, with a letter first"
+FIVE = "it must have five fields: minute, hour, day, month and day of the week"
+BAD_DAY = "bad day-of-month; write five fields, such as 0 0 * * MON"
+EVERY = "it must be a whole number of w, d, h, m or s, such as 14d or 6h"
+
+
+@pytest.mark.parametrize(
+    ("periods", "fault"),
+    [
+        ("[]", "line 3: board main: [] is not a mapping of periods; write the name of each with its members"),
+        ("{}", "line 3: board main: {} is not a mapping of periods; write the name of each with its members"),
+        ("{a: , b: , c: , d: }", "line 3: board main: 4 periods are too many; use at most 3"),
+        *(
+            (
+                f"{{{name}: }}",
+                f'line 3: board main: "{name}" is not the name of a period; {NAMES}',
+            )
+            for name in ("Weekly", "half-year", "a.b", "a" * 17)
+        ),
+        ("{w: 7}", "line 3: board main: 7 is not a period; write its members below it, or {}"),
+        ("{w: {crn: }}", 'there is no member "crn"; did you mean cron?'),
+        ("{w: {cron: 0 0 * *}}", f'"0 0 * *" is not a schedule: {FIVE}'),
+        ("{w: {cron: 0 0 30 2 *}}", f'"0 0 30 2 *" is not a schedule: {BAD_DAY}'),
+        ("{w: {cron: 7}}", f"7 is not a schedule: {FIVE}"),
+        ("{w: {cron: 0 0 * * *, timeZone: Asia/Toky}}", '"Asia/Toky" is not a time zone; did you mean Asia/Tokyo?'),
+        ("{w: {cron: 0 0 * * *, timeZone: 1}}", "1 is not a time zone; use a name such as Europe/Berlin, or UTC"),
+        ("{w: {timeZone: Asia/Tokyo}}", "timeZone has no effect without cron or every; add one, or leave it out"),
+        ("{w: {every: 1d, cron: 0 0 * * *}}", "cron and every exclude each other; leave one out"),
+        ("{w: {cron: 0 0 * * *, from: 2026-12-01T18:00}}", "from belongs to every; add every, or leave from out"),
+        ("{w: {every: 1d}}", 'every needs from, a local time such as "2026-12-01T18:00"'),
+        ("{w: {every: 1d, from: 2026-12-01}}", '"2026-12-01" is not a local time such as "2026-12-01T18:00"'),
+        ("{w: {every: 1y, from: 2026-12-01T18:00}}", f'"1y" is not a schedule: {EVERY}'),
+        ("{w: {every: 14, from: 2026-12-01T18:00}}", f"14 is not a schedule: {EVERY}"),
+        ("{w: {keep: 0}}", "0 is not a whole number of 1 to 1000"),
+        ("{w: {review: 1w}}", '"1w" is not a duration of 0s to 720h, such as 100ms, 60s, 1m or 2h'),
+    ],
+)  # fmt: skip
+def test_periods_error_has_its_line_and_what_to_do(write, periods: str, fault: str) -> None:
+    whole = fault if fault.startswith("line") else f"line 3: board main: period w: {fault}"
+    assert faults(write(f"boards:\n  main:\n    periods: {periods}\n")) == [whole]
+
+
+@pytest.mark.parametrize(
+    ("board", "fault"),
+    [
+        ("{shows: weekly}", '"weekly" is not a period of the board; leave it out'),
+        ("{periods: {weekly: }, shows: week}", '"week" is not a period of the board; did you mean weekly?'),
+        ("{periods: {weekly: , season: }, shows: 7}", "7 is not a period of the board; use weekly, season"),
+    ],
+)
+def test_shows_without_its_period_is_an_error(write, board: str, fault: str) -> None:
+    assert faults(write(f"boards:\n  main: {board}\n")) == [f"line 2: board main: {fault}"]

@@ -12,7 +12,9 @@ import msgspec
 
 from tornado_app.config import Effective, warnings
 from tornado_app.config.loading import load_options
+from tornado_app.config.value_types import format_duration
 from tornado_app.core.boards import Board
+from tornado_app.core.periods import Cron, Every, Period
 
 EXAMPLES = """examples:
   leaderboard check-config --config leaderboard.yaml --changed
@@ -52,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _row(board: Board) -> tuple[str, str, str]:
-    return f"board {board.name}", f"{board.rule}, {board.order}", f"bounds {board.bounds}" if board.bounds else ""
+    bounds = [f"bounds {board.bounds}"] if board.bounds else []
+    periods = [f"periods {', '.join(period.name for period in board.periods)}"] if board.periods else []
+    return f"board {board.name}", f"{board.rule}, {board.order}", "; ".join(bounds + periods)
 
 
 def _table(rows: list[tuple[str, str, str]]) -> Iterable[str]:
@@ -73,4 +77,16 @@ def _json(rows: list[Effective], boards: Sequence[Board], advice: list[str]) -> 
 def _members(board: Board) -> dict[str, Any]:
     """A board as in the file of boards."""
     bounds = {} if board.bounds is None else {"bounds": msgspec.to_builtins(board.bounds)}
-    return {"rule": board.rule, "order": board.order, **bounds}
+    periods = {"periods": {period.name: _period(period) for period in board.periods}} if board.periods else {}
+    shows = {} if board.shows is None else {"shows": board.shows}
+    return {"rule": board.rule, "order": board.order, **bounds, **periods, **shows}
+
+
+def _period(period: Period) -> dict[str, Any]:
+    schedule: dict[str, str] = {}
+    match period.schedule:
+        case Cron(fields, zone):
+            schedule = {"cron": fields, "timeZone": zone}
+        case Every(interval, start, zone):
+            schedule = {"every": interval, "from": start.isoformat(timespec="minutes"), "timeZone": zone}
+    return {**schedule, "keep": period.keep, "review": format_duration(period.review)}

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tornado_app.config.files import UnusableFile, YamlMapping, read_mapping
 from tornado_app.config.sources import quoted, suggestion
+from tornado_app.config.value_types import Duration, Integer, InvalidValue, ValueType
 from tornado_app.core.boards import MAIN, MAX_BOARDS, MAX_SUBMITTED, NAME_PATTERN, Board, Bounds, Order, Rule
 from tornado_app.core.errors import ConfigError
+from tornado_app.core.periods import (
+    DEFAULT_ZONE,
+    KEEP,
+    MAX_PERIODS,
+    PERIOD_PATTERN,
+    Cron,
+    Every,
+    InvalidSchedule,
+    Period,
+    Schedule,
+    zone_names,
+)
 
 _FORM = "write boards:, and below it the name of each board with its members"
 _NAME_FORM = "use up to 32 of a-z 0-9 -, with a letter first"
 
+_KEEP = Integer(low=1, high=1000)
+_REVIEW = Duration(low=0, high=30 * 86400)
+_LOCAL_TIME = "%Y-%m-%dT%H:%M"
+
 Path_ = tuple[Any, ...]
 Choice = TypeVar("Choice", bound=StrEnum)
+T = TypeVar("T")
 
 
 def read_boards(path: Path) -> tuple[Board, ...]:
@@ -67,13 +86,13 @@ class _Reader:
 
     def _board(self, name: str, members: dict[Any, Any]) -> Board:
         where = ("boards", name)
-        self._known(where, members, ("rule", "order", "bounds", "periods"))
-        if "periods" in members:
-            self._fault((*where, "periods"), "periods are not supported by this version; leave them out")
+        self._known(where, members, ("rule", "order", "bounds", "periods", "shows"))
         rule = self._choice((*where, "rule"), members, Rule, MAIN.rule)
         order = self._choice((*where, "order"), members, Order, MAIN.order)
         bounds = self._bounds((*where, "bounds"), members["bounds"], rule) if "bounds" in members else None
-        return Board(name, rule, order, bounds)
+        periods = self._periods((*where, "periods"), members["periods"]) if "periods" in members else ()
+        shows = self._shows((*where, "shows"), members["shows"], periods) if "shows" in members else None
+        return Board(name, rule, order, bounds, periods, shows)
 
     def _bounds(self, where: Path_, members: Any, rule: Rule) -> Bounds | None:
         if not isinstance(members, dict) or not members:
@@ -91,6 +110,87 @@ class _Reader:
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_SUBMITTED:
             return value
         self._fault(where, f"{quoted(value)} is not a whole number of -{MAX_SUBMITTED} to {MAX_SUBMITTED}")
+        return None
+
+    def _periods(self, where: Path_, named: Any) -> tuple[Period, ...]:
+        if not isinstance(named, dict) or not named:
+            self._fault(where, f"{quoted(named)} is not a mapping of periods; write the name of each with its members")
+            return ()
+        if len(named) > MAX_PERIODS:
+            self._fault(where, f"{len(named)} periods are too many; use at most {MAX_PERIODS}")
+        found = []
+        for name, members in named.items():
+            if not isinstance(name, str) or re.fullmatch(PERIOD_PATTERN, name) is None:
+                form = "use up to 16 of a-z 0-9, with a letter first"
+                self._fault((*where, name), f"{quoted(name)} is not the name of a period; {form}")
+            elif members is not None and not isinstance(members, dict):
+                self._fault((*where, name), f"{quoted(members)} is not a period; write its members below it, or {{}}")
+            else:
+                found.append(self._period((*where, name), members or {}))
+        return tuple(found)
+
+    def _period(self, where: Path_, members: dict[Any, Any]) -> Period:
+        self._known(where, members, ("cron", "every", "from", "timeZone", "keep", "review"))
+        keep = self._value((*where, "keep"), members, _KEEP, KEEP)
+        review = self._value((*where, "review"), members, _REVIEW, 0.0)
+        return Period(where[-1], self._schedule(where, members), keep, review)
+
+    def _value(self, where: Path_, members: dict[Any, Any], kind: ValueType, default: T) -> T:
+        """The member that a path ends with, of a type of settings."""
+        value = members.get(where[-1], default)
+        try:
+            return kind.from_yaml(value)  # type: ignore[no-any-return]
+        except InvalidValue:
+            self._fault(where, f"{quoted(value)} is not {kind.expected}")
+            return default
+
+    def _schedule(self, where: Path_, members: dict[Any, Any]) -> Schedule | None:
+        """The schedule of a period; None if it has none, or one with an error."""
+        zone = self._zone((*where, "timeZone"), members)
+        if "cron" in members and "every" in members:
+            self._fault((*where, "every"), "cron and every exclude each other; leave one out")
+        elif "from" in members and "every" not in members:
+            self._fault((*where, "from"), "from belongs to every; add every, or leave from out")
+        elif "cron" in members:
+            return self._made((*where, "cron"), members["cron"], lambda fields: Cron(fields, zone))
+        elif "every" in members:
+            start = self._local_time((*where, "from"), members)
+            return self._made((*where, "every"), members["every"], lambda interval: Every(interval, start, zone))
+        elif "timeZone" in members:
+            self._fault((*where, "timeZone"), "timeZone has no effect without cron or every; add one, or leave it out")
+        return None
+
+    def _made(self, where: Path_, value: Any, make: Callable[[str], Schedule]) -> Schedule | None:
+        try:
+            return make(value if isinstance(value, str) else "")
+        except InvalidSchedule as error:
+            self._fault(where, f"{quoted(value)} is not a schedule: {error}")
+            return None
+
+    def _zone(self, where: Path_, members: dict[Any, Any]) -> str:
+        value = members.get(where[-1], DEFAULT_ZONE)
+        if isinstance(value, str) and value in zone_names():
+            return value
+        hint = suggestion(str(value), sorted(zone_names())) or "; use a name such as Europe/Berlin, or UTC"
+        self._fault(where, f"{quoted(value)} is not a time zone{hint}")
+        return DEFAULT_ZONE
+
+    def _local_time(self, where: Path_, members: dict[Any, Any]) -> datetime:
+        value = members.get(where[-1])
+        try:
+            return datetime.strptime(value if isinstance(value, str) else "", _LOCAL_TIME)  # noqa: DTZ007  # is local
+        except ValueError:
+            given = f"{quoted(value)} is not a local time" if where[-1] in members else "every needs from, a local time"
+            place = where if where[-1] in members else (*where[:-1], "every")
+            self._fault(place, f'{given} such as "2026-12-01T18:00"')
+            return datetime.min  # noqa: DTZ901  # is local
+
+    def _shows(self, where: Path_, value: Any, periods: Sequence[Period]) -> str | None:
+        names = [period.name for period in periods]
+        if value in names:
+            return str(value)
+        hint = suggestion(str(value).lower(), names) or (f"; use {', '.join(names)}" if names else "; leave it out")
+        self._fault(where, f"{quoted(value)} is not a period of the board{hint}")
         return None
 
     def _choice(self, where: Path_, members: dict[Any, Any], kind: type[Choice], default: Choice) -> Choice:
@@ -114,7 +214,8 @@ class _Reader:
         line = self._file.inner_lines.get(tuple(map(str, where)))
         place = f"{self._path}, line {line}" if line is not None else str(self._path)
         board = f"board {where[1]}: " if len(where) > 2 else ""
-        self.faults.append(f"{place}: {board}{problem}")
+        period = f"period {where[3]}: " if len(where) > 4 and where[2] == "periods" else ""
+        self.faults.append(f"{place}: {board}{period}{problem}")
 
 
 def _similar(name: str) -> str:

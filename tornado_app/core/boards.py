@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from tornado_app.core.periods import Period
+
 MAX_SUBMITTED = 2**62 - 1
 """The greatest score that can be submitted, and as a negative number the least: the difference of any two is int64."""
 
@@ -55,12 +57,17 @@ class Bounds(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Board(msgspec.Struct, frozen=True):
-    """The definition of a board. Rule and order of a board with data do not change."""
+    """The definition of a board. Rule and order of a board with data do not change.
+
+    `shows`: the period that APIs A to E read; None: all time.
+    """
 
     name: str = "main"
     rule: Rule = Rule.SUM
     order: Order = Order.DESCENDING
     bounds: Bounds | None = None
+    periods: tuple[Period, ...] = ()
+    shows: str | None = None
 
     def score_after(self, score: int | None, value: int) -> int:
         """The score after a value was submitted. `score` None: the player has no score; a sum of nothing is 0."""

@@ -100,6 +100,8 @@ class Service(ManagedService):
         config = self.config
         if len(config.boards) > 1:  # until the service serves several
             raise StartupError("boards_file: this version serves the board main only; take the others out of the file")
+        if any(board.periods for board in config.boards):  # until the service has them
+            raise StartupError("boards_file: periods are not supported by this version; leave them out")
         if self._worker is None:
             listeners.check_available(config)
             self._listen_for_probes()
