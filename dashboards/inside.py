@@ -80,10 +80,10 @@ def database() -> list[Panel]:
             width=12,
         ),
         lines(
-            "Players on the board",
+            "Players on each board",
             "Are the ranks complete? All pods should agree; no value: the ranks are being read.",
             "none",
-            query(join("max", series("leaderboard_ranked_players"), "pod"), "{{pod}}"),
+            query(join("max", series("leaderboard_ranked_players"), "pod", "board"), "{{board}} {{pod}}"),
             width=12,
         ),
     ]

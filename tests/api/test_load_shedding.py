@@ -76,6 +76,14 @@ def test_update_at_capacity_is_refused_unread_and_the_next_is_served(saturated_s
     assert ask(wire).error == "overloaded"
 
 
+def test_update_of_a_board_at_capacity_is_refused_unread(saturated_service, wire):
+    before = shed(saturated_service)
+    assert ask(wire, line="POST /boards/main/api/score HTTP/1.1").error == "overloaded"
+    assert shed(saturated_service) == before + 1
+    assert ask(wire, line="POST /boards/nope/api/score HTTP/1.1").error == "board_not_found"
+    assert ask(wire, line="POST /boards/main/boards/main/api/score HTTP/1.1").error == "not_found"
+
+
 @pytest.mark.parametrize(
     "headers",
     [

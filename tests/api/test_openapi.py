@@ -12,6 +12,7 @@ from tornado_app import __version__
 from tornado_app.api import pages
 from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.rest import probes
+from tornado_app.api.rest.board_list import BoardListEndpoint
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.moderation import ModerationEndpoints
 from tornado_app.api.rest.routes import rest_routes
@@ -65,6 +66,7 @@ def test_command_prints_the_document(capsys):
 def test_described_operations_equal_the_routes():
     nobody = Mock()
     routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
+    routes += BoardListEndpoint(list).routes()
     routes += ModerationEndpoints(nobody, nobody).routes() + HistoryEndpoints(nobody, nobody).routes()
     routes += probes.ProbeEndpoints(Metrics().registry, list, lambda: None).health_routes()
     served = {(method, route.path) for route in routes for method in route.methods}

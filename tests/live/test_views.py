@@ -326,6 +326,7 @@ async def test_next_score_excludes_the_players_own_score_until_its_reversal_is_r
 
 async def test_view_can_show_the_version_that_the_feed_has_reached(full_view):
     view, now = full_view.view, full_view.database.version
+    full_view.progress.advance(now)
     assert view.can_show(now)
     assert not view.can_show(now + 5)
     full_view.progress.advance(now + 5)  # an idle stream progresses: the same top 10 has a later version
@@ -364,16 +365,18 @@ MAIN, KART = View("main"), View("kart")
 async def two_views():
     """Two running views of one feed, each of one player, who has 10 points."""
     progress = Progress()
-    harnesses = {view: ViewHarness(progress=progress) for view in (MAIN, KART)}
-    views = LiveViews({view: harness.view for view, harness in harnesses.items()}, progress)
+    harnesses = {view: ViewHarness(progress=progress, view=view) for view in (MAIN, KART)}
+    views = LiveViews([harness.view for harness in harnesses.values()], progress)
     running = asyncio.ensure_future(views.run())
     for harness in harnesses.values():
         harness.database.scores = {"p1": 10}
     views.on_snapshots({view: harness.database.snapshot() for view, harness in harnesses.items()})
-    await views.wait_ready()
+    for harness in harnesses.values():
+        await harness.view.wait_ready()
     yield views, harnesses
     running.cancel()
     await asyncio.wait([running])
+    assert running.cancelled()
 
 
 async def test_live_views_pass_a_change_to_its_view_only(two_views):
@@ -387,14 +390,54 @@ async def test_live_views_pass_a_change_to_its_view_only(two_views):
     assert (views[MAIN].version, views[MAIN].last_updated) == (1, 7)
 
 
-async def test_live_views_are_ready_when_each_view_is(two_views):
+async def test_live_views_lose_the_history_of_all_views(two_views):
     views, harnesses = two_views
     views.on_history_lost()
-    assert not views.ready
-    views[MAIN].on_snapshot(harnesses[MAIN].database.snapshot())
-    assert not views.ready
-    views[KART].on_snapshot(harnesses[KART].database.snapshot())
-    assert views.ready
+    assert not any(harness.view.ready for harness in harnesses.values())
+    harnesses[KART].database.version = 9
+    views.on_snapshots({view: harness.database.snapshot() for view, harness in harnesses.items()})
+    assert all(harness.view.ready for harness in harnesses.values())
+
+
+CHESS = View("chess")
+
+
+async def test_live_views_read_the_top_10_of_an_added_view(two_views):
+    views, _ = two_views
+    added = ViewHarness(progress=two_views[1][MAIN].progress, view=CHESS)
+    added.database.scores, added.database.version = {"p1": 3}, 50
+    views.add(added.view)
+    views.on_snapshots({CHESS: added.database.snapshot()})
+    await added.view.wait_ready()
+    assert added.view.top.standings[0].player.score == 3
+    assert not added.view.can_show(50), "the events of all views up to the snapshot were not reported"
+    views.on_progress(50)
+    assert added.view.can_show(50)
+
+
+async def test_live_views_read_no_more_of_a_removed_view(two_views):
+    views, harnesses = two_views
+    removed = harnesses[KART]
+    await eventually(lambda: len(asyncio.all_tasks()) == 5)
+    views.remove(KART)
+    await eventually(lambda: len(asyncio.all_tasks()) == 4, what="the view's task has ended")
+    removed.put("p1", 15)
+    harnesses[MAIN].put("p1", 20)
+    await eventually(lambda: harnesses[MAIN].view.top.standings[0].player.score == 20)
+    assert removed.database.reads == 1
+    with pytest.raises(KeyError):
+        views[KART]
+
+
+async def test_live_views_end_with_the_error_of_a_view(monkeypatch):
+    broken = ViewHarness(view=CHESS)
+
+    async def fail():
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(broken.view, "run", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        await LiveViews([broken.view], Progress()).run()
 
 
 async def test_live_views_can_show_the_progress_of_the_feed_unless_their_own_top_10_is_older(two_views):

@@ -81,12 +81,12 @@ def test_gauges_are_aggregated_by_their_mode(two, collector):
     for metrics, sockets, lag in ((one, 3, 0.5), (other, 4, math.inf)):
         metrics.sockets.labels("A").set(sockets)
         metrics.feed_lag.set(lag)
-        metrics.ranked.set(1000)
+        metrics.ranked.labels("main").set(1000)
     one.ledger_writer.set_function(lambda: True)
     update(collector, *two)
     assert value(collector, "websocket_connections", frontend="A") == 7
     assert value(collector, "change_stream_lag_seconds") == math.inf
-    assert value(collector, "ranked_players") == 1000
+    assert value(collector, "ranked_players", board="main") == 1000
     assert value(collector, "ledger_writer") == 1
 
 

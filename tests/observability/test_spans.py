@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from tests.support.collector import Collector
+from tornado_app.core.boards import MAIN_VIEW, View
 from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.policies import RateLimit, WritePolicy
@@ -61,18 +62,18 @@ async def test_failed_span_has_only_the_error_type(collector):
     async def fail():
         spans.submission("write_id", "A", asyncio.get_running_loop().create_future())
         with spans.commit(["write_id"]):
-            spans.changed(["write_id"])
+            spans.changed(MAIN_VIEW, ["write_id"])
             raise ValueError("a secret")
 
     with contextlib.suppress(ValueError):
         await asyncio.create_task(requested(spans, fail()))
-    with contextlib.suppress(OSError), spans.refresh():
-        spans.shown()
+    with contextlib.suppress(OSError), spans.refresh(MAIN_VIEW):
+        spans.shown(MAIN_VIEW)
         raise OSError("a secret")
-    with contextlib.suppress(KeyError), spans.broadcast(3):
+    with contextlib.suppress(KeyError), spans.broadcast({MAIN_VIEW: 3}):
         raise KeyError("a secret")
-    with spans.refresh(), spans.broadcast(3):  # nothing led to these
-        spans.shown()
+    with spans.refresh(MAIN_VIEW), spans.broadcast({MAIN_VIEW: 3}):  # nothing led to these
+        spans.shown(MAIN_VIEW)
     await spans.close()
     failed = {span.name: span.attributes["error.type"] for span in collector.spans if span.failed}
     assert failed == {"group commit": "ValueError", "board refresh": "OSError", "broadcast": "KeyError"}
@@ -88,22 +89,24 @@ async def test_server_error_response_is_a_failed_span(collector):
     assert [span.failed for span in collector.spans] == [False, True]
 
 
+async def committed(spans, write_id):
+    """A submission whose caller gives up, and the batch that writes it."""
+    answer = asyncio.get_running_loop().create_future()
+    spans.submission(write_id, "A", answer)
+    with spans.commit([write_id]):
+        answer.cancel()
+
+
 async def test_combined_changes_are_one_refresh_span_linked_to_their_causes(collector):
     spans = otel_setup.from_environment()
 
-    async def commit(write_id):
-        answer = asyncio.get_running_loop().create_future()
-        spans.submission(write_id, "A", answer)
-        with spans.commit([write_id]):
-            answer.cancel()
-
     for write_id in ("a", "b"):
-        await asyncio.create_task(requested(spans, commit(write_id)))
-        spans.changed(write_id)
-    spans.changed("of another process")
-    with spans.refresh():
-        spans.shown()
-    with spans.broadcast(0):
+        await asyncio.create_task(requested(spans, committed(spans, write_id)))
+        spans.changed(MAIN_VIEW, write_id)
+    spans.changed(MAIN_VIEW, "of another process")
+    with spans.refresh(MAIN_VIEW):
+        spans.shown(MAIN_VIEW)
+    with spans.broadcast({MAIN_VIEW: 0}):
         pass
     await spans.close()
     first, second = collector.named("group commit")
@@ -111,6 +114,26 @@ async def test_combined_changes_are_one_refresh_span_linked_to_their_causes(coll
     assert (refresh.parent, refresh.links) == (first.id, [second.id])
     assert (broadcast.parent, broadcast.trace) == (refresh.id, first.trace)
     assert {span.attributes["leaderboard.result"] for span in collector.named("submit")} == {"cancelled"}
+
+
+async def test_spans_of_two_views_are_separate(collector):
+    spans, kart = otel_setup.from_environment(), View("kart")
+    for write_id, view in (("a", MAIN_VIEW), ("b", kart)):
+        await asyncio.create_task(requested(spans, committed(spans, write_id)))
+        spans.changed(view, [write_id])
+    with spans.refresh(kart):
+        with spans.refresh(MAIN_VIEW):
+            spans.shown(kart)
+        spans.shown(MAIN_VIEW)  # its refresh has ended
+    with spans.broadcast({MAIN_VIEW: 1, kart: 2}):
+        pass
+    await spans.close()
+    refreshes = {span.attributes["leaderboard.board"]: span for span in collector.named("board refresh")}
+    first, second = collector.named("group commit")
+    assert (refreshes["main"].parent, refreshes["kart"].parent) == (first.id, second.id)
+    (broadcast,) = collector.named("broadcast")
+    assert broadcast.parent == refreshes["kart"].id
+    assert broadcast.attributes == {"leaderboard.board": "kart", "leaderboard.clients": 2}
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def test_trace_of_an_update_continues_from_request_to_frame(tmp_path, mongo_data
         },
         {"leaderboard.frontend": "A", "leaderboard.result": "accepted"},
         {"db.system.name": "mongodb", "leaderboard.batch.size": 1},
-        {},
-        {"leaderboard.clients": 1},
+        {"leaderboard.board": "main"},
+        {"leaderboard.board": "main", "leaderboard.clients": 1},
     ]
     assert spans[0].resource["service.name"] == "leaderboard"
 

@@ -1,11 +1,12 @@
 """Readiness: each reason alone and together, and its end."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from tests.support.wait import eventually
-from tornado_app.core.boards import MAIN_VIEW, View
+from tornado_app.core.boards import MAIN_VIEW, Board, View
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import Player, TopPlayers, standings
 from tornado_app.mongo.client.cluster_time import wall_clock
@@ -13,13 +14,14 @@ from tornado_app.observability.metrics import Metrics
 from tornado_app.service.health import MAX_LAG, Health, Propagation
 
 
-class Views:
-    """The views of one board, whose readiness a test sets."""
+class Boards(list):
+    """The served boards, whose readiness a test sets."""
 
-    ready, total = True, 42
+    ready = True
 
-    def __getitem__(self, view):
-        return self
+
+def served(name, players):
+    return SimpleNamespace(definition=Board(name), live=SimpleNamespace(total=players))
 
 
 class Feed:
@@ -36,11 +38,11 @@ class Feed:
 
 class HealthHarness:
     def __init__(self):
-        self.views, self.feed, self.metrics = Views(), Feed(), Metrics()
-        self.health = Health(self.views, self.feed, self.metrics, ping_interval=0.01)
+        self.boards, self.feed, self.metrics = Boards([served("main", 42)]), Feed(), Metrics()
+        self.health = Health(self.boards, self.feed, self.metrics, ping_interval=0.01)
 
-    def metric(self, name):
-        return self.metrics.registry.get_sample_value(f"leaderboard_{name}")
+    def metric(self, name, **labels):
+        return self.metrics.registry.get_sample_value(f"leaderboard_{name}", labels)
 
 
 @pytest.fixture
@@ -75,24 +77,33 @@ async def test_health_of_a_broken_or_lagging_stream_is_not_ready(harness):
 
 
 async def test_health_without_a_snapshot_is_not_ready(harness):
-    harness.views.ready = False
+    harness.boards.ready = False
     assert harness.health.reasons() == ["the ranks are being read"]
 
 
 async def test_health_reports_draining_with_all_other_reasons(harness):
     harness.health.draining = True
     assert harness.health.reasons() == ["draining"]
-    harness.feed.answers, harness.feed.lag, harness.views.ready = False, float("inf"), False
+    harness.feed.answers, harness.feed.lag, harness.boards.ready = False, float("inf"), False
     await eventually(lambda: len(harness.health.reasons()) == 4)
 
 
 async def test_health_updates_the_gauges_for_a_scrape(harness):
     harness.feed.lag = 1.5
     harness.health.refresh()
-    assert (harness.metric("change_stream_lag_seconds"), harness.metric("ranked_players")) == (1.5, 42)
+    assert (harness.metric("change_stream_lag_seconds"), harness.metric("ranked_players", board="main")) == (1.5, 42)
     harness.feed.lag = float("inf")
     harness.health.refresh()
     assert harness.metric("change_stream_lag_seconds") == float("inf")
+
+
+async def test_health_has_a_gauge_for_each_served_board_only(harness):
+    harness.boards.append(served("kart", 3))
+    harness.health.refresh()
+    assert [harness.metric("ranked_players", board=name) for name in ("main", "kart")] == [42, 3]
+    del harness.boards[1]
+    harness.health.refresh()
+    assert [harness.metric("ranked_players", board=name) for name in ("main", "kart")] == [42, None]
 
 
 async def test_health_reports_a_blocked_loop_once(harness):

@@ -1,11 +1,14 @@
 """The components of a service can be built without its life cycle, and without a database that answers."""
 
 import asyncio
+from itertools import product
+from unittest.mock import Mock
 
 import pytest
 
 from tests.support.service import KEY
 from tornado_app.config import Config
+from tornado_app.core.boards import MAIN, Board
 from tornado_app.core.errors import StartupError
 from tornado_app.http.messages import NotFound, Response, Route
 from tornado_app.mongo.client.driver import connect, maybe_await
@@ -28,9 +31,8 @@ async def test_build_starts_no_tasks(client):
     assert "the ranks are being read" in components.health.reasons()
 
 
-async def test_build_shares_one_board_and_needs_no_provider_or_captcha(client):
+async def test_build_needs_no_provider_or_captcha(client):
     components = build(Config(jwt_key=KEY), client, metrics=Metrics())
-    assert components.scoreboard.board is components.board
     assert (components.remote_keys, components.captcha) == (None, None)
 
 
@@ -44,7 +46,7 @@ async def test_build_with_captcha_and_provider_has_both(client):
     components.captcha.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/api/score", "/api/top-scores", "/docs", "/ws/score", "/own"])
+@pytest.mark.parametrize("path", ["/", "/api/score", "/api/top-scores", "/docs", "/ws/score", "/api/v1/boards", "/own"])
 async def test_build_routes_each_frontend_the_pages_and_the_extra_routes(client, path):
     own = Route("/own", {"GET": lambda request: Response(200)})
     components = build(Config(jwt_key=KEY), client, metrics=Metrics(), extra_routes=[own])
@@ -57,3 +59,32 @@ async def test_build_with_one_key_for_tokens_and_proofs_raises_startup_error(cli
     config = Config(jwt_key=KEY, proof_key=KEY, mongodb_uri="mongodb://127.0.0.1:1")
     with pytest.raises(StartupError, match="also verifies tokens"):
         build(config, client, metrics=Metrics())
+
+
+async def test_build_shares_nothing_of_a_board_with_another_board(client):
+    config = Config(jwt_key=KEY, boards=(MAIN, Board("kart")))
+    components = build(config, client, metrics=Metrics(), events=Mock())
+    main, kart = components.boards["main"], components.boards["kart"]
+    for served in (main, kart):
+        assert served.scoreboard.board is served.live
+        assert components.views[served.live.view] is served.live
+    assert main.live is not kart.live
+    assert main.store is not kart.store
+    main_endpoints, kart_endpoints = (
+        {id(endpoint) for route in served.routes if "/ws/" not in route.path for endpoint in route.methods.values()}
+        for served in (main, kart)
+    )
+    assert not main_endpoints & kart_endpoints
+
+
+async def test_build_serves_the_paths_of_each_board_behind_its_prefix(client):
+    config = Config(jwt_key=KEY, boards=(MAIN, Board("kart")))
+    router = build(config, client, metrics=Metrics(), events=Mock()).dispatcher.router
+    for name, path in product(("main", "kart"), ("/api/score", "/ws/score", "/api/v1/players/alice/history")):
+        route, params = router.find(f"/boards/{name}{path}")
+        assert route.path == router.find(path)[0].path
+        assert (route is router.find(path)[0]) is (name == "main")
+        assert params == router.find(path)[1]
+    for path in ("/", "/docs", "/openapi.json", "/api/v1/boards", "/healthz"):
+        with pytest.raises(NotFound):
+            router.find(f"/boards/kart{path}")

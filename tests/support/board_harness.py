@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pymongo import MongoClient
 
 from tests.support.wait import eventually
-from tornado_app.core.boards import MAIN_VIEW
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.live.views import LiveView, LiveViews, Progress
@@ -26,10 +25,10 @@ ROOMY = WritePolicy(limit=RateLimit(updates=1000, window=60))
 class RecordingView(LiveView):
     """A view that records the calls that it receives. `views`: the listener of a feed, with this view only."""
 
-    def __init__(self, read_top, progress=None):
+    def __init__(self, read_top, progress=None, **options):
         progress = progress or Progress()
-        super().__init__(read_top, self, progress, interval=0.01)
-        self.views = LiveViews({MAIN_VIEW: self}, progress)
+        super().__init__(read_top, self, progress, interval=0.01, **options)
+        self.views = LiveViews([self], progress)
         self.changes, self.rebuilds, self.moves = [], 0, []
 
     def on_snapshot(self, snapshot):

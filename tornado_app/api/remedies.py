@@ -114,6 +114,10 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "The page is from an origin that is not in `allowed_origins`.",
         "Add the origin, as the detail in the log has it, or a pattern for it.",
     ),
+    core.BoardNotFound: Remedy(
+        "The path is behind `/boards/{board}`, and `boards_file` does not have that board.",
+        "Compare the name with `GET /api/v1/boards`, or add the board to `boards_file`.",
+    ),
     core.PlayerNotFound: Remedy(
         "The player does not exist, or is hidden.",
         "Create the player by `PUT`, score through API A, C, D or F, or set `auto_register`.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from enum import StrEnum
 
 import msgspec
@@ -64,7 +64,10 @@ class _PlayerActivity:
 
 
 class AbuseDetector:
-    """Receives the results of submissions, and returns the rule that a player has just broken, if any."""
+    """Receives the results of submissions, and returns the rule that a player has just broken, if any.
+
+    `player` is any key: on each board a player has another one, as the points of one say nothing about another.
+    """
 
     def __init__(
         self,
@@ -76,9 +79,9 @@ class AbuseDetector:
         self._thresholds = thresholds or Thresholds()
         self._clock = clock
         self._max_players = max_players
-        self._players: OrderedDict[str, _PlayerActivity] = OrderedDict()
+        self._players: OrderedDict[Hashable, _PlayerActivity] = OrderedDict()
 
-    def accepted(self, player: str, points: int) -> AbuseRule | None:
+    def accepted(self, player: Hashable, points: int) -> AbuseRule | None:
         """Record a counted update."""
         activity = self._activity(player)
         limits = self._thresholds
@@ -88,12 +91,12 @@ class AbuseDetector:
         activity.mean += (points - activity.mean) * weight
         return self._report(activity, AbuseRule.JUMP) if jumped else None
 
-    def replayed(self, player: str) -> AbuseRule | None:
+    def replayed(self, player: Hashable) -> AbuseRule | None:
         """Record an update that had been counted before."""
         activity = self._activity(player)
         return self._report(activity, AbuseRule.REPLAY_STORM) if self._full(activity.replays) else None
 
-    def refused(self, player: str, refusal: LeaderboardError) -> AbuseRule | None:
+    def refused(self, player: Hashable, refusal: LeaderboardError) -> AbuseRule | None:
         """Record a refused update."""
         if isinstance(refusal, SuspiciousActivity):
             return self._report(self._activity(player), AbuseRule.POINTS_CAP)
@@ -116,7 +119,7 @@ class AbuseDetector:
         activity.reported[rule] = now
         return rule
 
-    def _activity(self, player: str) -> _PlayerActivity:
+    def _activity(self, player: Hashable) -> _PlayerActivity:
         activity = self._players.get(player)
         if activity is None:
             activity = self._players[player] = _PlayerActivity(self._thresholds)

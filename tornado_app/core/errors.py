@@ -182,6 +182,13 @@ class CaptchaUnavailable(LeaderboardError):
     message = "The captcha service is not available. Try again in a moment."
 
 
+class BoardNotFound(LeaderboardError):
+    """The path names a board that is not served."""
+
+    code = "board_not_found"
+    message = "There is no such board. GET /api/v1/boards lists the boards."
+
+
 class PlayerNotFound(LeaderboardError):
     """The player does not exist."""
 

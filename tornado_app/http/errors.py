@@ -77,6 +77,7 @@ STATUS: tuple[tuple[type[LeaderboardError], int], ...] = (
     (BadRequest, 400),
     (errors.Unauthenticated, 401),
     (errors.Forbidden, 403),
+    (errors.BoardNotFound, 404),
     (errors.PlayerNotFound, 404),
     (errors.ActionNotFound, 404),
     (messages.NotFound, 404),

@@ -12,7 +12,6 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from typing import Protocol
 
 from tornado_app.core.boards import View
@@ -166,6 +165,12 @@ class Hub:
             topic = self._topics[view] = Topic(view, self)
         return topic
 
+    def remove(self, view: View) -> None:
+        """Forget a view, whose subscribers have left."""
+        topic = self._topics.pop(view, None)
+        if topic is not None:
+            self._changed.pop(topic, None)
+
     def join(self, subscriber: Subscriber) -> None:
         """Send the view to this subscriber from now on, beginning with the present state."""
         subscriber.topic.subscribers[subscriber] = None
@@ -198,7 +203,7 @@ class Hub:
     def broadcast(self, topic: Topic, top: TopPlayers) -> None:
         """Send the new top 10 to all subscribers of a topic."""
         self._changed[topic] = top
-        self._tracing.shown()
+        self._tracing.shown(topic.view)
         self._wake.set()
 
     def schedule(self, subscriber: Subscriber) -> None:
@@ -229,7 +234,7 @@ class Hub:
         due = [subscriber for subscriber in self._pending if subscriber.topic not in changed]
         for topic in changed:
             due.extend(topic.subscribers)
-        with self._tracing.broadcast(len(due)) if changed else nullcontext():
+        with self._tracing.broadcast({topic.view: len(topic.subscribers) for topic in changed}):
             await self._serve_all(due)
         for topic, top in changed.items():
             self._shown(topic.view, top)

@@ -10,17 +10,17 @@ import asyncio
 import heapq
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
-from tornado_app.core.boards import Order, View
+from tornado_app.core.boards import MAIN_VIEW, Order, View
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.interfaces import Change, InconsistentChange, ScoreSnapshot
 from tornado_app.core.model import TOP, TopPlayers
 from tornado_app.core.ranks import Ranks
 from tornado_app.observability.tracing import NO_TRACING, Tracing
-from tornado_app.runtime.tasks import Ticker, run_until_first_exits
+from tornado_app.runtime.tasks import Ticker, cancel_and_wait
 
 log = logging.getLogger("leaderboard.board")
 
@@ -78,6 +78,7 @@ class LiveView:
         listener: ViewListener,
         progress: Progress,
         *,
+        view: View = MAIN_VIEW,
         order: Order = Order.DESCENDING,
         interval: float = 0.1,
         retry_pause: float = RETRY_PAUSE,
@@ -88,6 +89,7 @@ class LiveView:
         self._read_top = read_top
         self._listener = listener
         self._progress = progress
+        self.view = view
         self._order = order
         self._ticker = Ticker(interval)
         self._retry_pause = retry_pause
@@ -205,10 +207,9 @@ class LiveView:
         self.last_updated = self._snapshot_at = snapshot.last_updated
         self._recent.clear()
         self.revision += 1
-        self._progress.version = snapshot.version
         self.version = max(self.version, snapshot.version)
         self._ask(snapshot.version)
-        log.info("the board has %d players", len(self._ranks))
+        log.info("board %s has %d players", self.view.board, len(self._ranks))
 
     def on_history_lost(self) -> None:
         """Keep ranks and top 10 until the next snapshot. The service should not receive traffic meanwhile."""
@@ -230,7 +231,7 @@ class LiveView:
                 self._latest = change.new
                 self._listener.publish_change(change, ranks.rank(change.new))
         if self._matters(change):
-            self._tracing.changed(change.write_ids)
+            self._tracing.changed(self.view, change.write_ids)
             self._ask(change.version)
 
     def _remember(self, user_id: str, score: int | None) -> None:
@@ -261,13 +262,13 @@ class LiveView:
             await self._ticker.tick()
             self._dirty.clear()
             try:
-                with self._tracing.refresh():
+                with self._tracing.refresh(self.view):
                     await self._refresh()
             except DatabaseError:
                 self._ticker.delay(self._retry_pause)
                 self._dirty.set()
             except Exception:  # a malformed document must not stop the board
-                log.exception("the top 10 could not be read")
+                log.exception("the top 10 of board %s could not be read", self.view.board)
                 self._ticker.delay(self._unexpected_pause)
                 self._dirty.set()
 
@@ -292,35 +293,62 @@ class LiveView:
 
 
 class LiveViews:
-    """All views of this process. A listener of the feed."""
+    """The views of this process, which may change while `run` runs. A listener of the feed."""
 
-    def __init__(self, views: Mapping[View, LiveView], progress: Progress) -> None:
-        self._views = views
+    def __init__(self, views: Iterable[LiveView], progress: Progress) -> None:
+        self._views = {live.view: live for live in views}
         self._progress = progress
+        self._lost = True
+        self._changed = asyncio.Event()
 
     def __getitem__(self, view: View) -> LiveView:
         return self._views[view]
 
-    @property
-    def ready(self) -> bool:
-        """Whether all views are."""
-        return all(live.ready for live in self._views.values())
+    def add(self, live: LiveView) -> None:
+        """Keep a further view, of which the feed reports a snapshot first."""
+        self._views[live.view] = live
+        self._changed.set()
 
-    async def wait_ready(self) -> None:
-        """Wait until each view has been ready."""
-        for live in self._views.values():
-            await live.wait_ready()
+    def remove(self, view: View) -> None:
+        """Keep a view no longer; the feed reports nothing more about it."""
+        del self._views[view]
+        self._changed.set()
 
     async def run(self) -> None:
         """Read each top 10 when it may have changed, until cancelled."""
-        await run_until_first_exits(*(live.run() for live in self._views.values()))
+        tasks: dict[LiveView, asyncio.Future[None]] = {}
+        try:
+            ended: set[asyncio.Future[None]] = set()
+            while not ended:
+                self._changed.clear()
+                current = set(self._views.values())
+                tasks |= {live: asyncio.ensure_future(live.run()) for live in current - tasks.keys()}
+                await cancel_and_wait(*[tasks.pop(live) for live in tasks.keys() - current])
+                ended = await self._wait_for_change(tasks.values())
+            for task in ended:
+                task.result()
+        finally:
+            await cancel_and_wait(*tasks.values())
+
+    async def _wait_for_change(self, tasks: Iterable[asyncio.Future[None]]) -> set[asyncio.Future[None]]:
+        """The tasks that ended, of which there are none if the views changed."""
+        changed = asyncio.ensure_future(self._changed.wait())
+        watched: list[asyncio.Future[Any]] = [changed, *tasks]
+        try:
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel_and_wait(changed)
+        return done - {changed}
 
     # -- core.interfaces.FeedListener -----------------------------------------------------------------
 
     def on_snapshots(self, snapshots: Mapping[View, ScoreSnapshot]) -> None:
-        """Replace all views."""
+        """Replace these views: all, unless the history is known and one is new."""
         for view, snapshot in snapshots.items():
             self._views[view].on_snapshot(snapshot)
+        if self._lost:
+            self._progress.version = min(snapshot.version for snapshot in snapshots.values())
+            self._lost = False
 
     def on_change(self, view: View, change: Change) -> None:
         """One player changed in a view. Raises InconsistentChange."""
@@ -332,6 +360,7 @@ class LiveViews:
 
     def on_history_lost(self) -> None:
         """Keep all views until the next snapshots."""
+        self._lost = True
         for live in self._views.values():
             live.on_history_lost()
 

@@ -130,7 +130,7 @@ class Metrics:
         self.feed_restarts = self._counter(
             "change_stream_restarts", "Change streams reopened, by reason.", reason=RESTARTS
         )
-        self.ranked = self._gauge("ranked_players", "Players on the board.", aggregation="max")
+        self.ranked = self._gauge("ranked_players", "Players on a board.", aggregation="max", board=())
         self.rank_checks = self._counter(
             "rank_checks", "Checks of the ranks in memory against the database: agreed, or differed and reloaded.",
             result=("agreed", "differed"),

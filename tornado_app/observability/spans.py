@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from opentelemetry import context
@@ -32,6 +32,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tornado_app import __version__
+from tornado_app.core.boards import View
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Receipt
 from tornado_app.observability.logs import trace_id
@@ -66,9 +67,9 @@ class Spans:
         self._propagator = TraceContextTextMapPropagator()
         self._submissions: dict[str, Span] = {}
         self._commits: dict[str, SpanContext] = {}
-        self._change: Span | None = None
-        self._refresh: Span | None = None
-        self._broadcast: Span | None = None
+        self._changes: dict[View, Span] = {}
+        self._refreshes: dict[View, Span] = {}
+        self._broadcasts: dict[View, Span] = {}
 
     # -- a request --------------------------------------------------------------------------------
 
@@ -145,47 +146,51 @@ class Spans:
 
     # -- the board --------------------------------------------------------------------------------
 
-    def changed(self, write_ids: Sequence[str]) -> None:
-        """Begin the span of what the board does about a change; it also tells how long the change waited."""
+    def changed(self, view: View, write_ids: Sequence[str]) -> None:
+        """Begin the span of what the view does about a change; it also tells how long the change waited."""
         commits = [commit for write_id in write_ids if (commit := self._commits.pop(write_id, None)) is not None]
         for commit in commits[:1]:  # all are of one batch
-            self._change = self._from(self._change, "board refresh", commit)
+            self._cause(self._changes, view, "board refresh", commit)
 
     @contextlib.contextmanager
-    def refresh(self) -> Iterator[None]:
-        """End the span that traced changes began with the enclosed block."""
-        self._refresh, self._change = self._change, None
-        if self._refresh is None:
+    def refresh(self, view: View) -> Iterator[None]:
+        """End the span that traced changes of the view began with the enclosed block."""
+        span = self._changes.pop(view, None)
+        if span is None:
             yield
             return
+        self._refreshes[view] = span
         try:
-            with _ended(self._refresh):
+            with _ended(span):
                 yield
         finally:
-            self._refresh = None
+            del self._refreshes[view]
 
-    def shown(self) -> None:
-        """Begin the span of the broadcast."""
-        if self._refresh is not None:
-            self._broadcast = self._from(self._broadcast, "broadcast", self._refresh.get_span_context())
+    def shown(self, view: View) -> None:
+        """Begin the span of the view's broadcast."""
+        refresh = self._refreshes.get(view)
+        if refresh is not None:
+            self._cause(self._broadcasts, view, "broadcast", refresh.get_span_context())
 
     @contextlib.contextmanager
-    def broadcast(self, clients: int) -> Iterator[None]:
-        """End the span of the broadcast with the enclosed block."""
-        span, self._broadcast = self._broadcast, None
-        if span is None:
-            yield
-            return
-        span.set_attribute("leaderboard.clients", clients)
-        with _ended(span):
+    def broadcast(self, clients: Mapping[View, int]) -> Iterator[None]:
+        """End the span of each view's broadcast with the enclosed block."""
+        with contextlib.ExitStack() as ending:
+            for view, count in clients.items():
+                span = self._broadcasts.pop(view, None)
+                if span is not None:
+                    span.set_attribute("leaderboard.clients", count)
+                    ending.enter_context(_ended(span))
             yield
 
-    def _from(self, span: Span | None, name: str, cause: SpanContext) -> Span:
-        """A span below its first cause, with links to the others."""
+    def _cause(self, spans: dict[View, Span], view: View, name: str, cause: SpanContext) -> None:
+        """Begin the span of a view below its first cause; link it to any further one."""
+        span = spans.get(view)
         if span is None:
-            return self._tracer.start_span(name, set_span_in_context(NonRecordingSpan(cause)))
-        span.add_link(cause)
-        return span
+            parent = set_span_in_context(NonRecordingSpan(cause))
+            spans[view] = self._tracer.start_span(name, parent, attributes={"leaderboard.board": view.board})
+        else:
+            span.add_link(cause)
 
     # -- the end ----------------------------------------------------------------------------------
 

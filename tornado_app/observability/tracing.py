@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeAlias
 
+from tornado_app.core.boards import View
 from tornado_app.core.model import Receipt
 
 log = logging.getLogger("leaderboard.tracing")
@@ -32,17 +33,17 @@ class Tracing(Protocol):
     def commit(self, write_ids: Sequence[str]) -> AbstractContextManager[None]:
         """Trace the enclosed block, which applies these score updates together."""
 
-    def changed(self, write_ids: Sequence[str]) -> None:
-        """The change that these writes made may change the top 10."""
+    def changed(self, view: View, write_ids: Sequence[str]) -> None:
+        """The change that these writes made may change the top 10 of a view."""
 
-    def refresh(self) -> AbstractContextManager[None]:
-        """Trace the enclosed block, which reads the top 10 again."""
+    def refresh(self, view: View) -> AbstractContextManager[None]:
+        """Trace the enclosed block, which reads the top 10 of a view again."""
 
-    def shown(self) -> None:
-        """Note that the current refresh has found another top 10, and shows it."""
+    def shown(self, view: View) -> None:
+        """Note that the current refresh of a view has found another top 10, and shows it."""
 
-    def broadcast(self, clients: int) -> AbstractContextManager[None]:
-        """Trace the enclosed block, which sends the new top 10 to all clients."""
+    def broadcast(self, clients: Mapping[View, int]) -> AbstractContextManager[None]:
+        """Trace the enclosed block, which sends the new top 10 of each of these views to all its clients."""
 
     async def close(self) -> None:
         """Send the remaining spans to the collector, within a few seconds."""
@@ -60,16 +61,16 @@ class NoTracing:
     def commit(self, write_ids: Sequence[str]) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def changed(self, write_ids: Sequence[str]) -> None:
+    def changed(self, view: View, write_ids: Sequence[str]) -> None:
         pass
 
-    def refresh(self) -> AbstractContextManager[None]:
+    def refresh(self, view: View) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def shown(self) -> None:
+    def shown(self, view: View) -> None:
         pass
 
-    def broadcast(self, clients: int) -> AbstractContextManager[None]:
+    def broadcast(self, clients: Mapping[View, int]) -> AbstractContextManager[None]:
         return nullcontext()
 
     async def close(self) -> None:

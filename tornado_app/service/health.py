@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from tornado_app.core.boards import MAIN_VIEW, View
+from tornado_app.core.boards import View
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import TopPlayers
-from tornado_app.live.views import LiveViews
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.observability.metrics import Metrics
 from tornado_app.runtime.tasks import run_until_first_exits
+from tornado_app.service.boards import Boards
 
 MAX_LAG = 5.0
 """Maximum seconds that the change stream may be silent or behind the database while the process is ready."""
@@ -24,11 +24,11 @@ TICK = 0.1
 
 
 class Health:
-    """Monitors the database, the feed and the event loop."""
+    """Monitors the database, the feed, the served boards and the event loop."""
 
-    def __init__(self, views: LiveViews, feed: Feed, metrics: Metrics, *, ping_interval: float = PING_INTERVAL) -> None:
+    def __init__(self, boards: Boards, feed: Feed, metrics: Metrics, *, ping_interval: float = PING_INTERVAL) -> None:
         self._ping_interval = ping_interval
-        self._views = views
+        self._boards = boards
         self._feed = feed
         self._metrics = metrics
         self._answers = True
@@ -49,7 +49,7 @@ class Health:
             found.append("the database does not answer")
         if self._feed.lag > MAX_LAG:
             found.append("the change stream is down or behind")
-        if not self._views.ready:
+        if not self._boards.ready:
             found.append("the ranks are being read")
         return found
 
@@ -61,8 +61,10 @@ class Health:
         self._metrics.feed_lag.set(self._feed.lag)
         self._metrics.loop_lag.set(self._worst_tick)
         self._worst_tick = 0.0
-        if self._views.ready:
-            self._metrics.ranked.set(self._views[MAIN_VIEW].total)
+        if self._boards.ready:
+            self._metrics.ranked.clear()  # of boards that were removed
+            for served in self._boards:
+                self._metrics.ranked.labels(served.definition.name).set(served.live.total)
 
     async def run(self) -> None:
         """Monitor until cancelled."""

@@ -41,6 +41,7 @@ START_TIMEOUT = 60.0
 CLOSE_TIMEOUT = 2.0
 """Seconds that open connections get to end."""
 
+
 SOCKET_SPREAD = 1.5
 """Seconds over which a drain closes the sockets."""
 
@@ -172,7 +173,7 @@ class Service(ManagedService):
         """Wait until the board is read and the feed is open. Raises the error that made this impossible."""
 
         async def read() -> None:
-            await components.views.wait_ready()
+            await components.boards.wait_ready()
             await components.feed.wait_open()
 
         reading = asyncio.ensure_future(read())
@@ -240,7 +241,7 @@ class Service(ManagedService):
             async with asyncio.timeout_at(deadline):
                 await components.registry.close(0 if self._demo else SOCKET_SPREAD)
                 await components.dispatcher.drained()
-                await components.store.close()
+                await components.boards.close()
         except TimeoutError:
             log.warning("drain_timeout expired before all requests were answered")
 

@@ -7,12 +7,14 @@ without the life cycle.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, get_args
 
 from tornado_app.api import metric_series, pages
 from tornado_app.api.authentication import Authenticator
+from tornado_app.api.board_routes import BoardRouter
 from tornado_app.api.frontends import FRONTENDS
+from tornado_app.api.rest.board_list import BoardListEndpoint
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.load_shedding import LoadShedder
 from tornado_app.api.rest.moderation import ModerationEndpoints
@@ -23,18 +25,18 @@ from tornado_app.api.websocket.handler import application
 from tornado_app.auth.captcha import Captcha
 from tornado_app.auth.remote import Outcome, RemoteKeys
 from tornado_app.config import Config
-from tornado_app.core.abuse import AbuseDetector
-from tornado_app.core.boards import MAIN_VIEW
+from tornado_app.core.abuse import AbuseDetector, AbuseRule
+from tornado_app.core.boards import MAIN, Board, View
 from tornado_app.core.ledger import EntryKind
 from tornado_app.core.moderation import Moderation
 from tornado_app.core.origins import HostPatterns
 from tornado_app.core.scoreboard import Scoreboard
-from tornado_app.core.validation import SubmissionValidator
+from tornado_app.core.validation import ProofVerifier, SubmissionValidator
 from tornado_app.http.client_address import FailureLimiter, TrustedProxies
 from tornado_app.http.cors import Cors
 from tornado_app.http.dispatcher import Dispatcher
 from tornado_app.http.fast_path import FastPath
-from tornado_app.http.messages import Route, Router
+from tornado_app.http.messages import Route
 from tornado_app.http.tornado_delegate import Delegate
 from tornado_app.live.hub import Hub
 from tornado_app.live.views import LiveView, LiveViews, Progress
@@ -52,31 +54,27 @@ from tornado_app.observability.metrics import RESTARTS, Metrics, known_label
 from tornado_app.observability.tracing import NO_TRACING, Tracing
 from tornado_app.service import keys
 from tornado_app.service.abuse_reports import AbuseReporter
+from tornado_app.service.boards import Boards, ServedBoard
 from tornado_app.service.health import Health, Propagation
 
 
 class Components(NamedTuple):
     """The components of one process, connected and not started. `remote_keys`, `captcha`: None without their settings.
 
-    `views`: all of them; `store`, `board` and `scoreboard` are those of the board `main`. `delegate` serves the
-    requests of the public port, `fast_path` the simple ones among them.
+    `delegate` serves the requests of the public port, `fast_path` the simple ones among them.
     """
 
-    store: MongoStore
-    board: LiveView
+    boards: Boards
     views: LiveViews
     hub: Hub
     feed: Feed
     rank_check: RankCheck
-    ledger: Ledger
     ledger_writer: LedgerWriter
     storage: StorageMonitor
     moderation: MongoModeration
     health: Health
     remote_keys: RemoteKeys | None
     captcha: Captcha | None
-    authenticator: Authenticator
-    scoreboard: Scoreboard
     dispatcher: Dispatcher
     registry: ConnectionRegistry
     delegate: Delegate
@@ -98,37 +96,7 @@ def build(
     `extra_routes` are served too. `events`: those of the players; by default, a change stream of its own. Needs a
     running event loop. Raises StartupError for keys that cannot be used.
     """
-    database, definition = config.mongodb_database, config.boards[0]
-    store = _store(config, client, metrics, tracing)
-    hub = _hub(config, metrics, tracing, store)
-    progress = Progress()
-    board = LiveView(
-        store.top,
-        hub.topic(MAIN_VIEW),
-        progress,
-        order=definition.order,
-        interval=config.broadcast_interval,
-        tracing=tracing,
-    )
-    views = LiveViews({MAIN_VIEW: board}, progress)
-    feed = Feed(
-        client,
-        database,
-        views,
-        boards={definition: store.cache},
-        source=events,
-        on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
-    )
-    rank_check = RankCheck(
-        client,
-        database,
-        board,
-        feed,
-        order=definition.order,
-        observe=lambda result: metrics.rank_checks.labels(result).inc(),
-    )
-    ledger = Ledger(client[database])
-    moderation = MongoModeration(client, database, ledger, board=definition)
+    database = config.mongodb_database
     token_keys = keys.token_keys(config, lambda result: metrics.jwks_refreshes.labels(result).inc())
     if token_keys.remote is not None:
         _measure_keys(token_keys.remote, metrics)
@@ -136,9 +104,36 @@ def build(
     authenticator = Authenticator(
         keys.refreshing_verifier(config, token_keys), FailureLimiter(limit.updates, limit.window)
     )
-    captcha = _captcha(config)
-    scoreboard = Scoreboard(store, board, _validator(config, token_keys), captcha)
-
+    ledger = Ledger(client[database])
+    moderation = MongoModeration(client, database, ledger, board=config.boards[0])
+    reporter = AbuseReporter(
+        Suspects(client[database]), moderation, suspend=config.auto_suspend, timeout=config.mongodb_timeout
+    )
+    hub = _hub(config, metrics, tracing, lambda: any(served.store.busy for served in boards))
+    make = _BoardFactory(
+        config,
+        client,
+        metrics,
+        tracing,
+        hub,
+        Progress(),
+        authenticator,
+        _captcha(config),
+        keys.proof_verifier(config, token_keys),
+        ledger,
+        AbuseDetector(),
+        lambda player, rule: reporter.report(dispatcher.spawn, player, rule),
+    )
+    first = [make(definition) for definition in config.boards]
+    views = LiveViews((served.live for served in first), make.progress)
+    feed = Feed(
+        client,
+        database,
+        views,
+        boards={served.definition: served.store.cache for served in first},
+        source=events,
+        on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
+    )
     cors = Cors(config.allowed_origins)
     proxies = TrustedProxies(config.trusted_proxies, on_ignored=metrics.forwarded_ignored.inc)
     registry = ConnectionRegistry(
@@ -150,46 +145,48 @@ def build(
         max_connections=config.max_connections,
         max_per_address=config.max_connections_per_address,
     )
-    reporter = AbuseReporter(
-        Suspects(client[database]), moderation, suspend=config.auto_suspend, timeout=config.mongodb_timeout
-    )
-    recorder = SubmissionRecorder(
-        metrics, AbuseDetector(), lambda player, rule: reporter.report(dispatcher.spawn, player, rule)
-    )
     routes = [
-        *rest_routes(FRONTENDS, scoreboard, authenticator, config.rate_limit, recorder),
+        *first[0].routes,
+        *BoardListEndpoint(lambda: [(served.definition, served.live.total) for served in boards]).routes(),
         *ModerationEndpoints(Moderation(moderation), authenticator).routes(),
-        *HistoryEndpoints(ledger, authenticator).routes(),
         *pages.static_routes(demo=demo),
         *pages.openapi_routes(),
         *extra_routes,
     ]
     metric_series.initialise(metrics, FRONTENDS, routes)
+    router = BoardRouter(routes)
+    boards = Boards(first, hub=hub, router=router, registry=registry)
+    metrics.pending_writes.set_function(lambda: sum(served.store.waiting for served in boards))
     dispatcher = Dispatcher(
-        Router(routes),
+        router,
         metrics=metrics,
         cors=cors,
         proxies=proxies,
         hosts=HostPatterns(config.allowed_hosts) if config.allowed_hosts else None,
         tracing=tracing,
     )
-    shedder = LoadShedder(dispatcher, recorder, FRONTENDS, config.rate_limit, lambda: store.capacity)
+    shedder = LoadShedder(
+        dispatcher, make.recorder(MAIN), FRONTENDS, config.rate_limit, lambda: first[0].store.capacity, boards
+    )
     return Components(
-        store=store,
-        board=board,
+        boards=boards,
         views=views,
         hub=hub,
         feed=feed,
-        rank_check=rank_check,
-        ledger=ledger,
+        rank_check=RankCheck(
+            client,
+            database,
+            first[0].live,
+            feed,
+            order=first[0].definition.order,
+            observe=lambda result: metrics.rank_checks.labels(result).inc(),
+        ),
         ledger_writer=_ledger_writer(config, client, metrics, feed),
         storage=_storage(client, database, metrics),
         moderation=moderation,
-        health=Health(views, feed, metrics),
+        health=Health(boards, feed, metrics),
         remote_keys=token_keys.remote,
-        captcha=captcha,
-        authenticator=authenticator,
-        scoreboard=scoreboard,
+        captcha=make.captcha,
         dispatcher=dispatcher,
         registry=registry,
         delegate=Delegate(dispatcher, application(FRONTENDS, registry, ping_interval=config.ping_interval)),
@@ -197,27 +194,69 @@ def build(
     )
 
 
-def _store(config: Config, client: Client, metrics: Metrics, tracing: Tracing) -> MongoStore:
-    store = MongoStore(
-        client,
-        config.mongodb_database,
-        board=config.boards[0],
-        policy=config.write_policy,
-        timeout=config.mongodb_timeout,
-        max_waiting=config.max_pending_writes,
-        observe_batch=metrics.batch_size.observe,
-        tracing=tracing,
-    )
-    metrics.pending_writes.set_function(lambda: store.waiting)
-    return store
+class _BoardFactory(NamedTuple):
+    """Builds what belongs to one board, from what all boards share."""
+
+    config: Config
+    client: Client
+    metrics: Metrics
+    tracing: Tracing
+    hub: Hub
+    progress: Progress
+    authenticator: Authenticator
+    captcha: Captcha | None
+    proofs: ProofVerifier | None
+    ledger: Ledger
+    detector: AbuseDetector
+    on_abuse: Callable[[str, AbuseRule], None]
+
+    def __call__(self, definition: Board) -> ServedBoard:
+        config, view = self.config, View(definition.name)
+        store = MongoStore(
+            self.client,
+            config.mongodb_database,
+            board=definition,
+            policy=config.write_policy,
+            timeout=config.mongodb_timeout,
+            max_waiting=config.max_pending_writes,
+            observe_batch=self.metrics.batch_size.observe,
+            tracing=self.tracing,
+        )
+        live = LiveView(
+            store.top,
+            self.hub.topic(view),
+            self.progress,
+            view=view,
+            order=definition.order,
+            interval=config.broadcast_interval,
+            tracing=self.tracing,
+        )
+        validator = SubmissionValidator(
+            actions=config.action_points,
+            max_increment=config.max_increment,
+            auto_register=config.auto_register,
+            policy=config.proof_policy,
+            proofs=self.proofs,
+            board=definition,
+        )
+        scoreboard = Scoreboard(store, live, validator, self.captcha)
+        recorder = self.recorder(definition)
+        routes = [
+            *rest_routes(FRONTENDS, scoreboard, self.authenticator, config.rate_limit, recorder),
+            *HistoryEndpoints(self.ledger, self.authenticator).routes(),
+        ]
+        return ServedBoard(definition, store, live, scoreboard, routes)
+
+    def recorder(self, board: Board) -> SubmissionRecorder:
+        return SubmissionRecorder(self.metrics, self.detector, self.on_abuse, board.name)
 
 
-def _hub(config: Config, metrics: Metrics, tracing: Tracing, store: MongoStore) -> Hub:
+def _hub(config: Config, metrics: Metrics, tracing: Tracing, busy: Callable[[], bool]) -> Hub:
     return Hub(
         gap=1 / config.max_messages_per_second,
         observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
         shown=Propagation(metrics.propagation.observe).shown,
-        should_yield=lambda: store.busy,
+        should_yield=busy,
         tracing=tracing,
     )
 
@@ -255,14 +294,3 @@ def _measure_keys(remote: RemoteKeys, metrics: Metrics) -> None:
 def _captcha(config: Config) -> Captcha | None:
     secret = config.read_captcha_secret()
     return None if config.captcha_url is None or secret is None else Captcha(config.captcha_url, secret)
-
-
-def _validator(config: Config, token_keys: keys.TokenKeys) -> SubmissionValidator:
-    return SubmissionValidator(
-        actions=config.action_points,
-        max_increment=config.max_increment,
-        auto_register=config.auto_register,
-        policy=config.proof_policy,
-        proofs=keys.proof_verifier(config, token_keys),
-        board=config.boards[0],
-    )

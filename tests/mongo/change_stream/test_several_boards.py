@@ -30,8 +30,8 @@ class TwoBoards:
         self.database = self.client[name]
         self.stores = {view: MongoStore(self.client, name, board=board) for view, board in BOARDS.items()}
         progress = Progress()
-        self.views = {view: RecordingView(store.top, progress) for view, store in self.stores.items()}
-        listener = LiveViews(self.views, progress)
+        self.views = {view: RecordingView(store.top, progress, view=view) for view, store in self.stores.items()}
+        listener = LiveViews(self.views.values(), progress)
         self.restarts = []
         self.feed = Feed(
             self.client,
@@ -55,7 +55,8 @@ async def boards(mongo_database):
     boards = TwoBoards(*mongo_database)
     await boards.score(KART, 7, "bob")
     tasks = [asyncio.ensure_future(part.run()) for part in (boards.feed, boards.listener)]
-    await boards.listener.wait_ready()
+    for view in boards.views.values():
+        await view.wait_ready()
     await boards.feed.wait_open()
     yield boards
     await cancel_and_wait(*tasks)
@@ -83,7 +84,7 @@ async def test_boards_have_collections_of_their_own(boards):
 async def test_feed_reads_all_boards_again_at_one_moment_after_the_drop_of_one(boards):
     await boards.score(MAIN_VIEW, 5)
     await boards.database["players.kart"].drop()
-    await eventually(lambda: boards.views[KART].rebuilds == 2 and boards.listener.ready)
+    await eventually(lambda: boards.views[KART].rebuilds == 2 and boards.views[KART].ready)
     assert (boards.restarts, boards.views[MAIN_VIEW].rebuilds) == (["drop"], 2)
     assert (boards.views[MAIN_VIEW].total, boards.views[KART].total) == (1, 0)
     indexes = await boards.database["players.kart"].index_information()

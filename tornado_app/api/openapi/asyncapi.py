@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tornado_app import __version__
+from tornado_app.api.board_routes import PREFIX
 from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.openapi.components import PLACE, Json, Schemas
 from tornado_app.api.openapi.document import ABOUT_WEBSOCKETS, OPERATIONS, websocket_item
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
+from tornado_app.core.boards import MAIN
 
 _TOKEN = {
     "type": "string",
@@ -35,7 +37,12 @@ def document() -> Json:
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
-        "servers": {protocol: _server(protocol) for protocol in ("wss", "ws")},
+        "servers": {
+            "wss": _server("wss"),
+            "ws": _server("ws"),
+            "wss-board": _board_server("wss"),
+            "ws-board": _board_server("ws"),
+        },
         "channels": {_id(socket): _channel(socket) for socket in sockets},
         "operations": dict(operation for socket in sockets for operation in _operations(socket)),
         "components": {
@@ -50,9 +57,16 @@ def _server(protocol: str) -> Json:
     return {
         "host": "{host}",
         "protocol": protocol,
-        "description": "The service that serves this document.",
+        "description": f"The board `{MAIN.name}` of the service that serves this document.",
         "variables": {"host": {"default": "127.0.0.1:8000", "description": "Host and port."}},
     }
+
+
+def _board_server(protocol: str) -> Json:
+    server = _server(protocol)
+    name = {"default": MAIN.name, "description": "Name of the board; `GET /api/v1/boards` lists them."}
+    variables = {**server["variables"], "board": name}
+    return {**server, "pathname": f"{PREFIX}{{board}}", "description": "Any board.", "variables": variables}
 
 
 def _id(socket: Json) -> str:

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 import msgspec
 
 from tornado_app import __version__
+from tornado_app.api.board_routes import PREFIX
 from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi.components import HEADERS, Json, Responses, Schemas, content, key, parameters
+from tornado_app.api.rest.board_list import BoardListEndpoint
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.moderation import ModerationEndpoints
 from tornado_app.api.rest.operations import CREDENTIALS, Errors, Operation, operations_of
@@ -23,6 +25,7 @@ from tornado_app.api.rest.routes import operations_of_frontend, tag
 from tornado_app.api.websocket import connections, handler
 from tornado_app.api.websocket.protocol import TOO_BIG
 from tornado_app.core import errors as core_errors
+from tornado_app.core.boards import MAIN
 from tornado_app.core.errors import LeaderboardError, RateLimited, TooManyConnections
 from tornado_app.core.identity import MAX_TOKEN, USER_ID_FORM
 from tornado_app.core.model import Scope
@@ -35,7 +38,7 @@ from tornado_app.http.request_checks import MAX_BODY
 _LIMIT = RateLimit()
 
 _DESCRIPTION = f"""\
-Six APIs, A to F, for one board: a score through one of them appears in all. A to E add points; F is for every rule of \
+Six APIs, A to F, for a board: a score through one of them appears in all. A to E add points; F is for every rule of \
 the board, and the only one where the best or the last score counts.
 
 **Authentication.** `Authorization: Bearer <JWT>`. The player is the token's `sub`, or `user_id` if there is no `sub`. \
@@ -56,6 +59,11 @@ wherever `GET` does.
 **Consistency.** Responses to reads and updates have a `Board-Version`. A client that sends the greatest version it \
 has seen as `If-Board-Version` reads its own updates and never an older board, even from other processes.
 
+**Boards.** The service can have several boards, and `GET /api/v1/boards` lists them. Each has players, scores, ranks, \
+action ids and rate limits of its own. The paths in this document are those of the board `main`. Behind the prefix \
+`/boards/{{board}}` they are those of any board, such as `/boards/kart/api/v1/scores`, unless their `servers` say \
+otherwise; so are the WebSockets, such as `/boards/kart/ws/leaderboard`. Action proofs name their board (`brd`).
+
 **Query parameters** that a path does not know are an error (400). Parameters that defeat caches are not needed, \
 because caches must revalidate each time. The pages and their files ignore the query.
 
@@ -73,22 +81,40 @@ _BEARER: Json = {
     "description": "A JSON Web Token with `sub` and `exp`. `leaderboard token --sub alice` prints one.",
 }
 
-OPERATIONS: tuple[Operation, ...] = (
+BOARD_OPERATIONS: tuple[Operation, ...] = (
     *(operation for frontend in FRONTENDS for operation in operations_of_frontend(frontend)),
     *operations_of(PlayerEndpoints),
     *operations_of(HistoryEndpoints),
+)
+"""The operations of each board, which are also behind the prefix `/boards/{board}`."""
+
+OPERATIONS: tuple[Operation, ...] = (
+    *BOARD_OPERATIONS,
+    *operations_of(BoardListEndpoint),
     *operations_of(ModerationEndpoints),
     *operations_of(ProbeEndpoints),
 )
+
+_SERVER: Json = {"url": "/", "description": "The service that serves this document."}
+_SERVERS: list[Json] = [
+    {**_SERVER, "description": "The board `main` of the service that serves this document."},
+    {
+        "url": f"{PREFIX}{{board}}",
+        "description": "Any board.",
+        "variables": {
+            "board": {"default": MAIN.name, "description": "Name of the board; GET /api/v1/boards lists them."}
+        },
+    },
+]
 
 ABOUT_WEBSOCKETS = (
     "The service sends a message after connecting, and whenever the top 10 changes. A token is optional: in the header "
     "`Authorization`, in the first message, or as `?token=`; URLs end up in logs, so prefer a message. Any other query "
     "parameter closes the socket with 4400. An error closes the socket with 44 and the last two digits of the HTTP "
-    "status; the reason is the error code."
+    "status; the reason is the error code. Behind `/boards/{board}` the same paths are those of another board."
 )
 
-SOCKET_REFUSALS: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, TooManyConnections)
+SOCKET_REFUSALS: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, core_errors.BoardNotFound, TooManyConnections)
 """Errors that close a socket with 44 and the last two digits of the status."""
 
 _AUTHENTICATE = handler.Authenticate("authenticate", "eyJhbGciOiJIUzI1NiIs…")
@@ -111,7 +137,7 @@ def document() -> Json:
             "version": __version__,
             "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/", "description": "The service that serves this document."}],
+        "servers": _SERVERS,
         "tags": [
             {"name": tag.name, "description": tag.description}
             for tag in dict.fromkeys(operation.tag for operation in OPERATIONS)
@@ -138,6 +164,8 @@ def _operation(operation: Operation, schemas: Schemas, responses: Responses) -> 
         "summary": f"{operation.summary} {operation.access.sentence}".strip(),
         "security": list(operation.access.security),
     }
+    if operation not in BOARD_OPERATIONS:
+        found["servers"] = [_SERVER]
     if operation.parameters:
         found["parameters"] = [{"$ref": f"#/components/parameters/{key(it)}"} for it in operation.parameters]
     if operation.body is not None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
+from tornado_app.api.board_routes import split
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.submission_log import SubmissionRecorder
 from tornado_app.api.rest.submit import rate_limit_policy_header
@@ -47,6 +48,7 @@ class LoadShedder:
     """Refuses score updates while `capacity()` or more are in progress.
 
     It counts updates that have arrived completely, so an incomplete request does not take capacity from others.
+    `boards`: the names of the served boards.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class LoadShedder:
         frontends: Iterable[Frontend],
         limit: RateLimit,
         capacity: Callable[[], int],
+        boards: Container[str],
     ) -> None:
         self._dispatcher = dispatcher
         self._recorder = recorder
         self._policy = rate_limit_policy_header(limit)
         self._capacity = capacity
+        self._boards = boards
         self._inside = 0
         self._updates = {
             f"{write.method} {write.path} HTTP/1.1".encode(): Update(frontend.name, write.method, write.path)
@@ -77,7 +81,14 @@ class LoadShedder:
 
     def update(self, data: bytes) -> Update | None:
         """The kind of update in a request's first line; None for another request."""
-        return self._updates.get(data[: data.find(b"\r\n")])
+        line = data[: data.find(b"\r\n")]
+        update = self._updates.get(line)
+        if update is None and b" /boards/" in line:
+            method, _, target = line.decode("latin-1").partition(" ")
+            board, rest = split(target)
+            if board in self._boards:
+                return self._updates.get(f"{method} {rest}".encode("latin-1"))
+        return update
 
     def acquire(self) -> None:
         self._inside += 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from prometheus_client import Counter
 
 from tornado_app.core.abuse import AbuseDetector, AbuseRule
+from tornado_app.core.boards import MAIN
 from tornado_app.core.errors import LeaderboardError
 from tornado_app.core.model import Caller, Receipt, Registration, Submission
 from tornado_app.http.messages import Request
@@ -18,27 +19,35 @@ audit = logging.getLogger("leaderboard.audit")
 
 
 class SubmissionRecorder:
-    """Records every submission. `on_abuse` is called with a player and the abuse rule that matched."""
+    """Records every submission to a board. `on_abuse` is called with a player and the abuse rule that matched."""
 
-    def __init__(self, metrics: Metrics, detector: AbuseDetector, on_abuse: Callable[[str, AbuseRule], None]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        detector: AbuseDetector,
+        on_abuse: Callable[[str, AbuseRule], None],
+        board: str = MAIN.name,
+    ) -> None:
         self._metrics = metrics
         self._submissions: dict[tuple[str, str], Counter] = {}
         self._points: dict[str, Counter] = {}
         self._detector = detector
         self._on_abuse = on_abuse
+        self._board: dict[str, object] = {} if board == MAIN.name else {"board": board}
+        self._key: Callable[[str], Hashable] = str if board == MAIN.name else lambda player: (board, player)
 
     def accepted(self, request: Request, submission: Submission, receipt: Receipt) -> None:
         """Record an update that was accepted, now or before."""
         result = "replayed" if receipt.replayed else "accepted"
         self._count(submission.frontend, result)
         if receipt.replayed:
-            rule = self._detector.replayed(receipt.user_id)
+            rule = self._detector.replayed(self._key(receipt.user_id))
         else:
             rule = None
             if receipt.submitted is None:  # what a submitted score adds says little, and may be negative
                 self._add(submission.frontend, receipt.points)
-                rule = self._detector.accepted(receipt.user_id, receipt.points)
-        fields = {**_asked(request, submission), **_counted(receipt)}
+                rule = self._detector.accepted(self._key(receipt.user_id), receipt.points)
+        fields = {**self._board, **_asked(request, submission), **_counted(receipt)}
         _audit(f"score update {result}", {"event": f"score_{result}", **fields})
         if rule is not None:
             self._report(receipt.user_id, rule)
@@ -60,9 +69,9 @@ class SubmissionRecorder:
         }
         if submission is not None:
             fields = _asked(request, submission)
-        _audit("score update refused", {"event": "score_refused", **fields, **cause(refusal)})
+        _audit("score update refused", {"event": "score_refused", **self._board, **fields, **cause(refusal)})
         if caller is not None and not caller.trusted:
-            rule = self._detector.refused(caller.user_id, refusal)
+            rule = self._detector.refused(self._key(caller.user_id), refusal)
             if rule is not None:
                 self._report(caller.user_id, rule)
 
@@ -84,7 +93,8 @@ class SubmissionRecorder:
 
     def _report(self, player: str, rule: AbuseRule) -> None:
         self._metrics.abuse_reports.labels(rule).inc()
-        audit.warning("suspicious player", extra={"event": "abuse_report", "player": player, "rule": rule.value})
+        fields = {**self._board, "player": player, "rule": rule.value}
+        audit.warning("suspicious player", extra={"event": "abuse_report", **fields})
         self._on_abuse(player, rule)
 
 

@@ -9,10 +9,11 @@ from typing import Protocol
 from tornado.httputil import HTTPServerRequest
 
 from tornado_app.api.authentication import Authenticator
+from tornado_app.api.board_routes import board_not_found
 from tornado_app.core.errors import TooManyConnections
 from tornado_app.http.client_address import TrustedProxies, rate_limit_key
 from tornado_app.http.cors import Cors
-from tornado_app.live.hub import Hub
+from tornado_app.live.hub import Hub, Topic
 from tornado_app.observability.metrics import Metrics
 
 GOING_AWAY = 1001
@@ -21,12 +22,19 @@ GOING_AWAY = 1001
 class Closing(Protocol):
     """An open WebSocket."""
 
+    @property
+    def board(self) -> str:
+        """Name of the board that it shows."""
+
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection."""
 
 
 class ConnectionRegistry:
-    """The open WebSockets, counted by client address, and what their handlers share."""
+    """The open WebSockets, counted by client address, and what their handlers share.
+
+    `topics`: those of the served boards, by name.
+    """
 
     def __init__(
         self,
@@ -40,6 +48,7 @@ class ConnectionRegistry:
         max_per_address: int = 100,
     ) -> None:
         self.hub = hub
+        self.topics: dict[str, Topic] = {}
         self.authenticator = authenticator
         self.cors = cors
         self.metrics = metrics
@@ -83,9 +92,19 @@ class ConnectionRegistry:
         if not self._by_address[rate_limit_key(address)]:
             del self._by_address[rate_limit_key(address)]
 
-    async def close(self, seconds: float) -> None:
-        """Close all WebSockets, spread over `seconds`, so that the clients do not all reconnect at once."""
-        handlers = list(self.connections)
+    def topic(self, board: str) -> Topic:
+        """The topic of a board. Raises BoardNotFound."""
+        try:
+            return self.topics[board]
+        except KeyError:
+            raise board_not_found(board) from None
+
+    async def close(self, seconds: float, board: str | None = None) -> None:
+        """Close all WebSockets, or those of a board.
+
+        This is spread over `seconds`, so that the clients do not all reconnect at once.
+        """
+        handlers = [handler for handler in self.connections if board in (None, handler.board)]
         for handler in handlers:
             handler.close(GOING_AWAY, "going away")
             await asyncio.sleep(seconds / len(handlers))

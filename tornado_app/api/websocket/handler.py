@@ -16,12 +16,12 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
 from tornado_app.api.authentication import bearer, has_credentials
+from tornado_app.api.board_routes import PREFIX, board_not_found, split
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
 from tornado_app.api.websocket.connections import ConnectionRegistry
 from tornado_app.api.websocket.heartbeat import Heartbeat
 from tornado_app.api.websocket.protocol import low_memory_protocol
-from tornado_app.core.boards import MAIN_VIEW
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.core.origins import same_host
 from tornado_app.http import errors, request_checks, request_log
@@ -122,14 +122,16 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         self._heartbeat.join(self)
         try:
             self._check_page()
+            board, _ = split(self.request.path)
+            topic = registry.topic(board)
             request_checks.check_query(self.request.query, SOCKET_ARGUMENTS)
             registry.check_limits(self._address)
             token = self._handshake_token()
-            self._subscriber = subscriber = Subscriber(
-                registry.hub.topic(MAIN_VIEW), self._channel, _Connection(stream, self)
-            )
+            self._subscriber = subscriber = Subscriber(topic, self._channel, _Connection(stream, self))
             if token is not None:
                 await self._authenticate(token)
+                if registry.topic(board) is not topic:
+                    raise board_not_found(board)  # removed, and added again
         except LeaderboardError as refusal:
             self._refuse(refusal)
             return
@@ -161,6 +163,11 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         if self._subscriber is not None:
             self._registry.hub.leave(self._subscriber)
             self._subscriber = None  # it refers to this object
+
+    @property
+    def board(self) -> str:
+        """Name of the board, while the WebSocket is open."""
+        return "" if self._subscriber is None else self._subscriber.topic.view.board
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection; nothing may be sent after the close frame."""
@@ -272,7 +279,7 @@ def application(
     shared = {"registry": registry, "heartbeat": Heartbeat(ping_interval)}
     return Application(
         [
-            (path, SocketHandler, shared | {"channel": channel})
+            (f"(?:{PREFIX}[^/]*)?{path}", SocketHandler, shared | {"channel": channel})
             for frontend in frontends
             for path, channel in frontend.sockets
         ],
