@@ -87,7 +87,7 @@ class BoardChecker:
 
     def watch(self, hub: Hub, progress: Progress) -> LiveView:
         topic = hub.topic(self.view)
-        self.live = LiveView(self.store.top, topic, progress, order=self.board.order, interval=0.002)
+        self.live = LiveView(self.store.top, topic, progress, view=self.view, order=self.board.order, interval=0.002)
         self.scoreboard = Scoreboard(self.store, self.live, SubmissionValidator())
         self.client = Client()
         subscriber = Subscriber(topic, self.client, self.client)
@@ -157,14 +157,15 @@ class Service:
             for name, rule in zip(("kart", "chess"), rules, strict=True)
         ]
         hub, progress = Hub(gap=0.001), Progress()
-        views = LiveViews({board.view: board.watch(hub, progress) for board in boards}, progress)
+        views = LiveViews([board.watch(hub, progress) for board in boards], progress)
         client = boards[0].connection
         caches = {board.board: board.store.cache for board in boards}
         stream = DatabaseStream(client[self._database], [board.name for board in caches])
         feed = Feed(client, self._database, views, boards=caches, source=stream)
         tasks = [asyncio.ensure_future(part.run()) for part in (feed, views, hub)]
         try:
-            await views.wait_ready()
+            for board in boards:
+                await board.live.wait_ready()
             await feed.wait_open()
             await asyncio.gather(*(board.play(script, feed) for board, script in zip(boards, scripts, strict=True)))
             resynced = any(isinstance(step, Resync) for script in scripts for step in script)
