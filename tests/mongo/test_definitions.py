@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from pymongo import AsyncMongoClient
 
@@ -9,6 +11,7 @@ from tests.support.fail_points import failing_commands
 from tornado_app.core.boards import MAIN, Board, Bounds, Order, Rule
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo import definitions
+from tornado_app.mongo.database import prepare_board
 from tornado_app.mongo.ledger.lease import Lease
 from tornado_app.mongo.ownership import METADATA
 from tornado_app.mongo.players import indexes
@@ -41,7 +44,7 @@ async def test_other_board_is_recorded_at_its_first_start(database):
 async def test_rule_and_order_of_a_board_with_data_cannot_change(database, collection, change):
     client, name = database
     await definitions.record(*database, KART)
-    await client[name][collection].insert_one({"_id": "alice"})
+    await client[name][collection].insert_one({"_id": "alice", "player": "alice"})
     await definitions.record(*database, KART)
     await definitions.record(*database, Board("main", Rule.BEST, Order.ASCENDING, Bounds(1, 2)))
     changed = {"rule": Rule.BEST, "order": Order.ASCENDING} | change
@@ -87,3 +90,60 @@ async def test_rule_cannot_change_while_a_process_with_the_other_one_runs(databa
     await definitions.record(*database, KART)
     await Lease(client[name], "ledger").take()
     await definitions.record(*database, KART)  # of the same rule
+
+
+GOLF = Board("golf", Rule.LAST)
+
+
+async def test_other_board_is_recorded_beside_running_processes_and_data_of_main(database):
+    client, name = database
+    await Lease(client[name], "ledger").take()
+    for collection in ("players", "ledger"):
+        await client[name][collection].insert_one({"_id": "alice", "player": "alice"})
+    for _ in range(2):
+        await prepare_board(*database, GOLF)
+        await prepare_board(*database, Board("default"))
+    kept = await client[name][METADATA].find({}).sort("_id").to_list(None)
+    assert [(document["_id"], document["rule"]) for document in kept] == [
+        ("board.default", "sum"),
+        ("board.golf", "last"),
+    ]
+    assert indexes.BOARD_INDEX in await client[name]["players.golf"].index_information()
+
+
+@pytest.mark.parametrize(
+    ("collection", "document"),
+    [
+        ("players.golf", {"_id": "alice"}),
+        ("ledger", {"_id": "w.1", "player": {"board": "golf", "id": "alice"}, "n": 1}),
+    ],
+)
+async def test_other_board_with_data_keeps_its_rule(database, collection, document):
+    client, name = database
+    await prepare_board(*database, GOLF)
+    await client[name][collection].insert_one(document)
+    await prepare_board(*database, GOLF)
+    with pytest.raises(StartupError, match=r"board golf .* has scores of rule last"):
+        await prepare_board(*database, Board("golf"))
+    await prepare_board(*database, Board("gol", Rule.BEST))
+    await prepare_board(*database, Board("golfing", Rule.BEST))
+
+
+async def test_other_board_without_data_may_change_while_no_process_runs(database):
+    client, name = database
+    await prepare_board(*database, GOLF)
+    lease = Lease(client[name], "ledger")
+    await lease.take()
+    with pytest.raises(StartupError, match=r"a process serves board golf"):
+        await prepare_board(*database, Board("golf", Rule.BEST))
+    await lease.release()
+    await prepare_board(*database, Board("golf", Rule.BEST))
+
+
+async def test_processes_that_add_a_board_at_the_same_time_agree_on_its_rule(database):
+    client, name = database
+    await Lease(client[name], "ledger").take()
+    boards = [Board("golf", rule) for rule in (Rule.BEST, Rule.LAST)] * 4
+    done = await asyncio.gather(*(definitions.record(*database, board) for board in boards), return_exceptions=True)
+    won = (await client[name][METADATA].find_one({"_id": "board.golf"}))["rule"]
+    assert [result is None for result in done] == [board.rule.value == won for board in boards]

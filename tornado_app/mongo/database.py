@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tornado_app.mongo.client.driver import Client, DriverName, Observe, maybe_a
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 from tornado_app.mongo.ledger import reconciliation
 from tornado_app.mongo.players import indexes
+from tornado_app.mongo.players.documents import collection_of
 
 
 @asynccontextmanager
@@ -27,17 +28,17 @@ async def open_database(
     timeout: float = 5.0,  # noqa: ASYNC109  # the driver's own bound
     on_failure: Callable[[Exception], None],
     observe: Observe | None = None,
-    board: Board = MAIN,
+    boards: Sequence[Board] = (MAIN,),
     owner: Owner | None = None,
     previous_owner: str | None = None,
     embedded: bool = False,
 ) -> AsyncIterator[Client]:
-    """A client whose database suits the service: a replica set of MongoDB 6 or newer, with the board's index.
+    """A client whose database suits the service: a replica set of MongoDB 6 or newer, with the boards' indexes.
 
     `uri` None starts a mongod in `data_dir`, which ends with the context; `on_failure` is called when it is given up;
     `observe` is called for each command. With an `owner` the database is claimed before anything else is written, see
-    `ownership.claim`. Rule and order of `board` must be those of its data, see `definitions.record`. `embedded`: `uri`
-    is that of the service's own mongod. Raises StartupError.
+    `ownership.claim`. `boards`: those that are served, see `prepare_board`. `embedded`: `uri` is that of the service's
+    own mongod. Raises StartupError.
     """
     async with AsyncExitStack() as stack:
         if uri is None:
@@ -47,10 +48,19 @@ async def open_database(
         await preflight.check(client, name, embedded=embedded)
         if owner is not None:
             await ownership.claim(client, name, owner, previous=previous_owner)
-        await definitions.record(client, name, board)
-        await indexes.ensure(client, name, order=board.order)
+        for board in boards:
+            await prepare_board(client, name, board)
         await reconciliation.begin_without_players(client, name)
         yield client
+
+
+async def prepare_board(client: Client, database: str, board: Board) -> None:
+    """Record the rule and the order of a board, and create its indexes, before it is served.
+
+    Raises StartupError, also if its data has another rule or order (`definitions.record`).
+    """
+    await definitions.record(client, database, board)
+    await indexes.ensure(client, database, collection_of(board.name), order=board.order)
 
 
 @asynccontextmanager

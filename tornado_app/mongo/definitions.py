@@ -3,7 +3,8 @@
     leaderboard_metadata: {_id: "board.<name>", rule, order}
 
 The scores of a board make sense with its rule and its order only. So these are recorded when the board has no data, and
-a service with others does not start on data. A board without a record has the default ones.
+a service with others does not start on data. The board `main` without a record has the default ones. Any other board is
+recorded before it is served, also beside running processes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import pymongo
+from bson import MaxKey
+from pymongo import ReturnDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
 from tornado_app.core.boards import MAIN, Board
@@ -43,12 +46,17 @@ async def _record(database: Any, board: Board) -> None:
     players = database[collection_of(board.name)]
     metadata = database.get_collection(METADATA, write_concern=DURABLE)
     key, wanted = {"_id": f"board.{board.name}"}, _definition(board)
-    recorded = await metadata.find_one(key, {"_id": 0}) or _definition(MAIN)
+    recorded = await metadata.find_one(key, {"_id": 0})
+    has_data = recorded != wanted and await _has_data(database, board.name)
+    if recorded is None and board.name != MAIN.name and not has_data:
+        recorded = await metadata.find_one_and_update(
+            key, {"$setOnInsert": wanted}, {"_id": 0}, upsert=True, return_document=ReturnDocument.AFTER
+        )
+    recorded = recorded or _definition(MAIN)
     if recorded == wanted:
         return
-    for collection in (players, database[LEDGER]):
-        if await collection.find_one({}, {"_id": 1}) is not None:
-            raise _conflict(database.name, board, recorded)
+    if has_data:
+        raise _conflict(database.name, board, recorded)
     if await database[LEASES].find_one({"$expr": {"$gt": ["$until", "$$NOW"]}}) is not None:
         recorded = await metadata.find_one(key, {"_id": 0}) or recorded
         if recorded == wanted:  # another process of this start was faster
@@ -57,6 +65,19 @@ async def _record(database: Any, board: Board) -> None:
     if recorded["order"] != wanted["order"]:
         await _drop_index(players)  # before the record, after which no start would drop it
     await metadata.update_one(key, {"$set": wanted}, upsert=True)
+
+
+async def _has_data(database: Any, board: str) -> bool:
+    """Whether a board has players, or the ledger has entries of the board."""
+    players = await database[collection_of(board)].find_one({}, {"_id": 1})
+    return players is not None or await database[LEDGER].find_one(_entries(board), {"_id": 1}) is not None
+
+
+def _entries(board: str) -> dict[str, Any]:
+    """The filter of a board's ledger entries, by the index on `player`: a text, or on another board an object."""
+    if board == MAIN.name:
+        return {"player": {"$type": "string"}}
+    return {"player": {"$gte": {"board": board}, "$lt": {"board": board, "id": MaxKey()}}}
 
 
 def _definition(board: Board) -> dict[str, Any]:

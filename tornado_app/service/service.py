@@ -117,7 +117,7 @@ class Service(ManagedService):
                 timeout=config.mongodb_timeout,
                 on_failure=self.fail,
                 observe=self.metrics.command,
-                board=config.boards[0],
+                boards=config.boards,
                 owner=config.owner,
                 previous_owner=config.database_previous_owner,
                 embedded=config.embedded,

@@ -46,6 +46,8 @@ from tornado_app.mongo.change_stream.source import EventSource
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
+from tornado_app.mongo.players.cache import CacheMemory, PlayerCache
+from tornado_app.mongo.players.group_commit import PendingLimit
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.mongo.players.suspects import Suspects
@@ -123,6 +125,8 @@ def build(
         ledger,
         AbuseDetector(),
         lambda player, rule: reporter.report(dispatcher.spawn, player, rule),
+        CacheMemory(),
+        PendingLimit(config.max_pending_writes),
     )
     first = [make(definition) for definition in config.boards]
     views = LiveViews((served.live for served in first), make.progress)
@@ -156,7 +160,7 @@ def build(
     metric_series.initialise(metrics, FRONTENDS, routes)
     router = BoardRouter(routes)
     boards = Boards(first, hub=hub, router=router, registry=registry)
-    metrics.pending_writes.set_function(lambda: sum(served.store.waiting for served in boards))
+    metrics.pending_writes.set_function(lambda: make.pending.waiting)
     dispatcher = Dispatcher(
         router,
         metrics=metrics,
@@ -209,6 +213,8 @@ class _BoardFactory(NamedTuple):
     ledger: Ledger
     detector: AbuseDetector
     on_abuse: Callable[[str, AbuseRule], None]
+    cached: CacheMemory
+    pending: PendingLimit
 
     def __call__(self, definition: Board) -> ServedBoard:
         config, view = self.config, View(definition.name)
@@ -218,7 +224,8 @@ class _BoardFactory(NamedTuple):
             board=definition,
             policy=config.write_policy,
             timeout=config.mongodb_timeout,
-            max_waiting=config.max_pending_writes,
+            cache=PlayerCache(self.cached, definition.name),
+            pending=self.pending,
             observe_batch=self.metrics.batch_size.observe,
             tracing=self.tracing,
         )

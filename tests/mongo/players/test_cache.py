@@ -28,7 +28,7 @@ from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.players import indexes
-from tornado_app.mongo.players.cache import ENTRY_BYTES, PLAYER_BYTES, PlayerCache
+from tornado_app.mongo.players.cache import ENTRY_BYTES, PLAYER_BYTES, CacheMemory, PlayerCache
 from tornado_app.mongo.players.documents import state_of
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
@@ -84,7 +84,7 @@ def state(entries=1, score=10):
 
 @pytest.fixture
 def cache():
-    found = PlayerCache(max_players=3, chance=lambda: 0.0)
+    found = PlayerCache(CacheMemory(max_players=3, chance=lambda: 0.0))
     found.put("alice", state())
     return found
 
@@ -139,18 +139,20 @@ def test_player_cache_follows_the_actions_of_another_process(cache):
 
 
 def test_player_cache_is_bounded_in_bytes_while_it_follows():
-    cache = PlayerCache(max_bytes=2 * (PLAYER_BYTES + ENTRY_BYTES), chance=lambda: 0.0)
+    memory = CacheMemory(max_bytes=2 * (PLAYER_BYTES + ENTRY_BYTES), chance=lambda: 0.0)
+    cache = PlayerCache(memory)
     for name in ("alice", "bob"):
         cache.put(name, state())
     for seq in (8, 9):
         send(cache, written(seq, score=5 * seq - 25))
-    assert len(cache) == 1
+    assert len(memory.players) == 1
 
 
 @pytest.mark.parametrize("entries", [0, 20, pytest.param(2000, marks=pytest.mark.long)])
 def test_player_cache_is_bounded_in_bytes(entries):
     """Measured with all that a state refers to; the entries themselves are not kept."""
-    cache = PlayerCache(max_players=1000, max_bytes=2_000_000, chance=lambda: 0.0)
+    memory = CacheMemory(max_players=1000, max_bytes=2_000_000, chance=lambda: 0.0)
+    cache = PlayerCache(memory)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -160,31 +162,50 @@ def test_player_cache_is_bounded_in_bytes(entries):
         held = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert len(cache) >= 1
+    assert len(memory.players) >= 1
     assert held < 1.1 * 2_000_000
-    assert held > 0.5 * 2_000_000 or len(cache) == 1000
+    assert held > 0.5 * 2_000_000 or len(memory.players) == 1000
     assert cache.pop("player-999").history.entries is None
 
 
 def test_player_cache_is_bounded_in_players_and_pops_once(cache):
     for name in ("bob", "carol", "dave"):
         cache.put(name, state())
-    assert (len(cache), cache.pop("alice")) == (3, None)
+    assert cache.pop("alice") is None
     assert cache.pop("dave") is not None
     assert cache.pop("dave") is None
     cache.clear()
-    assert len(cache) == 0
+    assert [cache.pop(name) for name in ("bob", "carol")] == [None, None]
+
+
+def test_player_caches_of_several_boards_share_the_memory_and_no_state():
+    memory = CacheMemory(max_players=3, chance=lambda: 0.0)
+    main, kart, golf = (PlayerCache(memory, board) for board in ("main", "kart", "golf"))
+    for score, cache in enumerate((main, kart, golf)):
+        cache.put("alice", state(score=score))
+    send(kart, event("delete"))
+    assert [cache.pop("alice") and score for score, cache in enumerate((main, kart, golf))] == [0, None, 2]
+    assert (memory.players, memory.used) == ({}, 0)
+    for cache in (main, kart, golf, kart):
+        cache.put("alice", state())
+    main.put("bob", state())
+    assert main.pop("alice") is None, "the one that was used first, on whichever board"
+    kart.clear()
+    assert [cache.pop(name) is None for cache, name in ((kart, "alice"), (golf, "alice"), (main, "bob"))] == [
+        True, False, False,
+    ]  # fmt: skip
 
 
 def test_player_cache_keeps_a_part_of_more_players_than_fit_while_they_take_turns():
     """If each replaced the oldest, every player would be dropped before its next turn."""
-    cache = PlayerCache(max_players=100, chance=Random(1).random)
+    memory = CacheMemory(max_players=100, chance=Random(1).random)
+    cache = PlayerCache(memory)
     found = 0
     for turn in range(4000):
         name = f"player-{turn % 200}"
         found += cache.pop(name) is not None
         cache.put(name, state())
-    assert len(cache) == 100
+    assert len(memory.players) == 100
     assert 0.4 < found / 4000 < 0.5
 
 
@@ -224,8 +245,8 @@ async def client(request, mongo_database, commands):
 async def make_store(client, mongo_database):
     made = []
 
-    def make(policy=POLICY, clock=lambda: NOW, board=MAIN):
-        made.append(MongoStore(client, mongo_database[1], board=board, policy=policy, clock=clock))
+    def make(policy=POLICY, clock=lambda: NOW, board=MAIN, **options):
+        made.append(MongoStore(client, mongo_database[1], board=board, policy=policy, clock=clock, **options))
         return made[-1]
 
     yield make
@@ -442,7 +463,8 @@ async def test_store_counts_an_update_with_a_lost_response_once(make_store, repl
 async def test_store_writes_a_player_that_another_process_wrote_without_a_read(
     make_store, client, mongo_database, commands
 ):
-    one, other = make_store(), make_store()
+    memory = CacheMemory()
+    one, other = make_store(cache=PlayerCache(memory)), make_store()
     await scores(one, action(), action("bob"))
     async with following(one, client, mongo_database[1]) as feed:
         await scores(other, action(points=7, action_id="theirs"))
@@ -452,7 +474,7 @@ async def test_store_writes_a_player_that_another_process_wrote_without_a_read(
         assert (receipt.score, receipt.rate_limit_state.remaining, commands.since()) == (13, 0, ["update"])
         assert (await one.apply(action(points=7, action_id="theirs"))).replayed
         await client[mongo_database[1]]["players"].update_one({"_id": "bob"}, {"$set": {"score": 50}})
-        await eventually(lambda: len(one.cache) < 2, PATIENCE, "an external write drops the player")
+        await eventually(lambda: len(memory.players) < 2, PATIENCE, "an external write drops the player")
     assert await scores(one, action("bob")) == [55]
 
 

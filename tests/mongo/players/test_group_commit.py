@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.wait import eventually
 from tornado_app.core.errors import DatabaseError, Overloaded
-from tornado_app.mongo.players.group_commit import GATHER, MAX_FOLDED, MIN_BATCH, GroupCommit
+from tornado_app.mongo.players.group_commit import GATHER, MAX_FOLDED, MIN_BATCH, GroupCommit, PendingLimit
 
 
 def of(user_id):
@@ -118,11 +118,30 @@ async def test_group_commit_capacity_stays_after_one_slow_single_write(database)
 
 
 async def test_group_commit_refuses_more_than_max_waiting(database):
-    commit = GroupCommit(database, max_waiting=10, max_in_flight=1)
+    commit = GroupCommit(database, limit=PendingLimit(10), max_in_flight=1)
     await submit(commit, 1)
     await submit(commit, 10)
     with pytest.raises(Overloaded):
         commit.submit(of(0), "one more")
+
+
+async def test_group_commits_of_several_boards_share_one_limit(database):
+    limit = PendingLimit(3)
+    main, kart = (GroupCommit(database, limit=limit, max_in_flight=1) for _ in range(2))
+    for commit in (main, kart):
+        await submit(commit, 1)
+    main.submit(of("alice"), "1")
+    kart.submit(of(0), "2")  # waits behind its player's batch
+    kart.submit(of("alice"), "3")
+    assert (limit.waiting, main.waiting, kart.waiting) == (3, 1, 2)
+    for commit in (main, kart):
+        assert commit.full
+        with pytest.raises(Overloaded):
+            commit.submit(of("bob"), "4")
+    await database.end_batches(at_once=2)
+    assert (limit.waiting, main.full, kart.full) == (0, False, False)
+    await database.end_batches(at_once=2)
+    await asyncio.gather(main.close(), kart.close())
 
 
 class Contested:
@@ -178,7 +197,8 @@ async def test_group_commit_close_answers_paused_actions():
 
 
 async def test_group_commit_counts_paused_actions_as_waiting():
-    commit = GroupCommit(Contested("unlucky"), timeout=30.0, max_waiting=1)
+    limit = PendingLimit(1)
+    commit = GroupCommit(Contested("unlucky"), timeout=30.0, limit=limit)
     commit.submit(of("unlucky"), "write_id")
     # A pause between two attempts shows nowhere else.
     await eventually(lambda: commit._paused)
@@ -188,6 +208,7 @@ async def test_group_commit_counts_paused_actions_as_waiting():
     # The fake database of this commit.
     commit._write_batch.losers = ()
     await commit.close()
+    assert limit.waiting == 0
 
 
 # -- callers that submit again at once ------------------------------------------------------------------

@@ -23,6 +23,7 @@ from tornado_app.core.policies import RateLimit, WritePolicy
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.documents import BALANCE_FIELDS, MalformedDocument, last_entry
+from tornado_app.mongo.players.group_commit import PendingLimit
 from tornado_app.mongo.players.store import MongoStore
 
 LIMIT = RateLimit(updates=3, window=60)
@@ -292,7 +293,7 @@ async def test_store_50_concurrent_uses_of_one_id_over_two_stores_add_once(real)
 
 
 async def test_store_refuses_more_than_max_waiting(real):
-    store = real(ROOMY, max_waiting=8)
+    store = real(ROOMY, pending=PendingLimit(8))
     results = await asyncio.gather(*(store.apply(action(points=1)) for _ in range(30)), return_exceptions=True)
     accepted = [r for r in results if not isinstance(r, Exception)]
     refused = [r for r in results if isinstance(r, Exception)]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from tornado_app.core.boards import MAIN
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.history import HistoryEntry, WriteKind
 
@@ -30,8 +31,13 @@ PLAYER_BYTES, ENTRY_BYTES = 900, 40
 """Memory of a player and of each entry: 1.7 KB with 20 entries."""
 
 
-class PlayerCache:
-    """The states of players by user id. `chance`: random numbers, 0 to 1."""
+class CacheMemory:
+    """The memory of the player caches of all boards: the one that was used last stays longest, on whichever board.
+
+    `chance`: random numbers, 0 to 1. A key is a user id; of another board than `main`, its name and the user id.
+    """
+
+    __slots__ = ("chance", "max_bytes", "max_players", "players", "used")
 
     def __init__(
         self,
@@ -40,20 +46,35 @@ class PlayerCache:
         max_bytes: int = MAX_BYTES,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._max_players = max_players
-        self._max_bytes = max_bytes
-        self._chance = chance
-        self._bytes = 0
-        self._players: OrderedDict[str, PlayerState] = OrderedDict()
+        self.max_players = max_players
+        self.max_bytes = max_bytes
+        self.chance = chance
+        self.used = 0
+        self.players: OrderedDict[str | tuple[str, str], PlayerState] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._players)
+    def shrink(self) -> None:
+        """Drop states until the rest has room."""
+        while len(self.players) > self.max_players or self.used > self.max_bytes:
+            _, dropped = self.players.popitem(last=self.chance() >= REPLACED)
+            self.used -= _size(dropped)
+
+
+class PlayerCache:
+    """The states of one board's players by user id. `memory`: that of all boards."""
+
+    def __init__(self, memory: CacheMemory | None = None, board: str = MAIN.name) -> None:
+        self._memory = memory or CacheMemory()
+        self._players = self._memory.players
+        self._board = None if board == MAIN.name else board
+
+    def _key(self, user_id: str) -> str | tuple[str, str]:
+        return user_id if self._board is None else (self._board, user_id)
 
     def pop(self, user_id: str) -> PlayerState | None:
         """Remove and return the state of a player."""
-        state = self._players.pop(user_id, None)
+        state = self._players.pop(user_id if self._board is None else (self._board, user_id), None)
         if state is not None:
-            self._bytes -= _size(state)
+            self._memory.used -= _size(state)
         return state
 
     def put(self, user_id: str, state: PlayerState) -> None:
@@ -61,14 +82,16 @@ class PlayerCache:
         self.pop(user_id)
         if state.history.entries is not None:
             state = msgspec.structs.replace(state, history=state.history.compact())
-        self._players[user_id] = state
-        self._bytes += _size(state)
-        self._shrink()
+        self._players[self._key(user_id)] = state
+        self._memory.used += _size(state)
+        self._memory.shrink()
 
     def clear(self) -> None:
-        """Drop all states."""
-        self._players.clear()
-        self._bytes = 0
+        """Drop all states of this board."""
+        for key in list(self._players):
+            board, user_id = (None, key) if isinstance(key, str) else key
+            if board == self._board:
+                self.pop(user_id)
 
     def on_event(
         self,
@@ -88,7 +111,8 @@ class PlayerCache:
         other write the state is dropped: this saves an update that would miss, and notices a change of only the
         history, which the condition of the update does not.
         """
-        state = self._players.get(user_id)
+        key = self._key(user_id)
+        state = self._players.get(key)
         if state is None or profile_only:
             return
         if seq is not None and seq <= state.seq and kind in ("insert", "update"):
@@ -97,14 +121,9 @@ class PlayerCache:
         if after is None:
             self.pop(user_id)
         else:
-            self._players[user_id] = after  # in its place: its process updated the player, not this one
-            self._bytes += _size(after) - _size(state)
-            self._shrink()
-
-    def _shrink(self) -> None:
-        while len(self._players) > self._max_players or self._bytes > self._max_bytes:
-            _, dropped = self._players.popitem(last=self._chance() >= REPLACED)
-            self._bytes -= _size(dropped)
+            self._players[key] = after  # in its place: its process updated the player, not this one
+            self._memory.used += _size(after) - _size(state)
+            self._memory.shrink()
 
 
 def _followed(

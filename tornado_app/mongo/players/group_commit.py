@@ -86,6 +86,16 @@ class PendingWrite:
             self.answer.exception()  # a caller that went away leaves no "never retrieved" behind
 
 
+class PendingLimit:
+    """The maximum number of waiting submissions of all boards together, and how many wait."""
+
+    __slots__ = ("max_waiting", "waiting")
+
+    def __init__(self, max_waiting: int = 10_000) -> None:
+        self.max_waiting = max_waiting
+        self.waiting = 0
+
+
 class WriteBatch(Protocol):
     """Applies a batch within `seconds`; returns the submissions to try again, each of which is safe to repeat.
 
@@ -100,7 +110,7 @@ class WriteBatch(Protocol):
 class GroupCommit:
     """Collects submissions and passes them to `write_batch` in batches.
 
-    `max_waiting` bounds the memory, `max_batch` a batch, and `timeout` (seconds) the wait for an answer. To keep that,
+    `limit` bounds the memory, `max_batch` a batch, and `timeout` (seconds) the wait for an answer. To keep that,
     a batch carries what the rate of the batch before does in a quarter of it, and as many may wait as that does in half
     of it, `capacity`: more is refused with Overloaded. Up to `max_in_flight` batches are in flight; a further one only
     begins for at least `min_concurrent` submissions. `gather`: as GATHER. `observe` receives the size of each batch.
@@ -111,7 +121,7 @@ class GroupCommit:
         write_batch: WriteBatch,
         *,
         timeout: float = 5.0,
-        max_waiting: int = 10_000,
+        limit: PendingLimit | None = None,
         max_batch: int = 512,
         max_in_flight: int = MAX_IN_FLIGHT,
         min_concurrent: int = MIN_CONCURRENT_BATCH,
@@ -120,7 +130,8 @@ class GroupCommit:
     ) -> None:
         self._write_batch = write_batch
         self._timeout = timeout
-        self._max_waiting = self.capacity = max_waiting
+        self._limit = limit or PendingLimit()
+        self.capacity = self._limit.max_waiting
         self._max_batch = self._batch_limit = max_batch
         self._max_in_flight = max_in_flight
         self._min_concurrent = min_concurrent
@@ -145,8 +156,9 @@ class GroupCommit:
         """
         if self._closing:
             raise ShuttingDown(retry_after=1.0)
-        if self.waiting >= self.capacity:
+        if self.full:
             raise Overloaded(retry_after=1.0)
+        self._limit.waiting += 1
         loop = asyncio.get_running_loop()
         pending = PendingWrite(action, write_id, loop.create_future(), loop.time() + self._timeout)
         self._add(pending)
@@ -156,6 +168,11 @@ class GroupCommit:
     def waiting(self) -> int:
         """Submissions that are in no batch."""
         return len(self._waiting) + self._blocked_count + len(self._paused)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next submission is refused: too many wait, here or on all boards together."""
+        return self.waiting >= self.capacity or self._limit.waiting >= self._limit.max_waiting
 
     @property
     def busy(self) -> bool:
@@ -230,6 +247,7 @@ class GroupCommit:
         folded: dict[str, int] = {}
         max_folded = min(MAX_FOLDED, max(1, self._batch_limit // 4))
         last_moment = asyncio.get_running_loop().time() + MIN_BATCH_TIME
+        waiting = self.waiting
         for _ in range(len(self._waiting)):
             if len(batch) == self._batch_limit:
                 break
@@ -247,6 +265,7 @@ class GroupCommit:
                 continue
             folded[user_id] = count + 1
             batch.append(pending)
+        self._limit.waiting += self.waiting - waiting
         return batch
 
     def _release(self, batch: Sequence[PendingWrite]) -> None:
@@ -276,7 +295,7 @@ class GroupCommit:
         """Bound batches and the queue by `rate`, submissions a second; a single slow batch does not block the queue."""
         in_time = int(rate * self._timeout)
         self._batch_limit = min(self._max_batch, max(MIN_BATCH, in_time // 4))
-        self.capacity = min(self._max_waiting, max(self._max_batch, in_time // 2))
+        self.capacity = min(self._limit.max_waiting, max(self._max_batch, in_time // 2))
 
     def _retry(self, retried: Sequence[PendingWrite]) -> None:
         """Put the submissions to retry in front, in their order.
@@ -284,6 +303,7 @@ class GroupCommit:
         A submission that keeps missing pauses first, and the others do not wait for it.
         """
         loop = asyncio.get_running_loop()
+        self._limit.waiting += len(retried)
         for pending in reversed(retried):
             if pause := pending.pause:
                 self._paused.add(pending)

@@ -30,7 +30,7 @@ from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.batch_writer import BatchWriter
 from tornado_app.mongo.players.cache import PlayerCache
 from tornado_app.mongo.players.documents import ON_BOARD, PLAYER_FIELDS, Document, board_order
-from tornado_app.mongo.players.group_commit import MAX_IN_FLIGHT, GroupCommit, PendingWrite
+from tornado_app.mongo.players.group_commit import MAX_IN_FLIGHT, GroupCommit, PendingLimit, PendingWrite
 from tornado_app.mongo.players.profiles import ProfileWriter
 from tornado_app.observability.tracing import NO_TRACING, Tracing
 
@@ -40,7 +40,8 @@ class MongoStore:
 
     Every accepted action is part of one single-document update with `$inc`, which is made only while the document is in
     the state that the action was decided from (core/decide.py). So no process, replica or crash can come between.
-    Concurrent actions share a batch (group_commit.py, batch_writer.py).
+    Concurrent actions share a batch (group_commit.py, batch_writer.py). The stores of several boards share the memory
+    of `cache`, and `pending`.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class MongoStore:
         board: Board = MAIN,
         policy: WritePolicy | None = None,
         timeout: float = 5.0,
-        max_waiting: int = 10_000,
+        cache: PlayerCache | None = None,
+        pending: PendingLimit | None = None,
         max_batch: int = 512,
         max_in_flight: int = MAX_IN_FLIGHT,
         clock: Callable[[], int] = wall_clock,
@@ -69,12 +71,12 @@ class MongoStore:
         self._tracing = tracing
         prefix = secrets.token_hex(5) + "."
         self._write_ids = (f"{prefix}{n:x}" for n in count())
-        self.cache = PlayerCache()
+        self.cache = cache or PlayerCache(board=board.name)
         self._writer = BatchWriter(self._players, self._policy, self.cache, clock, board)
         self._commit = GroupCommit(
             self._write_batch,
             timeout=timeout,
-            max_waiting=max_waiting,
+            limit=pending,
             max_batch=max_batch,
             max_in_flight=max_in_flight,
             observe=observe_batch,
@@ -84,7 +86,7 @@ class MongoStore:
             self._policy,
             clock=clock,
             next_write_id=lambda: next(self._write_ids),
-            full=lambda: self.waiting >= self.capacity,
+            full=lambda: self._commit.full,
             board=board,
         )
 
