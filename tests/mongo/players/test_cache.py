@@ -245,8 +245,8 @@ async def client(request, mongo_database, commands):
 async def make_store(client, mongo_database):
     made = []
 
-    def make(policy=POLICY, clock=lambda: NOW, board=MAIN, **options):
-        made.append(MongoStore(client, mongo_database[1], board=board, policy=policy, clock=clock, **options))
+    def make(policy=POLICY, clock=lambda: NOW, board=MAIN):
+        made.append(MongoStore(client, mongo_database[1], board=board, policy=policy, clock=clock))
         return made[-1]
 
     yield make
@@ -463,8 +463,7 @@ async def test_store_counts_an_update_with_a_lost_response_once(make_store, repl
 async def test_store_writes_a_player_that_another_process_wrote_without_a_read(
     make_store, client, mongo_database, commands
 ):
-    memory = CacheMemory()
-    one, other = make_store(cache=PlayerCache(memory)), make_store()
+    one, other = make_store(), make_store()
     await scores(one, action(), action("bob"))
     async with following(one, client, mongo_database[1]) as feed:
         await scores(other, action(points=7, action_id="theirs"))
@@ -474,7 +473,7 @@ async def test_store_writes_a_player_that_another_process_wrote_without_a_read(
         assert (receipt.score, receipt.rate_limit_state.remaining, commands.since()) == (13, 0, ["update"])
         assert (await one.apply(action(points=7, action_id="theirs"))).replayed
         await client[mongo_database[1]]["players"].update_one({"_id": "bob"}, {"$set": {"score": 50}})
-        await eventually(lambda: len(memory.players) < 2, PATIENCE, "an external write drops the player")
+        await eventually(lambda: len(list(one.cache)) < 2, PATIENCE, "an external write drops the player")
     assert await scores(one, action("bob")) == [55]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -70,6 +70,13 @@ class PlayerCache:
     def _key(self, user_id: str) -> str | tuple[str, str]:
         return user_id if self._board is None else (self._board, user_id)
 
+    def __iter__(self) -> Iterator[str]:
+        """The players of this board whose state is stored; the cache may not change meanwhile."""
+        for key in self._players:
+            board, user_id = (None, key) if isinstance(key, str) else key
+            if board == self._board:
+                yield user_id
+
     def pop(self, user_id: str) -> PlayerState | None:
         """Remove and return the state of a player."""
         state = self._players.pop(user_id if self._board is None else (self._board, user_id), None)
@@ -88,10 +95,8 @@ class PlayerCache:
 
     def clear(self) -> None:
         """Drop all states of this board."""
-        for key in list(self._players):
-            board, user_id = (None, key) if isinstance(key, str) else key
-            if board == self._board:
-                self.pop(user_id)
+        for user_id in list(self):
+            self.pop(user_id)
 
     def on_event(
         self,
