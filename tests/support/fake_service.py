@@ -22,6 +22,7 @@ CSP = (
 )
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 DEADLINE = 10.0
+BOARD = r"(?:/boards/[a-z0-9-]+)?"
 BLANK = "<!doctype html><html lang=en><title>blank</title>"
 
 
@@ -89,6 +90,7 @@ class FakeService:
         self.mute = False
         self.refusal: tuple[int, str] | None = None
         self.bad_tokens: set[str] = set()
+        self.boards: list[dict[str, Any]] = [{"name": "main", "rule": "sum", "order": "descending", "players": 0}]
         self.session: Session | None = None
         self.sessions = 0
         self.posts: list[tuple[str, dict[str, Any]]] = []
@@ -105,10 +107,11 @@ class FakeService:
         """Listen; after `stop` on the same port again."""
         shared = {"fake_service": self}
         routes = [
-            (r"/ws/leaderboard", Socket, shared),
+            (rf"{BOARD}/ws/leaderboard", Socket, shared),
+            (r"/api/v1/boards", Boards, shared),
             (r"/demo/session", DemoSession, shared),
-            (r"/api/scores/update", Update, shared),
-            (r"/api/leaderboard", Standing, shared),
+            (rf"{BOARD}/(?:api/scores/update|api/v1/scores)", Update, shared),
+            (rf"{BOARD}/api/leaderboard", Standing, shared),
             (r"/(blank|favicon\.ico)?", Page, shared),
             (r"/static/([\w.-]+)", Static, shared),
         ]
@@ -216,6 +219,13 @@ class Static(Handler):
         folder = files("tornado_app.web")
         found = next(file for file in (folder / name, folder / "client" / name) if file.is_file())
         self.write(found.read_bytes())
+
+
+class Boards(Handler):
+    def get(self) -> None:
+        if not self._service.boards:
+            raise HTTPError(503)
+        self.write({"boards": self._service.boards})
 
 
 class DemoSession(Handler):

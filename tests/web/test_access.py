@@ -115,8 +115,11 @@ async def test_axe_reports_no_violation(open_page: OpenPage, fake_service: FakeS
     fake_service.session = Session()
     if state != "empty":
         fake_service.rows = places([Player(f"Player {n}", 100 - n) for n in range(9)] + [Player("Robin", 7, id="me")])
+    if state == "live":
+        fake_service.boards += [{**fake_service.boards[0], "name": "kart"}]
     page = await open_page(reduced_motion="reduce")
     await expect(page.locator("#play")).to_be_visible()
+    await expect(page.locator("#boards a")).to_have_count(len(fake_service.boards))
     if state == "lost":
         fake_service.refusal = (4403, "origin_not_allowed")
         fake_service.close(4403, "origin_not_allowed")

@@ -11,11 +11,14 @@ const HIGHLIGHT = 1_400;
 const LONG = 15; // characters; a longer score gets smaller digits, as int64 has 25
 
 const numbers = new Intl.NumberFormat();
+const signed = new Intl.NumberFormat(undefined, { signDisplay: "exceptZero" });
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Board {
   /** @type {Map<string, PlayerRow>} */ #players = new Map();
   /** @type {string | null} */ #own = null;
+  #ascending = false;
+  /** @type {readonly (Row | null)[] | null} */ #rows = null;
   #fresh = true;
   #body;
   #empty;
@@ -40,15 +43,23 @@ export class Board {
     for (const [id, player] of this.#players) player.mark(id === userId);
   }
 
+  /** @param {"ascending" | "descending"} order whether the lowest or the highest score is first */
+  order(order) {
+    this.#ascending = order === "ascending";
+    if (this.#rows) this.show(this.#rows);
+  }
+
   /** @param {readonly (Row | null)[]} rows */
   show(rows) {
+    this.#rows = rows;
     const standing = rows.filter((row) => row !== null);
     const before = this.#places();
     this.#remove(new Set(standing.map((row) => row.userId)));
     const best = Number(standing[0]?.score ?? 0);
+    const share = (/** @type {number} */ score) => (this.#ascending ? ratio(best, score) : ratio(score, best));
     standing.forEach((row, at) => {
       const player = this.#player(row);
-      player.update(row, best);
+      player.update(row, share(Number(row.score)), this.#ascending);
       if (this.#body.children[at] !== player.element) this.#body.insertBefore(player.element, this.#body.children[at] ?? null);
     });
     if (!this.#fresh && !still.matches) this.#move(before);
@@ -135,16 +146,17 @@ class PlayerRow {
 
   /**
    * @param {Row} row
-   * @param {number} best the leader's score, which the bars are relative to
+   * @param {number} share of the bar: the leader's is 1
+   * @param {boolean} ascending whether a lower score is better
    */
-  update(row, best) {
+  update(row, share, ascending) {
     const old = this.#row;
     this.#row = row;
     if (old?.rank !== row.rank) this.element.dataset.rank = this.#medal.textContent = String(row.rank);
     if (old?.username !== row.username) this.#name.title = this.#name.textContent = row.username;
     if (old?.username !== row.username || old.avatarUrl !== row.avatarUrl) this.#show(avatar(row));
-    if (old?.score !== row.score) this.#count(row, old);
-    this.element.style.setProperty("--share", String(best > 0 ? Math.max(0, Number(row.score) / best) : 0));
+    if (old?.score !== row.score) this.#count(row, old, ascending);
+    this.element.style.setProperty("--share", String(share));
   }
 
   /** @param {HTMLElement} picture */
@@ -156,19 +168,28 @@ class PlayerRow {
   /**
    * @param {Row} row
    * @param {Row | null} old
+   * @param {boolean} ascending
    */
-  #count(row, old) {
+  #count(row, old, ascending) {
     const text = numbers.format(row.score);
     this.#points.value = String(row.score);
     this.#points.textContent = text;
     this.#score.classList.toggle("long", text.length > LONG);
     if (!old) return;
     const gain = BigInt(row.score) - BigInt(old.score);
-    this.#gain.textContent = gain > 0n ? `+${numbers.format(gain)}` : "";
+    this.#gain.textContent = (ascending ? gain < 0n : gain > 0n) ? signed.format(gain) : "";
     this.#score.classList.add("changed");
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#score.classList.remove("changed"), HIGHLIGHT);
   }
+}
+
+/** Within 0 to 1.
+ * @param {number} part
+ * @param {number} whole
+ */
+function ratio(part, whole) {
+  return whole > 0 ? Math.min(1, Math.max(0, part / whole)) : 0;
 }
 
 /**

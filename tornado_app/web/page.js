@@ -5,6 +5,7 @@
 
 import { Announcer } from "./announcer.js";
 import { Board } from "./board.js";
+import { definitions, link, shown } from "./boards.js";
 import { connectLeaderboard } from "./leaderboard.js";
 import { Player } from "./play.js";
 import { Status, clock } from "./status.js";
@@ -16,7 +17,7 @@ const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (doc
 
 const announcer = new Announcer(find("#announcer"));
 const board = new Board(find("#board tbody"), find("#empty"));
-const player = document.querySelector("meta[name=leaderboard-demo]") ? new Player(find("#play"), (userId) => board.own(userId)) : null;
+const player = document.querySelector("meta[name=leaderboard-demo]") ? new Player(find("#play"), define, (userId) => board.own(userId)) : null;
 const status = new Status(find(".page"), announcer, () => connection.retry());
 const draw = paced(PACE, (/** @type {readonly (import("./leaderboard.js").Row | null)[]} */ rows) => {
   board.show(rows);
@@ -24,10 +25,18 @@ const draw = paced(PACE, (/** @type {readonly (import("./leaderboard.js").Row | 
 });
 
 /** @type {number | undefined} */ let seen;
+let unit = " points";
+/** @type {Promise<import("./boards.js").Definition | null> | undefined} */ let asking;
+
+if (shown !== "main") document.title = `${shown} · ${document.title}`;
 
 const connection = connectLeaderboard({
+  board: shown,
   token: player ? (refused) => player.token(refused) : null,
-  onState: (state) => status.show(state),
+  onState: (state) => {
+    status.show(state);
+    if (state.name === "live") define();
+  },
   onScore: ({ newScore, leaderboardPosition }) => player?.scored(newScore, leaderboardPosition),
   onBoard: (rows, version) => {
     draw(rows);
@@ -36,6 +45,32 @@ const connection = connectLeaderboard({
     seen = version;
   },
 });
+
+define();
+
+/** The definition of the shown board, once the service has listed its boards; null without one. */
+function define() {
+  return (asking ??= definitions().then((boards) => {
+    if (!boards) asking = undefined; // the next call asks again
+    return boards && present(boards);
+  }));
+}
+
+/** @param {readonly import("./boards.js").Definition[]} boards */
+function present(boards) {
+  const definition = boards.find(({ name }) => name === shown) ?? null;
+  link(find("#boards"), boards);
+  if (definition) {
+    board.order(definition.order);
+    unit = definition.rule === "sum" ? unit : "";
+  } else {
+    connection.close();
+    find("#status").hidden = true;
+    find("#empty p").textContent = `There is no board ${shown}.`;
+    board.show([]);
+  }
+  return definition;
+}
 
 /** @param {Date} when the shown board last changed */
 function stamp(when) {
@@ -53,9 +88,9 @@ function leaders(rows) {
   if (!first[0]) return ["", "The board is empty."];
   // Isolates keep a name's direction from spreading, as <bdi> does where there are elements.
   const names = new Intl.ListFormat("en").format(first.map((row) => `\u2068${row?.username}\u2069`));
-  const points = `${board.format(first[0].score)} points`;
+  const score = `${board.format(first[0].score)}${unit}`;
   const ids = first.map((row) => row?.userId).join(" ");
-  return [ids, first.length > 1 ? `${names} share the lead with ${points}.` : `${names} leads with ${points}.`];
+  return [ids, first.length > 1 ? `${names} share the lead with ${score}.` : `${names} leads with ${score}.`];
 }
 
 /** Calls `act` in an animation frame, at most once in `pace` milliseconds, with the newest argument.

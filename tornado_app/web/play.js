@@ -1,9 +1,13 @@
 /** The demo's panel for scoring: a session from the server, a button for each action, and the answer.
  *
+ * On a board of the rule best or last there is one button, which submits a random score within the board's bounds.
+ *
  * @module
+ * @import { Definition } from "./boards.js"
  * @typedef {{ token: string, user_id: string, username: string, actions: Record<string, number> }} Session
  */
 
+import { prefix, shown } from "./boards.js";
 import { createScores } from "./leaderboard.js";
 
 const KEPT = "leaderboard-demo-session";
@@ -20,16 +24,20 @@ export class Player {
   /** @type {ReturnType<typeof setInterval> | undefined} */ #waiting = undefined;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #looking = undefined;
   #scored = 0;
-  #scores = createScores({ token: (refused) => this.token(refused) });
+  #scores = createScores({ board: shown, token: (refused) => this.token(refused) });
+  #unit = " points";
   #panel;
+  #define;
   #entered;
 
   /**
    * @param {HTMLElement} panel
+   * @param {() => Promise<Definition | null>} define the shown board
    * @param {(userId: string) => void} entered is called with the player's id, when it is known and when it changes
    */
-  constructor(panel, entered) {
+  constructor(panel, define, entered) {
     this.#panel = panel;
+    this.#define = define;
     this.#entered = entered;
   }
 
@@ -65,7 +73,7 @@ export class Player {
    */
   #show(score, rank, missing) {
     const next = missing ? ` · ${numbers.format(missing)} to the next` : "";
-    this.#find(".mine").textContent = `${numbers.format(score)} points · rank ${numbers.format(rank)}${next}`;
+    this.#find(".mine").textContent = `${numbers.format(score)}${this.#unit} · rank ${numbers.format(rank)}${next}`;
   }
 
   /** @param {boolean} refused */
@@ -75,14 +83,16 @@ export class Player {
     } catch {
       this.#session = null; // not reachable: the next connection tries again
     }
-    if (this.#session) this.#enter(this.#session);
+    if (this.#session) this.#enter(this.#session, await this.#define());
   }
 
-  /** @param {Session} session */
-  #enter({ user_id, username, actions }) {
+  /**
+   * @param {Session} session
+   * @param {Definition | null} board
+   */
+  #enter({ user_id, username, actions }, board) {
     this.#find("h2 bdi").textContent = username;
-    const buttons = Object.entries(actions).map(([type, points]) => this.#button(type, points));
-    if (this.#panel.hidden) this.#find(".actions").replaceChildren(...buttons);
+    if (this.#panel.hidden) this.#find(".actions").replaceChildren(...this.#buttons(actions, board));
     this.#panel.hidden = false;
     this.#entered(user_id);
     this.#look();
@@ -93,34 +103,48 @@ export class Player {
     const scored = this.#scored;
     this.#looking = undefined;
     const headers = { Authorization: `Bearer ${await this.token()}` };
-    const answer = await fetch("api/leaderboard", { headers }).catch(() => null); // the display is optional
+    const answer = await fetch(`${prefix}api/leaderboard`, { headers }).catch(() => null); // the display is optional
     const { userRank } = answer?.ok ? await answer.json() : {};
     if (scored !== this.#scored) this.changed();
     else if (userRank) this.#show(userRank.score, userRank.rank, userRank.next?.points);
   }
 
   /**
-   * @param {string} type
-   * @param {number} points
+   * @param {Record<string, number>} actions
+   * @param {Definition | null} board
    */
-  #button(type, points) {
+  #buttons(actions, board) {
+    if (!board || board.rule === "sum") {
+      return Object.entries(actions).map(([type, points]) => this.#button(type, ` +${numbers.format(points)}`, () => ({ actionType: type })));
+    }
+    this.#unit = "";
+    return [this.#button("play_a_round", "", () => ({ score: round(board) }))];
+  }
+
+  /**
+   * @param {string} type
+   * @param {string} gain
+   * @param {() => { actionType: string } | { score: number }} action
+   */
+  #button(type, gain, action) {
     const button = document.createElement("button");
-    const gain = document.createElement("span");
+    const mark = document.createElement("span");
     const words = type.replaceAll("_", " ");
-    gain.textContent = ` +${numbers.format(points)}`;
+    mark.textContent = gain;
     button.type = "button";
     button.dataset.action = type;
-    button.append(words.charAt(0).toUpperCase() + words.slice(1), gain);
-    button.addEventListener("click", () => this.#waits() || this.#act(type));
+    button.append(words.charAt(0).toUpperCase() + words.slice(1), mark);
+    button.addEventListener("click", () => this.#waits() || this.#act(action()));
     return button;
   }
 
-  /** @param {string} type */
-  async #act(type) {
+  /** @param {{ actionType?: string, score?: number }} action */
+  async #act(action) {
     try {
-      const { score, rank } = await this.#scores.submit({ actionType: type }, { deadline: DEADLINE, maxWait: MAX_WAIT });
+      const { score, rank } = await this.#scores.submit(action, { deadline: DEADLINE, maxWait: MAX_WAIT });
       this.scored(score, rank ?? 0);
-      this.#say(`${numbers.format(score)} points now: rank ${numbers.format(rank ?? 0)}.`);
+      const reached = action.score === undefined ? "" : `${numbers.format(action.score)} reached. `;
+      this.#say(`${reached}${numbers.format(score)}${this.#unit} now: rank ${numbers.format(rank ?? 0)}.`);
     } catch (error) {
       this.#refused(error);
     }
@@ -167,6 +191,16 @@ export class Player {
   #find(selector) {
     return /** @type {HTMLElement} */ (this.#panel.querySelector(selector));
   }
+}
+
+/** A random score within the bounds, more often a good one.
+ * @param {Definition} board
+ */
+function round({ order, bounds: { min, max } = {} }) {
+  const low = min ?? 0;
+  const high = max ?? low + 1_000;
+  const way = Math.round((high - low) * Math.random() ** 3);
+  return order === "ascending" ? low + way : high - way;
 }
 
 /** A session from the server, kept for the tab, so that a reload keeps the player.
