@@ -54,6 +54,7 @@ def expected(form, user, score):
             "rank": int,
             "total": int,
             "next": object,
+            "periods": {},
             "updated_at": TIME,
         },
     }[form.name]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from tornado_app.core.boards import MAIN, Board, Order, Rule
+from tornado_app.core.boards import MAIN, Board, Rule
 from tornado_app.core.errors import (
     ActionConflict,
     InvalidIncrement,
@@ -18,8 +19,9 @@ from tornado_app.core.errors import (
     SuspiciousActivity,
 )
 from tornado_app.core.history import EMPTY, INT64, History, HistoryEntry, WriteKind, rate_limit_state
-from tornado_app.core.model import MAX_SCORE, Action, RateLimitState, Receipt
+from tornado_app.core.model import MAX_SCORE, Action, PeriodScore, RateLimitState, Receipt
 from tornado_app.core.policies import RateLimit, WritePolicy
+from tornado_app.core.slots import OpenEpoch, Slot, with_value
 
 
 class PlayerState(msgspec.Struct, frozen=True):
@@ -28,7 +30,7 @@ class PlayerState(msgspec.Struct, frozen=True):
     `seq`: the number of writes; grows by one with each. `score` None: the player has no score yet, or none any more.
     `versioned`: whether the document has `seq`; a document that another program inserted has none, and counts as one
     write. `erased`: an erasure has begun. `updated_at`: when the score was reached, in milliseconds. `metadata`: the
-    score has metadata.
+    score has metadata. `slots`: the scores in periods.
     """
 
     seq: int = 0
@@ -40,9 +42,17 @@ class PlayerState(msgspec.Struct, frozen=True):
     history: History = EMPTY
     updated_at: int = 0
     metadata: bool = False
+    slots: tuple[Slot, ...] = ()
 
     def after(
-        self, entry: HistoryEntry, expired: tuple[int, ...], score: int, updated_at: int, *, metadata: bool
+        self,
+        entry: HistoryEntry,
+        expired: tuple[int, ...],
+        score: int,
+        updated_at: int,
+        *,
+        metadata: bool,
+        slots: tuple[Slot, ...] = (),
     ) -> PlayerState:
         """The state after an action with this entry and this score, whose write removes the entries `expired`."""
         seq = self.seq + 1
@@ -56,6 +66,7 @@ class PlayerState(msgspec.Struct, frozen=True):
             self.history.add(seq, entry, expired),
             updated_at,
             metadata,
+            slots,
         )
 
 
@@ -84,9 +95,15 @@ Decision: TypeAlias = Accepted | Replay | Refused
 
 
 def decide(
-    state: PlayerState | None, action: Action, write_id: str, now: int, policy: WritePolicy, board: Board = MAIN
+    state: PlayerState | None,
+    action: Action,
+    write_id: str,
+    now: int,
+    policy: WritePolicy,
+    board: Board = MAIN,
+    epochs: Sequence[OpenEpoch] = (),
 ) -> Decision:
-    """The decision about an action at `now` (milliseconds). `state` None: there is no such player.
+    """The decision about an action at `now` (milliseconds), in these epochs. `state` None: there is no such player.
 
     A write with this `write_id` that is in the history already is a replay whose receipt says `replayed=False`: the
     answer to that write was lost.
@@ -97,7 +114,7 @@ def decide(
         refusal = _refused_new(action, left, policy, board)
         state = PlayerState()
     else:
-        replay = _replay(state, action, write_id, left, board.order)
+        replay = _replay(state, action, write_id, left, board)
         if replay is not None:
             return replay
         refusal = _refusal(state, action, left, now, policy, board)
@@ -124,8 +141,14 @@ def decide(
     if board.rule is not Rule.SUM:
         earlier = 0 if reached == now else reached
         entry = msgspec.structs.replace(entry, submitted=action.value, before=state.score, reached=earlier)
+    slots = state.slots
+    if epochs:
+        slots, before = with_value(slots, epochs, action.value, now, board)
+        if any(slot.score is not None and slot.score not in INT64 for slot in slots):
+            return Refused(_overflow(state.score, action, left))
+        entry = msgspec.structs.replace(entry, slots=before)
     expired = history.expired(now, policy.history_retention)
-    after = state.after(entry, expired, score, reached, metadata=metadata)
+    after = state.after(entry, expired, score, reached, metadata=metadata, slots=slots)
     receipt = Receipt(
         user_id=action.user_id,
         points=entry.points,
@@ -138,6 +161,7 @@ def decide(
         action_type=action.type,
         submitted=entry.submitted,
         improved=state.score is None or board.order.better(score, state.score),
+        epochs=_epoch_scores(entry, board),
     )
     return Accepted(after, entry, expired, receipt)
 
@@ -148,8 +172,22 @@ def _one_less(left: RateLimitState, limit: RateLimit) -> RateLimitState:
     return RateLimitState(left.remaining - 1, limit.window_ms / 1000 if unused else left.reset)
 
 
+def _epoch_scores(entry: HistoryEntry, board: Board) -> tuple[PeriodScore, ...]:
+    """The scores in periods directly after an action."""
+    value = entry.points if entry.submitted is None else entry.submitted
+    scores = [(before, board.score_after(before.score, value)) for before in entry.slots]
+    return tuple(
+        [
+            PeriodScore(
+                before.period, before.epoch, score, before.score is None or board.order.better(score, before.score)
+            )
+            for before, score in scores
+        ]
+    )
+
+
 def _replay(
-    state: PlayerState, action: Action, write_id: str, left: RateLimitState, order: Order
+    state: PlayerState, action: Action, write_id: str, left: RateLimitState, board: Board
 ) -> Replay | Refused | None:
     history = state.history
     if history.entries is None:
@@ -167,7 +205,7 @@ def _replay(
                         detail=f"action id {action.id!r} was used for other points or another type",
                     )
                 )
-            return Replay(_receipt_again(state, action, place, since, newer, left, order, replayed=not own))
+            return Replay(_receipt_again(state, action, place, since, newer, left, board, replayed=not own))
         since += history.points[place]
         newer = entry if history.points[place] else newer
     return None
@@ -180,7 +218,7 @@ def _receipt_again(
     since: int,
     newer: HistoryEntry | None,
     left: RateLimitState,
-    order: Order,
+    board: Board,
     *,
     replayed: bool,
 ) -> Receipt:
@@ -194,7 +232,7 @@ def _receipt_again(
         before = None if created else score - points
     else:
         score, before = (entry.before or 0) + entry.points, entry.before
-    better = state.score is not None and order.better(state.score, score)
+    better = state.score is not None and board.order.better(state.score, score)
     return Receipt(
         user_id=action.user_id,
         points=points,
@@ -207,7 +245,8 @@ def _receipt_again(
         action_id=action.id,
         action_type=action.type,
         submitted=entry.submitted,
-        improved=before is None or order.better(score, before),
+        improved=before is None or board.order.better(score, before),
+        epochs=_epoch_scores(entry, board),
     )
 
 
@@ -236,12 +275,7 @@ def _refusal(
         return refusal
     score = board.score_after(state.score, action.value)
     if score not in INT64 or score - (state.score or 0) not in INT64:
-        return InvalidIncrement(
-            f"The score would exceed the maximum, {MAX_SCORE}.",
-            rate_limit_state=left,
-            reason="score_overflow",
-            detail=f"score {state.score}, submitted {action.value}",
-        )
+        return _overflow(state.score, action, left)
     if not left.remaining:
         return rate_limited("score updates", "rate_limit", left, policy.limit)
     cap = _points_cap(policy, board)
@@ -250,6 +284,15 @@ def _refusal(
         if spent + action.value > cap:
             return _above_cap(spent, action, cap, left)
     return None
+
+
+def _overflow(score: int | None, action: Action, left: RateLimitState) -> InvalidIncrement:
+    return InvalidIncrement(
+        f"The score would exceed the maximum, {MAX_SCORE}.",
+        rate_limit_state=left,
+        reason="score_overflow",
+        detail=f"score {score}, submitted {action.value}",
+    )
 
 
 def _out_of_bounds(action: Action, left: RateLimitState, board: Board) -> LeaderboardError | None:

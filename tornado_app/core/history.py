@@ -13,6 +13,7 @@ import msgspec
 
 from tornado_app.core.model import RateLimitState
 from tornado_app.core.policies import MAX_HISTORY_ENTRIES, RateLimit
+from tornado_app.core.slots import SlotBefore
 
 INT64 = range(-(2**63), 2**63)
 Int64 = Annotated[int, msgspec.Meta(ge=INT64[0], le=INT64[-1])]
@@ -53,6 +54,9 @@ class HistoryEntry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=T
 
     Of an action on a board of the rule best or last: `submitted`: the score that was submitted; `before`: the score
     before it, None if there was none; `reached`: when the score after it was reached, if that was earlier, else 0.
+
+    `slots`: the epoch in each period of the board, and the score there before the write; for hide, show and erase the
+    score itself.
     """
 
     kind: Kind
@@ -71,6 +75,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=T
     submitted: Int64 | None = None
     before: Int64 | None = None
     reached: Int64 = 0
+    slots: list[SlotBefore] = []
 
     @property
     def added(self) -> int:
@@ -83,8 +88,11 @@ _ADDING: Final = frozenset((WriteKind.ACTION, WriteKind.REGISTER, WriteKind.TAKE
 _decode = msgspec.json.Decoder(HistoryEntry).decode
 _encode = msgspec.json.Encoder().encode
 
-_NO_SUBMISSION = b",null,null,0]"
-"""The end of an entry without `submitted`, `before` and `reached`."""
+_NO_SLOTS = b",[]]"
+"""The end of an entry on a board without periods."""
+
+_NO_SUBMISSION = b",null,null,0"
+"""What is before that in an entry without `submitted`, `before` and `reached`."""
 
 _NO_MODERATION = b',true,"",[]'
 """What is before that in an action of a player on the board."""
@@ -92,9 +100,12 @@ _NO_MODERATION = b',true,"",[]'
 
 def encode(entry: HistoryEntry) -> str:
     """The text that is stored."""
-    text = _encode(entry)
-    if entry.submitted is None:  # msgspec omits no defaults of an array
-        text = text.removesuffix(_NO_SUBMISSION).removesuffix(_NO_MODERATION) + b"]"
+    text = _encode(entry)  # msgspec omits no defaults of an array
+    if not entry.slots:
+        text = text.removesuffix(_NO_SLOTS)
+        if entry.submitted is None:
+            text = text.removesuffix(_NO_SUBMISSION).removesuffix(_NO_MODERATION)
+        text += b"]"
     return text.decode()
 
 

@@ -16,7 +16,7 @@ class Change(msgspec.Struct, frozen=True):
 
     `old` and `new` are the scores before and after; None means that the player is not in the view. `version` is
     comparable with `TopPlayers.version`; `at` is the player's new `updated_at`, 0 if that did not change. `write_ids`:
-    of the actions that added points or created the player; none for any other change.
+    of the actions that added points or created the player; none for any other change. `epoch`: of a period.
     """
 
     user_id: str
@@ -25,14 +25,16 @@ class Change(msgspec.Struct, frozen=True):
     version: int
     at: int
     write_ids: tuple[str, ...] = ()
+    epoch: int | None = None
 
 
 class ScoreSnapshot(msgspec.Struct, frozen=True):
-    """Every score of a view at one moment, as (score, number of players)."""
+    """Every score of a view at one moment, as (score, number of players). `epoch`: of a period."""
 
     counts: Iterable[tuple[int, int]]
     version: int
     last_updated: int
+    epoch: int | None = None
 
 
 class InconsistentChange(Exception):

@@ -114,6 +114,15 @@ class RateLimitState(msgspec.Struct, frozen=True):
     reset: float
 
 
+class PeriodScore(msgspec.Struct, frozen=True):
+    """A score in one epoch of a period, directly after an action; `improved` as in `Receipt`."""
+
+    period: str
+    epoch: int
+    score: int
+    improved: bool
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """The result of an accepted action: the score directly after it, and the time when that score was reached.
 
@@ -121,7 +130,7 @@ class Receipt(msgspec.Struct, frozen=True):
     added nothing now. `superseded_at`: when the player reached a better score, in milliseconds; None while there is
     none. `version`: a board of this version or later shows it. `action_id`, `action_type`: those of the action, if it
     has them, also from its proof. `submitted`: the submitted score; None if points were submitted. `improved`: the
-    score is better than the one before, or the player's first.
+    score is better than the one before, or the player's first. `epochs`: the scores in the board's periods.
     """
 
     user_id: str
@@ -137,6 +146,7 @@ class Receipt(msgspec.Struct, frozen=True):
     action_type: str | None = None
     submitted: int | None = None
     improved: bool = True
+    epochs: tuple[PeriodScore, ...] = ()
 
 
 class Player(msgspec.Struct, frozen=True):
@@ -192,11 +202,13 @@ class Placement(msgspec.Struct, frozen=True):
 class TopPlayers(msgspec.Struct, frozen=True):
     """The best players at one moment, in board order.
 
-    `version` grows with the database's cluster time, so that it compares across processes (core/versions.py).
+    `version` grows with the database's cluster time, so that it compares across processes (core/versions.py). `epoch`:
+    of the period; None: all time.
     """
 
     version: int
     standings: tuple[Standing, ...]
+    epoch: int | None = None
 
 
 def standings(players: list[Player]) -> tuple[Standing, ...]:

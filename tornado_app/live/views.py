@@ -69,7 +69,8 @@ class Progress:
 class LiveView:
     """Ranks and top 10 of one view, kept by the calls of `LiveViews` and by `run`.
 
-    `interval`: minimum average seconds between two reads of the top 10.
+    `interval`: minimum average seconds between two reads of the top 10. `epoch`: the one that a view of a period shows;
+    the view moves on to a later one by `begin`, or by the first event of it.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class LiveView:
         self._snapshot_at = 0
         self._milestones = Milestones()
         self._watched: frozenset[str] = frozenset()
+        self.epoch: int | None = None
         self.revision = 0
         self.snapshots = 0
         self._latest: int | None = None
@@ -202,6 +204,7 @@ class LiveView:
             self._top = None  # another history, as after a restored backup: its clock counts from now on
             self._wanted = self._read_at = self.version = 0
         self._ranks = Ranks(snapshot.counts, order=self._order)
+        self.epoch = snapshot.epoch
         self._current = True
         self.snapshots += 1
         self.last_updated = self._snapshot_at = snapshot.last_updated
@@ -218,6 +221,11 @@ class LiveView:
     def on_change(self, change: Change) -> None:
         """One player changed. Raises InconsistentChange if no player has the score before the change."""
         ranks = self._known()
+        if change.epoch is not None and self.epoch is not None and change.epoch != self.epoch:
+            if change.epoch < self.epoch:
+                return  # the view shows a later epoch
+            self.begin(change.epoch)
+            ranks = self._known()
         self.revision += 1
         self.version = max(self.version, change.version)
         if change.old != change.new:
@@ -233,6 +241,19 @@ class LiveView:
         if self._matters(change):
             self._tracing.changed(self.view, change.write_ids)
             self._ask(change.version)
+
+    def begin(self, epoch: int) -> None:
+        """Show a later epoch, in which nobody has a score yet."""
+        if self._ranks is None or self.epoch is None or epoch <= self.epoch:
+            return
+        self.epoch = epoch
+        self._ranks = Ranks((), order=self._order)
+        self._recent.clear()
+        self._watched = frozenset()
+        self._latest = None
+        self.revision += 1
+        self.snapshots += 1
+        self._ask(0 if self._top is None else self._top.version + 1)
 
     def _remember(self, user_id: str, score: int | None) -> None:
         self._recent[user_id] = score
@@ -274,6 +295,9 @@ class LiveView:
 
     async def _refresh(self) -> None:
         top = await self._read_top()
+        if top.epoch != self.epoch:
+            self._dirty.set()  # another epoch began meanwhile
+            return
         if top.version < self._wanted:
             self._dirty.set()  # an older state of the database, as after a change of the primary
         self._read_at = max(self._read_at, top.version)
@@ -282,8 +306,11 @@ class LiveView:
 
     def _show(self, top: TopPlayers) -> None:
         shown = self._top
-        if shown is not None and (top.version < shown.version or top.standings == shown.standings):
-            return
+        if shown is not None:
+            same = top.standings == shown.standings and top.epoch == shown.epoch
+            another = top.epoch != shown.epoch and top.version == shown.version  # nothing could tell them apart
+            if same or another or top.version < shown.version:
+                return
         self._top = top
         self.version = max(self.version, top.version)
         self._watched = frozenset(standing.player.user_id for standing in top.standings)

@@ -90,10 +90,6 @@ export type ConnectionOptions = {
      */
     url?: string | URL | undefined;
     /**
-     * Name of the board, by default `main`.
-     */
-    board?: string | undefined;
-    /**
      * Sent as the first message, never in the URL.
      */
     token?: TokenSource | undefined;

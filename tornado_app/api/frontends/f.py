@@ -56,6 +56,14 @@ class Body(msgspec.Struct, omit_defaults=True):
     proof: OptionalProof = None
 
 
+class EpochAnswer(msgspec.Struct):
+    """The player's score in an epoch of a period."""
+
+    epoch: Annotated[int, Meta(ge=1, description="The epoch that the submission counted in; the first is 1.")]
+    score: Score
+    improved: Annotated[bool, Meta(description="Whether it is better than before, or the first in this epoch.")]
+
+
 class Answer(msgspec.Struct):
     """The player's score after the submission, with its place on the board."""
 
@@ -66,6 +74,7 @@ class Answer(msgspec.Struct):
     rank: Rank
     total: Total
     next: NextRank | None
+    periods: Annotated[dict[str, EpochAnswer], Meta(description="The score in each period of the board, by name.")]
     updated_at: Annotated[Time, Meta(description="When the score was reached: RFC 3339 in UTC, with milliseconds.")]
 
 
@@ -113,6 +122,7 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
         rank,
         place.total,
         next_rank(place),
+        {each.period: EpochAnswer(each.epoch, each.score, each.improved) for each in receipt.epochs},
         rfc3339(receipt.updated_at),
     )
 
@@ -125,7 +135,7 @@ FRONTEND = Frontend(
             "/api/v1/scores",
             "Submit a score, or points to add; create the player if unknown.",
             Body(points=5),
-            Answer(ALICE.player.user_id, ALICE.player.score, 5, True, 1, 2, None, TIME),  # noqa: FBT003  # in order
+            Answer(ALICE.player.user_id, ALICE.player.score, 5, True, 1, 2, None, {}, TIME),  # noqa: FBT003  # in order
             read,
             render,
             creates=True,

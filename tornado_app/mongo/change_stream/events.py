@@ -23,7 +23,7 @@ WATCHED: list[Mapping[str, Any]] = [
             "operationType": 1,
             "documentKey": 1,
             "clusterTime": 1,
-            **{f"fullDocument.{name}": 1 for name in ("score", "updatedAt", "seq", "h", "hidden")},
+            **{f"fullDocument.{name}": 1 for name in ("score", "updatedAt", "seq", "h", "w", "hidden")},
             "updateDescription.removedFields": 1,
             "updateDescription.updatedFields": 1,
         }
@@ -34,7 +34,7 @@ WATCHED: list[Mapping[str, Any]] = [
 KINDS = ("insert", "update", "replace", "delete")
 """Events of one document. Any other event (drop, rename, invalidate …) ends the history."""
 
-SCORE, SEQ, RANKED, PROFILE, OTHER, METADATA = 1, 2, 4, 8, 16, 32
+SCORE, SEQ, RANKED, PROFILE, OTHER, METADATA, SLOTS = 1, 2, 4, 8, 16, 32, 64
 """Which members of a document an event touches, as bits. RANKED: the others that determine a player's rank."""
 
 _TOUCHED = {
@@ -43,6 +43,7 @@ _TOUCHED = {
     "updatedAt": RANKED,
     "hidden": RANKED,
     "metadata": METADATA,
+    "w": SLOTS,
     **dict.fromkeys(documents.PROFILE, PROFILE),
 }
 
@@ -58,6 +59,19 @@ class HistoryLost(Exception):
     """The stream does not show all changes; a new snapshot is needed. The message is the reason, for log and metric."""
 
 
+class SlotChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The score of a player in an epoch of a period, before and after an event; None: none that the view shows.
+
+    `at`: when the new one was reached, in milliseconds; 0 if that did not change.
+    """
+
+    period: str
+    epoch: int
+    old: int | None
+    new: int | None
+    at: int
+
+
 class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """One event of one player's document on a board.
 
@@ -65,6 +79,7 @@ class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     it is not set, or is not an integer. `entries`: the history entries that the write added, oldest first; none if the
     service did not make the write. `score`: None if it is not set, or is not an integer. `updated_at`: milliseconds
     since the epoch; None if it is not set, or is not a date. A take-back of a player's only action removes the score.
+    `slots`: what the write changed in the periods of the board.
     """
 
     kind: str
@@ -77,6 +92,7 @@ class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     updated_at: int | None = None
     hidden: bool = False
     board: str = MAIN.name
+    slots: tuple[SlotChange, ...] = ()
 
     @property
     def time(self) -> int:
@@ -109,7 +125,7 @@ def decode(event: Mapping[str, Any], board: str = MAIN.name) -> PlayerEvent | No
         removed = description.get("removedFields") or ()
     touched = 0
     for name in (*fields, *removed):
-        touched |= _TOUCHED.get(name, OTHER)
+        touched |= _TOUCHED.get(name, SLOTS if name.startswith("w.") else OTHER)
     seq, updated_at = fields.get("seq"), fields.get("updatedAt")
     seq = int(seq) if isinstance(seq, int) and not isinstance(seq, bool) else None
     entries = _entries(kind, fields, seq)
@@ -126,7 +142,35 @@ def decode(event: Mapping[str, Any], board: str = MAIN.name) -> PlayerEvent | No
         milliseconds(updated_at) if isinstance(updated_at, datetime) else None,
         fields.get("hidden") is True,
         board,
+        _slot_changes(entries, fields) if entries and entries[-1].slots else (),
     )
+
+
+def _slot_changes(entries: Sequence[HistoryEntry], fields: Mapping[str, Any]) -> tuple[SlotChange, ...]:
+    """What a write with these entries changed in periods; `fields` are those that it set."""
+    kind = entries[-1].kind
+    if kind in (WriteKind.HIDE, WriteKind.ERASE):
+        return tuple([SlotChange(slot.period, slot.epoch, slot.score, None, 0) for slot in entries[-1].slots])
+    if kind == WriteKind.SHOW:
+        return tuple([SlotChange(slot.period, slot.epoch, None, slot.score, 0) for slot in entries[-1].slots])
+    before: dict[tuple[str, int], int | None] = {}
+    for entry in entries:
+        for slot in entry.slots:
+            before.setdefault((slot.period, slot.epoch), slot.score)
+    return tuple([SlotChange(*place, old, *_slot_after(*place, old, fields)) for place, old in before.items()])
+
+
+def _slot_after(period: str, epoch: int, old: int | None, fields: Mapping[str, Any]) -> tuple[int | None, int]:
+    """The score of a slot after a write, and when it was reached, or 0 if that is as before."""
+    stored = fields.get(f"w.{period}")
+    if stored is None and isinstance(every := fields.get("w"), dict):
+        stored = every.get(period)
+    if stored is None:
+        at = fields.get(f"w.{period}.t")
+        return fields.get(f"w.{period}.s", old), (milliseconds(at) or 0) if isinstance(at, datetime) else 0
+    if stored.get("e") != epoch:  # a take-back in an earlier epoch
+        return old, 0
+    return score_of({"score": stored.get("s")}), milliseconds(stored.get("t")) or 0
 
 
 def _entries(kind: str, fields: Mapping[str, Any], seq: int | None) -> tuple[HistoryEntry, ...]:
@@ -174,7 +218,7 @@ class BoardChanges:
     def _update(self, event: PlayerEvent) -> Change | None:
         if event.entries:
             return self._written(event)
-        if event.touched & (SCORE | SEQ | RANKED):  # a write of the service has a history entry
+        if event.touched & (SCORE | SEQ | RANKED | SLOTS):  # a write of the service has a history entry
             raise HistoryLost("external_write")
         if event.touched & PROFILE:
             return _change(event, None, None)

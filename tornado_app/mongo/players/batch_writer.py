@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pymongo
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError, WriteError
 
 from tornado_app.core.boards import MAIN, Board
 from tornado_app.core.decide import Accepted, Decision, PlayerState, Refused, Replay, decide
@@ -19,6 +19,7 @@ from tornado_app.core.errors import DatabaseError
 from tornado_app.core.history import INT64
 from tornado_app.core.model import Action, utc_datetime
 from tornado_app.core.policies import WritePolicy
+from tornado_app.core.slots import NO_EPOCHS, OpenEpochs
 from tornado_app.mongo.client.cluster_time import clocked, reached
 from tornado_app.mongo.client.driver import DUPLICATE_KEY, TRANSIENT_CODES, drop_tracebacks, is_transient
 from tornado_app.mongo.players import documents
@@ -36,6 +37,10 @@ CHUNK_ENTRIES = 5000
 """History entries that are read and decided at once: some 5 ms of work."""
 
 
+_RACES = frozenset({DUPLICATE_KEY, documents.FENCED})
+"""Errors of an upsert that came too late: another write has created the player, or the epoch has ended."""
+
+
 class PlayerWrite:
     """The actions of one player in a batch, decided one after the other from one state and written as one update.
 
@@ -46,12 +51,13 @@ class PlayerWrite:
     """
 
     __slots__ = (
-        "accepted", "after", "answered", "before", "board", "dependent", "expired", "points", "postponed",
+        "accepted", "after", "answered", "before", "board", "dependent", "epochs", "expired", "points", "postponed",
         "scored", "user_id",
     )  # fmt: skip
 
-    def __init__(self, user_id: str, before: PlayerState | None, board: Board) -> None:
+    def __init__(self, user_id: str, before: PlayerState | None, board: Board, epochs: OpenEpochs = NO_EPOCHS) -> None:
         self.user_id = user_id
+        self.epochs = epochs
         self.board = board
         self.before = before
         self.after = before
@@ -66,7 +72,7 @@ class PlayerWrite:
     def decide(self, group: Iterable[PendingWrite], now: int, policy: WritePolicy) -> None:
         """Decide each action on the state after the one before."""
         for pending in group:
-            decision = decide(self.after, pending.action, pending.write_id, now, policy, self.board)
+            decision = decide(self.after, pending.action, pending.write_id, now, policy, self.board, self.epochs.epochs)
             if isinstance(decision, Accepted):
                 points = self.points + decision.entry.points
                 if points not in INT64:  # more than one update can add, to a score that another program wrote
@@ -84,7 +90,7 @@ class PlayerWrite:
             else:
                 self.answered.append((pending, decision))
 
-    def update(self, now: int) -> tuple[Document, Document, bool]:
+    def update(self, now: int) -> tuple[Document, Document | list[Document], bool]:
         """The update of the player's document: its filter, the change, and whether it creates the player."""
         assert self.after is not None  # noqa: S101  # there is an accepted action
         state, fields = self.before, Document()
@@ -105,8 +111,13 @@ class PlayerWrite:
             expired=self.expired,
             fields=fields,
             removed=removed,
+            slots=self.after.slots,
         )
-        return documents.condition(self.user_id, state), change, state is None
+        fence = self.epochs.until
+        condition = documents.condition(self.user_id, state, fence)
+        if state is None and fence is not None:
+            return condition, documents.fenced_creation(change, fence), True
+        return condition, change, state is None
 
     def is_in(self, state: PlayerState | None) -> bool:
         """Whether a player's state, as read, includes this write."""
@@ -159,16 +170,26 @@ class PlayerWrite:
 
 
 class BatchWriter:
-    """Writes batches to `players`. The states that a batch leaves are put into `cache`."""
+    """Writes batches to `players`. The states that a batch leaves are put into `cache`.
+
+    `epochs`: those that a write counts in now; raises DatabaseError while they are not known.
+    """
 
     def __init__(
-        self, players: Any, policy: WritePolicy, cache: PlayerCache, clock: Callable[[], int], board: Board = MAIN
+        self,
+        players: Any,
+        policy: WritePolicy,
+        cache: PlayerCache,
+        clock: Callable[[], int],
+        board: Board = MAIN,
+        epochs: Callable[[], OpenEpochs] = lambda: NO_EPOCHS,
     ) -> None:
         self._players = players
         self._board = board
         self._policy = policy
         self._cache = cache
         self._clock = clock
+        self._epochs = epochs
         self._max_entries = policy.limit.updates * math.ceil(policy.history_retention / policy.limit.window)
 
     async def __call__(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
@@ -180,15 +201,17 @@ class BatchWriter:
         try:
             with pymongo.timeout(seconds):
                 async with clocked(self._players) as session:
-                    return await self._apply(groups, now, session)
+                    return await self._apply(groups, now, self._epochs(), session)
         except PyMongoError as error:
             return await self._failed([pending for pending in batch if not pending.settled], error)
 
-    async def _apply(self, groups: dict[str, list[PendingWrite]], now: int, session: Any) -> list[PendingWrite]:
-        writes = self._from_cache(groups, now)
+    async def _apply(
+        self, groups: dict[str, list[PendingWrite]], now: int, epochs: OpenEpochs, session: Any
+    ) -> list[PendingWrite]:
+        writes = self._from_cache(groups, now, epochs)
         unread = [user_id for user_id in groups if user_id not in writes]
         async for user_id, state in self._read(unread, groups, session):
-            write = self._decided(user_id, state, groups[user_id], now)
+            write = self._decided(user_id, state, groups[user_id], now, epochs)
             write.answer(reached(session))
             if write.accepted:
                 writes[user_id] = write
@@ -205,26 +228,30 @@ class BatchWriter:
             self._succeed(write, version)
         return retried
 
-    def _from_cache(self, groups: dict[str, list[PendingWrite]], now: int) -> dict[str, PlayerWrite]:
+    def _from_cache(
+        self, groups: dict[str, list[PendingWrite]], now: int, epochs: OpenEpochs
+    ) -> dict[str, PlayerWrite]:
         """The writes of players whose cached state accepts each of their actions."""
         writes = {}
         for user_id, group in groups.items():
             state = self._cache.pop(user_id)
             if state is None or any(pending.read_first for pending in group):
                 continue
-            write = PlayerWrite(user_id, state, self._board)
+            write = PlayerWrite(user_id, state, self._board, epochs)
             write.decide(group, now, self._policy)
             if not write.answered and not write.dependent:
                 writes[user_id] = write
         return writes
 
-    def _decided(self, user_id: str, state: PlayerState | None, group: Sequence[PendingWrite], now: int) -> PlayerWrite:
+    def _decided(
+        self, user_id: str, state: PlayerState | None, group: Sequence[PendingWrite], now: int, epochs: OpenEpochs
+    ) -> PlayerWrite:
         """The write of a player whose state was read."""
         if state is None:  # a player that was erased since an earlier attempt must not come back by it
             for pending in group:
                 if pending.read_first and pending.existed:
                     pending.fail(DatabaseError(retry_after=1.0))
-        write = PlayerWrite(user_id, state, self._board)
+        write = PlayerWrite(user_id, state, self._board, epochs)
         write.decide([pending for pending in group if not pending.settled], now, self._policy)
         return write
 
@@ -275,7 +302,9 @@ class BatchWriter:
             operations = [UpdateOne(condition, change, upsert=upsert) for condition, change, upsert in updates]
             results = await self._players.bulk_write(operations, ordered=False, session=session)
             return results.matched_count + results.upserted_count, set()
-        except DuplicateKeyError as error:
+        except WriteError as error:
+            if error.code not in _RACES:
+                raise
             drop_tracebacks(error)
             return 0, set()
         except BulkWriteError as error:
@@ -340,7 +369,7 @@ def _refused(error: BulkWriteError) -> set[int]:
     details: Any = error.details
     if details.get("writeConcernErrors"):
         raise error
-    retried = TRANSIENT_CODES | {DUPLICATE_KEY}
+    retried = TRANSIENT_CODES | _RACES
     faults = details.get("writeErrors", ())
     codes = {fault["index"]: fault["code"] for fault in faults if fault["code"] not in retried}
     if codes:

@@ -1,15 +1,15 @@
 """A player's document, and the one update that changes it.
 
     players: {_id, seq, score?, updatedAt, h: {<seq>: <entry>}, createdAt, username?, avatarUrl?, ownUsername?,
-              ownAvatarUrl?, metadata?, suspended?, hidden?, erased?}
+              ownAvatarUrl?, metadata?, w?: {<period>: {e, s?, t, p?: [[e, s, t]]}}, suspended?, hidden?, erased?}
 
 On a board of the rule best or last, a player without a score has no member `score`, and is not on the board.
 `updatedAt` is when the score was reached, and `metadata` is what came with it: a JSON object as a text. `seq` grows by
 one with each write of the service, of any kind; an update is made on the condition that the document still has the
 `seq` that it was decided from. `h` is the history: one text for each write (core/history.py), removed
 once it is old. `username` and `avatarUrl` are the token's; `ownUsername` and `ownAvatarUrl` are the player's own choice
-and win, also where they are null, which shows none. `erased`: an erasure has begun (erasure.py). Source:
-docs/decisions.md.
+and win, also where they are null, which shows none. `w`: slots of periods (core/slots.py): epoch, score, when it was
+reached, and the earlier epochs. `erased`: an erasure has begun (erasure.py). Source: docs/decisions.md.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from tornado_app.core.boards import MAIN, Order
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.history import EMPTY, History, HistoryEntry, WriteKind, decode, encode
-from tornado_app.core.model import MAX_SCORE, Player, Profile
+from tornado_app.core.model import MAX_SCORE, Player, Profile, utc_datetime
+from tornado_app.core.slots import EpochScore, Slot, find
 
 Document = dict[str, Any]
 
@@ -36,35 +39,84 @@ def collection_of(board: str) -> str:
     return "players" if board == MAIN.name else f"players.{board}"
 
 
-BOARD_ORDER = [("score", -1), ("updatedAt", 1), ("_id", 1)]
-"""Higher score first; among equals, the player that reached it first; then the user id."""
+class ViewFields(NamedTuple):
+    """The members of a player's document that a view shows: all time, or a period."""
+
+    score: str = "score"
+    at: str = "updatedAt"
+    period: str | None = None
+
+    @classmethod
+    def of(cls, period: str | None) -> ViewFields:
+        """Those of a period; None: all time."""
+        return cls() if period is None else cls(f"w.{period}.s", f"w.{period}.t", period)
+
+    def order(self, order: Order = Order.DESCENDING) -> list[tuple[str, int]]:
+        """Better score first; among equals, the player that reached it first; then the user id."""
+        return [(self.score, -1 if order is Order.DESCENDING else 1), (self.at, 1), ("_id", 1)]
+
+    @property
+    def ranges(self) -> Document:
+        """Scores and times that the view can show. A range matches values of its own type only, but also the members
+        of an array."""
+        return {
+            self.score: {"$gte": -MAX_SCORE - 1, "$lte": MAX_SCORE},
+            self.at: {"$gte": datetime(1970, 1, 1, tzinfo=UTC), "$lt": datetime(9999, 1, 1, tzinfo=UTC)},
+        }
+
+    def shown(self, epoch: int | None = None) -> Document:
+        """Which players the view shows, of a period in this epoch: a malformed document of another program must not
+        stop the service."""
+        return {
+            **({} if self.period is None else {f"w.{self.period}.e": epoch}),
+            "hidden": {"$ne": True},
+            **self.ranges,
+            "$nor": [
+                *({self.score: {"$type": kind}} for kind in ("double", "decimal", "array")),
+                {self.at: {"$type": "array"}},
+                {"_id": {"$not": {"$type": "string"}}},
+            ],
+        }
+
+    @property
+    def read(self) -> Document:
+        """The fields that `player` reads."""
+        metadata = {"metadata": 1} if self.period is None else {}  # it came with the score of all time
+        return {self.score: 1, self.at: 1, **metadata, **dict.fromkeys(PROFILE, 1)}
+
+    def player(self, document: Document, version: int = 0) -> Player:
+        """A document as a player; the score as int, because encoders do not accept BSON's Int64."""
+        user_id, metadata = document["_id"], document.get("metadata")
+        if self.period is None:
+            score, at = document["score"], document.get("updatedAt")
+        else:
+            slot = document["w"][self.period]
+            score, at = slot["s"], slot["t"]
+        return Player(
+            user_id=user_id,
+            score=int(score),
+            updated_at=milliseconds(at) or 0,
+            username=document.get("ownUsername", document.get("username")) or user_id,
+            avatar_url=document.get("ownAvatarUrl", document.get("avatarUrl")),
+            version=version,
+            metadata=metadata if isinstance(metadata, str) else None,
+        )
+
+
+ALL_TIME = ViewFields()
+BOARD_ORDER = ALL_TIME.order()
+ON_BOARD = ALL_TIME.shown()
+PLAYER_FIELDS = ALL_TIME.read
+player = ALL_TIME.player
 
 
 def board_order(order: Order) -> list[tuple[str, int]]:
     """`BOARD_ORDER`, or with the lower score first."""
-    return BOARD_ORDER if order is Order.DESCENDING else [("score", 1), *BOARD_ORDER[1:]]
+    return ALL_TIME.order(order)
 
-
-ON_BOARD: Document = {
-    "hidden": {"$ne": True},
-    "score": {"$gte": -MAX_SCORE - 1, "$lte": MAX_SCORE},
-    "updatedAt": {"$gte": datetime(1970, 1, 1, tzinfo=UTC), "$lt": datetime(9999, 1, 1, tzinfo=UTC)},
-    "$nor": [
-        *({"score": {"$type": kind}} for kind in ("double", "decimal", "array")),
-        {"updatedAt": {"$type": "array"}},
-        {"_id": {"$not": {"$type": "string"}}},
-    ],
-}
-"""Which players the board shows: a malformed document of another program must not stop the service.
-
-A range matches values of its own type only, but also the members of an array.
-"""
-
-PLAYER_FIELDS: Document = {"score": 1, "updatedAt": 1, "metadata": 1, **dict.fromkeys(PROFILE, 1)}
-"""The fields that `player` reads."""
 
 STATE_FIELDS: Document = dict.fromkeys(
-    ("score", "updatedAt", "metadata", "seq", "h", "suspended", "hidden", "erased"), 1
+    ("score", "updatedAt", "metadata", "seq", "h", "w", "suspended", "hidden", "erased"), 1
 )
 """The fields that `state_of` reads."""
 
@@ -121,7 +173,47 @@ def _state(
     updated_at = document.get("updatedAt")
     reached = milliseconds(updated_at) if isinstance(updated_at, datetime) else None
     metadata = "metadata" in document
-    return PlayerState(seq, score, suspended, hidden, erased, versioned, history, reached or 0, metadata)
+    slots = _slots(document["w"]) if "w" in document else ()
+    return PlayerState(seq, score, suspended, hidden, erased, versioned, history, reached or 0, metadata, slots)
+
+
+def _slots(stored: Any) -> tuple[Slot, ...]:
+    """The slots of periods. Raises MalformedDocument."""
+    try:
+        slots = msgspec.convert(stored, dict[str, _StoredSlot], from_attributes=False)
+    except msgspec.ValidationError:
+        raise MalformedDocument("w") from None
+    return tuple(
+        [
+            Slot(
+                period,
+                slot.e,
+                slot.s,
+                milliseconds(slot.t) or 0,
+                tuple([EpochScore(epoch, score, milliseconds(at) or 0) for epoch, score, at in slot.p]),
+            )
+            for period, slot in slots.items()
+        ]
+    )
+
+
+class _StoredSlot(msgspec.Struct):
+    """The stored form of a slot."""
+
+    e: int
+    t: datetime
+    s: int | None = None
+    p: list[tuple[int, int, datetime]] = []
+
+
+def slot_document(slot: Slot) -> Document:
+    """The stored form of a slot."""
+    document: Document = {"e": slot.epoch, "t": utc_datetime(slot.at)}
+    if slot.score is not None:
+        document["s"] = slot.score
+    if slot.earlier:
+        document["p"] = [[each.epoch, each.score, utc_datetime(each.at)] for each in slot.earlier]
+    return document
 
 
 def _history(stored: Mapping[str, Any], seq: int) -> History:
@@ -140,10 +232,14 @@ _NUMBER = re.compile("0|[1-9][0-9]{0,15}").fullmatch
 _NO_ENTRY = HistoryEntry(WriteKind.SUSPEND, 0, "")
 
 
-def condition(user_id: str, state: PlayerState | None) -> Document:
-    """The filter that matches a player's document only while it is in this state; None: while there is no document."""
+def condition(user_id: str, state: PlayerState | None, fence: int | None = None) -> Document:
+    """The filter that matches a player's document only while it is in this state; None: while there is no document.
+
+    `fence`: a time of the database in milliseconds, from which on the filter matches no player.
+    """
     if state is None:
         return {"_id": user_id, "seq": {"$exists": False}, "score": {"$exists": False}}
+    fenced = {} if fence is None else {"$expr": _before(fence)}
     return {
         "_id": user_id,
         "seq": state.seq if state.versioned else {"$exists": False},
@@ -151,7 +247,23 @@ def condition(user_id: str, state: PlayerState | None) -> Document:
         "score": {"$exists": False} if state.score is None else state.score,
         "suspended": True if state.suspended else {"$ne": True},
         "hidden": True if state.hidden else {"$ne": True},
+        **fenced,
     }
+
+
+def _before(fence: int) -> Document:
+    return {"$lt": ["$$NOW", utc_datetime(fence)]}
+
+
+FENCED = 241
+"""Error code of an update by `fenced_creation` after the fence: ConversionFailure."""
+
+
+def fenced_creation(change: Document, fence: int) -> list[Document]:
+    """The `update` of a new player as one that fails at `fence`: an upsert's filter can have no expression."""
+    values = {name: {"$literal": value} for name, value in {**change["$set"], **change.get("$inc", {})}.items()}
+    late = {"$toInt": {"$concat": ["late, ", "$_id"]}}  # with a constant, the server would fail before the fence, too
+    return [{"$set": {**values, "seq": {"$cond": [_before(fence), values["seq"], late]}}}]
 
 
 def update(
@@ -161,10 +273,12 @@ def update(
     expired: Sequence[int] = (),
     fields: Mapping[str, Any] | None = None,
     removed: Sequence[str] = (),
+    slots: Sequence[Slot] = (),
 ) -> Document:
     """The update that adds entries to the history of a player in this state, newest last; None: of a new player.
 
     Their points are added to the score; `fields` are set; the members `removed` and the entries `expired` are unset.
+    `slots`: those after the write.
     """
     points = sum([entry.added for entry in entries])
     seq = 0 if state is None else state.seq
@@ -177,6 +291,8 @@ def update(
     else:
         new_fields["seq"] = seq + len(entries)
     change: Document = {"$set": new_fields}
+    for slot in slots:
+        _set_slot(slot, None if state is None else find(state.slots, slot.period), new_fields, increments)
     if not points and (state is None or (state.score is None and entries[0].submitted is not None)):
         new_fields["score"] = 0
     if increments:
@@ -185,6 +301,18 @@ def update(
     if unset:
         change["$unset"] = dict.fromkeys(unset, "")
     return change
+
+
+def _set_slot(after: Slot, before: Slot | None, fields: Document, increments: dict[str, int]) -> None:
+    """Add what changes a slot to the fields that an update sets, and to its increments."""
+    if after == before:
+        return
+    name = f"w.{after.period}"
+    if before is None or before.epoch != after.epoch or before.score is None or after.score is None:
+        fields[name] = slot_document(after)
+        return
+    fields[f"{name}.t"] = utc_datetime(after.at)
+    increments[f"{name}.s"] = after.score - before.score
 
 
 def profile_fields(profile: Profile) -> Document:
@@ -198,20 +326,6 @@ def milliseconds(moment: datetime | None) -> int | None:
     if moment is None:
         return None
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def player(document: Document, version: int = 0) -> Player:
-    """A document as a player; the score as int, because encoders do not accept BSON's Int64."""
-    user_id, metadata = document["_id"], document.get("metadata")
-    return Player(
-        user_id=user_id,
-        score=int(document["score"]),
-        updated_at=milliseconds(document.get("updatedAt")) or 0,
-        username=document.get("ownUsername", document.get("username")) or user_id,
-        avatar_url=document.get("ownAvatarUrl", document.get("avatarUrl")),
-        version=version,
-        metadata=metadata if isinstance(metadata, str) else None,
-    )
 
 
 def score_of(fields: Mapping[str, Any]) -> int | None:

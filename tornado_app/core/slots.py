@@ -1,0 +1,95 @@
+"""A player's scores in the periods of a board. Pure.
+
+A slot has the score in one epoch of a period. A new epoch writes nothing: a slot of an earlier epoch is not part of the
+present one, and the player's next write moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from tornado_app.core.boards import Board
+
+
+class OpenEpoch(msgspec.Struct, frozen=True):
+    """The epoch of a period that a write counts in. Results of epochs before `unsealed` are final."""
+
+    period: str
+    number: int
+    unsealed: int = 1
+
+
+class OpenEpochs(msgspec.Struct, frozen=True):
+    """The epochs of a board's periods that a write counts in, until a time of the database in milliseconds.
+
+    `until` None: without an end, as there are no periods.
+    """
+
+    epochs: tuple[OpenEpoch, ...] = ()
+    until: int | None = None
+
+
+NO_EPOCHS = OpenEpochs()
+
+
+class EpochScore(NamedTuple):
+    """The score in one epoch, and when it was reached, in milliseconds since the epoch of Unix."""
+
+    epoch: int
+    score: int
+    at: int
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A player's score in a period. `score` None: there is none any more. `at`: when it was reached, in milliseconds.
+
+    `earlier`: the scores in earlier epochs whose results may not be final, oldest first.
+    """
+
+    period: str
+    epoch: int
+    score: int | None
+    at: int
+    earlier: tuple[EpochScore, ...] = ()
+
+    def moved(self, epoch: OpenEpoch) -> Slot:
+        """The empty slot of a later epoch."""
+        earlier = [each for each in self.earlier if each.epoch >= epoch.unsealed]
+        if self.score is not None and self.epoch >= epoch.unsealed:
+            earlier.append(EpochScore(self.epoch, self.score, self.at))
+        return Slot(self.period, epoch.number, None, 0, tuple(earlier))
+
+
+class SlotBefore(msgspec.Struct, frozen=True, array_like=True):
+    """What the record of a write says about a period: the epoch, and the score there before the write."""
+
+    period: str
+    epoch: int
+    score: int | None
+
+
+def find(slots: Sequence[Slot], period: str) -> Slot | None:
+    """The slot of a period."""
+    return next((slot for slot in slots if slot.period == period), None)
+
+
+def with_value(
+    slots: Sequence[Slot], epochs: Sequence[OpenEpoch], value: int, now: int, board: Board
+) -> tuple[tuple[Slot, ...], list[SlotBefore]]:
+    """The slots after a value was submitted at `now`, and what was there before.
+
+    A slot of a later epoch than the known one shows that the later one is open.
+    """
+    after, before = {slot.period: slot for slot in slots}, list[SlotBefore]()
+    for epoch in epochs:
+        slot = after.get(epoch.period) or Slot(epoch.period, epoch.number, None, 0)
+        if slot.epoch < epoch.number:
+            slot = slot.moved(epoch)
+        before.append(SlotBefore(slot.period, slot.epoch, slot.score))
+        score = board.score_after(slot.score, value)
+        at = slot.at if score == slot.score else now
+        after[slot.period] = Slot(slot.period, slot.epoch, score, at, slot.earlier)
+    return tuple(after.values()), before
