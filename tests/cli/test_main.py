@@ -123,8 +123,12 @@ def test_demo_players_need_no_proofs_on_any_database(part, monkeypatch, capsys):
 
 def test_watch_receives_the_address(part):
     main(["watch", "https://board.example"])
-    main(["watch"])
-    assert part.given == ["https://board.example", "http://127.0.0.1:8000"]
+    main(["watch", "--board", "kart"])
+    assert part.given == ["https://board.example", None, "http://127.0.0.1:8000", "kart"]
+
+
+def test_watch_of_an_invalid_board_is_refused(part, capsys):
+    assert "1 to 32 characters" in refused(capsys, "watch", "--board=Kart")
 
 
 def test_serve_with_invalid_settings_prints_a_line_each_and_does_not_start(part, capsys):

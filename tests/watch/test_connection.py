@@ -33,6 +33,17 @@ def test_address_in_any_form_gives_the_socket_url(given, socket):
 
 
 @pytest.mark.parametrize(
+    ("given", "socket"),
+    [
+        ("https://play.example.com/game/", "wss://play.example.com/game/boards/kart/ws/leaderboard"),
+        ("ws://[::1]:8000/ws/leaderboard", "ws://[::1]:8000/boards/kart/ws/leaderboard"),
+    ],
+)
+def test_address_with_a_board_gives_the_socket_url_of_the_board(given, socket):
+    assert socket_address(given, "kart") == socket
+
+
+@pytest.mark.parametrize(
     "given",
     ["", "ftp://host", "http://", "http://host:port", "http://[::1", "http://a b", "http://u:p@host", "x\x1b[2J"],
 )
@@ -74,7 +85,13 @@ class FakeServer:
             def get(self):
                 self.write("not a leaderboard")
 
-        app = Application([("/ws/leaderboard", Socket), ("/page/ws/leaderboard", Page)])
+        class NoBoard(RequestHandler):
+            def get(self):
+                self.set_status(404)
+                self.write({"error": "board_not_found", "message": "No."})
+
+        routes = [("/ws/leaderboard", Socket), ("/page/ws/leaderboard", Page), ("/boards/x/ws/leaderboard", NoBoard)]
+        app = Application(routes)
         self.server = HTTPServer(app)
         sockets = bind_sockets(0, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
@@ -121,6 +138,7 @@ async def test_first_connection_without_a_board_fails(server):
     cases = {
         "ws://127.0.0.1:1/ws/leaderboard": "Connection refused; is the service running there?",
         f"ws://127.0.0.1:{server.port}/page/ws/leaderboard": r"it answers, but there is no leaderboard",
+        f"ws://127.0.0.1:{server.port}/boards/x/ws/leaderboard": "the service has no such board",
         f"ws://127.0.0.1:{server.port}/nothing": r"there is no leaderboard \(HTTP 404\)",
         f"wss://127.0.0.1:{server.port}/ws/leaderboard": "does not (answer|use TLS)",
     }

@@ -139,6 +139,11 @@ def test_narrow_terminal_drops_changes_then_names_then_separators_then_ranks():
     assert "".join(drawn(18, 24, top)[1:3]) == "Too narrow for thescores."
 
 
+def test_lower_score_is_shown_as_a_negative_change():
+    """On an ascending board that is the better one."""
+    assert " 1    914  -1,204 ▲2       Zoë" in drawn(80, 24, SMALL, {1: Change(SMALL[1], -1_204, 2)})
+
+
 def test_change_that_is_too_long_is_dropped_and_not_truncated():
     change = {1: Change(SMALL[1], 10**12, 2)}
     assert " 1    914  ▲2              Zoë" in drawn(80, 24, SMALL, change)

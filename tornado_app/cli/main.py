@@ -157,7 +157,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     from tornado_app import watch
 
-    return watch.run(options.url)
+    return watch.run(options.url, options.board)
 
 
 def _openapi(_options: argparse.Namespace) -> int:
@@ -215,6 +215,7 @@ def _parser() -> Parser:
     watch = add("watch", _watch, "show the board live in this terminal, or as lines in a pipe", epilog=_WATCH)
     address = "the service's address (default: http://127.0.0.1:8000)"
     watch.add_argument("url", nargs="?", default="http://127.0.0.1:8000", metavar="URL", help=address)
+    watch.add_argument("--board", type=tokens.board_name, help="board to show (default: main)")
     about = "print the effective settings and where each value comes from, secrets masked"
     check_config.add_options(add("check-config", check_config.run, about, settings=True, epilog=check_config.EXAMPLES))
     add("openapi", _openapi, "print the OpenAPI 3.1 description of the HTTP interface as JSON")

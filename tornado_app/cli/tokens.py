@@ -79,7 +79,7 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
     value = parser.add_mutually_exclusive_group()
     value.add_argument("--points", type=_points, metavar="N", help=points)
     value.add_argument("--score", type=int, metavar="N", help="score, for a board of the rule best or last")
-    parser.add_argument("--board", type=_board, help="board that the action counts on (default: main)")
+    parser.add_argument("--board", type=board_name, help="board that the action counts on (default: main)")
     parser.add_argument("--id", help="id of the action, which makes it count once (default: random)")
     valid = "lifetime (default and maximum: proof_lifetime)"
     parser.add_argument("--ttl", type=_duration, metavar="TIME", help=valid)
@@ -257,7 +257,8 @@ def _points(text: str) -> int:
     return int(text)
 
 
-def _board(text: str) -> str:
+def board_name(text: str) -> str:
+    """The value of a flag `--board`."""
     if not re.fullmatch(NAME_PATTERN, text):
         raise argparse.ArgumentTypeError("a board's name has 1 to 32 characters of a-z, 0-9 and -, the first a letter")
     return text

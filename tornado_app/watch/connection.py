@@ -36,8 +36,8 @@ BACKOFF, LONGEST_BACKOFF = 0.5, 15.0
 GOING_AWAY = 1001
 
 
-def socket_address(url: str) -> str:
-    """`wss://host/ws/leaderboard` for `https://host`; without a scheme it is `http`.
+def socket_address(url: str, board: str | None = None) -> str:
+    """`wss://host/ws/leaderboard` for `https://host`, with `/boards/NAME` before for a `board`; no scheme is `http`.
 
     A path is that of the service behind a proxy (`https://host/game`), unless it is the socket's own. Query and
     fragment are dropped, because they may contain a token. Raises StartupError.
@@ -54,7 +54,7 @@ def socket_address(url: str) -> str:
         raise _refusal("contains a user name or a password, which the board does not need")
     if not host or not all(c.isprintable() and c != " " for c in text):
         raise _refusal("names no host" if not host else "contains a space or a control character")
-    path = parts.path.rstrip("/").removesuffix(SOCKET)
+    path = parts.path.rstrip("/").removesuffix(SOCKET) + (f"/boards/{board}" if board else "")
     authority = f"[{host}]" if ":" in host else host
     return f"{_SCHEMES[parts.scheme]}://{authority}{'' if port is None else f':{port}'}{path}{SOCKET}"
 
@@ -150,6 +150,8 @@ async def _connect(address: str, first_answer: float) -> WebSocketClientConnecti
 def _why_refused(error: HTTPClientError) -> str:
     if error.code == 599:
         return f"it does not answer ({error.message})"
+    if error.code == 404 and error.response is not None and b'"board_not_found"' in error.response.body:
+        return "the service has no such board; GET /api/v1/boards lists them"
     location = error.response.headers.get("Location") if error.response is not None else None
     moved = f"; it points to {location}" if location else ""
     return f"it answers, but there is no leaderboard (HTTP {error.code}){moved}"

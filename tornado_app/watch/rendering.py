@@ -151,7 +151,7 @@ def _change(change: Change | None, cells: int) -> Text:
     """The change, without the parts that do not fit."""
     if change is None:
         return Text("")
-    gained = f"+{change.gained:,}" if change.gained and change.gained > 0 else ""
+    gained = f"{change.gained:+,}" if change.gained else ""
     arrow = f"▲{change.climbed}" if change.climbed > 0 else f"▼{-change.climbed}" if change.climbed < 0 else ""
     both = " ".join(filter(None, (gained, arrow))) or ("new" if change.gained is None else "")
     return Text(both if len(both) <= cells else arrow, "red" if change.climbed < 0 else "green")

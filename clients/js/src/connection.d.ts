@@ -90,6 +90,10 @@ export type ConnectionOptions = {
      */
     url?: string | URL | undefined;
     /**
+     * Name of the board, by default `main`.
+     */
+    board?: string | undefined;
+    /**
      * Sent as the first message, never in the URL.
      */
     token?: TokenSource | undefined;

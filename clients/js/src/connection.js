@@ -62,6 +62,7 @@ import { FIRST_MESSAGE, Link } from "./link.js";
  * @typedef {object} ConnectionOptions
  * @property {string | URL} [url] The socket, `wss://board.example/ws/leaderboard`. By default `/ws/leaderboard` of the
  *   page's own origin; for `/static/leaderboard.js`, of the service that served that module.
+ * @property {string} [board] Name of the board, by default `main`.
  * @property {TokenSource} [token] Sent as the first message, never in the URL.
  * @property {(rows: readonly (Row | null)[], version: number) => void} [onBoard] `null` is an empty position.
  * @property {(state: State) => void} [onState]
@@ -74,6 +75,7 @@ import { FIRST_MESSAGE, Link } from "./link.js";
  * @property {() => void} retry At once, also after a refusal.
  */
 
+const SOCKET = "/ws/leaderboard";
 const BACKOFF_FIRST = 1_000; // all times are milliseconds
 const BACKOFF_MAX = 30_000;
 const TOO_MANY_FIRST = 30_000;
@@ -142,7 +144,7 @@ class Client {
   /** @param {ConnectionOptions} options */
   constructor(options) {
     this.#options = options;
-    this.#url = socketUrl(options.url);
+    this.#url = socketUrl(options.url, options.board);
     this.#Socket = socketClass(options.WebSocket);
   }
 
@@ -317,13 +319,18 @@ class Client {
 
 /** Without the class URL if the address is absolute: React Native's is incomplete.
  * @param {string | URL} [url]
+ * @param {string} [board]
  */
-function socketUrl(url = "/ws/leaderboard") {
+function socketUrl(url = SOCKET, board = "main") {
   let text = String(url);
   if (!/^[a-z][a-z0-9+.-]*:/i.test(text)) {
     const base = globalThis.location?.href;
     if (!base) throw new TypeError(`leaderboard: give the socket's whole address as \`url\`, not ${text}: there is no page here.`);
     text = new URL(text, base).href;
+  }
+  if (board !== "main") {
+    if (!text.endsWith(SOCKET)) throw new TypeError(`leaderboard: with \`board\`, the address has to end with ${SOCKET}, not ${text}.`);
+    text = `${text.slice(0, -SOCKET.length)}/boards/${encodeURIComponent(board)}${SOCKET}`;
   }
   return text.replace(/^http/i, "ws");
 }

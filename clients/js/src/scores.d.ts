@@ -8,12 +8,15 @@ export function createScores(options?: ScoresOptions): Scores;
  * @typedef {object} ScoresOptions
  * @property {string | URL} [url] The service, `https://board.example/`. By default the page's own origin; for
  *   `/static/leaderboard.js`, the service that served that module.
+ * @property {string} [board] Name of the board, by default `main`.
  * @property {TokenSource} [token] The player's token. Submissions need it, reads do not.
  * @property {typeof globalThis.fetch} [fetch] Instead of the global one.
  *
- * @typedef {object} Action Either `actionType`, or `points`, or a `proof`, which has both.
- * @property {string} [actionType] A row of the service's table of actions; its points count.
+ * @typedef {object} Action Either `actionType`, or `points`, or `score`, or a `proof`, which has them.
+ * @property {string} [actionType] A row of the service's table of actions; its points count. Beside `score`, any text.
  * @property {number | bigint} [points] Points to add, an integer of 1 or more.
+ * @property {number | bigint} [score] The reached score, an integer, for a board of the rule best or last.
+ * @property {Record<string, unknown>} [metadata] Stored with `score` and shown in its row: public, up to 512 bytes.
  * @property {string} [actionId] Makes the action count once, 1 to 128 visible ASCII characters; by default that of the
  *   proof, else a random UUID. Give it where the app may submit the same action again, for example after a reload.
  * @property {string} [proof] The game server's action proof, forwarded as `Action-Proof`.
@@ -30,6 +33,7 @@ export function createScores(options?: ScoresOptions): Scores;
  * @typedef {object} Submitted Frozen.
  * @property {number | bigint} score The player's score after the action.
  * @property {number | null} rank Competition rank; null after plain points.
+ * @property {boolean | null} improved Whether a submitted score is better than before; null for an action and points.
  * @property {string} actionId
  * @property {boolean} replayed The action had been counted before; this answer is the stored one.
  * @property {number | null} version The board's version that shows it; null where the service does not send one.
@@ -81,7 +85,7 @@ export class LeaderboardError extends Error {
 }
 export class Scores {
     /** @param {ScoresOptions} options */
-    constructor({ url, token, fetch }: ScoresOptions);
+    constructor({ url, board, token, fetch }: ScoresOptions);
     /** The newest version of the board that an answer named; 0 before. */
     version: number;
     /**
@@ -124,6 +128,10 @@ export type ScoresOptions = {
      */
     url?: string | URL | undefined;
     /**
+     * Name of the board, by default `main`.
+     */
+    board?: string | undefined;
+    /**
      * The player's token. Submissions need it, reads do not.
      */
     token?: TokenSource | undefined;
@@ -133,17 +141,25 @@ export type ScoresOptions = {
     fetch?: typeof fetch | undefined;
 };
 /**
- * Either `actionType`, or `points`, or a `proof`, which has both.
+ * Either `actionType`, or `points`, or `score`, or a `proof`, which has them.
  */
 export type Action = {
     /**
-     * A row of the service's table of actions; its points count.
+     * A row of the service's table of actions; its points count. Beside `score`, any text.
      */
     actionType?: string | undefined;
     /**
      * Points to add, an integer of 1 or more.
      */
     points?: number | bigint | undefined;
+    /**
+     * The reached score, an integer, for a board of the rule best or last.
+     */
+    score?: number | bigint | undefined;
+    /**
+     * Stored with `score` and shown in its row: public, up to 512 bytes.
+     */
+    metadata?: Record<string, unknown> | undefined;
     /**
      * Makes the action count once, 1 to 128 visible ASCII characters; by default that of the
      * proof, else a random UUID. Give it where the app may submit the same action again, for example after a reload.
@@ -190,6 +206,10 @@ export type Submitted = {
      * Competition rank; null after plain points.
      */
     rank: number | null;
+    /**
+     * Whether a submitted score is better than before; null for an action and points.
+     */
+    improved: boolean | null;
     actionId: string;
     /**
      * The action had been counted before; this answer is the stored one.

@@ -2,8 +2,9 @@
  * Submit scores so that each counts once, and read the board so that it shows them.
  *
  * **Which API.** An action (`actionType`) goes to API C, `POST /api/scores/update`: the points are the service's own for
- * that type, the id is part of the body, the answer has the rank. Points go to API A, `POST /api/score`, under an
- * `Idempotency-Key`. Both create an unknown player; B and E do not, and D returns less than C.
+ * that type, the id is part of the body, the answer has the rank. Points go to API A, `POST /api/score`, and a score, on
+ * a board of the rule best or last, to API F, `POST /api/v1/scores`, under an `Idempotency-Key`. These create an unknown
+ * player; B and E do not, and D returns less than C.
  *
  * **Sent again under the same id.** A submission without an answer may have been counted. It is sent again with the same
  * id, which the service counts once: after no answer, 429, 500, 502, 503 and 504; after a random pause of up to 0.5 s,
@@ -30,12 +31,15 @@ const PASSING = new Set([0, 429, 500, 502, 503, 504]);
  * @typedef {object} ScoresOptions
  * @property {string | URL} [url] The service, `https://board.example/`. By default the page's own origin; for
  *   `/static/leaderboard.js`, the service that served that module.
+ * @property {string} [board] Name of the board, by default `main`.
  * @property {TokenSource} [token] The player's token. Submissions need it, reads do not.
  * @property {typeof globalThis.fetch} [fetch] Instead of the global one.
  *
- * @typedef {object} Action Either `actionType`, or `points`, or a `proof`, which has both.
- * @property {string} [actionType] A row of the service's table of actions; its points count.
+ * @typedef {object} Action Either `actionType`, or `points`, or `score`, or a `proof`, which has them.
+ * @property {string} [actionType] A row of the service's table of actions; its points count. Beside `score`, any text.
  * @property {number | bigint} [points] Points to add, an integer of 1 or more.
+ * @property {number | bigint} [score] The reached score, an integer, for a board of the rule best or last.
+ * @property {Record<string, unknown>} [metadata] Stored with `score` and shown in its row: public, up to 512 bytes.
  * @property {string} [actionId] Makes the action count once, 1 to 128 visible ASCII characters; by default that of the
  *   proof, else a random UUID. Give it where the app may submit the same action again, for example after a reload.
  * @property {string} [proof] The game server's action proof, forwarded as `Action-Proof`.
@@ -52,6 +56,7 @@ const PASSING = new Set([0, 429, 500, 502, 503, 504]);
  * @typedef {object} Submitted Frozen.
  * @property {number | bigint} score The player's score after the action.
  * @property {number | null} rank Competition rank; null after plain points.
+ * @property {boolean | null} improved Whether a submitted score is better than before; null for an action and points.
  * @property {string} actionId
  * @property {boolean} replayed The action had been counted before; this answer is the stored one.
  * @property {number | null} version The board's version that shows it; null where the service does not send one.
@@ -118,9 +123,9 @@ export class Scores {
   #fetch;
 
   /** @param {ScoresOptions} options */
-  constructor({ url = globalThis.location?.origin, token = null, fetch }) {
+  constructor({ url = globalThis.location?.origin, board = "main", token = null, fetch }) {
     if (!url) throw new TypeError("leaderboard: give the service's address as `url`: there is no page here.");
-    this.#base = String(url).replace(/\/*$/, "/");
+    this.#base = String(url).replace(/\/*$/, "/") + (board === "main" ? "" : `boards/${encodeURIComponent(board)}/`);
     this.#token = token;
     this.#fetch = fetch ?? ((/** @type {string} */ address, /** @type {RequestInit} */ init) => globalThis.fetch(address, init));
   }
@@ -327,38 +332,49 @@ function pause(delay, signal) {
 
 /** The request of an action, and the function that reads its answer.
  * @param {Action} action
- * @returns {{ actionId: string, request: Sending, read: (body: any) => { score: number | bigint, rank: number | null } }}
+ * @returns {{ actionId: string, request: Sending, read: (body: any) => Pick<Submitted, "score" | "rank" | "improved"> }}
  */
-function submission({ actionType, points, actionId, proof, userId, captcha }) {
-  const proven = proof && !(actionId && (actionType || points)) ? claims(proof) : {};
+function submission({ actionType, points, score, metadata, actionId, proof, userId, captcha }) {
+  const given = actionType !== undefined || points !== undefined || score !== undefined;
+  const proven = proof && !(actionId && given) ? claims(proof) : {};
   const id = actionId ?? proven.jti ?? uuid();
-  const type = actionType ?? (points === undefined ? proven.act : undefined);
-  if ((type === undefined) === (points === undefined)) throw new TypeError("leaderboard: give an action either `actionType` or `points`.");
+  const value = score ?? (given ? undefined : proven.scr);
+  const type = actionType ?? (points === undefined && value === undefined ? proven.act : undefined);
+  if (points !== undefined ? type !== undefined || value !== undefined : type === undefined && value === undefined) {
+    throw new TypeError("leaderboard: give an action one of `actionType`, `points` and `score`.");
+  }
   /** @type {Record<string, string>} */ const headers = { "Content-Type": "application/json" };
   if (proof) headers["Action-Proof"] = proof;
   if (captcha) headers["Captcha-Token"] = captcha;
   const player = userId === undefined ? "" : `,"user_id":${JSON.stringify(userId)}`;
+  if (value !== undefined) {
+    headers["Idempotency-Key"] = id;
+    const rest = JSON.stringify({ action_type: type, user_id: userId, metadata }).slice(1);
+    const body = `{"score":${value}${rest === "}" ? "" : ","}${rest}`;
+    const read = (/** @type {any} */ answer) => ({ score: answer.score, rank: answer.rank, improved: answer.improved });
+    return { actionId: id, request: { method: "POST", path: "api/v1/scores", headers, body }, read };
+  }
   if (points !== undefined) {
     headers["Idempotency-Key"] = id;
     const body = `{"score":${points}${player}}`; // a bigint is written with all its digits
-    const read = (/** @type {any} */ answer) => ({ score: answer.score, rank: null });
+    const read = (/** @type {any} */ answer) => ({ score: answer.score, rank: null, improved: null });
     return { actionId: id, request: { method: "POST", path: "api/score", headers, body }, read };
   }
   const body = `{"actionId":${JSON.stringify(id)},"actionType":${JSON.stringify(type)}${player}}`;
-  const read = (/** @type {any} */ answer) => ({ score: answer.newScore, rank: answer.leaderboardPosition });
+  const read = (/** @type {any} */ answer) => ({ score: answer.newScore, rank: answer.leaderboardPosition, improved: null });
   return { actionId: id, request: { method: "POST", path: "api/scores/update", headers, body }, read };
 }
 
 /** The claims of a proof, unverified: the service verifies it. Its id and type must equal the request's.
  * @param {string} proof
- * @returns {{ act?: string, jti?: string }}
+ * @returns {{ act?: string, jti?: string, scr?: number | bigint }}
  */
 function claims(proof) {
   try {
     const payload = proof.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    return JSON.parse(globalThis.atob(payload));
+    return object(globalThis.atob(payload)) ?? {};
   } catch (cause) {
-    throw new TypeError("leaderboard: the action proof cannot be read; give `actionId` and `actionType` beside it.", { cause });
+    throw new TypeError("leaderboard: the action proof cannot be read; give `actionId` and `actionType`, or `score`, beside it.", { cause });
   }
 }
 

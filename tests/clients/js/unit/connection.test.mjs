@@ -226,3 +226,12 @@ for (const [given, used] of [
     connection.close();
   });
 }
+
+test("a board's socket is that of its path", async () => {
+  for (const [board, used] of [["main", ""], ["kart", "boards/kart/"], ["a/b$&", "boards/a%2Fb%24%26/"]]) {
+    const { connection } = await connect(() => {}, { url: "https://a.test/game/ws/leaderboard", board });
+    assert.equal(sockets.at(-1).address, `wss://a.test/game/${used}ws/leaderboard`);
+    connection.close();
+  }
+  assert.throws(() => connectLeaderboard({ url: `${url}?x`, board: "kart", WebSocket: FakeSocket }), { name: "TypeError", message: /with `board`/ });
+});

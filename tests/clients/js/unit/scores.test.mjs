@@ -61,7 +61,7 @@ for (const [name, first] of [
     assert.deepEqual(JSON.parse(calls[0].body), { actionId: done.actionId, actionType: "level_complete" });
     assert.deepEqual(pauses, [250, 500]); // half of 500, half of 1000
     assert.deepEqual(seen, [[done.actionId, 250], [done.actionId, 500]]);
-    assert.deepEqual({ ...done, actionId: "" }, { score: 150, rank: 3, actionId: "", replayed: false, version: null });
+    assert.deepEqual({ ...done, actionId: "" }, { score: 150, rank: 3, improved: null, actionId: "", replayed: false, version: null });
   });
 }
 
@@ -152,6 +152,35 @@ test("points go to API A under an idempotency key, with all their digits", async
   assert.equal(done.rank, null);
 });
 
+test("a score goes to API F of its board, with type, player and metadata", async () => {
+  const reached = answer(200, { user_id: "a", score: 83123, submitted: 83200, improved: false, rank: 12, total: 20, next: null, updated_at: "t" });
+  const [board, calls] = scores([reached], { board: "kart" });
+  const done = await board.submit({ score: 83200, actionType: "lap", actionId: "l-1", userId: 'a"b', metadata: { car: "é" } });
+  const [{ address, headers, body }] = calls;
+  assert.equal(address, "https://board.test/prefix/boards/kart/api/v1/scores");
+  assert.equal(headers["Idempotency-Key"], "l-1");
+  assert.deepEqual(JSON.parse(body), { score: 83200, action_type: "lap", user_id: 'a"b', metadata: { car: "é" } });
+  assert.deepEqual([done.score, done.rank, done.improved], [83123, 12, false]);
+  for (const score of [0, -4611686018427387903n]) {
+    await board.submit({ score, actionId: "l-2" });
+    assert.equal(calls.at(-1).body, `{"score":${score}}`);
+  }
+});
+
+test("reads are of the board", async () => {
+  const [client, calls] = scores([answer(200, { leaderboard: [], totalUsers: 0, lastUpdated: null })], { board: "a b" });
+  await client.leaderboard();
+  assert.equal(calls[0].address, "https://board.test/prefix/boards/a%20b/api/leaderboard");
+});
+
+test("the score of a proof is submitted under its id", async () => {
+  const claims = Buffer.from('{"sub":"a","act":"lap","jti":"j-1","scr":-83123,"brd":"kart"}').toString("base64url");
+  const [board, calls] = scores([answer(200, { score: 5, rank: 1, improved: true })], { board: "kart" });
+  await board.submit({ proof: `h.${claims}.s` });
+  assert.equal(calls[0].body, '{"score":-83123}');
+  assert.equal(calls[0].headers["Idempotency-Key"], "j-1");
+});
+
 test("a proof is forwarded, under its own id and type", async () => {
   const payload = Buffer.from(JSON.stringify({ sub: "zoë", act: "level_complete", jti: "j-1?>", exp: 1 })).toString("base64url");
   const proof = `h.${payload}.s`;
@@ -163,8 +192,8 @@ test("a proof is forwarded, under its own id and type", async () => {
   await assert.rejects(board.submit({ proof: "garbage" }), { name: "TypeError", message: /action proof/ });
 });
 
-for (const action of [{}, { actionType: "x", points: 5 }]) {
-  test(`an action needs one of type and points, not ${Object.keys(action).length}`, async () => {
+for (const action of [{}, { actionType: "x", points: 5 }, { score: 5, points: 5 }, { metadata: {} }]) {
+  test(`an action needs a type, points or a score, not ${JSON.stringify(action)}`, async () => {
     const [board, calls] = scores([COUNTED]);
     await assert.rejects(board.submit(action), TypeError);
     assert.equal(calls.length, 0);
