@@ -123,7 +123,7 @@ async def test_audit_of_an_export_passes_before_and_after_a_fold(harness, tmp_pa
     database = harness.client[harness.name]
     lease = Lease(database, "export", ttl=600.0)
     await lease.take()
-    await Retention(database["ledger"], database["players"], lease, 0.0).fold_before(2**53)
+    await Retention(database, database["ledger"], lease, 0.0).fold_before(2**53)
     _, _, err = await exported(harness, "--output", str(later))
     note = "note: 13 entries had been folded before this export and are not in it\n"
     assert err == f"{note}exported: 3 players, 3 entries, 1 erasure\n"

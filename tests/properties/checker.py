@@ -228,10 +228,10 @@ class ModelChecker:
         assert last is not None
         write_id = last.write_id
         await eventually(lambda: ledger.has(write_id), 30, f"the ledger holds {write_id}")
-        return (await ledger.history(player, 10_000, None))[::-1]
+        return (await ledger.history(player, 10_000, None, board="main"))[::-1]
 
     async def _gone(self, player: str) -> bool:
-        return not await self.service.ledger.knows(player)
+        return not await self.service.ledger.knows(player, board="main")
 
     def _shown(self, user: str) -> tuple[int | None, str]:
         player = self.model.players[user]

@@ -16,7 +16,6 @@ from tests.properties.answers import answer, board_of, outcome
 from tests.properties.checker import START
 from tests.properties.model import Model, RateLimitState, Rules, Wanted
 from tests.properties.test_store_model import LONG, examples
-from tests.support.database_stream import DatabaseStream
 from tests.support.wait import eventually
 from tornado_app.core.boards import View
 from tornado_app.core.errors import LeaderboardError
@@ -160,8 +159,7 @@ class Service:
         views = LiveViews([board.watch(hub, progress) for board in boards], progress)
         client = boards[0].connection
         caches = {board.board: board.store.cache for board in boards}
-        stream = DatabaseStream(client[self._database], [board.name for board in caches])
-        feed = Feed(client, self._database, views, boards=caches, source=stream)
+        feed = Feed(client, self._database, views, boards=caches)
         tasks = [asyncio.ensure_future(part.run()) for part in (feed, views, hub)]
         try:
             for board in boards:

@@ -1,4 +1,5 @@
-"""The ledger's entries and their chains: each entry is numbered within its player, and contains the previous hash.
+"""The ledger's entries and their chains: each entry is numbered within its player's chain on a board, and contains the
+previous hash.
 
 So an entry that is changed, removed or inserted invalidates every later one. The hash has no key: a complete rewrite of
 a chain by a writer of the database is not detected. Old entries may be folded into the oldest kept one, the checkpoint:
@@ -10,18 +11,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import StrEnum
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from tornado_app.core.boards import Board, Rule
+from tornado_app.core.boards import MAIN, Board, Rule
 from tornado_app.core.versions import exact_version
 
-FORMAT, SUBMITTED_FORMAT = 1, 2
-"""The first member of the hashed array; another encoding gets another number. The second has `submitted` at its end."""
+FORMAT, SUBMITTED_FORMAT, BOARD_FORMAT = 1, 2, 3
+"""The first member of the hashed array; another encoding gets another number. The second has `submitted` at its end,
+the third `submitted` and the board, which is not `main`."""
 
 ERASURES = ""
-"""The chain of erasures, without a player; it is not a user id, which has at least one character."""
+"""A board's chain of erasures, without a player; it is not a user id, which has at least one character."""
+
+ChainKey: TypeAlias = tuple[str, str]
+"""The board and the player of a chain."""
 
 
 class EntryKind(StrEnum):
@@ -46,7 +51,7 @@ class EntryKind(StrEnum):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the ledger: the `n`th of its player, from 1.
+    """One entry of the ledger: the `n`th of its player on its board, from 1.
 
     `write_id`: the id of the write, unique. `points`: added to the score; `score`: the sum so far. `at`:
     milliseconds since the epoch, by the clock of the writing process; `version`: the board version of the database's
@@ -75,6 +80,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     submitted: int | None = None
     hash: bytes = b""
     checkpoint: bytes = b""
+    board: str = MAIN.name
+
+    @property
+    def chain(self) -> ChainKey:
+        """The chain that the entry belongs to."""
+        return self.board, self.player
 
     @property
     def exact_version(self) -> int:
@@ -103,12 +114,17 @@ def entry_hash(entry: Entry, prev: bytes) -> bytes:
     `prev`: the hash of the previous entry, empty for the first. It is in hexadecimal in the array.
     """
     e = entry
-    submitted = () if e.submitted is None else (e.submitted,)
+    format_: int = FORMAT
+    last: tuple[int | str | None, ...] = ()
+    if e.board != MAIN.name:
+        format_, last = BOARD_FORMAT, (e.submitted, e.board)
+    elif e.submitted is not None:
+        format_, last = SUBMITTED_FORMAT, (e.submitted,)
     return sha256(_encode((
-        SUBMITTED_FORMAT if submitted else FORMAT,
+        format_,
         e.write_id, e.player, e.n, e.kind, e.points, e.score, e.at, e.version, e.id, e.type, e.frontend,
         e.by, e.reason,
-        e.takes_back, prev.hex(), *submitted,
+        e.takes_back, prev.hex(), *last,
     ))).digest()  # fmt: skip
 
 

@@ -9,8 +9,11 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
+from tornado_app.core.boards import MAIN
+from tornado_app.mongo.change_stream.source import collection_ids
 from tornado_app.mongo.client.driver import Client, maybe_await
 from tornado_app.mongo.ledger.reader import LEDGER
+from tornado_app.mongo.players.documents import collection_of
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.storage")
@@ -21,9 +24,6 @@ EVERY = 60.0
 TIMEOUT = 10.0
 """Timeout of one measurement, in seconds."""
 
-COLLECTIONS = ("players", LEDGER)
-"""The collections that grow: with players, and with each accepted update."""
-
 NAMESPACE_NOT_FOUND = 26
 
 Observe = Callable[[str, float], None]
@@ -33,7 +33,8 @@ Observe = Callable[[str, float], None]
 class StorageMonitor:
     """Measures at intervals.
 
-    `collections` receives the bytes of each collection on disk, its indexes included; `disk` receives the `free` and
+    `collections` receives the bytes on disk of the collections that grow, their indexes included: that of each board,
+    with players, and the ledger, with each accepted update. `disk` receives the `free` and
     the `total` bytes of the file system, if MongoDB reports them (dbStats).
 
     On a sharded cluster both are sums over the shards.
@@ -43,6 +44,7 @@ class StorageMonitor:
         self._database: Any = client[database]
         self._collections = collections
         self._disk = disk
+        self._measured = set[str]()
 
     async def run(self) -> None:
         """Measure until cancelled. An error is logged, and the measurement repeated in the next turn."""
@@ -56,7 +58,9 @@ class StorageMonitor:
 
     async def measure(self) -> None:
         """Measure once. Raises PyMongoError."""
-        for name in COLLECTIONS:
+        boards = {MAIN.name, *await collection_ids(self._database)}
+        self._measured |= {LEDGER, *map(collection_of, boards)}
+        for name in self._measured:  # of a collection that is gone, 0
             self._collections(name, await self._size(name))
         stats = await self._database.command("dbStats")
         if stats.get("fsTotalSize"):

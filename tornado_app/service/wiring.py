@@ -180,9 +180,8 @@ def build(
         rank_check=RankCheck(
             client,
             database,
-            first[0].live,
+            lambda: [(served.definition, served.live) for served in boards],
             feed,
-            order=first[0].definition.order,
             observe=lambda result: metrics.rank_checks.labels(result).inc(),
         ),
         ledger_writer=_ledger_writer(config, client, metrics, feed),
@@ -250,7 +249,7 @@ class _BoardFactory(NamedTuple):
         recorder = self.recorder(definition)
         routes = [
             *rest_routes(FRONTENDS, scoreboard, self.authenticator, config.rate_limit, recorder),
-            *HistoryEndpoints(self.ledger, self.authenticator).routes(),
+            *HistoryEndpoints(self.ledger, self.authenticator, definition.name).routes(),
         ]
         return ServedBoard(definition, store, live, scoreboard, routes)
 

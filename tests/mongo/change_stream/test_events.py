@@ -27,7 +27,9 @@ NOON_MS = 1_767_355_200_000
 
 
 def event(kind, player="alice", **more):
-    return {"operationType": kind, "documentKey": {"_id": player}, "clusterTime": TIME, **more}
+    return {
+        "operationType": kind, "documentKey": {"_id": player}, "clusterTime": TIME, "ns": {"coll": "players"}, **more,
+    }  # fmt: skip
 
 
 def update(removed=(), **fields):
@@ -83,7 +85,8 @@ def test_decode_a_delete():
     deleted = decode(event("delete"))
     assert deleted == PlayerEvent("delete", "alice", VERSION)
     assert deleted.time == 1_800_000_000_000
-    assert decode(event("delete"), "kart") == PlayerEvent("delete", "alice", VERSION, board="kart")
+    kart = decode(event("delete", ns={"coll": "players.kart"}))
+    assert kart == PlayerEvent("delete", "alice", VERSION, board="kart")
 
 
 def test_decode_reads_no_malformed_fields():
@@ -100,10 +103,46 @@ def test_decode_skips_documents_without_a_user_id(key):
     assert decode(event("insert", key, fullDocument={"score": 1})) is None
 
 
-@pytest.mark.parametrize("kind", ["drop", "rename", "invalidate", "dropDatabase", "shardCollection"])
-def test_decode_raises_history_lost_for_events_of_the_collection(kind):
+@pytest.mark.parametrize("name", ["other", "players.", "players.main", "players.Kart", "players.a.b", "players.kart\n"])
+def test_decode_skips_the_collections_of_no_board(name):
+    assert decode(event("insert", ns={"coll": name}, fullDocument={"score": 1})) is None
+
+
+@pytest.mark.parametrize("kind", ["invalidate", "dropDatabase", "shardCollection"])
+def test_decode_raises_history_lost_for_events_of_the_database(kind):
     with pytest.raises(HistoryLost, match=kind):
         decode({"operationType": kind})
+
+
+def collection_event(kind, **names):
+    return {"operationType": kind, "clusterTime": TIME, **{name: {"coll": coll} for name, coll in names.items()}}
+
+
+@pytest.mark.parametrize(
+    ("names", "board"),
+    [
+        ({"ns": "players"}, "main"),
+        ({"ns": "players.kart"}, "kart"),
+        ({"ns": "players.kart", "to": "elsewhere"}, "kart"),
+        ({"ns": "elsewhere", "to": "players.kart"}, "kart"),
+    ],
+    ids=str,
+)
+def test_decode_an_event_of_a_collection_is_of_its_board(names, board):
+    kind = "rename" if "to" in names else "drop"
+    decoded = decode(collection_event(kind, **names))
+    assert decoded == PlayerEvent(kind, "", VERSION, board=board)
+    assert decoded.ends_history
+    assert not decode(event("delete")).ends_history
+
+
+def test_decode_raises_history_lost_for_a_board_renamed_to_another():
+    with pytest.raises(HistoryLost, match="rename"):
+        decode(collection_event("rename", ns="players.kart", to="players"))
+
+
+def test_decode_skips_the_end_of_a_collection_of_no_board():
+    assert decode(collection_event("rename", ns="players.Kart", to="elsewhere")) is None
 
 
 def change(old, new, at=0, *write_ids):

@@ -8,7 +8,7 @@ from pymongo import MongoClient
 
 from tests.support.fail_points import failing_commands
 from tests.support.wait import eventually
-from tornado_app.mongo.change_stream.follower import Follower
+from tornado_app.mongo.change_stream.follower import CHECK_INTERVAL, Follower
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.runtime.tasks import cancel_and_wait
 
@@ -54,6 +54,21 @@ async def test_follower_begins_at_the_present(mongo_database):
     assert [reason for _, reason in sink.histories] == [""]
 
 
+async def test_follower_reads_the_events_of_all_boards_and_goes_on_after_the_drop_of_one(mongo_database):
+    uri, name = mongo_database
+    sink = Sink()
+    with MongoClient(uri) as client:
+        database = client[name]
+        async with following(uri, name, sink):
+            for collection in ("players", "players.kart", "playerskart", "other"):
+                database[collection].insert_one({"_id": collection})
+            database["players.kart"].drop()
+            database["players.kart"].insert_one({"_id": "new"})
+            await eventually(lambda: sink.players == ["players", "players.kart", "", "new"])
+            await asyncio.sleep(1.5 * CHECK_INTERVAL)  # nothing happens after a check of the collections
+    assert [reason for _, reason in sink.histories] == [""]
+
+
 async def test_follower_begins_a_new_history_after_an_event_that_fails(mongo_database, caplog):
     uri, name = mongo_database
     sink = Sink()
@@ -74,15 +89,14 @@ async def test_follower_reports_the_first_reason_of_a_new_history(mongo_database
     uri, name = mongo_database
     sink = Sink()
     with MongoClient(uri) as client:
-        players = client[name]["players"]
-        players.insert_one({"_id": "before"})
+        client[name]["players"].insert_one({"_id": "before"})
         async with following(uri, name, sink):
             async with failing_commands(
                 replica_set, "listCollections", until=lambda: "(refused)" in caplog.text, errorCode=13
             ):
-                players.drop()
+                client.drop_database(name)
             await eventually(lambda: len(sink.histories) == 2)
-    assert [reason for _, reason in sink.histories] == ["", "drop"]
+    assert [reason for _, reason in sink.histories] == ["", "invalidate"]
 
 
 # The driver leaves a socket to the garbage collector whose connection is being made when a call times out.

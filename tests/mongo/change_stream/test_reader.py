@@ -55,8 +55,8 @@ class Stream:
         self.alive = False
 
 
-class Collection:
-    """A collection with this stream."""
+class Database:
+    """A database with this stream."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -68,7 +68,7 @@ class Collection:
 def insert(player, time):
     return {
         "operationType": "insert", "documentKey": {"_id": player}, "clusterTime": Timestamp(time, 0),
-        "fullDocument": {"score": 1},
+        "fullDocument": {"score": 1}, "ns": {"coll": "players"},
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ async def test_reader_returns_all_events_of_one_time_once():
         subscriptions.append(Subscription(token(5)))
         return subscriptions[-1]
 
-    reader = ChangeStreamReader(Collection(own), token(4), subscribe)
+    reader = ChangeStreamReader(Database(own), token(4), subscribe)
     running = asyncio.ensure_future(reader.run())
     await eventually(lambda: not own.alive, what="the reader has subscribed")
     subscriptions[0].put([decode(event) for event in events], token(8, "1"))
@@ -99,9 +99,9 @@ async def test_reader_returns_all_events_of_one_time_once():
 async def test_reader_skips_earlier_events_of_the_subscription(mongo_database, driver):
     """Those of a player who was erased since would be recorded again: the ledger has nothing left to know them by."""
     async with open_ledger_harness(*mongo_database, driver) as harness:
-        players = harness.client[harness.name]["players"]
+        database = harness.client[harness.name]
         await harness.score("zoe")
-        stream = await maybe_await(players.watch(WATCHED, max_await_time_ms=1))
+        stream = await maybe_await(database.watch(WATCHED, max_await_time_ms=1))
         await stream.try_next()
         recorder = Recorder(stream)
         subscriptions = []
@@ -110,7 +110,7 @@ async def test_reader_skips_earlier_events_of_the_subscription(mongo_database, d
             subscriptions.append(Subscription(recorder.start))
             return subscriptions[-1]
 
-        reader = ChangeStreamReader(players, recorder.start, subscription)
+        reader = ChangeStreamReader(database, recorder.start, subscription)
         running = asyncio.ensure_future(reader.run())
         await harness.score("alice", 5)
         await harness.moderation.erase(ModerationRequest("alice", "mod", "why"))
@@ -144,9 +144,9 @@ async def test_reader_waits_for_a_resume_token_that_the_server_finds_slowly(own_
     """A read from an old resume token that times out must not start again from that token for ever."""
     member = own_replica_set.members[0]
     async with open_ledger_harness(own_replica_set.uri, "slow") as harness:
-        players = harness.client["slow"]["players"]
+        database = harness.client["slow"]
         await harness.score("zoe")
-        stream = await maybe_await(players.watch(max_await_time_ms=1))
+        stream = await maybe_await(database.watch(max_await_time_ms=1))
         await stream.try_next()
         resume_token = stream.resume_token
         await maybe_await(stream.close())
@@ -155,7 +155,7 @@ async def test_reader_waits_for_a_resume_token_that_the_server_finds_slowly(own_
         with member.client() as client:
             client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": block})
             try:
-                reader = ChangeStreamReader(players, resume_token, call_timeout=0.2)
+                reader = ChangeStreamReader(database, resume_token, call_timeout=0.2)
                 running = asyncio.ensure_future(reader.run())
                 async with asyncio.timeout(20):
                     batch = await reader.batch()
@@ -172,8 +172,8 @@ async def test_reader_waits_for_a_resume_token_that_the_server_finds_slowly(own_
 async def test_reader_gives_up_a_silent_subscription(mongo_database):
     """Its stream may hang while the reader's own would not."""
     async with open_ledger_harness(*mongo_database) as harness:
-        players = harness.client[harness.name]["players"]
-        stream = await maybe_await(players.watch(WATCHED, max_await_time_ms=1))
+        database = harness.client[harness.name]
+        stream = await maybe_await(database.watch(WATCHED, max_await_time_ms=1))
         await stream.try_next()
         start, subscriptions = stream.resume_token, []
 
@@ -181,7 +181,7 @@ async def test_reader_gives_up_a_silent_subscription(mongo_database):
             subscriptions.append(Subscription(start))
             return subscriptions[-1]
 
-        reader = ChangeStreamReader(players, start, subscribe, call_timeout=1.0)
+        reader = ChangeStreamReader(database, start, subscribe, call_timeout=1.0)
         running = asyncio.ensure_future(reader.run())
         read = []
         for number, player in enumerate(("alice", "bob"), start=1):

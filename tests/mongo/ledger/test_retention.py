@@ -52,7 +52,7 @@ async def retention_of(harness, seconds=0.0):
     database = harness.client[harness.name]
     lease = Lease(database, f"retention-{uuid4()}", ttl=600.0)
     await lease.take()
-    return Retention(database["ledger"], database["players"], lease, seconds)
+    return Retention(database, database["ledger"], lease, seconds)
 
 
 async def fold(harness, before=EVERYTHING):
@@ -363,10 +363,10 @@ async def test_take_back_during_a_fold_says_what_it_took_back(harness, monkeypat
 
 async def test_history_and_erasure_of_a_folded_chain(harness):
     await fold(harness, version_of(harness, "bob", 9))
-    assert [entry.n for entry in await harness.ledger.history("bob", 2, None)] == [10, 9]
-    (oldest,) = await harness.ledger.history("bob", 2, 9)
+    assert [entry.n for entry in await harness.ledger.history("bob", 2, None, board="main")] == [10, 9]
+    (oldest,) = await harness.ledger.history("bob", 2, 9, board="main")
     assert (oldest.n, bool(oldest.checkpoint)) == (8, True)
-    assert await harness.ledger.history("bob", 2, 8) == []
+    assert await harness.ledger.history("bob", 2, 8, board="main") == []
     await harness.moderation.erase(moderation_request("bob"))
     await eventually(lambda: kinds(harness.sync, "bob") == [])
     assert await differences(harness) == []

@@ -95,9 +95,9 @@ async def test_ledger_returns_the_actions_that_are_not_reversed(harness):
     await harness.wait_complete()
 
     async def left(player="alice", **which):
-        return [action async for page in harness.ledger.actions(player, **which) for action in page]
+        return [action async for page in harness.ledger.actions(player, board="main", **which) for action in page]
 
-    entries = {entry.write_id: entry for entry in await harness.ledger.history("alice", 10, None)}
+    entries = {entry.write_id: entry for entry in await harness.ledger.history("alice", 10, None, board="main")}
     every = await left()
     assert [(entries[action.write_id].id, action.points) for action in every] == [("a-3", 4), ("a-2", 3), ("a-0", 1)]
     assert await left(since_ms=entries[every[1].write_id].at) == every[:2]
@@ -115,8 +115,8 @@ async def test_ledger_history_is_paginated(harness):
     for n in range(7):
         await harness.score(points=n + 1)
     await harness.wait_complete()
-    first = await harness.ledger.history("alice", 3, None)
-    second = await harness.ledger.history("alice", 3, first[-1].n)
+    first = await harness.ledger.history("alice", 3, None, board="main")
+    second = await harness.ledger.history("alice", 3, first[-1].n, board="main")
     assert [entry.points for entry in first + second] == [7, 6, 5, 4, 3, 2]
     assert [entry["points"] for entry in await harness.ledger.export("alice")] == [1, 2, 3, 4, 5, 6, 7]
 
@@ -152,7 +152,7 @@ async def test_ledger_is_unchanged_when_an_erasure_is_read_again(harness):
     first = await harness.start_writer()
     await harness.score(points=1)
     await harness.wait_complete()
-    resume_token = harness.sync["leases"].find_one()["resume_token"]
+    resume_point = harness.sync["leases"].find_one()["resume_point"]
     await harness.score(points=5)
     await harness.moderation.erase(moderation_request())
     await harness.score(points=2)
@@ -160,7 +160,7 @@ async def test_ledger_is_unchanged_when_an_erasure_is_read_again(harness):
     await harness.wait_complete()
     before = list(harness.sync["ledger"].find().sort("_id"))
     await harness.crash(first)
-    harness.sync["leases"].update_one({}, {"$set": {"resume_token": resume_token}, "$unset": {"until": ""}})
+    harness.sync["leases"].update_one({}, {"$set": {"resume_point": resume_point}, "$unset": {"until": ""}})
     await harness.start_writer()
     await harness.score("bob")
     await harness.wait_complete()
@@ -171,7 +171,7 @@ async def test_ledger_is_unchanged_when_an_erasure_is_read_again(harness):
 async def test_ledger_is_unchanged_when_the_stream_is_read_again(harness):
     first = await harness.start_writer()
     await harness.wait_complete()
-    resume_token = harness.sync["leases"].find_one()["resume_token"]
+    resume_point = harness.sync["leases"].find_one()["resume_point"]
     for n in range(300):
         await harness.score(f"p{n % 7}", n + 1)
     await harness.moderation.hide(moderation_request("p1"))
@@ -180,7 +180,7 @@ async def test_ledger_is_unchanged_when_the_stream_is_read_again(harness):
     await harness.wait_complete()
     before = list(harness.sync["ledger"].find().sort("_id"))
     await harness.crash(first)
-    harness.sync["leases"].update_one({}, {"$set": {"resume_token": resume_token}, "$unset": {"until": ""}})
+    harness.sync["leases"].update_one({}, {"$set": {"resume_point": resume_point}, "$unset": {"until": ""}})
     await harness.start_writer()
     await harness.score("last")
     await harness.wait_complete()
@@ -191,13 +191,13 @@ async def test_ledger_is_unchanged_when_the_stream_is_read_again(harness):
 async def test_ledger_completes_a_partly_stored_batch(harness, lost):
     first = await harness.start_writer()
     await harness.wait_complete()
-    resume_token = harness.sync["leases"].find_one()["resume_token"]
+    resume_point = harness.sync["leases"].find_one()["resume_point"]
     for n in range(5):
         await harness.score(points=n + 1)
     await harness.wait_complete()
     await harness.crash(first)
     harness.sync["ledger"].delete_many({"n": {"$gt": 5 - lost}})
-    harness.sync["leases"].update_one({}, {"$set": {"resume_token": resume_token}, "$unset": {"until": ""}})
+    harness.sync["leases"].update_one({}, {"$set": {"resume_point": resume_point}, "$unset": {"until": ""}})
     harness.add_writer()
     await harness.wait_complete()
     assert [points for _, points in kinds(harness.sync, "alice")] == [1, 2, 3, 4, 5]
@@ -226,7 +226,7 @@ async def test_ledger_records_a_deleted_player_as_external(harness):
 
 async def test_ledger_continues_after_copied_documents_and_history_entries(harness, caplog):
     writer = await harness.start_writer()
-    resume_token = harness.sync["leases"].find_one()["resume_token"]
+    resume_point = harness.sync["leases"].find_one()["resume_point"]
     await harness.score(points=5)
     old = harness.sync["players"].find_one({"_id": "alice"})
     await harness.score(points=7)
@@ -242,7 +242,7 @@ async def test_ledger_continues_after_copied_documents_and_history_entries(harne
     assert "a history entry was copied from another write" in caplog.text
     await harness.crash(writer)
     before = list(harness.sync["ledger"].find().sort("_id"))
-    harness.sync["leases"].update_one({}, {"$set": {"resume_token": resume_token}, "$unset": {"until": ""}})
+    harness.sync["leases"].update_one({}, {"$set": {"resume_point": resume_point}, "$unset": {"until": ""}})
     harness.add_writer()
     await harness.score("carol")
     await eventually(lambda: kinds(harness.sync, "carol") == [("action", 5)])

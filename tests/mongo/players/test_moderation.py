@@ -29,14 +29,14 @@ class FakeLedger:
         self.behind -= 1
         return self.behind < 0
 
-    async def actions(self, player, *, action_id=None, since_ms=None):
+    async def actions(self, player, *, board, action_id=None, since_ms=None):
         yield [
             entry
             for entry in self.entries
             if (action_id is None or entry.id == action_id) and (since_ms is None or entry.at >= since_ms)
         ]
 
-    async def folded_until(self, player):
+    async def folded_until(self, player, *, board):
         return None
 
     async def export(self, player):

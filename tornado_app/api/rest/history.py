@@ -132,18 +132,19 @@ _EXAMPLE = HistoryPage(
 class LedgerReader(Protocol):
     """Reads the ledger. Both methods raise DatabaseError."""
 
-    async def history(self, player: str, limit: int, before_n: int | None) -> list[Entry]:
+    async def history(self, player: str, limit: int, before_n: int | None, *, board: str) -> list[Entry]:
         """Up to `limit` entries with numbers below `before_n`, newest first."""
 
-    async def knows(self, player: str) -> bool:
-        """Whether the player exists, on the board or not."""
+    async def knows(self, player: str, *, board: str) -> bool:
+        """Whether the player exists on a board, shown or not."""
 
 
 class HistoryEndpoints:
     """The endpoint `/api/v1/players/{user_id}/history`."""
 
-    def __init__(self, ledger: LedgerReader, authenticator: Authenticator) -> None:
+    def __init__(self, ledger: LedgerReader, authenticator: Authenticator, board: str) -> None:
         self._ledger = ledger
+        self._board = board
         self._authenticator = authenticator
 
     def routes(self) -> list[Route]:
@@ -169,8 +170,8 @@ class HistoryEndpoints:
             require(caller, Scope.ADMIN)
         limit = int_query_param(request, "limit", LIMIT, MAX_LIMIT)
         before = int_query_param(request, "before", None, MAX_NUMBER)
-        found = await self._ledger.history(user_id, limit, before)
-        if not found and not await self._ledger.knows(user_id):
+        found = await self._ledger.history(user_id, limit, before, board=self._board)
+        if not found and not await self._ledger.knows(user_id, board=self._board):
             raise PlayerNotFound
         entries = [_shown(entry, moderates=moderates) for entry in found]
         more = len(found) == limit and found[-1].n > 1 and not found[-1].checkpoint

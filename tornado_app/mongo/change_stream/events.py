@@ -15,11 +15,14 @@ from tornado_app.core.interfaces import Change
 from tornado_app.core.versions import seconds_of
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.players import documents
-from tornado_app.mongo.players.documents import milliseconds, score_of
+from tornado_app.mongo.players.documents import board_of, milliseconds, score_of
 
 WATCHED: list[Mapping[str, Any]] = [
+    {"$match": {"$or": [{f"{name}.coll": {"$regex": documents.COLLECTIONS}} for name in ("ns", "to")]}},
     {
         "$project": {
+            "ns.coll": 1,
+            "to.coll": 1,
             "operationType": 1,
             "documentKey": 1,
             "clusterTime": 1,
@@ -27,12 +30,16 @@ WATCHED: list[Mapping[str, Any]] = [
             "updateDescription.removedFields": 1,
             "updateDescription.updatedFields": 1,
         }
-    }
+    },
 ]
-"""The pipeline of every change stream of the players. An event's `_id`, its resume token, is always included."""
+"""The pipeline of every change stream, which is one of the database: the events of all boards' collections. An event's
+`_id`, its resume token, is always included."""
 
 KINDS = ("insert", "update", "replace", "delete")
-"""Events of one document. Any other event (drop, rename, invalidate …) ends the history."""
+"""Events of one document."""
+
+_ENDS = ("drop", "rename")
+"""Events after which a board has lost its history. Any other event (invalidate …) ends that of all boards."""
 
 SCORE, SEQ, RANKED, PROFILE, OTHER, METADATA, SLOTS = 1, 2, 4, 8, 16, 32, 64
 """Which members of a document an event touches, as bits. RANKED: the others that determine a player's rank."""
@@ -73,7 +80,7 @@ class SlotChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
-    """One event of one player's document on a board.
+    """One event of one player's document on a board, or of the board's collection, without a player.
 
     `version`: its cluster time as an integer. `touched`: bits of the members that it sets or removes. `seq`: None if
     it is not set, or is not an integer. `entries`: the history entries that the write added, oldest first; none if the
@@ -95,6 +102,11 @@ class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     slots: tuple[SlotChange, ...] = ()
 
     @property
+    def ends_history(self) -> bool:
+        """Whether the board's collection is another one afterwards, or gone."""
+        return self.kind in _ENDS
+
+    @property
     def time(self) -> int:
         """Its cluster time, in milliseconds since the epoch."""
         return seconds_of(self.version) * 1000
@@ -105,14 +117,17 @@ class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
         return sum([entry.added for entry in self.entries])
 
 
-def decode(event: Mapping[str, Any], board: str = MAIN.name) -> PlayerEvent | None:
-    """The event of a board's collection; None for a document whose `_id` is not text.
+def decode(event: Mapping[str, Any]) -> PlayerEvent | None:
+    """The event of a board; None for a document whose `_id` is not text, and for a collection of no board.
 
-    Raises HistoryLost for an event of the collection itself.
+    Raises HistoryLost for an event after which the history of several boards is lost.
     """
     kind = event["operationType"]
     if kind not in KINDS:
-        raise HistoryLost(kind)
+        return _collection_event(kind, event)
+    board = board_of(event["ns"]["coll"])
+    if board is None:
+        return None
     player = event["documentKey"]["_id"]
     if not isinstance(player, str):
         return None
@@ -173,6 +188,16 @@ def _slot_after(period: str, epoch: int, old: int | None, fields: Mapping[str, A
     return score_of({"score": stored.get("s")}), milliseconds(stored.get("t")) or 0
 
 
+def _collection_event(kind: str, event: Mapping[str, Any]) -> PlayerEvent | None:
+    if kind not in _ENDS:
+        raise HistoryLost(kind)
+    names = (event[member]["coll"] for member in ("ns", "to") if member in event)
+    boards = [board for name in names if (board := board_of(name)) is not None]
+    if len(boards) > 1:  # one was renamed to the other
+        raise HistoryLost(kind)
+    return PlayerEvent(kind, "", cluster_time_to_int(event["clusterTime"]), board=boards[0]) if boards else None
+
+
 def _entries(kind: str, fields: Mapping[str, Any], seq: int | None) -> tuple[HistoryEntry, ...]:
     """The entries that a write added, of which the last has the number `seq`.
 
@@ -214,6 +239,13 @@ class BoardChanges:
             self._erased.discard(event.player)
             return None
         raise HistoryLost(event.kind)
+
+    def skip(self, event: PlayerEvent) -> None:
+        """An event that the snapshot of the board includes."""
+        if event.entries and event.entries[-1].kind == WriteKind.ERASE:
+            self._erased.add(event.player)
+        elif event.kind == "delete":
+            self._erased.discard(event.player)
 
     def _update(self, event: PlayerEvent) -> Change | None:
         if event.entries:

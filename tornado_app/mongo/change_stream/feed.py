@@ -3,6 +3,9 @@
 The feed starts with a snapshot of the scores of all boards at cluster time T, then follows the events after T. Its
 position is kept in memory and updated after each batch, also of an idle stream. If the history is lost, a collection is
 dropped, renamed or replaced, or an event does not show the change, the snapshot of all boards is taken again.
+
+A board that is added later gets a snapshot of its own: its events are kept from before the snapshot's time on, until
+the stream has passed that time, and those after it are then applied. The other boards do not wait for it.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ from pymongo.errors import PyMongoError
 
 from tornado_app.core.boards import MAIN, Board, View
 from tornado_app.core.errors import DatabaseError, StartupError
-from tornado_app.core.interfaces import FeedListener
+from tornado_app.core.interfaces import FeedListener, ScoreSnapshot
 from tornado_app.mongo.change_stream.events import METADATA, PROFILE, BoardChanges, HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.resume_point import ResumePoint
 from tornado_app.mongo.change_stream.snapshot import read_snapshots
 from tornado_app.mongo.change_stream.source import (
     CALL_TIMEOUT,
+    FIRST_PAUSE,
+    MAX_PAUSE,
     RESUME_TIMEOUT,
     ChangeStream,
     EventBatch,
@@ -38,6 +43,8 @@ from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.cache import PlayerCache
 from tornado_app.mongo.players.documents import collection_of
+from tornado_app.runtime.backoff import backoff
+from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.feed")
 
@@ -48,24 +55,49 @@ COLLECTION_GONE = frozenset({"drop", "rename", "invalidate", "replaced"})
 
 
 class _Board:
-    """What the feed keeps of one board."""
+    """What the feed keeps of one board. `added`: the board waits for a snapshot of its own."""
 
-    __slots__ = ("cache", "changes", "order", "players", "view")
+    __slots__ = ("added", "cache", "changes", "name", "order", "players", "view")
 
     def __init__(self, board: Board, players: Any, cache: PlayerCache) -> None:
+        self.name = board.name
         self.view = View(board.name)
         self.order = board.order
         self.players = players
         self.cache = cache
         self.changes = BoardChanges()
+        self.added: _Added | None = None
+
+    def forget(self) -> None:
+        """Drop what was derived from the events."""
+        self.changes = BoardChanges()
+        self.cache.clear()
+        if self.added is not None:
+            self.added.events.clear()
+
+
+class _Added:
+    """Of a board that waits for its snapshot: the events after the version `since`, and the snapshot once it is read.
+
+    `asked_at`: the loop's time before it was read. `done`: the listener has a snapshot of the board.
+    """
+
+    __slots__ = ("asked_at", "done", "events", "since", "snapshot")
+
+    def __init__(self) -> None:
+        self.since = 0
+        self.events: list[PlayerEvent] = []
+        self.asked_at = 0.0
+        self.snapshot: ScoreSnapshot | None = None
+        self.done = asyncio.Event()
 
 
 class Feed:
     """Feeds the events of all boards to a listener until cancelled.
 
     `boards`: each board and its player cache, which receives the board's events, and is cleared with the
-    history; by default, the board `main`. `source`: where the events come from; by default, a change stream of the only
-    board. `on_restart` is called with the reason when the stream is reopened.
+    history; by default, the board `main`. Events of any other board are ignored. `source`: where the events come from;
+    by default, a change stream of the database. `on_restart` is called with the reason when the stream is reopened.
     """
 
     def __init__(
@@ -93,11 +125,14 @@ class Feed:
         self._call_timeout = call_timeout
         self._resume_timeout = resume_timeout
         self._max_subscribed = max_subscribed
-        self._source = source or self._change_stream()
+        self._source = source or ChangeStream(self._database, call_timeout=call_timeout)
         self._position: ResumePoint | None = None
         self._alive_at: float | None = None
         self._awaited: tuple[int, float] | None = None
         self._index_gone = False
+        self._version = 0  # all earlier events were handled
+        self._loaded = asyncio.Event()
+        self._adding: set[_Board] = set()
         self._collection_ids: dict[str, object] = {}
         self._replaced = False
         self._resync_requested = False
@@ -105,9 +140,58 @@ class Feed:
         self._opened = asyncio.Event()
         self._subscription: Subscription | None = None
 
-    def _change_stream(self) -> ChangeStream:
-        ((name, board),) = self._boards.items()
-        return ChangeStream(board.players, name, call_timeout=self._call_timeout)
+    async def add(self, board: Board, cache: PlayerCache) -> None:
+        """Feed the events of another board, too; returns when the listener has its snapshot, or after `remove`.
+
+        Waits while the history is lost, and retries after errors of the database. If cancelled, the board is removed.
+        """
+        while not self._loaded.is_set():
+            await self._loaded.wait()
+        new = _Board(board, self._database[collection_of(board.name)], cache)
+        new.added = added = _Added()
+        self._boards[board.name] = new
+        self._adding.add(new)
+        try:
+            await self._read_added(new, added)
+            await added.done.wait()
+        finally:
+            if not added.done.is_set():
+                self.remove(board.name)
+
+    def remove(self, name: str) -> None:
+        """Ignore the events of a board from now on. Raises KeyError for an unknown one."""
+        board = self._boards.pop(name)
+        self._collection_ids.pop(name, None)
+        board.forget()
+        self._added(board)
+
+    def _added(self, board: _Board) -> None:
+        """The board does not wait for a snapshot any more."""
+        self._adding.discard(board)
+        if board.added is not None:
+            board.added.done.set()
+            board.added = None
+
+    async def _read_added(self, board: _Board, added: _Added) -> None:
+        """Read the snapshot of a board, unless a snapshot of all boards comes first."""
+        failures = 0
+        while not added.done.is_set():
+            added.events.clear()
+            added.since, added.asked_at = self._version, asyncio.get_running_loop().time()
+            try:
+                with pymongo.timeout(self._call_timeout):
+                    ids = await collection_ids(self._database)
+                _, snapshots = await read_snapshots(self._client, {board.view: board.players})
+            except PyMongoError as error:
+                log.warning("reading the added board %s failed, trying again: %s", board.name, type(error).__name__)
+            else:
+                if snapshots[board.view].version >= added.since:  # a new primary may be behind the old one
+                    added.snapshot = snapshots[board.view]
+                    if not added.done.is_set() and board.name in ids:
+                        self._collection_ids[board.name] = ids[board.name]
+                    return
+            await asyncio.sleep(jittered(backoff(failures, FIRST_PAUSE, MAX_PAUSE)))
+            failures += 1
 
     def subscribe(self) -> Subscription | None:
         """A subscription to the events from now on, until the stream ends; None without a stream, or if it is silent. A
@@ -147,7 +231,9 @@ class Feed:
             with pymongo.timeout(PROBE_TIMEOUT):
                 moment = await cluster_time(self._database)
                 found = await self._find_collections()
-                self._replaced = any(found.get(name) != known for name, known in self._collection_ids.items())
+                self._replaced = any(
+                    found.get(board) != known for board, known in self._collection_ids.items() if board in self._boards
+                )
         except PyMongoError as error:
             raise DatabaseError from error
         if self._awaited is None:
@@ -181,10 +267,10 @@ class Feed:
         log.warning("the change stream's history cannot be used (%s), reading the board again", reason)
         self._on_restart(reason)
         self._position = None
+        self._loaded.clear()
         self._index_gone = self._index_gone or reason in COLLECTION_GONE
         for board in self._boards.values():
-            board.changes = BoardChanges()
-            board.cache.clear()
+            board.forget()
         self._listener.on_history_lost()
 
     async def _follow(self) -> None:
@@ -205,7 +291,10 @@ class Feed:
         for event in batch.events:
             self._handle(event)
         self._position = batch.token or self._position
+        if self._adding:
+            self._show_added(batch)
         if batch.version is not None:
+            self._version = batch.version
             self._listener.on_progress(batch.version)
         if self._awaited is not None and batch.is_past(*self._awaited):
             self._awaited = None
@@ -214,8 +303,27 @@ class Feed:
         if self._subscription is not None:
             self._subscription.put(batch.events, batch.token)
 
+    def _show_added(self, batch: EventBatch) -> None:
+        """Pass on the snapshots of added boards whose time the stream has passed, and the kept events after it."""
+        for board in list(self._adding):
+            added = board.added
+            snapshot = None if added is None else added.snapshot
+            if added is None or snapshot is None or not batch.is_past(snapshot.version, added.asked_at):
+                continue
+            self._listener.on_snapshots({board.view: snapshot})
+            self._added(board)
+            for event in added.events:
+                if event.version > snapshot.version:
+                    self._report(board, event)
+                else:
+                    board.changes.skip(event)
+
     def _handle(self, event: PlayerEvent) -> None:
-        board = self._boards[event.board]
+        board = self._boards.get(event.board)
+        if board is None:
+            return
+        if event.ends_history:
+            raise HistoryLost(event.kind)
         board.cache.on_event(
             event.player,
             event.kind,
@@ -225,6 +333,12 @@ class Feed:
             profile_only=event.touched == PROFILE,
             metadata=bool(event.touched & METADATA),
         )
+        if board.added is None:
+            self._report(board, event)
+        else:
+            board.added.events.append(event)
+
+    def _report(self, board: _Board, event: PlayerEvent) -> None:
         change = board.changes.change(event)
         if change is not None:
             self._listener.on_change(board.view, change)
@@ -236,18 +350,23 @@ class Feed:
         with pymongo.timeout(self._call_timeout):
             self._collection_ids, self._replaced = await self._find_collections(), False
             self._resync_requested = False
-        collections = {board.view: board.players for board in self._boards.values()}
-        moment, snapshots = await read_snapshots(self._client, collections)
+        boards = list(self._boards.values())
+        moment, snapshots = await read_snapshots(self._client, {board.view: board.players for board in boards})
         # The events at the moment itself are in the snapshot. One of them may be the end of the previous collection,
         # with which a stream from there on would end at once.
         self._position = start = Timestamp(moment.time, moment.inc + 1)
-        self._listener.on_snapshots(snapshots)
+        self._version = cluster_time_to_int(moment)
+        served = [board for board in boards if self._boards.get(board.name) is board]
+        self._listener.on_snapshots({board.view: snapshots[board.view] for board in served})
+        for board in served:
+            self._added(board)
+        self._loaded.set()
         return start
 
     async def _restore_indexes(self) -> None:
         """A dropped or renamed collection has lost its indexes."""
         try:
-            for board in self._boards.values():
+            for board in list(self._boards.values()):
                 await indexes.ensure(self._client, self._database.name, board.players.name, order=board.order)
         except StartupError as error:
             log.error("%s", error)  # the board is correct without an index, but slow
@@ -255,7 +374,8 @@ class Feed:
             self._index_gone = False
 
     async def _find_collections(self) -> dict[str, object]:
-        return await collection_ids(self._database, [board.players.name for board in self._boards.values()])
+        """The ids of the collections of the boards, by board."""
+        return {board: id_ for board, id_ in (await collection_ids(self._database)).items() if board in self._boards}
 
 
 def _reached(batch: EventBatch, version: int, since: float, reached: asyncio.Future[None]) -> bool:

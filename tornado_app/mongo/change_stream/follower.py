@@ -43,7 +43,7 @@ class EventSink(Protocol):
 
 
 class Follower:
-    """Reads the players' change stream into `sink` until cancelled.
+    """Reads the change stream of all boards into `sink` until cancelled.
 
     If the stream breaks, it is continued at its position. If the history is lost, the sink begins a new one, at a time
     that is not before the reason is reported: a snapshot that is then read is not older than the history.
@@ -61,15 +61,15 @@ class Follower:
         call_timeout: float = CALL_TIMEOUT,
         resume_timeout: float = RESUME_TIMEOUT,
     ) -> None:
-        self._players: Any = client[database]["players"]
-        self._stream = ChangeStream(self._players, call_timeout=call_timeout)
+        self._database: Any = client[database]
+        self._stream = ChangeStream(self._database, call_timeout=call_timeout)
         self._sink = sink
         self._on_restart = on_restart
         self._call_timeout = call_timeout
         self._resume_timeout = resume_timeout
         self._position: ResumePoint | None = None
         self._reason = ""
-        self._collection_id: object = None
+        self._collection_ids: dict[str, object] = {}
 
     async def run(self) -> None:
         """Read until cancelled, and retry after every error."""
@@ -90,7 +90,7 @@ class Follower:
     async def _follow(self) -> None:
         try:
             start = self._position or await self._begin()
-            await run_until_first_exits(self._read(start), self._check_collection())
+            await run_until_first_exits(self._read(start), self._check_collections())
         except (HistoryLost, PyMongoError):
             raise
         except Exception as fault:  # a new history does not contain an event that cannot be read
@@ -99,25 +99,24 @@ class Follower:
 
     async def _begin(self) -> ResumePoint:
         with pymongo.timeout(self._call_timeout):
-            self._collection_id = await self._find_collection()
-            moment = await cluster_time(self._players.database)
+            self._collection_ids = await collection_ids(self._database)
+            moment = await cluster_time(self._database)
         self._sink.begin(cluster_time_to_int(moment), self._reason)
         self._reason = ""
         self._position = start = Timestamp(moment.time, moment.inc + 1)
         return start
 
-    async def _find_collection(self) -> object:
-        ids = await collection_ids(self._players.database, [self._players.name])
-        return ids.get(self._players.name)
-
     async def _read(self, start: ResumePoint) -> None:
         async with aclosing(self._stream.read(start)) as batches:
             async for batch in batches:
+                for event in batch.events:
+                    if event.ends_history:
+                        self._collection_ids.pop(event.board, None)
                 self._sink.put(batch)
                 self._position = batch.token or self._position
 
-    async def _check_collection(self) -> None:
-        """Raises HistoryLost if another collection has the name.
+    async def _check_collections(self) -> None:
+        """Raises HistoryLost if the collection of a board is another one, without an event.
 
         A feed checks it too, but cannot restart this stream. If there is no collection, an event says why.
         """
@@ -125,9 +124,10 @@ class Follower:
             await asyncio.sleep(CHECK_INTERVAL)
             try:
                 with pymongo.timeout(self._call_timeout):
-                    found = await self._find_collection()
+                    found = await collection_ids(self._database)
             except PyMongoError:
                 continue  # the stream has the same error
-            if None not in (found, self._collection_id) and found != self._collection_id:
+            known = self._collection_ids
+            if any(known.get(board, id_) != id_ for board, id_ in found.items()):
                 raise HistoryLost("replaced")
-            self._collection_id = found or self._collection_id
+            known.update(found)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from pymongo.errors import PyMongoError
 
-from tornado_app.core.boards import Order
+from tornado_app.core.boards import Board
 from tornado_app.core.errors import DatabaseError
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.snapshot import count_above
 from tornado_app.mongo.client.driver import Client
+from tornado_app.mongo.players.documents import collection_of
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.ranks")
 
-EVERY = 60.0
-"""Seconds between two checks."""
+EVERY, MIN_PAUSE = 60.0, 5.0
+"""Seconds between two checks of a board, and between any two checks at least: from 13 boards on, a board is checked
+less often."""
 
 PATIENCE = 30.0
 """Seconds for the feed to reach the database's time."""
@@ -42,63 +44,67 @@ class Ranked(Protocol):
 
 
 class RankCheck:
-    """Checks at intervals. Wrong ranks are read again.
+    """Checks one board after the other, at intervals. Wrong ranks are read again.
 
-    `observe` is called with `agreed` or `differed`.
+    `boards`: those that are served now. `observe` is called with `agreed` or `differed`.
     """
 
     def __init__(
         self,
         client: Client,
         database: str,
-        board: Ranked,
+        boards: Callable[[], Iterable[tuple[Board, Ranked]]],
         feed: Feed,
         *,
-        collection: str = "players",
-        order: Order = Order.DESCENDING,
         max_rank: int = MAX_RANK,
         observe: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._client = client
-        self._players: Any = client[database][collection]
-        self._order = order
-        self._board = board
+        self._database: Any = client[database]
+        self._boards = boards
         self._feed = feed
         self._max_rank = max_rank
         self._observe = observe
 
     async def run(self) -> None:
         """Check until cancelled."""
+        waiting: list[str] = []
         while True:
-            await asyncio.sleep(jittered(EVERY))
+            count = len(list(self._boards()))
+            await asyncio.sleep(jittered(max(EVERY / max(count, 1), MIN_PAUSE)))
+            boards = {board.name: (board, ranked) for board, ranked in self._boards()}
+            waiting = [name for name in waiting if name in boards] or list(boards)
+            if not waiting:
+                continue
+            name = waiting.pop(0)
             try:
-                await self.once()
+                await self.check(*boards[name])
             except (DatabaseError, PyMongoError, TimeoutError) as error:
-                log.info("the ranks could not be checked: %s", type(error).__name__)
+                log.info("the ranks of board %s could not be checked: %s", name, type(error).__name__)
 
-    async def once(self) -> None:
-        """Check one score. Raises DatabaseError, PyMongoError, or TimeoutError if the feed does not follow.
+    async def check(self, board: Board, ranked: Ranked) -> None:
+        """Check one score of a board. Raises DatabaseError, PyMongoError, or TimeoutError if the feed does not follow.
 
         The database's count is of one moment; memory has since changed by as many players as the feed has reported,
         which is the allowed difference. Without changes they must be equal.
         """
-        board = self._board
-        score = next((score for score in board.sample() if board.rank(score) <= self._max_rank), None)
+        score = next((score for score in ranked.sample() if ranked.rank(score) <= self._max_rank), None)
         if score is None:
             return
-        snapshots, before = board.snapshots, board.revision
-        counted = 1 + await count_above(self._client, self._players, score, self._order)
+        snapshots, before = ranked.snapshots, ranked.revision
+        players = self._database[collection_of(board.name)]
+        counted = 1 + await count_above(self._client, players, score, board.order)
         async with asyncio.timeout(PATIENCE):
             await self._feed.caught_up()
-        rank = board.rank(score)
-        if board.snapshots != snapshots:
-            return
-        if abs(rank - counted) <= board.revision - before:
+        rank = ranked.rank(score)
+        if ranked.snapshots != snapshots or all(served is not ranked for _, served in self._boards()):
+            return  # read again, or not served any more
+        if abs(rank - counted) <= ranked.revision - before:
             self._observe("agreed")
             return
         self._observe("differed")
         log.error(
             "a rank in memory differs from the database, reading all ranks again",
-            extra={"rank": rank, "counted": counted},
+            extra={"board": board.name, "rank": rank, "counted": counted},
         )
         self._feed.request_resync()

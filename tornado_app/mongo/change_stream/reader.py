@@ -68,14 +68,14 @@ class Batch:
 
 
 class ChangeStreamReader:
-    """Reads `collection`'s change stream from a resume token, or a cluster time, which is included.
+    """Reads a database's change stream from a resume token, or a cluster time, which is included.
 
-    `subscribe`: subscribes to the feed of the same collection.
+    `subscribe`: subscribes to the feed of the same database.
     """
 
     def __init__(
         self,
-        collection: Any,
+        database: Any,
         resume_point: ResumePoint,
         subscribe: Callable[[], Subscription | None] = lambda: None,
         *,
@@ -83,7 +83,7 @@ class ChangeStreamReader:
     ) -> None:
         self._subscribe = subscribe
         self._call_timeout = call_timeout
-        self._collection = collection
+        self._database = database
         self._resume_point = resume_point
         self._events: list[PlayerEvent | HistoryLost] = []
         self._token: Mapping[str, Any] | None = None
@@ -185,7 +185,7 @@ class ChangeStreamReader:
     async def _watch(self, start: Mapping[str, Any], seconds: float) -> Any:
         with pymongo.timeout(seconds):
             return await maybe_await(
-                self._collection.watch(WATCHED, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **start)
+                self._database.watch(WATCHED, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **start)
             )
 
     async def _make_room(self) -> None:
@@ -200,7 +200,7 @@ class ChangeStreamReader:
         self._idle = event is None
         if event is not None:
             await self._add(event)
-        elif not stream.alive:  # the collection is gone: empty answers come at once, for ever
+        elif not stream.alive:  # the database is gone: empty answers come at once, for ever
             await self._finish()
         self._token = stream.resume_token or self._token
         self._news.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -13,12 +13,12 @@ import pymongo
 from bson import Timestamp
 from pymongo.errors import CursorNotFound, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
 
-from tornado_app.core.boards import MAIN
 from tornado_app.core.interfaces import InconsistentChange
 from tornado_app.mongo.change_stream.events import WATCHED, HistoryLost, PlayerEvent, decode
 from tornado_app.mongo.change_stream.resume_point import ResumePoint, Token, moment
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.client.driver import is_transient, maybe_await
+from tornado_app.mongo.players.documents import COLLECTIONS, board_of
 from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered
 
@@ -77,11 +77,10 @@ class EventSource(Protocol):
 
 
 class ChangeStream:
-    """MongoDB's change stream of a board's collection, as a source of events."""
+    """MongoDB's change stream of a database, with the events of all boards, as a source of events."""
 
-    def __init__(self, collection: Any, board: str = MAIN.name, *, call_timeout: float = CALL_TIMEOUT) -> None:
-        self._collection = collection
-        self._board = board
+    def __init__(self, database: Any, *, call_timeout: float = CALL_TIMEOUT) -> None:
+        self._database = database
         self._call_timeout = call_timeout
 
     async def read(self, start: ResumePoint) -> AsyncGenerator[EventBatch]:
@@ -89,7 +88,7 @@ class ChangeStream:
         time = asyncio.get_running_loop().time
         place = {"start_at_operation_time": start} if isinstance(start, Timestamp) else {"resume_after": start}
         with pymongo.timeout(self._call_timeout):
-            opening = self._collection.watch(WATCHED, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **place)
+            opening = self._database.watch(WATCHED, max_await_time_ms=AWAIT_MS, batch_size=BATCH, **place)
             stream = await maybe_await(opening)
         try:
             if inspect.isawaitable(opening):  # Motor contacts the server only with the first read
@@ -105,14 +104,14 @@ class ChangeStream:
                         if event is None:
                             yield empty_batch(stream.resume_token, asked_at)
                         else:
-                            yield batch_of(event, self._board, time())
+                            yield batch_of(event, time())
         finally:
             await close_stream(stream)
 
 
-def batch_of(event: Mapping[str, Any], board: str, now: float) -> EventBatch:
+def batch_of(event: Mapping[str, Any], now: float) -> EventBatch:
     """The batch of one event, which was received at `now`. Raises as `events.decode`."""
-    decoded = decode(event, board)
+    decoded = decode(event)
     version = cluster_time_to_int(event["clusterTime"])
     return EventBatch(now, version=version, token=event.get("_id"), events=() if decoded is None else (decoded,))
 
@@ -123,18 +122,19 @@ def empty_batch(token: Token | None, now: float) -> EventBatch:
     return EventBatch(now, at_end=True, version=None if time is None else cluster_time_to_int(time), token=token)
 
 
-async def collection_ids(database: Any, names: Collection[str]) -> dict[str, object]:
-    """An id of each of these collections that exists, different for another collection of the same name.
+async def collection_ids(database: Any) -> dict[str, object]:
+    """An id of the collection of each board that has one, different for another collection of the same name.
 
     A stream continues without an error when a backup or an empty data directory has replaced the database.
     """
     command = {
         "listCollections": 1,
-        "filter": {"name": {"$in": list(names)}},
-        "cursor": {"batchSize": len(names)},
+        "filter": {"name": {"$regex": COLLECTIONS}, "type": "collection"},
+        "cursor": {"batchSize": 10_000},
     }
     found = (await database.command(command))["cursor"]["firstBatch"]
-    return {each["name"]: each["info"]["uuid"] for each in found}
+    ids = {board_of(each["name"]): each["info"]["uuid"] for each in found}
+    return {board: id_ for board, id_ in ids.items() if board is not None}
 
 
 async def close_stream(stream: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bson import Timestamp
 
-from tornado_app.core.versions import version_at
+from tornado_app.core.versions import seconds_of, version_at
 from tornado_app.mongo.client.driver import maybe_await
 
 PAUSE = 0.02
@@ -25,6 +25,11 @@ def wall_clock() -> int:
 def cluster_time_to_int(moment: Timestamp) -> int:
     """The version at a cluster time: it grows with the time, and is the same in every process."""
     return version_at(int(moment.time), int(moment.inc))
+
+
+def cluster_time_of(version: int) -> Timestamp:
+    """The cluster time with this version."""
+    return Timestamp(seconds_of(version), version - version_at(seconds_of(version), 0))
 
 
 @contextlib.asynccontextmanager

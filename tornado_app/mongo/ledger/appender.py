@@ -15,13 +15,13 @@ import pymongo
 from pymongo.errors import BulkWriteError, DocumentTooLarge
 from pymongo.read_concern import ReadConcern
 
-from tornado_app.core.ledger import Entry, EntryKind
+from tornado_app.core.ledger import ChainKey, Entry, EntryKind
 from tornado_app.core.versions import excess_increment, to_board_version
 from tornado_app.mongo.client.driver import DUPLICATE_KEY, DURABLE
 from tornado_app.mongo.client.index_build import make_index
 from tornado_app.mongo.ledger.entries import head_in
 from tornado_app.mongo.ledger.lease import Lease, LeaseLost
-from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, document
+from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, chain_id, document
 from tornado_app.mongo.players.documents import Document
 
 CHUNK = 500
@@ -85,14 +85,14 @@ class LedgerAppender:
         with self._lease.while_held():
             return await self.entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
-    async def erase(self, player: str, version: int) -> None:
-        """Remove the player's entries that are older than the erasure."""
+    async def erase(self, chain: ChainKey, version: int) -> None:
+        """Remove the entries of a player's chain that are older than the erasure."""
         number, increment = to_board_version(version), excess_increment(version)
         older: Document = {"version": {"$lt": number}}
         if increment:
             older = {"$or": [older, {"version": number, "increment": {"$not": {"$gte": increment}}}]}
         with self._lease.while_held():
-            await self.entries.delete_many({"player": player, **older})
+            await self.entries.delete_many({"player": chain_id(*chain), **older})
 
     async def _insert(self, documents: Sequence[Document]) -> None:
         """Insert in order, without a retry by the driver: what it keeps in the oplog for that is a quarter of an entry.
@@ -126,6 +126,6 @@ class LedgerAppender:
                 {"_id": entry.write_id}, {"player": 1, "version": 1, "increment": 1}
             )
         version = entry.exact_version
-        if there is not None and (there["player"], head_in(there).version) != (entry.player, version):
+        if there is not None and (there["player"], head_in(there).version) != (chain_id(*entry.chain), version):
             raise DuplicateWriteId(entry.write_id, version) from error
         raise Fenced from error

@@ -1,4 +1,4 @@
-"""The last entry of each player's chain: read when the player's first event arrives, then cached."""
+"""The last entry of each chain: read when the first event of its player on its board arrives, then cached."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 
 import pymongo
 
+from tornado_app.core.ledger import ChainKey
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, head_in
+from tornado_app.mongo.ledger.reader import chain_id, chain_of
 from tornado_app.mongo.players.documents import Document
 
 MAX_HEADS = 50_000
-"""Maximum cached players, at about 400 bytes each; the least recently used one is dropped."""
+"""Maximum cached chains, at about 400 bytes each; the least recently used one is dropped."""
 
 CHUNK = 500
-"""Players in one query."""
+"""Chains in one query."""
 
 TIMEOUT = 10.0
 """Timeout of one query, in seconds."""
@@ -28,43 +30,43 @@ class ChainHeads:
     def __init__(self, entries: Any, *, most: int = MAX_HEADS) -> None:
         self._entries = entries
         self._most = most
-        self._known: OrderedDict[str, ChainHead] = OrderedDict()
+        self._known: OrderedDict[ChainKey, ChainHead] = OrderedDict()
 
-    def __getitem__(self, player: str) -> ChainHead:
+    def __getitem__(self, chain: ChainKey) -> ChainHead:
         """The last entry of a chain that was loaded or set since the last `load`. Raises KeyError for another."""
-        return self._known[player]
+        return self._known[chain]
 
-    def __setitem__(self, player: str, head: ChainHead) -> None:
-        self._known[player] = head
-        self._known.move_to_end(player)
+    def __setitem__(self, chain: ChainKey, head: ChainHead) -> None:
+        self._known[chain] = head
+        self._known.move_to_end(chain)
 
     def forget(self) -> None:
         """Drop all: another process may have written."""
         self._known.clear()
 
-    async def load(self, players: Collection[str]) -> None:
-        """Load the last entries of these players' chains, and drop others above the maximum."""
-        for player in players:
-            if player in self._known:
-                self._known.move_to_end(player)
-        missing = [player for player in players if player not in self._known]
+    async def load(self, chains: Collection[ChainKey]) -> None:
+        """Load the last entries of these chains, and drop others above the maximum."""
+        for chain in chains:
+            if chain in self._known:
+                self._known.move_to_end(chain)
+        missing = [chain for chain in chains if chain not in self._known]
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
-            heads = {player: head async for player, head in self.read({"$in": chunk})}
-            for player in chunk:
-                self[player] = heads.get(player, NOTHING)
-        while len(self._known) > max(self._most, len(players)):
+            heads = {chain: head async for chain, head in self.read({"$in": [chain_id(*chain) for chain in chunk]})}
+            for chain in chunk:
+                self[chain] = heads.get(chain, NOTHING)
+        while len(self._known) > max(self._most, len(chains)):
             self._known.popitem(last=False)
 
-    async def reload(self, player: str) -> None:
-        """Read a player's last entry again."""
-        self._known.pop(player, None)
-        await self.load([player])
+    async def reload(self, chain: ChainKey) -> None:
+        """Read a chain's last entry again."""
+        self._known.pop(chain, None)
+        await self.load([chain])
 
-    async def read(self, players: Document) -> AsyncIterator[tuple[str, ChainHead]]:
-        """The last entries of all chains whose player matches the condition, from the database.
+    async def read(self, players: Document) -> AsyncIterator[tuple[ChainKey, ChainHead]]:
+        """The last entries of all chains whose member `player` matches the condition, from the database.
 
-        In this order MongoDB reads only one entry of each player (DISTINCT_SCAN backwards on the index).
+        In this order MongoDB reads only one entry of each chain (DISTINCT_SCAN backwards on the index).
         """
         pipeline = [
             {"$match": {"player": players}},
@@ -79,6 +81,10 @@ class ChainHeads:
                 with pymongo.timeout(TIMEOUT):
                     documents = await cursor.to_list(CHUNK)
                 for document in documents:
-                    yield document["_id"], head_in(document["last"])
+                    try:
+                        chain = chain_of(document["_id"])
+                    except (KeyError, TypeError):  # another program's; the audit reports it
+                        continue
+                    yield chain, head_in(document["last"])
         finally:
             await maybe_await(cursor.close())

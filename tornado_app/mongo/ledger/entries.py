@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
+from tornado_app.core.boards import MAIN
 from tornado_app.core.history import INT64, HistoryEntry, WriteKind
-from tornado_app.core.ledger import Entry, EntryKind, with_hash
+from tornado_app.core.ledger import ChainKey, Entry, EntryKind, with_hash
 from tornado_app.core.versions import exact_version, excess_increment, to_board_version
 from tornado_app.mongo.change_stream.events import SCORE, SEQ, PlayerEvent
 
@@ -87,10 +88,16 @@ class LedgerEvent(msgspec.Struct, frozen=True):
     player: str
     version: int
     at: int
+    board: str = MAIN.name
     writes: tuple[HistoryEntry, ...] = ()
     score: int | None = None
     touched: bool = True
     deleted: bool = False
+
+    @property
+    def chain(self) -> ChainKey:
+        """The chain of the player on the board."""
+        return self.board, self.player
 
     @property
     def erasure(self) -> bool:
@@ -115,7 +122,8 @@ def ledger_event(event: PlayerEvent) -> LedgerEvent | None:
             writes, last = (), None  # it has points, and the score did not change
         if last is not None and last.kind in (WriteKind.HIDE, WriteKind.SHOW, WriteKind.ERASE) and not touched:
             score = last.points
-    return LedgerEvent(event.player, event.version, event.time, writes, score, touched, event.kind == "delete")
+    deleted = event.kind == "delete"
+    return LedgerEvent(event.player, event.version, event.time, event.board, writes, score, touched, deleted)
 
 
 def entries_for(event: LedgerEvent, head: ChainHead, reused: Collection[tuple[str, int]] = ()) -> list[Entry]:
@@ -188,9 +196,15 @@ def _differences(event: LedgerEvent, head: ChainHead, score: int, reason: str) -
 
 
 def _unexplained(event: LedgerEvent, head: ChainHead, points: int, reason: str) -> Entry:
-    write_id = f"{EntryKind.EXTERNAL}.{event.player}.{head.n + 1}.{event.version}"
+    write_id = made_write_id(EntryKind.EXTERNAL, event, f"{head.n + 1}.{event.version}")
     write = HistoryEntry(WriteKind.ACTION, points, write_id, reason=reason)
     return entry_of(event, write, points, head, EntryKind.EXTERNAL)
+
+
+def made_write_id(kind: EntryKind, event: LedgerEvent, rest: str) -> str:
+    """The write id of an entry that is not a write of the service. A board's name has no dot, and a kind no slash."""
+    board = "" if event.board == MAIN.name else f"/{event.board}"
+    return f"{kind}{board}.{event.player}.{rest}"
 
 
 def entry_of(
@@ -200,6 +214,7 @@ def entry_of(
     return with_hash(
         Entry(
             write_id=write.write_id,
+            board=event.board,
             player=event.player,
             n=head.n + 1,
             kind=kind or _ENTRY_KINDS[write.kind],

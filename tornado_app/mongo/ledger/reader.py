@@ -3,7 +3,10 @@
     ledger: {_id: write_id, player, n, kind, points, score, at, version, increment?, id?, type?, frontend?, by?,
     reason?, takes_back?, submitted?, hash, checkpoint?} index: {player: 1, n: 1}, unique
 
-One process at a time writes it (writer.py), from the change stream, and folds old entries (retention.py).
+`player` is the user id on the board `main`, and `{board, id}` on any other: so one unique index numbers the entries
+of all chains, also of a ledger that began with one board, and a former version of the service, which knows `main` only,
+skips the other entries. One process at a time writes the ledger (writer.py), from the change stream, and folds old
+entries (retention.py).
 """
 
 from __future__ import annotations
@@ -16,16 +19,18 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from bson import MaxKey
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ASCENDING, DESCENDING
 from pymongo.read_concern import ReadConcern
 
-from tornado_app.core.boards import Board
-from tornado_app.core.ledger import AcceptedAction, Entry, EntryKind, Recount
+from tornado_app.core.boards import MAIN, Board
+from tornado_app.core.ledger import AcceptedAction, ChainKey, Entry, EntryKind, Recount
 from tornado_app.core.model import rfc3339, utc_datetime
+from tornado_app.mongo.change_stream.source import collection_ids
 from tornado_app.mongo.client.driver import DURABLE, maybe_await
 from tornado_app.mongo.client.errors import database_errors, next_page
-from tornado_app.mongo.players.documents import Document, milliseconds
+from tornado_app.mongo.players.documents import Document, board_of, collection_of, milliseconds
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -39,6 +44,9 @@ TOLERANT: CodecOptions[Document] = CodecOptions(
 PAGE = 250
 """Entries read at once: about 3 ms of work."""
 
+MAX_BOARDS_READ = 1000
+"""Maximum number of boards that are looked for: another program may have written entries of any."""
+
 FOLD_WINDOW = 10_000
 """Maximum number of a player's oldest entries that one step of a fold replaces (retention.py)."""
 
@@ -49,22 +57,63 @@ PLAIN = tuple(name for name in Entry.__struct_fields__ if name != "increment")
 """The members of an entry outside the service: the increment is only for the writer of the ledger."""
 
 
+def chain_id(board: str, player: str) -> str | Document:
+    """The member `player` of the entries of a chain."""
+    return player if board == MAIN.name else {"board": board, "id": player}
+
+
+def chain_of(member: Any) -> ChainKey:
+    """The chain with this member `player`. Raises TypeError or KeyError if there is none."""
+    if isinstance(member, str):
+        return MAIN.name, member
+    board, player = member["board"], member["id"]
+    if not isinstance(board, str) or not isinstance(player, str) or member != chain_id(board, player):
+        raise TypeError
+    return board, player
+
+
+def chains_between(board: str, after: str, last: str | None) -> Document:
+    """A condition for `player`: the chains of a board's players after `after` up to `last`; None is no bound."""
+    condition = {"$gt": chain_id(board, after)}
+    if last is not None:
+        condition["$lte"] = chain_id(board, last)
+    elif board != MAIN.name:
+        condition["$lt"] = {"board": board, "id": {}}  # after all texts
+    return condition
+
+
+async def boards_with_data(database: Any, entries: Any) -> list[str]:
+    """The boards that have a collection, or entries in the ledger; `main` first, then by name. Raises PyMongoError."""
+    boards = {MAIN.name, *await collection_ids(database)}
+    last: Document = {"board": ""}
+    while len(boards) <= MAX_BOARDS_READ:
+        found = await entries.find_one(
+            {"player": {"$gt": last, "$lt": {"board": {}}}}, {"player.board": 1}, sort=[("player", ASCENDING)]
+        )
+        if found is None:
+            break
+        board = found["player"]["board"]
+        if board_of(collection_of(board)) not in (None, MAIN.name):
+            boards.add(board)
+        last = {"board": board, "id": MaxKey()}
+    return sorted(boards, key=lambda board: (board != MAIN.name, board))
+
+
 class Ledger:
-    """Reads one board's ledger. Every method raises DatabaseError if the database does not answer in `timeout`."""
+    """Reads the ledger. Every method raises DatabaseError if the database does not answer in `timeout`."""
 
     def __init__(
         self,
         database: Any,
         *,
         collection: str = LEDGER,
-        players: str = "players",
         timeout: float = 5.0,
         page: int = PAGE,
     ) -> None:
         self._page_size = page
+        self._database = database
         options = {"write_concern": DURABLE, "read_concern": ReadConcern("majority"), "codec_options": TOLERANT}
         self._entries = database.get_collection(collection, **options)
-        self._players = database.get_collection(players, **options)
         self._timeout = timeout
 
     async def has(self, write_id: str) -> bool:
@@ -72,13 +121,13 @@ class Ledger:
         async with database_errors(self._timeout):
             return await self._entries.find_one({"_id": write_id}, {"_id": 1}) is not None
 
-    async def folded_until(self, player: str) -> int | None:
+    async def folded_until(self, player: str, *, board: str) -> int | None:
         """The latest time (ms) of a checkpoint of the player, into which older entries are folded; None without one.
 
         A fold that is under way, or was interrupted, has left entries before its checkpoint.
         """
         pipeline = [
-            {"$match": {"player": player}},
+            {"$match": {"player": chain_id(board, player)}},
             {"$sort": {"n": ASCENDING}},
             {"$limit": FOLD_WINDOW},
             {"$match": {"checkpoint": {"$exists": True}, "at": {"$type": "date"}}},
@@ -93,9 +142,9 @@ class Ledger:
         return milliseconds(found[0]["at"]) if found else None
 
     async def actions(
-        self, player: str, *, action_id: str | None = None, since_ms: int | None = None
+        self, player: str, *, board: str, action_id: str | None = None, since_ms: int | None = None
     ) -> AsyncGenerator[list[AcceptedAction]]:
-        """The player's accepted actions that were not taken back, newest first, up to `page` at a time.
+        """The player's accepted actions on a board that were not taken back, newest first, up to `page` at a time.
 
         `action_id`: only the action with that id; `since_ms`: only those from that time on, in milliseconds. All
         entries of the player are read: a query for the matching ones could take too long for one call.
@@ -103,7 +152,8 @@ class Ledger:
         since = None if since_ms is None else utc_datetime(since_ms)
         gone: set[str] = set()
         fields = dict.fromkeys(("kind", "points", "id", "at", "takes_back"), 1)
-        async with aclosing(self._pages(self._entries.find({"player": player}, fields).sort("n", DESCENDING))) as pages:
+        found = self._entries.find({"player": chain_id(board, player)}, fields).sort("n", DESCENDING)
+        async with aclosing(self._pages(found)) as pages:
             async for page in pages:
                 for document in page:  # newer entries, before the actions that they take back
                     gone.update(document.get("takes_back", ()))
@@ -119,7 +169,8 @@ class Ledger:
     async def recount(self, player: str, board: Board, without: Collection[str]) -> Recount:
         """The player's score without some actions (write ids), on a board of the rule best or last."""
         recount = Recount(board, without)
-        async with aclosing(self._pages(self._entries.find({"player": player}).sort("n", DESCENDING))) as pages:
+        found = self._entries.find({"player": chain_id(board.name, player)}).sort("n", DESCENDING)
+        async with aclosing(self._pages(found)) as pages:
             async for page in pages:
                 for each in _readable(page):
                     recount.add(each)
@@ -139,28 +190,33 @@ class Ledger:
         finally:
             await maybe_await(cursor.close())
 
-    async def history(self, player: str, limit: int, before_n: int | None) -> list[Entry]:
-        """Up to `limit` entries of the player, newest first, from the one before number `before_n` on."""
-        wanted: Document = {"player": player}
+    async def history(self, player: str, limit: int, before_n: int | None, *, board: str) -> list[Entry]:
+        """Up to `limit` entries of the player on a board, newest first, from the one before number `before_n` on."""
+        wanted: Document = {"player": chain_id(board, player)}
         if before_n is not None:
             wanted["n"] = {"$lt": before_n}
         async with database_errors(self._timeout):
             documents = await self._entries.find(wanted).sort("n", DESCENDING).limit(limit).to_list(None)
         return _readable(documents)
 
-    async def knows(self, player: str) -> bool:
-        """Whether the player exists, on the board or hidden, or left entries."""
+    async def knows(self, player: str, *, board: str) -> bool:
+        """Whether the player exists on a board, shown or hidden, or left entries of it."""
+        players = self._database.get_collection(collection_of(board), read_concern=ReadConcern("majority"))
         async with database_errors(self._timeout):
-            if await self._players.find_one({"_id": player}, {"_id": 1}) is not None:
+            if await players.find_one({"_id": player}, {"_id": 1}) is not None:
                 return True
-            return await self._entries.find_one({"player": player}, {"_id": 1}) is not None
+            return await self._entries.find_one({"player": chain_id(board, player)}, {"_id": 1}) is not None
 
     async def export(self, player: str) -> list[dict[str, Any]]:
-        """All entries of the player in JSON's types, oldest first."""
+        """All entries of the player in JSON's types, of one board after the other, oldest first."""
+        async with database_errors(self._timeout):
+            boards = await boards_with_data(self._database, self._entries)
         entries: list[dict[str, Any]] = []
-        async with aclosing(self._pages(self._entries.find({"player": player}).sort("n", ASCENDING))) as pages:
-            async for page in pages:
-                entries += map(plain, _readable(page))
+        for board in boards:
+            found = self._entries.find({"player": chain_id(board, player)}).sort("n", ASCENDING)
+            async with aclosing(self._pages(found)) as pages:
+                async for page in pages:
+                    entries += map(plain, _readable(page))
         return entries
 
 
@@ -182,9 +238,11 @@ def entry(document: Document) -> Entry:
         optional["takes_back"] = tuple(optional["takes_back"])
     if "submitted" in optional:
         optional["submitted"] = _integer(optional["submitted"])
+    board, player = chain_of(document["player"])
     return Entry(
         write_id=document["_id"],
-        player=document["player"],
+        board=board,
+        player=player,
         n=_integer(document["n"]),
         kind=EntryKind(document["kind"]),
         points=_integer(document["points"]),
@@ -224,7 +282,7 @@ def document(entry: Entry) -> Document:
         optional["increment"] = entry.increment
     return {
         "_id": entry.write_id,
-        "player": entry.player,
+        "player": chain_id(entry.board, entry.player),
         "n": entry.n,
         "kind": entry.kind.value,
         "points": entry.points,

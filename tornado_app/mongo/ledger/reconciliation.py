@@ -1,9 +1,9 @@
 """Begins a ledger for existing players, and continues it after the change stream's history was lost.
 
-Each player's document is compared with the last entry of the player's chain, page by page, each page at one moment of
-the database; an entry contains the difference. The stream then continues from the first page's moment: the entry's
-version shows which events a page has already included (entries.py). So no long snapshot is needed, and the service
-keeps running.
+One board after the other, each player's document is compared with the last entry of the player's chain, page by page,
+each page at one moment of the database; an entry contains the difference. The stream then continues from the first
+page's moment: the entry's version shows which events a page has already included (entries.py). So no long snapshot is
+needed, and the service keeps running.
 """
 
 from __future__ import annotations
@@ -22,15 +22,24 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from tornado_app.core.errors import StartupError
 from tornado_app.core.history import INT64, HistoryEntry, WriteKind
 from tornado_app.core.ledger import ERASURES, Entry, EntryKind
+from tornado_app.mongo.change_stream.source import collection_ids
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.ledger.appender import LedgerAppender
 from tornado_app.mongo.ledger.chain_heads import TIMEOUT, ChainHeads
-from tornado_app.mongo.ledger.entries import NOTHING, ChainHead, LedgerEvent, entries_for, entry_of, head_of
+from tornado_app.mongo.ledger.entries import (
+    NOTHING,
+    ChainHead,
+    LedgerEvent,
+    entries_for,
+    entry_of,
+    head_of,
+    made_write_id,
+)
 from tornado_app.mongo.ledger.lease import LEASES, Lease
-from tornado_app.mongo.ledger.reader import LEDGER
-from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, balance_of, last_entry
+from tornado_app.mongo.ledger.reader import LEDGER, chains_between
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, balance_of, collection_of, last_entry
 
 log = logging.getLogger("leaderboard.ledger")
 
@@ -47,34 +56,53 @@ REASON = {
 
 
 async def begin_without_players(client: Client, database: str) -> None:
-    """Begin the ledger of a new board at the present point of the change stream, before the first score.
+    """Begin the ledger of a new database at the present point of the change stream, before the first score.
 
     Otherwise the first actions and the comparison run at the same time, and actions that the comparison finds first
-    become an entry OPENING, which cannot be taken back. A board with players or a ledger does not change. Raises
-    StartupError.
+    become an entry OPENING, which cannot be taken back. A database with players or a ledger does not change.
+    Raises StartupError.
     """
     try:
         with pymongo.timeout(TIMEOUT):
             now = await cluster_time(client[database])
-            for name in ("players", LEDGER):
+            boards = await collection_ids(client[database])
+            for name in (*map(collection_of, boards), LEDGER):
                 if await client[database][name].find_one({}, {"_id": 1}) is not None:
                     return
             leases = client[database].get_collection(LEASES, write_concern=DURABLE)
             with contextlib.suppress(DuplicateKeyError):  # another process began it
                 await leases.update_one(
-                    {"_id": LEDGER}, {"$setOnInsert": {"resume_token": now, "initialised": True}}, upsert=True
+                    {"_id": LEDGER}, {"$setOnInsert": position(now) | {"initialised": True}}, upsert=True
                 )
     except PyMongoError as error:
         raise StartupError(f"the ledger cannot begin: {preflight.explain(error, database)}") from error
 
 
+def position(point: Any) -> Document:
+    """What a lease says of the resume point of the stream.
+
+    `resume_point` is that of all boards. `resume_token` is for former versions of the service, which follow the board
+    `main` only: their stream does not accept the token of another board's event, so both are a cluster time.
+    """
+    return {"resume_point": point, "resume_token": point}
+
+
 class Reconciliation:
-    """One comparison of all players with the ledger. `first`: the ledger has never followed the stream."""
+    """One comparison of all players of a board with the ledger. `first`: the ledger has never followed the board."""
 
     def __init__(
-        self, players: Any, appender: LedgerAppender, heads: ChainHeads, lease: Lease, *, first: bool, page: int
+        self,
+        database: Any,
+        board: str,
+        appender: LedgerAppender,
+        heads: ChainHeads,
+        lease: Lease,
+        *,
+        first: bool,
+        page: int,
     ) -> None:
-        self._players = players
+        self._players = database[collection_of(board)]
+        self._board = board
         self._page_size = page
         self._appender = appender
         self._heads = heads
@@ -84,8 +112,8 @@ class Reconciliation:
         self._written = 0
 
     async def run(self, started: Timestamp | None) -> Timestamp:
-        """Compare all players; the moment from which the stream continues. `started`: that of an interrupted
-        comparison.
+        """Compare all players; the moment from which the stream continues. `started`: that of an earlier board's
+        comparison, or of an interrupted one.
 
         Raises LeaseLost and PyMongoError.
         """
@@ -96,7 +124,8 @@ class Reconciliation:
         assert self._started is not None  # noqa: S101  # the first page has set it
         if self._written:
             level = logging.INFO if self._kind is EntryKind.OPENING else logging.ERROR
-            log.log(level, "the ledger has recorded the changes that it had missed", extra={"players": self._written})
+            facts = {"board": self._board, "players": self._written}
+            log.log(level, "the ledger has recorded the changes that it had missed", extra=facts)
         return self._started
 
     async def _page(self, after: str) -> str | None:
@@ -106,8 +135,8 @@ class Reconciliation:
             await self._lease.keep({"reconcile_started": moment})
             self._started = moment
         last = documents[-1]["_id"] if documents else None
-        bounds = {"$gt": after} if last is None else {"$gt": after, "$lte": last}
-        heads = {player: head async for player, head in self._heads.read(bounds)}
+        bounds = chains_between(self._board, after, last)
+        heads = {player: head async for (_, player), head in self._heads.read(bounds)}
         known = await self._known(documents, heads)
         entries: list[Entry] = []
         for document in documents:
@@ -152,7 +181,7 @@ class Reconciliation:
         if head.version >= cluster_time_to_int(self._started):
             return []  # compared before this comparison broke off; the stream has what came after
         last, score = last_entry(document), balance_of(document)
-        event = LedgerEvent(document["_id"], cluster_time_to_int(moment), int(moment.time) * 1000)
+        event = LedgerEvent(document["_id"], cluster_time_to_int(moment), int(moment.time) * 1000, self._board)
         unseen = last is not None and last.write_id not in known
         if last is not None and last.kind == WriteKind.ERASE:
             return await self._erase(event, last) if unseen else []
@@ -160,13 +189,13 @@ class Reconciliation:
         inserted = last is None and score is not None and not head.n and self._kind is EntryKind.OPENING
         if difference == 0 and not unseen and not inserted:
             return []
-        write_id = f"{self._kind}.{event.player}.{event.version}"
+        write_id = made_write_id(self._kind, event, str(event.version))
         if last is not None and unseen:
             write_id = last.write_id
             known.add(write_id)
         self._written += 1
         if self._kind is EntryKind.RECONCILED and self._written <= NAMED:
-            facts = {"player": event.player, "points": difference}
+            facts = {"board": self._board, "player": event.player, "points": difference}
             log.error("the ledger missed what happened to a player's score; an entry takes the difference", extra=facts)
         write = HistoryEntry(WriteKind.ACTION, difference, write_id, reason=REASON[self._kind])
         return [entry_of(event, write, difference, head, self._kind)]
@@ -174,7 +203,7 @@ class Reconciliation:
     async def _erase(self, event: LedgerEvent, write: HistoryEntry) -> list[Entry]:
         """An erasure that the stream did not report: the player's entries go, and its record stays."""
         assert self._started is not None  # noqa: S101  # set with the first page
-        await self._appender.erase(event.player, event.version)
+        await self._appender.erase(event.chain, event.version)
         # Not later than any erasure that the stream will report.
         return await erasure(
             msgspec.structs.replace(event, writes=(write,), version=cluster_time_to_int(self._started)), self._heads
@@ -183,9 +212,9 @@ class Reconciliation:
 
 async def erasure(event: LedgerEvent, heads: ChainHeads) -> list[Entry]:
     """The remaining entry of an erased player, in a chain of its own without a name."""
-    await heads.load([ERASURES])
     nameless = msgspec.structs.replace(event, player=ERASURES, score=None, touched=False)
-    entries = entries_for(nameless, heads[ERASURES])
+    await heads.load([nameless.chain])
+    entries = entries_for(nameless, heads[nameless.chain])
     if entries:
-        heads[ERASURES] = head_of(entries[-1])
+        heads[nameless.chain] = head_of(entries[-1])
     return entries

@@ -1,4 +1,4 @@
-"""Folds old ledger entries: all of a player's that are older than the retention become one, the newest of them.
+"""Folds old ledger entries: all of a chain's that are older than the retention become one, the newest of them.
 
 That entry is the checkpoint. Its member `checkpoint` is the hash of the entry before it, so that its own hash still
 proves the number, the sum and the last hash of the folded entries, which are then removed. A crash between the two
@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 from pymongo import DeleteMany, UpdateOne
 from pymongo.errors import PyMongoError
 
-from tornado_app.core.ledger import ERASURES, Entry, EntryKind, entry_hash
+from tornado_app.core.ledger import ERASURES, ChainKey, Entry, EntryKind, entry_hash
 from tornado_app.core.versions import to_board_version, version_at
 from tornado_app.mongo.client.cluster_time import cluster_time
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.ledger.lease import Lease, LeaseLost
-from tornado_app.mongo.ledger.reader import FOLD_WINDOW, entry
-from tornado_app.mongo.players.documents import Document
+from tornado_app.mongo.ledger.reader import FOLD_WINDOW, boards_with_data, chain_id, chain_of, chains_between, entry
+from tornado_app.mongo.players.documents import Document, collection_of
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.ledger")
@@ -110,6 +110,14 @@ def _step(documents: Sequence[Document], limit: int, before: int) -> Step:
     return Step(fold(entries, before), further=len(entries) == limit and entries[-1].version < before)
 
 
+def _chain(member: Any) -> ChainKey | None:
+    """The chain with this member `player`; None if another program wrote it."""
+    try:
+        return chain_of(member)
+    except (KeyError, TypeError):
+        return None
+
+
 class Retention:
     """Keeps entries for `seconds`, while this process holds the lease.
 
@@ -117,9 +125,9 @@ class Retention:
     checkpoint replaces; the version in the condition protects the new entries of a player who was erased meanwhile.
     """
 
-    def __init__(self, entries: Any, players: Any, lease: Lease, seconds: float) -> None:
+    def __init__(self, database: Any, entries: Any, lease: Lease, seconds: float) -> None:
+        self._database = database
         self._entries = entries
-        self._players = players
         self._lease = lease
         self._seconds = seconds
         self._began = 0.0
@@ -141,7 +149,7 @@ class Retention:
             await asyncio.sleep(jittered(pause))
 
     async def fold_all(self) -> int:
-        """One pass over all players; the number of removed entries. Raises LeaseLost and PyMongoError."""
+        """One pass over all players of all boards; the number of removed entries. Raises LeaseLost and PyMongoError."""
         with self._lease.while_held():
             now = await cluster_time(self._entries.database)
         seconds = min(now.time, int(time.time()))  # a clock that is wrong by years must not fold everything
@@ -151,26 +159,31 @@ class Retention:
         """A pass that folds what is older than the board version `before`."""
         self._began = time.monotonic()
         removed, broken = 0, 0
-        after: str | None = ERASURES  # the records of erasures stay
-        while after is not None:
-            players, after = await self._due(after, before)
-            while players:
-                done, players, faults = await self._round(players, before)
-                removed, broken = removed + done, broken + faults
+        with self._lease.while_held():
+            boards = await boards_with_data(self._database, self._entries)
+        for board in boards:
+            after: str | None = ERASURES  # the records of erasures stay
+            while after is not None:
+                chains, after = await self._due(board, after, before)
+                while chains:
+                    done, chains, faults = await self._round(chains, before)
+                    removed, broken = removed + done, broken + faults
         if broken:
             log.error("ledger chains with faults are not folded: run `leaderboard audit`", extra={"players": broken})
         if removed:
             log.info("old ledger entries were folded", extra={"entries": removed})
         return removed
 
-    async def _due(self, after: str, before: int) -> tuple[list[str], str | None]:
-        """A page of players whose oldest entry is older than `before`; the last player of the page, None at the end."""
+    async def _due(self, board: str, after: str, before: int) -> tuple[list[ChainKey], str | None]:
+        """The chains of a page of players whose oldest entry is older than `before`; the last player of the page, None
+        at the end."""
+        players = self._database[collection_of(board)]
         with self._lease.while_held():
-            found = self._players.find({"_id": {"$gt": after}}, {"_id": 1}).sort("_id", 1).limit(PAGE).batch_size(PAGE)
+            found = players.find({"_id": {"$gt": after}}, {"_id": 1}).sort("_id", 1).limit(PAGE).batch_size(PAGE)
             page = await found.to_list(None)
         last = page[-1]["_id"] if len(page) == PAGE else None
         pipeline = [
-            {"$match": {"player": {"$gt": after} if last is None else {"$gt": after, "$lte": last}}},
+            {"$match": {"player": chains_between(board, after, last)}},
             {"$sort": {"player": 1, "n": 1}},
             {"$group": {"_id": "$player", "version": {"$first": "$version"}}},  # DISTINCT_SCAN: one entry of each
         ]
@@ -181,25 +194,26 @@ class Retention:
             finally:
                 await maybe_await(cursor.close())
         await self._pace()
-        return [each["_id"] for each in oldest if isinstance(each["version"], int) and each["version"] < before], last
+        due = [each["_id"] for each in oldest if isinstance(each["version"], int) and each["version"] < before]
+        return [chain for member in due if (chain := _chain(member)) is not None], last
 
-    async def _round(self, players: list[str], before: int) -> tuple[int, list[str], int]:
-        """Fold the oldest entries of each player: the number of removed ones, the players who may have more old ones,
-        and the number of those whose chains have a fault."""
-        group, further = list[Fold](), list[str]()
-        removed, more, broken = 0, list[str](), 0
-        for start in range(0, len(players), TOGETHER):
-            some = players[start : start + TOGETHER]
-            steps = await asyncio.gather(*(self._read(player, before) for player in some), return_exceptions=True)
-            for player, step in zip(some, steps, strict=True):
+    async def _round(self, chains: list[ChainKey], before: int) -> tuple[int, list[ChainKey], int]:
+        """Fold the oldest entries of each chain: the number of removed ones, the chains that may have more old ones,
+        and the number of those that have a fault."""
+        group, further = list[Fold](), list[ChainKey]()
+        removed, more, broken = 0, list[ChainKey](), 0
+        for start in range(0, len(chains), TOGETHER):
+            some = chains[start : start + TOGETHER]
+            steps = await asyncio.gather(*(self._read(chain, before) for chain in some), return_exceptions=True)
+            for chain, step in zip(some, steps, strict=True):
                 if isinstance(step, BrokenChain):
                     broken += 1
                 elif isinstance(step, BaseException):
                     raise step
                 elif step.fold is not None:
                     group.append(step.fold)
-                    further += [player] if step.further else []
-            if group and (start + TOGETHER >= len(players) or sum([each.removed for each in group]) >= GROUP):
+                    further += [chain] if step.further else []
+            if group and (start + TOGETHER >= len(chains) or sum([each.removed for each in group]) >= GROUP):
                 done = await self._write(group)
                 removed += done
                 more += further if done else []
@@ -207,25 +221,25 @@ class Retention:
             await self._pace()
         return removed, more, broken
 
-    async def _read(self, player: str, before: int) -> Step:
-        """How the player's oldest entries are folded: STEP of them, or more if none of those can be a checkpoint.
+    async def _read(self, chain: ChainKey, before: int) -> Step:
+        """How the chain's oldest entries are folded: STEP of them, or more if none of those can be a checkpoint.
 
         Raises BrokenChain.
         """
-        step = await self._read_oldest(player, STEP, before)
+        step = await self._read_oldest(chain, STEP, before)
         limit = STEP
         while step.fold is None and step.further and limit < FOLD_WINDOW:
             limit = min(limit * WIDER, FOLD_WINDOW)
-            step = await self._read_oldest(player, limit, before)
+            step = await self._read_oldest(chain, limit, before)
         if step.fold is None and step.further:
             log.warning(
                 "the oldest ledger entries of a player cannot be folded: the service wrote none of them",
-                extra={"player": player, "entries": limit},
+                extra={"board": chain[0], "player": chain[1], "entries": limit},
             )
         return step
 
-    async def _read_oldest(self, player: str, limit: int, before: int) -> Step:
-        found = self._entries.find({"player": player}).sort("n", 1).limit(limit).batch_size(STEP + 1)
+    async def _read_oldest(self, chain: ChainKey, limit: int, before: int) -> Step:
+        found = self._entries.find({"player": chain_id(*chain)}).sort("n", 1).limit(limit).batch_size(STEP + 1)
         with self._lease.while_held():
             documents = await found.to_list(None)
         if not documents:  # erased
@@ -238,14 +252,25 @@ class Retention:
         """Store the checkpoints, then remove what they replace; the number of removed entries."""
         marks = [
             UpdateOne(
-                {"_id": each.last.write_id, "player": each.last.player, "n": each.last.n, "hash": each.last.hash},
+                {
+                    "_id": each.last.write_id,
+                    "player": chain_id(*each.last.chain),
+                    "n": each.last.n,
+                    "hash": each.last.hash,
+                },
                 {"$set": {"checkpoint": each.prev}},
             )
             for each in group
             if each.prev is not None
         ]
         removals = [
-            DeleteMany({"player": each.last.player, "n": {"$lt": each.last.n}, "version": {"$lte": each.last.version}})
+            DeleteMany(
+                {
+                    "player": chain_id(*each.last.chain),
+                    "n": {"$lt": each.last.n},
+                    "version": {"$lte": each.last.version},
+                }
+            )
             for each in group
         ]
         if marks:

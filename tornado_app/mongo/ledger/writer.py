@@ -1,10 +1,12 @@
 """Writes the ledger from the players' change stream, in one process at a time, without gaps and duplicates.
 
-leases: {_id: "ledger", holder, until, term, resume_token?, watermark?, reconcile_started?, initialised?}
+leases: {_id: "ledger", holder, until, term, resume_point?, resume_token?, watermark?, reconcile_started?, initialised?}
 
-Everything up to `resume_token` is in the ledger; `watermark` is the cluster time of the same point, for readers. Both
-are written with each renewal of the lease. After a crash the next writer reads the stream from `resume_token` again and
-recognises existing entries by their versions (entries.py).
+Everything up to `resume_point` is in the ledger, of all boards; `watermark` is the cluster time of the same point, for
+readers. Both are written with each renewal of the lease. After a crash the next writer reads the stream from
+`resume_point` again and recognises existing entries by their versions (entries.py). A former version of the service,
+which follows the board `main` only, keeps its place in `resume_token` (reconciliation.position). After one wrote the
+ledger, the stream is read from `resume_point` again, for the events of the other boards.
 """
 
 from __future__ import annotations
@@ -19,19 +21,21 @@ import pymongo
 from bson import Timestamp
 from pymongo.errors import OperationFailure, PyMongoError
 
+from tornado_app.core.boards import MAIN
 from tornado_app.core.ledger import Entry, EntryKind
 from tornado_app.mongo.change_stream.events import HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.reader import TURN, Batch, ChangeStreamReader, ResumePointInvalid
+from tornado_app.mongo.change_stream.resume_point import ResumePoint, moment
 from tornado_app.mongo.change_stream.source import BATCH, LOST_HISTORY
-from tornado_app.mongo.client.cluster_time import cluster_time
+from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_of
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.ledger.appender import DuplicateWriteId, LedgerAppender
 from tornado_app.mongo.ledger.chain_heads import ChainHeads
 from tornado_app.mongo.ledger.entries import LedgerEvent, entries_for, head_of, ledger_event
 from tornado_app.mongo.ledger.lease import CALL_TIMEOUT, TTL, Lease, LeaseLost
-from tornado_app.mongo.ledger.reader import LEDGER
-from tornado_app.mongo.ledger.reconciliation import PAGE, Reconciliation, erasure
+from tornado_app.mongo.ledger.reader import LEDGER, boards_with_data
+from tornado_app.mongo.ledger.reconciliation import PAGE, Reconciliation, erasure, position
 from tornado_app.mongo.ledger.retention import Retention
 from tornado_app.mongo.players.documents import Document
 from tornado_app.runtime.backoff import backoff
@@ -51,10 +55,11 @@ GATHER = 0.05
 
 
 class LedgerWriter:
-    """Keeps one board's ledger while this process holds the lease. `ttl`: of the lease, in seconds.
+    """Keeps the ledger of all boards while this process holds the lease. `ttl`: of the lease, in seconds.
 
-    `on_appended` is called with a kind and the number of its durable entries. `feed`: the feed of the same players in
-    this process. `retention`: seconds after which entries are folded; None keeps all.
+    A board is what has a collection of a board's name, whether this process serves it or not. `on_appended` is called
+    with a kind and the number of its durable entries. `feed`: the feed of the same database in this process.
+    `retention`: seconds after which entries are folded; None keeps all.
     """
 
     def __init__(
@@ -62,7 +67,6 @@ class LedgerWriter:
         client: Client,
         database: str,
         *,
-        collection: str = "players",
         ledger: str = LEDGER,
         ttl: float = TTL,
         on_appended: Callable[[EntryKind, int], None] = lambda kind, count: None,
@@ -72,15 +76,15 @@ class LedgerWriter:
     ) -> None:
         self._feed = feed
         self._page = page
-        self._players = client[database][collection]
+        self._database: Any = client[database]
         self.lease = Lease(client[database], ledger, ttl=ttl)
         self._appender = LedgerAppender(client[database], self.lease, collection=ledger, on_appended=on_appended)
         self._heads = ChainHeads(self._appender.entries)
         self._event_writer = EventWriter(self._appender, self._heads)
         self._retention = (
-            None if retention is None else Retention(self._appender.entries, self._players, self.lease, retention)
+            None if retention is None else Retention(self._database, self._appender.entries, self.lease, retention)
         )
-        self._resume_token: Any = None
+        self._resume_point: ResumePoint | None = None
         self._ending = asyncio.Event()
         self._ends_at = 0.0
         self._idle = asyncio.Event()
@@ -163,7 +167,7 @@ class LedgerWriter:
         """Follow the stream and renew the lease; returns only when the service ends."""
         log.info("this process writes the ledger", extra={"term": state["term"]})
         self._heads.forget()
-        self._resume_token = self._watermark = None
+        self._resume_point = self._watermark = None
         self._awaited = None, time.monotonic()
         parts = [self._renew(), self._follow(state)]
         if self._retention is not None:
@@ -186,8 +190,8 @@ class LedgerWriter:
         await retention.run()
 
     def _progress(self) -> dict[str, Any]:
-        kept = {"resume_token": self._resume_token, "watermark": self._watermark}
-        return {name: value for name, value in kept.items() if value is not None}
+        kept = {} if self._resume_point is None else position(self._resume_point)
+        return kept if self._watermark is None else kept | {"watermark": self._watermark}
 
     async def _probe(self) -> None:
         """Read the database's time: the ledger is behind until it has reached it."""
@@ -198,16 +202,16 @@ class LedgerWriter:
 
     async def _moment(self) -> Timestamp:
         with pymongo.timeout(CALL_TIMEOUT):
-            return await cluster_time(self._players.database)
+            return await cluster_time(self._database)
 
     async def _follow(self, state: Document) -> None:
         await self._appender.prepare()
         try:
-            place = state.get("resume_token")
+            place = state.get("resume_point")
             if not isinstance(place, Mapping | Timestamp):
                 place = await self._open(state)
             reader = ChangeStreamReader(
-                self._players, place, (lambda: None) if self._feed is None else self._feed.subscribe
+                self._database, place, (lambda: None) if self._feed is None else self._feed.subscribe
             )
             await run_until_first_exits(reader.run(), self._consume(reader))
         except HistoryLost as lost:
@@ -219,27 +223,48 @@ class LedgerWriter:
                 raise
             await self._lost("history_lost")
 
-    async def _open(self, state: Document) -> Any:
-        first = not state.get("initialised")
-        opening = Reconciliation(self._players, self._appender, self._heads, self.lease, first=first, page=self._page)
-        started = await opening.run(state.get("reconcile_started"))
+    async def _open(self, state: Document) -> ResumePoint:
+        """Compare the players of all boards with the ledger; where the stream is read from."""
+        boards = await boards_with_data(self._database, self._appender.entries)
+        new = set[str]() if state.get("initialised") else set(boards)
+        former = None
+        if state.get("initialised") and "resume_point" not in state:  # written by versions that follow `main` only
+            new = {board for board in boards if board != MAIN.name}
+            former = state.get("resume_token")
+        if isinstance(former, Mapping | Timestamp):
+            boards.remove(MAIN.name)
+        else:
+            former = None
+        started: Timestamp | None = state.get("reconcile_started")
+        for board in boards:
+            started = await self._compare(board, started, first=board in new)
         self._heads.forget()
-        await self.lease.keep({"resume_token": started, "reconcile_started": None, "initialised": True})
-        return started
+        place: ResumePoint | None = former or started
+        assert place is not None  # noqa: S101  # without a former one, main was compared
+        if isinstance(place, Mapping):
+            place = moment(place) or place
+        await self.lease.keep({**position(place), "reconcile_started": None, "initialised": True})
+        return place
+
+    async def _compare(self, board: str, started: Timestamp | None, *, first: bool) -> Timestamp:
+        comparison = Reconciliation(
+            self._database, board, self._appender, self._heads, self.lease, first=first, page=self._page
+        )
+        return await comparison.run(started)
 
     async def _lost(self, reason: str) -> None:
         """Have the next start compare all players."""
         log.error("the ledger's resume point cannot be used: all players are compared with the ledger",
                   extra={"reason": reason})  # fmt: skip
-        self._resume_token = None
-        await self.lease.keep({"resume_token": None, "reconcile_started": None})
+        self._resume_point = None
+        await self.lease.keep({**position(None), "reconcile_started": None})
 
     async def _consume(self, reader: ChangeStreamReader) -> None:
         """Append incoming events; returns when the service ends and all earlier events are recorded."""
         first, last = await self._moment(), None
         while True:
             batch = await reader.batch()
-            await self._event_writer.write(batch.events)
+            await self._write(batch.events)
             self._reached(batch)
             if self._has(first):
                 self._current.set()
@@ -251,12 +276,26 @@ class LedgerWriter:
             if 0 < len(batch.events) < BATCH:
                 await self._rest(GATHER)
 
+    async def _write(self, events: Sequence[PlayerEvent | HistoryLost]) -> None:
+        """Append the entries for the events. After the end of a board's collection, only that board is compared."""
+        written = 0
+        for number, event in enumerate(events):
+            if isinstance(event, PlayerEvent) and event.ends_history:
+                await self._event_writer.write(events[written:number])
+                written = number + 1
+                log.error("a board has lost its collection: its players are compared with the ledger",
+                          extra={"board": event.board, "reason": event.kind})  # fmt: skip
+                self._heads.forget()
+                await self._compare(event.board, cluster_time_of(event.version), first=False)
+                self._heads.forget()
+        await self._event_writer.write(events[written:])
+
     def _reached(self, batch: Batch) -> None:
         """Update the ledger's position after a batch is recorded."""
-        self._resume_token = batch.token
+        self._resume_point = batch.moment or batch.token
         self._watermark = batch.moment or self._watermark
-        moment = None if self._awaited is None else self._awaited[0]
-        if moment is not None and self._has(moment):
+        awaited = None if self._awaited is None else self._awaited[0]
+        if awaited is not None and self._has(awaited):
             self._awaited = None
 
     def _has(self, moment: Timestamp) -> bool:
@@ -294,22 +333,22 @@ class EventWriter:
             raise lost
 
     async def _append(self, events: list[LedgerEvent]) -> None:
-        await self._heads.load({event.player for event in events})
+        await self._heads.load({event.chain for event in events})
         entries: list[Entry] = []
         for number, event in enumerate(events):
             if number % TURN == 0:
                 await asyncio.sleep(0)
             if event.erasure:
-                await self._appender.append([entry for entry in entries if entry.player != event.player])
-                await self._appender.erase(event.player, event.version)
+                await self._appender.append([entry for entry in entries if entry.chain != event.chain])
+                await self._appender.erase(event.chain, event.version)
                 entries = await erasure(event, self._heads)
-                await self._heads.reload(event.player)  # when the event is read again, later entries exist already
+                await self._heads.reload(event.chain)  # when the event is read again, later entries exist already
                 continue
-            new = entries_for(event, self._heads[event.player], self._copied)
+            new = entries_for(event, self._heads[event.chain], self._copied)
             if len(new) > len(event.writes) and await self._has_any(event):  # rare: the history may be a copied one
-                new = entries_for(event, self._heads[event.player], self._copied)
+                new = entries_for(event, self._heads[event.chain], self._copied)
             if new:
-                self._heads[event.player] = head_of(new[-1])
+                self._heads[event.chain] = head_of(new[-1])
                 entries += new
         await self._appender.append(entries)
         self._copied.clear()

@@ -17,11 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
-from tornado_app.core.boards import MAIN, Order
+from tornado_app.core.boards import MAIN, MAX_BOARDS, NAME_PATTERN, Order
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.history import EMPTY, History, HistoryEntry, WriteKind, decode, encode
@@ -37,6 +38,21 @@ PROFILE = ("username", "avatarUrl", "ownUsername", "ownAvatarUrl")
 def collection_of(board: str) -> str:
     """The name of the collection with a board's players."""
     return "players" if board == MAIN.name else f"players.{board}"
+
+
+COLLECTIONS = rf"^players(\.{NAME_PATTERN})?$"
+"""A regular expression for the names of all boards' collections, for MongoDB too."""
+
+_IS_COLLECTION = re.compile(COLLECTIONS[:-1]).fullmatch  # `$` would also match before a line break at the end
+
+
+@lru_cache(maxsize=2 * MAX_BOARDS)
+def board_of(collection: str) -> str | None:
+    """The board with this collection; None if it is not the collection of a board."""
+    if _IS_COLLECTION(collection) is None:
+        return None
+    board = collection.partition(".")[2] or MAIN.name
+    return board if collection_of(board) == collection else None
 
 
 class ViewFields(NamedTuple):

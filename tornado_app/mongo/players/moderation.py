@@ -48,19 +48,19 @@ class Actions(Protocol):
     async def has(self, write_id: str) -> bool:
         """Whether the write is in the ledger."""
 
-    async def folded_until(self, player: str) -> int | None:
+    async def folded_until(self, player: str, *, board: str) -> int | None:
         """The latest time (ms) of a checkpoint of the player, into which older entries are folded; None without one."""
 
     def actions(
-        self, player: str, *, action_id: str | None = None, since_ms: int | None = None
+        self, player: str, *, board: str, action_id: str | None = None, since_ms: int | None = None
     ) -> AsyncGenerator[list[AcceptedAction]]:
-        """The player's accepted actions that were not taken back, newest first, in pages."""
+        """The player's accepted actions on a board that were not taken back, newest first, in pages."""
 
     async def recount(self, player: str, board: Board, without: Collection[str]) -> Recount:
         """The player's score without some actions (write ids), on a board of the rule best or last."""
 
     async def export(self, player: str) -> list[dict[str, Any]]:
-        """All entries of a player."""
+        """All entries of a player, of all boards."""
 
 
 class MongoModeration:
@@ -115,18 +115,20 @@ class MongoModeration:
         """
         taken: ModerationResult | None = None
         lost = 0
-        folded = await self._ledger.folded_until(case.user_id)
+        folded = await self._ledger.folded_until(case.user_id, board=self._board.name)
         if folded is not None and since is not None and since <= folded:
             raise _folded(folded)
         while lost < TRIES:
             before = await self._settled_state(case.user_id)
-            async with aclosing(self._ledger.actions(case.user_id, action_id=action_id, since_ms=since)) as pages:
+            async with aclosing(
+                self._ledger.actions(case.user_id, board=self._board.name, action_id=action_id, since_ms=since)
+            ) as pages:
                 part, complete = await self._take_back_all(case, before, pages)
             taken = _sum(taken, part)
             if complete:
                 if taken is not None and since is None:
                     return taken
-                folded = await self._ledger.folded_until(case.user_id)
+                folded = await self._ledger.folded_until(case.user_id, board=self._board.name)
                 if folded is not None and (since is None or since <= folded):
                     raise _folded(folded, taken)
                 if taken is None:
