@@ -281,7 +281,7 @@ async def play(harness, random_):
 
 async def test_fold_of_an_entry_that_changed_since_it_was_read_removes_nothing(harness):
     retention_ = await retention_of(harness)
-    step = await retention_._read("bob", EVERYTHING)  # the moment between a read and its writes is not public
+    step = await retention_._read(("main", "bob"), EVERYTHING)  # the moment between a read and its writes is not public
     harness.sync["ledger"].update_one({"player": "bob", "n": 10}, {"$set": {"hash": bytes(32)}})
     assert await retention_._write([step.fold]) == 0
     assert numbers(harness, "bob") == list(range(1, 11))
@@ -298,7 +298,7 @@ async def test_entries_before_a_wrong_checkpoint_are_not_removed(harness):
 async def test_erasure_and_a_new_chain_survive_a_late_fold(harness):
     """A process that was stopped for longer than its lease removes nothing of the new chain."""
     late = await retention_of(harness)
-    step = await late._read("bob", EVERYTHING)  # the moment between a read and its writes is not public
+    step = await late._read(("main", "bob"), EVERYTHING)  # the moment between a read and its writes is not public
     await harness.moderation.erase(moderation_request("bob"))
     await eventually(lambda: kinds(harness.sync, "bob") == [])
     for points in range(12):

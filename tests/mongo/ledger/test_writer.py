@@ -115,6 +115,8 @@ async def test_ledger_history_is_paginated(harness):
     for n in range(7):
         await harness.score(points=n + 1)
     await harness.wait_complete()
+    # The ledger is read at majority, a little later than the check above.
+    await eventually(lambda: harness.ledger.history("alice", 7, None, board="main"))
     first = await harness.ledger.history("alice", 3, None, board="main")
     second = await harness.ledger.history("alice", 3, first[-1].n, board="main")
     assert [entry.points for entry in first + second] == [7, 6, 5, 4, 3, 2]
