@@ -67,7 +67,7 @@ async def test_export_has_every_entry_sorted_by_player_and_number(harness):
     assert [line["hash"] for line in lines] == [entry["hash"].hex() for entry in stored]
     assert list(lines[0]) == [
         "write_id", "player", "n", "kind", "points", "score", "at", "version", "id", "type", "frontend", "by",
-        "reason", "takes_back", "submitted", "hash", "checkpoint",
+        "reason", "takes_back", "submitted", "hash", "checkpoint", "board",
     ]  # fmt: skip
 
 
