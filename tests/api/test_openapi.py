@@ -67,10 +67,20 @@ def test_described_operations_equal_the_routes():
     nobody = Mock()
     routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
     routes += BoardListEndpoint(list).routes()
-    routes += ModerationEndpoints(nobody, nobody).routes() + HistoryEndpoints(nobody, nobody).routes()
+    routes += ModerationEndpoints(nobody, nobody).routes() + HistoryEndpoints(nobody, nobody, "main").routes()
     routes += probes.ProbeEndpoints(Metrics().registry, list, lambda: None).health_routes()
     served = {(method, route.path) for route in routes for method in route.methods}
     assert {(method, path) for method, path, _ in OPERATIONS.values()} == served
+
+
+def test_operations_of_no_board_say_that_they_are_not_behind_the_prefix():
+    behind = {path for _, path, operation in OPERATIONS.values() if "servers" not in operation}
+    nobody = Mock()
+    routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
+    routes += HistoryEndpoints(nobody, nobody, "main").routes()
+    assert behind == {route.path for route in routes}
+    assert [server["url"] for server in DOCUMENT["servers"]] == ["/", "/boards/{board}"]
+    assert {server["url"] for *_, operation in OPERATIONS.values() for server in operation.get("servers", ())} == {"/"}
 
 
 def test_described_sockets_equal_the_sockets():

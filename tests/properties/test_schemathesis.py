@@ -26,11 +26,27 @@ CONFIG = SchemathesisConfig.from_dict(
 SCHEMA = schemathesis.openapi.from_dict(document.document(), config=CONFIG)
 
 
+def of_a_board():
+    """The document of the operations that are behind `/boards/{board}`, as their servers say."""
+    whole = document.document()
+    paths = {
+        path: {method: operation for method, operation in item.items() if "servers" not in operation}
+        for path, item in whole["paths"].items()
+    }
+    return {**whole, "paths": {path: item for path, item in paths.items() if item}}
+
+
+BOARD_SCHEMA = schemathesis.openapi.from_dict(of_a_board(), config=CONFIG)
+
+
 @pytest.fixture(scope="module")
-def generous(module_database, run_service):  # in this order: the service ends before its database
+def generous(module_database, run_service, tmp_path_factory):  # in this order: the service ends before its database
     """A service where hundreds of requests for one player are not refused."""
     uri, name = module_database
-    return run_service("--rate-limit", "600/60s", "--auto-register", uri=uri, database=name)
+    boards = tmp_path_factory.mktemp("boards") / "boards.yaml"
+    boards.write_text("boards: {kart: {rule: best, order: ascending}}")
+    flags = ("--rate-limit", "600/60s", "--auto-register", "--boards-file", str(boards))
+    return run_service(*flags, uri=uri, database=name)
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +59,9 @@ def headers():
 @settings(max_examples=EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_operation_conforms_to_the_document(case, generous, headers):
     case.call_and_validate(base_url=generous.url, headers=headers)
+
+
+@BOARD_SCHEMA.parametrize()
+@settings(max_examples=EXAMPLES // 4, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_operation_of_a_board_conforms_to_the_document(case, generous, headers):
+    case.call_and_validate(base_url=f"{generous.url}/boards/kart", headers=headers)

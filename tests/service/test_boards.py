@@ -1,20 +1,196 @@
-"""Several boards in `boards_file`."""
+"""Several boards of one service: at the start, and added, changed and removed while it runs."""
+
+import json
+from contextlib import contextmanager
 
 import pytest
+import yaml
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
-from tests.support.service import KEY
-from tornado_app.config import Config
-from tornado_app.core.boards import MAIN, Board
-from tornado_app.core.errors import StartupError
-from tornado_app.core.periods import Period
-from tornado_app.service.service import Service
+from tests.support.service import token
+from tests.support.wait import wait_until
+from tornado_app.auth import keys, proofs
 
-
-async def test_service_with_several_boards_does_not_start():
-    with pytest.raises(StartupError, match="serves the board main only; take the others out"):
-        await Service(Config(jwt_key=KEY, boards=(MAIN, Board("kart")))).start()
+PROOF_KEY = "proof-key-of-the-boards-0123456789abcdef"
 
 
-async def test_service_with_a_period_does_not_start():
-    with pytest.raises(StartupError, match="periods are not supported by this version; leave them out"):
-        await Service(Config(jwt_key=KEY, boards=(Board(periods=(Period("weekly"),)),))).start()
+class BoardsFile:
+    """The file of a running service."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def write(self, **boards):
+        """Replace the file at once, as a ConfigMap does."""
+        self.write_text(yaml.safe_dump({"boards": boards}))
+
+    def write_text(self, text):
+        draft = self.path.with_suffix(".new")
+        draft.write_text(text)
+        draft.replace(self.path)
+
+
+@pytest.fixture
+def boards_file(tmp_path):
+    return BoardsFile(tmp_path / "boards.yaml")
+
+
+@pytest.fixture
+def serve(start, mongo_database, boards_file):
+    """Starts a service with the file."""
+
+    def serve(*flags):
+        uri, name = mongo_database
+        env = {"LEADERBOARD_PROOF_KEY": PROOF_KEY}
+        return start("--boards-file", str(boards_file.path), *flags, uri=uri, database=name, env=env)
+
+    return serve
+
+
+def names(service):
+    return [board["name"] for board in service.get("/api/v1/boards").json["boards"]]
+
+
+def score(service, board, value, user="alice", **body):
+    member = "points" if board == "main" else "score"
+    return service.post(f"/boards/{board}/api/v1/scores", {member: value, **body}, token=token(user))
+
+
+def scores(service, board):
+    return {row["user_id"]: row["score"] for row in service.get(f"/boards/{board}/api/v1/leaderboard").json["players"]}
+
+
+@contextmanager
+def socket(service, board):
+    with connect(f"{service.ws_url}/boards/{board}/ws/scoreboard") as client:
+        client.recv(timeout=20)
+        yield client
+
+
+KART = {"rule": "best", "order": "ascending"}
+
+
+def test_service_with_several_boards_serves_each_by_its_own_rule(serve, boards_file):
+    boards_file.write(main={}, kart=KART, chess={"rule": "last"})
+    service = serve()
+    for board in ("main", "kart", "chess"):
+        for value in (9, 5, 7):
+            assert score(service, board, value).status == 200
+    wait_until(
+        lambda: [scores(service, board) for board in ("main", "kart", "chess")] == [{"alice": n} for n in (21, 5, 7)]
+    )
+    listed = service.get("/api/v1/boards").json["boards"]
+    assert [(row["name"], row["rule"], row["order"], row["players"]) for row in listed] == [
+        ("main", "sum", "descending", 1), ("chess", "last", "descending", 1), ("kart", "best", "ascending", 1),
+    ]  # fmt: skip
+    wrong = service.post("/boards/kart/api/score", {"score": 5}, token=token("alice"))
+    assert (wrong.status, wrong.json["error"]) == (409, "wrong_rule")
+    audited = [json.loads(line) for line in service.log.splitlines() if '"score_accepted"' in line]
+    assert [line.get("board", "main") for line in audited] == ["main"] * 3 + ["kart"] * 3 + ["chess"] * 3
+
+
+def test_proof_of_one_board_is_refused_on_another(serve, boards_file):
+    boards_file.write(kart={}, chess={})
+    service = serve()
+    key = keys.signing_secret(PROOF_KEY)
+    for signed in ("main", "kart"):
+        text = proofs.sign_action(key, sub="alice", action_type="race", points=5, action_id="race-1", board=signed)
+        for board in ("main", "kart", "chess"):
+            answer = service.post(
+                f"/boards/{board}/api/v1/scores", {"points": 5}, token=token("alice"), headers={"Action-Proof": text}
+            )
+            expected = (200, None) if board == signed else (403, "invalid_action_proof")
+            assert (answer.status, answer.json.get("error")) == expected
+    wait_until(lambda: (scores(service, "main"), scores(service, "kart")) == ({"alice": 5}, {"alice": 5}))
+    assert scores(service, "chess") == {}
+
+
+@pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["one process", "two processes"])
+def test_board_is_added_and_removed_while_the_service_runs(serve, boards_file, flags):
+    boards_file.write(main={})
+    service = serve(*flags)
+    assert names(service) == ["main"]
+    assert score(service, "main", 3).status == 200
+    with socket(service, "main") as main:
+        boards_file.write(main={}, kart=KART)
+        wait_until(
+            lambda: all(names(service) == ["main", "kart"] for _ in range(8)), what="all processes serve the board"
+        )
+        assert service.readiness() == (200, [])
+        assert score(service, "kart", 9).status == 200
+        with socket(service, "kart") as kart:
+            assert score(service, "kart", 8, "bob").status == 200
+            wait_until(
+                lambda: [row["user_id"] for row in json.loads(kart.recv(timeout=20))["top_scores"]] == ["bob", "alice"]
+            )
+            boards_file.write(main={})
+            with pytest.raises(ConnectionClosed) as closed:
+                next(iter(lambda: kart.recv(timeout=20), None))
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1001, "going away")
+        wait_until(lambda: all(score(service, "kart", 7).status == 404 for _ in range(8)))
+        assert service.get("/boards/kart/api/top-scores").json["error"] == "board_not_found"
+        assert score(service, "main", 4).status == 200
+        wait_until(
+            lambda: json.loads(main.recv(timeout=20))["top_scores"][0]["score"] == 7, what="the board main goes on"
+        )
+    boards_file.write(kart=KART)
+    wait_until(lambda: all(names(service) == ["main", "kart"] for _ in range(8)))
+    assert scores(service, "kart") == {"bob": 8, "alice": 9}, "the data stayed"
+
+
+def test_changed_bounds_take_effect_while_the_service_runs(serve, boards_file):
+    boards_file.write(kart={**KART, "bounds": {"min": 10}})
+    service = serve()
+    assert score(service, "kart", 9).json["error"] == "out_of_bounds"
+    boards_file.write(kart={**KART, "bounds": {"min": 5}})
+    wait_until(lambda: score(service, "kart", 9).status == 200)
+    assert service.get("/api/v1/boards").json["boards"][1]["bounds"] == {"min": 5}
+    assert score(service, "kart", 4).json["error"] == "out_of_bounds"
+
+
+@pytest.mark.parametrize(
+    ("text", "logged"),
+    [
+        (
+            "boards: {kart: {rule: last, order: ascending}, chess: {}}",
+            "board kart has the rule best and the order ascending",
+        ),
+        ("boards: {kart: {rule: bset, order: ascending}, chess: {}}", "is not one of sum, best, last"),
+        ("boards: [", "boards.yaml"),
+        (None, "boards.yaml"),
+    ],
+    ids=["other rule", "wrong value", "no YAML", "no file"],
+)
+def test_file_with_an_error_leaves_the_boards_as_they_are(serve, boards_file, text, logged):
+    boards_file.write(kart=KART)
+    service = serve()
+    assert service.metric("leaderboard_boards_file_applied") == 1
+    if text is None:
+        boards_file.path.unlink()
+    else:
+        boards_file.write_text(text)
+    wait_until(lambda: service.metric("leaderboard_boards_file_applied") == 0)
+    (line, *_) = [line for line in service.log.splitlines() if "is not applied" in line]
+    assert logged in line
+    assert names(service) == ["main", "kart"]
+    assert score(service, "kart", 9).status == 200
+    assert service.readiness() == (200, [])
+    boards_file.write(kart=KART, chess={})
+    wait_until(lambda: names(service) == ["main", "chess", "kart"])
+    assert service.metric("leaderboard_boards_file_applied") == 1
+
+
+def test_removed_board_comes_back_with_its_own_rule_only(serve, boards_file):
+    boards_file.write(kart=KART)
+    service = serve()
+    assert score(service, "kart", 9).status == 200
+    boards_file.write(main={})
+    wait_until(lambda: names(service) == ["main"])
+    boards_file.write(kart={"rule": "last"})
+    wait_until(lambda: service.metric("leaderboard_boards_file_applied") == 0)
+    assert names(service) == ["main"]
+    assert "board kart" in next(line for line in service.log.splitlines() if "is not applied" in line)
+    boards_file.write(kart=KART)
+    wait_until(lambda: names(service) == ["main", "kart"])
+    assert scores(service, "kart") == {"alice": 9}

@@ -116,7 +116,8 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
     ),
     core.BoardNotFound: Remedy(
         "The path is behind `/boards/{board}`, and `boards_file` does not have that board.",
-        "Compare the name with `GET /api/v1/boards`, or add the board to `boards_file`.",
+        "Compare the name with `GET /api/v1/boards`, or add the board to `boards_file`. It is served a few "
+        "seconds after the file changed; if not, the log says why.",
     ),
     core.PlayerNotFound: Remedy(
         "The player does not exist, or is hidden.",

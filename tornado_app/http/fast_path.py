@@ -84,17 +84,16 @@ def parse_simple_request(data: bytes) -> Request | None:
 class Shedder(Protocol):
     """Counts the updates in progress, and refuses further ones at capacity."""
 
-    @property
-    def full(self) -> bool:
-        """Whether the next update is to be refused."""
+    def full(self, update: Any) -> bool:
+        """Whether this update is to be refused."""
 
     def update(self, data: bytes) -> Any:
         """The kind of update that a request is; None for another request."""
 
-    def acquire(self) -> None:
+    def acquire(self, update: Any) -> None:
         """Count an update that begins."""
 
-    def release(self) -> None:
+    def release(self, update: Any) -> None:
         """Count an update that ended."""
 
     def refuse(self, update: Any, headers: Headers, began: float) -> bytes:
@@ -115,20 +114,20 @@ class FastPath:
         if request is None:
             return False
         update = self._shedder.update(data)
-        if update is not None and self._shedder.full:
+        if update is not None and self._shedder.full(update):
             stream.respond(self._shedder.refuse(update, request.headers, began))
         else:
             # The log fields of a request are in its own context, and not left in that of the connection.
-            copy_context().run(self._serve, request, stream, began, update is not None)
+            copy_context().run(self._serve, request, stream, began, update)
         return True
 
-    def _serve(self, request: Request, stream: HttpStream, began: float, counted: bool) -> None:
+    def _serve(self, request: Request, stream: HttpStream, began: float, update: Any) -> None:
         dispatcher, shedder = self._dispatcher, self._shedder
         dispatcher.begin(request, stream.peer)
 
         def send(response: Response) -> None:
-            if counted:
-                shedder.release()
+            if update is not None:
+                shedder.release(update)
             headers = dispatcher.headers(response, request.id, request.headers.get("Origin"))
             if dispatcher.draining:
                 headers.append(("Connection", "close"))
@@ -141,6 +140,6 @@ class FastPath:
             stream.respond(head + (b"" if response.status in (204, 304) else response.body))
 
         cycle = RequestCycle(dispatcher, request, began, send)
-        if counted:
-            shedder.acquire()
+        if update is not None:
+            shedder.acquire(update)
         cycle.run()

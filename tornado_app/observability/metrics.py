@@ -131,6 +131,11 @@ class Metrics:
             "change_stream_restarts", "Change streams reopened, by reason.", reason=RESTARTS
         )
         self.ranked = self._gauge("ranked_players", "Players on a board.", aggregation="max", board=())
+        self.boards_applied = self._gauge(
+            "boards_file_applied",
+            "1 if the served boards are those of boards_file, 0 if its last change was not applied; the log says why.",
+            aggregation="min",
+        )
         self.rank_checks = self._counter(
             "rank_checks", "Checks of the ranks in memory against the database: agreed, or differed and reloaded.",
             result=("agreed", "differed"),

@@ -1,38 +1,77 @@
-"""The boards that this process serves."""
+"""The boards that this process serves. They change with `boards_file`, without a restart."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from tornado_app.api.board_routes import BoardRouter
 from tornado_app.api.websocket.connections import ConnectionRegistry
+from tornado_app.config.boards_file import read_boards
 from tornado_app.core.boards import MAIN, Board
+from tornado_app.core.errors import ConfigError, LeaderboardError, StartupError
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Route, Router
 from tornado_app.live.hub import Hub
-from tornado_app.live.views import LiveView
+from tornado_app.live.views import LiveView, LiveViews
+from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.players.store import MongoStore
+from tornado_app.runtime.file_watcher import FileWatcher
+
+log = logging.getLogger("leaderboard.app")
+
+CHECK_INTERVAL = 2.0
+"""Seconds between two checks of the file."""
+
+RETRY_INTERVAL = 30.0
+"""Seconds until boards that could not be served are tried again; each attempt is logged."""
+
+SOCKET_SPREAD = 1.5
+"""Seconds over which sockets are closed, those of a removed board and in a drain."""
 
 
-class ServedBoard(NamedTuple):
-    """What belongs to one board in this process. Nothing of it is shared with another board."""
+class ServedBoard:
+    """What belongs to one board in this process. Nothing of it is shared with another board.
 
-    definition: Board
-    store: MongoStore
-    live: LiveView
-    scoreboard: Scoreboard
-    routes: list[Route]
+    `definition`: only its bounds change.
+    """
+
+    def __init__(
+        self, definition: Board, store: MongoStore, live: LiveView, scoreboard: Scoreboard, routes: Sequence[Route]
+    ) -> None:
+        self.definition = definition
+        self.store = store
+        self.live = live
+        self.scoreboard = scoreboard
+        self.routes = routes
 
 
 class Boards:
-    """The served boards, `main` among them."""
+    """The served boards, which `apply` changes. `boards`: those at the start, `main` among them.
+
+    `make`: builds a board. `prepare`: prepares the database for it, and raises StartupError.
+    """
 
     def __init__(
-        self, boards: Iterable[ServedBoard], *, hub: Hub, router: BoardRouter, registry: ConnectionRegistry
+        self,
+        boards: Iterable[ServedBoard],
+        *,
+        make: Callable[[Board], ServedBoard],
+        prepare: Callable[[Board], Awaitable[None]],
+        views: LiveViews,
+        hub: Hub,
+        feed: Feed,
+        router: BoardRouter,
+        registry: ConnectionRegistry,
     ) -> None:
+        self._make = make
+        self._prepare = prepare
+        self._views = views
         self._hub = hub
+        self._feed = feed
         self._router = router
         self._registry = registry
         self._served: dict[str, ServedBoard] = {}
@@ -47,12 +86,12 @@ class Boards:
 
     def __iter__(self) -> Iterator[ServedBoard]:
         """The boards: `main`, then the others by name."""
-        return iter(sorted(self._served.values(), key=lambda served: _place(served.definition)))
+        return iter(list(self._served.values()))
 
     @property
     def ready(self) -> bool:
         """Whether ranks and top 10 of all served boards are known."""
-        return all(served.live.ready for served in self._served.values())
+        return all(served.live.ready for served in self)
 
     async def wait_ready(self) -> None:
         """Wait until each board has been ready."""
@@ -63,12 +102,102 @@ class Boards:
         """Answer all waiting actions, and accept no more."""
         await asyncio.gather(*(served.store.close() for served in self))
 
+    async def apply(self, definitions: Iterable[Board]) -> None:
+        """Serve these boards. A board is served once its ranks and its top 10 are known; the others are not disturbed.
+
+        Raises ConfigError or StartupError, and then the served boards are those of before.
+        """
+        wanted = {definition.name: definition for definition in definitions}
+        if any(definition.periods for definition in wanted.values()):  # until the service has them
+            raise ConfigError(["periods are not supported by this version; leave them out"])
+        changed = [served for served in self if _changed(served.definition, wanted.get(served.definition.name))]
+        if changed:
+            raise ConfigError([_conflict(served.definition) for served in changed])
+        added = [definition for name, definition in wanted.items() if name not in self._served]
+        for definition in added:
+            await self._prepare(definition)
+        for served in self:
+            if served.definition.name not in wanted:
+                await self._remove(served)
+            else:
+                self._redefine(served, wanted[served.definition.name])
+        for definition in added:
+            await self._add(definition)
+
+    async def _add(self, definition: Board) -> None:
+        served = self._make(definition)
+        with contextlib.ExitStack() as undo:
+            self._views.add(served.live)
+            undo.callback(self._views.remove, served.live.view)
+            undo.callback(self._hub.remove, served.live.view)
+            await self._feed.add(definition, served.store.cache)
+            undo.callback(self._feed.remove, definition.name)
+            await served.live.wait_ready()
+            undo.pop_all()
+        self._serve(served)
+        log.info("board %s is served now", definition.name)
+
+    def _redefine(self, served: ServedBoard, definition: Board) -> None:
+        if definition != served.definition:
+            served.definition = served.store.board = definition
+            log.info("board %s has the bounds %s now", definition.name, definition.bounds or "none")
+
     def _serve(self, served: ServedBoard) -> None:
         name = served.definition.name
-        self._served[name] = served
+        self._served = dict(
+            sorted({**self._served, name: served}.items(), key=lambda item: (item[0] != MAIN.name, item[0]))
+        )
         self._router.boards[name] = Router(served.routes)
         self._registry.topics[name] = self._hub.topic(served.live.view)
 
+    async def _remove(self, served: ServedBoard) -> None:
+        name = served.definition.name
+        del self._served[name], self._router.boards[name], self._registry.topics[name]
+        log.info("board %s is no longer served, its data stays", name)
+        await self._registry.close(SOCKET_SPREAD, name)
+        self._feed.remove(name)
+        self._views.remove(served.live.view)
+        self._hub.remove(served.live.view)
+        await served.store.close()
 
-def _place(board: Board) -> tuple[bool, str]:
-    return board.name != MAIN.name, board.name
+
+def _changed(before: Board, after: Board | None) -> bool:
+    """Whether scores of the one make no sense on the other."""
+    return after is not None and (before.rule, before.order) != (after.rule, after.order)
+
+
+def _conflict(served: Board) -> str:
+    return (
+        f"board {served.name} has the rule {served.rule} and the order {served.order}, which cannot change while it is "
+        "served: set them back, or give the board with others another name"
+    )
+
+
+class BoardsFile:
+    """Applies `boards_file` whenever it changes. `observe` is called with 1 if its boards are served, else 0."""
+
+    def __init__(self, path: Path, boards: Boards, observe: Callable[[int], None]) -> None:
+        self._path = path
+        self._boards = boards
+        self._observe = observe
+
+    async def run(self) -> None:
+        """Follow the file until cancelled. The first check reads it too: it may have changed during the start."""
+        loop, watcher = asyncio.get_running_loop(), FileWatcher(self._path)
+        retry_at = loop.time()
+        while True:
+            if watcher.changed() or loop.time() >= retry_at:
+                retry_at = loop.time() + (float("inf") if await self.apply() else RETRY_INTERVAL)
+            await asyncio.sleep(CHECK_INTERVAL)
+
+    async def apply(self) -> bool:
+        """Read the file, and serve its boards; whether it succeeded. Errors are logged."""
+        try:
+            await self._boards.apply(read_boards(self._path))
+        except (ConfigError, StartupError, LeaderboardError) as error:
+            text = "; ".join(str(error).splitlines())
+            log.error("boards_file %s is not applied, trying again in %g s: %s", self._path, RETRY_INTERVAL, text)
+            self._observe(0)
+            return False
+        self._observe(1)
+        return True

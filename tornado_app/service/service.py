@@ -30,6 +30,7 @@ from tornado_app.runtime.lifecycle import ManagedService, serve_until_stopped
 from tornado_app.runtime.tasks import cancel_and_wait
 from tornado_app.runtime.tls import ReloadingTls
 from tornado_app.service import listeners
+from tornado_app.service.boards import SOCKET_SPREAD, BoardsFile
 from tornado_app.service.health import Health
 from tornado_app.service.wiring import Components, build
 
@@ -40,10 +41,6 @@ START_TIMEOUT = 60.0
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that open connections get to end."""
-
-
-SOCKET_SPREAD = 1.5
-"""Seconds over which a drain closes the sockets."""
 
 
 class WorkerContext(NamedTuple):
@@ -99,8 +96,6 @@ class Service(ManagedService):
     async def _start(self) -> None:
         """Start everything, from the database to the open port. Raises StartupError."""
         config = self.config
-        if len(config.boards) > 1:  # until the service serves several
-            raise StartupError("boards_file: this version serves the board main only; take the others out of the file")
         if any(board.periods for board in config.boards):  # until the service has them
             raise StartupError("boards_file: periods are not supported by this version; leave them out")
         if self._worker is None:
@@ -134,6 +129,10 @@ class Service(ManagedService):
         )
         await self._run(components)
         await self._primed(components)
+        self.metrics.boards_applied.set(1)
+        if config.boards_file is not None:
+            applying = BoardsFile(config.boards_file, components.boards, self.metrics.boards_applied.set)
+            self._background("boards file", applying.run)
         self._background("gc policy", run_gc_policy)
         self._listen(components)
 

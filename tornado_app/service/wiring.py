@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 from tornado_app.api import metric_series, pages
@@ -44,6 +45,7 @@ from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.rank_check import RankCheck
 from tornado_app.mongo.change_stream.source import EventSource
 from tornado_app.mongo.client.driver import Client
+from tornado_app.mongo.database import prepare_board
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.players.cache import CacheMemory, PlayerCache
@@ -159,7 +161,16 @@ def build(
     ]
     metric_series.initialise(metrics, FRONTENDS, routes)
     router = BoardRouter(routes)
-    boards = Boards(first, hub=hub, router=router, registry=registry)
+    boards = Boards(
+        first,
+        make=make,
+        prepare=lambda board: prepare_board(client, database, board),
+        views=views,
+        hub=hub,
+        feed=feed,
+        router=router,
+        registry=registry,
+    )
     metrics.pending_writes.set_function(lambda: make.pending.waiting)
     dispatcher = Dispatcher(
         router,
@@ -170,7 +181,12 @@ def build(
         tracing=tracing,
     )
     shedder = LoadShedder(
-        dispatcher, make.recorder(MAIN), FRONTENDS, config.rate_limit, lambda: first[0].store.capacity, boards
+        dispatcher,
+        make.recorder(MAIN),
+        FRONTENDS,
+        config.rate_limit,
+        lambda board: boards[board].store.capacity,
+        boards,
     )
     return Components(
         boards=boards,
@@ -197,7 +213,8 @@ def build(
     )
 
 
-class _BoardFactory(NamedTuple):
+@dataclass(frozen=True)
+class _BoardFactory:
     """Builds what belongs to one board, from what all boards share."""
 
     config: Config

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Iterable
 from http import HTTPStatus
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from tornado_app.api.board_routes import split
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.submission_log import SubmissionRecorder
 from tornado_app.api.rest.submit import rate_limit_policy_header
+from tornado_app.core.boards import MAIN
 from tornado_app.core.errors import Overloaded
 from tornado_app.core.policies import RateLimit
 from tornado_app.http import errors
@@ -37,15 +39,16 @@ _ID = "<request id>"
 
 
 class Update(NamedTuple):
-    """A kind of score update: the name of its frontend, and its method and path."""
+    """A kind of score update: its board, the name of its frontend, and its method and path."""
 
+    board: str
     frontend: str
     method: str
     path: str
 
 
 class LoadShedder:
-    """Refuses score updates while `capacity()` or more are in progress.
+    """Refuses score updates to a board while its `capacity` or more are in progress.
 
     It counts updates that have arrived completely, so an incomplete request does not take capacity from others.
     `boards`: the names of the served boards.
@@ -57,7 +60,7 @@ class LoadShedder:
         recorder: SubmissionRecorder,
         frontends: Iterable[Frontend],
         limit: RateLimit,
-        capacity: Callable[[], int],
+        capacity: Callable[[str], int],
         boards: Container[str],
     ) -> None:
         self._dispatcher = dispatcher
@@ -65,9 +68,9 @@ class LoadShedder:
         self._policy = rate_limit_policy_header(limit)
         self._capacity = capacity
         self._boards = boards
-        self._inside = 0
+        self._inside: Counter[str] = Counter()
         self._updates = {
-            f"{write.method} {write.path} HTTP/1.1".encode(): Update(frontend.name, write.method, write.path)
+            f"{write.method} {write.path} HTTP/1.1".encode(): Update(MAIN.name, frontend.name, write.method, write.path)
             for frontend in frontends
             for write in frontend.writes
         }
@@ -75,9 +78,8 @@ class LoadShedder:
         self._refused = 0
         self._logged_at = -LOG_INTERVAL
 
-    @property
-    def full(self) -> bool:
-        return self._inside >= self._capacity()
+    def full(self, update: Update) -> bool:
+        return self._inside[update.board] >= self._capacity(update.board)
 
     def update(self, data: bytes) -> Update | None:
         """The kind of update in a request's first line; None for another request."""
@@ -86,15 +88,15 @@ class LoadShedder:
         if update is None and b" /boards/" in line:
             method, _, target = line.decode("latin-1").partition(" ")
             board, rest = split(target)
-            if board in self._boards:
-                return self._updates.get(f"{method} {rest}".encode("latin-1"))
+            update = self._updates.get(f"{method} {rest}".encode("latin-1")) if board in self._boards else None
+            return None if update is None else update._replace(board=board)
         return update
 
-    def acquire(self) -> None:
-        self._inside += 1
+    def acquire(self, update: Update) -> None:
+        self._inside[update.board] += 1
 
-    def release(self) -> None:
-        self._inside -= 1
+    def release(self, update: Update) -> None:
+        self._inside[update.board] -= 1
 
     def refuse(self, update: Update, headers: Headers, began: float) -> bytes:
         """Count and log a refused update; its response. `began`: a time of `time.perf_counter`."""

@@ -192,6 +192,15 @@ class BatchWriter:
         self._epochs = epochs
         self._max_entries = policy.limit.updates * math.ceil(policy.history_retention / policy.limit.window)
 
+    @property
+    def board(self) -> Board:
+        """The board; only its bounds may change."""
+        return self._board
+
+    @board.setter
+    def board(self, board: Board) -> None:
+        self._board = board
+
     async def __call__(self, batch: Sequence[PendingWrite], seconds: float) -> Sequence[PendingWrite]:
         """As `group_commit.WriteBatch`."""
         now = self._clock()

@@ -81,6 +81,15 @@ class MongoStore(PlayerReads):
         )
 
     @property
+    def board(self) -> Board:
+        """The board; only its bounds may change."""
+        return self._writer.board
+
+    @board.setter
+    def board(self, board: Board) -> None:
+        self._writer.board = board
+
+    @property
     def waiting(self) -> int:
         """Actions that wait for a batch."""
         return self._commit.waiting
