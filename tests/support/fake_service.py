@@ -107,7 +107,7 @@ class FakeService:
         """Listen; after `stop` on the same port again."""
         shared = {"fake_service": self}
         routes = [
-            (rf"{BOARD}/ws/leaderboard", Socket, shared),
+            (r"(?:/boards/([^/]+))?/ws/leaderboard", Socket, shared),
             (r"/api/v1/boards", Boards, shared),
             (r"/demo/session", DemoSession, shared),
             (rf"{BOARD}/(?:api/scores/update|api/v1/scores)", Update, shared),
@@ -164,11 +164,13 @@ class Socket(WebSocketHandler):
     def initialize(self, fake_service: FakeService) -> None:
         self._service = fake_service
 
-    async def open(self) -> None:
+    async def open(self, board: str | None) -> None:
         fake_service = self._service
         fake_service.connections += 1
         fake_service.uris.append(self.request.uri or "")
-        if fake_service.refusal is not None:
+        if board and board not in [each["name"] for each in fake_service.boards]:
+            self.close(4404, "board_not_found")
+        elif fake_service.refusal is not None:
             self.close(*fake_service.refusal)
         else:
             fake_service.sockets.add(self)

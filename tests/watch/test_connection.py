@@ -85,10 +85,9 @@ class FakeServer:
             def get(self):
                 self.write("not a leaderboard")
 
-        class NoBoard(RequestHandler):
-            def get(self):
-                self.set_status(404)
-                self.write({"error": "board_not_found", "message": "No."})
+        class NoBoard(WebSocketHandler):
+            def open(self):
+                self.close(4404, "board_not_found")
 
         routes = [("/ws/leaderboard", Socket), ("/page/ws/leaderboard", Page), ("/boards/x/ws/leaderboard", NoBoard)]
         app = Application(routes)

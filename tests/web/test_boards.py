@@ -79,7 +79,7 @@ async def test_ascending_board_has_the_longest_bar_and_the_gains_of_low_scores(
 async def test_unknown_board_is_named_and_the_others_are_linked(
     open_page: OpenPage, karts: FakeService, faults: Faults
 ) -> None:
-    faults.expect("404")  # of the socket
+    faults.expect("board_not_found")
     page = await open_page("?board=%3Cb%3Ecart")
     await expect(page.locator("#empty")).to_have_text("There is no board <b>cart.")
     await expect(page.locator("#boards a")).to_have_text(["main", "kart"])

@@ -150,8 +150,6 @@ async def _connect(address: str, first_answer: float) -> WebSocketClientConnecti
 def _why_refused(error: HTTPClientError) -> str:
     if error.code == 599:
         return f"it does not answer ({error.message})"
-    if error.code == 404 and error.response is not None and b'"board_not_found"' in error.response.body:
-        return "the service has no such board; GET /api/v1/boards lists them"
     location = error.response.headers.get("Location") if error.response is not None else None
     moved = f"; it points to {location}" if location else ""
     return f"it answers, but there is no leaderboard (HTTP {error.code}){moved}"
@@ -162,4 +160,6 @@ def _why_closed(connection: WebSocketClientConnection) -> str:
         return "the service was stopped"
     if connection.close_code is None:
         return "the connection broke"
+    if connection.close_reason == "board_not_found":
+        return "the service has no such board; GET /api/v1/boards lists them"
     return f"the service closed the connection ({connection.close_code} {connection.close_reason or ''}".rstrip() + ")"

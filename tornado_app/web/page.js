@@ -65,7 +65,7 @@ function present(boards) {
     unit = definition.rule === "sum" ? unit : "";
   } else {
     connection.close();
-    find("#status").hidden = true;
+    find("#status").hidden = find("#banner").hidden = true;
     find("#empty p").textContent = `There is no board ${shown}.`;
     board.show([]);
   }

@@ -16,6 +16,7 @@ const REMEDIES = new Map([
   ["invalid_token", "The service does not accept the token. The service's log names the reason; its settings jwt_* say what it expects."],
   ["expired_token", "The token has expired. Pass a function as `token` that returns a fresh one."],
   ["invalid_request", "The socket's address has a query argument other than token, which the service does not know."],
+  ["board_not_found", "The service has no board of that name. `GET /api/v1/boards` lists the boards."],
   ["rate_limited", "Too many tokens from this address were refused (setting auth_failure_limit). Check the token."],
   [
     "too_many_connections",
