@@ -60,7 +60,8 @@ async def prepare_board(client: Client, database: str, board: Board) -> None:
     Raises StartupError, also if its data has another rule or order (`definitions.record`).
     """
     await definitions.record(client, database, board)
-    await indexes.ensure(client, database, collection_of(board.name), order=board.order)
+    periods = [period.name for period in board.periods]
+    await indexes.ensure(client, database, collection_of(board.name), order=board.order, periods=periods)
 
 
 @asynccontextmanager

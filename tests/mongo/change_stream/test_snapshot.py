@@ -12,6 +12,7 @@ from tornado_app.mongo.change_stream import snapshot
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes
+from tornado_app.mongo.players.documents import ViewFields
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ def player(name, score, **members):
 
 
 async def read(client, players, **options):
-    moment, snapshots = await snapshot.read_snapshots(client, {"main": players}, **options)
+    moment, snapshots = await snapshot.read_snapshots(client, {"main": snapshot.ViewSource(players)}, **options)
     found = snapshots["main"]
     assert found.version == cluster_time_to_int(moment)
     return dict(found.counts), found
@@ -68,9 +69,10 @@ async def test_snapshot_skips_malformed_documents(client, players):
 async def test_snapshot_reads_only_the_boards_index(client, players):
     await indexes.ensure(client, players.database.name)
     await players.insert_many([player(f"p{n}", n % 7, hidden=n < 3) for n in range(500)])
-    for match, index in ((snapshot._RANGES, "board"), ({"hidden": True, **snapshot._RANGES}, "hidden")):
+    source = snapshot.ViewSource(players)
+    for match, index in ((source.ranges, "board"), ({"hidden": True, **source.ranges}, "hidden")):
         # The very pipeline of the snapshot, to explain it.
-        command = {"aggregate": "players", "pipeline": snapshot._grouped(match), "cursor": {}}
+        command = {"aggregate": "players", "pipeline": snapshot._grouped(source.fields, match), "cursor": {}}
         plan = str(await players.database.command("explain", command, verbosity="executionStats"))
         assert f"'indexName': '{index}'" in plan
         assert ("'totalDocsExamined': 0" in plan) == (index == "board")
@@ -78,11 +80,30 @@ async def test_snapshot_reads_only_the_boards_index(client, players):
     assert sum(counts.values()) == 497
 
 
+async def test_snapshot_of_a_period_reads_only_its_index(client, players):
+    await indexes.ensure(client, players.database.name, periods=["weekly"])
+    weekly = {"e": 3, "t": datetime(2026, 1, 1, tzinfo=UTC)}
+    await players.insert_many([player(f"p{n}", n, w={"weekly": {**weekly, "s": n % 7}}) for n in range(500)])
+    await players.insert_many([player("old", 1, w={"weekly": {**weekly, "e": 2, "s": 50}}), player("none", 1)])
+    await players.insert_one(player("hidden", 1, hidden=True, w={"weekly": {**weekly, "s": 60}}))
+    source = snapshot.ViewSource(players, ViewFields.of("weekly"), 3)
+    command = {"aggregate": "players", "pipeline": snapshot._grouped(source.fields, source.ranges), "cursor": {}}
+    plan = str(await players.database.command("explain", command, verbosity="executionStats"))
+    assert "'indexName': 'period.weekly'" in plan
+    assert "'totalDocsExamined': 0" in plan
+    _, snapshots = await snapshot.read_snapshots(client, {"weekly": source})
+    assert sum(count for _, count in snapshots["weekly"].counts) == 500
+    assert {score for score, _ in snapshots["weekly"].counts} == set(range(7))
+    assert snapshots["weekly"].epoch == 3
+
+
 async def test_snapshots_of_several_boards_are_of_one_moment(client, players):
     kart = players.database["players.kart"]
     await players.insert_many([player("a", 5), player("b", 7)])
     await kart.insert_one(player("a", 9))
-    moment, found = await snapshot.read_snapshots(client, {"main": players, "kart": kart})
+    moment, found = await snapshot.read_snapshots(
+        client, {"main": snapshot.ViewSource(players), "kart": snapshot.ViewSource(kart)}
+    )
     assert {board: dict(each.counts) for board, each in found.items()} == {"main": {5: 1, 7: 1}, "kart": {9: 1}}
     assert {each.version for each in found.values()} == {cluster_time_to_int(moment)}
 

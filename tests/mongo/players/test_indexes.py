@@ -1,13 +1,16 @@
 """The board's index: created once, used by the board, never silently missing."""
 
+from datetime import UTC, datetime
+
 import pytest
 from pymongo import ASCENDING
 
 from tests.support.drivers import BOTH_DRIVERS
+from tornado_app.core.boards import Order
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.players import indexes as schema
-from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD
+from tornado_app.mongo.players.documents import BOARD_ORDER, ON_BOARD, ViewFields
 
 
 @pytest.fixture(params=BOTH_DRIVERS)
@@ -43,6 +46,18 @@ async def test_board_query_uses_its_index_without_a_sort(client, name):
     query = {"find": "players", "filter": ON_BOARD, "sort": dict(BOARD_ORDER), "limit": 10}
     plan = str((await client[name].command("explain", query))["queryPlanner"]["winningPlan"])
     assert "'indexName': 'board'" in plan
+    assert "'SORT'" not in plan
+
+
+@pytest.mark.parametrize("order", Order)
+async def test_query_of_a_period_uses_its_index_without_a_sort(client, name, order):
+    await schema.ensure(client, name, order=order, periods=["weekly"])
+    slots = [{"weekly": {"e": n % 2, "s": n % 7, "t": datetime.now(UTC)}} for n in range(200)]
+    await client[name]["players"].insert_many([{"_id": str(n), "w": slot} for n, slot in enumerate(slots)])
+    fields = ViewFields.of("weekly")
+    query = {"find": "players", "filter": fields.shown(1), "sort": dict(fields.order(order)), "limit": 10}
+    plan = str((await client[name].command("explain", query))["queryPlanner"]["winningPlan"])
+    assert "'indexName': 'period.weekly'" in plan
     assert "'SORT'" not in plan
 
 

@@ -22,10 +22,10 @@ from pymongo.errors import PyMongoError
 
 from tornado_app.core.boards import MAIN, Board, View
 from tornado_app.core.errors import DatabaseError, StartupError
-from tornado_app.core.interfaces import FeedListener, ScoreSnapshot
+from tornado_app.core.interfaces import Change, FeedListener, ScoreSnapshot
 from tornado_app.mongo.change_stream.events import METADATA, PROFILE, BoardChanges, HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.resume_point import ResumePoint
-from tornado_app.mongo.change_stream.snapshot import read_snapshots
+from tornado_app.mongo.change_stream.snapshot import ViewSource, read_snapshots
 from tornado_app.mongo.change_stream.source import (
     CALL_TIMEOUT,
     FIRST_PAUSE,
@@ -42,7 +42,7 @@ from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.players import indexes
 from tornado_app.mongo.players.cache import PlayerCache
-from tornado_app.mongo.players.documents import collection_of
+from tornado_app.mongo.players.documents import ViewFields, collection_of
 from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered
 
@@ -57,16 +57,24 @@ COLLECTION_GONE = frozenset({"drop", "rename", "invalidate", "replaced"})
 class _Board:
     """What the feed keeps of one board. `added`: the board waits for a snapshot of its own."""
 
-    __slots__ = ("added", "cache", "changes", "name", "order", "players", "view")
+    __slots__ = ("added", "cache", "changes", "name", "order", "periods", "players", "view")
 
     def __init__(self, board: Board, players: Any, cache: PlayerCache) -> None:
         self.name = board.name
         self.view = View(board.name)
+        self.periods = {period.name: View(board.name, period.name) for period in board.periods}
         self.order = board.order
         self.players = players
         self.cache = cache
         self.changes = BoardChanges()
         self.added: _Added | None = None
+
+    def sources(self, epoch: Callable[[View], int]) -> dict[View, ViewSource]:
+        """Where the scores of the views of the board are; `epoch`: the open one of a period."""
+        periods = {
+            view: ViewSource(self.players, ViewFields.of(period), epoch(view)) for period, view in self.periods.items()
+        }
+        return {self.view: ViewSource(self.players), **periods}
 
     def forget(self) -> None:
         """Drop what was derived from the events."""
@@ -77,18 +85,18 @@ class _Board:
 
 
 class _Added:
-    """Of a board that waits for its snapshot: the events after the version `since`, and the snapshot once it is read.
+    """Of a board that waits for its snapshot: the events after the version `since`, and the snapshots of its views.
 
     `asked_at`: the loop's time before it was read. `done`: the listener has a snapshot of the board.
     """
 
-    __slots__ = ("asked_at", "done", "events", "since", "snapshot")
+    __slots__ = ("asked_at", "done", "events", "since", "snapshots")
 
     def __init__(self) -> None:
         self.since = 0
         self.events: list[PlayerEvent] = []
         self.asked_at = 0.0
-        self.snapshot: ScoreSnapshot | None = None
+        self.snapshots: Mapping[View, ScoreSnapshot] = {}
         self.done = asyncio.Event()
 
 
@@ -97,7 +105,8 @@ class Feed:
 
     `boards`: each board and its player cache, which receives the board's events, and is cleared with the
     history; by default, the board `main`. Events of any other board are ignored. `source`: where the events come from;
-    by default, a change stream of the database. `on_restart` is called with the reason when the stream is reopened.
+    by default, a change stream of the database. `epoch`: the open one of a period. `on_restart` is called with the
+    reason when the stream is reopened.
     """
 
     def __init__(
@@ -108,6 +117,7 @@ class Feed:
         *,
         boards: Mapping[Board, PlayerCache] | None = None,
         source: EventSource | None = None,
+        epoch: Callable[[View], int] = lambda view: 1,
         on_restart: Callable[[str], None] = lambda reason: None,
         call_timeout: float = CALL_TIMEOUT,
         resume_timeout: float = RESUME_TIMEOUT,
@@ -121,6 +131,7 @@ class Feed:
             for board, cache in caches.items()
         }
         self._listener = listener
+        self._epoch = epoch
         self._on_restart = on_restart
         self._call_timeout = call_timeout
         self._resume_timeout = resume_timeout
@@ -181,12 +192,12 @@ class Feed:
             try:
                 with pymongo.timeout(self._call_timeout):
                     ids = await collection_ids(self._database)
-                _, snapshots = await read_snapshots(self._client, {board.view: board.players})
+                _, snapshots = await read_snapshots(self._client, board.sources(self._epoch))
             except PyMongoError as error:
                 log.warning("reading the added board %s failed, trying again: %s", board.name, type(error).__name__)
             else:
                 if snapshots[board.view].version >= added.since:  # a new primary may be behind the old one
-                    added.snapshot = snapshots[board.view]
+                    added.snapshots = snapshots
                     if not added.done.is_set() and board.name in ids:
                         self._collection_ids[board.name] = ids[board.name]
                     return
@@ -307,10 +318,10 @@ class Feed:
         """Pass on the snapshots of added boards whose time the stream has passed, and the kept events after it."""
         for board in list(self._adding):
             added = board.added
-            snapshot = None if added is None else added.snapshot
+            snapshot = None if added is None else added.snapshots.get(board.view)
             if added is None or snapshot is None or not batch.is_past(snapshot.version, added.asked_at):
                 continue
-            self._listener.on_snapshots({board.view: snapshot})
+            self._listener.on_snapshots(added.snapshots)
             self._added(board)
             for event in added.events:
                 if event.version > snapshot.version:
@@ -340,8 +351,19 @@ class Feed:
 
     def _report(self, board: _Board, event: PlayerEvent) -> None:
         change = board.changes.change(event)
-        if change is not None:
-            self._listener.on_change(board.view, change)
+        if change is None:
+            return
+        self._listener.on_change(board.view, change)
+        if not board.periods:
+            return
+        if event.touched & PROFILE:
+            for view in board.periods.values():
+                self._listener.on_change(view, Change(event.player, None, None, event.version, 0))
+        for slot in event.slots:
+            period = board.periods.get(slot.period)
+            if period is not None:
+                of_slot = Change(event.player, slot.old, slot.new, event.version, slot.at, epoch=slot.epoch)
+                self._listener.on_change(period, of_slot)
 
     async def _load_snapshot(self) -> ResumePoint:
         """Read all boards by a snapshot; the time from which events follow it."""
@@ -351,13 +373,15 @@ class Feed:
             self._collection_ids, self._replaced = await self._find_collections(), False
             self._resync_requested = False
         boards = list(self._boards.values())
-        moment, snapshots = await read_snapshots(self._client, {board.view: board.players for board in boards})
+        sources = {view: source for board in boards for view, source in board.sources(self._epoch).items()}
+        moment, snapshots = await read_snapshots(self._client, sources)
         # The events at the moment itself are in the snapshot. One of them may be the end of the previous collection,
         # with which a stream from there on would end at once.
         self._position = start = Timestamp(moment.time, moment.inc + 1)
         self._version = cluster_time_to_int(moment)
         served = [board for board in boards if self._boards.get(board.name) is board]
-        self._listener.on_snapshots({board.view: snapshots[board.view] for board in served})
+        names = {board.name for board in served}
+        self._listener.on_snapshots({view: found for view, found in snapshots.items() if view.board in names})
         for board in served:
             self._added(board)
         self._loaded.set()
@@ -367,7 +391,9 @@ class Feed:
         """A dropped or renamed collection has lost its indexes."""
         try:
             for board in list(self._boards.values()):
-                await indexes.ensure(self._client, self._database.name, board.players.name, order=board.order)
+                await indexes.ensure(
+                    self._client, self._database.name, board.players.name, order=board.order, periods=board.periods
+                )
         except StartupError as error:
             log.error("%s", error)  # the board is correct without an index, but slow
         else:

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from pymongo.errors import PyMongoError
 
-from tornado_app.core.boards import Board
+from tornado_app.core.boards import Board, View
 from tornado_app.core.errors import DatabaseError
 from tornado_app.mongo.change_stream.feed import Feed
-from tornado_app.mongo.change_stream.snapshot import count_above
+from tornado_app.mongo.change_stream.snapshot import ViewSource, count_above
 from tornado_app.mongo.client.driver import Client
-from tornado_app.mongo.players.documents import collection_of
+from tornado_app.mongo.players.documents import ViewFields, collection_of
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.ranks")
@@ -31,7 +31,13 @@ MAX_RANK = 100_000
 
 
 class Ranked(Protocol):
-    """The board in memory. `revision` grows with every change, `snapshots` with every new snapshot."""
+    """A view in memory. `revision` grows with every change, `snapshots` with every new snapshot or epoch."""
+
+    @property
+    def view(self) -> View:
+        """The view."""
+
+    epoch: int | None
 
     snapshots: int
     revision: int
@@ -44,9 +50,9 @@ class Ranked(Protocol):
 
 
 class RankCheck:
-    """Checks one board after the other, at intervals. Wrong ranks are read again.
+    """Checks one view after the other, at intervals. Wrong ranks are read again.
 
-    `boards`: those that are served now. `observe` is called with `agreed` or `differed`.
+    `boards`: the views that are served now, each with its board. `observe` is called with `agreed` or `differed`.
     """
 
     def __init__(
@@ -68,22 +74,22 @@ class RankCheck:
 
     async def run(self) -> None:
         """Check until cancelled."""
-        waiting: list[str] = []
+        waiting: list[View] = []
         while True:
             count = len(list(self._boards()))
             await asyncio.sleep(jittered(max(EVERY / max(count, 1), MIN_PAUSE)))
-            boards = {board.name: (board, ranked) for board, ranked in self._boards()}
-            waiting = [name for name in waiting if name in boards] or list(boards)
+            views = {ranked.view: (board, ranked) for board, ranked in self._boards()}
+            waiting = [view for view in waiting if view in views] or list(views)
             if not waiting:
                 continue
-            name = waiting.pop(0)
+            view = waiting.pop(0)
             try:
-                await self.check(*boards[name])
+                await self.check(*views[view])
             except (DatabaseError, PyMongoError, TimeoutError) as error:
-                log.info("the ranks of board %s could not be checked: %s", name, type(error).__name__)
+                log.info("the ranks of board %s could not be checked: %s", view.board, type(error).__name__)
 
     async def check(self, board: Board, ranked: Ranked) -> None:
-        """Check one score of a board. Raises DatabaseError, PyMongoError, or TimeoutError if the feed does not follow.
+        """Check one score of a view. Raises DatabaseError, PyMongoError, or TimeoutError if the feed does not follow.
 
         The database's count is of one moment; memory has since changed by as many players as the feed has reported,
         which is the allowed difference. Without changes they must be equal.
@@ -92,8 +98,9 @@ class RankCheck:
         if score is None:
             return
         snapshots, before = ranked.snapshots, ranked.revision
-        players = self._database[collection_of(board.name)]
-        counted = 1 + await count_above(self._client, players, score, board.order)
+        players, fields = self._database[collection_of(board.name)], ViewFields.of(ranked.view.period)
+        source = ViewSource(players, fields, ranked.epoch)
+        counted = 1 + await count_above(self._client, source, score, board.order)
         async with asyncio.timeout(PATIENCE):
             await self._feed.caught_up()
         rank = ranked.rank(score)

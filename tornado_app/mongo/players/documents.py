@@ -56,16 +56,17 @@ def board_of(collection: str) -> str | None:
 
 
 class ViewFields(NamedTuple):
-    """The members of a player's document that a view shows: all time, or a period."""
+    """The members of a player's document that a view shows: all time, or a period, which has `epoch`."""
 
     score: str = "score"
     at: str = "updatedAt"
+    epoch: str | None = None
     period: str | None = None
 
     @classmethod
     def of(cls, period: str | None) -> ViewFields:
         """Those of a period; None: all time."""
-        return cls() if period is None else cls(f"w.{period}.s", f"w.{period}.t", period)
+        return cls() if period is None else cls(f"w.{period}.s", f"w.{period}.t", f"w.{period}.e", period)
 
     def order(self, order: Order = Order.DESCENDING) -> list[tuple[str, int]]:
         """Better score first; among equals, the player that reached it first; then the user id."""
@@ -84,7 +85,7 @@ class ViewFields(NamedTuple):
         """Which players the view shows, of a period in this epoch: a malformed document of another program must not
         stop the service."""
         return {
-            **({} if self.period is None else {f"w.{self.period}.e": epoch}),
+            **({} if self.epoch is None else {self.epoch: epoch}),
             "hidden": {"$ne": True},
             **self.ranges,
             "$nor": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pymongo
@@ -14,7 +14,7 @@ from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.client.index_build import DEFAULT_WAITING, Waiting, make_index
-from tornado_app.mongo.players.documents import board_order
+from tornado_app.mongo.players.documents import ViewFields, board_order
 from tornado_app.mongo.players.suspects import RETENTION, SUSPECTS
 
 log = logging.getLogger("leaderboard.schema")
@@ -40,9 +40,10 @@ async def ensure(
     collection: str = "players",
     *,
     order: Order = Order.DESCENDING,
+    periods: Iterable[str] = (),
     waiting: Waiting = DEFAULT_WAITING,
 ) -> None:
-    """Create missing indexes, however long that takes. Raises StartupError if that is impossible."""
+    """Create missing indexes, also of periods, however long that takes. Raises StartupError if that is impossible."""
     keys = board_order(order)
     players = client[database].get_collection(collection, write_concern=DURABLE)
     try:
@@ -50,6 +51,11 @@ async def ensure(
             with pymongo.timeout(TIMEOUT):
                 _accept(await players.index_information(), keys, f"{database}.{collection}")
         await _create(players, [("hidden", 1)], waiting, name=HIDDEN_INDEX, partialFilterExpression={"hidden": True})
+        for period in periods:
+            fields = ViewFields.of(period)
+            of_epoch = [(f"w.{period}.e", 1), *fields.order(order)]
+            part = {f"w.{period}.e": {"$exists": True}}
+            await _create(players, of_epoch, waiting, name=f"period.{period}", partialFilterExpression=part)
         # An index on the same field with another time is an operator's choice, and stays.
         await _create(client[database][SUSPECTS], [("seen", 1)], waiting, expireAfterSeconds=RETENTION)
     except PyMongoError as error:

@@ -37,8 +37,8 @@ class PlayerReads:
 
     def _shown(self) -> Document:
         """The filter of the players whom the view shows."""
-        period = self._fields.period
-        return self._filter if period is None else {**self._filter, f"w.{period}.e": self._epoch()}
+        name = self._fields.epoch
+        return self._filter if name is None else {**self._filter, name: self._epoch()}
 
     async def player(self, user_id: str) -> Player:
         """One player. Raises PlayerNotFound."""

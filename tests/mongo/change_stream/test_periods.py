@@ -1,0 +1,155 @@
+"""The views of periods: from the store's writes, by the change stream and by snapshots, on a real mongod."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.support.board_harness import ROOMY, RecordingView
+from tests.support.wait import eventually
+from tornado_app.core.boards import Board, Order, Rule, View
+from tornado_app.core.model import Action, Profile, ProfileChange
+from tornado_app.core.periods import Period
+from tornado_app.core.slots import OpenEpoch, OpenEpochs
+from tornado_app.live.views import LiveViews, Progress
+from tornado_app.mongo.change_stream.feed import Feed
+from tornado_app.mongo.change_stream.rank_check import RankCheck
+from tornado_app.mongo.client.driver import connect, maybe_await
+from tornado_app.mongo.players.store import MongoStore
+from tornado_app.runtime.tasks import cancel_and_wait
+
+PERIODS = ("weekly", "season")
+
+
+class Periods:
+    """A board with two periods, whose open epochs the test sets, its store, its feed and its views."""
+
+    def __init__(self, uri, name, rule=Rule.SUM, order=Order.DESCENDING):
+        self.client = connect(uri)
+        self.database = self.client[name]
+        self.epochs = dict.fromkeys(PERIODS, 1)
+        self.board = Board("main", rule, order, periods=tuple(map(Period, PERIODS)))
+        self.store = MongoStore(self.client, name, board=self.board, policy=ROOMY, epochs=self.open_epochs)
+        self.progress = Progress()
+        options = {"order": order}
+        self.views = {None: RecordingView(self.store.top, self.progress, view=View("main"), **options)}
+        for period in PERIODS:
+            self.views[period] = RecordingView(self._top(period), self.progress, view=View("main", period), **options)
+        self.restarts = []
+        self.feed = Feed(
+            self.client,
+            name,
+            LiveViews(self.views.values(), self.progress),
+            boards={self.board: self.store.cache},
+            epoch=lambda view: self.epochs[view.period],
+            on_restart=self.restarts.append,
+        )
+        self.check = RankCheck(self.client, name, self.served, self.feed, observe=self.restarts.append)
+
+    def _top(self, period):
+        reads = self.store.in_period(period, lambda: self.views[period].epoch)
+        return reads.top
+
+    def open_epochs(self):
+        epochs = tuple(OpenEpoch(period, number) for period, number in self.epochs.items())
+        return OpenEpochs(epochs, round((time.time() + 60) * 1000))
+
+    def served(self):
+        return [(self.board, view) for view in self.views.values()]
+
+    async def score(self, user, value):
+        return await self.store.apply(Action(user, value, None, b"f", Profile(), create_player=True))
+
+    async def model(self, period):
+        """The scores in the open epoch, as the documents have them."""
+        rows = [row async for row in self.database["players"].find({"hidden": {"$ne": True}})]
+        if period is None:
+            return {row["_id"]: row["score"] for row in rows}
+        number = self.views[period].epoch
+        slots = {row["_id"]: row["w"][period] for row in rows if "w" in row}
+        return {user: slot["s"] for user, slot in slots.items() if slot["e"] == number and "s" in slot}
+
+    async def compare(self):
+        """Every rank and the top 10 are those of the documents."""
+        await self.feed.caught_up()
+        better = self.board.order.better
+        for period, view in self.views.items():
+            scores = await self.model(period)
+            assert view.total == len(scores)
+            for score in scores.values():
+                assert view.rank(score) == 1 + sum(better(other, score) for other in scores.values())
+            best = sorted(scores.values(), reverse=self.board.order is Order.DESCENDING)[:10]
+            await eventually(lambda view=view, best=best: [s.player.score for s in view.top.standings] == best)
+
+
+@pytest.fixture
+async def make_periods(mongo_database):
+    made = []
+
+    async def make(*rule_and_order):
+        periods = Periods(*mongo_database, *rule_and_order)
+        tasks = [asyncio.ensure_future(part.run()) for part in (periods.feed, *periods.views.values())]
+        made.append((periods, tasks))
+        for view in periods.views.values():
+            await view.wait_ready()
+        await periods.feed.wait_open()
+        return periods
+
+    yield make
+    for periods, tasks in made:
+        await cancel_and_wait(*tasks)
+        await periods.store.close()
+        await maybe_await(periods.client.close())
+
+
+@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("rule", Rule)
+async def test_views_of_all_periods_follow_one_write(make_periods, rule, order):
+    periods = await make_periods(rule, order)
+    chance = random.Random(f"{rule}{order}")  # a repeatable order
+    for turn in range(60):
+        if turn % 20 == 19:
+            periods.epochs["weekly"] += 1
+        if turn == 30:
+            periods.epochs["season"] += 1
+        await asyncio.gather(*(periods.score(f"p{chance.randrange(8)}", chance.randrange(1, 40)) for _ in range(3)))
+        if turn % 10 == 5:
+            await periods.compare()
+    await periods.compare()
+    assert periods.views["weekly"].epoch == 4
+    for view in periods.views.values():
+        await periods.check.check(periods.board, view)
+    assert periods.restarts == ["agreed"] * 3
+
+
+async def test_snapshot_has_a_later_epoch_than_the_known_one(make_periods):
+    periods = await make_periods()
+    await periods.score("alice", 5)
+    periods.epochs["weekly"] = 2
+    await periods.score("bob", 3)
+    periods.epochs["weekly"] = 1
+    again = await make_periods()
+    assert again.views["weekly"].epoch == 2
+    await again.compare()
+
+
+async def test_profile_shows_on_the_views_of_all_periods(make_periods):
+    periods = await make_periods()
+    await periods.score("alice", 5)
+    await periods.store.register("alice", ProfileChange(username="Zoë"))
+    for view in periods.views.values():
+        await eventually(lambda view=view: [s.player.username for s in view.top.standings] == ["Zoë"])
+
+
+async def test_slot_of_another_program_begins_the_history_anew(make_periods):
+    periods = await make_periods()
+    await periods.score("alice", 5)
+    slot = {"e": 1, "s": 70, "t": datetime.now(UTC)}
+    await periods.database["players"].update_one({"_id": "alice"}, {"$set": {"w.weekly": slot}})
+    await eventually(lambda: periods.restarts == ["external_write"])
+    await eventually(lambda: periods.views["weekly"].ready and periods.views["weekly"].rank(70) == 1)
+    await periods.compare()
