@@ -99,10 +99,12 @@ def test_demo_prints_a_token_of_a_player(newcomer):
 
 
 def test_demo_curl_lines_work_unchanged(newcomer):
-    assert [re.search(r"\$URL(\S+)", line)[1] for line in newcomer.curls] == [game.path for game in GAMES]
-    scores = [newcomer.run(line)[game.score] for game, line in zip(GAMES, newcomer.curls, strict=True)]
+    *points, lap = newcomer.curls
+    assert [re.search(r"\$URL(\S+)", line)[1] for line in points] == [game.path for game in GAMES]
+    scores = [newcomer.run(line)[game.score] for game, line in zip(GAMES, points, strict=True)]
     assert scores == sorted(set(scores))
     assert fetch(f"{newcomer.url}/api/leaderboard", newcomer.token)["userRank"]["score"] == scores[-1]
+    assert newcomer.run(lap)["score"] == 82_500
 
 
 def test_demo_curl_line_with_an_id_counts_once(newcomer):
@@ -122,12 +124,27 @@ async def test_demo_players_change_the_top_10(newcomer):
     assert len(message["top_scores"]) == 10
 
 
-def test_demo_players_use_all_five_frontends(newcomer):
+def test_demo_players_play_on_both_boards(newcomer):
+    boards = fetch(f"{newcomer.url}/api/v1/boards")["boards"]
+    assert [(board["name"], board["rule"], board["order"]) for board in boards] == [
+        ("main", "sum", "descending"),
+        ("kart", "best", "ascending"),
+    ]
+
+    def laps() -> list[int]:
+        return [row["score"] for row in fetch(f"{newcomer.url}/boards/kart/api/top-scores")["top_scores"]]
+
+    first = wait_until(lambda: len(laps()) == 10 and laps(), 60, "ten lap times")
+    assert first == sorted(first)
+    wait_until(lambda: laps() < first, 60, "a better lap")
+
+
+def test_demo_players_use_all_frontends(newcomer):
     def accepted() -> set[str]:
         found = re.findall(r'submissions_total\{frontend="(.)",result="accepted"\} (\d+)', fetch(newcomer.metrics_url))
         return {frontend for frontend, count in found if int(count) > 5}
 
-    wait_until(lambda: accepted() == {"A", "B", "C", "D", "E"}, 60, "each frontend has taken some updates")
+    wait_until(lambda: accepted() == {"A", "B", "C", "D", "E", "F"}, 60, "each frontend has taken some updates")
 
 
 def test_demo_visitor_gets_an_identity_that_can_score(newcomer):

@@ -14,9 +14,10 @@ from tornado_app.auth.keys import KeySet, secret_key
 from tornado_app.auth.tokens import TokenVerifier
 from tornado_app.config import Config
 from tornado_app.core import identity
+from tornado_app.core.boards import MAIN, Board, Bounds, Rule
 from tornado_app.core.errors import RateLimited
 from tornado_app.demo import guide, identities
-from tornado_app.demo.games import GAMES
+from tornado_app.demo.games import GAMES, TIME_TRIAL, values_of
 from tornado_app.demo.identities import SESSIONS_PER_MINUTE, Sessions, minter
 from tornado_app.http.messages import Request
 
@@ -42,6 +43,22 @@ def test_demo_requests_match_each_frontend():
     writes = {(frontend.name, write.method, write.path) for frontend in FRONTENDS for write in frontend.writes}
     assert {(game.frontend, game.method, game.path) for game in GAMES} <= writes
     assert [game.frontend for game in GAMES] == ["A", "B", "C", "D", "E"]
+
+
+@pytest.mark.parametrize(
+    ("board", "values"),
+    [
+        (TIME_TRIAL, (45_000, 120_000)),
+        (Board("a"), (1, 12)),
+        (Board("a", bounds=Bounds(-5, 7)), (1, 7)),
+        (Board("a", bounds=Bounds(min=5)), (5, 17)),
+        (Board("a", Rule.LAST), (0, 1000)),
+        (Board("a", Rule.BEST, bounds=Bounds(min=-7)), (-7, 993)),
+        (Board("a", Rule.BEST, bounds=Bounds(max=-7)), (-7, -7)),
+    ],
+)
+def test_demo_submits_values_within_the_bounds(board, values):
+    assert values_of(board) == values
 
 
 def session_of(sessions: Sessions):
@@ -89,6 +106,13 @@ def test_demo_curl_lines_follow_actions_max_increment_and_tls():
     assert '{"score":2}' in text
     assert '"actionType":"jump"' in text
     assert text.count("curl -k $URL/") == 5
+
+
+def test_demo_has_a_curl_line_of_the_second_board():
+    config = Config(boards=(MAIN, TIME_TRIAL, Board("more")))
+    text = guide.render(config, "http://127.0.0.1:8000", "t", 2, bold=False)
+    assert """curl $URL/boards/kart/api/v1/scores -H "Authorization: Bearer $TOKEN" --json '{"score":82500}'""" in text
+    assert "/boards/more" not in text
 
 
 def test_demo_prints_a_usable_address_for_every_interface():

@@ -9,15 +9,16 @@ import json
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 
+from tornado_app.core.boards import MAIN, Board, Order, Rule
 from tornado_app.core.policies import RateLimit
-from tornado_app.demo.games import GAMES, Game, Move
+from tornado_app.demo.games import GAMES, Move, body_of, path_of, values_of
 from tornado_app.demo.identities import Mint, Persona
 
 log = logging.getLogger("leaderboard.demo")
@@ -40,21 +41,24 @@ CLOSE_SECONDS = 1.0
 
 
 class Bot:
-    """A simulated player. `interval`: mean seconds between two moves; `rests_until`: no moves before this time."""
+    """A simulated player. `interval`: mean seconds between two moves; `rests_until`: no moves before this time.
 
-    __slots__ = ("interval", "persona", "renew_at", "rests_until", "score", "token")
+    `scores`: by board, as far as the service has returned them.
+    """
+
+    __slots__ = ("interval", "persona", "renew_at", "rests_until", "scores", "token")
 
     def __init__(self, persona: Persona, interval: float) -> None:
         self.persona = persona
         self.interval = interval
-        self.score = 0
+        self.scores: dict[str, int] = {}
         self.rests_until = 0.0
         self.token = ""
         self.renew_at = 0.0
 
 
 class Bots:
-    """Bots that play on the service at `url` until `run` is cancelled.
+    """Bots that play on the `boards` of the service at `url` until `run` is cancelled.
 
     `max_points`: maximum points of a move; `actions`: points by action type.
     """
@@ -65,12 +69,14 @@ class Bots:
         personas: list[Persona],
         *,
         mint: Mint,
+        boards: Sequence[Board],
         actions: Mapping[str, int],
         max_points: int,
         limit: RateLimit,
     ) -> None:
         self._url = url
         self._mint = mint
+        self._boards = boards
         self._actions = list(actions)
         # Actions with few points are frequent, so that every frontend yields about the same points.
         self._weights = [1 / points for points in actions.values()]
@@ -119,19 +125,33 @@ class Bots:
             log.error("simulated player failed", exc_info=error)
 
     async def _move(self, client: AsyncHTTPClient, player: Bot) -> None:
-        """Make one move through a random frontend, and handle the response as a client would."""
-        game = self._dice.choice(GAMES)
-        move = Move(player.persona.user_id, self._points(player), self._action(), str(uuid4()))
+        """Make one move on a random board, and handle the response as a client would."""
+        board = self._dice.choice(self._boards)
         try:
-            response = await self._call(client, player, game.method, game.path, game.body(move))
-            if response.code == 404:  # this frontend does not create players
-                place = f"/api/v1/players/{quote(player.persona.user_id, safe='')}"
-                await self._call(client, player, "PUT", place, {})
-                response = await self._call(client, player, game.method, game.path, game.body(move))
+            if board.name == MAIN.name:
+                await self._add_points(client, player)
+            else:
+                await self._submit(client, player, board)
         except (OSError, HTTPClientError) as error:
             log.debug("request of a simulated player failed: %s", error)
-            return
-        self._handle_response(player, game, response)
+
+    async def _add_points(self, client: AsyncHTTPClient, player: Bot) -> None:
+        """Score on `main` through a random frontend."""
+        game = self._dice.choice(GAMES)
+        move = Move(player.persona.user_id, self._points(player), self._action(), str(uuid4()))
+        response = await self._call(client, player, game.method, game.path, game.body(move))
+        if response.code == 404:  # this frontend does not create players
+            place = f"/api/v1/players/{quote(player.persona.user_id, safe='')}"
+            await self._call(client, player, "PUT", place, {})
+            response = await self._call(client, player, game.method, game.path, game.body(move))
+        self._handle_response(player, MAIN.name, game.score, response)
+        self._top_score = max(self._top_score, player.scores.get(MAIN.name, 0))
+
+    async def _submit(self, client: AsyncHTTPClient, player: Bot, board: Board) -> None:
+        """Score on another board than `main`."""
+        value = self._value(board, player.scores.get(board.name))
+        response = await self._call(client, player, "POST", path_of(board), body_of(board, value))
+        self._handle_response(player, board.name, "score", response)
 
     async def _call(
         self, client: AsyncHTTPClient, player: Bot, method: str, path: str, body: dict[str, Any]
@@ -144,19 +164,30 @@ class Bots:
             self._url + path, method=method, headers=headers, body=json.dumps(body), raise_error=False
         )
 
+    def _value(self, board: Board, score: int | None) -> int:
+        """Points, or a score: the first one is mediocre, and of the later ones a third is better than `score`."""
+        low, high = values_of(board)
+        if board.rule is Rule.SUM:
+            return min(self._max_points, self._dice.randint(low, high))
+        best, worst = (low, high) if board.order is Order.ASCENDING else (high, low)
+        if score is None:
+            return best + round((worst - best) * self._dice.uniform(0.4, 1.0))
+        goal, way = (best, 0.08) if self._dice.random() < 1 / 3 else (worst, 0.3)
+        return score + round((goal - score) * self._dice.uniform(0, way))
+
     def _points(self, player: Bot) -> int:
         """A few points, and more for bots that are behind, so that positions change."""
-        behind = max(0, self._top_score - player.score)
+        behind = max(0, self._top_score - player.scores.get(MAIN.name, 0))
         caught_up = min(40, int(behind * self._dice.random() * 0.3))
         return min(self._max_points, self._dice.randint(1, 12) + caught_up)
 
     def _action(self) -> str:
         return self._dice.choices(self._actions, self._weights)[0]
 
-    def _handle_response(self, player: Bot, game: Game, response: HTTPResponse) -> None:
+    def _handle_response(self, player: Bot, board: str, member: str, response: HTTPResponse) -> None:
+        """`member`: that of the response with the new score."""
         if response.code in (200, 201):
-            player.score = json.loads(response.body)[game.score]
-            self._top_score = max(self._top_score, player.score)
+            player.scores[board] = json.loads(response.body)[member]
         elif response.code in (429, 500, 503):
             player.rests_until = time.monotonic() + _seconds(response.headers.get("Retry-After"))
         elif (answer := response.body.decode("utf-8", "replace")) not in self._logged:

@@ -1,4 +1,5 @@
-"""The requests by which a client scores through each of the five frontends, for the bots and the curl lines."""
+"""The requests by which a client scores, for the bots and the curl lines: on `main` through each of the five frontends
+that add points, on other boards through API F."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import json
 import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from tornado_app.core.boards import Board, Bounds, Order, Rule
 
 Json = dict[str, Any]
 
@@ -60,8 +63,33 @@ GAMES = (
 )
 
 
-def curl(game: Game, move: Move, *, insecure: bool = False) -> str:
-    """A command line that makes this move, where $URL and $TOKEN are set. `insecure`: no check of the certificate."""
-    data = json.dumps(game.body(move), ensure_ascii=False, separators=(",", ":"))
+TIME_TRIAL = Board("kart", Rule.BEST, Order.ASCENDING, Bounds(45_000, 120_000))
+"""Lap times in milliseconds."""
+
+
+def path_of(board: Board) -> str:
+    """API F of a board other than `main`."""
+    return f"/boards/{board.name}/api/v1/scores"
+
+
+def body_of(board: Board, value: int) -> Json:
+    """The body for API F."""
+    return {"points" if board.rule is Rule.SUM else "score": value}
+
+
+def values_of(board: Board) -> tuple[int, int]:
+    """The lowest and the highest value that the demo submits."""
+    low, high = (1, 12) if board.rule is Rule.SUM else (0, 1000)
+    bounds = board.bounds or Bounds()
+    if bounds.min is not None:
+        low, high = max(low, bounds.min) if board.rule is Rule.SUM else bounds.min, bounds.min + high
+    if bounds.max is not None:
+        low, high = min(low, bounds.max), bounds.max
+    return low, high
+
+
+def curl(path: str, body: Json, *, insecure: bool = False) -> str:
+    """A command line that sends `body`, where $URL and $TOKEN are set. `insecure`: no check of the certificate."""
+    data = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     start = "curl -k" if insecure else "curl"
-    return f'{start} $URL{game.path} -H "Authorization: Bearer $TOKEN" --json {shlex.quote(data)}'
+    return f'{start} $URL{path} -H "Authorization: Bearer $TOKEN" --json {shlex.quote(data)}'

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from tornado_app.config import Config
 from tornado_app.core.origins import is_loopback
-from tornado_app.demo.games import GAMES, Move, curl
+from tornado_app.demo.games import GAMES, Move, body_of, curl, path_of, values_of
 from tornado_app.demo.identities import CURL
 
 PREFERRED_ACTION = "level_complete"
@@ -46,12 +46,16 @@ def _curl_lines(config: Config, url: str) -> list[str]:
     actions = config.action_points
     action = PREFERRED_ACTION if PREFERRED_ACTION in actions else next(iter(actions))
     points = min(EXAMPLE_POINTS, config.max_increment)
+    insecure = url.startswith("https:")
     lines = []
     for game in GAMES:
         unique = f"curl-{uuid4().hex[:4]}" if game.frontend == "C" else ""
         move = Move(CURL.user_id, points, action, unique)
-        lines.append(curl(game, move, insecure=url.startswith("https:")))
-    return lines
+        lines.append(curl(game.path, game.body(move), insecure=insecure))
+    return lines + [
+        curl(path_of(board), body_of(board, sum(values_of(board)) // 2), insecure=insecure)
+        for board in config.boards[1:2]
+    ]
 
 
 def _warnings(config: Config) -> list[str]:
