@@ -47,6 +47,15 @@ def test_watch_in_a_pipe_prints_a_line_for_each_change(url, tmp_path, monkeypatc
         assert watch.errors == ""
 
 
+def test_watch_of_a_board_shows_its_lap_times(url, tmp_path):
+    with Command("watch", url, "--board", "kart", folder=tmp_path) as watch:
+        assert 45_000 <= int(watch.expect(r"\t1\t1\t(\d+)\t")[1]) <= 120_000
+        assert watch.interrupt() == 0
+    with Command("watch", url, "--board", "cart", folder=tmp_path) as watch:
+        assert watch.process.wait(20) == 1
+        assert "the service has no such board; GET /api/v1/boards lists them" in watch.errors
+
+
 @pytest.mark.parametrize(
     ("columns", "rows", "first", "last"),
     [

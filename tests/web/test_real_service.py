@@ -15,10 +15,15 @@ from tests.support.service import RunningService, token
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+BOARDS = "boards: {kart: {rule: best, order: ascending, bounds: {min: 15000, max: 3600000}}}"
+
+
 @pytest.fixture
 def service(mongo_database: tuple[str, str], tmp_path: Path) -> Iterator[RunningService]:
     uri, name = mongo_database
-    running = RunningService(uri=uri, database=name).start(tmp_path / "log")
+    (tmp_path / "boards.yaml").write_text(BOARDS)
+    flags = ("--boards-file", str(tmp_path / "boards.yaml"))
+    running = RunningService(*flags, uri=uri, database=name).start(tmp_path / "log")
     yield running
     running.close()
 
@@ -45,3 +50,27 @@ async def test_page_updates_while_players_score(open_page: OpenPage, service: Ru
     faults.expect("WebSocket|ERR_CONNECTION_REFUSED")
     await asyncio.to_thread(service.stop)
     await expect(page.locator("#banner")).to_be_visible(timeout=15_000)
+
+
+async def lap(service: RunningService, user: str, score: int) -> None:
+    path = "/boards/kart/api/v1/scores"
+    answer = await asyncio.to_thread(service.post, path, {"score": score}, token=token(user, name=user))
+    assert answer.status in (200, 201)
+
+
+async def test_page_switches_to_the_board_of_lap_times(service: RunningService, open_page: OpenPage) -> None:
+    await score(service, "ada", "Ada", 300)
+    page = await open_page()
+    await page.goto(service.url)
+    names, points = page.locator("#board tbody .name"), page.locator("#board tbody .points")
+    await expect(names).to_have_text(["Ada"])
+    await page.get_by_role("link", name="kart").click()
+    await expect(page.locator("#empty")).to_be_visible()
+    for user, reached in (("bob", 40_000), ("cy", 35_000), ("bob", 41_000)):
+        await lap(service, user, reached)
+    await expect(names).to_have_text(["cy", "bob"])
+    await expect(points).to_have_text(["35,000", "40,000"])
+    await lap(service, "bob", 30_000)
+    await expect(names).to_have_text(["bob", "cy"])
+    await page.get_by_role("link", name="main").click()
+    await expect(names).to_have_text(["Ada"])
