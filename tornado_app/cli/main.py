@@ -54,9 +54,10 @@ Each setting is also an environment variable, LEADERBOARD_ and the name in capit
 _DEMO = """examples:
   leaderboard demo --players 200 --port 9000
 
-It prints a token that is valid for 12 hours, a curl line for each API (curl 7.82 or newer), and where the page is. The
-data is in ./leaderboard-data (--data-dir) and kept for the next run; delete the folder to start from scratch. A player
-may make 10 updates a minute (--rate-limit); the answer to more is 429."""
+It prints a token that is valid for 12 hours, a curl line for each API (curl 7.82 or newer), and where the page is.
+Without --boards-file there are two boards: points, and lap times. The data is in ./leaderboard-data (--data-dir) and
+kept for the next run; delete the folder to start from scratch. A player may make 10 updates a minute (--rate-limit);
+the answer to more is 429."""
 
 _WATCH = """On a terminal, q, Ctrl-D and Ctrl-C quit. Colours are off if NO_COLOR is set.
 
