@@ -22,7 +22,7 @@ def chain(*entries, player="bob"):
 def selected(entries, since=0, before=sys.maxsize):
     """The selection, and the numbers of the selected entries."""
     selection = Selection(since, before)
-    found = [selection.add(entry.player, entry) for entry in entries]
+    found = [selection.add(entry.chain, entry) for entry in entries]
     return selection, [entry.n for entry in found if entry is not None]
 
 

@@ -17,26 +17,36 @@ def recomputed(e: dict[str, Any], prev: bytes) -> bytes:
     """The hash that a stored entry must have; `prev` is that of the entry before."""
     at = e["at"] if e["at"].tzinfo else e["at"].replace(tzinfo=UTC)
     ms = round((at - EPOCH).total_seconds() * 1000)
-    submitted = [e["submitted"]] if "submitted" in e else []
+    board, player = board_and_player(e["player"])
+    format_, last = (2, [e["submitted"]]) if "submitted" in e else (1, [])
+    if board != "main":
+        format_, last = 3, [e.get("submitted"), board]
     fields = [
-        2 if submitted else 1, e["_id"], e["player"], e["n"], e["kind"], e["points"], e["score"], ms, e["version"],
+        format_, e["_id"], player, e["n"], e["kind"], e["points"], e["score"], ms, e["version"],
         e.get("id"), e.get("type"), e.get("frontend", ""), e.get("by", ""), e.get("reason", ""),
-        e.get("takes_back", []), prev.hex(), *submitted,
+        e.get("takes_back", []), prev.hex(), *last,
     ]  # fmt: skip
     return sha256(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()).digest()
 
 
-def chains(database: Database, ledger: str = "ledger") -> dict[str, list[dict[str, Any]]]:
-    """All entries by player, in their order."""
+def board_and_player(member: Any) -> tuple[str, Any]:
+    """What the member `player` of a stored entry stands for."""
+    return (member["board"], member["id"]) if isinstance(member, dict) else ("main", member)
+
+
+def chains(database: Database, ledger: str = "ledger", board: str = "main") -> dict[str, list[dict[str, Any]]]:
+    """All entries of a board by player, in their order."""
     found = defaultdict(list)
     for entry in database[ledger].find().sort([("player", 1), ("n", 1)]):
-        found[entry.get("player")].append(entry)
+        on, player = board_and_player(entry.get("player"))
+        if on == board:
+            found[player].append(entry)
     return dict(found)
 
 
-def problems(database: Database) -> list[str]:
-    """Faults of the ledger, and between it and the players; empty if there are none."""
-    found, all_chains = [], chains(database)
+def problems(database: Database, board: str = "main") -> list[str]:
+    """Faults of a board's ledger, and between it and the players; empty if there are none."""
+    found, all_chains = [], chains(database, board=board)
     for player, entries in all_chains.items():
         n, total, prev = 0, 0, b""
         start = max((at for at, entry in enumerate(entries) if "checkpoint" in entry), default=0)
@@ -49,7 +59,7 @@ def problems(database: Database) -> list[str]:
             prev = entry["hash"]
             if (entry["n"], entry["score"], entry["hash"]) != expected:
                 found.append(f"{player}: entry {entry} is not {expected}")
-    for document in database["players"].find():
+    for document in database["players" if board == "main" else f"players.{board}"].find():
         entries = all_chains.pop(document["_id"], [])
         total = entries[-1]["score"] if entries else 0
         if total != document["score"]:
@@ -63,15 +73,16 @@ def problems(database: Database) -> list[str]:
     ]
 
 
-def begin_erasure(database: Database, player: str) -> None:
+def begin_erasure(database: Database, player: str, board: str = "main") -> None:
     """The first step of an erasure, as by a process that ended then."""
-    document = database["players"].find_one({"_id": player})
+    players = database["players" if board == "main" else f"players.{board}"]
+    document = players.find_one({"_id": player})
     seq = document["seq"] + 1
     entry = json.dumps(["e", document["score"], "e.1", 1_800_000_000_000, 0, "mod", None, "", None, "", True, "asked"])
     begun = {"hidden": True, "suspended": True, "erased": True, "seq": seq, f"h.{seq}": entry}
-    database["players"].update_one({"_id": player}, {"$set": begun})
+    players.update_one({"_id": player}, {"$set": begun})
 
 
-def kinds(database: Database, player: str) -> list[tuple[str, int]]:
+def kinds(database: Database, player: str, board: str = "main") -> list[tuple[str, int]]:
     """Kind and points of a player's entries, in their order."""
-    return [(entry["kind"], entry["points"]) for entry in chains(database).get(player, [])]
+    return [(entry["kind"], entry["points"]) for entry in chains(database, board=board).get(player, [])]

@@ -7,6 +7,7 @@ from pymongo import MongoClient
 
 from tests.support.ledger import problems
 from tests.support.wait import eventually
+from tornado_app.core.boards import Board
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.policies import RateLimit, WritePolicy
@@ -44,7 +45,8 @@ class LedgerHarness:
     def __init__(self, uri, name, driver="pymongo", *, with_feed=False, pages=1000, max_subscribed=2000):
         self.client = connect(uri, driver)
         self.name = name
-        self.store = MongoStore(self.client, name, policy=ROOMY, timeout=20)
+        self.stores = {}
+        self.store = self.store_of("main")
         self.pages = pages
         self.ledger = Ledger(self.client[name], page=pages)
         self.moderation = MongoModeration(self.client, name, self.ledger)
@@ -65,18 +67,24 @@ class LedgerHarness:
         await eventually(lambda: self.sync["leases"].find_one({"resume_token": {"$ne": None}}))
         return writer
 
-    async def score(self, player="alice", points=5, action_id=None):
+    async def score(self, player="alice", points=5, action_id=None, board="main"):
         action = Action(
             player, points, action_id, b"f", Profile(), create_player=True, type="level", frontend="C", caller=player
         )
-        return await self.store.apply(action)
+        return await self.store_of(board).apply(action)
+
+    def store_of(self, board):
+        """The store of a board whose points are added."""
+        if board not in self.stores:
+            self.stores[board] = MongoStore(self.client, self.name, board=Board(board), policy=ROOMY, timeout=20)
+        return self.stores[board]
 
     async def wait_complete(self, seconds=60):
         """Wait until the ledger agrees with the players, checked by the recipe of docs/ledger.md."""
         last = []
 
         def is_complete():
-            last[:] = problems(self.sync)
+            last[:] = [problem for board in self.stores for problem in problems(self.sync, board)]
             return not last
 
         try:
@@ -98,7 +106,8 @@ class LedgerHarness:
             writer.task.cancel()
             await asyncio.wait([writer.task])
             assert writer.task.cancelled()
-        await self.store.close()
+        for store in self.stores.values():
+            await store.close()
         await maybe_await(self.client.close())
         self.sync.client.close()
 

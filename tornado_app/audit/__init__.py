@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -46,8 +47,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", type=parse_moment, default=0, metavar="TIME", help=since)
     about = "check only the chains in FILE, a whole export of the ledger as JSON Lines; needs no database"
     parser.add_argument("--ledger", type=Path, metavar="FILE", help=about)
+    add_boards(parser, "check")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line instead of sentences")
     add_some_settings(parser, SETTINGS)
+
+
+def add_boards(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Add the flag that names boards."""
+    about = f"{verb} only this board; may be given several times (default: all in the database)"
+    parser.add_argument("--board", action="append", default=[], metavar="NAME", help=about)
+
+
+def chosen_boards(found: Sequence[str], named: Sequence[str]) -> Sequence[str]:
+    """The boards in the database that are named, or all. Raises StartupError for one that is not there."""
+    for board in named:
+        if board not in found:
+            raise StartupError(f"the database has no board {board!r}: it has {', '.join(found)}")
+    return [board for board in found if board in named] if named else found
 
 
 def run(
@@ -102,10 +118,11 @@ async def _audit(
         timeout=config.mongodb_timeout,
         page=page,
     ) as scan:
-        progress = Progress(err, *await scan.sizes())
+        boards = chosen_boards(await scan.boards(), options.board)
+        progress = Progress(err, *await scan.sizes(boards))
         report = Report(out, progress, lines_of_json=options.json)
         auditor = Auditor(
-            scan, report.add, limit=config.rate_limit, since=options.since, progress=progress, **waiting
+            scan, report.add, boards, limit=config.rate_limit, since=options.since, progress=progress, **waiting
         )  # fmt: skip
         writing = asyncio.create_task(progress.keep_writing())
         try:

@@ -33,18 +33,18 @@ TOGETHER = 1000
 
 
 class Source(Protocol):
-    """The database as an audit reads it, players and entries in the same order."""
+    """The database as an audit reads it, a board's players and entries in the same order."""
 
-    async def accounts(self, after: str) -> Sequence[PlayerBalance]:
+    async def accounts(self, board: str, after: str) -> Sequence[PlayerBalance]:
         """A page of players, from the one after `after` on; empty at the end."""
 
-    def lines(self, after: str, last: str | None) -> AsyncIterator[Line]:
+    def lines(self, board: str, after: str, last: str | None) -> AsyncIterator[Line]:
         """The entries of the players after `after` up to `last`; None is no bound."""
 
-    def lines_of(self, player: str) -> AsyncIterator[Line]:
+    def lines_of(self, board: str, player: str) -> AsyncIterator[Line]:
         """The entries of one player."""
 
-    async def account(self, player: str) -> PlayerBalance | None:
+    async def account(self, board: str, player: str) -> PlayerBalance | None:
         """One player, or None."""
 
     async def moment(self) -> int:
@@ -57,7 +57,7 @@ class Source(Protocol):
         """Players who broke an abuse rule at or after `since` (ms)."""
 
     async def unknown_documents(self) -> Sequence[str]:
-        """The documents in both collections that cannot be a player's, in words."""
+        """The documents in the collections that cannot be a player's, in words."""
 
 
 class PlayerAudit:
@@ -88,7 +88,7 @@ class Counts(msgspec.Struct):
 
 
 class Auditor:
-    """One audit. `on_finding` receives each finding, `progress` the counts so far.
+    """One audit of these boards. `on_finding` receives each finding, `progress` the counts so far.
 
     `recheck_seconds`: how long players who differ are read again, because a healthy ledger has a write within that
     time. `ledger_timeout`: how long the ledger may make no progress before a missing write is a difference.
@@ -98,6 +98,7 @@ class Auditor:
         self,
         source: Source,
         on_finding: Callable[[Finding], None],
+        boards: Sequence[str],
         *,
         limit: RateLimit,
         recheck_seconds: float,
@@ -107,6 +108,7 @@ class Auditor:
     ) -> None:
         self._source = source
         self._on_finding = on_finding
+        self._boards = boards
         self._limit = limit
         self._since = since
         self._progress = progress
@@ -117,10 +119,11 @@ class Auditor:
 
     async def run(self) -> Counts:
         """Read everything once; the counts."""
-        await self._erasures()
-        after: str | None = ERASURES
-        while after is not None:
-            after = await self._page(after)
+        for board in self._boards:
+            await self._erasures(board)
+            after: str | None = ERASURES
+            while after is not None:
+                after = await self._page(board, after)
         async for one in self._source.suspects(self._since):
             text = f"broke the rule {one.rule}, {one.times} times in all, last at {rfc3339(one.last)}"
             self._on_finding(Finding(Kind.RULE, one.player, text))
@@ -128,41 +131,41 @@ class Auditor:
             self._on_finding(Finding(Kind.UNKNOWN_DOCUMENT, "", text))
         return self.counts
 
-    async def _erasures(self) -> None:
+    async def _erasures(self, board: str) -> None:
         """The chain of erasures; it has no player, and its sum is 0."""
-        chain = Chain(ERASURES, since=self._since)
-        async for _, n, entry in self._source.lines_of(ERASURES):
+        chain = Chain(ERASURES, board=board, since=self._since)
+        async for _, n, entry in self._source.lines_of(board, ERASURES):
             chain.add(entry, n)
-        self.counts.erasures = chain.length
+        self.counts.erasures += chain.length
         for finding in chain.findings():
             self._on_finding(finding)
 
-    async def _page(self, after: str) -> str | None:
+    async def _page(self, board: str, after: str) -> str | None:
         """Check one page of players with their entries; the last of them, None at the end."""
-        accounts = await self._source.accounts(after)
+        accounts = await self._source.accounts(board, after)
         last = accounts[-1].player if accounts else None
         waiting = {account.player: account for account in accounts}
         doubtful: list[str] = []
-        async for past in self._pasts(after, last, waiting):
+        async for past in self._pasts(board, after, last, waiting):
             if past.chain.right:
                 self._report(past)
             else:
                 doubtful.append(past.chain.player)
         self.counts.players += len(accounts)
         self._progress(self.counts)
-        await self._recheck.run([*doubtful, *waiting])
+        await self._recheck.run(board, [*doubtful, *waiting])
         return last
 
     async def _pasts(
-        self, after: str, last: str | None, waiting: dict[str, PlayerBalance]
+        self, board: str, after: str, last: str | None, waiting: dict[str, PlayerBalance]
     ) -> AsyncIterator[PlayerAudit]:
         """Every chain of the range, read to its end; removes its account from `waiting`."""
         past: PlayerAudit | None = None
-        async for player, n, entry in self._source.lines(after, last):
+        async for player, n, entry in self._source.lines(board, after, last):
             if past is None or past.chain.player != player:
                 if past is not None:
                     yield past
-                past = self._open(player, waiting.pop(player, None))
+                past = self._open(board, player, waiting.pop(player, None))
             past.add(entry, n)
             self.counts.entries += 1
             if self.counts.entries % 1000 == 0:
@@ -170,9 +173,9 @@ class Auditor:
         if past is not None:
             yield past
 
-    def _open(self, player: str, account: PlayerBalance | None) -> PlayerAudit:
-        chain = Chain(player, account, since=self._since)
-        return PlayerAudit(chain, Anomalies(player, self._limit, since=self._since))
+    def _open(self, board: str, player: str, account: PlayerBalance | None) -> PlayerAudit:
+        chain = Chain(player, account, board=board, since=self._since)
+        return PlayerAudit(chain, Anomalies(player, self._limit, board=board, since=self._since))
 
     def _rechecking(self, players: int) -> None:
         self.counts.rechecking = players
@@ -193,7 +196,7 @@ class Recheck:
     def __init__(
         self,
         source: Source,
-        open_player: Callable[[str, PlayerBalance | None], PlayerAudit],
+        open_player: Callable[[str, str, PlayerBalance | None], PlayerAudit],
         report: Callable[[PlayerAudit], None],
         progress: Callable[[int], None],
         *,
@@ -207,13 +210,13 @@ class Recheck:
         self._seconds = seconds
         self._patience = ledger_timeout
 
-    async def run(self, players: Sequence[str]) -> None:
-        """Recheck the players, and report each of them."""
+    async def run(self, board: str, players: Sequence[str]) -> None:
+        """Recheck players of a board, and report each of them."""
         loop = asyncio.get_running_loop()
         until = loop.time() + min(self._seconds, self._patience)
         while players and loop.time() < until:
             self._progress(len(players))
-            players = [player for player in players if not await self._right(player)]
+            players = [player for player in players if not await self._right(board, player)]
             if players:
                 await asyncio.sleep(PAUSE)
         for start in range(0, len(players), TOGETHER):
@@ -221,16 +224,16 @@ class Recheck:
             later = len(players) - start - len(left)
             for looks_left in reversed(range(MAX_RECHECKS)):
                 self._progress(len(left) + later)
-                left = await self._recheck_once(left, last=not looks_left)
+                left = await self._recheck_once(board, left, last=not looks_left)
         self._progress(0)
 
-    async def _right(self, player: str) -> bool:
-        past = await self._read(player, await self._source.account(player))
+    async def _right(self, board: str, player: str) -> bool:
+        past = await self._read(board, player, await self._source.account(board, player))
         if past.chain.right:
             self._report(past)
         return past.chain.right
 
-    async def _recheck_once(self, players: Sequence[str], *, last: bool) -> list[str]:
+    async def _recheck_once(self, board: str, players: Sequence[str], *, last: bool) -> list[str]:
         """Recheck once the ledger contains everything from before the players were read; the players who still differ.
 
         A player who continues to play is compared as of the first read, unless an erasure has removed those entries
@@ -238,13 +241,13 @@ class Recheck:
         """
         if not players:
             return []
-        accounts = [await self._source.account(player) for player in players]
+        accounts = [await self._source.account(board, player) for player in players]
         await self._caught_up(await self._source.moment())
         left = []
         for player, account in zip(players, accounts, strict=True):
-            if await self._right(player):
+            if await self._right(board, player):
                 continue
-            past = await self._read(player, account)
+            past = await self._read(board, player, account)
             if past.chain.right or last:
                 self._report(past)
             else:
@@ -263,8 +266,8 @@ class Recheck:
             elif loop.time() - since > self._patience:
                 self._patience = 0.0
 
-    async def _read(self, player: str, account: PlayerBalance | None) -> PlayerAudit:
-        past = self._open_player(player, account)
-        async for _, n, entry in self._source.lines_of(player):
+    async def _read(self, board: str, player: str, account: PlayerBalance | None) -> PlayerAudit:
+        past = self._open_player(board, player, account)
+        async for _, n, entry in self._source.lines_of(board, player):
             past.add(entry, n)
         return past

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from tornado_app.core.abuse import Thresholds
+from tornado_app.core.boards import MAIN
 from tornado_app.core.ledger import Entry, EntryKind, PlayerBalance, entry_hash
 from tornado_app.core.model import rfc3339
 from tornado_app.core.policies import RateLimit
@@ -68,10 +69,11 @@ class Finding(msgspec.Struct, frozen=True):
     player: str
     text: str
     n: int | None = None
+    board: str = MAIN.name
 
 
 class Chain:
-    """One player's entries, in order, compared with the account if there is one.
+    """One player's entries on a board, in order, compared with the account if there is one.
 
     The account was read before the entries. So its score must be the sum at its last write's entry, or at a later one.
     A checkpoint replaces the entries before it: some of them are left while they are removed, or after a crash.
@@ -79,8 +81,11 @@ class Chain:
     the number of entries in the checkpoint.
     """
 
-    def __init__(self, player: str, account: PlayerBalance | None = None, *, since: int = 0) -> None:
+    def __init__(
+        self, player: str, account: PlayerBalance | None = None, *, board: str = MAIN.name, since: int = 0
+    ) -> None:
         self.player = player
+        self.board = board
         self.account = account
         self.recorded = False
         self.length = 0
@@ -109,7 +114,7 @@ class Chain:
         self._n, self._score, self._hash = entry.n, entry.score, entry.hash
         if entry.kind in _EXCEPTIONS and entry.at >= self._since and len(self._exceptions) < MAX_FAULTS:
             kind, text = _EXCEPTIONS[entry.kind]
-            self._exceptions.append(Finding(kind, self.player, text.format(entry.points, entry.reason), entry.n))
+            self._exceptions.append(self._finding(kind, text.format(entry.points, entry.reason), entry.n))
         if self.account is not None:
             self.recorded = self.recorded or self._is_last_write(entry, self.account.write_id)
             self._agrees = self._agrees or (self.recorded and self.sum == self.account.score)
@@ -156,29 +161,41 @@ class Chain:
         account = self.account
         if account is None:
             text = f"the player does not exist, and the sum of the ledger is {self.sum}"
-            return [Finding(Kind.NO_PLAYER, self.player, text)] if self.sum else []
+            return [self._finding(Kind.NO_PLAYER, text)] if self.sum else []
         if account.erased:
             text = "the erasure is not finished: a running service finishes it within 15 s"
-            return [Finding(Kind.UNFINISHED, self.player, text)]
+            return [self._finding(Kind.UNFINISHED, text)]
         if account.score is None or (account.write_id is None and not self.recorded):
             text = "the document has no score" if account.score is None else "the last write has no id of the service"
-            return [Finding(Kind.UNKNOWN_DOCUMENT, self.player, text)]
+            return [self._finding(Kind.UNKNOWN_DOCUMENT, text)]
         if not self.recorded:
-            return [Finding(Kind.NOT_RECORDED, self.player, "the last write is not in the ledger")]
+            return [self._finding(Kind.NOT_RECORDED, "the last write is not in the ledger")]
         if self._agrees:
             return []
-        return [Finding(Kind.SCORE, self.player, f"the score is {account.score}, the sum of the ledger is {self.sum}")]
+        return [self._finding(Kind.SCORE, f"the score is {account.score}, the sum of the ledger is {self.sum}")]
 
     def _fault(self, kind: Kind, text: str, n: int | None) -> None:
         if len(self._faults) < MAX_FAULTS:
-            self._faults.append(Finding(kind, self.player, text, n))
+            self._faults.append(self._finding(kind, text, n))
+
+    def _finding(self, kind: Kind, text: str, n: int | None = None) -> Finding:
+        return Finding(kind, self.player, text, n, self.board)
 
 
 class Anomalies:
-    """One player's actions, in order. `limit` is the rate limit that was in force; `since`: milliseconds."""
+    """One player's actions on a board, in order. `limit` is the rate limit that was in force; `since`: milliseconds."""
 
-    def __init__(self, player: str, limit: RateLimit, *, since: int = 0, thresholds: Thresholds | None = None) -> None:
+    def __init__(
+        self,
+        player: str,
+        limit: RateLimit,
+        *,
+        board: str = MAIN.name,
+        since: int = 0,
+        thresholds: Thresholds | None = None,
+    ) -> None:
         self._player = player
+        self._board = board
         self._limit = limit
         self._since = since
         self._thresholds = thresholds or Thresholds()
@@ -200,7 +217,7 @@ class Anomalies:
         """The first finding of each kind, with the number of further ones."""
         for finding, more in self._found.values():
             text = f"{finding.text}, and {more} more" if more else finding.text
-            yield Finding(finding.kind, finding.player, text, finding.n)
+            yield Finding(finding.kind, finding.player, text, finding.n, finding.board)
 
     def _jump(self, entry: Entry) -> None:
         limits = self._thresholds
@@ -224,4 +241,4 @@ class Anomalies:
         if entry.at < self._since:
             return
         first, more = self._found.get(kind, (None, -1))
-        self._found[kind] = (first or Finding(kind, self._player, text, entry.n), more + 1)
+        self._found[kind] = (first or Finding(kind, self._player, text, entry.n, self._board), more + 1)

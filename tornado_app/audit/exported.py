@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterable
 
 from tornado_app.audit.auditor import Counts
 from tornado_app.audit.checks import Chain, Finding, Kind
+from tornado_app.core.boards import MAIN
 from tornado_app.core.ledger import ERASURES
 from tornado_app.mongo.ledger.reader import from_plain
 
 
 def audit_lines(lines: Iterable[str], on_finding: Callable[[Finding], None], *, since: int) -> Counts:
-    """Check lines of JSON, sorted by player and number. A chain may end early; it must begin as the ledger's did."""
+    """Check lines of JSON, sorted by board, player and number.
+
+    A chain may end early; it must begin as the ledger's did.
+    """
     counts, chain = Counts(), Chain(ERASURES, since=since)
 
     def close() -> None:
@@ -28,14 +32,17 @@ def audit_lines(lines: Iterable[str], on_finding: Callable[[Finding], None], *, 
         except (ValueError, TypeError, KeyError):
             on_finding(Finding(Kind.CHANGED, "", f"line {number} is not a ledger entry"))
             continue
-        if entry.player != chain.player:
-            if entry.player < chain.player:
-                on_finding(
-                    Finding(Kind.CHANGED, entry.player, f"line {number} is not in the order of the players", entry.n)
-                )
+        if entry.chain != (chain.board, chain.player):
+            if _place(*entry.chain) < _place(chain.board, chain.player):
+                text = f"line {number} is not in the order of the boards and players"
+                on_finding(Finding(Kind.CHANGED, entry.player, text, entry.n, entry.board))
             close()
-            chain = Chain(entry.player, since=since)
+            chain = Chain(entry.player, board=entry.board, since=since)
         chain.add(entry, entry.n)
         counts.entries += entry.player != ERASURES
     close()
     return counts
+
+
+def _place(board: str, player: str) -> tuple[bool, str, str]:
+    return board != MAIN.name, board, player

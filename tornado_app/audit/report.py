@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TextIO
 
 from tornado_app.audit.auditor import Counts
 from tornado_app.audit.checks import Finding
+from tornado_app.core.boards import MAIN
 
 PASSED = "Every score is the sum of its ledger, and every chain is complete."
 FAILED = "The ledger and the players differ."
@@ -50,11 +51,17 @@ class Report:
         label = "difference" if finding.kind.difference else "irregularity"
         if self._json:
             self._object(
-                type=label, kind=finding.kind.value, player=finding.player or None, n=finding.n, message=finding.text
+                type=label,
+                kind=finding.kind.value,
+                board=finding.board,
+                player=finding.player or None,
+                n=finding.n,
+                message=finding.text,
             )
         else:
             entry = "" if finding.n is None else f" entry {finding.n}:"
-            self._line(f"{label:12}  {finding.player or '-'}:{entry} {finding.text}")
+            board = "" if finding.board == MAIN.name else f"board {finding.board}, "
+            self._line(f"{label:12}  {board}{finding.player or '-'}:{entry} {finding.text}")
 
     def close(self, counts: Counts) -> None:
         """Print the summary."""

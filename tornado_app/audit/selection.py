@@ -5,15 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from tornado_app.audit.auditor import Counts
-from tornado_app.core.ledger import ERASURES, Entry
+from tornado_app.core.ledger import ERASURES, ChainKey, Entry
 
 
 class _Chain(msgspec.Struct):
-    """What was read of one player. `n`: the number of the last entry; `gap`: whether one before it is missing; `torn`:
+    """What was read of one chain. `n`: the number of the last entry; `gap`: whether one before it is missing; `torn`:
     whether one was before a checkpoint; `begun`, `over`: whether the times were reached; the others: numbers of
     entries."""
 
-    player: str
+    key: ChainKey
     n: int = 0
     gap: bool = False
     torn: bool = False
@@ -45,11 +45,11 @@ class Selection:
         self.torn = 0
         self.malformed = 0
 
-    def add(self, player: str, entry: Entry | None) -> Entry | None:
-        """The next stored entry, if it is exported; None is a malformed one."""
+    def add(self, key: ChainKey, entry: Entry | None) -> Entry | None:
+        """The next stored entry of a chain, if it is exported; None is a malformed one."""
         chain = self._chain
-        if chain is None or player != chain.player:
-            chain = self._chain = _Chain(player)
+        if chain is None or key != chain.key:
+            chain = self._chain = _Chain(key)
             self.read.players += 1
         self.read.entries += 1
         if entry is None:
@@ -61,7 +61,7 @@ class Selection:
         if not chain.begun or chain.over:
             return None
         chain.written += 1
-        if player == ERASURES:
+        if key[1] == ERASURES:
             self.written.erasures += 1
         else:
             self.written.players += chain.written == 1

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from tornado_app.audit import parse_moment
+from tornado_app.audit import add_boards, chosen_boards, parse_moment
 from tornado_app.config import Config
 from tornado_app.config.loading import add_some_settings, load_options
 from tornado_app.core.errors import StartupError
@@ -38,10 +38,10 @@ EXAMPLES = """examples:
   leaderboard export ledger --player alice --format csv
       one player
 
-The entries are sorted by player (the bytes of the user id) and number; docs/ledger.md explains the members. The file
-is complete or unchanged. In a pipe, an export that fails looks complete unless the shell has set -o pipefail. The last
-line on standard error has the counts, which leaderboard audit --ledger FILE prints too. The exit code is 1 if an entry
-is malformed, which is left out: run leaderboard audit."""
+The entries are sorted by board (main first), player (the bytes of the user id) and number; docs/ledger.md explains the
+members. The file is complete or unchanged. In a pipe, an export that fails looks complete unless the shell has set -o
+pipefail. The last line on standard error has the counts, which leaderboard audit --ledger FILE prints too. The exit
+code is 1 if an entry is malformed, which is left out: run leaderboard audit."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     about = "file to write or replace (default: standard output)"
     parser.add_argument("--output", type=Path, metavar="FILE", help=about)
     parser.add_argument("--player", metavar="ID", help="export only this player's entries")
+    add_boards(parser, "export")
     about = "export only entries {} then: 60d, 24h, 2026-01-02T03:04:05Z; all are read"
     parser.add_argument("--since", type=parse_moment, default=0, metavar="TIME", help=about.format("since"))
     parser.add_argument("--before", type=parse_moment, default=sys.maxsize, metavar="TIME", help=about.format("before"))
@@ -98,17 +99,19 @@ async def _export(config: Config, options: argparse.Namespace, out: IO[str], err
         driver=config.mongodb_driver,
         timeout=config.mongodb_timeout,
     ) as scan:
-        progress = Progress(err, *await scan.sizes())
+        boards = chosen_boards(await scan.boards(), options.board)
+        progress = Progress(err, *await scan.sizes(boards))
         drawing = None if out.isatty() else asyncio.create_task(progress.keep_writing())
         selection = Selection(options.since, options.before)
         try:
-            everything = (scan.lines_of(ERASURES), scan.lines(ERASURES, None))
-            for lines in everything if options.player is None else (scan.lines_of(options.player),):
-                async for player, _, entry in lines:
-                    selected = selection.add(player, entry)
-                    if selected is not None:
-                        write(selected)
-                    progress(selection.read)
+            for board in boards:
+                everything = (scan.lines_of(board, ERASURES), scan.lines(board, ERASURES, None))
+                for lines in everything if options.player is None else (scan.lines_of(board, options.player),):
+                    async for player, _, entry in lines:
+                        selected = selection.add((board, player), entry)
+                        if selected is not None:
+                            write(selected)
+                        progress(selection.read)
         finally:
             if drawing is not None:
                 await cancel_and_wait(drawing)

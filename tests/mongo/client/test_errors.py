@@ -46,7 +46,7 @@ async def test_query_of_many_pages_has_no_time_limit_for_all_of_them(entries, re
     recorder = Recorder()
     async with AsyncMongoClient(uri, event_listeners=[recorder]) as client:
         if reader == "scan":
-            found = [n async for _, n, _ in LedgerScan(client[name], page=2).lines_of("bob")]
+            found = [n async for _, n, _ in LedgerScan(client[name], page=2).lines_of("main", "bob")]
             assert found == list(range(7))
         else:
             assert await Ledger(client[name], page=2).export("bob") == []  # no entry is complete

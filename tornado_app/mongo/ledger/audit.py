@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.abuse import Suspect
+from tornado_app.core.boards import MAIN
 from tornado_app.core.errors import StartupError
 from tornado_app.core.history import WriteKind
 from tornado_app.core.ledger import Entry, PlayerBalance
@@ -29,14 +30,16 @@ from tornado_app.mongo.embedded.data_dir import DataDirectory, DirectoryInUse
 from tornado_app.mongo.embedded.supervisor import EmbeddedMongod
 from tornado_app.mongo.ledger.appender import INDEX
 from tornado_app.mongo.ledger.lease import LEASES
-from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, entry
+from tornado_app.mongo.ledger.reader import LEDGER, TOLERANT, boards_with_data, chain_id, chains_between, entry
 from tornado_app.mongo.ledger.writer import LedgerWriter
-from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, balance_of, last_entry
+from tornado_app.mongo.players.documents import BALANCE_FIELDS, Document, balance_of, collection_of, last_entry
 from tornado_app.mongo.players.suspects import Suspects
 from tornado_app.runtime.tasks import cancel_and_wait
 
 PAGE = 1000
 """Players read at once."""
+
+_OPTIONS: dict[str, Any] = {"read_concern": ReadConcern("majority"), "codec_options": TOLERANT}
 
 TIMEOUT = 20.0
 """Timeout of one query, or of one page of it, in seconds."""
@@ -46,22 +49,32 @@ MAX_UNKNOWN_DOCUMENTS = 10_000
 
 
 class LedgerScan:
-    """Reads one board for an audit. All methods raise PyMongoError."""
+    """Reads the boards and their ledger for an audit. All methods raise PyMongoError."""
 
-    def __init__(self, database: Any, *, collection: str = LEDGER, players: str = "players", page: int = PAGE) -> None:
+    def __init__(self, database: Any, *, collection: str = LEDGER, page: int = PAGE) -> None:
         self._page_size = page
         self._database = database
-        options = {"read_concern": ReadConcern("majority"), "codec_options": TOLERANT}
-        self._entries = database.get_collection(collection, **options)
-        self._players = database.get_collection(players, **options)
-        self._leases = database.get_collection(LEASES, **options)
+        self._entries = database.get_collection(collection, **_OPTIONS)
+        self._leases = database.get_collection(LEASES, **_OPTIONS)
         self._lease = collection
         self._suspects = Suspects(database)
 
-    async def sizes(self) -> tuple[int, int]:
-        """Approximate numbers of players and entries."""
+    async def boards(self) -> Sequence[str]:
+        """The boards with players or entries, `main` first."""
         with pymongo.timeout(TIMEOUT):
-            return await self._players.estimated_document_count(), await self._entries.estimated_document_count()
+            return await boards_with_data(self._database, self._entries)
+
+    async def sizes(self, boards: Iterable[str]) -> tuple[int, int]:
+        """Approximate numbers of players on these boards, and of entries on all."""
+        players = 0
+        for board in boards:
+            with pymongo.timeout(TIMEOUT):
+                players += await self._players(board).estimated_document_count()
+        with pymongo.timeout(TIMEOUT):
+            return players, await self._entries.estimated_document_count()
+
+    def _players(self, board: str) -> Any:
+        return self._database.get_collection(collection_of(board), **_OPTIONS)
 
     async def exists(self) -> bool:
         """Whether the ledger exists."""
@@ -81,24 +94,25 @@ class LedgerScan:
         with pymongo.timeout(TIMEOUT):
             return cluster_time_to_int((await self._database.command("ping"))["operationTime"])
 
-    async def accounts(self, after: str) -> Sequence[PlayerBalance]:
-        """A page of players, from the one after `after` on; empty at the end."""
+    async def accounts(self, board: str, after: str) -> Sequence[PlayerBalance]:
+        """A page of a board's players, from the one after `after` on; empty at the end."""
         with pymongo.timeout(TIMEOUT):
-            found = self._players.find({"_id": {"$gt": after}}, BALANCE_FIELDS).sort("_id", 1).limit(self._page_size)
+            found = self._players(board).find({"_id": {"$gt": after}}, BALANCE_FIELDS)
+            found = found.sort("_id", 1).limit(self._page_size)
             return [_account(document) for document in await found.to_list(None)]
 
-    async def account(self, player: str) -> PlayerBalance | None:
+    async def account(self, board: str, player: str) -> PlayerBalance | None:
         """One player, as it is now."""
         with pymongo.timeout(TIMEOUT):
-            document = await self._players.find_one({"_id": player}, BALANCE_FIELDS)
+            document = await self._players(board).find_one({"_id": player}, BALANCE_FIELDS)
         return None if document is None else _account(document)
 
-    def lines(self, after: str, last: str | None) -> AsyncIterator[tuple[str, Any, Entry | None]]:
-        """The entries of the players after `after` up to `last`; None is no bound."""
-        return self._lines({"$gt": after} if last is None else {"$gt": after, "$lte": last})
+    def lines(self, board: str, after: str, last: str | None) -> AsyncIterator[tuple[str, Any, Entry | None]]:
+        """The entries of a board's players after `after` up to `last`; None is no bound."""
+        return self._lines(chains_between(board, after, last))
 
-    def lines_of(self, player: str) -> AsyncIterator[tuple[str, Any, Entry | None]]:
-        return self._lines({"$eq": player})
+    def lines_of(self, board: str, player: str) -> AsyncIterator[tuple[str, Any, Entry | None]]:
+        return self._lines({"$eq": chain_id(board, player)})
 
     async def _lines(self, players: Document) -> AsyncIterator[tuple[str, Any, Entry | None]]:
         cursor = self._entries.find({"player": players}).sort(INDEX).batch_size(self._page_size)
@@ -107,7 +121,12 @@ class LedgerScan:
             while documents:
                 documents = await next_page(cursor, self._page_size, TIMEOUT)
                 for document in documents:
-                    yield document["player"], document.get("n"), _entry(document)
+                    player = document["player"]
+                    yield (
+                        str(player.get("id") if isinstance(player, dict) else player),
+                        document.get("n"),
+                        _entry(document),
+                    )
         finally:
             await maybe_await(cursor.close())
 
@@ -118,14 +137,22 @@ class LedgerScan:
                 yield suspect
 
     async def unknown_documents(self) -> Sequence[str]:
-        """The documents in both collections that cannot be a player's, in words."""
+        """The documents in the collections of the boards and of the ledger that cannot be a player's, in words."""
+        boards = await self.boards()
+        found = []
+        for board in boards:
+            players = self._players(board)
+            with pymongo.timeout(TIMEOUT):
+                count = await players.count_documents({"_id": ""})
+                count += await _outside(players, [("_id", 1)], _TEXTS)
+            found.append((count, players.name, "whose _id is no user id"))
+        others = [board for board in boards if board != MAIN.name]
+        chains = [*_TEXTS, *((chain_id(board, ""), {"board": board, "id": {}}) for board in others)]
         with pymongo.timeout(TIMEOUT):
-            players = await self._players.count_documents({"_id": ""})
-            players += await _no_text(self._players, [("_id", 1)])
-            entries = await _no_text(self._entries, INDEX)
+            entries = await _outside(self._entries, INDEX, chains)
             if await self._has_arrays():
                 entries += await self._entries.count_documents({"player": {"$type": "array", "$ne": []}})
-        found = ((players, "players", "whose _id is no user id"), (entries, self._lease, "that belong to no player"))
+        found.append((entries, self._lease, "that belong to no player"))
         return [f"{count} documents in collection {name} {what}" for count, name, what in found if count]
 
     async def _has_arrays(self) -> bool:
@@ -136,17 +163,26 @@ class LedgerScan:
         return "'isMultiKey': True" in str(plan["queryPlanner"]["winningPlan"])
 
 
-async def _no_text(collection: Any, index: list[tuple[str, int]]) -> int:
-    """Number of documents without text in the first field of an index, by that index: reading all would take too long.
+_TEXTS: Sequence[tuple[Any, Any]] = (("", {}),)
+"""All texts: in the order of an index they come after the empty text, and before the empty document. Source: MongoDB
+manual, "Comparison/Sort Order"."""
 
-    In the order of an index all text comes after the empty text, and before the empty document. Source: MongoDB manual,
-    "Comparison/Sort Order".
+
+async def _outside(collection: Any, index: list[tuple[str, int]], ranges: Sequence[tuple[Any, Any]]) -> int:
+    """Number of documents whose first field of an index is in none of these ranges, which are in order.
+
+    By the index: reading all documents would take too long. The end of a range is not part of it.
     """
     (field, _), *others = index
     least = [(name, MinKey()) for name, _ in others]
-    before = collection.find({}, {"_id": 1}).hint(index).max([(field, ""), *least]).limit(MAX_UNKNOWN_DOCUMENTS)
-    behind = collection.find({}, {"_id": 1}).hint(index).min([(field, {}), *least]).limit(MAX_UNKNOWN_DOCUMENTS)
-    return len(await before.to_list(None)) + len(await behind.to_list(None))
+    count = 0
+    ends = [None, *(end for _, end in ranges)]
+    for start, stop in zip(ends, [*(start for start, _ in ranges), None], strict=True):
+        gap = collection.find({}, {"_id": 1}).hint(index).limit(MAX_UNKNOWN_DOCUMENTS)
+        gap = gap if start is None else gap.min([(field, start), *least])
+        gap = gap if stop is None else gap.max([(field, stop), *least])
+        count += len(await gap.to_list(None))
+    return count
 
 
 def _account(document: Document) -> PlayerBalance:

@@ -86,9 +86,10 @@ async def boards_with_data(database: Any, entries: Any) -> list[str]:
     """The boards that have a collection, or entries in the ledger; `main` first, then by name. Raises PyMongoError."""
     boards = {MAIN.name, *await collection_ids(database)}
     last: Document = {"board": ""}
+    end = {"board ": ""}  # the next name after `board`: documents are ordered by type, name and value of their members
     while len(boards) <= MAX_BOARDS_READ:
         found = await entries.find_one(
-            {"player": {"$gt": last, "$lt": {"board": {}}}}, {"player.board": 1}, sort=[("player", ASCENDING)]
+            {"player": {"$gt": last, "$lt": end}}, {"player.board": 1}, sort=[("player", ASCENDING)]
         )
         if found is None:
             break

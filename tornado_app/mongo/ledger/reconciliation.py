@@ -159,9 +159,15 @@ class Reconciliation:
             "singleBatch": True,
             "readConcern": {"level": "snapshot"},
         }
+        before: Timestamp | None = None
         while True:
             with pymongo.timeout(TIMEOUT):
                 cursor = (await self._players.database.command(command))["cursor"]
+                if "atClusterTime" not in cursor:  # there is no collection
+                    if before is not None:
+                        return before, []
+                    before = await cluster_time(self._players.database)
+                    continue
             if self._started is None or cursor["atClusterTime"] >= self._started:
                 return cursor["atClusterTime"], cursor["firstBatch"]
             await asyncio.sleep(0.05)  # a new primary that has not caught up with the old one yet
