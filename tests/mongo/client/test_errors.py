@@ -50,8 +50,9 @@ async def test_query_of_many_pages_has_no_time_limit_for_all_of_them(entries, re
             assert found == list(range(7))
         else:
             assert await Ledger(client[name], page=2).export("bob") == []  # no entry is complete
-    assert [next(iter(command)) for command in recorder.commands] == ["find", "getMore", "getMore", "getMore"]
-    assert all(command["batchSize"] == 2 and "maxTimeMS" not in command for command in recorder.commands)
+    commands = [command for command in recorder.commands if "batchSize" in command]  # others look for boards
+    assert [next(iter(command)) for command in commands] == ["find", "getMore", "getMore", "getMore"]
+    assert all(command["batchSize"] == 2 and "maxTimeMS" not in command for command in commands)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
