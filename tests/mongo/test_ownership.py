@@ -98,7 +98,7 @@ async def test_concurrent_claims_have_one_winner(database):
 
 async def filled(database) -> None:
     client, name = database
-    for each in COLLECTIONS:
+    for each in ("players", "players.kart", *COLLECTIONS):
         await client[name][each].insert_one({"_id": "a"})
 
 
@@ -113,12 +113,14 @@ async def test_drop_by_the_owner_takes_the_whole_database(database):
 
 async def test_drop_leaves_collections_of_others(database):
     client, name = database
-    await client[name]["inventory"].insert_one({"_id": "sword"})
+    others = ["inventory", "players.Kart", "players.kart.old"]
+    for each in others:
+        await client[name][each].insert_one({"_id": "sword"})
     await ownership.claim(*database, GAMES)
     await filled(database)
-    assert await ownership.drop(*database, GAMES) == ["inventory"]
-    assert await client[name].list_collection_names() == ["inventory"]
-    assert await ownership.drop(*database, GAMES) == ["inventory"]
+    assert await ownership.drop(*database, GAMES) == others
+    assert sorted(await client[name].list_collection_names()) == others
+    assert await ownership.drop(*database, GAMES) == others
 
 
 @pytest.mark.parametrize("owner", [RIVAL, AGAIN, None])
@@ -165,7 +167,9 @@ def test_service_claims_its_database_and_does_not_start_in_a_foreign_one(mongo_d
             assert client[name][METADATA].find_one()["uid"] == "uid-1"
             of_service = {"players", "ledger", "leases"}
             wait_until(lambda: of_service <= set(client[name].list_collection_names()), 30, "the ledger's collection")
-            assert set(client[name].list_collection_names()) <= {*COLLECTIONS, METADATA}, "the drop knows them all"
+            assert set(client[name].list_collection_names()) <= {"players", *COLLECTIONS, METADATA}, (
+                "the drop knows them all"
+            )
         with pytest.raises(AssertionError, match=r"error: database '.*' belongs to games/arcade"):
             service(mongo_database, RIVAL).start(tmp_path / "rival.log")
     finally:

@@ -23,12 +23,14 @@ from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import DURABLE, Client, Document
 from tornado_app.mongo.ledger.lease import LEASES
 from tornado_app.mongo.ledger.reader import LEDGER
+from tornado_app.mongo.players.documents import board_of
 from tornado_app.mongo.players.suspects import SUSPECTS
 
 METADATA = "leaderboard_metadata"
 
-COLLECTIONS = ("players", LEDGER, SUSPECTS, LEASES)
-"""The collections of the service, without that of the owner. A test compares them with those of a running service."""
+COLLECTIONS = (LEDGER, SUSPECTS, LEASES)
+"""The collections of the service, without those of the boards and of the owner. A test compares them with those of a
+running service."""
 
 TIMEOUT = 10.0
 """Timeout of reading or writing the owner, in seconds."""
@@ -108,15 +110,15 @@ async def drop(client: Client, database: str, owner: Owner, *, seconds: float = 
     """
     async with _answered(database, seconds):
         recorded = await _read(client, database)
-        there = set(await client[database].list_collection_names())
-        if recorded is None and not there & set(COLLECTIONS):
+        there = await client[database].list_collection_names()
+        own = [name for name in there if name in COLLECTIONS or board_of(name) is not None]
+        if recorded is None and not own:
             return sorted(there)
         if recorded != owner:
             raise _foreign(database, recorded, owner)
-        for collection in COLLECTIONS:
+        for collection in (*own, METADATA):
             await client[database].drop_collection(collection)
-        await client[database].drop_collection(METADATA)
-        return sorted(there - {*COLLECTIONS, METADATA})
+        return sorted({*there} - {*own, METADATA})
 
 
 @asynccontextmanager
