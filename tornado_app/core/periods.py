@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
 from typing import TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -122,13 +123,27 @@ class Period(msgspec.Struct, frozen=True):
     review: float = 0.0
 
 
-class Epoch(msgspec.Struct, frozen=True):
-    """The `number`th epoch of a period, from 1: from `start` until before `end`. `end` None: it is not known yet."""
+class EpochState(StrEnum):
+    """PLANNED: it is open, closing or in the future. SEALED: its result is final. DROPPED: its result is removed."""
 
-    period: str
+    PLANNED = "planned"
+    SEALED = "sealed"
+    DROPPED = "dropped"
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """The `number`th epoch of a period, from 1: from `start` until before `end`. `end` None: it is not known yet.
+
+    `rows`: the players in its result, and `sha256` its digest, once it is sealed; `sealed_at`: when that was.
+    """
+
     number: int
     start: int
-    end: int | None
+    end: int | None = None
+    state: EpochState = EpochState.PLANNED
+    rows: int | None = None
+    sha256: str | None = None
+    sealed_at: int | None = None
 
 
 def zone(key: str) -> ZoneInfo:

@@ -1,0 +1,233 @@
+"""The plan of epochs in the database, and each process's copy of it.
+
+    periods: {_id: "<board>.<period>.<epoch>", board, period, epoch, start, end?, state, rows?, sha256?, sealedAt?,
+              revision}
+
+An epoch begins at the end of the one before; so one write moves both, and `start` is exact once the epoch is sealed.
+A change is made on the condition of the state and the end that it was decided from, so of two planners one wins.
+`revision` is the cluster time of the document's last change. A process reads once a second which documents have a newer
+one; a version of the whole plan could not be written in the same write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pymongo
+from bson import Timestamp
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from tornado_app.core.boards import View
+from tornado_app.core.model import utc_datetime
+from tornado_app.core.periods import Epoch, EpochState
+from tornado_app.core.plan import NOTICE, Plan
+from tornado_app.mongo.client.driver import DURABLE, Client, Document, maybe_await
+from tornado_app.mongo.periods.clock import Clock
+from tornado_app.mongo.players.documents import milliseconds
+from tornado_app.runtime.tasks import Ticker
+
+log = logging.getLogger("leaderboard.periods")
+
+PERIODS = "periods"
+
+INTERVAL = 1.0
+"""Seconds between two reads of the plan."""
+
+MEASURED_EVERY = 10.0
+"""Seconds between two measurements of the database's clock."""
+
+TIMEOUT = 2.0
+"""Timeout of one database call, in seconds."""
+
+OVERLAP = 10
+"""Seconds by which a read reaches back: a primary may make two changes visible in another order than their times."""
+
+
+class PlanChanged(Exception):
+    """Another process changed the plan first."""
+
+
+class MalformedPlan(Exception):
+    """A document of the plan that another program changed."""
+
+
+class _Stored(msgspec.Struct):
+    board: str
+    period: str
+    epoch: int
+    start: datetime
+    state: EpochState
+    revision: Timestamp
+    end: datetime | None = None
+    rows: int | None = None
+    sha256: str | None = None
+    sealedAt: datetime | None = None  # noqa: N815  # a member of the document
+
+
+class SharedPlan:
+    """The plan, as this process knows it. `on_change` is called with each plan that has other epochs.
+
+    All methods raise PyMongoError.
+    """
+
+    def __init__(
+        self, client: Client, database: str, clock: Clock, *, on_change: Callable[[Plan], None] = lambda plan: None
+    ) -> None:
+        self._client = client
+        self._periods = client[database].get_collection(PERIODS, write_concern=DURABLE)
+        self._clock = clock
+        self._on_change = on_change
+        self._stored: dict[str, _Stored] = {}
+        self._latest: Timestamp | None = None
+        self.current: Plan | None = None
+        """None until it is read."""
+
+    async def prepare(self) -> None:
+        """Create the index that `refresh` uses."""
+        await self._periods.create_index([("revision", 1)])
+
+    async def run(self) -> None:
+        """Read the plan and measure the clock, until cancelled. An error is logged, and the next turn tries again."""
+        turns, primary, measured = Ticker(INTERVAL), None, 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            await turns.tick()
+            try:
+                present = await maybe_await(self._client.primary)
+                if present != primary or loop.time() - measured >= MEASURED_EVERY:
+                    await self._clock.measure()
+                    primary, measured = present, loop.time()
+                await self.refresh()
+            except (PyMongoError, MalformedPlan) as error:
+                log.warning("the plan of periods was not read, trying again: %s", error)
+
+    async def refresh(self) -> Plan:
+        """Read what changed. Raises MalformedPlan."""
+        known_at = self._clock.now() - self._clock.error
+        since = {} if self._latest is None else {"revision": {"$gte": Timestamp(self._latest.time - OVERLAP, 0)}}
+        with pymongo.timeout(TIMEOUT):
+            found = await self._periods.find(since or {"state": {"$ne": EpochState.DROPPED}}).to_list(None)
+        if self._apply(found) or self.current is None:
+            self.current = Plan(self._epochs(), known_at)
+            self._on_change(self.current)
+        elif known_at > self.current.known_at:
+            self.current = msgspec.structs.replace(self.current, known_at=known_at)
+        return self.current
+
+    async def add(self, view: View, epoch: Epoch) -> None:
+        """Add an epoch to the plan. Raises PlanChanged."""
+        document = {"board": view.board, "period": view.period, "epoch": epoch.number, "state": epoch.state}
+        new = {"$setOnInsert": document | _dates(start=epoch.start, end=epoch.end), "$currentDate": _REVISION}
+        try:
+            with pymongo.timeout(TIMEOUT):
+                await self._periods.update_one({"_id": key(view, epoch.number), "revision": None}, new, upsert=True)
+        except DuplicateKeyError:
+            raise PlanChanged from None
+
+    async def end(self, view: View, epoch: Epoch, end: int) -> None:
+        """Set the end of an epoch that is not over. Raises PlanChanged."""
+        early = utc_datetime(end - NOTICE // 2)
+        await self._change(view, epoch, _dates(end=end), {"$expr": {"$lt": ["$$NOW", early]}})
+
+    async def end_now(self, view: View) -> Epoch:
+        """End the open epoch in `NOTICE`, so that all processes know it before: the epoch with its end.
+
+        Raises PlanChanged if there is no open epoch, or another process changes it.
+        """
+        now = self._clock.now()
+        plan = await self.refresh()
+        epoch = plan.open(view, now)
+        if epoch is None:
+            raise PlanChanged
+        end = now + self._clock.error + NOTICE
+        if epoch.end is not None and epoch.end <= end:
+            return epoch
+        await self.end(view, epoch, end)
+        await self.refresh()
+        return msgspec.structs.replace(epoch, end=end)
+
+    async def sealed(self, view: View, epoch: Epoch, rows: int, sha256: str) -> None:
+        """Record that the result of an epoch is final. Raises PlanChanged."""
+        fields = {"state": EpochState.SEALED, "rows": rows, "sha256": sha256} | _dates(start=epoch.start)
+        fields |= _dates(sealedAt=self._clock.now())
+        await self._change(view, epoch, fields)
+
+    async def dropped(self, view: View, epoch: Epoch) -> None:
+        """Record that the result of an epoch is removed. Raises PlanChanged."""
+        await self._change(view, epoch, {"state": EpochState.DROPPED})
+
+    async def epoch(self, view: View, number: int) -> Epoch | None:
+        """An epoch of any state, read from the database; its `start` is exact once it is sealed."""
+        with pymongo.timeout(TIMEOUT):
+            document = await self._periods.find_one({"_id": key(view, number)})
+        return None if document is None else _epoch(_decoded(document))
+
+    async def _change(
+        self, view: View, epoch: Epoch, fields: Document, condition: Mapping[str, Any] | None = None
+    ) -> None:
+        end = None if epoch.end is None else utc_datetime(epoch.end)
+        known = {"_id": key(view, epoch.number), "state": epoch.state, "end": end, **(condition or {})}
+        with pymongo.timeout(TIMEOUT):
+            done = await self._periods.update_one(known, {"$set": fields, "$currentDate": _REVISION})
+        if done.matched_count == 0:
+            raise PlanChanged
+
+    def _apply(self, found: list[Document]) -> bool:
+        """Whether a document is newer than the known one."""
+        changed = False
+        for document in found:
+            stored = _decoded(document)
+            known = self._stored.get(document["_id"])
+            if known is not None and known.revision >= stored.revision:
+                continue
+            self._stored[document["_id"]] = stored
+            self._latest = max(self._latest or stored.revision, stored.revision)
+            changed = True
+        return changed
+
+    def _epochs(self) -> dict[View, tuple[Epoch, ...]]:
+        found: dict[View, list[Epoch]] = {}
+        for stored in sorted(self._stored.values(), key=lambda each: each.epoch):
+            if stored.state is EpochState.DROPPED:
+                continue
+            epochs = found.setdefault(View(stored.board, stored.period), [])
+            epoch = _epoch(stored)
+            before = epochs[-1].end if epochs else None
+            epochs.append(epoch if before is None else msgspec.structs.replace(epoch, start=before))
+        return {view: tuple(epochs) for view, epochs in found.items()}
+
+
+_REVISION = {"revision": {"$type": "timestamp"}}
+
+
+def key(view: View, number: int) -> str:
+    """The `_id` of an epoch: also the end of the name of its collection of results."""
+    return f"{view.board}.{view.period}.{number}"
+
+
+def _dates(**instants: int | None) -> Document:
+    return {name: utc_datetime(instant) for name, instant in instants.items() if instant is not None}
+
+
+def _decoded(document: Mapping[str, Any]) -> _Stored:
+    try:
+        return msgspec.convert(document, _Stored)
+    except msgspec.ValidationError as error:
+        raise MalformedPlan(f"{PERIODS} document {document['_id']!r}: {error}") from None
+
+
+def _epoch(stored: _Stored) -> Epoch:
+    return Epoch(
+        stored.epoch,
+        milliseconds(stored.start) or 0,
+        milliseconds(stored.end),
+        stored.state,
+        stored.rows,
+        stored.sha256,
+        milliseconds(stored.sealedAt),
+    )

@@ -1,0 +1,128 @@
+"""Plans the epochs of all boards and seals those that are over, in one process at a time.
+
+leases: {_id: "periods", holder, until, term}
+
+Only the holder of the lease evaluates schedules. A former holder that is not aware of it changes nothing: each change
+is made on a condition (plan.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from tornado_app.core.boards import Board, View
+from tornado_app.core.errors import DatabaseError
+from tornado_app.core.periods import Period
+from tornado_app.core.plan import continued
+from tornado_app.mongo.client.driver import Client
+from tornado_app.mongo.ledger.lease import TTL, Lease, LeaseLost
+from tornado_app.mongo.periods.clock import Clock
+from tornado_app.mongo.periods.plan import INTERVAL, MalformedPlan, PlanChanged, SharedPlan
+from tornado_app.mongo.periods.sealing import OnSealed, Sealer
+from tornado_app.runtime.tasks import jittered, run_until_first_exits
+
+log = logging.getLogger("leaderboard.periods")
+
+LEASE = "periods"
+
+
+class Planner:
+    """Plans and seals while this process holds the lease. `boards`: those that are served now. `ttl`: of the lease, in
+    seconds."""
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        plan: SharedPlan,
+        clock: Clock,
+        boards: Callable[[], Sequence[Board]],
+        *,
+        ttl: float = TTL,
+        on_sealed: OnSealed = lambda view, epoch: None,
+    ) -> None:
+        self.lease = Lease(client[database], LEASE, ttl=ttl)
+        self._plan = plan
+        self._clock = clock
+        self._boards = boards
+        self._sealer = Sealer(client, database, plan, clock, on_sealed=on_sealed)
+
+    @property
+    def holds(self) -> bool:
+        """Whether this process plans now."""
+        return self.lease.left > 0
+
+    async def run(self) -> None:
+        """Plan and seal until cancelled, and retry after every error."""
+        while True:
+            try:
+                if await self.lease.take() is not None:
+                    log.info("this process plans periods")
+                    await run_until_first_exits(self._renew(), self._repeat(self.plan), self._seal())
+            except LeaseLost:
+                log.warning("the lease of the plan of periods is lost")
+            except PyMongoError as error:
+                log.warning("periods are not planned for now, trying again: %s", type(error).__name__)
+            except Exception:  # the boards continue without new epochs
+                log.exception("periods are not planned for now, trying again")
+            await asyncio.sleep(jittered(self.lease.pause, 0.7))
+
+    async def close(self) -> None:
+        """Release the lease, after `run` has ended."""
+        try:
+            await self.lease.release()
+        except PyMongoError as error:
+            log.warning("the lease of the plan of periods was not released, and expires: %s", type(error).__name__)
+
+    async def plan(self) -> None:
+        """Continue the plan of each period. Raises PyMongoError, PlanChanged and MalformedPlan."""
+        await self._plan.refresh()
+        for board in self._boards():
+            for period in board.periods:
+                await self._continue(View(board.name, period.name), period)
+
+    async def seal(self) -> None:
+        """Seal what is due. Raises as `plan`."""
+        await self._sealer.run_once(self._boards())
+
+    async def _continue(self, view: View, period: Period) -> None:
+        known = () if self._plan.current is None else self._plan.current.epochs.get(view, ())
+        new = list(continued(known, period.schedule, self._clock.now()))
+        for epoch in new:
+            if known and epoch.number == known[-1].number:
+                if epoch.end is not None:
+                    await self._plan.end(view, known[-1], epoch.end)
+            else:
+                await self._plan.add(view, epoch)
+        if new:
+            await self._plan.refresh()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self.lease.pause)
+            try:
+                if await self.lease.take() is None:
+                    raise LeaseLost
+            except PyMongoError as error:
+                if self.lease.left == 0:
+                    raise LeaseLost from error
+
+    async def _seal(self) -> None:
+        await self._sealer.clean_up()
+        await self._repeat(self.seal)
+
+    async def _repeat(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Repeat a step while this process holds the lease; an error is logged, and the next turn tries again."""
+        while True:
+            try:
+                await step()
+            except PlanChanged:
+                log.info("another process changed the plan of periods")
+            except (PyMongoError, DatabaseError, MalformedPlan) as error:
+                log.warning("periods: %s failed, trying again: %s", step.__name__, error)
+            await asyncio.sleep(INTERVAL)

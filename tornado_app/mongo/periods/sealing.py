@@ -1,0 +1,198 @@
+"""Seals epochs: makes the result of one that is over, and drops old ones.
+
+Each step can be repeated by any process, and leads to the same result:
+
+1. One aggregation makes the rows in a collection of its own. It reads at a time after the last write to the epoch.
+2. The collection is renamed to `results.<board>.<period>.<epoch>`, unless that exists. So a result is whole, and
+   nothing replaces it, also not a process that was stopped meanwhile.
+3. An index is created, and the digest of the rows computed.
+4. The epoch is recorded as sealed, with the digest.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pymongo.errors import OperationFailure
+
+from tornado_app.core.boards import Board, Order, View
+from tornado_app.core.periods import Epoch, EpochState, Period
+from tornado_app.core.plan import GRACE, due
+from tornado_app.mongo.client.cluster_time import cluster_time
+from tornado_app.mongo.client.driver import DURABLE, Client, Document
+from tornado_app.mongo.periods.clock import Clock
+from tornado_app.mongo.periods.plan import PERIODS, SharedPlan, key
+from tornado_app.mongo.periods.results import PREFIX, Results, collection_of
+from tornado_app.mongo.players import documents
+
+log = logging.getLogger("leaderboard.periods")
+
+NAMESPACE_EXISTS = 48
+
+OnSealed = Callable[[View, Epoch], None]
+
+
+class Sealer:
+    """Seals the epochs of boards; only the planner calls it. `on_sealed` is called with each sealed epoch.
+
+    All methods raise PyMongoError and PlanChanged.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        plan: SharedPlan,
+        clock: Clock,
+        *,
+        on_sealed: OnSealed = lambda view, epoch: None,
+    ) -> None:
+        self._database: Any = client[database]
+        self._plan = plan
+        self._clock = clock
+        self._on_sealed = on_sealed
+        self._results = Results(client, database)
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    async def run_once(self, boards: Sequence[Board]) -> None:
+        """Seal what is due, oldest first, and drop what is older than the results that are kept."""
+        for board in boards:
+            for period in board.periods:
+                view = View(board.name, period.name)
+                await self._seal_due(board, period, view)
+                await self._drop_old(period, view)
+
+    async def clean_up(self) -> None:
+        """Remove what a process left that ended in the middle of a step."""
+        names = await self._database.list_collection_names(filter={"name": {"$regex": "^" + re.escape(PREFIX)}})
+        keys = {name.removeprefix(PREFIX): name for name in names}
+        dropped = self._database[PERIODS].find({"_id": {"$in": list(keys)}, "state": EpochState.DROPPED}, {"_id": 1})
+        left = [keys[each["_id"]] for each in await dropped.to_list(None)]
+        for name in [*left, *(name for name in names if _UNFINISHED.search(name))]:
+            await self._database.drop_collection(name)
+
+    async def _seal_due(self, board: Board, period: Period, view: View) -> None:
+        planned = [epoch for epoch in self._known(view) if epoch.state is EpochState.PLANNED]
+        for epoch in planned:
+            self._note_end(view, epoch)
+        for epoch in planned:
+            if not self._is_due(view, epoch, period.review):
+                return
+            await self._clock.measure()
+            if not self._is_due(view, epoch, period.review):
+                return
+            await self._seal(board, view, epoch)
+
+    def _note_end(self, view: View, epoch: Epoch) -> None:
+        """Note when this process first saw this end of an epoch."""
+        name = key(view, epoch.number)
+        if epoch.end is not None and self._seen.get(name, (None,))[0] != epoch.end:
+            self._seen[name] = epoch.end, self._clock.now()
+
+    def _is_due(self, view: View, epoch: Epoch, review: float) -> bool:
+        """Whether no more write can arrive: a process that does not know the end stops within GRACE from when this one
+        saw it."""
+        at = due(epoch, review)
+        if at is None:
+            return False
+        _, seen = self._seen[key(view, epoch.number)]
+        return self._clock.now() - self._clock.error >= max(at, seen + GRACE)
+
+    async def _seal(self, board: Board, view: View, epoch: Epoch) -> None:
+        name = collection_of(view, epoch.number)
+        if name not in await self._database.list_collection_names(filter={"name": name}):
+            await self._make(board, view, epoch, name)
+        await self._database[name].create_index([("place", 1)], unique=True)
+        rows, sha256 = await self._results.digest(view, epoch.number)
+        await self._plan.sealed(view, epoch, rows, sha256)
+        await self._plan.refresh()
+        del self._seen[key(view, epoch.number)]
+        log.info("an epoch is sealed", extra={"epoch": key(view, epoch.number), "rows": rows, "sha256": sha256})
+        self._on_sealed(view, epoch)
+
+    async def _make(self, board: Board, view: View, epoch: Epoch, name: str) -> None:
+        """Make the result of an epoch; another process may be faster."""
+        unfinished = f"{name}.unfinished-{secrets.token_hex(4)}"
+        await self._database.command(
+            {
+                "aggregate": documents.collection_of(board.name),
+                "pipeline": [*result_rows(view.period or "", epoch.number, board.order), {"$out": unfinished}],
+                "cursor": {},
+                "allowDiskUse": True,
+                "readConcern": {"level": "majority", "afterClusterTime": await cluster_time(self._database)},
+                "writeConcern": DURABLE.document,
+            }
+        )
+        try:
+            await self._database[unfinished].rename(name)
+        except OperationFailure as error:
+            if error.code != NAMESPACE_EXISTS:
+                raise
+            await self._database.drop_collection(unfinished)
+
+    async def _drop_old(self, period: Period, view: View) -> None:
+        sealed = [epoch for epoch in self._known(view) if epoch.state is EpochState.SEALED]
+        for epoch in sealed[: -period.keep]:
+            await self._plan.dropped(view, epoch)
+            await self._database.drop_collection(collection_of(view, epoch.number))
+        if len(sealed) > period.keep:
+            await self._plan.refresh()
+
+    def _known(self, view: View) -> Sequence[Epoch]:
+        return () if self._plan.current is None else self._plan.current.epochs.get(view, ())
+
+
+_UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]+$")
+
+
+def result_rows(period: str, number: int, order: Order) -> list[Document]:
+    """The pipeline on a board's players that makes the rows of an epoch's result.
+
+    The score is in the slot, or among the earlier epochs of a slot that has moved on. As on the board, malformed
+    documents of other programs are left out.
+    """
+    slot = f"$w.{period}"
+    earlier = {"input": _array(f"{slot}.p"), "cond": {"$eq": [{"$first": _array("$$this")}, number]}}
+    moved = {"$first": {"$filter": earlier}}
+    present = [f"{slot}.e", f"{slot}.s", f"{slot}.t"]
+    board_order = {"score": -1 if order is Order.DESCENDING else 1, "at": 1, "_id": 1}
+    before: Mapping[str, Any] = {"documents": ["unbounded", "current"]}
+    return [
+        {"$match": {f"w.{period}.e": {"$gte": number}, "hidden": {"$ne": True}, "_id": {"$type": "string"}}},
+        {"$set": {"slot": {"$cond": [{"$eq": [f"{slot}.e", number]}, present, moved]}}},
+        {
+            "$project": {
+                "score": {"$arrayElemAt": ["$slot", 1]},
+                "at": {"$arrayElemAt": ["$slot", 2]},
+                "username": _own("username", "ownUsername"),
+                "avatarUrl": _own("avatarUrl", "ownAvatarUrl"),
+            }
+        },
+        {"$match": {"score": {"$type": ["int", "long"]}, "at": {"$type": "date"}}},
+        {
+            "$setWindowFields": {
+                "sortBy": board_order,
+                "output": {
+                    "place": {"$sum": 1, "window": before},
+                    "before": {"$shift": {"output": "$score", "by": -1}},
+                },
+            }
+        },
+        {"$set": {"rank": {"$cond": [{"$eq": ["$before", "$score"]}, None, "$place"]}}},
+        {"$setWindowFields": {"sortBy": {"place": 1}, "output": {"rank": {"$locf": "$rank"}}}},
+        {"$unset": "before"},
+    ]
+
+
+def _array(value: str) -> Document:
+    return {"$cond": [{"$isArray": value}, value, []]}
+
+
+def _own(name: str, own: str) -> Document:
+    """A member of the profile: the player's own, also where it is null, else the token's; none if that is no text."""
+    value = {"$cond": [{"$eq": [{"$type": f"${own}"}, "missing"]}, f"${name}", f"${own}"]}
+    return {"$cond": [{"$eq": [{"$type": value}, "string"]}, value, "$$REMOVE"]}
