@@ -96,6 +96,7 @@ class Service(ManagedService):
     async def _start(self) -> None:
         """Start everything, from the database to the open port. Raises StartupError."""
         config = self.config
+        self.metrics.boards_applied.set(1)  # no change of the file has failed; a long start is no alert
         if any(board.periods for board in config.boards):  # until the service has them
             raise StartupError("boards_file: periods are not supported by this version; leave them out")
         if self._worker is None:
@@ -129,7 +130,6 @@ class Service(ManagedService):
         )
         await self._run(components)
         await self._primed(components)
-        self.metrics.boards_applied.set(1)
         if config.boards_file is not None:
             applying = BoardsFile(config.boards_file, components.boards, self.metrics.boards_applied.set)
             self._background("boards file", applying.run)

@@ -73,6 +73,17 @@ def _serving(scope: Scope) -> tuple[Alert, ...]:
                 "clients of that pod see an old board."
             ),
         ),
+        Alert(
+            name="LeaderboardBoardsNotApplied",
+            when=(Comparison(f"min {BY} ({scope.series('leaderboard_boards_file_applied')})", "== 0"),),
+            hold="10m",
+            severity="ticket",
+            summary=f"{NAME}: a change of its boards is not in effect",
+            description=(
+                "For 10 minutes at least one pod has not applied the last change of its boards. It serves the boards "
+                "that it had; a pod that starts now may fail."
+            ),
+        ),
         *_restarting(scope),
         *_sockets(scope),
         _proxy(scope),
