@@ -55,7 +55,7 @@ def moderator(client, mongo_database):
         made = MongoModeration(client, name, Ledger(client[name]))
         if call is not None:
             # The write comes between two calls of the moderation's own collection.
-            made._players = made.eraser._players = Between(made._players, call, what)
+            made._records.players = made.eraser._players = Between(made._players, call, what)
         return made
 
     return make

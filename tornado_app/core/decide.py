@@ -27,10 +27,10 @@ from tornado_app.core.slots import OpenEpoch, Slot, with_value
 class PlayerState(msgspec.Struct, frozen=True):
     """The state of a player's document, as far as a write depends on it.
 
-    `seq`: the number of writes; grows by one with each. `score` None: the player has no score yet, or none any more.
-    `versioned`: whether the document has `seq`; a document that another program inserted has none, and counts as one
-    write. `erased`: an erasure has begun. `updated_at`: when the score was reached, in milliseconds. `metadata`: the
-    score has metadata. `slots`: the scores in periods.
+    `seq`: the number of writes; grows by one with each. 0: the player exists, but not on this board yet. `score` None:
+    the player has no score yet, or none any more. `versioned`: whether the document has `seq`; a document that another
+    program inserted has none, and counts as one write. `erased`: an erasure has begun. `updated_at`: when the score was
+    reached, in milliseconds. `metadata`: the score has metadata. `slots`: the scores in periods.
     """
 
     seq: int = 0
@@ -110,9 +110,10 @@ def decide(
     """
     history = EMPTY if state is None else state.history
     left = rate_limit_state(history.action_times(), now, policy.limit)
-    if state is None:
-        refusal = _refused_new(action, left, policy, board)
-        state = PlayerState()
+    if state is None or not state.seq:
+        suspended = state is not None and state.suspended
+        refusal = PlayerSuspended(rate_limit_state=left) if suspended else _refused_new(action, left, policy, board)
+        state = state or PlayerState()
     else:
         replay = _replay(state, action, write_id, left, board)
         if replay is not None:

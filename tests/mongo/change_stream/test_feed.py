@@ -249,7 +249,7 @@ async def test_feed_resyncs_after_a_write_without_a_marker(harness, act):
     await asyncio.gather(*(harness.score(f"p{n}", 5) for n in range(1, 10)))
     await harness.wait_consistent()
     indexes = await harness.players.index_information()
-    assert [index["key"] for index in indexes.values()][1:] == [BOARD_ORDER, [("hidden", 1)]]
+    assert [index["key"] for index in indexes.values()][1:] == [BOARD_ORDER, [("hidden", 1)], [("copying", 1)]]
 
 
 async def test_feed_shows_a_player_whose_hidden_field_is_removed(harness):

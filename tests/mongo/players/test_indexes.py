@@ -37,6 +37,7 @@ async def test_ensure_creates_the_indexes_and_is_idempotent(client, name):
             "_id_": [("_id", ASCENDING)],
             "board": BOARD_ORDER,
             "hidden": [("hidden", ASCENDING)],
+            "copying": [("copying", ASCENDING)],
         }
 
 
@@ -64,7 +65,7 @@ async def test_query_of_a_period_uses_its_index_without_a_sort(client, name, ord
 async def test_ensure_accepts_the_same_index_under_another_name(client, name):
     await client[name]["players"].create_index(BOARD_ORDER, name="mine")
     await schema.ensure(client, name)
-    assert set(await indexes(client, name)) == {"_id_", "mine", "hidden"}
+    assert set(await indexes(client, name)) == {"_id_", "mine", "hidden", "copying"}
 
 
 @pytest.mark.parametrize(

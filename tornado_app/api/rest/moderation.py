@@ -91,9 +91,11 @@ class PlayerState(msgspec.Struct):
 
 
 class PlayerExport(msgspec.Struct):
-    """Everything stored about a player: the document, the ledger entries and the abuse rules that matched."""
+    """Everything stored about a player: the document of the board `main`, null without one; those of other boards, by
+    board; the ledger entries; the abuse rules that matched."""
 
-    player: dict[str, Any]
+    player: dict[str, Any] | None
+    boards: dict[str, dict[str, Any]]
     ledger: list[dict[str, Any]]
     rules_broken: dict[str, Any]
 
@@ -111,6 +113,7 @@ _EXPORT = PlayerExport(
         "seq": 1,
         "updatedAt": TIME,
     },
+    boards={},
     ledger=[
         {
             "write_id": "3519d145cb.0",

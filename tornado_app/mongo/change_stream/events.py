@@ -41,8 +41,9 @@ KINDS = ("insert", "update", "replace", "delete")
 _ENDS = ("drop", "rename")
 """Events after which a board has lost its history. Any other event (invalidate …) ends that of all boards."""
 
-SCORE, SEQ, RANKED, PROFILE, OTHER, METADATA, SLOTS = 1, 2, 4, 8, 16, 32, 64
-"""Which members of a document an event touches, as bits. RANKED: the others that determine a player's rank."""
+SCORE, SEQ, RANKED, PROFILE, OTHER, METADATA, SLOTS, CREATED = 1, 2, 4, 8, 16, 32, 64, 128
+"""Which members of a document an event touches, as bits. RANKED: the others that determine a player's rank. CREATED:
+`createdAt`, which the first write of a player on the board sets."""
 
 _TOUCHED = {
     "score": SCORE,
@@ -51,11 +52,12 @@ _TOUCHED = {
     "hidden": RANKED,
     "metadata": METADATA,
     "w": SLOTS,
+    "createdAt": CREATED,
     **dict.fromkeys(documents.PROFILE, PROFILE),
 }
 
-_ADDING = (WriteKind.ACTION, WriteKind.TAKE_BACK)
-"""Kinds of writes whose points are added to the score."""
+_SCORING = (WriteKind.ACTION, WriteKind.REGISTER, WriteKind.TAKE_BACK)
+"""Kinds of writes after which the player has another score, or the first one."""
 
 
 _TIMES = range(253_370_764_800_000)
@@ -259,7 +261,7 @@ class BoardChanges:
     def _written(self, event: PlayerEvent) -> Change | None:
         last = event.entries[-1]
         kind = last.kind
-        if kind in _ADDING and last.on_board:
+        if kind in _SCORING and last.on_board:
             if event.touched & SCORE:
                 return _change(event, _score_before(event), event.score)
             if event.points:
@@ -281,7 +283,7 @@ class BoardChanges:
 def _score_before(event: PlayerEvent) -> int | None:
     """The score before an event that has another score after it; None: the player was not on the board."""
     first, last = event.entries[0], event.entries[-1]
-    if first.submitted is not None and first.before is None:
+    if event.touched & CREATED or (first.submitted is not None and first.before is None):
         return None
     if event.score is None:  # removed by a take-back; or another program's, which is not on the board
         return -event.points if last.kind == WriteKind.TAKE_BACK else None

@@ -111,6 +111,8 @@ def ledger_event(event: PlayerEvent) -> LedgerEvent | None:
         return None
     writes = event.entries
     score = event.score
+    if event.kind == "insert" and not event.touched & (SCORE | SEQ):  # a placeholder
+        return None
     touched = event.kind != "update" or bool(event.touched & SCORE)
     if event.kind == "update":
         if not touched and not event.touched & SEQ:

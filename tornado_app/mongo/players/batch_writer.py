@@ -13,7 +13,7 @@ import pymongo
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError, WriteError
 
-from tornado_app.core.boards import MAIN, Board
+from tornado_app.core.boards import MAIN, Board, Rule
 from tornado_app.core.decide import Accepted, Decision, PlayerState, Refused, Replay, decide
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.history import INT64
@@ -26,6 +26,7 @@ from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.cache import PlayerCache
 from tornado_app.mongo.players.documents import STATE_FIELDS, Document, MalformedDocument
 from tornado_app.mongo.players.group_commit import PendingWrite
+from tornado_app.mongo.players.records import PLACEHOLDER, Records, copies, new_state, place
 from tornado_app.runtime.tasks import jittered
 
 log = logging.getLogger("leaderboard.store")
@@ -47,11 +48,13 @@ class PlayerWrite:
     `before` and `after`: the player's state; None: the player does not exist. `accepted` are the actions that the
     update applies. `answered` are replays and refusals from `before`; `dependent` are those that were decided after an
     accepted action, and are valid only if the update is made. `postponed` are left for the next batch. `scored`: the
-    action that led to the score; None if the score stays as it was.
+    action that led to the score; None if the score stays as it was. `copies`: of a player who is new on another board
+    than `main`, what the update copies from the player's record; there is a placeholder (records.py).
     """
 
     __slots__ = (
-        "accepted", "after", "answered", "before", "board", "dependent", "epochs", "expired", "points", "postponed",
+        "accepted", "after", "answered", "before", "board", "copies", "dependent", "epochs", "expired", "points",
+        "postponed",
         "scored", "user_id",
     )  # fmt: skip
 
@@ -68,6 +71,7 @@ class PlayerWrite:
         self.expired: list[int] = []
         self.points = 0
         self.scored: Action | None = None
+        self.copies: Document | None = None
 
     def decide(self, group: Iterable[PendingWrite], now: int, policy: WritePolicy) -> None:
         """Decide each action on the state after the one before."""
@@ -79,7 +83,7 @@ class PlayerWrite:
                     self.postponed.append(pending)
                     continue
                 self.points = points
-                pending.existed = self.before is not None
+                pending.existed = self.before is not None and self.before.seq > 0
                 self.accepted.append((pending, decision))
                 if self.after is None or decision.state.score != self.after.score:
                     self.scored = pending.action
@@ -93,7 +97,7 @@ class PlayerWrite:
     def update(self, now: int) -> tuple[Document, Document | list[Document], bool]:
         """The update of the player's document: its filter, the change, and whether it creates the player."""
         assert self.after is not None  # noqa: S101  # there is an accepted action
-        state, fields = self.before, Document()
+        state, fields = self.before, dict(self.copies or {})
         removed: tuple[str, ...] = ()
         if self.scored is not None:
             fields["updatedAt"] = utc_datetime(self.after.updated_at)
@@ -101,8 +105,8 @@ class PlayerWrite:
                 fields["metadata"] = self.scored.metadata
             elif state is not None and state.metadata:
                 removed = ("metadata",)
-        if state is None:
-            fields["createdAt"] = utc_datetime(now)
+        if state is None or not state.seq or (state.score is None and self.board.rule is Rule.SUM):
+            fields["createdAt"] = utc_datetime(now)  # the event shows by it that the player is new on the board
         for pending, _ in self.accepted:
             fields |= documents.profile_fields(pending.action.profile)
         change = documents.update(
@@ -114,6 +118,8 @@ class PlayerWrite:
             slots=self.after.slots,
         )
         fence = self.epochs.until
+        if self.copies is not None:
+            return documents.condition(self.user_id, PLACEHOLDER, fence), change, False
         condition = documents.condition(self.user_id, state, fence)
         if state is None and fence is not None:
             return condition, documents.fenced_creation(change, fence), True
@@ -178,6 +184,7 @@ class BatchWriter:
     def __init__(
         self,
         players: Any,
+        records: Records,
         policy: WritePolicy,
         cache: PlayerCache,
         clock: Callable[[], int],
@@ -185,7 +192,8 @@ class BatchWriter:
         epochs: Callable[[], OpenEpochs] = lambda: NO_EPOCHS,
     ) -> None:
         self._players = players
-        self._board = board
+        self._records = records
+        self.board = board
         self._policy = policy
         self._cache = cache
         self._clock = clock
@@ -219,13 +227,19 @@ class BatchWriter:
     ) -> list[PendingWrite]:
         writes = self._from_cache(groups, now, epochs)
         unread = [user_id for user_id in groups if user_id not in writes]
+        new: list[str] = []
         async for user_id, state in self._read(unread, groups, session):
+            if (state is None or not state.seq) and self.board.name != MAIN.name:
+                new.append(user_id)
+                continue
             write = self._decided(user_id, state, groups[user_id], now, epochs)
             write.answer(reached(session))
             if write.accepted:
                 writes[user_id] = write
             elif state is not None:
                 self._cache.put(user_id, state)
+        if new:
+            writes |= await self._new(new, groups, now, epochs, session)
         if not writes:
             return []
         retried = [pending for write in writes.values() for pending in write.postponed]
@@ -246,21 +260,46 @@ class BatchWriter:
             state = self._cache.pop(user_id)
             if state is None or any(pending.read_first for pending in group):
                 continue
-            write = PlayerWrite(user_id, state, self._board, epochs)
+            write = PlayerWrite(user_id, state, self.board, epochs)
             write.decide(group, now, self._policy)
             if not write.answered and not write.dependent:
                 writes[user_id] = write
+        return writes
+
+    async def _new(
+        self, user_ids: list[str], groups: dict[str, list[PendingWrite]], now: int, epochs: OpenEpochs, session: Any
+    ) -> dict[str, PlayerWrite]:
+        """The writes of players who are new on another board than `main`, decided from their records (records.py).
+
+        The others are answered before anything is stored of them.
+        """
+        writes: dict[str, PlayerWrite] = {}
+        for placed in (False, True):
+            if placed and user_ids:
+                await place(self._players, user_ids, session)
+            records = await self._records.read(user_ids, session) if user_ids else {}
+            for user_id in user_ids:
+                record = records.get(user_id)
+                write = self._decided(user_id, new_state(record), groups[user_id], now, epochs)
+                write.copies = copies(record)
+                if placed or not write.accepted:
+                    write.answer(reached(session))
+                if write.accepted:
+                    writes[user_id] = write
+                else:
+                    writes.pop(user_id, None)
+            user_ids = list(writes)
         return writes
 
     def _decided(
         self, user_id: str, state: PlayerState | None, group: Sequence[PendingWrite], now: int, epochs: OpenEpochs
     ) -> PlayerWrite:
         """The write of a player whose state was read."""
-        if state is None:  # a player that was erased since an earlier attempt must not come back by it
+        if state is None or not state.seq:  # a player that was erased since an earlier attempt must not come back by it
             for pending in group:
                 if pending.read_first and pending.existed:
                     pending.fail(DatabaseError(retry_after=1.0))
-        write = PlayerWrite(user_id, state, self._board, epochs)
+        write = PlayerWrite(user_id, state, self.board, epochs)
         write.decide([pending for pending in group if not pending.settled], now, self._policy)
         return write
 
@@ -287,11 +326,11 @@ class BatchWriter:
             if write.is_in(state):
                 applied -= 1
                 self._succeed(write, reached(session))
-            elif state is None and write.before is not None:
+            elif state is None and (write.before is not None or write.copies is not None):
                 gone.append(write)
             else:
                 lost += write.lose()
-                if state is not None:
+                if state is not None and state.seq:
                     self._cache.put(user_id, state)
         for write in gone:  # players that were erased
             if applied:  # one of these writes was applied before the erasure, and must not bring the player back

@@ -1,7 +1,8 @@
 """A player's document, and the one update that changes it.
 
     players: {_id, seq, score?, updatedAt, h: {<seq>: <entry>}, createdAt, username?, avatarUrl?, ownUsername?,
-              ownAvatarUrl?, metadata?, w?: {<period>: {e, s?, t, p?: [[e, s, t]]}}, suspended?, hidden?, erased?}
+              ownAvatarUrl?, metadata?, w?: {<period>: {e, s?, t, p?: [[e, s, t]]}}, suspended?, hidden?, erased?,
+              copying?, record?}
 
 On a board of the rule best or last, a player without a score has no member `score`, and is not on the board.
 `updatedAt` is when the score was reached, and `metadata` is what came with it: a JSON object as a text. `seq` grows by
@@ -9,7 +10,9 @@ one with each write of the service, of any kind; an update is made on the condit
 `seq` that it was decided from. `h` is the history: one text for each write (core/history.py), removed
 once it is old. `username` and `avatarUrl` are the token's; `ownUsername` and `ownAvatarUrl` are the player's own choice
 and win, also where they are null, which shows none. `w`: slots of periods (core/slots.py): epoch, score, when it was
-reached, and the earlier epochs. `erased`: an erasure has begun (erasure.py). Source: docs/decisions.md.
+reached, and the earlier epochs. `erased`: an erasure has begun (erasure.py). `copying` and `record` are those of
+records.py. A document without score, `seq` and `h` is a placeholder: the player's first write on this board is under
+way, or was refused. Source: docs/decisions.md.
 """
 
 from __future__ import annotations
@@ -174,7 +177,7 @@ def state_of(document: Mapping[str, Any]) -> PlayerState:
     if not isinstance(stored, dict):
         raise MalformedDocument("h")
     if seq is None and not stored:
-        return _state(document, 1, score, EMPTY, versioned=False)
+        return _state(document, 0 if score is None else 1, score, EMPTY, versioned=False)
     if not isinstance(seq, int) or isinstance(seq, bool) or not 0 < seq < MAX_SEQ:
         raise MalformedDocument("seq")
     return _state(document, int(seq), score, _history(stored, int(seq)), versioned=True)
@@ -310,7 +313,7 @@ def update(
     change: Document = {"$set": new_fields}
     for slot in slots:
         _set_slot(slot, None if state is None else find(state.slots, slot.period), new_fields, increments)
-    if not points and (state is None or (state.score is None and entries[0].submitted is not None)):
+    if not points and (state is None or state.score is None) and entries[0].kind == WriteKind.ACTION:
         new_fields["score"] = 0
     if increments:
         change["$inc"] = increments

@@ -9,12 +9,12 @@ from typing import Any
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tornado_app.core.boards import Order
+from tornado_app.core.boards import MAIN, Order
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.client.index_build import DEFAULT_WAITING, Waiting, make_index
-from tornado_app.mongo.players.documents import ViewFields, board_order
+from tornado_app.mongo.players.documents import ViewFields, board_order, collection_of
 from tornado_app.mongo.players.suspects import RETENTION, SUSPECTS
 
 log = logging.getLogger("leaderboard.schema")
@@ -23,6 +23,9 @@ BOARD_INDEX = "board"
 
 HIDDEN_INDEX = "hidden"
 """Of the few hidden players; writes of other players do not change it."""
+
+COPYING_INDEX = "copying"
+"""Of the players of `main` whose change is not on all boards yet (records.py)."""
 
 TIMEOUT = 20.0
 """Timeout of listing the indexes, in seconds."""
@@ -56,6 +59,9 @@ async def ensure(
             of_epoch = [(f"w.{period}.e", 1), *fields.order(order)]
             part = {f"w.{period}.e": {"$exists": True}}
             await _create(players, of_epoch, waiting, name=f"period.{period}", partialFilterExpression=part)
+        if collection == collection_of(MAIN.name):
+            copying = {"copying": {"$exists": True}}
+            await _create(players, [("copying", 1)], waiting, name=COPYING_INDEX, partialFilterExpression=copying)
         # An index on the same field with another time is an operator's choice, and stays.
         await _create(client[database][SUSPECTS], [("seen", 1)], waiting, expireAfterSeconds=RETENTION)
     except PyMongoError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -13,7 +12,6 @@ from typing import Any, Protocol
 import msgspec
 from bson import Int64
 from pymongo import ReturnDocument
-from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.boards import MAIN, Board, Rule
 from tornado_app.core.decide import PlayerState
@@ -23,11 +21,12 @@ from tornado_app.core.ledger import AcceptedAction, Recount
 from tornado_app.core.model import rfc3339, utc_datetime
 from tornado_app.core.moderation import ModerationRequest, ModerationResult
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int, wall_clock
-from tornado_app.mongo.client.driver import DURABLE, Client, race_pause
+from tornado_app.mongo.client.driver import Client, race_pause
 from tornado_app.mongo.client.errors import database_errors
 from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.documents import STATE_FIELDS, Document
 from tornado_app.mongo.players.erasure import Eraser
+from tornado_app.mongo.players.records import TRIES, Records, change_entry, mark
 from tornado_app.mongo.players.suspects import Suspects
 from tornado_app.runtime.tasks import jittered
 
@@ -37,9 +36,6 @@ LEDGER_SECONDS = 5.0
 """Seconds for which a take-back waits until the ledger contains the player's last write."""
 
 PAUSE = 0.05
-
-TRIES = 20
-"""Maximum attempts when other writes come first; about 3 s with the pauses."""
 
 
 class Actions(Protocol):
@@ -64,7 +60,10 @@ class Actions(Protocol):
 
 
 class MongoModeration:
-    """Moderation of the players in one collection. Times are in seconds, the clock in milliseconds."""
+    """Moderation of players. Times are in seconds, the clock in milliseconds.
+
+    Actions are taken back on `board`; all else holds on all boards (records.py).
+    """
 
     def __init__(
         self,
@@ -72,18 +71,16 @@ class MongoModeration:
         database: str,
         ledger: Actions,
         *,
-        collection: str = "players",
         board: Board = MAIN,
         timeout: float = 5.0,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
-        self._players = client[database].get_collection(
-            collection, write_concern=DURABLE, read_concern=ReadConcern("majority")
-        )
+        self._records = Records(client[database], clock=clock)
+        self._players = self._records.collection(documents.collection_of(board.name))
         self._ledger = ledger
         self._board = board
         self._suspects = Suspects(client[database])
-        self.eraser = Eraser(self._players, self._suspects)
+        self.eraser = Eraser(self._records, self._suspects)
         self._timeout = timeout
         self._clock = clock
 
@@ -192,35 +189,52 @@ class MongoModeration:
                 fields["updatedAt"] = utc_datetime(at)
         if state.metadata and not same:
             removed.append("metadata")  # it came with another score
-        entry = self._entry(WriteKind.TAKE_BACK, case, on_board=_shown(state), points=points)
+        entry = change_entry(WriteKind.TAKE_BACK, state, by=case.by, reason=case.reason, at=self._clock())
         takes_back = [action.write_id for action in actions]
-        entry = msgspec.structs.replace(entry, takes_back=takes_back)
-        return await self._write(case, state, entry, fields=fields, removed=removed)
+        entry = msgspec.structs.replace(entry, points=points, takes_back=takes_back)
+        return await self._write(self._players, case, state, entry, fields=fields, removed=removed)
 
     async def erase(self, case: ModerationRequest) -> None:
-        """Erase the player: first off the board, so that ranks know the removed score, then the document."""
+        """Erase the player: first off each board, so that ranks know the removed score, then the document."""
+        entry = HistoryEntry(WriteKind.ERASE, 0, "-", self._clock(), by=case.by, reason=case.reason)
         async with database_errors(self._timeout):
-            existed = await self.eraser.erase(case.user_id, self._entry(WriteKind.ERASE, case))
+            existed = await self.eraser.erase(case.user_id, entry)
         if not existed:
             raise PlayerNotFound
 
     async def export(self, user_id: str) -> dict[str, Any]:
         """Everything stored about the player, in JSON's types."""
         async with database_errors(self._timeout):
-            document = await self._players.find_one({"_id": user_id})
+            found = await self._records.stored(user_id)
             rules_broken = await self._suspects.of(user_id)
-        if document is None:
+        if not found:
             raise PlayerNotFound
         entries = await self._ledger.export(user_id)
-        return {"player": _plain(document), "ledger": _plain(entries), "rules_broken": _plain(rules_broken)}
+        main = found.pop(MAIN.name, None)
+        return {
+            "player": _plain(main),
+            "boards": _plain(found),
+            "ledger": _plain(entries),
+            "rules_broken": _plain(rules_broken),
+        }
 
     async def _state(self, user_id: str) -> PlayerState:
-        """The state of a player. Raises PlayerNotFound, also if the erasure has begun."""
+        """The state of a player on the board. Raises PlayerNotFound, also if the erasure has begun."""
         async with database_errors(self._timeout):
             document = await self._players.find_one({"_id": user_id, "erased": {"$ne": True}}, STATE_FIELDS)
         if document is None:
             raise PlayerNotFound
         return documents.state_of(document)
+
+    async def _record(self, user_id: str) -> PlayerState:
+        """The state of a player's record, which is added if needed. Raises PlayerNotFound, as `_state`."""
+        async with database_errors(self._timeout):
+            record = await self._records.players.find_one({"_id": user_id}, STATE_FIELDS)
+            if record is None and await self._records.add(user_id):
+                record = await self._records.players.find_one({"_id": user_id}, STATE_FIELDS)
+        if record is None or record.get("erased") is True:
+            raise PlayerNotFound
+        return documents.state_of(record)
 
     async def version(self) -> int:
         """The database's time, which is not before any write that it has acknowledged."""
@@ -228,25 +242,29 @@ class MongoModeration:
             return cluster_time_to_int(await cluster_time(self._players.database))
 
     async def _change(self, case: ModerationRequest, kind: Kind, flag: str, *, value: bool) -> ModerationResult:
-        """Set a flag of a player, unless it has that value already."""
+        """Set a flag of a player on all boards, unless it has that value already."""
         for lost in range(TRIES):
-            state = await self._state(case.user_id)
-            if getattr(state, flag) is value:
-                return msgspec.structs.replace(_result(case.user_id, state), changed=False)
-            fields, removed = ({flag: True}, ()) if value else ({}, (flag,))
-            # Hide and show have the score, which they take off the board or put on it.
-            if flag == "hidden":
-                entry = self._entry(kind, case, on_board=state.score is not None, points=state.score or 0)
-            else:
-                entry = self._entry(kind, case, on_board=_shown(state))
-            after = await self._write(case, state, entry, fields=fields, removed=removed)
-            if after is not None:
-                return _result(case.user_id, after)
-            await asyncio.sleep(race_pause(lost))
+            state = await self._record(case.user_id)
+            changed = getattr(state, flag) is not value
+            if changed:
+                fields: Document = mark(state, by=case.by, reason=case.reason)
+                removed = () if value else (flag,)
+                if value:
+                    fields[flag] = True
+                entry = change_entry(kind, state, by=case.by, reason=case.reason, at=self._clock())
+                after = await self._write(self._records.players, case, state, entry, fields=fields, removed=removed)
+                if after is None:
+                    await asyncio.sleep(race_pause(lost))
+                    continue
+                state = after
+            async with database_errors(self._timeout):
+                await self._records.copy(case.user_id)
+            return msgspec.structs.replace(_result(case.user_id, state), changed=changed)
         raise DatabaseError(retry_after=1.0)
 
     async def _write(
         self,
+        players: Any,
         case: ModerationRequest,
         state: PlayerState,
         entry: HistoryEntry,
@@ -258,22 +276,13 @@ class MongoModeration:
         expired = state.history.expired(entry.at, 0)
         change = documents.update(state, [entry], expired=expired, fields=fields, removed=removed)
         async with database_errors(self._timeout):
-            document = await self._players.find_one_and_update(
+            document = await players.find_one_and_update(
                 documents.condition(case.user_id, state),
                 change,
                 projection=STATE_FIELDS,
                 return_document=ReturnDocument.AFTER,
             )
         return None if document is None else documents.state_of(document)
-
-    def _entry(self, kind: Kind, case: ModerationRequest, *, on_board: bool = True, points: int = 0) -> HistoryEntry:
-        write_id = f"{kind}.{secrets.token_hex(8)}"
-        return HistoryEntry(kind, points, write_id, self._clock(), by=case.by, on_board=on_board, reason=case.reason)
-
-
-def _shown(state: PlayerState) -> bool:
-    """Whether the board shows a player."""
-    return not state.hidden and state.score is not None
 
 
 def _folded(until: int, taken: ModerationResult | None = None) -> ActionNotFound:

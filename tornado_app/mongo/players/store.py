@@ -21,6 +21,7 @@ from tornado_app.mongo.players.cache import PlayerCache
 from tornado_app.mongo.players.group_commit import MAX_IN_FLIGHT, GroupCommit, PendingLimit, PendingWrite
 from tornado_app.mongo.players.profiles import ProfileWriter
 from tornado_app.mongo.players.reads import PlayerReads
+from tornado_app.mongo.players.records import Records
 from tornado_app.observability.tracing import NO_TRACING, Tracing
 
 
@@ -62,7 +63,8 @@ class MongoStore(PlayerReads):
         prefix = secrets.token_hex(5) + "."
         self._write_ids = (f"{prefix}{n:x}" for n in count())
         self.cache = cache or PlayerCache(board=board.name)
-        self._writer = BatchWriter(self._players, self._policy, self.cache, clock, board, epochs)
+        records = Records(self._database, clock=clock)
+        self._writer = BatchWriter(self._players, records, self._policy, self.cache, clock, board, epochs)
         self._commit = GroupCommit(
             self._write_batch,
             timeout=timeout,
@@ -73,6 +75,7 @@ class MongoStore(PlayerReads):
         )
         self._profiles = ProfileWriter(
             self._players,
+            records,
             self._policy,
             clock=clock,
             next_write_id=lambda: next(self._write_ids),
