@@ -16,7 +16,7 @@ from tests.support.chart import CHART, example
 from tests.support.leaderboards import TIMEOUT, Leaderboards, leaderboard
 from tests.support.operator import install_crd
 from tests.support.wait import wait_until
-from tornado_app.core import boards
+from tornado_app.core import boards, periods
 
 MAX_BYTES = 200_000
 """`kubectl apply` writes the object into an annotation of at most 256 KiB."""
@@ -68,6 +68,11 @@ def test_crd_field_is_bounded_and_described(path, schema):
 
 PROOF = {"proofKeySecretRef": {"name": "a", "key": "b"}}
 JWT = {"secretRef": {"name": "a", "key": "b"}}
+
+
+def period(name: str = "weekly", **members: Any) -> dict[str, Any]:
+    """A board with a period."""
+    return {"boards": {"kart": {"periods": {name: members}}}}
 
 
 def env(*variables: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +129,19 @@ INVALID = [
     (env(*({"name": f"A{n}", "value": "1"} for n in range(33))), "must have at most 32 items"),
     ({"boards": {"kart": {"rule": "best"}}}, "Unsupported value"),
     ({"boards": {"kart": {"order": "Up"}}}, "Unsupported value"),
-    ({"boards": {"kart": {"periods": {}}}}, "unknown field"),
+    ({"boards": {"kart": {"shows": "weekly"}}}, "shows must be the name of a period"),
+    (period(name="Weekly"), "up to 16 of a-z 0-9"),
+    ({"boards": {"kart": {"periods": {name: {} for name in "abcd"}}}}, "must have at most 3 items"),
+    (period(cron="0 0 * *"), "should match"),
+    (period(cron="0 0 * * *", every="1d", **{"from": "2026-12-01T18:00"}), "cron and every exclude each other"),
+    (period(every="14d"), "set both every and from"),
+    (period(**{"from": "2026-12-01T18:00"}), "set both every and from"),
+    (period(every="1y", **{"from": "2026-12-01T18:00"}), "should match"),
+    (period(every="1d", **{"from": "2026-12-01"}), "should match"),
+    (period(timeZone="Asia/Tokyo"), "timeZone has no effect without cron or every"),
+    (period(cron="0 0 * * *", timeZone="../x"), "should match"),
+    (period(keep=0), "greater than or equal to 1"),
+    (period(review="721h"), "set a duration from 0s to 720h"),
     ({"boards": {"kart": {"bounds": {}}}}, "set min, max or both"),
     ({"boards": {"kart": {"rule": "Best", "bounds": {"min": 2, "max": 1}}}}, "min is greater than max"),
     ({"boards": {"kart": {"bounds": {"max": 0}}}}, "points are 1 or more"),
@@ -188,7 +205,19 @@ def test_crd_with_changed_database_is_refused(leaderboards: Leaderboards):
         leaderboards.patch({"spec": {"database": {"name": "other"}}})
 
 
-NINETY_NINE = {f"b{n}": {"rule": "Best", "bounds": {"min": -(2**53) + 1}} for n in range(99)}
+NINETY_NINE = {
+    f"b{n}": {
+        "rule": "Best",
+        "bounds": {"min": -(2**53) + 1},
+        "periods": {
+            "weekly": {"cron": "0 0 * * MON", "timeZone": "America/Argentina/ComodRivadavia", "review": "1h"},
+            "event": {"every": "14d", "from": "2026-12-01T18:00", "keep": 1000},
+            "season": {},
+        },
+        "shows": "event",
+    }
+    for n in range(99)
+}
 
 
 def test_crd_accepts_a_hundred_boards_with_main(refusal):
@@ -258,6 +287,7 @@ def applies(leaderboards: Leaderboards, body: dict[str, Any], *flags: str) -> bo
 
 def test_boards_are_bounded_as_in_the_service():
     assert (application.NAME_PATTERN, application.MAX_BOARDS) == (boards.NAME_PATTERN, boards.MAX_BOARDS)
+    assert (application.PERIOD_PATTERN, application.MAX_PERIODS) == (periods.PERIOD_PATTERN, periods.MAX_PERIODS)
 
 
 def test_crd_defaults_are_applied(leaderboards: Leaderboards):

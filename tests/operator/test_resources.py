@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -23,6 +24,7 @@ from tests.support.leaderboards import spec
 from tornado_app.cli import database
 from tornado_app.config import load_config
 from tornado_app.core.boards import MAIN, Board, Bounds, Order, Rule
+from tornado_app.core.periods import Cron, Every, Period
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -84,7 +86,18 @@ def test_service_accepts_built_settings(name, tmp_path):
 BOARDS = (
     Board(bounds=Bounds(max=500)),
     Board("form", Rule.LAST),
-    Board("kart", Rule.BEST, Order.ASCENDING, Bounds(15_000, 3_600_000)),
+    Board(
+        "kart",
+        Rule.BEST,
+        Order.ASCENDING,
+        Bounds(15_000, 3_600_000),
+        (
+            Period("event", Every("14d", datetime.fromisoformat("2026-12-01T18:00")), 2),
+            Period("season"),
+            Period("weekly", Cron("0 0 * * MON", "Europe/Berlin"), review=3600.0),
+        ),
+        "weekly",
+    ),
 )
 """Those of the full Leaderboard."""
 

@@ -30,7 +30,17 @@ FULL = spec(
     auth={"jwt": {"algorithm": "RS256", "jwksUrl": "https://id.example/jwks", "audience": "a", "issuer": "https://i/"}},
     boards={
         "main": {"bounds": {"max": 500}},
-        "kart": {"rule": "Best", "order": "Ascending", "bounds": {"min": 15_000, "max": 3_600_000}},
+        "kart": {
+            "rule": "Best",
+            "order": "Ascending",
+            "bounds": {"min": 15_000, "max": 3_600_000},
+            "periods": {
+                "weekly": {"cron": "0 0 * * MON", "timeZone": "Europe/Berlin", "review": "1h"},
+                "event": {"every": "14d", "from": "2026-12-01T18:00", "keep": 2},
+                "season": {},
+            },
+            "shows": "weekly",
+        },
         "form": {"rule": "Last"},
     },
     actions={

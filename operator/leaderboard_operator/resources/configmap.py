@@ -66,7 +66,14 @@ def boards(leaderboard: LeaderboardView) -> Object:
 
 def _board(board: Board) -> Object:
     bounds = {"bounds": without_unset(board.bounds)} if board.bounds else {}
-    return {"rule": board.rule.lower(), "order": board.order.lower(), **bounds}
+    periods = {name: without_unset(period) for name, period in board.periods.items()}
+    return {
+        "rule": board.rule.lower(),
+        "order": board.order.lower(),
+        **bounds,
+        **({"periods": periods} if periods else {}),
+        **({"shows": board.shows} if board.shows else {}),
+    }
 
 
 def settings(spec: Spec) -> dict[str, Any]:

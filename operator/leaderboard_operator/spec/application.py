@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
+
 from leaderboard_operator.spec.types import MAX_POINTS, Duration, Part, Rule, SecretKey, field, ruled, within
 
 Algorithm = Literal["HS256", "RS256", "ES256"]
@@ -110,6 +112,74 @@ class Bounds(Part, frozen=True):
     max: Annotated[int, field("Highest value.", ge=-MAX_POINTS, le=MAX_POINTS)] | None = None
 
 
+class Period(Part, frozen=True):
+    """A period, such as weeks. Without `cron` and `every`, an epoch ends when it is ended by hand."""
+
+    RULES = (
+        Rule("!has(self.cron) || !has(self.every)", "cron and every exclude each other; set one of them, or neither"),
+        Rule("has(self.every) == has(self.from)", "set both every and from, or neither"),
+        Rule(
+            "!has(self.timeZone) || has(self.cron) || has(self.every)",
+            "timeZone has no effect without cron or every; set one of them, or unset timeZone",
+        ),
+    )
+
+    cron: (
+        Annotated[
+            str,
+            field(
+                "Boundaries between epochs: minute, hour, day, month and day of the week.",
+                max_length=100,
+                pattern=r"^\S+( +\S+){4}$",
+            ),
+        ]
+        | None
+    ) = None
+    every: (
+        Annotated[
+            str,
+            field(
+                "Interval between boundaries, in w, d, h, m or s, such as 14d.",
+                max_length=5,
+                pattern=r"^[1-9][0-9]{0,3}[wdhms]$",
+            ),
+        ]
+        | None
+    ) = None
+    from_: (
+        Annotated[
+            str,
+            field(
+                "Local time of the first boundary of `every`.",
+                max_length=16,
+                pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}$",
+            ),
+        ]
+        | None
+    ) = msgspec.field(name="from", default=None)
+    time_zone: (
+        Annotated[
+            str,
+            field(
+                "IANA time zone of `cron` and `from`. If unset, UTC.",
+                max_length=64,
+                pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$",
+            ),
+        ]
+        | None
+    ) = None
+    keep: Annotated[int, field("Number of results that are kept.", ge=1, le=1000)] = 12
+    review: Annotated[
+        Duration,
+        field("Time after the end of an epoch in which moderation still changes its result."),
+        within("0s", "720h"),
+    ] = "0s"
+
+
+PERIOD_PATTERN, MAX_PERIODS = "[a-z][a-z0-9]{0,15}", 3
+"""Those of the service. A test compares them."""
+
+
 class Board(Part, frozen=True):
     """A board."""
 
@@ -122,6 +192,7 @@ class Board(Part, frozen=True):
             "self.rule != 'Sum' || !has(self.bounds) || !has(self.bounds.max) || self.bounds.max >= 1",
             "points are 1 or more; set max to 1 or more",
         ),
+        Rule("!has(self.shows) || self.shows in self.periods", "shows must be the name of a period of the board"),
     )
 
     rule: Annotated[
@@ -134,6 +205,19 @@ class Board(Part, frozen=True):
         "Descending"
     )
     bounds: Annotated[Bounds, field("Bounds of a submitted value. If unset, there are none.")] | None = None
+    periods: Annotated[
+        dict[str, Period],
+        field("Periods by name. Scores count in each of them, too.", max_length=MAX_PERIODS),
+        ruled(
+            Rule(
+                f"self.all(name, name.matches('^{PERIOD_PATTERN}$'))",
+                "the name of a period is up to 16 of a-z 0-9, with a letter first",
+            )
+        ),
+    ] = {}
+    shows: (
+        Annotated[str, field("Period that APIs A to E read. If unset, scores of all time.", max_length=16)] | None
+    ) = None
 
 
 NAME_PATTERN, MAX_BOARDS = "[a-z][a-z0-9-]{0,31}", 100
