@@ -14,7 +14,7 @@ from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.rest import probes
 from tornado_app.api.rest.board_list import BoardListEndpoint
 from tornado_app.api.rest.history import HistoryEndpoints
-from tornado_app.api.rest.moderation import ModerationEndpoints
+from tornado_app.api.rest.moderation import ModerationEndpoints, TakeBackEndpoint
 from tornado_app.api.rest.routes import rest_routes
 from tornado_app.cli.main import main
 from tornado_app.core.model import Caller
@@ -67,7 +67,8 @@ def test_described_operations_equal_the_routes():
     nobody = Mock()
     routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
     routes += BoardListEndpoint(list).routes()
-    routes += ModerationEndpoints(nobody, nobody).routes() + HistoryEndpoints(nobody, nobody, "main").routes()
+    routes += ModerationEndpoints(nobody, nobody).routes() + TakeBackEndpoint(nobody, nobody, "main").routes()
+    routes += HistoryEndpoints(nobody, nobody, "main").routes()
     routes += probes.ProbeEndpoints(Metrics().registry, list, lambda: None).health_routes()
     served = {(method, route.path) for route in routes for method in route.methods}
     assert {(method, path) for method, path, _ in OPERATIONS.values()} == served
@@ -77,7 +78,7 @@ def test_operations_of_no_board_say_that_they_are_not_behind_the_prefix():
     behind = {path for _, path, operation in OPERATIONS.values() if "servers" not in operation}
     nobody = Mock()
     routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
-    routes += HistoryEndpoints(nobody, nobody, "main").routes()
+    routes += HistoryEndpoints(nobody, nobody, "main").routes() + TakeBackEndpoint(nobody, nobody, "main").routes()
     assert behind == {route.path for route in routes}
     assert [server["url"] for server in DOCUMENT["servers"]] == ["/", "/boards/{board}"]
     assert {server["url"] for *_, operation in OPERATIONS.values() for server in operation.get("servers", ())} == {"/"}

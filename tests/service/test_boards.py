@@ -194,3 +194,36 @@ def test_removed_board_comes_back_with_its_own_rule_only(serve, boards_file):
     boards_file.write(kart=KART)
     wait_until(lambda: names(service) == ["main", "kart"])
     assert scores(service, "kart") == {"alice": 9}
+
+
+def test_moderation_is_of_all_boards_and_a_take_back_of_one(serve, boards_file):
+    def moderate(verb, board="main", **body):
+        path = (
+            f"/boards/{board}/api/v1/admin/players/alice/{verb}"
+            if board != "main"
+            else f"/api/v1/admin/players/alice/{verb}"
+        )
+        return service.post(path, {"reason": "speed hack", **body}, token=token("mod", scope="leaderboard:admin"))
+
+    boards_file.write(kart={"rule": "best", "order": "ascending"})
+    service = serve()
+    score(service, "main", 5)
+    score(service, "kart", 900)
+    assert score(service, "kart", 100).json["score"] == 100
+    since = "2026-01-01T00:00:00Z"
+    wait_until(
+        lambda: moderate("take-back", "kart", since=since).json["score"] is None, what="kart has no score of alice"
+    )
+    assert service.get("/api/v1/players/alice").json["score"] == 5
+    assert moderate("suspend").json["suspended"]
+    for board in ("main", "kart"):
+        assert score(service, board, 90).json["error"] == "player_suspended"
+    boards_file.write(kart={"rule": "best", "order": "ascending"}, golf={"rule": "last"})
+    wait_until(lambda: "golf" in names(service), 60, "the new board")
+    assert score(service, "golf", 90).json["error"] == "player_suspended"
+    assert moderate("suspend", "kart").status == 404
+    assert moderate("reinstate").json["changed"]
+    assert score(service, "golf", 90).json["score"] == 90
+    assert moderate("erase").status == 204
+    for board in ("main", "kart", "golf"):
+        wait_until(lambda board=board: scores(service, board) == {}, 20, "the player is gone")

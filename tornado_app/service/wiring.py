@@ -18,7 +18,7 @@ from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.rest.board_list import BoardListEndpoint
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.load_shedding import LoadShedder
-from tornado_app.api.rest.moderation import ModerationEndpoints
+from tornado_app.api.rest.moderation import ModerationEndpoints, TakeBackEndpoint
 from tornado_app.api.rest.routes import rest_routes
 from tornado_app.api.rest.submission_log import SubmissionRecorder
 from tornado_app.api.websocket.connections import ConnectionRegistry
@@ -109,7 +109,7 @@ def build(
         keys.refreshing_verifier(config, token_keys), FailureLimiter(limit.updates, limit.window)
     )
     ledger = Ledger(client[database])
-    moderation = MongoModeration(client, database, ledger, board=config.boards[0])
+    moderation = MongoModeration(client, database, ledger)
     reporter = AbuseReporter(
         Suspects(client[database]), moderation, suspend=config.auto_suspend, timeout=config.mongodb_timeout
     )
@@ -264,9 +264,11 @@ class _BoardFactory:
         )
         scoreboard = Scoreboard(store, live, validator, self.captcha)
         recorder = self.recorder(definition)
+        moderation = MongoModeration(self.client, config.mongodb_database, self.ledger, board=definition)
         routes = [
             *rest_routes(FRONTENDS, scoreboard, self.authenticator, config.rate_limit, recorder),
             *HistoryEndpoints(self.ledger, self.authenticator, definition.name).routes(),
+            *TakeBackEndpoint(Moderation(moderation), self.authenticator, definition.name).routes(),
         ]
         return ServedBoard(definition, store, live, scoreboard, routes)
 

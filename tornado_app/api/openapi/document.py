@@ -17,7 +17,7 @@ from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.openapi.components import HEADERS, Json, Responses, Schemas, content, key, parameters
 from tornado_app.api.rest.board_list import BoardListEndpoint
 from tornado_app.api.rest.history import HistoryEndpoints
-from tornado_app.api.rest.moderation import ModerationEndpoints
+from tornado_app.api.rest.moderation import ModerationEndpoints, TakeBackEndpoint
 from tornado_app.api.rest.operations import CREDENTIALS, Errors, Operation, operations_of
 from tornado_app.api.rest.players import Page, PlayerEndpoints
 from tornado_app.api.rest.probes import ProbeEndpoints
@@ -85,6 +85,7 @@ BOARD_OPERATIONS: tuple[Operation, ...] = (
     *(operation for frontend in FRONTENDS for operation in operations_of_frontend(frontend)),
     *operations_of(PlayerEndpoints),
     *operations_of(HistoryEndpoints),
+    *operations_of(TakeBackEndpoint),
 )
 """The operations of each board, which are also behind the prefix `/boards/{board}`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ from tornado_app.api.rest.operations import (
 )
 from tornado_app.api.rest.params import USER_ID, path_user_id
 from tornado_app.api.schema import BOARD_VERSION, MOMENT, TIME, ActionId, Decoder, PlayerId, Score
+from tornado_app.core.boards import MAIN
 from tornado_app.core.errors import (
     ActionNotFound,
     DatabaseError,
@@ -43,6 +44,9 @@ from tornado_app.http.messages import JSON_TYPE, Request, Response, Route
 from tornado_app.http.request_log import cause
 
 audit = logging.getLogger("leaderboard.audit")
+
+_MAIN: Mapping[str, str] = {}
+"""Fields of the audit log about the board: none for `main`."""
 
 NO_STORE = ("Cache-Control", "no-store")
 
@@ -189,13 +193,12 @@ ModerationAction = Callable[[Caller, str, str], Awaitable[ModerationResult]]
 
 
 class ModerationEndpoints:
-    """The endpoints of moderators; each request is logged to the audit log."""
+    """The endpoints of moderators that concern all boards; each request is logged to the audit log."""
 
     def __init__(self, moderation: Moderation, authenticator: Authenticator) -> None:
         self._moderation = moderation
         self._authenticator = authenticator
         self._case = Decoder(ModerationRequest)
-        self._take_back = Decoder(TakeBack)
 
     def routes(self) -> list[Route]:
         return routes_of(self)
@@ -221,26 +224,7 @@ class ModerationEndpoints:
         with _refusals(name, request, caller):
             user_id, reason = path_user_id(request), self._case(request).reason
             answer = _answer(name, caller, reason, await action(caller, user_id, reason))
-        return await self._versioned(answer)
-
-    @_handles(
-        "POST",
-        "take-back",
-        "Take back the points of one action, or of all actions since a time.",
-        _done(score=0, points_taken_back=50, actions_taken_back=1),
-        body=TakeBack("Speed hack", "level_complete:8c1f"),
-        errors=(ActionNotFound,),
-    )
-    async def take_back(self, request: Request) -> Response:
-        caller = await self._authenticator.authenticate(request)
-        with _refusals("take_back", request, caller):
-            body = self._take_back(request)
-            since = None if body.since is None else milliseconds(body.since)
-            moderated = await self._moderation.take_back(
-                caller, path_user_id(request), body.reason, action_id=body.action_id, since=since
-            )
-            answer = _answer("take_back", caller, body.reason, moderated)
-        return await self._versioned(answer)
+        return await _versioned(self._moderation, answer)
 
     @_handles(
         "POST",
@@ -254,14 +238,7 @@ class ModerationEndpoints:
             reason = self._case(request).reason
             await self._moderation.erase(caller, path_user_id(request), reason)
         _record("erase", caller, reason=reason)
-        return await self._versioned(Response(204, headers=(NO_STORE,)))
-
-    async def _versioned(self, answer: Response) -> Response:
-        """The response with the board version that shows the change; without it if the database does not answer."""
-        try:
-            return answer.plus(board_version.ANY.header(await self._moderation.version()))
-        except DatabaseError:
-            return answer  # the change was made
+        return await _versioned(self._moderation, Response(204, headers=(NO_STORE,)))
 
     @_handles(
         "GET",
@@ -279,13 +256,53 @@ class ModerationEndpoints:
         return Response(200, msgspec.json.encode(found), (JSON_TYPE, NO_STORE))
 
 
+class TakeBackEndpoint:
+    """Take-back on one board, of which `moderation` must be; each request is logged to the audit log."""
+
+    def __init__(self, moderation: Moderation, authenticator: Authenticator, board: str) -> None:
+        self._moderation = moderation
+        self._authenticator = authenticator
+        self._board = {} if board == MAIN.name else {"board": board}
+        self._body = Decoder(TakeBack)
+
+    def routes(self) -> list[Route]:
+        return routes_of(self)
+
+    @_handles(
+        "POST",
+        "take-back",
+        "Take back the points of one action, or of all actions since a time.",
+        _done(score=0, points_taken_back=50, actions_taken_back=1),
+        body=TakeBack("Speed hack", "level_complete:8c1f"),
+        errors=(ActionNotFound,),
+    )
+    async def take_back(self, request: Request) -> Response:
+        caller = await self._authenticator.authenticate(request)
+        with _refusals("take_back", request, caller, self._board):
+            body = self._body(request)
+            since = None if body.since is None else milliseconds(body.since)
+            moderated = await self._moderation.take_back(
+                caller, path_user_id(request), body.reason, action_id=body.action_id, since=since
+            )
+            answer = _answer("take_back", caller, body.reason, moderated, self._board)
+        return await _versioned(self._moderation, answer)
+
+
+async def _versioned(moderation: Moderation, answer: Response) -> Response:
+    """The response with the board version that shows the change; without it if the database does not answer."""
+    try:
+        return answer.plus(board_version.ANY.header(await moderation.version()))
+    except DatabaseError:
+        return answer  # the change was made
+
+
 @contextlib.contextmanager
-def _refusals(verb: str, request: Request, caller: Caller) -> Iterator[None]:
+def _refusals(verb: str, request: Request, caller: Caller, board: Mapping[str, str] = _MAIN) -> Iterator[None]:
     """Log each refusal to the audit log, such as an attempt without the scope."""
     try:
         yield
     except LeaderboardError as refusal:
-        fields = {"verb": verb, "by": caller.user_id, "remote": request.remote, **cause(refusal)}
+        fields = {"verb": verb, "by": caller.user_id, "remote": request.remote, **board, **cause(refusal)}
         audit.info("moderation refused", extra={"event": "moderation_refused", **fields})
         raise
 
@@ -294,8 +311,10 @@ def _record(verb: str, caller: Caller, **fields: object) -> None:
     audit.info("moderation", extra={"event": "moderation", "verb": verb, "by": caller.user_id, **fields})
 
 
-def _answer(verb: str, caller: Caller, reason: str, moderated: ModerationResult) -> Response:
-    outcome = {"changed": moderated.changed, "points": moderated.points}
+def _answer(
+    verb: str, caller: Caller, reason: str, moderated: ModerationResult, board: Mapping[str, str] = _MAIN
+) -> Response:
+    outcome = {**board, "changed": moderated.changed, "points": moderated.points}
     _record(verb, caller, player=moderated.user_id, reason=reason, **outcome)
     state = PlayerState(
         moderated.user_id,
