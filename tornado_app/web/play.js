@@ -193,14 +193,13 @@ export class Player {
   }
 }
 
-/** A random score within the bounds, more often a good one.
+/** A random score within the bounds.
  * @param {Definition} board
  */
-function round({ order, bounds: { min, max } = {} }) {
-  const low = min ?? 0;
+function round({ bounds: { min, max } = {} }) {
+  const low = min ?? Math.min(0, max ?? 0);
   const high = max ?? low + 1_000;
-  const way = Math.round((high - low) * Math.random() ** 3);
-  return order === "ascending" ? low + way : high - way;
+  return low + Math.round((high - low) * Math.random());
 }
 
 /** A session from the server, kept for the tab, so that a reload keeps the player.
