@@ -173,6 +173,13 @@ async def test_audit_finds_an_entry_of_no_board(played, player):
     assert found == [("main", "unknown_document", None, None)]
 
 
+async def test_audit_accepts_the_placeholder_of_a_first_write(played):
+    played.sync["players.kart"].insert_one({"_id": "eve"})
+    assert await findings(played) == []
+    played.sync["players"].insert_one({"_id": "eve"})
+    assert await findings(played) == [("main", "unknown_document", "eve", None)]
+
+
 async def findings(harness):
     _, lines = await audited(harness)
     return [(e["board"], e["kind"], e.get("player"), e.get("n")) for e in lines if e["type"] == "difference"]
