@@ -417,6 +417,31 @@ async def test_older_change_that_is_copied_last_changes_nothing(one_driver):
     assert number > 6
 
 
+async def test_change_that_is_interrupted_while_an_older_one_is_copied_is_finished(one_driver):
+    boards = one_driver
+    for name in ("main", "kart", "golf"):
+        await boards.score(name)
+
+    async def crash():
+        raise AutoReconnect
+
+    async def interrupted():
+        with pytest.raises(DatabaseError):
+            await steps(boards.moderation(), Steps(3, crash)).hide(WHY)
+
+    number, done = 0, True
+    while done:
+        number += 1
+        walk = Steps(number, interrupted)
+        await steps(boards.moderation(), walk).suspend(WHY)
+        done = walk.done
+        await boards.moderation().eraser.try_to_finish()
+        await boards.agree()
+        for verb in ("reinstate", "show"):
+            await getattr(boards.moderation(), verb)(WHY)
+    assert number > 6
+
+
 async def test_concurrent_changes_and_first_writes_end_with_one_state(one_driver):
     boards = one_driver
     await boards.score("golf")
