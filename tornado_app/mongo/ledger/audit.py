@@ -41,6 +41,9 @@ PAGE = 1000
 
 _OPTIONS: dict[str, Any] = {"read_concern": ReadConcern("majority"), "codec_options": TOLERANT}
 
+_PLAYED: Document = {"$or": [{name: {"$exists": True}} for name in ("score", "seq", "h")]}
+"""Not those of players whose first write on a board is under way, or was refused (mongo/players/records.py)."""
+
 TIMEOUT = 20.0
 """Timeout of one query, or of one page of it, in seconds."""
 
@@ -97,14 +100,14 @@ class LedgerScan:
     async def accounts(self, board: str, after: str) -> Sequence[PlayerBalance]:
         """A page of a board's players, from the one after `after` on; empty at the end."""
         with pymongo.timeout(TIMEOUT):
-            found = self._players(board).find({"_id": {"$gt": after}, **_played(board)}, BALANCE_FIELDS)
+            found = self._players(board).find({"_id": {"$gt": after}, **_PLAYED}, BALANCE_FIELDS)
             found = found.sort("_id", 1).limit(self._page_size)
             return [_account(document) for document in await found.to_list(None)]
 
     async def account(self, board: str, player: str) -> PlayerBalance | None:
         """One player, as it is now."""
         with pymongo.timeout(TIMEOUT):
-            document = await self._players(board).find_one({"_id": player, **_played(board)}, BALANCE_FIELDS)
+            document = await self._players(board).find_one({"_id": player, **_PLAYED}, BALANCE_FIELDS)
         return None if document is None else _account(document)
 
     def lines(self, board: str, after: str, last: str | None) -> AsyncIterator[tuple[str, Any, Entry | None]]:
@@ -183,12 +186,6 @@ async def _outside(collection: Any, index: list[tuple[str, int]], ranges: Sequen
         gap = gap if stop is None else gap.max([(field, stop), *least])
         count += len(await gap.to_list(None))
     return count
-
-
-def _played(board: str) -> Document:
-    """Which documents are players'; on any board but `main`, not those of players whose first write is under way, or
-    was refused (mongo/players/records.py)."""
-    return {} if board == MAIN.name else {"$or": [{name: {"$exists": True}} for name in ("score", "seq", "h")]}
 
 
 def _account(document: Document) -> PlayerBalance:
