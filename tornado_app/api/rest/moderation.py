@@ -137,6 +137,7 @@ _EXPORT = PlayerExport(
             "submitted": None,
             "hash": "45f53321700f5535ef3063c75b871553ee1b1ef1b867c0c3852c794cdfe8e8ba",
             "checkpoint": "",
+            "board": "main",
         }
     ],
     rules_broken={},
