@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tornado_app.api.board_routes import BoardRouter
+from tornado_app.api.rest.load_shedding import LoadShedder
 from tornado_app.api.websocket.connections import ConnectionRegistry
 from tornado_app.config.boards_file import read_boards
 from tornado_app.core.boards import MAIN, Board
@@ -66,6 +67,7 @@ class Boards:
         feed: Feed,
         router: BoardRouter,
         registry: ConnectionRegistry,
+        shedder: LoadShedder,
     ) -> None:
         self._make = make
         self._prepare = prepare
@@ -74,15 +76,13 @@ class Boards:
         self._feed = feed
         self._router = router
         self._registry = registry
+        self._shedder = shedder
         self._served: dict[str, ServedBoard] = {}
         for served in boards:
             self._serve(served)
 
     def __getitem__(self, name: str) -> ServedBoard:
         return self._served[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._served
 
     def __iter__(self) -> Iterator[ServedBoard]:
         """The boards: `main`, then the others by name."""
@@ -149,10 +149,12 @@ class Boards:
         )
         self._router.boards[name] = Router(served.routes)
         self._registry.topics[name] = self._hub.topic(served.live.view)
+        self._shedder.add(name, lambda: served.store.capacity)
 
     async def _remove(self, served: ServedBoard) -> None:
         name = served.definition.name
         del self._served[name], self._router.boards[name], self._registry.topics[name]
+        self._shedder.remove(name)
         log.info("board %s is no longer served, its data stays", name)
         await self._registry.close(SOCKET_SPREAD, name)
         self._feed.remove(name)

@@ -161,16 +161,6 @@ def build(
     ]
     metric_series.initialise(metrics, FRONTENDS, routes)
     router = BoardRouter(routes)
-    boards = Boards(
-        first,
-        make=make,
-        prepare=lambda board: prepare_board(client, database, board),
-        views=views,
-        hub=hub,
-        feed=feed,
-        router=router,
-        registry=registry,
-    )
     metrics.pending_writes.set_function(lambda: make.pending.waiting)
     dispatcher = Dispatcher(
         router,
@@ -180,13 +170,17 @@ def build(
         hosts=HostPatterns(config.allowed_hosts) if config.allowed_hosts else None,
         tracing=tracing,
     )
-    shedder = LoadShedder(
-        dispatcher,
-        make.recorder(MAIN),
-        FRONTENDS,
-        config.rate_limit,
-        lambda board: boards[board].store.capacity,
-        boards,
+    shedder = LoadShedder(dispatcher, make.recorder(MAIN), FRONTENDS, config.rate_limit)
+    boards = Boards(
+        first,
+        make=make,
+        prepare=lambda board: prepare_board(client, database, board),
+        views=views,
+        hub=hub,
+        feed=feed,
+        router=router,
+        registry=registry,
+        shedder=shedder,
     )
     return Components(
         boards=boards,

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
-from tornado_app.api.board_routes import split
+from tornado_app.api.board_routes import PREFIX
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.submission_log import SubmissionRecorder
 from tornado_app.api.rest.submit import rate_limit_policy_header
@@ -38,65 +37,74 @@ _ID = "<request id>"
 """Placeholder of the request's id in a cached response; no request id contains these characters."""
 
 
-class Update(NamedTuple):
-    """A kind of score update: its board, the name of its frontend, and its method and path."""
+class Load:
+    """The updates of one board in progress, and how many there may be at most."""
 
-    board: str
+    __slots__ = ("capacity", "updates")
+
+    def __init__(self, capacity: Callable[[], int]) -> None:
+        self.updates = 0
+        self.capacity = capacity
+
+
+class Update(NamedTuple):
+    """A kind of score update: the load of its board, the name of its frontend, and its method and path."""
+
+    load: Load
     frontend: str
     method: str
     path: str
 
 
 class LoadShedder:
-    """Refuses score updates to a board while its `capacity` or more are in progress.
+    """Refuses score updates to a board at its capacity.
 
     It counts updates that have arrived completely, so an incomplete request does not take capacity from others.
-    `boards`: the names of the served boards.
     """
 
     def __init__(
-        self,
-        dispatcher: Dispatcher,
-        recorder: SubmissionRecorder,
-        frontends: Iterable[Frontend],
-        limit: RateLimit,
-        capacity: Callable[[str], int],
-        boards: Container[str],
+        self, dispatcher: Dispatcher, recorder: SubmissionRecorder, frontends: Iterable[Frontend], limit: RateLimit
     ) -> None:
         self._dispatcher = dispatcher
         self._recorder = recorder
         self._policy = rate_limit_policy_header(limit)
-        self._capacity = capacity
-        self._boards = boards
-        self._inside: Counter[str] = Counter()
-        self._updates = {
-            f"{write.method} {write.path} HTTP/1.1".encode(): Update(MAIN.name, frontend.name, write.method, write.path)
-            for frontend in frontends
-            for write in frontend.writes
-        }
+        self._writes = [
+            (frontend.name, write.method, write.path) for frontend in frontends for write in frontend.writes
+        ]
+        self._updates: dict[bytes, Update] = {}
         self._answers: dict[str | None, tuple[bytes, bytes]] = {}
         self._refused = 0
         self._logged_at = -LOG_INTERVAL
 
+    def add(self, board: str, capacity: Callable[[], int]) -> None:
+        """Count the updates of a board, and refuse those above `capacity()`."""
+        load = Load(capacity)
+        for frontend, method, path in self._writes:
+            for line in self._lines(board, method, path):
+                self._updates[line] = Update(load, frontend, method, path)
+
+    def remove(self, board: str) -> None:
+        for _, method, path in self._writes:
+            for line in self._lines(board, method, path):
+                del self._updates[line]
+
+    def _lines(self, board: str, method: str, path: str) -> list[bytes]:
+        """The request lines of an update of the board."""
+        prefixes = [f"{PREFIX}{board}", *([""] if board == MAIN.name else [])]
+        return [f"{method} {prefix}{path} HTTP/1.1".encode() for prefix in prefixes]
+
     def full(self, update: Update) -> bool:
-        return self._inside[update.board] >= self._capacity(update.board)
+        return update.load.updates >= update.load.capacity()
 
     def update(self, data: bytes) -> Update | None:
         """The kind of update in a request's first line; None for another request."""
-        line = data[: data.find(b"\r\n")]
-        update = self._updates.get(line)
-        if update is None and b" /boards/" in line:
-            method, _, target = line.decode("latin-1").partition(" ")
-            board, rest = split(target)
-            update = self._updates.get(f"{method} {rest}".encode("latin-1")) if board in self._boards else None
-            return None if update is None else update._replace(board=board)
-        return update
+        return self._updates.get(data[: data.find(b"\r\n")])
 
     def acquire(self, update: Update) -> None:
-        self._inside[update.board] += 1
+        update.load.updates += 1
 
     def release(self, update: Update) -> None:
-        self._inside[update.board] -= 1
+        update.load.updates -= 1
 
     def refuse(self, update: Update, headers: Headers, began: float) -> bytes:
         """Count and log a refused update; its response. `began`: a time of `time.perf_counter`."""
