@@ -49,6 +49,7 @@ REQUESTS = [
     ("getV1PlayersAround", 200, None),
     ("getV1PlayersHistory", 200, ALICE),
     ("getV1Leaderboard", 200, None),
+    ("getV1Boards", 200, None),
     ("getHealthz", 200, None),
     ("getReadyz", 200, None),
 ]
@@ -74,6 +75,15 @@ def same(name: str, status: int, answer: Answer) -> bool:
     if name == CURSOR[0]:
         wanted, found = ({**page, CURSOR[1]: type(page[CURSOR[1]]).__name__} for page in (wanted, found))
     return bool(comparable(wanted) == comparable(found))
+
+
+@pytest.fixture(scope="module")
+def service(run_service, module_database, tmp_path_factory) -> RunningService:
+    """A service with the boards of the example."""
+    boards = tmp_path_factory.mktemp("boards") / "boards.yaml"
+    boards.write_text("boards: {kart: {rule: best, order: ascending, bounds: {min: 15000, max: 3600000}}}")
+    uri, name = module_database
+    return run_service("--boards-file", str(boards), uri=uri, database=name)
 
 
 @pytest.fixture(scope="module")
