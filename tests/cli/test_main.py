@@ -20,8 +20,8 @@ from tornado_app.core.errors import StartupError
 SECRET = "correct-horse-battery-staple-0123456789"
 PROOF_SECRET = "another-horse-another-battery-9876543210"
 COMMANDS = (
-    "serve", "demo", "token", "sign-action", "audit", "export", "database", "watch", "check-config", "openapi",
-    "asyncapi", "completion", "help",
+    "serve", "demo", "token", "sign-action", "audit", "export", "database", "period", "watch", "check-config",
+    "openapi", "asyncapi", "completion", "help",
 )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO 
 
     config = load_options(options, relevant=SETTINGS)
     err = err or sys.stderr
-    with _opened(options.output, out or sys.stdout) as file:
+    with opened(options.output, out or sys.stdout) as file:
         done = asyncio.run(_export(config, options, file, err))
         if done.torn:
             raise StartupError(
@@ -139,7 +139,7 @@ def _row(table: Any, members: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path | None, out: IO[str]) -> Iterator[IO[str]]:
+def opened(path: Path | None, out: IO[str]) -> Iterator[IO[str]]:
     """The file to write, which replaces `path` only if all went well; without `path`, `out`. Raises StartupError."""
     if path is None:
         yield out

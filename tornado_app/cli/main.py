@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from tornado_app import __version__, audit
-from tornado_app.cli import check_config, completion, database, export, tokens
+from tornado_app.cli import check_config, completion, database, export, period, tokens
 from tornado_app.config import SETTINGS
 from tornado_app.config.loading import add_settings, load_options
 from tornado_app.config.network import LOOPBACK
@@ -213,6 +213,8 @@ def _parser() -> Parser:
     export.add_options(add("export", export.run, about, epilog=export.EXAMPLES))
     about = "show, release or drop the database of an installation, by the owner recorded in it"
     database.add_options(add("database", database.run, about, epilog=database.EXAMPLES))
+    about = "list the epochs of periods, end the open one, or write the result of one as JSON Lines or CSV"
+    period.add_options(add("period", period.run, about, epilog=period.EXAMPLES))
     watch = add("watch", _watch, "show the board live in this terminal, or as lines in a pipe", epilog=_WATCH)
     address = "the service's address (default: http://127.0.0.1:8000)"
     watch.add_argument("url", nargs="?", default="http://127.0.0.1:8000", metavar="URL", help=address)

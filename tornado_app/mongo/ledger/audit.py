@@ -217,6 +217,30 @@ async def open_ledger(
     StartupError, also for errors of the enclosed block.
     """
     async with contextlib.AsyncExitStack() as stack:
+        reached = connected(uri, name, data_dir=data_dir, driver=driver, timeout=timeout)
+        client, alone = await stack.enter_async_context(reached)
+        if alone:
+            await stack.enter_async_context(_writing(client, name))
+        scan = LedgerScan(client[name], page=page)
+        if not await scan.exists():
+            raise StartupError(f"database {name!r} has no ledger yet: it begins with the first start of the service")
+        yield scan
+
+
+@asynccontextmanager
+async def connected(
+    uri: str | None,
+    name: str,
+    *,
+    data_dir: Path,
+    driver: DriverName = "pymongo",
+    timeout: float = 5.0,  # noqa: ASYNC109  # the driver's own bound
+) -> AsyncIterator[tuple[Client, bool]]:
+    """A client of database `name` for a command, and whether it is an embedded one that no service uses.
+
+    `uri` None is the embedded one in `data_dir`. Raises StartupError, also for errors of the enclosed block.
+    """
+    async with contextlib.AsyncExitStack() as stack:
         alone, embedded = False, uri is None
         if uri is None:
             uri, alone = await _embedded(data_dir, stack)
@@ -224,14 +248,7 @@ async def open_ledger(
         stack.push_async_callback(_close, client)
         try:
             await preflight.check(client, name, embedded=embedded)
-            if alone:
-                await stack.enter_async_context(_writing(client, name))
-            scan = LedgerScan(client[name], page=page)
-            if not await scan.exists():
-                raise StartupError(
-                    f"database {name!r} has no ledger yet: it begins with the first start of the service"
-                )
-            yield scan
+            yield client, alone
         except PyMongoError as error:
             raise StartupError(preflight.explain(error, name)) from error
 

@@ -49,6 +49,10 @@ class _Line(msgspec.Struct, omit_defaults=True):
     avatar_url: str | None = None
 
 
+COLUMNS = _Line.__struct_fields__
+"""The members of a line."""
+
+
 def collection_of(view: View, number: int) -> str:
     """The name of the collection with the result of an epoch."""
     return PREFIX + key(view, number)

@@ -1,0 +1,116 @@
+"""`leaderboard period` on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from argparse import ArgumentParser
+from hashlib import sha256
+
+import pytest
+
+from tests.support.periods import HOUR, MovableClock, Process
+from tornado_app.cli import period
+from tornado_app.core.boards import Board
+from tornado_app.core.errors import StartupError
+from tornado_app.core.model import utc_datetime
+from tornado_app.core.periods import Cron, Period
+from tornado_app.core.plan import GRACE
+from tornado_app.mongo.client.driver import connect
+from tornado_app.mongo.periods.clock import DatabaseClock
+
+
+@pytest.fixture
+async def process(mongo_database):
+    """A database with a sealed epoch of two players on a board, and a season on each board, by its own clock."""
+    uri, name = mongo_database
+    async with connect(uri) as client:
+        real = DatabaseClock(client)
+        await real.measure()
+        clock = MovableClock(real.now() - 2 * HOUR)
+        kart = Board("kart", periods=(Period("hourly", Cron("0 * * * *")), Period("season")))
+        process = Process(client, name, clock, (Board(periods=(Period("season"),)), kart))
+        await process.planner.plan()
+        at = utc_datetime(clock.time)
+        await client[name]["players.kart"].insert_many(
+            {"_id": user_id, "username": "Zoë", "w": {"hourly": {"e": 1, "s": 5, "t": at}}} for user_id in ("b", "a")
+        )
+        clock.time += HOUR
+        await process.seal_after(GRACE)
+        clock.time = real.now()
+        await process.planner.plan()
+        yield process
+
+
+@pytest.fixture
+def command(mongo_database, process):
+    """A function that runs the command: the exit code, and what it wrote."""
+
+    async def command(*flags: str) -> tuple[int, str, str]:
+        parser, out, err = ArgumentParser(), io.StringIO(), io.StringIO()
+        period.add_options(parser)
+        uri, name = mongo_database
+        options = parser.parse_args([*flags, "--mongodb-uri", uri, "--mongodb-database", name])
+        code = await asyncio.to_thread(period.run, options, out=out, err=err)
+        return code, out.getvalue(), err.getvalue()
+
+    return command
+
+
+async def test_list_has_every_epoch_with_its_state(command, process):
+    code, out, err = await command("list")
+    rows = [line.split("  ") for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert [row[:3] for row in rows[:2]] == [["main", "season", "1"], ["kart", "hourly", "1"]]
+    assert (rows[0][4:], rows[1][5:7]) == (["-", "open"], ["sealed", "2"])
+    assert {row[5] for row in rows} == {"open", "sealed", "planned", "closing"}
+    assert (await command("list", "--board", "main"))[1].splitlines() == out.splitlines()[:1]
+
+
+async def test_results_as_json_lines_have_the_digest_of_the_list(command):
+    code, out, err = await command("results", "hourly", "--board", "kart")
+    digest = sha256(out.encode()).hexdigest()
+    assert (code, err) == (0, f"exported: 2 rows of epoch 1, SHA-256 {digest}\n")
+    assert [json.loads(line)["user_id"] for line in out.splitlines()] == ["a", "b"]
+    assert digest in (await command("list"))[1]
+
+
+async def test_results_as_csv_have_the_same_values(command, tmp_path):
+    file = tmp_path / "kart.csv"
+    flags = ("results", "hourly", "--board", "kart", "--epoch", "1")
+    assert (await command(*flags, "--format", "csv", "--output", str(file)))[0] == 0
+    lines = [json.loads(line) for line in (await command(*flags))[1].splitlines()]
+    table = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"), newline=""))
+    assert list(table) == [{**{name: str(value) for name, value in line.items()}, "avatar_url": ""} for line in lines]
+
+
+async def test_results_that_were_changed_fail(command, process, mongo_database):
+    async with connect(mongo_database[0]) as client:
+        await client[mongo_database[1]]["results.kart.hourly.1"].update_one({"_id": "a"}, {"$set": {"score": 6}})
+    code, _, err = await command("results", "hourly", "--board", "kart")
+    assert (code, err) == (1, "error: the rows of epoch 1 are not those that were sealed: the digest differs\n")
+
+
+async def test_end_ends_the_open_epoch(command, process):
+    code, out, _ = await command("end", "season")
+    assert code == 0
+    plan = await process.plan.refresh()
+    (ended,) = [epoch for view, epochs in plan.epochs.items() if view == ("main", "season") for epoch in epochs]
+    assert ended.end is not None
+    assert out.startswith("epoch 1 of season ends at 20")
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (("end",), "name the period: leaderboard period end PERIOD"),
+        (("end", "hourly"), "the database has no period 'hourly' of board 'main'"),
+        (("results", "season"), "season does not have a sealed epoch: see leaderboard period list"),
+        (("results", "hourly", "--board", "kart", "--epoch", "2"), "hourly does not have a result of epoch 2"),
+    ],
+)
+async def test_action_that_is_impossible_says_why(command, flags, problem):
+    with pytest.raises(StartupError, match=problem):
+        await command(*flags)

@@ -1,0 +1,144 @@
+"""`leaderboard period`: lists the epochs of periods, ends the open one, and writes the result of one."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TextIO
+
+from tornado_app.cli.export import FORMATS, SETTINGS, opened
+from tornado_app.config import Config
+from tornado_app.config.loading import add_some_settings, load_options
+from tornado_app.core.boards import MAIN, View
+from tornado_app.core.errors import StartupError
+from tornado_app.core.model import rfc3339
+from tornado_app.core.periods import Epoch, EpochState
+from tornado_app.core.plan import Plan, is_open
+
+if TYPE_CHECKING:  # the driver is loaded when the command runs
+    from tornado_app.mongo.client.driver import Client
+
+ACTIONS = ("list", "end", "results")
+
+EXAMPLES = """examples:
+  leaderboard period list
+      the epochs of all boards, of the database in ./leaderboard-data, whether the service runs or not
+  leaderboard period end season --mongodb-uri-file /run/secrets/uri
+      the open epoch ends in five seconds, and the next one begins
+  leaderboard period results weekly --board kart --epoch 14 --format csv --output kart-14.csv
+      the rows of a sealed epoch
+
+list prints board, period, epoch, start, end, state, and of a sealed epoch the rows and the SHA-256. That is the digest
+of the result as JSON Lines: leaderboard period results weekly | sha256sum. Without --epoch, results are those of the
+last sealed epoch. The exit code is 1 if the rows do not have the recorded digest."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and flags of `leaderboard period` to `parser`."""
+    parser.add_argument("action", choices=ACTIONS, help="the action")
+    parser.add_argument("period", nargs="?", metavar="PERIOD", help="the period, of end and results")
+    about = "board of the period (default: main; of list, all)"
+    parser.add_argument("--board", metavar="NAME", help=about)
+    parser.add_argument("--epoch", type=int, metavar="N", help="epoch of the results (default: the last sealed one)")
+    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="format of the results (default: jsonl)")
+    about = "file of the results, to write or replace (default: standard output)"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=about)
+    add_some_settings(parser, SETTINGS)
+
+
+def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO | None = None) -> int:
+    """Carry out one action; the exit code. Raises ConfigError and StartupError."""
+    import asyncio
+
+    config = load_options(options, relevant=SETTINGS)
+    if options.action != "list" and options.period is None:
+        raise StartupError(f"name the period: leaderboard period {options.action} PERIOD")
+    with opened(options.output, out or sys.stdout) as file:
+        return asyncio.run(_connected(config, options, file, err or sys.stderr))
+
+
+async def _connected(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> int:
+    from tornado_app.mongo.ledger.audit import connected
+    from tornado_app.mongo.periods.clock import DatabaseClock
+    from tornado_app.mongo.periods.plan import PlanChanged, SharedPlan
+
+    uri, database = config.read_mongodb_uri(), config.mongodb_database
+    async with connected(
+        uri, database, data_dir=config.data_dir, driver=config.mongodb_driver, timeout=config.mongodb_timeout
+    ) as (client, _):
+        clock = DatabaseClock(client)
+        await clock.measure()
+        shared = SharedPlan(client, database, clock)
+        plan = await shared.refresh()
+        if options.action == "list":
+            out.writelines(_rows(plan, clock.now(), options.board))
+            return 0
+        view = View(options.board or MAIN.name, options.period)
+        if view not in plan.epochs:
+            raise StartupError(f"the database has no period {view.period!r} of board {view.board!r}")
+        if options.action == "end":
+            try:
+                epoch = await shared.end_now(view)
+            except PlanChanged:
+                raise StartupError(
+                    f"no epoch of {view.period} is open, or another process ends it: try again"
+                ) from None
+            out.write(f"epoch {epoch.number} of {view.period} ends at {rfc3339(epoch.end or 0)}\n")
+            return 0
+        return await _write(client, database, view, _sealed(plan, view, options.epoch), options.format, out, err)
+
+
+def _rows(plan: Plan, now: int, board: str | None) -> list[str]:
+    """A line for each epoch."""
+    return [
+        "  ".join((view.board, view.period or "", str(epoch.number), *_columns(epoch, now))) + "\n"
+        for view, epochs in sorted(plan.epochs.items(), key=lambda item: (item[0].board != MAIN.name, item[0]))
+        for epoch in epochs
+        if board in (None, view.board)
+    ]
+
+
+def _columns(epoch: Epoch, now: int) -> list[str]:
+    end = "-" if epoch.end is None else rfc3339(epoch.end)
+    if epoch.state is EpochState.SEALED:
+        return [rfc3339(epoch.start), end, "sealed", str(epoch.rows), str(epoch.sha256)]
+    state = "open" if is_open(epoch, now) else "planned" if epoch.start > now else "closing"
+    return [rfc3339(epoch.start), end, state]
+
+
+def _sealed(plan: Plan, view: View, number: int | None) -> Epoch:
+    sealed = [epoch for epoch in plan.epochs[view] if epoch.state is EpochState.SEALED]
+    for epoch in reversed(sealed):
+        if number in (None, epoch.number):
+            return epoch
+    wanted = "a sealed epoch" if number is None else f"a result of epoch {number}"
+    raise StartupError(f"{view.period} does not have {wanted}: see leaderboard period list")
+
+
+async def _write(
+    client: Client, database: str, view: View, epoch: Epoch, format_: str, out: IO[str], err: TextIO
+) -> int:
+    """Write the rows of a result, and compare them with its digest."""
+    import msgspec
+
+    from tornado_app.mongo.periods.results import COLUMNS, Results
+
+    table = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    if format_ == "csv":
+        table.writeheader()
+    rows, digest = 0, sha256()
+    async for lines in Results(client, database).lines(view, epoch.number):
+        rows += len(lines)
+        digest.update(b"".join(lines))
+        if format_ == "csv":
+            table.writerows([msgspec.json.decode(line) for line in lines])
+        else:
+            out.write(b"".join(lines).decode())
+    if (rows, digest.hexdigest()) != (epoch.rows, epoch.sha256):
+        err.write(f"error: the rows of epoch {epoch.number} are not those that were sealed: the digest differs\n")
+        return 1
+    err.write(f"exported: {rows:,} rows of epoch {epoch.number}, SHA-256 {epoch.sha256}\n")
+    return 0
