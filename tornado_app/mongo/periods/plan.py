@@ -103,8 +103,10 @@ class SharedPlan:
                     await self._clock.measure()
                     primary, measured = present, loop.time()
                 await self.refresh()
-            except (PyMongoError, MalformedPlan) as error:
-                log.warning("the plan of periods was not read, trying again: %s", error)
+            except PyMongoError as error:
+                log.warning("the plan of periods was not read, trying again: %s", type(error).__name__)
+            except MalformedPlan as error:
+                log.error("the plan of periods cannot be read, trying again: %s", error)
 
     async def refresh(self) -> Plan:
         """Read what changed. Raises MalformedPlan."""
