@@ -18,7 +18,7 @@ def service():
     service = Service(Config(port=0, metrics_port=0, jwt_key=KEY), start_timeout=0.02)
     service.read = asyncio.Event()
     service.components = SimpleNamespace(
-        views=SimpleNamespace(wait_ready=service.read.wait),
+        boards=SimpleNamespace(wait_ready=service.read.wait),
         feed=SimpleNamespace(wait_open=service.read.wait),
         health=SimpleNamespace(reasons=lambda: ["the ranks are being read"], database_answers=True),
     )
