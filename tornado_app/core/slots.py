@@ -71,6 +71,11 @@ class SlotBefore(msgspec.Struct, frozen=True, array_like=True):
     score: int | None
 
 
+def recorded(slots: Sequence[Slot]) -> list[SlotBefore]:
+    """The scores that slots have, as the record of a write names them."""
+    return [SlotBefore(slot.period, slot.epoch, slot.score) for slot in slots if slot.score is not None]
+
+
 def find(slots: Sequence[Slot], period: str) -> Slot | None:
     """The slot of a period."""
     return next((slot for slot in slots if slot.period == period), None)

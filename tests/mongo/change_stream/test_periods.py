@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -12,13 +13,17 @@ import pytest
 from tests.support.board_harness import ROOMY, RecordingView
 from tests.support.wait import eventually
 from tornado_app.core.boards import Board, Order, Rule, View
+from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Action, Profile, ProfileChange
+from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.periods import Period
 from tornado_app.core.slots import OpenEpoch, OpenEpochs
 from tornado_app.live.views import LiveViews, Progress
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.rank_check import RankCheck
 from tornado_app.mongo.client.driver import connect, maybe_await
+from tornado_app.mongo.ledger.reader import Ledger
+from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.runtime.tasks import cancel_and_wait
 
@@ -34,6 +39,7 @@ class Periods:
         self.epochs = dict.fromkeys(PERIODS, 1)
         self.board = Board("main", rule, order, periods=tuple(map(Period, PERIODS)))
         self.store = MongoStore(self.client, name, board=self.board, policy=ROOMY, epochs=self.open_epochs)
+        self.moderation = MongoModeration(self.client, name, Ledger(self.database), board=self.board)
         self.progress = Progress()
         options = {"order": order}
         self.views = {None: RecordingView(self.store.top, self.progress, view=View("main"), **options)}
@@ -64,13 +70,18 @@ class Periods:
     async def score(self, user, value):
         return await self.store.apply(Action(user, value, None, b"f", Profile(), create_player=True))
 
+    async def moderate(self, verb, user):
+        """Hide, show or erase a player, if there is one."""
+        with suppress(PlayerNotFound):
+            await getattr(self.moderation, verb)(ModerationRequest(user, "mod", "why"))
+
     async def model(self, period):
         """The scores in the open epoch, as the documents have them."""
         rows = [row async for row in self.database["players"].find({"hidden": {"$ne": True}})]
         if period is None:
             return {row["_id"]: row["score"] for row in rows}
         number = self.views[period].epoch
-        slots = {row["_id"]: row["w"][period] for row in rows if "w" in row}
+        slots = {row["_id"]: row["w"][period] for row in rows if period in row.get("w", {})}
         return {user: slot["s"] for user, slot in slots.items() if slot["e"] == number and "s" in slot}
 
     async def compare(self):
@@ -124,6 +135,41 @@ async def test_views_of_all_periods_follow_one_write(make_periods, rule, order):
     for view in periods.views.values():
         await periods.check.check(periods.board, view)
     assert periods.restarts == ["agreed"] * 3
+
+
+@pytest.mark.parametrize("rule", Rule)
+async def test_views_of_all_periods_follow_moderation(make_periods, rule):
+    periods = await make_periods(rule)
+    chance = random.Random(rule)  # a repeatable order
+    for turn in range(90):
+        if turn % 30 == 29:
+            periods.epochs["weekly"] += 1
+        user, other = (f"p{number}" for number in chance.sample(range(6), 2))
+        await asyncio.gather(
+            periods.score(user, chance.randrange(1, 40)),
+            periods.moderate(chance.choice(("hide", "hide", "show", "show", "erase")), other),
+        )
+        if turn % 10 == 5:
+            await periods.compare()
+    await periods.compare()
+    for view in periods.views.values():
+        await periods.check.check(periods.board, view)
+    assert set(periods.restarts) == {"agreed"}
+
+
+async def test_player_who_scored_while_hidden_is_shown_with_the_score(make_periods):
+    periods = await make_periods()
+    await periods.score("alice", 5)
+    await periods.moderate("hide", "alice")
+    await periods.compare()
+    assert [view.total for view in periods.views.values()] == [0, 0, 0]
+    periods.epochs["weekly"] = 2
+    await periods.score("alice", 3)
+    await periods.moderate("show", "alice")
+    await periods.compare()
+    assert (periods.views["weekly"].epoch, periods.views["weekly"].rank(3)) == (2, 1)
+    assert (periods.views["season"].rank(8), periods.views["season"].rank(7)) == (1, 2)
+    assert periods.restarts == []
 
 
 async def test_snapshot_has_a_later_epoch_than_the_known_one(make_periods):

@@ -18,6 +18,7 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from tornado_app.core.history import HistoryEntry, WriteKind, decode, encode
+from tornado_app.core.slots import recorded
 from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.mongo.client.driver import race_pause
 from tornado_app.mongo.players import documents
@@ -137,5 +138,6 @@ async def _begin(players: Any, document: Document, entry: HistoryEntry) -> bool:
         history = {str(seq): encode(entry)}
         change = {"$set": {**fields, "seq": seq, "h": history}, "$unset": dict.fromkeys(_REMOVED, "")}
         return bool((await players.update_one({"_id": player}, change)).matched_count)
+    entry = msgspec.structs.replace(entry, slots=recorded(state.slots))
     change = documents.update(state, [entry], fields=fields, removed=_REMOVED)
     return bool((await players.update_one(documents.condition(player, state), change)).matched_count)

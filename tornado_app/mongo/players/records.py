@@ -29,6 +29,7 @@ from tornado_app.core.boards import MAIN
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.errors import DatabaseError
 from tornado_app.core.history import HistoryEntry, Kind, WriteKind
+from tornado_app.core.slots import recorded
 from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.mongo.client.driver import DUPLICATE_KEY, DURABLE, drop_tracebacks, race_pause
 from tornado_app.mongo.players import documents
@@ -182,14 +183,14 @@ async def place(players: Any, user_ids: Sequence[str], session: Any = None) -> N
 
 
 def change_entry(kind: Kind, state: PlayerState, *, by: str, reason: str, at: int) -> HistoryEntry:
-    """The history entry of a change of a player in this state. Hide and show have the score, which they take off the
-    board or put on it."""
-    shown, points = state.score is not None, 0
+    """The history entry of a change of a player in this state. Hide and show have the scores, of all time and of
+    periods, which they take off the board or put on it."""
+    shown, write_id = state.score is not None, f"{kind}.{secrets.token_hex(8)}"
     if kind in (WriteKind.HIDE, WriteKind.SHOW):
-        points = state.score or 0
+        points, slots = state.score or 0, recorded(state.slots)
     else:
-        shown = shown and not state.hidden
-    return HistoryEntry(kind, points, f"{kind}.{secrets.token_hex(8)}", at, by=by, on_board=shown, reason=reason)
+        shown, points, slots = shown and not state.hidden, 0, []
+    return HistoryEntry(kind, points, write_id, at, by=by, on_board=shown, reason=reason, slots=slots)
 
 
 def _by(record: Document) -> dict[str, str]:
