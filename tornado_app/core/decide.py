@@ -52,7 +52,7 @@ class PlayerState(msgspec.Struct, frozen=True):
         updated_at: int,
         *,
         metadata: bool,
-        slots: tuple[Slot, ...] = (),
+        slots: tuple[Slot, ...],
     ) -> PlayerState:
         """The state after an action with this entry and this score, whose write removes the entries `expired`."""
         seq = self.seq + 1

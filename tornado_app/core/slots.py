@@ -71,9 +71,35 @@ class SlotBefore(msgspec.Struct, frozen=True, array_like=True):
     score: int | None
 
 
+class SlotChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The score of a player in an epoch of a period, before and after a write; None: none that the view shows.
+
+    `at`: when the new one was reached, in milliseconds; 0 if that did not change.
+    """
+
+    period: str
+    epoch: int
+    old: int | None
+    new: int | None
+    at: int
+
+
 def recorded(slots: Sequence[Slot]) -> list[SlotBefore]:
     """The scores that slots have, as the record of a write names them."""
     return [SlotBefore(slot.period, slot.epoch, slot.score) for slot in slots if slot.score is not None]
+
+
+def followed(slots: Sequence[Slot], changes: Sequence[SlotChange]) -> tuple[Slot, ...] | None:
+    """The slots after actions that changed them in this way; None if the slots are not those before the actions."""
+    after = {slot.period: slot for slot in slots}
+    for change in changes:
+        slot = after.get(change.period) or Slot(change.period, change.epoch, None, 0)
+        if slot.epoch < change.epoch:
+            slot = slot.moved(OpenEpoch(change.period, change.epoch))  # it keeps final results, too, until it moves on
+        if (slot.epoch, slot.score) != (change.epoch, change.old):
+            return None
+        after[slot.period] = Slot(slot.period, slot.epoch, change.new, change.at or slot.at, slot.earlier)
+    return tuple(after.values())
 
 
 def find(slots: Sequence[Slot], period: str) -> Slot | None:

@@ -172,6 +172,19 @@ async def test_player_who_scored_while_hidden_is_shown_with_the_score(make_perio
     assert periods.restarts == []
 
 
+async def test_scores_of_two_processes_in_turn_count_in_every_period(make_periods):
+    first, second = await make_periods(), await make_periods()
+    for turn in range(12):
+        for periods in (first, second):
+            periods.epochs["weekly"] = 1 + turn // 4
+        await (first, second)[turn % 2].score("alice", 1)
+        await first.compare()
+        await second.compare()
+    document = await first.database["players"].find_one({"_id": "alice"})
+    assert (document["w"]["weekly"]["s"], document["w"]["season"]["s"]) == (4, 12)
+    assert [(epoch, score) for epoch, score, _ in document["w"]["weekly"]["p"]] == [(1, 4), (2, 4)]
+
+
 async def test_snapshot_has_a_later_epoch_than_the_known_one(make_periods):
     periods = await make_periods()
     await periods.score("alice", 5)

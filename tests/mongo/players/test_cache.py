@@ -47,7 +47,7 @@ def action(user="alice", points=5, action_id=None, *, create_player=True):
 # -- events of the change stream -----------------------------------------------------------------------
 
 
-ALICE = {"documentKey": {"_id": "alice"}, "clusterTime": Timestamp(1_800_000_000, 1)}
+ALICE = {"ns": {"coll": "players"}, "documentKey": {"_id": "alice"}, "clusterTime": Timestamp(1_800_000_000, 1)}
 
 
 def event(kind="update", player="alice", removed=(), **fields):
@@ -71,6 +71,7 @@ def send(cache, raw_event):
         decoded.seq,
         decoded.score,
         decoded.entries,
+        decoded.slots,
         profile_only=decoded.touched == PROFILE,
         metadata=bool(decoded.touched & METADATA),
     )

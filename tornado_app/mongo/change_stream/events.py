@@ -12,6 +12,7 @@ from tornado_app.core.boards import MAIN
 from tornado_app.core.history import HistoryEntry, WriteKind
 from tornado_app.core.history import decode as decode_entry
 from tornado_app.core.interfaces import Change
+from tornado_app.core.slots import SlotChange
 from tornado_app.core.versions import seconds_of
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.players import documents
@@ -66,19 +67,6 @@ _TIMES = range(253_370_764_800_000)
 
 class HistoryLost(Exception):
     """The stream does not show all changes; a new snapshot is needed. The message is the reason, for log and metric."""
-
-
-class SlotChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The score of a player in an epoch of a period, before and after an event; None: none that the view shows.
-
-    `at`: when the new one was reached, in milliseconds; 0 if that did not change.
-    """
-
-    period: str
-    epoch: int
-    old: int | None
-    new: int | None
-    at: int
 
 
 class PlayerEvent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):

@@ -341,6 +341,7 @@ class Feed:
             event.seq,
             event.score,
             event.entries,
+            event.slots,
             profile_only=event.touched == PROFILE,
             metadata=bool(event.touched & METADATA),
         )

@@ -15,6 +15,7 @@ import msgspec
 from tornado_app.core.boards import MAIN
 from tornado_app.core.decide import PlayerState
 from tornado_app.core.history import HistoryEntry, WriteKind
+from tornado_app.core.slots import SlotChange, followed
 
 MAX_CACHED_PLAYERS = 32_768
 MAX_BYTES = 64 * 1024 * 1024
@@ -105,15 +106,16 @@ class PlayerCache:
         seq: int | None,
         score: int | None,
         entries: Sequence[HistoryEntry],
+        slots: Sequence[SlotChange],
         *,
         profile_only: bool,
         metadata: bool,
     ) -> None:
         """Apply a change event to the state of a player, or drop the state.
 
-        `kind`, `seq`, `score` and `entries` are those of the event; `profile_only`: whether it touches nothing but the
-        profile; `metadata`: whether it sets or removes metadata. An action of another process is applied. After any
-        other write the state is dropped: this saves an update that would miss, and notices a change of only the
+        `kind`, `seq`, `score`, `entries` and `slots` are those of the event; `profile_only`: whether it touches nothing
+        but the profile; `metadata`: whether it sets or removes metadata. An action of another process is applied. After
+        any other write the state is dropped: this saves an update that would miss, and notices a change of only the
         history, which the condition of the update does not.
         """
         key = self._key(user_id)
@@ -122,7 +124,7 @@ class PlayerCache:
             return
         if seq is not None and seq <= state.seq and kind in ("insert", "update"):
             return  # the state includes this write
-        after = _followed(state, seq, score, entries, metadata=metadata) if kind == "update" else None
+        after = _followed(state, seq, score, entries, slots, metadata=metadata) if kind == "update" else None
         if after is None:
             self.pop(user_id)
         else:
@@ -132,14 +134,20 @@ class PlayerCache:
 
 
 def _followed(
-    state: PlayerState, seq: int | None, score: int | None, entries: Sequence[HistoryEntry], *, metadata: bool
+    state: PlayerState,
+    seq: int | None,
+    score: int | None,
+    entries: Sequence[HistoryEntry],
+    changes: Sequence[SlotChange],
+    *,
+    metadata: bool,
 ) -> PlayerState | None:
     """The state after the write of these actions; None if they are not exactly what follows it.
 
     `score`: the score after it; None if it stays as it was. `metadata`: whether the player may have metadata now.
     """
-    before = state.score
-    if not state.versioned or seq != state.seq + len(entries):
+    before, slots = state.score, followed(state.slots, changes)
+    if slots is None or not state.versioned or seq != state.seq + len(entries):
         return None
     for entry in entries:
         if entry.kind != WriteKind.ACTION or entry.on_board == state.hidden:
@@ -148,7 +156,7 @@ def _followed(
             return None
         after, reached = (state.score or 0) + entry.points, entry.reached or entry.at
         expired = state.history.expired(entry.at, entry.retention)
-        state = state.after(entry, expired, after, reached, metadata=metadata or state.metadata)
+        state = state.after(entry, expired, after, reached, metadata=metadata or state.metadata, slots=slots)
     return state if entries and state.score == (before if score is None else score) else None
 
 
