@@ -3,6 +3,7 @@
 import pytest
 
 from tornado_app.api.board_routes import BoardRouter, split
+from tornado_app.core.boards import View
 from tornado_app.core.errors import BoardNotFound
 from tornado_app.http.messages import NotFound, Response, Route, Router
 
@@ -13,8 +14,9 @@ def route(path):
 
 @pytest.fixture
 def router():
-    router = BoardRouter([route("/api/score"), route("/docs")])
-    router.boards["kart"] = Router([route("/api/score"), route("/api/players/{user_id}")])
+    router = BoardRouter([route("/docs")])
+    router.views[View("main")] = Router([route("/api/score")])
+    router.views[View("kart")] = Router([route("/api/score"), route("/api/players/{user_id}")])
     return router
 
 

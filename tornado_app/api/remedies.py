@@ -119,6 +119,17 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "Compare the name with `GET /api/v1/boards`, or add the board to `boards_file`. It is served a few "
         "seconds after the file changed; if not, the log says why.",
     ),
+    core.PeriodNotFound: Remedy(
+        "The board has no period of this name in `boards_file`, the period has no such epoch, or its result was "
+        "removed because newer ones are kept (`keep`).",
+        "Compare the name with `GET /api/v1/periods` of the board. A period that was added is served a few seconds "
+        "after the file changed.",
+    ),
+    core.ResultNotFinal: Remedy(
+        "The epoch is not over, or it is closing: ten seconds and the period's `review` follow its end.",
+        "Wait until `GET /api/v1/periods/{period}/{epoch}` says `sealed`. If it stays `closing`, see the log of the "
+        "process with the lease `periods`.",
+    ),
     core.PlayerNotFound: Remedy(
         "The player does not exist, or is hidden.",
         "Create the player by `PUT`, score through API A, C, D or F, or set `auto_register`.",

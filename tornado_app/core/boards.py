@@ -82,6 +82,10 @@ MAIN = Board()
 """The board without a configuration: points are added, and the highest score is first."""
 
 
+ALL_TIME = "all"
+"""Names the scores of all time where a period can be named; no period has this name."""
+
+
 class View(NamedTuple):
     """What has ranks, a top 10 and subscribers of its own: a board in one period. `period` None: all time."""
 

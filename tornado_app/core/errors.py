@@ -189,6 +189,20 @@ class BoardNotFound(LeaderboardError):
     message = "There is no such board. GET /api/v1/boards lists the boards."
 
 
+class PeriodNotFound(LeaderboardError):
+    """The board has no period of this name, or the period no such epoch."""
+
+    code = "period_not_found"
+    message = "The board has no such period. GET /api/v1/periods lists its periods."
+
+
+class ResultNotFinal(LeaderboardError):
+    """The epoch is not over, or its result is not final yet."""
+
+    code = "result_not_final"
+    message = "The result of this epoch is not final yet. The board in an open epoch is at ?period= with the period."
+
+
 class PlayerNotFound(LeaderboardError):
     """The player does not exist."""
 

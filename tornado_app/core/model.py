@@ -183,6 +183,13 @@ class Standing(msgspec.Struct, frozen=True):
     player: Player
 
 
+class Place(NamedTuple):
+    """A row of a result; `number`: 1, 2, 3 … in board order, also where ranks are equal."""
+
+    number: int
+    standing: Standing
+
+
 class Placement(msgspec.Struct, frozen=True):
     """A standing within the whole board of `total` players.
 

@@ -169,7 +169,7 @@ class RequestCycle:
 
     def _dispatch(self) -> Response | Awaitable[Response]:
         request = self.request
-        route, params = self._dispatcher.router.find(request.path)
+        route, params = self._dispatcher.router.find(request.path, request.query)
         self._route = route
         request.params = params
         if not route.any_host:

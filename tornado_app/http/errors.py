@@ -78,6 +78,8 @@ STATUS: tuple[tuple[type[LeaderboardError], int], ...] = (
     (errors.Unauthenticated, 401),
     (errors.Forbidden, 403),
     (errors.BoardNotFound, 404),
+    (errors.PeriodNotFound, 404),
+    (errors.ResultNotFinal, 409),
     (errors.PlayerNotFound, 404),
     (errors.ActionNotFound, 404),
     (messages.NotFound, 404),

@@ -127,7 +127,7 @@ class Router:
             else:
                 self._exact[route.path] = route
 
-    def find(self, path: str) -> tuple[Route, dict[str, str]]:
+    def find(self, path: str, query: str = "") -> tuple[Route, dict[str, str]]:  # for subclasses
         """The route and its parameters. Raises NotFound."""
         route = self._exact.get(path)
         if route is not None:

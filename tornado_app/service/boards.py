@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tornado_app.api.board_routes import BoardRouter
 from tornado_app.api.rest.load_shedding import LoadShedder
 from tornado_app.api.websocket.connections import ConnectionRegistry
 from tornado_app.config.boards_file import read_boards
-from tornado_app.core.boards import MAIN, Board
+from tornado_app.core.boards import ALL_TIME, MAIN, Board, View
 from tornado_app.core.errors import ConfigError, LeaderboardError, StartupError
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.messages import Route, Router
@@ -34,26 +35,63 @@ SOCKET_SPREAD = 1.5
 """Seconds over which sockets are closed, those of a removed board and in a drain."""
 
 
+class ServedPeriod(NamedTuple):
+    """The view of one period of a board, and the routes of requests that name it."""
+
+    live: LiveView
+    routes: Sequence[Route]
+
+
 class ServedBoard:
     """What belongs to one board in this process. Nothing of it is shared with another board.
 
-    `definition`: only its bounds change.
+    `definition`: only its bounds and the schedules of its periods change. `routes`: of requests that name no period,
+    `all_time`: of those that name all time. `periods`: by name.
     """
 
     def __init__(
-        self, definition: Board, store: MongoStore, live: LiveView, scoreboard: Scoreboard, routes: Sequence[Route]
+        self,
+        definition: Board,
+        store: MongoStore,
+        live: LiveView,
+        scoreboard: Scoreboard,
+        routes: Sequence[Route],
+        all_time: Sequence[Route],
+        periods: Mapping[str, ServedPeriod],
     ) -> None:
         self.definition = definition
         self.store = store
         self.live = live
         self.scoreboard = scoreboard
         self.routes = routes
+        self.all_time = all_time
+        self.periods = periods
+
+    @property
+    def lives(self) -> list[LiveView]:
+        """Its views: all time, and the periods."""
+        return [self.live, *(period.live for period in self.periods.values())]
+
+    @property
+    def views(self) -> dict[View, tuple[View, Sequence[Route]]]:
+        """By what a request names: the view that its sockets show, and its routes."""
+        name, shows = self.definition.name, self.definition.shows
+        periods: dict[str | None, tuple[View, Sequence[Route]]] = {
+            period: (served.live.view, served.routes) for period, served in self.periods.items()
+        }
+        shown = self.live.view if shows is None else self.periods[shows].live.view
+        named: dict[str | None, tuple[View, Sequence[Route]]] = {
+            None: (shown, self.routes),
+            ALL_TIME: (self.live.view, self.all_time),
+        }
+        return {View(name, period): value for period, value in (named | periods).items()}
 
 
 class Boards:
     """The served boards, which `apply` changes. `boards`: those at the start, `main` among them.
 
-    `make`: builds a board. `prepare`: prepares the database for it, and raises StartupError.
+    `make`: builds a board. `prepare`: prepares the database for it, and raises StartupError. `planned`: waits until its
+    periods have epochs.
     """
 
     def __init__(
@@ -61,6 +99,7 @@ class Boards:
         boards: Iterable[ServedBoard],
         *,
         make: Callable[[Board], ServedBoard],
+        planned: Callable[[Board], Awaitable[None]],
         prepare: Callable[[Board], Awaitable[None]],
         views: LiveViews,
         hub: Hub,
@@ -71,6 +110,8 @@ class Boards:
     ) -> None:
         self._make = make
         self._prepare = prepare
+        self._planned = planned
+        self._pending: tuple[Board, ...] = ()
         self._views = views
         self._hub = hub
         self._feed = feed
@@ -90,13 +131,24 @@ class Boards:
 
     @property
     def ready(self) -> bool:
-        """Whether ranks and top 10 of all served boards are known."""
-        return all(served.live.ready for served in self)
+        """Whether ranks and top 10 of all served views are known."""
+        return all(live.ready for served in self for live in served.lives)
+
+    @property
+    def definitions(self) -> list[Board]:
+        """Those of the served boards, and of those that are being added."""
+        return [*(served.definition for served in self), *self._pending]
+
+    @property
+    def period_views(self) -> list[LiveView]:
+        """The views of periods."""
+        return [period.live for served in self for period in served.periods.values()]
 
     async def wait_ready(self) -> None:
-        """Wait until each board has been ready."""
+        """Wait until each view has been ready."""
         for served in self:
-            await served.live.wait_ready()
+            for live in served.lives:
+                await live.wait_ready()
 
     async def close(self) -> None:
         """Answer all waiting actions, and accept no more."""
@@ -108,13 +160,12 @@ class Boards:
         Raises ConfigError or StartupError, and then the served boards are those of before.
         """
         wanted = {definition.name: definition for definition in definitions}
-        if any(definition.periods for definition in wanted.values()):  # until the service has them
-            raise ConfigError(["periods are not supported by this version; leave them out"])
         changed = [served for served in self if _changed(served.definition, wanted.get(served.definition.name))]
         if changed:
             raise ConfigError([_conflict(served.definition) for served in changed])
         added = [definition for name, definition in wanted.items() if name not in self._served]
-        for definition in added:
+        rebuilt = [wanted[name] for name, served in self._served.items() if _has_other_views(served, wanted.get(name))]
+        for definition in (*added, *rebuilt):
             await self._prepare(definition)
         for served in self:
             if served.definition.name not in wanted:
@@ -123,49 +174,97 @@ class Boards:
                 self._redefine(served, wanted[served.definition.name])
         for definition in added:
             await self._add(definition)
+        for definition in rebuilt:
+            await self._rebuild(self._served[definition.name], definition)
 
     async def _add(self, definition: Board) -> None:
+        self._pending = (definition,)
         served = self._make(definition)
-        with contextlib.ExitStack() as undo:
-            self._views.add(served.live)
-            undo.callback(self._views.remove, served.live.view)
-            undo.callback(self._hub.remove, served.live.view)
-            await self._feed.add(definition, served.store.cache)
-            undo.callback(self._feed.remove, definition.name)
-            await served.live.wait_ready()
-            undo.pop_all()
-        self._serve(served)
+        try:
+            await self._planned(definition)
+            with contextlib.ExitStack() as undo:
+                for live in served.lives:
+                    self._views.add(live)
+                    undo.callback(self._views.remove, live.view)
+                    undo.callback(self._hub.remove, live.view)
+                await self._feed.add(definition, served.store.cache)
+                undo.callback(self._feed.remove, definition.name)
+                for live in served.lives:
+                    await live.wait_ready()
+                undo.pop_all()
+            self._serve(served)
+        finally:
+            self._pending = ()
         log.info("board %s is served now", definition.name)
 
+    async def _rebuild(self, former: ServedBoard, definition: Board) -> None:
+        """Serve a board with other periods. Its views show the last state until the new ones are ready."""
+        name = definition.name
+        self._pending = (definition,)
+        try:
+            await self._planned(definition)
+        finally:
+            self._pending = ()
+        self._feed.remove(name)
+        for live in former.lives:
+            self._views.remove(live.view)
+        served = self._make(definition)
+        for live in served.lives:
+            self._views.add(live)
+        await self._feed.add(definition, served.store.cache)
+        for live in served.lives:
+            await live.wait_ready()
+        self._serve(served)
+        gone = {live.view for live in former.lives} - {live.view for live in served.lives}
+        for view in (View(name, period) for period in former.periods.keys() - served.periods.keys()):
+            del self._router.views[view], self._registry.topics[view]
+        await self._registry.close(SOCKET_SPREAD, gone.__contains__)
+        for view in gone:
+            self._hub.remove(view)
+        await former.store.close()
+        log.info("board %s has the periods %s now", name, ", ".join(served.periods) or "none")
+
     def _redefine(self, served: ServedBoard, definition: Board) -> None:
-        if definition != served.definition:
+        if definition != served.definition and not _has_other_views(served, definition):
             served.definition = served.store.board = definition
-            log.info("board %s has the bounds %s now", definition.name, definition.bounds or "none")
+            log.info("board %s has other bounds or schedules now", definition.name)
 
     def _serve(self, served: ServedBoard) -> None:
         name = served.definition.name
         self._served = dict(
             sorted({**self._served, name: served}.items(), key=lambda item: (item[0] != MAIN.name, item[0]))
         )
-        self._router.boards[name] = Router(served.routes)
-        self._registry.topics[name] = self._hub.topic(served.live.view)
+        for view, (shown, routes) in served.views.items():
+            self._router.views[view] = Router(routes)
+            self._registry.topics[view] = self._hub.topic(shown)
         self._shedder.add(name, lambda: served.store.capacity)
 
     async def _remove(self, served: ServedBoard) -> None:
         name = served.definition.name
-        del self._served[name], self._router.boards[name], self._registry.topics[name]
+        del self._served[name]
+        for view in served.views:
+            del self._router.views[view], self._registry.topics[view]
         self._shedder.remove(name)
         log.info("board %s is no longer served, its data stays", name)
-        await self._registry.close(SOCKET_SPREAD, name)
+        await self._registry.close(SOCKET_SPREAD, lambda view: view.board == name)
         self._feed.remove(name)
-        self._views.remove(served.live.view)
-        self._hub.remove(served.live.view)
+        for live in served.lives:
+            self._views.remove(live.view)
+            self._hub.remove(live.view)
         await served.store.close()
 
 
 def _changed(before: Board, after: Board | None) -> bool:
     """Whether scores of the one make no sense on the other."""
     return after is not None and (before.rule, before.order) != (after.rule, after.order)
+
+
+def _has_other_views(served: ServedBoard, definition: Board | None) -> bool:
+    """Whether a definition of a served board has other periods than it, or shows another one."""
+    if definition is None:
+        return False
+    names = [period.name for period in definition.periods]
+    return names != list(served.periods) or definition.shows != served.definition.shows
 
 
 def _conflict(served: Board) -> str:

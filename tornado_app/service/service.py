@@ -97,8 +97,6 @@ class Service(ManagedService):
         """Start everything, from the database to the open port. Raises StartupError."""
         config = self.config
         self.metrics.boards_applied.set(1)  # no change of the file has failed; a long start is no alert
-        if any(board.periods for board in config.boards):  # until the service has them
-            raise StartupError("boards_file: periods are not supported by this version; leave them out")
         if self._worker is None:
             listeners.check_available(config)
             self._listen_for_probes()
@@ -140,6 +138,10 @@ class Service(ManagedService):
         """Start the background tasks. Erasures are finished first, as the feed could not attribute their deletes."""
         if components.captcha is not None:
             self._exit.callback(components.captcha.close)
+        self._exit.push_async_callback(components.periods.close)
+        self._background("periods", components.periods.run)
+        for board in self.config.boards:
+            await components.periods.wait_planned(board)
         await components.moderation.eraser.try_to_finish()
         self._background("erasures", components.moderation.eraser.run)
         self._background("ledger", components.ledger_writer.run)

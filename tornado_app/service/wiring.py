@@ -7,7 +7,7 @@ without the life cycle.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
@@ -19,6 +19,7 @@ from tornado_app.api.rest.board_list import BoardListEndpoint
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.load_shedding import LoadShedder
 from tornado_app.api.rest.moderation import ModerationEndpoints, TakeBackEndpoint
+from tornado_app.api.rest.periods import PeriodEndpoints
 from tornado_app.api.rest.routes import rest_routes
 from tornado_app.api.rest.submission_log import SubmissionRecorder
 from tornado_app.api.websocket.connections import ConnectionRegistry
@@ -29,6 +30,7 @@ from tornado_app.config import Config
 from tornado_app.core.abuse import AbuseDetector, AbuseRule
 from tornado_app.core.boards import MAIN, Board, View
 from tornado_app.core.ledger import EntryKind
+from tornado_app.core.model import TopPlayers
 from tornado_app.core.moderation import Moderation
 from tornado_app.core.origins import HostPatterns
 from tornado_app.core.scoreboard import Scoreboard
@@ -51,15 +53,16 @@ from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.players.cache import CacheMemory, PlayerCache
 from tornado_app.mongo.players.group_commit import PendingLimit
 from tornado_app.mongo.players.moderation import MongoModeration
-from tornado_app.mongo.players.store import MongoStore
+from tornado_app.mongo.players.store import MongoStore, PeriodStore
 from tornado_app.mongo.players.suspects import Suspects
 from tornado_app.mongo.storage import StorageMonitor
 from tornado_app.observability.metrics import RESTARTS, Metrics, known_label
 from tornado_app.observability.tracing import NO_TRACING, Tracing
 from tornado_app.service import keys
 from tornado_app.service.abuse_reports import AbuseReporter
-from tornado_app.service.boards import Boards, ServedBoard
+from tornado_app.service.boards import Boards, ServedBoard, ServedPeriod
 from tornado_app.service.health import Health, Propagation
+from tornado_app.service.periods import Periods
 
 
 class Components(NamedTuple):
@@ -69,6 +72,7 @@ class Components(NamedTuple):
     """
 
     boards: Boards
+    periods: Periods
     views: LiveViews
     hub: Hub
     feed: Feed
@@ -114,6 +118,9 @@ def build(
         Suspects(client[database]), moderation, suspend=config.auto_suspend, timeout=config.mongodb_timeout
     )
     hub = _hub(config, metrics, tracing, lambda: any(served.store.busy for served in boards))
+    periods = Periods(
+        client, database, lambda: boards.definitions, lambda: boards.period_views, timeout=config.mongodb_timeout
+    )
     make = _BoardFactory(
         config,
         client,
@@ -129,15 +136,17 @@ def build(
         lambda player, rule: reporter.report(dispatcher.spawn, player, rule),
         CacheMemory(),
         PendingLimit(config.max_pending_writes),
+        periods,
     )
     first = [make(definition) for definition in config.boards]
-    views = LiveViews((served.live for served in first), make.progress)
+    views = LiveViews((live for served in first for live in served.lives), make.progress)
     feed = Feed(
         client,
         database,
         views,
         boards={served.definition: served.store.cache for served in first},
         source=events,
+        epoch=periods.number,
         on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
     )
     cors = Cors(config.allowed_origins)
@@ -152,14 +161,13 @@ def build(
         max_per_address=config.max_connections_per_address,
     )
     routes = [
-        *first[0].routes,
         *BoardListEndpoint(lambda: [(served.definition, served.live.total) for served in boards]).routes(),
         *ModerationEndpoints(Moderation(moderation), authenticator).routes(),
         *pages.static_routes(demo=demo),
         *pages.openapi_routes(),
         *extra_routes,
     ]
-    metric_series.initialise(metrics, FRONTENDS, routes)
+    metric_series.initialise(metrics, FRONTENDS, [*first[0].routes, *routes])
     router = BoardRouter(routes)
     metrics.pending_writes.set_function(lambda: make.pending.waiting)
     dispatcher = Dispatcher(
@@ -174,6 +182,7 @@ def build(
     boards = Boards(
         first,
         make=make,
+        planned=periods.wait_planned,
         prepare=lambda board: prepare_board(client, database, board),
         views=views,
         hub=hub,
@@ -184,13 +193,14 @@ def build(
     )
     return Components(
         boards=boards,
+        periods=periods,
         views=views,
         hub=hub,
         feed=feed,
         rank_check=RankCheck(
             client,
             database,
-            lambda: [(served.definition, served.live) for served in boards],
+            lambda: [(served.definition, live) for served in boards for live in served.lives],
             feed,
             observe=lambda result: metrics.rank_checks.labels(result).inc(),
         ),
@@ -225,9 +235,10 @@ class _BoardFactory:
     on_abuse: Callable[[str, AbuseRule], None]
     cached: CacheMemory
     pending: PendingLimit
+    periods: Periods
 
     def __call__(self, definition: Board) -> ServedBoard:
-        config, view = self.config, View(definition.name)
+        config = self.config
         store = MongoStore(
             self.client,
             config.mongodb_database,
@@ -238,16 +249,9 @@ class _BoardFactory:
             pending=self.pending,
             observe_batch=self.metrics.batch_size.observe,
             tracing=self.tracing,
+            epochs=lambda: self.periods.open_epochs(store.board),
         )
-        live = LiveView(
-            store.top,
-            self.hub.topic(view),
-            self.progress,
-            view=view,
-            order=definition.order,
-            interval=config.broadcast_interval,
-            tracing=self.tracing,
-        )
+        live = self._live(definition, View(definition.name), store.top)
         validator = SubmissionValidator(
             actions=config.action_points,
             max_increment=config.max_increment,
@@ -259,12 +263,46 @@ class _BoardFactory:
         scoreboard = Scoreboard(store, live, validator, self.captcha)
         recorder = self.recorder(definition)
         moderation = MongoModeration(self.client, config.mongodb_database, self.ledger, board=definition)
-        routes = [
-            *rest_routes(FRONTENDS, scoreboard, self.authenticator, config.rate_limit, recorder),
+        periods = {period.name: self._period(definition, period.name, store) for period in definition.periods}
+        scoreboards = {
+            name: Scoreboard(reads, view, validator, self.captcha) for name, (reads, view) in periods.items()
+        }
+
+        def routes(scoreboard: Scoreboard, shown: Scoreboard | None = None) -> list[Route]:
+            return rest_routes(FRONTENDS, scoreboard, self.authenticator, config.rate_limit, recorder, shown)
+
+        board_routes = [
             *HistoryEndpoints(self.ledger, self.authenticator, definition.name).routes(),
             *TakeBackEndpoint(Moderation(moderation), self.authenticator, definition.name).routes(),
+            *PeriodEndpoints(lambda: store.board, self.periods, self.authenticator).routes(),
         ]
-        return ServedBoard(definition, store, live, scoreboard, routes)
+        shown = scoreboards.get(definition.shows or "")
+        all_time = [*routes(scoreboard), *board_routes]
+        return ServedBoard(
+            definition,
+            store,
+            live,
+            scoreboard,
+            all_time if shown is None else [*routes(scoreboard, shown), *board_routes],
+            all_time,
+            {name: ServedPeriod(view, routes(scoreboards[name])) for name, (_, view) in periods.items()},
+        )
+
+    def _period(self, definition: Board, period: str, store: MongoStore) -> tuple[PeriodStore, LiveView]:
+        reads = store.in_period(period, lambda: live.epoch)
+        live = self._live(definition, View(definition.name, period), reads.top)
+        return reads, live
+
+    def _live(self, definition: Board, view: View, top: Callable[[], Awaitable[TopPlayers]]) -> LiveView:
+        return LiveView(
+            top,
+            self.hub.topic(view),
+            self.progress,
+            view=view,
+            order=definition.order,
+            interval=self.config.broadcast_interval,
+            tracing=self.tracing,
+        )
 
     def recorder(self, board: Board) -> SubmissionRecorder:
         return SubmissionRecorder(self.metrics, self.detector, self.on_abuse, board.name)

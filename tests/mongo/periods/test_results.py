@@ -7,9 +7,9 @@ import pytest
 from tests.support.fail_points import failing_commands
 from tornado_app.core.boards import View
 from tornado_app.core.errors import DatabaseError
-from tornado_app.core.model import Player, Standing, utc_datetime
+from tornado_app.core.model import Place, Player, Standing, utc_datetime
 from tornado_app.mongo.periods import results as module
-from tornado_app.mongo.periods.results import ResultRow, Results
+from tornado_app.mongo.periods.results import Results
 
 WEEKLY = View("main", "weekly")
 
@@ -27,8 +27,8 @@ async def results(client, mongo_database, database):
 
 async def test_page_has_the_rows_after_a_place(results):
     pages = [await results.page(WEEKLY, 14, after=after, limit=3) for after in (0, 3, 6, 7)]
-    assert [[row.place for row in page] for page in pages] == [[1, 2, 3], [4, 5, 6], [7], []]
-    assert pages[0][1] == ResultRow(2, Standing(1, Player("p2", 98, 2, "Zoë", "https://a.example/1")))
+    assert [[row.number for row in page] for page in pages] == [[1, 2, 3], [4, 5, 6], [7], []]
+    assert pages[0][1] == Place(2, Standing(1, Player("p2", 98, 2, "Zoë", "https://a.example/1")))
 
 
 async def test_page_of_an_epoch_without_a_result_is_empty(results):
@@ -36,7 +36,7 @@ async def test_page_of_an_epoch_without_a_result_is_empty(results):
 
 
 async def test_player_has_the_own_row(results):
-    assert await results.player(WEEKLY, 14, "p7") == ResultRow(7, Standing(3, Player("p7", 93, 7, "p7")))
+    assert await results.player(WEEKLY, 14, "p7") == Place(7, Standing(3, Player("p7", 93, 7, "p7")))
     assert await results.player(WEEKLY, 14, "p8") is None
 
 

@@ -51,10 +51,14 @@ class BoardEndpoint(msgspec.Struct, frozen=True):
 
 
 class Frontend(msgspec.Struct, frozen=True):
-    """A frontend of the API contract, by its letter; `messages` are examples of what its sockets send."""
+    """A frontend of the API contract, by its letter; `messages` are examples of what its sockets send.
+
+    `shows_period`: it shows the scores of the period that a board names by `shows`; else always those of all time.
+    """
 
     name: str
     writes: tuple[ScoreEndpoint, ...] = ()
     reads: tuple[BoardEndpoint, ...] = ()
     sockets: tuple[tuple[str, Channel], ...] = ()
     messages: tuple[msgspec.Struct, ...] = ()
+    shows_period: bool = True

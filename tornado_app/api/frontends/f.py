@@ -129,6 +129,7 @@ def render(receipt: Receipt, scoreboard: Scoreboard) -> Answer:
 
 FRONTEND = Frontend(
     "F",
+    shows_period=False,
     writes=(
         ScoreEndpoint(
             "POST",

@@ -19,6 +19,7 @@ from tornado_app.api.rest.board_list import BoardListEndpoint
 from tornado_app.api.rest.history import HistoryEndpoints
 from tornado_app.api.rest.moderation import ModerationEndpoints, TakeBackEndpoint
 from tornado_app.api.rest.operations import CREDENTIALS, Errors, Operation, operations_of
+from tornado_app.api.rest.periods import PeriodEndpoints
 from tornado_app.api.rest.players import Page, PlayerEndpoints
 from tornado_app.api.rest.probes import ProbeEndpoints
 from tornado_app.api.rest.routes import operations_of_frontend, tag
@@ -86,6 +87,7 @@ BOARD_OPERATIONS: tuple[Operation, ...] = (
     *operations_of(PlayerEndpoints),
     *operations_of(HistoryEndpoints),
     *operations_of(TakeBackEndpoint),
+    *operations_of(PeriodEndpoints),
 )
 """The operations of each board, which are also behind the prefix `/boards/{board}`."""
 

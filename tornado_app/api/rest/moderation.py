@@ -222,7 +222,7 @@ class ModerationEndpoints:
 
     async def _apply(self, name: str, action: ModerationAction, request: Request) -> Response:
         caller = await self._authenticator.authenticate(request)
-        with _refusals(name, request, caller):
+        with refusals(name, request, caller):
             user_id, reason = path_user_id(request), self._case(request).reason
             answer = _answer(name, caller, reason, await action(caller, user_id, reason))
         return await _versioned(self._moderation, answer)
@@ -235,10 +235,10 @@ class ModerationEndpoints:
     )
     async def erase(self, request: Request) -> Response:
         caller = await self._authenticator.authenticate(request)
-        with _refusals("erase", request, caller):
+        with refusals("erase", request, caller):
             reason = self._case(request).reason
             await self._moderation.erase(caller, path_user_id(request), reason)
-        _record("erase", caller, reason=reason)
+        record("erase", caller, reason=reason)
         return await _versioned(self._moderation, Response(204, headers=(NO_STORE,)))
 
     @_handles(
@@ -250,10 +250,10 @@ class ModerationEndpoints:
     )
     async def export(self, request: Request) -> Response:
         caller = await self._authenticator.authenticate(request)
-        with _refusals("export", request, caller):
+        with refusals("export", request, caller):
             user_id = path_user_id(request)
             found = await self._moderation.export(caller, user_id)
-        _record("export", caller, player=user_id)
+        record("export", caller, player=user_id)
         return Response(200, msgspec.json.encode(found), (JSON_TYPE, NO_STORE))
 
 
@@ -279,7 +279,7 @@ class TakeBackEndpoint:
     )
     async def take_back(self, request: Request) -> Response:
         caller = await self._authenticator.authenticate(request)
-        with _refusals("take_back", request, caller, self._board):
+        with refusals("take_back", request, caller, self._board):
             body = self._body(request)
             since = None if body.since is None else milliseconds(body.since)
             moderated = await self._moderation.take_back(
@@ -298,7 +298,7 @@ async def _versioned(moderation: Moderation, answer: Response) -> Response:
 
 
 @contextlib.contextmanager
-def _refusals(verb: str, request: Request, caller: Caller, board: Mapping[str, str] = _MAIN) -> Iterator[None]:
+def refusals(verb: str, request: Request, caller: Caller, board: Mapping[str, str] = _MAIN) -> Iterator[None]:
     """Log each refusal to the audit log, such as an attempt without the scope."""
     try:
         yield
@@ -308,7 +308,7 @@ def _refusals(verb: str, request: Request, caller: Caller, board: Mapping[str, s
         raise
 
 
-def _record(verb: str, caller: Caller, **fields: object) -> None:
+def record(verb: str, caller: Caller, **fields: object) -> None:
     audit.info("moderation", extra={"event": "moderation", "verb": verb, "by": caller.user_id, **fields})
 
 
@@ -316,7 +316,7 @@ def _answer(
     verb: str, caller: Caller, reason: str, moderated: ModerationResult, board: Mapping[str, str] = _MAIN
 ) -> Response:
     outcome = {**board, "changed": moderated.changed, "points": moderated.points}
-    _record(verb, caller, player=moderated.user_id, reason=reason, **outcome)
+    record(verb, caller, player=moderated.user_id, reason=reason, **outcome)
     state = PlayerState(
         moderated.user_id,
         moderated.score,

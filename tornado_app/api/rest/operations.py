@@ -108,7 +108,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method on one path. `body`: an example of it. `limited`: it counts for the player's rate limit."""
+    """One method on one path. `body`: an example of it. `limited`: it counts for the player's rate limit.
+
+    `noun`: a part of the id, for a path that differs from another one in its parameters only.
+    """
 
     method: str
     path: str
@@ -122,11 +125,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body_required: bool = True
     limited: bool = False
     any_host: bool = False
+    noun: str = ""
 
     @property
     def id(self) -> str:
         """A name for generated clients: `postUpdateScore`."""
-        words = re.sub(r"\{\w+\}|^/api/", "", self.path)
+        words = re.sub(r"\{\w+\}|^/api/", "", f"{self.path}/{self.noun}")
         return self.method.lower() + "".join(word.capitalize() for word in re.findall(r"\w+", words))
 
 

@@ -14,6 +14,7 @@ from tornado_app.api.schema import ACTION_ID, BOARD_VERSION
 from tornado_app.core import identity
 from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import Player
+from tornado_app.core.periods import PERIOD_PATTERN
 from tornado_app.core.text import integer
 from tornado_app.http.errors import BadRequest
 from tornado_app.http.messages import Request
@@ -57,6 +58,13 @@ IF_BOARD_VERSION = Parameter(
     f"reached, the response has a lower `{board_version.HEADER}`.",
     pattern=r"^[0-9]{1,16}$",
     example=str(BOARD_VERSION),
+)
+PERIOD = Parameter(
+    name="period",
+    place="query",
+    description="Name of a period: the scores in its open epoch. `all`: those of all time, also where a board shows a "
+    "period without the argument.",
+    pattern=f"^{PERIOD_PATTERN}$",
 )
 CONDITIONS = (IF_NONE_MATCH, IF_BOARD_VERSION)
 

@@ -27,6 +27,7 @@ from tornado_app.api.rest.operations import (
 )
 from tornado_app.api.rest.params import (
     CONDITIONS,
+    PERIOD,
     USER_ID,
     decode_cursor,
     encode_cursor,
@@ -62,6 +63,7 @@ from tornado_app.core.errors import (
     InvalidBody,
     LeaderboardError,
     Overloaded,
+    PeriodNotFound,
     PlayerNotFound,
     UserMismatch,
 )
@@ -150,7 +152,7 @@ def to_answer(place: Placement) -> PlayerAnswer:
 
 _ALICE, _ZOE = to_answer(FIRST), to_answer(SECOND)
 _NEW = ProfileAnswer(**msgspec.structs.asdict(msgspec.structs.replace(_ALICE, score=0, total=1)))
-_FOUND: Errors = (*ANY, PlayerNotFound, DatabaseError)
+_FOUND: Errors = (*ANY, PeriodNotFound, PlayerNotFound, DatabaseError)
 _AROUND_LIMIT = Parameter(
     key="around_limit",
     name="limit",
@@ -199,7 +201,7 @@ class PlayerEndpoints:
             summary="Return a player's score, rank and profile.",
             outcomes=cached(_ALICE, VERSION),
             errors=_FOUND,
-            parameters=(USER_ID, *CONDITIONS),
+            parameters=(USER_ID, PERIOD, *CONDITIONS),
         )
     )
     async def get(self, request: Request) -> Response:
@@ -263,7 +265,7 @@ class PlayerEndpoints:
             summary="Return a player with the players just above and below.",
             outcomes=cached(Around([], _ALICE, [to_row(ZOE)]), VERSION),
             errors=_FOUND,
-            parameters=(USER_ID, _AROUND_LIMIT, *CONDITIONS),
+            parameters=(USER_ID, _AROUND_LIMIT, PERIOD, *CONDITIONS),
         )
     )
     async def around(self, request: Request) -> Response:
@@ -283,8 +285,8 @@ class PlayerEndpoints:
             tag=TAG,
             summary="Return the whole board, page by page, or the rows of some players.",
             outcomes=cached(Page([to_row(ALICE)], encode_cursor(ALICE.player), len(BOARD.standings)), VERSION),
-            errors=(*ANY, DatabaseError),
-            parameters=(_PAGE_LIMIT, _AFTER, _PLAYERS, *CONDITIONS),
+            errors=(*ANY, PeriodNotFound, DatabaseError),
+            parameters=(_PAGE_LIMIT, _AFTER, _PLAYERS, PERIOD, *CONDITIONS),
         )
     )
     async def page(self, request: Request) -> Response:

@@ -23,17 +23,17 @@ from tornado_app.api.rest.operations import (
     cached,
     routes,
 )
-from tornado_app.api.rest.params import ACTION_PROOF, CAPTCHA_TOKEN, CONDITIONS, IDEMPOTENCY_KEY
+from tornado_app.api.rest.params import ACTION_PROOF, CAPTCHA_TOKEN, CONDITIONS, IDEMPOTENCY_KEY, PERIOD
 from tornado_app.api.rest.players import PlayerEndpoints
 from tornado_app.api.rest.submission_log import SubmissionRecorder
 from tornado_app.api.rest.submit import ScoreHandler
-from tornado_app.core.errors import DatabaseError, PlayerNotFound
+from tornado_app.core.errors import DatabaseError, PeriodNotFound, PlayerNotFound
 from tornado_app.core.policies import RateLimit
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.http.errors import WITHOUT_UPGRADE, UpgradeRequired
 from tornado_app.http.messages import Endpoint, Request, Response, Route
 
-SOCKET_ARGUMENTS = frozenset({"token"})
+SOCKET_ARGUMENTS = frozenset({"token", "period"})
 
 
 def rest_routes(
@@ -42,16 +42,19 @@ def rest_routes(
     authenticator: Authenticator,
     limit: RateLimit,
     recorder: SubmissionRecorder,
+    shown: Scoreboard | None = None,
 ) -> list[Route]:
-    """Each path once, with the endpoints of its methods."""
+    """Each path once, with the endpoints of its methods. `shown`: what those frontends read and answer that can show
+    one period; by default, `scoreboard`."""
 
     def handled() -> Iterator[tuple[Operation, Endpoint]]:
         for frontend in frontends:
+            board = shown if shown is not None and frontend.shows_period else scoreboard
             for write in frontend.writes:
-                handler = ScoreHandler(frontend, write, scoreboard, authenticator, limit, recorder)
+                handler = ScoreHandler(frontend, write, board, authenticator, limit, recorder)
                 yield score_operation(frontend, write), handler
             for read in frontend.reads:
-                yield board_operation(frontend, read), BoardHandler(read, scoreboard, authenticator)
+                yield board_operation(frontend, read), BoardHandler(read, board, authenticator)
 
     sockets = [path for frontend in frontends for path, _ in frontend.sockets]
     return [
@@ -107,8 +110,8 @@ def board_operation(frontend: Frontend, read: BoardEndpoint) -> Operation:
         tag=tag(frontend),
         summary=read.summary,
         outcomes=cached(read.answer, VERSION),
-        errors=(*ANY, DatabaseError),
-        parameters=CONDITIONS,
+        errors=(*ANY, PeriodNotFound, DatabaseError),
+        parameters=(PERIOD, *CONDITIONS),
     )
     if read.personal is None:
         return operation
@@ -123,8 +126,9 @@ def socket_operation(frontend: Frontend, path: str) -> Operation:
         tag=tag(frontend),
         summary="Open a WebSocket that sends the top 10; x-websockets describes it.",
         outcomes={101: Outcome("The WebSocket is open.", upgrades=True)},
-        errors=(*ANY, UpgradeRequired),
+        errors=(*ANY, PeriodNotFound, UpgradeRequired),
         access=OPTIONAL,
+        parameters=(PERIOD,),
     )
 
 

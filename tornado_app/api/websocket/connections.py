@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 from tornado.httputil import HTTPServerRequest
 
 from tornado_app.api.authentication import Authenticator
-from tornado_app.api.board_routes import board_not_found
+from tornado_app.api.board_routes import board_not_found, period_not_found
+from tornado_app.core.boards import View
 from tornado_app.core.errors import TooManyConnections
 from tornado_app.http.client_address import TrustedProxies, rate_limit_key
 from tornado_app.http.cors import Cors
@@ -23,8 +25,8 @@ class Closing(Protocol):
     """An open WebSocket."""
 
     @property
-    def board(self) -> str:
-        """Name of the board that it shows."""
+    def view(self) -> View | None:
+        """The view that it shows; None once it is closed."""
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection."""
@@ -33,7 +35,7 @@ class Closing(Protocol):
 class ConnectionRegistry:
     """The open WebSockets, counted by client address, and what their handlers share.
 
-    `topics`: those of the served boards, by name.
+    `topics`: those of the served boards, as the `views` of a BoardRouter.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class ConnectionRegistry:
         max_per_address: int = 100,
     ) -> None:
         self.hub = hub
-        self.topics: dict[str, Topic] = {}
+        self.topics: dict[View, Topic] = {}
         self.authenticator = authenticator
         self.cors = cors
         self.metrics = metrics
@@ -92,19 +94,21 @@ class ConnectionRegistry:
         if not self._by_address[rate_limit_key(address)]:
             del self._by_address[rate_limit_key(address)]
 
-    def topic(self, board: str) -> Topic:
-        """The topic of a board. Raises BoardNotFound."""
-        try:
-            return self.topics[board]
-        except KeyError:
-            raise board_not_found(board) from None
+    def topic(self, board: str, period: str | None = None) -> Topic:
+        """The topic of a board, or of one of its periods. Raises BoardNotFound and PeriodNotFound."""
+        topic = self.topics.get(View(board, period))
+        if topic is not None:
+            return topic
+        if period is None or View(board) not in self.topics:
+            raise board_not_found(board)
+        raise period_not_found(period)
 
-    async def close(self, seconds: float, board: str | None = None) -> None:
-        """Close all WebSockets, or those of a board.
+    async def close(self, seconds: float, shows: Callable[[View], bool] = lambda view: True) -> None:
+        """Close all WebSockets, or those that show some views.
 
         This is spread over `seconds`, so that the clients do not all reconnect at once.
         """
-        handlers = [handler for handler in self.connections if board in (None, handler.board)]
+        handlers = [handler for handler in self.connections if handler.view is not None and shows(handler.view)]
         for handler in handlers:
             handler.close(GOING_AWAY, "going away")
             await asyncio.sleep(seconds / len(handlers))

@@ -16,12 +16,13 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
 from tornado_app.api.authentication import bearer, has_credentials
-from tornado_app.api.board_routes import PREFIX, board_not_found, split
+from tornado_app.api.board_routes import PREFIX, board_not_found, period_of, split
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
 from tornado_app.api.websocket.connections import ConnectionRegistry
 from tornado_app.api.websocket.heartbeat import Heartbeat
 from tornado_app.api.websocket.protocol import low_memory_protocol
+from tornado_app.core.boards import View
 from tornado_app.core.errors import ExpiredToken, InvalidToken, LeaderboardError
 from tornado_app.core.origins import same_host
 from tornado_app.http import errors, request_checks, request_log
@@ -123,14 +124,15 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
         try:
             self._check_page()
             board, _ = split(self.request.path)
-            topic = registry.topic(board)
+            period = period_of(self.request.query)
+            topic = registry.topic(board, period)
             request_checks.check_query(self.request.query, SOCKET_ARGUMENTS)
             registry.check_limits(self._address)
             token = self._handshake_token()
             self._subscriber = subscriber = Subscriber(topic, self._channel, _Connection(stream, self))
             if token is not None:
                 await self._authenticate(token)
-                if registry.topic(board) is not topic:
+                if registry.topic(board, period) is not topic:
                     raise board_not_found(board)  # removed, and added again
         except LeaderboardError as refusal:
             self._refuse(refusal)
@@ -165,9 +167,9 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             self._subscriber = None  # it refers to this object
 
     @property
-    def board(self) -> str:
-        """Name of the board, while the WebSocket is open."""
-        return "" if self._subscriber is None else self._subscriber.topic.view.board
+    def view(self) -> View | None:
+        """The view that it shows, while the WebSocket is open."""
+        return None if self._subscriber is None else self._subscriber.topic.view
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection; nothing may be sent after the close frame."""

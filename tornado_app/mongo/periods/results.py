@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from tornado_app.core.boards import View
-from tornado_app.core.model import Player, Standing, rfc3339
+from tornado_app.core.model import Place, Player, Standing, rfc3339
 from tornado_app.mongo.client.driver import Client, Document
 from tornado_app.mongo.client.errors import database_errors, next_page
 from tornado_app.mongo.periods.plan import key
@@ -28,13 +28,6 @@ BATCH = 500
 
 TIMEOUT = 30.0
 """Timeout of one batch, in seconds."""
-
-
-class ResultRow(NamedTuple):
-    """A row of a result. `place`: the number of the row."""
-
-    place: int
-    standing: Standing
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -65,13 +58,13 @@ class Results:
         self._database = client[database]
         self._timeout = timeout
 
-    async def page(self, view: View, number: int, *, after: int = 0, limit: int) -> list[ResultRow]:
+    async def page(self, view: View, number: int, *, after: int = 0, limit: int) -> list[Place]:
         """Up to `limit` rows after a place, in their order. Raises DatabaseError."""
         async with database_errors(self._timeout):
             rows = self._rows(view, number).find({"place": {"$gt": after}}).sort("place", 1).limit(limit)
             return [_row(document) for document in await rows.to_list(None)]
 
-    async def player(self, view: View, number: int, user_id: str) -> ResultRow | None:
+    async def player(self, view: View, number: int, user_id: str) -> Place | None:
         """A player's row; None if the player is not in the result. Raises DatabaseError."""
         async with database_errors(self._timeout):
             document = await self._rows(view, number).find_one({"_id": user_id})
@@ -96,7 +89,7 @@ class Results:
         return self._database[collection_of(view, number)]
 
 
-def _row(document: Document) -> ResultRow:
+def _row(document: Document) -> Place:
     user_id = document["_id"]
     player = Player(
         user_id,
@@ -105,14 +98,14 @@ def _row(document: Document) -> ResultRow:
         document.get("username") or user_id,
         document.get("avatarUrl"),
     )
-    return ResultRow(int(document["place"]), Standing(int(document["rank"]), player))
+    return Place(int(document["place"]), Standing(int(document["rank"]), player))
 
 
 def _line(document: Document) -> _Line:
     row = _row(document)
     player = row.standing.player
     return _Line(
-        row.place,
+        row.number,
         row.standing.rank,
         player.user_id,
         player.username,

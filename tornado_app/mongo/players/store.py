@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from itertools import count
 
+import msgspec
 from pymongo.read_concern import ReadConcern
 
 from tornado_app.core.boards import MAIN, Board
@@ -144,17 +145,26 @@ class MongoStore(PlayerReads):
     def in_period(self, period: str, epoch: Callable[[], int | None]) -> PeriodStore:
         """The same players, by their scores in the epoch of a period."""
         fields = documents.ViewFields.of(period)
-        return PeriodStore(self, PlayerReads(self._players, self._board.order, self._timeout, fields, epoch))
+        return PeriodStore(self, period, PlayerReads(self._players, self._board.order, self._timeout, fields, epoch))
 
 
 class PeriodStore:
-    """A Store that reads one period. Its writes are those of the board."""
+    """A Store that reads one period. Its writes are those of the board; its receipts have the score in the period."""
 
-    def __init__(self, store: MongoStore, reads: PlayerReads) -> None:
-        self.apply = store.apply
+    def __init__(self, store: MongoStore, period: str, reads: PlayerReads) -> None:
+        self._store = store
+        self._period = period
         self.register = store.register
         self.player = reads.player
         self.chosen = reads.chosen
         self.top = reads.top
         self.around = reads.around
         self.page = reads.page
+
+    async def apply(self, action: Action) -> Receipt:
+        """As `MongoStore.apply`."""
+        receipt = await self._store.apply(action)
+        for each in receipt.epochs:
+            if each.period == self._period:
+                return msgspec.structs.replace(receipt, score=each.score, improved=each.improved, superseded_at=None)
+        return receipt

@@ -1,0 +1,126 @@
+"""Periods of one service: read live, ended, sealed, and added while it runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.service.test_boards import boards_file, score, serve  # noqa: F401  # fixtures
+from tests.support.openapi import OPERATIONS, check, resolve
+from tests.support.service import token
+from tests.support.wait import wait_until
+
+MODERATOR = "leaderboard:admin"
+
+
+def rows(service, path, name="players"):
+    answer = service.get(path)
+    assert answer.status == 200, answer.json
+    return {row["user_id"]: (row["rank"], row["score"]) for row in answer.json[name]}
+
+
+def described(service, name, path, status=200):
+    """The answer, which the API's description must allow."""
+    answer = service.get(path)
+    assert answer.status == status, answer.json
+    content = resolve(OPERATIONS[name][2]["responses"][str(status)])["content"]["application/json"]
+    check(answer.json, content["schema"])
+    if status == 200:  # the processes may know the plan of different seconds
+        wait_until(
+            lambda: service.get(path, headers={"If-None-Match": service.get(path).headers["ETag"]}).status == 304
+        )
+    return answer.json
+
+
+def season(service, number="current"):
+    (period,) = service.get("/api/v1/periods").json["periods"]
+    return period[number]
+
+
+@pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["one process", "two processes"])
+def test_epoch_from_its_first_score_to_its_result(serve, boards_file, flags):  # noqa: F811
+    boards_file.write(main={"periods": {"season": {}}})
+    service = serve(*flags)
+    assert (season(service)["epoch"], season(service)["state"], season(service)["end"]) == (1, "open", None)
+    for user, points in (("alice", 5), ("bob", 3), ("carol", 5)):
+        answer = score(service, "main", points, user)
+        assert answer.json["periods"] == {"season": {"epoch": 1, "score": points, "improved": True}}
+    live = "/api/v1/leaderboard?period=season"
+    wait_until(lambda: rows(service, live) == {"alice": (1, 5), "carol": (1, 5), "bob": (3, 3)})
+    too_early = service.get("/api/v1/periods/season/1/leaderboard")
+    assert (too_early.status, too_early.json["error"]) == (409, "result_not_final")
+
+    ended = service.post("/api/v1/admin/periods/season/end", token=token("mod", scope=MODERATOR))
+    assert ended.status == 200
+    assert ended.json["epoch"]["end"] is not None
+    answers = resolve(OPERATIONS["postV1AdminPeriodsEnd"][2]["responses"]["200"])["content"]
+    check(ended.json, answers["application/json"]["schema"])
+    wait_until(lambda: all(season(service)["epoch"] == 2 for _ in range(8)), 30, what="the second epoch")
+    wait_until(lambda: all(rows(service, live) == {} for _ in range(8)))
+    assert rows(service, "/api/v1/leaderboard") == {"alice": (1, 5), "carol": (1, 5), "bob": (3, 3)}
+    assert season(service, "previous")["state"] in ("closing", "sealed")  # a slow machine is past ten seconds
+    assert score(service, "main", 2, "bob").json["periods"] == {"season": {"epoch": 2, "score": 2, "improved": True}}
+    wait_until(lambda: rows(service, live) == {"bob": (1, 2)})
+    assert rows(service, "/api/v1/leaderboard?period=all")["bob"] == (1, 5)
+
+    wait_until(lambda: season(service, "previous")["state"] == "sealed", 60, what="the result")
+    described(service, "getV1Periods", "/api/v1/periods")
+    assert described(service, "getV1PeriodsEpoch", "/api/v1/periods/season/1")["rows"] == 3
+    described(service, "getV1PeriodsLeaderboard", "/api/v1/periods/season/1/leaderboard")
+    described(service, "getV1PeriodsPlayers", "/api/v1/periods/season/1/players/bob")
+    result = "/api/v1/periods/season/previous/leaderboard"
+    assert rows(service, result) == {"alice": (1, 5), "carol": (1, 5), "bob": (3, 3)}
+    first = service.get(f"{result}?limit=2").json
+    assert ([row["place"] for row in first["players"]], first["next"]) == ([1, 2], 2)
+    assert [row["user_id"] for row in service.get(f"{result}?limit=2&after=2").json["players"]] == ["bob"]
+    assert service.get("/api/v1/periods/season/1/players/bob").json["score"] == 3
+    assert service.get("/api/v1/periods/season/1/players/dave").json["error"] == "player_not_found"
+
+
+def test_periods_of_a_path_that_there_are_not_are_not_found(serve, boards_file):  # noqa: F811
+    boards_file.write(main={"periods": {"season": {}}}, kart={})
+    service = serve()
+    for path in (
+        "/api/v1/leaderboard?period=weekly",
+        "/boards/kart/api/v1/leaderboard?period=season",
+        "/api/v1/periods/weekly/1",
+        "/api/v1/periods/season/7",
+        "/api/v1/periods/season/x",
+        "/api/v1/periods/season/previous",
+    ):
+        answer = service.get(path)
+        assert (path, answer.status, answer.json.get("error")) == (path, 404, "period_not_found")
+    refused = service.post("/api/v1/admin/periods/season/end", token=token("alice"))
+    assert refused.json["error"] == "insufficient_scope"
+    with connect(f"{service.ws_url}/ws/scoreboard?period=weekly") as client, pytest.raises(ConnectionClosed) as closed:
+        client.recv(timeout=20)
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4404, "period_not_found")
+
+
+def test_board_that_shows_a_period_reads_it_by_default(serve, boards_file):  # noqa: F811
+    boards_file.write(main={})
+    service = serve()
+    assert score(service, "main", 5).status == 200
+    boards_file.write(main={"periods": {"season": {}}, "shows": "season"})
+    wait_until(lambda: service.get("/api/v1/periods").json["periods"], 30, what="the period")
+    with (
+        connect(f"{service.ws_url}/ws/scoreboard") as shown,
+        connect(f"{service.ws_url}/ws/scoreboard?period=all") as all_,
+    ):
+        assert json.loads(shown.recv(timeout=20))["top_scores"] == []
+        assert [row["score"] for row in json.loads(all_.recv(timeout=20))["top_scores"]] == [5]
+        answer = service.post("/api/score", {"score": 3}, token=token("alice"))
+        assert answer.json["score"] == 3
+        for client, expected in ((shown, 3), (all_, 8)):
+            wait_until(
+                lambda client=client, expected=expected: (
+                    [row["score"] for row in json.loads(client.recv(timeout=20))["top_scores"]] == [expected]
+                )
+            )
+    assert [row["score"] for row in service.get("/api/top-scores").json["top_scores"]] == [3]
+    assert [row["score"] for row in service.get("/api/top-scores?period=all").json["top_scores"]] == [8]
+    assert rows(service, "/api/v1/leaderboard") == {"alice": (1, 8)}
+    assert rows(service, "/api/v1/leaderboard?period=season") == {"alice": (1, 3)}

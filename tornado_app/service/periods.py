@@ -1,0 +1,162 @@
+"""The periods of the served boards: which epoch is open, for writes, views and the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from tornado_app.core.boards import Board, View
+from tornado_app.core.errors import DatabaseError, PeriodNotFound
+from tornado_app.core.model import Place
+from tornado_app.core.periods import Epoch, EpochState
+from tornado_app.core.plan import Plan
+from tornado_app.core.slots import NO_EPOCHS, OpenEpochs
+from tornado_app.live.views import LiveView
+from tornado_app.mongo.client.driver import Client
+from tornado_app.mongo.client.errors import database_errors
+from tornado_app.mongo.periods.clock import DatabaseClock
+from tornado_app.mongo.periods.plan import PlanChanged, SharedPlan
+from tornado_app.mongo.periods.planner import Planner
+from tornado_app.mongo.periods.results import Results
+from tornado_app.runtime.tasks import run_until_first_exits
+
+POLL = 1.0
+"""Maximum seconds between two looks at the clock for an epoch that begins."""
+
+PLANNING_POLL = 0.05
+"""Seconds between two looks at the plan for the epochs of a board that is added."""
+
+
+class Periods:
+    """The plan of this process, and the results. It asks the database only while a board has periods.
+
+    `boards`: those that are served or about to be. `views`: the live views of periods.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        boards: Callable[[], Sequence[Board]],
+        views: Callable[[], Iterable[LiveView]],
+        *,
+        timeout: float = 5.0,
+    ) -> None:
+        self._boards = boards
+        self._views = views
+        self._timeout = timeout
+        self._clock = DatabaseClock(client)
+        self._plan = SharedPlan(client, database, self._clock, on_change=lambda plan: self._changed.set())
+        self._planner = Planner(client, database, self._plan, self._clock, boards)
+        self._results = Results(client, database, timeout=timeout)
+        self._needed = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    async def wait_planned(self, board: Board) -> None:
+        """Wait until each period of a board has an open epoch. Needs `run`."""
+        if not board.periods:
+            return
+        self._needed.set()
+        while not self._is_planned(board):  # noqa: ASYNC110  # it depends on the clock, too
+            await asyncio.sleep(PLANNING_POLL)
+
+    def _is_planned(self, board: Board) -> bool:
+        try:
+            self.open_epochs(board)
+        except DatabaseError:
+            return False
+        return True
+
+    # -- for stores and views -------------------------------------------------------------------------
+
+    def open_epochs(self, board: Board) -> OpenEpochs:
+        """The epochs that a write on a board counts in now. Raises DatabaseError while they are not known."""
+        if not board.periods:
+            return NO_EPOCHS
+        epochs = self._known().open_epochs(board, self._clock.now())
+        if epochs is None:
+            raise _loading("the plan of periods is too old, or has no epoch for now")
+        return epochs
+
+    def number(self, view: View) -> int:
+        """The number of the open epoch, or of the last one that is known; 1 before there is a plan."""
+        if self._plan.current is None:
+            return 1
+        now = self._clock.now()
+        begun = [epoch.number for epoch in self._plan.current.epochs.get(view, ()) if epoch.start <= now]
+        return max(begun, default=1)
+
+    async def run(self) -> None:
+        """Plan, and let the views move on to the epochs that begin, until cancelled."""
+        await self._needed.wait()
+        async with database_errors(self._timeout):
+            await self._plan.prepare()
+        await run_until_first_exits(self._plan.run(), self._planner.run(), self._begin_epochs())
+
+    async def close(self) -> None:
+        """Let another process plan at once."""
+        if self._planner.holds:
+            await self._planner.close()
+
+    async def _begin_epochs(self) -> None:
+        while True:
+            self._changed.clear()
+            pause = POLL
+            plan = self._plan.current
+            if plan is not None:
+                now = self._clock.now()
+                for live in self._views():
+                    epoch = plan.open(live.view, now)
+                    if epoch is None:
+                        continue
+                    live.begin(epoch.number)
+                    if epoch.end is not None:
+                        pause = min(pause, (epoch.end - now) / 1000)
+            try:
+                async with asyncio.timeout(max(pause, 0.001)):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    # -- for the API ----------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """The time of the database, in milliseconds. Raises DatabaseError if it was never measured."""
+        return self._clock.now()
+
+    def epochs(self, view: View) -> Sequence[Epoch]:
+        """The epochs of a period that are not dropped, oldest first. Raises DatabaseError."""
+        return self._known().epochs.get(view, ())
+
+    async def epoch(self, view: View, number: int) -> Epoch | None:
+        """An epoch of any state, as another process may have just left it. Raises DatabaseError."""
+        known = next((epoch for epoch in self.epochs(view) if epoch.number == number), None)
+        if known is not None and known.state is EpochState.SEALED:
+            return known
+        async with database_errors(self._timeout):
+            return await self._plan.epoch(view, number)
+
+    async def end_now(self, view: View) -> Epoch:
+        """End the open epoch in some seconds; returns it with its end. Raises DatabaseError and PeriodNotFound."""
+        async with database_errors(self._timeout):
+            try:
+                return await self._plan.end_now(view)
+            except PlanChanged:
+                raise PeriodNotFound("The epoch is ending already.") from None
+
+    async def page(self, view: View, number: int, *, after: int, limit: int) -> list[Place]:
+        """As `Results.page`."""
+        return await self._results.page(view, number, after=after, limit=limit)
+
+    async def player(self, view: View, number: int, user_id: str) -> Place | None:
+        """As `Results.player`."""
+        return await self._results.player(view, number, user_id)
+
+    def _known(self) -> Plan:
+        if self._plan.current is None:
+            raise _loading("the plan of periods was not read yet")
+        return self._plan.current
+
+
+def _loading(detail: str) -> DatabaseError:
+    return DatabaseError("The periods are loading. Try again in a moment.", retry_after=1.0, detail=detail)
