@@ -67,7 +67,7 @@ async def test_export_has_every_entry_sorted_by_player_and_number(harness):
     assert [line["hash"] for line in lines] == [entry["hash"].hex() for entry in stored]
     assert list(lines[0]) == [
         "write_id", "player", "n", "kind", "points", "score", "at", "version", "id", "type", "frontend", "by",
-        "reason", "takes_back", "submitted", "hash", "checkpoint", "board",
+        "reason", "takes_back", "submitted", "hash", "checkpoint", "board", "epochs",
     ]  # fmt: skip
 
 
@@ -77,7 +77,7 @@ async def test_export_as_csv_has_the_same_values(harness):
     assert code == 0
     assert list(csv.DictReader(io.StringIO(table, newline=""))) == [
         {
-            name: " ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+            name: " ".join(value) if isinstance(value, list) else "" if value in (None, {}) else str(value)
             for name, value in line.items()
         }
         for line in lines_of(out)

@@ -21,6 +21,8 @@ def recomputed(e: dict[str, Any], prev: bytes) -> bytes:
     format_, last = (2, [e["submitted"]]) if "submitted" in e else (1, [])
     if board != "main":
         format_, last = 3, [e.get("submitted"), board]
+    if e.get("epochs"):
+        format_, last = 4, [e.get("submitted"), board, sorted(e["epochs"].items())]
     fields = [
         format_, e["_id"], player, e["n"], e["kind"], e["points"], e["score"], ms, e["version"],
         e.get("id"), e.get("type"), e.get("frontend", ""), e.get("by", ""), e.get("reason", ""),

@@ -135,7 +135,8 @@ def _line(out: IO[str], members: dict[str, Any]) -> None:
 
 
 def _row(table: Any, members: dict[str, Any]) -> None:
-    table.writerow((members | {"takes_back": " ".join(members["takes_back"])}).values())
+    epochs = " ".join([f"{period}={epoch}" for period, epoch in members["epochs"].items()])
+    table.writerow((members | {"takes_back": " ".join(members["takes_back"]), "epochs": epochs}).values())
 
 
 @contextlib.contextmanager

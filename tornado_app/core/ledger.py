@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import StrEnum
 from hashlib import sha256
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from tornado_app.core.boards import MAIN, Board, Rule
 from tornado_app.core.versions import exact_version
 
-FORMAT, SUBMITTED_FORMAT, BOARD_FORMAT = 1, 2, 3
+FORMAT, SUBMITTED_FORMAT, BOARD_FORMAT, EPOCHS_FORMAT = 1, 2, 3, 4
 """The first member of the hashed array; another encoding gets another number. The second has `submitted` at its end,
-the third `submitted` and the board, which is not `main`."""
+the third `submitted` and the board, which is not `main`, the fourth these two and the epochs."""
 
 ERASURES = ""
 """A board's chain of erasures, without a player; it is not a user id, which has at least one character."""
@@ -58,8 +58,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     cluster time; `increment`: its increment if `version` does not contain it, which the hash does not cover. `by`: the
     caller. `id`, `type`, `frontend`: of an action. `reason`: of a moderation; of a profile change, the changed members.
     `takes_back`: the actions that a take-back takes back. `submitted`: the submitted score, on a board of the rule best
-    or last. `hash`: 32 bytes. `checkpoint`: the hash of entry n - 1, if
-    the n - 1 older entries, of score - points points in all, were folded into this one; else empty.
+    or last. `epochs`: of an action, the period and the number of each epoch that it counts in, by period. `hash`: 32
+    bytes. `checkpoint`: the hash of entry n - 1, if the n - 1 older entries, of score - points points in all, were
+    folded into this one; else empty.
     """
 
     write_id: str
@@ -81,6 +82,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes = b""
     checkpoint: bytes = b""
     board: str = MAIN.name
+    epochs: tuple[tuple[str, int], ...] = ()
 
     @property
     def chain(self) -> ChainKey:
@@ -115,8 +117,10 @@ def entry_hash(entry: Entry, prev: bytes) -> bytes:
     """
     e = entry
     format_: int = FORMAT
-    last: tuple[int | str | None, ...] = ()
-    if e.board != MAIN.name:
+    last: tuple[Any, ...] = ()
+    if e.epochs:
+        format_, last = EPOCHS_FORMAT, (e.submitted, e.board, e.epochs)
+    elif e.board != MAIN.name:
         format_, last = BOARD_FORMAT, (e.submitted, e.board)
     elif e.submitted is not None:
         format_, last = SUBMITTED_FORMAT, (e.submitted,)

@@ -1,5 +1,7 @@
 """Ledger entries of change events: pure, and the same however often an event is read."""
 
+import json
+
 import bson
 import msgspec
 import pytest
@@ -8,9 +10,10 @@ from bson import Timestamp
 from tests.support.ledger import recomputed
 from tornado_app.core.history import INT64, HistoryEntry, WriteKind, encode
 from tornado_app.core.ledger import Entry, EntryKind, with_hash
+from tornado_app.core.slots import SlotBefore
 from tornado_app.mongo.change_stream.events import decode
 from tornado_app.mongo.ledger.entries import NOTHING, entries_for, head_in, head_of, ledger_event
-from tornado_app.mongo.ledger.reader import TOLERANT, document, plain
+from tornado_app.mongo.ledger.reader import TOLERANT, document, from_plain, plain
 from tornado_app.mongo.ledger.reader import entry as entry_of_document
 
 AT = 1_800_000_000_000
@@ -186,6 +189,27 @@ def test_entries_of_submitted_scores_have_them_and_add_up_to_the_score(stream):
     assert [entry.hash for entry in entries] == [
         recomputed(document(entry), prev) for entry, prev in zip(entries, before, strict=False)
     ]
+
+
+@pytest.mark.parametrize("submitted", [None, 7])
+@pytest.mark.parametrize("board", ["main", "kart"])
+def test_entry_of_an_action_names_its_epochs(stream, board, submitted):
+    slots = [SlotBefore("weekly", 14, 3), SlotBefore("season", 3, None)]
+    event = stream.insert(action(7, submitted=submitted, slots=slots), score=7)
+    (entry,) = entries_for(msgspec.structs.replace(ledger_event(decode(event)), board=board), NOTHING)
+    assert entry.epochs == (("season", 3), ("weekly", 14))
+    stored = document(entry)
+    assert stored["epochs"] == {"season": 3, "weekly": 14}
+    assert entry.hash == recomputed(stored, b"")
+    other_order = stored | {"epochs": {"weekly": 14, "season": 3}}
+    assert entry_of_document(other_order) == entry
+    assert from_plain(json.loads(json.dumps(plain(entry)))) == entry
+
+
+def test_entries_of_moderation_name_no_epochs(stream):
+    hidden = HistoryEntry(WriteKind.HIDE, 5, "h", at=AT, slots=[SlotBefore("weekly", 14, 3)])
+    entries = recorded(stream.insert(action(), score=5), stream.update(hidden))
+    assert [entry.epochs for entry in entries] == [(), ()]
 
 
 def test_event_without_a_score_change_makes_no_entry(stream):

@@ -41,6 +41,7 @@ _FOLDED = (
 )
 _ADDED = "Points added to the score: the score after the entry minus the one before, negative if it fell."
 _SUBMITTED = "The submitted score, on a board of the rule best or last."
+_EPOCHS = "The epoch of each period that the action counts in, by the name of the period."
 _TAKEN = "The `write_id` of each action that was taken back."
 
 
@@ -52,6 +53,7 @@ class HistoryEntry(msgspec.Struct):
     kind: EntryKind
     points: Annotated[int, msgspec.Meta(description=_ADDED)]
     submitted: Annotated[int | None, msgspec.Meta(description=_SUBMITTED)]
+    epochs: Annotated[dict[str, int], msgspec.Meta(description=_EPOCHS)]
     score: Score
     at: Time
     action_id: str | None
@@ -96,6 +98,7 @@ _EXAMPLE = HistoryPage(
             kind=EntryKind.ACTION,
             points=5,
             submitted=None,
+            epochs={},
             score=171,
             at=TIME,
             action_id=None,
@@ -113,6 +116,7 @@ _EXAMPLE = HistoryPage(
             kind=EntryKind.ACTION,
             points=95,
             submitted=None,
+            epochs={},
             score=166,
             at=TIME,
             action_id=None,
@@ -186,6 +190,7 @@ def _shown(entry: Entry, *, moderates: bool) -> HistoryEntry:
         kind=entry.kind,
         points=entry.points,
         submitted=entry.submitted,
+        epochs=dict(entry.epochs),
         score=entry.score,
         at=rfc3339(entry.at),
         action_id=entry.id,

@@ -138,6 +138,7 @@ _EXPORT = PlayerExport(
             "hash": "45f53321700f5535ef3063c75b871553ee1b1ef1b867c0c3852c794cdfe8e8ba",
             "checkpoint": "",
             "board": "main",
+            "epochs": {},
         }
     ],
     rules_broken={},

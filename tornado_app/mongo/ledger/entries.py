@@ -232,6 +232,14 @@ def entry_of(
             reason=write.reason,
             takes_back=tuple(write.takes_back),
             submitted=write.submitted,
+            epochs=_epochs(write),
         ),
         head.hash,
     )
+
+
+def _epochs(write: HistoryEntry) -> tuple[tuple[str, int], ...]:
+    """The epochs that an action counts in."""
+    if write.kind != WriteKind.ACTION:
+        return ()
+    return tuple(sorted([(slot.period, slot.epoch) for slot in write.slots]))

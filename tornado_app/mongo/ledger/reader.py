@@ -1,7 +1,7 @@
 """Reads the ledger: the changes of a player's score, newest or oldest first.
 
     ledger: {_id: write_id, player, n, kind, points, score, at, version, increment?, id?, type?, frontend?, by?,
-    reason?, takes_back?, submitted?, hash, checkpoint?} index: {player: 1, n: 1}, unique
+    reason?, takes_back?, submitted?, epochs?: {<period>: <epoch>}, hash, checkpoint?} index: {player: 1, n: 1}, unique
 
 `player` is the user id on the board `main`, and `{board, id}` on any other: so one unique index numbers the entries
 of all chains, also of a ledger that began with one board, and a former version of the service, which knows `main` only,
@@ -239,6 +239,8 @@ def entry(document: Document) -> Entry:
         optional["takes_back"] = tuple(optional["takes_back"])
     if "submitted" in optional:
         optional["submitted"] = _integer(optional["submitted"])
+    if "epochs" in document:
+        optional["epochs"] = _epochs(document["epochs"])
     board, player = chain_of(document["player"])
     return Entry(
         write_id=document["_id"],
@@ -264,6 +266,12 @@ def _integer(value: Any) -> int:
     return int(value)
 
 
+def _epochs(value: Any) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return tuple(sorted([(period, _integer(epoch)) for period, epoch in value.items()]))
+
+
 def _moment(value: Any) -> int:
     if not isinstance(value, datetime):
         raise TypeError
@@ -281,6 +289,8 @@ def document(entry: Entry) -> Document:
     optional = {name: value for name in _OPTIONAL if (value := getattr(entry, name)) not in (None, "", ())}
     if entry.increment:
         optional["increment"] = entry.increment
+    if entry.epochs:
+        optional["epochs"] = dict(entry.epochs)
     return {
         "_id": entry.write_id,
         "player": chain_id(entry.board, entry.player),
@@ -297,10 +307,13 @@ def document(entry: Entry) -> Document:
 
 def from_plain(members: dict[str, Any]) -> Entry:
     """The entry whose `plain` form is given. Raises KeyError, TypeError or ValueError if it has another form."""
+    if not isinstance(members.get("epochs", {}), dict):
+        raise TypeError
     found = msgspec.convert(
         members
         | {
             "at": round(datetime.fromisoformat(members["at"]).timestamp() * 1000),
+            "epochs": sorted(members.get("epochs", {}).items()),
             "hash": b"",
             "checkpoint": b"",
         },
@@ -319,6 +332,7 @@ def plain(entry: Entry) -> dict[str, Any]:
         "kind": entry.kind.value,
         "at": rfc3339(entry.at),
         "takes_back": list(entry.takes_back),
+        "epochs": dict(entry.epochs),
         "hash": entry.hash.hex(),
         "checkpoint": entry.checkpoint.hex(),
     }
