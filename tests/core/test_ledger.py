@@ -90,3 +90,31 @@ def test_recount_continues_from_a_checkpoint() -> None:
     assert recount(LOWEST, entries, "w.2", "w.3") == (90, 2)
     first = msgspec.structs.replace(chain((EntryKind.REGISTER, None, 0), (ACTION, 60, 60))[1], checkpoint=b"x" * 32)
     assert recount(LOWEST, [first], "w.2") == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("board", "without", "week", "expected"),
+    [
+        (LOWEST, (), 1, (80, 3)),
+        (LOWEST, (), 2, (80, 5)),
+        (LOWEST, ("w.5",), 2, (85, 4)),
+        (LOWEST, ("w.4", "w.5"), 2, (None, 0)),
+        (LAST, ("w.5",), 2, (85, 4)),
+        (LAST, ("w.3",), 1, (90, 2)),
+    ],
+)
+def test_recount_in_an_epoch_has_its_actions_only(
+    board: Board, without: tuple[str, ...], week: int, expected: tuple[int | None, int]
+) -> None:
+    weeks = dict(zip(LAPS, (0, 1, 1, 2, 2), strict=True))
+    found = Recount(board, without, ("weekly", week))
+    for entry, number in reversed(weeks.items()):
+        found.add(msgspec.structs.replace(entry, epochs=(("weekly", number),) if number else ()))
+    assert (found.score, found.at) == expected
+
+
+def test_recount_in_an_epoch_knows_nothing_of_folded_entries() -> None:
+    first = msgspec.structs.replace(LAPS[2], checkpoint=b"x" * 32, epochs=(("weekly", 1),))
+    found = Recount(LOWEST, ("w.3",), ("weekly", 1))
+    found.add(first)
+    assert (found.score, found.removed) == (None, {"w.3": 80})

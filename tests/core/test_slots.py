@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_app.core.boards import Board, Order, Rule
 from tornado_app.core.history import HistoryEntry, WriteKind, decode, encode
-from tornado_app.core.slots import EpochScore, OpenEpoch, Slot, SlotBefore, find, with_value
+from tornado_app.core.slots import (
+    EpochScore,
+    OpenEpoch,
+    Slot,
+    SlotBefore,
+    SlotChange,
+    epoch_scores,
+    find,
+    followed,
+    with_scores,
+    with_value,
+)
 
 BOARDS = st.builds(Board, st.just("main"), st.sampled_from(Rule), st.sampled_from(Order))
 STEPS = st.lists(
@@ -34,6 +48,13 @@ def result(values: list[tuple[int, int]], board: Board) -> tuple[int, int]:
     return best, next(time for value, time in values if value == best)
 
 
+def present(slots: Sequence[Slot], period: str) -> tuple[int | None, int]:
+    """The score in a period, and when it was reached."""
+    slot = find(slots, period)
+    assert slot is not None
+    return slot.score, slot.at
+
+
 @given(BOARDS, STEPS)
 def test_each_epoch_has_the_score_of_its_own_values(board, steps):
     slots: tuple[Slot, ...] = ()
@@ -52,6 +73,10 @@ def test_each_epoch_has_the_score_of_its_own_values(board, steps):
         for each in before:
             slot = find(earlier, each.period)
             assert each.score == (slot.score if slot is not None and slot.epoch == each.epoch else None)
+        changes = [SlotChange(*msgspec.structs.astuple(each), *present(slots, each.period)) for each in before]
+        seen = followed(earlier, changes)
+        assert seen is not None
+        assert [present(seen, period) for period in numbers] == [present(slots, period) for period in numbers]
         for period, number in numbers.items():
             slot = find(slots, period)
             assert slot is not None
@@ -101,3 +126,21 @@ def test_entry_with_slots_is_decoded_as_it_was(submitted, slots):
 def test_entry_without_slots_is_stored_as_before():
     entry = HistoryEntry(WriteKind.ACTION, 5, "w.1", 1, 60, "alice")
     assert encode(entry) == '["a",5,"w.1",1,60,"alice",null,"",null,""]'
+
+
+@pytest.mark.parametrize("change", [SlotChange("weekly", 3, 9, 12, 5), SlotChange("weekly", 2, 10, 12, 5)])
+def test_slots_that_are_not_those_before_a_change_cannot_follow_it(change):
+    assert followed([Slot("weekly", 3, 10, 4)], [change]) is None
+
+
+def test_scores_of_epochs_change_in_their_places():
+    slots = (
+        Slot("weekly", 3, 10, 30, (EpochScore(1, 5, 10), EpochScore(2, 7, 20))),
+        Slot("season", 1, 22, 30),
+    )
+    assert {epoch: each.score for epoch, each in epoch_scores(slots).items()} == {
+        ("weekly", 1): 5, ("weekly", 2): 7, ("weekly", 3): 10, ("season", 1): 22,
+    }  # fmt: skip
+    changed = {("weekly", 1): None, ("weekly", 2): EpochScore(2, 4, 15), ("weekly", 3): None, ("season", 9): None}
+    assert with_scores(slots, changed) == (Slot("weekly", 3, None, 0, (EpochScore(2, 4, 15),)), slots[1])
+    assert with_scores(slots, {("weekly", 3): EpochScore(3, 8, 25)})[0] == Slot("weekly", 3, 8, 25, slots[0].earlier)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from tornado_app.core.boards import MAIN, Board, Rule
+from tornado_app.core.slots import EpochKey
 from tornado_app.core.versions import exact_version
 
 FORMAT, SUBMITTED_FORMAT, BOARD_FORMAT, EPOCHS_FORMAT = 1, 2, 3, 4
@@ -82,7 +83,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes = b""
     checkpoint: bytes = b""
     board: str = MAIN.name
-    epochs: tuple[tuple[str, int], ...] = ()
+    epochs: tuple[EpochKey, ...] = ()
 
     @property
     def chain(self) -> ChainKey:
@@ -140,17 +141,20 @@ def with_hash(entry: Entry, prev: bytes) -> Entry:
 class Recount:
     """The score of a player on a board of the rule best or last, and when it was reached, from the ledger's entries.
 
+    `epoch`: the score in this epoch; None: of all time.
+
     The entries are added newest first. `without`: the write ids of actions that do not count; those that an entry takes
     back do not count either. `score` None: the player has none. An entry for unknown writes stands for its score, and a
-    checkpoint for the score of what was folded into it, at its own time. `removed`: the scores that the actions of
-    `without` submitted, by write id.
+    checkpoint for the score of what was folded into it, at its own time; not so in an epoch, as they name none.
+    `removed`: the scores that the actions of `without` submitted, by write id.
     """
 
-    def __init__(self, board: Board, without: Collection[str]) -> None:
+    def __init__(self, board: Board, without: Collection[str], epoch: EpochKey | None = None) -> None:
         self.score: int | None = None
         self.at = 0
         self.removed: dict[str, int] = {}
         self._board = board
+        self._epoch = epoch
         self._without = frozenset(without)
         self._gone = set(without)
         self._complete = False
@@ -158,6 +162,8 @@ class Recount:
     def add(self, entry: Entry) -> None:
         """Add the next older entry."""
         self._gone.update(entry.takes_back)
+        if self._epoch is not None and self._epoch not in entry.epochs:
+            return
         if entry.submitted is not None and entry.write_id in self._without:
             self.removed[entry.write_id] = entry.submitted
         if self._complete:
@@ -166,7 +172,7 @@ class Recount:
             self._add(entry.submitted, entry.at)
         elif entry.kind in _UNKNOWN_WRITES and entry.points:
             self._end(entry.score, entry.at)
-        if entry.checkpoint and not self._complete:
+        if entry.checkpoint and not self._complete and self._epoch is None:
             self._end(entry.score - entry.points, entry.at)
 
     def _end(self, score: int, at: int) -> None:
@@ -189,7 +195,8 @@ _UNKNOWN_WRITES = frozenset({EntryKind.OPENING, EntryKind.RECONCILED, EntryKind.
 
 
 class AcceptedAction(NamedTuple):
-    """An accepted action: the id of its write, and its points."""
+    """An accepted action: the id of its write, its points, and the epochs that it counts in."""
 
     write_id: str
     points: int
+    epochs: tuple[EpochKey, ...] = ()

@@ -6,12 +6,15 @@ present one, and the player's next write moves it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from tornado_app.core.boards import Board
+
+EpochKey: TypeAlias = tuple[str, int]
+"""The period and the number of an epoch."""
 
 
 class OpenEpoch(msgspec.Struct, frozen=True):
@@ -100,6 +103,30 @@ def followed(slots: Sequence[Slot], changes: Sequence[SlotChange]) -> tuple[Slot
             return None
         after[slot.period] = Slot(slot.period, slot.epoch, change.new, change.at or slot.at, slot.earlier)
     return tuple(after.values())
+
+
+def epoch_scores(slots: Sequence[Slot]) -> dict[EpochKey, EpochScore]:
+    """All scores, also those in earlier epochs."""
+    found: dict[EpochKey, EpochScore] = {}
+    for slot in slots:
+        for each in slot.earlier:
+            found[slot.period, each.epoch] = each
+        if slot.score is not None:
+            found[slot.period, slot.epoch] = EpochScore(slot.epoch, slot.score, slot.at)
+    return found
+
+
+def with_scores(slots: Sequence[Slot], changed: Mapping[EpochKey, EpochScore | None]) -> tuple[Slot, ...]:
+    """The slots with other scores in some epochs that have one; None: none any more."""
+    after = []
+    for slot in slots:
+        score, at = slot.score, slot.at
+        if (slot.period, slot.epoch) in changed:
+            present = changed[slot.period, slot.epoch]
+            score, at = (None, 0) if present is None else (present.score, present.at)
+        earlier = [changed.get((slot.period, each.epoch), each) for each in slot.earlier]
+        after.append(Slot(slot.period, slot.epoch, score, at, tuple([each for each in earlier if each is not None])))
+    return tuple(after)
 
 
 def find(slots: Sequence[Slot], period: str) -> Slot | None:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.board_harness import ROOMY, RecordingView
 from tests.support.wait import eventually
 from tornado_app.core.boards import Board, Order, Rule, View
-from tornado_app.core.errors import PlayerNotFound
+from tornado_app.core.errors import ActionNotFound, PlayerNotFound
 from tornado_app.core.model import Action, Profile, ProfileChange
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.periods import Period
@@ -23,6 +23,8 @@ from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.rank_check import RankCheck
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.ledger.reader import Ledger
+from tornado_app.mongo.ledger.writer import LedgerWriter
+from tornado_app.mongo.players import moderation
 from tornado_app.mongo.players.moderation import MongoModeration
 from tornado_app.mongo.players.store import MongoStore
 from tornado_app.runtime.tasks import cancel_and_wait
@@ -39,7 +41,8 @@ class Periods:
         self.epochs = dict.fromkeys(PERIODS, 1)
         self.board = Board("main", rule, order, periods=tuple(map(Period, PERIODS)))
         self.store = MongoStore(self.client, name, board=self.board, policy=ROOMY, epochs=self.open_epochs)
-        self.moderation = MongoModeration(self.client, name, Ledger(self.database), board=self.board)
+        self.moderation = MongoModeration(self.client, name, Ledger(self.database, page=4), board=self.board)
+        self.writer = LedgerWriter(self.client, name)
         self.progress = Progress()
         options = {"order": order}
         self.views = {None: RecordingView(self.store.top, self.progress, view=View("main"), **options)}
@@ -67,8 +70,8 @@ class Periods:
     def served(self):
         return [(self.board, view) for view in self.views.values()]
 
-    async def score(self, user, value):
-        return await self.store.apply(Action(user, value, None, b"f", Profile(), create_player=True))
+    async def score(self, user, value, action_id=None):
+        return await self.store.apply(Action(user, value, action_id, b"f", Profile(), create_player=True))
 
     async def moderate(self, verb, user):
         """Hide, show or erase a player, if there is one."""
@@ -79,7 +82,7 @@ class Periods:
         """The scores in the open epoch, as the documents have them."""
         rows = [row async for row in self.database["players"].find({"hidden": {"$ne": True}})]
         if period is None:
-            return {row["_id"]: row["score"] for row in rows}
+            return {row["_id"]: row["score"] for row in rows if "score" in row}
         number = self.views[period].epoch
         slots = {row["_id"]: row["w"][period] for row in rows if period in row.get("w", {})}
         return {user: slot["s"] for user, slot in slots.items() if slot["e"] == number and "s" in slot}
@@ -101,17 +104,21 @@ class Periods:
 async def make_periods(mongo_database):
     made = []
 
-    async def make(*rule_and_order):
+    async def make(*rule_and_order, with_ledger=False):
         periods = Periods(*mongo_database, *rule_and_order)
-        tasks = [asyncio.ensure_future(part.run()) for part in (periods.feed, *periods.views.values())]
+        parts = [periods.feed, *periods.views.values(), *([periods.writer] if with_ledger else ())]
+        tasks = [asyncio.ensure_future(part.run()) for part in parts]
         made.append((periods, tasks))
         for view in periods.views.values():
             await view.wait_ready()
         await periods.feed.wait_open()
+        if with_ledger:
+            await periods.writer.caught_up()
         return periods
 
     yield make
     for periods, tasks in made:
+        await periods.writer.close()
         await cancel_and_wait(*tasks)
         await periods.store.close()
         await maybe_await(periods.client.close())
@@ -170,6 +177,71 @@ async def test_player_who_scored_while_hidden_is_shown_with_the_score(make_perio
     assert (periods.views["weekly"].epoch, periods.views["weekly"].rank(3)) == (2, 1)
     assert (periods.views["season"].rank(8), periods.views["season"].rank(7)) == (1, 2)
     assert periods.restarts == []
+
+
+class Submissions:
+    """A simple model: all actions that were not taken back, oldest first."""
+
+    def __init__(self, board):
+        self.board = board
+        self.left = {}
+        self.seen = set()
+
+    def add(self, user, action_id, value, epochs):
+        self.left[action_id] = user, value, set(epochs.items())
+        self.seen |= {(user, epoch) for epoch in epochs.items()}
+
+    def score(self, user, epoch):
+        """The score of a player in an epoch; None: there is none."""
+        values = [value for of, value, epochs in self.left.values() if of == user and epoch in epochs]
+        if self.board.rule is Rule.SUM:
+            return sum(values) if (user, epoch) in self.seen else None
+        if not values or self.board.rule is Rule.LAST:
+            return values[-1] if values else None
+        return max(values) if self.board.order is Order.DESCENDING else min(values)
+
+    def scores(self):
+        """All scores that there are, by player and epoch."""
+        found = {place: self.score(*place) for place in self.seen}
+        return {place: score for place, score in found.items() if score is not None}
+
+
+async def stored_scores(periods):
+    """The scores of all epochs in the documents, as `Submissions.scores`."""
+    found = {}
+    async for row in periods.database["players"].find({}):
+        for period, slot in row.get("w", {}).items():
+            found |= {(row["_id"], (period, epoch)): score for epoch, score, _ in slot.get("p", ())}
+            if "s" in slot:
+                found[row["_id"], (period, slot["e"])] = slot["s"]
+    return found
+
+
+@pytest.mark.parametrize(("rule", "order"), [(Rule.SUM, Order.DESCENDING), *((rule, Order.ASCENDING) for rule in Rule)])
+async def test_take_back_takes_the_action_out_of_its_epochs(make_periods, monkeypatch, rule, order):
+    monkeypatch.setattr(moderation, "LEDGER_SECONDS", 60.0)
+    periods = await make_periods(rule, order, with_ledger=True)
+    chance, model, users = random.Random(f"{rule}{order}"), Submissions(periods.board), ("alice", "bob", "carol")
+    for turn in range(36):
+        if turn % 12 == 11:
+            periods.epochs["weekly"] += 1
+        user, action_id, value = chance.choice(users), f"a-{turn}", chance.randrange(1, 6)
+        await periods.score(user, value, action_id)
+        model.add(user, action_id, value, periods.epochs)
+        if turn % 3 == 2:
+            for taken in chance.sample(sorted(model.left), 2):
+                user, _, _ = model.left.pop(taken)
+                case = ModerationRequest(user, "mod", "why")
+                await periods.moderation.take_back(case, action_id=taken, since=None)
+            assert await stored_scores(periods) == model.scores()
+            await periods.compare()
+    for user in users:  # in parts of the ledger's pages
+        with suppress(ActionNotFound):
+            await periods.moderation.take_back(ModerationRequest(user, "mod", "why"), action_id=None, since=0)
+    model.left.clear()
+    assert await stored_scores(periods) == model.scores()
+    await periods.compare()
+    assert set(periods.restarts) <= {"agreed"}
 
 
 async def test_scores_of_two_processes_in_turn_count_in_every_period(make_periods):

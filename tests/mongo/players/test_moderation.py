@@ -56,7 +56,9 @@ async def board(mongo_database):
     async def score(points, action_id=None):
         receipt = await store.apply(Action("alice", points, action_id, b"f", Profile("Alice"), create_player=True))
         entry = last_entry(await documents.find_one({"_id": "alice"}, BALANCE_FIELDS))
-        ledger.entries.append(SimpleNamespace(write_id=entry.write_id, points=points, id=action_id, at=entry.at))
+        ledger.entries.append(
+            SimpleNamespace(write_id=entry.write_id, points=points, id=action_id, at=entry.at, epochs=())
+        )
         return receipt
 
     yield SimpleNamespace(store=store, moderation=moderation, documents=documents, ledger=ledger, score=score)

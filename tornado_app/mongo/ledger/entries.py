@@ -16,6 +16,7 @@ import msgspec
 from tornado_app.core.boards import MAIN
 from tornado_app.core.history import INT64, HistoryEntry, WriteKind
 from tornado_app.core.ledger import ChainKey, Entry, EntryKind, with_hash
+from tornado_app.core.slots import EpochKey
 from tornado_app.core.versions import exact_version, excess_increment, to_board_version
 from tornado_app.mongo.change_stream.events import SCORE, SEQ, PlayerEvent
 
@@ -238,7 +239,7 @@ def entry_of(
     )
 
 
-def _epochs(write: HistoryEntry) -> tuple[tuple[str, int], ...]:
+def _epochs(write: HistoryEntry) -> tuple[EpochKey, ...]:
     """The epochs that an action counts in."""
     if write.kind != WriteKind.ACTION:
         return ()

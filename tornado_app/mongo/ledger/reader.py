@@ -27,6 +27,7 @@ from pymongo.read_concern import ReadConcern
 from tornado_app.core.boards import MAIN, Board
 from tornado_app.core.ledger import AcceptedAction, ChainKey, Entry, EntryKind, Recount
 from tornado_app.core.model import rfc3339, utc_datetime
+from tornado_app.core.slots import EpochKey
 from tornado_app.mongo.change_stream.source import collection_ids
 from tornado_app.mongo.client.driver import DURABLE, maybe_await
 from tornado_app.mongo.client.errors import database_errors, next_page
@@ -152,14 +153,14 @@ class Ledger:
         """
         since = None if since_ms is None else utc_datetime(since_ms)
         gone: set[str] = set()
-        fields = dict.fromkeys(("kind", "points", "id", "at", "takes_back"), 1)
+        fields = dict.fromkeys(("kind", "points", "id", "at", "takes_back", "epochs"), 1)
         found = self._entries.find({"player": chain_id(board, player)}, fields).sort("n", DESCENDING)
         async with aclosing(self._pages(found)) as pages:
             async for page in pages:
                 for document in page:  # newer entries, before the actions that they take back
                     gone.update(document.get("takes_back", ()))
                 yield [
-                    AcceptedAction(document["_id"], int(document["points"]))
+                    AcceptedAction(document["_id"], int(document["points"]), _epochs(document.get("epochs", {})))
                     for document in page
                     if document["kind"] == EntryKind.ACTION.value
                     and document["_id"] not in gone
@@ -167,15 +168,21 @@ class Ledger:
                     and (since is None or document["at"] >= since)
                 ]
 
-    async def recount(self, player: str, board: Board, without: Collection[str]) -> Recount:
-        """The player's score without some actions (write ids), on a board of the rule best or last."""
-        recount = Recount(board, without)
+    async def recount(
+        self, player: str, board: Board, without: Collection[str], epochs: Collection[EpochKey]
+    ) -> dict[EpochKey | None, Recount]:
+        """The player's scores without some actions (write ids), on a board of the rule best or last.
+
+        By epoch; None: of all time.
+        """
+        recounts = {epoch: Recount(board, without, epoch) for epoch in (None, *epochs)}
         found = self._entries.find({"player": chain_id(board.name, player)}).sort("n", DESCENDING)
         async with aclosing(self._pages(found)) as pages:
             async for page in pages:
                 for each in _readable(page):
-                    recount.add(each)
-        return recount
+                    for recount in recounts.values():
+                        recount.add(each)
+        return recounts
 
     async def _pages(self, cursor: Any) -> AsyncGenerator[list[Document]]:
         """The results of a cursor, in pages that are small enough not to block the loop."""
@@ -266,7 +273,7 @@ def _integer(value: Any) -> int:
     return int(value)
 
 
-def _epochs(value: Any) -> tuple[tuple[str, int], ...]:
+def _epochs(value: Any) -> tuple[EpochKey, ...]:
     if not isinstance(value, dict):
         raise TypeError
     return tuple(sorted([(period, _integer(epoch)) for period, epoch in value.items()]))

@@ -328,7 +328,8 @@ def _set_slot(after: Slot, before: Slot | None, fields: Document, increments: di
     if after == before:
         return
     name = f"w.{after.period}"
-    if before is None or before.epoch != after.epoch or before.score is None or after.score is None:
+    kept = before is not None and (before.epoch, before.earlier) == (after.epoch, after.earlier)
+    if before is None or before.score is None or after.score is None or not kept:
         fields[name] = slot_document(after)
         return
     fields[f"{name}.t"] = utc_datetime(after.at)

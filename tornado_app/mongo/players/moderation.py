@@ -20,6 +20,7 @@ from tornado_app.core.history import HistoryEntry, Kind, WriteKind
 from tornado_app.core.ledger import AcceptedAction, Recount
 from tornado_app.core.model import rfc3339, utc_datetime
 from tornado_app.core.moderation import ModerationRequest, ModerationResult
+from tornado_app.core.slots import EpochKey, EpochScore, Slot, SlotBefore, epoch_scores, with_scores
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int, wall_clock
 from tornado_app.mongo.client.driver import Client, race_pause
 from tornado_app.mongo.client.errors import database_errors
@@ -52,8 +53,11 @@ class Actions(Protocol):
     ) -> AsyncGenerator[list[AcceptedAction]]:
         """The player's accepted actions on a board that were not taken back, newest first, in pages."""
 
-    async def recount(self, player: str, board: Board, without: Collection[str]) -> Recount:
-        """The player's score without some actions (write ids), on a board of the rule best or last."""
+    async def recount(
+        self, player: str, board: Board, without: Collection[str], epochs: Collection[EpochKey]
+    ) -> dict[EpochKey | None, Recount]:
+        """The player's scores without some actions (write ids), on a board of the rule best or last: of all time (None)
+        and in some epochs."""
 
     async def export(self, player: str) -> list[dict[str, Any]]:
         """All entries of a player, of all boards."""
@@ -171,11 +175,17 @@ class MongoModeration:
         `taken_back`: the write ids of these and of the parts before, which the ledger may not show yet.
         """
         fields, removed = Document(), list[str]()
+        known = epoch_scores(state.slots)
+        epochs = {epoch for action in actions for epoch in action.epochs} & known.keys()
+        in_epochs: dict[EpochKey, EpochScore | None]
         if self._board.rule is Rule.SUM:
             points = -sum([action.points for action in actions])
             same = not points
+            in_epochs = {epoch: _less(known[epoch], epoch, actions) for epoch in epochs}
         else:
-            left = await self._ledger.recount(case.user_id, self._board, taken_back)
+            recounts = await self._ledger.recount(case.user_id, self._board, taken_back, epochs)
+            in_epochs = {epoch: self._recounted(known[epoch], recounts[epoch]) for epoch in epochs}
+            left = recounts[None]
             score, at = left.score, left.at
             worse = left.removed.keys() == taken_back and state.score not in left.removed.values()
             if self._board.rule is Rule.BEST and worse:
@@ -191,8 +201,18 @@ class MongoModeration:
             removed.append("metadata")  # it came with another score
         entry = change_entry(WriteKind.TAKE_BACK, state, by=case.by, reason=case.reason, at=self._clock())
         takes_back = [action.write_id for action in actions]
-        entry = msgspec.structs.replace(entry, points=points, takes_back=takes_back)
-        return await self._write(self._players, case, state, entry, fields=fields, removed=removed)
+        changed = {epoch: score for epoch, score in sorted(in_epochs.items()) if score != known[epoch]}
+        before = [SlotBefore(*epoch, known[epoch].score) for epoch in changed]
+        entry = msgspec.structs.replace(entry, points=points, takes_back=takes_back, slots=before)
+        after = with_scores(state.slots, changed)
+        return await self._write(self._players, case, state, entry, fields=fields, removed=removed, slots=after)
+
+    def _recounted(self, known: EpochScore, left: Recount) -> EpochScore | None:
+        """The score in an epoch after a take-back. A best score that no removed action submitted stays: the ledger may
+        not have the action any more."""
+        if self._board.rule is Rule.BEST and known.score not in left.removed.values():
+            return known
+        return None if left.score is None else EpochScore(known.epoch, left.score, left.at)
 
     async def erase(self, case: ModerationRequest) -> None:
         """Erase the player: first off each board, so that ranks know the removed score, then the document."""
@@ -271,10 +291,11 @@ class MongoModeration:
         *,
         fields: Document | None = None,
         removed: Sequence[str] = (),
+        slots: Sequence[Slot] = (),
     ) -> PlayerState | None:
         """The state after the write; None if the player is not in `state` any more."""
         expired = state.history.expired(entry.at, 0)
-        change = documents.update(state, [entry], expired=expired, fields=fields, removed=removed)
+        change = documents.update(state, [entry], expired=expired, fields=fields, removed=removed, slots=slots)
         async with database_errors(self._timeout):
             document = await players.find_one_and_update(
                 documents.condition(case.user_id, state),
@@ -283,6 +304,11 @@ class MongoModeration:
                 return_document=ReturnDocument.AFTER,
             )
         return None if document is None else documents.state_of(document)
+
+
+def _less(known: EpochScore, epoch: EpochKey, actions: Sequence[AcceptedAction]) -> EpochScore:
+    """The score in an epoch without the points of these actions."""
+    return known._replace(score=known.score - sum([action.points for action in actions if epoch in action.epochs]))
 
 
 def _folded(until: int, taken: ModerationResult | None = None) -> ActionNotFound:
