@@ -98,7 +98,8 @@ async def test_concurrent_claims_have_one_winner(database):
 
 async def filled(database) -> None:
     client, name = database
-    for each in ("players", "players.kart", *COLLECTIONS):
+    results = ("results.main.weekly.1", "results.kart-2.season.12", "results.main.weekly.2.unfinished-0a1b2c3d")
+    for each in ("players", "players.kart", *COLLECTIONS, *results):
         await client[name][each].insert_one({"_id": "a"})
 
 
@@ -113,7 +114,7 @@ async def test_drop_by_the_owner_takes_the_whole_database(database):
 
 async def test_drop_leaves_collections_of_others(database):
     client, name = database
-    others = ["inventory", "players.Kart", "players.kart.old"]
+    others = ["inventory", "players.Kart", "players.kart.old", "results", "results.kart.weekly.1a"]
     for each in others:
         await client[name][each].insert_one({"_id": "sword"})
     await ownership.claim(*database, GAMES)

@@ -23,14 +23,16 @@ from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import DURABLE, Client, Document
 from tornado_app.mongo.ledger.lease import LEASES
 from tornado_app.mongo.ledger.reader import LEDGER
+from tornado_app.mongo.periods.plan import PERIODS
+from tornado_app.mongo.periods.results import is_result
 from tornado_app.mongo.players.documents import board_of
 from tornado_app.mongo.players.suspects import SUSPECTS
 
 METADATA = "leaderboard_metadata"
 
-COLLECTIONS = (LEDGER, SUSPECTS, LEASES)
-"""The collections of the service, without those of the boards and of the owner. A test compares them with those of a
-running service."""
+COLLECTIONS = (LEDGER, SUSPECTS, LEASES, PERIODS)
+"""The collections of the service, without those of the boards, of results and of the owner. A test compares them with
+those of a running service."""
 
 TIMEOUT = 10.0
 """Timeout of reading or writing the owner, in seconds."""
@@ -111,7 +113,7 @@ async def drop(client: Client, database: str, owner: Owner, *, seconds: float = 
     async with _answered(database, seconds):
         recorded = await _read(client, database)
         there = await client[database].list_collection_names()
-        own = [name for name in there if name in COLLECTIONS or board_of(name) is not None]
+        own = [name for name in there if name in COLLECTIONS or board_of(name) is not None or is_result(name)]
         if recorded is None and not own:
             return sorted(there)
         if recorded != owner:

@@ -8,14 +8,16 @@ lines of JSON in the order of places: what `lines` returns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
-from tornado_app.core.boards import View
+from tornado_app.core.boards import NAME_PATTERN, View
 from tornado_app.core.model import Place, Player, Standing, rfc3339
+from tornado_app.core.periods import PERIOD_PATTERN
 from tornado_app.mongo.client.driver import Client, Document
 from tornado_app.mongo.client.errors import database_errors, next_page
 from tornado_app.mongo.periods.plan import key
@@ -49,6 +51,14 @@ COLUMNS = _Line.__struct_fields__
 def collection_of(view: View, number: int) -> str:
     """The name of the collection with the result of an epoch."""
     return PREFIX + key(view, number)
+
+
+_IS_RESULT = re.compile(rf"results\.{NAME_PATTERN}\.{PERIOD_PATTERN}\.[0-9]+(\.unfinished-[0-9a-f]+)?").fullmatch
+
+
+def is_result(collection: str) -> bool:
+    """Whether a collection has the name of a result, or of one that is being made."""
+    return _IS_RESULT(collection) is not None
 
 
 class Results:
