@@ -142,9 +142,9 @@ export class Player {
   async #act(action) {
     try {
       const { score, rank } = await this.#scores.submit(action, { deadline: DEADLINE, maxWait: MAX_WAIT });
-      this.scored(score, rank ?? 0);
+      this.scored(score, rank);
       const reached = action.score === undefined ? "" : `${numbers.format(action.score)} reached. `;
-      this.#say(`${reached}${numbers.format(score)}${this.#unit} now: rank ${numbers.format(rank ?? 0)}.`);
+      this.#say(`${reached}${numbers.format(score)}${this.#unit} now: rank ${numbers.format(rank)}.`);
     } catch (error) {
       this.#refused(error);
     }

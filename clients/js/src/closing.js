@@ -15,8 +15,9 @@ export const TOO_MANY = 4429;
 const REMEDIES = new Map([
   ["invalid_token", "The service does not accept the token. The service's log names the reason; its settings jwt_* say what it expects."],
   ["expired_token", "The token has expired. Pass a function as `token` that returns a fresh one."],
-  ["invalid_request", "The socket's address has a query argument other than token, which the service does not know."],
+  ["invalid_request", "The socket's address has a query argument other than token and period, which the service does not know."],
   ["board_not_found", "The service has no board of that name. `GET /api/v1/boards` lists the boards."],
+  ["period_not_found", "The board has no period of that name. `GET /api/v1/periods` of the board lists its periods."],
   ["rate_limited", "Too many tokens from this address were refused (setting auth_failure_limit). Check the token."],
   [
     "too_many_connections",

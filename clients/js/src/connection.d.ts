@@ -94,6 +94,10 @@ export type ConnectionOptions = {
      */
     board?: string | undefined;
     /**
+     * Name of a period of the board, or `all` for all time; by default what the board shows.
+     */
+    period?: string | undefined;
+    /**
      * Sent as the first message, never in the URL.
      */
     token?: TokenSource | undefined;

@@ -63,6 +63,7 @@ import { FIRST_MESSAGE, Link } from "./link.js";
  * @property {string | URL} [url] The socket, `wss://board.example/ws/leaderboard`. By default `/ws/leaderboard` of the
  *   page's own origin; for `/static/leaderboard.js`, of the service that served that module.
  * @property {string} [board] Name of the board, by default `main`.
+ * @property {string} [period] Name of a period of the board, or `all` for all time; by default what the board shows.
  * @property {TokenSource} [token] Sent as the first message, never in the URL.
  * @property {(rows: readonly (Row | null)[], version: number) => void} [onBoard] `null` is an empty position.
  * @property {(state: State) => void} [onState]
@@ -144,7 +145,7 @@ class Client {
   /** @param {ConnectionOptions} options */
   constructor(options) {
     this.#options = options;
-    this.#url = socketUrl(options.url, options.board);
+    this.#url = socketUrl(options);
     this.#Socket = socketClass(options.WebSocket);
   }
 
@@ -318,10 +319,9 @@ class Client {
 }
 
 /** Without the class URL if the address is absolute: React Native's is incomplete.
- * @param {string | URL} [url]
- * @param {string} [board]
+ * @param {Pick<ConnectionOptions, "url" | "board" | "period">} options
  */
-function socketUrl(url = SOCKET, board = "main") {
+function socketUrl({ url = SOCKET, board = "main", period }) {
   let text = String(url);
   if (!/^[a-z][a-z0-9+.-]*:/i.test(text)) {
     const base = globalThis.location?.href;
@@ -332,6 +332,7 @@ function socketUrl(url = SOCKET, board = "main") {
     if (!text.endsWith(SOCKET)) throw new TypeError(`leaderboard: with \`board\`, the address has to end with ${SOCKET}, not ${text}.`);
     text = `${text.slice(0, -SOCKET.length)}/boards/${encodeURIComponent(board)}${SOCKET}`;
   }
+  if (period !== undefined) text += `${text.includes("?") ? "&" : "?"}period=${encodeURIComponent(period)}`;
   return text.replace(/^http/i, "ws");
 }
 

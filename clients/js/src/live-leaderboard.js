@@ -4,7 +4,7 @@
  * Names are set as text in `<bdi>`, never as HTML. The style is a constructed sheet, which a Content-Security-Policy
  * without `unsafe-inline` allows. Without a DOM (server-side rendering, a worker) the import does nothing.
  *
- * Attributes: `url`, `board` (as for `connectLeaderboard`), `user-id` (this player's row is marked), `caption`.
+ * Attributes: `url`, `board`, `period` (as for `connectLeaderboard`), `user-id` (this player's row is marked), `caption`.
  * Properties: `token`, `labels`, `rows`, `state`; method `retry()`.
  * Events: `board` (`detail`: rows and version), `state`, `score`; they do not bubble.
  * Parts: `table`, `caption`, `header`, `row`, `own` (also a row), `rank`, `player`, `score`, `empty`, `status`.
@@ -49,7 +49,7 @@ const LABELS = {
 const Base = globalThis.HTMLElement ?? class {};
 
 export class LiveLeaderboard extends Base {
-  static observedAttributes = ["url", "board", "user-id", "caption"];
+  static observedAttributes = ["url", "board", "period", "user-id", "caption"];
 
   /** @type {readonly (Row | null)[]} */ rows = [];
   /** @type {State | null} */ state = null;
@@ -129,6 +129,7 @@ export class LiveLeaderboard extends Base {
     this.#connection = connectLeaderboard({
       url: this.getAttribute("url") ?? undefined,
       board: this.getAttribute("board") ?? undefined,
+      period: this.getAttribute("period") ?? undefined,
       token: this.#token,
       onBoard: (rows, version) => {
         this.rows = rows;

@@ -9,6 +9,8 @@ export function createScores(options?: ScoresOptions): Scores;
  * @property {string | URL} [url] The service, `https://board.example/`. By default the page's own origin; for
  *   `/static/leaderboard.js`, the service that served that module.
  * @property {string} [board] Name of the board, by default `main`.
+ * @property {string} [period] Of reads: name of a period of the board, or `all` for all time. By default `leaderboard`
+ *   reads what the board shows, and `player` all time.
  * @property {TokenSource} [token] The player's token. Submissions need it, reads do not.
  * @property {typeof globalThis.fetch} [fetch] Instead of the global one.
  *
@@ -32,11 +34,18 @@ export function createScores(options?: ScoresOptions): Scores;
  *
  * @typedef {object} Submitted Frozen.
  * @property {number | bigint} score The player's score after the action.
- * @property {number | null} rank Competition rank; null after plain points.
- * @property {boolean | null} improved Whether a submitted score is better than before; null for an action and points.
+ * @property {number} rank Competition rank.
+ * @property {boolean | null} improved Whether the score is better than before; null after an `actionType`.
+ * @property {Readonly<Record<string, EpochScore>> | null} periods The score in the open epoch of each period of the
+ *   board, by name; null after an `actionType`.
  * @property {string} actionId
  * @property {boolean} replayed The action had been counted before; this answer is the stored one.
  * @property {number | null} version The board's version that shows it; null where the service does not send one.
+ *
+ * @typedef {object} EpochScore
+ * @property {number} epoch The first is 1.
+ * @property {number | bigint} score
+ * @property {boolean} improved Whether it is better than before, or the first in this epoch.
  *
  * @typedef {object} ReadOptions
  * @property {AbortSignal} [signal]
@@ -85,7 +94,7 @@ export class LeaderboardError extends Error {
 }
 export class Scores {
     /** @param {ScoresOptions} options */
-    constructor({ url, board, token, fetch }: ScoresOptions);
+    constructor({ url, board, period, token, fetch }: ScoresOptions);
     /** The newest version of the board that an answer named; 0 before. */
     version: number;
     /**
@@ -131,6 +140,11 @@ export type ScoresOptions = {
      * Name of the board, by default `main`.
      */
     board?: string | undefined;
+    /**
+     * Of reads: name of a period of the board, or `all` for all time. By default `leaderboard`
+     * reads what the board shows, and `player` all time.
+     */
+    period?: string | undefined;
     /**
      * The player's token. Submissions need it, reads do not.
      */
@@ -203,13 +217,18 @@ export type Submitted = {
      */
     score: number | bigint;
     /**
-     * Competition rank; null after plain points.
+     * Competition rank.
      */
-    rank: number | null;
+    rank: number;
     /**
-     * Whether a submitted score is better than before; null for an action and points.
+     * Whether the score is better than before; null after an `actionType`.
      */
     improved: boolean | null;
+    /**
+     * The score in the open epoch of each period of the
+     * board, by name; null after an `actionType`.
+     */
+    periods: Readonly<Record<string, EpochScore>> | null;
     actionId: string;
     /**
      * The action had been counted before; this answer is the stored one.
@@ -219,6 +238,17 @@ export type Submitted = {
      * The board's version that shows it; null where the service does not send one.
      */
     version: number | null;
+};
+export type EpochScore = {
+    /**
+     * The first is 1.
+     */
+    epoch: number;
+    score: number | bigint;
+    /**
+     * Whether it is better than before, or the first in this epoch.
+     */
+    improved: boolean;
 };
 export type ReadOptions = {
     signal?: AbortSignal | undefined;

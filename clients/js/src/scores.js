@@ -2,9 +2,9 @@
  * Submit scores so that each counts once, and read the board so that it shows them.
  *
  * **Which API.** An action (`actionType`) goes to API C, `POST /api/scores/update`: the points are the service's own for
- * that type, the id is part of the body, the answer has the rank. Points go to API A, `POST /api/score`, and a score, on
- * a board of the rule best or last, to API F, `POST /api/v1/scores`, under an `Idempotency-Key`. These create an unknown
- * player; B and E do not, and D returns less than C.
+ * that type, the id is part of the body, the answer has the rank. Points, and a score on a board of the rule best or
+ * last, go to API F, `POST /api/v1/scores`, under an `Idempotency-Key`; its answer has the scores in periods, too. Both
+ * create an unknown player; B and E do not, and D returns less than C.
  *
  * **Sent again under the same id.** A submission without an answer may have been counted. It is sent again with the same
  * id, which the service counts once: after no answer, 429, 500, 502, 503 and 504; after a random pause of up to 0.5 s,
@@ -32,6 +32,8 @@ const PASSING = new Set([0, 429, 500, 502, 503, 504]);
  * @property {string | URL} [url] The service, `https://board.example/`. By default the page's own origin; for
  *   `/static/leaderboard.js`, the service that served that module.
  * @property {string} [board] Name of the board, by default `main`.
+ * @property {string} [period] Of reads: name of a period of the board, or `all` for all time. By default `leaderboard`
+ *   reads what the board shows, and `player` all time.
  * @property {TokenSource} [token] The player's token. Submissions need it, reads do not.
  * @property {typeof globalThis.fetch} [fetch] Instead of the global one.
  *
@@ -55,11 +57,18 @@ const PASSING = new Set([0, 429, 500, 502, 503, 504]);
  *
  * @typedef {object} Submitted Frozen.
  * @property {number | bigint} score The player's score after the action.
- * @property {number | null} rank Competition rank; null after plain points.
- * @property {boolean | null} improved Whether a submitted score is better than before; null for an action and points.
+ * @property {number} rank Competition rank.
+ * @property {boolean | null} improved Whether the score is better than before; null after an `actionType`.
+ * @property {Readonly<Record<string, EpochScore>> | null} periods The score in the open epoch of each period of the
+ *   board, by name; null after an `actionType`.
  * @property {string} actionId
  * @property {boolean} replayed The action had been counted before; this answer is the stored one.
  * @property {number | null} version The board's version that shows it; null where the service does not send one.
+ *
+ * @typedef {object} EpochScore
+ * @property {number} epoch The first is 1.
+ * @property {number | bigint} score
+ * @property {boolean} improved Whether it is better than before, or the first in this epoch.
  *
  * @typedef {object} ReadOptions
  * @property {AbortSignal} [signal]
@@ -119,13 +128,15 @@ export class Scores {
   /** The newest version of the board that an answer named; 0 before. */
   version = 0;
   #base;
+  #query;
   #token;
   #fetch;
 
   /** @param {ScoresOptions} options */
-  constructor({ url = globalThis.location?.origin, board = "main", token = null, fetch }) {
+  constructor({ url = globalThis.location?.origin, board = "main", period, token = null, fetch }) {
     if (!url) throw new TypeError("leaderboard: give the service's address as `url`: there is no page here.");
     this.#base = String(url).replace(/\/*$/, "/") + (board === "main" ? "" : `boards/${encodeURIComponent(board)}/`);
+    this.#query = period === undefined ? "" : `?period=${encodeURIComponent(period)}`;
     this.#token = token;
     this.#fetch = fetch ?? ((/** @type {string} */ address, /** @type {RequestInit} */ init) => globalThis.fetch(address, init));
   }
@@ -198,7 +209,7 @@ export class Scores {
     let refused = false;
     for (let attempt = 0; ; attempt++) {
       /** @type {Answer | LeaderboardError} */
-      const found = await this.#send({ method: "GET", path, headers }, { signal, end, refused }).catch(failure);
+      const found = await this.#send({ method: "GET", path: path + this.#query, headers }, { signal, end, refused }).catch(failure);
       let delay;
       if (found instanceof LeaderboardError) {
         delay = this.#delay(found, attempt, refused);
@@ -332,7 +343,7 @@ function pause(delay, signal) {
 
 /** The request of an action, and the function that reads its answer.
  * @param {Action} action
- * @returns {{ actionId: string, request: Sending, read: (body: any) => Pick<Submitted, "score" | "rank" | "improved"> }}
+ * @returns {{ actionId: string, request: Sending, read: (body: any) => Pick<Submitted, "score" | "rank" | "improved" | "periods"> }}
  */
 function submission({ actionType, points, score, metadata, actionId, proof, userId, captcha }) {
   const given = actionType !== undefined || points !== undefined || score !== undefined;
@@ -346,23 +357,18 @@ function submission({ actionType, points, score, metadata, actionId, proof, user
   /** @type {Record<string, string>} */ const headers = { "Content-Type": "application/json" };
   if (proof) headers["Action-Proof"] = proof;
   if (captcha) headers["Captcha-Token"] = captcha;
-  const player = userId === undefined ? "" : `,"user_id":${JSON.stringify(userId)}`;
-  if (value !== undefined) {
-    headers["Idempotency-Key"] = id;
-    const rest = JSON.stringify({ action_type: type, user_id: userId, metadata }).slice(1);
-    const body = `{"score":${value}${rest === "}" ? "" : ","}${rest}`;
-    const read = (/** @type {any} */ answer) => ({ score: answer.score, rank: answer.rank, improved: answer.improved });
-    return { actionId: id, request: { method: "POST", path: "api/v1/scores", headers, body }, read };
+  if (type !== undefined && value === undefined) {
+    const player = userId === undefined ? "" : `,"user_id":${JSON.stringify(userId)}`;
+    const body = `{"actionId":${JSON.stringify(id)},"actionType":${JSON.stringify(type)}${player}}`;
+    const read = (/** @type {any} */ { newScore, leaderboardPosition }) => ({ score: newScore, rank: leaderboardPosition, improved: null, periods: null });
+    return { actionId: id, request: { method: "POST", path: "api/scores/update", headers, body }, read };
   }
-  if (points !== undefined) {
-    headers["Idempotency-Key"] = id;
-    const body = `{"score":${points}${player}}`; // a bigint is written with all its digits
-    const read = (/** @type {any} */ answer) => ({ score: answer.score, rank: null, improved: null });
-    return { actionId: id, request: { method: "POST", path: "api/score", headers, body }, read };
-  }
-  const body = `{"actionId":${JSON.stringify(id)},"actionType":${JSON.stringify(type)}${player}}`;
-  const read = (/** @type {any} */ answer) => ({ score: answer.newScore, rank: answer.leaderboardPosition, improved: null });
-  return { actionId: id, request: { method: "POST", path: "api/scores/update", headers, body }, read };
+  headers["Idempotency-Key"] = id;
+  const rest = JSON.stringify({ action_type: type, user_id: userId, metadata }).slice(1);
+  const submitted = value === undefined ? `"points":${points}` : `"score":${value}`; // a bigint is written with all its digits
+  const body = `{${submitted}${rest === "}" ? "" : ","}${rest}`;
+  const read = (/** @type {any} */ { score: total, rank, improved, periods }) => ({ score: total, rank, improved, periods: Object.freeze(periods) });
+  return { actionId: id, request: { method: "POST", path: "api/v1/scores", headers, body }, read };
 }
 
 /** The claims of a proof, unverified: the service verifies it. Its id and type must equal the request's.

@@ -75,6 +75,7 @@ for (const [code, reason, named] of [
   [4401, "expired_token", "function"],
   [4403, "origin_not_allowed", "allowed_origins"],
   [4404, "not_found", "refused"],
+  [4404, "period_not_found", "api/v1/periods"],
   [4403, "a_code_of_next_year", "refused"],
   [4499, "", "refused"],
 ]) {
@@ -234,4 +235,16 @@ test("a board's socket is that of its path", async () => {
     connection.close();
   }
   assert.throws(() => connectLeaderboard({ url: `${url}?x`, board: "kart", WebSocket: FakeSocket }), { name: "TypeError", message: /with `board`/ });
+});
+
+test("a period is an argument of the address", async () => {
+  for (const [given, board, used] of [
+    [url, "main", "wss://board.test/ws/leaderboard?period=weekly"],
+    [url, "kart", "wss://board.test/boards/kart/ws/leaderboard?period=weekly"],
+    ["wss://a.test/ws?x=1", "main", "wss://a.test/ws?x=1&period=weekly"],
+  ]) {
+    const { connection } = await connect(() => {}, { url: given, board, period: "weekly" });
+    assert.equal(sockets.at(-1).address, used);
+    connection.close();
+  }
 });

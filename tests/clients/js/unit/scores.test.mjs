@@ -61,7 +61,7 @@ for (const [name, first] of [
     assert.deepEqual(JSON.parse(calls[0].body), { actionId: done.actionId, actionType: "level_complete" });
     assert.deepEqual(pauses, [250, 500]); // half of 500, half of 1000
     assert.deepEqual(seen, [[done.actionId, 250], [done.actionId, 500]]);
-    assert.deepEqual({ ...done, actionId: "" }, { score: 150, rank: 3, improved: null, actionId: "", replayed: false, version: null });
+    assert.deepEqual({ ...done, actionId: "" }, { score: 150, rank: 3, improved: null, periods: null, actionId: "", replayed: false, version: null });
   });
 }
 
@@ -142,18 +142,18 @@ test("a refused token is renewed once", async () => {
   assert.equal(again.length, 2);
 });
 
-test("points go to API A under an idempotency key, with all their digits", async () => {
-  const [board, calls] = scores([answer(201, '{"user_id": "al/ice", "score": 9223372036854775807, "updated_at": "x"}')]);
+test("points go to API F under an idempotency key, with all their digits", async () => {
+  const [board, calls] = scores([answer(201, '{"user_id": "al/ice", "score": 9223372036854775807, "rank": 2, "improved": true, "periods": {}}')]);
   const done = await board.submit({ points: 9223372036854775806n, actionId: "k-1", userId: 'a"b' });
   const [{ address, headers, body }] = calls;
-  assert.equal(address, "https://board.test/prefix/api/score");
+  assert.equal(address, "https://board.test/prefix/api/v1/scores");
   assert.equal(headers["Idempotency-Key"], "k-1");
-  assert.equal(body, '{"score":9223372036854775806,"user_id":"a\\"b"}');
-  assert.equal(done.rank, null);
+  assert.equal(body, '{"points":9223372036854775806,"user_id":"a\\"b"}');
+  assert.deepEqual([done.rank, done.improved, done.periods], [2, true, {}]);
 });
 
 test("a score goes to API F of its board, with type, player and metadata", async () => {
-  const reached = answer(200, { user_id: "a", score: 83123, submitted: 83200, improved: false, rank: 12, total: 20, next: null, updated_at: "t" });
+  const reached = answer(200, { user_id: "a", score: 83123, submitted: 83200, improved: false, rank: 12, total: 20, next: null, periods: { weekly: { epoch: 14, score: 83123, improved: true } }, updated_at: "t" });
   const [board, calls] = scores([reached], { board: "kart" });
   const done = await board.submit({ score: 83200, actionType: "lap", actionId: "l-1", userId: 'a"b', metadata: { car: "é" } });
   const [{ address, headers, body }] = calls;
@@ -161,6 +161,7 @@ test("a score goes to API F of its board, with type, player and metadata", async
   assert.equal(headers["Idempotency-Key"], "l-1");
   assert.deepEqual(JSON.parse(body), { score: 83200, action_type: "lap", user_id: 'a"b', metadata: { car: "é" } });
   assert.deepEqual([done.score, done.rank, done.improved], [83123, 12, false]);
+  assert.deepEqual(done.periods, { weekly: { epoch: 14, score: 83123, improved: true } });
   for (const score of [0, -4611686018427387903n]) {
     await board.submit({ score, actionId: "l-2" });
     assert.equal(calls.at(-1).body, `{"score":${score}}`);
@@ -171,6 +172,18 @@ test("reads are of the board", async () => {
   const [client, calls] = scores([answer(200, { leaderboard: [], totalUsers: 0, lastUpdated: null })], { board: "a b" });
   await client.leaderboard();
   assert.equal(calls[0].address, "https://board.test/prefix/boards/a%20b/api/leaderboard");
+});
+
+test("reads are of the period, and submissions are of all", async () => {
+  const [client, calls] = scores([answer(200, { leaderboard: [], user_id: "a", newScore: 1 })], { period: "weekly" });
+  await client.leaderboard();
+  await client.player("a");
+  await client.submit({ actionType: "x" });
+  assert.deepEqual(calls.map(({ address }) => address.slice(url.length)), [
+    "/api/leaderboard?period=weekly",
+    "/api/v1/players/a?period=weekly",
+    "/api/scores/update",
+  ]);
 });
 
 test("the score of a proof is submitted under its id", async () => {
