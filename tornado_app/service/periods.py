@@ -91,6 +91,7 @@ class Periods:
         await self._needed.wait()
         async with database_errors(self._timeout):
             await self._plan.prepare()
+            await self._clock.measure()
         await run_until_first_exits(self._plan.run(), self._planner.run(), self._begin_epochs())
 
     async def close(self) -> None:
