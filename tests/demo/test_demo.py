@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -137,6 +138,15 @@ def test_demo_players_play_on_both_boards(newcomer):
     first = wait_until(lambda: len(laps()) == 10 and laps(), 60, "ten lap times")
     assert first == sorted(first)
     wait_until(lambda: laps() < first, 60, "a better lap")
+
+
+def test_demo_has_rounds_of_five_minutes(newcomer):
+    (period,) = fetch(f"{newcomer.url}/api/v1/periods")["periods"]
+    assert (period["name"], period["schedule"]["every"]) == ("round", "5m")
+    end = datetime.fromisoformat(period["current"]["end"])
+    assert (end.minute % 5, end.second) == (0, 0)
+    assert end - datetime.now(UTC) <= timedelta(minutes=5)
+    wait_until(lambda: fetch(f"{newcomer.url}/api/top-scores?period=round")["top_scores"], 60, "scores in a round")
 
 
 def test_demo_players_use_all_frontends(newcomer):

@@ -18,7 +18,7 @@ from tornado_app.core.boards import Rule
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.demo import guide, identities
 from tornado_app.demo.bots import Bots
-from tornado_app.demo.games import TIME_TRIAL
+from tornado_app.demo.games import POINTS, TIME_TRIAL
 from tornado_app.demo.identities import SESSION_TTL, Mint, Sessions, minter
 from tornado_app.observability import logs
 from tornado_app.runtime import event_loop
@@ -30,7 +30,7 @@ log = logging.getLogger("leaderboard.demo")
 
 def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
     """Serve with `players` simulated players until SIGTERM or Ctrl-C; the exit code. Without a file of boards there are
-    two: points, and a time trial.
+    two: points, also in rounds of five minutes, and a time trial.
 
     Tokens must be signed with a secret (HS256), as for `leaderboard token`. Raises ConfigError for settings with which
     simulated players could not score, and StartupError.
@@ -42,7 +42,7 @@ def run(config: Config, players: int, *, out: TextIO | None = None) -> int:
     if config.boards[0].rule is not Rule.SUM:
         raise ConfigError(["boards_file: the demo's players add points on main, so its rule must be sum"])
     if config.boards_file is None:
-        config = replace(config, boards=(*config.boards, TIME_TRIAL))
+        config = replace(config, boards=(POINTS, TIME_TRIAL))
     if "log_level" not in config.sources:
         # An audit line for each simulated move would push the banner off the screen.
         config = replace(config, log_level="warning")

@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from tornado_app.core.boards import Board, Bounds, Order, Rule
+from tornado_app.core.periods import Every, Period
 
 Json = dict[str, Any]
 
@@ -62,6 +64,9 @@ GAMES = (
     Game("E", "POST", "/api/v1/score", _e, "new_score"),
 )
 
+
+POINTS = Board(periods=(Period("round", Every("5m", datetime(2026, 1, 1))),))  # noqa: DTZ001  # a local time
+"""`main`, with rounds of five minutes."""
 
 TIME_TRIAL = Board("kart", Rule.BEST, Order.ASCENDING, Bounds(45_000, 120_000))
 """Lap times in milliseconds."""
