@@ -123,8 +123,8 @@ def test_demo_players_need_no_proofs_on_any_database(part, monkeypatch, capsys):
 
 def test_watch_receives_the_address(part):
     main(["watch", "https://board.example"])
-    main(["watch", "--board", "kart"])
-    assert part.given == ["https://board.example", None, "http://127.0.0.1:8000", "kart"]
+    main(["watch", "--board", "kart", "--period", "weekly"])
+    assert part.given == ["https://board.example", None, None, "http://127.0.0.1:8000", "kart", "weekly"]
 
 
 def test_watch_of_an_invalid_board_is_refused(part, capsys):

@@ -41,6 +41,7 @@ def test_address_in_any_form_gives_the_socket_url(given, socket):
 )
 def test_address_with_a_board_gives_the_socket_url_of_the_board(given, socket):
     assert socket_address(given, "kart") == socket
+    assert socket_address(given, "kart", "weekly") == f"{socket}?period=weekly"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,16 @@ class FakeServer:
             def open(self):
                 self.close(4404, "board_not_found")
 
-        routes = [("/ws/leaderboard", Socket), ("/page/ws/leaderboard", Page), ("/boards/x/ws/leaderboard", NoBoard)]
+        class NoPeriod(WebSocketHandler):
+            def open(self):
+                self.close(4404, "period_not_found")
+
+        routes = [
+            ("/ws/leaderboard", Socket),
+            ("/page/ws/leaderboard", Page),
+            ("/boards/x/ws/leaderboard", NoBoard),
+            ("/boards/y/ws/leaderboard", NoPeriod),
+        ]
         app = Application(routes)
         self.server = HTTPServer(app)
         sockets = bind_sockets(0, "127.0.0.1")
@@ -138,6 +148,7 @@ async def test_first_connection_without_a_board_fails(server):
         "ws://127.0.0.1:1/ws/leaderboard": "Connection refused; is the service running there?",
         f"ws://127.0.0.1:{server.port}/page/ws/leaderboard": r"it answers, but there is no leaderboard",
         f"ws://127.0.0.1:{server.port}/boards/x/ws/leaderboard": "the service has no such board",
+        f"ws://127.0.0.1:{server.port}/boards/y/ws/leaderboard?period=z": "the board has no such period",
         f"ws://127.0.0.1:{server.port}/nothing": r"there is no leaderboard \(HTTP 404\)",
         f"wss://127.0.0.1:{server.port}/ws/leaderboard": "does not (answer|use TLS)",
     }

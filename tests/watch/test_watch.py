@@ -56,6 +56,18 @@ def test_watch_of_a_board_shows_its_lap_times(url, tmp_path):
         assert "the service has no such board; GET /api/v1/boards lists them" in watch.errors
 
 
+def test_watch_of_a_period_shows_its_scores(url, tmp_path):
+    with Command("watch", url, "--period", "round", folder=tmp_path) as watch:
+        assert int(watch.expect(r"\t1\t1\t(\d+)\t", 60)[1]) > 0
+        assert watch.interrupt() == 0
+    with Command("watch", url, "--board", "kart", "--period", "round", folder=tmp_path) as watch:
+        assert watch.process.wait(20) == 1
+        assert "the board has no such period; GET /api/v1/periods of the board lists them" in watch.errors
+    with Command("watch", url, "--period", "a&b", folder=tmp_path) as watch:
+        assert watch.process.wait(20) == 2
+        assert "a period's name has 1 to 16 characters" in watch.errors
+
+
 @pytest.mark.parametrize(
     ("columns", "rows", "first", "last"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from tornado_app.config.loading import add_settings, load_options
 from tornado_app.config.network import LOOPBACK
 from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.origins import is_loopback
+from tornado_app.core.periods import PERIOD_PATTERN
 from tornado_app.core.policies import ProofPolicy
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -158,7 +160,13 @@ def _demo(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     from tornado_app import watch
 
-    return watch.run(options.url, options.board)
+    return watch.run(options.url, options.board, options.period)
+
+
+def _period_name(text: str) -> str:
+    if not re.fullmatch(PERIOD_PATTERN, text):
+        raise argparse.ArgumentTypeError("a period's name has 1 to 16 characters of a-z and 0-9, the first a letter")
+    return text
 
 
 def _openapi(_options: argparse.Namespace) -> int:
@@ -219,6 +227,8 @@ def _parser() -> Parser:
     address = "the service's address (default: http://127.0.0.1:8000)"
     watch.add_argument("url", nargs="?", default="http://127.0.0.1:8000", metavar="URL", help=address)
     watch.add_argument("--board", type=tokens.board_name, help="board to show (default: main)")
+    about = "period of the board to show, or all for all time (default: what the board shows)"
+    watch.add_argument("--period", type=_period_name, metavar="NAME", help=about)
     about = "print the effective settings and where each value comes from, secrets masked"
     check_config.add_options(add("check-config", check_config.run, about, settings=True, epilog=check_config.EXAMPLES))
     add("openapi", _openapi, "print the OpenAPI 3.1 description of the HTTP interface as JSON")

@@ -15,25 +15,25 @@ from tornado_app.watch.rendering import Lines
 from tornado_app.watch.screen import Screen, can_draw
 
 
-def run(url: str, board: str | None = None) -> int:
-    """Show a board of the service at `url`, by default `main`, until Ctrl-C; the exit code.
+def run(url: str, board: str | None = None, period: str | None = None) -> int:
+    """Show a board of the service at `url`, by default `main`, until Ctrl-C; the exit code. `period`: as in the API.
 
     Raises StartupError for an invalid address, or if no leaderboard answers.
     """
-    address = socket_address(url, board)
+    address = socket_address(url, board, period)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal replaces letters that it does not support
     # Lines of Tornado and asyncio would damage the picture, which shows the state of the connection itself.
     logging.basicConfig(handlers=[logging.NullHandler()])
-    return asyncio.run(_run(address, board))
+    title = " ".join(filter(None, (urlsplit(address).netloc, board, period)))
+    return asyncio.run(_run(address, title))
 
 
-async def _run(address: str, board: str | None) -> int:
+async def _run(address: str, title: str) -> int:
     stop = asyncio.Event()
     set_on_signals(stop)
     if not can_draw(sys.stdout):
         return await _until(stop, address, Lines(sys.stdout, sys.stderr))
-    title = f"{urlsplit(address).netloc} {board or ''}".rstrip()
     screen = Screen(sys.stdout, sys.stdin, title=title, quit_=stop.set)
     async with screen.shown() as drawing:
         return await _until(stop, address, screen, drawing)

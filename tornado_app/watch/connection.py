@@ -36,8 +36,9 @@ BACKOFF, LONGEST_BACKOFF = 0.5, 15.0
 GOING_AWAY = 1001
 
 
-def socket_address(url: str, board: str | None = None) -> str:
-    """`wss://host/ws/leaderboard` for `https://host`, with `/boards/NAME` before for a `board`; no scheme is `http`.
+def socket_address(url: str, board: str | None = None, period: str | None = None) -> str:
+    """`wss://host/ws/leaderboard` for `https://host`; no scheme is `http`. A `board` is `/boards/NAME` before it, and a
+    `period` `?period=NAME` after it.
 
     A path is that of the service behind a proxy (`https://host/game`), unless it is the socket's own. Query and
     fragment are dropped, because they may contain a token. Raises StartupError.
@@ -56,7 +57,8 @@ def socket_address(url: str, board: str | None = None) -> str:
         raise _refusal("names no host" if not host else "contains a space or a control character")
     path = parts.path.rstrip("/").removesuffix(SOCKET) + (f"/boards/{board}" if board else "")
     authority = f"[{host}]" if ":" in host else host
-    return f"{_SCHEMES[parts.scheme]}://{authority}{'' if port is None else f':{port}'}{path}{SOCKET}"
+    query = f"?period={period}" if period else ""
+    return f"{_SCHEMES[parts.scheme]}://{authority}{'' if port is None else f':{port}'}{path}{SOCKET}{query}"
 
 
 def _refusal(reason: str) -> StartupError:
@@ -162,4 +164,6 @@ def _why_closed(connection: WebSocketClientConnection) -> str:
         return "the connection broke"
     if connection.close_reason == "board_not_found":
         return "the service has no such board; GET /api/v1/boards lists them"
+    if connection.close_reason == "period_not_found":
+        return "the board has no such period; GET /api/v1/periods of the board lists them"
     return f"the service closed the connection ({connection.close_code} {connection.close_reason or ''}".rstrip() + ")"
