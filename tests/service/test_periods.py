@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -106,6 +108,9 @@ def test_board_that_shows_a_period_reads_it_by_default(serve, boards_file):  # n
     assert score(service, "main", 5).status == 200
     boards_file.write(main={"periods": {"season": {}}, "shows": "season"})
     wait_until(lambda: service.get("/api/v1/periods").json["periods"], 30, what="the period")
+    answer = service.get("/api/v1/periods")
+    assert answer.json["shows"] == "season"
+    assert abs(parsedate_to_datetime(answer.headers["Date"]) - datetime.now(UTC)) < timedelta(seconds=20)
     with (
         connect(f"{service.ws_url}/ws/scoreboard") as shown,
         connect(f"{service.ws_url}/ws/scoreboard?period=all") as all_,

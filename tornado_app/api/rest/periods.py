@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from email.utils import format_datetime
 from typing import Annotated, Protocol
 
 import msgspec
@@ -31,7 +32,7 @@ from tornado_app.core.errors import (
     PlayerNotFound,
     ResultNotFinal,
 )
-from tornado_app.core.model import Place, Scope, rfc3339
+from tornado_app.core.model import Place, Scope, rfc3339, utc_datetime
 from tornado_app.core.periods import Cron, Epoch, EpochState, Every, Period
 from tornado_app.core.text import integer
 from tornado_app.core.validation import require
@@ -80,9 +81,10 @@ class PeriodRow(msgspec.Struct):
 
 
 class PeriodList(msgspec.Struct):
-    """The periods of a board."""
+    """The periods of a board. The header `Date` has the time of the database, with which their ends compare."""
 
     periods: list[PeriodRow]
+    shows: Annotated[str | None, msgspec.Meta(description="The period that APIs A to E read; null: all time.")]
 
 
 class ResultRow(msgspec.Struct):
@@ -183,17 +185,21 @@ class PeriodEndpoints:
             tag=TAG,
             summary="List the periods of the board, each with its open epoch and the one before.",
             outcomes=cached(
-                PeriodList([PeriodRow("weekly", Schedule("Europe/Berlin", "0 0 * * MON"), 12, 3600.0, _OPEN, _SEALED)])
+                PeriodList(
+                    [PeriodRow("weekly", Schedule("Europe/Berlin", "0 0 * * MON"), 12, 3600.0, _OPEN, _SEALED)], None
+                )
             ),
             errors=(*ANY, DatabaseError),
             parameters=(IF_NONE_MATCH,),
         )
     )
     def get_all(self, request: Request) -> Response:
-        periods = self._board().periods
-        now = self._periods.now() if periods else 0
-        rows = [self._period(period, now) for period in periods]
-        return json_response(request, msgspec.json.encode(PeriodList(rows)), PUBLIC)
+        board = self._board()
+        now = self._periods.now() if board.periods else 0
+        rows = [self._period(period, now) for period in board.periods]
+        body = msgspec.json.encode(PeriodList(rows, board.shows))
+        date = [("Date", format_datetime(utc_datetime(now), usegmt=True))] if rows else []
+        return json_response(request, body, PUBLIC, *date)
 
     def _period(self, period: Period, now: int) -> PeriodRow:
         epochs = self._periods.epochs(View(self._board().name, period.name))
