@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
 from importlib.resources import files
 from typing import Any
 
@@ -78,7 +80,10 @@ def update(rows: Sequence[dict[str, Any]], version: int) -> dict[str, Any]:
 
 
 class FakeService:
-    """The server. `show` and `send` reach every open socket; `heard` and `posts` are received messages and requests."""
+    """The server. `show` and `send` reach every open socket; `heard` and `posts` are received messages and requests.
+
+    `time`: that of the header Date of the periods; None: the real one. `results`: rows by epoch.
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -87,10 +92,15 @@ class FakeService:
         self.connections = 0
         self.heard: list[dict[str, Any]] = []
         self.uris: list[str] = []
+        self.reads: list[str] = []
         self.mute = False
         self.refusal: tuple[int, str] | None = None
         self.bad_tokens: set[str] = set()
         self.boards: list[dict[str, Any]] = [{"name": "main", "rule": "sum", "order": "descending", "players": 0}]
+        self.periods: list[dict[str, Any]] = []
+        self.shows: str | None = None
+        self.time: datetime | None = None
+        self.results: dict[int, list[dict[str, Any]]] = {}
         self.session: Session | None = None
         self.sessions = 0
         self.posts: list[tuple[str, dict[str, Any]]] = []
@@ -109,6 +119,8 @@ class FakeService:
         routes = [
             (r"(?:/boards/([^/]+))?/ws/leaderboard", Socket, shared),
             (r"/api/v1/boards", Boards, shared),
+            (rf"{BOARD}/api/v1/periods", Periods, shared),
+            (rf"{BOARD}/api/v1/periods/[a-z0-9]+/([0-9]+)/leaderboard", Result, shared),
             (r"/demo/session", DemoSession, shared),
             (rf"{BOARD}/(?:api/scores/update|api/v1/scores)", Update, shared),
             (rf"{BOARD}/api/leaderboard", Standing, shared),
@@ -230,6 +242,18 @@ class Boards(Handler):
         self.write({"boards": self._service.boards})
 
 
+class Periods(Handler):
+    def get(self) -> None:
+        if self._service.time is not None:
+            self.set_header("Date", format_datetime(self._service.time, usegmt=True))
+        self.write({"periods": self._service.periods, "shows": self._service.shows})
+
+
+class Result(Handler):
+    def get(self, epoch: str) -> None:
+        self.write({"players": self._service.results[int(epoch)], "next": None})
+
+
 class DemoSession(Handler):
     def get(self) -> None:
         if self._service.session is None:
@@ -240,6 +264,7 @@ class DemoSession(Handler):
 
 class Standing(Handler):
     def get(self) -> None:
+        self._service.reads.append(self.request.uri or "")
         session = self._service.session or Session()
         mine = [row for row in self._service.rows if row["userId"] == session.user_id]
         better = [row["score"] for row in self._service.rows if mine and row["score"] > mine[0]["score"]]

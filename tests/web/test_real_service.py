@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,11 @@ from tests.support.service import RunningService, token
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-BOARDS = "boards: {kart: {rule: best, order: ascending, bounds: {min: 15000, max: 3600000}}}"
+BOARDS = """
+boards:
+  main: {periods: {round: {every: 20s, from: "2026-01-01T00:00"}}}
+  kart: {rule: best, order: ascending, bounds: {min: 15000, max: 3600000}}
+"""
 
 
 @pytest.fixture
@@ -74,3 +79,22 @@ async def test_page_switches_to_the_board_of_lap_times(service: RunningService, 
     await expect(names).to_have_text(["bob", "cy"])
     await page.get_by_role("link", name="main").click()
     await expect(names).to_have_text(["Ada"])
+
+
+async def test_page_of_a_period_is_empty_at_its_end_and_the_result_appears(
+    service: RunningService, open_page: OpenPage
+) -> None:
+    page = await open_page()
+    await page.goto(f"{service.url}?period=round")
+    names, tabs = page.locator("#board tbody .name"), page.locator("#periods a:visible")
+    await expect(tabs.nth(1)).to_have_text(re.compile(r"^round 0:[012]\d$"))
+    await score(service, "ada", "Ada", 300)
+    await expect(names).to_have_text(["Ada"])
+    await expect(page.locator("#empty")).to_be_visible(timeout=30_000)
+    await expect(tabs).to_have_count(3, timeout=30_000)
+    await tabs.nth(0).click()
+    await expect(names).to_have_text(["Ada"])
+    await expect(tabs).to_have_count(3)
+    await tabs.nth(2).click()
+    await expect(page.locator("#status")).to_have_text(re.compile("Closing|Final"))
+    await expect(page.locator("#status")).to_have_text("Final", timeout=30_000)

@@ -9,6 +9,7 @@
 
 import { prefix, shown } from "./boards.js";
 import { createScores } from "./leaderboard.js";
+import { period } from "./periods.js";
 
 const KEPT = "leaderboard-demo-session";
 const DEADLINE = 10_000; // milliseconds
@@ -103,10 +104,12 @@ export class Player {
     const scored = this.#scored;
     this.#looking = undefined;
     const headers = { Authorization: `Bearer ${await this.token()}` };
-    const answer = await fetch(`${prefix}api/leaderboard`, { headers }).catch(() => null); // the display is optional
+    const query = period === null ? "" : `?period=${encodeURIComponent(period)}`;
+    const answer = await fetch(`${prefix}api/leaderboard${query}`, { headers }).catch(() => null); // the display is optional
     const { userRank } = answer?.ok ? await answer.json() : {};
     if (scored !== this.#scored) this.changed();
     else if (userRank) this.#show(userRank.score, userRank.rank, userRank.next?.points);
+    else if (answer?.ok) this.#find(".mine").textContent = "No points yet"; // also after an epoch
   }
 
   /**
@@ -142,12 +145,21 @@ export class Player {
   async #act(action) {
     try {
       const { score, rank } = await this.#scores.submit(action, { deadline: DEADLINE, maxWait: MAX_WAIT });
-      this.scored(score, rank);
       const reached = action.score === undefined ? "" : `${numbers.format(action.score)} reached. `;
+      if (period !== null) return this.#counted(reached);
+      this.scored(score, rank);
       this.#say(`${reached}${numbers.format(score)}${this.#unit} now: rank ${numbers.format(rank)}.`);
     } catch (error) {
       this.#refused(error);
     }
+  }
+
+  /** The answer's score is not that of the chosen period.
+   * @param {string} reached
+   */
+  #counted(reached) {
+    this.changed();
+    this.#say(`${reached}Counted.`);
   }
 
   /** @param {any} error */

@@ -8,7 +8,7 @@
 /** Milliseconds before the banner appears: a rolling restart takes less. */
 const PATIENCE = 2_000;
 
-const WORDS = { connecting: "Connecting…", live: "Live", disconnected: "Disconnected" };
+const WORDS = { connecting: "Connecting…", live: "Live", disconnected: "Disconnected", closing: "Closing", sealed: "Final" };
 
 export class Status {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer = undefined;
@@ -28,11 +28,16 @@ export class Status {
     this.#banner.querySelector("button")?.addEventListener("click", retry);
   }
 
+  /** @param {keyof typeof WORDS} name of a state, also of a result */
+  name(name) {
+    this.#page.dataset.state = name;
+    /** @type {HTMLElement} */ (this.#page.querySelector("#status .word")).textContent = WORDS[name];
+  }
+
   /** @param {State} state */
   show(state) {
     const changed = this.#page.dataset.state !== state.name;
-    this.#page.dataset.state = state.name;
-    /** @type {HTMLElement} */ (this.#page.querySelector("#status .word")).textContent = WORDS[state.name];
+    this.name(state.name);
     if (state.name !== "disconnected") return this.#recovered(state);
     const final = state.retryAt === null;
     if (this.#banner.hidden && !changed && !final) return; // the timer is running
