@@ -108,6 +108,7 @@ async def _audit(
     from tornado_app.audit.auditor import Auditor
     from tornado_app.audit.report import Progress, Report
     from tornado_app.mongo.ledger.audit import open_ledger
+    from tornado_app.mongo.periods.audit import ResultScan
     from tornado_app.runtime.tasks import cancel_and_wait
 
     async with open_ledger(
@@ -122,8 +123,15 @@ async def _audit(
         progress = Progress(err, *await scan.sizes(boards))
         report = Report(out, progress, lines_of_json=options.json)
         auditor = Auditor(
-            scan, report.add, boards, limit=config.rate_limit, since=options.since, progress=progress, **waiting
-        )  # fmt: skip
+            scan,
+            ResultScan(scan.database),
+            report.add,
+            boards,
+            limit=config.rate_limit,
+            since=options.since,
+            progress=progress,
+            **waiting,
+        )
         writing = asyncio.create_task(progress.keep_writing())
         try:
             counts = await auditor.run()

@@ -8,16 +8,19 @@ ledger has had the time to catch up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from tornado_app.audit.checks import Anomalies, Chain, Finding, Kind
+from tornado_app.audit.results import ResultRows
 from tornado_app.core.abuse import Suspect
 from tornado_app.core.ledger import ERASURES, Entry, PlayerBalance
 from tornado_app.core.model import rfc3339
+from tornado_app.core.periods import Epoch
 from tornado_app.core.policies import RateLimit
+from tornado_app.core.slots import EpochKey
 
 Line = tuple[str, Any, Entry | None]
 """A stored entry: its player, its number, and the entry; None if the document is not an entry."""
@@ -60,20 +63,34 @@ class Source(Protocol):
         """The documents in the collections that cannot be a player's, in words."""
 
 
+class ResultSource(Protocol):
+    """The results of epochs as an audit reads them."""
+
+    async def sealed(self, board: str) -> Mapping[EpochKey, Epoch]:
+        """The epochs of a board whose results are final and kept."""
+
+    async def rows(
+        self, board: str, epochs: Collection[EpochKey], after: str, last: str | None
+    ) -> Mapping[str, Mapping[EpochKey, int]]:
+        """The scores in the results of these epochs, by player: those after `after` up to `last`; None is no bound."""
+
+
 class PlayerAudit:
     """The checks of one player's entries."""
 
-    __slots__ = ("anomalies", "chain")
+    __slots__ = ("anomalies", "chain", "results")
 
-    def __init__(self, chain: Chain, anomalies: Anomalies) -> None:
+    def __init__(self, chain: Chain, anomalies: Anomalies, results: ResultRows) -> None:
         self.chain = chain
         self.anomalies = anomalies
+        self.results = results
 
     def add(self, entry: Entry | None, n: Any) -> None:
         """Add the next entry; None for a document that is not an entry, with its number."""
         self.chain.add(entry, n)
         if entry is not None:
             self.anomalies.add(entry)
+            self.results.add(entry)
 
 
 class Counts(msgspec.Struct):
@@ -97,6 +114,7 @@ class Auditor:
     def __init__(
         self,
         source: Source,
+        results: ResultSource,
         on_finding: Callable[[Finding], None],
         boards: Sequence[str],
         *,
@@ -107,6 +125,7 @@ class Auditor:
         progress: Callable[[Counts], None] = lambda counts: None,
     ) -> None:
         self._source = source
+        self._results = results
         self._on_finding = on_finding
         self._boards = boards
         self._limit = limit
@@ -115,12 +134,15 @@ class Auditor:
         self._recheck = Recheck(
             source, self._open, self._report, self._rechecking, seconds=recheck_seconds, ledger_timeout=ledger_timeout
         )
+        self._sealed: Mapping[EpochKey, Epoch] = {}
+        self._rows: Mapping[str, Mapping[EpochKey, int]] = {}
         self.counts = Counts()
 
     async def run(self) -> Counts:
         """Read everything once; the counts."""
         for board in self._boards:
             await self._erasures(board)
+            self._sealed = await self._results.sealed(board)
             after: str | None = ERASURES
             while after is not None:
                 after = await self._page(board, after)
@@ -145,6 +167,7 @@ class Auditor:
         accounts = await self._source.accounts(board, after)
         last = accounts[-1].player if accounts else None
         waiting = {account.player: account for account in accounts}
+        self._rows = await self._results.rows(board, self._sealed, after, last)
         doubtful: list[str] = []
         async for past in self._pasts(board, after, last, waiting):
             if past.chain.right:
@@ -175,7 +198,8 @@ class Auditor:
 
     def _open(self, board: str, player: str, account: PlayerBalance | None) -> PlayerAudit:
         chain = Chain(player, account, board=board, since=self._since)
-        return PlayerAudit(chain, Anomalies(player, self._limit, board=board, since=self._since))
+        anomalies = Anomalies(player, self._limit, board=board, since=self._since)
+        return PlayerAudit(chain, anomalies, ResultRows(player, board, self._sealed))
 
     def _rechecking(self, players: int) -> None:
         self.counts.rechecking = players
@@ -183,7 +207,8 @@ class Auditor:
 
     def _report(self, past: PlayerAudit) -> None:
         self.counts.folded += past.chain.folded
-        for finding in (*past.chain.findings(), *past.anomalies.findings()):
+        results = past.results.findings(self._rows.get(past.chain.player, {}))
+        for finding in (*past.chain.findings(), *results, *past.anomalies.findings()):
             self._on_finding(finding)
 
 

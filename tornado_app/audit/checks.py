@@ -41,6 +41,7 @@ class Kind(StrEnum):
     SUM = "wrong_sum"
     EXTERNAL = "external"
     RECONCILED = "reconciled"
+    RESULT = "wrong_result"
 
     BURST = "burst"
     SUSTAINED = "sustained"

@@ -56,7 +56,7 @@ class LedgerScan:
 
     def __init__(self, database: Any, *, collection: str = LEDGER, page: int = PAGE) -> None:
         self._page_size = page
-        self._database = database
+        self.database = database
         self._entries = database.get_collection(collection, **_OPTIONS)
         self._leases = database.get_collection(LEASES, **_OPTIONS)
         self._lease = collection
@@ -65,7 +65,7 @@ class LedgerScan:
     async def boards(self) -> Sequence[str]:
         """The boards with players or entries, `main` first."""
         with pymongo.timeout(TIMEOUT):
-            return await boards_with_data(self._database, self._entries)
+            return await boards_with_data(self.database, self._entries)
 
     async def sizes(self, boards: Iterable[str]) -> tuple[int, int]:
         """Approximate numbers of players on these boards, and of entries on all."""
@@ -77,7 +77,7 @@ class LedgerScan:
             return players, await self._entries.estimated_document_count()
 
     def _players(self, board: str) -> Any:
-        return self._database.get_collection(collection_of(board), **_OPTIONS)
+        return self.database.get_collection(collection_of(board), **_OPTIONS)
 
     async def exists(self) -> bool:
         """Whether the ledger exists."""
@@ -95,7 +95,7 @@ class LedgerScan:
     async def moment(self) -> int:
         """The database's time now, as a version."""
         with pymongo.timeout(TIMEOUT):
-            return cluster_time_to_int((await self._database.command("ping"))["operationTime"])
+            return cluster_time_to_int((await self.database.command("ping"))["operationTime"])
 
     async def accounts(self, board: str, after: str) -> Sequence[PlayerBalance]:
         """A page of a board's players, from the one after `after` on; empty at the end."""
@@ -162,7 +162,7 @@ class LedgerScan:
         """Whether an entry ever had an array as its player. The index records that; otherwise all entries would be
         read."""
         find = {"find": self._lease, "hint": dict(INDEX), "limit": 1}
-        plan = await self._database.command({"explain": find, "verbosity": "queryPlanner"})
+        plan = await self.database.command({"explain": find, "verbosity": "queryPlanner"})
         return "'isMultiKey': True" in str(plan["queryPlanner"]["winningPlan"])
 
 
