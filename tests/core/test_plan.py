@@ -103,6 +103,30 @@ def test_open_epoch_is_the_one_that_is_planned_for_the_time() -> None:
 
 
 @pytest.mark.parametrize(
+    ("now", "review", "expected"),
+    [
+        (20 + GRACE, 0, 0),
+        (25 + GRACE, 0, 5),
+        (25 + GRACE, 1, 0),
+        (1_025 + GRACE, 1, 5),
+        (99 + GRACE, 0, 79),
+    ],
+)
+def test_unsealed_time_counts_from_the_oldest_epoch_that_is_due(now: int, review: float, expected: int) -> None:
+    plan = Plan({VIEW: (Epoch(3, 0, 10, EpochState.SEALED), Epoch(4, 10, 20), Epoch(5, 20, 30), Epoch(6, 30))})
+    assert plan.unsealed_for(VIEW, review, now) == expected
+    assert plan.unsealed_for(View("main", "other"), review, now) == 0
+
+
+def test_write_is_late_after_the_grace_of_its_epoch() -> None:
+    """Also if the epoch is dropped, and a later one is over."""
+    plan = Plan({VIEW: (Epoch(3, 0, 10, EpochState.SEALED), Epoch(4, 10, 20), Epoch(5, 20))})
+    late = [[plan.is_late(VIEW, number, at + GRACE) for at in (10, 11, 20, 21)] for number in (2, 3, 4, 5, 6)]
+    assert late == [[False, True, True, True]] * 2 + [[False, False, False, True]] + [[False] * 4] * 2
+    assert not plan.is_late(View("main", "other"), 1, 99 * HOUR)
+
+
+@pytest.mark.parametrize(
     ("ends", "until"),
     [
         ((None, None), 100_000 + VALID),

@@ -19,8 +19,8 @@ PAGE = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 ADMIN = token("mod", scope="leaderboard:admin")
-ELSEWHERE = {"eviction", "shedding", "cut_off"}
-"""Events of clients that stall and of overload, which other tests cause."""
+ELSEWHERE = {"eviction", "shedding", "cut_off", "late_update"}
+"""Events of clients that stall, of overload and of faults, which other tests cause."""
 ALWAYS = {"ts", "level", "logger", "message", "request_id", "event"}
 
 

@@ -49,6 +49,24 @@ class Plan(msgspec.Struct, frozen=True):
         first = next((epoch.number for epoch in epochs if epoch.state is EpochState.PLANNED), None)
         return first if first is not None else epochs[-1].number + 1 if epochs else 1
 
+    def unsealed_for(self, view: View, review: float, now: int) -> int:
+        """Milliseconds since the first epoch whose result is not final could be sealed; 0 if it cannot be yet.
+
+        `review`: seconds.
+        """
+        first = next((epoch for epoch in self.epochs.get(view, ()) if epoch.state is EpochState.PLANNED), None)
+        at = None if first is None else due(first, review)
+        return 0 if at is None else max(0, now - at)
+
+    def is_late(self, view: View, number: int, at: int) -> bool:
+        """Whether no write to an epoch could arrive at a time any more."""
+        for epoch in reversed(self.epochs.get(view, ())):
+            if epoch.number < number:
+                break
+            if epoch.end is not None and at > epoch.end + GRACE:  # also of a later one: this one may be dropped
+                return True
+        return False
+
     def open_epochs(self, board: Board, now: int) -> OpenEpochs | None:
         """The epochs that a write to a board counts in; None if the plan is too old, or has none for a period."""
         if not board.periods:

@@ -136,6 +136,22 @@ class Metrics:
             "1 if the served boards are those of boards_file, 0 if its last change was not applied; the log says why.",
             aggregation="min",
         )
+        self.period_remaining = self._gauge(
+            "period_remaining_seconds",
+            "Time until the end of the open epoch of a period. No series for an epoch that is ended by hand.",
+            aggregation="min", board=(), period=(),
+        )  # fmt: skip
+        self.period_unsealed = self._gauge(
+            "period_unsealed_seconds",
+            "Time for which the oldest epoch without a final result could have been sealed; 0 if none is over.",
+            aggregation="max", board=(), period=(),
+        )  # fmt: skip
+        self.late_updates = self._counter(
+            "period_late_updates",
+            "Score updates that the database made in an epoch more than 10 seconds after its end. Each process counts "
+            "those of all.",
+            board=(), period=(),
+        )  # fmt: skip
         self.rank_checks = self._counter(
             "rank_checks", "Checks of the ranks in memory against the database: agreed, or differed and reloaded.",
             result=("agreed", "differed"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from tornado_app.core.boards import Board, View
 from tornado_app.core.errors import DatabaseError, PeriodNotFound
+from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Place
 from tornado_app.core.periods import Epoch, EpochState
 from tornado_app.core.plan import Plan
 from tornado_app.core.slots import NO_EPOCHS, OpenEpochs
+from tornado_app.core.versions import seconds_of
 from tornado_app.live.views import LiveView
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.client.errors import database_errors
@@ -18,7 +21,10 @@ from tornado_app.mongo.periods.clock import DatabaseClock
 from tornado_app.mongo.periods.plan import PlanChanged, SharedPlan
 from tornado_app.mongo.periods.planner import Planner
 from tornado_app.mongo.periods.results import Results
+from tornado_app.observability.metrics import Metrics
 from tornado_app.runtime.tasks import run_until_first_exits
+
+log = logging.getLogger("leaderboard.periods")
 
 POLL = 1.0
 """Maximum seconds between two looks at the clock for an epoch that begins."""
@@ -39,11 +45,13 @@ class Periods:
         database: str,
         boards: Callable[[], Sequence[Board]],
         views: Callable[[], Iterable[LiveView]],
+        metrics: Metrics,
         *,
         timeout: float = 5.0,
     ) -> None:
         self._boards = boards
         self._views = views
+        self._metrics = metrics
         self._timeout = timeout
         self._clock = DatabaseClock(client)
         self._plan = SharedPlan(client, database, self._clock, on_change=lambda plan: self._changed.set())
@@ -118,6 +126,42 @@ class Periods:
                     await self._changed.wait()
             except TimeoutError:
                 pass
+
+    # -- metrics --------------------------------------------------------------------------------------
+
+    def refresh_metrics(self) -> None:
+        """Update the gauges for a scrape."""
+        self._metrics.period_remaining.clear()  # of periods that were removed
+        self._metrics.period_unsealed.clear()
+        plan = self._plan.current
+        if plan is None:
+            return
+        now = self._clock.now()
+        for board in self._boards():
+            for period in board.periods:
+                view = View(board.name, period.name)
+                self._metrics.late_updates.labels(*view)  # begins at 0
+                self._metrics.period_unsealed.labels(*view).set(plan.unsealed_for(view, period.review, now) / 1000)
+                epoch = plan.open(view, now)
+                if epoch is not None and epoch.end is not None:
+                    self._metrics.period_remaining.labels(*view).set((epoch.end - now) / 1000)
+
+    def on_epoch_score(self, view: View, change: Change) -> None:
+        """Count and log an update that the database made too late for the result of its epoch."""
+        plan, number, at = self._plan.current, change.epoch or 0, seconds_of(change.version) * 1000
+        if plan is None or not plan.is_late(view, number, at):
+            return
+        self._metrics.late_updates.labels(*view).inc()
+        log.warning(
+            "a score update came after its epoch had ended, and may be missing in the result",
+            extra={
+                "event": "late_update",
+                "board": view.board,
+                "period": view.period,
+                "epoch": number,
+                "player": change.user_id,
+            },
+        )
 
     # -- for the API ----------------------------------------------------------------------------------
 

@@ -90,6 +90,7 @@ class Service(ManagedService):
         """Update the gauges for a scrape."""
         if self.components is not None:
             self.components.health.refresh()
+            self.components.periods.refresh_metrics()
 
     # -- starting ---------------------------------------------------------------------------------
 

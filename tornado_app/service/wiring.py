@@ -119,7 +119,12 @@ def build(
     )
     hub = _hub(config, metrics, tracing, lambda: any(served.store.busy for served in boards))
     periods = Periods(
-        client, database, lambda: boards.definitions, lambda: boards.period_views, timeout=config.mongodb_timeout
+        client,
+        database,
+        lambda: boards.definitions,
+        lambda: boards.period_views,
+        metrics,
+        timeout=config.mongodb_timeout,
     )
     make = _BoardFactory(
         config,
@@ -148,6 +153,7 @@ def build(
         source=events,
         epoch=periods.number,
         on_restart=lambda reason: metrics.feed_restarts.labels(known_label(reason, RESTARTS)).inc(),
+        on_epoch_score=periods.on_epoch_score,
     )
     cors = Cors(config.allowed_origins)
     proxies = TrustedProxies(config.trusted_proxies, on_ignored=metrics.forwarded_ignored.inc)

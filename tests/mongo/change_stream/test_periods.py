@@ -48,7 +48,7 @@ class Periods:
         self.views = {None: RecordingView(self.store.top, self.progress, view=View("main"), **options)}
         for period in PERIODS:
             self.views[period] = RecordingView(self._top(period), self.progress, view=View("main", period), **options)
-        self.restarts = []
+        self.restarts, self.epoch_scores = [], []
         self.feed = Feed(
             self.client,
             name,
@@ -56,6 +56,7 @@ class Periods:
             boards={self.board: self.store.cache},
             epoch=lambda view: self.epochs[view.period],
             on_restart=self.restarts.append,
+            on_epoch_score=lambda view, change: self.epoch_scores.append((view.period, change.epoch, change.user_id)),
         )
         self.check = RankCheck(self.client, name, self.served, self.feed, observe=self.restarts.append)
 
@@ -266,6 +267,23 @@ async def test_snapshot_has_a_later_epoch_than_the_known_one(make_periods):
     again = await make_periods()
     assert again.views["weekly"].epoch == 2
     await again.compare()
+
+
+async def test_feed_reports_the_scores_of_actions_in_epochs_and_no_moderation(make_periods):
+    periods = await make_periods()
+    await periods.score("alice", 5)
+    periods.epochs["weekly"] = 2
+    await periods.score("bob", 3)
+    await periods.moderate("hide", "alice")
+    await periods.moderate("show", "alice")
+    await periods.store.register("alice", ProfileChange(username="Zoë"))
+    await periods.feed.caught_up()
+    assert sorted(periods.epoch_scores) == [
+        ("season", 1, "alice"),
+        ("season", 1, "bob"),
+        ("weekly", 1, "alice"),
+        ("weekly", 2, "bob"),
+    ]
 
 
 async def test_profile_shows_on_the_views_of_all_periods(make_periods):

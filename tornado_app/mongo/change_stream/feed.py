@@ -22,6 +22,7 @@ from pymongo.errors import PyMongoError
 
 from tornado_app.core.boards import MAIN, Board, View
 from tornado_app.core.errors import DatabaseError, StartupError
+from tornado_app.core.history import WriteKind
 from tornado_app.core.interfaces import Change, FeedListener, ScoreSnapshot
 from tornado_app.mongo.change_stream.events import METADATA, PROFILE, BoardChanges, HistoryLost, PlayerEvent
 from tornado_app.mongo.change_stream.resume_point import ResumePoint
@@ -106,7 +107,7 @@ class Feed:
     `boards`: each board and its player cache, which receives the board's events, and is cleared with the
     history; by default, the board `main`. Events of any other board are ignored. `source`: where the events come from;
     by default, a change stream of the database. `epoch`: the open one of a period. `on_restart` is called with the
-    reason when the stream is reopened.
+    reason when the stream is reopened, `on_epoch_score` with what an action changed in a period.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Feed:
         source: EventSource | None = None,
         epoch: Callable[[View], int] = lambda view: 1,
         on_restart: Callable[[str], None] = lambda reason: None,
+        on_epoch_score: Callable[[View, Change], None] = lambda view, change: None,
         call_timeout: float = CALL_TIMEOUT,
         resume_timeout: float = RESUME_TIMEOUT,
         max_subscribed: int = MAX_EVENTS,
@@ -133,6 +135,7 @@ class Feed:
         self._listener = listener
         self._epoch = epoch
         self._on_restart = on_restart
+        self._on_epoch_score = on_epoch_score
         self._call_timeout = call_timeout
         self._resume_timeout = resume_timeout
         self._max_subscribed = max_subscribed
@@ -365,6 +368,8 @@ class Feed:
             if period is not None:
                 of_slot = Change(event.player, slot.old, slot.new, event.version, slot.at, epoch=slot.epoch)
                 self._listener.on_change(period, of_slot)
+                if event.entries[-1].kind == WriteKind.ACTION:
+                    self._on_epoch_score(period, of_slot)
 
     async def _load_snapshot(self) -> ResumePoint:
         """Read all boards by a snapshot; the time from which events follow it."""
