@@ -28,7 +28,10 @@ def leaderboard_groups(slo: Slo, scope: Scope) -> tuple[Group, ...]:
     means = [_mean(scope, window) for window in ("10m", "1d")]
     return (
         *slo_groups(slo, scope),
-        Group("leaderboard", (*means, *_serving(scope), *_fair_play(scope), *_storage_and_keys(scope))),
+        Group(
+            "leaderboard",
+            (*means, *_serving(scope), *_periods(scope), *_fair_play(scope), *_storage_and_keys(scope)),
+        ),
     )
 
 
@@ -151,6 +154,36 @@ def _sockets(scope: Scope) -> tuple[Alert, ...]:
             severity="ticket",
             summary=summary,
             description=f"{text}At 100% it refuses new connections of players.",
+        ),
+    )
+
+
+def _periods(scope: Scope) -> tuple[Alert, ...]:
+    """By the maximum of the pods, because each process measures all periods and counts all late updates."""
+    by = "by (namespace, leaderboard, board, period)"
+    late = scope.series("leaderboard_period_late_updates_total")
+    which = f"{NAME}: period {{{{ $labels.period }}}} of board {{{{ $labels.board }}}}"
+    return (
+        Alert(
+            name="LeaderboardPeriodNotSealed",
+            when=(Comparison(f"max {by} ({scope.series('leaderboard_period_unsealed_seconds')})", "> 300"),),
+            hold="2m",
+            severity="ticket",
+            summary=f"{which} has no result",
+            description=(
+                "The result of an epoch that is over has been due for {{ $value | humanizeDuration }}. Scores count in "
+                "the epoch that is open; players cannot read the result."
+            ),
+        ),
+        Alert(
+            name="LeaderboardLateUpdates",
+            when=(Comparison(f"max {by} (increase({late}[1h]))", "> 0"),),
+            severity="ticket",
+            summary=f"{which} got score updates after an epoch had ended",
+            description=(
+                "In the last hour the database made score updates in an epoch more than 10 seconds after its end. The "
+                "result of the epoch may lack them."
+            ),
         ),
     )
 
