@@ -1,6 +1,7 @@
 """An erasure interrupted at any step is finished later, and no moderation revives the player in between."""
 
 import asyncio
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -123,6 +124,24 @@ async def test_erasure_of_a_malformed_document_reaches_the_ledger(board, junk):
         ("update", [WriteKind.ERASE]), ("delete", []),
     ]  # fmt: skip
     assert await board.players.count_documents({}) == 0
+
+
+async def test_erasure_of_a_malformed_document_names_no_scores_of_another_board(board):
+    await score(board)
+    slot = {"e": 1, "s": 5, "t": datetime(2026, 1, 2, tzinfo=UTC)}
+    await board.players.update_one({"_id": "alice"}, {"$set": {"w": {"weekly": slot}}})
+    kart = board.players.database["players.kart"]
+    await kart.insert_one({"_id": "alice", "score": 5, "seq": "x"})
+    stream = await maybe_await(board.players.database.watch(WATCHED, max_await_time_ms=10))
+    await maybe_await(stream.try_next())  # Motor opens it with the first call
+    await interrupt(board, "update_one", after=True)
+    assert await board.moderation().eraser.finish_all() == 1
+    found = []
+    while (document := await stream.try_next()) is not None:
+        found.append(decode(document))
+    await maybe_await(stream.close())
+    slots = [(event.board, [slot.score for slot in event.entries[-1].slots]) for event in found if event.entries]
+    assert slots == [("main", [5]), ("kart", [])]
 
 
 async def test_repeated_erase_finishes_an_interrupted_erasure(board):

@@ -129,7 +129,7 @@ async def _begin(players: Any, document: Document, entry: HistoryEntry) -> bool:
     player, score = document["_id"], documents.score_of(document)
     on_board = score is not None and not document.get("hidden")
     write_id = f"{WriteKind.ERASE}.{secrets.token_hex(8)}"
-    entry = msgspec.structs.replace(entry, write_id=write_id, points=score or 0, on_board=on_board)
+    entry = msgspec.structs.replace(entry, write_id=write_id, points=score or 0, on_board=on_board, slots=[])
     fields = {"hidden": True, "suspended": True, "erased": True}
     try:
         state = documents.state_of(document)
