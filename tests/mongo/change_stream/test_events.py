@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from bson import Int64, ObjectId, Timestamp
+from bson import Int64, ObjectId, Timestamp, json_util
 from bson.datetime_ms import DatetimeMS
+from pymongo import MongoClient
 
 from tornado_app.core.history import HistoryEntry, WriteKind, encode
 from tornado_app.core.interfaces import Change
@@ -13,12 +14,14 @@ from tornado_app.mongo.change_stream.events import (
     RANKED,
     SCORE,
     SEQ,
+    WATCHED,
     BoardChanges,
     HistoryLost,
     PlayerEvent,
     decode,
 )
 from tornado_app.mongo.client.cluster_time import cluster_time_to_int
+from tornado_app.mongo.ledger.reader import LEDGER
 
 TIME = Timestamp(1_800_000_000, 7)
 VERSION = cluster_time_to_int(TIME)
@@ -143,6 +146,18 @@ def test_decode_raises_history_lost_for_a_board_renamed_to_another():
 
 def test_decode_skips_the_end_of_a_collection_of_no_board():
     assert decode(collection_event("rename", ns="players.Kart", to="elsewhere")) is None
+
+
+def test_server_excludes_the_ledger_as_it_reads_the_oplog(mongo_database):
+    """Otherwise it makes an event of each entry, which costs it as much as a player's. It evaluates no expression."""
+    uri, name = mongo_database
+    command = {"aggregate": 1, "pipeline": [{"$changeStream": {}}, *WATCHED], "cursor": {}}
+    with MongoClient(uri) as client:
+        client[name]["players"].insert_one({"_id": "alice"})
+        plan = client[name].command({"explain": command, "verbosity": "queryPlanner"})
+    read = json_util.dumps(plan["stages"][0]["$cursor"]["queryPlanner"]["parsedQuery"])
+    assert LEDGER in read
+    assert "$expr" not in read
 
 
 def change(old, new, at=0, *write_ids):

@@ -10,6 +10,7 @@ from tests.support.fail_points import failing_commands
 from tests.support.wait import eventually
 from tornado_app.mongo.change_stream.follower import CHECK_INTERVAL, Follower
 from tornado_app.mongo.client.driver import connect, maybe_await
+from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.runtime.tasks import cancel_and_wait
 
 
@@ -60,12 +61,30 @@ async def test_follower_reads_the_events_of_all_boards_and_goes_on_after_the_dro
     with MongoClient(uri) as client:
         database = client[name]
         async with following(uri, name, sink):
-            for collection in ("players", "players.kart", "playerskart", "other"):
+            for collection in ("players", "players.kart", "playerskart", "player", "ledger", "results.main"):
                 database[collection].insert_one({"_id": collection})
             database["players.kart"].drop()
             database["players.kart"].insert_one({"_id": "new"})
             await eventually(lambda: sink.players == ["players", "players.kart", "", "new"])
             await asyncio.sleep(1.5 * CHECK_INTERVAL)  # nothing happens after a check of the collections
+    assert [reason for _, reason in sink.histories] == [""]
+
+
+async def test_follower_reads_a_collection_that_is_created_meanwhile_from_its_first_document_on(mongo_database):
+    uri, name = mongo_database
+    sink = Sink()
+    with MongoClient(uri) as client:
+        database = client[name]
+        database[LEDGER].insert_one({"_id": "entry"})
+        async with following(uri, name, sink):
+            database["players.kart"].create_index("score")
+            database["players.kart"].insert_one({"_id": "alice"})
+            with client.start_session() as session, session.start_transaction():
+                database["players.rally"].insert_one({"_id": "bob"}, session=session)
+                database[LEDGER].insert_one({"_id": "other entry"}, session=session)
+            database[LEDGER].rename("players.moto")
+            database["players.moto"].insert_one({"_id": "zoe"})
+            await eventually(lambda: sink.players == ["alice", "bob", "", "zoe"])
     assert [reason for _, reason in sink.histories] == [""]
 
 

@@ -18,8 +18,18 @@ from tornado_app.mongo.client.cluster_time import cluster_time_to_int
 from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.documents import board_of, milliseconds, score_of
 
+KINDS = ("insert", "update", "replace", "delete")
+"""Events of one document."""
+
 WATCHED: list[Mapping[str, Any]] = [
-    {"$match": {"$or": [{f"{name}.coll": {"$regex": documents.COLLECTIONS}} for name in ("ns", "to")]}},
+    {
+        "$match": {
+            # The server applies this one while it reads the oplog; without it, each ledger entry would become an event.
+            "$nor": [{"ns.coll": "ledger", "operationType": {"$in": KINDS}}],
+            # `players`, and all names that begin with `players.`. A regular expression costs more (docs/decisions.md).
+            "$or": [{f"{name}.coll": {"$gte": "players", "$lt": "players/"}} for name in ("ns", "to")],
+        }
+    },
     {
         "$project": {
             "ns.coll": 1,
@@ -33,11 +43,8 @@ WATCHED: list[Mapping[str, Any]] = [
         }
     },
 ]
-"""The pipeline of every change stream, which is one of the database: the events of all boards' collections. An event's
-`_id`, its resume token, is always included."""
-
-KINDS = ("insert", "update", "replace", "delete")
-"""Events of one document."""
+"""The pipeline of every change stream, which is one of the database: the events of all boards' collections, and of some
+that are of no board. An event's `_id`, its resume token, is always included."""
 
 _ENDS = ("drop", "rename")
 """Events after which a board has lost its history. Any other event (invalidate …) ends that of all boards."""
