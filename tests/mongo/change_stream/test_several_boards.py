@@ -220,7 +220,7 @@ async def test_cancelled_addition_of_a_board_leaves_nothing(boards, replica_set)
     async with failing_commands(replica_set, "listCollections", until=1, errorCode=262):
         adding = asyncio.ensure_future(boards.add(Board(name="chess")))
         await eventually(lambda: "chess" in boards.feed._boards)
-    await cancel_and_wait(adding)
+        await cancel_and_wait(adding)  # while it cannot succeed
     del boards.views[CHESS]
     await boards.score(CHESS, 4)
     await boards.feed.caught_up()
