@@ -110,6 +110,7 @@ def test_every_score_is_in_the_result_of_its_epoch_once(own_replica_set, tmp_pat
     finally:
         for service in services:
             service.close()
+    assert not [path.name for path in tmp_path.glob("log*") if "late_update" in path.read_text(encoding="utf-8")]
     assert states["sealed"] == last
     assert last > SECONDS / 2
     for player in players:
