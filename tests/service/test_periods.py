@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -11,9 +13,17 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.service.test_boards import boards_file, score, serve  # noqa: F401  # fixtures
+from tests.support.board_harness import ROOMY
 from tests.support.openapi import OPERATIONS, check, resolve
 from tests.support.service import token
 from tests.support.wait import wait_until
+from tornado_app.core.boards import Board
+from tornado_app.core.model import Action, Profile
+from tornado_app.core.periods import Period
+from tornado_app.core.slots import OpenEpoch, OpenEpochs
+from tornado_app.mongo.client.driver import connect as connect_database
+from tornado_app.mongo.client.driver import maybe_await
+from tornado_app.mongo.players.store import MongoStore
 
 MODERATOR = "leaderboard:admin"
 
@@ -42,8 +52,20 @@ def season(service, number="current"):
     return period[number]
 
 
+async def score_late(mongo_database, user):
+    """Score in the first epoch, which is over, by a process that the end does not stop."""
+    uri, name = mongo_database
+    client = connect_database(uri)
+    epochs = OpenEpochs((OpenEpoch("season", 1),), round((time.time() + 60) * 1000))
+    board = Board(periods=(Period("season"),))
+    store = MongoStore(client, name, board=board, policy=ROOMY, epochs=lambda: epochs)
+    await store.apply(Action(user, 5, None, b"f", Profile(), create_player=True))
+    await store.close()
+    await maybe_await(client.close())
+
+
 @pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["one process", "two processes"])
-def test_epoch_from_its_first_score_to_its_result(serve, boards_file, flags):  # noqa: F811
+def test_epoch_from_its_first_score_to_its_result(serve, boards_file, mongo_database, flags):  # noqa: F811
     boards_file.write(main={"periods": {"season": {}}})
     service = serve(*flags)
     assert (season(service)["epoch"], season(service)["state"], season(service)["end"]) == (1, "open", None)
@@ -79,6 +101,14 @@ def test_epoch_from_its_first_score_to_its_result(serve, boards_file, flags):  #
     assert ([row["place"] for row in first["players"]], first["next"]) == ([1, 2], 2)
     assert [row["user_id"] for row in service.get(f"{result}?limit=2&after=2").json["players"]] == ["bob"]
     assert service.get("/api/v1/periods/season/1/players/bob").json["score"] == 3
+
+    late = "leaderboard_period_late_updates_total"
+    assert service.metric(late) == 0
+    end = datetime.fromisoformat(season(service, "previous")["end"])
+    wait_until(lambda: datetime.now(UTC) > end + timedelta(seconds=11), what="the grace, and a second of cluster time")
+    asyncio.run(score_late(mongo_database, "dave"))
+    wait_until(lambda: service.metric(late, board="main", period="season") == (2 if flags else 1))
+    assert service.metric("leaderboard_period_unsealed_seconds") == 0
     assert service.get("/api/v1/periods/season/1/players/dave").json["error"] == "player_not_found"
 
 

@@ -147,7 +147,7 @@ class Periods:
                     self._metrics.period_remaining.labels(*view).set((epoch.end - now) / 1000)
 
     def on_epoch_score(self, view: View, change: Change) -> None:
-        """Count and log an update that the database made too late for the result of its epoch."""
+        """Count and log an update that the database made after the grace of its epoch, to the second below."""
         plan, number, at = self._plan.current, change.epoch or 0, seconds_of(change.version) * 1000
         if plan is None or not plan.is_late(view, number, at):
             return
