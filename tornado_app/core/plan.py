@@ -6,6 +6,7 @@ before may still arrive for `GRACE`; the epoch is closing until then, and until 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -41,21 +42,27 @@ class Plan(msgspec.Struct, frozen=True):
 
     def open(self, view: View, now: int) -> Epoch | None:
         """The epoch of a period that a write counts in; None if none is planned for this time."""
-        return next((epoch for epoch in self.epochs.get(view, ()) if is_open(epoch, now)), None)
+        return next((epoch for epoch in self._planned(view) if is_open(epoch, now)), None)
 
     def unsealed(self, view: View) -> int:
         """The number of the first epoch whose result is not final: those of earlier epochs are."""
+        planned, epochs = self._planned(view), self.epochs.get(view, ())
+        if planned:
+            return planned[0].number
+        return epochs[-1].number + 1 if epochs else 1
+
+    def _planned(self, view: View) -> Sequence[Epoch]:
+        """The epochs that are not sealed; they are sealed in their order, and up to 1000 sealed ones are kept."""
         epochs = self.epochs.get(view, ())
-        first = next((epoch.number for epoch in epochs if epoch.state is EpochState.PLANNED), None)
-        return first if first is not None else epochs[-1].number + 1 if epochs else 1
+        return epochs[bisect_left(epochs, True, key=lambda epoch: epoch.state is EpochState.PLANNED) :]  # noqa: FBT003
 
     def unsealed_for(self, view: View, review: float, now: int) -> int:
         """Milliseconds since the first epoch whose result is not final could be sealed; 0 if it cannot be yet.
 
         `review`: seconds.
         """
-        first = next((epoch for epoch in self.epochs.get(view, ()) if epoch.state is EpochState.PLANNED), None)
-        at = None if first is None else due(first, review)
+        planned = self._planned(view)
+        at = due(planned[0], review) if planned else None
         return 0 if at is None else max(0, now - at)
 
     def is_late(self, view: View, number: int, at: int) -> bool:

@@ -32,6 +32,9 @@ POLL = 1.0
 PLANNING_POLL = 0.05
 """Seconds between two looks at the plan for the epochs of a board that is added."""
 
+LOOKS_LOGGED = 200
+"""Looks until the wait is logged, and again: ten seconds."""
+
 
 class Periods:
     """The plan of this process, and the results. It asks the database only while a board has periods.
@@ -65,7 +68,11 @@ class Periods:
         if not board.periods:
             return
         self._needed.set()
-        while not self._is_planned(board):  # noqa: ASYNC110  # it depends on the clock, too
+        looks = 0
+        while not self._is_planned(board):
+            looks += 1
+            if looks % LOOKS_LOGGED == 0:
+                log.warning("board %s is not served yet: its periods are being planned", board.name)
             await asyncio.sleep(PLANNING_POLL)
 
     def _is_planned(self, board: Board) -> bool:
