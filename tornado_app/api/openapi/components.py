@@ -67,7 +67,7 @@ def _for_readers(schema: Json) -> Json:
     for name, value in schema.items():
         if name == "properties":
             found[name] = {member: _for_readers(inner) for member, inner in value.items()}
-        elif name == "items":
+        elif name in ("items", "additionalProperties") and isinstance(value, dict):
             found[name] = _for_readers(value)
         elif name == "anyOf":
             found[name] = [_for_readers(inner) for inner in value]
