@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 
 from tests.service.test_boards import boards_file, score, serve  # noqa: F401  # fixtures
 from tests.support.board_harness import ROOMY
+from tests.support.fail_points import failing_commands
 from tests.support.openapi import OPERATIONS, check, resolve
 from tests.support.service import token
 from tests.support.wait import wait_until
@@ -24,6 +25,9 @@ from tornado_app.core.slots import OpenEpoch, OpenEpochs
 from tornado_app.mongo.client.driver import connect as connect_database
 from tornado_app.mongo.client.driver import maybe_await
 from tornado_app.mongo.players.store import MongoStore
+from tornado_app.observability.metrics import Metrics
+from tornado_app.runtime.tasks import cancel_and_wait
+from tornado_app.service.periods import Periods
 
 MODERATOR = "leaderboard:admin"
 
@@ -62,6 +66,19 @@ async def score_late(mongo_database, user):
     await store.apply(Action(user, 5, None, b"f", Profile(), create_player=True))
     await store.close()
     await maybe_await(client.close())
+
+
+async def test_periods_are_planned_after_an_error_of_the_database(mongo_database, replica_set):
+    uri, name = mongo_database
+    client, board = connect_database(uri), Board(periods=(Period("season"),))
+    periods = Periods(client, name, lambda: [board], list, Metrics())
+    async with failing_commands(replica_set, "createIndexes", until=1, errorCode=8000):
+        running = [asyncio.ensure_future(periods.run()), asyncio.ensure_future(periods.wait_planned(board))]
+        done, _ = await asyncio.wait(running, timeout=15, return_when=asyncio.FIRST_COMPLETED)
+    await cancel_and_wait(*running)
+    await periods.close()
+    await maybe_await(client.close())
+    assert done == {running[1]}
 
 
 @pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["one process", "two processes"])

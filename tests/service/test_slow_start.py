@@ -41,6 +41,16 @@ async def test_unreachable_database_fails_the_start(service):
         await service._primed(service.components)
 
 
+async def test_component_failure_fails_the_start_that_waits_for_the_plan_of_periods(service):
+    service.components.periods = SimpleNamespace(wait_planned=lambda board: asyncio.Event().wait())
+    waiting = asyncio.ensure_future(service._planned(service.components))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    service.fail(StartupError("the periods ended"))
+    with pytest.raises(StartupError, match="the periods ended"):
+        await waiting
+
+
 async def test_component_failure_fails_the_start(service, caplog):
     waiting = asyncio.ensure_future(service._primed(service.components))
     await eventually(lambda: "still loading" in caplog.text)

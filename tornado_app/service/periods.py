@@ -22,7 +22,7 @@ from tornado_app.mongo.periods.plan import PlanChanged, SharedPlan
 from tornado_app.mongo.periods.planner import Planner
 from tornado_app.mongo.periods.results import Results
 from tornado_app.observability.metrics import Metrics
-from tornado_app.runtime.tasks import run_until_first_exits
+from tornado_app.runtime.tasks import jittered, run_until_first_exits
 
 log = logging.getLogger("leaderboard.periods")
 
@@ -104,10 +104,20 @@ class Periods:
     async def run(self) -> None:
         """Plan, and let the views move on to the epochs that begin, until cancelled."""
         await self._needed.wait()
-        async with database_errors(self._timeout):
-            await self._plan.prepare()
-            await self._clock.measure()
+        await self._prepare()
         await run_until_first_exits(self._plan.run(), self._planner.run(), self._begin_epochs())
+
+    async def _prepare(self) -> None:
+        """Prepare the database, and compare the clock with it, once it answers: there may be an election now."""
+        while True:
+            try:
+                async with database_errors(self._timeout):
+                    await self._plan.prepare()
+                    await self._clock.measure()
+            except DatabaseError:
+                await asyncio.sleep(jittered(POLL))
+            else:
+                return
 
     async def close(self) -> None:
         """Let another process plan at once."""

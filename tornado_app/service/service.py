@@ -141,8 +141,7 @@ class Service(ManagedService):
             self._exit.callback(components.captcha.close)
         self._exit.push_async_callback(components.periods.close)
         self._background("periods", components.periods.run)
-        for board in self.config.boards:
-            await components.periods.wait_planned(board)
+        await self._planned(components)
         await components.moderation.eraser.try_to_finish()
         self._background("erasures", components.moderation.eraser.run)
         self._background("ledger", components.ledger_writer.run)
@@ -170,6 +169,17 @@ class Service(ManagedService):
         if not task.cancelled():
             log.error("background task %s exited", name, exc_info=task.exception())
             self.fail(StartupError(f"internal error: the background task {name} exited; see the log"))
+
+    async def _planned(self, components: Components) -> None:
+        """Wait until each period has an open epoch. Raises the error that made this impossible."""
+        for board in self.config.boards:
+            planning = asyncio.ensure_future(components.periods.wait_planned(board))
+            try:
+                await asyncio.wait([planning, self.failed], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await cancel_and_wait(planning)
+            if self.failed.done():
+                self.failed.result()
 
     async def _primed(self, components: Components) -> None:
         """Wait until the board is read and the feed is open. Raises the error that made this impossible."""
