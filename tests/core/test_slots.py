@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tornado_app.core.boards import Board, Order, Rule
 from tornado_app.core.history import HistoryEntry, WriteKind, decode, encode
 from tornado_app.core.slots import (
+    MAX_FOLLOWED,
     EpochScore,
     OpenEpoch,
     Slot,
@@ -131,6 +132,13 @@ def test_entry_without_slots_is_stored_as_before():
 @pytest.mark.parametrize("change", [SlotChange("weekly", 3, 9, 12, 5), SlotChange("weekly", 2, 10, 12, 5)])
 def test_slots_that_are_not_those_before_a_change_cannot_follow_it(change):
     assert followed([Slot("weekly", 3, 10, 4)], [change]) is None
+
+
+def test_slots_are_not_followed_without_end():
+    slots, epochs = (Slot("weekly", 1, 5, 4),), 1
+    while (after := followed(slots, [SlotChange("weekly", epochs + 1, None, 5, 4)])) is not None:
+        slots, epochs = after, epochs + 1
+    assert epochs == 1 + MAX_FOLLOWED
 
 
 def test_scores_of_epochs_change_in_their_places():

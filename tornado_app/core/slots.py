@@ -37,6 +37,10 @@ class OpenEpochs(msgspec.Struct, frozen=True):
 
 NO_EPOCHS = OpenEpochs()
 
+MAX_FOLLOWED = 32
+"""Earlier epochs of a slot beyond which changes are not followed: they do not say which results are final, so the slot
+would grow in memory with each epoch."""
+
 
 class EpochScore(NamedTuple):
     """The score in one epoch, and when it was reached, in milliseconds since the epoch of Unix."""
@@ -93,11 +97,14 @@ def recorded(slots: Sequence[Slot]) -> list[SlotBefore]:
 
 
 def followed(slots: Sequence[Slot], changes: Sequence[SlotChange]) -> tuple[Slot, ...] | None:
-    """The slots after actions that changed them in this way; None if the slots are not those before the actions."""
+    """The slots after actions that changed them in this way; None if the slots are not those before the
+    actions, or would become too long."""
     after = {slot.period: slot for slot in slots}
     for change in changes:
         slot = after.get(change.period) or Slot(change.period, change.epoch, None, 0)
         if slot.epoch < change.epoch:
+            if len(slot.earlier) >= MAX_FOLLOWED:
+                return None
             slot = slot.moved(OpenEpoch(change.period, change.epoch))  # it keeps final results, too, until it moves on
         if (slot.epoch, slot.score) != (change.epoch, change.old):
             return None
