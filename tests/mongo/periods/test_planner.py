@@ -14,7 +14,7 @@ from tornado_app.core import plan as core_plan
 from tornado_app.core.boards import Board, View
 from tornado_app.core.periods import Cron, EpochState, Every, Period
 from tornado_app.core.plan import GRACE
-from tornado_app.mongo.periods import sealing
+from tornado_app.mongo.periods import planner, sealing
 from tornado_app.mongo.periods.clock import DatabaseClock
 from tornado_app.mongo.periods.plan import SharedPlan
 from tornado_app.mongo.periods.planner import Planner
@@ -76,6 +76,23 @@ async def test_period_that_is_removed_and_added_again_continues_its_epochs(make_
     process.boards = boards
     await process.planner.plan()
     assert process.plan.current.open(HOURLY, clock.time).number == 4
+
+
+async def test_period_with_many_missed_epochs_does_not_keep_another_from_its_own(make_process, clock, monkeypatch):
+    monkeypatch.setattr(planner, "MAX_ADDED", 2)
+    process = make_process(Board(periods=(Period("hourly", Cron("0 * * * *")), Period("daily", Cron("0 0 * * *")))))
+    await process.planner.plan()
+    clock.time += 15 * HOUR
+    order, add = [], process.plan.add
+
+    async def noted(view, epoch):
+        order.append(view.period)
+        await add(view, epoch)
+
+    process.plan.add = noted
+    await process.planner.plan()
+    assert order[:3] == ["hourly", "hourly", "daily"]
+    assert process.plan.current.open(HOURLY, clock.time).number == 16
 
 
 @pytest.fixture
