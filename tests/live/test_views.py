@@ -419,7 +419,10 @@ async def test_live_views_read_no_more_of_a_removed_view(two_views):
     views, harnesses = two_views
     removed = harnesses[KART]
     await eventually(lambda: len(asyncio.all_tasks()) == 5)
+    assert removed.view in views
     views.remove(KART)
+    assert removed.view not in views
+    assert ViewHarness(view=MAIN).view not in views, "another one of the same name"
     await eventually(lambda: len(asyncio.all_tasks()) == 4, what="the view's task has ended")
     removed.put("p1", 15)
     harnesses[MAIN].put("p1", 20)

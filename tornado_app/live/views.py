@@ -331,6 +331,10 @@ class LiveViews:
     def __getitem__(self, view: View) -> LiveView:
         return self._views[view]
 
+    def __contains__(self, live: LiveView) -> bool:
+        """Whether the feed reports the changes of this one."""
+        return self._views.get(live.view) is live
+
     def add(self, live: LiveView) -> None:
         """Keep a further view, of which the feed reports a snapshot first."""
         self._views[live.view] = live

@@ -206,7 +206,7 @@ def build(
         rank_check=RankCheck(
             client,
             database,
-            lambda: [(served.definition, live) for served in boards for live in served.lives],
+            lambda: [(served.definition, live) for served in boards for live in served.lives if live in views],
             feed,
             observe=lambda result: metrics.rank_checks.labels(result).inc(),
         ),
