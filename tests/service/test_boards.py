@@ -2,6 +2,8 @@
 
 import json
 from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 import yaml
@@ -11,6 +13,9 @@ from websockets.sync.client import connect
 from tests.support.service import token
 from tests.support.wait import wait_until
 from tornado_app.auth import keys, proofs
+from tornado_app.core.boards import Board
+from tornado_app.core.periods import Period
+from tornado_app.service.boards import Boards
 
 PROOF_KEY = "proof-key-of-the-boards-0123456789abcdef"
 
@@ -232,3 +237,38 @@ def test_moderation_is_of_all_boards_and_a_take_back_of_one(serve, boards_file):
     assert moderate("erase").status == 204
     for board in ("main", "kart", "golf"):
         wait_until(lambda board=board: scores(service, board) == {}, 20, "the player is gone")
+
+
+async def test_boards_that_change_are_planned_from_the_first_of_them_until_all_are_served():
+    def served(board):
+        live = SimpleNamespace(view=None, wait_ready=AsyncMock())
+        return SimpleNamespace(
+            definition=board,
+            store=SimpleNamespace(cache=None, capacity=1, close=AsyncMock()),
+            live=live,
+            lives=[live],
+            periods={period.name: None for period in board.periods},
+            views={},
+        )
+
+    def note(board, *_):
+        planned.append(sorted((each.name, len(each.periods)) for each in boards.definitions))
+
+    planned = []
+    boards = Boards(
+        [served(Board())],
+        make=served,
+        planned=AsyncMock(side_effect=note),
+        prepare=AsyncMock(),
+        views=Mock(),
+        hub=Mock(),
+        feed=Mock(add=AsyncMock(side_effect=note)),
+        router=Mock(),
+        registry=Mock(close=AsyncMock()),
+        shedder=Mock(),
+    )
+    season = (Period("season"),)
+    await boards.apply([Board(periods=season), Board("chess", periods=season), Board("kart", periods=season)])
+    assert len(planned) == 6
+    assert all({("chess", 1), ("kart", 1), ("main", 1)} <= set(each) for each in planned)
+    assert [(each.name, len(each.periods)) for each in boards.definitions] == [("main", 1), ("chess", 1), ("kart", 1)]

@@ -172,39 +172,35 @@ class Boards:
                 await self._remove(served)
             else:
                 self._redefine(served, wanted[served.definition.name])
-        for definition in added:
-            await self._add(definition)
-        for definition in rebuilt:
-            await self._rebuild(self._served[definition.name], definition)
-
-    async def _add(self, definition: Board) -> None:
-        self._pending = (definition,)
-        served = self._make(definition)
+        self._pending = (*added, *rebuilt)  # all are planned at once, and until they are served
         try:
-            await self._planned(definition)
-            with contextlib.ExitStack() as undo:
-                for live in served.lives:
-                    self._views.add(live)
-                    undo.callback(self._views.remove, live.view)
-                    undo.callback(self._hub.remove, live.view)
-                await self._feed.add(definition, served.store.cache)
-                undo.callback(self._feed.remove, definition.name)
-                for live in served.lives:
-                    await live.wait_ready()
-                undo.pop_all()
-            self._serve(served)
+            for definition in added:
+                await self._add(definition)
+            for definition in rebuilt:
+                await self._rebuild(self._served[definition.name], definition)
         finally:
             self._pending = ()
+
+    async def _add(self, definition: Board) -> None:
+        await self._planned(definition)
+        served = self._make(definition)
+        with contextlib.ExitStack() as undo:
+            for live in served.lives:
+                self._views.add(live)
+                undo.callback(self._views.remove, live.view)
+                undo.callback(self._hub.remove, live.view)
+            await self._feed.add(definition, served.store.cache)
+            undo.callback(self._feed.remove, definition.name)
+            for live in served.lives:
+                await live.wait_ready()
+            undo.pop_all()
+        self._serve(served)
         log.info("board %s is served now", definition.name)
 
     async def _rebuild(self, former: ServedBoard, definition: Board) -> None:
         """Serve a board with other periods. Its views show the last state until the new ones are ready."""
         name = definition.name
-        self._pending = (definition,)
-        try:
-            await self._planned(definition)
-        finally:
-            self._pending = ()
+        await self._planned(definition)
         self._feed.remove(name)
         for live in former.lives:
             self._views.remove(live.view)
