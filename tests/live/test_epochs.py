@@ -100,3 +100,16 @@ async def test_rank_of_a_player_who_was_better_in_the_epoch_before(period):
     period.put("alice", 3, epoch=2)
     assert period.view.rank_of("alice", 3) == 2
     assert period.view.next_score("alice", 3) == 4
+
+
+async def test_score_below_the_former_top_10_is_shown_though_it_came_while_the_empty_board_was_read(period):
+    for number in range(8):
+        period.put(f"p{number}", 100 + number, epoch=1)
+    await eventually(lambda: len(period.shown()) == 10)
+    period.answer.clear()
+    period.version += 1
+    period.view.begin(2)
+    await asyncio.sleep(3 * INTERVAL)  # the read is under way
+    period.put("bob", 4, epoch=2)
+    period.answer.set()
+    await eventually(lambda: period.shown() == ["bob"])

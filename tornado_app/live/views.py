@@ -264,7 +264,9 @@ class LiveView:
     def _matters(self, change: Change) -> bool:
         """Whether the change can alter the top 10."""
         top = self._top
-        if top is None or len(top.standings) < TOP or change.user_id in self._watched:
+        if top is None or top.epoch != self.epoch:
+            return True  # a read that is under way may be older than the change
+        if len(top.standings) < TOP or change.user_id in self._watched:
             return True
         if change.old is change.new is None and change.at:
             return True  # only the time of the score changed, and so the place among equal scores
