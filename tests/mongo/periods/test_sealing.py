@@ -261,6 +261,29 @@ async def test_result_that_exists_is_not_replaced_by_a_process_that_was_stopped(
     assert (await second.plan.refresh()).epochs[HOURLY][EPOCH - 1].rows == 2
 
 
+async def test_period_that_cannot_be_sealed_does_not_keep_another_from_it(make_process, clock):
+    hourly = Cron("0 * * * *")
+    process = make_process(Board(periods=(Period("hourly", hourly), Period("second", hourly))))
+    await process.planner.plan()
+    sealer = process.planner._sealer  # the only way to one fault
+    make = sealer._make
+
+    async def fails(board, view, *rest):
+        if view == HOURLY:
+            raise PyMongoError("disk full")
+        await make(board, view, *rest)
+
+    sealer._make = fails
+    clock.time += HOUR
+    await process.planner.plan()
+    await process.planner.seal()
+    clock.time += GRACE
+    with pytest.raises(PyMongoError, match="disk full"):
+        await process.planner.seal()
+    states = {view.period: epochs[0].state for view, epochs in process.plan.current.epochs.items()}
+    assert states == {"hourly": EpochState.PLANNED, "second": EpochState.SEALED}
+
+
 async def test_results_beyond_those_that_are_kept_are_dropped(make_process, clock, database):
     process = make_process()
     await reach_third_epoch(process, clock, keep=2)

@@ -17,7 +17,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from tornado_app.core.boards import Board, Order, View
 from tornado_app.core.periods import Epoch, EpochState, Period
@@ -25,7 +25,7 @@ from tornado_app.core.plan import GRACE, due
 from tornado_app.mongo.client.cluster_time import cluster_time
 from tornado_app.mongo.client.driver import DURABLE, Client, Document
 from tornado_app.mongo.periods.clock import Clock
-from tornado_app.mongo.periods.plan import PERIODS, SharedPlan, key
+from tornado_app.mongo.periods.plan import PERIODS, PlanChanged, SharedPlan, key
 from tornado_app.mongo.periods.results import PREFIX, Results, collection_of
 from tornado_app.mongo.players import documents
 
@@ -59,12 +59,21 @@ class Sealer:
         self._seen: dict[str, tuple[int, int]] = {}
 
     async def run_once(self, boards: Sequence[Board]) -> None:
-        """Seal what is due, oldest first, and drop what is older than the results that are kept."""
+        """Seal what is due, oldest first, and drop what is older than the results that are kept.
+
+        A period that fails does not keep the others from it; the first error is raised at the end.
+        """
+        errors: list[Exception] = []
         for board in boards:
             for period in board.periods:
                 view = View(board.name, period.name)
-                await self._seal_due(board, period, view)
-                await self._drop_old(period, view)
+                try:
+                    await self._seal_due(board, period, view)
+                    await self._drop_old(period, view)
+                except (PyMongoError, PlanChanged) as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
     async def clean_up(self) -> None:
         """Remove what a process left that ended in the middle of a step."""
