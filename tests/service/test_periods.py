@@ -153,8 +153,10 @@ def test_board_that_shows_a_period_reads_it_by_default(serve, boards_file):  # n
     boards_file.write(main={})
     service = serve()
     assert score(service, "main", 5).status == 200
-    boards_file.write(main={"periods": {"season": {}}, "shows": "season"})
-    wait_until(lambda: service.get("/api/v1/periods").json["periods"], 30, what="the period")
+    with connect(f"{service.ws_url}/ws/scoreboard") as client:
+        boards_file.write(main={"periods": {"season": {}}, "shows": "season"})
+        wait_until(lambda: service.get("/api/v1/periods").json["periods"], 30, what="the period")
+        wait_until(lambda: client.protocol.close_code == 1001, 20, what="the end of the socket that shows all time")
     answer = service.get("/api/v1/periods")
     assert answer.json["shows"] == "season"
     assert abs(parsedate_to_datetime(answer.headers["Date"]) - datetime.now(UTC)) < timedelta(seconds=20)

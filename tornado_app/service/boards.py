@@ -214,7 +214,9 @@ class Boards:
         gone = {live.view for live in former.lives} - {live.view for live in served.lives}
         for view in (View(name, period) for period in former.periods.keys() - served.periods.keys()):
             del self._router.views[view], self._registry.topics[view]
-        await self._registry.close(SOCKET_SPREAD, gone.__contains__)
+        other = former.definition.shows != definition.shows  # those that named no period would stay at the former one
+        stale = gone | {former.views[View(name)][0]} if other else gone
+        await self._registry.close(SOCKET_SPREAD, stale.__contains__)
         for view in gone:
             self._hub.remove(view)
         await former.store.close()
