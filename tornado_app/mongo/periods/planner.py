@@ -31,8 +31,8 @@ log = logging.getLogger("leaderboard.periods")
 
 LEASE = "periods"
 
-MAX_ADDED = 50
-"""Epochs of a period that are added before those of the next period: about 0.1 s of work."""
+MAX_ADDED = 200
+"""Epochs of a period that are added before those of the next period: about half a second of work."""
 
 
 class Planner:
