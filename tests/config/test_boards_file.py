@@ -150,6 +150,9 @@ def test_boards_are_at_most_a_hundred_with_main(write) -> None:
             "line 1: board main: null is not a whole number of -4611686018427387903 to 4611686018427387903",
         ),
         ("boards: &a {main: *a}", "is not valid YAML: a value cannot be read"),
+        ("boards: {main: !!bool x}", "is not valid YAML: a value cannot be read"),
+        ("boards: {main: !!timestamp x}", "is not valid YAML: a value cannot be read"),
+        ("boards: {main: !!int ''}", "is not valid YAML: a value cannot be read"),
     ],
 )
 def test_boards_file_error_has_its_line_and_what_to_do(write, text: str, fault: str) -> None:

@@ -82,7 +82,8 @@ def read_mapping(path: Path) -> YamlMapping:
         node = loader.get_single_node()
         values = None if node is None else loader.construct_document(node)
         lines = dict(_lines(node)) if isinstance(node, yaml.MappingNode) else {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    # PyYAML raises LookupError and AttributeError for `!!bool x` and `!!timestamp x`.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise UnusableFile(f"{path}{_where(error)} is not valid YAML: {_problem(error)}") from None
     finally:
         if loader is not None:
