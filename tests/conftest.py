@@ -107,7 +107,8 @@ def standalone_mongod(mongod_binary: Path, tmp_path: Path) -> Iterator[Mongod]:
 
 @pytest.fixture
 def lost_sockets() -> Iterator[None]:
-    """For tests that close a client while it connects: PyMongo 4.20 then loses a socket (PYTHON-5867) to the collector.
+    """For tests that close a client, or let a call time out, while it connects: PyMongo 4.20 then loses a socket
+    (PYTHON-5867) to the collector.
 
     Found here, it does not fail another test; pytest takes the filter back after this one.
     """

@@ -118,8 +118,7 @@ async def test_follower_reports_the_first_reason_of_a_new_history(mongo_database
     assert [reason for _, reason in sink.histories] == ["", "invalidate"]
 
 
-# The driver leaves a socket to the garbage collector whose connection is being made when a call times out.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("lost_sockets")  # a call times out while its connection is made
 async def test_follower_begins_a_new_history_if_the_server_does_not_find_its_position_in_time(
     mongo_database, replica_set, caplog
 ):
