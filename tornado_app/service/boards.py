@@ -201,6 +201,7 @@ class Boards:
         """Serve a board with other periods. Its views show the last state until the new ones are ready."""
         name = definition.name
         await self._planned(definition)
+        await self._feed.wait_loaded()  # from here to `add` without a pause: the feed never reads without the board
         self._feed.remove(name)
         for live in former.lives:
             self._views.remove(live.view)

@@ -159,8 +159,7 @@ class Feed:
 
         Waits while the history is lost, and retries after errors of the database. If cancelled, the board is removed.
         """
-        while not self._loaded.is_set():
-            await self._loaded.wait()
+        await self.wait_loaded()
         new = _Board(board, self._database[collection_of(board.name)], cache)
         new.added = added = _Added()
         self._boards[board.name] = new
@@ -172,8 +171,13 @@ class Feed:
             if not added.done.is_set():
                 self.remove(board.name)
 
+    async def wait_loaded(self) -> None:
+        """Wait while the history is lost."""
+        while not self._loaded.is_set():
+            await self._loaded.wait()
+
     def remove(self, name: str) -> None:
-        """Ignore the events of a board from now on. Raises KeyError for an unknown one."""
+        """Ignore the events of a board from now on; one must be left. Raises KeyError for an unknown one."""
         board = self._boards.pop(name)
         self._collection_ids.pop(name, None)
         board.forget()
