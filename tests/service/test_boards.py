@@ -1,6 +1,8 @@
 """Several boards of one service: at the start, and added, changed and removed while it runs."""
 
 import json
+import os
+import signal
 from contextlib import contextmanager
 from types import SimpleNamespace
 from unittest.mock import AsyncMock, Mock
@@ -10,6 +12,7 @@ import yaml
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.support.processes import workers
 from tests.support.service import token
 from tests.support.wait import wait_until
 from tornado_app.auth import keys, proofs
@@ -147,6 +150,29 @@ def test_board_is_added_and_removed_while_the_service_runs(serve, boards_file, p
     boards_file.write(kart=KART)
     wait_logged("board kart is served now", 2)
     assert scores(service, "kart") == {"bob": 8, "alice": 9}, "the data stayed"
+
+
+@pytest.mark.long
+def test_restarted_process_serves_the_boards_that_were_added_meanwhile(serve, boards_file):
+    boards_file.write(main={})
+    service = serve("--processes", "2")
+    added = {f"kart-{number}": KART for number in range(4)}
+    boards_file.write(**added)
+    served = "board kart-3 is served now"
+    wait_until(lambda: service.log.count(served) == 2, what="both processes serve the boards")
+    os.kill(workers(service)[0], signal.SIGKILL)
+    statuses = set()
+
+    def restarted():
+        for board in added:
+            try:
+                statuses.add(service.get(f"/boards/{board}/api/top-scores").status)
+            except ConnectionError:  # one that the killed process had accepted
+                continue
+        return service.readiness() == (200, []) and service.log.count(served) == 3
+
+    wait_until(restarted, 60)
+    assert statuses == {200}
 
 
 def test_changed_bounds_take_effect_while_the_service_runs(serve, boards_file):

@@ -128,10 +128,12 @@ class Service(ManagedService):
             events=None if self._worker is None else self._worker.events,
         )
         await self._run(components)
-        await self._primed(components)
+        boards_file: BoardsFile | None = None
         if config.boards_file is not None:
-            applying = BoardsFile(config.boards_file, components.boards, self.metrics.boards_applied.set)
-            self._background("boards file", applying.run)
+            boards_file = BoardsFile(config.boards_file, components.boards, self.metrics.boards_applied.set)
+        await self._primed(components, boards_file)
+        if boards_file is not None:
+            self._background("boards file", boards_file.run)
         self._background("gc policy", run_gc_policy)
         self._listen(components)
 
@@ -181,12 +183,14 @@ class Service(ManagedService):
             if self.failed.done():
                 self.failed.result()
 
-    async def _primed(self, components: Components) -> None:
-        """Wait until the board is read and the feed is open. Raises the error that made this impossible."""
+    async def _primed(self, components: Components, boards_file: BoardsFile | None) -> None:
+        """Wait until the boards are read and the feed is open. Raises the error that made this impossible."""
 
         async def read() -> None:
             await components.boards.wait_ready()
             await components.feed.wait_open()
+            if boards_file is not None and self._worker is not None:
+                await boards_file.apply()  # a worker that is restarted has the boards of the supervisor's start
 
         reading = asyncio.ensure_future(read())
         watched: list[asyncio.Future[Any]] = [reading, self.failed]
