@@ -9,6 +9,7 @@ from tests.support.service import KEY
 from tests.support.wait import eventually
 from tornado_app.config import Config
 from tornado_app.core.boards import MAIN, Board, View
+from tornado_app.core.model import Action, Profile
 from tornado_app.core.periods import Period
 from tornado_app.mongo.client.driver import connect, maybe_await
 from tornado_app.mongo.database import prepare_board
@@ -47,3 +48,31 @@ async def test_only_board_gets_a_period_while_the_history_is_lost(components, re
         await changing
     assert boards["main"].periods.keys() == {"season"}
     assert components.views[View("main", "season")].ready
+
+
+async def test_ranks_of_a_board_whose_periods_change_are_not_checked_meanwhile(components, replica_set):
+    boards, before = components.boards, components.boards["main"].live
+    checked = components.rank_check._boards  # else the test would wait for the check's interval
+    async with failing_commands(replica_set, "aggregate", until=lambda: before not in components.views, errorCode=112):
+        assert [live for _, live in checked()] == [before]
+        changing = asyncio.ensure_future(boards.apply([SEASONAL]))
+    assert boards["main"].live is before, "it is served until the new views are ready"
+    assert list(checked()) == []
+    async with asyncio.timeout(20):
+        await changing
+    assert [live for _, live in checked()] == boards["main"].lives
+
+
+async def test_removed_board_leaves_no_states_of_players_behind(components, replica_set):
+    """It may come back after their erasure, of which its cache would not hear."""
+    boards = components.boards
+    await boards.apply([MAIN, Board("kart")])
+    store = boards["kart"].store
+    action = Action("alice", 5, None, b"f", Profile(), create_player=True)
+    await store.apply(action)
+    async with failing_commands(replica_set, "update", until=1, blockConnection=True, blockTimeMS=500):
+        scoring = asyncio.ensure_future(store.apply(action))
+        await eventually(lambda: store.busy)
+        await boards.apply([MAIN])
+    assert (await scoring).score == 10
+    assert list(store.cache) == []

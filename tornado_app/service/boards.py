@@ -246,11 +246,11 @@ class Boards:
         self._shedder.remove(name)
         log.info("board %s is no longer served, its data stays", name)
         await self._registry.close(SOCKET_SPREAD, lambda view: view.board == name)
+        await served.store.close()  # the last writes put states into the cache, which `remove` clears
         self._feed.remove(name)
         for live in served.lives:
             self._views.remove(live.view)
             self._hub.remove(live.view)
-        await served.store.close()
 
 
 def _changed(before: Board, after: Board | None) -> bool:
