@@ -167,6 +167,7 @@ async def test_feed_reads_a_new_snapshot_after_lost_history(harness, replica_set
     assert sum("reading the board again" in record.message for record in caplog.records) == 1
 
 
+@pytest.mark.usefixtures("lost_sockets")  # calls time out while their connections are made
 async def test_feed_reads_a_new_snapshot_if_the_server_does_not_find_its_position_in_time(mongo_database, replica_set):
     async with open_board_harness(*mongo_database, call_timeout=0.3, resume_timeout=1.0) as harness:
         await harness.score("alice", 1)

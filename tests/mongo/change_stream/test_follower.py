@@ -118,7 +118,7 @@ async def test_follower_reports_the_first_reason_of_a_new_history(mongo_database
     assert [reason for _, reason in sink.histories] == ["", "invalidate"]
 
 
-@pytest.mark.usefixtures("lost_sockets")  # a call times out while its connection is made
+@pytest.mark.usefixtures("lost_sockets")  # calls time out while their connections are made
 async def test_follower_begins_a_new_history_if_the_server_does_not_find_its_position_in_time(
     mongo_database, replica_set, caplog
 ):
