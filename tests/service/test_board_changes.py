@@ -9,6 +9,7 @@ from tests.support.service import KEY
 from tests.support.wait import eventually
 from tornado_app.config import Config
 from tornado_app.core.boards import MAIN, Board, View
+from tornado_app.core.errors import DatabaseError
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.periods import Period
 from tornado_app.mongo.client.driver import connect, maybe_await
@@ -39,7 +40,14 @@ async def components(mongo_database):
 
 async def test_only_board_gets_a_period_while_the_history_is_lost(components, replica_set):
     boards = components.boards
-    async with failing_commands(replica_set, "aggregate", until=lambda: len(boards.definitions) == 1, errorCode=112):
+
+    def planned():
+        try:
+            return components.periods.open_epochs(SEASONAL)
+        except DatabaseError:
+            return None
+
+    async with failing_commands(replica_set, "aggregate", until=planned, errorCode=112):
         components.feed.request_resync()
         await eventually(lambda: not boards.ready)
         changing = asyncio.ensure_future(boards.apply([SEASONAL]))

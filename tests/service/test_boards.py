@@ -288,7 +288,7 @@ async def test_boards_that_change_are_planned_from_the_first_of_them_until_all_a
         prepare=AsyncMock(),
         views=Mock(),
         hub=Mock(),
-        feed=Mock(add=AsyncMock(side_effect=note)),
+        feed=Mock(add=AsyncMock(side_effect=note), wait_loaded=AsyncMock()),
         router=Mock(),
         registry=Mock(close=AsyncMock()),
         shedder=Mock(),

@@ -125,7 +125,7 @@ def test_epoch_from_its_first_score_to_its_result(serve, boards_file, mongo_data
     wait_until(lambda: datetime.now(UTC) > end + timedelta(seconds=11), what="the grace, and a second of cluster time")
     asyncio.run(score_late(mongo_database, "dave"))
     wait_until(lambda: service.metric(late, board="main", period="season") == (2 if flags else 1))
-    assert service.metric("leaderboard_period_unsealed_seconds") == 0
+    wait_until(lambda: service.metric("leaderboard_period_unsealed_seconds") == 0)
     assert service.get("/api/v1/periods/season/1/players/dave").json["error"] == "player_not_found"
 
 

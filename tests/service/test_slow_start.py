@@ -27,7 +27,7 @@ def service():
 
 async def test_slow_snapshot_is_awaited_at_start(service, caplog):
     # The wait alone, without database and ports.
-    waiting = asyncio.ensure_future(service._primed(service.components))
+    waiting = asyncio.ensure_future(service._primed(service.components, None))
     line = "board is still loading, not serving yet: the ranks are being read"
     await eventually(lambda: caplog.text.count(line) > 2)
     assert not waiting.done()
@@ -38,7 +38,7 @@ async def test_slow_snapshot_is_awaited_at_start(service, caplog):
 async def test_unreachable_database_fails_the_start(service):
     service.components.health.database_answers = False
     with pytest.raises(StartupError, match=r"could not be read within 0\.02 seconds: the ranks are being read"):
-        await service._primed(service.components)
+        await service._primed(service.components, None)
 
 
 async def test_component_failure_fails_the_start_that_waits_for_the_plan_of_periods(service):
@@ -52,7 +52,7 @@ async def test_component_failure_fails_the_start_that_waits_for_the_plan_of_peri
 
 
 async def test_component_failure_fails_the_start(service, caplog):
-    waiting = asyncio.ensure_future(service._primed(service.components))
+    waiting = asyncio.ensure_future(service._primed(service.components, None))
     await eventually(lambda: "still loading" in caplog.text)
     service.fail(StartupError("the feed ended"))
     with pytest.raises(StartupError, match="the feed ended"):
