@@ -38,6 +38,9 @@ class Deaf:
     def observe(self, amount: float, exemplar: object = None) -> None:
         """Ignored."""
 
+    def clear(self) -> None:
+        """Ignored."""
+
     def set_function(self, value: object) -> None:
         """Ignored."""
 

@@ -74,7 +74,10 @@ class MonitoredEnvironment:
         self.provider = Provider(jwks(signing("RS256", "first")))
         callback(self.provider.down)
         fast = ("--broadcast-interval", "10ms", "--max-messages-per-second", "1000", "--mongodb-timeout", "1s")
-        self.arcade = self._service("arcade", *fast, "--rate-limit", "600/60s", "--auto-register")
+        boards = self._folder / "boards.yaml"
+        boards.write_text("boards:\n  main:\n    periods: {day: {cron: '0 0 * * *'}}\n")
+        limits = ("--rate-limit", "600/60s", "--auto-register", "--boards-file", str(boards))
+        self.arcade = self._service("arcade", *fast, *limits)
         self.chess = self._service("chess", "--jwt-jwks-url", self.provider.url, env={"LEADERBOARD_JWT_KEY": None})
         self.operator = self._operator()
         self.prometheus = enter(Prometheus(self._folder / "prometheus", self._scrapes(), [self._rules()]))

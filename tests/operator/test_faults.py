@@ -133,7 +133,7 @@ def test_operator_killed_after_write_is_continued_by_the_next(api_server_proxy, 
     start_operator()
     leaderboards.wait()
     leaderboards.wait("False", "UpToDate", "Reconciling")
-    assert len(leaderboards.owned_objects()) == 7
+    assert len(leaderboards.owned_objects()) == 8
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ async def test_long_index_build_is_awaited_and_logged(client, own_replica_set, c
         await eventually(lambda: caplog.text.count("the server builds an index of board.players") > 2)
         assert not ensuring.done()
     await ensuring
-    assert set(await client["board"]["players"].index_information()) == {"_id_", "board", "hidden"}
+    assert set(await client["board"]["players"].index_information()) == {"_id_", "board", "hidden", "copying"}
 
 
 async def test_second_process_waits_for_the_same_index_build(client, own_replica_set, caplog):
