@@ -24,7 +24,7 @@ from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.ledger.lease import TTL, Lease, LeaseLost
 from tornado_app.mongo.periods.clock import Clock
 from tornado_app.mongo.periods.plan import INTERVAL, MalformedPlan, PlanChanged, SharedPlan
-from tornado_app.mongo.periods.sealing import OnSealed, Sealer
+from tornado_app.mongo.periods.sealing import Sealer
 from tornado_app.runtime.tasks import jittered, run_until_first_exits
 
 log = logging.getLogger("leaderboard.periods")
@@ -48,13 +48,12 @@ class Planner:
         boards: Callable[[], Sequence[Board]],
         *,
         ttl: float = TTL,
-        on_sealed: OnSealed = lambda view, epoch: None,
     ) -> None:
         self.lease = Lease(client[database], LEASE, ttl=ttl)
         self._plan = plan
         self._clock = clock
         self._boards = boards
-        self._sealer = Sealer(client, database, plan, clock, on_sealed=on_sealed)
+        self._sealer = Sealer(client, database, plan, clock)
 
     @property
     def holds(self) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
@@ -33,28 +33,17 @@ log = logging.getLogger("leaderboard.periods")
 
 NAMESPACE_EXISTS = 48
 
-OnSealed = Callable[[View, Epoch], None]
-
 
 class Sealer:
-    """Seals the epochs of boards; only the planner calls it. `on_sealed` is called with each sealed epoch.
+    """Seals the epochs of boards; only the planner calls it.
 
     All methods raise PyMongoError and PlanChanged.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        database: str,
-        plan: SharedPlan,
-        clock: Clock,
-        *,
-        on_sealed: OnSealed = lambda view, epoch: None,
-    ) -> None:
+    def __init__(self, client: Client, database: str, plan: SharedPlan, clock: Clock) -> None:
         self._database: Any = client[database]
         self._plan = plan
         self._clock = clock
-        self._on_sealed = on_sealed
         self._results = Results(client, database)
         self._seen: dict[str, tuple[int, int]] = {}
 
@@ -121,7 +110,6 @@ class Sealer:
         await self._plan.refresh()
         del self._seen[key(view, epoch.number)]
         log.info("an epoch is sealed", extra={"epoch": key(view, epoch.number), "rows": rows, "sha256": sha256})
-        self._on_sealed(view, epoch)
 
     async def _make(self, board: Board, view: View, epoch: Epoch, name: str) -> None:
         """Make the result of an epoch; another process may be faster."""

@@ -130,11 +130,6 @@ PLAYER_FIELDS = ALL_TIME.read
 player = ALL_TIME.player
 
 
-def board_order(order: Order) -> list[tuple[str, int]]:
-    """`BOARD_ORDER`, or with the lower score first."""
-    return ALL_TIME.order(order)
-
-
 STATE_FIELDS: Document = dict.fromkeys(
     ("score", "updatedAt", "metadata", "seq", "h", "w", "suspended", "hidden", "erased"), 1
 )
