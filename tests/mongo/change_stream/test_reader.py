@@ -176,7 +176,7 @@ async def test_reader_gives_up_a_silent_subscription(mongo_database):
         stream = await maybe_await(database.watch(WATCHED, max_await_time_ms=1))
         await stream.try_next()
         start, subscriptions = stream.resume_token, []
-        await maybe_await(database.others.insert_one({}))  # a later time than that of `start`, without an idle server's 10 s
+        await maybe_await(database.others.insert_one({}))  # an idle server's next write comes after 10 s
 
         def subscribe():
             subscriptions.append(Subscription(start))
