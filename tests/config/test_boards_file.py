@@ -203,6 +203,7 @@ boards:
 
 NAMES = "use up to 16 of a-z 0-9, with a letter first"
 FIVE = "it must have five fields: minute, hour, day, month and day of the week"
+ALL = "?period=all reads the scores of all time; choose another name"
 BAD_DAY = "bad day-of-month; write five fields, such as 0 0 * * MON"
 EVERY = "it must be a whole number of w, d, h, m or s, such as 14d or 6h"
 
@@ -220,6 +221,7 @@ EVERY = "it must be a whole number of w, d, h, m or s, such as 14d or 6h"
             )
             for name in ("Weekly", "half-year", "a.b", "a" * 17)
         ),
+        ("{all: }", f'line 3: board main: "all" cannot be the name of a period: {ALL}'),
         ("{w: 7}", "line 3: board main: 7 is not a period; write its members below it, or {}"),
         ("{w: {crn: }}", 'there is no member "crn"; did you mean cron?'),
         ("{w: {cron: 0 0 * *}}", f'"0 0 * *" is not a schedule: {FIVE}'),

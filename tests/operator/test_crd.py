@@ -131,6 +131,7 @@ INVALID = [
     ({"boards": {"kart": {"order": "Up"}}}, "Unsupported value"),
     ({"boards": {"kart": {"shows": "weekly"}}}, "shows must be the name of a period"),
     (period(name="Weekly"), "up to 16 of a-z 0-9"),
+    (period(name="all"), "a period cannot have the name all"),
     ({"boards": {"kart": {"periods": {name: {} for name in "abcd"}}}}, "must have at most 3 items"),
     (period(cron="0 0 * *"), "should match"),
     (period(cron="0 0 * * *", every="1d", **{"from": "2026-12-01T18:00"}), "cron and every exclude each other"),
@@ -288,6 +289,7 @@ def applies(leaderboards: Leaderboards, body: dict[str, Any], *flags: str) -> bo
 def test_boards_are_bounded_as_in_the_service():
     assert (application.NAME_PATTERN, application.MAX_BOARDS) == (boards.NAME_PATTERN, boards.MAX_BOARDS)
     assert (application.PERIOD_PATTERN, application.MAX_PERIODS) == (periods.PERIOD_PATTERN, periods.MAX_PERIODS)
+    assert application.ALL_TIME == boards.ALL_TIME
 
 
 def test_crd_defaults_are_applied(leaderboards: Leaderboards):

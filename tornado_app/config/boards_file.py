@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tornado_app.config.files import UnusableFile, YamlMapping, read_mapping
 from tornado_app.config.sources import quoted, suggestion
 from tornado_app.config.value_types import Duration, Integer, InvalidValue, ValueType
-from tornado_app.core.boards import MAIN, MAX_BOARDS, MAX_SUBMITTED, NAME_PATTERN, Board, Bounds, Order, Rule
+from tornado_app.core.boards import ALL_TIME, MAIN, MAX_BOARDS, MAX_SUBMITTED, NAME_PATTERN, Board, Bounds, Order, Rule
 from tornado_app.core.errors import ConfigError
 from tornado_app.core.periods import (
     DEFAULT_ZONE,
@@ -123,6 +123,9 @@ class _Reader:
             if not isinstance(name, str) or re.fullmatch(PERIOD_PATTERN, name) is None:
                 form = "use up to 16 of a-z 0-9, with a letter first"
                 self._fault((*where, name), f"{quoted(name)} is not the name of a period; {form}")
+            elif name == ALL_TIME:
+                meaning = f"?period={ALL_TIME} reads the scores of all time; choose another name"
+                self._fault((*where, name), f"{quoted(name)} cannot be the name of a period: {meaning}")
             elif members is not None and not isinstance(members, dict):
                 self._fault((*where, name), f"{quoted(members)} is not a period; write its members below it, or {{}}")
             else:

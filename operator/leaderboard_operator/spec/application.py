@@ -176,7 +176,7 @@ class Period(Part, frozen=True):
     ] = "0s"
 
 
-PERIOD_PATTERN, MAX_PERIODS = "[a-z][a-z0-9]{0,15}", 3
+PERIOD_PATTERN, MAX_PERIODS, ALL_TIME = "[a-z][a-z0-9]{0,15}", 3, "all"
 """Those of the service. A test compares them."""
 
 
@@ -212,7 +212,11 @@ class Board(Part, frozen=True):
             Rule(
                 f"self.all(name, name.matches('^{PERIOD_PATTERN}$'))",
                 "the name of a period is up to 16 of a-z 0-9, with a letter first",
-            )
+            ),
+            Rule(
+                f"!('{ALL_TIME}' in self)",
+                f"a period cannot have the name {ALL_TIME}: ?period={ALL_TIME} reads the scores of all time",
+            ),
         ),
     ] = {}
     shows: (

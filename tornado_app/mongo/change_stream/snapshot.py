@@ -13,7 +13,7 @@ from tornado_app.core.boards import Order
 from tornado_app.core.interfaces import ScoreSnapshot
 from tornado_app.mongo.client.cluster_time import cluster_time, cluster_time_to_int
 from tornado_app.mongo.client.driver import Client, Document, maybe_await
-from tornado_app.mongo.players.documents import ALL_TIME, ViewFields, milliseconds
+from tornado_app.mongo.players.documents import ALL_TIME_FIELDS, ViewFields, milliseconds
 
 Key = TypeVar("Key")
 
@@ -31,7 +31,7 @@ class ViewSource(NamedTuple):
     """Where the scores of a view are. `epoch`: of a period, the open one, or one before it."""
 
     players: Any
-    fields: ViewFields = ALL_TIME
+    fields: ViewFields = ALL_TIME_FIELDS
     epoch: int | None = None
 
     @property

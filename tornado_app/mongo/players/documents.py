@@ -123,11 +123,11 @@ class ViewFields(NamedTuple):
         )
 
 
-ALL_TIME = ViewFields()
-BOARD_ORDER = ALL_TIME.order()
-ON_BOARD = ALL_TIME.shown()
-PLAYER_FIELDS = ALL_TIME.read
-player = ALL_TIME.player
+ALL_TIME_FIELDS = ViewFields()
+BOARD_ORDER = ALL_TIME_FIELDS.order()
+ON_BOARD = ALL_TIME_FIELDS.shown()
+PLAYER_FIELDS = ALL_TIME_FIELDS.read
+player = ALL_TIME_FIELDS.player
 
 
 STATE_FIELDS: Document = dict.fromkeys(

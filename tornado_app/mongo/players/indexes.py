@@ -14,7 +14,7 @@ from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.client.index_build import DEFAULT_WAITING, Waiting, make_index
-from tornado_app.mongo.players.documents import ALL_TIME, ViewFields, collection_of
+from tornado_app.mongo.players.documents import ALL_TIME_FIELDS, ViewFields, collection_of
 from tornado_app.mongo.players.suspects import RETENTION, SUSPECTS
 
 log = logging.getLogger("leaderboard.schema")
@@ -47,7 +47,7 @@ async def ensure(
     waiting: Waiting = DEFAULT_WAITING,
 ) -> None:
     """Create missing indexes, also of periods, however long that takes. Raises StartupError if that is impossible."""
-    keys = ALL_TIME.order(order)
+    keys = ALL_TIME_FIELDS.order(order)
     players = client[database].get_collection(collection, write_concern=DURABLE)
     try:
         if not await _create(players, keys, waiting, name=BOARD_INDEX):

@@ -10,7 +10,7 @@ from tornado_app.core.errors import PlayerNotFound
 from tornado_app.core.model import TOP, Player, TopPlayers, standings, utc_datetime
 from tornado_app.mongo.client.cluster_time import clocked, cluster_time_to_int, reached
 from tornado_app.mongo.client.errors import database_errors
-from tornado_app.mongo.players.documents import ALL_TIME, Document, ViewFields
+from tornado_app.mongo.players.documents import ALL_TIME_FIELDS, Document, ViewFields
 
 
 class PlayerReads:
@@ -24,7 +24,7 @@ class PlayerReads:
         players: Any,
         order: Order,
         timeout: float,
-        fields: ViewFields = ALL_TIME,
+        fields: ViewFields = ALL_TIME_FIELDS,
         epoch: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._players = players
