@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import re
 import secrets
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,23 @@ class Stage:
         self._stack.close()
 
     def service(
-        self, players: int, *, name: str = "Player {}", flags: tuple[str, ...] = (), module: str = "tornado_app"
+        self,
+        players: int,
+        *,
+        name: str = "Player {}",
+        flags: tuple[str, ...] = (),
+        module: str = "tornado_app",
+        periods: Mapping[str, Any] | None = None,
     ) -> System:
-        """`leaderboard serve`, or its variant `module`, on a MongoDB of its own, with players who have played."""
+        """`leaderboard serve`, or its variant `module`, on a MongoDB of its own, with players who have played.
+
+        `periods` of its board, as in the boards file.
+        """
         base = self._database(lambda: database.seasoned(players, name=name))
+        if periods:
+            boards = self._new_folder() / "boards.yaml"
+            boards.write_text(json.dumps({"boards": {"main": {"periods": periods}}}), encoding="ascii")  # JSON is YAML
+            flags = ("--boards-file", str(boards), *flags)
         program = self._stack.enter_context(self.service_process(base, flags, module))
         address, metrics = re.findall(r"https?://[^\s)]+", program.wait_for(READY))
         found = System(

@@ -26,6 +26,7 @@ ROWS = {
         "an update in the oplog",
         "its ledger entry in the oplog",
     },
+    "periods": {"no period", "one period", "three periods"},
     "read": {"this service", "bare Tornado handler"},
     "recording": {f"{kind} {name}" for kind in ("reads", "updates") for name in ("with metrics", "without")},
     "broadcast": {f"{name}, 20 sockets" for name in ("this service", "write_message to each", "websockets broadcast")},
