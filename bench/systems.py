@@ -35,7 +35,7 @@ SERVICE_FLAGS = (
 class System:
     """A system that serves. `groups`: its process trees. `turn`: the next player, kept between runs.
 
-    `base`: the service's own MongoDB.
+    `base`: the service's own MongoDB. `log`: Nakama's.
     """
 
     name: str
@@ -49,6 +49,7 @@ class System:
     turn: int = 0
     players: Path | None = field(default=None, repr=False)
     base: Database | None = field(default=None, repr=False)
+    log: Path | None = field(default=None, repr=False)
 
     @property
     def is_ours(self) -> bool:
@@ -126,17 +127,20 @@ class Stage:
         program = self._running(command, {"BENCH_SECRET": self.secret})
         return self._peer("naive Tornado + Motor", program, {"mongod": base.pid}, players=self._tokens(players))
 
-    def nakama(self, players: int) -> System:
-        """Nakama on a PostgreSQL of its own, with an account and a session for each player. Raises Missing."""
+    def nakama(self, players: int, boards: Mapping[str, str] = nakama.BOARD) -> System:
+        """Nakama on a PostgreSQL of its own, with an account and a session for each player. Raises Missing.
+
+        `boards`: its leaderboards, each with its reset schedule.
+        """
         folder = self._new_folder()
         base = self._stack.enter_context(nakama.PostgreSQL(self._cores))
-        server = self._stack.enter_context(nakama.Nakama(folder, base.address, self._cores))
+        server = self._stack.enter_context(nakama.Nakama(folder, base.address, self._cores, boards))
         sessions = server.sessions([database.player(number) for number in range(players)])
         tokens = folder / "players"
         tokens.write_text("".join(f"{name} {token}\n" for name, token in sessions.items()), encoding="ascii")
         return System(
             "Nakama", server.url, "", {"server": server.pid, "postgresql": base.pid}, nakama.PATH, nakama.HEADERS,
-            read_headers=nakama.HEADERS, players=tokens,
+            read_headers=nakama.HEADERS, players=tokens, log=server.log,
         )  # fmt: skip
 
     def bare(self, *, size: int = 1000, ping: float = 30.0) -> System:

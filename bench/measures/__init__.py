@@ -17,7 +17,9 @@ from bench.measures import (
     ranks,
     read,
     recording,
+    reset,
     stalled,
+    windows,
     write,
 )
 from bench.report import Report
@@ -27,6 +29,8 @@ MEASURES: dict[str, Callable[[Bench], Report]] = {
     "processes": processes.run,
     "nakama": nakama.run,
     "periods": periods.run,
+    "windows": windows.run,
+    "reset": reset.run,
     "read": read.run,
     "recording": recording.run,
     "broadcast": broadcast.run,

@@ -1,4 +1,4 @@
-"""Nakama on PostgreSQL, as its users run it: a leaderboard of operator `incr`, a session for each player, REST.
+"""Nakama on PostgreSQL, as its users run it: leaderboards of operator `incr`, a session for each player, REST.
 
 Each score is durable when it is acknowledged (`fsync` and `synchronous_commit`). It gives no exactly-once, no exact
 limits, no ledger and no push of the board. All settings that are not here are Nakama's defaults.
@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,13 +32,32 @@ VERSION = "v3.40.0"
 MODULE = f"github.com/heroiclabs/nakama/v3@{VERSION}"
 NEEDED_FOR = "Nakama"
 
-PATH = "/v2/leaderboard/board"
+RECORDS = "/v2/leaderboard/"
+PATH = f"{RECORDS}board"
+RPC_PATH = "/v2/rpc/score?unwrap"
+"""One request that writes to all leaderboards, by a function of the server."""
 HEADERS = "Authorization: Bearer {token}\nContent-Type: application/json"
-BOARD = """\
-local nakama = require("nakama")
-nakama.leaderboard_create("board", false, "desc", "incr")
+BOARD = {"board": ""}
+"""The reset schedule of each leaderboard: a cron expression, or none."""
+
+MODULE = """
+nakama.register_rpc(function(context, payload)
+  local expiries = {}
+  for _, id in ipairs(boards) do
+    expiries[id] = nakama.leaderboard_record_write(id, context.user_id, context.username, 1).expiry_time
+  end
+  return nakama.json_encode(expiries)
+end, "score")
+nakama.register_leaderboard_reset(function(context, board, reset)
+  local total = 0
+  for _, record in ipairs(nakama.leaderboard_records_list(board.id, nil, 10000, nil, reset)) do
+    total = total + record.score
+  end
+  nakama.logger_info("reset of " .. board.id .. " at " .. reset .. ": " .. total)
+end)
 """
-"""A module of Nakama's runtime: only such a module can create a leaderboard."""
+"""A module of Nakama's runtime: only such a module can create a leaderboard. The function that Nakama calls at a reset
+reads the records that are closed, as a game does to reward them, and logs the sum of their scores."""
 
 SESSION_SECONDS = 6 * 3600
 SIGNING_IN = 16
@@ -145,9 +165,12 @@ class PostgreSQL:
 
 
 class Nakama:
-    """A Nakama on an empty database; a context manager. Its files are in `folder`."""
+    """A Nakama on an empty database; a context manager. Its files are in `folder`.
 
-    def __init__(self, folder: Path, database: str, cores: frozenset[int]) -> None:
+    `boards`: its leaderboards, each with its reset schedule.
+    """
+
+    def __init__(self, folder: Path, database: str, cores: frozenset[int], boards: Mapping[str, str] = BOARD) -> None:
         self._port = _free_ports()
         self.url = f"http://127.0.0.1:{self._port}"
         self._cores = cores
@@ -155,7 +178,7 @@ class Nakama:
         self._configuration = folder / "nakama.yml"
         modules = folder / "modules"
         modules.mkdir()
-        (modules / "board.lua").write_text(BOARD, encoding="ascii")
+        (modules / "boards.lua").write_text(_module(boards), encoding="ascii")
         settings = {
             "name": "bench",
             "data_dir": str(folder),
@@ -175,7 +198,8 @@ class Nakama:
         self._configuration.write_text(json.dumps(settings), encoding="ascii")  # JSON is YAML
         environment = {"NAKAMA_TELEMETRY": "0"}
         self._command = [str(nakama()), "--config", str(self._configuration)]
-        self._program = Program(self._command, folder / "nakama.log", cores, environment)
+        self.log = folder / "nakama.log"
+        self._program = Program(self._command, self.log, cores, environment)
 
     def __enter__(self) -> Nakama:
         program, *options = self._command
@@ -216,6 +240,15 @@ class Nakama:
                     raise Failed(f"Nakama did not create an account: {answer.status} {body[:200]!r}")
                 found[name] = str(json.loads(body)["token"])
         return found
+
+
+def _module(boards: Mapping[str, str]) -> str:
+    lines = ['local nakama = require("nakama")', "local boards = {" + ", ".join(map(json.dumps, boards)) + "}"]
+    lines += [
+        f'nakama.leaderboard_create({json.dumps(name)}, false, "desc", "incr", {json.dumps(reset)})'
+        for name, reset in boards.items()
+    ]
+    return "\n".join(lines) + MODULE
 
 
 def _run(command: list[str], cores: frozenset[int]) -> None:

@@ -27,6 +27,11 @@ ROWS = {
         "its ledger entry in the oplog",
     },
     "periods": {"no period", "one period", "three periods"},
+    "windows": {
+        *("this service, one window", "this service, three windows"),
+        *(f"Nakama, {what}" for what in ("one window", "three requests", "one function")),
+    },
+    "reset": {"this service", "Nakama"},
     "read": {"this service", "bare Tornado handler"},
     "recording": {f"{kind} {name}" for kind in ("reads", "updates") for name in ("with metrics", "without")},
     "broadcast": {f"{name}, 20 sockets" for name in ("this service", "write_message to each", "websockets broadcast")},
@@ -47,7 +52,7 @@ ROWS = {
 MAY_BE_EMPTY = {"Redis ZREVRANK, 1,000 players"}
 """Where it is not installed."""
 
-MARKS = {"nakama": pytest.mark.nakama}
+MARKS = dict.fromkeys(("nakama", "windows", "reset"), pytest.mark.nakama)
 """Of those that `make test-all` leaves out."""
 
 
