@@ -16,7 +16,8 @@ from tests.support.processes import workers
 from tests.support.service import token
 from tests.support.wait import wait_until
 from tornado_app.auth import keys, proofs
-from tornado_app.core.boards import Board
+from tornado_app.core.boards import Board, Bounds
+from tornado_app.core.errors import StartupError
 from tornado_app.core.periods import Period
 from tornado_app.service.boards import Boards
 
@@ -265,36 +266,55 @@ def test_moderation_is_of_all_boards_and_a_take_back_of_one(serve, boards_file):
         wait_until(lambda board=board: scores(service, board) == {}, 20, "the player is gone")
 
 
-async def test_boards_that_change_are_planned_from_the_first_of_them_until_all_are_served():
-    def served(board):
-        live = SimpleNamespace(view=None, wait_ready=AsyncMock())
-        return SimpleNamespace(
-            definition=board,
-            store=SimpleNamespace(cache=None, capacity=1, close=AsyncMock()),
-            live=live,
-            lives=[live],
-            periods={period.name: None for period in board.periods},
-            views={},
-        )
+def made(board):
+    """A served board, of fakes."""
+    live = SimpleNamespace(view=None, wait_ready=AsyncMock())
+    return SimpleNamespace(
+        definition=board,
+        store=SimpleNamespace(cache=None, capacity=1, close=AsyncMock()),
+        live=live,
+        lives=[live],
+        periods={period.name: None for period in board.periods},
+        views={},
+    )
 
-    def note(board, *_):
-        planned.append(sorted((each.name, len(each.periods)) for each in boards.definitions))
 
-    planned = []
-    boards = Boards(
-        [served(Board())],
-        make=served,
-        planned=AsyncMock(side_effect=note),
+def boards_with(*boards, planned, feed):
+    """Boards that are served, without a database."""
+    return Boards(
+        map(made, boards),
+        make=made,
+        planned=planned,
         prepare=AsyncMock(),
         views=Mock(),
         hub=Mock(),
-        feed=Mock(add=AsyncMock(side_effect=note), wait_loaded=AsyncMock()),
+        feed=feed,
         router=Mock(),
         registry=Mock(close=AsyncMock()),
         shedder=Mock(),
     )
-    season = (Period("season"),)
-    await boards.apply([Board(periods=season), Board("chess", periods=season), Board("kart", periods=season)])
+
+
+SEASON = (Period("season"),)
+
+
+async def test_boards_that_change_are_planned_from_the_first_of_them_until_all_are_served():
+    def note(board, *_):
+        planned.append(sorted((each.name, len(each.periods)) for each in boards.definitions))
+
+    planned = []
+    feed = Mock(add=AsyncMock(side_effect=note), wait_loaded=AsyncMock())
+    boards = boards_with(Board(), planned=AsyncMock(side_effect=note), feed=feed)
+    await boards.apply([Board(periods=SEASON), Board("chess", periods=SEASON), Board("kart", periods=SEASON)])
     assert len(planned) == 6
     assert all({("chess", 1), ("kart", 1), ("main", 1)} <= set(each) for each in planned)
     assert [(each.name, len(each.periods)) for each in boards.definitions] == [("main", 1), ("chess", 1), ("kart", 1)]
+
+
+async def test_boards_that_cannot_be_planned_leave_the_served_ones_as_they_were():
+    before = [Board(), Board("golf")]
+    boards = boards_with(*before, planned=AsyncMock(side_effect=StartupError("not planned")), feed=Mock())
+    bounds = Board(bounds=Bounds(min=0))
+    with pytest.raises(StartupError):
+        await boards.apply([bounds, Board("kart", periods=SEASON)])
+    assert boards.definitions == before

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import pytest
+from bson import Timestamp
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -19,6 +20,7 @@ from tests.support.openapi import OPERATIONS, check, resolve
 from tests.support.service import token
 from tests.support.wait import wait_until
 from tornado_app.core.boards import Board
+from tornado_app.core.errors import StartupError
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.periods import Period
 from tornado_app.core.slots import OpenEpoch, OpenEpochs
@@ -79,6 +81,19 @@ async def test_periods_are_planned_after_an_error_of_the_database(mongo_database
     await periods.close()
     await maybe_await(client.close())
     assert done == {running[1]}
+
+
+async def test_periods_that_cannot_be_planned_fail_the_wait(mongo_database):
+    uri, name = mongo_database
+    client, board = connect_database(uri), Board(periods=(Period("season"),))
+    await client[name]["periods"].insert_one({"_id": "main.season.1", "state": "planned", "revision": Timestamp(9, 9)})
+    periods = Periods(client, name, lambda: [board], list, Metrics())
+    running = asyncio.ensure_future(periods.run())
+    with pytest.raises(StartupError, match=r"the periods of board main were not planned within 2 s: .* say why"):
+        await periods.wait_planned(board, limit=2)
+    await cancel_and_wait(running)
+    await periods.close()
+    await maybe_await(client.close())
 
 
 @pytest.mark.parametrize("flags", [(), ("--processes", "2")], ids=["one process", "two processes"])

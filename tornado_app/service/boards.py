@@ -90,8 +90,8 @@ class ServedBoard:
 class Boards:
     """The served boards, which `apply` changes. `boards`: those at the start, `main` among them.
 
-    `make`: builds a board. `prepare`: prepares the database for it, and raises StartupError. `planned`: waits until its
-    periods have epochs.
+    `make`: builds a board. `prepare`: prepares the database for it. `planned`: waits until its periods have epochs.
+    Both raise StartupError.
     """
 
     def __init__(
@@ -167,13 +167,15 @@ class Boards:
         rebuilt = [wanted[name] for name, served in self._served.items() if _has_other_views(served, wanted.get(name))]
         for definition in (*added, *rebuilt):
             await self._prepare(definition)
-        for served in self:
-            if served.definition.name not in wanted:
-                await self._remove(served)
-            else:
-                self._redefine(served, wanted[served.definition.name])
         self._pending = (*added, *rebuilt)  # all are planned at once, and until they are served
         try:
+            for definition in self._pending:
+                await self._planned(definition)
+            for served in self:
+                if served.definition.name not in wanted:
+                    await self._remove(served)
+                else:
+                    self._redefine(served, wanted[served.definition.name])
             for definition in added:
                 await self._add(definition)
             for definition in rebuilt:
@@ -182,7 +184,6 @@ class Boards:
             self._pending = ()
 
     async def _add(self, definition: Board) -> None:
-        await self._planned(definition)
         served = self._make(definition)
         with contextlib.ExitStack() as undo:
             for live in served.lives:
@@ -200,7 +201,6 @@ class Boards:
     async def _rebuild(self, former: ServedBoard, definition: Board) -> None:
         """Serve a board with other periods. Its views show the last state until the new ones are ready."""
         name = definition.name
-        await self._planned(definition)
         await self._feed.wait_loaded()  # from here to `add` without a pause: the feed never reads without the board
         self._feed.remove(name)
         for live in former.lives:

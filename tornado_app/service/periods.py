@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from tornado_app.core.boards import Board, View
-from tornado_app.core.errors import DatabaseError, PeriodNotFound
+from tornado_app.core.errors import DatabaseError, PeriodNotFound, StartupError
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Place
 from tornado_app.core.periods import Epoch, EpochState
@@ -32,8 +32,8 @@ POLL = 1.0
 PLANNING_POLL = 0.05
 """Seconds between two looks at the plan for the epochs of a board that is added."""
 
-LOOKS_LOGGED = 200
-"""Looks until the wait is logged, and again: ten seconds."""
+PLANNING_TIMEOUT = 60.0
+"""Seconds in which these epochs must be planned. A restart continues where a plan of many missed epochs was."""
 
 
 class Periods:
@@ -63,17 +63,20 @@ class Periods:
         self._needed = asyncio.Event()
         self._changed = asyncio.Event()
 
-    async def wait_planned(self, board: Board) -> None:
-        """Wait until each period of a board has an open epoch. Needs `run`."""
+    async def wait_planned(self, board: Board, limit: float = PLANNING_TIMEOUT) -> None:
+        """Wait until each period of a board has an open epoch. Needs `run`. Raises StartupError after the limit."""
         if not board.periods:
             return
         self._needed.set()
-        looks = 0
-        while not self._is_planned(board):
-            looks += 1
-            if looks % LOOKS_LOGGED == 0:
-                log.warning("board %s is not served yet: its periods are being planned", board.name)
-            await asyncio.sleep(PLANNING_POLL)
+        try:
+            async with asyncio.timeout(limit):
+                while not self._is_planned(board):  # noqa: ASYNC110  # an epoch also opens by time alone
+                    await asyncio.sleep(PLANNING_POLL)
+        except TimeoutError:
+            raise StartupError(
+                f"the periods of board {board.name} were not planned within {limit:g} s: the lines of "
+                "leaderboard.periods in the log say why; check that the database accepts writes"
+            ) from None
 
     def _is_planned(self, board: Board) -> bool:
         try:

@@ -182,6 +182,7 @@ class Service(ManagedService):
                 await cancel_and_wait(planning)
             if self.failed.done():
                 self.failed.result()
+            planning.result()
 
     async def _primed(self, components: Components, boards_file: BoardsFile | None) -> None:
         """Wait until the boards are read and the feed is open. Raises the error that made this impossible."""

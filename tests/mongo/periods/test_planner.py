@@ -12,12 +12,12 @@ from tests.support.periods import HOUR, START
 from tests.support.wait import eventually
 from tornado_app.core import plan as core_plan
 from tornado_app.core.boards import Board, View
-from tornado_app.core.periods import Cron, EpochState, Every, Period
+from tornado_app.core.periods import Cron, Epoch, EpochState, Every, Period
 from tornado_app.core.plan import GRACE
 from tornado_app.mongo.periods import planner, sealing
 from tornado_app.mongo.periods.clock import DatabaseClock
 from tornado_app.mongo.periods.plan import SharedPlan
-from tornado_app.mongo.periods.planner import Planner
+from tornado_app.mongo.periods.planner import URGENT, Planner
 from tornado_app.runtime.tasks import cancel_and_wait
 
 HOURLY = View("main", "hourly")
@@ -95,6 +95,30 @@ async def test_period_with_many_missed_epochs_does_not_keep_another_from_its_own
     assert process.plan.current.open(HOURLY, clock.time).number == 16
 
 
+async def test_process_without_the_lease_plans_what_the_holder_does_not_know(make_process, clock):
+    """Not sooner than that, as the holder may have the period: once at the beginning, and shortly before the end."""
+    process = make_process(Board(periods=(Period("hourly", Cron("0 * * * *")),)))
+    await process.plan.refresh()
+    await process.planner.plan_urgent()
+    assert [epoch.end for epoch in process.plan.current.epochs[HOURLY]] == [START + HOUR, START + 2 * HOUR]
+    for before, epochs in ((URGENT, 2), (URGENT - 1, 3)):
+        clock.time = START + 2 * HOUR - before
+        await process.planner.plan_urgent()
+        assert len(process.plan.current.epochs[HOURLY]) == epochs
+
+
+async def test_period_ended_by_hand_is_continued_by_a_process_without_the_lease(make_process, clock):
+    process, season = make_process(Board(periods=(Period("season"),))), View("main", "season")
+    await process.plan.refresh()
+    await process.planner.plan_urgent()
+    ended = await process.plan.end_now(season)
+    await process.planner.plan_urgent()
+    assert process.plan.current.epochs[season] == (ended,)
+    clock.time = ended.end
+    await process.planner.plan_urgent()
+    assert process.plan.current.epochs[season] == (ended, Epoch(2, ended.end))
+
+
 @pytest.fixture
 async def start(client, mongo_database):
     """A function that starts a process with its own tasks, as the service does, on the clock of the database."""
@@ -126,6 +150,15 @@ async def test_planner_that_ends_is_followed_by_another_process(start):
     ended = await other_plan.end_now(View("main", "season"))
     await eventually(lambda: len(other_plan.current.epochs[View("main", "season")]) == 2)
     assert other_plan.current.epochs[View("main", "season")][1].start == ended.end
+
+
+async def test_period_that_the_process_with_the_lease_does_not_know_is_planned_by_another_one(start):
+    _, holder, _, _ = start()
+    await eventually(lambda: holder.holds)
+    plan, other, _, clock = start(Period("season"))
+    await eventually(lambda: plan.current is not None and plan.current.open(View("main", "season"), clock.now()))
+    assert holder.holds
+    assert not other.holds
 
 
 async def test_planner_that_lost_its_lease_stops_and_takes_it_again(start, database, caplog):

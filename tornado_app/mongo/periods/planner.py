@@ -2,8 +2,9 @@
 
 leases: {_id: "periods", holder, until, term}
 
-Only the holder of the lease evaluates schedules. A former holder that is not aware of it changes nothing: each change
-is made on a condition (plan.py).
+The holder of the lease seals, and continues the plan of the boards that it serves. It may have other boards than this
+process, such as those of a former boards file, so each process also plans what would otherwise have no open epoch.
+Processes that plan at once leave one plan: each change is made on a condition (plan.py).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pymongo.errors import PyMongoError
 
 from tornado_app.core.boards import Board, View
 from tornado_app.core.errors import DatabaseError
-from tornado_app.core.periods import Period
-from tornado_app.core.plan import continued
+from tornado_app.core.periods import Epoch, Period
+from tornado_app.core.plan import NOTICE, continued
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.ledger.lease import TTL, Lease, LeaseLost
 from tornado_app.mongo.periods.clock import Clock
@@ -30,6 +31,10 @@ from tornado_app.runtime.tasks import jittered, run_until_first_exits
 log = logging.getLogger("leaderboard.periods")
 
 LEASE = "periods"
+
+URGENT = NOTICE // 2
+"""Milliseconds before the last end that is planned from which on each process continues a plan. The holder of the lease
+continues it before, also after an end by hand."""
 
 MAX_ADDED = 200
 """Epochs of a period that are added before those of the next period: about half a second of work."""
@@ -62,6 +67,9 @@ class Planner:
 
     async def run(self) -> None:
         """Plan and seal until cancelled, and retry after every error."""
+        await run_until_first_exits(self._hold(), self._repeat(self.plan_urgent))
+
+    async def _hold(self) -> None:
         while True:
             try:
                 if await self.lease.take() is not None:
@@ -84,8 +92,31 @@ class Planner:
 
     async def plan(self) -> None:
         """Continue the plan of each period. Raises PyMongoError, PlanChanged and MalformedPlan."""
+        await self._continue_each(self._periods())
+
+    async def plan_urgent(self) -> None:
+        """Continue the plan of each period that the holder of the lease leaves without one. Raises as `plan`."""
+        if self.holds or self._plan.current is None:
+            return
+        soon = self._clock.now() + URGENT
+        urgent = [(view, period) for view, period in self._periods() if self._ends_before(view, soon)]
+        if urgent:
+            await self._continue_each(urgent)
+
+    def _periods(self) -> list[tuple[View, Period]]:
+        return [(View(board.name, period.name), period) for board in self._boards() for period in board.periods]
+
+    def _ends_before(self, view: View, moment: int) -> bool:
+        """Whether no epoch of a period is known that is open at a time, and none after it."""
+        known = self._known(view)
+        end = known[-1].end if known else 0
+        return end is not None and end < moment
+
+    def _known(self, view: View) -> Sequence[Epoch]:
+        return () if self._plan.current is None else self._plan.current.epochs.get(view, ())
+
+    async def _continue_each(self, left: list[tuple[View, Period]]) -> None:
         await self._plan.refresh()
-        left = [(View(board.name, period.name), period) for board in self._boards() for period in board.periods]
         while left:  # one with many missed epochs must not keep the others from theirs
             left = [(view, period) for view, period in left if not await self._continue(view, period)]
 
@@ -95,7 +126,7 @@ class Planner:
 
     async def _continue(self, view: View, period: Period) -> bool:
         """Add up to MAX_ADDED epochs of a period; whether no more are missing."""
-        known = () if self._plan.current is None else self._plan.current.epochs.get(view, ())
+        known = self._known(view)
         new = list(islice(continued(known, period.schedule, self._clock.now()), MAX_ADDED))
         for epoch in new:
             if known and epoch.number == known[-1].number:
@@ -122,7 +153,7 @@ class Planner:
         await self._repeat(self.seal)
 
     async def _repeat(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Repeat a step while this process holds the lease; an error is logged, and the next turn tries again."""
+        """Repeat a step until cancelled; an error is logged, and the next turn tries again."""
         while True:
             try:
                 await step()
@@ -130,4 +161,6 @@ class Planner:
                 log.info("another process changed the plan of periods")
             except (PyMongoError, DatabaseError, MalformedPlan) as error:
                 log.warning("periods: %s failed, trying again: %s", step.__name__, error)
+            except Exception:  # the boards continue with the epochs that are planned
+                log.exception("periods: %s failed, trying again", step.__name__)
             await asyncio.sleep(INTERVAL)
